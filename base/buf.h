@@ -1,0 +1,36 @@
+/* A growable byte buffer that can't be made without a maximum.
+ * Thread: one at a time. Owns: its bytes. Bounds: max, given at init; going past it is -ENOBUFS and changes nothing. */
+#ifndef BASE_BUF_H
+#define BASE_BUF_H
+
+#include <stddef.h>
+
+#include "base/check.h"
+#include "base/slice.h"
+
+struct buf {
+	char *p;
+	size_t n;
+	size_t cap;
+	size_t max;
+	int err; /* first error since init or reset (sticky): 0, -ENOMEM or -ENOBUFS. Appends after an error do nothing */
+};
+
+void buf_init(struct buf *b, size_t max);
+void buf_fini(struct buf *b);  /* frees the bytes; the buffer is as after buf_init */
+void buf_reset(struct buf *b); /* length 0, error cleared, storage kept */
+/* All return 0 or the sticky error; callers that append several things check b->err once at the end. */
+int buf_add(struct buf *b, const void *p, size_t n);
+int buf_add_slice(struct buf *b, struct slice s);
+int buf_add_str(struct buf *b, const char *z);
+int buf_add_char(struct buf *b, char c);
+int buf_add_u64(struct buf *b, unsigned long long v);
+int buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Makes room for n more bytes and returns where they go (then add to b->n), or NULL. */
+char *buf_reserve(struct buf *b, size_t n);
+static inline struct slice buf_slice(const struct buf *b)
+{
+	return (struct slice){b->p, b->n};
+}
+
+#endif

@@ -1,0 +1,37 @@
+/* A borrowed run of bytes: pointer and length, no terminator.
+ * Thread: any. Borrows: the bytes, for as long as whoever made the slice says. */
+#ifndef BASE_SLICE_H
+#define BASE_SLICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+struct slice {
+	const char *p;
+	size_t n;
+};
+
+#define SLICE_LIT(s) ((struct slice){(s), sizeof(s) - 1})
+/* For printf's "%.*s". */
+#define SLICE_ARG(s) (int)(s).n, (s).p
+
+static inline struct slice slice_of(const char *z)
+{
+	return (struct slice){z, strlen(z)};
+}
+
+static inline bool slice_equal(struct slice a, struct slice b)
+{
+	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+/* ASCII case only, as HTTP compares names (RFC 9110 5.1). */
+bool slice_equal_nocase(struct slice a, struct slice b);
+bool slice_starts_with(struct slice s, struct slice prefix);
+/* Without leading and trailing SP and HTAB (RFC 9110 5.6.3, OWS). */
+struct slice slice_trim(struct slice s);
+/* Digits only, no sign, no space; saturates at `max`. False when s is empty or has another byte. */
+bool slice_to_u64(struct slice s, unsigned long long max, unsigned long long *out);
+
+#endif
