@@ -1,0 +1,123 @@
+/* The cache: keyed memory tier, coalescing, invalidation behind one face.
+ * Thread: any, except where a function names a worker. Lock order: shard, then flight, then mailbox; nothing is freed,
+ * called out or read from disk under a shard lock.
+ * Bounds: memory_bytes (exact: every byte that the allocator takes for entries and objects), max_waiters, max_flights,
+ * max_markers (PASS and failure memory), scope rules. */
+#ifndef CACHE_CACHE_H
+#define CACHE_CACHE_H
+
+#include "base/clock.h"
+#include "base/mailbox.h"
+#include "cache/flight.h"
+#include "cache/key.h"
+#include "cache/object.h"
+#include "cache/policy.h"
+#include "cache/rules.h"
+#include "cache/scope.h"
+
+struct cache;
+
+struct cache_options {
+	uint64_t memory_bytes;
+	uint64_t max_object_bytes;
+	unsigned shards;               /* power of two */
+	bool coalesce;
+	int64_t coalesce_timeout_ms;   /* a leader silent for longer is not joined any more */
+	int64_t failure_memory_ms;     /* 1000 */
+	int64_t pass_memory_ms;        /* 120 000: how long a PASS marker lasts */
+	unsigned max_waiters, max_flights, max_markers, max_variants, max_scope_rules;
+	struct slice via;              /* "1.1 memoproxy": what is appended to Via at store time */
+	struct mailbox *const *mailboxes; /* one a worker, borrowed; the leader's and waiters' news arrive there */
+	unsigned workers;
+};
+
+int cache_new(const struct cache_options *o, struct cache **out) WARN_UNUSED;
+void cache_free(struct cache **c); /* after all workers have stopped */
+
+enum cache_verdict {
+	CACHE_HIT,         /* object: fresh, referenced */
+	CACHE_STALE,       /* object: usable now; flight, when not NULL: the caller also leads a background fetch */
+	CACHE_JOIN,        /* flight: wait there */
+	CACHE_LEAD,        /* flight: fetch for all; flight_stored says what to validate */
+	CACHE_PASS,        /* fetch alone, nothing is stored */
+	CACHE_ONLY_CACHED, /* 504 (RFC 9111 5.2.1.7) */
+	CACHE_FAILED,      /* a failure a moment ago: `status` without asking again */
+	CACHE_BUSY,        /* a bound on waiters or flights: 503 */
+};
+
+enum cache_forward { /* RFC 9211 2.2 */
+	CACHE_FWD_NONE,
+	CACHE_FWD_BYPASS,
+	CACHE_FWD_METHOD,
+	CACHE_FWD_URI_MISS,
+	CACHE_FWD_VARY_MISS,
+	CACHE_FWD_MISS,
+	CACHE_FWD_REQUEST,
+	CACHE_FWD_STALE,
+	CACHE_FWD_PARTIAL,
+};
+
+struct cache_request {
+	const struct http_request *http; /* borrowed for the call */
+	const struct cache_rules *rules; /* borrowed: kept by a flight until it ends, see `rules_owner` */
+	const struct cache_key *key;     /* built with these rules; copied when needed */
+	unsigned worker;
+	/* The snapshot that `rules` belongs to: a flight holds it until it ends. Both may be NULL in tests. */
+	void *rules_owner;
+	void (*rules_ref)(void *owner);
+	void (*rules_unref)(void *owner);
+	bool no_join;   /* released from a flight a moment ago, or the request may not share (body, range, credentials) */
+	bool hit_only;  /* for the hit road: HIT or nothing at all changes; any other verdict comes back as CACHE_PASS */
+};
+
+struct cache_result {
+	enum cache_verdict verdict;
+	struct object *object; /* the caller unrefs */
+	struct flight *flight; /* the caller unrefs; a LEAD must reach flight_end, flight_fail or flight_abandon */
+	enum cache_forward forward;
+	int status;            /* of FAILED */
+};
+
+/* May the cache hold answers to this request at all (method, route, body, Range)? Cheap; false: forward it alone. */
+void cache_lookup(struct cache *c, const struct cache_request *r, struct now now, struct cache_result *out);
+/* Forced refresh: leads (or joins) a fetch whatever is stored; readers keep the old object until the new one lands. */
+void cache_refresh(struct cache *c, const struct cache_request *r, struct now now, struct cache_result *out);
+/* A HEAD or uncached GET answer (200) came for this key: update or invalidate what is stored (RFC 9111 4.3.5). */
+void cache_saw_head(struct cache *c, const struct cache_request *r, int status, const struct http_fields *response,
+                    struct now now);
+
+/* Invalidation, both tiers. 0 or negative errno (the answer must then not claim success). */
+int cache_purge(struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq) WARN_UNUSED;
+
+/* Periodic work in small steps: at most max_steps entries looked at; returns how many went. Any thread, one at a time. */
+unsigned cache_sweep(struct cache *c, unsigned max_steps, struct now now);
+
+/* ---- For operators ---- */
+struct cache_stats {
+	uint64_t entries, objects, bytes, memory_bytes;
+	uint64_t evicted_lru, evicted_expired, evicted_purged, evicted_replaced, refused_too_large, refused_memory;
+	uint64_t flights, waiters, flights_refused, waiters_refused, markers, markers_evicted;
+	uint64_t stored, revalidated, collapsed, released, failures_remembered, leader_timeouts, purges;
+	struct scope_stats scopes;
+};
+void cache_stats(struct cache *c, struct cache_stats *out);
+
+struct cache_entry_info {
+	struct slice url;
+	int status;
+	int64_t age_ms, ttl_ms;
+	uint64_t body_bytes, total_bytes, hits;
+	enum policy_source source;
+	struct slice vary_names;
+	uint64_t user;      /* hash, 0 when shared */
+	bool soft_purged;
+};
+/* Calls `each` for entries whose URL starts with prefix, most `limit`; info is valid during the call, which runs outside
+ * shard locks. Returns how many matched in all among those seen (bounded walk: at most 1e6 entries). */
+unsigned cache_list(struct cache *c, struct slice prefix, unsigned limit, struct now now,
+                    void (*each)(const struct cache_entry_info *info, void *arg), void *arg);
+/* State of one key for /explain: fills info and returns true when something is stored. No effect on LRU or counters. */
+bool cache_peek(struct cache *c, const struct cache_key *key, struct now now,
+                void (*each)(const struct cache_entry_info *info, void *arg), void *arg);
+
+#endif

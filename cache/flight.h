@@ -1,0 +1,85 @@
+/* Coalescing: one fetch for all who ask the same at once. The flight owns the answer as it arrives; waiters on any worker
+ * stream from it; the client that caused it may leave.
+ * Thread: leader functions only on the worker that leads; waiter functions on the waiter's worker.
+ * Bounds: waiters per flight and in all, flights; each has a counter. */
+#ifndef CACHE_FLIGHT_H
+#define CACHE_FLIGHT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/mailbox.h"
+#include "cache/object.h"
+
+struct flight;
+
+enum flight_phase {
+	FLIGHT_WAITING,  /* nothing yet */
+	FLIGHT_ANSWER,   /* `object` answers: its body may still be growing; new bytes and the end are announced too */
+	FLIGHT_RELEASED, /* the answer can't be shared: fetch for yourself, now, in parallel */
+	FLIGHT_RETRY,    /* the answer was for another variant, or it was purged, or the leader timed out: look up again */
+	FLIGHT_STALE,    /* the fetch failed and `object` (stale) may stand in */
+	FLIGHT_FAILED,   /* the fetch failed: `status` is 502, 503 or 504 */
+};
+
+/* Embedded in whoever waits. */
+struct flight_waiter {
+	void (*on_progress)(struct flight_waiter *w); /* set by the caller: on its own worker's thread, after news; it may
+	                                                  leave the flight or free itself */
+	/* private */
+	struct flight *flight;
+	unsigned worker;
+	struct flight_waiter *prev, *next;
+	_Atomic uint64_t offset;
+};
+
+struct flight_view {
+	enum flight_phase phase;
+	struct object *object; /* borrowed until flight_leave; take a reference to keep it */
+	int status;
+};
+
+struct flight *flight_ref(struct flight *f);
+void flight_unref(struct flight **f);
+
+/* ---- Waiters ---- */
+/* on_progress comes from the event loop, never from inside this call; look right after joining too. */
+void flight_wait(struct flight *f, unsigned worker, struct flight_waiter *w);
+void flight_leave(struct flight_waiter *w); /* also when it never waited */
+void flight_look(const struct flight_waiter *w, struct flight_view *out);
+/* The waiter has passed on all bytes before `offset` (needed where a body outgrew max_object and is windowed). */
+void flight_advance(struct flight_waiter *w, uint64_t offset);
+
+/* ---- The leader's side: what the fetch does with its answer ---- */
+enum flight_fate {
+	FLIGHT_STORES,      /* go on with flight_body and flight_end */
+	FLIGHT_REVALIDATED, /* the 304 (or an error that stale-if-error covers) is dealt with: drop the rest, the flight has ended */
+	FLIGHT_PRIVATE,     /* not for sharing: waiters are released; stream it to the one client that led, or cancel */
+};
+
+struct flight_answer {
+	int status;
+	struct http_fields *fields; /* hop-by-hop dropped already; may be changed by the call */
+	int64_t content_length;     /* -1: not known */
+	struct now request_time, now;
+};
+
+/* `why` gets what policy said when it is PRIVATE. */
+enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, enum policy_store *why);
+enum flight_body { FLIGHT_BODY_OK, FLIGHT_BODY_PAUSE, FLIGHT_BODY_NOBODY /* nobody reads and nothing will be stored: cancel */ };
+/* After PAUSE (only past max_object) the leader waits for on_resume; the bytes were taken. */
+enum flight_body flight_body(struct flight *f, const void *p, size_t n);
+/* complete: the transfer ended well and its length was right. Else what has streamed is aborted and nothing is stored. */
+void flight_end(struct flight *f, bool complete, struct now now);
+/* No usable answer came: status 502, 503 or 504. Remembered for failure_memory_ms, or stale-if-error stands in. */
+void flight_fail(struct flight *f, int status, struct now now);
+/* The leader gives up without a verdict (shutting down): waiters look up again. */
+void flight_abandon(struct flight *f);
+/* Called on the leader's worker when a paused body may go on. */
+void flight_on_resume(struct flight *f, void (*on_resume)(void *arg), void *arg);
+
+/* What the leader's request needs to be conditional: the stored object's validators, or NULL. */
+const struct object *flight_stored(const struct flight *f);
+bool flight_is_background(const struct flight *f);
+
+#endif

@@ -1,0 +1,39 @@
+/* A stored answer: immutable head, a body that may still be arriving, shared by reference count.
+ * Thread: any reads; body_append and body_finish only from the one that fills it. Owns: its bytes.
+ * Life: made at the response head (body growing), published to waiters, complete at the end, then in L1 or dropped. The
+ * last reference frees it, never under a shard lock. */
+#ifndef CACHE_OBJECT_H
+#define CACHE_OBJECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+#include "cache/policy.h"
+
+struct object;
+
+struct object *object_ref(struct object *o);
+void object_unref(struct object **o);
+
+int object_status(const struct object *o);
+/* The prebuilt head: "HTTP/1.1 200 OK\r\n" and field lines, each with CRLF, without the empty line, and without Age,
+ * Cache-Status, Connection; Via and (for a complete body) Content-Length are in it. */
+struct slice object_head(const struct object *o);
+/* Iterates the stored fields: start with *at = 0; false at the end. */
+bool object_field_next(const struct object *o, size_t *at, struct http_field *out);
+bool object_field(const struct object *o, enum http_field_id id, struct slice *value); /* first line */
+const struct freshness *object_freshness(const struct object *o);
+struct slice object_url(const struct object *o);
+uint64_t object_epoch(const struct object *o);
+
+/* Body. length is -1 while it is not known (no Content-Length and still arriving). */
+int64_t object_body_length(const struct object *o);
+enum body_state { BODY_GROWING, BODY_COMPLETE, BODY_BROKEN };
+/* *available: bytes that can be read now (acquire). */
+enum body_state object_body_state(const struct object *o, uint64_t *available);
+/* A contiguous run at `offset`, at least 1 byte when offset < available; valid while the caller holds its reference
+ * (and, for an answer that outgrew max_object, until it says flight_advance past it). */
+struct slice object_body_at(const struct object *o, uint64_t offset);
+
+#endif

@@ -1,0 +1,62 @@
+/* What a route says about caching: the cache's own options, filled from the configuration by proxy.
+ * Thread: immutable once published, any thread reads. Borrows: all slices and arrays, which live as long as the rules.
+ * All durations are milliseconds; -1 means "not set". */
+#ifndef CACHE_RULES_H
+#define CACHE_RULES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+
+enum cache_query_rule { CACHE_QUERY_KEEP, CACHE_QUERY_SORT, CACHE_QUERY_IGNORE, CACHE_QUERY_ONLY, CACHE_QUERY_DROP };
+enum cache_scope { CACHE_SCOPE_SHARED, CACHE_SCOPE_USER };
+enum cache_set_cookie { CACHE_COOKIE_AUTO, CACHE_COOKIE_STORE, CACHE_COOKIE_STRIP, CACHE_COOKIE_PASS };
+enum cache_store_if { CACHE_STORE_ANY, CACHE_STORE_JSON, CACHE_STORE_GRAPHQL };
+
+struct cache_names {
+	const struct slice *v;
+	unsigned n;
+};
+
+/* ttl_404 = 10s, ttl_5xx = 1s: statuses low..high; the first that contains the status wins. */
+struct cache_status_ttl {
+	uint16_t low, high;
+	int64_t ttl_ms;
+};
+
+struct cache_rules {
+	struct slice route; /* name, for Cache-Status, explain and counters */
+	unsigned route_index;
+	bool cache;         /* off: everything passes */
+	bool cache_post, cache_query; /* `methods` names POST or QUERY: cached under a key with the body's hash */
+	bool json_body_key;           /* canonicalise JSON bodies before hashing */
+
+	int64_t ttl_ms;       /* lifetime when the upstream gives none */
+	int64_t ttl_force_ms; /* whatever the upstream says; `private`, no-store and credentials still win: see policy.c */
+	int64_t ttl_min_ms, ttl_max_ms;
+	const struct cache_status_ttl *status_ttl;
+	unsigned status_ttl_n;
+	int64_t stale_while_revalidate_ms, stale_if_error_ms; /* used where the upstream says nothing */
+	unsigned ttl_jitter_percent;
+	int64_t refresh_ahead_ms;
+	int64_t memory_idle_ms;
+
+	enum cache_query_rule query;
+	struct cache_names query_names; /* of ONLY and DROP; a trailing '*' matches a prefix */
+	struct cache_names key_headers, key_cookies;
+
+	enum cache_scope scope;
+	bool user_from_cookie;  /* else from a header */
+	struct slice user_from; /* name; empty unless scope is USER */
+	unsigned max_entries_per_user;
+
+	enum cache_set_cookie set_cookie;
+	bool client_refresh;          /* obey Cache-Control and Pragma of requests */
+	bool etag_auto;
+	enum cache_store_if store_if;
+	struct cache_names tag_headers;      /* fields that carry tags */
+	struct cache_names targeted_fields;  /* RFC 9213 target list, first valid one wins; default CDN-Cache-Control */
+};
+
+#endif
