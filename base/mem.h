@@ -18,6 +18,7 @@ size_t mem_size(const void *p);
 /* Tests only. The nth (1 = next) allocation from now on fails, and every one after it while `sticky`; 0 ends it.
  * Also set at start from the environment: MEMOPROXY_FAIL_ALLOC=n[:sticky] (debug and sanitizer builds only). */
 void mem_fail_at(unsigned long nth, int sticky);
+/* Allocations so far; counting begins with the first call of this or mem_fail_at, so only differences mean something. */
 unsigned long mem_alloc_count(void);
 
 #endif

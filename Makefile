@@ -1,0 +1,273 @@
+# memoproxy. `make run` to try it, `make test` to prove it, `make help` for the rest.
+#
+# Everything made goes under build/<mode>/, except ./memoproxy, which is the release binary.
+# MODE is release (default), debug, asan, tsan or fuzz:  make MODE=asan unit-cache
+
+VERSION := 0.1.0
+MODE    ?= release
+PREFIX  ?= /usr/local
+DESTDIR ?=
+JOBS    ?= $(shell nproc)
+FUZZ_SECONDS ?= 10
+# The distribution's Python, which is the one that has the distribution's pytest.
+PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+# --- What is built -------------------------------------------------------------------------------------------------
+
+# In link order: each folder may use those to its right, as BELOW_* says. Tests link exactly these, so a call that runs
+# against the arrows is a link error.
+FOLDERS        := proxy config cache upstream http base
+BELOW_base     := base
+BELOW_http     := http base
+BELOW_upstream := upstream http base
+BELOW_cache    := cache http base
+BELOW_config   := config http base
+BELOW_proxy    := $(FOLDERS)
+
+SRC_base     := $(wildcard base/*.c)
+SRC_http     := $(wildcard http/*.c)
+SRC_config   := $(wildcard config/*.c)
+SRC_cache    := $(wildcard cache/*.c cache/disk/*.c)
+SRC_upstream := $(wildcard upstream/*.c)
+SRC_proxy    := $(filter-out proxy/main.c,$(wildcard proxy/*.c))
+SOURCES      := $(foreach f,$(FOLDERS),$(SRC_$f)) $(wildcard proxy/main.c)
+HEADERS      := $(wildcard $(addsuffix /*.h,$(FOLDERS)) cache/disk/*.h)
+
+B := build/$(MODE)
+
+# --- How it is compiled --------------------------------------------------------------------------------------------
+
+ifeq ($(origin CC),default)
+CC := $(if $(filter fuzz,$(MODE)),clang,gcc)
+endif
+AR := ar
+
+PKGS := libevent libevent_pthreads libevent_openssl libcurl jansson libxxhash inih zlib libbrotlienc libzstd openssl
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+LIBS_common   := $(shell pkg-config --libs jansson zlib libbrotlienc libzstd openssl 2>/dev/null) -lpthread
+LIBS_event    := $(shell pkg-config --libs libevent libevent_pthreads libevent_openssl 2>/dev/null)
+LIBS_base     := $(LIBS_common)
+LIBS_http     := $(LIBS_common)
+LIBS_cache    := $(LIBS_common)
+LIBS_config   := $(shell pkg-config --libs inih 2>/dev/null) $(LIBS_common)
+LIBS_upstream := $(shell pkg-config --libs libcurl 2>/dev/null) $(LIBS_event) $(LIBS_common)
+LIBS_proxy    := $(LIBS_config) $(LIBS_upstream)
+
+# MEMOPROXY_HOOKS lets the environment inject faults; a release binary has no such door.
+HOOKS := -DMEMOPROXY_HOOKS=1 -fno-omit-frame-pointer
+MODE_release := -O2 -D_FORTIFY_SOURCE=2
+MODE_debug   := -O0 $(HOOKS)
+MODE_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all $(HOOKS)
+MODE_tsan    := -O1 -fsanitize=thread $(HOOKS)
+MODE_fuzz    := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all $(HOOKS)
+ifndef MODE_$(MODE)
+$(error MODE is $(MODE); it must be release, debug, asan, tsan or fuzz)
+endif
+
+WARN   := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
+LANG_C := -std=gnu11 -D_GNU_SOURCE -I. -DMEMOPROXY_VERSION='"$(VERSION)"' $(PKG_CFLAGS)
+HARDEN := -fstack-protector-strong -fPIE
+COMPILE = $(CC) $(LANG_C) $(WARN) -g -pthread $(HARDEN) $(MODE_$(MODE)) $(CFLAGS)
+LINK    = $(CC) -g -pthread $(filter -fsanitize% -fno-sanitize%,$(MODE_$(MODE))) -pie \
+	-Wl,-z,relro,-z,now -Wl,--as-needed $(CFLAGS) $(LDFLAGS)
+
+# Objects depend on the flags they were compiled with.
+$(shell mkdir -p $(B) && printf '%s\n' '$(subst ','"'"',$(COMPILE))' | cmp -s - $(B)/flags || \
+	printf '%s\n' '$(subst ','"'"',$(COMPILE))' > $(B)/flags)
+
+$(B)/obj/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) -MMD -MP -c $< -o $@
+
+obj_of      = $(patsubst %.c,$(B)/obj/%.o,$1)
+archives_of = $(foreach f,$(BELOW_$1),$(B)/$f.a)
+
+define archive_rule
+$(B)/$1.a: $(call obj_of,$(SRC_$1))
+	@rm -f $$@
+	$(AR) rcsD $$@ $$(filter %.o,$$^)
+endef
+$(foreach f,$(FOLDERS),$(eval $(call archive_rule,$f)))
+
+$(B)/memoproxy: $(B)/obj/proxy/main.o $(call archives_of,proxy)
+	$(LINK) -o $@ $^ $(LIBS_proxy)
+
+memoproxy: build/release/memoproxy
+	cp -f $< $@
+
+-include $(wildcard $(patsubst %.o,%.d,$(call obj_of,$(SOURCES))))
+
+# --- Targets for use -----------------------------------------------------------------------------------------------
+
+.PHONY: all run test unit system asan tsan fuzz fuzz-build lint format bench conformance soak install clean help
+.PHONY: unit-build unit-build-tsan deps deps-test deps-bench node-modules binary
+
+ifeq ($(MODE),release)
+all: memoproxy
+else
+all: $(B)/memoproxy
+endif
+
+binary: $(B)/memoproxy
+
+help:
+	@echo 'all (./memoproxy)  run  test  unit  unit-<folder>  system  asan  tsan  fuzz  lint  format  bench'
+	@echo 'conformance  soak  install  clean  deps  deps-test  deps-bench;   MODE=release|debug|asan|tsan|fuzz'
+
+deps:
+	@packaging/install-deps.sh build
+deps-test:
+	@packaging/install-deps.sh build test
+deps-bench:
+	@packaging/install-deps.sh build test bench
+
+# A second make, because this one asked pkg-config before the packages were there.
+run: deps
+	@$(MAKE) --no-print-directory -j$(JOBS) MODE=release all
+	exec ./memoproxy --demo -c proxy.ini
+
+test: deps-test
+	@MAKE='$(MAKE)' JOBS='$(JOBS)' FUZZ_SECONDS='$(FUZZ_SECONDS)' PYTHON='$(PYTHON)' tests/support/run-tests.sh
+
+asan:
+	@$(MAKE) --no-print-directory MODE=asan unit
+	@$(MAKE) --no-print-directory MODE=asan system
+
+# The folders whose unit tests start threads.
+TSAN_FOLDERS := base cache
+tsan:
+	@$(MAKE) --no-print-directory MODE=tsan $(addprefix unit-,$(TSAN_FOLDERS))
+
+# --- Unit tests: tests/unit/<folder>/test_<module>.c; other .c files beside them are helpers of that folder's tests ---
+
+unit_sources = $(wildcard tests/unit/$1/*.c tests/unit/$1/disk/*.c)
+unit_tests   = $(foreach s,$(call unit_sources,$1),$(if $(filter test_%,$(notdir $s)),$s))
+unit_helpers = $(filter-out $(call unit_tests,$1),$(call unit_sources,$1))
+unit_bins    = $(patsubst %.c,$(B)/%,$(call unit_tests,$1))
+
+define unit_rules
+.PHONY: unit-$1
+unit-$1: $(call unit_bins,$1)
+	@MODE=$(MODE) tests/support/run-unit.sh $1 $$^
+$(call unit_bins,$1): $(B)/%: $(B)/obj/%.o $(call obj_of,$(call unit_helpers,$1)) $(call archives_of,$1)
+	@mkdir -p $$(@D)
+	$$(LINK) -o $$@ $$^ $(LIBS_$1) -lcmocka
+-include $(wildcard $(patsubst %.o,%.d,$(call obj_of,$(call unit_sources,$1))))
+endef
+$(foreach f,$(FOLDERS),$(eval $(call unit_rules,$f)))
+
+# Bottom up, and at the first failing folder it stops.
+unit-build: $(foreach f,$(FOLDERS),$(call unit_bins,$f))
+unit-build-tsan: $(foreach f,$(TSAN_FOLDERS),$(call unit_bins,$f))
+unit: $(foreach f,base http upstream cache config proxy,$(if $(call unit_tests,$f),unit-$f))
+.PRECIOUS: $(B)/obj/%.o
+
+# --- System tests --------------------------------------------------------------------------------------------------
+
+NODE := tests/support/node
+node-modules: $(if $(wildcard $(NODE)/package-lock.json),$(NODE)/node_modules/.package-lock.json)
+$(NODE)/node_modules/.package-lock.json: $(NODE)/package-lock.json
+	cd $(NODE) && npm ci --no-audit --no-fund
+	@touch $@
+
+# PYTEST_ARGS='-k purge' chooses among them.
+system: $(B)/memoproxy node-modules
+	@MODE=$(MODE) PYTHON='$(PYTHON)' MEMOPROXY_BIN='$(CURDIR)/$(B)/memoproxy' tests/support/run-system.sh $(PYTEST_ARGS)
+
+# --- Fuzzing: tests/fuzz/fuzz_<name>.c, seeds in tests/fuzz/corpus/<name>, what is found goes to build/fuzz ---------
+
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+# A fuzz target links the folders whose headers it includes, and those below.
+fuzz_uses     = $(shell sed -n 's|^\#include "\([a-z]*\)/.*|\1|p' $1 | sort -u)
+fuzz_closure  = $(sort $(foreach f,$(call fuzz_uses,$1),$(BELOW_$f)))
+fuzz_archives = $(foreach f,$(filter $(call fuzz_closure,$1),$(FOLDERS)),$(B)/$f.a)
+
+define fuzz_rule
+$(patsubst %.c,$(B)/%,$1): $(call obj_of,$1) $(call fuzz_archives,$1)
+	@mkdir -p $$(@D)
+	$$(LINK) -fsanitize=fuzzer -o $$@ $$^ $(LIBS_proxy)
+endef
+
+ifeq ($(MODE),fuzz)
+$(foreach s,$(FUZZ_SRC),$(eval $(call fuzz_rule,$s)))
+-include $(wildcard $(patsubst %.o,%.d,$(call obj_of,$(FUZZ_SRC))))
+# libFuzzer's entry point has no prototype in any header.
+$(call obj_of,$(FUZZ_SRC)): WARN += -Wno-missing-prototypes
+fuzz-build: $(patsubst %.c,$(B)/%,$(FUZZ_SRC))
+fuzz: fuzz-build
+	@tests/support/run-fuzz.sh $(FUZZ_SECONDS) $(patsubst %.c,$(B)/%,$(FUZZ_SRC))
+else
+fuzz fuzz-build:
+	@$(MAKE) --no-print-directory MODE=fuzz $@
+endif
+
+# --- Lint ----------------------------------------------------------------------------------------------------------
+
+TIDY_STAMPS := $(patsubst %.c,build/lint/%.tidy,$(SOURCES))
+C_FILES     := $(SOURCES) $(HEADERS) $(wildcard tests/unit/*/*.[ch] tests/unit/*/*/*.[ch] tests/fuzz/*.[ch])
+
+.PHONY: lint-fast lint-tidy
+lint: lint-fast lint-tidy
+	@echo 'lint: clean'
+
+lint-fast:
+	@tests/support/lint-includes.sh $(SOURCES) $(HEADERS)
+	@tests/support/lint-length.sh $(C_FILES)
+	@clang-format --dry-run -Werror $(C_FILES) || { echo 'lint: run "make format"'; exit 1; }
+
+lint-tidy: $(TIDY_STAMPS)
+
+# One stamp a file, with the headers that it reads as prerequisites: a second run is quick.
+build/lint/%.tidy: %.c .clang-tidy
+	@mkdir -p $(@D)
+	@echo "tidy $<"
+	@clang-tidy --quiet $< -- $(LANG_C) 2>$@.log || { cat $@.log; exit 1; }
+	@clang $(LANG_C) -MM -MP -MT $@ -MF $@.d $<
+	@touch $@
+-include $(wildcard $(addsuffix .d,$(TIDY_STAMPS)))
+
+format:
+	clang-format -i $(C_FILES)
+
+# --- Longer runs ---------------------------------------------------------------------------------------------------
+
+bench: deps-bench
+	@$(MAKE) --no-print-directory -j$(JOBS) MODE=release all
+	@tests/bench/run.sh
+
+conformance: deps-test
+	@$(MAKE) --no-print-directory -j$(JOBS) MODE=release all node-modules
+	@MEMOPROXY_BIN='$(CURDIR)/memoproxy' tests/support/conformance.sh
+
+soak: deps-test
+	@$(MAKE) --no-print-directory -j$(JOBS) MODE=asan all
+	@MEMOPROXY_BIN='$(CURDIR)/build/asan/memoproxy' PYTHON='$(PYTHON)' tests/support/soak.sh
+
+# --- Installing ----------------------------------------------------------------------------------------------------
+
+SBINDIR    ?= $(PREFIX)/sbin
+MANDIR     ?= $(PREFIX)/share/man
+SYSCONFDIR ?= /etc/memoproxy
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
+
+# An operator's proxy.ini is never overwritten: ours goes beside it.
+install: memoproxy
+	install -D -m 755 memoproxy $(DESTDIR)$(SBINDIR)/memoproxy
+	@ini=$(DESTDIR)$(SYSCONFDIR)/proxy.ini; [ ! -e "$$ini" ] || cmp -s proxy.ini "$$ini" || ini=$$ini.dist; \
+	echo "install $$ini"; install -D -m 644 proxy.ini "$$ini"
+	@for page in $(wildcard man/*.5 man/*.8); do \
+		to=$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; \
+		echo "install $$to"; install -D -m 644 "$$page" "$$to" || exit 1; \
+	done
+	@if [ -e packaging/memoproxy.service ]; then \
+		to=$(DESTDIR)$(UNITDIR)/memoproxy.service; echo "install $$to"; \
+		mkdir -p "$${to%/*}" && sed 's|/usr/sbin/memoproxy|$(SBINDIR)/memoproxy|g' packaging/memoproxy.service > "$$to" \
+		&& chmod 644 "$$to"; \
+	fi
+
+clean:
+	rm -rf build memoproxy

@@ -1,0 +1,56 @@
+#include "base/slice.h"
+
+/* Not tolower(): that follows the locale, and HTTP's names do not. */
+static unsigned char ascii_lower(unsigned char c)
+{
+	return c >= 'A' && c <= 'Z' ? (unsigned char)(c | 0x20) : c;
+}
+
+bool slice_equal_nocase(struct slice a, struct slice b)
+{
+	if (a.n != b.n)
+		return false;
+	for (size_t i = 0; i < a.n; i++)
+		if (ascii_lower((unsigned char)a.p[i]) != ascii_lower((unsigned char)b.p[i]))
+			return false;
+	return true;
+}
+
+bool slice_starts_with(struct slice s, struct slice prefix)
+{
+	return s.n >= prefix.n && slice_equal((struct slice){s.p, prefix.n}, prefix);
+}
+
+static bool is_ows(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+struct slice slice_trim(struct slice s)
+{
+	while (s.n > 0 && is_ows(s.p[0])) {
+		s.p++;
+		s.n--;
+	}
+	while (s.n > 0 && is_ows(s.p[s.n - 1]))
+		s.n--;
+	return s;
+}
+
+bool slice_to_u64(struct slice s, unsigned long long max, unsigned long long *out)
+{
+	unsigned long long value = 0;
+
+	if (s.n == 0)
+		return false;
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned digit = (unsigned char)s.p[i] - (unsigned)'0';
+
+		if (digit > 9)
+			return false;
+		/* Goes on after saturating: a bad byte further on still makes the whole bad. */
+		value = digit > max || value > (max - digit) / 10 ? max : value * 10 + digit;
+	}
+	*out = value;
+	return true;
+}

@@ -1,0 +1,32 @@
+#!/bin/bash
+# Runs the pytest suite against MEMOPROXY_BIN and leaves "<passed> <failed>" in build/<mode>/results/system.count.
+set -euo pipefail
+here=$(dirname "$0")
+mode=${MODE:-release}
+results=build/$mode/results
+mkdir -p "$results"
+rm -f "$results"/system.*
+. "$here/sanitizers.sh"
+
+if ! ls tests/system/test_*.py >/dev/null 2>&1; then
+	echo "system: no tests in tests/system"
+	exit 0
+fi
+export PYTHONDONTWRITEBYTECODE=1
+rc=0
+$FIXED_LAYOUT "$PYTHON" -m pytest tests/system -p no:cacheprovider -q --junitxml="$results/system.xml" "$@" </dev/null || rc=$?
+if [ -e "$results/system.xml" ]; then
+	"$PYTHON" - "$results/system.xml" >"$results/system.count" <<'PY'
+import sys
+import xml.etree.ElementTree as tree
+
+suites = tree.parse(sys.argv[1]).getroot().iter("testsuite")
+tests = bad = skipped = 0
+for suite in suites:
+    tests += int(suite.get("tests", 0))
+    bad += int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+    skipped += int(suite.get("skipped", 0))
+print(tests - bad - skipped, bad)
+PY
+fi
+exit $rc

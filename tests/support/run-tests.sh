@@ -1,0 +1,56 @@
+#!/bin/bash
+# All that `make test` runs, part by part; stops at the first part that fails. The last line is the sum of the cmocka
+# and pytest results, in which a part that failed without naming a test (lint, a compile error, a fuzz find) counts one.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+MAKE=${MAKE:-make}
+JOBS=${JOBS:-$(nproc)}
+FUZZ_SECONDS=${FUZZ_SECONDS:-10}
+unset MAKEFLAGS MFLAGS MAKELEVEL
+rm -rf build/*/results
+
+sum() { cat build/*/results/*.count 2>/dev/null | awk -v f="$1" '{ p += $1; n += $2 } END { print (f == "passed" ? p : n) + 0 }'; }
+
+finish() {
+	local failed
+	failed=$(sum failed)
+	[ "$1" = 0 ] || [ "$failed" != 0 ] || failed=1
+	echo "$(sum passed) passed, $failed failed"
+	exit "$1"
+}
+
+part() {
+	local title=$1 start=$SECONDS
+	shift
+	echo "=== $title"
+	if ! "$MAKE" --no-print-directory "$@"; then
+		echo "=== FAILED: $title  (again with: make $*)"
+		finish 1
+	fi
+	echo "=== done: $title ($((SECONDS - start)) s)"
+}
+
+quiet_build() { # the commands only when they fail
+	local log=build/$1.build.log start=$SECONDS
+	mkdir -p build
+	echo "=== build $1"
+	if ! "$MAKE" --no-print-directory -j"$JOBS" MODE="$1" "${@:2}" >"$log" 2>&1; then
+		cat "$log"
+		echo "=== FAILED: build $1"
+		finish 1
+	fi
+	echo "=== done: build $1 ($((SECONDS - start)) s)"
+}
+
+quiet_build release all unit-build
+part "lint" -j"$JOBS" lint
+part "unit tests, release" unit
+quiet_build asan all unit-build
+part "unit tests, ASan and UBSan" MODE=asan unit
+quiet_build tsan unit-build-tsan
+part "unit tests of the threaded folders, TSan" tsan
+part "system tests, ASan and UBSan" MODE=asan system
+part "system tests, release" MODE=release system
+quiet_build fuzz fuzz-build
+part "fuzzing, $FUZZ_SECONDS s a target" MODE=fuzz FUZZ_SECONDS="$FUZZ_SECONDS" fuzz
+finish 0
