@@ -1,0 +1,1 @@
+"""What the system tests stand on: a scripted origin, raw clients, and processes to run against."""

@@ -1,0 +1,91 @@
+"""Fixtures: one origin and one proxy per module (tests use paths of their own), and a factory for other configurations.
+
+A module says what its shared proxy is configured with in a global CONFIG (sections of proxy.ini, over the defaults in
+support/proxy.py).
+"""
+import os
+import resource
+import types
+
+import pytest
+
+from support.jsonserver import JsonServer
+from support.nginx import Nginx
+from support.origin import Origin
+from support.proxy import Proxy, binary
+
+FILES_NEEDED = 10000
+
+
+def pytest_configure(config):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_NEEDED if hard == resource.RLIM_INFINITY else min(FILES_NEEDED, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def need_binary():
+    if not os.access(binary(), os.X_OK):
+        pytest.fail(f"no program at {binary()}: run make, or set MEMOPROXY_BIN", pytrace=False)
+
+
+@pytest.fixture(scope="module")
+def origin():
+    with Origin() as o:
+        yield o
+
+
+@pytest.fixture(scope="module")
+def shared(request, origin):
+    """Holds the module's proxy: a test that kills it must not take the following ones along."""
+    need_binary()
+    holder = types.SimpleNamespace(proxy=Proxy(origin.url, getattr(request.module, "CONFIG", None)).start())
+    yield holder
+    if holder.proxy:
+        holder.proxy.stop()
+
+
+@pytest.fixture
+def proxy(shared, origin, request):
+    if shared.proxy is None:
+        shared.proxy = Proxy(origin.url, getattr(request.module, "CONFIG", None)).start()
+    yield shared.proxy
+    if not shared.proxy.process.alive:
+        dead, shared.proxy = shared.proxy, None
+        status, text = dead.process.child.returncode, dead.stderr[-8000:]
+        pytest.fail(f"memoproxy ended in this test, status {status}:\n{text}", pytrace=False)
+
+
+@pytest.fixture
+def start_proxy(origin):
+    """start_proxy({"cache": {...}}): another proxy in front of the module's origin, ended and checked with the test."""
+    need_binary()
+    started = []
+
+    def start(sections=None, upstream=None, **kwargs):
+        started.append(Proxy(upstream or origin.url, sections, **kwargs).start())
+        return started[-1]
+    yield start
+    failures = []
+    for p in started:
+        try:
+            p.stop()
+        except AssertionError as e:
+            failures.append(str(e))
+    assert not failures, "\n".join(failures)
+
+
+@pytest.fixture(scope="session")
+def nginx():
+    if not Nginx.available():
+        pytest.skip("nginx is not installed")
+    with Nginx() as n:
+        yield n
+
+
+@pytest.fixture(scope="module")
+def json_server():
+    if not JsonServer.available():
+        pytest.skip("json-server is not installed: npm ci in tests/support/node")
+    with JsonServer() as server:
+        yield server
