@@ -1,0 +1,81 @@
+/* The gate: every client byte passes it before evhttp sees it, every answer byte passes it on the way out.
+ *
+ * It sits as a bufferevent_filter between a connection's socket and evhttp. It parses each request head strictly, frames
+ * the body itself and hands evhttp one request at a time in a canonical form (GET, HEAD or POST, "/", one Host, our own
+ * framing), so that nothing of evhttp's own parsing decides anything: the request that the program works with is the
+ * gate's view (gate_request). It refuses bad requests itself, writes 1xx answers below evhttp's, holds the header, body,
+ * idle and write timers, and keeps what follows a request back until its reply is complete.
+ *
+ * Thread: the worker that accepted the connection. Owns: the connection's parsed head and socket bufferevent.
+ * Bounds: max_head of unparsed bytes, max_body of a request's body, high water of unsent bytes (gate_room). */
+#ifndef PROXY_GATE_H
+#define PROXY_GATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "http/message.h"
+
+struct event_base;
+struct evhttp;
+struct evhttp_request;
+struct evhttp_connection;
+struct evbuffer;
+struct bufferevent;
+struct gate;
+
+struct gate_stats {
+	uint64_t accepted, open, refused_total_bound, requests, bad_requests, header_timeouts, body_timeouts, idle_timeouts, write_timeouts;
+	uint64_t bytes_in, bytes_out, answered_here;
+};
+
+struct gate_options { /* one a listener, immutable while connections live; borrowed */
+	size_t max_header;
+	uint64_t max_body;
+	int64_t header_timeout_ms; /* from the first byte of a head (or accept) to its end */
+	int64_t body_timeout_ms;   /* longest silence inside a request body */
+	int64_t idle_timeout_ms;   /* between requests */
+	int64_t write_timeout_ms;  /* longest time without a byte taken by the client while there is something to send */
+	size_t high_water;         /* unsent bytes from which gate_room is 0 */
+	/* The hit road: answers at once from the head alone by appending to `out` and returns true, or returns false and
+	 * has no effect. *close tells the gate to close after it. NULL: no hit road. Called for GET and HEAD without a body. */
+	bool (*answer)(void *arg, struct gate *g, const struct http_request *r, struct evbuffer *out, bool *close);
+	/* A refusal was answered by the gate itself (for the access log); may be NULL. */
+	void (*on_refused)(void *arg, struct gate *g, const struct http_error *e);
+	void *arg;
+	struct gate_stats *stats; /* the worker's own; written without locks */
+};
+
+/* For evhttp_set_bevcb: makes the socket bufferevent, the gate and its filter. Also sets up `http` so that evhttp adds
+ * nothing of its own (no default Content-Type, no limits or time-outs of its own, all three methods allowed). */
+int gate_install(struct evhttp *http, struct event_base *base, const struct gate_options *o) WARN_UNUSED;
+
+/* The gate of a request that evhttp just handed over. */
+struct gate *gate_of(struct evhttp_request *req);
+/* The strict view of the request being served; valid until the reply is complete or the connection is gone. The body is
+ * evhttp_request_get_input_buffer. Body of a HEAD request: read and dropped. */
+const struct http_request *gate_request(const struct gate *g);
+/* "1.2.3.4" or "::1", as text, and the port. */
+const char *gate_peer(const struct gate *g, uint16_t *port);
+int64_t gate_request_start_us(const struct gate *g); /* CLOCK_MONOTONIC when the head was complete */
+
+/* Writes an interim answer (102, 103...) now, below evhttp. Only before the final head; ignored for HTTP/1.0 clients. */
+void gate_write_informational(struct gate *g, int status, const struct http_fields *fields);
+/* Bytes that may be added to the reply before the high-water mark; 0: wait for on_room. Measured at the socket. */
+size_t gate_room(const struct gate *g);
+/* Called once from the loop when room is there again after gate_room gave 0 (below half the mark). NULL clears. */
+void gate_on_room(struct gate *g, void (*on_room)(void *arg), void *arg);
+/* The client's connection is gone (reset, write time-out, or closed in both directions). evhttp's close callback is not
+ * used elsewhere. Called once, from the loop; the gate is invalid after it. A half-closed client is still served. */
+void gate_on_gone(struct gate *g, void (*on_gone)(void *arg), void *arg);
+/* The reply can't be finished as announced: what is buffered goes out, then the connection is closed without a final
+ * chunk so that the client sees it was cut. Ends the request; on_gone is not called. */
+void gate_abort_reply(struct gate *g, struct evhttp_request *req);
+/* No further request on this connection after the current reply (drain, Connection: close). */
+void gate_close_after_reply(struct gate *g);
+/* Closes connections that are idle between requests, and marks the others close-after-reply: start of a drain. */
+void gate_drain_all(struct evhttp *http);
+uint64_t gate_reply_bytes(const struct gate *g); /* sent to the socket's buffer for the current request */
+
+#endif

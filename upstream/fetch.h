@@ -1,0 +1,106 @@
+/* One request to an origin and its answer, streamed: libcurl's multi interface on a worker's event loop.
+ * Thread: each upstream_loop and its fetches belong to one worker's thread. Owns: its connections and handles.
+ * Bounds: max_connections and queue_max per upstream and loop, max_head_bytes per answer, nothing buffered beyond one
+ * libcurl write (paused while the handler can't take more). */
+#ifndef UPSTREAM_FETCH_H
+#define UPSTREAM_FETCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "http/fields.h"
+#include "http/message.h"
+
+struct event_base;
+struct upstream_loop;
+struct fetch;
+
+enum upstream_http { UPSTREAM_HTTP_AUTO /* 2 over TLS where offered, else 1.1 */, UPSTREAM_HTTP_1_1, UPSTREAM_HTTP_2 };
+
+struct upstream_options { /* one [upstream]; immutable, borrowed until upstream_loop_free or the next configure */
+	struct slice name;
+	struct slice url;        /* scheme://host[:port][/base], no final '/' */
+	int64_t connect_timeout_ms, first_byte_timeout_ms, stall_timeout_ms;
+	unsigned max_connections; /* in all workers together; each loop gets its share, at least 1 */
+	unsigned queue_max;       /* requests waiting for a connection, per loop */
+	unsigned retries;
+	enum upstream_http http_version;
+	struct slice tls_ca;      /* path; empty: the system's */
+	bool tls_verify;
+};
+
+struct upstream_loop_options {
+	struct event_base *base;
+	const struct upstream_options *upstreams;
+	unsigned upstreams_n;
+	unsigned loops;            /* how many share max_connections */
+	size_t max_head_bytes;     /* of an answer; past it FETCH_BAD_ANSWER */
+};
+
+int upstream_loop_new(const struct upstream_loop_options *o, struct upstream_loop **out) WARN_UNUSED;
+void upstream_loop_free(struct upstream_loop **l); /* fetches still running end with FETCH_CANCELLED, unannounced */
+
+enum fetch_result {
+	FETCH_OK,           /* whole: the length that was announced arrived, or the end was framed */
+	FETCH_REFUSED,      /* no connection: refused, unreachable, DNS, TLS: 502 */
+	FETCH_TIMEOUT,      /* connect, first byte or stall: 504 */
+	FETCH_BROKEN,       /* the connection ended before or inside the answer: 502, or an aborted body */
+	FETCH_BAD_ANSWER,   /* broke HTTP's rules, or its head was too large: 502 */
+	FETCH_BUSY,         /* max_connections and the queue are full: 503 */
+	FETCH_CANCELLED,
+	FETCH_NO_MEMORY,    /* 503 */
+};
+const char *fetch_result_name(enum fetch_result r);
+
+enum fetch_write { FETCH_WRITE_TAKEN, FETCH_WRITE_PAUSE /* not taken: offered again after fetch_resume */, FETCH_WRITE_CANCEL };
+
+/* Called from the loop, never from inside fetch_start. A handler may call fetch_cancel for its own fetch only by
+ * returning FETCH_WRITE_CANCEL or false. */
+struct fetch_handler {
+	/* 1xx other than 100 and 101; may be NULL. */
+	void (*on_informational)(void *arg, int status, const struct http_fields *fields);
+	/* The final head, checked; hop-by-hop not dropped yet. fields are valid (and may be changed) during the call only.
+	 * content_length is -1 when not announced. false cancels. */
+	bool (*on_head)(void *arg, int status, struct http_fields *fields, int64_t content_length);
+	enum fetch_write (*on_body)(void *arg, const void *p, size_t n);
+	/* The end, exactly once unless fetch_cancel came first; the fetch is freed after it returns. `detail` is a short
+	 * text for the log, never NULL. */
+	void (*on_end)(void *arg, enum fetch_result result, const char *detail);
+};
+
+struct fetch_request {
+	unsigned upstream;            /* index */
+	enum http_method method;
+	struct slice method_token;
+	struct slice target;          /* path and query, begins with '/' (or "*" for OPTIONS); sent byte for byte */
+	struct slice host;            /* Host to send; empty: the upstream's own authority */
+	const struct http_fields *fields; /* end-to-end fields to send, in order; no Host, framing or hop-by-hop; copied */
+	struct slice body;            /* borrowed until on_end; empty and !has_body: none */
+	bool has_body;                /* sends Content-Length, 0 included */
+};
+
+struct fetch_timing { /* microseconds, since fetch_start; 0 when it did not happen */
+	int64_t queued_us, connected_us, first_byte_us, total_us;
+	bool reused;
+	uint64_t body_bytes;
+};
+
+/* 0 and *out, or negative errno (-ENOMEM, -EBUSY when the queue is full: no callback follows then). */
+int fetch_start(struct upstream_loop *l, const struct fetch_request *r, const struct fetch_handler *h, void *arg,
+                struct fetch **out) WARN_UNUSED;
+void fetch_resume(struct fetch *f);
+/* Ends it without on_end; not from inside its own callbacks. Clears *f. */
+void fetch_cancel(struct fetch **f);
+void fetch_timing(const struct fetch *f, struct fetch_timing *out);
+
+struct upstream_stats { /* per upstream, this loop; plain counters: read from the loop's thread */
+	uint64_t started, ok, refused, timeouts, broken, bad_answers, busy, cancelled, retries, stale_connections;
+	uint64_t connections_opened, connections_reused, bytes_in;
+	uint64_t active, queued;
+	int64_t time_us; /* sum of total times of finished fetches */
+};
+void upstream_stats(const struct upstream_loop *l, unsigned upstream, struct upstream_stats *out);
+
+#endif
