@@ -75,13 +75,17 @@ COMPILE = $(CC) $(LANG_C) $(WARN) -g -pthread $(HARDEN) $(MODE_$(MODE)) $(CFLAGS
 LINK    = $(CC) -g -pthread $(filter -fsanitize% -fno-sanitize%,$(MODE_$(MODE))) -pie \
 	-Wl,-z,relro,-z,now -Wl,--as-needed $(CFLAGS) $(LDFLAGS)
 
+# Short lines; V=1 shows the whole commands.
+V ?= 0
+say = $(if $(filter 0,$(V)),@echo '$1 $@' && )
+
 # Objects depend on the flags they were compiled with.
 $(shell mkdir -p $(B) && printf '%s\n' '$(subst ','"'"',$(COMPILE))' | cmp -s - $(B)/flags || \
 	printf '%s\n' '$(subst ','"'"',$(COMPILE))' > $(B)/flags)
 
 $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
-	$(COMPILE) -MMD -MP -c $< -o $@
+	$(call say,CC)$(COMPILE) -MMD -MP -c $< -o $@
 
 obj_of      = $(patsubst %.c,$(B)/obj/%.o,$1)
 archives_of = $(foreach f,$(BELOW_$1),$(B)/$f.a)
@@ -89,12 +93,12 @@ archives_of = $(foreach f,$(BELOW_$1),$(B)/$f.a)
 define archive_rule
 $(B)/$1.a: $(call obj_of,$(SRC_$1))
 	@rm -f $$@
-	$(AR) rcsD $$@ $$(filter %.o,$$^)
+	$$(call say,AR)$(AR) rcsD $$@ $$(filter %.o,$$^)
 endef
 $(foreach f,$(FOLDERS),$(eval $(call archive_rule,$f)))
 
 $(B)/memoproxy: $(B)/obj/proxy/main.o $(call archives_of,proxy)
-	$(LINK) -o $@ $^ $(LIBS_proxy)
+	$(call say,LD)$(LINK) -o $@ $^ $(LIBS_proxy)
 
 memoproxy: build/release/memoproxy
 	cp -f $< $@
@@ -155,7 +159,7 @@ unit-$1: $(call unit_bins,$1)
 	@MODE=$(MODE) tests/support/run-unit.sh $1 $$^
 $(call unit_bins,$1): $(B)/%: $(B)/obj/%.o $(call obj_of,$(call unit_helpers,$1)) $(call archives_of,$1)
 	@mkdir -p $$(@D)
-	$$(LINK) -o $$@ $$^ $(LIBS_$1) -lcmocka
+	$$(call say,LD)$$(LINK) -o $$@ $$^ $(LIBS_$1) -lcmocka
 -include $(wildcard $(patsubst %.o,%.d,$(call obj_of,$(call unit_sources,$1))))
 endef
 $(foreach f,$(FOLDERS),$(eval $(call unit_rules,$f)))
@@ -189,7 +193,7 @@ fuzz_archives = $(foreach f,$(filter $(call fuzz_closure,$1),$(FOLDERS)),$(B)/$f
 define fuzz_rule
 $(patsubst %.c,$(B)/%,$1): $(call obj_of,$1) $(call fuzz_archives,$1)
 	@mkdir -p $$(@D)
-	$$(LINK) -fsanitize=fuzzer -o $$@ $$^ $(LIBS_proxy)
+	$$(call say,LD)$$(LINK) -fsanitize=fuzzer -o $$@ $$^ $(LIBS_proxy)
 endef
 
 ifeq ($(MODE),fuzz)

@@ -97,7 +97,8 @@ bool log_allowed(struct log_limit *limit)
 	int64_t now_ms = clock_now().mono_ms;
 	int64_t next_ms = atomic_load(&limit->next_ms);
 
-	if (now_ms < next_ms || !atomic_compare_exchange_strong(&limit->next_ms, &next_ms, now_ms + LIMIT_INTERVAL_MS)) {
+	if (now_ms < next_ms ||
+		!atomic_compare_exchange_strong(&limit->next_ms, &next_ms, now_ms + LIMIT_INTERVAL_MS)) {
 		atomic_fetch_add(&limit->suppressed, 1);
 		return false;
 	}

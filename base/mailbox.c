@@ -50,8 +50,8 @@ bool post_mail(struct mailbox *mb, struct mail *mail)
 	was_empty = mb->head == NULL;
 	*mb->tail = mail;
 	mb->tail = &mail->next;
-	/* Under the lock: once the owner can take the letter, the poster touches the mailbox no more, and whoever the
-	 * letter tells to end the owner may do so. */
+	/* Under the lock: the owner can take the letter only after the wake-up is written, so a letter that makes the
+	 * owner end its mailbox does not leave a poster writing to a closed descriptor. */
 	if (was_empty)
 		wake_owner(mb);
 	pthread_mutex_unlock(&mb->mu);

@@ -1,0 +1,105 @@
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/slice.h"
+
+static void equality_ignores_the_case_of_ascii_letters_only(void **state)
+{
+	(void)state;
+	assert_true(slice_equal_nocase(SLICE_LIT("Cache-Control"), SLICE_LIT("cACHE-cONTROL")));
+	assert_true(slice_equal_nocase((struct slice){NULL, 0}, SLICE_LIT("")));
+	assert_false(slice_equal_nocase(SLICE_LIT("Age"), SLICE_LIT("Ages")));
+	/* These differ in bit 5 alone and are no letters. */
+	assert_false(slice_equal_nocase(SLICE_LIT("@[]^"), SLICE_LIT("`{}~")));
+	assert_false(slice_equal_nocase(SLICE_LIT("\xc4"), SLICE_LIT("\xe4")));
+}
+
+static void equality_with_case_compares_bytes_and_length(void **state)
+{
+	(void)state;
+	assert_true(slice_equal(SLICE_LIT("a\0b"), SLICE_LIT("a\0b")));
+	assert_false(slice_equal(SLICE_LIT("a\0b"), SLICE_LIT("a\0c")));
+	assert_false(slice_equal(SLICE_LIT("a"), SLICE_LIT("A")));
+	assert_true(slice_equal((struct slice){NULL, 0}, (struct slice){NULL, 0}));
+}
+
+static void prefix_may_be_empty_or_the_whole_but_not_longer(void **state)
+{
+	(void)state;
+	assert_true(slice_starts_with(SLICE_LIT("/items/1"), SLICE_LIT("/items/")));
+	assert_true(slice_starts_with(SLICE_LIT("/items"), SLICE_LIT("/items")));
+	assert_true(slice_starts_with(SLICE_LIT("/items"), SLICE_LIT("")));
+	assert_false(slice_starts_with(SLICE_LIT("/items"), SLICE_LIT("/items/")));
+	assert_false(slice_starts_with(SLICE_LIT("/items"), SLICE_LIT("/Items")));
+}
+
+static void trim_takes_spaces_and_tabs_from_both_ends_only(void **state)
+{
+	(void)state;
+	assert_true(slice_equal(slice_trim(SLICE_LIT(" \t a b\t ")), SLICE_LIT("a b")));
+	assert_true(slice_equal(slice_trim(SLICE_LIT("\r\na\v")), SLICE_LIT("\r\na\v")));
+	assert_int_equal(slice_trim(SLICE_LIT(" \t ")).n, 0);
+	assert_int_equal(slice_trim((struct slice){NULL, 0}).n, 0);
+}
+
+static void number_of_digits_is_read(void **state)
+{
+	unsigned long long v = 7;
+
+	(void)state;
+	assert_true(slice_to_u64(SLICE_LIT("0"), 10, &v));
+	assert_int_equal(v, 0);
+	assert_true(slice_to_u64(SLICE_LIT("00042"), 100, &v));
+	assert_int_equal(v, 42);
+	assert_true(slice_to_u64(SLICE_LIT("18446744073709551615"), ULLONG_MAX, &v));
+	assert_true(v == ULLONG_MAX);
+}
+
+static void number_past_max_saturates(void **state)
+{
+	unsigned long long v = 7;
+
+	(void)state;
+	assert_true(slice_to_u64(SLICE_LIT("18446744073709551616"), ULLONG_MAX, &v));
+	assert_true(v == ULLONG_MAX);
+	assert_true(slice_to_u64(SLICE_LIT("99999999999999999999999999999999"), INT32_MAX, &v));
+	assert_int_equal(v, INT32_MAX);
+	assert_true(slice_to_u64(SLICE_LIT("10"), 9, &v));
+	assert_int_equal(v, 9);
+	assert_true(slice_to_u64(SLICE_LIT("9"), 9, &v));
+	assert_int_equal(v, 9);
+	assert_true(slice_to_u64(SLICE_LIT("5"), 3, &v));
+	assert_int_equal(v, 3);
+	assert_true(slice_to_u64(SLICE_LIT("5"), 0, &v));
+	assert_int_equal(v, 0);
+}
+
+static void number_with_any_other_byte_is_refused_and_leaves_out_alone(void **state)
+{
+	static const char *const bad[] = {"", "+1", "-1", " 1", "1 ", "1,2", "0x1", "1e3", "999999999999999999999x"};
+	unsigned long long v = 7;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(slice_to_u64(slice_of(bad[i]), 100, &v));
+	assert_int_equal(v, 7);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(equality_ignores_the_case_of_ascii_letters_only),
+		cmocka_unit_test(equality_with_case_compares_bytes_and_length),
+		cmocka_unit_test(prefix_may_be_empty_or_the_whole_but_not_longer),
+		cmocka_unit_test(trim_takes_spaces_and_tabs_from_both_ends_only),
+		cmocka_unit_test(number_of_digits_is_read),
+		cmocka_unit_test(number_past_max_saturates),
+		cmocka_unit_test(number_with_any_other_byte_is_refused_and_leaves_out_alone),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
