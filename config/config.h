@@ -1,0 +1,192 @@
+/* What the operator wants, read from proxy.ini: every key has its line in options.def.
+ * Thread: a loaded configuration never changes; any thread reads it, takes and drops references.
+ * Owns: all that its members point to, until the last reference goes. Every slice here is followed by a NUL byte.
+ * Bounds: CONFIG_FILE_MAX bytes of text, CONFIG_ROUTES_MAX, CONFIG_UPSTREAMS_MAX, CONFIG_LIST_MAX. */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "base/slice.h"
+#include "config/pattern.h"
+#include "http/message.h"
+
+enum {
+	CONFIG_FILE_MAX = 1 << 20,
+	CONFIG_ROUTES_MAX = 1000,
+	CONFIG_UPSTREAMS_MAX = 64,
+	CONFIG_LIST_MAX = 64,   /* members of a list */
+	CONFIG_ERRORS_MAX = 20, /* reported of one file */
+};
+
+enum config_log_format { CONFIG_LOG_COMBINED, CONFIG_LOG_JSON };
+enum config_http_version { CONFIG_HTTP_AUTO, CONFIG_HTTP_1_1, CONFIG_HTTP_2 };
+enum config_host_header { CONFIG_HOST_UPSTREAM, CONFIG_HOST_CLIENT };
+enum config_scope { CONFIG_SCOPE_SHARED, CONFIG_SCOPE_USER };
+enum config_set_cookie { CONFIG_COOKIE_AUTO, CONFIG_COOKIE_STORE, CONFIG_COOKIE_STRIP, CONFIG_COOKIE_PASS };
+enum config_query_rule {
+	CONFIG_QUERY_KEEP,
+	CONFIG_QUERY_SORT,
+	CONFIG_QUERY_IGNORE,
+	CONFIG_QUERY_ONLY,
+	CONFIG_QUERY_DROP,
+};
+
+struct config_names {
+	const struct slice *v;
+	unsigned n;
+};
+
+struct config_address {
+	struct slice text; /* as written */
+	struct sockaddr_storage sa;
+	socklen_t sa_bytes;
+	bool is_loopback;
+};
+
+struct config_addresses {
+	const struct config_address *v;
+	unsigned n; /* 0: off */
+};
+
+struct config_proxy {
+	struct config_addresses listen;
+	unsigned workers; /* 0: one a processor */
+	unsigned max_connections;
+	uint64_t max_body_bytes, max_header_bytes;
+	int64_t client_header_timeout_ms, client_body_timeout_ms, client_idle_timeout_ms, client_write_timeout_ms;
+	int64_t shutdown_grace_ms;
+	struct slice access_log; /* a path, "-" is standard output; empty: off */
+	enum config_log_format access_log_format;
+	enum log_level log_level;
+};
+
+struct config_admin {
+	struct config_addresses listen;
+	struct slice token; /* a secret; of `token` or `token_file`; empty: none is asked for */
+	struct slice token_file;
+};
+
+struct config_url {
+	struct slice whole;     /* scheme://authority[/base], no final '/'; scheme and authority in lower case */
+	struct slice authority; /* host[:port] of it */
+	bool is_https;
+};
+
+struct config_upstream {
+	struct slice name; /* "default" for the one without a name, which is upstreams[0] */
+	struct config_url url;
+	int64_t connect_timeout_ms, first_byte_timeout_ms, stall_timeout_ms;
+	unsigned max_connections; /* in all workers together */
+	unsigned queue;           /* requests that wait for a connection, per worker */
+	unsigned retries;
+	enum config_http_version http_version;
+	enum config_host_header host_header;
+	struct slice tls_ca; /* path; empty: the system's */
+	bool tls_verify;
+};
+
+struct config_cache {
+	uint64_t memory_bytes, max_object_bytes;
+	bool coalesce, hit_road;
+	int64_t coalesce_timeout_ms;
+	unsigned max_waiters;
+	int64_t failure_memory_ms, pass_memory_ms;
+};
+
+struct config_status_ttl {
+	uint16_t low, high; /* statuses low..high */
+	int64_t ttl_ms;
+};
+
+struct config_status_ttls {
+	const struct config_status_ttl *v; /* a single status before a class: the first that contains the status wins */
+	unsigned n;
+};
+
+struct config_query {
+	enum config_query_rule rule;
+	struct config_names names; /* of ONLY and DROP; a trailing '*' matches a prefix */
+};
+
+struct config_user_from {
+	bool is_cookie; /* else a header */
+	struct slice name;
+};
+
+struct config_invalidates {
+	struct pattern_template *const *v;
+	unsigned n;
+};
+
+/* One route with [defaults] merged in. Durations of -1 are "off": not set. */
+struct config_route {
+	struct slice name; /* "default" for the one that takes what no other matches */
+	unsigned index;    /* in config->routes */
+	struct slice match_text;
+	struct pattern *match;     /* NULL: every path */
+	struct config_names hosts; /* lower case; exact or "*.suffix"; none: every host */
+	struct slice upstream_name;
+	unsigned upstream; /* index */
+	unsigned methods;  /* bits 1u << enum http_method: which are cached; only GET, HEAD, POST and QUERY can be */
+	bool cache;
+	bool json_body_key;
+	int64_t ttl_ms, ttl_force_ms, ttl_min_ms, ttl_max_ms;
+	struct config_status_ttls status_ttl;
+	int64_t stale_while_revalidate_ms, stale_if_error_ms;
+	struct config_query query;
+	struct config_names key_headers, key_cookies;
+	struct config_names forward_headers; /* request fields that go upstream although they are not in the key */
+	enum config_scope scope;
+	struct config_user_from user_from; /* set when scope is USER */
+	unsigned max_entries_per_user;
+	enum config_set_cookie set_cookie;
+	bool client_refresh;
+	struct config_names invalidates_text;
+	struct config_invalidates invalidates; /* compiled against match: pattern_expand them with its captures */
+	struct config_names tag_headers, targeted;
+};
+
+struct config {
+	struct config_proxy proxy;
+	struct config_admin admin;
+	struct config_cache cache;
+	const struct config_upstream *upstreams; /* [0] is the default one */
+	unsigned upstreams_n;
+	const struct config_route *routes; /* in the file's order, then the default route, which is last */
+	unsigned routes_n;                 /* at least 1 */
+	/* private */
+	_Atomic unsigned refs;
+	struct arena *arena;
+};
+
+/* Reads and checks a file. 0 and *out with one reference, or negative errno: -ENOENT, -EACCES and the like when it can't
+ * be read, -EINVAL for mistakes in it, -ENOMEM. On failure `errors` holds lines "file:line: what is wrong", each ended by
+ * a newline; never a secret. Paths in the file are relative to the working directory. */
+int config_load(const char *path, struct config **out, struct buf *errors) WARN_UNUSED;
+/* The same for text in memory; `name` stands in for the file's name in errors. */
+int config_parse(struct slice text, const char *name, struct config **out, struct buf *errors) WARN_UNUSED;
+
+struct config *config_ref(struct config *c);
+void config_unref(struct config **c); /* clears *c */
+
+/* The first route in the file whose host and match fit, else the default route; never NULL. Allocates nothing. `host` is
+ * a Host value, port included or not; `out`, which may be NULL, receives what the route's {names} stand for. */
+const struct config_route *config_route_for(const struct config *c, struct slice host, struct slice path,
+	bool has_query, struct slice query, struct pattern_captures *out);
+
+/* By name; "default" or an empty name is upstreams[0]. NULL when there is none. */
+const struct config_upstream *config_upstream_named(const struct config *c, struct slice name);
+
+/* All sections and keys with type, range, default and meaning. */
+void config_print_reference(FILE *to);
+/* The annotated proxy.ini: every key with its default in a comment, and the routes of the demonstration. */
+void config_print_ini(FILE *to);
+
+#endif
