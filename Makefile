@@ -119,7 +119,7 @@ endif
 binary: $(B)/memoproxy
 
 help:
-	@echo 'all (./memoproxy)  run  test  unit  unit-<folder>  system  asan  tsan  fuzz  lint  format  bench'
+	@echo 'all (./memoproxy)  run  test  unit  unit-<folder>  system  asan  tsan  fuzz  lint  format[-<folder>]  bench'
 	@echo 'conformance  soak  install  clean  deps  deps-test  deps-bench;   MODE=release|debug|asan|tsan|fuzz'
 
 deps:
@@ -236,6 +236,8 @@ build/lint/%.tidy: %.c .clang-tidy
 
 format:
 	clang-format -i $(C_FILES)
+format-%:
+	clang-format -i $(filter $*/% tests/unit/$*/%,$(C_FILES))
 
 # --- Longer runs ---------------------------------------------------------------------------------------------------
 

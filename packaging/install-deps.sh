@@ -39,7 +39,7 @@ for set in "$@"; do
 done
 
 if ! command -v dpkg-query >/dev/null; then
-	echo "install-deps: not a Debian system; going on in the hope that these are there:" $wanted >&2
+	echo "install-deps: not a Debian system; going on in the hope that these are there:$wanted" >&2
 	exit 0
 fi
 # shellcheck disable=SC2086 # the lists are words

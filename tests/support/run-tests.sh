@@ -2,7 +2,7 @@
 # All that `make test` runs, part by part; stops at the first part that fails. The last line is the sum of the cmocka
 # and pytest results, in which a part that failed without naming a test (lint, a compile error, a fuzz find) counts one.
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 1
 MAKE=${MAKE:-make}
 JOBS=${JOBS:-$(nproc)}
 FUZZ_SECONDS=${FUZZ_SECONDS:-10}

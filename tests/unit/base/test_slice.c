@@ -15,7 +15,8 @@ static void equality_ignores_the_case_of_ascii_letters_only(void **state)
 	assert_true(slice_equal_nocase((struct slice){NULL, 0}, SLICE_LIT("")));
 	assert_false(slice_equal_nocase(SLICE_LIT("Age"), SLICE_LIT("Ages")));
 	/* These differ in bit 5 alone and are no letters. */
-	assert_false(slice_equal_nocase(SLICE_LIT("@[]^"), SLICE_LIT("`{}~")));
+	assert_false(slice_equal_nocase(SLICE_LIT("@"), SLICE_LIT("`")));
+	assert_false(slice_equal_nocase(SLICE_LIT("["), SLICE_LIT("{")));
 	assert_false(slice_equal_nocase(SLICE_LIT("\xc4"), SLICE_LIT("\xe4")));
 }
 
