@@ -106,7 +106,7 @@ def sanitized_environment(extra=None):
 
 class Proxy:
     def __init__(self, upstream, sections=None, grace="2s", workers=2, args=(), config_text=None):
-        """upstream: its URL. sections go over the defaults below; config_text replaces everything but the ports,
+        """upstream: its URL ({port}: the proxy's own). sections go over the defaults below; config_text replaces everything but the ports,
         which it names {port} and {admin_port}."""
         self.upstream, self.sections, self.grace, self.workers = upstream, sections, grace, workers
         self.args, self.config_text = list(args), config_text
@@ -120,7 +120,7 @@ class Proxy:
             return self.config_text.format(**values)
         base = {"proxy": {"listen": f"127.0.0.1:{self.port}", "workers": self.workers, "shutdown_grace": self.grace},
                 "admin": {"listen": f"127.0.0.1:{self.admin_port}"},
-                "upstream": {"url": self.upstream}}
+                "upstream": {"url": self.upstream.replace("{port}", str(self.port))}}
         return ini_text(merge(base, self.sections))
 
     @property
