@@ -6,10 +6,11 @@
 
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/slice.h"
 
-/* Known names: X(ID, "canonical-name"). One list in http/names.def; ids are HF_<ID>, HF_OTHER is 0. */
+/* Known names, from names.def: ids are HF_<ID>, HF_OTHER is 0 and stands for every name that is not in that list. */
 enum http_field_id {
 	HF_OTHER = 0,
 #define X(id, name) HF_##id,
@@ -57,10 +58,15 @@ bool http_list_next(struct slice *rest, struct slice *member);
 /* Is there a member equal to token (any case) in any line of that field? Parameters after ';' are not looked at. */
 bool http_fields_has_token(const struct http_fields *f, enum http_field_id id, struct slice token);
 
-/* Hop-by-hop (RFC 9110 7.6.1): Connection, Keep-Alive, Proxy-Connection, Proxy-Authenticate? no: see fields.c for the
- * list and why, TE, Trailer, Transfer-Encoding, Upgrade. */
+/* All lines of a field as one value, joined by ", " (RFC 9110 5.3), appended to out. 0 or out's error. */
+int http_fields_join(const struct http_fields *f, enum http_field_id id, struct buf *out) WARN_UNUSED;
+
+/* Ends at the next hop whether or not Connection names it (RFC 9110 7.6.1; the Proxy-Auth* family: RFC 9111 3.1). */
 bool http_field_is_hop_by_hop(enum http_field_id id);
-/* Removes hop-by-hop fields and every field that Connection names (all its lines). Linear in fields + members. */
+/* Removes hop-by-hop fields and every field that Connection names on any of its lines, but for those that are meant for
+ * every recipient (Host, Content-Length, Cache-Control, Cookie and the like: fields.c), which stay. Do it before a key
+ * is made of the fields: what a client's Connection took away must not be in it. -ENOBUFS, and nothing removed, when
+ * Connection names too many fields that we do not know. Costs (fields + members) x log members. */
 int http_fields_drop_hop_by_hop(struct http_fields *f) WARN_UNUSED;
 
 #endif

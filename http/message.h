@@ -37,17 +37,19 @@ struct http_request {
 	struct slice method_token;
 	struct slice target; /* the whole request-target as received */
 	enum http_target_form form;
-	struct slice host;   /* host[:port] from the absolute-form target, else from Host; empty only for HTTP/1.0 */
-	struct slice path;   /* begins with '/' ("/" for an absolute-form target without a path); "*" for asterisk-form */
-	struct slice query;  /* after '?', without it */
-	bool has_query;      /* "/a?" differs from "/a" */
-	int minor;           /* HTTP/1.minor, 0 or 1 (a higher minor is read as 1) */
-	bool keep_alive;     /* what RFC 9112 9.3 makes of version and Connection */
-	bool expect_continue;
+	struct slice host; /* host[:port] from the absolute-form target, else from Host; empty only for HTTP/1.0 */
+	struct slice
+		path; /* begins with '/' ("/" for an absolute-form target without a path); "*" for asterisk-form, as
+	                      * which `OPTIONS http://host` counts too (RFC 9112 3.2.4) */
+	struct slice query;             /* after '?', without it */
+	bool has_query;                 /* "/a?" differs from "/a" */
+	int minor;                      /* HTTP/1.minor, 0 or 1 (a higher minor is read as 1) */
+	bool keep_alive;                /* what RFC 9112 9.3 makes of version and Connection */
+	bool expect_continue;           /* asked for, and there is content to wait for (RFC 9110 10.1.1) */
 	enum http_body_framing framing; /* NONE, LENGTH or CHUNKED */
 	uint64_t content_length;        /* of LENGTH */
 	struct http_fields fields;      /* owned array: http_request_fini frees it; reused between requests */
-	size_t head_bytes;              /* length of the head with its last CRLF CRLF */
+	size_t head_bytes;              /* from p to past the last CRLF CRLF, a skipped empty line included */
 };
 
 enum http_parse {
@@ -57,53 +59,62 @@ enum http_parse {
 };
 
 struct http_error {
-	int status;         /* 400, 405, 414, 417, 431, 501, 505 */
+	int status;         /* 400, 405, 414, 417, 431, 501, 503 (out of memory), 505; 502 for an upstream's answer */
 	const char *reason; /* a constant sentence for the log and the answer's body */
 };
 
 struct http_head_limits {
-	size_t max_head;   /* bytes of the whole head: past it 431, or 414 while still in the request line */
+	size_t max_head; /* bytes of the whole head: past it 431, or 414 while still in the request line */
 	uint32_t max_fields;
 };
 
 void http_request_init(struct http_request *r);
 void http_request_fini(struct http_request *r);
 
-/* Parses the head at the start of p[0..n). Refused: bare CR or LF inside, NUL, obs-fold, whitespace before the colon,
- * bad names or methods, control characters in values, CL with TE, repeated or invalid Content-Length (identical
- * repetition too), any Transfer-Encoding but a single final `chunked` (501 for codings that we do not know, 400 where
- * framing is in doubt; any TE from an HTTP/1.0 client), missing, repeated or bad Host (HTTP/1.1), userinfo or fragment
- * in the target, a target that is not visible ASCII (no raw bytes above 0x7E), absolute-form with a scheme other than
- * http/https or whose authority differs from Host?: RFC 9112 3.2.2 lets the target win; we do), CONNECT and TRACE (405),
- * HTTP/2+ (505), Expect other than 100-continue (417). One leading empty line (CRLF) is skipped (RFC 9112 2.2).
- * On MORE, *scanned lets the next call go on where this one stopped: 0 at first. */
+/* Parses the head at the start of p[0..n). Refused: bare CR or LF, NUL, obs-fold, whitespace before the colon, bad names
+ * or methods, control characters in values, Content-Length with Transfer-Encoding, repeated or invalid Content-Length
+ * (identical repetition too), any Transfer-Encoding but a single `chunked` (501 for other codings before a final
+ * chunked, 400 where framing is in doubt and from an HTTP/1.0 client), missing, repeated or bad Host (HTTP/1.1), userinfo
+ * or fragment in the target, a target that is not visible ASCII, absolute-form with another scheme than http or https,
+ * CONNECT and TRACE (405), another major version than 1 (505), an expectation other than 100-continue (417). One
+ * leading empty line is skipped (RFC 9112 2.2).
+ * Targets: all of 0x21-0x7E but '#' is taken, as browsers and curl send characters that RFC 3986 would have encoded.
+ * The authority of an absolute-form target wins over Host (RFC 9112 3.2.2), and the Host field's value becomes that
+ * authority, so that nobody can act on the other one. A comma in Host is refused: it is what a joined repetition looks like.
+ * On MORE, *scanned lets the next call go on where this one stopped: 0 at first, and again after DONE. A fault in an
+ * incomplete head is found at the latest when its last line is in or it grows past max_head. */
 enum http_parse http_request_parse(const char *p, size_t n, const struct http_head_limits *limits, size_t *scanned,
-                                   struct http_request *out, struct http_error *err);
+	struct http_request *out, struct http_error *err);
 
 /* ---- Answers of an upstream, seen line by line as libcurl hands them over ---- */
 
 struct http_response_head {
-	int status;         /* 100-599; others are refused */
-	int minor;          /* 0, 1; 2 or 3 when the transport says so */
+	int status; /* 100-599; others are refused */
+	int minor;  /* 0, 1; 2 or 3 when the transport says so */
 	struct http_fields fields;
-	struct http_error err; /* reason when a line was refused (status 502) */
+	struct http_error err; /* set when a line was refused: status 502, and why */
 	/* private */
-	char *bytes;        /* owned copy of all field lines; fields point into it */
+	char *bytes; /* owned copy of all field lines; fields point into it */
 	size_t bytes_n, bytes_cap, max_bytes;
-	uint32_t *offsets;  /* (name, name_n, value, value_n) x n until http_response_head_end makes slices of them */
-	uint32_t offsets_n, offsets_cap;
+	struct http_line_span
+		*spans; /* where in bytes each field is, until http_response_head_end makes slices of them */
+	uint32_t spans_n, spans_cap;
 };
 
 void http_response_head_init(struct http_response_head *h, size_t max_bytes);
 void http_response_head_fini(struct http_response_head *h);
-/* A status line begins a head anew (after a 1xx). `wire_is_http1`: the line must be exactly HTTP/1.0 or HTTP/1.1; else
- * it is what libcurl composes for HTTP/2. 0, or -EPROTO with err set. */
+/* A status line, without its CRLF, begins a head anew (after a 1xx). `wire_is_http1`: the line must be exactly HTTP/1.0
+ * or HTTP/1.1; else it is what libcurl composes for HTTP/2 and 3. 0, or -EPROTO with err set. After an error, the other two
+ * functions return -EPROTO until the next status line. */
 int http_response_head_status(struct http_response_head *h, struct slice line, bool wire_is_http1) WARN_UNUSED;
-/* One field line without its CRLF, strict. obs-fold, bad names and `Name :` are refused. */
+/* One field line without its CRLF, strict: obs-fold, bad names and `Name :` are -EPROTO. -ENOBUFS past max_bytes or
+ * HTTP_FIELDS_MAX, -ENOMEM. */
 int http_response_head_field(struct http_response_head *h, struct slice line) WARN_UNUSED;
-/* The empty line: makes the field slices valid and checks framing (RFC 9112 6.3): every Content-Length a plain number,
- * all of them equal (a list of equal values too), Transfer-Encoding exactly chunked and not together with
- * Content-Length from a stored-able answer. *content_length is -1 when none. */
+/* The empty line: makes the field slices valid and checks framing (RFC 9112 6.3): every Content-Length a plain number or a
+ * list of them, all equal; then one line is left of them, with that number. Transfer-Encoding exactly `chunked`, in
+ * HTTP/1.1 only, never together with Content-Length (such a head may be an attempt at splitting, RFC 9112 6.1).
+ * *content_length is -1 when there is none and for 1xx and 204, which have no content whatever they say; for 304 and
+ * answers to HEAD it is the length that a GET would have. */
 int http_response_head_end(struct http_response_head *h, int64_t *content_length) WARN_UNUSED;
 
 /* Standard reason phrase, or "" for a status that has none. */

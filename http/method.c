@@ -1,0 +1,42 @@
+#include "http/message.h"
+
+static const struct slice tokens[] = {
+	[HTTP_GET] = {"GET", 3},
+	[HTTP_HEAD] = {"HEAD", 4},
+	[HTTP_POST] = {"POST", 4},
+	[HTTP_PUT] = {"PUT", 3},
+	[HTTP_DELETE] = {"DELETE", 6},
+	[HTTP_OPTIONS] = {"OPTIONS", 7},
+	[HTTP_TRACE] = {"TRACE", 5},
+	[HTTP_CONNECT] = {"CONNECT", 7},
+	[HTTP_PATCH] = {"PATCH", 5},
+	[HTTP_QUERY] = {"QUERY", 5},
+};
+
+enum http_method http_method_of(struct slice token)
+{
+	for (unsigned m = 0; m < ARRAY_LEN(tokens); m++) {
+		if (slice_equal(token, tokens[m]))
+			return (enum http_method)m;
+	}
+	return HTTP_OTHER;
+}
+
+bool http_method_is_safe(enum http_method m)
+{
+	switch (m) {
+	case HTTP_GET:
+	case HTTP_HEAD:
+	case HTTP_OPTIONS:
+	case HTTP_TRACE:
+	case HTTP_QUERY:
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool http_method_is_idempotent(enum http_method m)
+{
+	return http_method_is_safe(m) || m == HTTP_PUT || m == HTTP_DELETE;
+}

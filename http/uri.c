@@ -1,0 +1,283 @@
+#include "http/uri.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+
+#include "http/syntax.h"
+
+static struct slice cut(struct slice s, size_t from, size_t to)
+{
+	return (struct slice){s.p + from, to - from};
+}
+
+static size_t index_of_any(struct slice s, size_t from, const char *set)
+{
+	while (from < s.n && (s.p[from] == '\0' || !strchr(set, s.p[from])))
+		from++;
+	return from;
+}
+
+/* Bytes of the scheme in front of a ':' (RFC 3986 3.1), or 0. */
+static size_t scheme_length(struct slice s)
+{
+	if (s.n == 0 || !http_char_is(s.p[0], HTTP_CH_ALPHA))
+		return 0;
+	for (size_t i = 1; i < s.n; i++) {
+		if (s.p[i] == ':')
+			return i;
+		if (!http_char_is(s.p[i], HTTP_CH_ALPHA | HTTP_CH_DIGIT) && s.p[i] != '+' && s.p[i] != '-' &&
+			s.p[i] != '.')
+			return 0;
+	}
+	return 0;
+}
+
+bool uri_split_absolute(struct slice url, struct slice *scheme, struct slice *authority, struct slice *path_query)
+{
+	size_t n = scheme_length(url);
+	if (n == 0 || url.n - n < 3 || memcmp(url.p + n, "://", 3) != 0)
+		return false;
+	size_t end = index_of_any(url, n + 3, "/?#");
+	if (memchr(url.p + end, '#', url.n - end))
+		return false;
+	*scheme = cut(url, 0, n);
+	*authority = cut(url, n + 3, end);
+	*path_query = cut(url, end, url.n);
+	return true;
+}
+
+static bool is_registered_name(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (http_char_is(s.p[i], HTTP_CH_REGNAME))
+			continue;
+		if (s.p[i] != '%' || s.n - i < 3 || http_hex_value(s.p[i + 1]) < 0 || http_hex_value(s.p[i + 2]) < 0)
+			return false;
+		i += 2;
+	}
+	return s.n > 0;
+}
+
+/* "[" IPv6address "]"; zones and future versions have no use in http URLs. */
+static bool is_ipv6_literal(struct slice s)
+{
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr address;
+	if (s.n < 4 || s.n - 2 >= sizeof(text) || s.p[s.n - 1] != ']' || memchr(s.p, '\0', s.n))
+		return false;
+	memcpy(text, s.p + 1, s.n - 2);
+	text[s.n - 2] = '\0';
+	return inet_pton(AF_INET6, text, &address) == 1;
+}
+
+bool uri_authority_parse(struct slice authority, struct slice *host, int *port)
+{
+	size_t colon = authority.n;
+	bool bracketed = authority.n > 0 && authority.p[0] == '[';
+	if (bracketed) {
+		const char *close = memchr(authority.p, ']', authority.n);
+		if (!close)
+			return false;
+		colon = (size_t)(close - authority.p) + 1;
+	} else {
+		colon = index_of_any(authority, 0, ":");
+	}
+	*host = cut(authority, 0, colon);
+	if (bracketed ? !is_ipv6_literal(*host) : !is_registered_name(*host))
+		return false;
+	*port = -1;
+	if (colon == authority.n)
+		return true;
+	struct slice digits = cut(authority, colon + 1, authority.n);
+	unsigned long long value;
+	if (authority.p[colon] != ':')
+		return false;
+	if (digits.n == 0)
+		return true;
+	if (digits.n > 5 || !slice_to_u64(digits, 100000, &value) || value > 65535)
+		return false;
+	*port = (int)value;
+	return true;
+}
+
+int uri_default_port(struct slice scheme)
+{
+	if (slice_equal_nocase(scheme, SLICE_LIT("http")))
+		return 80;
+	return slice_equal_nocase(scheme, SLICE_LIT("https")) ? 443 : -1;
+}
+
+/* The byte at i, decoded if it is a valid %XX, and how many bytes of s it took. */
+static size_t decode_at(struct slice s, size_t i, char *out)
+{
+	*out = s.p[i];
+	if (s.p[i] != '%' || s.n - i < 3)
+		return 1;
+	int high = http_hex_value(s.p[i + 1]), low = http_hex_value(s.p[i + 2]);
+	if (high < 0 || low < 0)
+		return 1;
+	*out = (char)(high * 16 + low);
+	return 3;
+}
+
+int uri_decode(struct slice s, struct buf *out)
+{
+	for (size_t i = 0; i < s.n;) {
+		char c;
+		i += decode_at(s, i, &c);
+		buf_add_char(out, c);
+	}
+	return out->err;
+}
+
+bool uri_query_next(struct slice *rest, bool *at_end, struct uri_param *out)
+{
+	if (*at_end)
+		return false;
+	size_t n = index_of_any(*rest, 0, "&");
+	out->whole = cut(*rest, 0, n);
+	size_t equals = index_of_any(out->whole, 0, "=");
+	out->has_value = equals < n;
+	out->name = cut(out->whole, 0, equals);
+	out->value = out->has_value ? cut(out->whole, equals + 1, n) : (struct slice){"", 0};
+	*at_end = n == rest->n;
+	*rest = cut(*rest, *at_end ? n : n + 1, rest->n);
+	return true;
+}
+
+/* The usual two-pointer match: after a mismatch the last '*' takes one byte more. */
+static bool glob(struct slice pattern, struct slice text, bool decoded)
+{
+	size_t p = 0, t = 0, star = pattern.n, retry = 0;
+	while (t < text.n) {
+		char c = text.p[t];
+		size_t step = decoded ? decode_at(text, t, &c) : 1;
+		if (p < pattern.n && pattern.p[p] == '*') {
+			star = p++;
+			retry = t;
+		} else if (p < pattern.n && pattern.p[p] == c) {
+			p++;
+			t += step;
+		} else if (star < pattern.n) {
+			retry += decoded ? decode_at(text, retry, &c) : 1;
+			p = star + 1;
+			t = retry;
+		} else {
+			return false;
+		}
+	}
+	while (p < pattern.n && pattern.p[p] == '*')
+		p++;
+	return p == pattern.n;
+}
+
+bool uri_name_matches(struct slice pattern, struct slice encoded_name)
+{
+	return glob(pattern, encoded_name, true);
+}
+
+bool uri_glob(struct slice pattern, struct slice text)
+{
+	return glob(pattern, text, false);
+}
+
+/* RFC 3986 5.2.4 on out's bytes from start on, which begin with '/'. What is written never overtakes what is read. */
+static void remove_dot_segments(struct buf *out, size_t start)
+{
+	char *p = out->p;
+	size_t w = start;
+	for (size_t r = start; r < out->n;) {
+		size_t end = r + 1;
+		while (end < out->n && p[end] != '/')
+			end++;
+		struct slice segment = {p + r + 1, end - r - 1};
+		bool up = slice_equal(segment, SLICE_LIT(".."));
+		if (up || slice_equal(segment, SLICE_LIT("."))) {
+			while (up && w > start && p[--w] != '/')
+				;
+			if (end == out->n)
+				p[w++] = '/';
+		} else {
+			memmove(p + w, p + r, end - r);
+			w += end - r;
+		}
+		r = end;
+	}
+	out->n = w;
+}
+
+struct reference {
+	struct slice scheme, authority, path, query; /* query with its '?', or empty */
+	bool has_scheme, has_authority;
+};
+
+static bool split_reference(struct slice s, struct reference *r)
+{
+	s.n = index_of_any(s, 0, "#");
+	if (!http_all_of(s, HTTP_CH_TARGET))
+		return false;
+	size_t n = scheme_length(s);
+	r->has_scheme = n > 0;
+	r->scheme = cut(s, 0, n);
+	size_t at = n > 0 ? n + 1 : 0;
+	r->has_authority = s.n - at >= 2 && memcmp(s.p + at, "//", 2) == 0;
+	size_t path = r->has_authority ? index_of_any(s, at + 2, "/?") : at;
+	r->authority = r->has_authority ? cut(s, at + 2, path) : (struct slice){"", 0};
+	size_t query = index_of_any(s, path, "?");
+	r->path = cut(s, path, query);
+	r->query = cut(s, query, s.n);
+	return r->has_authority || !r->has_scheme;
+}
+
+static void add_path(struct buf *out, const struct reference *base, const struct reference *ref)
+{
+	size_t start = out->n;
+	bool merges = !ref->has_authority && ref->path.n > 0 && ref->path.p[0] != '/';
+	if (merges) { /* RFC 3986 5.2.3 */
+		size_t n = base->path.n;
+		while (n > 0 && base->path.p[n - 1] != '/')
+			n--;
+		buf_add_slice(out, n > 0 ? cut(base->path, 0, n) : SLICE_LIT("/"));
+		buf_add_slice(out, ref->path);
+	} else if (ref->path.n > 0) {
+		buf_add_slice(out, ref->path);
+	} else {
+		buf_add_slice(out, ref->has_authority || base->path.n == 0 ? SLICE_LIT("/") : base->path);
+	}
+	if (out->err == 0 && ref->path.n > 0)
+		remove_dot_segments(out, start);
+}
+
+int uri_resolve(struct slice base, struct slice reference, struct buf *out)
+{
+	struct reference b, r;
+	if (!split_reference(base, &b) || !b.has_scheme || !split_reference(reference, &r))
+		return -EINVAL;
+	struct slice authority = r.has_authority ? r.authority : b.authority, host;
+	int port;
+	if (!uri_authority_parse(authority, &host, &port))
+		return -EINVAL;
+	buf_add_slice(out, r.has_scheme ? r.scheme : b.scheme);
+	buf_add_str(out, "://");
+	buf_add_slice(out, authority);
+	add_path(out, &b, &r);
+	bool is_same_document = !r.has_authority && r.path.n == 0 && r.query.n == 0;
+	buf_add_slice(out, is_same_document ? b.query : r.query);
+	return out->err;
+}
+
+bool uri_same_origin(struct slice a, struct slice b)
+{
+	struct slice scheme_a, scheme_b, authority_a, authority_b, host_a, host_b, rest;
+	int port_a, port_b;
+	if (!uri_split_absolute(a, &scheme_a, &authority_a, &rest) ||
+		!uri_split_absolute(b, &scheme_b, &authority_b, &rest))
+		return false;
+	int standard = uri_default_port(scheme_a);
+	if (standard < 0 || !slice_equal_nocase(scheme_a, scheme_b) ||
+		!uri_authority_parse(authority_a, &host_a, &port_a) ||
+		!uri_authority_parse(authority_b, &host_b, &port_b))
+		return false;
+	return slice_equal_nocase(host_a, host_b) &&
+	       (port_a < 0 ? standard : port_a) == (port_b < 0 ? standard : port_b);
+}

@@ -1,0 +1,53 @@
+/* URIs as bytes (RFC 3986): splitting, percent-decoding, queries, name patterns, resolving references.
+ * Thread: any. Borrows: what it is given; results point into it. Bounds: none but the input's length. */
+#ifndef HTTP_URI_H
+#define HTTP_URI_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "base/slice.h"
+
+/* scheme "://" authority [path] [?query]: the parts of an absolute URL; path_query may be empty. False for anything
+ * else, a fragment included. The authority is not looked at. */
+bool uri_split_absolute(
+	struct slice url, struct slice *scheme, struct slice *authority, struct slice *path_query) WARN_UNUSED;
+
+/* host [":" port] as Host and targets hold it (RFC 9110 7.2): a registered name or IPv4 address of unreserved characters,
+ * sub-delims but the comma, and percent-encoded bytes; or an IPv6 address in brackets. No userinfo, no empty host. *host
+ * keeps its brackets; *port is -1 when there is none (RFC 3986 allows an empty one), else 0-65535. */
+bool uri_authority_parse(struct slice authority, struct slice *host, int *port) WARN_UNUSED;
+
+/* 80 for http, 443 for https, else -1. */
+int uri_default_port(struct slice scheme);
+
+/* Appends s with each valid %XX decoded; anything else, a '%' without two hex digits too, as it is. '+' is not a space:
+ * that is a form's business. Returns out's error. */
+int uri_decode(struct slice s, struct buf *out) WARN_UNUSED;
+
+/* One name[=value] of a query. `whole` is as received, for putting a query together again. */
+struct uri_param {
+	struct slice whole, name, value;
+	bool has_value; /* "a=" differs from "a" */
+};
+/* The next of what '&' separates, empty ones included ("a&&b" has three). Start with *rest = the query and *at_end =
+ * false; an empty query has one empty parameter. False at the end. */
+bool uri_query_next(struct slice *rest, bool *at_end, struct uri_param *out);
+
+/* Does the name, percent-decoded, fit the pattern? '*' in the pattern is any run of bytes. Case-sensitive. */
+bool uri_name_matches(struct slice pattern, struct slice encoded_name);
+/* The same without decoding, for any two strings. Costs at most pattern x text, no recursion. */
+bool uri_glob(struct slice pattern, struct slice text);
+
+/* Resolves a reference (Location, Content-Location) against the URL of the request that it answers (RFC 3986 5.2) and
+ * appends the absolute URL without its fragment. The base is an absolute URL. 0, -EINVAL when base or reference is not
+ * a URL with an authority, or out's error. Dot segments of the reference are removed; a request target never comes
+ * through here. */
+int uri_resolve(struct slice base, struct slice reference, struct buf *out) WARN_UNUSED;
+
+/* Same scheme, host (any case) and port, the scheme's own where none is written (RFC 9110 4.3.1). False for what is not
+ * an absolute http or https URL. */
+bool uri_same_origin(struct slice a, struct slice b);
+
+#endif
