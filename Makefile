@@ -2,9 +2,11 @@
 #
 # Everything made goes under build/<mode>/, except ./memoproxy, which is the release binary.
 # MODE is release (default), debug, asan, tsan or fuzz:  make MODE=asan unit-cache
+# BUILD is another place for it, so that two makes can run at once:  make BUILD=/tmp/b unit-http
 
 VERSION := 0.1.0
 MODE    ?= release
+BUILD   ?= build
 PREFIX  ?= /usr/local
 DESTDIR ?=
 JOBS    ?= $(shell nproc)
@@ -37,7 +39,8 @@ SRC_proxy    := $(filter-out proxy/main.c,$(wildcard proxy/*.c))
 SOURCES      := $(foreach f,$(FOLDERS),$(SRC_$f)) $(wildcard proxy/main.c)
 HEADERS      := $(wildcard $(addsuffix /*.h,$(FOLDERS)) cache/disk/*.h)
 
-B := build/$(MODE)
+B := $(BUILD)/$(MODE)
+export BUILD
 
 # --- How it is compiled --------------------------------------------------------------------------------------------
 
@@ -59,7 +62,7 @@ LIBS_proxy    := $(LIBS_config) $(LIBS_upstream)
 
 # MEMOPROXY_HOOKS lets the environment inject faults; a release binary has no such door.
 HOOKS := -DMEMOPROXY_HOOKS=1 -fno-omit-frame-pointer
-MODE_release := -O2 -D_FORTIFY_SOURCE=2
+MODE_release := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 MODE_debug   := -O0 $(HOOKS)
 MODE_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all $(HOOKS)
 MODE_tsan    := -O1 -fsanitize=thread $(HOOKS)
@@ -79,9 +82,12 @@ LINK    = $(CC) -g -pthread $(filter -fsanitize% -fno-sanitize%,$(MODE_$(MODE)))
 V ?= 0
 say = $(if $(filter 0,$(V)),@echo '$1 $@' && )
 
-# Objects depend on the flags they were compiled with.
-$(shell mkdir -p $(B) && printf '%s\n' '$(subst ','"'"',$(COMPILE))' | cmp -s - $(B)/flags || \
-	printf '%s\n' '$(subst ','"'"',$(COMPILE))' > $(B)/flags)
+# Objects depend on the flags they were compiled with, archives on the list of their sources (one may have gone).
+# $(call remember,file,text) is shell that writes the text unless the file holds it already.
+quote    = '$(subst ','"'"',$1)'
+remember = printf '%s\n' $(call quote,$2) | cmp -s - $1 || printf '%s\n' $(call quote,$2) > $1;
+$(shell mkdir -p $(B); $(call remember,$(B)/flags,$(COMPILE)) \
+	$(foreach f,$(FOLDERS),$(call remember,$(B)/$f.list,$(SRC_$f))))
 
 $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
@@ -91,7 +97,7 @@ obj_of      = $(patsubst %.c,$(B)/obj/%.o,$1)
 archives_of = $(foreach f,$(BELOW_$1),$(B)/$f.a)
 
 define archive_rule
-$(B)/$1.a: $(call obj_of,$(SRC_$1))
+$(B)/$1.a: $(call obj_of,$(SRC_$1)) $(B)/$1.list
 	@rm -f $$@
 	$$(call say,AR)$(AR) rcsD $$@ $$(filter %.o,$$^)
 endef
@@ -100,7 +106,7 @@ $(foreach f,$(FOLDERS),$(eval $(call archive_rule,$f)))
 $(B)/memoproxy: $(B)/obj/proxy/main.o $(call archives_of,proxy)
 	$(call say,LD)$(LINK) -o $@ $^ $(LIBS_proxy)
 
-memoproxy: build/release/memoproxy
+memoproxy: $(BUILD)/release/memoproxy
 	cp -f $< $@
 
 -include $(wildcard $(patsubst %.o,%.d,$(call obj_of,$(SOURCES))))
@@ -131,8 +137,8 @@ deps-bench:
 
 # A second make, because this one asked pkg-config before the packages were there.
 run: deps
-	@$(MAKE) --no-print-directory -j$(JOBS) MODE=release all
-	exec ./memoproxy --demo -c proxy.ini
+	@$(MAKE) -s --no-print-directory -j$(JOBS) MODE=release all
+	@exec ./memoproxy --demo -c proxy.ini
 
 test: deps-test
 	@MAKE='$(MAKE)' JOBS='$(JOBS)' FUZZ_SECONDS='$(FUZZ_SECONDS)' PYTHON='$(PYTHON)' tests/support/run-tests.sh
@@ -180,7 +186,7 @@ $(NODE)/node_modules/.package-lock.json: $(NODE)/package-lock.json
 
 # PYTEST_ARGS='-k purge' chooses among them.
 system: $(B)/memoproxy node-modules
-	@MODE=$(MODE) PYTHON='$(PYTHON)' MEMOPROXY_BIN='$(CURDIR)/$(B)/memoproxy' tests/support/run-system.sh $(PYTEST_ARGS)
+	@MODE=$(MODE) PYTHON='$(PYTHON)' MEMOPROXY_BIN='$(abspath $(B)/memoproxy)' tests/support/run-system.sh $(PYTEST_ARGS)
 
 # --- Fuzzing: tests/fuzz/fuzz_<name>.c, seeds in tests/fuzz/corpus/<name>, what is found goes to build/fuzz ---------
 
@@ -211,7 +217,7 @@ endif
 
 # --- Lint ----------------------------------------------------------------------------------------------------------
 
-TIDY_STAMPS := $(patsubst %.c,build/lint/%.tidy,$(SOURCES))
+TIDY_STAMPS := $(patsubst %.c,$(BUILD)/lint/%.tidy,$(SOURCES))
 C_FILES     := $(SOURCES) $(HEADERS) $(wildcard tests/unit/*/*.[ch] tests/unit/*/*/*.[ch] tests/fuzz/*.[ch])
 
 .PHONY: lint-fast lint-tidy
@@ -226,7 +232,7 @@ lint-fast:
 lint-tidy: $(TIDY_STAMPS)
 
 # One stamp a file, with the headers that it reads as prerequisites: a second run is quick.
-build/lint/%.tidy: %.c .clang-tidy
+$(BUILD)/lint/%.tidy: %.c .clang-tidy
 	@mkdir -p $(@D)
 	@echo "tidy $<"
 	@clang-tidy --quiet $< -- $(LANG_C) 2>$@.log || { cat $@.log; exit 1; }
@@ -242,16 +248,16 @@ format-%:
 # --- Longer runs ---------------------------------------------------------------------------------------------------
 
 bench: deps-bench
-	@$(MAKE) --no-print-directory -j$(JOBS) MODE=release all
+	@$(MAKE) -s --no-print-directory -j$(JOBS) MODE=release all
 	@tests/bench/run.sh
 
 conformance: deps-test
-	@$(MAKE) --no-print-directory -j$(JOBS) MODE=release all node-modules
+	@$(MAKE) -s --no-print-directory -j$(JOBS) MODE=release all node-modules
 	@MEMOPROXY_BIN='$(CURDIR)/memoproxy' tests/support/conformance.sh
 
 soak: deps-test
-	@$(MAKE) --no-print-directory -j$(JOBS) MODE=asan all
-	@MEMOPROXY_BIN='$(CURDIR)/build/asan/memoproxy' PYTHON='$(PYTHON)' tests/support/soak.sh
+	@$(MAKE) -s --no-print-directory -j$(JOBS) MODE=asan all
+	@MEMOPROXY_BIN='$(abspath $(BUILD)/asan/memoproxy)' PYTHON='$(PYTHON)' tests/support/soak.sh
 
 # --- Installing ----------------------------------------------------------------------------------------------------
 
@@ -276,4 +282,4 @@ install: memoproxy
 	fi
 
 clean:
-	rm -rf build memoproxy
+	rm -rf $(BUILD) memoproxy

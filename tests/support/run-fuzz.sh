@@ -12,9 +12,9 @@ for target in "$@"; do
 	name=$(basename "$target")
 	name=${name#fuzz_}
 	seeds=tests/fuzz/corpus/$name
-	found=build/fuzz/corpus/$name
-	crashes=build/fuzz/crashes/$name
-	log=build/fuzz/$name.log
+	found=${BUILD:-build}/fuzz/corpus/$name
+	crashes=${BUILD:-build}/fuzz/crashes/$name
+	log=${BUILD:-build}/fuzz/$name.log
 	mkdir -p "$found" "$crashes"
 	args=("-max_total_time=$seconds" -timeout=10 -rss_limit_mb=2048 "-artifact_prefix=$crashes/")
 	[ ! -e "tests/fuzz/$name.dict" ] || args+=("-dict=tests/fuzz/$name.dict")

@@ -3,7 +3,7 @@
 set -euo pipefail
 here=$(dirname "$0")
 mode=${MODE:-release}
-results=build/$mode/results
+results=${BUILD:-build}/$mode/results
 mkdir -p "$results"
 rm -f "$results"/system.*
 . "$here/sanitizers.sh"
@@ -14,7 +14,8 @@ if ! ls tests/system/test_*.py >/dev/null 2>&1; then
 fi
 export PYTHONDONTWRITEBYTECODE=1
 rc=0
-$FIXED_LAYOUT "$PYTHON" -m pytest tests/system -p no:cacheprovider -q --junitxml="$results/system.xml" "$@" </dev/null || rc=$?
+timeout -k 30 "${SYSTEM_TIMEOUT:-3600}" $FIXED_LAYOUT "$PYTHON" -m pytest tests/system -p no:cacheprovider -q --junitxml="$results/system.xml" "$@" </dev/null || rc=$?
+[ $rc != 124 ] || echo "system: stopped after ${SYSTEM_TIMEOUT:-3600} s"
 if [ -e "$results/system.xml" ]; then
 	"$PYTHON" - "$results/system.xml" >"$results/system.count" <<'PY'
 import sys

@@ -6,16 +6,18 @@ cd "$(dirname "$0")/../.." || exit 1
 MAKE=${MAKE:-make}
 JOBS=${JOBS:-$(nproc)}
 FUZZ_SECONDS=${FUZZ_SECONDS:-10}
-unset MAKEFLAGS MFLAGS MAKELEVEL
-rm -rf build/*/results
+export BUILD=${BUILD:-build}
+unset MAKEFLAGS MFLAGS MAKELEVEL MODE
+rm -rf "$BUILD"/*/results
 
-sum() { cat build/*/results/*.count 2>/dev/null | awk -v f="$1" '{ p += $1; n += $2 } END { print (f == "passed" ? p : n) + 0 }'; }
+# sum 1: passed; sum 2: failed
+sum() { cat "$BUILD"/*/results/*.count 2>/dev/null | awk -v field="$1" '{ n += $field } END { print n + 0 }'; }
 
 finish() {
 	local failed
-	failed=$(sum failed)
+	failed=$(sum 2)
 	[ "$1" = 0 ] || [ "$failed" != 0 ] || failed=1
-	echo "$(sum passed) passed, $failed failed"
+	echo "$(sum 1) passed, $failed failed"
 	exit "$1"
 }
 
@@ -31,8 +33,8 @@ part() {
 }
 
 quiet_build() { # the commands only when they fail
-	local log=build/$1.build.log start=$SECONDS
-	mkdir -p build
+	local log=$BUILD/$1.build.log start=$SECONDS
+	mkdir -p "$BUILD"
 	echo "=== build $1"
 	if ! "$MAKE" --no-print-directory -j"$JOBS" MODE="$1" "${@:2}" >"$log" 2>&1; then
 		cat "$log"

@@ -8,7 +8,7 @@ folder=$1
 shift
 mode=${MODE:-release}
 limit_s=${UNIT_TIMEOUT:-300}
-results=build/$mode/results
+results=${BUILD:-build}/$mode/results
 mkdir -p "$results"
 rm -f "$results/unit-$folder"-*
 
@@ -19,7 +19,8 @@ count() { sed -n "s/^\[  $1 *\] \([0-9][0-9]*\) test(s).*/\1/p" "$2" | awk '{ n 
 
 bad=0
 for program in "$@"; do
-	name=$(basename "$program")
+	name=${program##*/tests/unit/"$folder"/}
+	name=${name//\//-}
 	out=$results/unit-$folder-$name.log
 	rc=0
 	timeout -k 5 "$limit_s" $FIXED_LAYOUT "$program" >"$out" 2>&1 </dev/null || rc=$?
