@@ -181,7 +181,7 @@ unit: $(foreach f,base http upstream cache config proxy,$(if $(call unit_tests,$
 NODE := tests/support/node
 node-modules: $(if $(wildcard $(NODE)/package-lock.json),$(NODE)/node_modules/.package-lock.json)
 $(NODE)/node_modules/.package-lock.json: $(NODE)/package-lock.json
-	cd $(NODE) && npm ci --no-audit --no-fund
+	cd $(NODE) && npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 # PYTEST_ARGS='-k purge' chooses among them.
