@@ -30,7 +30,9 @@ struct flight_waiter {
 	struct flight *flight;
 	unsigned worker;
 	struct flight_waiter *prev, *next;
+	const struct http_fields *request;
 	_Atomic uint64_t offset;
+	bool begun, mismatched;
 };
 
 struct flight_view {
@@ -43,8 +45,10 @@ struct flight *flight_ref(struct flight *f);
 void flight_unref(struct flight **f);
 
 /* ---- Waiters ---- */
-/* on_progress comes from the event loop, never from inside this call; look right after joining too. */
-void flight_wait(struct flight *f, unsigned worker, struct flight_waiter *w);
+/* on_progress comes from the event loop, never from inside this call; look right after joining too. `request` is the
+ * waiter's own, borrowed until flight_leave: flight_look says RETRY when the answer's Vary tells the two apart. NULL only
+ * where the waiter takes whatever comes (a forced refresh that wants no more than the status). */
+void flight_wait(struct flight *f, unsigned worker, const struct http_fields *request, struct flight_waiter *w);
 void flight_leave(struct flight_waiter *w); /* also when it never waited */
 void flight_look(const struct flight_waiter *w, struct flight_view *out);
 /* The waiter has passed on all bytes before `offset` (needed where a body outgrew max_object and is windowed). */
