@@ -1,0 +1,498 @@
+"""Origins that fail, stall, lie or speak strangely; connections to them; HTTPS."""
+import socket
+import ssl
+import time
+
+import pytest
+
+from support.nginx import make_certificate
+from support.origin import (Close, Drip, Endless, Hang, Origin, Reply, Reset, Send, Wait, head)
+from support.proxy import Port, eventually
+from support.rawclient import Aborted
+
+NO_CACHE = {"route all": {"match": "*", "cache": "off"}}
+CONFIG = {
+    "upstream": {"connect_timeout": "1s", "first_byte_timeout": "15s", "stall_timeout": "15s"},
+    "route cached": {"match": "/cached*", "ttl": "60s"},
+    **NO_CACHE,
+}
+EVERYWHERE = pytest.mark.parametrize("where", ["", "/cached"])
+
+
+def ok(proxy, origin):
+    """The proxy still works."""
+    path = origin.on(origin.fresh(), [Reply(body=b"ok")])
+    assert proxy.fetch(path).body == b"ok"
+
+
+def is_problem(r, status):
+    assert r.status == status, (r.status, r.body)
+    assert r.get("Content-Type", "").startswith("application/problem+json"), r.fields
+    assert r.json()["status"] == status
+    return True
+
+
+# ---- no answer ----
+
+@EVERYWHERE
+def test_refused_connection_is_502(start_proxy, where):
+    closed = Port()
+    proxy = start_proxy(CONFIG, upstream=f"http://127.0.0.1:{closed.number}")
+    is_problem(proxy.fetch(where + "/x"), 502)
+    is_problem(proxy.fetch(where + "/x", method="POST", body=b"x"), 502)
+    closed.release()
+
+
+def test_unknown_host_is_502(start_proxy):
+    proxy = start_proxy(CONFIG, upstream="http://does-not-exist.invalid")
+    assert proxy.fetch("/x").status in (502, 504)
+
+
+@EVERYWHERE
+def test_connection_that_never_comes_about_is_504_in_time(start_proxy, where):
+    """A listener whose queue is full lets further connections hang."""
+    full = socket.socket()
+    full.bind(("127.0.0.1", 0))
+    full.listen(0)
+    fillers = []
+    for _ in range(8):
+        s = socket.socket()
+        s.setblocking(False)
+        s.connect_ex(full.getsockname())
+        fillers.append(s)
+    proxy = start_proxy({**CONFIG, "upstream": {"connect_timeout": "300ms"}},
+                        upstream=f"http://127.0.0.1:{full.getsockname()[1]}")
+    began = time.monotonic()
+    is_problem(proxy.fetch(where + "/x"), 504)
+    assert 0.2 < time.monotonic() - began < 5
+    for s in fillers + [full]:
+        s.close()
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nX-A: "],
+                         ids=["silence", "status line", "half a head"])
+def test_origin_without_first_byte_is_504_in_time(start_proxy, origin, where, beginning):
+    proxy = start_proxy({**CONFIG, "upstream": {"first_byte_timeout": "300ms", "stall_timeout": "300ms"}})
+    path = origin.on(where + origin.fresh(), [Send(beginning), Hang()])
+    began = time.monotonic()
+    is_problem(proxy.fetch(path), 504)
+    assert 0.2 < time.monotonic() - began < 6
+    origin.wait_idle(path)
+    ok(proxy, origin)
+
+
+@EVERYWHERE
+def test_stall_in_mid_body_aborts_the_transfer_in_time(start_proxy, origin, where):
+    proxy = start_proxy({**CONFIG, "upstream": {"stall_timeout": "500ms"}})
+    path = origin.on(where + origin.fresh(), [Send(head(200, {"Content-Length": 100}) + b"x" * 10), Hang()])
+    with proxy.client() as c:
+        c.start(target=path)
+        r = c.response_head()
+        began = time.monotonic()
+        with pytest.raises(Aborted):
+            c.read_body(r)
+        assert time.monotonic() - began < 6
+    origin.wait_idle(path)
+    ok(proxy, origin)
+
+
+def test_slow_but_steady_answer_is_not_a_stall(start_proxy, origin):
+    proxy = start_proxy({**CONFIG, "upstream": {"first_byte_timeout": "1s", "stall_timeout": "1s"}})
+    path = origin.on(origin.fresh(), [Send(head(200, {"Content-Length": 8})), Drip(b"12345678", 1, 0.25)])
+    assert proxy.fetch(path).body == b"12345678"
+
+
+# ---- answers that break the rules ----
+
+def answer(fields, body=b"hello", line=b"HTTP/1.1 200 OK"):
+    return line + b"\r\n" + fields + b"\r\n" + body
+
+
+BAD_ANSWERS = {
+    "nothing": b"",
+    "only CRLF": b"\r\n\r\n",
+    "HTTP/0.9": b"<html>hello</html>",
+    "another protocol": b"SSH-2.0-OpenSSH_9.2\r\n",
+    "binary": bytes(range(256)) * 4,
+    "status of two digits": answer(b"", line=b"HTTP/1.1 20 OK"),
+    "status of four digits": answer(b"", line=b"HTTP/1.1 2000 OK"),
+    "status of letters": answer(b"", line=b"HTTP/1.1 abc OK"),
+    "status negative": answer(b"", line=b"HTTP/1.1 -20 OK"),
+    "status 000": answer(b"", line=b"HTTP/1.1 000 OK"),
+    "status 099": answer(b"", line=b"HTTP/1.1 099 OK"),
+    "status 600": answer(b"Content-Length: 5\r\n", line=b"HTTP/1.1 600 OK"),
+    "status 999": answer(b"Content-Length: 5\r\n", line=b"HTTP/1.1 999 OK"),
+    "no status": answer(b"", line=b"HTTP/1.1"),
+    "HTTP/2.0 on the wire": answer(b"Content-Length: 5\r\n", line=b"HTTP/2.0 200 OK"),
+    "HTTP/2 on the wire": answer(b"Content-Length: 5\r\n", line=b"HTTP/2 200 OK"),
+    "HTTP/3 on the wire": answer(b"Content-Length: 5\r\n", line=b"HTTP/3 200 OK"),
+    "HTTP/1.2": answer(b"Content-Length: 5\r\n", line=b"HTTP/1.2 200 OK"),
+    "http/1.1": answer(b"Content-Length: 5\r\n", line=b"http/1.1 200 OK"),
+    "ICY": answer(b"Content-Length: 5\r\n", line=b"ICY 200 OK"),
+    "CL letters behind": answer(b"Content-Length: 5x\r\n"),
+    "CL plus": answer(b"Content-Length: +5\r\n"),
+    "CL minus": answer(b"Content-Length: -5\r\n"),
+    "CL hex": answer(b"Content-Length: 0x5\r\n"),
+    "CL list, different": answer(b"Content-Length: 3, 5\r\n"),
+    "CL twice, different": answer(b"Content-Length: 5\r\nContent-Length: 3\r\n"),
+    "CL twice, different, larger last": answer(b"Content-Length: 3\r\nContent-Length: 5\r\n"),
+    "CL empty": answer(b"Content-Length:\r\n"),
+    "CL letters": answer(b"Content-Length: five\r\n"),
+    "CL overflows": answer(b"Content-Length: 18446744073709551621\r\n"),
+    "CL of 2^63": answer(b"Content-Length: 9223372036854775808\r\n"),
+    "CL of 40 digits": answer(b"Content-Length: " + b"9" * 40 + b"\r\n"),
+    "CL quoted": answer(b'Content-Length: "5"\r\n'),
+    "TE unknown": answer(b"Transfer-Encoding: frob\r\n"),
+    "TE gzip": answer(b"Transfer-Encoding: gzip, chunked\r\n", b"0\r\n\r\n"),
+    "TE chunked not last": answer(b"Transfer-Encoding: chunked, gzip\r\n", b"0\r\n\r\n"),
+    "TE twice": answer(b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n"),
+    "TE identity": answer(b"Transfer-Encoding: identity\r\n"),
+    "space before colon": answer(b"Content-Length: 5\r\nX-A : 1\r\n"),
+    "CL space before colon": answer(b"Content-Length : 5\r\n"),
+    "field without colon": answer(b"Content-Length: 5\r\nX-A\r\n"),
+    "field without name": answer(b"Content-Length: 5\r\n: a\r\n"),
+    "bad field name": answer(b"Content-Length: 5\r\nX(A): a\r\n"),
+    "space in a field name": answer(b"Content-Length: 5\r\nX A: a\r\n"),
+    "first field begins with a space": answer(b" X-A: 1\r\nContent-Length: 5\r\n"),
+    "folded field": answer(b"X-A: 1\r\n 2\r\nContent-Length: 5\r\n"),
+    "NUL in a value": answer(b"X-A: a\0b\r\nContent-Length: 5\r\n"),
+    "CR in a value": answer(b"X-A: a\rb\r\nContent-Length: 5\r\n"),
+    "1xx without end": b"HTTP/1.1 103 Early\r\n\r\n",
+    "101 nobody asked for": answer(b"Upgrade: x\r\nConnection: upgrade\r\n", line=b"HTTP/1.1 101 Switching"),
+}
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("name", BAD_ANSWERS)
+def test_answer_that_breaks_the_rules_is_502(proxy, origin, where, name):
+    path = origin.on(where + origin.fresh(), [Send(BAD_ANSWERS[name]), Close()])
+    with proxy.client() as c:
+        r = c.get(path)
+        assert is_problem(r, 502)
+    origin.on(path, [Reply(body=b"well again")])
+    if not where:
+        assert proxy.fetch(path).body == b"well again"
+
+
+CHUNK_FAULTS = {
+    "size of letters": b"zz\r\nhello\r\n0\r\n\r\n",
+    "size negative": b"-5\r\nhello\r\n0\r\n\r\n",
+    "size overflows": b"fffffffffffffffff\r\nhello\r\n0\r\n\r\n",
+    "size empty": b"\r\nhello\r\n0\r\n\r\n",
+    "no CRLF after data": b"5\r\nhelloX\r\n0\r\n\r\n",
+    "no end": b"5\r\nhello\r\n",
+}
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("name", CHUNK_FAULTS)
+def test_chunks_that_break_the_rules_abort_the_transfer(proxy, origin, where, name):
+    path = origin.on(where + origin.fresh(), [
+        Send(head(200, {"Transfer-Encoding": "chunked", "Cache-Control": "max-age=60"}) + CHUNK_FAULTS[name]), Close()])
+    with proxy.client() as c:
+        c.start(target=path)
+        r = c.response_head()
+        if r.status == 200:
+            with pytest.raises(Aborted):
+                c.read_body(r)
+        else:
+            assert r.status == 502
+    n = origin.count(path)
+    origin.on(path, [Reply(body=b"whole")])
+    eventually(lambda: proxy.fetch(path).body == b"whole", "the broken answer is not kept")
+    assert origin.count(path) > n
+
+
+@pytest.mark.parametrize("fields", [b"Content-Length: 5\r\nContent-Length: 5\r\n", b"Content-Length: 5, 5\r\n"])
+def test_repeated_equal_content_length_is_read_once_or_refused(proxy, origin, fields):
+    path = origin.on(origin.fresh(), [Send(answer(fields))])
+    r = proxy.fetch(path)
+    assert (r.status, r.body) == (200, b"hello") or is_problem(r, 502)
+    ok(proxy, origin)
+
+
+def test_content_length_with_chunked_never_confuses(proxy, origin):
+    path = origin.on(origin.fresh(), [Send(answer(b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+                                                  b"5\r\nhello\r\n0\r\n\r\n"))])
+    r = proxy.fetch(path)
+    assert (r.status, r.body) == (200, b"hello") or is_problem(r, 502)
+    ok(proxy, origin)
+
+
+@pytest.mark.parametrize("endless", [b"X-Filler: " + b"x" * 100 + b"\r\n", b"x" * 1000, b"a:\r\n",
+                                     b"HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\n"],
+                         ids=["fields", "one field", "small fields", "interim answers"])
+@EVERYWHERE
+def test_head_without_end_is_502_in_bounded_memory(proxy, origin, where, endless):
+    begin = b"" if endless.startswith(b"HTTP") else b"HTTP/1.1 200 OK\r\nX-Y: "
+    path = origin.on(where + origin.fresh(), [Send(begin), Endless(endless)])
+    before = proxy.rss_bytes()
+    with proxy.client() as c:
+        c.start(target=path)
+        r = c.response()
+        assert is_problem(r, 502)
+        assert len(r.interim) < 1000
+    origin.wait_idle(path)
+    assert proxy.rss_bytes() - before < 32 << 20
+    ok(proxy, origin)
+
+
+def test_three_thousand_fields_cost_little_or_are_refused(proxy, origin):
+    path = origin.on("/cached" + origin.fresh(), [Send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"
+                                                       + b"".join(b"a%d: b\r\n" % i for i in range(3000)) + b"\r\nhello")])
+    began = time.monotonic()
+    for _ in range(5):
+        assert proxy.fetch(path).status in (200, 502)
+    assert time.monotonic() - began < 5
+
+
+# ---- connections are reused, and never mixed up ----
+
+def test_connections_are_reused(start_proxy, origin):
+    proxy = start_proxy(NO_CACHE, workers=1)
+    path = origin.on(origin.fresh(), [Reply(body=b"x")])
+    for _ in range(50):
+        assert proxy.fetch(path).body == b"x"
+    assert len({r.conn_no for r in origin.seen(path)}) == 1
+
+
+@pytest.mark.parametrize("stray", [
+    b"stray",
+    b"\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON",
+    b"HTTP/1.1 200 OK\r\nCache-Control: max-age=999\r\nContent-Length: 6\r\n\r\nPOISON" * 3,
+    b"HTTP/1.1 103 Early\r\nX: POISON\r\n\r\n",
+    b"0\r\n\r\n",
+], ids=["garbage", "CRLF", "an answer", "answers", "interim", "last chunk"])
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
+def test_stray_bytes_behind_an_answer_never_shift_answers(start_proxy, origin, stray, late):
+    proxy = start_proxy(CONFIG, workers=1)
+    gate, sent = origin.gate(), origin.gate()
+    stem = origin.fresh()
+    script = [Reply(body=b"first")]
+    if late:
+        script += [Wait(gate)]
+    script += [Send(stray), Wait(sent)]
+    first = origin.on(stem + "/first", script)
+    with proxy.client() as c:
+        assert c.get(first).body == b"first"
+        gate.open()
+        eventually(lambda: not late or origin.active(first) == 1, "the stray bytes are sent")
+        time.sleep(0.05 if late else 0)  # they have no event on our side: let them reach the proxy's socket
+        sent.open()
+        for i in range(6):
+            path = origin.on(f"{stem}/{i}", lambda r: [Reply(body=r.target)])
+            r = c.get(path)
+            assert (r.status, r.body) == (200, path.encode()), "answers have shifted"
+            path = origin.on(f"/cached{stem}/{i}", lambda r: [Reply(body=r.target)])
+            assert c.get(path).body == path.encode()
+            assert c.get(path).body == path.encode()
+    assert all(r.conn_no != origin.seen(first)[0].conn_no for r in origin.requests if r.path == f"{stem}/0"), \
+        "a connection with unread bytes was used again"
+
+
+def test_more_body_than_announced_does_not_shift_answers(start_proxy, origin):
+    proxy = start_proxy(CONFIG, workers=1)
+    stem = origin.fresh()
+    long = origin.on(stem, [Send(head(200, {"Content-Length": 5}) + b"helloHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON")])
+    for i in range(5):
+        assert proxy.fetch(long).body == b"hello"
+        path = origin.on(f"{stem}/{i}", lambda r: [Reply(body=r.target)])
+        assert proxy.fetch(path).body == path.encode()
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_body_behind_a_status_without_body_does_not_shift_answers(start_proxy, origin, status):
+    proxy = start_proxy(CONFIG, workers=1)
+    path = origin.on(origin.fresh(), [Send(head(status) + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON")])
+    good = origin.on(origin.fresh(), [Reply(body=b"good")])
+    for _ in range(3):
+        assert proxy.fetch(path).status == status
+        assert proxy.fetch(good).body == b"good"
+
+
+def test_body_behind_an_answer_to_head_does_not_shift_answers(start_proxy, origin):
+    proxy = start_proxy(CONFIG, workers=1)
+    path = origin.on(origin.fresh(), [Send(head(200, {"Content-Length": 6}) + b"POISON")])
+    good = origin.on(origin.fresh(), [Reply(body=b"good")])
+    for _ in range(3):
+        assert proxy.fetch(path, method="HEAD").status == 200
+        assert proxy.fetch(good).body == b"good"
+
+
+def test_get_is_sent_again_when_a_reused_connection_turns_out_dead(start_proxy, origin):
+    proxy = start_proxy(NO_CACHE, workers=1)
+    path = origin.on(origin.fresh(), lambda r: [Reset()] if r.seq_no else [Reply(body=b"fresh")])
+    for _ in range(4):
+        assert proxy.fetch(path).body == b"fresh"
+
+
+@pytest.mark.parametrize("end", [Reset(), Close()], ids=["reset", "close"])
+@pytest.mark.parametrize("method", ["POST", "PATCH", "FOO"])
+def test_a_request_that_is_not_idempotent_is_never_sent_twice(start_proxy, origin, method, end):
+    proxy = start_proxy({**NO_CACHE, "upstream": {"retries": 2}}, workers=1)
+    warm = origin.on(origin.fresh(), [Reply(body=b"warm")])
+    path = origin.on(origin.fresh(), [end])
+    for i in range(3):
+        assert proxy.fetch(warm).body == b"warm"
+        is_problem(proxy.fetch(path, method=method, body=b"pay"), 502)
+        assert origin.count(path) == i + 1, "it was sent twice"
+
+
+def test_post_is_not_lost_when_the_origin_closed_an_idle_connection(start_proxy, origin):
+    proxy = start_proxy(NO_CACHE, workers=1)
+    warm = origin.on(origin.fresh(), [Reply(body=b"warm"), Close()])
+    path = origin.on(origin.fresh(), lambda r: [Reply(body=r.body)])
+    for i in range(5):
+        assert proxy.fetch(warm).body == b"warm"
+        assert proxy.fetch(path, method="POST", body=b"%d" % i).body == b"%d" % i
+    assert origin.count(path) == 5
+
+
+def test_get_is_retried_as_often_as_configured_and_no_more(start_proxy, origin):
+    for retries in (0, 2):
+        proxy = start_proxy({**NO_CACHE, "upstream": {"retries": retries}}, workers=1)
+        path = origin.on(origin.fresh(), [Reset()])
+        is_problem(proxy.fetch(path), 502)
+        assert 1 <= origin.count(path) <= 1 + retries
+        if retries:
+            path = origin.on(origin.fresh(), [Reset()], [Reply(body=b"second time")])
+            assert proxy.fetch(path).body == b"second time"
+
+
+def test_get_is_not_retried_after_the_answer_began(proxy, origin):
+    path = origin.on(origin.fresh(), [Send(head(200, {"Content-Length": 10}) + b"abc"), Reset()])
+    with proxy.client() as c, pytest.raises(Aborted):
+        c.get(path)
+    assert origin.count(path) == 1
+
+
+def test_max_connections_holds_and_the_rest_wait_in_line(start_proxy, origin):
+    proxy = start_proxy({**NO_CACHE, "upstream": {"max_connections": 4, "queue": 100}}, workers=1)
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(body=b"x")])
+    clients = [proxy.client() for _ in range(20)]
+    for c in clients:
+        c.start(target=path)
+    origin.wait_active(path, 4)
+    assert clients[0].nothing_comes()
+    assert origin.count(path) == 4
+    gate.open()
+    for c in clients:
+        assert c.response().body == b"x"
+        c.close()
+    assert origin.peak(path) == 4
+
+
+def test_full_line_is_503_with_retry_after(start_proxy, origin):
+    proxy = start_proxy({**NO_CACHE, "upstream": {"max_connections": 1, "queue": 2}}, workers=1)
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(body=b"x")])
+    clients = [proxy.client() for _ in range(10)]
+    for c in clients:
+        c.start(target=path)
+    refused = []
+    for c in clients:
+        if not c.nothing_comes(1 if not refused else 0.1):
+            refused.append(c)
+    assert len(refused) == 7, "one is served, two wait"
+    for c in refused:
+        r = c.response()
+        assert is_problem(r, 503)
+        assert int(r.get("Retry-After")) >= 0
+    gate.open()
+    for c in clients:
+        if c not in refused:
+            assert c.response().body == b"x"
+        c.close()
+
+
+# ---- more than one upstream, base paths ----
+
+def test_routes_choose_among_upstreams(start_proxy, origin):
+    with Origin() as other:
+        proxy = start_proxy({"upstream other": {"url": other.url + "/base"},
+                             "route other": {"match": "/other/*", "upstream": "other", "ttl": "60s"}, **NO_CACHE})
+        here = origin.on(origin.fresh(), [Reply(body=b"here")])
+        other.on("/base/other/x", [Reply(body=b"there")])
+        assert proxy.fetch(here).body == b"here"
+        assert proxy.fetch("/other/x?a=1").body == b"there"
+        assert other.requests[-1].target == "/base/other/x?a=1"
+
+
+# ---- HTTPS ----
+
+@pytest.fixture(scope="module")
+def tls_origin(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("tls"))
+    ca = make_certificate(folder)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder + "/server.pem", folder + "/server.key")
+    with Origin(tls=context) as o:
+        o.ca = ca
+        yield o
+
+
+def test_https_origin_with_its_authority(start_proxy, tls_origin):
+    proxy = start_proxy({**NO_CACHE, "upstream": {"tls_ca": tls_origin.ca}}, upstream=tls_origin.url)
+    path = tls_origin.on(tls_origin.fresh(), lambda r: [Reply(body=b"secret " + r.body)])
+    assert proxy.fetch(path).body == b"secret "
+    assert proxy.fetch(path, method="POST", body=b"x" * 100000).body == b"secret " + b"x" * 100000
+
+
+def test_https_origin_of_unknown_authority_is_502(start_proxy, tls_origin):
+    proxy = start_proxy(NO_CACHE, upstream=tls_origin.url)
+    n = len(tls_origin.requests)
+    is_problem(proxy.fetch("/x"), 502)
+    assert len(tls_origin.requests) == n
+
+
+def test_https_origin_of_another_name_is_502(start_proxy, tls_origin):
+    proxy = start_proxy({**NO_CACHE, "upstream": {"tls_ca": tls_origin.ca}},
+                        upstream=tls_origin.url.replace("127.0.0.1", "127.0.0.2"))
+    assert proxy.fetch("/x").status in (502, 504)
+
+
+def test_https_origin_without_verification(start_proxy, tls_origin):
+    proxy = start_proxy({**NO_CACHE, "upstream": {"tls_verify": "off"}}, upstream=tls_origin.url)
+    path = tls_origin.on(tls_origin.fresh(), [Reply(body=b"unverified")])
+    assert proxy.fetch(path).body == b"unverified"
+
+
+def test_plain_origin_where_https_is_expected_is_502(start_proxy, origin):
+    proxy = start_proxy({**NO_CACHE, "upstream": {"tls_verify": "off"}}, upstream=origin.url.replace("http:", "https:"))
+    is_problem(proxy.fetch("/x"), 502)
+
+
+def test_environment_proxies_are_not_used(start_proxy, origin, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    proxy = start_proxy(NO_CACHE)
+    ok(proxy, origin)
+
+
+def test_origin_that_comes_back_is_used_again(start_proxy):
+    reserved = Port()
+    proxy = start_proxy({**NO_CACHE, "cache": {}}, upstream=f"http://127.0.0.1:{reserved.number}")
+    is_problem(proxy.fetch("/x"), 502)
+    o = Origin()
+    o.port = reserved.number
+    reserved.release()
+    with o:
+        o.on("/x", [Reply(body=b"back")])
+        eventually(lambda: proxy.fetch("/x").body == b"back", "the origin is used again")
+
+
+def test_many_origin_failures_leave_no_descriptors_behind(start_proxy, origin):
+    proxy = start_proxy(NO_CACHE, workers=1)
+    ok(proxy, origin)
+    path = origin.on(origin.fresh(), [Reset()], [Send(b"junk"), Close()], [Send(head(200, {"Content-Length": 9})), Reset()],
+                     [Reset()])
+    before = proxy.open_files()
+    for _ in range(100):
+        with proxy.client() as c:
+            c.start(target=path)
+            c.wait_closed() if c.response_head().status == 200 else None
+    eventually(lambda: proxy.open_files() <= before + 3, "descriptors are given back")
