@@ -39,19 +39,26 @@ struct gate_options { /* one a listener, immutable while connections live; borro
 	int64_t write_timeout_ms;  /* longest time without a byte taken by the client while there is something to send */
 	size_t high_water;         /* unsent bytes from which gate_room is 0 */
 	/* The hit road: answers at once from the head alone by appending to `out` and returns true, or returns false and
-	 * has no effect. *close tells the gate to close after it. NULL: no hit road. Called for GET and HEAD without a body. */
+	 * has no effect. *close tells the gate to close after it; it comes in as true when the gate will do so anyway (the
+	 * client's wish, a drain), so that the head can say so. NULL: no hit road. Called for GET and HEAD without a body. */
 	bool (*answer)(void *arg, struct gate *g, const struct http_request *r, struct evbuffer *out, bool *close);
-	/* A refusal was answered by the gate itself (for the access log); may be NULL. */
+	/* A refusal was answered by the gate itself (for the access log); may be NULL. gate_request is the request when its
+	 * body was at fault, and empty when its head was. */
 	void (*on_refused)(void *arg, struct gate *g, const struct http_error *e);
 	void *arg;
 	struct gate_stats *stats; /* the worker's own; written without locks */
 };
 
-/* For evhttp_set_bevcb: makes the socket bufferevent, the gate and its filter. Also sets up `http` so that evhttp adds
- * nothing of its own (no default Content-Type, no limits or time-outs of its own, all three methods allowed). */
+/* Sets evhttp_set_bevcb, so that every connection gets its socket bufferevent, gate and filter. Also sets up `http` so
+ * that evhttp adds nothing of its own (no default Content-Type, all three methods allowed); its limits and time-outs are
+ * to be left unset. SIGPIPE must be ignored. 0 or -ENOMEM. */
 int gate_install(struct evhttp *http, struct event_base *base, const struct gate_options *o) WARN_UNUSED;
+/* Before or after evhttp_free: forgets `http`. Gates that still live keep what they need. Any thread. */
+void gate_uninstall(struct evhttp *http);
 
-/* The gate of a request that evhttp just handed over. */
+/* The gate of a request that evhttp just handed over. To be called first in every handler: it is also how the gate
+ * learns of the request, whose on-complete callback it takes (gate_on_complete is yours). NULL: there was no memory for
+ * a gate when the connection was accepted, and evhttp's own parse is all there is: evhttp_connection_free it. */
 struct gate *gate_of(struct evhttp_request *req);
 /* The strict view of the request being served; valid until the reply is complete or the connection is gone. The body is
  * evhttp_request_get_input_buffer. Body of a HEAD request: read and dropped. */
@@ -60,19 +67,26 @@ const struct http_request *gate_request(const struct gate *g);
 const char *gate_peer(const struct gate *g, uint16_t *port);
 int64_t gate_request_start_us(const struct gate *g); /* CLOCK_MONOTONIC when the head was complete */
 
-/* Writes an interim answer (102, 103...) now, below evhttp. Only before the final head; ignored for HTTP/1.0 clients. */
+/* Writes an interim answer (102, 103...), below evhttp. Only before the final head; ignored for HTTP/1.0 clients. */
 void gate_write_informational(struct gate *g, int status, const struct http_fields *fields);
 /* Bytes that may be added to the reply before the high-water mark; 0: wait for on_room. Measured at the socket. */
-size_t gate_room(const struct gate *g);
+size_t gate_room(struct gate *g);
 /* Called once from the loop when room is there again after gate_room gave 0 (below half the mark). NULL clears. */
 void gate_on_room(struct gate *g, void (*on_room)(void *arg), void *arg);
 /* The client's connection is gone (reset, write time-out, or closed in both directions). evhttp's close callback is not
- * used elsewhere. Called once, from the loop; the gate is invalid after it. A half-closed client is still served. */
+ * used elsewhere. Called once, from the loop or from evhttp_free; the gate and the evhttp_request (which is freed with the
+ * connection) are invalid after it. A half-closed client is still served. */
 void gate_on_gone(struct gate *g, void (*on_gone)(void *arg), void *arg);
+/* The reply is complete and its last byte is with the kernel. Called once, from the loop, never from within one of your
+ * calls; by then evhttp has freed the request. gate_request and gate_reply_bytes are valid until it returns. Exactly one of
+ * on_complete, on_gone and gate_abort_reply ends a request. */
+void gate_on_complete(struct gate *g, void (*on_complete)(void *arg), void *arg);
 /* The reply can't be finished as announced: what is buffered goes out, then the connection is closed without a final
- * chunk so that the client sees it was cut. Ends the request; on_gone is not called. */
+ * chunk so that the client sees it was cut (reset, where the reply's end is the connection's). Ends the request: neither
+ * it nor the gate may be used after this, and no callback is called. Only after the reply's head. */
 void gate_abort_reply(struct gate *g, struct evhttp_request *req);
-/* No further request on this connection after the current reply (drain, Connection: close). */
+/* No further request on this connection after the current reply (drain, Connection: close). Before the reply's head: it
+ * will say `Connection: close`. Must be called before a reply of unknown length to an HTTP/1.0 client. */
 void gate_close_after_reply(struct gate *g);
 /* Closes connections that are idle between requests, and marks the others close-after-reply: start of a drain. */
 void gate_drain_all(struct evhttp *http);

@@ -1,0 +1,38 @@
+/* The access log: one line a request, buffered and written off the loops; dropped with a counter rather than waited for.
+ * Thread: access_log_add from any worker; the writer is a thread of its own. Owns: the file and the ring.
+ * Bounds: ACCESS_LOG_RING bytes; a line that does not fit is dropped and counted. */
+#ifndef PROXY_ACCESS_LOG_H
+#define PROXY_ACCESS_LOG_H
+
+#include <stdint.h>
+
+#include "base/check.h"
+#include "base/slice.h"
+#include "config/config.h"
+#include "http/message.h"
+#include "proxy/stats.h"
+
+struct access_log;
+struct exchange;
+
+struct access_record {
+	const struct http_request *http;
+	const char *peer;
+	int status;             /* 499: the client left first */
+	uint64_t body_bytes;
+	enum answer_kind kind;
+	struct slice route;
+	int64_t total_us, upstream_us; /* -1: no upstream was asked */
+	int64_t wall_ms;
+};
+
+/* path: a file, or "-" for standard output. */
+int access_log_open(struct slice path, enum config_log_format format, struct access_log **out) WARN_UNUSED;
+/* Writes what is buffered, then ends the writer. */
+void access_log_close(struct access_log **log);
+/* For USR1: the writer opens the path again before its next line. Async-signal unsafe; any thread. */
+void access_log_reopen(struct access_log *log);
+void access_log_add(struct access_log *log, const struct access_record *r);
+uint64_t access_log_dropped(const struct access_log *log);
+
+#endif

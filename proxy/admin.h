@@ -1,0 +1,16 @@
+/* The admin listener: health, purge, refresh, stats, entries, explain. An evhttp of its own on main's loop, behind a gate
+ * of its own; what needs a worker goes there and back by letter.
+ * Thread: main. Owns: its listener and the letters in flight. Bounds: ADMIN_PENDING requests that wait for workers. */
+#ifndef PROXY_ADMIN_H
+#define PROXY_ADMIN_H
+
+#include "base/check.h"
+
+struct admin;
+struct server;
+
+/* 0 with *out NULL where no admin listen is set. */
+int admin_start(struct server *s, struct admin **out) WARN_UNUSED;
+void admin_stop(struct admin **a);
+
+#endif

@@ -1,0 +1,423 @@
+/* Deciding: which of the cache's verdicts a request gets, and who answers it. */
+#include "proxy/exchange.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/http.h>
+
+#include "base/mem.h"
+#include "proxy/access_log.h"
+#include "proxy/exchange_internal.h"
+
+/* Lookups again after an answer that turned out to be for others; then the request goes alone. */
+#define RETRIES_MAX 3
+
+static void decide(struct exchange *x, bool no_join);
+static void on_progress(struct flight_waiter *w);
+
+static struct exchange *exchange_of(void *arg)
+{
+	struct exchange *x = arg;
+
+	CHECK(x->magic == EXCHANGE_MAGIC);
+	return x;
+}
+
+/* ---- Life ---- */
+
+static void stop_waiting(struct exchange *x)
+{
+	if (x->is_waiting)
+		flight_leave(&x->waiter);
+	x->is_waiting = false;
+	flight_unref(&x->flight);
+}
+
+void exchange_free(struct exchange *x)
+{
+	gate_on_gone(x->gate, NULL, NULL);
+	gate_on_room(x->gate, NULL, NULL);
+	stop_waiting(x);
+	fill_detach(&x->fill);
+	object_unref(&x->object);
+	worker_list_remove(&x->link);
+	x->worker->exchanges_n--;
+	target_fini(&x->target);
+	reply_fini(&x->reply);
+	x->magic = 0;
+	mem_free(x);
+}
+
+static void on_gone(void *arg)
+{
+	struct exchange *x = exchange_of(arg);
+
+	x->worker->stats.clients_gone++;
+	exchange_note_gone(x);
+	exchange_free(x);
+}
+
+static struct exchange *exchange_new(struct worker *w, struct evhttp_request *req, struct gate *gate)
+{
+	struct exchange *x = mem_zalloc(sizeof(*x));
+
+	if (!x)
+		return NULL;
+	x->magic = EXCHANGE_MAGIC;
+	x->worker = w;
+	x->req = req;
+	x->gate = gate;
+	x->http = gate_request(gate);
+	x->start_us = gate_request_start_us(gate);
+	target_init(&x->target);
+	reply_init(&x->reply);
+	x->waiter.on_progress = on_progress;
+	worker_list_add(&w->exchanges, &x->link);
+	w->exchanges_n++;
+	w->stats.requests++;
+	gate_on_gone(gate, on_gone, x);
+	return x;
+}
+
+void exchange_drop_all(struct worker *w)
+{
+	while (w->exchanges.next != &w->exchanges)
+		exchange_free(CONTAINER_OF(w->exchanges.next, struct exchange, link));
+}
+
+/* ---- Answers from an object: a hit, or a flight's answer as it arrives ---- */
+
+static void answer_object(struct exchange *x, struct object *o)
+{
+	if (!x->object)
+		x->object = object_ref(o);
+	x->note.has_ttl = true;
+	x->note.ttl_ms = policy_ttl_ms(object_freshness(o), x->now);
+	if (reply_from_object(&x->reply, x->http, o, x->now, &x->note))
+		exchange_problem(x, 503, "out of memory", 1);
+	else
+		exchange_send(x);
+}
+
+static void answer_flight(struct exchange *x, const struct flight_view *view)
+{
+	/* The background fetch of a stale hit does not come here: all who do were misses. */
+	x->note.hit = false;
+	x->note.forward_status = object_status(view->object);
+	x->note.stored = view->phase == FLIGHT_ANSWER;
+	if (view->phase == FLIGHT_STALE) {
+		x->note.forward = CACHE_FWD_STALE;
+		x->note.forward_status = view->status;
+		x->kind = ANSWER_STALE;
+	}
+	answer_object(x, view->object);
+}
+
+/* ---- Waiting on a flight ---- */
+
+static void waited_in_vain(struct exchange *x, const struct flight_view *view)
+{
+	enum flight_phase phase = view->phase;
+	int status = view->status;
+
+	stop_waiting(x);
+	fill_detach(&x->fill);
+	if (phase == FLIGHT_FAILED)
+		exchange_problem(x, status, status == 504 ? "the upstream did not answer in time"
+		                          : status == 503 ? "too many requests are waiting for the upstream"
+		                                          : "the upstream could not be reached or broke off",
+		                 status == 503 ? 1 : -1);
+	else
+		decide(x, phase == FLIGHT_RELEASED || ++x->retries > RETRIES_MAX);
+}
+
+static void look(struct exchange *x)
+{
+	struct flight_view view;
+
+	flight_look(&x->waiter, &view);
+	switch (view.phase) {
+	case FLIGHT_WAITING:
+		return;
+	case FLIGHT_ANSWER:
+	case FLIGHT_STALE:
+		if (x->has_begun)
+			exchange_pump(x);
+		else
+			answer_flight(x, &view);
+		return;
+	default:
+		if (x->has_begun)
+			exchange_break(x, 502, "the upstream broke off");
+		else
+			waited_in_vain(x, &view);
+	}
+}
+
+static void on_progress(struct flight_waiter *w)
+{
+	struct exchange *x = exchange_of(CONTAINER_OF(w, struct exchange, waiter));
+
+	x->now = clock_now();
+	look(x);
+}
+
+/* Takes over the caller's reference to the flight. */
+static void wait_for(struct exchange *x, struct flight *f)
+{
+	x->flight = f;
+	flight_wait(f, x->worker->index, &x->waiter, &x->http->fields);
+	x->is_waiting = true;
+}
+
+/* ---- The private answer of our own fill ---- */
+
+static void on_informational(void *arg, int status, const struct http_fields *fields)
+{
+	gate_write_informational(exchange_of(arg)->gate, status, fields);
+}
+
+static const char *why_not(enum policy_store why)
+{
+	return why == POLICY_STORE || why == POLICY_NOT_ROUTE || why == POLICY_NOT_METHOD ? NULL : policy_store_name(why);
+}
+
+/* RFC 9111 4.3.5, 4.4: what an answer to HEAD says about the stored answer to GET. */
+static void tell_cache(struct exchange *x, int status, const struct http_fields *fields)
+{
+	if (x->target.is_cacheable && x->http->method == HTTP_HEAD) {
+		struct cache_request r = {.http = x->http, .rules = x->target.rules, .key = &x->target.key, .worker = x->worker->index};
+
+		cache_saw_head(x->worker->cache, &r, status, fields, x->now);
+	}
+}
+
+static void on_private_head(void *arg, int status, struct http_fields *fields, int64_t content_length,
+                            enum policy_store why)
+{
+	struct exchange *x = exchange_of(arg);
+
+	x->now = clock_now();
+	x->upstream_us = clock_mono_us();
+	stop_waiting(x);
+	tell_cache(x, status, fields);
+	x->note.forward_status = status;
+	x->note.detail = why_not(why);
+	if (reply_from_fields(&x->reply, x->http, status, fields, content_length, x->now, &x->note)) {
+		fill_detach(&x->fill);
+		exchange_problem(x, 502, "the upstream's head is too large", -1);
+		return;
+	}
+	/* The request is answered whole at once where no body follows; then the fill goes on alone to its end. */
+	if (x->reply.body == REPLY_EMPTY)
+		x->fill = NULL;
+	exchange_send(x);
+}
+
+static enum fetch_write on_private_body(void *arg, const void *p, size_t n)
+{
+	return exchange_stream(exchange_of(arg), p, n) ? FETCH_WRITE_TAKEN : FETCH_WRITE_PAUSE;
+}
+
+static const char *failure_text(enum fetch_result r)
+{
+	switch (r) {
+	case FETCH_TIMEOUT:
+		return "the upstream did not answer in time";
+	case FETCH_BUSY:
+		return "too many requests are waiting for the upstream";
+	case FETCH_BAD_ANSWER:
+		return "the upstream's answer is not valid HTTP";
+	case FETCH_NO_MEMORY:
+		return "out of memory";
+	default:
+		return "the upstream could not be reached or broke off";
+	}
+}
+
+static int failure_status(enum fetch_result r)
+{
+	return r == FETCH_TIMEOUT ? 504 : r == FETCH_BUSY || r == FETCH_NO_MEMORY ? 503 : 502;
+}
+
+static void on_private_end(void *arg, enum fetch_result result)
+{
+	struct exchange *x = exchange_of(arg);
+
+	x->fill = NULL;
+	if (result == FETCH_OK && x->has_begun)
+		exchange_finish(x);
+	else
+		exchange_break(x, failure_status(result), failure_text(result));
+}
+
+static const struct fill_client client = {on_informational, on_private_head, on_private_body, on_private_end};
+
+/* ---- Starting a fetch ---- */
+
+static int start_fill(struct exchange *x, struct flight *f, bool for_client)
+{
+	uint16_t port;
+	struct fill_request r = {
+		.worker = x->worker,
+		.target = &x->target,
+		.http = x->http,
+		.peer = gate_peer(x->gate, &port),
+		.flight = f,
+		.client = for_client ? &client : NULL,
+		.client_arg = for_client ? x : NULL,
+	};
+	struct fill *background;
+
+	if (x->http->framing != HTTP_BODY_NONE && x->http->method != HTTP_HEAD)
+		r.body = evhttp_request_get_input_buffer(x->req);
+	return fill_start(&r, for_client ? &x->fill : &background);
+}
+
+static void could_not_start(struct exchange *x, int err)
+{
+	stop_waiting(x);
+	if (err == -EBUSY)
+		exchange_problem(x, 503, "too many requests are waiting for the upstream", 1);
+	else if (err == -ENOBUFS)
+		exchange_problem(x, 431, "the request's fields are too large to forward", -1);
+	else
+		exchange_problem(x, 503, "out of memory", 1);
+}
+
+static void pass(struct exchange *x)
+{
+	int err;
+
+	x->kind = ANSWER_PASS;
+	err = start_fill(x, NULL, true);
+	if (err)
+		could_not_start(x, err);
+}
+
+static void lead(struct exchange *x, struct flight *f)
+{
+	int err;
+
+	x->kind = ANSWER_MISS;
+	err = start_fill(x, flight_ref(f), true);
+	if (err) {
+		flight_unref(&f);
+		could_not_start(x, err);
+		return;
+	}
+	wait_for(x, f);
+}
+
+static void refresh_in_background(struct exchange *x, struct flight *f)
+{
+	x->worker->stats.background_fetches++;
+	/* On failure the flight has failed: the next request tries again. */
+	if (start_fill(x, f, false))
+		return;
+}
+
+/* ---- Deciding ---- */
+
+static void owner_ref(void *owner)
+{
+	snapshot_ref(owner);
+}
+
+static void owner_unref(void *owner)
+{
+	struct snapshot *s = owner;
+
+	snapshot_unref(&s);
+}
+
+static void look_up(struct exchange *x, bool no_join, struct cache_result *out)
+{
+	struct cache_request r = {
+		.http = x->http,
+		.rules = x->target.rules,
+		.key = &x->target.key,
+		.worker = x->worker->index,
+		.rules_owner = x->target.snapshot,
+		.rules_ref = owner_ref,
+		.rules_unref = owner_unref,
+		.no_join = no_join,
+	};
+
+	*out = (struct cache_result){.verdict = CACHE_PASS, .forward = CACHE_FWD_BYPASS};
+	if (x->target.is_cacheable)
+		cache_lookup(x->worker->cache, &r, x->now, out);
+	else if (!http_method_is_safe(x->http->method) || x->http->method == HTTP_OPTIONS)
+		out->forward = x->target.rules->cache ? CACHE_FWD_METHOD : CACHE_FWD_BYPASS;
+}
+
+static void decide(struct exchange *x, bool no_join)
+{
+	struct cache_result found;
+
+	look_up(x, no_join, &found);
+	x->note.forward = found.forward;
+	x->object = found.object;
+	switch (found.verdict) {
+	case CACHE_HIT:
+	case CACHE_STALE:
+		x->note.hit = true;
+		x->kind = found.verdict == CACHE_HIT ? ANSWER_HIT : ANSWER_STALE;
+		if (found.flight)
+			refresh_in_background(x, found.flight);
+		answer_object(x, found.object);
+		return;
+	case CACHE_JOIN:
+		x->note.collapsed = true;
+		x->kind = ANSWER_COLLAPSED;
+		wait_for(x, found.flight);
+		look(x);
+		return;
+	case CACHE_LEAD:
+		lead(x, found.flight);
+		return;
+	case CACHE_PASS:
+		pass(x);
+		return;
+	case CACHE_ONLY_CACHED:
+		exchange_problem(x, 504, "nothing is stored and only-if-cached was asked for", -1);
+		return;
+	case CACHE_FAILED:
+		exchange_problem(x, found.status, "the upstream failed a moment ago", 1);
+		return;
+	case CACHE_BUSY:
+		exchange_problem(x, 503, "too many requests are waiting", 1);
+		return;
+	}
+}
+
+static struct slice request_body(struct exchange *x)
+{
+	struct evbuffer *b = evhttp_request_get_input_buffer(x->req);
+	size_t n = evbuffer_get_length(b);
+
+	if (x->http->framing == HTTP_BODY_NONE || x->http->method == HTTP_HEAD || n == 0)
+		return (struct slice){NULL, 0};
+	return (struct slice){(const char *)evbuffer_pullup(b, -1), n};
+}
+
+void exchange_begin(struct evhttp_request *req, void *arg)
+{
+	struct worker *w = arg;
+	struct gate *gate = gate_of(req);
+	struct exchange *x = exchange_new(w, req, gate);
+	int err;
+
+	if (!x) {
+		evhttp_send_error(req, 503, "Service Unavailable");
+		return;
+	}
+	x->now = clock_now();
+	err = target_resolve(&x->target, w->snapshot, x->http, request_body(x));
+	if (err == -ENOBUFS)
+		exchange_problem(x, 414, "the target is too long", -1);
+	else if (err)
+		exchange_problem(x, 503, "out of memory", 1);
+	else
+		decide(x, false);
+}

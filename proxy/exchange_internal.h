@@ -1,0 +1,56 @@
+/* What exchange.c (deciding) and exchange_reply.c (sending) share. Thread: the exchange's worker. */
+#ifndef PROXY_EXCHANGE_INTERNAL_H
+#define PROXY_EXCHANGE_INTERNAL_H
+
+#include "proxy/fill.h"
+#include "proxy/worker.h"
+
+#define EXCHANGE_MAGIC 0x58434847u
+
+struct exchange {
+	unsigned magic;
+	struct worker *worker;
+	struct worker_list link;
+	struct evhttp_request *req;
+	struct gate *gate;
+	const struct http_request *http; /* the gate's view */
+	struct target target;
+
+	struct flight *flight;       /* joined or led; NULL otherwise */
+	struct flight_waiter waiter; /* in `flight` while is_waiting */
+	bool is_waiting;
+	struct fill *fill;           /* whose private answer is ours; NULL otherwise */
+	struct object *object;       /* that answers; referenced */
+
+	struct reply reply;
+	struct reply_note note;
+	enum answer_kind kind;
+	bool has_begun;              /* the final head is out */
+	bool is_stream_paused;       /* the fill waits for room */
+	uint64_t sent;               /* of the body's wanted part */
+	uint64_t skip;               /* where that part starts in the object */
+	unsigned retries;            /* lookups again after FLIGHT_RETRY */
+	int64_t start_us, upstream_us;
+	struct now now;              /* of the last event that woke it */
+};
+
+/* Sends r's head and what is there of its body; goes on by itself as room and bytes come. The exchange may be gone when
+ * any of these returns: the caller returns at once. */
+void exchange_send(struct exchange *x);
+/* More bytes of the object, or room at the client. */
+void exchange_pump(struct exchange *x);
+/* A streamed body's next bytes; false: no room, offer them again later. */
+bool exchange_stream(struct exchange *x, const void *p, size_t n);
+void exchange_finish(struct exchange *x);
+/* The answer can't be completed: aborts what has begun, else answers with a problem. */
+void exchange_break(struct exchange *x, int status, const char *detail);
+void exchange_problem(struct exchange *x, int status, const char *detail, int retry_after_s);
+
+/* Counters and the access log: when the answer has been handed over, and when the client left before. */
+void exchange_note_done(struct exchange *x);
+void exchange_note_gone(struct exchange *x);
+
+/* Frees the exchange: detaches from fill and flight. The evhttp request is not its business any more. */
+void exchange_free(struct exchange *x);
+
+#endif

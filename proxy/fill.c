@@ -1,0 +1,349 @@
+#include "proxy/fill.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "proxy/invalidate.h"
+#include "proxy/worker.h"
+
+#define FILL_MAGIC 0x46494c4cu
+/* What is read of a body that nobody wants before its connection is given up rather than drained. */
+#define DROP_MAX (64 * 1024)
+
+enum fill_mode {
+	FILL_ASKING,  /* no answer yet */
+	FILL_FLIGHT,  /* the body goes into the flight */
+	FILL_PRIVATE, /* the body goes to the client */
+	FILL_DROP,    /* the verdict is known, the body is not wanted */
+};
+
+struct fill {
+	unsigned magic;
+	enum fill_mode mode;
+	struct worker *worker;
+	struct worker_list link;
+	struct fetch *fetch;
+	struct flight *flight; /* NULL once it has ended, or when private from the start */
+	const struct fill_client *client;
+	void *client_arg;
+	struct snapshot *snapshot;
+	struct invalidation *invalidation; /* of an unsafe method: what its success makes stale; else NULL */
+	struct evbuffer *body;
+	struct now request_time;
+	uint64_t dropped_bytes;
+	bool is_safe;
+	bool is_paused; /* by the flight: no more bytes until it resumes */
+};
+
+static struct fill *fill_of(void *arg)
+{
+	struct fill *f = arg;
+
+	CHECK(f->magic == FILL_MAGIC);
+	return f;
+}
+
+static void fill_free(struct fill *f)
+{
+	worker_list_remove(&f->link);
+	f->worker->stats.fills_active--;
+	flight_unref(&f->flight);
+	snapshot_unref(&f->snapshot);
+	invalidation_free(&f->invalidation);
+	if (f->body)
+		evbuffer_free(f->body);
+	f->magic = 0;
+	mem_free(f);
+}
+
+/* ---- Answers ---- */
+
+static void on_informational(void *arg, int status, const struct http_fields *fields)
+{
+	struct fill *f = fill_of(arg);
+
+	if (f->client)
+		f->client->on_informational(f->client_arg, status, fields);
+}
+
+/* True: go on reading. */
+static bool begin_private(struct fill *f, int status, struct http_fields *fields, int64_t content_length,
+                          enum policy_store why)
+{
+	if (f->client) {
+		f->mode = FILL_PRIVATE;
+		f->client->on_head(f->client_arg, status, fields, content_length, why);
+		return true;
+	}
+	f->mode = FILL_DROP;
+	return !f->is_safe || content_length == 0;
+}
+
+static bool begin_flight(struct fill *f, int status, struct http_fields *fields, int64_t content_length)
+{
+	struct flight_answer answer = {
+		.status = status,
+		.fields = fields,
+		.content_length = content_length,
+		.request_time = f->request_time,
+		.now = clock_now(),
+	};
+	enum policy_store why = POLICY_STORE;
+
+	switch (flight_answer(f->flight, &answer, &why)) {
+	case FLIGHT_STORES:
+		f->mode = FILL_FLIGHT;
+		return true;
+	case FLIGHT_REVALIDATED:
+		flight_unref(&f->flight);
+		f->mode = FILL_DROP;
+		return true;
+	case FLIGHT_PRIVATE:
+		flight_unref(&f->flight);
+		return begin_private(f, status, fields, content_length, why);
+	}
+	return false;
+}
+
+static bool on_head(void *arg, int status, struct http_fields *fields, int64_t content_length)
+{
+	struct fill *f = fill_of(arg);
+
+	if (http_fields_drop_hop_by_hop(fields))
+		return false;
+	if (f->invalidation && status < 400)
+		invalidation_apply(f->invalidation, f->worker, fields);
+	if (f->flight)
+		return begin_flight(f, status, fields, content_length);
+	return begin_private(f, status, fields, content_length, POLICY_NOT_ROUTE);
+}
+
+static enum fetch_write flight_takes(struct fill *f, const void *p, size_t n)
+{
+	if (f->is_paused)
+		return FETCH_WRITE_PAUSE;
+	switch (flight_body(f->flight, p, n)) {
+	case FLIGHT_BODY_PAUSE:
+		f->is_paused = true;
+		return FETCH_WRITE_TAKEN;
+	case FLIGHT_BODY_NOBODY:
+		return FETCH_WRITE_CANCEL;
+	default:
+		return FETCH_WRITE_TAKEN;
+	}
+}
+
+static enum fetch_write on_body(void *arg, const void *p, size_t n)
+{
+	struct fill *f = fill_of(arg);
+
+	switch (f->mode) {
+	case FILL_FLIGHT:
+		return flight_takes(f, p, n);
+	case FILL_PRIVATE:
+		if (f->client)
+			return f->client->on_body(f->client_arg, p, n);
+		return f->is_safe ? FETCH_WRITE_CANCEL : FETCH_WRITE_TAKEN;
+	default:
+		f->dropped_bytes += n;
+		return f->is_safe && f->dropped_bytes > DROP_MAX ? FETCH_WRITE_CANCEL : FETCH_WRITE_TAKEN;
+	}
+}
+
+static int status_of(enum fetch_result r)
+{
+	switch (r) {
+	case FETCH_TIMEOUT:
+		return 504;
+	case FETCH_BUSY:
+	case FETCH_NO_MEMORY:
+		return 503;
+	default:
+		return 502;
+	}
+}
+
+static void log_failure(const struct fill *f, enum fetch_result result, const char *detail)
+{
+	static struct log_limit limit;
+
+	if (result != FETCH_CANCELLED && log_allowed(&limit))
+		log_warn("upstream %s: %s: %s", f->snapshot->config->upstreams[0].name.p, fetch_result_name(result), detail);
+}
+
+static void on_end(void *arg, enum fetch_result result, const char *detail)
+{
+	struct fill *f = fill_of(arg);
+
+	f->fetch = NULL;
+	if (result != FETCH_OK)
+		log_failure(f, result, detail);
+	if (f->flight && f->mode == FILL_FLIGHT)
+		flight_end(f->flight, result == FETCH_OK, clock_now());
+	else if (f->flight && result == FETCH_CANCELLED)
+		flight_abandon(f->flight);
+	else if (f->flight)
+		flight_fail(f->flight, status_of(result), clock_now());
+	else if (f->client)
+		f->client->on_end(f->client_arg, result);
+	fill_free(f);
+}
+
+static const struct fetch_handler handler = {on_informational, on_head, on_body, on_end};
+
+static void on_flight_resume(void *arg)
+{
+	struct fill *f = fill_of(arg);
+
+	f->is_paused = false;
+	if (f->fetch)
+		fetch_resume(f->fetch);
+}
+
+/* ---- Start ---- */
+
+static int take_body(struct fill *f, struct evbuffer *body)
+{
+	if (!body)
+		return 0;
+	f->body = evbuffer_new();
+	if (!f->body || evbuffer_add_buffer(f->body, body))
+		return -ENOMEM;
+	return 0;
+}
+
+static int start_fetch(struct fill *f, const struct fill_request *r)
+{
+	const struct target *t = r->target;
+	struct forward *forward = &f->worker->forward;
+	struct forward_options options = {
+		.target = t,
+		.http = r->http,
+		.peer = r->peer,
+		.tls = r->tls,
+		.shared = t->is_cacheable && (r->flight != NULL),
+		.stored = r->flight ? flight_stored(r->flight) : NULL,
+	};
+	struct fetch_request request = {
+		.upstream = t->upstream_index,
+		.method = r->http->method,
+		.method_token = r->http->method_token,
+		.target = buf_slice(&t->path),
+		.host = t->upstream->host_from_client ? r->http->host : (struct slice){NULL, 0},
+		.fields = &forward->fields,
+	};
+	int err = forward_build(forward, &options);
+
+	if (err)
+		return err;
+	if (f->body) {
+		request.has_body = true;
+		request.body.n = evbuffer_get_length(f->body);
+		request.body.p = (const char *)evbuffer_pullup(f->body, -1);
+		if (request.body.n && !request.body.p)
+			return -ENOMEM;
+	}
+	return fetch_start(f->worker->upstream, &request, &handler, f, &f->fetch);
+}
+
+static struct fill *fill_new(const struct fill_request *r)
+{
+	struct fill *f = mem_zalloc(sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->magic = FILL_MAGIC;
+	f->worker = r->worker;
+	f->snapshot = snapshot_ref(r->target->snapshot);
+	f->flight = r->flight;
+	f->client = r->client;
+	f->client_arg = r->client_arg;
+	f->is_safe = http_method_is_safe(r->http->method);
+	f->request_time = clock_now();
+	worker_list_add(&r->worker->fills, &f->link);
+	r->worker->stats.fills++;
+	r->worker->stats.fills_active++;
+	return f;
+}
+
+static int status_of_errno(int err)
+{
+	return err == -ENOBUFS ? 502 : 503;
+}
+
+int fill_start(const struct fill_request *r, struct fill **out)
+{
+	struct flight *flight = r->flight;
+	struct fill *f = fill_new(r);
+	int err = -ENOMEM;
+
+	*out = NULL;
+	if (f) {
+		err = take_body(f, r->body);
+		if (!err && !f->is_safe)
+			err = invalidation_new(r->target, r->http, &f->invalidation);
+		if (!err)
+			err = start_fetch(f, r);
+	}
+	if (!err) {
+		if (f->flight)
+			flight_on_resume(f->flight, on_flight_resume, f);
+		*out = f;
+		return 0;
+	}
+	if (flight)
+		flight_fail(flight, status_of_errno(err), clock_now());
+	if (f)
+		fill_free(f);
+	else
+		flight_unref(&flight);
+	return err;
+}
+
+void fill_detach(struct fill **fp)
+{
+	struct fill *f = *fp;
+
+	*fp = NULL;
+	if (!f)
+		return;
+	f->client = NULL;
+	f->client_arg = NULL;
+	/* A write goes on: what it changed must still be invalidated. A flight goes on: others may wait. */
+	if (f->flight || !f->is_safe)
+		return;
+	if (f->mode == FILL_PRIVATE || f->mode == FILL_ASKING) {
+		fetch_cancel(&f->fetch);
+		fill_free(f);
+	}
+}
+
+void fill_resume(struct fill *f)
+{
+	if (f->fetch)
+		fetch_resume(f->fetch);
+}
+
+bool fill_timing(const struct fill *f, struct fetch_timing *out)
+{
+	if (!f->fetch)
+		return false;
+	fetch_timing(f->fetch, out);
+	return true;
+}
+
+void fill_cancel_all(struct worker *w)
+{
+	while (w->fills.next != &w->fills) {
+		struct fill *f = CONTAINER_OF(w->fills.next, struct fill, link);
+
+		if (f->flight && f->mode == FILL_FLIGHT)
+			flight_end(f->flight, false, clock_now());
+		else if (f->flight)
+			flight_abandon(f->flight);
+		fetch_cancel(&f->fetch);
+		fill_free(f);
+	}
+}

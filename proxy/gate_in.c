@@ -1,0 +1,317 @@
+/* The way in: a request's head and body off the socket, the hit road, refusals, and the canonical request for evhttp. */
+#include "proxy/gate_internal.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "http/date.h"
+
+/* Heads longer than max_header are refused by the parser, which must see that they are. */
+#define PAST_MAX_HEADER 64
+
+static struct evbuffer *input_of(const struct gate *g)
+{
+	return bufferevent_get_input(g->sock);
+}
+
+/* ---- Refusing ---- */
+
+static void write_problem(struct gate *g, const struct http_error *e)
+{
+	char date[30], text[256];
+	int n = evutil_snprintf(text, sizeof(text), "{\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\"}\n",
+		http_reason(e->status), e->status, e->reason);
+
+	if (n < 0 || (size_t)n >= sizeof(text))
+		n = 0;
+	http_date_format(clock_now().wall_ms / 1000, date);
+	evbuffer_add_printf(g->out,
+		"HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: application/problem+json\r\n"
+		"Content-Length: %d\r\nConnection: close\r\n%s\r\n",
+		e->status, http_reason(e->status), date, n,
+		e->status == 405 ? "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, QUERY\r\n" : "");
+	if (g->view.method != HTTP_HEAD || g->phase == GATE_HEAD)
+		evbuffer_add(g->out, text, (size_t)n);
+}
+
+/* Answers in evhttp's place, which knows of no request now, and closes. Earlier replies are in the buffers already. */
+void gate_refuse(struct gate *g, struct http_error e)
+{
+	g->o->stats->bad_requests++;
+	write_problem(g, &e);
+	if (g->phase == GATE_HEAD) { /* the view may be half a request, and of bytes that are about to go */
+		struct http_fields fields = g->view.fields;
+		http_fields_clear(&fields);
+		g->view = (struct http_request){.fields = fields};
+	}
+	if (g->o->on_refused)
+		g->o->on_refused(g->o->arg, g, &e);
+	g->linger = true;
+	gate_close(g);
+}
+
+/* ---- Handing over ---- */
+
+static const char *canonical_method(const struct gate *g)
+{
+	if (g->view.method == HTTP_HEAD)
+		return "HEAD";
+	return evbuffer_get_length(g->body) > 0 ? "POST" : "GET";
+}
+
+/* One whole request in the one form that evhttp ever sees. */
+static void hand_over(struct gate *g)
+{
+	struct evbuffer *to = bufferevent_get_input(g->filter);
+	size_t n = evbuffer_get_length(g->body);
+
+	evbuffer_add_printf(to, "%s / HTTP/1.%d\r\nHost: -\r\nConnection: %s\r\n", canonical_method(g), g->view.minor,
+		g->close_after ? "close" : "keep-alive");
+	if (n > 0)
+		evbuffer_add_printf(to, "Content-Length: %zu\r\n", n);
+	evbuffer_add(to, "\r\n", 2);
+	(void)evbuffer_add_buffer(to, g->body);
+	g->phase = GATE_REPLY;
+	g->o->stats->requests++;
+	bufferevent_trigger(g->filter, EV_READ, BEV_TRIG_IGNORE_WATERMARKS);
+}
+
+/* ---- Bodies ---- */
+
+static const struct http_error out_of_memory = {503, "Out of memory."};
+static const struct http_error too_large = {413, "The request body is larger than is accepted here."};
+static const struct http_error bad_chunks = {400, "The chunked request body is malformed."};
+
+/* The body of a HEAD request has no meaning (RFC 9110 9.3.2), and evhttp can't read it. */
+static bool drops_body(const struct gate *g)
+{
+	return g->view.method == HTTP_HEAD;
+}
+
+static void read_length(struct gate *g)
+{
+	size_t n = evbuffer_get_length(input_of(g));
+
+	if (n > g->body_left)
+		n = (size_t)g->body_left;
+	g->body_left -= n;
+	if (drops_body(g)) {
+		evbuffer_drain(input_of(g), n);
+	} else if (evbuffer_remove_buffer(input_of(g), g->body, n) != (int)n) {
+		gate_refuse(g, out_of_memory);
+		return;
+	}
+	if (g->body_left == 0)
+		hand_over(g);
+}
+
+/* False: refused. */
+static bool keep_chunk_data(struct gate *g, struct slice data)
+{
+	g->body_bytes += data.n;
+	if (g->body_bytes > g->o->max_body) {
+		gate_refuse(g, too_large);
+		return false;
+	}
+	if (drops_body(g) || evbuffer_add(g->body, data.p, data.n) == 0)
+		return true;
+	gate_refuse(g, out_of_memory);
+	return false;
+}
+
+/* Decodes one piece of the input. Trailers are dropped: nothing downstream asks for them (RFC 9110 6.5.1). */
+static void read_chunks(struct gate *g)
+{
+	size_t n = evbuffer_get_contiguous_space(input_of(g)), at = 0, used = 0;
+	const char *p = (const char *)evbuffer_pullup(input_of(g), (ev_ssize_t)n);
+	enum chunk_result got;
+	struct slice data;
+
+	do {
+		got = chunk_decode(&g->chunk, p + at, n - at, &used, &data);
+		at += used;
+	} while (got == CHUNK_DATA && keep_chunk_data(g, data));
+	evbuffer_drain(input_of(g), at);
+	if (got == CHUNK_END)
+		hand_over(g);
+	else if (got == CHUNK_BAD)
+		gate_refuse(g, bad_chunks);
+}
+
+bool gate_read_body(struct gate *g)
+{
+	if (evbuffer_get_length(input_of(g)) == 0) {
+		if (!g->read_eof)
+			return false;
+		gate_refuse(g, (struct http_error){400, "The connection ended inside the request body."});
+		return true;
+	}
+	g->body_ms = g->now_ms;
+	if (g->view.framing == HTTP_BODY_CHUNKED)
+		read_chunks(g);
+	else
+		read_length(g);
+	return true;
+}
+
+static void begin_body(struct gate *g)
+{
+	const struct http_request *r = &g->view;
+
+	g->phase = GATE_BODY;
+	g->body_ms = g->now_ms;
+	g->body_bytes = 0;
+	g->body_left = r->framing == HTTP_BODY_LENGTH ? r->content_length : 0;
+	if (g->body_left > g->o->max_body) {
+		gate_refuse(g, too_large);
+	} else if (r->framing != HTTP_BODY_CHUNKED && g->body_left == 0) {
+		hand_over(g);
+	} else {
+		chunk_decoder_init(&g->chunk);
+		/* Bytes that are here already say that the client does not wait (RFC 9110 10.1.1). */
+		if (r->expect_continue && r->minor == 1 && evbuffer_get_length(input_of(g)) == 0)
+			evbuffer_add_printf(g->out, "HTTP/1.1 100 Continue\r\n\r\n");
+	}
+}
+
+/* ---- Heads ---- */
+
+static enum http_parse parse(struct gate *g, const char *p, size_t n, struct http_error *err)
+{
+	const struct http_head_limits limits = {g->o->max_header, HTTP_FIELDS_MAX};
+	enum http_parse got = http_request_parse(p, n, &limits, &g->scanned, &g->view, err);
+
+	if (got != HTTP_PARSE_MORE)
+		g->scanned = 0;
+	return got;
+}
+
+/* Parses where the bytes are; moves them together only when the head is spread over several pieces. */
+static enum http_parse parse_input(struct gate *g, const char **p, struct http_error *err)
+{
+	struct evbuffer *input = input_of(g);
+	size_t all = evbuffer_get_length(input), n = evbuffer_get_contiguous_space(input);
+
+	if (all > g->o->max_header + PAST_MAX_HEADER)
+		all = g->o->max_header + PAST_MAX_HEADER;
+	if (n > all)
+		n = all;
+	*p = (const char *)evbuffer_pullup(input, (ev_ssize_t)n);
+	enum http_parse got = parse(g, *p, n, err);
+	if (got != HTTP_PARSE_MORE || n == all)
+		return got;
+	*p = (const char *)evbuffer_pullup(input, (ev_ssize_t)all);
+	if (*p)
+		return parse(g, *p, all, err);
+	*err = out_of_memory;
+	return HTTP_PARSE_BAD;
+}
+
+static bool head_is_incomplete(struct gate *g)
+{
+	if (!g->read_eof) {
+		if (!g->head_start_ms)
+			g->head_start_ms = g->now_ms;
+		return false;
+	}
+	gate_refuse(g, (struct http_error){400, "The connection ended inside the request head."});
+	return true;
+}
+
+static bool no_head_begun(struct gate *g)
+{
+	if (!g->read_eof && !g->close_idle)
+		return false;
+	gate_close(g);
+	return true;
+}
+
+/* Keeps the head's bytes in a place of our own for as long as the request lasts. False: refused. */
+static bool own_head(struct gate *g, const char *p)
+{
+	struct http_error err = out_of_memory;
+	size_t n = g->view.head_bytes;
+
+	if (n > g->head_cap) {
+		char *bigger = mem_realloc(g->head, n);
+		if (!bigger) {
+			gate_refuse(g, err);
+			return false;
+		}
+		g->head = bigger;
+		g->head_cap = n;
+	}
+	memcpy(g->head, p, n);
+	evbuffer_drain(input_of(g), n);
+	if (parse(g, g->head, n, &err) == HTTP_PARSE_DONE)
+		return true;
+	gate_refuse(g, err);
+	return false;
+}
+
+static bool may_be_hit(const struct gate *g)
+{
+	return g->o->answer && g->view.framing == HTTP_BODY_NONE &&
+	       (g->view.method == HTTP_GET || g->view.method == HTTP_HEAD);
+}
+
+/* The hit road: answered from the head alone, where it lies. */
+static bool answer_here(struct gate *g)
+{
+	bool close = g->close_after || !g->view.keep_alive;
+
+	if (!may_be_hit(g) || !g->o->answer(g->o->arg, g, &g->view, g->out, &close))
+		return false;
+	evbuffer_drain(input_of(g), g->view.head_bytes);
+	http_fields_clear(&g->view.fields);
+	g->o->stats->requests++;
+	g->o->stats->answered_here++;
+	g->is_first = false;
+	g->head_start_ms = 0;
+	g->idle_since_ms = g->now_ms;
+	if (close) {
+		g->linger = g->view.keep_alive;
+		gate_close(g);
+	}
+	return true;
+}
+
+static void begin_request(struct gate *g, const char *p)
+{
+	g->is_first = false;
+	if (!own_head(g, p))
+		return;
+	if (!g->view.keep_alive)
+		g->close_after = true;
+	begin_body(g);
+}
+
+bool gate_read_head(struct gate *g)
+{
+	for (unsigned hits = 0; g->phase == GATE_HEAD; hits++) {
+		struct http_error err;
+		const char *p;
+
+		if (evbuffer_get_length(input_of(g)) == 0)
+			return no_head_begun(g);
+		if (gate_unsent(g) >= g->o->high_water)
+			return false; /* on_writable comes back here */
+		if (hits == GATE_HITS_PER_TURN) {
+			gate_schedule_later(g);
+			return false;
+		}
+		switch (parse_input(g, &p, &err)) {
+		case HTTP_PARSE_MORE:
+			return head_is_incomplete(g);
+		case HTTP_PARSE_BAD:
+			gate_refuse(g, err);
+			return true;
+		case HTTP_PARSE_DONE:
+			g->head_done_us = clock_mono_us();
+			if (!answer_here(g))
+				begin_request(g, p);
+		}
+	}
+	return true;
+}

@@ -1,0 +1,175 @@
+/* The way out: evhttp's reply to the socket, interim answers, backpressure, replies that can't be finished. */
+#include "proxy/gate_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- evhttp's output ---- */
+
+/* evhttp writes its head field by field; the bytes are taken when it is back in the loop. */
+void gate_on_evhttp_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg)
+{
+	struct gate *g = arg;
+
+	(void)b;
+	if (info->n_added == 0)
+		return;
+	g->reply_begun = true;
+	gate_schedule(g);
+}
+
+void gate_take_output(struct gate *g)
+{
+	struct evbuffer *from = bufferevent_get_output(g->filter);
+	size_t n = evbuffer_get_length(from);
+
+	if (n == 0)
+		return;
+	if (g->phase != GATE_REPLY) { /* a reply that was given up: nothing of it may follow */
+		evbuffer_drain(from, n);
+		return;
+	}
+	g->reply_bytes += n;
+	g->tell_evhttp = true;
+	(void)evbuffer_add_buffer(g->out, from);
+}
+
+/* evhttp is done with the reply. It would end the connection by its own rules, and at once; ours is to send what is left
+ * and to let the client read it, so it is made to believe that the connection stays. */
+void gate_on_evhttp_done(struct evhttp_request *req, void *arg)
+{
+	struct gate *g = arg;
+	struct evkeyvalq *in = evhttp_request_get_input_headers(req);
+	struct evkeyvalq *out = evhttp_request_get_output_headers(req);
+	const char *connection = evhttp_find_header(out, "Connection");
+
+	CHECK(g->magic == GATE_MAGIC);
+	if (connection && evutil_ascii_strcasecmp(connection, "close") == 0)
+		g->close_after = true;
+	while (evhttp_remove_header(out, "Connection") == 0)
+		continue;
+	while (evhttp_remove_header(in, "Connection") == 0)
+		continue;
+	if (evhttp_add_header(in, "Connection", "keep-alive") != 0)
+		g->close_after = true; /* evhttp will close an HTTP/1.0 connection itself, which says the same */
+	g->req = NULL;
+	g->tell_evhttp = false;
+	if (g->phase == GATE_REPLY)
+		g->phase = GATE_DRAIN;
+	gate_schedule(g);
+}
+
+/* ---- The socket ---- */
+
+void gate_on_socket_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg)
+{
+	struct gate *g = arg;
+
+	(void)b;
+	if (info->n_deleted == 0)
+		return;
+	g->o->stats->bytes_out += info->n_deleted;
+	gate_touch(g);
+	g->progress_ms = g->now_ms;
+}
+
+/* What the socket takes at once need not wait for the loop to say that it is writable. */
+static void write_now(struct gate *g)
+{
+	int n = evbuffer_write(g->out, bufferevent_getfd(g->sock));
+
+	if (n > 0) {
+		g->o->stats->bytes_out += (uint64_t)n;
+		g->progress_ms = g->now_ms;
+	} else if (n < 0 && errno != EAGAIN && errno != EINTR) {
+		g->broken = true;
+	}
+}
+
+void gate_send(struct gate *g)
+{
+	struct evbuffer *socket_out = bufferevent_get_output(g->sock);
+
+	if (evbuffer_get_length(g->out) == 0)
+		return;
+	if (evbuffer_get_length(socket_out) == 0) {
+		write_now(g);
+		if (evbuffer_get_length(g->out) == 0 || g->broken)
+			return;
+		g->progress_ms = g->now_ms;
+	}
+	(void)evbuffer_add_buffer(socket_out, g->out);
+}
+
+size_t gate_unsent(const struct gate *g)
+{
+	return evbuffer_get_length(bufferevent_get_output(g->sock)) + evbuffer_get_length(g->out) +
+	       evbuffer_get_length(bufferevent_get_output(g->filter));
+}
+
+/* ---- Backpressure ---- */
+
+size_t gate_room(struct gate *g)
+{
+	size_t unsent = gate_unsent(g);
+
+	if (unsent < g->o->high_water)
+		return g->o->high_water - unsent;
+	g->wants_room = true;
+	return 0;
+}
+
+void gate_check_room(struct gate *g)
+{
+	if (!g->wants_room || gate_unsent(g) > g->o->high_water / 2)
+		return;
+	g->wants_room = false;
+	if (g->on_room)
+		g->on_room(g->on_room_arg);
+}
+
+/* ---- What the program does to a reply ---- */
+
+void gate_write_informational(struct gate *g, int status, const struct http_fields *fields)
+{
+	if (g->phase != GATE_REPLY || g->view.minor == 0 || g->reply_begun)
+		return;
+	evbuffer_add_printf(g->out, "HTTP/1.1 %d %s\r\n", status, http_reason(status));
+	for (uint32_t i = 0; fields && i < fields->n; i++) {
+		const struct http_field *f = &fields->v[i];
+		evbuffer_add(g->out, f->name.p, f->name.n);
+		evbuffer_add(g->out, ": ", 2);
+		evbuffer_add(g->out, f->value.p, f->value.n);
+		evbuffer_add(g->out, "\r\n", 2);
+	}
+	evbuffer_add(g->out, "\r\n", 2);
+	gate_schedule(g);
+}
+
+void gate_close_after_reply(struct gate *g)
+{
+	g->close_after = true;
+	if (!g->req || g->reply_begun)
+		return;
+	struct evkeyvalq *in = evhttp_request_get_input_headers(g->req);
+	while (evhttp_remove_header(in, "Connection") == 0)
+		continue;
+	(void)evhttp_add_header(in, "Connection", "close"); /* evhttp then says so in its reply */
+}
+
+void gate_abort_reply(struct gate *g, struct evhttp_request *req)
+{
+	struct evkeyvalq *out = evhttp_request_get_output_headers(req);
+
+	if (g->phase != GATE_REPLY)
+		return;
+	gate_take_output(g);
+	g->on_gone = g->on_complete = NULL;
+	g->req = NULL;
+	g->tell_evhttp = false; /* evhttp must not finish it: its request is freed with the connection */
+	g->linger = true;
+	/* A reply that ends with the connection would look whole after an orderly close (RFC 9112 8). */
+	g->reset = !evhttp_find_header(out, "Content-Length") && !evhttp_find_header(out, "Transfer-Encoding");
+	gate_close(g);
+	gate_schedule(g);
+}

@@ -1,0 +1,123 @@
+#include "proxy/hit.h"
+
+#include <event2/buffer.h>
+
+#include "proxy/access_log.h"
+#include "proxy/worker.h"
+
+/* Up to here a body is copied behind its head: one buffer, one iovec, cheaper than a reference and its callback. */
+#define COPY_MAX 4096
+
+static void drop_object(const void *p, size_t n, void *arg)
+{
+	struct object *o = arg;
+
+	(void)p;
+	(void)n;
+	object_unref(&o);
+}
+
+static int add_run(struct evbuffer *out, struct object *o, uint64_t from, uint64_t n)
+{
+	while (n) {
+		struct slice run = object_body_at(o, from);
+
+		if (run.n > n)
+			run.n = n;
+		if (run.n <= COPY_MAX) {
+			if (evbuffer_add(out, run.p, run.n))
+				return -1;
+		} else if (evbuffer_add_reference(out, run.p, run.n, drop_object, object_ref(o))) {
+			struct object *mine = o;
+			object_unref(&mine);
+			return -1;
+		}
+		from += run.n;
+		n -= run.n;
+	}
+	return 0;
+}
+
+static int add_body(struct evbuffer *out, const struct reply *r, struct object *o)
+{
+	if (r->body == REPLY_OBJECT)
+		return add_run(out, o, r->offset, (uint64_t)r->length);
+	for (unsigned i = 0; r->body == REPLY_PARTS && i < r->parts_n; i++)
+		if (evbuffer_add(out, r->part_heads.p + r->parts[i].head_off, r->parts[i].head_n) ||
+		    add_run(out, o, r->parts[i].offset, r->parts[i].length))
+			return -1;
+	return 0;
+}
+
+static void add_connection(struct buf *head, const struct http_request *r, bool close)
+{
+	if (close)
+		buf_add_str(head, "Connection: close\r\n");
+	else if (r->minor == 0)
+		buf_add_str(head, "Connection: keep-alive\r\n");
+	buf_add(head, "\r\n", 2);
+}
+
+static void note_answer(struct worker *w, struct gate *g, const struct http_request *r, const struct reply *reply, struct now now)
+{
+	uint16_t port;
+	struct access_record record;
+	uint64_t body_bytes = reply->body == REPLY_EMPTY ? 0 : (uint64_t)reply->content_length;
+
+	w->stats.requests++;
+	w->stats.answers[ANSWER_HIT]++;
+	w->stats.body_bytes_out += body_bytes;
+	if (!w->access_log)
+		return;
+	record = (struct access_record){
+		.http = r,
+		.peer = gate_peer(g, &port),
+		.status = reply->status,
+		.body_bytes = body_bytes,
+		.kind = ANSWER_HIT,
+		.route = w->hit_target.rules->route,
+		.total_us = clock_mono_us() - gate_request_start_us(g),
+		.upstream_us = -1,
+		.wall_ms = now.wall_ms,
+	};
+	access_log_add(w->access_log, &record);
+}
+
+static bool answer_with(struct worker *w, struct gate *g, const struct http_request *r, struct object *o, struct evbuffer *out,
+                        bool *close, struct now now)
+{
+	struct reply *reply = &w->hit_reply;
+	struct reply_note note = {.hit = true, .has_ttl = true, .ttl_ms = policy_ttl_ms(object_freshness(o), now)};
+
+	if (reply_from_object(reply, r, o, now, &note))
+		return false;
+	*close = !r->keep_alive || w->draining;
+	add_connection(&reply->head, r, *close);
+	/* What went into `out` can't be taken back: a body that can't follow ends the connection, short of its length. */
+	if (reply->head.err || evbuffer_add(out, reply->head.p, reply->head.n))
+		return false;
+	if (add_body(out, reply, o))
+		*close = true;
+	note_answer(w, g, r, reply, now);
+	return true;
+}
+
+bool hit_answer(void *arg, struct gate *g, const struct http_request *r, struct evbuffer *out, bool *close)
+{
+	struct worker *w = arg;
+	struct target *t = &w->hit_target;
+	struct now now = clock_now();
+	struct cache_request request;
+	struct cache_result found;
+	bool is_answered;
+
+	if (target_resolve(t, w->snapshot, r, (struct slice){NULL, 0}) || !t->is_cacheable)
+		return false;
+	request = (struct cache_request){.http = r, .rules = t->rules, .key = &t->key, .worker = w->index, .hit_only = true};
+	cache_lookup(w->cache, &request, now, &found);
+	if (found.verdict != CACHE_HIT)
+		return false;
+	is_answered = object_body_length(found.object) >= 0 && answer_with(w, g, r, found.object, out, close, now);
+	object_unref(&found.object);
+	return is_answered;
+}

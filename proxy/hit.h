@@ -1,0 +1,15 @@
+/* The hit road: a GET or HEAD that a fresh object can answer is answered by the gate, without evhttp.
+ * Thread: the worker. */
+#ifndef PROXY_HIT_H
+#define PROXY_HIT_H
+
+#include <stdbool.h>
+
+struct evbuffer;
+struct gate;
+struct http_request;
+
+/* gate_options.answer; arg is the worker. */
+bool hit_answer(void *arg, struct gate *g, const struct http_request *r, struct evbuffer *out, bool *close);
+
+#endif

@@ -1,0 +1,20 @@
+/* What a successful unsafe request makes stale (RFC 9111 4.4, and the route's `invalidates`): its own URL, Location and
+ * Content-Location on the same origin, and the route's patterns with what the request's path captured.
+ * Thread: the worker that forwards the request. Owns: a copy of all it needs: the client may leave before the answer.
+ * Bounds: INVALIDATION_MAX bytes. */
+#ifndef PROXY_INVALIDATE_H
+#define PROXY_INVALIDATE_H
+
+#include "base/check.h"
+#include "http/message.h"
+
+struct invalidation;
+struct target;
+struct worker;
+
+int invalidation_new(const struct target *t, const struct http_request *r, struct invalidation **out) WARN_UNUSED;
+void invalidation_free(struct invalidation **i);
+/* Before the writer sees the answer, so that it reads its own write. */
+void invalidation_apply(const struct invalidation *i, struct worker *w, const struct http_fields *response);
+
+#endif

@@ -1,0 +1,84 @@
+/* memoproxy: the command line. */
+#include <event2/event.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "config/config.h"
+#include "proxy/server.h"
+
+#define ERRORS_MAX (64 * 1024)
+
+static void usage(FILE *to)
+{
+	fputs("usage: memoproxy [-c proxy.ini] [--demo]   serve in the foreground\n"
+	      "       memoproxy -t [-c proxy.ini]         check the configuration\n"
+	      "       memoproxy --help-config             every key with its type, range, default and meaning\n"
+	      "       memoproxy -V | -h\n",
+	      to);
+}
+
+static int check_config(const char *path)
+{
+	struct config *config;
+	struct buf errors;
+	int err;
+
+	buf_init(&errors, ERRORS_MAX);
+	err = config_load(path, &config, &errors);
+	if (err) {
+		fprintf(stderr, "%.*s", SLICE_ARG(buf_slice(&errors)));
+	} else {
+		printf("%s: the configuration is fine\n", path);
+		config_unref(&config);
+	}
+	buf_fini(&errors);
+	return err ? 1 : 0;
+}
+
+enum { OPT_DEMO = 256, OPT_HELP_CONFIG };
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"demo", no_argument, NULL, OPT_DEMO},       {"help-config", no_argument, NULL, OPT_HELP_CONFIG},
+		{"help", no_argument, NULL, 'h'},            {"version", no_argument, NULL, 'V'},
+		{"config", required_argument, NULL, 'c'},    {"test", no_argument, NULL, 't'},
+		{NULL, 0, NULL, 0},
+	};
+	const char *path = "proxy.ini";
+	bool check = false, demo = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:tVh", options, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			path = optarg;
+			break;
+		case 't':
+			check = true;
+			break;
+		case 'V':
+			printf("memoproxy %s (libevent %s, libcurl %s)\n", MEMOPROXY_VERSION, event_get_version(), upstream_library());
+			return 0;
+		case 'h':
+			usage(stdout);
+			return 0;
+		case OPT_DEMO:
+			demo = true;
+			break;
+		case OPT_HELP_CONFIG:
+			config_print_reference(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return 1;
+		}
+	}
+	if (optind < argc) {
+		usage(stderr);
+		return 1;
+	}
+	return check ? check_config(path) : server_run(path, demo);
+}

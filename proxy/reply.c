@@ -1,0 +1,356 @@
+#include "proxy/reply.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "http/date.h"
+#include "http/sf.h"
+
+#define VIA "1.1 memoproxy"
+
+void reply_init(struct reply *r)
+{
+	memset(r, 0, sizeof(*r));
+	buf_init(&r->head, REPLY_HEAD_MAX);
+	buf_init(&r->text, REPLY_HEAD_MAX);
+	buf_init(&r->part_heads, REPLY_HEAD_MAX);
+}
+
+void reply_fini(struct reply *r)
+{
+	buf_fini(&r->head);
+	buf_fini(&r->text);
+	buf_fini(&r->part_heads);
+}
+
+static void start(struct reply *r, int status)
+{
+	buf_reset(&r->head);
+	buf_reset(&r->text);
+	buf_reset(&r->part_heads);
+	r->status = status;
+	r->content_length = -1;
+	r->body = REPLY_EMPTY;
+	r->bytes = (struct slice){NULL, 0};
+	r->offset = 0;
+	r->length = 0;
+	r->parts_n = 0;
+}
+
+bool reply_has_no_content(enum http_method method, int status)
+{
+	return method == HTTP_HEAD || status < 200 || status == 204 || status == 304;
+}
+
+static void add_status_line(struct buf *b, int status)
+{
+	buf_addf(b, "HTTP/1.1 %03d %s\r\n", status, http_reason(status));
+}
+
+static void add_field(struct buf *b, struct slice name, struct slice value)
+{
+	buf_add_slice(b, name);
+	buf_add(b, ": ", 2);
+	buf_add_slice(b, value);
+	buf_add(b, "\r\n", 2);
+}
+
+static void add_number_field(struct buf *b, const char *name_colon_space, uint64_t value)
+{
+	buf_add_str(b, name_colon_space);
+	buf_add_u64(b, value);
+	buf_add(b, "\r\n", 2);
+}
+
+static const char *forward_name(enum cache_forward f)
+{
+	static const char *const names[] = {
+		[CACHE_FWD_NONE] = NULL,           [CACHE_FWD_BYPASS] = "bypass",       [CACHE_FWD_METHOD] = "method",
+		[CACHE_FWD_URI_MISS] = "uri-miss", [CACHE_FWD_VARY_MISS] = "vary-miss", [CACHE_FWD_MISS] = "miss",
+		[CACHE_FWD_REQUEST] = "request",   [CACHE_FWD_STALE] = "stale",         [CACHE_FWD_PARTIAL] = "partial",
+	};
+	return (unsigned)f < ARRAY_LEN(names) ? names[f] : NULL;
+}
+
+/* Whole seconds, rounded down, so that a stale answer never shows a ttl of 0. */
+static int64_t floor_seconds(int64_t ms)
+{
+	return ms >= 0 ? ms / 1000 : -((-ms + 999) / 1000);
+}
+
+static void add_signed(struct buf *b, int64_t v)
+{
+	if (v < 0)
+		buf_add_char(b, '-');
+	buf_add_u64(b, (unsigned long long)(v < 0 ? -v : v));
+}
+
+static void add_cache_status(struct buf *b, const struct reply_note *note)
+{
+	const char *forward = forward_name(note->forward);
+
+	buf_add_str(b, "Cache-Status: memoproxy");
+	if (note->hit)
+		buf_add_str(b, "; hit");
+	else if (forward) {
+		buf_add_str(b, "; fwd=");
+		buf_add_str(b, forward);
+	}
+	if (note->forward_status) {
+		buf_add_str(b, "; fwd-status=");
+		buf_add_u64(b, (unsigned)note->forward_status);
+	}
+	if (note->has_ttl) {
+		buf_add_str(b, "; ttl=");
+		add_signed(b, floor_seconds(note->ttl_ms));
+	}
+	if (note->stored)
+		buf_add_str(b, "; stored");
+	if (note->collapsed)
+		buf_add_str(b, "; collapsed");
+	if (note->detail) {
+		buf_add_str(b, "; detail=");
+		buf_add_str(b, note->detail);
+	}
+	buf_add(b, "\r\n", 2);
+}
+
+static int head_result(struct reply *r)
+{
+	return r->head.err ? r->head.err : r->text.err ? r->text.err : r->part_heads.err;
+}
+
+/* ---- From an object ---- */
+
+static struct slice object_value(const struct object *o, enum http_field_id id)
+{
+	struct slice value;
+
+	return object_field(o, id, &value) ? value : (struct slice){NULL, 0};
+}
+
+/* Fields of the representation that a 304 leaves out (RFC 9110 15.4.5): all that describe the content and have no part in
+ * validating or in updating a cache's entry. */
+static bool is_in_304(enum http_field_id id)
+{
+	return id != HF_CONTENT_LENGTH && id != HF_CONTENT_TYPE && id != HF_CONTENT_ENCODING &&
+	       id != HF_CONTENT_LANGUAGE && id != HF_CONTENT_RANGE;
+}
+
+static void add_object_fields(struct reply *r, const struct object *o, bool (*keep)(enum http_field_id id))
+{
+	struct http_field f;
+	size_t at = 0;
+
+	add_status_line(&r->head, r->status);
+	while (object_field_next(o, &at, &f))
+		if (keep(f.id))
+			add_field(&r->head, f.name, f.value);
+}
+
+static bool is_not_length(enum http_field_id id)
+{
+	return id != HF_CONTENT_LENGTH;
+}
+
+static bool is_not_length_or_type(enum http_field_id id)
+{
+	return id != HF_CONTENT_LENGTH && id != HF_CONTENT_TYPE;
+}
+
+static void whole_object(struct reply *r, const struct http_request *request, const struct object *o)
+{
+	r->status = object_status(o);
+	buf_add_slice(&r->head, object_head(o));
+	r->content_length = object_body_length(o);
+	if (reply_has_no_content(request->method, r->status))
+		return;
+	r->body = REPLY_OBJECT;
+	r->length = r->content_length;
+}
+
+static void single_range(struct reply *r, const struct object *o, const struct http_range *range, uint64_t total)
+{
+	r->status = 206;
+	add_object_fields(r, o, is_not_length);
+	buf_addf(&r->head, "Content-Range: bytes %llu-%llu/%llu\r\n", (unsigned long long)range->first,
+	         (unsigned long long)range->last, (unsigned long long)total);
+	r->offset = range->first;
+	r->length = (int64_t)(range->last - range->first + 1);
+	r->content_length = r->length;
+	r->body = REPLY_OBJECT;
+	add_number_field(&r->head, "Content-Length: ", (uint64_t)r->length);
+}
+
+static void unsatisfiable_range(struct reply *r, const struct object *o, uint64_t total)
+{
+	r->status = 416;
+	add_object_fields(r, o, is_not_length_or_type);
+	buf_addf(&r->head, "Content-Range: bytes */%llu\r\nContent-Length: 0\r\n", (unsigned long long)total);
+	r->content_length = 0;
+}
+
+static void add_part(struct reply *r, size_t head_off, uint64_t offset, uint64_t length)
+{
+	struct reply_part *part = &r->parts[r->parts_n++];
+
+	part->head_off = head_off;
+	part->head_n = r->part_heads.n - head_off;
+	part->offset = offset;
+	part->length = length;
+	r->content_length += (int64_t)(part->head_n + length);
+}
+
+/* multipart/byteranges (RFC 9110 14.6). The boundary comes from the representation's own hash-like numbers and the time;
+ * a body that happens to contain it would still be framed right by the part lengths that we announce. */
+static void multiple_ranges(struct reply *r, const struct object *o, const struct http_range_set *set, uint64_t total,
+                            struct now now)
+{
+	struct slice type = object_value(o, HF_CONTENT_TYPE);
+	char boundary[48];
+
+	snprintf(boundary, sizeof(boundary), "memoproxy-%016llx%08llx", (unsigned long long)now.mono_ms * 0x9E3779B97F4A7C15ull,
+	         (unsigned long long)total & 0xffffffffull);
+	r->status = 206;
+	r->body = REPLY_PARTS;
+	r->content_length = 0;
+	for (unsigned i = 0; i < set->n && i < REPLY_PARTS_MAX; i++) {
+		size_t off = r->part_heads.n;
+
+		buf_addf(&r->part_heads, "%s--%s\r\n", i ? "\r\n" : "", boundary);
+		if (type.n)
+			add_field(&r->part_heads, SLICE_LIT("Content-Type"), type);
+		buf_addf(&r->part_heads, "Content-Range: bytes %llu-%llu/%llu\r\n\r\n", (unsigned long long)set->v[i].first,
+		         (unsigned long long)set->v[i].last, (unsigned long long)total);
+		add_part(r, off, set->v[i].first, set->v[i].last - set->v[i].first + 1);
+	}
+	size_t off = r->part_heads.n;
+	buf_addf(&r->part_heads, "\r\n--%s--\r\n", boundary);
+	add_part(r, off, 0, 0);
+	add_object_fields(r, o, is_not_length_or_type);
+	buf_addf(&r->head, "Content-Type: multipart/byteranges; boundary=%s\r\n", boundary);
+	add_number_field(&r->head, "Content-Length: ", (uint64_t)r->content_length);
+}
+
+/* RFC 9110 14.2: Range is for GET, and only where If-Range (13.1.5) does not say that the client holds something else. */
+static bool wants_ranges(const struct http_request *request, const struct object *o)
+{
+	const struct http_field *if_range = http_fields_get(&request->fields, HF_IF_RANGE);
+
+	if (request->method != HTTP_GET || object_status(o) != 200 || object_body_length(o) < 0)
+		return false;
+	if (http_fields_count(&request->fields, HF_RANGE) != 1)
+		return false;
+	return !if_range || http_if_range_matches(if_range->value, object_value(o, HF_ETAG),
+	                                          object_value(o, HF_LAST_MODIFIED), object_value(o, HF_DATE));
+}
+
+static void object_or_ranges(struct reply *r, const struct http_request *request, const struct object *o, struct now now)
+{
+	struct http_range_set set;
+	uint64_t total;
+
+	if (!wants_ranges(request, o)) {
+		whole_object(r, request, o);
+		return;
+	}
+	total = (uint64_t)object_body_length(o);
+	switch (http_range_parse(http_fields_get(&request->fields, HF_RANGE)->value, total, &set)) {
+	case HTTP_RANGE_SATISFIABLE:
+		if (set.n == 1)
+			single_range(r, o, &set.v[0], total);
+		else
+			multiple_ranges(r, o, &set, total, now);
+		break;
+	case HTTP_RANGE_UNSATISFIABLE:
+		unsatisfiable_range(r, o, total);
+		break;
+	default:
+		whole_object(r, request, o);
+	}
+}
+
+static void precondition_failed(struct reply *r)
+{
+	r->status = 412;
+	add_status_line(&r->head, 412);
+	buf_add_str(&r->head, "Content-Length: 0\r\n");
+	r->content_length = 0;
+}
+
+int reply_from_object(struct reply *r, const struct http_request *request, const struct object *o, struct now now,
+                      const struct reply_note *note)
+{
+	int64_t age_ms = policy_age_ms(object_freshness(o), now);
+	int condition = 200;
+
+	start(r, object_status(o));
+	if (r->status >= 200 && r->status < 300)
+		condition = policy_condition(&request->fields, object_value(o, HF_ETAG), object_value(o, HF_LAST_MODIFIED),
+		                             object_value(o, HF_DATE));
+	if (condition == 304) {
+		r->status = 304;
+		add_object_fields(r, o, is_in_304);
+	} else if (condition == 412) {
+		precondition_failed(r);
+	} else {
+		object_or_ranges(r, request, o, now);
+	}
+	add_number_field(&r->head, "Age: ", (uint64_t)(age_ms / 1000));
+	add_cache_status(&r->head, note);
+	return head_result(r);
+}
+
+/* ---- From an upstream's fields ---- */
+
+int reply_from_fields(struct reply *r, const struct http_request *request, int status, const struct http_fields *fields,
+                      int64_t content_length, struct now now, const struct reply_note *note)
+{
+	char date[30];
+
+	start(r, status);
+	add_status_line(&r->head, status);
+	for (uint32_t i = 0; i < fields->n; i++)
+		if (fields->v[i].id != HF_CONTENT_LENGTH)
+			add_field(&r->head, fields->v[i].name, fields->v[i].value);
+	if (!http_fields_get(fields, HF_DATE)) {
+		http_date_format(now.wall_ms / 1000, date);
+		add_field(&r->head, SLICE_LIT("Date"), slice_of(date));
+	}
+	add_field(&r->head, SLICE_LIT("Via"), SLICE_LIT(VIA));
+	/* RFC 9110 8.6: no Content-Length in 1xx and 204; one that a HEAD or 304 announces is passed on. */
+	if (content_length >= 0 && status >= 200 && status != 204)
+		add_number_field(&r->head, "Content-Length: ", (uint64_t)content_length);
+	add_cache_status(&r->head, note);
+	r->content_length = content_length;
+	r->body = reply_has_no_content(request->method, status) ? REPLY_EMPTY : REPLY_STREAM;
+	return head_result(r);
+}
+
+/* ---- Our own words ---- */
+
+int reply_problem(struct reply *r, const struct http_request *request, int status, const char *detail,
+                  int retry_after_s, struct now now, const struct reply_note *note)
+{
+	char date[30];
+
+	start(r, status);
+	http_date_format(now.wall_ms / 1000, date);
+	/* `detail` is one of our own constants: nothing in it needs escaping. */
+	buf_addf(&r->text, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\"}\n", http_reason(status),
+	         status, detail);
+	add_status_line(&r->head, status);
+	add_field(&r->head, SLICE_LIT("Date"), slice_of(date));
+	buf_add_str(&r->head, "Content-Type: application/problem+json\r\nCache-Control: no-store\r\n");
+	if (retry_after_s >= 0)
+		add_number_field(&r->head, "Retry-After: ", (uint64_t)retry_after_s);
+	add_number_field(&r->head, "Content-Length: ", r->text.n);
+	if (note)
+		add_cache_status(&r->head, note);
+	r->content_length = (int64_t)r->text.n;
+	if (!reply_has_no_content(request->method, status)) {
+		r->body = REPLY_BYTES;
+		r->bytes = buf_slice(&r->text);
+	}
+	return head_result(r);
+}

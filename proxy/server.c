@@ -1,0 +1,380 @@
+#include "proxy/server.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/thread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "proxy/access_log.h"
+#include "proxy/admin.h"
+#include "proxy/demo.h"
+#include "proxy/listen.h"
+
+#define ERRORS_MAX (64 * 1024)
+#define SHARDS 64
+#define FLIGHTS_MAX 100000
+#define MARKERS_MAX 100000
+#define VARIANTS_MAX 64
+#define SCOPE_RULES_MAX 100000
+
+static int complain(const char *what, int err)
+{
+	fprintf(stderr, "memoproxy: %s: %s\n", what, strerror(-err));
+	return 1;
+}
+
+/* ---- Stop ---- */
+
+static void stop_all(struct server *s)
+{
+	for (unsigned i = 0; i < s->workers_n; i++)
+		post_worker_stop(&s->workers[i]);
+	event_base_loopbreak(s->base);
+}
+
+static void on_grace_over(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	log_warn("shutdown_grace is over: closing what still runs");
+	stop_all(arg);
+}
+
+static void on_worker_drained(struct mail *m)
+{
+	struct worker *w = CONTAINER_OF(m, struct worker, drained_mail);
+	struct server *s = w->server;
+
+	for (unsigned i = 0; i < s->workers_n; i++)
+		if (!atomic_load(&s->workers[i].drained))
+			return;
+	event_base_loopbreak(s->base);
+}
+
+static void begin_drain(struct server *s)
+{
+	int64_t ms = s->snapshot->config->proxy.shutdown_grace_ms;
+	struct timeval grace = {ms / 1000, ms % 1000 * 1000};
+
+	log_info("stopping: finishing what runs, %lld ms at most", (long long)ms);
+	s->is_draining = true;
+	s->is_ready = false;
+	for (unsigned i = 0; i < s->workers_n; i++)
+		post_worker_drain(&s->workers[i]);
+	event_add(s->grace_event, &grace);
+}
+
+static void on_stop_signal(evutil_socket_t sig, short what, void *arg)
+{
+	struct server *s = arg;
+
+	(void)what;
+	(void)sig;
+	if (s->is_draining)
+		stop_all(s);
+	else
+		begin_drain(s);
+}
+
+static void on_usr1(evutil_socket_t sig, short what, void *arg)
+{
+	struct server *s = arg;
+
+	(void)what;
+	(void)sig;
+	if (s->access_log)
+		access_log_reopen(s->access_log);
+}
+
+static void on_mail_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *s = arg;
+
+	(void)fd;
+	(void)what;
+	mailbox_deliver(&s->mailbox);
+}
+
+/* ---- Start ---- */
+
+static unsigned count_workers(const struct config *c)
+{
+	long n = c->proxy.workers ? (long)c->proxy.workers : sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : n > WORKERS_MAX ? WORKERS_MAX : (unsigned)n;
+}
+
+static int load_config(struct server *s)
+{
+	struct config *config;
+	struct buf errors;
+	int err;
+
+	buf_init(&errors, ERRORS_MAX);
+	err = config_load(s->config_path, &config, &errors);
+	if (err)
+		fprintf(stderr, "%.*s", SLICE_ARG(buf_slice(&errors)));
+	else
+		err = snapshot_new(config, &s->snapshot);
+	buf_fini(&errors);
+	return err;
+}
+
+static int make_cache(struct server *s)
+{
+	const struct config_cache *c = &s->snapshot->config->cache;
+	struct cache_options options = {
+		.memory_bytes = c->memory_bytes,
+		.max_object_bytes = c->max_object_bytes,
+		.shards = SHARDS,
+		.coalesce = c->coalesce,
+		.coalesce_timeout_ms = c->coalesce_timeout_ms,
+		.failure_memory_ms = c->failure_memory_ms,
+		.pass_memory_ms = c->pass_memory_ms,
+		.max_waiters = c->max_waiters,
+		.max_flights = FLIGHTS_MAX,
+		.max_markers = MARKERS_MAX,
+		.max_variants = VARIANTS_MAX,
+		.max_scope_rules = SCOPE_RULES_MAX,
+		.via = SLICE_LIT("1.1 memoproxy"),
+		.mailboxes = s->mailboxes,
+		.workers = s->workers_n,
+	};
+	int err;
+
+	for (unsigned i = 0; i < s->workers_n; i++) {
+		err = mailbox_init(&s->workers[i].mailbox);
+		if (err)
+			return err;
+		s->mailboxes[i] = &s->workers[i].mailbox;
+	}
+	return cache_new(&options, &s->cache);
+}
+
+/* Each worker's sockets, one a listen address; they belong to the worker once it has them. */
+static int open_listeners(struct server *s)
+{
+	const struct config_addresses *listen = &s->snapshot->config->proxy.listen;
+	int fds[WORKERS_MAX];
+	char name[64];
+	int err;
+
+	for (unsigned i = 0; i < s->workers_n; i++) {
+		s->workers[i].listen_fds = mem_zalloc((listen->n + 1) * sizeof(int));
+		if (!s->workers[i].listen_fds)
+			return -ENOMEM;
+	}
+	for (unsigned a = 0; a < listen->n; a++) {
+		err = listen_open(&listen->v[a], s->workers_n, fds);
+		if (err) {
+			fprintf(stderr, "memoproxy: can't listen on %.*s: %s\n", SLICE_ARG(listen->v[a].text), strerror(-err));
+			return err;
+		}
+		for (unsigned i = 0; i < s->workers_n; i++)
+			s->workers[i].listen_fds[s->workers[i].listen_fds_n++] = fds[i];
+		listen_name(fds[0], name, sizeof(name));
+		log_info("listening on %s, %u workers", name, s->workers_n);
+	}
+	return 0;
+}
+
+static int make_workers(struct server *s)
+{
+	for (unsigned i = 0; i < s->workers_n; i++) {
+		struct worker_options options = {
+			.index = i,
+			.workers = s->workers_n,
+			.server = s,
+			.cache = s->cache,
+			.access_log = s->access_log,
+			.snapshot = s->snapshot,
+		};
+		int err = 0;
+
+		s->workers[i].drained_mail.on_mail = on_worker_drained;
+		err = worker_init(&s->workers[i], &options);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int make_events(struct server *s)
+{
+	static const struct {
+		int sig;
+		event_callback_fn fn;
+	} signals[] = {{SIGTERM, on_stop_signal}, {SIGINT, on_stop_signal}, {SIGUSR1, on_usr1}};
+
+	signal(SIGPIPE, SIG_IGN);
+	for (unsigned i = 0; i < ARRAY_LEN(signals); i++) {
+		s->signal_events[i] = evsignal_new(s->base, signals[i].sig, signals[i].fn, s);
+		if (!s->signal_events[i] || event_add(s->signal_events[i], NULL))
+			return -ENOMEM;
+	}
+	s->mail_event = event_new(s->base, s->mailbox.event_fd, EV_READ | EV_PERSIST, on_mail_event, s);
+	s->grace_event = event_new(s->base, -1, 0, on_grace_over, s);
+	if (!s->mail_event || !s->grace_event || event_add(s->mail_event, NULL))
+		return -ENOMEM;
+	return 0;
+}
+
+static int open_access_log(struct server *s)
+{
+	const struct config_proxy *p = &s->snapshot->config->proxy;
+	int err;
+
+	if (p->access_log.n == 0)
+		return 0;
+	err = access_log_open(p->access_log, p->access_log_format, &s->access_log);
+	if (err)
+		fprintf(stderr, "memoproxy: can't open the access log %.*s: %s\n", SLICE_ARG(p->access_log), strerror(-err));
+	return err;
+}
+
+/* The demonstration's origin takes the place that [upstream] url names: plain http on this machine. */
+static int start_demo(struct server *s)
+{
+	struct slice authority = s->snapshot->upstreams[0].authority;
+	char host[64];
+	char *colon;
+	int err;
+
+	if (authority.n >= sizeof(host))
+		return complain("--demo needs an [upstream] url such as http://127.0.0.1:8082", -EINVAL);
+	memcpy(host, authority.p, authority.n);
+	host[authority.n] = '\0';
+	colon = strrchr(host, ':');
+	if (!colon)
+		return complain("--demo needs a port in the [upstream] url", -EINVAL);
+	*colon = '\0';
+	err = demo_start(host, (uint16_t)atoi(colon + 1), DEMO_DELAY_MS, &s->demo);
+	if (err) {
+		fprintf(stderr, "memoproxy: can't serve the demonstration on %s:%s: %s\n", host, colon + 1, strerror(-err));
+		return err;
+	}
+	return 0;
+}
+
+/* Every descriptor that the hard limit grants: a connection takes one. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+/* 0, or 1 after a sentence on standard error. */
+static int server_init(struct server *s, bool demo)
+{
+	int err;
+
+	raise_descriptor_limit();
+	if (load_config(s))
+		return 1;
+	log_set_level(s->snapshot->config->proxy.log_level);
+	s->started_mono_ms = clock_now().mono_ms;
+	s->base = event_base_new();
+	if (!s->base || mailbox_init(&s->mailbox))
+		return complain("can't make an event loop", -ENOMEM);
+	s->workers_n = count_workers(s->snapshot->config);
+	s->workers = mem_zalloc(s->workers_n * sizeof(*s->workers));
+	if (!s->workers)
+		return complain("can't make workers", -ENOMEM);
+	err = make_cache(s);
+	if (err)
+		return complain("can't make the cache", err);
+	if (open_access_log(s) || open_listeners(s) || (demo && start_demo(s)))
+		return 1;
+	err = make_workers(s);
+	if (err)
+		return complain("can't make workers", err);
+	err = make_events(s);
+	if (err)
+		return complain("can't make events", err);
+	return admin_start(s, &s->admin) ? 1 : 0;
+}
+
+/* Letters that were posted to a stopped loop still hold references: deliver them before anything is freed. */
+static void deliver_last_letters(struct server *s)
+{
+	for (unsigned round = 0; round < 3; round++)
+		for (unsigned i = 0; i < s->workers_n; i++)
+			if (s->mailboxes[i])
+				mailbox_deliver(s->mailboxes[i]);
+}
+
+static void server_fini(struct server *s)
+{
+	for (unsigned i = 0; i < s->workers_n; i++)
+		worker_join(&s->workers[i]);
+	admin_stop(&s->admin);
+	for (unsigned i = 0; i < s->workers_n; i++)
+		worker_drop_requests(&s->workers[i]);
+	deliver_last_letters(s);
+	for (unsigned i = 0; i < s->workers_n; i++)
+		worker_fini(&s->workers[i]);
+	demo_stop(&s->demo);
+	cache_free(&s->cache);
+	access_log_close(&s->access_log);
+	for (unsigned i = 0; i < ARRAY_LEN(s->signal_events); i++)
+		if (s->signal_events[i])
+			event_free(s->signal_events[i]);
+	if (s->mail_event)
+		event_free(s->mail_event);
+	if (s->grace_event)
+		event_free(s->grace_event);
+	if (s->base)
+		event_base_free(s->base);
+	for (unsigned i = 0; i < s->workers_n; i++)
+		if (s->mailboxes[i])
+			mailbox_fini(s->mailboxes[i]);
+	mailbox_fini(&s->mailbox);
+	mem_free(s->workers);
+	snapshot_unref(&s->snapshot);
+}
+
+static void say_hello(const struct server *s, bool demo)
+{
+	const struct config_addresses *listen = &s->snapshot->config->proxy.listen;
+	const struct config_addresses *admin = &s->snapshot->config->admin.listen;
+
+	if (!demo || listen->n == 0)
+		return;
+	printf("memoproxy serves a slow demonstration API. Try, in another terminal:\n"
+	       "  curl -i http://%.*s/users/1     # asks the API: 300 ms\n"
+	       "  curl -i http://%.*s/users/1     # from memory: Cache-Status says hit\n",
+	       SLICE_ARG(listen->v[0].text), SLICE_ARG(listen->v[0].text));
+	if (admin->n)
+		printf("  curl -X POST 'http://%.*s/purge?prefix=/users'\n", SLICE_ARG(admin->v[0].text));
+	fflush(stdout);
+}
+
+int server_run(const char *config_path, bool demo)
+{
+	struct server s = {.config_path = config_path};
+	int result = server_init(&s, demo);
+
+	for (unsigned i = 0; result == 0 && i < s.workers_n; i++)
+		if (worker_start(&s.workers[i]))
+			result = complain("can't start a worker", -EAGAIN);
+	if (result == 0) {
+		s.is_ready = true;
+		log_info("ready");
+		say_hello(&s, demo);
+		event_base_dispatch(s.base);
+	}
+	for (unsigned i = 0; i < s.workers_n; i++)
+		if (s.workers[i].is_running)
+			post_worker_stop(&s.workers[i]);
+	server_fini(&s);
+	return result;
+}

@@ -1,0 +1,39 @@
+/* The whole program: configuration, cache, workers, admin side, from start to stop.
+ * Thread: main. Owns: everything. Order of start: snapshot, mailboxes, cache, access log, sockets, workers, admin, threads;
+ * of stop: the reverse. */
+#ifndef PROXY_SERVER_H
+#define PROXY_SERVER_H
+
+#include <stdbool.h>
+
+#include "proxy/worker.h"
+
+#define WORKERS_MAX 64
+
+struct admin;
+struct demo;
+
+struct server {
+	/* set once */
+	const char *config_path;
+	struct event_base *base; /* main's own loop: signals, admin, the drain's deadline */
+	struct snapshot *snapshot;
+	struct cache *cache;
+	struct access_log *access_log;
+	struct mailbox mailbox; /* main's */
+	struct mailbox *mailboxes[WORKERS_MAX];
+	struct worker *workers;
+	unsigned workers_n;
+	struct admin *admin;
+	struct demo *demo;
+	int64_t started_mono_ms;
+	/* main's own */
+	struct event *signal_events[4], *mail_event, *grace_event, *poll_event;
+	bool is_ready; /* serving, not draining */
+	bool is_draining;
+};
+
+/* 0, or 1 after one clear sentence on standard error. */
+int server_run(const char *config_path, bool demo);
+
+#endif

@@ -1,0 +1,264 @@
+#include "proxy/target.h"
+
+#include <errno.h>
+
+#include "base/mem.h"
+
+#define PATH_MAX_BYTES (64 * 1024)
+
+/* ---- Snapshot ---- */
+
+static struct cache_names names_of(struct config_names n)
+{
+	return (struct cache_names){n.v, n.n};
+}
+
+static enum cache_query_rule query_rule(enum config_query_rule r)
+{
+	switch (r) {
+	case CONFIG_QUERY_SORT:
+		return CACHE_QUERY_SORT;
+	case CONFIG_QUERY_IGNORE:
+		return CACHE_QUERY_IGNORE;
+	case CONFIG_QUERY_ONLY:
+		return CACHE_QUERY_ONLY;
+	case CONFIG_QUERY_DROP:
+		return CACHE_QUERY_DROP;
+	default:
+		return CACHE_QUERY_KEEP;
+	}
+}
+
+static enum cache_set_cookie set_cookie_rule(enum config_set_cookie s)
+{
+	switch (s) {
+	case CONFIG_COOKIE_STORE:
+		return CACHE_COOKIE_STORE;
+	case CONFIG_COOKIE_STRIP:
+		return CACHE_COOKIE_STRIP;
+	case CONFIG_COOKIE_PASS:
+		return CACHE_COOKIE_PASS;
+	default:
+		return CACHE_COOKIE_AUTO;
+	}
+}
+
+/* The status list is shared: both structs are {low, high, ttl}. */
+_Static_assert(sizeof(struct config_status_ttl) == sizeof(struct cache_status_ttl), "one layout for status TTLs");
+
+static void fill_rules(struct cache_rules *to, const struct config_route *from)
+{
+	*to = (struct cache_rules){
+		.route = from->name,
+		.route_index = from->index,
+		.cache = from->cache,
+		.cache_post = from->methods & (1u << HTTP_POST),
+		.cache_query = from->methods & (1u << HTTP_QUERY),
+		.json_body_key = from->json_body_key,
+		.ttl_ms = from->ttl_ms,
+		.ttl_force_ms = from->ttl_force_ms,
+		.ttl_min_ms = from->ttl_min_ms,
+		.ttl_max_ms = from->ttl_max_ms,
+		.status_ttl = (const struct cache_status_ttl *)(const void *)from->status_ttl.v,
+		.status_ttl_n = from->status_ttl.n,
+		.stale_while_revalidate_ms = from->stale_while_revalidate_ms,
+		.stale_if_error_ms = from->stale_if_error_ms,
+		.refresh_ahead_ms = -1,
+		.memory_idle_ms = -1,
+		.query = query_rule(from->query.rule),
+		.query_names = names_of(from->query.names),
+		.key_headers = names_of(from->key_headers),
+		.key_cookies = names_of(from->key_cookies),
+		.scope = from->scope == CONFIG_SCOPE_USER ? CACHE_SCOPE_USER : CACHE_SCOPE_SHARED,
+		.user_from_cookie = from->user_from.is_cookie,
+		.user_from = from->user_from.name,
+		.max_entries_per_user = from->max_entries_per_user,
+		.set_cookie = set_cookie_rule(from->set_cookie),
+		.client_refresh = from->client_refresh,
+		.tag_headers = names_of(from->tag_headers),
+		.targeted_fields = names_of(from->targeted),
+	};
+}
+
+static void fill_upstream(struct snapshot_upstream *to, const struct config_upstream *from)
+{
+	const struct config_url *url = &from->url;
+	size_t scheme = url->is_https ? 5 : 4;
+	size_t before_base = scheme + 3 + url->authority.n;
+
+	to->url = url->whole;
+	to->scheme = (struct slice){url->whole.p, scheme};
+	to->authority = url->authority;
+	to->base = (struct slice){url->whole.p + before_base, url->whole.n - before_base};
+	to->host_from_client = from->host_header == CONFIG_HOST_CLIENT;
+}
+
+int snapshot_new(struct config *config, struct snapshot **out)
+{
+	struct snapshot *s = mem_zalloc(sizeof(*s));
+
+	if (!s)
+		goto fail_snapshot;
+	s->rules = mem_zalloc(config->routes_n * sizeof(*s->rules));
+	if (!s->rules)
+		goto fail_rules;
+	s->upstreams = mem_zalloc(config->upstreams_n * sizeof(*s->upstreams));
+	if (!s->upstreams)
+		goto fail_upstreams;
+	for (unsigned i = 0; i < config->routes_n; i++)
+		fill_rules(&s->rules[i], &config->routes[i]);
+	for (unsigned i = 0; i < config->upstreams_n; i++)
+		fill_upstream(&s->upstreams[i], &config->upstreams[i]);
+	s->config = config;
+	atomic_init(&s->refs, 1);
+	*out = s;
+	return 0;
+
+fail_upstreams:
+	mem_free(s->rules);
+fail_rules:
+	mem_free(s);
+fail_snapshot:
+	config_unref(&config);
+	return -ENOMEM;
+}
+
+struct snapshot *snapshot_ref(struct snapshot *s)
+{
+	atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+	return s;
+}
+
+void snapshot_unref(struct snapshot **sp)
+{
+	struct snapshot *s = *sp;
+
+	*sp = NULL;
+	if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	config_unref(&s->config);
+	mem_free(s->upstreams);
+	mem_free(s->rules);
+	mem_free(s);
+}
+
+/* ---- Target ---- */
+
+void target_init(struct target *t)
+{
+	memset(t, 0, sizeof(*t));
+	cache_key_init(&t->key);
+	buf_init(&t->path, PATH_MAX_BYTES);
+}
+
+void target_release(struct target *t)
+{
+	snapshot_unref(&t->snapshot);
+}
+
+void target_fini(struct target *t)
+{
+	target_release(t);
+	cache_key_fini(&t->key);
+	buf_fini(&t->path);
+}
+
+static void add_lower(struct buf *b, struct slice s)
+{
+	char *p = buf_reserve(b, s.n);
+
+	if (!p)
+		return;
+	for (size_t i = 0; i < s.n; i++)
+		p[i] = s.p[i] >= 'A' && s.p[i] <= 'Z' ? (char)(s.p[i] | 0x20) : s.p[i];
+	b->n += s.n;
+}
+
+int target_origin(const struct snapshot_upstream *u, const struct http_request *request, struct buf *out)
+{
+	buf_reset(out);
+	if (!u->host_from_client || request->host.n == 0)
+		return buf_add_slice(out, u->url);
+	buf_add_slice(out, u->scheme);
+	buf_add(out, "://", 3);
+	add_lower(out, request->host);
+	return buf_add_slice(out, u->base);
+}
+
+/* RFC 9110 9.3.1: content in a GET has no defined meaning, so an answer that may depend on it is nobody else's; a Range
+ * on its own does not keep a stored answer from serving. */
+static bool cacheable_request(const struct target *t, const struct http_request *r)
+{
+	if (!t->rules->cache)
+		return false;
+	switch (r->method) {
+	case HTTP_GET:
+		return r->framing == HTTP_BODY_NONE;
+	case HTTP_HEAD:
+		return true;
+	case HTTP_POST:
+		return t->rules->cache_post;
+	case HTTP_QUERY:
+		return t->rules->cache_query;
+	default:
+		return false;
+	}
+}
+
+static int build_path(struct target *t, const struct http_request *r)
+{
+	buf_reset(&t->path);
+	if (r->form == HTTP_TARGET_ASTERISK)
+		return buf_add_char(&t->path, '*');
+	buf_add_slice(&t->path, t->upstream->base);
+	buf_add_slice(&t->path, r->path);
+	if (r->has_query) {
+		buf_add_char(&t->path, '?');
+		buf_add_slice(&t->path, r->query);
+	}
+	return t->path.err;
+}
+
+static int build_key(struct target *t, const struct http_request *r, struct slice body)
+{
+	struct buf origin;
+	int err;
+
+	if (!t->upstream->host_from_client) {
+		struct cache_key_input in = {.http = r, .origin = t->upstream->url, .body = body};
+		return cache_key_build(&t->key, t->rules, &in);
+	}
+	/* Two upstreams may be asked for the same Host: the upstream's own URL separates them. */
+	buf_init(&origin, CACHE_KEY_MAX);
+	err = target_origin(t->upstream, r, &origin);
+	if (!err) {
+		struct cache_key_input in = {
+			.http = r, .origin = buf_slice(&origin), .extra = t->upstream->url, .body = body};
+		err = cache_key_build(&t->key, t->rules, &in);
+	}
+	buf_fini(&origin);
+	return err;
+}
+
+int target_resolve(struct target *t, struct snapshot *s, const struct http_request *request, struct slice body)
+{
+	int err;
+
+	if (t->snapshot != s) {
+		target_release(t);
+		t->snapshot = snapshot_ref(s);
+	}
+	t->route = config_route_for(s->config, request->host, request->path, request->has_query, request->query, &t->captures);
+	t->rules = &s->rules[t->route->index];
+	t->upstream_index = t->route->upstream;
+	t->upstream = &s->upstreams[t->upstream_index];
+	err = build_path(t, request);
+	if (err)
+		return err;
+	err = build_key(t, request, body);
+	if (err && err != -ENOKEY && err != -ENOBUFS)
+		return err;
+	t->has_key = err == 0;
+	t->is_cacheable = t->has_key && cacheable_request(t, request);
+	return 0;
+}

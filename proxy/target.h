@@ -1,0 +1,59 @@
+/* What a request is about: its route, its rules, its origin, the key it is cached under. Both roads and the admin side
+ * ask here, so that they can't disagree.
+ * Thread: a snapshot is immutable and shared by reference count; a target belongs to one thread.
+ * Owns: a snapshot owns the configuration and everything derived from it. A target holds a reference to its snapshot. */
+#ifndef PROXY_TARGET_H
+#define PROXY_TARGET_H
+
+#include <stdatomic.h>
+
+#include "cache/key.h"
+#include "cache/rules.h"
+#include "config/config.h"
+#include "config/pattern.h"
+#include "http/message.h"
+
+struct snapshot_upstream {
+	struct slice url;       /* scheme://authority/base, no final '/' */
+	struct slice scheme;    /* "http" or "https" */
+	struct slice authority; /* host[:port] as sent in Host */
+	struct slice base;      /* path before the request's own; may be empty */
+	bool host_from_client;
+};
+
+struct snapshot {
+	_Atomic unsigned refs;
+	struct config *config;
+	struct cache_rules *rules;           /* one a route, same index; the last is the implicit default route's */
+	struct snapshot_upstream *upstreams; /* same index as the configuration's */
+};
+
+/* Takes the caller's reference to `config`. */
+int snapshot_new(struct config *config, struct snapshot **out) WARN_UNUSED;
+struct snapshot *snapshot_ref(struct snapshot *s);
+void snapshot_unref(struct snapshot **s);
+
+struct target {
+	struct snapshot *snapshot;
+	const struct config_route *route;
+	const struct cache_rules *rules;
+	const struct snapshot_upstream *upstream;
+	unsigned upstream_index;
+	struct pattern_captures captures; /* of the route's match, for invalidates; slices of the request */
+	struct cache_key key;
+	bool has_key;       /* else the request passes uncached: no identity, or a key past its bound */
+	bool is_cacheable;  /* the cache may be asked: route, method, body and Range allow it */
+	struct buf path;    /* what the origin is asked: base, path and query */
+};
+
+void target_init(struct target *t);
+void target_fini(struct target *t);
+/* Fills t for this request; body is that of a POST or QUERY, else empty. 0, -ENOMEM or -ENOBUFS (the URL is too long). */
+int target_resolve(struct target *t, struct snapshot *s, const struct http_request *request, struct slice body) WARN_UNUSED;
+/* Lets go of the snapshot, keeps the storage for the next request. */
+void target_release(struct target *t);
+
+/* The origin of this request's URLs as keys and scopes spell them: "scheme://authority/base". */
+int target_origin(const struct snapshot_upstream *u, const struct http_request *request, struct buf *out) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,103 @@
+/* One worker: a thread with its event loop, its listeners, its evhttp and its upstream connections.
+ * Thread: worker_start and worker_stop from main; everything else on the worker's own thread unless it says post_.
+ * Owns: its loop, everything accepted on its listeners, its fills. Shares: the cache, the snapshot (by reference). */
+#ifndef PROXY_WORKER_H
+#define PROXY_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/mailbox.h"
+#include "cache/cache.h"
+#include "proxy/forward.h"
+#include "proxy/gate.h"
+#include "proxy/reply.h"
+#include "proxy/stats.h"
+#include "proxy/target.h"
+#include "upstream/fetch.h"
+
+struct exchange;
+struct fill;
+struct server;
+struct access_log;
+struct event;
+struct event_base;
+struct evhttp;
+struct evhttp_bound_socket;
+struct http_error;
+
+/* A list of those that live on this worker. */
+struct worker_list {
+	struct worker_list *prev, *next;
+};
+
+struct worker {
+	/* set once, before the thread starts */
+	unsigned index;
+	struct cache *cache;
+	struct access_log *access_log; /* NULL: off */
+	struct server *server;
+	int *listen_fds; /* this worker's own sockets; evhttp closes them */
+	unsigned listen_fds_n;
+	struct mailbox mailbox;
+	pthread_t thread;
+
+	/* the worker's own */
+	struct snapshot *snapshot; /* current; replaced by worker_post_snapshot */
+	struct event_base *base;
+	struct evhttp *http;
+	struct evhttp_bound_socket **bound; /* one a listen_fd */
+	struct event *mail_event, *tick_event;
+	struct upstream_loop *upstream;
+	struct upstream_options *upstream_options;
+	struct gate_options gate_options;
+	struct gate_stats gate_stats;
+	struct worker_stats stats;
+	struct worker_list exchanges, fills;
+	unsigned exchanges_n;
+	/* scratch, reused from request to request; never kept over a return to the loop */
+	struct forward forward;
+	struct target hit_target;
+	struct reply hit_reply;
+	bool draining;
+
+	/* letters from main */
+	struct mail drain_mail, stop_mail;
+	struct mail drained_mail; /* to main */
+	_Atomic bool drained; /* no connection is left: the loop has ended */
+
+	bool is_running; /* main's: the thread was started and not joined */
+};
+
+struct worker_options {
+	unsigned index, workers;
+	struct cache *cache;
+	struct access_log *access_log;
+	struct server *server;
+	struct snapshot *snapshot; /* a reference is taken */
+};
+
+/* `w` is zeroed but for its mailbox and listening sockets, which main has set up. On failure worker_fini is still due. */
+int worker_init(struct worker *w, const struct worker_options *o) WARN_UNUSED;
+int worker_start(struct worker *w) WARN_UNUSED;
+/* Stops accepting, closes idle connections, lets the others finish. */
+void post_worker_drain(struct worker *w);
+/* Ends the loop now, whatever runs. */
+void post_worker_stop(struct worker *w);
+/* Waits for the thread to end. */
+void worker_join(struct worker *w);
+/* After the join, in this order for all workers: ends all requests and fetches; then, once the letters that this caused
+ * are delivered, frees all that the worker owns, its mailbox aside. */
+void worker_drop_requests(struct worker *w);
+void worker_fini(struct worker *w);
+
+/* worker_front.c, for worker.c */
+int worker_open_listeners(struct worker *w) WARN_UNUSED;
+void worker_close_listeners(struct worker *w);
+void worker_on_refused(void *arg, struct gate *g, const struct http_error *e);
+
+void worker_list_add(struct worker_list *head, struct worker_list *item);
+void worker_list_remove(struct worker_list *item);
+
+#endif
