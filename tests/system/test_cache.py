@@ -12,7 +12,7 @@ CONFIG = {
     "cache": {"max_object": "64K"},
     "upstream": {"first_byte_timeout": "10s", "stall_timeout": "10s"},
     "route off": {"match": "/off/*", "cache": "off"},
-    "route cc": {"match": "/cc/*", "client_refresh": "off"},
+    "route cc": {"match": "/cc/*", "ttl": "off", "client_refresh": "off"},
     "route refresh": {"match": "/refresh/*", "ttl": "60s", "client_refresh": "on"},
     "route ttl": {"match": "/ttl/*", "ttl": "60s"},
     "route brief": {"match": "/brief/*", "ttl": "300ms", "stale_while_revalidate": "0s", "stale_if_error": "0s"},

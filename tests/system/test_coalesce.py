@@ -1,0 +1,366 @@
+"""Many ask the same at once: one fetch for all, and nobody waits for what can't be shared."""
+import time
+
+import pytest
+
+from support.herd import Herd
+from support.origin import Close, Hang, Reply, Reset, Send, Wait, chunk, head, pattern
+from support.proxy import SLOW, eventually
+from support.rawclient import Aborted, build
+
+CONFIG = {
+    "proxy": {"workers": 2},
+    "upstream": {"max_connections": 1000, "first_byte_timeout": "20s", "stall_timeout": "20s", "retries": 0},
+    "cache": {"max_object": "1M", "coalesce_timeout": "15s"},
+    "route all": {"match": "*", "ttl": "60s"},
+}
+BODY = pattern(5000)
+
+
+def herd(proxy, n, target, fields=None, method="GET"):
+    h = Herd(proxy.port, n, build(method, target, fields))
+    return h.connect().send()
+
+
+def all_asked(proxy, path, n, how="waiters"):
+    """There is nothing to see at the origin while requests wait in the proxy: the counter tells."""
+    def waiting():
+        return find(proxy.stats(), how) >= n
+    eventually(waiting, f"{n} {how}")
+
+
+def find(tree, name):
+    """A number of /stats by its name, wherever it stands."""
+    if isinstance(tree, dict):
+        if isinstance(tree.get(name), (int, float)):
+            return tree[name]
+        for value in tree.values():
+            found = find(value, name)
+            if found is not None:
+                return found
+    return None
+
+
+def test_concurrent_misses_are_one_fetch(proxy, origin):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(body=BODY)])
+    with herd(proxy, 100, path) as h:
+        origin.wait_for(path)
+        all_asked(proxy, path, 99)
+        gate.open()
+        h.run().check(200, BODY)
+        assert sum(bool(m.cache_status.get("collapsed")) for m in h.members.values()) >= 90
+    assert origin.count(path) == 1
+    assert proxy.fetch(path).is_hit
+
+
+def test_herd_of_two_thousand_is_one_fetch_and_everyone_gets_all(proxy, origin):
+    gate, end = origin.gate(), origin.gate()
+    body = pattern(200000)
+    path = origin.on(origin.fresh(), [Wait(gate), Send(head(200, {"Content-Length": len(body)}) + body[:1000]), Wait(end),
+                                      Send(body[1000:])])
+    with herd(proxy, 2000, path) as h:
+        origin.wait_for(path)
+        all_asked(proxy, path, 1900)
+        opened = time.monotonic()
+        gate.open()
+        h.run_until(lambda members: all(m.first_byte_at for m in members))
+        first, last = h.first_byte_spread(opened)
+        end.open()
+        h.run().check(200, body)
+    assert origin.count(path) == 1
+    assert last < 2 * SLOW, f"the last first byte came after {last:.3f} s"
+    print(f"first bytes from {first * 1000:.1f} to {last * 1000:.1f} ms")
+
+
+def test_waiters_stream_before_the_answer_is_finished(proxy, origin):
+    gates = [origin.gate() for _ in range(3)]
+    path = origin.on(origin.fresh(), [Send(head(200, {"Transfer-Encoding": "chunked"}) + chunk(b"one")), Wait(gates[0]),
+                                      Send(chunk(b"two")), Wait(gates[1]), Send(chunk(b"three") + b"0\r\n\r\n")])
+    clients = [proxy.client() for _ in range(16)]
+    for c in clients:
+        c.start(target=path)
+    got = [b""] * 16
+
+    def read_until(text):
+        for i, c in enumerate(clients):
+            while text not in got[i]:
+                data = c.read_some(1 << 16)
+                assert data, got[i]
+                got[i] += data
+    read_until(b"one")
+    late = proxy.client()  # one that comes in the middle
+    late.start(target=path)
+    clients.append(late)
+    got.append(b"")
+    read_until(b"one")
+    gates[0].open()
+    read_until(b"two")
+    gates[1].open()
+    for i, c in enumerate(clients):
+        c.data = got[i] + c.data
+        assert c.response().body == b"onetwothree"
+        c.close()
+    assert origin.count(path) == 1
+
+
+def test_every_piece_arrives_in_order_at_every_waiter(proxy, origin):
+    body = pattern(600000)
+    path = origin.on(origin.fresh(), [Reply(body=body, framing="chunked", pieces=777)])
+    with herd(proxy, 200, path) as h:
+        h.run().check(200, body)
+    assert origin.count(path) == 1
+
+
+@pytest.mark.parametrize("leave", ["reset", "close"])
+def test_fill_goes_on_when_the_client_that_caused_it_leaves(proxy, origin, leave):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(body=BODY)])
+    with proxy.client() as leader:
+        leader.start(target=path)
+        origin.wait_for(path)
+        with herd(proxy, 10, path) as h:
+            all_asked(proxy, path, 10)
+            getattr(leader, leave)()
+            assert not origin.last(path).client_left
+            gate.open()
+            h.run().check(200, BODY)
+    assert origin.count(path) == 1
+
+
+def test_fill_goes_on_when_everybody_has_left(proxy, origin):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Send(head(200, {"Content-Length": 5000}) + BODY[:2000]), Wait(gate), Send(BODY[2000:])])
+    for _ in range(3):
+        with proxy.client() as c:
+            c.start(target=path)
+            assert c.response_head().status == 200
+            c.reset()
+    gate.open()
+    origin.wait_idle(path)
+    eventually(lambda: proxy.fetch(path).is_hit, "it is stored")
+    assert proxy.fetch(path).body == BODY
+    assert origin.count(path) == 1
+
+
+def test_waiter_that_leaves_harms_nobody(proxy, origin):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Send(head(200, {"Content-Length": 5000}) + BODY[:2000]), Wait(gate), Send(BODY[2000:])])
+    with proxy.client() as stays:
+        stays.start(target=path)
+        r = stays.response_head()
+        for how in ("reset", "close") * 10:
+            with proxy.client() as c:
+                c.start(target=path)
+                c.read_some(100)
+                getattr(c, how)()
+        gate.open()
+        assert stays.read_body(r).body == BODY
+    assert origin.count(path) == 1
+
+
+def test_slow_reader_holds_neither_the_fill_nor_other_readers_up(proxy, origin):
+    body = pattern(900000)
+    path = origin.on(origin.fresh(), [Reply(body=body)])
+    with proxy.client(receive_buffer=4096) as slow:
+        slow.start(target=path)
+        head_of_slow = slow.response_head()
+        with herd(proxy, 20, path) as h:
+            h.run().check(200, body)
+        eventually(lambda: proxy.fetch(path).is_hit, "it is stored while one still reads")
+        assert slow.read_body(head_of_slow).body == body
+    assert origin.count(path) == 1
+
+
+@pytest.mark.parametrize("fields", [{"Cache-Control": "no-store"}, {"Cache-Control": "private"}, {"Vary": "*"}],
+                         ids=["no-store", "private", "Vary"])
+def test_uncacheable_answer_releases_all_waiters_to_ask_in_parallel(proxy, origin, fields):
+    gate, rest = origin.gate(), origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(200, fields, b"first")], [Wait(rest), Reply(200, fields, b"own")])
+    with herd(proxy, 50, path) as h:
+        origin.wait_for(path)
+        all_asked(proxy, path, 49)
+        gate.open()
+        origin.wait_active(path, 49)
+        rest.open()
+        h.run()
+        assert sorted(m.body for m in h.members.values()) == [b"first"] + [b"own"] * 49
+    assert origin.count(path) == 50
+
+
+def test_what_proved_uncacheable_is_not_waited_for_the_next_time(proxy, origin):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Reply(200, {"Cache-Control": "no-store"}, b"x")],
+                     [Wait(gate), Reply(200, {"Cache-Control": "no-store"}, b"x")])
+    proxy.fetch(path)
+    with herd(proxy, 50, path) as h:
+        origin.wait_active(path, 50)
+        gate.open()
+        h.run().check(200, b"x")
+
+
+def test_too_large_answer_reaches_every_waiter_whole(proxy, origin):
+    body = pattern(3 << 20)
+    for framing in ("length", "chunked"):
+        path = origin.on(origin.fresh(), [Reply(body=body, framing=framing, pieces=50000)])
+        with herd(proxy, 8, path) as h:
+            h.run()
+            h.check(200, body)
+        assert 1 <= origin.count(path) <= 9
+        assert not proxy.fetch(path).is_hit
+
+
+@pytest.mark.parametrize("failure", [[Reset()], [Close()], [Send(b"junk\r\n\r\n"), Close()]], ids=["reset", "close", "garbage"])
+def test_failure_is_told_to_all_and_remembered_for_a_moment(proxy, origin, failure):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), *failure], [Reply(body=b"well again")])
+    with herd(proxy, 50, path) as h:
+        origin.wait_for(path)
+        all_asked(proxy, path, 49)
+        gate.open()
+        h.run()
+        assert {m.status for m in h.members.values()} == {502}
+    assert origin.count(path) == 1, "a second stampede"
+    assert proxy.fetch(path).status == 502, "the failure is remembered"
+    assert origin.count(path) == 1
+    eventually(lambda: proxy.fetch(path).body == b"well again", "it is forgotten after a moment")
+
+
+def test_errors_of_the_origin_reach_all(proxy, origin):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(500, {"Cache-Control": "max-age=60"}, b"broken")])
+    with herd(proxy, 20, path) as h:
+        origin.wait_for(path)
+        all_asked(proxy, path, 19)
+        gate.open()
+        h.run().check(500, b"broken")
+    assert origin.count(path) == 1
+
+
+def test_break_in_mid_body_aborts_all_and_stores_nothing(proxy, origin):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Send(head(200, {"Content-Length": 5000}) + BODY[:2000]), Wait(gate), Reset()],
+                     [Reply(body=BODY)])
+    clients = [proxy.client() for _ in range(10)]
+    for c in clients:
+        c.start(target=path)
+    heads = [c.response_head() for c in clients]
+    gate.open()
+    for c, r in zip(clients, heads):
+        with pytest.raises(Aborted):
+            c.read_body(r)
+        assert BODY.startswith(r.body)
+        c.close()
+    eventually(lambda: proxy.fetch(path).body == BODY, "a whole answer")
+
+
+def test_leader_without_a_byte_is_not_joined_after_the_timeout(start_proxy, origin):
+    proxy = start_proxy({**CONFIG, "cache": {"coalesce_timeout": "300ms"}})
+    path = origin.on(origin.fresh(), [Hang()], [Reply(body=b"second")])
+    with proxy.client() as first:
+        first.start(target=path)
+        origin.wait_for(path)
+
+        def second():
+            with proxy.client(timeout=2) as c:
+                return c.get(path).body == b"second"
+        assert second()
+        assert proxy.fetch(path).is_hit
+    assert origin.count(path) == 2
+
+
+def test_waiters_of_a_silent_leader_go_on_without_it(start_proxy, origin):
+    proxy = start_proxy({**CONFIG, "cache": {"coalesce_timeout": "400ms"}})
+    path = origin.on(origin.fresh(), [Hang()], [Reply(body=b"second")])
+    with proxy.client() as first, herd(proxy, 20, path) as h:
+        first.start(target=path)
+        h.run_until(lambda members: sum(m.done for m in members) >= 19, timeout=15 * SLOW)
+    assert origin.count(path) <= 4, "each waiter asked for itself"
+
+
+def test_with_coalescing_off_everyone_asks(start_proxy, origin):
+    proxy = start_proxy({**CONFIG, "cache": {"coalesce": "off"}})
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(body=b"x")])
+    with herd(proxy, 20, path) as h:
+        origin.wait_active(path, 20)
+        gate.open()
+        h.run().check(200, b"x")
+
+
+def test_different_keys_do_not_wait_for_each_other(proxy, origin):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(body=b"x")])
+    clients = [proxy.client() for _ in range(10)]
+    for i, c in enumerate(clients):
+        c.start(target=f"{path}?{i}")
+    origin.wait_active(path, 10)
+    gate.open()
+    for c in clients:
+        assert c.response().body == b"x"
+        c.close()
+
+
+def test_waiters_of_another_variant_ask_for_their_own(proxy, origin):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), lambda r: [Wait(gate), Reply(200, {"Vary": "X-Mode"}, r.get("X-Mode", "none"))])
+    modes = [f"m{i % 4}" for i in range(40)]
+    clients = [proxy.client() for _ in modes]
+    for c, mode in zip(clients, modes):
+        c.start(target=path, fields={"X-Mode": mode})
+    origin.wait_for(path)
+    gate.open()
+    for c, mode in zip(clients, modes):
+        assert c.response().body == mode.encode()
+        c.close()
+    assert origin.count(path) <= 12, "as many fetches as variants, or little more"
+
+
+def test_stale_object_is_revalidated_once_for_all(proxy, origin):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Reply(200, {"ETag": '"1"', "Cache-Control": "max-age=1"}, BODY)],
+                     [Wait(gate), Reply(304, {"ETag": '"1"', "Cache-Control": "max-age=60"})])
+    proxy.fetch(path)
+    eventually(lambda: proxy.fetch(path).cache_status["ttl"] <= 0 or proxy.fetch(path).age >= 1, "a second has passed")
+    with herd(proxy, 50, path) as h:
+        origin.wait_for(path, 2)
+        all_asked(proxy, path, 49)
+        gate.open()
+        h.run().check(200, BODY)
+    assert origin.count(path) == 2
+
+
+def test_head_and_ranges_can_wait_too(proxy, origin):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(200, {"ETag": '"1"'}, BODY)])
+    with proxy.client() as get, proxy.client() as condition:
+        get.start(target=path)
+        origin.wait_for(path)
+        condition.start(target=path, fields={"If-None-Match": '"1"'})
+        all_asked(proxy, path, 1)
+        gate.open()
+        assert get.response().body == BODY
+        assert condition.response().status == 304
+    assert origin.count(path) == 1
+
+
+def test_pipelined_requests_for_one_key_do_not_deadlock(proxy, origin):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(body=b"x")])
+    with proxy.client() as a, proxy.client() as b:
+        for c in (a, b):
+            c.send(build(target=path) * 5)
+        origin.wait_for(path)
+        gate.open()
+        for c in (a, b):
+            assert [c.response().body for _ in range(5)] == [b"x"] * 5
+    assert origin.count(path) == 1
+
+
+def test_many_keys_under_a_herd_do_not_mix(proxy, origin):
+    path = origin.on(origin.fresh(), lambda r: [Reply(body=r.target.encode() * 200, framing="chunked", pieces=500)])
+    herds = [herd(proxy, 40, f"{path}?{i}") for i in range(10)]
+    for i, h in enumerate(herds):
+        with h:
+            h.run().check(200, f"{path}?{i}".encode() * 200)
+    assert origin.count(path) == 10

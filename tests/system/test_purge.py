@@ -1,0 +1,288 @@
+"""Invalidation by hand: what is gone is gone everywhere, at once, and what was under way does not bring it back."""
+import pytest
+
+from support.origin import Reply, Send, Wait, head, pattern
+from support.proxy import eventually
+from support.rawclient import build
+
+CONFIG = {
+    "route q": {"match": "/sorted/*", "ttl": "600s", "query": "sort"},
+    "route groups": {"match": "/groups/*", "ttl": "600s", "tag_headers": "Cache-Groups"},
+    "route all": {"match": "*", "ttl": "600s", "stale_while_revalidate": "600s"},
+}
+
+
+class Site:
+    """A folder of numbered pages at the origin; their bodies count how often they were fetched."""
+
+    def __init__(self, proxy, origin, fields=None, where=""):
+        self.proxy, self.origin = proxy, origin
+        self.stem = where + origin.fresh("site")
+        self.fields = fields or (lambda name: {})
+
+    def __call__(self, name):
+        return self.stem + name
+
+    def fill(self, *names):
+        for name in names:
+            counted = iter(range(1, 1000))
+            self.origin.on(self(name), lambda r, n=name, c=counted: [Reply(200, self.fields(n), f"{n} {next(c)}")])
+            self.get(name)
+            assert self.proxy.fetch(self(name)).is_hit
+        return self
+
+    def get(self, name):
+        return self.proxy.fetch(self(name)).body.decode()
+
+    def state(self, *names):
+        """Which of these have been fetched anew."""
+        return [n for n in names if self.get(n) != f"{n} 1"]
+
+
+NAMES = ("/a", "/a/1", "/a/2", "/ab", "/a?x=1", "/b", "/b/1")
+
+
+@pytest.fixture
+def site(proxy, origin):
+    return Site(proxy, origin).fill(*NAMES)
+
+
+def test_purge_by_url_takes_that_url_only(proxy, site):
+    proxy.purge(url=site("/a"))
+    assert site.state(*NAMES) == ["/a"]
+
+
+def test_purge_by_url_with_query(proxy, site):
+    proxy.purge(url=site("/a?x=1"))
+    assert site.state(*NAMES) == ["/a?x=1"]
+
+
+def test_purge_by_absolute_url(proxy, origin, site):
+    proxy.purge(url=origin.url + site("/b"))
+    assert site.state(*NAMES) == ["/b"]
+
+
+def test_purge_of_another_origin_touches_nothing(proxy, site):
+    r = proxy.admin("POST", "/purge?url=http://other.example" + site("/a"))
+    assert r.status in (200, 400, 404)
+    assert site.state(*NAMES) == []
+
+
+def test_purge_by_prefix(proxy, site):
+    proxy.purge(prefix=site("/a/"))
+    assert site.state(*NAMES) == ["/a/1", "/a/2"]
+    proxy.purge(prefix=site("/b"))
+    assert site.state("/b", "/b/1", "/ab") == ["/b", "/b/1"]
+
+
+def test_purge_of_everything(proxy, site):
+    proxy.purge(all=1)
+    assert site.state(*NAMES) == list(NAMES)
+
+
+def test_purge_takes_every_variant(proxy, origin):
+    path = origin.on(origin.fresh(), lambda r: [Reply(200, {"Vary": "X-Mode"}, f"{r.get('X-Mode')} {r.at}")])
+    old = [proxy.fetch(path, {"X-Mode": m}).body for m in "abc"]
+    proxy.purge(url=path)
+    assert not set(old) & {proxy.fetch(path, {"X-Mode": m}).body for m in "abc"}
+
+
+def test_purge_uses_the_routes_query_rule(proxy, origin):
+    path = origin.on("/sorted" + origin.fresh(), lambda r: [Reply(body=str(r.at))])
+    old = proxy.fetch(path + "?b=2&a=1").body
+    proxy.purge(url=path + "?b=2&a=1")
+    assert proxy.fetch(path + "?a=1&b=2").body != old
+
+
+@pytest.mark.parametrize("field, value", [
+    ("Cache-Tag", "red, green-{}"), ("Cache-Tag", "x,green-{} ,y"), ("Surrogate-Key", "red green-{} blue"),
+    ("cache-tag", "GREEN, green-{}"),
+])
+def test_purge_by_tag(proxy, origin, field, value):
+    tag = origin.fresh("tag").strip("/")
+    site = Site(proxy, origin, lambda name: {field: value.replace("{}", tag)} if name != "/other" else {field: "red"})
+    site.fill("/1", "/2", "/other")
+    proxy.purge(tag="green-" + tag)
+    assert site.state("/1", "/2", "/other") == ["/1", "/2"]
+
+
+def test_purge_by_cache_group(proxy, origin):
+    site = Site(proxy, origin, lambda name: {"Cache-Groups": '"eurovision", "xyz"'}, "/groups").fill("/1")
+    proxy.purge(tag="xyz")
+    assert site.state("/1") == ["/1"]
+
+
+def test_purge_by_tag_on_several_lines(proxy, origin):
+    site = Site(proxy, origin, lambda name: [("Cache-Tag", "one"), ("Cache-Tag", "two-lines")]).fill("/1")
+    proxy.purge(tag="two-lines")
+    assert site.state("/1") == ["/1"]
+
+
+def test_tags_of_a_304_count(proxy, origin):
+    path = origin.on(origin.fresh(), [Reply(200, {"ETag": '"1"', "Cache-Control": "no-cache", "Cache-Tag": "old-tag"}, b"x")],
+                     [Reply(304, {"ETag": '"1"', "Cache-Control": "max-age=60", "Cache-Tag": "new-tag"})],
+                     [Reply(body=b"y")])
+    proxy.fetch(path), proxy.fetch(path)
+    assert proxy.fetch(path).is_hit
+    proxy.purge(tag="new-tag")
+    assert proxy.fetch(path).body == b"y"
+
+
+def test_soft_purge_makes_stale_and_keeps_serving(proxy, origin):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Reply(200, {"ETag": '"1"'}, b"old")], [Wait(gate), Reply(200, {"ETag": '"2"'}, b"new")])
+    proxy.fetch(path)
+    proxy.purge(url=path, soft=True)
+    assert proxy.fetch(path).body == b"old"
+    request = origin.wait_for(path, 2)[1]
+    assert request.get("If-None-Match") == '"1"'
+    assert proxy.fetch(path).body == b"old"
+    assert origin.count(path) == 2
+    gate.open()
+    eventually(lambda: proxy.fetch(path).body == b"new", "the new one takes over")
+
+
+def test_soft_purge_can_be_ended_by_a_304(proxy, origin):
+    path = origin.on(origin.fresh(), [Reply(200, {"ETag": '"1"'}, b"same")],
+                     lambda r: [Reply(304 if r.has("If-None-Match") else 500, {"ETag": '"1"'})])
+    proxy.fetch(path)
+    proxy.purge(url=path, soft=True)
+    eventually(lambda: proxy.fetch(path).body == b"same" and origin.count(path) == 2, "it is validated")
+    eventually(lambda: proxy.fetch(path).cache_status.get("ttl", 0) > 0, "it is fresh again")
+
+
+def test_hard_purge_serves_nothing_stale_and_sends_no_validators(proxy, origin):
+    path = origin.on(origin.fresh(), [Reply(200, {"ETag": '"1"'}, b"old")], [Reply(500, {}, b"broken")])
+    proxy.fetch(path)
+    proxy.purge(url=path)
+    assert proxy.fetch(path).status == 500
+    assert not origin.last(path).has("If-None-Match")
+
+
+@pytest.mark.parametrize("scope", ["url", "prefix", "all"])
+@pytest.mark.parametrize("when", ["before the head", "in the body"])
+def test_purge_while_the_answer_is_under_way_is_not_undone_by_it(proxy, origin, scope, when):
+    gate = origin.gate()
+    first = [Wait(gate), Reply(body=b"old" * 1000)] if when == "before the head" else [
+        Send(head(200, {"Content-Length": 3000}) + b"old" * 500), Wait(gate), Send(b"old" * 500)]
+    path = origin.on(origin.fresh(), first, [Reply(body=b"new")])
+    with proxy.client() as c:
+        c.start(target=path)
+        origin.wait_for(path)
+        if when == "in the body":
+            r = c.response_head()
+        proxy.purge(**{"url": {"url": path}, "prefix": {"prefix": path[:-1]}, "all": {"all": 1}}[scope])
+        after = proxy.client()  # asks after the purge: must not be given the old answer
+        after.start(target=path)
+        gate.open()
+        body = c.response().body if when == "before the head" else c.read_body(r).body
+        assert body in (b"old" * 1000, b"new")
+        assert after.response().body == b"new"
+        after.close()
+    for _ in range(3):
+        assert proxy.fetch(path).body == b"new"
+
+
+def test_purge_by_a_tag_that_only_the_answer_under_way_bears(proxy, origin):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(200, {"Cache-Tag": "in-flight"}, b"old")], [Reply(body=b"new")])
+    with proxy.client() as c:
+        c.start(target=path)
+        origin.wait_for(path)
+        proxy.purge(tag="in-flight")
+        gate.open()
+        assert c.response().status == 200
+    assert proxy.fetch(path).body == b"new"
+
+
+def test_purge_while_a_304_is_under_way(proxy, origin):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Reply(200, {"ETag": '"1"', "Cache-Control": "no-cache"}, b"old")],
+                     [Wait(gate), Reply(304, {"ETag": '"1"', "Cache-Control": "max-age=60"})], [Reply(body=b"new")])
+    proxy.fetch(path)
+    with proxy.client() as c:
+        c.start(target=path)
+        origin.wait_for(path, 2)
+        proxy.purge(url=path)
+        gate.open()
+        c.response()
+    assert proxy.fetch(path).body == b"new"
+
+
+def test_ten_thousand_purges_stay_quick_and_right(proxy, site):
+    with_client = proxy.admin
+    for i in range(300):
+        assert with_client("POST", f"/purge?url=/nothing/{i}").status == 200
+    assert site.state(*NAMES) == []
+    proxy.purge(url=site("/b"))
+    assert site.state(*NAMES) == ["/b"]
+
+
+def test_refresh_replaces_and_tells_status_and_lifetime(proxy, origin):
+    path = origin.on(origin.fresh(), [Reply(body=b"1")], [Reply(200, {"Cache-Control": "max-age=30"}, b"2")])
+    assert proxy.fetch(path).body == b"1"
+    answer = proxy.refresh(path)
+    text = str(answer)
+    assert "200" in text
+    assert origin.count(path) == 2
+    r = proxy.fetch(path)
+    assert (r.body, r.is_hit) == (b"2", True)
+    assert r.cache_status["ttl"] <= 30
+
+
+def test_refresh_of_what_is_not_stored_fetches_it(proxy, origin):
+    path = origin.on(origin.fresh(), [Reply(body=b"1")])
+    proxy.refresh(path)
+    assert proxy.fetch(path).is_hit
+    assert origin.count(path) == 1
+
+
+def test_refresh_keeps_serving_the_old_answer_meanwhile(proxy, origin):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Reply(body=b"old")], [Wait(gate), Reply(body=b"new")])
+    proxy.fetch(path)
+    from support.rawclient import Client
+    with Client(proxy.admin_port) as admin:
+        admin.send(build("POST", "/refresh?url=" + path, host=f"127.0.0.1:{proxy.admin_port}"))
+        origin.wait_for(path, 2)
+        assert proxy.fetch(path).body == b"old"
+        gate.open()
+        assert admin.response().status == 200
+    assert proxy.fetch(path).body == b"new"
+
+
+def test_refresh_that_fails_says_so_and_keeps_the_old_answer(proxy, origin):
+    from support.origin import Reset
+    path = origin.on(origin.fresh(), [Reply(body=b"old")], [Reset()])
+    proxy.fetch(path)
+    r = proxy.admin("POST", "/refresh?url=" + path)
+    assert r.status in (200, 502), r.body
+    assert "502" in r.body.decode() or r.status == 502
+    assert proxy.fetch(path).body == b"old"
+
+
+def problem(r, *statuses):
+    assert r.status in statuses, (r.status, r.body)
+    assert r.get("Content-Type", "").startswith("application/problem+json"), r.fields
+    assert r.json()["status"] == r.status
+    assert r.json()["title"]
+
+
+@pytest.mark.parametrize("target", ["/purge", "/purge?", "/purge?url=", "/purge?prefix=", "/purge?tag=", "/purge?all=0",
+                                    "/purge?all=", "/purge?frob=1", "/purge?url=/a&tag=b", "/purge?url=/a&url=/b",
+                                    "/purge?url=a", "/purge?url=ftp://x/", "/purge?url=/a&soft=x", "/purge?url=/a%0d%0a",
+                                    "/purge?url=/a%00", "/purge?url=/a%zz", "/refresh", "/refresh?url=", "/refresh?url=a",
+                                    "/refresh?tag=x"])
+def test_bad_parameters_are_problems(proxy, target):
+    problem(proxy.admin("POST", target), 400, 404)
+
+
+@pytest.mark.parametrize("method, target, status", [
+    ("GET", "/purge?all=1", 405), ("PUT", "/purge?all=1", 405), ("GET", "/refresh?url=/a", 405), ("POST", "/stats", 405),
+    ("DELETE", "/entries", 405), ("GET", "/nothing", 404), ("POST", "/", 404), ("GET", "/purge/x", 404),
+])
+def test_wrong_methods_and_places_are_problems(proxy, method, target, status):
+    r = proxy.admin(method, target)
+    problem(r, status)
+    if status == 405:
+        assert r.has("Allow")
