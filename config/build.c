@@ -1,0 +1,337 @@
+#include "config/build.h"
+
+#include <errno.h>
+
+#include "config/value.h"
+
+#define DEFAULT_NAME SLICE_LIT("default")
+#define NO_NAME SLICE_LIT("")
+#define BIT(section) (1U << (section))
+
+static const char *const kinds[] = {"proxy", "admin", "upstream", "cache", "defaults", "route"};
+
+static bool is_kind(const struct ini_section *s, const char *kind)
+{
+	return slice_equal(s->kind, slice_of(kind));
+}
+
+const struct ini_section *build_section(const struct build *b, const char *kind, struct slice name)
+{
+	for (const struct ini_section *s = b->sections; s; s = s->next)
+		if (is_kind(s, kind) && slice_equal(s->name, name))
+			return s;
+	return NULL;
+}
+
+unsigned build_line(const struct ini_section *s, const struct ini_section *inherited, const char *key)
+{
+	const struct ini_entry *e = ini_find(s, key);
+
+	if (!e)
+		e = ini_find(inherited, key);
+	if (e)
+		return e->line;
+	return s ? s->line : inherited ? inherited->line : 0;
+}
+
+/* ---- Sections ---- */
+
+static void check_kind(struct build *b, const struct ini_section *s)
+{
+	const char *near = nearest_word(s->kind, kinds, ARRAY_LEN(kinds));
+
+	for (unsigned i = 0; i < ARRAY_LEN(kinds); i++)
+		if (is_kind(s, kinds[i]))
+			return;
+	report_at(b->report, s->line, "no section is called [%.*s]%s%s%s", SLICE_ARG(s->kind), near ? "; is it [" : "",
+		near ? near : "", near ? "]?" : "");
+}
+
+static void check_name(struct build *b, const struct ini_section *s)
+{
+	bool takes_name = is_kind(s, "upstream") || is_kind(s, "route");
+
+	if (s->name.n > 0 && !takes_name)
+		report_at(b->report, s->line, "[%.*s] has no name", SLICE_ARG(s->kind));
+	else if (s->name.n == 0 && is_kind(s, "route"))
+		report_at(b->report, s->line, "a route needs a name, as in [route users]");
+	else if (takes_name && slice_equal(s->name, DEFAULT_NAME))
+		report_at(b->report, s->line, "the name default is taken: set it up in [%s]",
+			is_kind(s, "route") ? "defaults" : "upstream");
+}
+
+static unsigned count_named(const struct build *b, const char *kind)
+{
+	unsigned n = 0;
+
+	for (const struct ini_section *s = b->sections; s; s = s->next)
+		n += is_kind(s, kind) && s->name.n > 0;
+	return n;
+}
+
+static void check_count(struct build *b, const char *kind, unsigned max)
+{
+	if (count_named(b, kind) > max)
+		report_at(b->report, 0, "more than %u sections [%s NAME]", max, kind);
+}
+
+static void check_sections(struct build *b)
+{
+	for (const struct ini_section *s = b->sections; s; s = s->next) {
+		check_kind(b, s);
+		check_name(b, s);
+	}
+	check_count(b, "upstream", CONFIG_UPSTREAMS_MAX - 1);
+	check_count(b, "route", CONFIG_ROUTES_MAX);
+}
+
+/* ---- Keys ---- */
+
+static const struct option *find_option(unsigned sections, struct slice key)
+{
+	for (unsigned i = 0; i < SECTION_COUNT; i++) {
+		const struct option *o = sections & BIT(i) ? option_find((enum option_section)i, key) : NULL;
+
+		if (o)
+			return o;
+	}
+	return NULL;
+}
+
+static void report_unknown_key(struct build *b, unsigned sections, const struct ini_entry *e)
+{
+	const struct option *elsewhere = find_option(~sections, e->key);
+	const char *near = option_nearest(sections, e->key);
+
+	if (elsewhere)
+		report_at(b->report, e->line, "%.*s does not belong here but in %s", SLICE_ARG(e->key),
+			option_section_title(elsewhere->section));
+	else if (near)
+		report_at(b->report, e->line, "no key is called %.*s; is it %s?", SLICE_ARG(e->key), near);
+	else
+		report_at(b->report, e->line, "no key is called %.*s", SLICE_ARG(e->key));
+}
+
+static int read_value(
+	struct build *b, const struct option *o, struct slice key, struct slice text, unsigned line, void *to)
+{
+	struct value_source s = {o, key, text, line, b->config->arena, b->report};
+	int rc = value_read(&s, (char *)to + o->offset);
+
+	return rc == -ENOMEM ? rc : 0;
+}
+
+static int apply_defaults(struct build *b, enum option_section section, void *to)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; i < options_n && rc == 0; i++) {
+		const struct option *o = &options[i];
+
+		if (o->section == section)
+			rc = read_value(b, o, slice_of(o->key), slice_of(o->default_text), 0, to);
+	}
+	return rc;
+}
+
+static int read_keys(struct build *b, const struct ini_section *s, unsigned sections, void *to)
+{
+	int rc = 0;
+
+	for (const struct ini_entry *e = s ? s->entries : NULL; e && rc == 0; e = e->next) {
+		const struct option *o = find_option(sections, e->key);
+
+		if (o)
+			rc = read_value(b, o, e->key, e->value, e->line, to);
+		else
+			report_unknown_key(b, sections, e);
+	}
+	return rc;
+}
+
+/* ---- [proxy], [admin], [cache] ---- */
+
+static int build_single(struct build *b, enum option_section section, const char *kind, void *to)
+{
+	int rc = apply_defaults(b, section, to);
+
+	return rc ? rc : read_keys(b, build_section(b, kind, NO_NAME), BIT(section), to);
+}
+
+static int build_singles(struct build *b)
+{
+	struct config *c = b->config;
+	unsigned errors;
+	int rc = build_single(b, SECTION_PROXY, "proxy", &c->proxy);
+
+	if (rc)
+		return rc;
+	errors = b->report->errors;
+	rc = build_single(b, SECTION_CACHE, "cache", &c->cache);
+	if (rc == 0 && errors == b->report->errors)
+		validate_cache(b, build_section(b, "cache", NO_NAME));
+	if (rc)
+		return rc;
+	errors = b->report->errors;
+	rc = build_single(b, SECTION_ADMIN, "admin", &c->admin);
+	if (rc == 0 && errors == b->report->errors)
+		rc = validate_admin(b, build_section(b, "admin", NO_NAME));
+	return rc;
+}
+
+/* ---- [upstream] ---- */
+
+static int build_upstream(struct build *b, const struct ini_section *s, struct config_upstream *to)
+{
+	unsigned errors = b->report->errors;
+	int rc = read_keys(b, s, BIT(SECTION_UPSTREAM), to);
+
+	if (rc || errors != b->report->errors)
+		return rc;
+	if (s && s->name.n > 0 && !ini_find(s, "url"))
+		report_at(b->report, s->line, "[upstream %.*s] needs a url", SLICE_ARG(s->name));
+	if (s)
+		validate_upstream(b, to, s);
+	return 0;
+}
+
+/* A named upstream begins as a copy of the one without a name. */
+static int build_upstreams(struct build *b)
+{
+	unsigned n = 1 + count_named(b, "upstream");
+	struct config_upstream *v = arena_alloc(b->config->arena, n * sizeof(*v));
+	int rc;
+
+	if (!v)
+		return -ENOMEM;
+	b->config->upstreams = v;
+	b->config->upstreams_n = 1;
+	v[0].name = DEFAULT_NAME;
+	rc = apply_defaults(b, SECTION_UPSTREAM, &v[0]);
+	if (rc == 0)
+		rc = build_upstream(b, build_section(b, "upstream", NO_NAME), &v[0]);
+	for (const struct ini_section *s = b->sections; s && rc == 0; s = s->next) {
+		struct config_upstream *to = &v[b->config->upstreams_n];
+
+		if (!is_kind(s, "upstream") || s->name.n == 0)
+			continue;
+		*to = v[0];
+		to->name = arena_copy(b->config->arena, s->name);
+		b->config->upstreams_n++;
+		rc = to->name.p ? build_upstream(b, s, to) : -ENOMEM;
+	}
+	return rc;
+}
+
+/* ---- [defaults], [route NAME] ---- */
+
+static void find_upstream(struct build *b, struct config_route *to, unsigned line)
+{
+	const struct config_upstream *u = config_upstream_named(b->config, to->upstream_name);
+
+	if (u)
+		to->upstream = (unsigned)(u - b->config->upstreams);
+	else
+		report_at(b->report, line, "upstream: there is no [upstream %s]", report_shown(to->upstream_name).z);
+}
+
+static int compile_invalidates(struct build *b, struct config_route *to, unsigned line)
+{
+	unsigned n = to->invalidates_text.n;
+	struct pattern_template **v = arena_alloc(b->config->arena, n * sizeof(struct pattern_template *));
+
+	if (!v)
+		return -ENOMEM;
+	to->invalidates.v = v;
+	for (unsigned i = 0; i < n; i++) {
+		const char *why = "";
+		int rc = pattern_template_compile(to->invalidates_text.v[i], to->match, &v[to->invalidates.n], &why);
+
+		if (rc == -ENOMEM)
+			return rc;
+		if (rc)
+			report_at(b->report, line, "invalidates: \"%s\": %s", report_shown(to->invalidates_text.v[i]).z,
+				why);
+		else
+			to->invalidates.n++;
+	}
+	return 0;
+}
+
+/* What needs the whole route, after all of its keys were read without a mistake. */
+static int finish_route(struct build *b, const struct ini_section *s, struct config_route *to)
+{
+	const struct ini_section *defaults = build_section(b, "defaults", NO_NAME);
+	const char *why = "";
+	int rc = 0;
+
+	find_upstream(b, to, build_line(s, defaults, "upstream"));
+	if (!slice_equal(to->match_text, SLICE_LIT("*")))
+		rc = pattern_compile(to->match_text, &to->match, &why);
+	if (rc)
+		return rc;
+	rc = compile_invalidates(b, to, build_line(s, defaults, "invalidates"));
+	if (rc == 0)
+		validate_route(b, to, s);
+	return rc;
+}
+
+static int build_route(
+	struct build *b, const struct ini_section *s, const struct config_route *defaults, struct config_route *to)
+{
+	unsigned errors = b->report->errors, index = to->index;
+	int rc;
+
+	*to = *defaults;
+	to->index = index;
+	to->name = s ? arena_copy(b->config->arena, s->name) : DEFAULT_NAME;
+	if (!to->name.p)
+		return -ENOMEM;
+	rc = apply_defaults(b, SECTION_MATCH, to);
+	if (rc == 0)
+		rc = read_keys(b, s, BIT(SECTION_MATCH) | BIT(SECTION_ROUTE), to);
+	return rc || errors != b->report->errors ? rc : finish_route(b, s, to);
+}
+
+static int build_routes(struct build *b)
+{
+	unsigned n = 1 + count_named(b, "route"), i = 0, errors = b->report->errors;
+	struct config_route *v = arena_alloc(b->config->arena, n * sizeof(*v));
+	struct config_route defaults = {0};
+	int rc;
+
+	if (!v)
+		return -ENOMEM;
+	b->config->routes = v;
+	b->config->routes_n = n;
+	rc = apply_defaults(b, SECTION_ROUTE, &defaults);
+	if (rc == 0)
+		rc = read_keys(b, build_section(b, "defaults", NO_NAME), BIT(SECTION_ROUTE), &defaults);
+	/* A rule that [defaults] breaks is reported once, not for every route. */
+	v[n - 1].index = n - 1;
+	if (rc == 0 && errors == b->report->errors)
+		rc = build_route(b, NULL, &defaults, &v[n - 1]);
+	for (const struct ini_section *s = b->sections; s && rc == 0; s = s->next) {
+		if (!is_kind(s, "route") || s->name.n == 0)
+			continue;
+		v[i].index = i;
+		rc = build_route(b, s, &defaults, &v[i]);
+		i++;
+	}
+	return rc;
+}
+
+int build_config(struct build *b)
+{
+	int rc;
+
+	check_sections(b);
+	rc = build_singles(b);
+	if (rc == 0)
+		rc = build_upstreams(b);
+	if (rc == 0)
+		rc = build_routes(b);
+	if (rc == 0 && b->report->errors == 0)
+		validate_listeners(b);
+	return rc;
+}

@@ -1,0 +1,31 @@
+/* From sections of text to struct config. Private to config/.
+ * Thread: one at a time. Borrows: all that struct build points to. */
+#ifndef CONFIG_BUILD_H
+#define CONFIG_BUILD_H
+
+#include "config/config.h"
+#include "config/ini.h"
+#include "config/options.h"
+#include "config/report.h"
+
+struct build {
+	struct config *config;
+	struct report *report;
+	const struct ini_section *sections;
+};
+
+/* Fills the config. 0, also when mistakes were reported, or -ENOMEM. */
+int build_config(struct build *b) WARN_UNUSED;
+
+const struct ini_section *build_section(const struct build *b, const char *kind, struct slice name);
+/* The line where that key is set in the section, else in `inherited` (may be NULL), else the section's own; 0: nowhere. */
+unsigned build_line(const struct ini_section *s, const struct ini_section *inherited, const char *key);
+
+/* validate.c: rules between keys, each for a part that was read without mistakes. What they report is theirs. */
+int validate_admin(struct build *b, const struct ini_section *s) WARN_UNUSED;
+void validate_upstream(struct build *b, const struct config_upstream *u, const struct ini_section *s);
+void validate_cache(struct build *b, const struct ini_section *s);
+void validate_route(struct build *b, const struct config_route *r, const struct ini_section *s);
+void validate_listeners(struct build *b);
+
+#endif

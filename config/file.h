@@ -1,0 +1,12 @@
+/* Reading a small file whole.
+ * Thread: any; it blocks. Bounds: the buffer's maximum. */
+#ifndef CONFIG_FILE_H
+#define CONFIG_FILE_H
+
+#include "base/buf.h"
+#include "base/check.h"
+
+/* Appends the file's bytes. 0 or negative errno; -ENOBUFS when it is larger than the buffer may grow. */
+int file_read(const char *path, struct buf *out) WARN_UNUSED;
+
+#endif

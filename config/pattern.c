@@ -1,0 +1,373 @@
+#include "config/pattern.h"
+
+#include <errno.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "http/syntax.h"
+
+/* A pattern is a run of symbols. A character stands for itself; what is percent-encoded and means something else than
+ * the bare character would (RFC 3986 2.2) is its byte with ENCODED set. */
+enum { ENCODED = 0x100, ANY_RUN = 0x200, SEGMENT = 0x201 };
+enum { NAME_MAX_BYTES = 32, TEMPLATE_NAMES_MAX = 16 };
+
+struct pattern {
+	char names[PATTERN_CAPTURES_MAX][NAME_MAX_BYTES + 1];
+	unsigned names_n;
+	unsigned path_n, query_n;
+	bool with_query;
+	uint16_t ops[]; /* path_n of the path, then query_n of the query */
+};
+
+struct part {
+	int capture; /* index, or -1: text[off..off+n) */
+	unsigned off, n;
+};
+
+struct pattern_template {
+	struct part parts[2 * TEMPLATE_NAMES_MAX + 1];
+	unsigned parts_n;
+	bool is_prefix;
+	char text[];
+};
+
+static bool keeps_its_encoding(int byte)
+{
+	return byte <= ' ' || byte >= 0x7F || strchr("%:/?#[]@!$&'()*+,;=", byte) != NULL;
+}
+
+/* Takes one symbol from the front; there must be a byte. */
+static unsigned next_symbol(const char **p, const char *end)
+{
+	unsigned char c = (unsigned char)*(*p)++;
+	int high, low, byte;
+
+	if (c != '%' || end - *p < 2)
+		return c;
+	high = http_hex_value((*p)[0]);
+	low = http_hex_value((*p)[1]);
+	if (high < 0 || low < 0)
+		return c;
+	*p += 2;
+	byte = high * 16 + low;
+	return (unsigned)byte | (keeps_its_encoding(byte) ? (unsigned)ENCODED : 0U);
+}
+
+/* ---- Compiling ---- */
+
+static bool is_name(struct slice s)
+{
+	if (s.n == 0 || s.n > NAME_MAX_BYTES || http_char_is(s.p[0], HTTP_CH_DIGIT))
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if (!http_char_is(s.p[i], HTTP_CH_ALPHA | HTTP_CH_DIGIT) && s.p[i] != '_')
+			return false;
+	return true;
+}
+
+static int name_index(const struct pattern *p, struct slice name)
+{
+	for (unsigned i = 0; p && i < p->names_n; i++)
+		if (slice_equal(slice_of(p->names[i]), name))
+			return (int)i;
+	return -1;
+}
+
+/* "{name" was seen at rest->p; takes it with its '}'. */
+static bool take_name(struct slice *rest, struct slice *name, const char **why)
+{
+	const char *close = memchr(rest->p, '}', rest->n);
+
+	*why = "a name in {braces} is letters, digits and '_', 32 at most, and does not begin with a digit";
+	if (!close)
+		return false;
+	*name = (struct slice){rest->p + 1, (size_t)(close - rest->p) - 1};
+	rest->n -= name->n + 2;
+	rest->p = close + 1;
+	return is_name(*name);
+}
+
+/* A name stands for a whole segment, so that there is only one way to match it. */
+static bool add_segment(struct pattern *p, struct slice *rest, bool after_slash, const char **why)
+{
+	struct slice name;
+
+	if (!take_name(rest, &name, why))
+		return false;
+	*why = "a name in {braces} must be a whole path segment, as in /users/{id}/posts";
+	if (!after_slash || (rest->n > 0 && rest->p[0] != '/' && rest->p[0] != '?'))
+		return false;
+	*why = "a pattern has at most 8 names in {braces}";
+	if (p->names_n == PATTERN_CAPTURES_MAX)
+		return false;
+	*why = "the same name in {braces} stands there twice";
+	if (name_index(p, name) >= 0)
+		return false;
+	memcpy(p->names[p->names_n], name.p, name.n);
+	p->names_n++;
+	return true;
+}
+
+static bool is_broken_escape(struct slice s)
+{
+	return s.p[0] == '%' && (s.n < 3 || http_hex_value(s.p[1]) < 0 || http_hex_value(s.p[2]) < 0);
+}
+
+static bool is_plain(struct slice s, const char **why)
+{
+	*why = "it can hold visible ASCII characters but '#' only; percent-encode others";
+	if (!http_char_is(s.p[0], HTTP_CH_TARGET))
+		return false;
+	*why = "'}' without '{'";
+	if (s.p[0] == '}')
+		return false;
+	*why = "'%' must be followed by two hexadecimal digits";
+	return !is_broken_escape(s);
+}
+
+/* One symbol, run or name from the front of *rest; appends to ops[*n]. */
+static bool compile_one(struct pattern *p, struct slice *rest, uint16_t *ops, unsigned *n, const char **why)
+{
+	const char *at = rest->p;
+
+	if (at[0] == '{') {
+		*why = "names in {braces} stand for path segments, not for parts of a query";
+		if (p->with_query || !add_segment(p, rest, *n > 0 && ops[*n - 1] == '/', why))
+			return false;
+		ops[(*n)++] = SEGMENT;
+		return true;
+	}
+	if (!is_plain(*rest, why))
+		return false;
+	if (at[0] == '*') {
+		if (*n == 0 || ops[*n - 1] != ANY_RUN)
+			ops[(*n)++] = ANY_RUN;
+		at++;
+	} else {
+		ops[(*n)++] = (uint16_t)next_symbol(&at, rest->p + rest->n);
+	}
+	rest->n -= (size_t)(at - rest->p);
+	rest->p = at;
+	return true;
+}
+
+static bool compile(struct pattern *p, struct slice rest, const char **why)
+{
+	while (rest.n > 0) {
+		if (rest.p[0] == '?' && !p->with_query) {
+			p->with_query = true;
+			rest.p++;
+			rest.n--;
+		} else if (!compile_one(p, &rest, p->ops + (p->with_query ? p->path_n : 0),
+				   p->with_query ? &p->query_n : &p->path_n, why)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool has_good_shape(struct slice text, const char **why)
+{
+	*why = "a pattern begins with '/' or '*'";
+	if (text.n == 0 || (text.p[0] != '/' && text.p[0] != '*'))
+		return false;
+	*why = "a pattern has at most 1024 bytes";
+	return text.n <= PATTERN_MAX;
+}
+
+int pattern_compile(struct slice text, struct pattern **out, const char **why)
+{
+	struct pattern *p;
+
+	*out = NULL;
+	if (!has_good_shape(text, why))
+		return -EINVAL;
+	p = mem_zalloc(sizeof(*p) + text.n * sizeof(p->ops[0]));
+	if (!p)
+		return -ENOMEM;
+	if (!compile(p, text, why)) {
+		mem_free(p);
+		return -EINVAL;
+	}
+	*out = p;
+	return 0;
+}
+
+void pattern_free(struct pattern **p)
+{
+	mem_free(*p);
+	*p = NULL;
+}
+
+/* ---- Matching ---- */
+
+struct matcher {
+	const uint16_t *op, *ops_end;
+	const char *at, *end;
+	struct slice *captures; /* may be NULL */
+	unsigned segment;       /* the next one's index */
+};
+
+static bool step_segment(struct matcher *m)
+{
+	const char *slash = memchr(m->at, '/', (size_t)(m->end - m->at));
+	const char *to = slash ? slash : m->end;
+
+	if (to == m->at)
+		return false;
+	if (m->captures)
+		m->captures[m->segment] = (struct slice){m->at, (size_t)(to - m->at)};
+	m->segment++;
+	m->at = to;
+	m->op++;
+	return true;
+}
+
+/* One op that is not ANY_RUN. */
+static bool step(struct matcher *m)
+{
+	if (m->op == m->ops_end)
+		return false;
+	if (*m->op == SEGMENT)
+		return step_segment(m);
+	if (next_symbol(&m->at, m->end) != *m->op)
+		return false;
+	m->op++;
+	return true;
+}
+
+/* What stands between two runs has one way to match from a given start, and from a later start it ends no earlier. So
+ * the leftmost match is the best one, only the last run is ever tried again, and when the text ends too early once,
+ * no later start can help. */
+static bool match_part(const uint16_t *ops, unsigned n, struct slice text, struct slice *captures)
+{
+	struct matcher m = {ops, ops + n, text.p, text.p + text.n, captures, 0};
+	struct matcher retry = {0};
+
+	for (;;) {
+		if (m.op < m.ops_end && *m.op == ANY_RUN) {
+			m.op++;
+			if (m.op == m.ops_end)
+				return true;
+			retry = m;
+		} else if (m.at == m.end) {
+			return m.op == m.ops_end;
+		} else if (!step(&m)) {
+			if (!retry.op)
+				return false;
+			next_symbol(&retry.at, retry.end);
+			m = retry;
+		}
+	}
+}
+
+bool pattern_match(const struct pattern *p, struct slice path, bool has_query, struct slice query,
+	struct pattern_captures *captures)
+{
+	if (captures)
+		captures->n = p->names_n;
+	if (p->with_query && !has_query)
+		return false;
+	if (!match_part(p->ops, p->path_n, path, captures ? captures->v : NULL))
+		return false;
+	return !p->with_query || match_part(p->ops + p->path_n, p->query_n, query, NULL);
+}
+
+/* ---- Templates ---- */
+
+static bool add_name_part(struct pattern_template *t, struct slice *rest, const struct pattern *match, const char **why)
+{
+	struct slice name;
+	int index;
+
+	if (!take_name(rest, &name, why))
+		return false;
+	*why = "a name in {braces} is not in the route's match";
+	index = name_index(match, name);
+	if (index < 0)
+		return false;
+	*why = "it has at most 16 names in {braces}";
+	if (t->parts_n + 2 > ARRAY_LEN(t->parts))
+		return false;
+	t->parts[t->parts_n++] = (struct part){index, 0, 0};
+	return true;
+}
+
+/* The plain text up to the next name, as one part. There is always room: two are kept for each name. */
+static bool add_text_part(struct pattern_template *t, struct slice text, struct slice *rest, const char **why)
+{
+	struct part part = {-1, (unsigned)(rest->p - text.p), 0};
+
+	for (; rest->n > 0 && rest->p[0] != '{'; rest->p++, rest->n--, part.n++) {
+		*why = "'*' can only stand at its end";
+		if (rest->p[0] == '*')
+			return false;
+		if (!is_plain(*rest, why))
+			return false;
+	}
+	t->parts[t->parts_n++] = part;
+	return true;
+}
+
+static bool template_compile(
+	struct pattern_template *t, struct slice text, const struct pattern *match, const char **why)
+{
+	struct slice rest = text;
+
+	if (rest.p[rest.n - 1] == '*') {
+		t->is_prefix = true;
+		rest.n--;
+	}
+	while (rest.n > 0) {
+		if (rest.p[0] == '{' ? !add_name_part(t, &rest, match, why) : !add_text_part(t, text, &rest, why))
+			return false;
+	}
+	return true;
+}
+
+int pattern_template_compile(
+	struct slice text, const struct pattern *match, struct pattern_template **out, const char **why)
+{
+	struct pattern_template *t;
+
+	*out = NULL;
+	*why = "it begins with '/' and has at most 1024 bytes";
+	if (text.n == 0 || text.n > PATTERN_MAX || text.p[0] != '/')
+		return -EINVAL;
+	t = mem_zalloc(sizeof(*t) + text.n);
+	if (!t)
+		return -ENOMEM;
+	memcpy(t->text, text.p, text.n);
+	if (!template_compile(t, text, match, why)) {
+		mem_free(t);
+		return -EINVAL;
+	}
+	*out = t;
+	return 0;
+}
+
+void pattern_template_free(struct pattern_template **t)
+{
+	mem_free(*t);
+	*t = NULL;
+}
+
+int pattern_expand(const struct pattern_template *t, const struct pattern_captures *captures, struct buf *out)
+{
+	for (unsigned i = 0; i < t->parts_n; i++) {
+		const struct part *part = &t->parts[i];
+
+		if (part->capture < 0) {
+			buf_add(out, t->text + part->off, part->n);
+		} else {
+			CHECK((unsigned)part->capture < captures->n); /* of the pattern that it was compiled against */
+			buf_add_slice(out, captures->v[part->capture]);
+		}
+	}
+	return out->err;
+}
+
+bool pattern_template_is_prefix(const struct pattern_template *t)
+{
+	return t->is_prefix;
+}

@@ -1,0 +1,27 @@
+/* The list of mistakes in one configuration file, each with its line.
+ * Thread: one at a time. Borrows: the file's name and the buffer that receives the text.
+ * Bounds: CONFIG_ERRORS_MAX lines, then one that says how many more there are. */
+#ifndef CONFIG_REPORT_H
+#define CONFIG_REPORT_H
+
+#include "base/buf.h"
+#include "base/slice.h"
+
+struct report {
+	const char *file;
+	struct buf *out;
+	unsigned errors; /* all of them, those left out too */
+};
+
+/* Appends "file:line: text"; line 0 is the file as a whole. */
+void report_at(struct report *r, unsigned line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Says how many were left out; to be called once at the end. */
+void report_end(struct report *r);
+
+/* A value to be shown in an error: cut, and without control characters. */
+struct shown {
+	char z[64];
+};
+struct shown report_shown(struct slice s);
+
+#endif

@@ -1,0 +1,237 @@
+#include "config/value.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "http/syntax.h"
+
+int value_refuse(const struct value_source *s, const char *fmt, ...)
+{
+	char text[400];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	report_at(s->report, s->line, "%.*s: %s", SLICE_ARG(s->key), text);
+	return -EINVAL;
+}
+
+bool value_is_word(const struct value_source *s)
+{
+	return s->option->words && slice_equal(s->text, slice_of(s->option->words));
+}
+
+bool value_next(struct slice *rest, struct slice *item)
+{
+	while (rest->n > 0 && strchr(", \t", rest->p[0])) {
+		rest->p++;
+		rest->n--;
+	}
+	*item = (struct slice){rest->p, 0};
+	while (item->n < rest->n && (rest->p[item->n] == '\0' || !strchr(", \t", rest->p[item->n])))
+		item->n++;
+	rest->p += item->n;
+	rest->n -= item->n;
+	return item->n > 0;
+}
+
+/* ---- Numbers ---- */
+
+struct unit {
+	const char *name;
+	int64_t n;
+};
+
+/* Digits, then the rest. False without digits; saturates. */
+static bool take_number(struct slice text, int64_t *number, struct slice *rest)
+{
+	struct slice digits = {text.p, 0};
+	unsigned long long n = 0;
+
+	while (digits.n < text.n && http_char_is(text.p[digits.n], HTTP_CH_DIGIT))
+		digits.n++;
+	*rest = slice_trim((struct slice){text.p + digits.n, text.n - digits.n});
+	if (!slice_to_u64(digits, INT64_MAX, &n))
+		return false;
+	*number = (int64_t)n;
+	return true;
+}
+
+/* n in units, saturating; false when the unit is none of these. */
+static bool scale(int64_t n, struct slice unit, const struct unit *units, unsigned units_n, int64_t *out)
+{
+	for (unsigned i = 0; i < units_n; i++) {
+		if (!slice_equal(slice_of(units[i].name), unit))
+			continue;
+		*out = n > INT64_MAX / units[i].n ? INT64_MAX : n * units[i].n;
+		return true;
+	}
+	return false;
+}
+
+static bool is_in_range(const struct value_source *s, int64_t n)
+{
+	return n >= s->option->low && n <= s->option->high;
+}
+
+int value_read_uint(const struct value_source *s, void *to)
+{
+	int64_t n = 0;
+	struct slice rest;
+
+	if (value_is_word(s)) {
+		*(unsigned *)to = 0;
+		return 0;
+	}
+	if (!take_number(s->text, &n, &rest) || rest.n > 0)
+		return value_refuse(s, "\"%s\" is not a number%s%s", report_shown(s->text).z,
+			s->option->words ? " or " : "", s->option->words ? s->option->words : "");
+	if (!is_in_range(s, n))
+		return value_refuse(s, "%s is not in %lld to %lld", report_shown(s->text).z, (long long)s->option->low,
+			(long long)s->option->high);
+	*(unsigned *)to = (unsigned)n;
+	return 0;
+}
+
+int value_duration(const struct value_source *s, struct slice text, int64_t *ms)
+{
+	static const struct unit units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+	struct slice rest;
+	int64_t n = 0;
+
+	if (!take_number(text, &n, &rest))
+		return value_refuse(s, "\"%s\" is not a duration like 500ms, 10s, 5m, 2h or 1d%s%s",
+			report_shown(text).z, s->option->words ? ", or " : "",
+			s->option->words ? s->option->words : "");
+	if (rest.n == 0 && n != 0)
+		return value_refuse(s, "\"%s\" needs a unit: ms, s, m, h or d", report_shown(text).z);
+	*ms = 0;
+	if (rest.n > 0 && !scale(n, rest, units, ARRAY_LEN(units), ms))
+		return value_refuse(s, "\"%s\": the units are ms, s, m, h and d", report_shown(text).z);
+	if (!is_in_range(s, *ms))
+		return value_refuse(s, "%s is not in %s to %s", report_shown(text).z,
+			option_duration_text(s->option->low).z, option_duration_text(s->option->high).z);
+	return 0;
+}
+
+int value_read_duration(const struct value_source *s, void *to)
+{
+	if (value_is_word(s)) {
+		*(int64_t *)to = -1;
+		return 0;
+	}
+	return value_duration(s, s->text, to);
+}
+
+int value_read_size(const struct value_source *s, void *to)
+{
+	static const struct unit units[] = {{"", 1}, {"K", 1 << 10}, {"M", 1 << 20}, {"G", 1 << 30}, {"k", 1 << 10},
+		{"m", 1 << 20}, {"g", 1 << 30}};
+	struct slice rest;
+	int64_t n = 0;
+
+	if (!take_number(s->text, &n, &rest) || !scale(n, rest, units, ARRAY_LEN(units), &n))
+		return value_refuse(s, "\"%s\" is not a size like 4096, 64K, 16M or 1G", report_shown(s->text).z);
+	if (!is_in_range(s, n))
+		return value_refuse(s, "%s is not in %s to %s", report_shown(s->text).z,
+			option_size_text(s->option->low).z, option_size_text(s->option->high).z);
+	*(uint64_t *)to = (uint64_t)n;
+	return 0;
+}
+
+/* ---- Words and texts ---- */
+
+int value_read_bool(const struct value_source *s, void *to)
+{
+	int index = option_word_index("off|on", s->text);
+
+	if (index < 0)
+		return value_refuse(s, "\"%s\" is neither on nor off", report_shown(s->text).z);
+	*(bool *)to = index == 1;
+	return 0;
+}
+
+int value_read_enum(const struct value_source *s, void *to)
+{
+	int index = option_word_index(s->option->words, s->text);
+	char words[128] = "";
+
+	if (index >= 0) {
+		memcpy(to, &index, sizeof(index)); /* every enum is an int wide: options.c checks it */
+		return 0;
+	}
+	snprintf(words, sizeof(words), "%s", s->option->words);
+	for (char *bar = words; (bar = strchr(bar, '|')) != NULL;)
+		*bar = ' ';
+	return value_refuse(s, "\"%s\" is none of: %s", report_shown(s->text).z, words);
+}
+
+static int copy(const struct value_source *s, struct slice text, void *to)
+{
+	struct slice made = arena_copy(s->arena, text);
+
+	*(struct slice *)to = made;
+	return made.p ? 0 : -ENOMEM;
+}
+
+int value_read_log(const struct value_source *s, void *to)
+{
+	if (s->text.n == 0)
+		return value_refuse(s, "a path, - or off");
+	return copy(s, value_is_word(s) ? (struct slice){"", 0} : s->text, to);
+}
+
+int value_read_path(const struct value_source *s, void *to)
+{
+	return copy(s, s->text, to);
+}
+
+bool value_is_secret(struct slice token)
+{
+	for (size_t i = 0; i < token.n; i++)
+		if (token.p[i] <= ' ' || token.p[i] > '~')
+			return false;
+	return true;
+}
+
+int value_read_secret(const struct value_source *s, void *to)
+{
+	if (!value_is_secret(s->text))
+		return value_refuse(s, "visible ASCII characters only");
+	return copy(s, s->text, to);
+}
+
+int value_read_name(const struct value_source *s, void *to)
+{
+	if (s->text.n == 0)
+		return value_refuse(s, "a name is missing");
+	return copy(s, s->text, to);
+}
+
+int value_read(const struct value_source *s, void *to)
+{
+	static value_reader *const readers[TYPE_COUNT] = {
+		[TYPE_ADDRESSES] = value_read_addresses,
+		[TYPE_UINT] = value_read_uint,
+		[TYPE_DURATION] = value_read_duration,
+		[TYPE_SIZE] = value_read_size,
+		[TYPE_BOOL] = value_read_bool,
+		[TYPE_ENUM] = value_read_enum,
+		[TYPE_LOG] = value_read_log,
+		[TYPE_SECRET] = value_read_secret,
+		[TYPE_PATH] = value_read_path,
+		[TYPE_URL] = value_read_url,
+		[TYPE_NAME] = value_read_name,
+		[TYPE_PATTERN] = value_read_pattern,
+		[TYPE_PATTERNS] = value_read_patterns,
+		[TYPE_HOSTS] = value_read_hosts,
+		[TYPE_METHODS] = value_read_methods,
+		[TYPE_FIELDS] = value_read_fields,
+		[TYPE_QUERY] = value_read_query,
+		[TYPE_USER_FROM] = value_read_user_from,
+		[TYPE_STATUS_TTL] = value_read_status_ttl,
+	};
+	return readers[s->option->type](s, to);
+}

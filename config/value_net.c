@@ -1,0 +1,159 @@
+/* Values that are addresses and URLs. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+
+#include "config/value.h"
+#include "http/syntax.h"
+#include "http/uri.h"
+
+enum { ADDRESSES_MAX = 16 };
+
+static bool is_loopback_v6(const struct in6_addr *a)
+{
+	return IN6_IS_ADDR_LOOPBACK(a) || (IN6_IS_ADDR_V4MAPPED(a) && a->s6_addr[12] == 127);
+}
+
+static bool set_v4(struct config_address *to, const char *host, uint16_t port)
+{
+	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port)};
+
+	if (inet_pton(AF_INET, host, &sa.sin_addr) != 1)
+		return false;
+	memcpy(&to->sa, &sa, sizeof(sa));
+	to->sa_bytes = sizeof(sa);
+	to->is_loopback = ntohl(sa.sin_addr.s_addr) >> 24 == 127;
+	return true;
+}
+
+static bool set_v6(struct config_address *to, const char *host, uint16_t port)
+{
+	struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+
+	if (inet_pton(AF_INET6, host, &sa.sin6_addr) != 1)
+		return false;
+	memcpy(&to->sa, &sa, sizeof(sa));
+	to->sa_bytes = sizeof(sa);
+	to->is_loopback = is_loopback_v6(&sa.sin6_addr);
+	return true;
+}
+
+/* "127.0.0.1:80", "[::1]:80", "localhost:80" */
+static bool read_address(struct slice text, struct config_address *to)
+{
+	char host[INET6_ADDRSTRLEN];
+	const char *colon = memrchr(text.p, ':', text.n);
+	unsigned long long port;
+	size_t n = colon ? (size_t)(colon - text.p) : 0;
+	bool bracketed = n > 2 && text.p[0] == '[' && text.p[n - 1] == ']';
+
+	if (n == 0 || !slice_to_u64((struct slice){colon + 1, text.n - n - 1}, 65536, &port) || port == 0 ||
+		port > 65535)
+		return false;
+	if (bracketed)
+		n -= 2;
+	if (n >= sizeof(host))
+		return false;
+	memcpy(host, text.p + bracketed, n);
+	host[n] = '\0';
+	if (bracketed)
+		return set_v6(to, host, (uint16_t)port);
+	return set_v4(to, strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, (uint16_t)port);
+}
+
+static bool is_listed(const struct config_addresses *list, const struct config_address *a)
+{
+	for (unsigned i = 0; i < list->n; i++)
+		if (list->v[i].sa_bytes == a->sa_bytes && memcmp(&list->v[i].sa, &a->sa, a->sa_bytes) == 0)
+			return true;
+	return false;
+}
+
+static int add_address(
+	const struct value_source *s, struct slice item, struct config_addresses *list, struct config_address *to)
+{
+	if (!read_address(item, to))
+		return value_refuse(
+			s, "\"%s\" is not address:port, like 127.0.0.1:8080 or [::1]:8080", report_shown(item).z);
+	if (is_listed(list, to))
+		return value_refuse(s, "\"%s\" stands there twice", report_shown(item).z);
+	to->text = arena_copy(s->arena, item);
+	if (!to->text.p)
+		return -ENOMEM;
+	list->n++;
+	return 0;
+}
+
+int value_read_addresses(const struct value_source *s, void *to)
+{
+	struct config_addresses made = {0};
+	struct slice rest = s->text, item;
+	struct config_address *v = arena_alloc(s->arena, ADDRESSES_MAX * sizeof(*v));
+	int rc = 0;
+
+	if (!v)
+		return -ENOMEM;
+	made.v = v;
+	while (rc == 0 && !value_is_word(s) && value_next(&rest, &item)) {
+		if (made.n == ADDRESSES_MAX)
+			return value_refuse(s, "more than %d addresses", ADDRESSES_MAX);
+		rc = add_address(s, item, &made, &v[made.n]);
+	}
+	if (rc == 0 && made.n == 0 && !value_is_word(s))
+		return value_refuse(s, "an address is missing");
+	if (rc == 0)
+		*(struct config_addresses *)to = made;
+	return rc;
+}
+
+/* ---- URL ---- */
+
+static const char *why_not_authority(struct slice authority)
+{
+	struct slice host;
+	int port;
+
+	if (memchr(authority.p, '@', authority.n))
+		return "a user name in it would not be sent";
+	if (!uri_authority_parse(authority, &host, &port) || port == 0 || authority.p[authority.n - 1] == ':')
+		return "its host or port is not valid";
+	return NULL;
+}
+
+static const char *why_not_base(struct slice base)
+{
+	if (base.n > 0 && base.p[0] != '/')
+		return "it can hold a path but no query";
+	if (memchr(base.p, '?', base.n))
+		return "it can hold a path but no query";
+	return http_all_of(base, HTTP_CH_TARGET) ? NULL : "visible ASCII characters only; percent-encode others";
+}
+
+/* Errors never show the URL: somebody may have put a password in it. */
+int value_read_url(const struct value_source *s, void *to)
+{
+	struct slice scheme, authority, base, text = s->text;
+	struct config_url *url = to;
+	const char *why;
+	char *z;
+
+	if (!uri_split_absolute(text, &scheme, &authority, &base) ||
+		!(slice_equal_nocase(scheme, SLICE_LIT("http")) || slice_equal_nocase(scheme, SLICE_LIT("https"))))
+		return value_refuse(s, "not a URL like http://127.0.0.1:3000 or https://api.example.org/v1");
+	why = why_not_authority(authority);
+	if (!why)
+		why = why_not_base(base);
+	if (why)
+		return value_refuse(s, "%s", why);
+	while (text.p[text.n - 1] == '/')
+		text.n--;
+	url->whole = arena_copy(s->arena, text);
+	if (!url->whole.p)
+		return -ENOMEM;
+	url->is_https = scheme.n == 5;
+	url->authority = (struct slice){url->whole.p + (authority.p - text.p), authority.n};
+	z = (char *)(uintptr_t)url->whole.p; /* the copy that was just made */
+	for (const char *end = url->authority.p + authority.n; z < end; z++)
+		*z = http_char_lower(*z);
+	return 0;
+}
