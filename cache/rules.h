@@ -28,12 +28,13 @@ struct cache_status_ttl {
 struct cache_rules {
 	struct slice route; /* name, for Cache-Status, explain and counters */
 	unsigned route_index;
-	bool cache;         /* off: everything passes */
+	bool cache;                   /* off: everything passes */
 	bool cache_post, cache_query; /* `methods` names POST or QUERY: cached under a key with the body's hash */
 	bool json_body_key;           /* canonicalise JSON bodies before hashing */
 
 	int64_t ttl_ms;       /* lifetime when the upstream gives none */
-	int64_t ttl_force_ms; /* whatever the upstream says; `private`, no-store and credentials still win: see policy.c */
+	int64_t ttl_force_ms; /* instead of what the upstream says: of lifetimes, no-cache and no-store. `private`,
+	                       * Authorization and (under AUTO) Set-Cookie still refuse. Not for errors: see policy.h */
 	int64_t ttl_min_ms, ttl_max_ms;
 	const struct cache_status_ttl *status_ttl;
 	unsigned status_ttl_n;
@@ -52,11 +53,27 @@ struct cache_rules {
 	unsigned max_entries_per_user;
 
 	enum cache_set_cookie set_cookie;
-	bool client_refresh;          /* obey Cache-Control and Pragma of requests */
+	bool client_refresh; /* obey Cache-Control and Pragma of requests */
 	bool etag_auto;
 	enum cache_store_if store_if;
-	struct cache_names tag_headers;      /* fields that carry tags */
-	struct cache_names targeted_fields;  /* RFC 9213 target list, first valid one wins; default CDN-Cache-Control */
+	struct cache_names tag_headers;     /* fields that carry tags */
+	struct cache_names targeted_fields; /* RFC 9213 target list, first valid one wins; default CDN-Cache-Control */
 };
+
+/* A route that says nothing: everything cacheable is cached by the upstream's rules, clients decide nothing. */
+static inline struct cache_rules cache_rules_default(void)
+{
+	return (struct cache_rules){
+		.cache = true,
+		.ttl_ms = -1,
+		.ttl_force_ms = -1,
+		.ttl_min_ms = -1,
+		.ttl_max_ms = -1,
+		.stale_while_revalidate_ms = -1,
+		.stale_if_error_ms = -1,
+		.refresh_ahead_ms = -1,
+		.memory_idle_ms = -1,
+	};
+}
 
 #endif

@@ -16,6 +16,7 @@ enum vary_kind vary_names(const struct http_fields *response, struct buf *out);
  * whitespace, line breaks and, where order has no meaning, order; Accept-Encoding is reduced to what it accepts. */
 int vary_values(struct slice names, const struct http_fields *request, struct buf *out) WARN_UNUSED;
 /* Does a stored answer serve this request: its names, its values and (for Accept-Language) its Content-Language. */
-bool vary_matches(struct slice names, struct slice values, struct slice content_language, const struct http_fields *request);
+bool vary_matches(
+	struct slice names, struct slice values, struct slice content_language, const struct http_fields *request);
 
 #endif
