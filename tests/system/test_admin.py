@@ -1,0 +1,218 @@
+"""The operators' side: health, numbers, what is stored and why."""
+import pytest
+
+from support.origin import Hang, Reply, Wait, pattern
+from support.proxy import Proxy, eventually
+from support.rawclient import Client, build
+from test_coalesce import find
+
+CONFIG = {
+    "proxy": {"max_header": "16K"},
+    "route off": {"match": "/off/*", "cache": "off"},
+    "route sorted": {"match": "/sorted/*", "ttl": "90s", "query": "sort"},
+    "route all": {"match": "*", "ttl": "60s"},
+}
+
+
+def test_health_and_readiness(proxy):
+    for target in ("/healthz", "/readyz"):
+        assert proxy.admin("GET", target).status == 200
+        r = proxy.admin("HEAD", target)
+        assert (r.status, r.body) in ((200, b""), (405, b""))
+
+
+def test_admin_answers_are_not_cached(proxy):
+    for target in ("/healthz", "/stats", "/entries"):
+        assert "no-store" in proxy.admin("GET", target).get("Cache-Control", "")
+
+
+def test_admin_is_not_reachable_on_the_clients_side(proxy, origin):
+    before = len(origin.requests)
+    for target in ("/purge?all=1", "/stats", "/healthz"):
+        proxy.fetch(target, method="POST" if "purge" in target else "GET")
+    assert len(origin.requests) == before + 3, "they are the origin's"
+
+
+def test_stats_count_what_happened(proxy, origin):
+    path = origin.on(origin.fresh(), [Reply(body=pattern(1000))])
+    before = proxy.stats()
+    for _ in range(5):
+        proxy.fetch(path)
+    after = proxy.stats()
+    assert isinstance(after, dict)
+    assert after != before
+    assert find(after, "requests") >= find(before, "requests") + 5 or find(after, "requests") is None
+    assert find(after, "entries") >= 1
+    assert find(after, "memory_bytes") > 0
+
+
+def test_stats_hold_no_negative_or_absurd_numbers(proxy, origin):
+    path = origin.on(origin.fresh(), [Reply()])
+    with proxy.client() as c:
+        for _ in range(20):
+            c.get(path)
+
+    def walk(value, where):
+        if isinstance(value, dict):
+            for k, v in value.items():
+                walk(v, f"{where}.{k}")
+        elif isinstance(value, list):
+            for i, v in enumerate(value):
+                walk(v, f"{where}[{i}]")
+        elif isinstance(value, (int, float)):
+            assert 0 <= value < 1 << 62, f"{where} = {value}"
+    walk(proxy.stats(), "stats")
+
+
+def test_stats_go_back_to_nothing_when_nothing_happens(proxy, origin):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply()])
+    clients = [proxy.client() for _ in range(5)]
+    for i, c in enumerate(clients):
+        c.start(target=f"{path}?{i}")
+    origin.wait_active(path, 5)
+    assert find(proxy.stats(), "flights") >= 5
+    gate.open()
+    for c in clients:
+        c.response()
+        c.close()
+    eventually(lambda: find(proxy.stats(), "flights") == 0 and find(proxy.stats(), "waiters") == 0, "no flights left")
+
+
+def test_entries_by_prefix_and_limit(proxy, origin):
+    stem = origin.fresh()
+    for i in range(20):
+        origin.on(f"{stem}/{i}", [Reply(body=b"x")])
+        proxy.fetch(f"{stem}/{i}")
+    answer = proxy.admin_json("GET", f"/entries?prefix={stem}/&limit=100")
+    urls = [e["url"] for e in entries(answer)]
+    assert sorted(urls) == sorted(f"{origin.url}{stem}/{i}" for i in range(20))
+    assert len(entries(proxy.admin_json("GET", f"/entries?prefix={stem}/&limit=7"))) == 7
+    assert len(entries(proxy.admin_json("GET", f"/entries?prefix={origin.url}{stem}/1"))) == 11
+    assert entries(proxy.admin_json("GET", "/entries?prefix=/nothing-like-that")) == []
+    entry = entries(answer)[0]
+    assert entry["status"] == 200
+
+
+def entries(answer):
+    return answer["entries"] if isinstance(answer, dict) else answer
+
+
+def test_purged_entries_are_not_listed(proxy, origin):
+    stem = origin.fresh()
+    origin.on(stem, [Reply(body=b"x")])
+    proxy.fetch(stem)
+    assert len(entries(proxy.admin_json("GET", f"/entries?prefix={stem}"))) == 1
+    proxy.purge(url=stem)
+    eventually(lambda: entries(proxy.admin_json("GET", f"/entries?prefix={stem}")) == [], "it is gone from the list")
+
+
+def test_explain_is_a_dry_run(proxy, origin):
+    path = origin.on("/sorted" + origin.fresh(), [Reply(200, {"Cache-Control": "max-age=33"}, b"x")])
+    text = str(proxy.explain(path + "?b=1&a=2"))
+    assert "sorted" in text, "the route is named"
+    assert "a=2&b=1" in text, "the key follows the query rule"
+    assert origin.count(path) == 0
+    proxy.fetch(path + "?a=2&b=1")
+    text = str(proxy.explain(path + "?b=1&a=2"))
+    assert "33" in text or "32" in text, "the lifetime"
+    assert "max" in text, "its source"
+    assert origin.count(path) == 1
+    assert "off" in str(proxy.explain("/off/x"))
+
+
+def test_explain_of_hostile_text_is_valid_json(proxy):
+    for url in ('/a"b', "/a%5C%22", "/%E4%F6", "/%00x", "/<script>", "/a%0d%0aX: y"):
+        r = proxy.admin("GET", "/explain?url=" + url.replace('"', "%22").replace("<", "%3C").replace(">", "%3E").replace(" ", "%20"))
+        assert r.status in (200, 400), r.body
+        assert isinstance(r.json(), dict)
+
+
+@pytest.mark.parametrize("target", ["/explain", "/explain?url=", "/explain?url=a", "/explain?url=/a&url=/b", "/explain?x=1",
+                                    "/entries?limit=x", "/entries?limit=-1", "/entries?limit=99999999999999999999", "/entries?x=1",
+                                    "/stats?x=1"])
+def test_bad_parameters_are_problems_or_ignored(proxy, target):
+    r = proxy.admin("GET", target)
+    if target.startswith("/stats"):
+        assert r.status in (200, 400)
+        return
+    assert r.status == 400, (r.status, r.body)
+    assert r.get("Content-Type").startswith("application/problem+json")
+    assert r.json()["status"] == 400
+
+
+@pytest.mark.parametrize("raw, statuses", [
+    (b"GET /stats HTTP/1.1\r\n\r\n", (400,)),
+    (b"GET /stats HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", (400,)),
+    (b"POST /purge?all=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", (400,)),
+    (b"GET /" + b"a" * 70000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", (414, 431)),
+    (b"\x16\x03\x01" + bytes(100) + b"\r\n\r\n", (400,)),
+])
+def test_admin_side_parses_strictly_too(proxy, raw, statuses):
+    with Client(proxy.admin_port) as c:
+        try:
+            c.send(raw)
+        except ConnectionError:
+            pass
+        assert c.response().status in statuses
+    assert proxy.ready()
+
+
+def test_several_admin_requests_on_one_connection(proxy):
+    with Client(proxy.admin_port) as c:
+        c.send(build(target="/healthz") * 3 + build(target="/stats"))
+        assert [c.response().status for _ in range(4)] == [200] * 4
+
+
+def test_token_is_needed_where_one_is_set(start_proxy, origin):
+    proxy = None
+
+    class WithToken(Proxy):
+        def ready(self):
+            try:
+                return self.admin("GET", "/readyz", {"Authorization": "Bearer s3cret"}).status == 200
+            except (OSError, AssertionError):
+                return False
+    proxy = WithToken(origin.url, {"admin": {"token": "s3cret"}}).start()
+    try:
+        for fields in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer s3cre"}, {"Authorization": "Bearer s3crett"},
+                       {"Authorization": "Basic s3cret"}, {"Authorization": "s3cret"}, {"Authorization": "Bearer"},
+                       {"Authorization": "Bearer s3cret, Bearer x"}):
+            for method, target in (("GET", "/stats"), ("POST", "/purge?all=1"), ("GET", "/entries"), ("GET", "/explain?url=/")):
+                r = proxy.admin(method, target, fields)
+                assert r.status == 401, (fields, target)
+                assert r.get("WWW-Authenticate", "").startswith("Bearer")
+                assert r.get("Content-Type").startswith("application/problem+json")
+        for fields in ({"Authorization": "Bearer s3cret"}, {"authorization": "bearer s3cret"}):
+            assert proxy.admin("GET", "/stats", fields).status == 200
+            assert proxy.admin("POST", "/purge?all=1", fields).status == 200
+        assert "s3cret" not in proxy.stderr
+    finally:
+        proxy.stop()
+
+
+def test_cross_site_requests_from_a_browser_do_not_purge(proxy, origin):
+    """Without a token only loopback protects the admin side: a web page must not reach it through the operator's browser."""
+    path = origin.on(origin.fresh(), [Reply(body=b"1")], [Reply(body=b"2")])
+    proxy.fetch(path)
+    fields = {"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"}
+    assert proxy.admin("POST", "/purge?all=1", fields).status == 403
+    assert proxy.fetch(path).body == b"1"
+
+
+def test_names_that_were_rebound_to_loopback_are_refused(proxy):
+    with Client(proxy.admin_port) as c:
+        assert c.request("POST", "/purge?all=1", host="evil.example").status in (403, 421, 400)
+
+
+def test_admin_works_while_every_fetch_hangs(start_proxy, origin):
+    proxy = start_proxy({"upstream": {"max_connections": 2}})
+    path = origin.on(origin.fresh(), [Hang()])
+    clients = [proxy.client() for _ in range(10)]
+    for i, c in enumerate(clients):
+        c.start(target=f"{path}?{i}")
+    origin.wait_for(path, 2)
+    for target in ("/healthz", "/readyz", "/stats", "/entries", "/explain?url=/x"):
+        assert proxy.admin("GET", target).status == 200
+    for c in clients:
+        c.close()

@@ -1,0 +1,207 @@
+"""Start, drain, stop: what is under way is finished, what is new goes elsewhere."""
+import signal
+import socket
+import time
+
+import pytest
+
+from support.herd import Herd
+from support.origin import Hang, Reply, Send, Wait, head, pattern
+from support.proxy import SLOW, eventually
+from support.rawclient import Client, build
+
+SECTIONS = {"route off": {"match": "/off/*", "cache": "off"}, "route all": {"match": "*", "ttl": "60s"}}
+
+
+def refuses(port):
+    try:
+        with Client(port, timeout=2) as c:
+            c.start(target="/new")
+            return c.read_some(1) == b""
+    except (OSError, AssertionError):
+        return True
+
+
+def ends(proxy, within, status=0):
+    assert proxy.process.wait(within + 5 * SLOW) == status
+    proxy.expect_exit = status
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
+def test_idle_proxy_stops_at_once(start_proxy, number):
+    proxy = start_proxy(SECTIONS, grace="30s")
+    with proxy.client() as idle, proxy.client() as used:
+        assert used.get("/nothing").status == 404
+        began = time.monotonic()
+        proxy.process.signal(number)
+        ends(proxy, 5)
+        assert time.monotonic() - began < 5 * SLOW
+        assert idle.wait_closed() == used.wait_closed() == b""
+
+
+@pytest.mark.parametrize("where", ["", "/off"])
+def test_requests_under_way_are_finished_and_new_connections_refused(start_proxy, origin, where):
+    proxy = start_proxy(SECTIONS, grace="20s")
+    gate, middle = origin.gate(), origin.gate()
+    waiting = origin.on(where + origin.fresh(), [Wait(gate), Reply(body=b"late")])
+    body = pattern(300000)
+    streaming = origin.on(where + origin.fresh(), [Send(head(200, {"Content-Length": len(body)}) + body[:1000]), Wait(middle),
+                                                   Send(body[1000:])])
+    with proxy.client() as a, proxy.client() as b:
+        a.start(target=waiting)
+        b.start(target=streaming)
+        origin.wait_for(waiting)
+        half = b.response_head()
+        proxy.process.signal(signal.SIGTERM)
+        eventually(lambda: refuses(proxy.port), "new connections are refused")
+        assert proxy.process.alive
+        gate.open()
+        r = a.response()
+        assert (r.status, r.body) == (200, b"late")
+        assert "close" in r.tokens
+        middle.open()
+        assert b.read_body(half).body == body
+        a.wait_closed(), b.wait_closed()
+        ends(proxy, 5)
+
+
+def test_not_ready_while_draining(start_proxy, origin):
+    proxy = start_proxy(SECTIONS, grace="20s")
+    gate = origin.gate()
+    path = origin.on("/off" + origin.fresh(), [Wait(gate), Reply(body=b"x")])
+    with proxy.client() as c:
+        c.start(target=path)
+        origin.wait_for(path)
+        assert proxy.ready()
+        proxy.process.signal(signal.SIGTERM)
+        eventually(lambda: not proxy.ready(), "not ready any more")
+        gate.open()
+        assert c.response().body == b"x"
+        ends(proxy, 5)
+
+
+def test_waiters_of_a_flight_are_served_while_draining(start_proxy, origin):
+    proxy = start_proxy(SECTIONS, grace="20s")
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(body=b"x" * 1000)])
+    with Herd(proxy.port, 50, build(target=path)) as h:
+        h.connect().send()
+        origin.wait_for(path)
+        eventually(lambda: proxy.stats(), "every request has been read")
+        proxy.process.signal(signal.SIGTERM)
+        gate.open()
+        h.run().check(200, b"x" * 1000)
+    ends(proxy, 5)
+
+
+def test_grace_is_the_longest_it_waits(start_proxy, origin):
+    proxy = start_proxy(SECTIONS, grace="500ms")
+    path = origin.on("/off" + origin.fresh(), [Hang()])
+    with proxy.client() as c, proxy.client() as half:
+        c.start(target=path)
+        half.send(b"GET /x HTTP/1.1\r\nHost:")
+        origin.wait_for(path)
+        began = time.monotonic()
+        proxy.process.signal(signal.SIGTERM)
+        ends(proxy, 1)
+        assert time.monotonic() - began < 0.5 + 4 * SLOW
+        c.wait_closed()
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
+def test_second_signal_stops_at_once(start_proxy, origin, second):
+    proxy = start_proxy(SECTIONS, grace="60s")
+    path = origin.on("/off" + origin.fresh(), [Hang()])
+    with proxy.client() as c:
+        c.start(target=path)
+        origin.wait_for(path)
+        proxy.process.signal(signal.SIGTERM)
+        eventually(lambda: refuses(proxy.port), "it drains")
+        assert proxy.process.alive
+        began = time.monotonic()
+        proxy.process.signal(second)
+        status = proxy.process.wait(10 * SLOW)
+        assert status >= 0, f"killed by signal {-status}"
+        proxy.expect_exit = status
+        assert time.monotonic() - began < 5 * SLOW
+
+
+def test_stop_with_two_thousand_idle_connections(start_proxy):
+    proxy = start_proxy(SECTIONS, grace="20s")
+    with Herd(proxy.port, 2000, build(target="/x")) as h:
+        h.connect()
+        began = time.monotonic()
+        proxy.process.signal(signal.SIGTERM)
+        ends(proxy, 5)
+        assert time.monotonic() - began < 5 * SLOW
+
+
+def test_stop_with_unread_answers_of_slow_readers(start_proxy, origin):
+    proxy = start_proxy(SECTIONS, grace="700ms")
+    path = origin.on(origin.fresh(), [Reply(body=pattern(6 << 20))])
+    with proxy.client(receive_buffer=4096) as c, proxy.client(receive_buffer=4096) as d:
+        for client in (c, d):
+            client.start(target=path)
+            assert client.read_bytes(100)
+        proxy.process.signal(signal.SIGTERM)
+        ends(proxy, 1)
+
+
+def test_stop_right_after_start(start_proxy):
+    for _ in range(5):
+        proxy = start_proxy(SECTIONS)
+        proxy.process.signal(signal.SIGTERM)
+        ends(proxy, 2)
+
+
+def test_stop_in_the_middle_of_a_storm(start_proxy, origin):
+    proxy = start_proxy(SECTIONS, grace="10s")
+    path = origin.on(origin.fresh(), lambda r: [Reply(body=r.target.encode() * 100)])
+    clients = [proxy.client() for _ in range(20)]
+    for c in clients:
+        c.send(b"".join(build(target=f"{path}?{i}") for i in range(50)))
+    origin.wait_for(path, 20)
+    proxy.process.signal(signal.SIGTERM)
+    for c in clients:
+        data = c.wait_closed()
+        c.close()
+        assert data == b"" or data.startswith(b"HTTP/1.1 ")
+    ends(proxy, 10)
+
+
+def test_restart_on_the_same_port_is_immediate(start_proxy, origin):
+    path = origin.on(origin.fresh(), [Reply(body=b"x")])
+    first = start_proxy(SECTIONS)
+    with first.client() as c:
+        assert c.get(path).body == b"x"
+        first.process.signal(signal.SIGTERM)
+        ends(first, 5)
+    # The port now has connections in TIME_WAIT.
+    second = start_proxy(config_text=first.config().replace("{", "{{").replace("}", "}}").replace(
+        str(first.admin_port), "{admin_port}"))
+    with socket.create_connection(("127.0.0.1", first.port), 5):
+        pass
+    assert second.ready()
+
+
+def test_signals_that_mean_nothing_do_no_harm(start_proxy, origin):
+    proxy = start_proxy(SECTIONS)
+    path = origin.on(origin.fresh(), [Reply(body=b"x")])
+    proxy.process.signal(signal.SIGPIPE)
+    proxy.process.signal(signal.SIGUSR1)
+    for _ in range(3):
+        assert proxy.fetch(path).body == b"x"
+
+
+def test_nothing_leaks_over_many_connections(start_proxy, origin):
+    proxy = start_proxy(SECTIONS, workers=1)
+    path = origin.on(origin.fresh(), [Reply(body=b"x")])
+    proxy.fetch(path)
+    before = proxy.open_files()
+    for i in range(300):
+        with proxy.client() as c:
+            c.start(target=path if i % 2 else "/off" + path)
+            if i % 3:
+                c.response_head()
+            (c.reset if i % 5 == 0 else c.close)()
+    eventually(lambda: proxy.open_files() <= before + 4, "descriptors are given back")
