@@ -1,0 +1,226 @@
+#include <errno.h>
+
+#include "rows.h"
+
+#include "http/sf.h"
+
+static void items_are_parsed_or_refused(void **state)
+{
+	static const struct {
+		struct slice in;
+		int type; /* -1: refused */
+		int64_t integer;
+		const char *text;
+	} rows[] = {
+		/* 4.2.4 */
+		{ROW("0"), SF_INTEGER, 0, "0"},
+		{ROW("-42"), SF_INTEGER, -42, "-42"},
+		{ROW("007"), SF_INTEGER, 7, "007"},
+		{ROW("999999999999999"), SF_INTEGER, 999999999999999, "999999999999999"},
+		{ROW("1000000000000000"), -1, 0, ""},
+		{ROW("1.5"), SF_DECIMAL, 1500, "1.5"},
+		{ROW("-0.125"), SF_DECIMAL, -125, "-0.125"},
+		{ROW("123456789012.123"), SF_DECIMAL, 123456789012123, "123456789012.123"},
+		{ROW("1234567890123.1"), -1, 0, ""},
+		{ROW("1.1234"), -1, 0, ""},
+		{ROW("1.12345678901234567890"), -1, 0, ""},
+		{ROW("1."), -1, 0, ""},
+		{ROW(".5"), -1, 0, ""},
+		{ROW("-"), -1, 0, ""},
+		{ROW("--1"), -1, 0, ""},
+		{ROW("+1"), -1, 0, ""},
+		{ROW("1x"), -1, 0, ""},
+		/* 4.2.5 */
+		{ROW("\"\""), SF_STRING, 0, ""},
+		{ROW("\"a\\\"\\\\b\""), SF_STRING, 0, "a\\\"\\\\b"},
+		{ROW("\"a\\nb\""), -1, 0, ""},
+		{ROW("\"a"), -1, 0, ""},
+		{ROW("\"a\\"), -1, 0, ""},
+		{ROW("\"\t\""), -1, 0, ""},
+		{ROW("\"\x7f\""), -1, 0, ""},
+		{ROW("\"\xc3\xa9\""), -1, 0, ""},
+		{ROW("'a'"), -1, 0, ""},
+		/* 4.2.6 */
+		{ROW("a"), SF_TOKEN, 0, "a"},
+		{ROW("*a/b:c!"), SF_TOKEN, 0, "*a/b:c!"},
+		{ROW("a b"), -1, 0, ""},
+		{ROW("a,b"), -1, 0, ""},
+		{ROW("!a"), -1, 0, ""},
+		/* 4.2.7 */
+		{ROW(":aGk=:"), SF_BYTES, 0, "aGk="},
+		{ROW("::"), SF_BYTES, 0, ""},
+		{ROW(":aGk="), -1, 0, ""},
+		{ROW(":a_:"), -1, 0, ""},
+		{ROW(":a\0:"), -1, 0, ""},
+		/* 4.2.8 to 4.2.10 */
+		{ROW("?1"), SF_BOOLEAN, 0, ""},
+		{ROW("?2"), -1, 0, ""},
+		{ROW("?"), -1, 0, ""},
+		{ROW("@1659578233"), SF_DATE, 1659578233, "1659578233"},
+		{ROW("@-1"), SF_DATE, -1, "-1"},
+		{ROW("@1.5"), -1, 0, ""},
+		{ROW("@"), -1, 0, ""},
+		{ROW("%\"f%c3%bc\""), SF_DISPLAY_STRING, 0, "f%c3%bc"},
+		{ROW("%\"%C3%BC\""), -1, 0, ""},
+		{ROW("%\"%c3\""), -1, 0, ""},
+		{ROW("%\"%ff\""), -1, 0, ""},
+		{ROW("%\"%ed%a0%80\""), -1, 0, ""},
+		{ROW("%\"%e0%80%80\""), -1, 0, ""},
+		{ROW("%\"%f0%9f%98%80\""), SF_DISPLAY_STRING, 0, "%f0%9f%98%80"},
+		{ROW("%\"%f4%90%80%80\""), -1, 0, ""},
+		{ROW("%\"%c\""), -1, 0, ""},
+		{ROW("%\"a"), -1, 0, ""},
+		{ROW("%a"), -1, 0, ""},
+		{ROW(""), -1, 0, ""},
+		/* parameters, 4.2.3.2 */
+		{ROW("  a  "), SF_TOKEN, 0, "a"},
+		{ROW("a;b; c=1;*d=\"e\""), SF_TOKEN, 0, "a"},
+		{ROW("a ;b"), -1, 0, ""},
+		{ROW("a;B"), -1, 0, ""},
+		{ROW("a;b="), -1, 0, ""},
+		{ROW("a;"), -1, 0, ""},
+		{ROW("\ta"), -1, 0, ""},
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct sf_item item;
+		struct slice copy = exact_copy(rows[i].in);
+		EXPECT_INT(rows[i].in.p, sf_item_parse(copy, &item), rows[i].type >= 0);
+		if (rows[i].type >= 0) {
+			EXPECT_INT(rows[i].in.p, item.type, rows[i].type);
+			EXPECT_INT(rows[i].in.p, item.integer, rows[i].integer);
+			EXPECT_SLICE(rows[i].in.p, item.text, slice_of(rows[i].text));
+		}
+		free_copy(copy);
+	}
+}
+
+static void dictionaries_are_valid_or_not(void **state)
+{
+	static const struct {
+		struct slice in;
+		bool is_dict, is_list;
+	} rows[] = {
+		{ROW(""), true, true},
+		{ROW("   "), true, true},
+		{ROW("a"), true, true},
+		{ROW("a, b=1"), true, false},
+		{ROW("a=1;x=2 \t,\t b=(1 2);y"), true, false},
+		{ROW("a;x, b"), true, true},
+		{ROW("a=()"), true, false},
+		{ROW("1, 2"), false, true},
+		{ROW("(\"a\" b;x=1 ), ()"), false, true},
+		{ROW("(a"), false, false},
+		{ROW("(a\tb)"), false, false},
+		{ROW("(a,b)"), false, false},
+		{ROW("(\"a\"b)"), false, false},
+		{ROW("((a))"), false, false},
+		{ROW("a,"), false, false},
+		{ROW(",a"), false, false},
+		{ROW("a,,b"), false, false},
+		{ROW("a b"), false, false},
+		{ROW("A=1"), false, false},
+		{ROW("a =1"), false, false},
+		{ROW("a= 1"), false, false},
+		{ROW("a="), false, false},
+		{ROW("a=1, b=\"x"), false, false},
+		{ROW("\ta"), false, false},
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct slice copy = exact_copy(rows[i].in);
+		EXPECT_INT(rows[i].in.p, sf_dict_valid(copy), rows[i].is_dict);
+		EXPECT_INT(rows[i].in.p, sf_list_valid(copy), rows[i].is_list);
+		free_copy(copy);
+	}
+}
+
+static void members_and_parameters_come_in_order(void **state)
+{
+	struct sf_parser p, inner;
+	struct slice key;
+	struct sf_item item, value;
+	(void)state;
+	sf_parser_init(&p, BYTES("a=1;x=?0;y, b;z=tok, c=(\"d\" 5);w"));
+	assert_int_equal(sf_dict_next(&p, &key, &item), 1);
+	EXPECT_SLICE("a", key, BYTES("a"));
+	EXPECT_INT("a", item.integer, 1);
+	sf_parser_init(&inner, item.params);
+	assert_int_equal(sf_param_next(&inner, &key, &value), 1);
+	EXPECT_SLICE("x", key, BYTES("x"));
+	EXPECT_INT("x", value.boolean, 0);
+	assert_int_equal(sf_param_next(&inner, &key, &value), 1);
+	EXPECT_SLICE("y", key, BYTES("y"));
+	EXPECT_INT("y", value.boolean, 1);
+	assert_int_equal(sf_param_next(&inner, &key, &value), 0);
+	assert_int_equal(sf_dict_next(&p, &key, &item), 1);
+	EXPECT_SLICE("b", key, BYTES("b"));
+	EXPECT_INT("b", item.type == SF_BOOLEAN && item.boolean, 1);
+	EXPECT_SLICE("b", item.params, BYTES(";z=tok"));
+	assert_int_equal(sf_dict_next(&p, &key, &item), 1);
+	EXPECT_INT("c", item.type, SF_INNER_LIST);
+	EXPECT_SLICE("c", item.params, BYTES(";w"));
+	sf_parser_init(&inner, item.text);
+	assert_int_equal(sf_inner_next(&inner, &value), 1);
+	EXPECT_INT("d", sf_string_equal(&value, BYTES("d")), 1);
+	assert_int_equal(sf_inner_next(&inner, &value), 1);
+	EXPECT_INT("5", value.integer, 5);
+	assert_int_equal(sf_inner_next(&inner, &value), 0);
+	assert_int_equal(sf_dict_next(&p, &key, &item), 0);
+}
+
+static void strings_survive_escaping(void **state)
+{
+	static const struct slice rows[] = {ROW(""), ROW("a"), ROW("\"\\ ~"), ROW("\\\\\"")};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct buf written, read;
+		struct sf_item item;
+		buf_init(&written, 100);
+		buf_init(&read, 100);
+		assert_int_equal(sf_add_string(&written, rows[i]), 0);
+		assert_true(sf_item_parse(buf_slice(&written), &item));
+		assert_int_equal(sf_string_unescape(&item, &read), 0);
+		EXPECT_SLICE("round trip", buf_slice(&read), rows[i]);
+		EXPECT_INT("equal", sf_string_equal(&item, rows[i]), 1);
+		EXPECT_INT("longer", sf_string_equal(&item, BYTES("a longer one")), 0);
+		buf_fini(&written);
+		buf_fini(&read);
+	}
+}
+
+static void what_a_string_cannot_hold_is_einval(void **state)
+{
+	struct buf b;
+	(void)state;
+	buf_init(&b, 100);
+	EXPECT_INT("control", sf_add_string(&b, BYTES("a\n")), -EINVAL);
+	EXPECT_INT("high", sf_add_string(&b, BYTES("\xe9")), -EINVAL);
+	EXPECT_INT("nothing appended", b.n, 0);
+	buf_fini(&b);
+}
+
+static void tokens_and_keys(void **state)
+{
+	(void)state;
+	assert_true(sf_is_token(BYTES("*a:b/c")));
+	assert_false(sf_is_token(BYTES("1a")));
+	assert_false(sf_is_token(BYTES("")));
+	assert_false(sf_is_token(BYTES("a b")));
+	assert_true(sf_is_key(BYTES("a-b_c.d*1")));
+	assert_false(sf_is_key(BYTES("A")));
+	assert_false(sf_is_key(BYTES("")));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(items_are_parsed_or_refused),
+		cmocka_unit_test(dictionaries_are_valid_or_not),
+		cmocka_unit_test(members_and_parameters_come_in_order),
+		cmocka_unit_test(strings_survive_escaping),
+		cmocka_unit_test(what_a_string_cannot_hold_is_einval),
+		cmocka_unit_test(tokens_and_keys),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
