@@ -21,11 +21,13 @@ enum upstream_http { UPSTREAM_HTTP_AUTO /* 2 over TLS where offered, else 1.1 */
 
 struct upstream_options { /* one [upstream]; immutable, borrowed until upstream_loop_free or the next configure */
 	struct slice name;
-	struct slice url;        /* scheme://host[:port][/base], no final '/' */
+	struct slice url;        /* scheme://host[:port][/base], no final '/'; what follows the authority is not added to
+	                          * targets: whoever makes the target has the base in it already, as the key has */
 	int64_t connect_timeout_ms, first_byte_timeout_ms, stall_timeout_ms;
-	unsigned max_connections; /* in all workers together; each loop gets its share, at least 1 */
-	unsigned queue_max;       /* requests waiting for a connection, per loop */
-	unsigned retries;
+	unsigned max_connections; /* in all workers together; each loop gets its share, at least 1. It bounds the requests
+	                           * at the origin at one time: a stream of an HTTP/2 connection counts like a connection */
+	unsigned queue_max;       /* requests waiting for a connection, per loop; FIFO, each for first_byte_timeout_ms at most */
+	unsigned retries;         /* of safe methods, on a fresh connection, before any byte of an answer; never of others */
 	enum upstream_http http_version;
 	struct slice tls_ca;      /* path; empty: the system's */
 	bool tls_verify;
@@ -76,7 +78,8 @@ struct fetch_request {
 	struct slice method_token;
 	struct slice target;          /* path and query, begins with '/' (or "*" for OPTIONS); sent byte for byte */
 	struct slice host;            /* Host to send; empty: the upstream's own authority */
-	const struct http_fields *fields; /* end-to-end fields to send, in order; no Host, framing or hop-by-hop; copied */
+	const struct http_fields *fields; /* end-to-end fields to send, in order; no Host, framing or hop-by-hop (nor
+	                                   * Expect: the body is here already; they are left out); copied */
 	struct slice body;            /* borrowed until on_end; empty and !has_body: none */
 	bool has_body;                /* sends Content-Length, 0 included */
 };
@@ -84,14 +87,18 @@ struct fetch_request {
 struct fetch_timing { /* microseconds, since fetch_start; 0 when it did not happen */
 	int64_t queued_us, connected_us, first_byte_us, total_us;
 	bool reused;
+	bool framed; /* the answer's end was marked by its length, its chunks or HTTP/2; false with FETCH_OK: the connection's
+	              * end was the body's (RFC 9112 6.3 item 8), so nobody can tell whether it is whole */
 	uint64_t body_bytes;
 };
 
-/* 0 and *out, or negative errno (-ENOMEM, -EBUSY when the queue is full: no callback follows then). */
+/* 0 and *out, or negative errno: no callback follows then. -ENOMEM; -EBUSY when the queue is full; -EINVAL for an unknown
+ * upstream, or a method, target or field that could not be sent as it is. May be called from inside callbacks. */
 int fetch_start(struct upstream_loop *l, const struct fetch_request *r, const struct fetch_handler *h, void *arg,
                 struct fetch **out) WARN_UNUSED;
+/* What was not taken is offered again in a later turn of the loop, never from inside this call. Harmless if not paused. */
 void fetch_resume(struct fetch *f);
-/* Ends it without on_end; not from inside its own callbacks. Clears *f. */
+/* Ends it without on_end; not from inside its own callbacks (those of other fetches are fine). Clears *f. */
 void fetch_cancel(struct fetch **f);
 void fetch_timing(const struct fetch *f, struct fetch_timing *out);
 

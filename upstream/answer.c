@@ -1,0 +1,249 @@
+/* An answer as libcurl hands it over: heads line by line, checked by http/, then the body's bytes, chunks still framed.
+ *
+ * CURLOPT_HEADER makes libcurl give each header line to the body callback first. That is what lets us refuse a folded
+ * line before libcurl joins it to a line of an answer before, which it may have freed. */
+#include <errno.h>
+
+#include "upstream/internal.h"
+
+void answer_reset(struct fetch *f)
+{
+	f->answer = (struct answer){.phase = ANSWER_STATUS, .content_length = -1};
+	chunk_init(&f->answer.chunks);
+}
+
+static size_t refuse(struct fetch *f, enum fetch_result verdict, const char *detail)
+{
+	fetch_judge(f, verdict, detail);
+	return 0; /* any count but n ends the transfer */
+}
+
+static size_t refuse_head(struct fetch *f, int rc)
+{
+	const char *reason = f->head.err.reason ? f->head.err.reason : "The head of the upstream's answer is malformed.";
+
+	return refuse(f, rc == -ENOMEM ? FETCH_NO_MEMORY : FETCH_BAD_ANSWER, reason);
+}
+
+/* 0, or the line is not what the grammar allows: libcurl takes all that begins with CR for a head's end. */
+static bool strip_line_end(struct slice *line)
+{
+	if (line->n == 0 || line->p[line->n - 1] != '\n')
+		return false;
+	line->n--;
+	if (line->n > 0 && line->p[line->n - 1] == '\r')
+		line->n--;
+	return line->n == 0 || line->p[0] != '\r';
+}
+
+static int on_status_line(struct fetch *f, struct slice line)
+{
+	int rc = http_response_head_status(&f->head, line, !f->is_h2);
+
+	if (rc < 0)
+		return rc;
+	f->answer.any_byte = true;
+	f->answer.phase = ANSWER_FIELDS;
+	f->answer.head_bytes = 0;
+	if (f->head.status >= 200 && f->first_byte_us == 0)
+		f->first_byte_us = clock_mono_us();
+	return 0;
+}
+
+static size_t on_informational(struct fetch *f, size_t n)
+{
+	if (f->head.status == 101)
+		return refuse(f, FETCH_BAD_ANSWER, "The upstream switched protocols unasked.");
+	f->answer.informational_bytes += f->answer.head_bytes;
+	if (++f->answer.informational > INFORMATIONAL_MAX || f->answer.informational_bytes > f->l->max_head_bytes)
+		return refuse(f, FETCH_BAD_ANSWER, "The upstream sent too many 1xx answers.");
+	f->answer.phase = ANSWER_STATUS;
+	fetch_set_deadline(f, f->o->options->first_byte_timeout_ms);
+	if (f->head.status != 100 && f->handler.on_informational && !(f->todo & TODO_DROP))
+		f->handler.on_informational(f->arg, f->head.status, &f->head.fields);
+	return n;
+}
+
+static size_t on_head_end(struct fetch *f, size_t n)
+{
+	struct answer *a = &f->answer;
+	int status = f->head.status, rc = http_response_head_end(&f->head, &a->content_length);
+
+	if (rc < 0)
+		return refuse_head(f, rc);
+	if (status < 200)
+		return on_informational(f, n);
+	a->phase = ANSWER_BODY;
+	a->is_bodiless = f->method == HTTP_HEAD || status == 204 || status == 304 || a->content_length == 0;
+	a->is_chunked = !f->is_h2 && !a->is_bodiless && http_fields_get(&f->head.fields, HF_TRANSFER_ENCODING) != NULL;
+	fetch_set_deadline(f, f->o->options->stall_timeout_ms);
+	if ((f->todo & TODO_DROP) || !f->handler.on_head(f->arg, status, &f->head.fields, a->content_length))
+		return refuse(f, FETCH_CANCELLED, "cancelled");
+	return n;
+}
+
+size_t answer_on_header(char *p, size_t size, size_t n, void *arg)
+{
+	struct fetch *f = arg;
+	struct answer *a = &f->answer;
+	struct slice line = {p, n};
+	int rc;
+
+	(void)size;
+	CHECK(f->magic == FETCH_MAGIC);
+	a->wire_bytes += n;
+	a->head_bytes += n;
+	if (a->phase == ANSWER_BODY) /* trailers; with chunks left framed there should be none */
+		return n;
+	if (a->head_bytes > f->l->max_head_bytes)
+		return refuse(f, FETCH_BAD_ANSWER, "The head of the upstream's answer is too large.");
+	if (!strip_line_end(&line))
+		return refuse(f, FETCH_BAD_ANSWER, "A line in the head of the upstream's answer is malformed.");
+	if (a->phase == ANSWER_STATUS)
+		rc = on_status_line(f, line);
+	else if (line.n == 0)
+		return on_head_end(f, n);
+	else
+		rc = http_response_head_field(&f->head, line);
+	return rc == 0 ? n : refuse_head(f, rc);
+}
+
+/* A header line, before libcurl has looked whether it is folded (see above). It comes in parts when it is long. */
+static size_t on_header_preview(struct fetch *f, const char *p, size_t n)
+{
+	if (f->answer.phase == ANSWER_FIELDS && !f->answer.mid_line && (p[0] == ' ' || p[0] == '\t'))
+		return refuse(f, FETCH_BAD_ANSWER, "A field line of the upstream's answer is folded.");
+	f->answer.mid_line = p[n - 1] != '\n';
+	return n;
+}
+
+/* The count that libcurl must see when the handler did not take what it was offered. */
+static size_t not_taken(struct fetch *f, enum fetch_write how)
+{
+	if (how != FETCH_WRITE_PAUSE)
+		return refuse(f, FETCH_CANCELLED, "cancelled");
+	f->is_paused = true;
+	fetch_set_deadline(f, 0);
+	return CURL_WRITEFUNC_PAUSE;
+}
+
+static enum fetch_write offer(struct fetch *f, struct slice data)
+{
+	enum fetch_write how = f->handler.on_body(f->arg, data.p, data.n);
+
+	if (how == FETCH_WRITE_TAKEN) {
+		f->answer.body_bytes += data.n;
+		f->o->stats.bytes_in += data.n;
+	}
+	return how;
+}
+
+/* What follows the last chunk in the same read: it belongs to no answer. */
+static size_t on_after_end(struct fetch *f, size_t n)
+{
+	struct sock *s = connection_sock(f);
+
+	if (s)
+		s->stale = true;
+	return n;
+}
+
+static size_t on_chunked(struct fetch *f, const char *p, size_t n)
+{
+	struct answer *a = &f->answer;
+	size_t at = a->skip, used;
+	struct slice data;
+
+	a->skip = 0;
+	for (;;) {
+		enum fetch_write how;
+
+		switch (chunk_next(&a->chunks, p + at, n - at, &used, &data)) {
+		case CHUNK_BAD:
+			return refuse(f, FETCH_BAD_ANSWER, "The chunks of the upstream's answer are malformed.");
+		case CHUNK_MORE:
+			return n;
+		case CHUNK_END:
+			return at + used < n ? on_after_end(f, n) : n;
+		case CHUNK_PIECE:
+			break;
+		}
+		at += used;
+		how = offer(f, data);
+		if (how != FETCH_WRITE_TAKEN) {
+			a->skip = at;
+			return not_taken(f, how);
+		}
+		chunk_take(&a->chunks, data.n);
+		at += data.n;
+	}
+}
+
+size_t answer_on_body(char *p, size_t size, size_t n, void *arg)
+{
+	struct fetch *f = arg;
+	size_t result = n;
+
+	(void)size;
+	CHECK(f->magic == FETCH_MAGIC);
+	if (n == 0)
+		return 0;
+	if (f->todo & TODO_DROP)
+		return refuse(f, FETCH_CANCELLED, "cancelled");
+	if (f->answer.phase != ANSWER_BODY)
+		return on_header_preview(f, p, n);
+	fetch_set_deadline(f, f->o->options->stall_timeout_ms);
+	f->is_paused = false;
+	if (f->answer.is_chunked) {
+		result = on_chunked(f, p, n);
+	} else {
+		enum fetch_write how = offer(f, (struct slice){p, n});
+
+		if (how != FETCH_WRITE_TAKEN)
+			return not_taken(f, how);
+	}
+	if (result == n)
+		f->answer.wire_bytes += n;
+	return result;
+}
+
+bool answer_is_framed(const struct fetch *f)
+{
+	const struct answer *a = &f->answer;
+
+	return a->phase == ANSWER_BODY && (f->is_h2 || a->is_bodiless || a->is_chunked || a->content_length >= 0);
+}
+
+/* libcurl calls it a success when the connection ends in the middle of a head, among others (RFC 9112 8). */
+static enum fetch_result whole_or_broken(const struct fetch *f, const char **detail)
+{
+	const struct answer *a = &f->answer;
+
+	*detail = "the connection ended inside the answer";
+	if (a->phase != ANSWER_BODY || (a->is_chunked && a->chunks.state != CHUNK_DONE))
+		return FETCH_BROKEN;
+	if (!a->is_bodiless && a->content_length >= 0 && a->body_bytes != (uint64_t)a->content_length)
+		return FETCH_BROKEN;
+	*detail = "";
+	return FETCH_OK;
+}
+
+enum fetch_result answer_result(struct fetch *f, CURLcode code, const char **detail)
+{
+	*detail = f->error[0] ? f->error : curl_easy_strerror(code);
+	switch (code) {
+	case CURLE_OK:
+		return whole_or_broken(f, detail);
+	case CURLE_OPERATION_TIMEDOUT:
+		return FETCH_TIMEOUT;
+	case CURLE_OUT_OF_MEMORY: /* also what libcurl calls a header line past its own bound */
+		return f->prepared > 0 && f->answer.phase != ANSWER_BODY ? FETCH_BAD_ANSWER : FETCH_NO_MEMORY;
+	case CURLE_UNSUPPORTED_PROTOCOL:
+	case CURLE_WEIRD_SERVER_REPLY:
+	case CURLE_BAD_FUNCTION_ARGUMENT:
+	case CURLE_BAD_CONTENT_ENCODING:
+		return FETCH_BAD_ANSWER;
+	default:
+		return f->prepared == 0 ? FETCH_REFUSED : FETCH_BROKEN;
+	}
+}

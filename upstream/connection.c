@@ -1,0 +1,114 @@
+/* libcurl's callbacks about connections: which socket a request is about to use, and whether it may. */
+#include <openssl/ssl.h>
+
+#include "upstream/internal.h"
+
+curl_socket_t connection_on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct fetch *f = arg;
+
+	CHECK(f->magic == FETCH_MAGIC);
+	return purpose == CURLSOCKTYPE_IPCXN ? sock_open(f, address) : CURL_SOCKET_BAD;
+}
+
+int connection_on_close(void *arg, curl_socket_t fd)
+{
+	return sock_close(arg, fd);
+}
+
+static SSL *tls_of(const struct fetch *f)
+{
+	struct curl_tlssessioninfo *info = NULL;
+
+	if (!f->o->is_https || curl_easy_getinfo(f->easy, CURLINFO_TLS_SSL_PTR, &info) != CURLE_OK || !info)
+		return NULL;
+	return info->backend == CURLSSLBACKEND_OPENSSL ? info->internals : NULL;
+}
+
+static bool speaks_h2(const struct fetch *f, SSL *tls)
+{
+	const unsigned char *name = NULL;
+	unsigned n = 0;
+
+	if (!f->o->is_https)
+		return f->o->options->http_version == UPSTREAM_HTTP_2; /* prior knowledge: nothing else is spoken there */
+	if (tls)
+		SSL_get0_alpn_selected(tls, &name, &n);
+	return n == 2 && memcmp(name, "h2", 2) == 0;
+}
+
+/* Bytes that wait on a pooled HTTP/1 connection would be read as the answer to the next request (RFC 9112 9.2). TLS may
+ * hold them in its own buffer, where the socket doesn't show them. A socket that we can't tell is not trusted. */
+static bool is_stale(const struct sock *s, const SSL *tls)
+{
+	return !s || s->stale || (tls && SSL_has_pending(tls)) || sock_has_unread(s);
+}
+
+/* libcurl sends a request again on its own when the pooled connection turns out dead: only as often as our rule allows. */
+static bool may_send_again(struct fetch *f)
+{
+	if (!f->is_safe || f->retries_left == 0 || f->answer.any_byte)
+		return false;
+	f->retries_left--;
+	f->o->stats.retries++;
+	return true;
+}
+
+static void on_connected(struct fetch *f)
+{
+	f->connected_us = clock_mono_us();
+	if (f->reused)
+		f->o->stats.connections_reused++;
+	else
+		f->o->stats.connections_opened++;
+	if (f->o->is_https && !f->is_h2)
+		f->o->knows_http1 = true;
+	fetch_set_deadline(f, f->o->options->first_byte_timeout_ms);
+}
+
+int connection_on_request(void *arg, char *peer_ip, char *local_ip, int peer_port, int local_port)
+{
+	struct fetch *f = arg;
+	struct sock_address address = {local_ip, peer_ip, local_port, peer_port};
+	SSL *tls = tls_of(f);
+	struct sock *s;
+
+	CHECK(f->magic == FETCH_MAGIC);
+	if ((f->todo & TODO_DROP) || (f->prepared++ > 0 && !may_send_again(f)))
+		return CURL_PREREQFUNC_ABORT;
+	s = sock_identify(f, &address);
+	f->reused = f->opened_n == 0;
+	f->opened_n = 0;
+	f->is_h2 = speaks_h2(f, tls);
+	f->sock_fd = s ? s->fd : -1;
+	f->sock_serial = s ? s->serial : 0;
+	if (f->reused && !f->is_h2 && is_stale(s, tls)) {
+		f->met_stale = true;
+		f->o->stats.stale_connections++;
+		return CURL_PREREQFUNC_ABORT;
+	}
+	if (s)
+		s->in_use = true;
+	on_connected(f);
+	return CURL_PREREQFUNC_OK;
+}
+
+struct sock *connection_sock(const struct fetch *f)
+{
+	struct sock *s = sock_get(f->l, f->sock_fd);
+
+	return s && s->serial == f->sock_serial ? s : NULL;
+}
+
+/* libcurl throws away, and does not mind, what comes in one read with the head of an answer that has no content, or
+ * behind the last chunk. The rest of such a message may still be on its way, so the connection is not used again. */
+void connection_check_excess(struct fetch *f)
+{
+	struct sock *s = connection_sock(f);
+
+	if (!s || f->is_h2 || f->o->is_https)
+		return;
+	s->wire_bytes += f->answer.wire_bytes;
+	if (f->answer.is_bodiless && sock_has_excess(s))
+		s->stale = true;
+}

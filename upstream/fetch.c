@@ -1,0 +1,390 @@
+/* A fetch's life: queued, running (one attempt or several), ended. Each change of state happens here. */
+#include "upstream/fetch.h"
+
+#include <errno.h>
+
+#include "upstream/internal.h"
+
+const char *fetch_result_name(enum fetch_result r)
+{
+	static const char *const names[] = {
+		[FETCH_OK] = "ok",
+		[FETCH_REFUSED] = "refused",
+		[FETCH_TIMEOUT] = "timeout",
+		[FETCH_BROKEN] = "broken",
+		[FETCH_BAD_ANSWER] = "bad answer",
+		[FETCH_BUSY] = "busy",
+		[FETCH_CANCELLED] = "cancelled",
+		[FETCH_NO_MEMORY] = "no memory",
+	};
+	return (unsigned)r < ARRAY_LEN(names) ? names[r] : "unknown";
+}
+
+/* ---- The timer: one for all phases, put off lazily ---- */
+
+static void arm(struct fetch *f, int64_t now_ms)
+{
+	int64_t ms = f->deadline_ms > now_ms ? f->deadline_ms - now_ms : 0;
+	struct timeval tv = {ms / 1000, ms % 1000 * 1000};
+
+	if (event_add(&f->timer, &tv) == 0)
+		f->armed_ms = f->deadline_ms;
+}
+
+/* Progress moves the deadline on with every read; the event is touched only when it would come too late. */
+void fetch_set_deadline(struct fetch *f, int64_t ms)
+{
+	int64_t now_ms;
+
+	if (ms <= 0) {
+		f->deadline_ms = 0;
+		return;
+	}
+	now_ms = clock_mono_us() / 1000;
+	f->deadline_ms = now_ms + ms;
+	if (f->armed_ms == 0 || f->armed_ms > f->deadline_ms)
+		arm(f, now_ms);
+}
+
+static void stop_timer(struct fetch *f)
+{
+	event_del(&f->timer);
+	f->deadline_ms = 0;
+	f->armed_ms = 0;
+}
+
+/* ---- Ending ---- */
+
+void fetch_judge(struct fetch *f, enum fetch_result verdict, const char *detail)
+{
+	if (f->has_verdict)
+		return;
+	f->has_verdict = true;
+	f->verdict = verdict;
+	f->verdict_detail = detail;
+}
+
+static void count(struct fetch *f, enum fetch_result result)
+{
+	struct upstream_stats *s = &f->o->stats;
+	uint64_t *const counters[] = {
+		[FETCH_OK] = &s->ok,
+		[FETCH_REFUSED] = &s->refused,
+		[FETCH_TIMEOUT] = &s->timeouts,
+		[FETCH_BROKEN] = &s->broken,
+		[FETCH_BAD_ANSWER] = &s->bad_answers,
+		[FETCH_BUSY] = &s->busy,
+		[FETCH_CANCELLED] = &s->cancelled,
+		[FETCH_NO_MEMORY] = NULL,
+	};
+	if (counters[result])
+		(*counters[result])++;
+	f->ended_us = clock_mono_us();
+	s->time_us += f->ended_us - f->started_us;
+}
+
+static void leave_multi(struct fetch *f)
+{
+	struct sock *s;
+
+	if (f->in_multi)
+		curl_multi_remove_handle(f->l->multi, f->easy);
+	f->in_multi = false;
+	s = connection_sock(f);
+	if (s)
+		s->in_use = false;
+}
+
+static void begin(struct fetch *f);
+
+static void run_queue(struct origin *o)
+{
+	struct fetch *f;
+
+	while (o->active < o->share && (f = TAILQ_FIRST(&o->queue)) != NULL) {
+		TAILQ_REMOVE(&o->queue, f, link);
+		o->queued--;
+		begin(f);
+	}
+}
+
+/* Takes it out of every list but leaves it readable, for on_end. */
+static void detach(struct fetch *f)
+{
+	struct origin *o = f->o;
+
+	leave_multi(f);
+	loop_unpost(f);
+	stop_timer(f);
+	if (f->state == FETCH_QUEUED) {
+		TAILQ_REMOVE(&o->queue, f, link);
+		o->queued--;
+	} else {
+		TAILQ_REMOVE(&o->running, f, link);
+		o->active--;
+	}
+	f->state = FETCH_UNUSED;
+	run_queue(o);
+}
+
+static void finish(struct fetch *f, enum fetch_result result, const char *detail)
+{
+	detach(f);
+	count(f, result);
+	f->handler.on_end(f->arg, result, detail ? detail : "");
+	origin_release_fetch(f);
+}
+
+/* ---- Attempts ---- */
+
+static void reset_attempt(struct fetch *f)
+{
+	answer_reset(f);
+	f->met_stale = false;
+	f->prepared = 0;
+	f->opened_n = 0;
+	f->sock_fd = -1;
+	f->sock_serial = 0;
+	f->is_paused = false;
+	f->has_verdict = false;
+	f->error[0] = '\0';
+}
+
+static void attempt(struct fetch *f)
+{
+	reset_attempt(f);
+	if (request_apply(f) < 0 || curl_multi_add_handle(f->l->multi, f->easy) != CURLM_OK) {
+		loop_post(f, TODO_FAIL);
+		return;
+	}
+	f->in_multi = true;
+	fetch_set_deadline(f, f->o->options->connect_timeout_ms);
+}
+
+/* Gives it one of the origin's places. libcurl can't be given a transfer from inside its own callbacks. */
+static void begin(struct fetch *f)
+{
+	struct origin *o = f->o;
+
+	TAILQ_INSERT_TAIL(&o->running, f, link);
+	o->active++;
+	f->state = FETCH_RUNNING;
+	f->begun_us = clock_mono_us();
+	if (f->l->in_curl)
+		loop_post(f, TODO_BEGIN);
+	else
+		attempt(f);
+}
+
+/* A connection that ended, or could not be had, before the first byte; time-outs are not worth waiting for twice. */
+static bool is_worth_another_try(CURLcode code)
+{
+	switch (code) {
+	case CURLE_COULDNT_CONNECT:
+	case CURLE_SSL_CONNECT_ERROR:
+	case CURLE_SEND_ERROR:
+	case CURLE_RECV_ERROR:
+	case CURLE_GOT_NOTHING:
+	case CURLE_SEND_FAIL_REWIND:
+	case CURLE_HTTP2:
+	case CURLE_HTTP2_STREAM:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* A stale pooled connection was found out before anything was sent: any method may go again, and it is no retry. */
+static bool may_try_again(struct fetch *f, CURLcode code)
+{
+	if (f->has_verdict || (f->todo & TODO_DROP))
+		return false;
+	if (f->met_stale)
+		return true;
+	if (!f->is_safe || f->retries_left == 0 || f->answer.any_byte || !is_worth_another_try(code))
+		return false;
+	f->retries_left--;
+	f->o->stats.retries++;
+	return true;
+}
+
+void fetch_on_done(struct fetch *f, CURLcode code)
+{
+	const char *detail;
+	enum fetch_result result;
+
+	leave_multi(f);
+	if (may_try_again(f, code)) {
+		f->fresh = true;
+		attempt(f);
+		return;
+	}
+	if (f->todo & TODO_DROP)
+		return; /* fetch_do_todo frees it */
+	if (f->has_verdict) {
+		finish(f, f->verdict, f->verdict_detail);
+		return;
+	}
+	if (f->prepared > 1 && code == CURLE_ABORTED_BY_CALLBACK)
+		code = CURLE_SEND_ERROR; /* we forbade libcurl to send it once more */
+	result = answer_result(f, code, &detail);
+	if (result == FETCH_OK)
+		connection_check_excess(f);
+	finish(f, result, detail);
+}
+
+void fetch_on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct fetch *f = arg;
+	int64_t now_ms = clock_mono_us() / 1000;
+
+	(void)fd;
+	(void)what;
+	CHECK(f->magic == FETCH_MAGIC);
+	f->armed_ms = 0;
+	if (f->deadline_ms == 0)
+		return;
+	if (f->deadline_ms > now_ms) {
+		arm(f, now_ms);
+		return;
+	}
+	if (f->state == FETCH_QUEUED)
+		finish(f, FETCH_BUSY, "waited too long for a connection");
+	else if (f->prepared == 0)
+		finish(f, FETCH_TIMEOUT, "no connection in time");
+	else if (f->answer.phase == ANSWER_STATUS)
+		finish(f, FETCH_TIMEOUT, "no first byte in time");
+	else
+		finish(f, FETCH_TIMEOUT, "the answer stalled");
+	loop_settle(f->l);
+}
+
+/* ---- What had to wait until libcurl was off the stack ---- */
+
+/* libcurl offers again what it holds; a refusal is this call's result and does not end the transfer by itself. */
+static void resume(struct fetch *f)
+{
+	struct upstream_loop *l = f->l;
+	CURLcode code;
+
+	if (!f->in_multi || !f->is_paused)
+		return;
+	f->is_paused = false;
+	fetch_set_deadline(f, f->o->options->stall_timeout_ms);
+	l->in_curl = true;
+	code = curl_easy_pause(f->easy, CURLPAUSE_CONT);
+	l->in_curl = false;
+	if (code != CURLE_OK)
+		fetch_on_done(f, code);
+}
+
+void fetch_do_todo(struct fetch *f)
+{
+	unsigned todo = f->todo;
+
+	if (todo & TODO_DROP) {
+		detach(f);
+		origin_release_fetch(f);
+		return;
+	}
+	loop_unpost(f);
+	if (todo & TODO_FAIL)
+		finish(f, FETCH_NO_MEMORY, "out of memory");
+	else if (todo & TODO_BEGIN)
+		attempt(f);
+	else if (todo & TODO_RESUME)
+		resume(f);
+}
+
+/* ---- For callers ---- */
+
+static void reset(struct fetch *f, const struct fetch_handler *h, void *arg)
+{
+	f->handler = *h;
+	f->arg = arg;
+	f->retries_left = f->o->options->retries;
+	f->fresh = false;
+	f->reused = false;
+	f->is_h2 = false;
+	f->started_us = clock_mono_us();
+	f->begun_us = 0;
+	f->connected_us = 0;
+	f->first_byte_us = 0;
+	f->ended_us = 0;
+	reset_attempt(f);
+}
+
+int fetch_start(struct upstream_loop *l, const struct fetch_request *r, const struct fetch_handler *h, void *arg,
+	struct fetch **out)
+{
+	struct origin *o = origin_choose(l, r);
+	struct fetch *f;
+	int rc;
+
+	*out = NULL;
+	if (!o)
+		return -EINVAL;
+	if (o->active >= o->share && o->queued >= o->options->queue_max) {
+		o->stats.busy++;
+		return -EBUSY;
+	}
+	f = origin_take_fetch(o);
+	if (!f)
+		return -ENOMEM;
+	rc = request_copy(f, r);
+	if (rc < 0) {
+		origin_release_fetch(f);
+		return rc;
+	}
+	reset(f, h, arg);
+	o->stats.started++;
+	*out = f;
+	if (o->active < o->share) {
+		begin(f);
+		return 0;
+	}
+	f->state = FETCH_QUEUED;
+	TAILQ_INSERT_TAIL(&o->queue, f, link);
+	o->queued++;
+	fetch_set_deadline(f, o->options->first_byte_timeout_ms);
+	return 0;
+}
+
+void fetch_resume(struct fetch *f)
+{
+	CHECK(f->magic == FETCH_MAGIC);
+	if (f->state == FETCH_RUNNING)
+		loop_post(f, TODO_RESUME);
+}
+
+void fetch_cancel(struct fetch **fp)
+{
+	struct fetch *f = *fp;
+
+	*fp = NULL;
+	if (!f)
+		return;
+	CHECK(f->magic == FETCH_MAGIC && f->state != FETCH_UNUSED);
+	count(f, FETCH_CANCELLED);
+	if (f->l->in_curl && f->in_multi) {
+		loop_post(f, TODO_DROP);
+		return;
+	}
+	detach(f);
+	origin_release_fetch(f);
+}
+
+void fetch_timing(const struct fetch *f, struct fetch_timing *out)
+{
+	int64_t end = f->ended_us ? f->ended_us : clock_mono_us();
+
+	*out = (struct fetch_timing){
+		.queued_us = f->begun_us ? f->begun_us - f->started_us : 0,
+		.connected_us = f->connected_us ? f->connected_us - f->started_us : 0,
+		.first_byte_us = f->first_byte_us ? f->first_byte_us - f->started_us : 0,
+		.total_us = end - f->started_us,
+		.reused = f->reused,
+		.framed = answer_is_framed(f),
+		.body_bytes = f->answer.body_bytes,
+	};
+}

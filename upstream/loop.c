@@ -1,0 +1,222 @@
+/* libcurl's multi interface on a libevent base. libcurl is entered from three events only (a socket, its timer, our kick),
+ * and what must not happen while it is on the stack waits in `todo` until it is off. */
+#include <errno.h>
+#include <pthread.h>
+
+#include "base/mem.h"
+#include "http/uri.h"
+#include "upstream/internal.h"
+
+enum { STREAMS_MAX = 100 };
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
+{
+	short wanted = 0;
+
+	(void)easy;
+	(void)unused;
+	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
+		wanted |= EV_READ;
+	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
+		wanted |= EV_WRITE;
+	return sock_want(arg, fd, wanted) < 0 ? -1 : 0;
+}
+
+static int on_set_timer(CURLM *multi, long ms, void *arg)
+{
+	struct upstream_loop *l = arg;
+	struct timeval tv = {ms / 1000, ms % 1000 * 1000};
+
+	(void)multi;
+	if (ms < 0)
+		event_del(&l->timer);
+	else if (ms == 0)
+		event_active(&l->timer, EV_TIMEOUT, 0);
+	else if (event_add(&l->timer, &tv) < 0)
+		return -1;
+	return 0;
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct upstream_loop *l = arg;
+	int running;
+
+	(void)fd;
+	(void)what;
+	l->in_curl = true;
+	curl_multi_socket_action(l->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	l->in_curl = false;
+	loop_settle(l);
+}
+
+static void on_kick(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	loop_settle(arg);
+}
+
+void loop_post(struct fetch *f, unsigned todo)
+{
+	struct upstream_loop *l = f->l;
+
+	if (f->todo == 0)
+		TAILQ_INSERT_TAIL(&l->todo, f, todo_link);
+	f->todo |= todo;
+	event_active(&l->kick, EV_TIMEOUT, 0);
+}
+
+void loop_unpost(struct fetch *f)
+{
+	if (f->todo != 0)
+		TAILQ_REMOVE(&f->l->todo, f, todo_link);
+	f->todo = 0;
+}
+
+static bool take_message(struct upstream_loop *l)
+{
+	int left;
+	struct fetch *f = NULL;
+	CURLMsg *m = curl_multi_info_read(l->multi, &left);
+
+	if (!m)
+		return false;
+	if (m->msg == CURLMSG_DONE) {
+		CURLcode code = m->data.result;
+
+		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &f);
+		CHECK(f && f->magic == FETCH_MAGIC);
+		fetch_on_done(f, code);
+	}
+	return true;
+}
+
+/* Ends what has ended and does what had to wait. Callbacks run from here may ask for more, which is then done too. */
+void loop_settle(struct upstream_loop *l)
+{
+	struct fetch *f;
+
+	if (l->in_curl)
+		return;
+	do {
+		while (take_message(l))
+			;
+		f = TAILQ_FIRST(&l->todo);
+		if (f)
+			fetch_do_todo(f);
+	} while (f);
+}
+
+static void init_libcurl(void)
+{
+	CHECK(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
+}
+
+/* Two upstreams with one URL share libcurl's pool for that host, so its bound must be their sum. */
+static long host_connections_max(const struct upstream_loop *l)
+{
+	unsigned long most = 1;
+
+	for (unsigned i = 0; i < l->origins_n; i++) {
+		unsigned long sum = 0;
+
+		for (unsigned k = 0; k < l->origins_n; k++) {
+			if (uri_same_origin(l->origins[i].options->url, l->origins[k].options->url))
+				sum += l->origins[k].share;
+		}
+		if (sum > most)
+			most = sum;
+	}
+	return (long)most;
+}
+
+static int set_up_multi(struct upstream_loop *l)
+{
+	long most = host_connections_max(l), all = 0;
+	int bad = 0;
+
+	for (unsigned i = 0; i < l->origins_n; i++)
+		all += (long)l->origins[i].share;
+	bad |= curl_multi_setopt(l->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	bad |= curl_multi_setopt(l->multi, CURLMOPT_SOCKETDATA, l);
+	bad |= curl_multi_setopt(l->multi, CURLMOPT_TIMERFUNCTION, on_set_timer);
+	bad |= curl_multi_setopt(l->multi, CURLMOPT_TIMERDATA, l);
+	bad |= curl_multi_setopt(l->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
+	bad |= curl_multi_setopt(l->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)STREAMS_MAX);
+	bad |= curl_multi_setopt(l->multi, CURLMOPT_MAX_HOST_CONNECTIONS, most);
+	bad |= curl_multi_setopt(l->multi, CURLMOPT_MAXCONNECTS, all);
+	return bad ? -ENOMEM : 0;
+}
+
+static int set_up(struct upstream_loop *l, const struct upstream_loop_options *o)
+{
+	for (unsigned i = 0; i < o->upstreams_n; i++) {
+		int rc = origin_init(&l->origins[i], l, &o->upstreams[i], o->loops);
+
+		l->origins_n = i + 1;
+		if (rc < 0)
+			return rc;
+	}
+	l->multi = curl_multi_init();
+	l->tls_sessions = curl_share_init();
+	if (!l->multi || !l->tls_sessions ||
+		curl_share_setopt(l->tls_sessions, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) != CURLSHE_OK)
+		return -ENOMEM;
+	return set_up_multi(l);
+}
+
+int upstream_loop_new(const struct upstream_loop_options *o, struct upstream_loop **out)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct upstream_loop *l = mem_zalloc(sizeof(*l));
+	int rc;
+
+	*out = NULL;
+	if (!l)
+		return -ENOMEM;
+	pthread_once(&once, init_libcurl);
+	l->base = o->base;
+	l->max_head_bytes = o->max_head_bytes;
+	TAILQ_INIT(&l->todo);
+	event_assign(&l->timer, l->base, -1, 0, on_timer, l);
+	event_assign(&l->kick, l->base, -1, 0, on_kick, l);
+	l->origins = mem_zalloc((o->upstreams_n ? o->upstreams_n : 1) * sizeof(*l->origins));
+	rc = l->origins ? set_up(l, o) : -ENOMEM;
+	if (rc < 0)
+		upstream_loop_free(&l);
+	*out = l;
+	return rc;
+}
+
+/* Easy handles before the multi handle, which then closes the pooled connections, which need the table of sockets. */
+void upstream_loop_free(struct upstream_loop **lp)
+{
+	struct upstream_loop *l = *lp;
+
+	*lp = NULL;
+	if (!l)
+		return;
+	CHECK(!l->in_curl);
+	for (unsigned i = 0; i < l->origins_n; i++)
+		origin_fini(&l->origins[i]);
+	if (l->multi)
+		curl_multi_cleanup(l->multi);
+	if (l->tls_sessions)
+		curl_share_cleanup(l->tls_sessions);
+	sock_free_all(l);
+	event_del(&l->timer);
+	event_del(&l->kick);
+	mem_free(l->origins);
+	mem_free(l);
+}
+
+void upstream_stats(const struct upstream_loop *l, unsigned upstream, struct upstream_stats *out)
+{
+	*out = (struct upstream_stats){0};
+	if (upstream >= l->origins_n)
+		return;
+	*out = l->origins[upstream].stats;
+	out->active = l->origins[upstream].active;
+	out->queued = l->origins[upstream].queued;
+}
