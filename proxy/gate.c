@@ -371,7 +371,6 @@ static struct gate *gate_new(struct gate_listener *l)
 		return NULL;
 	g->magic = GATE_MAGIC;
 	g->o = l->o;
-	g->is_first = true;
 	http_request_init(&g->view);
 	g->out = evbuffer_new();
 	g->body = evbuffer_new();

@@ -53,7 +53,7 @@ struct gate_options { /* one a listener, immutable while connections live; borro
  * that evhttp adds nothing of its own (no default Content-Type, all three methods allowed); its limits and time-outs are
  * to be left unset. SIGPIPE must be ignored. 0 or -ENOMEM. */
 int gate_install(struct evhttp *http, struct event_base *base, const struct gate_options *o) WARN_UNUSED;
-/* Before or after evhttp_free: forgets `http`. Gates that still live keep what they need. Any thread. */
+/* Before or after evhttp_free: forgets `http`. Gates that still live keep what they need. */
 void gate_uninstall(struct evhttp *http);
 
 /* The gate of a request that evhttp just handed over. To be called first in every handler: it is also how the gate

@@ -267,7 +267,6 @@ static bool answer_here(struct gate *g)
 	http_fields_clear(&g->view.fields);
 	g->o->stats->requests++;
 	g->o->stats->answered_here++;
-	g->is_first = false;
 	g->head_start_ms = 0;
 	g->idle_since_ms = g->now_ms;
 	if (close) {
@@ -279,7 +278,6 @@ static bool answer_here(struct gate *g)
 
 static void begin_request(struct gate *g, const char *p)
 {
-	g->is_first = false;
 	if (!own_head(g, p))
 		return;
 	if (!g->view.keep_alive)

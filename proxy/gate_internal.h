@@ -97,7 +97,6 @@ struct gate {
 	uint16_t peer_port;
 	bool peer_known;
 
-	bool is_first;                 /* no request has come yet */
 	bool set_up;                   /* evhttp has given the socket */
 	bool read_eof;                 /* the client sends no more */
 	bool broken;                   /* the socket failed: nothing can be sent */
