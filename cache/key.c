@@ -166,10 +166,11 @@ static void add_body(struct buf *out, const struct cache_rules *rules, const str
 	buf_add(out, digest, sizeof(digest));
 }
 
-/* The identity is often a credential: only its keyed hash leaves this function. */
-static int add_user(struct cache_key *k, const struct cache_rules *rules, const struct http_fields *fields)
+/* The identity is often a credential: only its keyed hash leaves this function. `digest` is the key's part, *user its
+ * short form (never 0, which means shared). */
+static int hash_user(
+	const struct cache_rules *rules, const struct http_fields *fields, unsigned char *digest, uint64_t *user)
 {
-	unsigned char digest[KEY_DIGEST_BYTES];
 	struct buf identity;
 	buf_init(&identity, CACHE_KEY_MAX);
 	buf_add_char(&identity, rules->user_from_cookie ? 'c' : 'h');
@@ -185,12 +186,43 @@ static int add_user(struct cache_key *k, const struct cache_rules *rules, const 
 	if (rc == 0 && (valued == 0 || !key_identity_digest(buf_slice(&identity), digest)))
 		rc = -ENOKEY;
 	if (rc == 0) {
-		buf_add_char(&k->bytes, 'u');
-		buf_add(&k->bytes, digest, sizeof(digest));
-		memcpy(&k->user, digest, sizeof(k->user));
-		k->user += k->user == 0; /* 0 means shared */
+		memcpy(user, digest, sizeof(*user));
+		*user += *user == 0;
 	}
 	buf_fini(&identity);
+	return rc;
+}
+
+static int add_user(struct cache_key *k, const struct cache_rules *rules, const struct http_fields *fields)
+{
+	unsigned char digest[KEY_DIGEST_BYTES];
+	int rc = hash_user(rules, fields, digest, &k->user);
+	if (rc < 0)
+		return rc;
+	buf_add_char(&k->bytes, 'u');
+	return buf_add(&k->bytes, digest, sizeof(digest));
+}
+
+/* As the one request line would that bears this identity: the same function hashes both. */
+int cache_user_hash(const struct cache_rules *rules, struct slice identity, uint64_t *user)
+{
+	unsigned char digest[KEY_DIGEST_BYTES];
+	struct http_fields fields;
+	struct buf cookie;
+	http_fields_init(&fields);
+	buf_init(&cookie, CACHE_KEY_MAX);
+	buf_add_slice(&cookie, rules->user_from);
+	buf_add_char(&cookie, '=');
+	buf_add_slice(&cookie, identity);
+	int rc = cookie.err;
+	if (rc == 0 && rules->user_from_cookie)
+		rc = http_fields_add_id(&fields, HF_COOKIE, buf_slice(&cookie));
+	else if (rc == 0)
+		rc = http_fields_add(&fields, rules->user_from, identity);
+	if (rc == 0)
+		rc = hash_user(rules, &fields, digest, user);
+	http_fields_fini(&fields);
+	buf_fini(&cookie);
 	return rc;
 }
 

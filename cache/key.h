@@ -53,6 +53,9 @@ int cache_key_build(struct cache_key *k, const struct cache_rules *rules, const 
  * (NUL), -ENOBUFS or -ENOMEM. */
 int cache_url_build(struct buf *out, const struct cache_rules *rules, struct slice origin, struct slice path,
 	bool has_query, struct slice query) WARN_UNUSED;
+/* The `user` of keys whose request bears this identity, for purging by user: the value of the header or cookie that the
+ * rules' user_from names. 0, -ENOKEY for an empty identity, -ENOBUFS or -ENOMEM. */
+int cache_user_hash(const struct cache_rules *rules, struct slice identity, uint64_t *user) WARN_UNUSED;
 static inline struct slice cache_key_url(const struct cache_key *k)
 {
 	return (struct slice){k->bytes.p + k->url_off, k->url_n};

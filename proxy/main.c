@@ -60,7 +60,7 @@ int main(int argc, char **argv)
 			check = true;
 			break;
 		case 'V':
-			printf("memoproxy %s (libevent %s, libcurl %s)\n", MEMOPROXY_VERSION, event_get_version(), upstream_library());
+			printf("memoproxy %s (libevent %s, %s)\n", MEMOPROXY_VERSION, event_get_version(), upstream_library());
 			return 0;
 		case 'h':
 			usage(stdout);

@@ -3,8 +3,9 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "http/compose.h"
 #include "http/date.h"
-#include "http/sf.h"
+#include "http/etag.h"
 
 #define VIA "1.1 memoproxy"
 
@@ -40,19 +41,6 @@ static void start(struct reply *r, int status)
 bool reply_has_no_content(enum http_method method, int status)
 {
 	return method == HTTP_HEAD || status < 200 || status == 204 || status == 304;
-}
-
-static void add_status_line(struct buf *b, int status)
-{
-	buf_addf(b, "HTTP/1.1 %03d %s\r\n", status, http_reason(status));
-}
-
-static void add_field(struct buf *b, struct slice name, struct slice value)
-{
-	buf_add_slice(b, name);
-	buf_add(b, ": ", 2);
-	buf_add_slice(b, value);
-	buf_add(b, "\r\n", 2);
 }
 
 static void add_number_field(struct buf *b, const char *name_colon_space, uint64_t value)
@@ -142,10 +130,10 @@ static void add_object_fields(struct reply *r, const struct object *o, bool (*ke
 	struct http_field f;
 	size_t at = 0;
 
-	add_status_line(&r->head, r->status);
+	http_status_line_append(&r->head, r->status);
 	while (object_field_next(o, &at, &f))
 		if (keep(f.id))
-			add_field(&r->head, f.name, f.value);
+			http_field_append(&r->head, f.name, f.value);
 }
 
 static bool is_not_length(enum http_field_id id)
@@ -201,35 +189,47 @@ static void add_part(struct reply *r, size_t head_off, uint64_t offset, uint64_t
 	r->content_length += (int64_t)(part->head_n + length);
 }
 
-/* multipart/byteranges (RFC 9110 14.6). The boundary comes from the representation's own hash-like numbers and the time;
- * a body that happens to contain it would still be framed right by the part lengths that we announce. */
-static void multiple_ranges(struct reply *r, const struct object *o, const struct http_range_set *set, uint64_t total,
+/* multipart/byteranges (RFC 9110 14.6). A body that happens to contain the boundary is still framed right by the lengths
+ * that the parts announce. */
+static void multiple_ranges(struct reply *r, const struct object *o, const struct http_ranges *set, uint64_t total,
                             struct now now)
 {
 	struct slice type = object_value(o, HF_CONTENT_TYPE);
-	char boundary[48];
+	struct slice boundary;
+	char text[48];
+	size_t off;
 
-	snprintf(boundary, sizeof(boundary), "memoproxy-%016llx%08llx", (unsigned long long)now.mono_ms * 0x9E3779B97F4A7C15ull,
-	         (unsigned long long)total & 0xffffffffull);
+	snprintf(text, sizeof(text), "memoproxy-%016llx%016llx", (unsigned long long)now.mono_ms * 0x9E3779B97F4A7C15ull,
+	         (unsigned long long)total * 0xC2B2AE3D27D4EB4Full);
+	boundary = slice_of(text);
 	r->status = 206;
 	r->body = REPLY_PARTS;
 	r->content_length = 0;
-	for (unsigned i = 0; i < set->n && i < REPLY_PARTS_MAX; i++) {
-		size_t off = r->part_heads.n;
-
-		buf_addf(&r->part_heads, "%s--%s\r\n", i ? "\r\n" : "", boundary);
-		if (type.n)
-			add_field(&r->part_heads, SLICE_LIT("Content-Type"), type);
-		buf_addf(&r->part_heads, "Content-Range: bytes %llu-%llu/%llu\r\n\r\n", (unsigned long long)set->v[i].first,
-		         (unsigned long long)set->v[i].last, (unsigned long long)total);
+	for (unsigned i = 0; i < set->n; i++) {
+		off = r->part_heads.n;
+		http_multipart_part_add(&r->part_heads, boundary, i == 0, type, set->v[i], total);
 		add_part(r, off, set->v[i].first, set->v[i].last - set->v[i].first + 1);
 	}
-	size_t off = r->part_heads.n;
-	buf_addf(&r->part_heads, "\r\n--%s--\r\n", boundary);
+	off = r->part_heads.n;
+	http_multipart_end_add(&r->part_heads, boundary);
 	add_part(r, off, 0, 0);
 	add_object_fields(r, o, is_not_length_or_type);
-	buf_addf(&r->head, "Content-Type: multipart/byteranges; boundary=%s\r\n", boundary);
+	buf_addf(&r->head, "Content-Type: multipart/byteranges; boundary=%s\r\n", text);
 	add_number_field(&r->head, "Content-Length: ", (uint64_t)r->content_length);
+}
+
+/* RFC 9110 13.1.5: only a strong validator proves that the client's part is of these very bytes; a date is strong when the
+ * answer was made at least a second after it (8.8.2.2). */
+static bool if_range_matches(struct slice condition, const struct object *o)
+{
+	struct slice date = object_value(o, HF_DATE), modified = object_value(o, HF_LAST_MODIFIED);
+	int64_t now_s = object_freshness(o)->received_wall_ms / 1000, date_s, modified_s;
+
+	if (etag_is_valid(condition))
+		return etag_strong_equal(condition, object_value(o, HF_ETAG));
+	if (modified.n == 0 || !slice_equal(condition, modified))
+		return false;
+	return http_date_parse(date, now_s, &date_s) && http_date_parse(modified, now_s, &modified_s) && modified_s < date_s;
 }
 
 /* RFC 9110 14.2: Range is for GET, and only where If-Range (13.1.5) does not say that the client holds something else. */
@@ -241,13 +241,12 @@ static bool wants_ranges(const struct http_request *request, const struct object
 		return false;
 	if (http_fields_count(&request->fields, HF_RANGE) != 1)
 		return false;
-	return !if_range || http_if_range_matches(if_range->value, object_value(o, HF_ETAG),
-	                                          object_value(o, HF_LAST_MODIFIED), object_value(o, HF_DATE));
+	return !if_range || if_range_matches(if_range->value, o);
 }
 
 static void object_or_ranges(struct reply *r, const struct http_request *request, const struct object *o, struct now now)
 {
-	struct http_range_set set;
+	struct http_ranges set;
 	uint64_t total;
 
 	if (!wants_ranges(request, o)) {
@@ -273,7 +272,7 @@ static void object_or_ranges(struct reply *r, const struct http_request *request
 static void precondition_failed(struct reply *r)
 {
 	r->status = 412;
-	add_status_line(&r->head, 412);
+	http_status_line_append(&r->head, 412);
 	buf_add_str(&r->head, "Content-Length: 0\r\n");
 	r->content_length = 0;
 }
@@ -309,15 +308,15 @@ int reply_from_fields(struct reply *r, const struct http_request *request, int s
 	char date[30];
 
 	start(r, status);
-	add_status_line(&r->head, status);
+	http_status_line_append(&r->head, status);
 	for (uint32_t i = 0; i < fields->n; i++)
 		if (fields->v[i].id != HF_CONTENT_LENGTH)
-			add_field(&r->head, fields->v[i].name, fields->v[i].value);
+			http_field_append(&r->head, fields->v[i].name, fields->v[i].value);
 	if (!http_fields_get(fields, HF_DATE)) {
 		http_date_format(now.wall_ms / 1000, date);
-		add_field(&r->head, SLICE_LIT("Date"), slice_of(date));
+		http_field_append(&r->head, SLICE_LIT("Date"), slice_of(date));
 	}
-	add_field(&r->head, SLICE_LIT("Via"), SLICE_LIT(VIA));
+	http_field_append(&r->head, SLICE_LIT("Via"), SLICE_LIT(VIA));
 	/* RFC 9110 8.6: no Content-Length in 1xx and 204; one that a HEAD or 304 announces is passed on. */
 	if (content_length >= 0 && status >= 200 && status != 204)
 		add_number_field(&r->head, "Content-Length: ", (uint64_t)content_length);
@@ -339,8 +338,8 @@ int reply_problem(struct reply *r, const struct http_request *request, int statu
 	/* `detail` is one of our own constants: nothing in it needs escaping. */
 	buf_addf(&r->text, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\"}\n", http_reason(status),
 	         status, detail);
-	add_status_line(&r->head, status);
-	add_field(&r->head, SLICE_LIT("Date"), slice_of(date));
+	http_status_line_append(&r->head, status);
+	http_field_append(&r->head, SLICE_LIT("Date"), slice_of(date));
 	buf_add_str(&r->head, "Content-Type: application/problem+json\r\nCache-Control: no-store\r\n");
 	if (retry_after_s >= 0)
 		add_number_field(&r->head, "Retry-After: ", (uint64_t)retry_after_s);

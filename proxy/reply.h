@@ -14,7 +14,6 @@
 #include "http/range.h"
 
 #define REPLY_HEAD_MAX (256 * 1024)
-#define REPLY_PARTS_MAX 16
 
 enum reply_body {
 	REPLY_EMPTY,  /* no body bytes follow the head (HEAD, 204, 304...) */
@@ -39,7 +38,7 @@ struct reply {
 	uint64_t offset;
 	int64_t length;
 	struct buf part_heads;
-	struct reply_part parts[REPLY_PARTS_MAX + 1];
+	struct reply_part parts[HTTP_RANGES_MAX + 1];
 	unsigned parts_n;
 };
 

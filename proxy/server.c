@@ -310,16 +310,18 @@ static void deliver_last_letters(struct server *s)
 		for (unsigned i = 0; i < s->workers_n; i++)
 			if (s->mailboxes[i])
 				mailbox_deliver(s->mailboxes[i]);
+	mailbox_deliver(&s->mailbox);
 }
 
 static void server_fini(struct server *s)
 {
 	for (unsigned i = 0; i < s->workers_n; i++)
 		worker_join(&s->workers[i]);
-	admin_stop(&s->admin);
 	for (unsigned i = 0; i < s->workers_n; i++)
 		worker_drop_requests(&s->workers[i]);
-	deliver_last_letters(s);
+	if (s->mailbox.event_fd > 0)
+		deliver_last_letters(s);
+	admin_stop(&s->admin);
 	for (unsigned i = 0; i < s->workers_n; i++)
 		worker_fini(&s->workers[i]);
 	demo_stop(&s->demo);

@@ -108,6 +108,9 @@ struct upstream_stats { /* per upstream, this loop; plain counters: read from th
 	uint64_t active, queued;
 	int64_t time_us; /* sum of total times of finished fetches */
 };
+/* "libcurl/7.88.1 OpenSSL/3.0.17 ...", a constant. */
+const char *upstream_library(void);
+
 void upstream_stats(const struct upstream_loop *l, unsigned upstream, struct upstream_stats *out);
 
 #endif

@@ -1,0 +1,402 @@
+/* The admin listener: who may ask, which endpoint, which parameters. */
+#include "proxy/admin.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/http.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "http/date.h"
+#include "http/uri.h"
+#include "proxy/admin_internal.h"
+#include "proxy/listen.h"
+
+#define TEXT_MAX (128 * 1024)
+#define FORM_MAX (64 * 1024)
+
+struct admin {
+	struct server *server;
+	struct evhttp *http;
+	struct gate_options gate_options;
+	struct gate_stats gate_stats;
+	unsigned pending;
+};
+
+/* ---- Answers ---- */
+
+static void call_free(struct admin_call *c)
+{
+	if (c->is_deferred)
+		c->admin->pending--;
+	buf_fini(&c->text);
+	mem_free(c);
+}
+
+static void send_answer(struct admin_call *c, int status, const char *content_type, const char *p, size_t n)
+{
+	struct evkeyvalq *out = evhttp_request_get_output_headers(c->req);
+	struct evbuffer *body = evbuffer_new();
+	char date[30], length[24];
+
+	http_date_format(clock_now().wall_ms / 1000, date);
+	snprintf(length, sizeof(length), "%zu", n);
+	evhttp_add_header(out, "Date", date);
+	evhttp_add_header(out, "Content-Type", content_type);
+	evhttp_add_header(out, "Cache-Control", "no-store");
+	evhttp_add_header(out, "X-Content-Type-Options", "nosniff");
+	if (status == 401)
+		evhttp_add_header(out, "WWW-Authenticate", "Bearer realm=\"memoproxy\"");
+	evhttp_add_header(out, "Content-Length", length);
+	if (body && c->http->method != HTTP_HEAD)
+		evbuffer_add(body, p, n);
+	gate_on_gone(c->gate, NULL, NULL);
+	evhttp_send_reply(c->req, status, http_reason(status), c->http->method == HTTP_HEAD ? NULL : body);
+	if (body)
+		evbuffer_free(body);
+}
+
+void admin_answer_text(struct admin_call *c, const char *content_type, struct slice text)
+{
+	if (!c->is_gone)
+		send_answer(c, 200, content_type, text.p, text.n);
+	call_free(c);
+}
+
+void admin_answer(struct admin_call *c, int status, json_t *json)
+{
+	char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
+
+	if (c->is_gone)
+		;
+	else if (!text)
+		send_answer(c, 503, "application/problem+json", "{}\n", 3);
+	else
+		send_answer(c, status, status < 400 ? "application/json" : "application/problem+json", text, strlen(text));
+	free(text); /* allocated by jansson */
+	json_decref(json);
+	call_free(c);
+}
+
+void admin_problem(struct admin_call *c, int status, const char *detail)
+{
+	admin_answer(c, status, json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", http_reason(status), "status",
+	                                  status, "detail", detail));
+}
+
+static void on_gone(void *arg)
+{
+	struct admin_call *c = arg;
+
+	c->is_gone = true;
+}
+
+bool admin_defer(struct admin_call *c)
+{
+	if (c->admin->pending >= ADMIN_PENDING_MAX) {
+		admin_problem(c, 503, "too many requests wait for the workers");
+		return false;
+	}
+	c->is_deferred = true;
+	c->admin->pending++;
+	gate_on_gone(c->gate, on_gone, c);
+	return true;
+}
+
+/* ---- Parameters ---- */
+
+bool admin_parameter(const struct admin_call *c, const char *name, struct slice *value)
+{
+	*value = (struct slice){NULL, 0};
+	for (unsigned i = 0; i < c->parameters_n; i++) {
+		if (!slice_equal(c->parameters[i].name, slice_of(name)))
+			continue;
+		*value = c->parameters[i].value;
+		return true;
+	}
+	return false;
+}
+
+/* Offsets first: the buffer may move while it grows. */
+static int decode(struct admin_call *c, struct slice encoded, size_t *off, size_t *n)
+{
+	*off = c->text.n;
+	if (uri_decode(encoded, &c->text))
+		return -ENOBUFS;
+	*n = c->text.n - *off;
+	return 0;
+}
+
+static const char *add_parameters(struct admin_call *c, struct slice query)
+{
+	struct uri_param p;
+	bool at_end = false;
+
+	/* Room for all: decoding never grows, so nothing moves from here on. */
+	if (!buf_reserve(&c->text, query.n + 1))
+		return "the parameters are too long";
+	while (query.n && uri_query_next(&query, &at_end, &p)) {
+		struct admin_parameter *to = &c->parameters[c->parameters_n];
+		size_t name_off, name_n, off, n;
+		struct slice already;
+
+		if (p.whole.n == 0)
+			continue;
+		if (c->parameters_n == ADMIN_PARAMETERS_MAX)
+			return "too many parameters";
+		if (decode(c, p.name, &name_off, &name_n) || decode(c, p.value, &off, &n))
+			return "the parameters are too long";
+		to->name = (struct slice){c->text.p + name_off, name_n};
+		to->value = (struct slice){c->text.p + off, n};
+		if (memchr(to->name.p, '\0', name_n) || (n && memchr(to->value.p, '\0', n)))
+			return "a parameter holds a NUL byte";
+		for (unsigned i = 0; i < c->parameters_n; i++) {
+			already = c->parameters[i].name;
+			if (slice_equal(already, to->name))
+				return "a parameter is given twice";
+		}
+		c->parameters_n++;
+	}
+	return NULL;
+}
+
+static const char *read_parameters(struct admin_call *c)
+{
+	struct evbuffer *body = evhttp_request_get_input_buffer(c->req);
+	size_t n = evbuffer_get_length(body);
+	const char *why;
+
+	/* One reservation for query and form together keeps the slices of the first valid. */
+	if (!buf_reserve(&c->text, c->http->query.n + n + 2))
+		return "the parameters are too long";
+	why = c->http->has_query ? add_parameters(c, c->http->query) : NULL;
+	if (why || c->http->framing == HTTP_BODY_NONE || n == 0)
+		return why;
+	return add_parameters(c, (struct slice){(const char *)evbuffer_pullup(body, -1), n});
+}
+
+/* ---- Who may ask ---- */
+
+static bool token_matches(struct slice token, struct slice authorization)
+{
+	struct slice scheme = {authorization.p, authorization.n < 7 ? authorization.n : 7};
+	struct slice given;
+
+	if (!slice_equal_nocase(scheme, SLICE_LIT("Bearer ")))
+		return false;
+	given = slice_trim((struct slice){authorization.p + 7, authorization.n - 7});
+	return given.n == token.n && CRYPTO_memcmp(given.p, token.p, token.n) == 0;
+}
+
+static bool is_loopback_name(struct slice host)
+{
+	static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
+	const char *bracket = memchr(host.p, ']', host.n);
+	const char *colon = bracket ? bracket + 1 : memchr(host.p, ':', host.n);
+	struct slice name = {host.p, colon ? (size_t)(colon - host.p) : host.n};
+
+	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
+		if (slice_equal_nocase(name, slice_of(names[i])))
+			return true;
+	return name.n > 4 && memcmp(name.p, "127.", 4) == 0;
+}
+
+/* A web page in the operator's browser must not reach the loopback listener, by its own name or across sites. */
+static const char *refusal(const struct admin_call *c, int *status)
+{
+	const struct config_admin *a = &c->server->snapshot->config->admin;
+	const struct http_fields *fields = &c->http->fields;
+	const struct http_field *f;
+
+	*status = 403;
+	if (a->token.n && !slice_equal(c->http->path, SLICE_LIT("/healthz"))) {
+		f = http_fields_get(fields, HF_AUTHORIZATION);
+		*status = 401;
+		return f && token_matches(a->token, f->value) ? NULL : "a bearer token is required";
+	}
+	if (!a->token.n && c->http->host.n && !is_loopback_name(c->http->host))
+		return "Host is not a loopback name";
+	f = http_fields_find(fields, SLICE_LIT("Sec-Fetch-Site"));
+	if (c->http->method == HTTP_POST && (http_fields_get(fields, HF_ORIGIN) || (f && !slice_equal(f->value, SLICE_LIT("none")))))
+		return "requests from web pages are refused";
+	return NULL;
+}
+
+/* ---- Endpoints ---- */
+
+static void healthz(struct admin_call *c)
+{
+	admin_answer(c, 200, json_pack("{s:s}", "status", "alive"));
+}
+
+static void readyz(struct admin_call *c)
+{
+	const struct server *s = c->server;
+
+	if (s->is_ready)
+		admin_answer(c, 200, json_pack("{s:b}", "ready", 1));
+	else
+		admin_problem(c, 503, s->is_draining ? "draining" : "starting");
+}
+
+struct endpoint {
+	const char *path;
+	enum http_method method; /* GET answers HEAD too */
+	void (*run)(struct admin_call *c);
+	const char *parameters; /* names it knows, each between spaces */
+};
+
+static const struct endpoint endpoints[] = {
+	{"/healthz", HTTP_GET, healthz, " "},
+	{"/readyz", HTTP_GET, readyz, " "},
+	{"/stats", HTTP_GET, admin_stats, " "},
+	{"/metrics", HTTP_GET, admin_metrics, " "},
+	{"/entries", HTTP_GET, admin_entries, " prefix limit "},
+	{"/explain", HTTP_GET, admin_explain, " url "},
+	{"/purge", HTTP_POST, admin_purge, " url prefix tag user all soft "},
+	{"/refresh", HTTP_POST, admin_refresh, " url "},
+};
+
+static const struct endpoint *endpoint_of(struct slice path)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(endpoints); i++)
+		if (slice_equal(path, slice_of(endpoints[i].path)))
+			return &endpoints[i];
+	return NULL;
+}
+
+static bool knows(const struct endpoint *e, struct slice name)
+{
+	char wanted[32];
+
+	if (name.n == 0 || name.n > sizeof(wanted) - 3 || memchr(name.p, ' ', name.n))
+		return false;
+	snprintf(wanted, sizeof(wanted), " %.*s ", SLICE_ARG(name));
+	return strstr(e->parameters, wanted) != NULL;
+}
+
+static void run(struct admin_call *c, const struct endpoint *e)
+{
+	const char *why = read_parameters(c);
+
+	if (why) {
+		admin_problem(c, 400, why);
+		return;
+	}
+	for (unsigned i = 0; i < c->parameters_n; i++) {
+		if (!knows(e, c->parameters[i].name)) {
+			admin_problem(c, 400, "an unknown parameter");
+			return;
+		}
+	}
+	e->run(c);
+}
+
+static void dispatch(struct admin_call *c)
+{
+	const struct endpoint *e = endpoint_of(c->http->path);
+	int status;
+	const char *why = refusal(c, &status);
+
+	if (why) {
+		admin_problem(c, status, why);
+	} else if (!e) {
+		admin_problem(c, 404, "no such endpoint");
+	} else if (c->http->method != e->method && !(e->method == HTTP_GET && c->http->method == HTTP_HEAD)) {
+		evhttp_add_header(evhttp_request_get_output_headers(c->req), "Allow", e->method == HTTP_GET ? "GET, HEAD" : "POST");
+		admin_problem(c, 405, e->method == HTTP_GET ? "use GET" : "use POST");
+	} else {
+		run(c, e);
+	}
+}
+
+static void on_request(struct evhttp_request *req, void *arg)
+{
+	struct admin *a = arg;
+	struct admin_call *c = mem_zalloc(sizeof(*c));
+
+	if (!c) {
+		evhttp_send_error(req, 503, "Service Unavailable");
+		return;
+	}
+	c->admin = a;
+	c->server = a->server;
+	c->req = req;
+	c->gate = gate_of(req);
+	c->http = gate_request(c->gate);
+	buf_init(&c->text, TEXT_MAX);
+	dispatch(c);
+}
+
+/* ---- Start and stop ---- */
+
+static int open_listeners(struct admin *a)
+{
+	const struct config_addresses *listen = &a->server->snapshot->config->admin.listen;
+	char name[64];
+	int fd;
+
+	for (unsigned i = 0; i < listen->n; i++) {
+		int err = listen_open_one(&listen->v[i], &fd);
+
+		if (err) {
+			fprintf(stderr, "memoproxy: can't listen on %.*s (admin): %s\n", SLICE_ARG(listen->v[i].text), strerror(-err));
+			return err;
+		}
+		if (evhttp_accept_socket(a->http, fd))
+			return -ENOMEM;
+		listen_name(fd, name, sizeof(name));
+		log_info("admin on %s", name);
+	}
+	return 0;
+}
+
+int admin_start(struct server *s, struct admin **out)
+{
+	const struct config_proxy *p = &s->snapshot->config->proxy;
+	struct admin *a;
+	int err;
+
+	*out = NULL;
+	if (s->snapshot->config->admin.listen.n == 0)
+		return 0;
+	a = mem_zalloc(sizeof(*a));
+	if (!a)
+		return -ENOMEM;
+	a->server = s;
+	a->http = evhttp_new(s->base);
+	a->gate_options = (struct gate_options){
+		.max_header = p->max_header_bytes,
+		.max_body = FORM_MAX,
+		.header_timeout_ms = p->client_header_timeout_ms,
+		.body_timeout_ms = p->client_body_timeout_ms,
+		.idle_timeout_ms = p->client_idle_timeout_ms,
+		.write_timeout_ms = p->client_write_timeout_ms,
+		.high_water = 1 << 20,
+		.stats = &a->gate_stats,
+	};
+	err = a->http ? gate_install(a->http, s->base, &a->gate_options) : -ENOMEM;
+	if (!err) {
+		evhttp_set_gencb(a->http, on_request, a);
+		err = open_listeners(a);
+	}
+	if (err)
+		admin_stop(&a);
+	*out = a;
+	return err;
+}
+
+void admin_stop(struct admin **ap)
+{
+	struct admin *a = *ap;
+
+	*ap = NULL;
+	if (!a)
+		return;
+	if (a->http)
+		evhttp_free(a->http);
+	mem_free(a);
+}

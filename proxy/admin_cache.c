@@ -1,0 +1,300 @@
+/* purge, refresh, entries, explain. */
+#include <errno.h>
+
+#include "base/mem.h"
+#include "proxy/admin_internal.h"
+#include "proxy/refresh.h"
+
+#define LIMIT_DEFAULT 100
+#define LIMIT_MAX 10000
+
+static void location_problem(struct admin_call *c, int err, const char *why)
+{
+	if (err == -ENOBUFS)
+		admin_problem(c, 400, "the url is too long");
+	else if (err == -EINVAL)
+		admin_problem(c, 400, why);
+	else
+		admin_problem(c, 503, "out of memory");
+}
+
+/* 1 or 0, or -1 for anything else. */
+static int flag(const struct admin_call *c, const char *name)
+{
+	struct slice v;
+
+	if (!admin_parameter(c, name, &v))
+		return 0;
+	return slice_equal(v, SLICE_LIT("1")) ? 1 : slice_equal(v, SLICE_LIT("0")) ? 0 : -1;
+}
+
+static json_t *json_of(struct slice s)
+{
+	json_t *j = json_stringn(s.p ? s.p : "", s.n);
+
+	return j ? j : json_string("(not UTF-8)");
+}
+
+/* ---- purge ---- */
+
+static const struct {
+	const char *name;
+	enum scope_kind kind;
+} scopes[] = {{"url", SCOPE_URL}, {"prefix", SCOPE_PREFIX}, {"tag", SCOPE_TAG}, {"user", SCOPE_USER}, {"all", SCOPE_ALL}};
+
+static void purge(struct admin_call *c, unsigned scope, struct slice what, bool soft)
+{
+	uint64_t seq;
+	json_t *answer;
+
+	if (cache_purge(c->server->cache, scopes[scope].kind, what, 0, soft, &seq)) {
+		admin_problem(c, 503, "the purge could not be noted");
+		return;
+	}
+	answer = json_pack("{s:s, s:b, s:I}", "purged", scopes[scope].name, "soft", soft, "sequence", (json_int_t)seq);
+	if (answer && scopes[scope].kind != SCOPE_ALL)
+		json_object_set_new(answer, scopes[scope].name, json_of(what));
+	admin_answer(c, 200, answer);
+}
+
+static void purge_location(struct admin_call *c, unsigned scope, struct slice what, bool soft)
+{
+	struct location l;
+	const char *why = "";
+	int err;
+
+	location_init(&l);
+	err = location_find(&l, c->server->snapshot, what, scopes[scope].kind == SCOPE_PREFIX, &why);
+	if (err)
+		location_problem(c, err, why);
+	else
+		purge(c, scope, buf_slice(&l.url), soft);
+	location_fini(&l);
+}
+
+/* Routes may take identities from different places: the name is purged in each of them. */
+static void purge_user(struct admin_call *c, struct slice identity, bool soft)
+{
+	const struct snapshot *s = c->server->snapshot;
+	unsigned places = 0;
+	uint64_t user, seq = 0;
+	int err = 0;
+
+	for (unsigned i = 0; i < s->config->routes_n && !err; i++) {
+		if (s->rules[i].scope != CACHE_SCOPE_USER)
+			continue;
+		places++;
+		err = cache_user_hash(&s->rules[i], identity, &user);
+		if (!err)
+			err = cache_purge(c->server->cache, SCOPE_USER, (struct slice){NULL, 0}, user, soft, &seq);
+	}
+	/* An identity is a secret: it is not said again. */
+	if (!places)
+		admin_problem(c, 400, "no route has scope = user");
+	else if (err)
+		admin_problem(c, 503, "the purge could not be noted");
+	else
+		admin_answer(c, 200, json_pack("{s:s, s:b, s:I}", "purged", "user", "soft", soft, "sequence", (json_int_t)seq));
+}
+
+void admin_purge(struct admin_call *c)
+{
+	unsigned given = 0, scope = 0;
+	struct slice what = {NULL, 0}, v;
+	int soft = flag(c, "soft");
+
+	for (unsigned i = 0; i < ARRAY_LEN(scopes); i++) {
+		if (!admin_parameter(c, scopes[i].name, &v))
+			continue;
+		given++;
+		scope = i;
+		what = v;
+	}
+	if (given != 1)
+		admin_problem(c, 400, "give exactly one of url, prefix, tag, user and all");
+	else if (soft < 0)
+		admin_problem(c, 400, "soft is 0 or 1");
+	else if (scopes[scope].kind == SCOPE_ALL && flag(c, "all") != 1)
+		admin_problem(c, 400, "all is 1");
+	else if (what.n == 0)
+		admin_problem(c, 400, "an empty parameter");
+	else if (scopes[scope].kind == SCOPE_URL || scopes[scope].kind == SCOPE_PREFIX)
+		purge_location(c, scope, what, soft);
+	else if (scopes[scope].kind == SCOPE_USER)
+		purge_user(c, what, soft);
+	else
+		purge(c, scope, what, soft);
+}
+
+/* ---- refresh ---- */
+
+static const char *source_name(enum policy_source s)
+{
+	static const char *const names[] = {
+		[LIFETIME_NONE] = "none",           [LIFETIME_TARGETED] = "CDN-Cache-Control", [LIFETIME_S_MAXAGE] = "s-maxage",
+		[LIFETIME_MAX_AGE] = "max-age",     [LIFETIME_EXPIRES] = "Expires",            [LIFETIME_HEURISTIC] = "heuristic",
+		[LIFETIME_ROUTE] = "route",         [LIFETIME_ROUTE_FORCE] = "route (forced)",
+	};
+	return (unsigned)s < ARRAY_LEN(names) ? names[s] : "none";
+}
+
+static void on_refreshed(void *arg, const struct refresh_result *r)
+{
+	struct admin_call *c = arg;
+
+	if (r->uncacheable)
+		admin_answer(c, 200, json_pack("{s:b, s:s}", "stored", 0, "detail", "the upstream answered with nothing that may be stored"));
+	else if (!r->stored)
+		admin_problem(c, r->status, "the refresh failed; what was stored stays");
+	else
+		admin_answer(c, 200, json_pack("{s:i, s:b, s:f, s:f, s:s}", "status", r->status, "stored", 1, "lifetime_s",
+		                               (double)r->lifetime_ms / 1000, "age_s", (double)r->age_ms / 1000, "source",
+		                               source_name(r->source)));
+}
+
+void admin_refresh(struct admin_call *c)
+{
+	struct location l;
+	struct slice url;
+	const char *why = "";
+	int err;
+
+	if (!admin_parameter(c, "url", &url)) {
+		admin_problem(c, 400, "url is missing");
+		return;
+	}
+	location_init(&l);
+	err = location_find(&l, c->server->snapshot, url, false, &why);
+	location_fini(&l);
+	if (err) {
+		location_problem(c, err, why);
+		return;
+	}
+	if (!admin_defer(c))
+		return;
+	if (refresh_start(c->server, url, on_refreshed, c))
+		admin_problem(c, 503, "out of memory");
+}
+
+/* ---- entries ---- */
+
+static json_t *json_of_entry(const struct cache_entry_info *e)
+{
+	json_t *j = json_pack("{s:o, s:i, s:f, s:f, s:I, s:I, s:I, s:s, s:b}", "url", json_of(e->url), "status", e->status, "age_s",
+	                      (double)e->age_ms / 1000, "ttl_s", (double)e->ttl_ms / 1000, "body_bytes",
+	                      (json_int_t)e->body_bytes, "memory_bytes", (json_int_t)e->total_bytes, "hits", (json_int_t)e->hits,
+	                      "lifetime_source", source_name(e->source), "soft_purged", e->soft_purged);
+	char user[20];
+
+	if (j && e->vary_names.n)
+		json_object_set_new(j, "vary", json_of(e->vary_names));
+	if (j && e->user) {
+		snprintf(user, sizeof(user), "%016llx", (unsigned long long)e->user);
+		json_object_set_new(j, "user", json_string(user));
+	}
+	return j;
+}
+
+static void add_entry(const struct cache_entry_info *e, void *arg)
+{
+	json_array_append_new(arg, json_of_entry(e));
+}
+
+static void list(struct admin_call *c, struct slice prefix, unsigned limit)
+{
+	json_t *entries = json_array();
+	unsigned seen = cache_list(c->server->cache, prefix, limit, clock_now(), add_entry, entries);
+
+	admin_answer(c, 200, json_pack("{s:i, s:o}", "matched", (int)seen, "entries", entries));
+}
+
+void admin_entries(struct admin_call *c)
+{
+	unsigned long long limit = LIMIT_DEFAULT;
+	struct location l;
+	struct slice v;
+	const char *why = "";
+	int err;
+
+	if (admin_parameter(c, "limit", &v) && (!slice_to_u64(v, LIMIT_MAX + 1, &limit) || limit > LIMIT_MAX || limit == 0)) {
+		admin_problem(c, 400, "limit is a number from 1 to 10000");
+		return;
+	}
+	if (!admin_parameter(c, "prefix", &v)) {
+		list(c, (struct slice){"", 0}, (unsigned)limit);
+		return;
+	}
+	location_init(&l);
+	err = location_find(&l, c->server->snapshot, v, true, &why);
+	if (err)
+		location_problem(c, err, why);
+	else
+		list(c, buf_slice(&l.url), (unsigned)limit);
+	location_fini(&l);
+}
+
+/* ---- explain ---- */
+
+static void set_ms(json_t *j, const char *name, int64_t ms)
+{
+	json_object_set_new(j, name, ms < 0 ? json_null() : json_real((double)ms / 1000));
+}
+
+static json_t *json_of_rules(const struct cache_rules *r)
+{
+	json_t *j = json_object();
+
+	set_ms(j, "ttl_s", r->ttl_ms);
+	set_ms(j, "ttl_force_s", r->ttl_force_ms);
+	set_ms(j, "ttl_min_s", r->ttl_min_ms);
+	set_ms(j, "ttl_max_s", r->ttl_max_ms);
+	set_ms(j, "stale_while_revalidate_s", r->stale_while_revalidate_ms);
+	set_ms(j, "stale_if_error_s", r->stale_if_error_ms);
+	json_object_set_new(j, "scope", json_string(r->scope == CACHE_SCOPE_USER ? "user" : "shared"));
+	json_object_set_new(j, "client_refresh", json_boolean(r->client_refresh));
+	return j;
+}
+
+static void explain(struct admin_call *c, const struct location *l, struct target *t)
+{
+	const struct config *config = c->server->snapshot->config;
+	json_t *stored = json_array();
+	const char *why_not = t->is_cacheable ? NULL : !t->rules->cache ? "cache = off on this route"
+	                                               : !t->has_key    ? "scope = user, and this dry run bears no identity"
+	                                                                : "not a cacheable request";
+	json_t *j;
+
+	if (t->has_key)
+		cache_peek(c->server->cache, &t->key, clock_now(), add_entry, stored);
+	j = json_pack("{s:o, s:o, s:o, s:b, s:o, s:o}", "url", json_of(buf_slice(&l->url)), "route", json_of(l->rules->route),
+	              "upstream", json_of(config->upstreams[l->upstream].name), "cacheable", t->is_cacheable, "rules",
+	              json_of_rules(l->rules), "memory", stored);
+	if (j && why_not)
+		json_object_set_new(j, "why_not", json_string(why_not));
+	admin_answer(c, 200, j);
+}
+
+void admin_explain(struct admin_call *c)
+{
+	struct location l;
+	struct target t;
+	struct slice url;
+	const char *why = "";
+	int err;
+
+	if (!admin_parameter(c, "url", &url)) {
+		admin_problem(c, 400, "url is missing");
+		return;
+	}
+	location_init(&l);
+	target_init(&t);
+	err = location_find(&l, c->server->snapshot, url, false, &why);
+	if (!err)
+		err = target_resolve(&t, c->server->snapshot, &l.request, (struct slice){NULL, 0});
+	if (err)
+		location_problem(c, err, why);
+	else
+		explain(c, &l, &t);
+	target_fini(&t);
+	location_fini(&l);
+}

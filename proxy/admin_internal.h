@@ -1,0 +1,53 @@
+/* What the admin side's files share. Thread: main. */
+#ifndef PROXY_ADMIN_INTERNAL_H
+#define PROXY_ADMIN_INTERNAL_H
+
+#include <jansson.h>
+
+#include "http/message.h"
+#include "proxy/collect.h"
+#include "proxy/locate.h"
+#include "proxy/server.h"
+
+struct evhttp_request;
+
+#define ADMIN_PARAMETERS_MAX 8
+#define ADMIN_PENDING_MAX 64 /* calls that wait for workers at once */
+
+struct admin_parameter {
+	struct slice name, value; /* decoded; in the call's text */
+};
+
+/* One request to the admin side. Freed by the function that answers it. */
+struct admin_call {
+	struct admin *admin;
+	struct server *server;
+	struct evhttp_request *req;
+	struct gate *gate;
+	const struct http_request *http;
+	struct buf text;
+	struct admin_parameter parameters[ADMIN_PARAMETERS_MAX];
+	unsigned parameters_n;
+	bool is_deferred; /* counted in the admin's pending calls */
+	bool is_gone;     /* the client left while we waited for workers */
+};
+
+/* NULL-valued slice when it is not there. */
+bool admin_parameter(const struct admin_call *c, const char *name, struct slice *value);
+
+/* All answer the call and free it; json is taken over. */
+void admin_answer(struct admin_call *c, int status, json_t *json);
+void admin_answer_text(struct admin_call *c, const char *content_type, struct slice text);
+void admin_problem(struct admin_call *c, int status, const char *detail);
+/* The answer comes later: counts it, and sees that a client that leaves is noticed. False: too many wait, answered. */
+bool admin_defer(struct admin_call *c);
+
+/* The endpoints. */
+void admin_purge(struct admin_call *c);
+void admin_refresh(struct admin_call *c);
+void admin_entries(struct admin_call *c);
+void admin_explain(struct admin_call *c);
+void admin_stats(struct admin_call *c);
+void admin_metrics(struct admin_call *c);
+
+#endif

@@ -1,0 +1,116 @@
+#include "proxy/collect.h"
+
+#include <errno.h>
+
+#include "base/mem.h"
+#include "proxy/server.h"
+
+struct part {
+	struct mail to_worker, to_main;
+	struct collection *whole;
+	struct worker *worker;
+	struct worker_stats stats;
+	struct gate_stats gate;
+	struct upstream_stats *upstreams;
+};
+
+struct collection {
+	struct server *server;
+	void (*done)(void *arg, const struct collected *sum);
+	void *arg;
+	unsigned missing;
+	struct collected sum;
+	struct part parts[];
+};
+
+/* On the worker. */
+static void on_asked(struct mail *m)
+{
+	struct part *p = CONTAINER_OF(m, struct part, to_worker);
+	struct worker *w = p->worker;
+
+	p->stats = w->stats;
+	p->gate = w->gate_stats;
+	for (unsigned i = 0; i < p->whole->sum.upstreams_n; i++)
+		upstream_stats(w->upstream, i, &p->upstreams[i]);
+	post_mail(&w->server->mailbox, &p->to_main);
+}
+
+/* All three are nothing but counters of one width. */
+static void add_counters(void *to, const void *from, size_t bytes)
+{
+	uint64_t *a = to;
+	const uint64_t *b = from;
+
+	for (size_t i = 0; i < bytes / sizeof(*a); i++)
+		a[i] += b[i];
+}
+
+_Static_assert(sizeof(struct worker_stats) % sizeof(uint64_t) == 0, "counters only");
+_Static_assert(sizeof(struct gate_stats) % sizeof(uint64_t) == 0, "counters only");
+_Static_assert(sizeof(struct upstream_stats) % sizeof(uint64_t) == 0, "counters only");
+
+static void collection_free(struct collection *c)
+{
+	for (unsigned i = 0; i < c->sum.workers; i++)
+		mem_free(c->parts[i].upstreams);
+	mem_free(c->sum.upstreams);
+	mem_free(c);
+}
+
+/* On main. */
+static void on_answered(struct mail *m)
+{
+	struct part *p = CONTAINER_OF(m, struct part, to_main);
+	struct collection *c = p->whole;
+
+	add_counters(&c->sum.worker, &p->stats, sizeof(p->stats));
+	add_counters(&c->sum.gate, &p->gate, sizeof(p->gate));
+	for (unsigned i = 0; i < c->sum.upstreams_n; i++)
+		add_counters(&c->sum.upstreams[i], &p->upstreams[i], sizeof(p->upstreams[i]));
+	if (--c->missing)
+		return;
+	c->done(c->arg, &c->sum);
+	collection_free(c);
+}
+
+static int make_parts(struct collection *c)
+{
+	size_t bytes = (c->sum.upstreams_n + 1) * sizeof(struct upstream_stats);
+
+	c->sum.upstreams = mem_zalloc(bytes);
+	if (!c->sum.upstreams)
+		return -ENOMEM;
+	for (unsigned i = 0; i < c->sum.workers; i++) {
+		struct part *p = &c->parts[i];
+
+		p->to_worker.on_mail = on_asked;
+		p->to_main.on_mail = on_answered;
+		p->whole = c;
+		p->worker = &c->server->workers[i];
+		p->upstreams = mem_zalloc(bytes);
+		if (!p->upstreams)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int collect_start(struct server *s, void (*done)(void *arg, const struct collected *sum), void *arg)
+{
+	struct collection *c = mem_zalloc(sizeof(*c) + s->workers_n * sizeof(c->parts[0]));
+
+	if (!c)
+		return -ENOMEM;
+	c->server = s;
+	c->done = done;
+	c->arg = arg;
+	c->missing = c->sum.workers = s->workers_n;
+	c->sum.upstreams_n = s->snapshot->config->upstreams_n;
+	if (make_parts(c)) {
+		collection_free(c);
+		return -ENOMEM;
+	}
+	for (unsigned i = 0; i < c->sum.workers; i++)
+		post_mail(&c->parts[i].worker->mailbox, &c->parts[i].to_worker);
+	return 0;
+}

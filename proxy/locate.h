@@ -1,0 +1,25 @@
+/* What an operator means by url= and prefix=: a path as a client would ask it, or an absolute origin URL; brought to the
+ * spelling of keys and scopes, by the same rules that requests go through.
+ * Thread: one at a time. Owns: its buffers. Borrows: the snapshot. */
+#ifndef PROXY_LOCATE_H
+#define PROXY_LOCATE_H
+
+#include "http/message.h"
+#include "proxy/target.h"
+
+struct location {
+	const struct config_route *route;
+	const struct cache_rules *rules;
+	unsigned upstream;
+	struct buf url;              /* as in keys */
+	struct buf head;             /* a GET for it, as a client would send it */
+	struct http_request request; /* parsed from `head` */
+};
+
+void location_init(struct location *l);
+void location_fini(struct location *l);
+/* 0; -EINVAL with *why a constant sentence; -ENOMEM; -ENOBUFS when it is too long. `is_prefix`: taken literally, no
+ * query rule, and `request` is not filled. */
+int location_find(struct location *l, const struct snapshot *s, struct slice what, bool is_prefix, const char **why) WARN_UNUSED;
+
+#endif

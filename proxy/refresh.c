@@ -1,0 +1,199 @@
+#include "proxy/refresh.h"
+
+#include <errno.h>
+
+#include "base/mem.h"
+#include "proxy/fill.h"
+#include "proxy/locate.h"
+#include "proxy/server.h"
+
+struct refresh {
+	struct mail to_worker, to_main;
+	struct server *server;
+	struct worker *worker;
+	struct snapshot *snapshot;
+	void (*done)(void *arg, const struct refresh_result *r);
+	void *arg;
+	struct refresh_result result;
+	/* the worker's, while it runs */
+	struct location location;
+	struct target target;
+	struct flight *flight;
+	struct flight_waiter waiter;
+	bool is_waiting;
+	char *url;
+};
+
+static void refresh_free(struct refresh *r)
+{
+	location_fini(&r->location);
+	target_fini(&r->target);
+	snapshot_unref(&r->snapshot);
+	mem_free(r->url);
+	mem_free(r);
+}
+
+/* On main. */
+static void on_result(struct mail *m)
+{
+	struct refresh *r = CONTAINER_OF(m, struct refresh, to_main);
+
+	r->done(r->arg, &r->result);
+	refresh_free(r);
+}
+
+/* On the worker, from here to the end of on_asked. */
+static void finish(struct refresh *r, int status)
+{
+	if (r->is_waiting)
+		flight_leave(&r->waiter);
+	r->is_waiting = false;
+	flight_unref(&r->flight);
+	r->result.status = status;
+	post_mail(&r->server->mailbox, &r->to_main);
+}
+
+static void finish_with(struct refresh *r, const struct object *o)
+{
+	const struct freshness *f = object_freshness(o);
+	uint64_t available;
+	enum body_state state = object_body_state(o, &available);
+
+	if (state == BODY_GROWING)
+		return;
+	r->result.stored = state == BODY_COMPLETE;
+	r->result.lifetime_ms = f->lifetime_ms;
+	r->result.age_ms = policy_age_ms(f, clock_now());
+	r->result.source = (enum policy_source)f->source;
+	finish(r, state == BODY_COMPLETE ? object_status(o) : 502);
+}
+
+static void on_progress(struct flight_waiter *w)
+{
+	struct refresh *r = CONTAINER_OF(w, struct refresh, waiter);
+	struct flight_view view;
+
+	flight_look(w, &view);
+	switch (view.phase) {
+	case FLIGHT_WAITING:
+		return;
+	case FLIGHT_ANSWER:
+		finish_with(r, view.object);
+		return;
+	case FLIGHT_RELEASED:
+		r->result.uncacheable = true;
+		finish(r, 0);
+		return;
+	case FLIGHT_STALE:
+	case FLIGHT_FAILED:
+		finish(r, view.status >= 500 ? view.status : 502);
+		return;
+	case FLIGHT_RETRY:
+		finish(r, 503);
+		return;
+	}
+}
+
+static void wait_for(struct refresh *r, struct flight *f)
+{
+	r->flight = f;
+	flight_wait(f, r->worker->index, NULL, &r->waiter);
+	r->is_waiting = true;
+	on_progress(&r->waiter);
+}
+
+static void owner_ref(void *owner)
+{
+	snapshot_ref(owner);
+}
+
+static void owner_unref(void *owner)
+{
+	struct snapshot *s = owner;
+
+	snapshot_unref(&s);
+}
+
+static void lead(struct refresh *r, struct flight *f)
+{
+	struct fill_request request = {
+		.worker = r->worker, .target = &r->target, .http = &r->location.request, .flight = flight_ref(f)};
+	struct fill *fill;
+
+	if (fill_start(&request, &fill)) {
+		flight_unref(&f);
+		finish(r, 503);
+		return;
+	}
+	wait_for(r, f);
+}
+
+static void ask(struct refresh *r)
+{
+	struct cache_request request = {
+		.http = &r->location.request,
+		.rules = r->target.rules,
+		.key = &r->target.key,
+		.worker = r->worker->index,
+		.rules_owner = r->target.snapshot,
+		.rules_ref = owner_ref,
+		.rules_unref = owner_unref,
+	};
+	struct cache_result found = {.verdict = CACHE_PASS};
+
+	if (r->target.is_cacheable)
+		cache_refresh(r->worker->cache, &request, clock_now(), &found);
+	object_unref(&found.object);
+	switch (found.verdict) {
+	case CACHE_LEAD:
+		lead(r, found.flight);
+		return;
+	case CACHE_JOIN:
+		wait_for(r, found.flight);
+		return;
+	case CACHE_PASS:
+		r->result.uncacheable = true;
+		finish(r, 0);
+		return;
+	default:
+		flight_unref(&found.flight);
+		finish(r, 503);
+	}
+}
+
+static void on_asked(struct mail *m)
+{
+	struct refresh *r = CONTAINER_OF(m, struct refresh, to_worker);
+	const char *why;
+
+	if (location_find(&r->location, r->snapshot, slice_of(r->url), false, &why) ||
+	    target_resolve(&r->target, r->snapshot, &r->location.request, (struct slice){NULL, 0}))
+		finish(r, 503);
+	else
+		ask(r);
+}
+
+int refresh_start(struct server *s, struct slice url, void (*done)(void *arg, const struct refresh_result *r), void *arg)
+{
+	struct refresh *r = mem_zalloc(sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	r->url = mem_strndup(url.p, url.n);
+	if (!r->url) {
+		mem_free(r);
+		return -ENOMEM;
+	}
+	r->to_worker.on_mail = on_asked;
+	r->to_main.on_mail = on_result;
+	r->waiter.on_progress = on_progress;
+	r->server = s;
+	r->worker = &s->workers[hash64_of(url.p, url.n) % s->workers_n];
+	r->snapshot = snapshot_ref(s->snapshot);
+	r->done = done;
+	r->arg = arg;
+	location_init(&r->location);
+	target_init(&r->target);
+	post_mail(&r->worker->mailbox, &r->to_worker);
+	return 0;
+}
