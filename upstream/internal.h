@@ -24,6 +24,7 @@ struct sock {
 	short registered;  /* what ev was added with; 0: not added */
 	bool is_connection; /* made by us for a connection; else a descriptor of libcurl's own, as its resolver's */
 	bool established;  /* identified: closed through our callback for certain, so its event may outlive a transfer */
+	bool in_use;      /* by an HTTP/1 request; else what arrives is stray */
 	bool stale;        /* bytes or EOF came that belong to no request: never to be used again */
 	uint64_t serial;
 	uint64_t wire_bytes; /* of answers, as received; HTTP/1 without TLS */
