@@ -1,0 +1,97 @@
+/* How an object lies in memory, and how it is made. Private to cache/.
+ * Thread: as object.h says; `expiry` and `hits` are guarded by the mu of the entry's shard. */
+#ifndef CACHE_OBJECT_INTERNAL_H
+#define CACHE_OBJECT_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "cache/chunks.h"
+#include "cache/memory.h"
+#include "cache/object.h"
+
+/* Bodies up to here lie behind the head, in the object's own allocation. */
+#define OBJECT_INLINE_MAX 16384
+
+enum body_kind {
+	BODY_INLINE,
+	BODY_BLOCK,  /* one allocation, shared by reference between an answer and its refreshed successors */
+	BODY_CHUNKS, /* length not known while it arrives */
+};
+
+struct block {
+	_Atomic uint32_t refs;
+	uint64_t n;
+	char bytes[];
+};
+
+enum object_flag {
+	OBJECT_HAS_EXTRAS = 1 << 0,
+	OBJECT_HAS_VALIDATOR = 1 << 1, /* ETag or Last-Modified: it can be validated */
+};
+
+/* In front of the tail, where there is Vary or a tag. */
+struct object_extras {
+	struct object *next; /* guarded by the shard: the next older variant */
+	uint32_t names_n, values_n, tags_n;
+	uint32_t total_n; /* of all extras: where the head begins */
+};
+
+struct object {
+	_Atomic uint32_t refs;
+	uint16_t status;
+	uint8_t body_kind;
+	uint8_t flags;
+	struct entry *entry; /* owned reference: its URL is the object's */
+	/* The sequence of invalidation up to which it is known to be valid: its epoch, raised by each check that found it
+	 * valid. Nothing is lost by raising it: no scope of its with a number up to there exists. */
+	_Atomic uint64_t epoch;
+	struct freshness freshness;
+	_Atomic uint64_t progress; /* bytes published << 2 | enum body_state */
+	union {
+		uint64_t inline_n;
+		struct block *block;
+		struct chunks *chunks;
+	} body;
+	struct link expiry;
+	uint32_t head_n;
+	uint32_t hits;
+	char tail[]; /* extras (struct, tags, names, values, padding), head, inline body */
+};
+
+struct object_spec {
+	struct entry *entry;
+	int status;
+	const struct http_fields *fields;
+	struct slice via;       /* appended to the Via that is there; empty: as it is */
+	int64_t content_length; /* -1: not known yet */
+	struct freshness freshness;
+	uint64_t epoch;
+	struct slice vary_names, vary_values;
+	const struct cache_names *tag_headers; /* may be NULL */
+	struct block *shared; /* a complete body, of content_length bytes, to be referred to; or NULL */
+};
+
+/* NULL when there is no room. The body is GROWING. The caller holds no lock (nor for the next ones). */
+struct object *object_new(const struct object_spec *spec) WARN_UNUSED;
+/* The same answer, complete, with its length in the head and its body in one piece. */
+struct object *object_consolidated(const struct object *o, const struct cache_names *tag_headers) WARN_UNUSED;
+int object_copy_body(struct object *to, const struct object *from) WARN_UNUSED;
+/* Appends the stored fields to `out`, which borrows them. */
+int object_fields(const struct object *o, struct http_fields *out) WARN_UNUSED;
+
+/* 0; -ENOMEM when there is no room in the budget (`beyond`: in the machine); -EMSGSIZE past the announced length. */
+int object_append(struct object *o, const void *p, size_t n, bool beyond) WARN_UNUSED;
+void object_finish(struct object *o, enum body_state state);
+/* Of a body in chunks: all readers are past `offset`. */
+void object_discard(struct object *o, uint64_t offset);
+
+/* When nothing can be done with it any more: fresh, stale-while-revalidate, stale-if-error, validation. */
+int64_t object_useful_until_ms(const struct object *o);
+struct object **object_next(const struct object *o); /* NULL where it can have no further variants */
+struct slice object_vary_names(const struct object *o);
+struct slice object_vary_values(const struct object *o);
+void object_scopes(const struct object *o, struct scope_set *out); /* borrows from o */
+enum scope_state object_check(struct object *o);
+uint64_t object_total_bytes(const struct object *o);
+
+#endif
