@@ -1,0 +1,35 @@
+/* Entity tags and the two conditions made of them (RFC 9110 8.8.3, 13.1.1, 13.1.2).
+ * Thread: any. Borrows: what it is given. */
+#ifndef HTTP_ETAG_H
+#define HTTP_ETAG_H
+
+#include <stdbool.h>
+
+#include "base/slice.h"
+#include "http/fields.h"
+
+/* [W/] "opaque": 'W' in upper case only, any visible ASCII but '"' and any byte above 0x7F between the quotes. */
+bool etag_is_valid(struct slice tag);
+bool etag_is_strong(struct slice tag); /* valid and not weak */
+
+/* RFC 9110 8.8.3.2. Tags that lack their quotes are sent in the field by some origins: two such are weakly equal if they
+ * are the same bytes, and never strongly. */
+bool etag_weak_equal(struct slice a, struct slice b);
+bool etag_strong_equal(struct slice a, struct slice b);
+
+enum etag_condition {
+	ETAG_NO_CONDITION, /* the field is not there */
+	ETAG_MATCHES,
+	ETAG_MATCHES_NOT,
+};
+
+/* Compares the lists on all lines with a representation's tag (empty: it has none, only `*` matches it). A single `*`
+ * matches whatever exists; call with exists = false when there is no representation. If-None-Match compares weakly
+ * (MATCHES: answer 304 to GET and HEAD, else 412), If-Match strongly (MATCHES_NOT: 412). */
+enum etag_condition etag_if_none_match(const struct http_fields *f, struct slice tag, bool exists);
+enum etag_condition etag_if_match(const struct http_fields *f, struct slice tag, bool exists);
+
+/* The next member of a list of tags; no backslash escapes in there, unlike in other lists. Start with *rest = value. */
+bool etag_list_next(struct slice *rest, struct slice *tag);
+
+#endif

@@ -1,0 +1,96 @@
+#include "rows.h"
+
+#include "http/etag.h"
+
+static void tags_are_compared_as_rfc_9110_8_8_3_2_says(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		bool strong, weak;
+	} rows[] = {
+		{"W/\"1\"", "W/\"1\"", false, true},
+		{"W/\"1\"", "W/\"2\"", false, false},
+		{"W/\"1\"", "\"1\"", false, true},
+		{"\"1\"", "\"1\"", true, true},
+		{"\"1\"", "\"2\"", false, false},
+		{"\"a\"", "\"A\"", false, false},
+		{"\"\"", "\"\"", true, true},
+		{"w/\"1\"", "\"1\"", false, false},
+		{"w/\"1\"", "w/\"1\"", false, true}, /* not a tag: opaque bytes */
+		{"1", "1", false, true},
+		{"1", "\"1\"", false, false},
+		{"W/1", "1", false, false},
+		{"", "", false, false},
+		{"\"a", "\"a", false, true},
+		{"\"a b\"", "\"a b\"", false, true},
+		{"\"a\\\"", "\"a\\\"", true, true},
+		{"\"caf\xc3\xa9\"", "\"caf\xc3\xa9\"", true, true},
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct slice a = exact_copy(slice_of(rows[i].a)), b = exact_copy(slice_of(rows[i].b));
+		EXPECT_INT(rows[i].a, etag_strong_equal(a, b), rows[i].strong);
+		EXPECT_INT(rows[i].a, etag_weak_equal(a, b), rows[i].weak);
+		EXPECT_INT(rows[i].a, etag_weak_equal(b, a), rows[i].weak);
+		free_copy(a);
+		free_copy(b);
+	}
+}
+
+static void conditions_are_evaluated_over_all_lines(void **state)
+{
+	enum { NONE = ETAG_NO_CONDITION, YES = ETAG_MATCHES, NO = ETAG_MATCHES_NOT };
+	static const struct {
+		const char *lines[3]; /* values */
+		const char *tag;
+		bool exists;
+		int weak, strong;
+	} rows[] = {
+		{{NULL}, "\"a\"", true, NONE, NONE},
+		{{"*"}, "\"a\"", true, YES, YES},
+		{{"*"}, "", true, YES, YES},
+		{{"*"}, "", false, NO, NO},
+		{{"*, \"b\""}, "\"a\"", true, NO, NO},
+		{{"*", "\"b\""}, "\"a\"", true, NO, NO},
+		{{"\"*\""}, "\"a\"", true, NO, NO},
+		{{"\"a\""}, "\"a\"", true, YES, YES},
+		{{"\"a\""}, "\"a\"", false, NO, NO},
+		{{"\"a\""}, "", true, NO, NO},
+		{{"W/\"a\""}, "\"a\"", true, YES, NO},
+		{{"\"a\""}, "W/\"a\"", true, YES, NO},
+		{{"\"b\", \"c\" ,\t\"a\""}, "\"a\"", true, YES, YES},
+		{{"\"b\"", "\"a\""}, "\"a\"", true, YES, YES},
+		{{"\"x,\\\", \"a\""}, "\"a\"", true, YES, YES}, /* no escapes in tags */
+		{{"\"x, y\", \"z\""}, "\"y\"", true, NO, NO},
+		{{",, \"a\",,"}, "\"a\"", true, YES, YES},
+		{{"a"}, "\"a\"", true, NO, NO},
+		{{"a, b"}, "b", true, YES, NO},
+		{{"\"a"}, "\"a\"", true, NO, NO},
+		{{"\"a\"b"}, "\"a\"", true, NO, NO},
+		{{""}, "\"a\"", true, NO, NO},
+		{{"W/"}, "\"a\"", true, NO, NO},
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct http_fields f;
+		const char *row = rows[i].lines[0] ? rows[i].lines[0] : "no field";
+		http_fields_init(&f);
+		for (size_t k = 0; k < 3 && rows[i].lines[k]; k++) {
+			assert_int_equal(http_fields_add_id(&f, HF_IF_MATCH, slice_of(rows[i].lines[k])), 0);
+			assert_int_equal(http_fields_add_id(&f, HF_IF_NONE_MATCH, slice_of(rows[i].lines[k])), 0);
+		}
+		struct slice tag = slice_of(rows[i].tag);
+		EXPECT_INT(row, etag_if_none_match(&f, tag, rows[i].exists), rows[i].weak);
+		EXPECT_INT(row, etag_if_match(&f, tag, rows[i].exists), rows[i].strong);
+		http_fields_fini(&f);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tags_are_compared_as_rfc_9110_8_8_3_2_says),
+		cmocka_unit_test(conditions_are_evaluated_over_all_lines),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

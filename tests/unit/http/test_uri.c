@@ -1,0 +1,299 @@
+#include <errno.h>
+
+#include "rows.h"
+
+#include "http/uri.h"
+
+static void absolute_urls_are_split(void **state)
+{
+	static const struct {
+		const char *url, *scheme, *authority, *rest; /* scheme NULL: refused */
+	} rows[] = {
+		{"http://a", "http", "a", ""},
+		{"HTTP://a:8/b?c", "HTTP", "a:8", "/b?c"},
+		{"a+b-c.1://x?y/z", "a+b-c.1", "x", "?y/z"},
+		{"file:///etc", "file", "", "/etc"},
+		{"http://a/b?c://d", "http", "a", "/b?c://d"},
+		{"http://a#b", NULL, NULL, NULL},
+		{"http://a/b#", NULL, NULL, NULL},
+		{"http:/a", NULL, NULL, NULL},
+		{"http:", NULL, NULL, NULL},
+		{"://a", NULL, NULL, NULL},
+		{"1http://a", NULL, NULL, NULL},
+		{"/a", NULL, NULL, NULL},
+		{"", NULL, NULL, NULL},
+		{"a b://c", NULL, NULL, NULL},
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct slice copy = exact_copy(slice_of(rows[i].url)), scheme, authority, rest;
+		EXPECT_INT(rows[i].url, uri_split_absolute(copy, &scheme, &authority, &rest), rows[i].scheme != NULL);
+		if (rows[i].scheme) {
+			EXPECT_SLICE(rows[i].url, scheme, slice_of(rows[i].scheme));
+			EXPECT_SLICE(rows[i].url, authority, slice_of(rows[i].authority));
+			EXPECT_SLICE(rows[i].url, rest, slice_of(rows[i].rest));
+		}
+		free_copy(copy);
+	}
+}
+
+static void authorities_are_checked(void **state)
+{
+	static const struct {
+		const char *text, *host; /* host NULL: refused */
+		int port;
+	} rows[] = {
+		{"a", "a", -1},
+		{"a.b-c_d~1", "a.b-c_d~1", -1},
+		{"a:80", "a", 80},
+		{"a:", "a", -1},
+		{"a:65535", "a", 65535},
+		{"a%41", "a%41", -1},
+		{"127.0.0.1:0", "127.0.0.1", 0},
+		{"[::1]", "[::1]", -1},
+		{"[::1]:8", "[::1]", 8},
+		{"[::ffff:1.2.3.4]", "[::ffff:1.2.3.4]", -1},
+		{"", NULL, 0},
+		{":80", NULL, 0},
+		{"a:65536", NULL, 0},
+		{"a:000080", NULL, 0},
+		{"a:x", NULL, 0},
+		{"a:+1", NULL, 0},
+		{"a b", NULL, 0},
+		{"a@b", NULL, 0},
+		{"a/b", NULL, 0},
+		{"a,b", NULL, 0},
+		{"a%4", NULL, 0},
+		{"a%zz", NULL, 0},
+		{"[::1", NULL, 0},
+		{"[]", NULL, 0},
+		{"[::1]8", NULL, 0},
+		{"[fe80::1%25eth0]", NULL, 0},
+		{"[v1.a]", NULL, 0},
+		{"::1", NULL, 0},
+		{"[1:2:3:4:5:6:7:8:9:a:b:c:d:e:f:1:2:3:4:5:6]", NULL, 0},
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct slice copy = exact_copy(slice_of(rows[i].text)), host;
+		int port;
+		EXPECT_INT(rows[i].text, uri_authority_parse(copy, &host, &port), rows[i].host != NULL);
+		if (rows[i].host) {
+			EXPECT_SLICE(rows[i].text, host, slice_of(rows[i].host));
+			EXPECT_INT(rows[i].text, port, rows[i].port);
+		}
+		free_copy(copy);
+	}
+}
+
+static void percent_encoding_is_decoded_where_it_is_valid(void **state)
+{
+	static const struct {
+		const char *text, *want;
+	} rows[] = {
+		{"", ""},
+		{"a%20b", "a b"},
+		{"%41%6a%6A", "Ajj"},
+		{"%", "%"},
+		{"%4", "%4"},
+		{"%zz%41", "%zzA"},
+		{"a+b", "a+b"},
+		{"%2541", "%41"},
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct buf b;
+		struct slice copy = exact_copy(slice_of(rows[i].text));
+		buf_init(&b, 100);
+		assert_int_equal(uri_decode(copy, &b), 0);
+		EXPECT_SLICE(rows[i].text, buf_slice(&b), slice_of(rows[i].want));
+		buf_fini(&b);
+		free_copy(copy);
+	}
+}
+
+static void queries_are_walked(void **state)
+{
+	static const struct {
+		const char *query, *want; /* name(=value) each in brackets */
+	} rows[] = {
+		{"", "[]"},
+		{"a", "[a]"},
+		{"a=", "[a=]"},
+		{"a=b&c", "[a=b][c]"},
+		{"a&&b", "[a][][b]"},
+		{"&", "[][]"},
+		{"a=b=c&", "[a=b=c][]"},
+		{"=x", "[=x]"},
+		{"a;b=1", "[a;b=1]"},
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char got[64] = "";
+		struct uri_param p;
+		struct slice copy = exact_copy(slice_of(rows[i].query)), rest = copy;
+		bool at_end = false;
+		while (uri_query_next(&rest, &at_end, &p))
+			snprintf(got + strlen(got), sizeof(got) - strlen(got), "[%.*s%s%.*s]", SLICE_ARG(p.name),
+				p.has_value ? "=" : "", SLICE_ARG(p.value));
+		EXPECT_SLICE(rows[i].query, slice_of(got), slice_of(rows[i].want));
+		free_copy(copy);
+	}
+}
+
+static void names_match_patterns(void **state)
+{
+	static const struct {
+		const char *pattern, *text;
+		bool raw, decoded;
+	} rows[] = {
+		{"a", "a", 1, 1},
+		{"a", "b", 0, 0},
+		{"a", "A", 0, 0},
+		{"", "", 1, 1},
+		{"*", "", 1, 1},
+		{"*", "abc", 1, 1},
+		{"utm_*", "utm_source", 1, 1},
+		{"utm_*", "utm", 0, 0},
+		{"*_id", "x_id", 1, 1},
+		{"*_id", "x_id_", 0, 0},
+		{"a*b*c", "aXbYbZc", 1, 1},
+		{"a*b*c", "aXc", 0, 0},
+		{"**", "x", 1, 1},
+		{"utm_*", "%75tm_x", 0, 1},
+		{"a b", "a%20b", 0, 1},
+		{"%75", "%75", 1, 0},
+		{"a*", "%61", 0, 1},
+		{"*a", "x%61", 0, 1},
+		{"/x/*/y", "/x/a/b/y", 1, 1},
+		{"a", "ab", 0, 0},
+		{"ab", "a", 0, 0},
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct slice copy = exact_copy(slice_of(rows[i].text));
+		EXPECT_INT(rows[i].pattern, uri_glob(slice_of(rows[i].pattern), copy), rows[i].raw);
+		EXPECT_INT(rows[i].pattern, uri_name_matches(slice_of(rows[i].pattern), copy), rows[i].decoded);
+		free_copy(copy);
+	}
+}
+
+static void references_are_resolved_as_rfc_3986_5_4_shows(void **state)
+{
+	static const char base[] = "http://a/b/c/d;p?q";
+	static const struct {
+		const char *reference, *want; /* want NULL: -EINVAL */
+	} rows[] = {
+		/* 5.4.1 */
+		{"g", "http://a/b/c/g"},
+		{"./g", "http://a/b/c/g"},
+		{"g/", "http://a/b/c/g/"},
+		{"/g", "http://a/g"},
+		{"//g", "http://g/"},
+		{"?y", "http://a/b/c/d;p?y"},
+		{"g?y", "http://a/b/c/g?y"},
+		{"#s", "http://a/b/c/d;p?q"},
+		{"g#s", "http://a/b/c/g"},
+		{"g?y#s", "http://a/b/c/g?y"},
+		{";x", "http://a/b/c/;x"},
+		{"g;x", "http://a/b/c/g;x"},
+		{"", "http://a/b/c/d;p?q"},
+		{".", "http://a/b/c/"},
+		{"./", "http://a/b/c/"},
+		{"..", "http://a/b/"},
+		{"../", "http://a/b/"},
+		{"../g", "http://a/b/g"},
+		{"../..", "http://a/"},
+		{"../../", "http://a/"},
+		{"../../g", "http://a/g"},
+		/* 5.4.2 */
+		{"../../../g", "http://a/g"},
+		{"../../../../g", "http://a/g"},
+		{"/./g", "http://a/g"},
+		{"/../g", "http://a/g"},
+		{"g.", "http://a/b/c/g."},
+		{".g", "http://a/b/c/.g"},
+		{"g..", "http://a/b/c/g.."},
+		{"..g", "http://a/b/c/..g"},
+		{"./../g", "http://a/b/g"},
+		{"./g/.", "http://a/b/c/g/"},
+		{"g/./h", "http://a/b/c/g/h"},
+		{"g/../h", "http://a/b/c/h"},
+		{"g;x=1/../y", "http://a/b/c/y"},
+		{"g?y/../x", "http://a/b/c/g?y/../x"},
+		/* ours */
+		{"https://x:8/y/../z?q", "https://x:8/z?q"},
+		{"//x?y", "http://x/?y"},
+		{"/a//b", "http://a/a//b"},
+		{"/a/%2e%2e/b", "http://a/a/%2e%2e/b"},
+		{"mailto:x", NULL},
+		{"http:g", NULL},
+		{"//", NULL},
+		{"//u@x/", NULL},
+		{"/a b", NULL},
+		{"/\xc3\xa9", NULL},
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct buf b;
+		struct slice copy = exact_copy(slice_of(rows[i].reference));
+		buf_init(&b, 100);
+		EXPECT_INT(rows[i].reference, uri_resolve(BYTES(base), copy, &b), rows[i].want ? 0 : -EINVAL);
+		if (rows[i].want)
+			EXPECT_SLICE(rows[i].reference, buf_slice(&b), slice_of(rows[i].want));
+		buf_fini(&b);
+		free_copy(copy);
+	}
+}
+
+static void a_base_without_path_or_host_is_no_trap(void **state)
+{
+	struct buf b;
+	(void)state;
+	buf_init(&b, 20);
+	EXPECT_INT("no path", uri_resolve(BYTES("http://a?q"), BYTES("x"), &b), 0);
+	EXPECT_SLICE("no path", buf_slice(&b), BYTES("http://a/x"));
+	EXPECT_INT("not absolute", uri_resolve(BYTES("/a"), BYTES("x"), &b), -EINVAL);
+	EXPECT_INT("too long", uri_resolve(BYTES("http://a/"), BYTES("12345678901234567890"), &b), -ENOBUFS);
+	buf_fini(&b);
+}
+
+static void origins_are_compared_with_their_default_ports(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		bool same;
+	} rows[] = {
+		{"http://a/x", "http://A:80/y?z", true},
+		{"https://a", "HTTPS://a:443/", true},
+		{"http://a:", "http://a", true},
+		{"http://a", "https://a", false},
+		{"http://a:443", "https://a", false},
+		{"http://a", "http://a:81", false},
+		{"http://a", "http://b", false},
+		{"http://[::1]", "http://[::1]:80", true},
+		{"ftp://a", "ftp://a", false},
+		{"/a", "/a", false},
+		{"http://u@a", "http://a", false},
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		EXPECT_INT(rows[i].a, uri_same_origin(slice_of(rows[i].a), slice_of(rows[i].b)), rows[i].same);
+		EXPECT_INT(rows[i].b, uri_same_origin(slice_of(rows[i].b), slice_of(rows[i].a)), rows[i].same);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(absolute_urls_are_split),
+		cmocka_unit_test(authorities_are_checked),
+		cmocka_unit_test(percent_encoding_is_decoded_where_it_is_valid),
+		cmocka_unit_test(queries_are_walked),
+		cmocka_unit_test(names_match_patterns),
+		cmocka_unit_test(references_are_resolved_as_rfc_3986_5_4_shows),
+		cmocka_unit_test(a_base_without_path_or_host_is_no_trap),
+		cmocka_unit_test(origins_are_compared_with_their_default_ports),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
