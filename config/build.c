@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "config/value.h"
+#include "http/syntax.h"
 
 #define DEFAULT_NAME SLICE_LIT("default")
 #define NO_NAME SLICE_LIT("")
@@ -106,6 +107,11 @@ static void report_unknown_key(struct build *b, unsigned sections, const struct 
 	if (elsewhere)
 		report_at(b->report, e->line, "%.*s does not belong here but in %s", SLICE_ARG(e->key),
 			option_section_title(elsewhere->section));
+	else if (sections & BIT(SECTION_ROUTE) && slice_starts_with(e->key, SLICE_LIT("ttl_")) && e->key.n > 4 &&
+		 http_char_is(e->key.p[4], HTTP_CH_DIGIT))
+		report_at(b->report, e->line,
+			"no key is called %.*s; a status is written as in ttl_404 or ttl_4xx, 2 to 5 first",
+			SLICE_ARG(e->key));
 	else if (near)
 		report_at(b->report, e->line, "no key is called %.*s; is it %s?", SLICE_ARG(e->key), near);
 	else

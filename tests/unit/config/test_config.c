@@ -1,0 +1,430 @@
+/* Sections, inheritance, rules between keys, loading, references, and what options.def makes. */
+#include "tests/unit/config/config_rig.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "config/options.h"
+
+/* ---- Sections and inheritance ---- */
+
+static void routes_inherit_from_defaults_wherever_these_stand(void **state)
+{
+	struct config *c =
+		config_of("[route a]\nttl = 1s\n[defaults]\nttl = 2s\nttl_max = 9s\n[route b]\nttl_max = off\n");
+
+	(void)state;
+	assert_int_equal(c->routes_n, 3);
+	assert_int_equal(c->routes[0].ttl_ms, 1000);
+	assert_int_equal(c->routes[0].ttl_max_ms, 9000);
+	assert_int_equal(c->routes[1].ttl_ms, 2000);
+	assert_int_equal(c->routes[1].ttl_max_ms, -1);
+	assert_int_equal(c->routes[2].ttl_ms, 2000);
+	config_unref(&c);
+}
+
+static void named_upstreams_inherit_all_but_the_url(void **state)
+{
+	struct config *c = config_of("[upstream b]\nurl = https://b\nretries = 3\n"
+				     "[upstream]\nurl = http://a\nretries = 2\nstall_timeout = 5s\n");
+
+	(void)state;
+	assert_int_equal(c->upstreams_n, 2);
+	assert_string_equal(c->upstreams[0].name.p, "default");
+	assert_string_equal(c->upstreams[0].url.whole.p, "http://a");
+	assert_int_equal(c->upstreams[0].retries, 2);
+	assert_string_equal(c->upstreams[1].name.p, "b");
+	assert_string_equal(c->upstreams[1].url.whole.p, "https://b");
+	assert_int_equal(c->upstreams[1].retries, 3);
+	assert_int_equal(c->upstreams[1].stall_timeout_ms, 5000);
+	config_unref(&c);
+}
+
+static void mistakes_are_refused_with_their_line(void **state)
+{
+	static const struct {
+		const char *text, *error;
+	} cases[] = {
+		{"[proxi]\nlisten = x\n", "t:1: no section is called [proxi]; is it [proxy]?\n"},
+		{"[quux]\n", "t:1: no section is called [quux]\n"},
+		{"[disk]\npath = x\n", "t:1: no section is called [disk]\n"},
+		{"[proxy x]\n", "t:1: [proxy] has no name\n"},
+		{"[route]\n", "t:1: a route needs a name, as in [route users]\n"},
+		{"[route default]\n", "t:1: the name default is taken: set it up in [defaults]\n"},
+		{"[upstream default]\nurl = http://h\n", "t:1: the name default is taken: set it up in [upstream]\n"},
+		{"[upstream b]\nretries = 1\n", "t:1: [upstream b] needs a url\n"},
+		{"[route a]\n[route a]\n", "t:2: [route a] again: it began at line 1\n"},
+		{"[proxy]\nlissten = x\n", "t:2: no key is called lissten; is it listen?\n"},
+		{"[proxy]\nListen = x\n", "t:2: no key is called Listen; is it listen?\n"},
+		{"[proxy]\nquux = x\n", "t:2: no key is called quux\n"},
+		{"[proxy]\nttl = 1s\n", "t:2: ttl does not belong here but in [defaults]\n"},
+		{"[defaults]\nmatch = /x\n", "t:2: match does not belong here but in [route NAME]\n"},
+		{"[defaults]\nttl_40 = 1s\n", "t:2: no key is called ttl_40; a status is written as in ttl_404"},
+		{"[admin]\nlisten = 0.0.0.0:81\n", "t:2: listen: others can reach 0.0.0.0:81: set token"},
+		{"[admin]\nlisten = 127.0.0.1:81 [::]:81\ntoken =\n",
+			"t:2: listen: others can reach [::]:81: set token"},
+		{"[admin]\nlisten = 127.0.0.1:8080\n", "t:2: listen: [proxy] listens on 127.0.0.1:8080 too\n"},
+		{"[proxy]\nlisten = 127.0.0.1:8081\n", "t: listen: [proxy] listens on 127.0.0.1:8081 too\n"},
+		{"[admin]\ntoken = hunter2\ntoken_file = x\n", "t:3: token_file: token is set too"},
+		{"[admin]\ntoken_file = /nonexistent/t\n", "t:2: token_file: /nonexistent/t: No such file"},
+		{"[admin]\ntokn = hunter2\n", "t:2: no key is called tokn; is it token?\n"},
+		{"[admin]\ntoken hunter2\n", "t:2: neither \"[section]\" nor"},
+		{"[admin]\ntoken = hunter2 # mine\n", "t:2: token: a comment needs a line of its own\n"},
+		{"[admin]\nlisten = off\ntoken = \"hunter2\"\n", "t:3: token: values are not quoted\n"},
+		{"[cache]\nmemory = 1M\nmax_object = 2M\n", "t:3: max_object: 2M is more than memory, 1M\n"},
+		{"[route r]\nttl_min = 2s\nttl_max = 1s\n", "t:2: ttl_min: 2s is more than ttl_max, 1s\n"},
+		{"[defaults]\nttl_max = 1s\n[route r]\nttl_min = 2s\n", "t:4: ttl_min: 2s is more than ttl_max, 1s\n"},
+		{"[route r]\nscope = user\n", "t:2: scope: user needs user_from"},
+		{"[route r]\nupstream = x\n", "t:2: upstream: there is no [upstream x]\n"},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+		const char *errors = errors_of(slice_of(cases[i].text));
+
+		if (strncmp(errors, cases[i].error, strlen(cases[i].error)) != 0 || strchr(errors, '\n')[1] != '\0')
+			fail_msg("%s\n%s", cases[i].text, errors);
+		assert_null(strstr(errors, "hunter2"));
+	}
+}
+
+static void all_mistakes_of_a_file_are_reported(void **state)
+{
+	const char *errors =
+		errors_of(SLICE_LIT("[proxy]\nworkers = 0\nfoo = 1\n[route r]\nttl = x\nmatch = x\n[nope]\n"));
+
+	(void)state;
+	assert_non_null(strstr(errors, "t:2: "));
+	assert_non_null(strstr(errors, "t:3: "));
+	assert_non_null(strstr(errors, "t:5: "));
+	assert_non_null(strstr(errors, "t:6: "));
+	assert_non_null(strstr(errors, "t:7: "));
+}
+
+static void good_combinations_are_taken(void **state)
+{
+	static const char *const texts[] = {
+		"[admin]\nlisten = 0.0.0.0:81\ntoken = x\n",
+		"[admin]\nlisten = off\n",
+		"[defaults]\nscope = user\nuser_from = header:X-User\n[route r]\nscope = shared\n",
+		"[proxy]\nlisten = 127.0.0.1:8081\n[admin]\nlisten = 127.0.0.1:8082\n",
+		"[route r]\nttl_min = 1s\nttl_max = 1s\n",
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(texts); i++) {
+		struct config *c = config_of(texts[i]);
+
+		config_unref(&c);
+	}
+}
+
+static void a_small_memory_makes_the_default_of_max_object_smaller(void **state)
+{
+	struct config *c = config_of("[cache]\nmemory = 1M\n");
+
+	(void)state;
+	assert_int_equal(c->cache.max_object_bytes, 1 << 20);
+	config_unref(&c);
+}
+
+static void sections_have_bounds(void **state)
+{
+	struct buf text;
+
+	(void)state;
+	buf_init(&text, 100000);
+	for (unsigned i = 0; i < CONFIG_UPSTREAMS_MAX; i++)
+		buf_addf(&text, "[upstream u%u]\nurl = http://h\n", i);
+	assert_string_equal(errors_of(buf_slice(&text)), "t: more than 63 sections [upstream NAME]\n");
+	buf_reset(&text);
+	for (unsigned i = 0; i <= CONFIG_ROUTES_MAX; i++)
+		buf_addf(&text, "[route r%u]\n", i);
+	assert_string_equal(errors_of(buf_slice(&text)), "t: more than 1000 sections [route NAME]\n");
+	buf_fini(&text);
+}
+
+/* ---- Loading and references ---- */
+
+static void make_file(char *path, const char *text)
+{
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+static int load(const char *path, struct config **c, const char *expected_error)
+{
+	struct buf errors;
+	int rc;
+
+	buf_init(&errors, 10000);
+	rc = config_load(path, c, &errors);
+	assert_int_equal(buf_add_char(&errors, '\0'), 0);
+	if (expected_error && !strstr(errors.p, expected_error))
+		fail_msg("%s", errors.p);
+	buf_fini(&errors);
+	return rc;
+}
+
+static void files_are_loaded_or_the_reason_is_said(void **state)
+{
+	char path[] = "/tmp/test_config_XXXXXX";
+	struct config *c;
+
+	(void)state;
+	make_file(path, "[proxy]\nworkers = 3");
+	assert_int_equal(load(path, &c, NULL), 0);
+	assert_int_equal(c->proxy.workers, 3);
+	config_unref(&c);
+	assert_null(c);
+	unlink(path);
+	assert_int_equal(load(path, &c, "No such file"), -ENOENT);
+	assert_null(c);
+	assert_int_equal(load("/tmp", &c, "/tmp: Is a directory"), -EISDIR);
+	assert_int_equal(load("/dev/zero", &c, "/dev/zero: larger than 1048576 bytes"), -EINVAL);
+}
+
+static void a_token_file_holds_one_line(void **state)
+{
+	static const struct {
+		const char *content, *token; /* NULL: refused */
+	} cases[] = {
+		{"hunter2", "hunter2"},
+		{"hunter2\n", "hunter2"},
+		{" hunter2 \r\n\n", "hunter2"},
+		{"", NULL},
+		{"\n", NULL},
+		{"hunter2\nhunter2\n", NULL},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+		char path[] = "/tmp/test_config_XXXXXX", text[100];
+
+		make_file(path, cases[i].content);
+		snprintf(text, sizeof(text), "[admin]\nlisten = 0.0.0.0:81\ntoken_file = %s\n", path);
+		if (cases[i].token) {
+			struct config *c = config_of(text);
+
+			assert_string_equal(c->admin.token.p, cases[i].token);
+			config_unref(&c);
+		} else {
+			const char *errors = errors_of(slice_of(text));
+
+			assert_non_null(strstr(errors, "t:3: token_file: one line"));
+			assert_null(strstr(errors, "hunter2"));
+		}
+		unlink(path);
+	}
+}
+
+static void the_last_reference_frees(void **state)
+{
+	struct config *c = config_of("[route r]\nmatch = /{x}\ninvalidates = /{x}\n"), *second = config_ref(c),
+		      *none = NULL;
+
+	(void)state;
+	config_unref(&c);
+	assert_null(c);
+	assert_int_equal(atomic_load(&second->refs), 1);
+	assert_string_equal(second->routes[0].name.p, "r");
+	config_unref(&second); /* and the sanitizer sees that nothing is left */
+	config_unref(&none);
+}
+
+static void no_memory_at_any_allocation_is_an_error_without_a_leak(void **state)
+{
+	static const char text[] =
+		"[proxy]\nlisten = 127.0.0.1:1 [::1]:1\n[admin]\ntoken = x\n[upstream b]\nurl = http://b/\n"
+		"[defaults]\nttl_404 = 1s\nquery = only:a,b\nuser_from = header:x\n"
+		"[route r]\nmatch = /{x}\nhost = a b\ninvalidates = /{x} /y*\nupstream = b\n";
+	unsigned long n;
+	int rc = -ENOMEM;
+
+	(void)state;
+	for (n = 1; rc != 0; n++) {
+		struct config *c;
+		struct buf errors;
+
+		buf_init(&errors, 1000);
+		mem_fail_at(n, 0);
+		rc = config_parse(slice_of(text), "t", &c, &errors);
+		mem_fail_at(0, 0);
+		if (rc) {
+			assert_int_equal(rc, -ENOMEM);
+			assert_null(c);
+			assert_true(slice_starts_with(buf_slice(&errors), SLICE_LIT("t: no memory")));
+		} else {
+			config_unref(&c);
+		}
+		buf_fini(&errors);
+	}
+	assert_in_range(n, 50, 1000);
+}
+
+/* ---- What options.def makes ---- */
+
+static char *printed(void (*print)(FILE *))
+{
+	char *text = NULL;
+	size_t n;
+	FILE *f = open_memstream(&text, &n);
+
+	assert_non_null(f);
+	print(f);
+	fclose(f);
+	return text;
+}
+
+static struct buf file_text(const char *path)
+{
+	struct buf text;
+	FILE *f = fopen(path, "r");
+	char bytes[4096];
+	size_t n;
+
+	if (!f)
+		fail_msg("%s: %s; tests run from the top of the tree", path, strerror(errno));
+	buf_init(&text, CONFIG_FILE_MAX);
+	while ((n = fread(bytes, 1, sizeof(bytes), f)) > 0)
+		buf_add(&text, bytes, n);
+	fclose(f);
+	buf_add_char(&text, '\0');
+	return text;
+}
+
+static void proxy_ini_is_what_options_def_makes(void **state)
+{
+	char *text = printed(config_print_ini);
+	struct buf file = file_text("proxy.ini");
+
+	(void)state;
+	if (strcmp(file.p, text) != 0)
+		fail_msg("proxy.ini differs from what config_print_ini() makes: make it anew");
+	buf_fini(&file);
+	free(text); /* allocated by open_memstream */
+}
+
+/* Compares all members that keys set, through the table, as far as they hold no pointers. */
+static void assert_same(enum option_section section, const void *a, const void *b)
+{
+	static const size_t bytes[TYPE_COUNT] = {[TYPE_UINT] = sizeof(unsigned),
+		[TYPE_DURATION] = sizeof(int64_t),
+		[TYPE_SIZE] = sizeof(uint64_t),
+		[TYPE_BOOL] = sizeof(bool),
+		[TYPE_ENUM] = sizeof(int),
+		[TYPE_METHODS] = sizeof(unsigned)};
+
+	for (unsigned i = 0; i < options_n; i++)
+		if (options[i].section == section &&
+			memcmp((const char *)a + options[i].offset, (const char *)b + options[i].offset,
+				bytes[options[i].type]) != 0)
+			fail_msg("%s differs", options[i].key);
+}
+
+static void assert_same_settings(const struct config *a, const struct config *b)
+{
+	assert_same(SECTION_PROXY, &a->proxy, &b->proxy);
+	assert_same(SECTION_ADMIN, &a->admin, &b->admin);
+	assert_same(SECTION_CACHE, &a->cache, &b->cache);
+	assert_same(SECTION_UPSTREAM, &a->upstreams[0], &b->upstreams[0]);
+	assert_same(SECTION_ROUTE, &a->routes[a->routes_n - 1], &b->routes[b->routes_n - 1]);
+	assert_string_equal(a->proxy.listen.v[0].text.p, b->proxy.listen.v[0].text.p);
+	assert_string_equal(a->admin.listen.v[0].text.p, b->admin.listen.v[0].text.p);
+	assert_string_equal(a->upstreams[0].url.whole.p, b->upstreams[0].url.whole.p);
+}
+
+static void proxy_ini_is_the_defaults_and_the_demonstrations_routes(void **state)
+{
+	struct buf file = file_text("proxy.ini");
+	struct config *c = config_of(file.p), *defaults = config_of("");
+
+	(void)state;
+	assert_same_settings(c, defaults);
+	assert_string_equal(c->proxy.listen.v[0].text.p, "127.0.0.1:8080");
+	assert_string_equal(c->admin.listen.v[0].text.p, "127.0.0.1:8081");
+	assert_string_equal(c->upstreams[0].url.whole.p, "http://127.0.0.1:8082");
+	assert_int_equal(c->routes_n, 5);
+	config_unref(&c);
+	config_unref(&defaults);
+	buf_fini(&file);
+}
+
+/* "#key = default" lines count as keys when their '#' goes; "# text" lines do not. */
+static void the_defaults_shown_in_proxy_ini_are_the_defaults(void **state)
+{
+	struct buf file = file_text("proxy.ini");
+	struct config *c, *defaults = config_of("");
+	unsigned keys = 0, expected = 0;
+
+	(void)state;
+	for (char *p = file.p; *p; p++)
+		if (*p == '#' && (p == file.p || p[-1] == '\n') && p[1] >= 'a' && p[1] <= 'z') {
+			*p = ' ';
+			keys++;
+		}
+	for (unsigned i = 0; i < options_n; i++)
+		expected += options[i].section != SECTION_MATCH;
+	assert_int_equal(keys, expected);
+	c = config_of(file.p);
+	assert_same_settings(c, defaults);
+	config_unref(&c);
+	config_unref(&defaults);
+	buf_fini(&file);
+}
+
+static void no_key_stands_twice_in_a_section(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < options_n; i++)
+		for (unsigned j = 0; j < i; j++)
+			if (options[i].section == options[j].section && strcmp(options[i].key, options[j].key) == 0)
+				fail_msg("%s", options[i].key);
+}
+
+static void the_reference_names_every_key_with_its_default(void **state)
+{
+	char *text = printed(config_print_reference);
+
+	(void)state;
+	for (unsigned i = 0; i < options_n; i++) {
+		char line[200];
+
+		snprintf(line, sizeof(line), "\n  %s = %s    (", options[i].key, options[i].default_text);
+		if (!strstr(text, line))
+			fail_msg("%s", line);
+		assert_non_null(strstr(text, option_section_title(options[i].section)));
+	}
+	assert_non_null(strstr(text, "client_idle_timeout = 60s    (duration, 1ms to 1d)\n"));
+	free(text); /* allocated by open_memstream */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(routes_inherit_from_defaults_wherever_these_stand),
+		cmocka_unit_test(named_upstreams_inherit_all_but_the_url),
+		cmocka_unit_test(mistakes_are_refused_with_their_line),
+		cmocka_unit_test(all_mistakes_of_a_file_are_reported),
+		cmocka_unit_test(good_combinations_are_taken),
+		cmocka_unit_test(a_small_memory_makes_the_default_of_max_object_smaller),
+		cmocka_unit_test(sections_have_bounds),
+		cmocka_unit_test(files_are_loaded_or_the_reason_is_said),
+		cmocka_unit_test(a_token_file_holds_one_line),
+		cmocka_unit_test(the_last_reference_frees),
+		cmocka_unit_test(no_memory_at_any_allocation_is_an_error_without_a_leak),
+		cmocka_unit_test(proxy_ini_is_what_options_def_makes),
+		cmocka_unit_test(proxy_ini_is_the_defaults_and_the_demonstrations_routes),
+		cmocka_unit_test(the_defaults_shown_in_proxy_ini_are_the_defaults),
+		cmocka_unit_test(no_key_stands_twice_in_a_section),
+		cmocka_unit_test(the_reference_names_every_key_with_its_default),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
