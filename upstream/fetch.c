@@ -236,6 +236,7 @@ void fetch_on_done(struct fetch *f, CURLcode code)
 void fetch_on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct fetch *f = arg;
+	struct upstream_loop *l = f->l;
 	int64_t now_ms = clock_mono_us() / 1000;
 
 	(void)fd;
@@ -256,7 +257,7 @@ void fetch_on_timer(evutil_socket_t fd, short what, void *arg)
 		finish(f, FETCH_TIMEOUT, "no first byte in time");
 	else
 		finish(f, FETCH_TIMEOUT, "the answer stalled");
-	loop_settle(f->l);
+	loop_settle(l);
 }
 
 /* ---- What had to wait until libcurl was off the stack ---- */
