@@ -207,21 +207,17 @@ static void set_reading(struct gate *g)
 
 void gate_run(struct gate *g)
 {
-	while (g->phase != GATE_DEAD) {
-		bool again = step(g);
-
-		if (g->phase == GATE_DEAD)
-			return;
+	for (bool again = true; again && g->phase != GATE_DEAD;) {
 		gate_send(g);
-		if (g->broken) {
-			gate_gone(g);
-			return;
-		}
-		if (!again)
-			break;
+		again = !g->broken && step(g);
 	}
 	if (g->phase == GATE_DEAD)
 		return;
+	gate_send(g); /* many hits, one write */
+	if (g->broken) {
+		gate_gone(g);
+		return;
+	}
 	set_reading(g);
 	gate_arm_timer(g);
 }

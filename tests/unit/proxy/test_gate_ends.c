@@ -168,7 +168,8 @@ static void close_delimited_end_while_bytes_wait_in_the_socket(void **state)
 	bufferevent_enable(c->bev, EV_READ);
 	wait_for(r, c->eof);
 	assert_true(r->held[0].complete);
-	assert_int_equal(client_count(c, "x"), 4 * 1024 * 1024);
+	const char *text = client_text(c);
+	assert_int_equal(strlen(strstr(text, "\r\n\r\n") + 4), 4 * 1024 * 1024);
 	client_free(c);
 }
 
