@@ -225,6 +225,8 @@ int http_accept_q(const struct http_fields *f, struct slice content_type)
 	int q = 0;
 	if (!http_fields_get(f, HF_ACCEPT))
 		return HTTP_Q_MAX;
+	if (content_type.n == 0)
+		content_type = SLICE_LIT("");
 	size_t n = parameter_length(content_type);
 	struct slice type = slice_trim((struct slice){content_type.p, n});
 	struct slice params = {content_type.p + n, content_type.n - n};

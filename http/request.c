@@ -326,7 +326,7 @@ static void begin(struct http_request *out)
 {
 	struct http_fields fields = out->fields;
 	http_fields_clear(&fields);
-	*out = (struct http_request){.fields = fields, .framing = HTTP_BODY_NONE};
+	*out = (struct http_request){.query = {"", 0}, .fields = fields, .framing = HTTP_BODY_NONE};
 }
 
 static enum http_parse parse_head(

@@ -73,6 +73,8 @@ const char *http_value_end(const char *p, const char *end)
 
 bool http_field_line_split(struct slice line, struct slice *name, struct slice *value)
 {
+	if (line.n == 0)
+		return false;
 	const char *p = line.p, *end = line.p + line.n;
 	while (p < end && http_char_is(*p, HTTP_CH_TOKEN))
 		p++;

@@ -7,7 +7,7 @@
 
 static struct slice cut(struct slice s, size_t from, size_t to)
 {
-	return (struct slice){s.p + from, to - from};
+	return (struct slice){s.p ? s.p + from : s.p, to - from}; /* an empty slice may have no bytes at all */
 }
 
 static size_t index_of_any(struct slice s, size_t from, const char *set)
@@ -38,7 +38,7 @@ bool uri_split_absolute(struct slice url, struct slice *scheme, struct slice *au
 	if (n == 0 || url.n - n < 3 || memcmp(url.p + n, "://", 3) != 0)
 		return false;
 	size_t end = index_of_any(url, n + 3, "/?#");
-	if (memchr(url.p + end, '#', url.n - end))
+	if (index_of_any(url, end, "#") < url.n)
 		return false;
 	*scheme = cut(url, 0, n);
 	*authority = cut(url, n + 3, end);
