@@ -13,32 +13,34 @@ struct origin *origin_choose(struct upstream_loop *l, const struct fetch_request
 }
 
 /* scheme://authority/: the target goes its own way, so that libcurl parses a URL once and rewrites none. */
-static CURLU *url_of(const struct upstream_options *options, bool *is_https)
+static int set_url(struct origin *o)
 {
 	struct slice scheme, authority, rest;
-	CURLU *url = NULL;
 	struct buf text;
+	int rc;
 
-	if (!uri_split_absolute(options->url, &scheme, &authority, &rest))
-		return NULL;
-	*is_https = slice_equal_nocase(scheme, SLICE_LIT("https"));
+	if (!uri_split_absolute(o->options->url, &scheme, &authority, &rest))
+		return -EINVAL;
+	o->is_https = slice_equal_nocase(scheme, SLICE_LIT("https"));
+	o->url = curl_url();
+	if (!o->url)
+		return -ENOMEM;
 	buf_init(&text, 4096);
 	buf_add_slice(&text, scheme);
 	buf_add_str(&text, "://");
 	buf_add_slice(&text, authority);
 	buf_add(&text, "/", 2);
-	if (text.err == 0)
-		url = curl_url();
-	if (url && curl_url_set(url, CURLUPART_URL, text.p, CURLU_DISALLOW_USER) != CURLUE_OK) {
-		curl_url_cleanup(url);
-		url = NULL;
-	}
+	rc = text.err;
+	if (rc == 0 && curl_url_set(o->url, CURLUPART_URL, text.p, CURLU_DISALLOW_USER) != CURLUE_OK)
+		rc = -EINVAL;
 	buf_fini(&text);
-	return url;
+	return rc;
 }
 
 int origin_init(struct origin *o, struct upstream_loop *l, const struct upstream_options *options, unsigned loops)
 {
+	int rc;
+
 	*o = (struct origin){.options = options, .l = l};
 	TAILQ_INIT(&o->running);
 	TAILQ_INIT(&o->queue);
@@ -46,9 +48,9 @@ int origin_init(struct origin *o, struct upstream_loop *l, const struct upstream
 	o->share = loops > 0 ? options->max_connections / loops : options->max_connections;
 	if (o->share == 0)
 		o->share = 1;
-	o->url = url_of(options, &o->is_https);
-	if (!o->url)
-		return -EINVAL;
+	rc = set_url(o);
+	if (rc < 0)
+		return rc;
 	if (options->tls_ca.n > 0) {
 		o->tls_ca = mem_strndup(options->tls_ca.p, options->tls_ca.n);
 		if (!o->tls_ca)
