@@ -166,7 +166,7 @@ static void on_progress(struct flight_waiter *w)
 static void wait_for(struct exchange *x, struct flight *f)
 {
 	x->flight = f;
-	flight_wait(f, x->worker->index, &x->waiter, &x->http->fields);
+	flight_wait(f, x->worker->index, &x->http->fields, &x->waiter);
 	x->is_waiting = true;
 }
 

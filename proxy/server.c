@@ -21,6 +21,7 @@
 #define MARKERS_MAX 100000
 #define VARIANTS_MAX 64
 #define SCOPE_RULES_MAX 100000
+#define DEMO_DELAY_MS 300
 
 static int complain(const char *what, int err)
 {
