@@ -5,7 +5,7 @@ import socket
 import struct
 import time
 
-TIMEOUT_S = 20
+TIMEOUT_S = 10
 
 
 class Aborted(AssertionError):
