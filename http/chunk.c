@@ -4,6 +4,7 @@
 
 /* Named after what comes next. */
 enum state {
+	BAD,
 	SIZE,
 	EXT_SEMICOLON, /* whitespace after the size or after a value: only a further extension may follow */
 	EXT_NAME_FIRST,
@@ -24,7 +25,6 @@ enum state {
 	TRAILER_LF,
 	END_LF,
 	END,
-	BAD,
 };
 
 void chunk_decoder_init(struct chunk_decoder *d)
@@ -32,61 +32,69 @@ void chunk_decoder_init(struct chunk_decoder *d)
 	*d = (struct chunk_decoder){.state = SIZE};
 }
 
-static bool is_bws(char c)
+enum input { CONTROL, RETURN, SPACE, SEMICOLON, EQUALS, QUOTE, BACKSLASH, TOKEN, TEXT, INPUTS };
+
+static enum input input_of(char c)
 {
-	return c == ' ' || c == '\t';
+	switch (c) {
+	case '\r':
+		return RETURN;
+	case ' ':
+	case '\t':
+		return SPACE;
+	case ';':
+		return SEMICOLON;
+	case '=':
+		return EQUALS;
+	case '"':
+		return QUOTE;
+	case '\\':
+		return BACKSLASH;
+	default:
+		return http_char_is(c, HTTP_CH_TOKEN) ? TOKEN : http_char_is(c, HTTP_CH_VALUE) ? TEXT : CONTROL;
+	}
 }
 
-/* After a complete size, name or value; `on_space` is where whitespace leads. */
-static enum state after_element(char c, enum state on_space)
-{
-	if (c == '\r')
-		return SIZE_LF;
-	if (c == ';')
-		return EXT_NAME_FIRST;
-	return is_bws(c) ? on_space : BAD;
-}
+/* chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ), RFC 9112 7.1.1. What is not here is BAD. */
+static const uint8_t next_in_extension[EXT_QUOTED_END + 1][INPUTS] = {
+	[EXT_SEMICOLON] = {[SPACE] = EXT_SEMICOLON, [SEMICOLON] = EXT_NAME_FIRST},
+	[EXT_NAME_FIRST] = {[SPACE] = EXT_NAME_FIRST, [TOKEN] = EXT_NAME},
+	[EXT_NAME] = {[TOKEN] = EXT_NAME,
+		[SPACE] = EXT_AFTER_NAME,
+		[EQUALS] = EXT_VALUE_FIRST,
+		[SEMICOLON] = EXT_NAME_FIRST,
+		[RETURN] = SIZE_LF},
+	[EXT_AFTER_NAME] = {[SPACE] = EXT_AFTER_NAME, [EQUALS] = EXT_VALUE_FIRST, [SEMICOLON] = EXT_NAME_FIRST},
+	[EXT_VALUE_FIRST] = {[SPACE] = EXT_VALUE_FIRST, [TOKEN] = EXT_VALUE, [QUOTE] = EXT_QUOTED},
+	[EXT_VALUE] = {[TOKEN] = EXT_VALUE, [SPACE] = EXT_SEMICOLON, [SEMICOLON] = EXT_NAME_FIRST, [RETURN] = SIZE_LF},
+	[EXT_QUOTED] = {[SPACE] = EXT_QUOTED,
+		[SEMICOLON] = EXT_QUOTED,
+		[EQUALS] = EXT_QUOTED,
+		[TOKEN] = EXT_QUOTED,
+		[TEXT] = EXT_QUOTED,
+		[QUOTE] = EXT_QUOTED_END,
+		[BACKSLASH] = EXT_QUOTED_PAIR},
+	[EXT_QUOTED_PAIR] = {[SPACE] = EXT_QUOTED,
+		[SEMICOLON] = EXT_QUOTED,
+		[EQUALS] = EXT_QUOTED,
+		[TOKEN] = EXT_QUOTED,
+		[TEXT] = EXT_QUOTED,
+		[QUOTE] = EXT_QUOTED,
+		[BACKSLASH] = EXT_QUOTED},
+	[EXT_QUOTED_END] = {[SPACE] = EXT_SEMICOLON, [SEMICOLON] = EXT_NAME_FIRST, [RETURN] = SIZE_LF},
+};
 
 static enum state on_size(struct chunk_decoder *d, char c)
 {
 	int digit = http_hex_value(c);
-	if (digit < 0)
-		return d->digits > 0 ? after_element(c, EXT_SEMICOLON) : BAD;
+	if (digit < 0) /* a size ends as an extension's value does */
+		return d->digits > 0 && !http_char_is(c, HTTP_CH_TOKEN) ? next_in_extension[EXT_VALUE][input_of(c)]
+									: BAD;
 	if (d->digits == 16 || d->left > (uint64_t)INT64_MAX >> 4)
 		return BAD;
 	d->digits++;
 	d->left = d->left << 4 | (uint64_t)digit;
 	return SIZE;
-}
-
-/* chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ), RFC 9112 7.1.1 */
-static enum state on_extension(enum state state, char c)
-{
-	bool is_token = http_char_is(c, HTTP_CH_TOKEN);
-	switch (state) {
-	case EXT_SEMICOLON:
-		return c == ';' ? EXT_NAME_FIRST : is_bws(c) ? state : BAD;
-	case EXT_NAME_FIRST:
-		return is_token ? EXT_NAME : is_bws(c) ? state : BAD;
-	case EXT_NAME:
-		return is_token ? state : c == '=' ? EXT_VALUE_FIRST : after_element(c, EXT_AFTER_NAME);
-	case EXT_AFTER_NAME:
-		return c == '=' ? EXT_VALUE_FIRST : c == ';' ? EXT_NAME_FIRST : is_bws(c) ? state : BAD;
-	case EXT_VALUE_FIRST:
-		return is_token ? EXT_VALUE : c == '"' ? EXT_QUOTED : is_bws(c) ? state : BAD;
-	case EXT_VALUE:
-		return is_token ? state : after_element(c, EXT_SEMICOLON);
-	case EXT_QUOTED:
-		if (c == '"')
-			return EXT_QUOTED_END;
-		return c == '\\' ? EXT_QUOTED_PAIR : http_char_is(c, HTTP_CH_QDTEXT) ? state : BAD;
-	case EXT_QUOTED_PAIR:
-		return http_char_is(c, HTTP_CH_VALUE) ? EXT_QUOTED : BAD;
-	case EXT_QUOTED_END:
-		return after_element(c, EXT_SEMICOLON);
-	default:
-		return BAD;
-	}
 }
 
 static enum state on_trailer(enum state state, char c)
@@ -126,7 +134,7 @@ static enum state step(struct chunk_decoder *d, char c)
 	case TRAILER_LF:
 		return ++d->trailer_bytes > CHUNK_TRAILERS_MAX ? BAD : on_trailer(state, c);
 	default:
-		return ++d->extension_bytes > CHUNK_EXTENSIONS_MAX ? BAD : on_extension(state, c);
+		return ++d->extension_bytes > CHUNK_EXTENSIONS_MAX ? BAD : next_in_extension[state][input_of(c)];
 	}
 }
 

@@ -7,7 +7,9 @@
 
 static struct slice cut(struct slice s, size_t from, size_t to)
 {
-	return (struct slice){s.p ? s.p + from : s.p, to - from}; /* an empty slice may have no bytes at all */
+	if (s.n == 0) /* it may have no bytes to point to */
+		return (struct slice){"", 0};
+	return (struct slice){s.p + from, to - from};
 }
 
 static size_t index_of_any(struct slice s, size_t from, const char *set)
@@ -72,7 +74,7 @@ static bool is_ipv6_literal(struct slice s)
 
 bool uri_authority_parse(struct slice authority, struct slice *host, int *port)
 {
-	size_t colon = authority.n;
+	size_t colon;
 	bool bracketed = authority.n > 0 && authority.p[0] == '[';
 	if (bracketed) {
 		const char *close = memchr(authority.p, ']', authority.n);

@@ -30,71 +30,73 @@ static enum chunk_result decode(struct slice in, size_t step, char *body, size_t
 	return rc;
 }
 
+static const struct {
+	const char *row;
+	struct slice in;
+	enum chunk_result rc;
+	const char *body;
+	size_t left; /* bytes behind the end */
+} body_rows[] = {
+	{"7.1 last chunk", ROW("0\r\n\r\n"), CHUNK_END, "", 0},
+	{"7.1 pipelined bytes stay", ROW("0\r\n\r\nGET /"), CHUNK_END, "", 5},
+	{"7.1 two chunks", ROW("3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n"), CHUNK_END, "abc0123456789", 0},
+	{"7.1 lower and upper case, zeros", ROW("0000000000000003\r\nabc\r\n00a\r\n0123456789\r\n000\r\n\r\n"),
+		CHUNK_END, "abc0123456789", 0},
+	{"7.1.1 extensions", ROW("1;a\r\nx\r\n1;a=b;c=\"d\\\"e;\"\r\ny\r\n0;z\r\n\r\n"), CHUNK_END, "xy", 0},
+	{"7.1.1 BWS", ROW("1 ;\ta\t= b ; c=\"d\" ;e\r\nx\r\n0\r\n\r\n"), CHUNK_END, "x", 0},
+	{"7.1.2 trailers are dropped", ROW("1\r\nx\r\n0\r\nA: b\r\nC:\r\n\r\n"), CHUNK_END, "x", 0},
+	{"cut in the size", ROW("1"), CHUNK_MORE, "", 0},
+	{"cut in the data", ROW("5\r\nab"), CHUNK_MORE, "ab", 0},
+	{"cut before the end", ROW("1\r\nx\r\n0\r\n\r"), CHUNK_MORE, "x", 0},
+	{"empty size", ROW("\r\n\r\n"), CHUNK_BAD, "", 0},
+	{"plus", ROW("+1\r\nx\r\n"), CHUNK_BAD, "", 0},
+	{"minus", ROW("-1\r\nx\r\n"), CHUNK_BAD, "", 0},
+	{"0x", ROW("0x1\r\nx\r\n"), CHUNK_BAD, "", 0},
+	{"space before", ROW(" 1\r\nx\r\n"), CHUNK_BAD, "", 0},
+	{"space after", ROW("1 \r\nx\r\n"), CHUNK_BAD, "", 0},
+	{"tab after", ROW("1\t\r\nx\r\n"), CHUNK_BAD, "", 0},
+	{"junk after", ROW("1 x\r\nx\r\n"), CHUNK_BAD, "", 0},
+	{"underscore", ROW("1_0\r\nx\r\n"), CHUNK_BAD, "", 0},
+	{"17 digits", ROW("00000000000000001\r\nx\r\n"), CHUNK_BAD, "", 0},
+	{"too large", ROW("8000000000000000\r\nx\r\n"), CHUNK_BAD, "", 0},
+	{"largest", ROW("7fffffffffffffff\r\nx"), CHUNK_MORE, "x", 0},
+	{"bare LF", ROW("1\nx\r\n"), CHUNK_BAD, "", 0},
+	{"bare CR", ROW("1\rx\r\n"), CHUNK_BAD, "", 0},
+	{"LF after data", ROW("1\r\nx\n0\r\n\r\n"), CHUNK_BAD, "x", 0},
+	{"data too long", ROW("1\r\nxy\r\n"), CHUNK_BAD, "x", 0},
+	{"data too short", ROW("2\r\nx\r\n0\r\n\r\n"), CHUNK_BAD, "x\r", 0},
+	{"blank line before size", ROW("1\r\nx\r\n\r\n0\r\n\r\n"), CHUNK_BAD, "x", 0},
+	{"NUL in the size", ROW("1\0\r\nx"), CHUNK_BAD, "", 0},
+	{"empty extension", ROW("1;\r\nx\r\n"), CHUNK_BAD, "", 0},
+	{"extension without name", ROW("1;=a\r\nx\r\n"), CHUNK_BAD, "", 0},
+	{"extension without value", ROW("1;a=\r\nx\r\n"), CHUNK_BAD, "", 0},
+	{"space after a name", ROW("1;a \r\nx\r\n"), CHUNK_BAD, "", 0},
+	{"LF in an extension", ROW("1;a\nb\r\nx\r\n"), CHUNK_BAD, "", 0},
+	{"CR in a quoted extension", ROW("1;a=\"\r\n\"\r\nx\r\n"), CHUNK_BAD, "", 0},
+	{"open quote", ROW("1;a=\"b\r\nx\r\n"), CHUNK_BAD, "", 0},
+	{"bad trailer name", ROW("0\r\nA b: c\r\n\r\n"), CHUNK_BAD, "", 0},
+	{"folded trailer", ROW("0\r\n A: b\r\n\r\n"), CHUNK_BAD, "", 0},
+	{"space before the colon", ROW("0\r\nA : b\r\n\r\n"), CHUNK_BAD, "", 0},
+	{"trailer without name", ROW("0\r\n: b\r\n\r\n"), CHUNK_BAD, "", 0},
+	{"trailer without colon", ROW("0\r\nA\r\n\r\n"), CHUNK_BAD, "", 0},
+	{"NUL in a trailer", ROW("0\r\nA: \0\r\n\r\n"), CHUNK_BAD, "", 0},
+	{"bare LF in trailers", ROW("0\r\nA: b\n\r\n"), CHUNK_BAD, "", 0},
+	{"bare LF at the end", ROW("0\r\n\n"), CHUNK_BAD, "", 0},
+	{"bare CR at the end", ROW("0\r\n\rx"), CHUNK_BAD, "", 0},
+};
+
 static void chunked_bodies_are_decoded_or_refused(void **state)
 {
-	static const struct {
-		const char *row;
-		struct slice in;
-		enum chunk_result rc;
-		const char *body;
-		size_t left; /* bytes behind the end */
-	} rows[] = {
-		{"7.1 last chunk", ROW("0\r\n\r\n"), CHUNK_END, "", 0},
-		{"7.1 pipelined bytes stay", ROW("0\r\n\r\nGET /"), CHUNK_END, "", 5},
-		{"7.1 two chunks", ROW("3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n"), CHUNK_END, "abc0123456789", 0},
-		{"7.1 lower and upper case, zeros", ROW("0000000000000003\r\nabc\r\n00a\r\n0123456789\r\n000\r\n\r\n"),
-			CHUNK_END, "abc0123456789", 0},
-		{"7.1.1 extensions", ROW("1;a\r\nx\r\n1;a=b;c=\"d\\\"e;\"\r\ny\r\n0;z\r\n\r\n"), CHUNK_END, "xy", 0},
-		{"7.1.1 BWS", ROW("1 ;\ta\t= b ; c=\"d\" ;e\r\nx\r\n0\r\n\r\n"), CHUNK_END, "x", 0},
-		{"7.1.2 trailers are dropped", ROW("1\r\nx\r\n0\r\nA: b\r\nC:\r\n\r\n"), CHUNK_END, "x", 0},
-		{"cut in the size", ROW("1"), CHUNK_MORE, "", 0},
-		{"cut in the data", ROW("5\r\nab"), CHUNK_MORE, "ab", 0},
-		{"cut before the end", ROW("1\r\nx\r\n0\r\n\r"), CHUNK_MORE, "x", 0},
-		{"empty size", ROW("\r\n\r\n"), CHUNK_BAD, "", 0},
-		{"plus", ROW("+1\r\nx\r\n"), CHUNK_BAD, "", 0},
-		{"minus", ROW("-1\r\nx\r\n"), CHUNK_BAD, "", 0},
-		{"0x", ROW("0x1\r\nx\r\n"), CHUNK_BAD, "", 0},
-		{"space before", ROW(" 1\r\nx\r\n"), CHUNK_BAD, "", 0},
-		{"space after", ROW("1 \r\nx\r\n"), CHUNK_BAD, "", 0},
-		{"tab after", ROW("1\t\r\nx\r\n"), CHUNK_BAD, "", 0},
-		{"junk after", ROW("1 x\r\nx\r\n"), CHUNK_BAD, "", 0},
-		{"underscore", ROW("1_0\r\nx\r\n"), CHUNK_BAD, "", 0},
-		{"17 digits", ROW("00000000000000001\r\nx\r\n"), CHUNK_BAD, "", 0},
-		{"too large", ROW("8000000000000000\r\nx\r\n"), CHUNK_BAD, "", 0},
-		{"largest", ROW("7fffffffffffffff\r\nx"), CHUNK_MORE, "x", 0},
-		{"bare LF", ROW("1\nx\r\n"), CHUNK_BAD, "", 0},
-		{"bare CR", ROW("1\rx\r\n"), CHUNK_BAD, "", 0},
-		{"LF after data", ROW("1\r\nx\n0\r\n\r\n"), CHUNK_BAD, "x", 0},
-		{"data too long", ROW("1\r\nxy\r\n"), CHUNK_BAD, "x", 0},
-		{"data too short", ROW("2\r\nx\r\n0\r\n\r\n"), CHUNK_BAD, "x\r", 0},
-		{"blank line before size", ROW("1\r\nx\r\n\r\n0\r\n\r\n"), CHUNK_BAD, "x", 0},
-		{"NUL in the size", ROW("1\0\r\nx"), CHUNK_BAD, "", 0},
-		{"empty extension", ROW("1;\r\nx\r\n"), CHUNK_BAD, "", 0},
-		{"extension without name", ROW("1;=a\r\nx\r\n"), CHUNK_BAD, "", 0},
-		{"extension without value", ROW("1;a=\r\nx\r\n"), CHUNK_BAD, "", 0},
-		{"space after a name", ROW("1;a \r\nx\r\n"), CHUNK_BAD, "", 0},
-		{"LF in an extension", ROW("1;a\nb\r\nx\r\n"), CHUNK_BAD, "", 0},
-		{"CR in a quoted extension", ROW("1;a=\"\r\n\"\r\nx\r\n"), CHUNK_BAD, "", 0},
-		{"open quote", ROW("1;a=\"b\r\nx\r\n"), CHUNK_BAD, "", 0},
-		{"bad trailer name", ROW("0\r\nA b: c\r\n\r\n"), CHUNK_BAD, "", 0},
-		{"folded trailer", ROW("0\r\n A: b\r\n\r\n"), CHUNK_BAD, "", 0},
-		{"space before the colon", ROW("0\r\nA : b\r\n\r\n"), CHUNK_BAD, "", 0},
-		{"trailer without name", ROW("0\r\n: b\r\n\r\n"), CHUNK_BAD, "", 0},
-		{"trailer without colon", ROW("0\r\nA\r\n\r\n"), CHUNK_BAD, "", 0},
-		{"NUL in a trailer", ROW("0\r\nA: \0\r\n\r\n"), CHUNK_BAD, "", 0},
-		{"bare LF in trailers", ROW("0\r\nA: b\n\r\n"), CHUNK_BAD, "", 0},
-		{"bare LF at the end", ROW("0\r\n\n"), CHUNK_BAD, "", 0},
-		{"bare CR at the end", ROW("0\r\n\rx"), CHUNK_BAD, "", 0},
-	};
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		for (size_t step = 1; step <= rows[i].in.n; step++) {
+	for (size_t i = 0; i < ARRAY_LEN(body_rows); i++) {
+		for (size_t step = 1; step <= body_rows[i].in.n; step++) {
 			char body[64];
 			size_t body_n, used;
-			EXPECT_INT(rows[i].row, decode(rows[i].in, step, body, &body_n, &used), rows[i].rc);
-			EXPECT_SLICE(rows[i].row, ((struct slice){body, body_n}), slice_of(rows[i].body));
-			if (rows[i].rc == CHUNK_END)
-				EXPECT_INT(rows[i].row, rows[i].in.n - used, rows[i].left);
+			EXPECT_INT(
+				body_rows[i].row, decode(body_rows[i].in, step, body, &body_n, &used), body_rows[i].rc);
+			EXPECT_SLICE(body_rows[i].row, ((struct slice){body, body_n}), slice_of(body_rows[i].body));
+			if (body_rows[i].rc == CHUNK_END)
+				EXPECT_INT(body_rows[i].row, body_rows[i].in.n - used, body_rows[i].left);
 		}
 	}
 }

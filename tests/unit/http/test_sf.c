@@ -4,92 +4,93 @@
 
 #include "http/sf.h"
 
+static const struct {
+	struct slice in;
+	int type; /* -1: refused */
+	int64_t integer;
+	const char *text;
+} item_rows[] = {
+	/* 4.2.4 */
+	{ROW("0"), SF_INTEGER, 0, "0"},
+	{ROW("-42"), SF_INTEGER, -42, "-42"},
+	{ROW("007"), SF_INTEGER, 7, "007"},
+	{ROW("999999999999999"), SF_INTEGER, 999999999999999, "999999999999999"},
+	{ROW("1000000000000000"), -1, 0, ""},
+	{ROW("1.5"), SF_DECIMAL, 1500, "1.5"},
+	{ROW("-0.125"), SF_DECIMAL, -125, "-0.125"},
+	{ROW("123456789012.123"), SF_DECIMAL, 123456789012123, "123456789012.123"},
+	{ROW("1234567890123.1"), -1, 0, ""},
+	{ROW("1.1234"), -1, 0, ""},
+	{ROW("1.12345678901234567890"), -1, 0, ""},
+	{ROW("1."), -1, 0, ""},
+	{ROW(".5"), -1, 0, ""},
+	{ROW("-"), -1, 0, ""},
+	{ROW("--1"), -1, 0, ""},
+	{ROW("+1"), -1, 0, ""},
+	{ROW("1x"), -1, 0, ""},
+	/* 4.2.5 */
+	{ROW("\"\""), SF_STRING, 0, ""},
+	{ROW("\"a\\\"\\\\b\""), SF_STRING, 0, "a\\\"\\\\b"},
+	{ROW("\"a\\nb\""), -1, 0, ""},
+	{ROW("\"a"), -1, 0, ""},
+	{ROW("\"a\\"), -1, 0, ""},
+	{ROW("\"\t\""), -1, 0, ""},
+	{ROW("\"\x7f\""), -1, 0, ""},
+	{ROW("\"\xc3\xa9\""), -1, 0, ""},
+	{ROW("'a'"), -1, 0, ""},
+	/* 4.2.6 */
+	{ROW("a"), SF_TOKEN, 0, "a"},
+	{ROW("*a/b:c!"), SF_TOKEN, 0, "*a/b:c!"},
+	{ROW("a b"), -1, 0, ""},
+	{ROW("a,b"), -1, 0, ""},
+	{ROW("!a"), -1, 0, ""},
+	/* 4.2.7 */
+	{ROW(":aGk=:"), SF_BYTES, 0, "aGk="},
+	{ROW("::"), SF_BYTES, 0, ""},
+	{ROW(":aGk="), -1, 0, ""},
+	{ROW(":a_:"), -1, 0, ""},
+	{ROW(":a\0:"), -1, 0, ""},
+	/* 4.2.8 to 4.2.10 */
+	{ROW("?1"), SF_BOOLEAN, 0, ""},
+	{ROW("?2"), -1, 0, ""},
+	{ROW("?"), -1, 0, ""},
+	{ROW("@1659578233"), SF_DATE, 1659578233, "1659578233"},
+	{ROW("@-1"), SF_DATE, -1, "-1"},
+	{ROW("@1.5"), -1, 0, ""},
+	{ROW("@"), -1, 0, ""},
+	{ROW("%\"f%c3%bc\""), SF_DISPLAY_STRING, 0, "f%c3%bc"},
+	{ROW("%\"%C3%BC\""), -1, 0, ""},
+	{ROW("%\"%c3\""), -1, 0, ""},
+	{ROW("%\"%ff\""), -1, 0, ""},
+	{ROW("%\"%ed%a0%80\""), -1, 0, ""},
+	{ROW("%\"%e0%80%80\""), -1, 0, ""},
+	{ROW("%\"%f0%9f%98%80\""), SF_DISPLAY_STRING, 0, "%f0%9f%98%80"},
+	{ROW("%\"%f4%90%80%80\""), -1, 0, ""},
+	{ROW("%\"%c\""), -1, 0, ""},
+	{ROW("%\"a"), -1, 0, ""},
+	{ROW("%a"), -1, 0, ""},
+	{ROW(""), -1, 0, ""},
+	/* parameters, 4.2.3.2 */
+	{ROW("  a  "), SF_TOKEN, 0, "a"},
+	{ROW("a;b; c=1;*d=\"e\""), SF_TOKEN, 0, "a"},
+	{ROW("a ;b"), -1, 0, ""},
+	{ROW("a;B"), -1, 0, ""},
+	{ROW("a;b="), -1, 0, ""},
+	{ROW("a;"), -1, 0, ""},
+	{ROW("\ta"), -1, 0, ""},
+};
+
 static void items_are_parsed_or_refused(void **state)
 {
-	static const struct {
-		struct slice in;
-		int type; /* -1: refused */
-		int64_t integer;
-		const char *text;
-	} rows[] = {
-		/* 4.2.4 */
-		{ROW("0"), SF_INTEGER, 0, "0"},
-		{ROW("-42"), SF_INTEGER, -42, "-42"},
-		{ROW("007"), SF_INTEGER, 7, "007"},
-		{ROW("999999999999999"), SF_INTEGER, 999999999999999, "999999999999999"},
-		{ROW("1000000000000000"), -1, 0, ""},
-		{ROW("1.5"), SF_DECIMAL, 1500, "1.5"},
-		{ROW("-0.125"), SF_DECIMAL, -125, "-0.125"},
-		{ROW("123456789012.123"), SF_DECIMAL, 123456789012123, "123456789012.123"},
-		{ROW("1234567890123.1"), -1, 0, ""},
-		{ROW("1.1234"), -1, 0, ""},
-		{ROW("1.12345678901234567890"), -1, 0, ""},
-		{ROW("1."), -1, 0, ""},
-		{ROW(".5"), -1, 0, ""},
-		{ROW("-"), -1, 0, ""},
-		{ROW("--1"), -1, 0, ""},
-		{ROW("+1"), -1, 0, ""},
-		{ROW("1x"), -1, 0, ""},
-		/* 4.2.5 */
-		{ROW("\"\""), SF_STRING, 0, ""},
-		{ROW("\"a\\\"\\\\b\""), SF_STRING, 0, "a\\\"\\\\b"},
-		{ROW("\"a\\nb\""), -1, 0, ""},
-		{ROW("\"a"), -1, 0, ""},
-		{ROW("\"a\\"), -1, 0, ""},
-		{ROW("\"\t\""), -1, 0, ""},
-		{ROW("\"\x7f\""), -1, 0, ""},
-		{ROW("\"\xc3\xa9\""), -1, 0, ""},
-		{ROW("'a'"), -1, 0, ""},
-		/* 4.2.6 */
-		{ROW("a"), SF_TOKEN, 0, "a"},
-		{ROW("*a/b:c!"), SF_TOKEN, 0, "*a/b:c!"},
-		{ROW("a b"), -1, 0, ""},
-		{ROW("a,b"), -1, 0, ""},
-		{ROW("!a"), -1, 0, ""},
-		/* 4.2.7 */
-		{ROW(":aGk=:"), SF_BYTES, 0, "aGk="},
-		{ROW("::"), SF_BYTES, 0, ""},
-		{ROW(":aGk="), -1, 0, ""},
-		{ROW(":a_:"), -1, 0, ""},
-		{ROW(":a\0:"), -1, 0, ""},
-		/* 4.2.8 to 4.2.10 */
-		{ROW("?1"), SF_BOOLEAN, 0, ""},
-		{ROW("?2"), -1, 0, ""},
-		{ROW("?"), -1, 0, ""},
-		{ROW("@1659578233"), SF_DATE, 1659578233, "1659578233"},
-		{ROW("@-1"), SF_DATE, -1, "-1"},
-		{ROW("@1.5"), -1, 0, ""},
-		{ROW("@"), -1, 0, ""},
-		{ROW("%\"f%c3%bc\""), SF_DISPLAY_STRING, 0, "f%c3%bc"},
-		{ROW("%\"%C3%BC\""), -1, 0, ""},
-		{ROW("%\"%c3\""), -1, 0, ""},
-		{ROW("%\"%ff\""), -1, 0, ""},
-		{ROW("%\"%ed%a0%80\""), -1, 0, ""},
-		{ROW("%\"%e0%80%80\""), -1, 0, ""},
-		{ROW("%\"%f0%9f%98%80\""), SF_DISPLAY_STRING, 0, "%f0%9f%98%80"},
-		{ROW("%\"%f4%90%80%80\""), -1, 0, ""},
-		{ROW("%\"%c\""), -1, 0, ""},
-		{ROW("%\"a"), -1, 0, ""},
-		{ROW("%a"), -1, 0, ""},
-		{ROW(""), -1, 0, ""},
-		/* parameters, 4.2.3.2 */
-		{ROW("  a  "), SF_TOKEN, 0, "a"},
-		{ROW("a;b; c=1;*d=\"e\""), SF_TOKEN, 0, "a"},
-		{ROW("a ;b"), -1, 0, ""},
-		{ROW("a;B"), -1, 0, ""},
-		{ROW("a;b="), -1, 0, ""},
-		{ROW("a;"), -1, 0, ""},
-		{ROW("\ta"), -1, 0, ""},
-	};
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(item_rows); i++) {
 		struct sf_item item;
-		struct slice copy = exact_copy(rows[i].in);
-		EXPECT_INT(rows[i].in.p, sf_item_parse(copy, &item), rows[i].type >= 0);
-		if (rows[i].type >= 0) {
-			EXPECT_INT(rows[i].in.p, item.type, rows[i].type);
-			EXPECT_INT(rows[i].in.p, item.integer, rows[i].integer);
-			EXPECT_SLICE(rows[i].in.p, item.text, slice_of(rows[i].text));
+		struct slice copy = exact_copy(item_rows[i].in);
+		EXPECT_INT(item_rows[i].in.p, sf_item_parse(copy, &item), item_rows[i].type >= 0);
+		if (item_rows[i].type >= 0) {
+			EXPECT_INT(item_rows[i].in.p, item.type, item_rows[i].type);
+			EXPECT_INT(item_rows[i].in.p, item.integer, item_rows[i].integer);
+			EXPECT_SLICE(item_rows[i].in.p, item.text, slice_of(item_rows[i].text));
 		}
 		free_copy(copy);
 	}
