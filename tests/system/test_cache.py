@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from support.origin import Close, Hang, Reply, Reset, Send, Wait, head, pattern
+from support.origin import Close, Hang, Reply, Reset, Send, Wait, pattern
 from support.proxy import SLOW, eventually
 from support.rawclient import build
 
@@ -725,6 +725,18 @@ def test_user_scope_keeps_users_apart(proxy, origin, where, name):
     for _ in range(2):
         assert proxy.fetch(path).body == b"nobody"
     assert origin.count(path) == 4, "without an identity nothing is cached"
+
+
+def test_entries_of_one_user_are_bounded_and_others_are_spared(start_proxy, origin):
+    proxy = start_proxy({"route a": {"match": "*", "ttl": "60s", "scope": "user", "user_from": "header:X-User",
+                                     "max_entries_per_user": 5}})
+    path = origin.on(origin.fresh(), lambda r: [Reply(body=r.target)])
+    proxy.fetch(path, {"X-User": "ann"})
+    for i in range(50):
+        proxy.fetch(f"{path}?{i}", {"X-User": "bob"})
+    assert proxy.fetch(path, {"X-User": "ann"}).is_hit
+    hits = sum(proxy.fetch(f"{path}?{i}", {"X-User": "bob", "Cache-Control": "only-if-cached"}).is_hit for i in range(50))
+    assert 1 <= hits <= 5
 
 
 def test_user_identity_does_not_show(proxy, origin):

@@ -2,7 +2,7 @@
 import pytest
 
 from support.origin import Reply
-from support.rawclient import Client, build
+from support.rawclient import build
 
 MAX_HEADER = 16 << 10
 CONFIG = {

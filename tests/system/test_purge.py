@@ -1,7 +1,7 @@
 """Invalidation by hand: what is gone is gone everywhere, at once, and what was under way does not bring it back."""
 import pytest
 
-from support.origin import Reply, Send, Wait, head, pattern
+from support.origin import Reply, Send, Wait, head
 from support.proxy import eventually
 from support.rawclient import build
 

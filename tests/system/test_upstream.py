@@ -292,6 +292,19 @@ def test_stray_bytes_behind_an_answer_never_shift_answers(start_proxy, origin, s
         "a connection with unread bytes was used again"
 
 
+@pytest.mark.parametrize("name", ["first field begins with a space", "folded field", "CL letters behind", "TE unknown",
+                                  "HTTP/2.0 on the wire", "NUL in a value", "status of two digits"])
+def test_bad_answer_on_a_reused_connection(start_proxy, origin, name):
+    """What the connection's earlier answer left behind must not be touched."""
+    proxy = start_proxy(CONFIG, workers=1)
+    good = origin.on(origin.fresh(), [Reply(200, {"X-Long": "x" * 500}, b"good")])
+    bad = origin.on(origin.fresh(), [Send(BAD_ANSWERS[name]), Close()])
+    for _ in range(3):
+        assert proxy.fetch(good).body == b"good"
+        is_problem(proxy.fetch(bad, method="POST", body=b"x"), 502)
+        is_problem(proxy.fetch(bad), 502)
+
+
 def test_more_body_than_announced_does_not_shift_answers(start_proxy, origin):
     proxy = start_proxy(CONFIG, workers=1)
     stem = origin.fresh()
