@@ -2,6 +2,7 @@
 #include "cache/policy.h"
 
 #include "http/date.h"
+#include "http/etag.h"
 
 int64_t policy_age_ms(const struct freshness *f, struct now now)
 {
@@ -80,78 +81,35 @@ bool policy_stale_if_error(const struct freshness *f, int status, bool soft_purg
 
 /* ---- The request's conditions (RFC 9110 13) ---- */
 
-/* [ "W/" ] DQUOTE *etagc DQUOTE (RFC 9110 8.8.3): a backslash escapes nothing there, so a list of tags is not a list of
- * quoted strings. Takes one from the front of *rest. */
-static bool take_etag(struct slice *rest, bool *is_weak, struct slice *opaque)
+/* Two-digit years (RFC 9110 5.6.7) are read as seen from 2038, so that all dates here are read alike without a clock. */
+static bool parse_date(struct slice s, int64_t *out_s)
 {
-	struct slice s = *rest;
-	*is_weak = s.n >= 2 && s.p[0] == 'W' && s.p[1] == '/';
-	if (*is_weak)
-		s = (struct slice){s.p + 2, s.n - 2};
-	const char *end = s.n >= 2 && s.p[0] == '"' ? memchr(s.p + 1, '"', s.n - 1) : NULL;
-	if (!end)
-		return false;
-	size_t n = (size_t)(end - s.p) + 1;
-	*opaque = (struct slice){s.p, n};
-	*rest = (struct slice){s.p + n, s.n - n};
-	return true;
+	return http_date_parse(s, INT32_MAX, out_s);
 }
 
-/* After something that is no tag nothing is looked at: where the next one begins can't be known. */
-static bool line_matches(struct slice rest, bool weakly, bool is_weak, struct slice opaque)
-{
-	bool other_weak;
-	struct slice other;
-	for (;;) {
-		while (rest.n > 0 && (rest.p[0] == ',' || rest.p[0] == ' ' || rest.p[0] == '\t'))
-			rest = (struct slice){rest.p + 1, rest.n - 1};
-		if (!take_etag(&rest, &other_weak, &other))
-			return false;
-		if (slice_equal(other, opaque) && (weakly || (!is_weak && !other_weak)))
-			return true;
-	}
-}
-
-/* RFC 9110 8.8.3.2 and 13.1.1: "*" is for any representation that there is. */
-static bool any_etag_matches(const struct http_fields *request, enum http_field_id id, struct slice etag, bool weakly)
-{
-	bool is_weak;
-	struct slice rest = etag, opaque;
-	bool has_etag = take_etag(&rest, &is_weak, &opaque) && rest.n == 0;
-	uint32_t i = 0;
-	for (const struct http_field *line; (line = http_fields_next(request, id, &i)) != NULL;) {
-		if (slice_equal(slice_trim(line->value), SLICE_LIT("*")))
-			return true;
-		if (has_etag && line_matches(line->value, weakly, is_weak, opaque))
-			return true;
-	}
-	return false;
-}
-
-/* A condition with a date: one line, one valid date, or it is ignored (RFC 9110 13.1.3, 13.1.4). Two-digit years (RFC
- * 9110 5.6.7) are read as seen from the stored answer's Date: there is no clock here. */
-static bool date_of(const struct http_fields *request, enum http_field_id id, int64_t now_s, int64_t *out_s)
+/* A condition with a date: one line, one valid date, or it is ignored (RFC 9110 13.1.3, 13.1.4). */
+static bool date_of(const struct http_fields *request, enum http_field_id id, int64_t *out_s)
 {
 	const struct http_field *line = http_fields_get(request, id);
-	return line && http_fields_count(request, id) == 1 && http_date_parse(line->value, now_s, out_s);
+	return line && http_fields_count(request, id) == 1 && parse_date(line->value, out_s);
 }
 
 int policy_condition(
 	const struct http_fields *request, struct slice etag, struct slice last_modified, struct slice date)
 {
 	int64_t date_s = 0, modified_s = 0, condition_s;
-	bool has_date = http_date_parse(date, 0, &date_s);
-	bool has_modified = http_date_parse(last_modified, date_s, &modified_s);
-	if (http_fields_get(request, HF_IF_MATCH)) {
-		if (!any_etag_matches(request, HF_IF_MATCH, etag, false))
-			return 412;
-	} else if (has_modified && date_of(request, HF_IF_UNMODIFIED_SINCE, date_s, &condition_s)) {
-		if (modified_s > condition_s)
-			return 412;
-	}
-	if (http_fields_get(request, HF_IF_NONE_MATCH))
-		return any_etag_matches(request, HF_IF_NONE_MATCH, etag, true) ? 304 : 200;
-	if ((has_modified || has_date) && date_of(request, HF_IF_MODIFIED_SINCE, date_s, &condition_s))
+	bool has_date = parse_date(date, &date_s);
+	bool has_modified = parse_date(last_modified, &modified_s);
+	enum etag_condition if_match = etag_if_match(request, etag, true);
+	if (if_match == ETAG_MATCHES_NOT)
+		return 412;
+	if (if_match == ETAG_NO_CONDITION && has_modified && date_of(request, HF_IF_UNMODIFIED_SINCE, &condition_s) &&
+		modified_s > condition_s)
+		return 412;
+	enum etag_condition if_none_match = etag_if_none_match(request, etag, true);
+	if (if_none_match != ETAG_NO_CONDITION)
+		return if_none_match == ETAG_MATCHES ? 304 : 200;
+	if ((has_modified || has_date) && date_of(request, HF_IF_MODIFIED_SINCE, &condition_s))
 		return (has_modified ? modified_s : date_s) <= condition_s ? 304 : 200;
 	return 200;
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "http/negotiate.h"
 #include "http/syntax.h"
 
 #define MEMBERS_MAX 64
@@ -87,7 +88,7 @@ enum vary_kind vary_names(const struct http_fields *response, struct buf *out)
 
 struct weighted {
 	struct slice name;
-	unsigned q; /* thousandths */
+	int q; /* thousandths */
 };
 
 struct weighted_list {
@@ -95,33 +96,18 @@ struct weighted_list {
 	unsigned n;
 };
 
-/* qvalue: "0" ["." up to three digits] or "1" ["." up to three zeros] */
-static bool parse_qvalue(struct slice s, unsigned *q)
-{
-	if (s.n == 0 || s.n > 5 || (s.p[0] != '0' && s.p[0] != '1') || (s.n > 1 && s.p[1] != '.'))
-		return false;
-	unsigned value = s.p[0] == '1' ? 1000 : 0, unit = 100;
-	for (size_t i = 2; i < s.n; i++, unit /= 10) {
-		if (!http_char_is(s.p[i], HTTP_CH_DIGIT))
-			return false;
-		value += (unsigned)(s.p[i] - '0') * unit;
-	}
-	*q = value;
-	return value <= 1000;
-}
-
 /* token [OWS ";" OWS "q=" qvalue]: anything else is not for us to interpret. */
 static bool parse_weighted(struct slice member, struct weighted *out)
 {
 	const char *semicolon = memchr(member.p, ';', member.n);
-	out->q = 1000;
+	out->q = HTTP_Q_MAX;
 	out->name = member;
 	if (semicolon) {
 		size_t n = (size_t)(semicolon - member.p);
 		struct slice weight = slice_trim((struct slice){semicolon + 1, member.n - n - 1});
 		out->name = slice_trim((struct slice){member.p, n});
 		if (weight.n < 3 || (weight.p[0] != 'q' && weight.p[0] != 'Q') || weight.p[1] != '=' ||
-			!parse_qvalue((struct slice){weight.p + 2, weight.n - 2}, &out->q))
+			!http_qvalue_parse((struct slice){weight.p + 2, weight.n - 2}, &out->q))
 			return false;
 	}
 	return http_is_token(out->name);
@@ -203,9 +189,9 @@ static void add_list(struct buf *out, const struct weighted_list *sorted)
 		if (i > 0)
 			buf_add_char(out, ',');
 		add_lower(out, member->name);
-		if (member->q != 1000) {
+		if (member->q != HTTP_Q_MAX) {
 			buf_add_str(out, ";q=");
-			buf_add_u64(out, member->q);
+			buf_add_u64(out, (unsigned)member->q);
 		}
 	}
 }

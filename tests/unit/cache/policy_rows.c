@@ -147,7 +147,7 @@ static void set_option(struct rows_exchange *e, const char *word)
 }
 
 void rows_exchange_init(struct rows_exchange *e, const char *what, const char *request, const char *response,
-                        const char *route, double delay_s)
+	const char *route, double delay_s)
 {
 	memset(e, 0, sizeof(*e));
 	e->rules = cache_rules_default();
@@ -177,11 +177,13 @@ void rows_exchange_fini(struct rows_exchange *e)
 	http_fields_fini(&e->response);
 }
 
-struct policy_reuse rows_reuse(const struct rows_exchange *e, const struct freshness *f, bool soft_purged, struct now now)
+struct policy_reuse rows_reuse(
+	const struct rows_exchange *e, const struct freshness *f, bool soft_purged, struct now now)
 {
 	struct cache_control cc;
 	(void)cache_control_of(&cc, &e->request, HF_CACHE_CONTROL);
-	return policy_reuse(f, e->rules.client_refresh ? &cc : NULL, policy_pragma_no_cache(&e->request), soft_purged, now);
+	return policy_reuse(
+		f, e->rules.client_refresh ? &cc : NULL, policy_pragma_no_cache(&e->request), soft_purged, now);
 }
 
 static char letter_of(struct policy_reuse r)
@@ -210,8 +212,8 @@ static bool row_holds(const struct policy_row *row)
 		holds = !differs(lifetime_s, row->lifetime_s) && !differs(age_s, row->age_s) && use == row->use &&
 			f.source == row->source;
 	if (!holds)
-		print_error("%s (%s): %s, lifetime %g from %d, age %g, use %c; expected %s, %g from %d, %g, %c\n", row->name,
-			row->section, policy_store_name(store), lifetime_s, f.source, age_s, use,
+		print_error("%s (%s): %s, lifetime %g from %d, age %g, use %c; expected %s, %g from %d, %g, %c\n",
+			row->name, row->section, policy_store_name(store), lifetime_s, f.source, age_s, use,
 			policy_store_name(row->store), row->lifetime_s, row->source, row->age_s, row->use);
 	rows_exchange_fini(&e);
 	return holds;
