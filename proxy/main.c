@@ -15,6 +15,7 @@ static void usage(FILE *to)
 	fputs("usage: memoproxy [-c proxy.ini] [--demo]   serve in the foreground\n"
 	      "       memoproxy -t [-c proxy.ini]         check the configuration\n"
 	      "       memoproxy --help-config             every key with its type, range, default and meaning\n"
+	      "       memoproxy --print-config            an annotated proxy.ini with every default\n"
 	      "       memoproxy -V | -h\n",
 	      to);
 }
@@ -37,12 +38,13 @@ static int check_config(const char *path)
 	return err ? 1 : 0;
 }
 
-enum { OPT_DEMO = 256, OPT_HELP_CONFIG };
+enum { OPT_DEMO = 256, OPT_HELP_CONFIG, OPT_PRINT_CONFIG };
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"demo", no_argument, NULL, OPT_DEMO},       {"help-config", no_argument, NULL, OPT_HELP_CONFIG},
+		{"print-config", no_argument, NULL, OPT_PRINT_CONFIG},
 		{"help", no_argument, NULL, 'h'},            {"version", no_argument, NULL, 'V'},
 		{"config", required_argument, NULL, 'c'},    {"test", no_argument, NULL, 't'},
 		{NULL, 0, NULL, 0},
@@ -70,6 +72,9 @@ int main(int argc, char **argv)
 			break;
 		case OPT_HELP_CONFIG:
 			config_print_reference(stdout);
+			return 0;
+		case OPT_PRINT_CONFIG:
+			config_print_ini(stdout);
 			return 0;
 		default:
 			usage(stderr);
