@@ -36,6 +36,21 @@ static bool strip_line_end(struct slice *line)
 	return line->n == 0 || line->p[0] != '\r';
 }
 
+static bool is_complete(const struct answer *a)
+{
+	if (a->is_chunked)
+		return a->chunks.state == CHUNK_DONE;
+	return a->is_bodiless || (a->content_length >= 0 && a->body_bytes == (uint64_t)a->content_length);
+}
+
+/* An origin may answer without reading the request's body to its end (RFC 9112 9.3, RFC 9113 8.1); libcurl would go on
+ * sending, or wait to, until it is broken off. Nothing is left to wait for: the fetch ends once libcurl is off the stack. */
+static void end_if_complete(struct fetch *f)
+{
+	if (f->uploads && is_complete(&f->answer))
+		loop_post(f, TODO_COMPLETE);
+}
+
 static int on_status_line(struct fetch *f, struct slice line)
 {
 	int rc = http_response_head_status(&f->head, line, !f->is_h2);
@@ -79,6 +94,7 @@ static size_t on_head_end(struct fetch *f, size_t n)
 	fetch_set_deadline(f, f->o->options->stall_timeout_ms);
 	if ((f->todo & TODO_DROP) || !f->handler.on_head(f->arg, status, &f->head.fields, a->content_length))
 		return refuse(f, FETCH_CANCELLED, "cancelled");
+	end_if_complete(f);
 	return n;
 }
 
@@ -202,8 +218,10 @@ size_t answer_on_body(char *p, size_t size, size_t n, void *arg)
 		if (how != FETCH_WRITE_TAKEN)
 			return not_taken(f, how);
 	}
-	if (result == n)
+	if (result == n) {
 		f->answer.wire_bytes += n;
+		end_if_complete(f);
+	}
 	return result;
 }
 

@@ -293,6 +293,8 @@ void fetch_do_todo(struct fetch *f)
 		finish(f, FETCH_NO_MEMORY, "out of memory");
 	else if (todo & TODO_BEGIN)
 		attempt(f);
+	else if (todo & TODO_COMPLETE)
+		finish(f, FETCH_OK, "");
 	else if (todo & TODO_RESUME)
 		resume(f);
 }

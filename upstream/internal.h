@@ -65,7 +65,7 @@ enum answer_phase {
 	ANSWER_BODY,
 };
 
-enum { TODO_BEGIN = 1, TODO_RESUME = 2, TODO_DROP = 4, TODO_FAIL = 8 };
+enum { TODO_BEGIN = 1, TODO_RESUME = 2, TODO_DROP = 4, TODO_FAIL = 8, TODO_COMPLETE = 16 };
 
 struct answer { /* of the present attempt */
 	enum answer_phase phase;
@@ -105,6 +105,7 @@ struct fetch {
 	struct slice body;
 	size_t body_read;
 	bool has_body, is_safe;
+	bool uploads; /* the body is read piece by piece */
 
 	unsigned retries_left;
 	bool fresh;         /* this attempt must not use a pooled connection */

@@ -121,6 +121,7 @@ int request_copy(struct fetch *f, const struct fetch_request *r)
 	f->is_safe = http_method_is_safe(r->method);
 	f->has_body = r->has_body && r->method != HTTP_HEAD;
 	f->body = r->body;
+	f->uploads = f->has_body && r->body.n > BODY_INLINE_MAX;
 	buf_add_slice(&f->text, r->method_token);
 	buf_add_char(&f->text, '\0');
 	f->target_at = f->text.n;
@@ -154,7 +155,7 @@ size_t request_on_read(char *p, size_t size, size_t n, void *arg)
 
 static int apply_body(struct fetch *f)
 {
-	const char *inline_body = f->body.n > BODY_INLINE_MAX ? NULL : f->body.n > 0 ? f->body.p : "";
+	const char *inline_body = f->uploads ? NULL : f->body.n > 0 ? f->body.p : "";
 	int bad = 0;
 
 	f->body_read = 0;

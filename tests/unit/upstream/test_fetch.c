@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/mem.h"
 #include "rig.h"
@@ -363,6 +364,41 @@ static void a_body_that_the_close_ends_is_ok_but_not_framed(void **state)
 	close_world(&w);
 }
 
+/* Reads the head only, answers, and takes no more. */
+static void answer_early(struct conn *c)
+{
+	char head[1024];
+
+	CHECK(recv(c->fd, head, sizeof(head), 0) > 0);
+	conn_send(c, strstr(head, "/chunked") ? "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n" :
+		OK_2);
+	server_wait(c->server, 1);
+}
+
+static void an_answer_before_the_body_was_read_is_whole(void **state)
+{
+	static const char *const targets[] = {"/", "/chunked"};
+	size_t n = 8 << 20;
+	char *body = calloc(1, n);
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(targets); i++) {
+		struct fetch_request q = rig_request("POST", targets[i]);
+		struct world w;
+
+		open_world(&w, answer_early);
+		q.body = (struct slice){body, n};
+		q.has_body = true;
+		assert_int_equal(rig_start(&w.seen, &q), 0);
+		rig_wait(&w.seen);
+		assert_int_equal(w.seen.result, FETCH_OK);
+		assert_true(seen_body_is(&w.seen, "ok"));
+		server_raise(&w.server, 1);
+		close_world(&w);
+	}
+	free(body);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -370,6 +406,7 @@ int main(void)
 		cmocka_unit_test(targets_pass_byte_for_byte),
 		cmocka_unit_test(any_method_carries_a_body_with_its_length),
 		cmocka_unit_test(a_large_body_goes_without_expect),
+		cmocka_unit_test(an_answer_before_the_body_was_read_is_whole),
 		cmocka_unit_test(fields_go_in_order_and_empty_ones_too),
 		cmocka_unit_test(what_cannot_be_sent_as_it_is_is_refused),
 		cmocka_unit_test(post_goes_on_a_fresh_connection_which_the_pool_gets),
