@@ -12,9 +12,11 @@ static struct slice cut(struct slice s, size_t from, size_t to)
 	return (struct slice){s.p + from, to - from};
 }
 
+/* The first of up to three characters at or after `from`, or the length. */
 static size_t index_of_any(struct slice s, size_t from, const char *set)
 {
-	while (from < s.n && (s.p[from] == '\0' || !strchr(set, s.p[from])))
+	char a = set[0], b = set[1] ? set[1] : a, c = set[1] && set[2] ? set[2] : a;
+	while (from < s.n && s.p[from] != a && s.p[from] != b && s.p[from] != c)
 		from++;
 	return from;
 }
