@@ -269,6 +269,27 @@ static void values_are_trimmed_and_otherwise_kept(void **state)
 	}
 }
 
+/* Eight bytes are looked at together, so every byte is tried at every place. */
+static void a_value_holds_any_byte_but_control_characters(void **state)
+{
+	static const char head[] = "GET / HTTP/1.1\r\n" H "X: 0123456789abcdefghijklmnop\r\n\r\n";
+	const size_t first = strlen("GET / HTTP/1.1\r\n" H "X: "), last = sizeof(head) - 1 - strlen("\r\n\r\n");
+	(void)state;
+	for (size_t at = first; at < last; at++) {
+		for (int byte = 0; byte < 256; byte++) {
+			char copy[sizeof(head)];
+			struct http_request r;
+			struct http_error err = {0};
+			bool is_control = (byte < 0x20 && byte != '\t') || byte == 0x7F;
+			memcpy(copy, head, sizeof(head));
+			copy[at] = (char)byte;
+			enum http_parse got = parse((struct slice){copy, sizeof(head) - 1}, &r, &err);
+			EXPECT_INT(copy, got, is_control ? HTTP_PARSE_BAD : HTTP_PARSE_DONE);
+			http_request_fini(&r);
+		}
+	}
+}
+
 static void one_empty_line_before_the_request_is_skipped(void **state)
 {
 	static const struct slice head = ROW("\r\nGET / HTTP/1.1\r\n" H "\r\nnext");
@@ -427,6 +448,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_a_request_is_refused),
 		cmocka_unit_test(framing_and_connection_are_read_from_the_fields),
 		cmocka_unit_test(values_are_trimmed_and_otherwise_kept),
+		cmocka_unit_test(a_value_holds_any_byte_but_control_characters),
 		cmocka_unit_test(one_empty_line_before_the_request_is_skipped),
 		cmocka_unit_test(a_head_in_pieces_gives_the_same_as_in_one),
 		cmocka_unit_test(a_head_that_is_too_long_is_431_or_414),
