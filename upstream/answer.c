@@ -202,8 +202,8 @@ size_t answer_on_body(char *p, size_t size, size_t n, void *arg)
 
 	(void)size;
 	CHECK(f->magic == FETCH_MAGIC);
-	if (n == 0)
-		return 0;
+	if (f->discards)
+		return n;
 	if (f->todo & TODO_DROP)
 		return refuse(f, FETCH_CANCELLED, "cancelled");
 	if (f->answer.phase != ANSWER_BODY)

@@ -83,10 +83,23 @@ static void count(struct fetch *f, enum fetch_result result)
 	s->time_us += f->ended_us - f->started_us;
 }
 
-static void leave_multi(struct fetch *f)
+/* What libcurl holds back for a paused stream it neither frees nor forgets while other streams use the connection: the
+ * handle's next answer would begin with it. Going on makes libcurl hand it out, to nobody. */
+static void drop_held_back(struct fetch *f)
+{
+	f->discards = true;
+	f->l->in_curl = true;
+	curl_easy_pause(f->easy, CURLPAUSE_CONT);
+	f->l->in_curl = false;
+	f->is_paused = false;
+}
+
+void fetch_leave_multi(struct fetch *f)
 {
 	struct sock *s;
 
+	if (f->in_multi && f->is_paused)
+		drop_held_back(f);
 	if (f->in_multi)
 		curl_multi_remove_handle(f->l->multi, f->easy);
 	f->in_multi = false;
@@ -113,7 +126,7 @@ static void detach(struct fetch *f)
 {
 	struct origin *o = f->o;
 
-	leave_multi(f);
+	fetch_leave_multi(f);
 	loop_unpost(f);
 	stop_timer(f);
 	if (f->state == FETCH_QUEUED) {
@@ -146,6 +159,7 @@ static void reset_attempt(struct fetch *f)
 	f->sock_fd = -1;
 	f->sock_serial = 0;
 	f->is_paused = false;
+	f->discards = false;
 	f->has_verdict = false;
 	f->error[0] = '\0';
 }
@@ -213,7 +227,7 @@ void fetch_on_done(struct fetch *f, CURLcode code)
 	const char *detail;
 	enum fetch_result result;
 
-	leave_multi(f);
+	fetch_leave_multi(f);
 	if (may_try_again(f, code)) {
 		f->fresh = true;
 		attempt(f);

@@ -96,6 +96,7 @@ struct fetch {
 	CURL *easy;    /* owned, kept between requests */
 	bool in_multi, has_custom_method;
 	bool is_paused;
+	bool discards; /* ending: what libcurl still hands over is for nobody */
 
 	enum http_method method;
 	struct buf text; /* owned: method, target and field lines, each ended by NUL */
@@ -199,6 +200,7 @@ void fetch_set_deadline(struct fetch *f, int64_t ms); /* from now; 0: none */
 void fetch_on_timer(evutil_socket_t fd, short what, void *arg);
 void fetch_on_done(struct fetch *f, CURLcode code);
 void fetch_do_todo(struct fetch *f);
+void fetch_leave_multi(struct fetch *f);
 
 /* loop.c */
 void loop_post(struct fetch *f, unsigned todo);

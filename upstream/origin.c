@@ -205,8 +205,7 @@ static void free_list(struct fetch_list *list)
 
 	while ((f = TAILQ_FIRST(list)) != NULL) {
 		TAILQ_REMOVE(list, f, link);
-		if (f->in_multi)
-			curl_multi_remove_handle(f->l->multi, f->easy);
+		fetch_leave_multi(f);
 		fetch_free(f);
 	}
 }

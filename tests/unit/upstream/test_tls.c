@@ -292,6 +292,10 @@ static void cancelling_a_stream_leaves_the_others(void **state)
 	assert_int_equal(other.body.n, 1 << 20);
 	assert_int_equal(rig_stats(&w.rig).connections_opened, 1);
 	seen_fini(&other);
+	for (unsigned i = 0; i < 3; i++) { /* nothing of it comes with later answers of that handle */
+		fetch_again(&w, "GET", "/proto");
+		assert_true(seen_body_is(&w.seen, "HTTP/2.0"));
+	}
 	close_world(&w);
 }
 
