@@ -29,9 +29,9 @@
 #include "proxy/gate.h"
 
 #define GATE_MAGIC 0x67617465u
-#define GATE_READ_AHEAD (64 * 1024)       /* held back beyond a head while a reply is under way */
-#define GATE_HITS_PER_TURN 64             /* then other connections get their turn */
-#define GATE_LINGER_MS 2000               /* how long a client may go on sending after our last byte */
+#define GATE_READ_AHEAD (64 * 1024) /* held back beyond a head while a reply is under way */
+#define GATE_HITS_PER_TURN 64       /* then other connections get their turn */
+#define GATE_LINGER_MS 2000         /* how long a client may go on sending after our last byte */
 #define GATE_LINGER_BYTES (16 * 1024 * 1024)
 
 enum gate_phase {
@@ -48,8 +48,8 @@ struct gate_listener { /* one an evhttp; shared by its gates */
 	struct evhttp *http;
 	const struct gate_options *o;
 	struct event_base *base;
-	struct gate *gates;         /* doubly linked through next, prev */
-	unsigned refs;              /* one a gate, one for the installation */
+	struct gate *gates; /* doubly linked through next, prev */
+	unsigned refs;      /* one a gate, one for the installation */
 	bool draining;
 	struct gate_listener *next; /* guarded by the list's mutex */
 };
@@ -61,24 +61,24 @@ struct gate {
 	struct gate *next, *prev;
 	const struct gate_options *o;
 	struct bufferevent *sock, *filter;
-	struct evbuffer *out;          /* what goes to the socket before its own buffer does; empty between handlers */
-	struct event work;             /* activated to flush and go on */
+	struct evbuffer *out; /* what goes to the socket before its own buffer does; empty between handlers */
+	struct event work;    /* activated to flush and go on */
 	struct event timer;
-	int64_t now_ms, timer_at_ms;   /* timer_at_ms 0: not armed */
+	int64_t now_ms, timer_at_ms; /* timer_at_ms 0: not armed */
 
 	/* The request being read or served. */
-	struct http_request view;      /* points into `head` while phase is BODY, REPLY or DRAIN */
+	struct http_request view; /* points into `head` while phase is BODY, REPLY or DRAIN */
 	char *head;
 	size_t head_cap;
-	size_t scanned;                /* parser's progress in an incomplete head */
-	int64_t head_start_ms;         /* first byte of the head, 0: none yet */
+	size_t scanned;        /* parser's progress in an incomplete head */
+	int64_t head_start_ms; /* first byte of the head, 0: none yet */
 	int64_t head_done_us;
-	struct evbuffer *body;         /* decoded so far */
-	uint64_t body_left;            /* of a Content-Length */
-	uint64_t body_bytes;           /* decoded so far, dropped ones included */
+	struct evbuffer *body; /* decoded so far */
+	uint64_t body_left;    /* of a Content-Length */
+	uint64_t body_bytes;   /* decoded so far, dropped ones included */
 	struct chunk_decoder chunk;
-	int64_t body_ms;               /* last byte of it */
-	struct evhttp_request *req;    /* from gate_of until evhttp is done with it */
+	int64_t body_ms;            /* last byte of it */
+	struct evhttp_request *req; /* from gate_of until evhttp is done with it */
 
 	/* The reply. */
 	uint64_t reply_bytes;
@@ -91,34 +91,34 @@ struct gate {
 
 	int64_t idle_since_ms, progress_ms, linger_ms;
 	uint64_t lingered;
-	size_t input_seen;             /* bytes of the socket's input that bytes_in has counted */
+	size_t input_seen; /* bytes of the socket's input that bytes_in has counted */
 
 	char peer[46];
 	uint16_t peer_port;
 	bool peer_known;
 
-	bool set_up;                   /* evhttp has given the socket */
-	bool read_eof;                 /* the client sends no more */
-	bool broken;                   /* the socket failed: nothing can be sent */
-	bool close_after;              /* no further request on this connection */
-	bool close_idle;               /* nor is one waited for, when none has begun */
-	bool linger;                   /* closing must leave the client time to read */
-	bool reset;                    /* closing must look like a failure (a reply without length that was cut) */
-	bool reply_begun;              /* evhttp has written part of the final head */
-	bool tell_evhttp;              /* evhttp's write callback is due when the socket's buffer is empty */
-	bool wants_room;               /* gate_room gave 0 */
-	bool holds_back;               /* reading from the socket is off */
+	bool set_up;      /* evhttp has given the socket */
+	bool read_eof;    /* the client sends no more */
+	bool broken;      /* the socket failed: nothing can be sent */
+	bool close_after; /* no further request on this connection */
+	bool close_idle;  /* nor is one waited for, when none has begun */
+	bool linger;      /* closing must leave the client time to read */
+	bool reset;       /* closing must look like a failure (a reply without length that was cut) */
+	bool reply_begun; /* evhttp has written part of the final head */
+	bool tell_evhttp; /* evhttp's write callback is due when the socket's buffer is empty */
+	bool wants_room;  /* gate_room gave 0 */
+	bool holds_back;  /* reading from the socket is off */
 };
 
 /* gate.c */
 struct evhttp_connection *gate_evcon(const struct gate *g); /* NULL: evhttp has freed the connection */
-void gate_touch(struct gate *g);         /* reads the clock */
-void gate_schedule(struct gate *g);      /* on_work soon */
+void gate_touch(struct gate *g);                            /* reads the clock */
+void gate_schedule(struct gate *g);                         /* on_work soon */
 void gate_schedule_later(struct gate *g); /* on_work in the next turn of the loop, after others had theirs */
-void gate_run(struct gate *g);           /* goes as far as the bytes allow; the gate may be dead after it */
-void gate_end(struct gate *g);           /* frees the connection through evhttp; g lives until the handler returns */
-void gate_gone(struct gate *g);          /* tells the program, then gate_end */
-void gate_close(struct gate *g);         /* to CLOSING */
+void gate_run(struct gate *g);            /* goes as far as the bytes allow; the gate may be dead after it */
+void gate_end(struct gate *g);            /* frees the connection through evhttp; g lives until the handler returns */
+void gate_gone(struct gate *g);           /* tells the program, then gate_end */
+void gate_close(struct gate *g);          /* to CLOSING */
 bool gate_is_serving(const struct gate *g);
 
 /* gate_timer.c */
@@ -131,8 +131,8 @@ bool gate_read_body(struct gate *g);
 void gate_refuse(struct gate *g, struct http_error e);
 
 /* gate_out.c */
-void gate_take_output(struct gate *g);   /* evhttp's output to ours */
-void gate_send(struct gate *g);          /* writes `out`, the rest to the socket's buffer; sets broken */
+void gate_take_output(struct gate *g); /* evhttp's output to ours */
+void gate_send(struct gate *g);        /* writes `out`, the rest to the socket's buffer; sets broken */
 size_t gate_unsent(const struct gate *g);
 void gate_check_room(struct gate *g);
 void gate_on_evhttp_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg);

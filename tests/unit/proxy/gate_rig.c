@@ -192,8 +192,10 @@ void rig_settle(struct rig *r)
 	unsigned quiet = 0;
 
 	while (quiet < 20)
-		quiet = event_base_loop(r->base, EVLOOP_NONBLOCK) == 0 && event_base_get_num_events(r->base,
-			EVENT_BASE_COUNT_ACTIVE) == 0 ? quiet + 1 : 0;
+		quiet = event_base_loop(r->base, EVLOOP_NONBLOCK) == 0 &&
+					event_base_get_num_events(r->base, EVENT_BASE_COUNT_ACTIVE) == 0
+				? quiet + 1
+				: 0;
 }
 
 /* ---- Clients ---- */

@@ -38,7 +38,7 @@ struct rig {
 	uint16_t port;
 	struct gate_options options;
 	struct gate_stats stats;
-	struct served held[8]; /* of /hold, /stream and /bulk, in the order in which they came */
+	struct served held[4096]; /* of /hold, /stream and /bulk, in the order in which they came */
 	unsigned held_n, requests, completed, gone, refused, refused_status, hits;
 	char last_method[32], last_target[128], last_body[256];
 	size_t last_body_n, most_unsent;
@@ -60,12 +60,12 @@ unsigned client_count(struct client *c, const char *needle);
 void client_forget(struct client *c);
 
 /* Runs the loop until the condition holds. */
-#define wait_for(r, condition)                                                                                         \
-	do {                                                                                                           \
-		rig_start_watch(r);                                                                                    \
-		while (!(condition))                                                                                   \
-			if (!rig_turn(r))                                                                              \
-				fail_msg("waited in vain for %s", #condition);                                         \
+#define wait_for(r, condition)                                                 \
+	do {                                                                   \
+		rig_start_watch(r);                                            \
+		while (!(condition))                                           \
+			if (!rig_turn(r))                                      \
+				fail_msg("waited in vain for %s", #condition); \
 	} while (0)
 void rig_start_watch(struct rig *r);
 bool rig_turn(struct rig *r);
@@ -74,10 +74,10 @@ void rig_settle(struct rig *r);
 
 #define assert_has(c, needle) assert_true_msg(strstr(client_text(c), needle) != NULL, client_text(c), needle)
 #define assert_lacks(c, needle) assert_true_msg(strstr(client_text(c), needle) == NULL, client_text(c), needle)
-#define assert_true_msg(condition, text, needle)                                                                       \
-	do {                                                                                                           \
-		if (!(condition))                                                                                      \
-			fail_msg("%s: \"%s\" in \"%s\"", #condition, needle, text);                                    \
+#define assert_true_msg(condition, text, needle)                                    \
+	do {                                                                        \
+		if (!(condition))                                                   \
+			fail_msg("%s: \"%s\" in \"%s\"", #condition, needle, text); \
 	} while (0)
 
 /* Answers a held request with 200 and the text. */

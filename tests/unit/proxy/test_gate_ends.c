@@ -70,8 +70,8 @@ static void requests_cut_short_by_a_half_close_are_refused(void **state)
 
 static void reset_at_any_stage_of_a_request_frees_everything(void **state)
 {
-	static const char *const parts[] = {"", "G", HEAD_OF("GET", "/x"), HEAD_OF("POST", "/x") "Content-Length: 5\r\n\r\n",
-		HEAD_OF("POST", "/x") "Content-Length: 5\r\n\r\nab",
+	static const char *const parts[] = {"", "G", HEAD_OF("GET", "/x"),
+		HEAD_OF("POST", "/x") "Content-Length: 5\r\n\r\n", HEAD_OF("POST", "/x") "Content-Length: 5\r\n\r\nab",
 		HEAD_OF("POST", "/x") "Transfer-Encoding: chunked\r\n\r\n5\r\nab", HEAD_OF("GET", "/hit") "\r\n",
 		HEAD_OF("GET", "/x") "\r\n", HEAD_OF("GET", "/x") "\r\n" HEAD_OF("GET", "/x"), "bad\r\n\r\n"};
 	struct rig *r = *state;

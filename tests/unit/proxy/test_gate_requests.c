@@ -45,7 +45,8 @@ static void bad_requests_are_refused_by_the_gate_and_closed(void **state)
 		{"GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n", "400"},
 		{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\nhello", "400"},
 		{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", "400"},
-		{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"},
+		{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+			"400"},
 		{"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "501"},
 		{"TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", "405"},
 		{"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", "405"},
@@ -104,17 +105,18 @@ static void pipelined_requests_of_both_roads_are_answered_in_order(void **state)
 	struct rig *r = *state;
 	struct client *c = client_new(r);
 
-	client_send(c, HEAD_OF("GET", "/hit") "\r\n" HEAD_OF("GET", "/slow1") "\r\n" HEAD_OF("GET", "/hit") "\r\n"
-		HEAD_OF("GET", "/hold") "\r\n" HEAD_OF("POST", "/two") "Content-Length: 3\r\n\r\nabc"
-		HEAD_OF("GET", "/hit") "\r\n" HEAD_OF("HEAD", "/hit") "\r\n" HEAD_OF("GET", "/end") "\r\n");
+	client_send(
+		c, HEAD_OF("GET", "/hit") "\r\n" HEAD_OF("GET", "/slow1") "\r\n" HEAD_OF("GET", "/hit") "\r\n" HEAD_OF(
+			   "GET", "/hold") "\r\n" HEAD_OF("POST", "/two") "Content-Length: 3\r\n\r\nabc" HEAD_OF("GET",
+			   "/hit") "\r\n" HEAD_OF("HEAD", "/hit") "\r\n" HEAD_OF("GET", "/end") "\r\n");
 	wait_for(r, r->held_n == 1);
 	rig_settle(r);
 	assert_int_equal(r->requests, 2);
 	rig_release(r, 0, "[held]");
 	wait_for(r, strstr(client_text(c), "<GET /end >"));
 	const char *p = client_text(c);
-	static const char *const order[] = {
-		"[hit]", "<GET /slow1 >", "[hit]", "[held]", "<POST /two abc>", "[hit]", "\r\n\r\nHTTP/1.1", "<GET /end >"};
+	static const char *const order[] = {"[hit]", "<GET /slow1 >", "[hit]", "[held]", "<POST /two abc>", "[hit]",
+		"\r\n\r\nHTTP/1.1", "<GET /end >"};
 	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
 		p = strstr(p, order[i]);
 		assert_non_null(p);
@@ -163,8 +165,10 @@ static void interim_answers_come_before_the_reply_on_a_reused_connection(void **
 		client_forget(c);
 		client_send(c, HEAD_OF("GET", "/hint") "\r\n");
 		wait_for(r, strstr(client_text(c), "<GET /hint >"));
-		assert_int_equal(strncmp(client_text(c),
-			"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\nHTTP/1.1 200 OK\r\n", 68), 0);
+		assert_int_equal(
+			strncmp(client_text(c),
+				"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\nHTTP/1.1 200 OK\r\n", 68),
+			0);
 	}
 	client_send(c, "GET /hint HTTP/1.0\r\n\r\n");
 	wait_for(r, c->eof);
@@ -180,7 +184,9 @@ static void any_method_may_have_a_body(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
 		char request[200], expected[64];
-		snprintf(request, sizeof(request), "%s /m HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\nGET /x HTTP/1.1\r\n\r\n!%s /n HTTP/1.1\r\nHost: a\r\n\r\n",
+		snprintf(request, sizeof(request),
+			"%s /m HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\nGET /x HTTP/1.1\r\n\r\n!%s /n "
+			"HTTP/1.1\r\nHost: a\r\n\r\n",
 			methods[i], methods[i]);
 		client_forget(c);
 		client_send(c, request);
@@ -198,8 +204,9 @@ static void head_with_a_body_does_not_disturb_the_next_request(void **state)
 	struct rig *r = *state;
 	struct client *c = client_new(r);
 
-	client_send(c, HEAD_OF("HEAD", "/h") "Content-Length: 9\r\n\r\nGET /evil" HEAD_OF("HEAD", "/c")
-		"Transfer-Encoding: chunked\r\n\r\n4\r\nGET \r\n0\r\n\r\n" HEAD_OF("GET", "/after") "\r\n");
+	client_send(c, HEAD_OF("HEAD", "/h") "Content-Length: 9\r\n\r\nGET /evil" HEAD_OF(
+			       "HEAD", "/c") "Transfer-Encoding: chunked\r\n\r\n4\r\nGET \r\n0\r\n\r\n" HEAD_OF("GET",
+			       "/after") "\r\n");
 	wait_for(r, strstr(client_text(c), "<GET /after >"));
 	assert_int_equal(client_count(c, "HTTP/1.1 200"), 3);
 	assert_int_equal(client_count(c, "<"), 1);
@@ -209,9 +216,10 @@ static void head_with_a_body_does_not_disturb_the_next_request(void **state)
 
 static void chunked_body_is_decoded_wherever_it_is_split(void **state)
 {
-	static const char request[] = HEAD_OF("POST", "/c") "Transfer-Encoding: chunked\r\n\r\n"
-		"5;a=b;c=\"d;\\\"\"\r\nhello\r\n1\r\n,\r\n00a\r\n0123456789\r\n0\r\nX-T: y\r\nZ: 1\r\n\r\n"
-		HEAD_OF("GET", "/next") "\r\n";
+	static const char request[] =
+		HEAD_OF("POST", "/c") "Transfer-Encoding: chunked\r\n\r\n"
+				      "5;a=b;c=\"d;\\\"\"\r\nhello\r\n1\r\n,\r\n00a\r\n0123456789\r\n0\r\nX-T: y\r\nZ: "
+				      "1\r\n\r\n" HEAD_OF("GET", "/next") "\r\n";
 	struct rig *r = *state;
 	for (size_t at = 1; at < sizeof(request) - 1; at++) {
 		struct client *c = client_new(r);
@@ -227,8 +235,9 @@ static void chunked_body_is_decoded_wherever_it_is_split(void **state)
 
 static void bad_chunking_is_refused(void **state)
 {
-	static const char *const bodies[] = {"0x5\r\nhello\r\n0\r\n\r\n", "+5\r\nhello\r\n0\r\n\r\n", " 5\r\nhello\r\n0\r\n\r\n",
-		"5 x\r\nhello\r\n0\r\n\r\n", "5\r\nhelloX\r\n0\r\n\r\n", "5\nhello\r\n0\r\n\r\n", "\r\n5\r\nhello\r\n0\r\n\r\n"};
+	static const char *const bodies[] = {"0x5\r\nhello\r\n0\r\n\r\n", "+5\r\nhello\r\n0\r\n\r\n",
+		" 5\r\nhello\r\n0\r\n\r\n", "5 x\r\nhello\r\n0\r\n\r\n", "5\r\nhelloX\r\n0\r\n\r\n",
+		"5\nhello\r\n0\r\n\r\n", "\r\n5\r\nhello\r\n0\r\n\r\n"};
 	struct rig *r = *state;
 	for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
 		struct client *c = client_new(r);
