@@ -14,7 +14,7 @@ struct sink {
 
 static void put(struct sink *s, const void *p, size_t n)
 {
-	if (s->p)
+	if (s->p && n > 0)
 		memcpy(s->p + s->n, p, n);
 	s->n += n;
 }

@@ -1,0 +1,310 @@
+/* The cache seen from outside the requests: listing, peeking, sweeping, and what HEAD tells about stored answers. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "cache/flight_internal.h"
+
+#include "cache/vary.h"
+
+/* ---- Listing ---- */
+
+#define WALK_MAX 1000000u
+#define BATCH_BUCKETS 16
+
+struct listed {
+	struct object *object;
+	uint64_t hits;
+};
+
+struct listing {
+	struct slice prefix;
+	unsigned seen, matched, limit;
+	struct listed *v; /* collected under the lock, shown after it */
+	unsigned n, cap;
+	bool is_short; /* of memory: what could not be collected is only counted */
+};
+
+static void collect(struct listing *l, struct object *o)
+{
+	if (object_check(o) == SCOPE_HARD)
+		return;
+	l->matched++;
+	if (l->matched > l->limit || l->is_short)
+		return;
+	if (l->n == l->cap) {
+		unsigned cap = l->cap ? 2 * l->cap : 64;
+		struct listed *v = mem_realloc(l->v, cap * sizeof(*v));
+
+		if (!v) {
+			l->is_short = true;
+			return;
+		}
+		l->v = v;
+		l->cap = cap;
+	}
+	l->v[l->n++] = (struct listed){object_ref(o), o->hits};
+}
+
+static void collect_entry(struct entry *e, void *arg)
+{
+	struct listing *l = arg;
+
+	l->seen++;
+	if (!slice_starts_with(entry_url(e), l->prefix))
+		return;
+	for (struct object *o = e->variants; o; o = object_next(o) ? *object_next(o) : NULL)
+		collect(l, o);
+}
+
+static void show(
+	struct listing *l, struct now now, void (*each)(const struct cache_entry_info *info, void *arg), void *arg)
+{
+	for (unsigned i = 0; i < l->n; i++) {
+		struct object *o = l->v[i].object;
+		struct cache_entry_info info = {
+			.url = object_url(o),
+			.status = o->status,
+			.age_ms = policy_age_ms(&o->freshness, now),
+			.ttl_ms = policy_ttl_ms(&o->freshness, now),
+			.body_bytes = (uint64_t)object_body_length(o),
+			.total_bytes = object_total_bytes(o),
+			.hits = l->v[i].hits,
+			.source = (enum policy_source)o->freshness.source,
+			.vary_names = object_vary_names(o),
+			.user = entry_user(o->entry),
+			.soft_purged = object_check(o) == SCOPE_SOFT,
+		};
+
+		each(&info, arg);
+		object_unref(&o);
+	}
+	l->n = 0;
+}
+
+unsigned cache_list(struct cache *c, struct slice prefix, unsigned limit, struct now now,
+	void (*each)(const struct cache_entry_info *info, void *arg), void *arg)
+{
+	struct listing l = {.prefix = prefix, .limit = limit};
+
+	for (unsigned i = 0; i < c->memory.shards_n; i++) {
+		struct shard *s = &c->memory.shards[i];
+		uint32_t cursor = 0;
+
+		do {
+			pthread_mutex_lock(&s->mu);
+			for (unsigned k = 0; k < BATCH_BUCKETS; k++) {
+				shard_walk_locked(s, &cursor, collect_entry, &l);
+				if (cursor == 0)
+					break;
+			}
+			pthread_mutex_unlock(&s->mu);
+			show(&l, now, each, arg);
+		} while (cursor != 0 && l.seen < WALK_MAX);
+	}
+	mem_free(l.v);
+	return l.matched;
+}
+
+bool cache_peek(struct cache *c, const struct cache_key *key, struct now now,
+	void (*each)(const struct cache_entry_info *info, void *arg), void *arg)
+{
+	struct shard *s = memory_shard(&c->memory, key);
+	struct listing l = {.limit = UINT32_MAX};
+	struct entry *e;
+
+	pthread_mutex_lock(&s->mu);
+	e = entry_find_locked(s, key);
+	if (e)
+		collect_entry(e, &l);
+	pthread_mutex_unlock(&s->mu);
+	show(&l, now, each, arg);
+	mem_free(l.v);
+	return l.matched > 0;
+}
+
+/* ---- Sweeping ---- */
+
+struct sweep {
+	struct cache *c;
+	struct now now;
+	unsigned looked, gone;
+	struct garbage garbage;
+};
+
+static void drop_outdated_marker(struct entry *e, struct now now)
+{
+	struct notes *n = e->notes;
+
+	if (n && n->is_marked && n->pass_until_ms <= now.mono_ms && n->failed_until_ms <= now.mono_ms)
+		marker_clear_locked(n);
+}
+
+static void sweep_entry(struct entry *e, void *arg)
+{
+	struct sweep *w = arg;
+	struct object *next;
+
+	w->looked++;
+	for (struct object *o = e->variants; o; o = next) {
+		next = object_next(o) ? *object_next(o) : NULL;
+		if (object_check(o) == SCOPE_HARD) {
+			variant_drop_locked(e, o, DROP_PURGED, &w->garbage);
+			w->gone++;
+		} else if (object_epoch(o) < w->c->sweep_oldest) {
+			w->c->sweep_oldest = object_epoch(o);
+		}
+	}
+	drop_outdated_marker(e, w->now);
+	entry_tidy_locked(e, &w->garbage);
+}
+
+static void sweep_flights_locked(struct sweep *w, struct shard *s)
+{
+	for (struct flight *f = s->flights; f; f = f->next_of_shard) {
+		if (f->is_shared)
+			(void)flight_is_silent_locked(f, w->now);
+		if (f->epoch < w->c->sweep_oldest)
+			w->c->sweep_oldest = f->epoch;
+	}
+}
+
+/* Every shard, every time: what is due goes now, and leaders that fell silent are found in time. */
+static void sweep_due(struct sweep *w, unsigned max_steps)
+{
+	struct memory *m = &w->c->memory;
+
+	for (unsigned i = 0; i < m->shards_n; i++) {
+		unsigned room = max_steps > w->gone ? max_steps - w->gone : 0;
+
+		pthread_mutex_lock(&m->shards[i].mu);
+		sweep_flights_locked(w, &m->shards[i]);
+		w->gone += shard_expire_locked(&m->shards[i], w->now.mono_ms, room, &w->garbage);
+		pthread_mutex_unlock(&m->shards[i].mu);
+		garbage_free(&w->garbage);
+	}
+}
+
+/* A round over all entries has ended. What was stored behind the sweeper's back came from a flight that was seen, or
+ * from one that began in this round, so nothing is older than what was noted. */
+static void end_round(struct cache *c)
+{
+	scope_retire(c->scopes, c->sweep_oldest);
+	c->sweep_oldest = 0;
+}
+
+/* One batch of buckets; false when the round has ended. */
+static bool sweep_on(struct sweep *w)
+{
+	struct cache *c = w->c;
+	struct shard *s = &c->memory.shards[c->sweep_shard];
+
+	pthread_mutex_lock(&s->mu);
+	for (unsigned k = 0; k < BATCH_BUCKETS; k++) {
+		shard_walk_locked(s, &c->sweep_cursor, sweep_entry, w);
+		if (c->sweep_cursor == 0)
+			break;
+	}
+	pthread_mutex_unlock(&s->mu);
+	garbage_free(&w->garbage);
+	if (c->sweep_cursor == 0)
+		c->sweep_shard = (c->sweep_shard + 1) & (c->memory.shards_n - 1);
+	return c->sweep_cursor != 0 || c->sweep_shard != 0;
+}
+
+unsigned cache_sweep(struct cache *c, unsigned max_steps, struct now now)
+{
+	struct sweep w = {.c = c, .now = now};
+
+	memory_tick(&c->memory, now);
+	if (c->sweep_oldest == 0)
+		c->sweep_oldest = scope_now(c->scopes);
+	sweep_due(&w, max_steps);
+	while (w.looked < max_steps)
+		if (!sweep_on(&w)) {
+			end_round(c);
+			break;
+		}
+	return w.gone;
+}
+
+/* ---- HEAD ---- */
+
+static struct object *find_stored(struct cache *c, const struct cache_request *r)
+{
+	struct shard *s = memory_shard(&c->memory, r->key);
+	struct object *found = NULL;
+	struct entry *e;
+
+	pthread_mutex_lock(&s->mu);
+	e = entry_find_locked(s, r->key);
+	for (struct object *o = e ? e->variants : NULL; o && !found; o = object_next(o) ? *object_next(o) : NULL) {
+		struct slice language;
+
+		(void)object_field(o, HF_CONTENT_LANGUAGE, &language);
+		if (object_check(o) != SCOPE_HARD &&
+			vary_matches(object_vary_names(o), object_vary_values(o), language, &r->http->fields))
+			found = object_ref(o);
+	}
+	pthread_mutex_unlock(&s->mu);
+	return found;
+}
+
+static bool says_the_same_length(const struct object *o, const struct http_fields *response)
+{
+	const struct http_field *f = http_fields_get(response, HF_CONTENT_LENGTH);
+	unsigned long long n;
+
+	return !f || !slice_to_u64(f->value, UINT64_MAX, &n) || n == (uint64_t)object_body_length(o);
+}
+
+/* `fresh` (or NULL: nothing) takes the place of `old`, if that is still there. */
+static void replace(struct entry *e, struct object *old, struct object *fresh, struct now now)
+{
+	struct shard *s = e->shard;
+	struct garbage g = {0};
+	struct object *o;
+
+	pthread_mutex_lock(&s->mu);
+	for (o = e->variants; o && o != old; o = object_next(o) ? *object_next(o) : NULL)
+		;
+	if (o && fresh) {
+		variant_drop_locked(e, old, DROP_REPLACED, &g);
+		variant_store_locked(e, object_ref(fresh), now, &g);
+	} else if (o) {
+		variant_drop_locked(e, old, DROP_REPLACED, &g);
+	}
+	if (o)
+		entry_tidy_locked(e, &g);
+	pthread_mutex_unlock(&s->mu);
+	garbage_free(&g);
+	memory_trim(s);
+}
+
+void cache_saw_head(
+	struct cache *c, const struct cache_request *r, int status, const struct http_fields *response, struct now now)
+{
+	struct object *old, *fresh = NULL;
+	struct refresh how = {
+		.request = &r->http->fields,
+		.update = response,
+		.method = HTTP_GET,
+		.rules = r->rules,
+		.request_time = now,
+		.response_time = now,
+		.epoch = scope_now(c->scopes),
+		.via = c->o.via,
+	};
+
+	/* What somebody is shown who proved who he is says nothing about what all others are shown. */
+	if (status != 200 || !r->rules->cache || http_fields_get(&r->http->fields, HF_AUTHORIZATION))
+		return;
+	old = find_stored(c, r);
+	if (!old)
+		return;
+	how.epoch = object_epoch(old);
+	if (old->status == 200 && object_is_confirmed_by(old, response) && says_the_same_length(old, response))
+		fresh = object_refreshed(old, &how);
+	replace(old->entry, old, fresh, now);
+	object_unref(&fresh);
+	object_unref(&old);
+}

@@ -1,0 +1,93 @@
+#include "cache/cache.h"
+
+#include <errno.h>
+
+#include "cache/cache_internal.h"
+
+/* Where a second tier comes in: a lookup that would lead asks it first, inside the flight that it leads (lookup.c), so
+ * that a herd costs one read; an answer is written through where it is stored (end_locked in flight_lead.c); a purge is
+ * journalled before it is acknowledged (cache_purge). One struct of functions, like `struct memory`'s, will do. */
+
+int cache_new(const struct cache_options *o, struct cache **out)
+{
+	struct cache *c = mem_zalloc(sizeof(*c));
+	int err;
+
+	CHECK(o->shards > 0 && (o->shards & (o->shards - 1)) == 0);
+	*out = NULL;
+	if (!c)
+		return -ENOMEM;
+	c->o = *o;
+	err = scope_table_new(o->max_scope_rules, &c->scopes);
+	if (err)
+		goto fail_scopes;
+	err = memory_init(&c->memory, o->memory_bytes, o->shards, o->max_variants, o->max_markers, c->scopes);
+	if (err)
+		goto fail_memory;
+	*out = c;
+	return 0;
+
+fail_memory:
+	scope_table_free(&c->scopes);
+fail_scopes:
+	mem_free(c);
+	return err;
+}
+
+void cache_free(struct cache **cache)
+{
+	struct cache *c = *cache;
+
+	*cache = NULL;
+	if (!c)
+		return;
+	memory_fini(&c->memory);
+#ifdef MEMOPROXY_HOOKS
+	CHECK(counted(&c->n.flights) == 0);
+	CHECK(counted(&c->n.waiters) == 0);
+	CHECK(counted(&c->memory.bytes) == 0); /* a byte left: somebody kept a reference */
+#endif
+	scope_table_free(&c->scopes);
+	mem_free(c);
+}
+
+int cache_purge(struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq)
+{
+	int err = scope_purge(c->scopes, kind, what, user, soft, seq);
+
+	count(&c->n.purges);
+	/* -ENOMEM invalidates too much, which is what was asked for and more. */
+	return err == -ENOMEM ? 0 : err;
+}
+
+void cache_stats(struct cache *c, struct cache_stats *out)
+{
+	struct memory *m = &c->memory;
+
+	*out = (struct cache_stats){
+		.entries = counted(&m->entries),
+		.objects = counted(&m->objects),
+		.bytes = counted(&m->bytes),
+		.memory_bytes = m->limit_bytes,
+		.evicted_lru = counted(&m->evicted_lru),
+		.evicted_expired = counted(&m->evicted_expired),
+		.evicted_purged = counted(&m->evicted_purged),
+		.evicted_replaced = counted(&m->evicted_replaced),
+		.refused_too_large = counted(&c->n.refused_too_large),
+		.refused_memory = counted(&c->n.refused_memory),
+		.flights = counted(&c->n.flights),
+		.waiters = counted(&c->n.waiters),
+		.flights_refused = counted(&c->n.flights_refused),
+		.waiters_refused = counted(&c->n.waiters_refused),
+		.markers = counted(&m->markers),
+		.markers_evicted = counted(&m->markers_evicted),
+		.stored = counted(&c->n.stored),
+		.revalidated = counted(&c->n.revalidated),
+		.collapsed = counted(&c->n.collapsed),
+		.released = counted(&c->n.released),
+		.failures_remembered = counted(&c->n.failures_remembered),
+		.leader_timeouts = counted(&c->n.leader_timeouts),
+		.purges = counted(&c->n.purges),
+	};
+	scope_stats(c->scopes, &out->scopes);
+}

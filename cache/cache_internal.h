@@ -1,0 +1,55 @@
+/* What the cache's own files share. Private to cache/.
+ * Lock order: shard, flight, the list of a growing body, mailbox. */
+#ifndef CACHE_CACHE_INTERNAL_H
+#define CACHE_CACHE_INTERNAL_H
+
+#include "cache/cache.h"
+#include "cache/memory.h"
+#include "cache/object_internal.h"
+
+struct counters {
+	_Atomic uint64_t refused_too_large, refused_memory, flights, waiters, flights_refused, waiters_refused, stored,
+		revalidated, collapsed, released, failures_remembered, leader_timeouts, purges;
+};
+
+struct cache {
+	struct cache_options o; /* set once */
+	struct memory memory;
+	struct scope_table *scopes;
+	struct counters n;
+	/* the sweeper's own */
+	unsigned sweep_shard;
+	uint32_t sweep_cursor;
+	uint64_t sweep_oldest; /* lowest epoch seen in this round; 0: a round begins */
+};
+
+static inline void count(_Atomic uint64_t *counter)
+{
+	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+static inline void uncount(_Atomic uint64_t *counter)
+{
+	atomic_fetch_sub_explicit(counter, 1, memory_order_relaxed);
+}
+
+static inline uint64_t counted(const _Atomic uint64_t *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* The successor of a stored answer after a 304 or HEAD named some fields anew (RFC 9111 3.2, 4.3.4): new head, same
+ * body. `request` is of the exchange that brought them. NULL when there is no room. */
+struct refresh {
+	const struct http_fields *request, *update;
+	enum http_method method;
+	const struct cache_rules *rules;
+	struct now request_time, response_time;
+	uint64_t epoch;
+	struct slice via;
+};
+struct object *object_refreshed(struct object *old, const struct refresh *r) WARN_UNUSED;
+/* Do the validators in `update` speak of the stored answer? */
+bool object_is_confirmed_by(const struct object *o, const struct http_fields *update);
+
+#endif

@@ -1,0 +1,377 @@
+/* Flights as their waiters see them: joining, looking, leaving, being told. */
+#include "cache/flight_internal.h"
+
+#include "cache/vary.h"
+
+#define WINDOW_BYTES (512 * 1024)
+
+/* ---- Life ---- */
+
+static int copy_request(struct flight *f, const struct http_fields *from)
+{
+	size_t n = 0;
+	char *p;
+
+	for (uint32_t i = 0; i < from->n; i++)
+		n += from->v[i].name.n + from->v[i].value.n;
+	p = mem_alloc(n);
+	if (!p)
+		return -1;
+	f->request_bytes = p;
+	for (uint32_t i = 0; i < from->n; i++) {
+		struct slice name = {p, from->v[i].name.n}, value = {p + name.n, from->v[i].value.n};
+
+		memcpy(p, from->v[i].name.p, name.n);
+		if (value.n > 0)
+			memcpy(p + name.n, from->v[i].value.p, value.n);
+		p += name.n + value.n;
+		if (http_fields_add(&f->request, name, value) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static void free_flight(struct flight *f)
+{
+	object_unref(&f->object);
+	object_unref(&f->stored);
+	entry_unref(&f->entry);
+	http_fields_fini(&f->request);
+	mem_free(f->request_bytes);
+	buf_fini(&f->names);
+	buf_fini(&f->values);
+	if (f->rules_owner)
+		f->rules_unref(f->rules_owner);
+	pthread_mutex_destroy(&f->mu);
+	mem_free(f);
+}
+
+struct flight *flight_ref(struct flight *f)
+{
+	atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
+	return f;
+}
+
+void flight_unref(struct flight **f)
+{
+	struct flight *gone = *f;
+
+	*f = NULL;
+	if (gone && atomic_fetch_sub_explicit(&gone->refs, 1, memory_order_acq_rel) == 1)
+		free_flight(gone);
+}
+
+static void on_news(struct mail *mail);
+static void on_room(struct mail *mail);
+
+struct flight *flight_new(struct cache *c, const struct cache_request *r)
+{
+	struct flight *f = mem_zalloc(sizeof(*f) + c->o.workers * sizeof(f->slots[0]));
+
+	if (!f)
+		return NULL;
+	if (pthread_mutex_init(&f->mu, NULL) != 0) {
+		mem_free(f);
+		return NULL;
+	}
+	atomic_init(&f->refs, 1);
+	f->cache = c;
+	f->worker = r->worker;
+	f->rules = r->rules;
+	f->method = r->http->method == HTTP_HEAD ? HTTP_GET : r->http->method;
+	http_fields_init(&f->request);
+	buf_init(&f->names, CACHE_KEY_MAX);
+	buf_init(&f->values, 4 * CACHE_KEY_MAX);
+	f->has_authorization = http_fields_get(&r->http->fields, HF_AUTHORIZATION) != NULL;
+	f->resume_mail.on_mail = on_room;
+	for (unsigned i = 0; i < c->o.workers; i++) {
+		f->slots[i].mail.on_mail = on_news;
+		f->slots[i].flight = f;
+	}
+	if (r->rules_owner) {
+		f->rules_owner = r->rules_owner;
+		f->rules_unref = r->rules_unref;
+		r->rules_ref(r->rules_owner);
+	}
+	if (copy_request(f, &r->http->fields) != 0)
+		flight_unref(&f);
+	return f;
+}
+
+/* ---- Letters ---- */
+
+static void post(struct flight *f, unsigned worker, struct mail *mail)
+{
+	flight_ref(f); /* the letter's */
+	if (!post_mail(f->cache->o.mailboxes[worker], mail))
+		flight_unref(&f);
+}
+
+void flight_wake_locked(struct flight *f)
+{
+	for (unsigned i = 0; i < f->cache->o.workers; i++)
+		if (f->slots[i].first)
+			post(f, i, &f->slots[i].mail);
+}
+
+/* On the worker of the slot, which alone changes its list: so it may walk it without the lock. A waiter that leaves moves
+ * the cursor on, whoever's on_progress makes it leave. */
+static void on_news(struct mail *mail)
+{
+	struct flight_slot *s = CONTAINER_OF(mail, struct flight_slot, mail);
+	struct flight *f = s->flight;
+
+	s->cursor = s->first;
+	while (s->cursor) {
+		struct flight_waiter *w = s->cursor;
+
+		s->cursor = w->next;
+		w->on_progress(w);
+	}
+	flight_unref(&f);
+}
+
+static void on_room(struct mail *mail)
+{
+	struct flight *f = CONTAINER_OF(mail, struct flight, resume_mail);
+	void (*on_resume)(void *arg);
+	void *arg;
+
+	pthread_mutex_lock(&f->mu);
+	on_resume = f->on_resume;
+	arg = f->on_resume_arg;
+	pthread_mutex_unlock(&f->mu);
+	if (on_resume)
+		on_resume(arg);
+	flight_unref(&f);
+}
+
+void flight_on_resume(struct flight *f, void (*on_resume)(void *arg), void *arg)
+{
+	pthread_mutex_lock(&f->mu);
+	f->on_resume = on_resume;
+	f->on_resume_arg = arg;
+	pthread_mutex_unlock(&f->mu);
+}
+
+/* ---- Windows ---- */
+
+static void find_low(struct flight *f)
+{
+	f->low = UINT64_MAX;
+	f->at_low = 0;
+	for (unsigned i = 0; i < f->cache->o.workers; i++)
+		for (const struct flight_waiter *w = f->slots[i].first; w; w = w->next) {
+			uint64_t at = atomic_load_explicit(&w->offset, memory_order_relaxed);
+
+			if (at < f->low) {
+				f->low = at;
+				f->at_low = 0;
+			}
+			f->at_low += at == f->low;
+		}
+}
+
+void flight_move_window(struct flight *f)
+{
+	uint64_t published;
+
+	(void)object_body_state(f->object, &published);
+	find_low(f);
+	if (f->low > published)
+		f->low = published;
+	object_discard(f->object, f->low);
+	if (f->is_paused && published - f->low <= WINDOW_BYTES / 2) {
+		f->is_paused = false;
+		post(f, f->worker, &f->resume_mail);
+	}
+}
+
+/* ---- Waiters ---- */
+
+void flight_wait(struct flight *f, unsigned worker, const struct http_fields *request, struct flight_waiter *w)
+{
+	struct flight_slot *s = &f->slots[worker];
+
+	CHECK(worker < f->cache->o.workers);
+	w->flight = flight_ref(f);
+	w->worker = worker;
+	w->request = request;
+	w->begun = false;
+	w->mismatched = false;
+	atomic_init(&w->offset, 0);
+	w->prev = NULL;
+	count(&f->cache->n.waiters);
+	pthread_mutex_lock(&f->mu);
+	if (!f->had_waiter && worker == f->worker && !f->is_background)
+		f->own = w;
+	f->had_waiter = true;
+	/* Its first bytes may be gone. */
+	if (f->is_windowed)
+		w->mismatched = true;
+	w->next = s->first;
+	if (s->first)
+		s->first->prev = w;
+	s->first = w;
+	f->waiters_n++;
+	if (f->is_windowed)
+		atomic_store_explicit(&w->offset, UINT64_MAX, memory_order_relaxed);
+	pthread_mutex_unlock(&f->mu);
+}
+
+void flight_leave(struct flight_waiter *w)
+{
+	struct flight *f = w->flight;
+	struct flight_slot *s;
+
+	if (!f)
+		return;
+	s = &f->slots[w->worker];
+	if (s->cursor == w)
+		s->cursor = w->next;
+	pthread_mutex_lock(&f->mu);
+	if (w->prev)
+		w->prev->next = w->next;
+	else
+		s->first = w->next;
+	if (w->next)
+		w->next->prev = w->prev;
+	f->waiters_n--;
+	if (f->own == w)
+		f->own = NULL;
+	if (f->is_windowed)
+		flight_move_window(f);
+	pthread_mutex_unlock(&f->mu);
+	w->flight = NULL;
+	uncount(&f->cache->n.waiters);
+	flight_unref(&f);
+}
+
+/* May this waiter have the answer? Asked once, before its first byte: after that it goes on whatever is purged. */
+static bool suits(struct flight *f, struct flight_waiter *w)
+{
+	struct object *o = f->object;
+	struct slice language;
+
+	if (w->begun)
+		return true;
+	if (w->mismatched || (f->is_silent && w != f->own))
+		return false;
+	/* Who leads for itself alone gets what it fetched; else purges could keep it fetching for ever. */
+	if ((f->is_shared || w != f->own) && object_check(o) == SCOPE_HARD)
+		return false;
+	if (w != f->own && w->request && object_vary_names(o).n > 0) {
+		(void)object_field(o, HF_CONTENT_LANGUAGE, &language);
+		if (!vary_matches(object_vary_names(o), object_vary_values(o), language, w->request))
+			return false;
+	}
+	w->begun = true;
+	return true;
+}
+
+void flight_look(const struct flight_waiter *waiter, struct flight_view *out)
+{
+	struct flight_waiter *w = (struct flight_waiter *)(uintptr_t)waiter; /* what was decided once is noted in it */
+	struct flight *f = w->flight;
+
+	pthread_mutex_lock(&f->mu);
+	*out = (struct flight_view){.phase = f->phase, .status = f->status};
+	if (f->phase == FLIGHT_WAITING && f->is_silent && w != f->own)
+		out->phase = FLIGHT_RETRY;
+	if (f->phase == FLIGHT_ANSWER && !suits(f, w)) {
+		w->mismatched = true;
+		out->phase = FLIGHT_RETRY;
+	}
+	if (out->phase == FLIGHT_ANSWER)
+		out->object = f->object;
+	else if (out->phase == FLIGHT_STALE)
+		out->object = f->stored;
+	pthread_mutex_unlock(&f->mu);
+}
+
+void flight_advance(struct flight_waiter *w, uint64_t offset)
+{
+	struct flight *f = w->flight;
+	uint64_t before;
+
+	if (!f || w->mismatched)
+		return;
+	pthread_mutex_lock(&f->mu);
+	before = atomic_exchange_explicit(&w->offset, offset, memory_order_relaxed);
+	/* Only when the last of the slowest has moved on can anything change. */
+	if (f->is_windowed && before <= f->low && before < offset && (f->at_low == 0 || --f->at_low == 0))
+		flight_move_window(f);
+	pthread_mutex_unlock(&f->mu);
+}
+
+const struct object *flight_stored(const struct flight *f)
+{
+	return f->stored && (f->stored->flags & OBJECT_HAS_VALIDATOR) ? f->stored : NULL;
+}
+
+bool flight_is_background(const struct flight *f)
+{
+	return f->is_background;
+}
+
+/* ---- Lists ---- */
+
+void flight_list_locked(struct flight *f, struct entry *e)
+{
+	struct shard *s = e->shard;
+
+	f->entry = entry_ref(e);
+	f->next_of_entry = e->notes->flights;
+	e->notes->flights = f;
+	f->next_of_shard = s->flights;
+	if (s->flights)
+		s->flights->prev_of_shard = f;
+	s->flights = f;
+	f->is_listed = true;
+	count(&f->cache->n.flights);
+}
+
+bool flight_unlist_locked(struct flight *f)
+{
+	struct shard *s = f->entry->shard;
+	struct flight **at = &f->entry->notes->flights;
+
+	if (!f->is_listed)
+		return false;
+	while (*at != f)
+		at = &(*at)->next_of_entry;
+	*at = f->next_of_entry;
+	if (f->prev_of_shard)
+		f->prev_of_shard->next_of_shard = f->next_of_shard;
+	else
+		s->flights = f->next_of_shard;
+	if (f->next_of_shard)
+		f->next_of_shard->prev_of_shard = f->prev_of_shard;
+	f->is_listed = false;
+	uncount(&f->cache->n.flights);
+	return true;
+}
+
+bool flight_is_silent_locked(struct flight *f, struct now now)
+{
+	uint64_t progress = 0;
+	bool silent;
+
+	pthread_mutex_lock(&f->mu);
+	if (f->object) {
+		(void)object_body_state(f->object, &progress);
+		progress++;
+	}
+	if (progress != f->progress || f->is_paused) {
+		f->progress = progress;
+		f->progress_ms = now.mono_ms;
+	}
+	if (!f->is_silent && now.mono_ms - f->progress_ms > f->cache->o.coalesce_timeout_ms) {
+		f->is_silent = true;
+		count(&f->cache->n.leader_timeouts);
+		flight_wake_locked(f);
+	}
+	silent = f->is_silent;
+	pthread_mutex_unlock(&f->mu);
+	return silent;
+}

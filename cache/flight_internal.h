@@ -1,0 +1,79 @@
+/* A flight's insides. Private to cache/.
+ * Life: made by a lookup that leads; in its shard's and its entry's lists until it has ended; the last reference frees
+ * it. References: one for the lists, one for the leader, one for each waiter, one for each letter under way. */
+#ifndef CACHE_FLIGHT_INTERNAL_H
+#define CACHE_FLIGHT_INTERNAL_H
+
+#include "cache/cache_internal.h"
+
+/* One a worker: who waits there, and the letter that tells them. */
+struct flight_slot {
+	struct mail mail;
+	struct flight *flight;
+	struct flight_waiter *first;  /* changed under the flight's mu, by the slot's worker only */
+	struct flight_waiter *cursor; /* that worker only: the next to be told */
+};
+
+struct flight {
+	_Atomic uint32_t refs;
+	/* set once, before it is in a list */
+	struct cache *cache;
+	struct entry *entry;
+	unsigned worker;
+	const struct cache_rules *rules;
+	void *rules_owner;
+	void (*rules_unref)(void *owner);
+	enum http_method method;
+	struct http_fields request; /* a copy, over request_bytes */
+	char *request_bytes;
+	bool has_authorization;
+	bool is_shared; /* may be joined */
+	bool is_background;
+	bool may_mark; /* what becomes of it says something about others: no credentials, not alone by wish */
+	uint64_t epoch;
+	struct now started;
+	struct object *stored;    /* what it may validate or stand in for; or NULL */
+	struct buf names, values; /* the Vary that is known of the key, and this request's values for it */
+
+	/* guarded by the shard's mu */
+	struct flight *next_of_entry, *prev_of_shard, *next_of_shard;
+	bool is_listed;
+	int64_t progress_ms; /* when `progress` was seen to change */
+	uint64_t progress;
+	_Atomic uint64_t checked; /* as scope_check wants it */
+
+	pthread_mutex_t mu;
+	/* guarded by mu */
+	enum flight_phase phase;
+	struct object *object;
+	int status;
+	unsigned waiters_n;
+	bool had_waiter;
+	struct flight_waiter *own; /* of the client that caused it: it stays when the others look up again */
+	bool is_silent;            /* the leader timed out: not joined any more, waiters look up again */
+	bool is_windowed;          /* outgrew max_object: bytes go when all waiters have passed them on */
+	bool is_paused;
+	uint64_t low;    /* windowed: the least offset of all waiters */
+	unsigned at_low; /* how many of them are there */
+	void (*on_resume)(void *arg);
+	void *on_resume_arg;
+	struct mail resume_mail;
+
+	/* the leader's thread only */
+	bool has_ended;
+	bool is_overlong;
+	struct flight_slot slots[]; /* o.workers of them */
+};
+
+struct flight *flight_new(struct cache *c, const struct cache_request *r) WARN_UNUSED;
+/* Told to all who wait, after something has changed. Under mu. */
+void flight_wake_locked(struct flight *f);
+/* Under mu: the least offset anew, room freed, the leader resumed. */
+void flight_move_window(struct flight *f);
+/* Under the shard's mu; the reference of the lists goes to the caller. */
+void flight_list_locked(struct flight *f, struct entry *e);
+bool flight_unlist_locked(struct flight *f);
+/* Under the shard's mu: has its leader been silent for too long? If so its waiters are told to look up again. */
+bool flight_is_silent_locked(struct flight *f, struct now now);
+
+#endif

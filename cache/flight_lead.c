@@ -1,0 +1,407 @@
+/* Flights as their leader drives them: what becomes of the answer, for the waiters and for the store. */
+#include <errno.h>
+
+#include "cache/flight_internal.h"
+
+#include "cache/vary.h"
+
+#define WINDOW_BYTES (512 * 1024)
+#define PROBE_EVERY_MS 1000
+
+/* ---- Endings ---- */
+
+struct ending {
+	enum flight_phase phase;
+	int status;
+	struct object *object; /* to be announced (ANSWER); its reference is taken */
+	struct object *store;  /* to go into the memory tier; its reference is taken */
+	bool marks_pass, marks_failure, drops_stored;
+	struct now now;
+};
+
+static void mark_pass_locked(struct flight *f, int64_t now_ms, struct garbage *g)
+{
+	struct notes *n = f->entry->notes;
+
+	if (!f->may_mark)
+		return;
+	n->pass_until_ms = now_ms + f->cache->o.pass_memory_ms;
+	n->probe_at_ms = now_ms + PROBE_EVERY_MS;
+	marker_set_locked(f->entry, g);
+}
+
+static void mark_failure_locked(struct flight *f, const struct ending *x, struct garbage *g)
+{
+	struct notes *n = f->entry->notes;
+
+	if (!f->may_mark || f->cache->o.failure_memory_ms <= 0)
+		return;
+	n->failed_until_ms = x->now.mono_ms + f->cache->o.failure_memory_ms;
+	n->failed_status = x->status;
+	count(&f->cache->n.failures_remembered);
+	marker_set_locked(f->entry, g);
+}
+
+static void drop_stored_locked(struct flight *f, struct garbage *g)
+{
+	for (struct object *o = f->entry->variants; o; o = object_next(o) ? *object_next(o) : NULL)
+		if (o == f->stored) {
+			variant_drop_locked(f->entry, o, DROP_REPLACED, g);
+			return;
+		}
+}
+
+static void end_locked(struct flight *f, const struct ending *x, struct garbage *g)
+{
+	if (x->drops_stored)
+		drop_stored_locked(f, g);
+	if (x->store) {
+		marker_clear_locked(f->entry->notes);
+		/* Second tier: what is stored here would be written through from here, after the lock, by reference. */
+		variant_store_locked(f->entry, x->store, x->now, g);
+	}
+	if (x->marks_pass)
+		mark_pass_locked(f, x->now.mono_ms, g);
+	if (x->marks_failure)
+		mark_failure_locked(f, x, g);
+}
+
+static void announce(struct flight *f, const struct ending *x)
+{
+	pthread_mutex_lock(&f->mu);
+	if (x->object) {
+		CHECK(!f->object);
+		f->object = x->object;
+	}
+	f->phase = x->phase;
+	f->status = x->status;
+	if (x->phase == FLIGHT_RELEASED)
+		atomic_fetch_add_explicit(&f->cache->n.released, f->waiters_n, memory_order_relaxed);
+	flight_wake_locked(f);
+	pthread_mutex_unlock(&f->mu);
+}
+
+/* The store and the markers first, then the waiters: whoever looks up again finds what the flight has learnt. */
+static void end_flight(struct flight *f, const struct ending *x)
+{
+	struct shard *s = f->entry->shard;
+	struct garbage g = {0};
+	struct flight *listed = f;
+
+	CHECK(!f->has_ended);
+	f->has_ended = true;
+	pthread_mutex_lock(&s->mu);
+	end_locked(f, x, &g);
+	(void)flight_unlist_locked(f);
+	entry_tidy_locked(f->entry, &g);
+	pthread_mutex_unlock(&s->mu);
+	announce(f, x);
+	garbage_free(&g);
+	memory_trim(s);
+	flight_unref(&listed);
+}
+
+/* ---- The head ---- */
+
+static bool may_stand_in(const struct flight *f, int status, struct now now)
+{
+	enum scope_state scopes = f->stored ? object_check(f->stored) : SCOPE_HARD;
+
+	return scopes != SCOPE_HARD && policy_stale_if_error(&f->stored->freshness, status, scopes == SCOPE_SOFT, now);
+}
+
+static int gateway_status(int status)
+{
+	return status == 503 || status == 504 ? status : 502;
+}
+
+static enum flight_fate stand_in(struct flight *f, int status, struct now now)
+{
+	end_flight(
+		f, &(struct ending){
+			   .phase = FLIGHT_STALE, .status = gateway_status(status), .marks_failure = true, .now = now});
+	return FLIGHT_REVALIDATED;
+}
+
+static struct object *refreshed(struct flight *f, const struct flight_answer *a)
+{
+	struct refresh r = {
+		.request = &f->request,
+		.update = a->fields,
+		.method = f->method,
+		.rules = f->rules,
+		.request_time = a->request_time,
+		.response_time = a->now,
+		.epoch = f->epoch,
+		.via = f->cache->o.via,
+	};
+
+	return object_refreshed(f->stored, &r);
+}
+
+/* A 304 that does not speak of what is stored, or speaks of what was purged meanwhile, confirms nothing: the stored
+ * answer goes, and whoever looks up next asks without conditions. */
+static enum flight_fate take_not_modified(struct flight *f, const struct flight_answer *a)
+{
+	struct ending x = {.phase = FLIGHT_RETRY, .drops_stored = true, .now = a->now};
+
+	if (object_is_confirmed_by(f->stored, a->fields) && object_check(f->stored) != SCOPE_HARD)
+		x.object = refreshed(f, a);
+	if (x.object) {
+		x.phase = FLIGHT_ANSWER;
+		x.store = object_ref(x.object);
+		x.drops_stored = false;
+		count(&f->cache->n.revalidated);
+	}
+	end_flight(f, &x);
+	return FLIGHT_REVALIDATED;
+}
+
+static bool is_event_stream(const struct http_fields *fields)
+{
+	const struct slice type = SLICE_LIT("text/event-stream");
+	const struct http_field *f = http_fields_get(fields, HF_CONTENT_TYPE);
+
+	return f && f->value.n >= type.n && slice_equal_nocase((struct slice){f->value.p, type.n}, type);
+}
+
+static enum policy_store judge(struct flight *f, const struct flight_answer *a, struct freshness *freshness)
+{
+	struct policy_exchange x = {
+		.method = f->method,
+		.target_url = entry_url(f->entry),
+		.request = &f->request,
+		.request_has_authorization = f->has_authorization,
+		.status = a->status,
+		.response = a->fields,
+		.request_time = a->request_time,
+		.response_time = a->now,
+		.rules = f->rules,
+	};
+	enum policy_store s = policy_store(&x, freshness);
+
+	if (s != POLICY_STORE)
+		return s;
+	if (is_event_stream(a->fields))
+		return POLICY_NOT_BODY;
+	if (a->content_length >= 0 && (uint64_t)a->content_length > f->cache->o.max_object_bytes) {
+		count(&f->cache->n.refused_too_large);
+		return POLICY_NOT_TOO_LARGE;
+	}
+	return POLICY_STORE;
+}
+
+/* NULL when there is no room or the fields are beyond what can be told apart; *s then says which. */
+static struct object *make_object(
+	struct flight *f, const struct flight_answer *a, const struct freshness *freshness, enum policy_store *s)
+{
+	struct object_spec spec = {
+		.entry = f->entry,
+		.status = a->status,
+		.fields = a->fields,
+		.via = f->cache->o.via,
+		.content_length = a->content_length,
+		.freshness = *freshness,
+		.epoch = f->epoch,
+		.tag_headers = &f->rules->tag_headers,
+	};
+	struct object *o = NULL;
+	struct buf names, values;
+
+	buf_init(&names, CACHE_KEY_MAX);
+	buf_init(&values, 4 * CACHE_KEY_MAX);
+	*s = POLICY_NOT_VARY_STAR;
+	if (vary_names(a->fields, &names) != VARY_STAR && !names.err &&
+		vary_values(buf_slice(&names), &f->request, &values) == 0) {
+		*s = POLICY_NOT_TOO_LARGE;
+		spec.vary_names = buf_slice(&names);
+		spec.vary_values = buf_slice(&values);
+		if (policy_strip_fields(a->fields, f->rules) == 0)
+			o = object_new(&spec);
+		if (!o)
+			count(&f->cache->n.refused_memory);
+	}
+	buf_fini(&values);
+	buf_fini(&names);
+	return o;
+}
+
+enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, enum policy_store *why)
+{
+	struct freshness freshness;
+	struct object *o = NULL;
+	bool is_lack_of_room;
+
+	*why = POLICY_STORE;
+	if (f->has_ended)
+		return FLIGHT_PRIVATE;
+	memory_tick(&f->cache->memory, a->now);
+	if (a->status == 304 && flight_stored(f))
+		return take_not_modified(f, a);
+	if (a->status >= 500 && may_stand_in(f, a->status, a->now))
+		return stand_in(f, a->status, a->now);
+	*why = judge(f, a, &freshness);
+	is_lack_of_room = *why == POLICY_STORE;
+	if (*why == POLICY_STORE)
+		o = make_object(f, a, &freshness, why);
+	if (!o) {
+		/* That there was no room just now says nothing about the next time. */
+		bool marks = !(is_lack_of_room && *why == POLICY_NOT_TOO_LARGE);
+
+		end_flight(f, &(struct ending){.phase = FLIGHT_RELEASED, .marks_pass = marks, .now = a->now});
+		return FLIGHT_PRIVATE;
+	}
+	*why = POLICY_STORE;
+	announce(f, &(struct ending){.phase = FLIGHT_ANSWER, .object = o});
+	return FLIGHT_STORES;
+}
+
+/* ---- The body ---- */
+
+/* From here on bytes are kept only until all who wait have passed them on, and nobody can join any more. */
+static void open_window(struct flight *f)
+{
+	struct shard *s = f->entry->shard;
+	struct garbage g = {0};
+
+	pthread_mutex_lock(&s->mu);
+	mark_pass_locked(f, atomic_load(&s->memory->now_ms), &g);
+	pthread_mutex_unlock(&s->mu);
+	garbage_free(&g);
+	pthread_mutex_lock(&f->mu);
+	f->is_windowed = true;
+	flight_move_window(f);
+	pthread_mutex_unlock(&f->mu);
+}
+
+static int append(struct flight *f, const void *p, size_t n)
+{
+	uint64_t at;
+	int err;
+
+	(void)object_body_state(f->object, &at);
+	if (!f->is_windowed && object_body_length(f->object) < 0 && at + n > f->cache->o.max_object_bytes) {
+		count(&f->cache->n.refused_too_large);
+		open_window(f);
+	}
+	err = object_append(f->object, p, n, f->is_windowed);
+	if (err == -ENOMEM && !f->is_windowed) {
+		count(&f->cache->n.refused_memory);
+		open_window(f);
+		err = object_append(f->object, p, n, true);
+	}
+	return err;
+}
+
+static void break_off(struct flight *f)
+{
+	object_finish(f->object, BODY_BROKEN);
+	end_flight(f, &(struct ending){.phase = FLIGHT_ANSWER, .now.mono_ms = atomic_load(&f->cache->memory.now_ms)});
+}
+
+enum flight_body flight_body(struct flight *f, const void *p, size_t n)
+{
+	enum flight_body result = FLIGHT_BODY_OK;
+	uint64_t published;
+	int err;
+
+	if (f->has_ended || !f->object)
+		return FLIGHT_BODY_NOBODY;
+	err = append(f, p, n);
+	if (err == -EMSGSIZE) { /* more than was announced: the end will find it broken */
+		f->is_overlong = true;
+		return FLIGHT_BODY_OK;
+	}
+	if (err) {
+		break_off(f);
+		return FLIGHT_BODY_NOBODY;
+	}
+	(void)object_body_state(f->object, &published);
+	pthread_mutex_lock(&f->mu);
+	flight_wake_locked(f);
+	if (f->is_windowed && f->waiters_n == 0) {
+		result = FLIGHT_BODY_NOBODY;
+	} else if (f->is_windowed) {
+		flight_move_window(f);
+		if (published - f->low > WINDOW_BYTES) {
+			f->is_paused = true;
+			result = FLIGHT_BODY_PAUSE;
+		}
+	}
+	pthread_mutex_unlock(&f->mu);
+	if (result == FLIGHT_BODY_NOBODY)
+		break_off(f);
+	return result;
+}
+
+/* ---- The end ---- */
+
+static bool is_whole(const struct flight *f)
+{
+	int64_t length = object_body_length(f->object);
+	uint64_t published;
+
+	(void)object_body_state(f->object, &published);
+	return !f->is_overlong && (length < 0 || (uint64_t)length == published);
+}
+
+/* What goes into the store, with a reference; NULL: nothing. */
+static struct object *to_store(struct flight *f)
+{
+	struct object *o;
+
+	/* Purged while it was fetched. (Once more at each use: a purge may come right after this.) */
+	if (f->is_windowed || object_check(f->object) == SCOPE_HARD)
+		return NULL;
+	if (f->object->body_kind == BODY_CHUNKS)
+		o = object_consolidated(f->object, &f->rules->tag_headers);
+	else
+		o = object_ref(f->object);
+	count(o ? &f->cache->n.stored : &f->cache->n.refused_memory);
+	return o;
+}
+
+void flight_end(struct flight *f, bool complete, struct now now)
+{
+	struct ending x = {.phase = FLIGHT_ANSWER, .now = now};
+
+	if (f->has_ended)
+		return;
+	if (!f->object) { /* it ended before there was a head */
+		flight_fail(f, 502, now);
+		return;
+	}
+	memory_tick(&f->cache->memory, now);
+	if (complete && is_whole(f)) {
+		x.store = to_store(f);
+		object_finish(f->object, BODY_COMPLETE);
+	} else {
+		object_finish(f->object, BODY_BROKEN);
+	}
+	end_flight(f, &x);
+}
+
+void flight_fail(struct flight *f, int status, struct now now)
+{
+	if (f->has_ended)
+		return;
+	if (f->object) {
+		flight_end(f, false, now);
+		return;
+	}
+	if (may_stand_in(f, 0, now)) {
+		(void)stand_in(f, status, now);
+		return;
+	}
+	end_flight(f, &(struct ending){.phase = FLIGHT_FAILED, .status = status, .marks_failure = true, .now = now});
+}
+
+void flight_abandon(struct flight *f)
+{
+	if (f->has_ended)
+		return;
+	if (f->object)
+		break_off(f);
+	else
+		end_flight(f, &(struct ending){.phase = FLIGHT_RETRY});
+}

@@ -1,0 +1,423 @@
+/* What becomes of a request: used, joined, led or passed (the walk of RFC 9111 4 with coalescing in it). */
+#include "cache/flight_internal.h"
+
+#include "cache/vary.h"
+
+struct lookup {
+	struct cache *c;
+	const struct cache_request *r;
+	struct now now;
+	struct cache_control cc;
+	const struct cache_control *client_cc; /* NULL: the route does not let clients decide */
+	bool pragma_no_cache, only_if_cached;
+	bool is_head, is_range;
+	bool is_alone;  /* joins nothing and is not joined */
+	bool is_forced; /* cache_refresh */
+	struct shard *shard;
+	struct cache_result *out;
+	/* made outside the lock where the request may come to lead */
+	struct entry *spare_entry;
+	struct notes *spare_notes;
+	struct flight *spare_flight;
+	struct buf known_vary; /* names that answers of the key had in Vary */
+	struct garbage garbage;
+};
+
+static bool is_cacheable_method(const struct cache_rules *rules, enum http_method m)
+{
+	return m == HTTP_GET || m == HTTP_HEAD || (m == HTTP_POST && rules->cache_post) ||
+	       (m == HTTP_QUERY && rules->cache_query);
+}
+
+static void pass(struct lookup *l, enum cache_forward why)
+{
+	l->out->verdict = CACHE_PASS;
+	l->out->forward = why;
+}
+
+/* False: it passes, whatever is stored. */
+static bool prepare(struct lookup *l)
+{
+	const struct http_request *http = l->r->http;
+	const struct cache_rules *rules = l->r->rules;
+
+	*l->out = (struct cache_result){.verdict = CACHE_PASS};
+	memory_tick(&l->c->memory, l->now);
+	if (!rules->cache)
+		pass(l, CACHE_FWD_BYPASS);
+	else if (!is_cacheable_method(rules, http->method))
+		pass(l, CACHE_FWD_METHOD);
+	else if ((http->method == HTTP_GET || http->method == HTTP_HEAD) && http->framing != HTTP_BODY_NONE)
+		pass(l, CACHE_FWD_BYPASS); /* content without meaning (RFC 9110 9.3.1), yet it may change the answer */
+	if (l->out->forward != CACHE_FWD_NONE)
+		return false;
+	(void)cache_control_of(&l->cc, &http->fields, HF_CACHE_CONTROL);
+	/* Honoured on every route: it can only spare the origin a request. */
+	l->only_if_cached = l->cc.only_if_cached;
+	if (rules->client_refresh) {
+		l->client_cc = &l->cc;
+		l->pragma_no_cache = policy_pragma_no_cache(&http->fields);
+	}
+	l->is_head = http->method == HTTP_HEAD;
+	l->is_range = http_fields_get(&http->fields, HF_RANGE) != NULL;
+	/* no-store of a request keeps its answer from being stored, which must not be made others' fate. */
+	l->is_alone =
+		l->r->no_join || http_fields_get(&http->fields, HF_AUTHORIZATION) || (l->client_cc && l->cc.no_store);
+	l->shard = memory_shard(&l->c->memory, l->r->key);
+	return true;
+}
+
+/* ---- Variants ---- */
+
+static bool serves(const struct object *o, const struct http_fields *request)
+{
+	struct slice names = object_vary_names(o), language;
+
+	if (names.n == 0)
+		return true;
+	(void)object_field(o, HF_CONTENT_LANGUAGE, &language);
+	return vary_matches(names, object_vary_values(o), language, request);
+}
+
+/* The newest that serves the request and is not purged. *any: something is stored for the key. */
+static struct object *select_variant(struct lookup *l, struct entry *e, bool *is_soft, bool *any)
+{
+	struct object *o = e->variants, *next;
+
+	for (; o; o = next) {
+		enum scope_state scopes = object_check(o);
+
+		next = object_next(o) ? *object_next(o) : NULL;
+		if (scopes == SCOPE_HARD) {
+			if (!l->r->hit_only)
+				variant_drop_locked(e, o, DROP_PURGED, &l->garbage);
+			continue;
+		}
+		*any = true;
+		*is_soft = scopes == SCOPE_SOFT;
+		if (serves(o, &l->r->http->fields))
+			return o;
+	}
+	return NULL;
+}
+
+/* ---- Flights ---- */
+
+static bool answer_suits(struct lookup *l, struct flight *f)
+{
+	uint64_t published;
+
+	return !f->is_windowed && object_body_state(f->object, &published) != BODY_BROKEN &&
+	       object_check(f->object) == SCOPE_VALID && serves(f->object, &l->r->http->fields) &&
+	       policy_reuse(&f->object->freshness, l->client_cc, l->pragma_no_cache, false, l->now).use == POLICY_FRESH;
+}
+
+static bool is_purged(struct lookup *l, struct flight *f)
+{
+	struct scope_set set = {.url = entry_url(f->entry), .user = entry_user(f->entry)};
+
+	return scope_check(l->c->scopes, &set, f->epoch, &f->checked) != SCOPE_VALID;
+}
+
+static bool may_join(struct lookup *l, struct flight *f)
+{
+	bool joins;
+
+	if (!f->is_shared || flight_is_silent_locked(f, l->now) || is_purged(l, f))
+		return false;
+	pthread_mutex_lock(&f->mu);
+	if (f->phase == FLIGHT_ANSWER)
+		joins = answer_suits(l, f);
+	else
+		joins = f->phase == FLIGHT_WAITING && !l->is_head &&
+			(f->names.n == 0 || vary_matches(buf_slice(&f->names), buf_slice(&f->values),
+						    (struct slice){"", 0}, &l->r->http->fields));
+	pthread_mutex_unlock(&f->mu);
+	return joins;
+}
+
+static struct flight *find_flight(struct lookup *l, struct entry *e)
+{
+	for (struct flight *f = e && e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
+		if (may_join(l, f))
+			return f;
+	return NULL;
+}
+
+/* Is what is stored being validated already? */
+static bool is_being_fetched(struct lookup *l, struct entry *e, const struct object *o)
+{
+	for (struct flight *f = e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
+		if (f->stored == o && (f->is_shared || f->is_background) && !flight_is_silent_locked(f, l->now))
+			return true;
+	return false;
+}
+
+static void join(struct lookup *l, struct flight *f)
+{
+	if (counted(&l->c->n.waiters) >= l->c->o.max_waiters) {
+		count(&l->c->n.waiters_refused);
+		l->out->verdict = CACHE_BUSY;
+		return;
+	}
+	count(&l->c->n.collapsed);
+	l->out->verdict = CACHE_JOIN;
+	l->out->flight = flight_ref(f);
+}
+
+/* ---- Leading ---- */
+
+/* The Vary that the key's answers had: those of another class than this request's are not made to wait for it. */
+static void copy_known_vary(struct entry *e, struct buf *names)
+{
+	struct slice known = {"", 0};
+
+	if (e && e->variants)
+		known = object_vary_names(e->variants);
+	for (struct flight *f = e && e->notes ? e->notes->flights : NULL; f && known.n == 0; f = f->next_of_entry) {
+		pthread_mutex_lock(&f->mu);
+		if (f->object)
+			known = object_vary_names(f->object);
+		else
+			known = buf_slice(&f->names);
+		pthread_mutex_unlock(&f->mu);
+	}
+	buf_reset(names);
+	(void)buf_add_slice(names, known);
+}
+
+/* Everything that leading takes, so that nothing is allocated while others wait for the lock. */
+static bool make_spares(struct lookup *l)
+{
+	struct flight *f = flight_new(l->c, l->r);
+
+	l->spare_flight = f;
+	l->spare_notes = notes_new(l->shard);
+	l->spare_entry = entry_new(l->shard, l->r->key);
+	if (!f || !l->spare_notes || !l->spare_entry || l->known_vary.err)
+		return false;
+	return buf_add_slice(&f->names, buf_slice(&l->known_vary)) == 0 &&
+	       vary_values(buf_slice(&f->names), &l->r->http->fields, &f->values) == 0;
+}
+
+static void free_spares(struct lookup *l)
+{
+	buf_fini(&l->known_vary);
+	flight_unref(&l->spare_flight);
+	if (l->spare_notes)
+		memory_give(l->shard, l->spare_notes);
+	entry_unref(&l->spare_entry);
+	garbage_free(&l->garbage);
+}
+
+static struct entry *ensure_entry(struct lookup *l, struct entry *e)
+{
+	if (!e) {
+		if (entry_link_locked(l->shard, l->spare_entry) != 0)
+			return NULL;
+		e = l->spare_entry;
+		l->spare_entry = NULL;
+	}
+	if (!e->notes) {
+		e->notes = l->spare_notes;
+		e->notes->entry = e;
+		l->spare_notes = NULL;
+	}
+	return e;
+}
+
+/* False: it needs spares first. */
+static bool lead(struct lookup *l, struct entry *e, struct object *stored, bool is_background, bool is_alone)
+{
+	struct flight *f = l->spare_flight;
+
+	if (counted(&l->c->n.flights) >= l->c->o.max_flights) {
+		count(&l->c->n.flights_refused);
+		if (!is_background)
+			l->out->verdict = CACHE_BUSY;
+		return true;
+	}
+	if (!f)
+		return false;
+	e = ensure_entry(l, e);
+	if (!e) {
+		pass(l, CACHE_FWD_MISS);
+		return true;
+	}
+	l->spare_flight = NULL;
+	f->is_shared = !is_alone && l->c->o.coalesce;
+	f->is_background = is_background;
+	f->may_mark = !l->is_alone;
+	f->started = l->now;
+	f->progress_ms = l->now.mono_ms;
+	f->epoch = scope_now(l->c->scopes); /* before anything is asked */
+	atomic_init(&f->checked, f->epoch);
+	f->stored = stored ? object_ref(stored) : NULL;
+	/* Second tier: a flight without `stored` would ask it here, before its leader asks the origin. */
+	flight_list_locked(f, e);
+	if (!is_background)
+		l->out->verdict = CACHE_LEAD;
+	l->out->flight = flight_ref(f);
+	return true;
+}
+
+/* ---- The decision ---- */
+
+static void use(struct lookup *l, struct entry *e, struct object *o, enum cache_verdict verdict)
+{
+	l->out->verdict = verdict;
+	l->out->object = object_ref(o);
+	o->hits++;
+	entry_touch_locked(e, l->now);
+}
+
+static bool use_failure(struct lookup *l, struct entry *e, struct object *o, bool is_soft)
+{
+	struct notes *n = e ? e->notes : NULL;
+
+	if (!n || n->failed_until_ms <= l->now.mono_ms || l->is_forced)
+		return false;
+	if (o && policy_stale_if_error(&o->freshness, 0, is_soft, l->now)) {
+		use(l, e, o, CACHE_STALE);
+	} else {
+		l->out->verdict = CACHE_FAILED;
+		l->out->status = n->failed_status;
+	}
+	return true;
+}
+
+/* Known uncacheable: alone. Once a second one of them finds out whether that is still so. */
+static bool use_pass_marker(struct lookup *l, struct entry *e, bool *is_probe)
+{
+	struct notes *n = e ? e->notes : NULL;
+
+	if (!n || n->pass_until_ms <= l->now.mono_ms || l->is_forced)
+		return false;
+	*is_probe = l->now.mono_ms >= n->probe_at_ms && !l->is_alone;
+	if (*is_probe && l->spare_flight)
+		n->probe_at_ms = l->now.mono_ms + 1000;
+	if (!*is_probe)
+		pass(l, CACHE_FWD_MISS);
+	return !*is_probe;
+}
+
+/* Nothing that could be used as it is. False: it needs spares. */
+static bool decide_fetch(struct lookup *l, struct entry *e, struct object *o, bool is_soft)
+{
+	bool is_probe = false;
+	struct flight *f;
+
+	if (l->only_if_cached) {
+		l->out->verdict = CACHE_ONLY_CACHED;
+		return true;
+	}
+	if (use_failure(l, e, o, is_soft))
+		return true;
+	f = l->is_alone || l->is_range ? NULL : find_flight(l, e);
+	if (f) {
+		join(l, f);
+		return true;
+	}
+	if (l->is_head || l->is_range) {
+		pass(l, l->out->forward);
+		return true;
+	}
+	if (use_pass_marker(l, e, &is_probe))
+		return true;
+	return lead(l, e, o, false, l->is_alone || is_probe);
+}
+
+static bool decide_stored(struct lookup *l, struct entry *e, struct object *o, bool is_soft)
+{
+	struct policy_reuse reuse = policy_reuse(&o->freshness, l->client_cc, l->pragma_no_cache, is_soft, l->now);
+
+	if (l->is_forced)
+		reuse = (struct policy_reuse){POLICY_VALIDATE, true};
+	l->out->forward = reuse.by_request ? CACHE_FWD_REQUEST : CACHE_FWD_STALE;
+	if (reuse.use == POLICY_FRESH) {
+		l->out->forward = CACHE_FWD_NONE;
+		use(l, e, o, CACHE_HIT);
+		return true;
+	}
+	if (l->r->hit_only) {
+		pass(l, l->out->forward);
+		return true;
+	}
+	if (reuse.use == POLICY_VALIDATE)
+		return decide_fetch(l, e, o, is_soft);
+	if (reuse.use == POLICY_STALE_WHILE_REVALIDATE && !l->only_if_cached && !l->is_head && !l->is_range &&
+		!is_being_fetched(l, e, o) && !(e->notes && e->notes->failed_until_ms > l->now.mono_ms) &&
+		!lead(l, e, o, true, l->is_alone))
+		return false;
+	use(l, e, o, CACHE_STALE);
+	return true;
+}
+
+static bool decide_locked(struct lookup *l)
+{
+	struct entry *e = entry_find_locked(l->shard, l->r->key);
+	struct object *o = NULL;
+	bool is_soft = false, any = false;
+
+	*l->out = (struct cache_result){.verdict = CACHE_PASS};
+	if (e) {
+		o = select_variant(l, e, &is_soft, &any);
+		if (!e->variants) {
+			bool is_gone = !e->notes || (!e->notes->flights && !e->notes->is_marked);
+
+			if (!l->r->hit_only)
+				entry_tidy_locked(e, &l->garbage);
+			if (is_gone)
+				e = NULL;
+		}
+	}
+	if (o) {
+		if (decide_stored(l, e, o, is_soft))
+			return true;
+	} else {
+		l->out->forward = any ? CACHE_FWD_VARY_MISS : CACHE_FWD_URI_MISS;
+		if (l->r->hit_only || decide_fetch(l, e, NULL, false))
+			return true;
+	}
+	copy_known_vary(e, &l->known_vary);
+	return false;
+}
+
+static void decide(struct lookup *l)
+{
+	bool done;
+
+	pthread_mutex_lock(&l->shard->mu);
+	done = decide_locked(l);
+	pthread_mutex_unlock(&l->shard->mu);
+	if (done)
+		return;
+	if (!make_spares(l)) {
+		pass(l, CACHE_FWD_MISS);
+		return;
+	}
+	pthread_mutex_lock(&l->shard->mu);
+	done = decide_locked(l);
+	CHECK(done);
+	pthread_mutex_unlock(&l->shard->mu);
+	memory_trim(l->shard);
+}
+
+static void look_up(struct lookup *l)
+{
+	if (!prepare(l))
+		return;
+	buf_init(&l->known_vary, CACHE_KEY_MAX);
+	decide(l);
+	free_spares(l);
+}
+
+void cache_lookup(struct cache *c, const struct cache_request *r, struct now now, struct cache_result *out)
+{
+	look_up(&(struct lookup){.c = c, .r = r, .now = now, .out = out});
+}
+
+void cache_refresh(struct cache *c, const struct cache_request *r, struct now now, struct cache_result *out)
+{
+	look_up(&(struct lookup){.c = c, .r = r, .now = now, .out = out, .is_forced = true});
+}

@@ -1,0 +1,107 @@
+/* Updating a stored answer from a 304 or a HEAD (RFC 9111 3.2, 4.3.4, 4.3.5). */
+#include "cache/cache_internal.h"
+#include "cache/vary.h"
+
+/* An entity tag less its weakness: a 304 may weaken what it confirms. */
+static struct slice opaque_tag(struct slice etag)
+{
+	return slice_starts_with(etag, SLICE_LIT("W/")) ? (struct slice){etag.p + 2, etag.n - 2} : etag;
+}
+
+bool object_is_confirmed_by(const struct object *o, const struct http_fields *update)
+{
+	const struct http_field *etag = http_fields_get(update, HF_ETAG);
+	const struct http_field *modified = http_fields_get(update, HF_LAST_MODIFIED);
+	struct slice stored;
+
+	if (etag && object_field(o, HF_ETAG, &stored))
+		return slice_equal(opaque_tag(etag->value), opaque_tag(stored));
+	if (modified && object_field(o, HF_LAST_MODIFIED, &stored))
+		return slice_equal(modified->value, stored);
+	return true;
+}
+
+/* Cookies of a 304 were meant for the client that asked, unless the route says that they may be stored. */
+static bool is_kept_from_update(enum http_field_id id, const struct cache_rules *rules)
+{
+	return id == HF_CONTENT_LENGTH || id == HF_CACHE_STATUS || http_field_is_hop_by_hop(id) ||
+	       (id == HF_SET_COOKIE && rules->set_cookie != CACHE_COOKIE_STORE);
+}
+
+static int merge(const struct object *old, const struct refresh *r, struct http_fields *out)
+{
+	struct http_field f;
+	int err = 0;
+
+	for (size_t at = 0; !err && object_field_next(old, &at, &f);) {
+		const struct http_field *named =
+			f.id == HF_OTHER ? http_fields_find(r->update, f.name) : http_fields_get(r->update, f.id);
+
+		/* Without a Date of its own the update was made when it came. */
+		if (f.id == HF_DATE || (named && !is_kept_from_update(f.id, r->rules)))
+			continue;
+		err = http_fields_add(out, f.name, f.value);
+	}
+	for (uint32_t i = 0; !err && i < r->update->n; i++)
+		if (!is_kept_from_update(r->update->v[i].id, r->rules))
+			err = http_fields_add(out, r->update->v[i].name, r->update->v[i].value);
+	return err;
+}
+
+static struct object *build(
+	struct object *old, const struct refresh *r, struct http_fields *fields, struct buf *names, struct buf *values)
+{
+	struct policy_exchange x = {
+		.method = r->method,
+		.target_url = object_url(old),
+		.request = r->request,
+		.request_has_authorization = http_fields_get(r->request, HF_AUTHORIZATION) != NULL,
+		.status = old->status,
+		.response = fields,
+		.request_time = r->request_time,
+		.response_time = r->response_time,
+		.rules = r->rules,
+	};
+	struct object_spec spec = {
+		.entry = old->entry,
+		.status = old->status,
+		.fields = fields,
+		/* What is stored names us already. */
+		.via = http_fields_get(r->update, HF_VIA) ? r->via : (struct slice){"", 0},
+		.content_length = object_body_length(old),
+		.epoch = r->epoch,
+		.tag_headers = &r->rules->tag_headers,
+		.shared = old->body_kind == BODY_BLOCK ? old->body.block : NULL,
+	};
+	struct object *o;
+
+	policy_refresh(&x, &spec.freshness);
+	if (vary_names(fields, names) == VARY_STAR || vary_values(buf_slice(names), r->request, values) != 0 ||
+		names->err)
+		return NULL;
+	spec.vary_names = buf_slice(names);
+	spec.vary_values = buf_slice(values);
+	if (policy_strip_fields(fields, r->rules) != 0)
+		return NULL;
+	o = object_new(&spec);
+	if (o && !spec.shared && object_copy_body(o, old) != 0)
+		object_unref(&o);
+	return o;
+}
+
+struct object *object_refreshed(struct object *old, const struct refresh *r)
+{
+	struct http_fields fields;
+	struct buf names, values;
+	struct object *o = NULL;
+
+	http_fields_init(&fields);
+	buf_init(&names, CACHE_KEY_MAX);
+	buf_init(&values, 4 * CACHE_KEY_MAX);
+	if (merge(old, r, &fields) == 0)
+		o = build(old, r, &fields, &names, &values);
+	buf_fini(&values);
+	buf_fini(&names);
+	http_fields_fini(&fields);
+	return o;
+}
