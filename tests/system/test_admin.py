@@ -160,7 +160,8 @@ def test_admin_side_parses_strictly_too(proxy, raw, statuses):
 
 def test_several_admin_requests_on_one_connection(proxy):
     with Client(proxy.admin_port) as c:
-        c.send(build(target="/healthz") * 3 + build(target="/stats"))
+        host = f"127.0.0.1:{proxy.admin_port}"
+        c.send(build(target="/healthz", host=host) * 3 + build(target="/stats", host=host))
         assert [c.response().status for _ in range(4)] == [200] * 4
 
 

@@ -56,7 +56,7 @@ BAD = {
     "line without =": (GOOD + "[cache]\nmemory\n", 6, ""),
     "section without ]": (GOOD + "[cache\nmemory = 10M\n", 5, ""),
     "duplicate key": (GOOD + "[cache]\nmemory = 10M\nmemory = 20M\n", 7, "memory"),
-    "duplicate section": (GOOD + "[proxy]\nworkers = 2\n[proxy]\nworkers = 2\n", 8, "workers"),
+    "duplicate section": (GOOD + "[proxy]\nworkers = 2\n", 5, "proxy"),
     "duplicate route": (GOOD + "[route a]\nmatch = /a\n[route a]\nmatch = /b\n", 7, "a"),
     "bad duration": (GOOD + "[defaults]\nttl = soon\n", 6, "soon"),
     "duration without unit": (GOOD + "[defaults]\nttl = 60\n", 6, "60"),
@@ -72,7 +72,7 @@ BAD = {
     "bad choice": (GOOD + "[defaults]\nset_cookie = eat\n", 6, "eat"),
     "bad listen": ("[proxy]\nlisten = nowhere\n", 2, "nowhere"),
     "bad port": ("[proxy]\nlisten = 127.0.0.1:99999\n", 2, "99999"),
-    "bad url": ("[upstream]\nurl = ftp://x\n", 2, "ftp"),
+    "bad url": ("[upstream]\nurl = ftp://x\n", 2, "url"),
     "url without host": ("[upstream]\nurl = http://\n", 2, "url"),
     "url with userinfo": ("[upstream]\nurl = http://a:b@x\n", 2, "url"),
     "unknown upstream of a route": (GOOD + "[route a]\nmatch = *\nupstream = nobody\n", 7, "nobody"),
@@ -107,11 +107,11 @@ def test_mistake_is_refused_with_file_and_line(tmp_path, name):
 
 @pytest.mark.parametrize("wrong, right, section", [
     ("memroy", "memory", "cache"), ("max_objects", "max_object", "cache"), ("stale_while_revalidat", "stale_while_revalidate", "defaults"),
-    ("listne", "listen", "proxy"), ("connect-timeout", "connect_timeout", "upstream"),
+    ("listne", "listen", "proxy"), ("conect_timeout", "connect_timeout", "upstream"),
 ])
 def test_misspelt_key_gets_a_suggestion(tmp_path, wrong, right, section):
     _, _, stderr = check(tmp_path, f"[{section}]\n{wrong} = 1\n")
-    assert wrong in stderr and f"{right}" in stderr.replace(wrong, "")
+    assert wrong in stderr and f" {right}?" in stderr
 
 
 def test_several_mistakes_are_told_at_once(tmp_path):
