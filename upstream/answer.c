@@ -20,7 +20,8 @@ static size_t refuse(struct fetch *f, enum fetch_result verdict, const char *det
 
 static size_t refuse_head(struct fetch *f, int rc)
 {
-	const char *reason = f->head.err.reason ? f->head.err.reason : "The head of the upstream's answer is malformed.";
+	const char *reason =
+		f->head.err.reason ? f->head.err.reason : "The head of the upstream's answer is malformed.";
 
 	return refuse(f, rc == -ENOMEM ? FETCH_NO_MEMORY : FETCH_BAD_ANSWER, reason);
 }

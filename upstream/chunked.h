@@ -19,7 +19,7 @@ enum chunk_state {
 	CHUNK_DATA,
 	CHUNK_DATA_CR,
 	CHUNK_DATA_LF,
-	CHUNK_LINE,    /* at the start of a trailer line or of the last, empty one */
+	CHUNK_LINE, /* at the start of a trailer line or of the last, empty one */
 	CHUNK_TRAILER,
 	CHUNK_TRAILER_LF,
 	CHUNK_LAST_LF,
@@ -34,15 +34,16 @@ struct chunk_decoder {
 };
 
 enum chunk_result {
-	CHUNK_MORE,   /* all was read */
-	CHUNK_PIECE,  /* *data is next; the caller takes it with chunk_take before it goes on */
-	CHUNK_END,    /* the body is complete; *used bytes are it */
+	CHUNK_MORE,  /* all was read */
+	CHUNK_PIECE, /* *data is next; the caller takes it with chunk_take before it goes on */
+	CHUNK_END,   /* the body is complete; *used bytes are it */
 	CHUNK_BAD,
 };
 
 void chunk_init(struct chunk_decoder *d);
 /* Reads framing from p[0..n) up to the next piece of data; *used is what was read, the piece not included. */
-enum chunk_result chunk_next(struct chunk_decoder *d, const char *p, size_t n, size_t *used, struct slice *data) WARN_UNUSED;
+enum chunk_result chunk_next(
+	struct chunk_decoder *d, const char *p, size_t n, size_t *used, struct slice *data) WARN_UNUSED;
 void chunk_take(struct chunk_decoder *d, size_t n);
 
 #endif

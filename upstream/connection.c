@@ -31,7 +31,8 @@ static bool speaks_h2(const struct fetch *f, SSL *tls)
 	unsigned n = 0;
 
 	if (!f->o->is_https)
-		return f->o->options->http_version == UPSTREAM_HTTP_2; /* prior knowledge: nothing else is spoken there */
+		return f->o->options->http_version ==
+		       UPSTREAM_HTTP_2; /* prior knowledge: nothing else is spoken there */
 	if (tls)
 		SSL_get0_alpn_selected(tls, &name, &n);
 	return n == 2 && memcmp(name, "h2", 2) == 0;

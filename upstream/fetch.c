@@ -64,21 +64,40 @@ void fetch_judge(struct fetch *f, enum fetch_result verdict, const char *detail)
 	f->verdict_detail = detail;
 }
 
+static void count_result(struct upstream_stats *s, enum fetch_result result)
+{
+	switch (result) {
+	case FETCH_OK:
+		s->ok++;
+		break;
+	case FETCH_REFUSED:
+		s->refused++;
+		break;
+	case FETCH_TIMEOUT:
+		s->timeouts++;
+		break;
+	case FETCH_BROKEN:
+		s->broken++;
+		break;
+	case FETCH_BAD_ANSWER:
+		s->bad_answers++;
+		break;
+	case FETCH_BUSY:
+		s->busy++;
+		break;
+	case FETCH_CANCELLED:
+		s->cancelled++;
+		break;
+	case FETCH_NO_MEMORY:
+		break;
+	}
+}
+
 static void count(struct fetch *f, enum fetch_result result)
 {
 	struct upstream_stats *s = &f->o->stats;
-	uint64_t *const counters[] = {
-		[FETCH_OK] = &s->ok,
-		[FETCH_REFUSED] = &s->refused,
-		[FETCH_TIMEOUT] = &s->timeouts,
-		[FETCH_BROKEN] = &s->broken,
-		[FETCH_BAD_ANSWER] = &s->bad_answers,
-		[FETCH_BUSY] = &s->busy,
-		[FETCH_CANCELLED] = &s->cancelled,
-		[FETCH_NO_MEMORY] = NULL,
-	};
-	if (counters[result])
-		(*counters[result])++;
+
+	count_result(s, result);
 	f->ended_us = clock_mono_us();
 	s->time_us += f->ended_us - f->started_us;
 }

@@ -21,15 +21,17 @@ enum upstream_http { UPSTREAM_HTTP_AUTO /* 2 over TLS where offered, else 1.1 */
 
 struct upstream_options { /* one [upstream]; immutable, borrowed until upstream_loop_free or the next configure */
 	struct slice name;
-	struct slice url;        /* scheme://host[:port][/base], no final '/'; what follows the authority is not added to
+	struct slice url; /* scheme://host[:port][/base], no final '/'; what follows the authority is not added to
 	                          * targets: whoever makes the target has the base in it already, as the key has */
 	int64_t connect_timeout_ms, first_byte_timeout_ms, stall_timeout_ms;
-	unsigned max_connections; /* in all workers together; each loop gets its share, at least 1. It bounds the requests
+	unsigned
+		max_connections; /* in all workers together; each loop gets its share, at least 1. It bounds the requests
 	                           * at the origin at one time: a stream of an HTTP/2 connection counts like a connection */
-	unsigned queue_max;       /* requests waiting for a connection, per loop; FIFO, each for first_byte_timeout_ms at most */
-	unsigned retries;         /* of safe methods, on a fresh connection, before any byte of an answer; never of others */
+	unsigned
+		queue_max; /* requests waiting for a connection, per loop; FIFO, each for first_byte_timeout_ms at most */
+	unsigned retries; /* of safe methods, on a fresh connection, before any byte of an answer; never of others */
 	enum upstream_http http_version;
-	struct slice tls_ca;      /* path; empty: the system's */
+	struct slice tls_ca; /* path; empty: the system's */
 	bool tls_verify;
 };
 
@@ -37,26 +39,30 @@ struct upstream_loop_options {
 	struct event_base *base;
 	const struct upstream_options *upstreams;
 	unsigned upstreams_n;
-	unsigned loops;            /* how many share max_connections */
-	size_t max_head_bytes;     /* of an answer; past it FETCH_BAD_ANSWER */
+	unsigned loops;        /* how many share max_connections */
+	size_t max_head_bytes; /* of an answer; past it FETCH_BAD_ANSWER */
 };
 
 int upstream_loop_new(const struct upstream_loop_options *o, struct upstream_loop **out) WARN_UNUSED;
 void upstream_loop_free(struct upstream_loop **l); /* fetches still running end with FETCH_CANCELLED, unannounced */
 
 enum fetch_result {
-	FETCH_OK,           /* whole: the length that was announced arrived, or the end was framed */
-	FETCH_REFUSED,      /* no connection: refused, unreachable, DNS, TLS: 502 */
-	FETCH_TIMEOUT,      /* connect, first byte or stall: 504 */
-	FETCH_BROKEN,       /* the connection ended before or inside the answer: 502, or an aborted body */
-	FETCH_BAD_ANSWER,   /* broke HTTP's rules, or its head was too large: 502 */
-	FETCH_BUSY,         /* max_connections and the queue are full: 503 */
+	FETCH_OK,         /* whole: the length that was announced arrived, or the end was framed */
+	FETCH_REFUSED,    /* no connection: refused, unreachable, DNS, TLS: 502 */
+	FETCH_TIMEOUT,    /* connect, first byte or stall: 504 */
+	FETCH_BROKEN,     /* the connection ended before or inside the answer: 502, or an aborted body */
+	FETCH_BAD_ANSWER, /* broke HTTP's rules, or its head was too large: 502 */
+	FETCH_BUSY,       /* max_connections and the queue are full: 503 */
 	FETCH_CANCELLED,
-	FETCH_NO_MEMORY,    /* 503 */
+	FETCH_NO_MEMORY, /* 503 */
 };
 const char *fetch_result_name(enum fetch_result r);
 
-enum fetch_write { FETCH_WRITE_TAKEN, FETCH_WRITE_PAUSE /* not taken: offered again after fetch_resume */, FETCH_WRITE_CANCEL };
+enum fetch_write {
+	FETCH_WRITE_TAKEN,
+	FETCH_WRITE_PAUSE /* not taken: offered again after fetch_resume */,
+	FETCH_WRITE_CANCEL
+};
 
 /* Called from the loop, never from inside fetch_start. A handler may call fetch_cancel for its own fetch only by
  * returning FETCH_WRITE_CANCEL or false. */
@@ -73,15 +79,15 @@ struct fetch_handler {
 };
 
 struct fetch_request {
-	unsigned upstream;            /* index */
+	unsigned upstream; /* index */
 	enum http_method method;
 	struct slice method_token;
-	struct slice target;          /* path and query, begins with '/' (or "*" for OPTIONS); sent byte for byte */
-	struct slice host;            /* Host to send; empty: the upstream's own authority */
+	struct slice target;              /* path and query, begins with '/' (or "*" for OPTIONS); sent byte for byte */
+	struct slice host;                /* Host to send; empty: the upstream's own authority */
 	const struct http_fields *fields; /* end-to-end fields to send, in order; no Host, framing or hop-by-hop (nor
 	                                   * Expect: the body is here already; they are left out); copied */
-	struct slice body;            /* borrowed until on_end; empty and !has_body: none */
-	bool has_body;                /* sends Content-Length, 0 included */
+	struct slice body;                /* borrowed until on_end; empty and !has_body: none */
+	bool has_body;                    /* sends Content-Length, 0 included */
 };
 
 struct fetch_timing { /* microseconds, since fetch_start; 0 when it did not happen */
@@ -95,7 +101,7 @@ struct fetch_timing { /* microseconds, since fetch_start; 0 when it did not happ
 /* 0 and *out, or negative errno: no callback follows then. -ENOMEM; -EBUSY when the queue is full; -EINVAL for an unknown
  * upstream, or a method, target or field that could not be sent as it is. May be called from inside callbacks. */
 int fetch_start(struct upstream_loop *l, const struct fetch_request *r, const struct fetch_handler *h, void *arg,
-                struct fetch **out) WARN_UNUSED;
+	struct fetch **out) WARN_UNUSED;
 /* What was not taken is offered again in a later turn of the loop, never from inside this call. Harmless if not paused. */
 void fetch_resume(struct fetch *f);
 /* Ends it without on_end; not from inside its own callbacks (those of other fetches are fine). Clears *f. */

@@ -20,12 +20,12 @@ struct sock {
 	struct upstream_loop *l;
 	struct event ev;
 	int fd;
-	short wanted;      /* EV_READ, EV_WRITE as libcurl asked; 0: idle in its pool */
-	short registered;  /* what ev was added with; 0: not added */
+	short wanted;       /* EV_READ, EV_WRITE as libcurl asked; 0: idle in its pool */
+	short registered;   /* what ev was added with; 0: not added */
 	bool is_connection; /* made by us for a connection; else a descriptor of libcurl's own, as its resolver's */
-	bool established;  /* identified: closed through our callback for certain, so its event may outlive a transfer */
+	bool established; /* identified: closed through our callback for certain, so its event may outlive a transfer */
 	bool in_use;      /* by an HTTP/1 request; else what arrives is stray */
-	bool stale;        /* bytes or EOF came that belong to no request: never to be used again */
+	bool stale;       /* bytes or EOF came that belong to no request: never to be used again */
 	uint64_t serial;
 	uint64_t wire_bytes; /* of answers, as received; HTTP/1 without TLS */
 	struct sock *port_next;
@@ -69,8 +69,8 @@ enum { TODO_BEGIN = 1, TODO_RESUME = 2, TODO_DROP = 4, TODO_FAIL = 8, TODO_COMPL
 
 struct answer { /* of the present attempt */
 	enum answer_phase phase;
-	bool mid_line;      /* libcurl gave the first part of a field line to the body callback */
-	bool is_bodiless;   /* HEAD, 204, 304, Content-Length: 0 */
+	bool mid_line;    /* libcurl gave the first part of a field line to the body callback */
+	bool is_bodiless; /* HEAD, 204, 304, Content-Length: 0 */
 	bool is_chunked;
 	bool any_byte;
 	unsigned informational;
@@ -93,7 +93,7 @@ struct fetch {
 	struct fetch_handler handler;
 	void *arg;
 
-	CURL *easy;    /* owned, kept between requests */
+	CURL *easy; /* owned, kept between requests */
 	bool in_multi, has_custom_method;
 	bool is_paused;
 	bool discards; /* ending: what libcurl still hands over is for nobody */
@@ -109,17 +109,17 @@ struct fetch {
 	bool uploads; /* the body is read piece by piece */
 
 	unsigned retries_left;
-	bool fresh;         /* this attempt must not use a pooled connection */
-	bool met_stale;     /* this attempt ended because its pooled connection was stale */
-	bool is_h2;         /* what the connection speaks */
+	bool fresh;     /* this attempt must not use a pooled connection */
+	bool met_stale; /* this attempt ended because its pooled connection was stale */
+	bool is_h2;     /* what the connection speaks */
 	bool reused;
-	unsigned prepared;  /* times that libcurl was about to send the request in this attempt */
+	unsigned prepared; /* times that libcurl was about to send the request in this attempt */
 	int opened[OPENED_MAX];
 	unsigned opened_n;
 	int sock_fd;
 	uint64_t sock_serial;
 
-	bool has_verdict;   /* decided by ourselves; libcurl's own result does not count then */
+	bool has_verdict; /* decided by ourselves; libcurl's own result does not count then */
 	enum fetch_result verdict;
 	const char *verdict_detail;
 	struct answer answer;
@@ -163,7 +163,8 @@ struct upstream_loop {
 };
 
 /* origin.c */
-int origin_init(struct origin *o, struct upstream_loop *l, const struct upstream_options *options, unsigned loops) WARN_UNUSED;
+int origin_init(
+	struct origin *o, struct upstream_loop *l, const struct upstream_options *options, unsigned loops) WARN_UNUSED;
 void origin_fini(struct origin *o);
 /* Where this request goes. The one place to look at several URLs and their health, once there are any. */
 struct origin *origin_choose(struct upstream_loop *l, const struct fetch_request *r);

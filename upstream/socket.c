@@ -169,25 +169,30 @@ int sock_want(struct upstream_loop *l, int fd, short wanted)
 static bool has_address(const struct sock *s, const struct sock_address *a)
 {
 	return s->established && s->local_port == a->local_port && s->peer_port == a->peer_port &&
-		strcmp(s->local_ip, a->local_ip) == 0 && strcmp(s->peer_ip, a->peer_ip) == 0;
+	       strcmp(s->local_ip, a->local_ip) == 0 && strcmp(s->peer_ip, a->peer_ip) == 0;
 }
 
-static long port_of(const struct sockaddr_storage *a)
+union address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
+static bool has_port(const union address *a, long port)
 {
-	if (a->ss_family == AF_INET6)
-		return ntohs(((const struct sockaddr_in6 *)(const void *)a)->sin6_port);
-	return ntohs(((const struct sockaddr_in *)(const void *)a)->sin_port);
+	return ntohs(a->any.sa_family == AF_INET6 ? a->v6.sin6_port : a->v4.sin_port) == port;
 }
 
 /* Of the sockets that f opened, is it the one that got connected? */
 static bool is_winner(int fd, const struct sock_address *a)
 {
-	struct sockaddr_storage local, peer;
+	union address local = {.v6 = {0}}, peer = {.v6 = {0}};
 	socklen_t local_n = sizeof(local), peer_n = sizeof(peer);
 
-	return getsockname(fd, (struct sockaddr *)&local, &local_n) == 0 &&
-		getpeername(fd, (struct sockaddr *)&peer, &peer_n) == 0 && port_of(&local) == a->local_port &&
-		port_of(&peer) == a->peer_port && (local.ss_family == AF_INET6) == (strchr(a->local_ip, ':') != NULL);
+	if (getsockname(fd, &local.any, &local_n) < 0 || getpeername(fd, &peer.any, &peer_n) < 0)
+		return false;
+	return has_port(&local, a->local_port) && has_port(&peer, a->peer_port) &&
+	       (local.any.sa_family == AF_INET6) == (strchr(a->local_ip, ':') != NULL);
 }
 
 static void establish(struct sock *s, const struct sock_address *a)

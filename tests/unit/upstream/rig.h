@@ -34,8 +34,8 @@ struct seen {
 	struct buf fields; /* "Name: value\n" of the head */
 	struct buf body;
 	char detail[256];
-	unsigned pause_each;  /* pause at every nth offer; 0: never */
-	bool resume_at_once;  /* ask to go on before returning PAUSE */
+	unsigned pause_each; /* pause at every nth offer; 0: never */
+	bool resume_at_once; /* ask to go on before returning PAUSE */
 	unsigned offers, pauses;
 	bool refuse_head, cancel_body;
 	struct seen *cancel_other; /* from on_body */

@@ -31,7 +31,7 @@ struct server {
 	atomic_uint accepted, requests;
 	pthread_mutex_t mu;
 	pthread_cond_t changed;
-	unsigned flags; /* guarded by mu: what server_raise was given */
+	unsigned flags;            /* guarded by mu: what server_raise was given */
 	char last[CONN_BYTES_MAX]; /* guarded by mu: the request that was read last */
 };
 

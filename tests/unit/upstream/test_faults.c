@@ -212,7 +212,8 @@ static const struct bad_answer bad_answers[] = {
 	{"two lengths", HEAD_1_1 "Content-Length: 2\r\nContent-Length: 3\r\n\r\nok", FETCH_BAD_ANSWER},
 	{"a length that overflows", HEAD_1_1 "Content-Length: 99999999999999999999\r\n\r\nok", FETCH_BAD_ANSWER},
 	{"an empty length", HEAD_1_1 "Content-Length:\r\n\r\nok", FETCH_BAD_ANSWER},
-	{"length and chunks", HEAD_1_1 "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", FETCH_BAD_ANSWER},
+	{"length and chunks", HEAD_1_1 "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		FETCH_BAD_ANSWER},
 	{"another coding", HEAD_1_1 "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", FETCH_BAD_ANSWER},
 	{"an unknown coding", HEAD_1_1 "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", FETCH_BAD_ANSWER},
 	{"chunks in 1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", FETCH_BAD_ANSWER},
@@ -360,8 +361,16 @@ struct repeat_case {
 static void requests_are_repeated_only_as_often_as_allowed(void **state)
 {
 	static const struct repeat_case cases[] = {
-		{"GET", 0, 1}, {"GET", 1, 2}, {"GET", 3, 4}, {"HEAD", 1, 2}, {"OPTIONS", 1, 2}, {"POST", 3, 1}, {"PUT", 3, 1},
-		{"DELETE", 3, 1}, {"FOO", 3, 1}, {"PATCH", 3, 1},
+		{"GET", 0, 1},
+		{"GET", 1, 2},
+		{"GET", 3, 4},
+		{"HEAD", 1, 2},
+		{"OPTIONS", 1, 2},
+		{"POST", 3, 1},
+		{"PUT", 3, 1},
+		{"DELETE", 3, 1},
+		{"FOO", 3, 1},
+		{"PATCH", 3, 1},
 	};
 
 	(void)state;

@@ -109,8 +109,9 @@ static void any_method_carries_a_body_with_its_length(void **state)
 		assert_int_equal(rig_start(&w.seen, &q), 0);
 		rig_wait(&w.seen);
 		assert_int_equal(w.seen.result, FETCH_OK);
-		snprintf(expected, sizeof(expected), "%s /b HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 5\r\n\r\nx=1",
-			methods[i], w.server.port);
+		snprintf(expected, sizeof(expected),
+			"%s /b HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 5\r\n\r\nx=1", methods[i],
+			w.server.port);
 		assert_string_equal(w.server.last, expected);
 		q.body.n = 0;
 		seen_fini(&w.seen);
@@ -370,8 +371,9 @@ static void answer_early(struct conn *c)
 	char head[1024];
 
 	CHECK(recv(c->fd, head, sizeof(head), 0) > 0);
-	conn_send(c, strstr(head, "/chunked") ? "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n" :
-		OK_2);
+	conn_send(c, strstr(head, "/chunked")
+			     ? "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+			     : OK_2);
 	server_wait(c->server, 1);
 }
 

@@ -17,7 +17,8 @@
 static const char config[] =
 	"daemon off; error_log error.log; pid nginx.pid; worker_processes 1;\n"
 	"events { worker_connections 256; }\n"
-	"http { access_log access.log; client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u;\n"
+	"http { access_log access.log; client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; "
+	"uwsgi_temp_path u;\n"
 	" scgi_temp_path s; client_max_body_size 8m; http2_max_concurrent_streams 128;\n"
 	" ssl_session_cache shared:s:1m; ssl_certificate cert.pem; ssl_certificate_key key.pem;\n"
 	" server { listen 127.0.0.1:%d ssl http2; root .; keepalive_requests 50;\n"
