@@ -478,7 +478,7 @@ static void an_object_costs_little_beyond_its_bytes(void **state)
 	assert_int_equal(entries, 20000);
 	print_message(
 		"overhead: %llu bytes an object\n", (unsigned long long)((rig_stats(&g).bytes - payload) / entries));
-	assert_true((rig_stats(&g).bytes - payload) / entries <= 260);
+	assert_true((rig_stats(&g).bytes - payload) / entries <= 256);
 	rig_end(&g);
 }
 

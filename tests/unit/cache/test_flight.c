@@ -1,0 +1,557 @@
+#include "rig.h"
+
+#include <string.h>
+
+#define FRESH "Cache-Control: max-age=60\r\n"
+
+/* A leader and two others, on workers 0, 1 and 2, who wait for the same. */
+struct herd {
+	struct rig g;
+	struct ask a[3];
+	struct waiter w[3];
+	struct flight *f;
+};
+
+static void herd_begin_with(struct herd *h, const char *const fields[3])
+{
+	for (unsigned i = 0; i < 3; i++) {
+		ask_init(&h->g, &h->a[i], "GET /a", fields[i]);
+		h->a[i].r.worker = i;
+		assert_int_equal(ask_lookup(&h->g, &h->a[i]), i == 0 ? CACHE_LEAD : CACHE_JOIN);
+		waiter_join(&h->w[i], &h->a[i], i);
+		assert_int_equal(waiter_look(&h->w[i]).phase, FLIGHT_WAITING);
+	}
+	h->f = h->a[0].out.flight;
+}
+
+static void herd_begin(struct herd *h)
+{
+	static const char *const none[3] = {NULL, NULL, NULL};
+
+	rig_begin(&h->g);
+	herd_begin_with(h, none);
+}
+
+static void herd_end(struct herd *h)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		flight_leave(&h->w[i].w);
+		ask_fini(&h->a[i]);
+	}
+	rig_end(&h->g);
+}
+
+static void all_see(struct herd *h, enum flight_phase phase)
+{
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(waiter_look(&h->w[i]).phase, phase);
+}
+
+static void waiters_on_all_workers_are_told_of_head_data_and_end(void **state)
+{
+	struct herd h;
+	uint64_t n;
+
+	(void)state;
+	herd_begin(&h);
+	rig_answer(&h.g, h.f, 200, FRESH, -1, NULL);
+	assert_int_equal(h.w[1].told, 0);
+	rig_deliver(&h.g);
+	all_see(&h, FLIGHT_ANSWER);
+	assert_false(rig_head_has(waiter_look(&h.w[1]).object, "Content-Length"));
+	/* News are one letter however many there are. */
+	flight_body(h.f, "ab", 2);
+	flight_body(h.f, "cd", 2);
+	rig_deliver(&h.g);
+	rig_body_is(waiter_look(&h.w[2]).object, "abcd");
+	flight_end(h.f, true, h.g.now);
+	rig_deliver(&h.g);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(h.w[i].told, 3);
+		assert_int_equal(object_body_state(waiter_look(&h.w[i]).object, &n), BODY_COMPLETE);
+	}
+	assert_int_equal(ask_lookup(&h.g, &h.a[1]), CACHE_HIT);
+	assert_true(rig_head_has(h.a[1].out.object, "Content-Length: 4\r\n"));
+	assert_int_equal(rig_stats(&h.g).collapsed, 2);
+	herd_end(&h);
+}
+
+static void a_long_body_of_unknown_length_is_stored_in_one_piece(void **state)
+{
+	static char body[900001];
+	struct herd h;
+
+	(void)state;
+	for (size_t i = 0; i + 1 < sizeof(body); i++)
+		body[i] = (char)('a' + i % 26);
+	herd_begin(&h);
+	rig_answer(&h.g, h.f, 200, FRESH, -1, NULL);
+	for (size_t at = 0; at < 900000; at += 9000)
+		assert_int_equal(flight_body(h.f, body + at, 9000), FLIGHT_BODY_OK);
+	flight_end(h.f, true, h.g.now);
+	rig_body_is(waiter_look(&h.w[2]).object, body);
+	assert_int_equal(ask_lookup(&h.g, &h.a[1]), CACHE_HIT);
+	assert_int_equal(object_body_at(h.a[1].out.object, 0).n, 900000);
+	rig_body_is(h.a[1].out.object, body);
+	herd_end(&h);
+}
+
+static void an_uncacheable_answer_releases_all_and_is_remembered(void **state)
+{
+	struct herd h;
+	enum policy_store why;
+
+	(void)state;
+	herd_begin(&h);
+	assert_int_equal(rig_answer(&h.g, h.f, 200, "Cache-Control: private\r\n", 5, &why), FLIGHT_PRIVATE);
+	assert_int_equal(why, POLICY_NOT_PRIVATE);
+	all_see(&h, FLIGHT_RELEASED);
+	assert_int_equal(flight_body(h.f, "x", 1), FLIGHT_BODY_NOBODY);
+	h.a[1].r.no_join = true;
+	assert_int_equal(ask_lookup(&h.g, &h.a[1]), CACHE_PASS);
+	assert_int_equal(rig_verdict(&h.g, "GET /a", NULL), CACHE_PASS);
+	assert_int_equal(rig_stats(&h.g).released, 3);
+	herd_end(&h);
+}
+
+static void a_later_cacheable_answer_clears_the_pass_marker(void **state)
+{
+	struct herd h;
+
+	(void)state;
+	herd_begin(&h);
+	rig_answer(&h.g, h.f, 200, "Cache-Control: no-store\r\n", 1, NULL);
+	assert_int_equal(ask_lookup(&h.g, &h.a[1]), CACHE_PASS);
+	h.g.now.mono_ms += 1000;
+	/* One finds out again, alone; the others go on as before. */
+	assert_int_equal(ask_lookup(&h.g, &h.a[1]), CACHE_LEAD);
+	assert_int_equal(ask_lookup(&h.g, &h.a[2]), CACHE_PASS);
+	rig_answer(&h.g, h.a[1].out.flight, 200, FRESH, 0, NULL);
+	flight_end(h.a[1].out.flight, true, h.g.now);
+	assert_int_equal(ask_lookup(&h.g, &h.a[2]), CACHE_HIT);
+	assert_int_equal(rig_stats(&h.g).markers, 0);
+	herd_end(&h);
+}
+
+static void event_streams_and_bodies_known_to_be_too_large_are_private(void **state)
+{
+	struct herd h;
+	enum policy_store why;
+
+	(void)state;
+	herd_begin(&h);
+	assert_int_equal(
+		rig_answer(&h.g, h.f, 200, FRESH "Content-Type: text/event-stream; x\r\n", -1, &why), FLIGHT_PRIVATE);
+	herd_end(&h);
+	herd_begin(&h);
+	assert_int_equal(rig_answer(&h.g, h.f, 200, FRESH, (1 << 20) + 1, &why), FLIGHT_PRIVATE);
+	assert_int_equal(why, POLICY_NOT_TOO_LARGE);
+	assert_int_equal(rig_stats(&h.g).refused_too_large, 1);
+	all_see(&h, FLIGHT_RELEASED);
+	herd_end(&h);
+}
+
+static void a_failed_fetch_fails_all_who_wait(void **state)
+{
+	struct herd h;
+
+	(void)state;
+	herd_begin(&h);
+	flight_fail(h.f, 504, h.g.now);
+	all_see(&h, FLIGHT_FAILED);
+	assert_int_equal(waiter_look(&h.w[1]).status, 504);
+	rig_deliver(&h.g);
+	assert_int_equal(h.w[2].told, 1);
+	herd_end(&h);
+}
+
+static void a_short_or_broken_transfer_is_never_stored(void **state)
+{
+	uint64_t n;
+
+	(void)state;
+	for (int round = 0; round < 3; round++) {
+		struct herd h;
+
+		herd_begin(&h);
+		rig_answer(&h.g, h.f, 200, FRESH, round == 2 ? -1 : 5, NULL);
+		flight_body(h.f, round == 1 ? "123456" : "123", round == 1 ? 6 : 3);
+		flight_end(h.f, round != 2, h.g.now);
+		assert_int_equal(object_body_state(waiter_look(&h.w[1]).object, &n), BODY_BROKEN);
+		assert_int_equal(ask_lookup(&h.g, &h.a[1]), CACHE_LEAD);
+		flight_abandon(h.a[1].out.flight);
+		assert_int_equal(rig_stats(&h.g).objects, 0);
+		herd_end(&h);
+	}
+}
+
+static void an_abandoned_flight_makes_waiters_look_up_again(void **state)
+{
+	struct herd h;
+
+	(void)state;
+	herd_begin(&h);
+	flight_abandon(h.f);
+	all_see(&h, FLIGHT_RETRY);
+	assert_int_equal(ask_lookup(&h.g, &h.a[1]), CACHE_LEAD);
+	flight_abandon(h.a[1].out.flight);
+	herd_end(&h);
+}
+
+static void waiters_whom_vary_tells_apart_look_up_again_into_a_flight_of_their_own(void **state)
+{
+	static const char *const fields[3] = {"X-V: 1\r\n", "X-V: 2\r\n", "X-V: 2\r\n"};
+	struct herd h;
+
+	(void)state;
+	rig_begin(&h.g);
+	herd_begin_with(&h, fields);
+	rig_answer(&h.g, h.f, 200, FRESH "Vary: X-V\r\n", 1, NULL);
+	assert_int_equal(waiter_look(&h.w[0]).phase, FLIGHT_ANSWER);
+	assert_int_equal(waiter_look(&h.w[1]).phase, FLIGHT_RETRY);
+	assert_int_equal(waiter_look(&h.w[2]).phase, FLIGHT_RETRY);
+	flight_leave(&h.w[1].w);
+	flight_leave(&h.w[2].w);
+	assert_int_equal(ask_lookup(&h.g, &h.a[1]), CACHE_LEAD);
+	assert_int_equal(ask_lookup(&h.g, &h.a[2]), CACHE_JOIN);
+	assert_ptr_equal(h.a[1].out.flight, h.a[2].out.flight);
+	flight_body(h.f, "1", 1);
+	flight_end(h.f, true, h.g.now);
+	rig_answer(&h.g, h.a[1].out.flight, 200, FRESH "Vary: X-V\r\n", 1, NULL);
+	flight_body(h.a[1].out.flight, "2", 1);
+	flight_end(h.a[1].out.flight, true, h.g.now);
+	/* Vary is known now: classes fly side by side from the start. */
+	h.g.now.mono_ms += 100000;
+	assert_int_equal(ask_lookup(&h.g, &h.a[0]), CACHE_LEAD);
+	assert_int_equal(ask_lookup(&h.g, &h.a[1]), CACHE_LEAD);
+	assert_int_equal(ask_lookup(&h.g, &h.a[2]), CACHE_JOIN);
+	flight_abandon(h.a[0].out.flight);
+	flight_abandon(h.a[1].out.flight);
+	herd_end(&h);
+}
+
+static void a_silent_leader_is_not_joined_and_its_waiters_look_up_again(void **state)
+{
+	struct herd h;
+
+	(void)state;
+	herd_begin(&h);
+	h.g.now.mono_ms += 5001;
+	cache_sweep(h.g.c, 10, h.g.now);
+	rig_deliver(&h.g);
+	assert_int_equal(h.w[1].told, 1);
+	/* The client that led stays with its fetch; the others start one more, together. */
+	assert_int_equal(waiter_look(&h.w[0]).phase, FLIGHT_WAITING);
+	assert_int_equal(waiter_look(&h.w[1]).phase, FLIGHT_RETRY);
+	assert_int_equal(waiter_look(&h.w[2]).phase, FLIGHT_RETRY);
+	flight_leave(&h.w[1].w);
+	flight_leave(&h.w[2].w);
+	assert_int_equal(ask_lookup(&h.g, &h.a[1]), CACHE_LEAD);
+	assert_int_equal(ask_lookup(&h.g, &h.a[2]), CACHE_JOIN);
+	assert_int_equal(rig_stats(&h.g).leader_timeouts, 1);
+	/* The silent one may still come in and be of use. */
+	rig_answer(&h.g, h.f, 200, FRESH, 0, NULL);
+	flight_end(h.f, true, h.g.now);
+	assert_int_equal(waiter_look(&h.w[0]).phase, FLIGHT_ANSWER);
+	assert_int_equal(rig_verdict(&h.g, "GET /a", NULL), CACHE_HIT);
+	flight_abandon(h.a[1].out.flight);
+	herd_end(&h);
+}
+
+static void bytes_keep_a_leader_from_being_silent(void **state)
+{
+	struct herd h;
+
+	(void)state;
+	herd_begin(&h);
+	rig_answer(&h.g, h.f, 200, FRESH, -1, NULL);
+	for (int i = 0; i < 5; i++) {
+		h.g.now.mono_ms += 3000;
+		flight_body(h.f, "x", 1);
+		cache_sweep(h.g.c, 10, h.g.now);
+		assert_int_equal(rig_verdict(&h.g, "GET /a", NULL), CACHE_JOIN);
+	}
+	h.g.now.mono_ms += 6000;
+	assert_int_equal(rig_verdict(&h.g, "GET /a", NULL), CACHE_LEAD);
+	flight_end(h.f, false, h.g.now);
+	herd_end(&h);
+}
+
+static void a_purge_catches_what_is_in_flight(void **state)
+{
+	struct herd h;
+	uint64_t seq;
+
+	(void)state;
+	herd_begin(&h);
+	assert_int_equal(cache_purge(h.g.c, SCOPE_URL, SLICE_LIT("http://o/a"), 0, false, &seq), 0);
+	assert_int_equal(rig_verdict(&h.g, "GET /a", NULL), CACHE_LEAD);
+	rig_answer(&h.g, h.f, 200, FRESH, 1, NULL);
+	all_see(&h, FLIGHT_RETRY);
+	flight_body(h.f, "x", 1);
+	flight_end(h.f, true, h.g.now);
+	assert_int_equal(rig_stats(&h.g).objects, 0);
+	herd_end(&h);
+}
+
+static void who_has_begun_before_a_purge_goes_on(void **state)
+{
+	struct herd h;
+	uint64_t seq;
+
+	(void)state;
+	herd_begin(&h);
+	rig_answer(&h.g, h.f, 200, FRESH "Cache-Tag: t\r\n", 1, NULL);
+	assert_int_equal(waiter_look(&h.w[1]).phase, FLIGHT_ANSWER);
+	assert_int_equal(cache_purge(h.g.c, SCOPE_TAG, SLICE_LIT("t"), 0, false, &seq), 0);
+	assert_int_equal(waiter_look(&h.w[1]).phase, FLIGHT_ANSWER);
+	assert_int_equal(waiter_look(&h.w[2]).phase, FLIGHT_RETRY);
+	assert_int_equal(rig_verdict(&h.g, "GET /a", NULL), CACHE_LEAD);
+	flight_body(h.f, "x", 1);
+	flight_end(h.f, true, h.g.now);
+	assert_int_equal(rig_stats(&h.g).objects, 0);
+	herd_end(&h);
+}
+
+static unsigned resumed;
+static void on_resume(void *arg)
+{
+	(void)arg;
+	resumed++;
+}
+
+static void pass_on(struct waiter *w, uint64_t *at)
+{
+	struct object *o = waiter_look(w).object;
+	uint64_t n;
+
+	(void)object_body_state(o, &n);
+	while (*at < n) {
+		struct slice run = object_body_at(o, *at);
+
+		assert_true(run.n > 0);
+		assert_int_equal(run.p[0], (char)('a' + *at / 65536 % 26));
+		*at += run.n;
+	}
+	flight_advance(&w->w, *at);
+}
+
+static void a_body_that_outgrows_the_bound_goes_through_a_window(void **state)
+{
+	static char piece[65536];
+	struct herd h;
+	uint64_t at[3] = {0}, n;
+	unsigned pauses = 0;
+
+	(void)state;
+	resumed = 0;
+	herd_begin(&h);
+	flight_on_resume(h.f, on_resume, NULL);
+	rig_answer(&h.g, h.f, 200, FRESH, -1, NULL);
+	for (int i = 0; i < 100; i++) {
+		enum flight_body result;
+
+		memset(piece, 'a' + i % 26, sizeof(piece));
+		result = flight_body(h.f, piece, sizeof(piece));
+		if (result == FLIGHT_BODY_PAUSE) {
+			unsigned before = resumed;
+
+			pauses++;
+			pass_on(&h.w[0], &at[0]);
+			pass_on(&h.w[1], &at[1]);
+			rig_deliver(&h.g);
+			assert_int_equal(resumed, before); /* the slowest holds it */
+			pass_on(&h.w[2], &at[2]);
+			rig_deliver(&h.g);
+			assert_int_equal(resumed, before + 1);
+			assert_true(rig_stats(&h.g).bytes < 1 << 20);
+		}
+	}
+	assert_true(pauses > 3);
+	assert_true(rig_stats(&h.g).bytes < 2 << 20);
+	assert_int_equal(rig_verdict(&h.g, "GET /a", NULL), CACHE_PASS);
+	flight_end(h.f, true, h.g.now);
+	assert_int_equal(object_body_state(waiter_look(&h.w[1]).object, &n), BODY_COMPLETE);
+	assert_int_equal(rig_stats(&h.g).objects, 0);
+	herd_end(&h);
+}
+
+static void a_windowed_body_that_nobody_reads_is_cancelled(void **state)
+{
+	static char piece[65536];
+	struct herd h;
+	enum flight_body result = FLIGHT_BODY_OK;
+
+	(void)state;
+	resumed = 0;
+	herd_begin(&h);
+	flight_on_resume(h.f, on_resume, NULL);
+	rig_answer(&h.g, h.f, 200, FRESH, -1, NULL);
+	while (result == FLIGHT_BODY_OK)
+		result = flight_body(h.f, piece, sizeof(piece));
+	assert_int_equal(result, FLIGHT_BODY_PAUSE);
+	for (int i = 0; i < 3; i++)
+		flight_leave(&h.w[i].w);
+	rig_deliver(&h.g);
+	assert_int_equal(resumed, 1);
+	assert_int_equal(flight_body(h.f, piece, sizeof(piece)), FLIGHT_BODY_NOBODY);
+	assert_int_equal(rig_stats(&h.g).flights, 0);
+	herd_end(&h);
+}
+
+static void the_fill_goes_on_when_all_clients_have_left(void **state)
+{
+	struct herd h;
+
+	(void)state;
+	herd_begin(&h);
+	rig_answer(&h.g, h.f, 200, FRESH, -1, NULL);
+	for (int i = 0; i < 3; i++)
+		flight_leave(&h.w[i].w);
+	assert_int_equal(flight_body(h.f, "x", 1), FLIGHT_BODY_OK);
+	flight_end(h.f, true, h.g.now);
+	assert_int_equal(rig_verdict(&h.g, "GET /a", NULL), CACHE_HIT);
+	herd_end(&h);
+}
+
+static void credentials_and_no_join_lead_alone_but_may_store(void **state)
+{
+	struct rig g;
+	struct ask a, b;
+
+	(void)state;
+	rig_begin(&g);
+	ask_init(&g, &a, "GET /a", "Authorization: x\r\n");
+	ask_init(&g, &b, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	assert_int_equal(ask_lookup(&g, &b), CACHE_LEAD);
+	flight_abandon(b.out.flight);
+	rig_answer(&g, a.out.flight, 200, FRESH, 1, NULL); /* not to be shared: no marker for the others */
+	assert_int_equal(rig_stats(&g).markers, 0);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	rig_answer(&g, a.out.flight, 200, "Cache-Control: public, max-age=60\r\n", 0, NULL);
+	flight_end(a.out.flight, true, g.now);
+	assert_int_equal(ask_lookup(&g, &b), CACHE_HIT);
+	g.now.mono_ms += 100000;
+	b.r.no_join = true;
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	assert_int_equal(ask_lookup(&g, &b), CACHE_LEAD);
+	flight_abandon(a.out.flight);
+	flight_abandon(b.out.flight);
+	ask_fini(&a);
+	ask_fini(&b);
+	rig_end(&g);
+}
+
+static void without_coalescing_everyone_leads(void **state)
+{
+	struct rig g;
+	struct ask a;
+
+	(void)state;
+	rig_options(&g);
+	g.o.coalesce = false;
+	rig_start(&g);
+	ask_init(&g, &a, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
+	flight_abandon(a.out.flight);
+	ask_fini(&a);
+	rig_end(&g);
+}
+
+static void waiters_and_flights_are_bounded(void **state)
+{
+	struct rig g;
+	struct ask a, b;
+	struct waiter w;
+
+	(void)state;
+	rig_options(&g);
+	g.o.max_waiters = 1;
+	g.o.max_flights = 1;
+	rig_start(&g);
+	ask_init(&g, &a, "GET /a", NULL);
+	ask_init(&g, &b, "GET /b", NULL);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	waiter_join(&w, &a, 0);
+	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_BUSY);
+	assert_int_equal(ask_lookup(&g, &b), CACHE_BUSY);
+	assert_int_equal(rig_stats(&g).waiters_refused, 1);
+	assert_int_equal(rig_stats(&g).flights_refused, 1);
+	flight_leave(&w.w);
+	flight_leave(&w.w);
+	flight_abandon(a.out.flight);
+	ask_fini(&a);
+	ask_fini(&b);
+	rig_end(&g);
+}
+
+struct quitter {
+	struct flight_waiter w;
+	struct quitter *other;
+	unsigned told;
+};
+
+static void quit_both(struct flight_waiter *w)
+{
+	struct quitter *q = CONTAINER_OF(w, struct quitter, w);
+
+	q->told++;
+	flight_leave(&q->other->w);
+	flight_leave(w);
+}
+
+static void a_waiter_may_make_itself_and_others_leave_while_it_is_told(void **state)
+{
+	struct quitter q[4] = {{.told = 0}};
+	struct rig g;
+	struct ask a;
+	unsigned told = 0;
+
+	(void)state;
+	rig_begin(&g);
+	ask_init(&g, &a, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	for (int i = 0; i < 4; i++) {
+		q[i].w.on_progress = quit_both;
+		q[i].other = &q[i ^ 1];
+		flight_wait(a.out.flight, 1, NULL, &q[i].w);
+	}
+	flight_fail(a.out.flight, 502, g.now);
+	rig_deliver(&g);
+	for (int i = 0; i < 4; i++)
+		told += q[i].told;
+	assert_int_equal(told, 2);
+	assert_int_equal(rig_stats(&g).waiters, 0);
+	ask_fini(&a);
+	rig_end(&g);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(waiters_on_all_workers_are_told_of_head_data_and_end),
+		cmocka_unit_test(a_long_body_of_unknown_length_is_stored_in_one_piece),
+		cmocka_unit_test(an_uncacheable_answer_releases_all_and_is_remembered),
+		cmocka_unit_test(a_later_cacheable_answer_clears_the_pass_marker),
+		cmocka_unit_test(event_streams_and_bodies_known_to_be_too_large_are_private),
+		cmocka_unit_test(a_failed_fetch_fails_all_who_wait),
+		cmocka_unit_test(a_short_or_broken_transfer_is_never_stored),
+		cmocka_unit_test(an_abandoned_flight_makes_waiters_look_up_again),
+		cmocka_unit_test(waiters_whom_vary_tells_apart_look_up_again_into_a_flight_of_their_own),
+		cmocka_unit_test(a_silent_leader_is_not_joined_and_its_waiters_look_up_again),
+		cmocka_unit_test(bytes_keep_a_leader_from_being_silent),
+		cmocka_unit_test(a_purge_catches_what_is_in_flight),
+		cmocka_unit_test(who_has_begun_before_a_purge_goes_on),
+		cmocka_unit_test(a_body_that_outgrows_the_bound_goes_through_a_window),
+		cmocka_unit_test(a_windowed_body_that_nobody_reads_is_cancelled),
+		cmocka_unit_test(the_fill_goes_on_when_all_clients_have_left),
+		cmocka_unit_test(credentials_and_no_join_lead_alone_but_may_store),
+		cmocka_unit_test(without_coalescing_everyone_leads),
+		cmocka_unit_test(waiters_and_flights_are_bounded),
+		cmocka_unit_test(a_waiter_may_make_itself_and_others_leave_while_it_is_told),
+	};
+
+	return cmocka_run_group_tests_name("flight", tests, NULL, NULL);
+}
