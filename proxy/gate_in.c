@@ -65,13 +65,16 @@ static void hand_over(struct gate *g)
 {
 	struct evbuffer *to = bufferevent_get_input(g->filter);
 	size_t n = evbuffer_get_length(g->body);
+	char length[48] = "";
 
-	evbuffer_add_printf(to, "%s / HTTP/1.%d\r\nHost: -\r\nConnection: %s\r\n", canonical_method(g), g->view.minor,
-		g->close_after ? "close" : "keep-alive");
 	if (n > 0)
-		evbuffer_add_printf(to, "Content-Length: %zu\r\n", n);
-	evbuffer_add(to, "\r\n", 2);
-	(void)evbuffer_add_buffer(to, g->body);
+		evutil_snprintf(length, sizeof(length), "Content-Length: %zu\r\n", n);
+	if (evbuffer_add_printf(to, "%s / HTTP/1.%d\r\nHost: -\r\nConnection: %s\r\n%s\r\n", canonical_method(g),
+		    g->view.minor, g->close_after ? "close" : "keep-alive", length) < 0 ||
+		evbuffer_add_buffer(to, g->body) < 0) {
+		gate_end(g); /* out of memory, with half a request in evhttp's buffer */
+		return;
+	}
 	g->phase = GATE_REPLY;
 	g->o->stats->requests++;
 	bufferevent_trigger(g->filter, EV_READ, BEV_TRIG_IGNORE_WATERMARKS);

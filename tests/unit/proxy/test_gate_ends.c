@@ -405,6 +405,7 @@ static void lingering_close_is_bounded_in_time(void **state)
 
 	client_send(c, "bad\r\n\r\n");
 	wait_for(r, c->eof);
+	rig_settle(r);
 	assert_int_equal(r->stats.open, 1); /* the client has not closed */
 	client_send(c, "and more");
 	wait_for(r, r->stats.open == 0);
