@@ -26,7 +26,8 @@ struct bufferevent;
 struct gate;
 
 struct gate_stats {
-	uint64_t accepted, open, refused_total_bound, requests, bad_requests, header_timeouts, body_timeouts, idle_timeouts, write_timeouts;
+	uint64_t accepted, open, refused_total_bound, requests, bad_requests, header_timeouts, body_timeouts,
+		idle_timeouts, write_timeouts;
 	uint64_t bytes_in, bytes_out, answered_here;
 };
 
@@ -36,8 +37,8 @@ struct gate_options { /* one a listener, immutable while connections live; borro
 	int64_t header_timeout_ms; /* from the first byte of a head (or accept) to its end */
 	int64_t body_timeout_ms;   /* longest silence inside a request body */
 	int64_t idle_timeout_ms;   /* between requests */
-	int64_t write_timeout_ms;  /* longest time without a byte taken by the client while there is something to send */
-	size_t high_water;         /* unsent bytes from which gate_room is 0 */
+	int64_t write_timeout_ms; /* longest time without a byte taken by the client while there is something to send */
+	size_t high_water;        /* unsent bytes from which gate_room is 0 */
 	/* The hit road: answers at once from the head alone by appending to `out` and returns true, or returns false and
 	 * has no effect. *close tells the gate to close after it; it comes in as true when the gate will do so anyway (the
 	 * client's wish, a drain), so that the head can say so. NULL: no hit road. Called for GET and HEAD without a body. */
