@@ -21,15 +21,16 @@ enum upstream_http { UPSTREAM_HTTP_AUTO /* 2 over TLS where offered, else 1.1 */
 
 struct upstream_options { /* one [upstream]; immutable, borrowed until upstream_loop_free or the next configure */
 	struct slice name;
-	struct slice url; /* scheme://host[:port][/base], no final '/'; what follows the authority is not added to
-	                          * targets: whoever makes the target has the base in it already, as the key has */
+	/* scheme://host[:port][/base], no final '/'. What follows the authority is not added to targets: whoever makes the
+	 * target has the base in it already, as the key has. */
+	struct slice url;
 	int64_t connect_timeout_ms, first_byte_timeout_ms, stall_timeout_ms;
+	/* In all workers together; each loop gets its share, at least 1. It bounds the requests at the origin at one time: a
+	 * stream of an HTTP/2 connection counts like a connection. */
+	unsigned max_connections;
 	unsigned
-		max_connections; /* in all workers together; each loop gets its share, at least 1. It bounds the requests
-	                           * at the origin at one time: a stream of an HTTP/2 connection counts like a connection */
-	unsigned
-		queue_max; /* requests waiting for a connection, per loop; FIFO, each for first_byte_timeout_ms at most */
-	unsigned retries; /* of safe methods, on a fresh connection, before any byte of an answer; never of others */
+		queue_max; /* requests waiting for a place, per loop, in order; each for first_byte_timeout_ms at most */
+	unsigned retries;  /* of safe methods, on a fresh connection, before any byte of an answer; never of others */
 	enum upstream_http http_version;
 	struct slice tls_ca; /* path; empty: the system's */
 	bool tls_verify;
