@@ -28,9 +28,9 @@ struct upstream_options { /* one [upstream]; immutable, borrowed until upstream_
 	/* In all workers together; each loop gets its share, at least 1. It bounds the requests at the origin at one time: a
 	 * stream of an HTTP/2 connection counts like a connection. */
 	unsigned max_connections;
-	unsigned
-		queue_max; /* requests waiting for a place, per loop, in order; each for first_byte_timeout_ms at most */
-	unsigned retries;  /* of safe methods, on a fresh connection, before any byte of an answer; never of others */
+	/* Requests waiting for a place, per loop, in order; each for first_byte_timeout_ms at most, then FETCH_BUSY. */
+	unsigned queue_max;
+	unsigned retries; /* of safe methods, on a fresh connection, before any byte of an answer; never of others */
 	enum upstream_http http_version;
 	struct slice tls_ca; /* path; empty: the system's */
 	bool tls_verify;

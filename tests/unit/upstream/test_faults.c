@@ -343,6 +343,42 @@ static void endless_heads_are_cut_short(void **state)
 	close_world(&w);
 }
 
+static void endless_framing(struct conn *c)
+{
+	bool trailers;
+
+	if (!conn_read(c))
+		return;
+	trailers = strstr(c->bytes, "/trailers") != NULL;
+	conn_send(c, HEAD_1_1 "Transfer-Encoding: chunked\r\n\r\n");
+	if (strstr(c->bytes, "/tiny")) {
+		for (unsigned i = 0; i < 5000; i++)
+			conn_send(c, "1;extension\r\nx\r\n");
+		conn_send(c, "0\r\n\r\n");
+		return;
+	}
+	conn_send(c, trailers ? "2\r\nok\r\n0\r\n" : "2;");
+	for (unsigned i = 0; i < 100000; i++)
+		conn_send(c, trailers ? "X-Filler: abcdefghijklm\r\n" : "abcdefghijklmnopqrstuvwxyz");
+	conn_wait_eof(c);
+}
+
+static void endless_chunk_framing_is_cut_short(void **state)
+{
+	struct world w;
+
+	(void)state;
+	open_world(&w, endless_framing);
+	fetch_again(&w, "GET", "/trailers");
+	assert_int_equal(w.seen.result, FETCH_BAD_ANSWER);
+	fetch_again(&w, "GET", "/extension");
+	assert_int_equal(w.seen.result, FETCH_BAD_ANSWER);
+	fetch_again(&w, "GET", "/tiny");
+	assert_int_equal(w.seen.result, FETCH_OK);
+	assert_int_equal(w.seen.body.n, 5000);
+	close_world(&w);
+}
+
 /* ---- Repeating requests ---- */
 
 /* The first connection answers once, then dies on its second request; all others die on their first, but for "/good". */
@@ -498,6 +534,7 @@ int main(void)
 		cmocka_unit_test(they_are_told_on_reused_handles_and_connections_too),
 		cmocka_unit_test(a_long_line_is_not_taken_for_a_fold),
 		cmocka_unit_test(endless_heads_are_cut_short),
+		cmocka_unit_test(endless_chunk_framing_is_cut_short),
 		cmocka_unit_test(requests_are_repeated_only_as_often_as_allowed),
 		cmocka_unit_test(a_repeated_get_brings_the_answer),
 		cmocka_unit_test(nothing_is_repeated_after_the_first_byte),
