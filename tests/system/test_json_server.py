@@ -7,7 +7,7 @@ from support.proxy import Proxy, eventually
 
 from conftest import need_binary
 
-OURS = {"age", "via", "cache-status", "date", "connection", "keep-alive", "transfer-encoding"}
+OURS = {"age", "via", "cache-status", "date", "connection", "keep-alive", "transfer-encoding", "content-length"}
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +31,20 @@ def both(api, json_server):
         host = f"127.0.0.1:{json_server.port}"
         direct = fetch(json_server.port, target, fields, method, host=host)
         through = api.fetch(target, fields, method, host=host)
-        assert through.status == direct.status
-        assert through.reason == direct.reason
-        assert through.body == direct.body
-        assert comparable(through) == comparable(direct)
+        assert (through.status, through.reason, through.body) == (direct.status, direct.reason, direct.body)
+        if through.has("Content-Length") and method != "HEAD" and through.status != 304:
+            assert through.get("Content-Length") == str(len(through.body))
+        if through.status == 304:  # a cache answers with the stored fields, the API with fewer
+            assert through.get("ETag") == direct.get("ETag")
+        else:
+            assert comparable(through) == comparable(direct)
         return through
     return ask
 
 
 def comparable(r):
-    return sorted((n.lower(), v) for n, v in r.fields if n.lower() not in OURS and not (
-        n.lower() == "content-length" and r.status == 304))
+    """Framing is each connection's own: the API streams in chunks what the cache knows the length of."""
+    return sorted((n.lower(), v) for n, v in r.fields if n.lower() not in OURS)
 
 
 READS = ["/users", "/users/1", "/users/50", "/posts", "/posts/1", "/comments", "/posts?userId=3", "/posts?_page=2&_limit=10",

