@@ -120,7 +120,7 @@ static int add_query(struct buf *out, const struct cache_rules *rules, struct sl
 {
 	switch (rules->query) {
 	case CACHE_QUERY_SORT:
-		if (memchr(query.p ? query.p : "", '&', query.n))
+		if (query.n > 0 && memchr(query.p, '&', query.n))
 			return add_sorted(out, query);
 		break;
 	case CACHE_QUERY_IGNORE:

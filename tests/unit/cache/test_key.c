@@ -377,6 +377,31 @@ static void users_may_be_told_by_a_cookie(void **state)
 	cache_key_fini(&k);
 }
 
+/* ---- Layout ---- */
+
+static void the_layout_is_as_the_header_says(void **state)
+{
+	(void)state;
+	struct cache_rules r = cache_rules_default();
+	r.key_headers = NAMES(SLICE_LIT("X-A"));
+	r.key_cookies = NAMES(SLICE_LIT("c"));
+	struct cache_key k;
+	cache_key_init(&k);
+	assert_int_equal(
+		build(&k, &r,
+			ASK(.path = "/p", .query = "q", .extra = "up", .fields = "X-A: 1\nX-A: 22\nCookie: b=1; c=2")),
+		0);
+	static const char expected[] = "Ghttp://origin.example/p?q\0"
+				       "x\0\0\0\2up"
+				       "h\0\0\0\3x-a\0\0\0\2\0\0\0\1"
+				       "1\0\0\0\2"
+				       "22"
+				       "c\0\0\0\1c\0\0\0\1\0\0\0\3c=2";
+	assert_int_equal(k.bytes.n, sizeof(expected) - 1);
+	assert_memory_equal(k.bytes.p, expected, sizeof(expected) - 1);
+	cache_key_fini(&k);
+}
+
 /* ---- Bounds ---- */
 
 static void keys_have_a_bound(void **state)
@@ -564,6 +589,7 @@ int main(void)
 		cmocka_unit_test(deep_and_long_json_is_taken_as_it_is),
 		cmocka_unit_test(users_have_keys_of_their_own),
 		cmocka_unit_test(users_may_be_told_by_a_cookie),
+		cmocka_unit_test(the_layout_is_as_the_header_says),
 		cmocka_unit_test(keys_have_a_bound),
 		cmocka_unit_test(a_nul_is_refused),
 		cmocka_unit_test(no_memory_is_an_error_and_no_key),

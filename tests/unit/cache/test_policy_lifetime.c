@@ -246,6 +246,14 @@ static void routes_add_lifetimes(void **state)
 		NO("ttl_5xx is not for 404", "route", "GET 404", "", "t5xx=1", FRESH),
 		NO("ttl_404 and no-store", "9111 5.2.2.5", "GET 404", CC "no-store", "t404=10", NO_STORE),
 		NO("ttl_404 and private", "9111 5.2.2.7", "GET 404", CC "private", "t404=10", PRIVATE),
+	};
+	RUN(rows);
+}
+
+static void routes_force_and_clamp_lifetimes(void **state)
+{
+	(void)state;
+	static const struct policy_row rows[] = {
 		AT("force", "route", CC "max-age=5", "force=60", 60, ROUTE_FORCE, 59, 59, 'F'),
 		AT("force shortens too", "route", CC "max-age=500", "force=60", 60, ROUTE_FORCE, 60, 60, 'V'),
 		AT("force without anything", "route", NULL, "force=60", 60, ROUTE_FORCE, 1, 1, 'F'),
@@ -359,6 +367,7 @@ int main(void)
 		cmocka_unit_test(age_is_what_it_was_and_what_it_took),
 		cmocka_unit_test(heuristics_take_a_tenth),
 		cmocka_unit_test(routes_add_lifetimes),
+		cmocka_unit_test(routes_force_and_clamp_lifetimes),
 		cmocka_unit_test(a_freshness_says_where_its_windows_come_from),
 		cmocka_unit_test(a_refused_answer_leaves_the_freshness_alone),
 		cmocka_unit_test(apparent_age_is_in_whole_seconds),

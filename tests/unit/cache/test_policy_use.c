@@ -149,7 +149,8 @@ static void stale_answers_stand_in_for_errors(void **state)
 		struct freshness f;
 		rows_exchange_init(&e, "GET 200", NULL, on_error[i].response, on_error[i].route, 0);
 		assert_int_equal(policy_store(&e.x, &f), POLICY_STORE);
-		bool allowed = policy_stale_if_error(&f, on_error[i].status, on_error[i].soft, rows_at(on_error[i].at_s));
+		bool allowed =
+			policy_stale_if_error(&f, on_error[i].status, on_error[i].soft, rows_at(on_error[i].at_s));
 		if (allowed != on_error[i].allowed)
 			fail_msg("row %u: %s, status %d at %g", i, on_error[i].response, on_error[i].status,
 				on_error[i].at_s);
@@ -176,7 +177,8 @@ static void soft_purged_answers_are_stale_at_once(void **state)
 	assert_int_equal(purged_use(CC "no-cache", CC "max-age=60", 1), POLICY_VALIDATE);
 	assert_int_equal(purged_use(CC "max-stale", CC "max-age=60", 1), POLICY_STALE_ALLOWED);
 	assert_int_equal(purged_use(NULL, CC "max-age=60, stale-while-revalidate=9", 1), POLICY_STALE_WHILE_REVALIDATE);
-	assert_int_equal(purged_use(NULL, CC "max-age=60, stale-while-revalidate=9", 68), POLICY_STALE_WHILE_REVALIDATE);
+	assert_int_equal(
+		purged_use(NULL, CC "max-age=60, stale-while-revalidate=9", 68), POLICY_STALE_WHILE_REVALIDATE);
 	assert_int_equal(purged_use(NULL, CC "max-age=60, stale-while-revalidate=9", 70), POLICY_VALIDATE);
 	assert_int_equal(
 		purged_use(NULL, CC "max-age=60, stale-while-revalidate=9, must-revalidate", 1), POLICY_VALIDATE);
