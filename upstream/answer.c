@@ -92,6 +92,9 @@ static size_t on_head_end(struct fetch *f, size_t n)
 	a->phase = ANSWER_BODY;
 	a->is_bodiless = f->method == HTTP_HEAD || status == 204 || status == 304 || a->content_length == 0;
 	a->is_chunked = !f->is_h2 && !a->is_bodiless && http_fields_get(&f->head.fields, HF_TRANSFER_ENCODING) != NULL;
+	a->needs_tls_end = f->o->is_https && !answer_is_framed(f);
+	if (a->needs_tls_end)
+		curl_easy_setopt(f->easy, CURLOPT_NOPROGRESS, 0L);
 	fetch_set_deadline(f, f->o->options->stall_timeout_ms);
 	if ((f->todo & TODO_DROP) || !f->handler.on_head(f->arg, status, &f->head.fields, a->content_length))
 		return refuse(f, FETCH_CANCELLED, "cancelled");
@@ -243,6 +246,10 @@ static enum fetch_result whole_or_broken(const struct fetch *f, const char **det
 		return FETCH_BROKEN;
 	if (!a->is_bodiless && a->content_length >= 0 && a->body_bytes != (uint64_t)a->content_length)
 		return FETCH_BROKEN;
+	if (a->needs_tls_end && !a->has_tls_end) { /* anybody on the way may have cut it off (RFC 9112 9.8) */
+		*detail = "TLS ended without close_notify";
+		return FETCH_BROKEN;
+	}
 	*detail = "";
 	return FETCH_OK;
 }

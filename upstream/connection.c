@@ -25,6 +25,20 @@ static SSL *tls_of(const struct fetch *f)
 	return info->backend == CURLSSLBACKEND_OPENSSL ? info->internals : NULL;
 }
 
+int connection_on_progress(void *arg, curl_off_t down_max, curl_off_t down, curl_off_t up_max, curl_off_t up)
+{
+	struct fetch *f = arg;
+	SSL *tls = tls_of(f);
+
+	(void)down_max;
+	(void)down;
+	(void)up_max;
+	(void)up;
+	if (tls && (SSL_get_shutdown(tls) & SSL_RECEIVED_SHUTDOWN))
+		f->answer.has_tls_end = true;
+	return 0;
+}
+
 static bool speaks_h2(const struct fetch *f, SSL *tls)
 {
 	const unsigned char *name = NULL;

@@ -72,6 +72,8 @@ struct answer { /* of the present attempt */
 	bool mid_line;    /* libcurl gave the first part of a field line to the body callback */
 	bool is_bodiless; /* HEAD, 204, 304, Content-Length: 0 */
 	bool is_chunked;
+	bool needs_tls_end; /* only the close ends the body, and TLS must say that it is one */
+	bool has_tls_end;   /* close_notify came */
 	bool any_byte;
 	unsigned informational;
 	size_t informational_bytes, head_bytes;
@@ -190,6 +192,8 @@ bool answer_is_framed(const struct fetch *f);
 /* connection.c */
 int connection_on_request(void *arg, char *peer_ip, char *local_ip, int peer_port, int local_port);
 curl_socket_t connection_on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address);
+/* While libcurl still has the connection: has TLS ended as it should? */
+int connection_on_progress(void *arg, curl_off_t down_max, curl_off_t down, curl_off_t up_max, curl_off_t up);
 int connection_on_close(void *arg, curl_socket_t fd);
 void connection_check_excess(struct fetch *f);
 /* The socket that f used last, or NULL when it is closed. */

@@ -108,6 +108,8 @@ static int set_callbacks(struct fetch *f)
 	bad |= curl_easy_setopt(e, CURLOPT_READDATA, f);
 	bad |= curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, connection_on_request);
 	bad |= curl_easy_setopt(e, CURLOPT_PREREQDATA, f);
+	bad |= curl_easy_setopt(e, CURLOPT_XFERINFOFUNCTION, connection_on_progress);
+	bad |= curl_easy_setopt(e, CURLOPT_XFERINFODATA, f);
 	bad |= curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, connection_on_open);
 	bad |= curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, f);
 	bad |= curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, connection_on_close);

@@ -196,5 +196,6 @@ int request_apply(struct fetch *f)
 	bad |= curl_easy_setopt(f->easy, CURLOPT_HTTPHEADER, f->lines_n > 0 ? f->lines : NULL);
 	bad |= curl_easy_setopt(f->easy, CURLOPT_FRESH_CONNECT, fresh ? 1L : 0L);
 	bad |= curl_easy_setopt(f->easy, CURLOPT_PIPEWAIT, may_multiplex ? 1L : 0L);
+	bad |= curl_easy_setopt(f->easy, CURLOPT_NOPROGRESS, 1L);
 	return bad ? -ENOMEM : 0;
 }

@@ -1,7 +1,8 @@
 /* HTTPS and HTTP/2, against an nginx that this program starts: on a socket that listens already, so nobody waits for it
  * (which nginx can do with a master process only). */
 #include <arpa/inet.h>
-#include <fcntl.h>
+#include <openssl/ssl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -334,6 +335,123 @@ static void tls_sessions_are_resumed(void **state)
 	close_world(&w);
 }
 
+/* ---- A TLS origin that misbehaves on purpose ---- */
+
+#define HEAD_2 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+
+struct tls_origin {
+	int listen_fd, port;
+	unsigned accepted; /* read after the thread has ended */
+	pthread_t thread;
+};
+
+/* "/stray": the body's record has bytes of no answer behind it. "/cut": ends by closing TCP alone,
+ * "/close" by closing TLS too. */
+static void serve_tls(SSL *tls)
+{
+	char request[2048];
+	int n;
+
+	while ((n = SSL_read(tls, request, sizeof(request) - 1)) > 0) {
+		request[n] = '\0';
+		if (strstr(request, "/cut")) {
+			SSL_write(tls, "HTTP/1.0 200 OK\r\n\r\nhalf", 23);
+			return;
+		}
+		if (strstr(request, "/close")) {
+			SSL_write(tls, "HTTP/1.0 200 OK\r\n\r\nall", 22);
+			SSL_shutdown(tls);
+			return;
+		}
+		SSL_write(tls, HEAD_2, sizeof(HEAD_2) - 1);
+		if (strstr(request, "/stray"))
+			SSL_write(tls, "ok" HEAD_2 "no", sizeof("ok" HEAD_2 "no") - 1);
+		else
+			SSL_write(tls, "ok", 2);
+	}
+}
+
+static void *run_tls_origin(void *arg)
+{
+	struct tls_origin *o = arg;
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+	char key[128];
+	int fd;
+
+	snprintf(key, sizeof(key), "%s/key.pem", nginx.dir);
+	CHECK(SSL_CTX_use_certificate_file(ctx, nginx.ca, SSL_FILETYPE_PEM) == 1);
+	CHECK(SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) == 1);
+	while ((fd = accept(o->listen_fd, NULL, NULL)) >= 0) {
+		SSL *tls = SSL_new(ctx);
+
+		o->accepted++;
+		SSL_set_fd(tls, fd);
+		if (SSL_accept(tls) == 1)
+			serve_tls(tls);
+		SSL_free(tls);
+		close(fd);
+	}
+	SSL_CTX_free(ctx);
+	return NULL;
+}
+
+static void open_tls_world(struct world *w, struct tls_origin *o)
+{
+	o->accepted = 0;
+	o->listen_fd = listen_on(&o->port);
+	assert_int_equal(pthread_create(&o->thread, NULL, run_tls_origin, o), 0);
+	rig_defaults(&w->rig, 0);
+	snprintf(w->rig.url, sizeof(w->rig.url), "https://127.0.0.1:%d", o->port);
+	w->rig.upstream.url = slice_of(w->rig.url);
+	w->rig.upstream.tls_ca = slice_of(nginx.ca);
+	w->rig.upstream.max_connections = 1; /* the origin serves one connection at a time */
+	w->rig.upstream.retries = 0;
+	rig_open(&w->rig);
+	seen_init(&w->seen, &w->rig);
+}
+
+static void close_tls_world(struct world *w, struct tls_origin *o)
+{
+	close_world(w);
+	shutdown(o->listen_fd, SHUT_RDWR);
+	pthread_join(o->thread, NULL);
+	close(o->listen_fd);
+}
+
+static void stray_bytes_inside_tls_are_never_an_answer(void **state)
+{
+	struct tls_origin o;
+	struct world w;
+
+	(void)state;
+	open_tls_world(&w, &o);
+	fetch_again(&w, "GET", "/good");
+	fetch_again(&w, "GET", "/stray");
+	assert_true(w.seen.timing.reused);
+	fetch_again(&w, "GET", "/good");
+	assert_true(seen_body_is(&w.seen, "ok"));
+	assert_int_equal(rig_stats(&w.rig).stale_connections, 1);
+	close_tls_world(&w, &o);
+	assert_int_equal(o.accepted, 2);
+}
+
+static void a_tls_connection_cut_off_does_not_end_a_body(void **state)
+{
+	struct tls_origin o;
+	struct world w;
+
+	(void)state;
+	open_tls_world(&w, &o);
+	rig_fetch(&w.seen, "GET", "/cut");
+	assert_int_equal(w.seen.result, FETCH_BROKEN);
+	assert_int_equal(w.seen.status, 200);
+	fetch_again(&w, "GET", "/close");
+	assert_true(seen_body_is(&w.seen, "all"));
+	assert_false(w.seen.timing.framed);
+	fetch_again(&w, "GET", "/good");
+	close_tls_world(&w, &o);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -346,6 +464,8 @@ int main(void)
 		cmocka_unit_test(cancelling_a_stream_leaves_the_others),
 		cmocka_unit_test(an_unknown_certificate_is_refused),
 		cmocka_unit_test(tls_sessions_are_resumed),
+		cmocka_unit_test(stray_bytes_inside_tls_are_never_an_answer),
+		cmocka_unit_test(a_tls_connection_cut_off_does_not_end_a_body),
 	};
 	return cmocka_run_group_tests(tests, start_nginx, stop_nginx);
 }
