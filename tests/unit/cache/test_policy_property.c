@@ -1,5 +1,5 @@
-/* Seeded random answers against an oracle of a few lines that knows no precedence: it collects every lifetime and every age
- * that some reader could find in the fields, and policy must not hold an answer for fresher than all of them allow. */
+/* Seeded random answers against a naive oracle: it collects every lifetime and every age that some reader could find in the
+ * fields that count, and policy must not hold an answer for fresher than the strictest of them allows. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -66,10 +66,10 @@ static void random_response(char *out, size_t size)
 
 struct readings {
 	bool any_directive, any_shared, any_unreadable, any_unreadable_shared;
-	double longest[2]; /* of max-age, of s-maxage */
+	double least[2]; /* of max-age, of s-maxage */
 	unsigned expires_n;
-	double longest_expires, longest_heuristic;
-	double age, apparent_age; /* Age as it came, and how long before arrival the latest Date is */
+	double expires, heuristic;
+	double age, apparent_age; /* Age as it came, and how long before arrival the earliest Date is */
 };
 
 static bool all_digits(const char *p, size_t n)
@@ -92,14 +92,15 @@ static void read_directive(struct readings *r, const char *p, size_t n)
 		v++;
 		vn -= 2;
 	}
+	bool seen = shared ? r->any_shared : r->any_directive;
 	*(shared ? &r->any_shared : &r->any_directive) = true;
 	if (!all_digits(v, vn)) {
 		*(shared ? &r->any_unreadable_shared : &r->any_unreadable) = true;
 		return;
 	}
 	double seconds = atof(v);
-	if (seconds > r->longest[shared])
-		r->longest[shared] = seconds;
+	if (!seen || seconds < r->least[shared])
+		r->least[shared] = seconds;
 }
 
 static void read_directives(struct readings *r, struct slice value)
@@ -148,28 +149,28 @@ static struct readings read_all(const struct rows_exchange *e)
 	struct date_range date = dates_of(e, HF_DATE), expires = dates_of(e, HF_EXPIRES);
 	struct date_range modified = dates_of(e, HF_LAST_MODIFIED);
 	r.expires_n = http_fields_count(&e->response, HF_EXPIRES);
-	r.longest_expires = expires.n ? expires.most - date.least : 0;
-	r.longest_heuristic = modified.n ? (date.most - modified.least) / 10 : 0;
+	r.expires = expires.n ? expires.least - date.most : 0;
+	r.heuristic = modified.n ? (date.least - modified.most) / 10 : 0;
 	const struct http_field *age = http_fields_get(&e->response, HF_AGE);
 	if (age && all_digits(age->value.p, age->value.n)) {
 		char text[64];
 		snprintf(text, sizeof(text), "%.*s", SLICE_ARG(age->value));
 		r.age = atof(text);
 	}
-	r.apparent_age = date.n ? -date.most : 0;
+	r.apparent_age = date.n ? -date.least : 0;
 	return r;
 }
 
-/* The longest lifetime that any reading allows. */
+/* The lifetime that the strictest reading allows. */
 static double bound(const struct readings *r)
 {
 	if (r->any_shared)
-		return r->any_unreadable_shared ? 0 : r->longest[1];
+		return r->any_unreadable_shared ? 0 : r->least[1];
 	if (r->any_directive)
-		return r->any_unreadable ? 0 : r->longest[0];
+		return r->any_unreadable ? 0 : r->least[0];
 	if (r->expires_n)
-		return r->expires_n > 1 ? 0 : r->longest_expires;
-	return r->longest_heuristic < 86400 ? r->longest_heuristic : 86400;
+		return r->expires_n > 1 ? 0 : r->expires;
+	return r->heuristic < 86400 ? r->heuristic : 86400;
 }
 
 static bool says(const struct rows_exchange *e, const char *word)
