@@ -34,5 +34,11 @@ void chunk_decoder_init(struct chunk_decoder *d);
  * END or BAD the same answer is given again, with nothing consumed. */
 enum chunk_result chunk_decode(
 	struct chunk_decoder *d, const char *p, size_t n, size_t *consumed, struct slice *data) WARN_UNUSED;
+/* Data bytes of the chunk under way that are still to come: a size is a promise that a bound can be held against before
+ * the bytes are here. */
+static inline uint64_t chunk_expects(const struct chunk_decoder *d)
+{
+	return d->left;
+}
 
 #endif

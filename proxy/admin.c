@@ -316,8 +316,14 @@ static void dispatch(struct admin_call *c)
 static void on_request(struct evhttp_request *req, void *arg)
 {
 	struct admin *a = arg;
-	struct admin_call *c = mem_zalloc(sizeof(*c));
+	struct gate *gate = gate_of(req);
+	struct admin_call *c;
 
+	if (!gate) {
+		evhttp_connection_free(evhttp_request_get_connection(req)); /* out of memory when it was accepted */
+		return;
+	}
+	c = mem_zalloc(sizeof(*c));
 	if (!c) {
 		evhttp_send_error(req, 503, "Service Unavailable");
 		return;
@@ -325,7 +331,7 @@ static void on_request(struct evhttp_request *req, void *arg)
 	c->admin = a;
 	c->server = a->server;
 	c->req = req;
-	c->gate = gate_of(req);
+	c->gate = gate;
 	c->http = gate_request(c->gate);
 	buf_init(&c->text, TEXT_MAX);
 	dispatch(c);
@@ -396,7 +402,9 @@ void admin_stop(struct admin **ap)
 	*ap = NULL;
 	if (!a)
 		return;
-	if (a->http)
+	if (a->http) {
 		evhttp_free(a->http);
+		gate_uninstall(a->http);
+	}
 	mem_free(a);
 }

@@ -204,19 +204,19 @@ static void on_private_head(void *arg, int status, struct http_fields *fields, i
 	x->note.forward_status = status;
 	x->note.detail = why_not(why);
 	if (reply_from_fields(&x->reply, x->http, status, fields, content_length, x->now, &x->note)) {
-		fill_detach(&x->fill);
+		fill_release(&x->fill);
 		exchange_problem(x, 502, "the upstream's head is too large", -1);
 		return;
 	}
-	/* The request is answered whole at once where no body follows; then the fill goes on alone to its end. */
+	/* The request is answered whole at once where no body follows. */
 	if (x->reply.body == REPLY_EMPTY)
-		x->fill = NULL;
+		fill_release(&x->fill);
 	exchange_send(x);
 }
 
 static enum fetch_write on_private_body(void *arg, const void *p, size_t n)
 {
-	return exchange_stream(exchange_of(arg), p, n) ? FETCH_WRITE_TAKEN : FETCH_WRITE_PAUSE;
+	return exchange_stream(exchange_of(arg), p, n);
 }
 
 static const char *failure_text(enum fetch_result r)
@@ -244,7 +244,7 @@ static void on_private_end(void *arg, enum fetch_result result)
 {
 	struct exchange *x = exchange_of(arg);
 
-	x->fill = NULL;
+	fill_release(&x->fill);
 	if (result == FETCH_OK && x->has_begun)
 		exchange_finish(x);
 	else
@@ -405,9 +405,14 @@ void exchange_begin(struct evhttp_request *req, void *arg)
 {
 	struct worker *w = arg;
 	struct gate *gate = gate_of(req);
-	struct exchange *x = exchange_new(w, req, gate);
+	struct exchange *x;
 	int err;
 
+	if (!gate) {
+		evhttp_connection_free(evhttp_request_get_connection(req)); /* out of memory when it was accepted */
+		return;
+	}
+	x = exchange_new(w, req, gate);
 	if (!x) {
 		evhttp_send_error(req, 503, "Service Unavailable");
 		return;

@@ -39,8 +39,8 @@ struct exchange {
 void exchange_send(struct exchange *x);
 /* More bytes of the object, or room at the client. */
 void exchange_pump(struct exchange *x);
-/* A streamed body's next bytes; false: no room, offer them again later. */
-bool exchange_stream(struct exchange *x, const void *p, size_t n);
+/* A streamed body's next bytes. */
+enum fetch_write exchange_stream(struct exchange *x, const void *p, size_t n);
 void exchange_finish(struct exchange *x);
 /* The answer can't be completed: aborts what has begun, else answers with a problem. */
 void exchange_break(struct exchange *x, int status, const char *detail);

@@ -1,6 +1,7 @@
 /* Sending: heads through evhttp's list, bodies by reference where they are complete, by copy while they grow. */
 #include <event2/buffer.h>
 #include <event2/http.h>
+#include <event2/http_struct.h>
 
 #include "proxy/access_log.h"
 #include "proxy/exchange.h"
@@ -30,13 +31,20 @@ static int pass_head(struct exchange *x)
 	return 0;
 }
 
-/* An answer whose length is not known can only end with the connection for an HTTP/1.0 client (RFC 9112 6.3). */
+/* Before the head. An answer whose length is not known can only end with the connection for an HTTP/1.0 client (RFC 9112
+ * 6.3): then evhttp must know that version. Else the answer bears our own version, which evhttp would take from the
+ * request (RFC 9110 6.2), and says keep-alive itself where the client asked for it. */
 static void prepare_framing(struct exchange *x)
 {
-	if (x->reply.content_length < 0 && x->reply.body != REPLY_EMPTY && x->http->minor == 0)
+	bool is_unframed = x->reply.content_length < 0 && x->reply.body != REPLY_EMPTY && x->http->minor == 0;
+
+	if (is_unframed || x->worker->draining)
 		gate_close_after_reply(x->gate);
-	if (x->worker->draining)
-		gate_close_after_reply(x->gate);
+	if (is_unframed || x->http->minor != 0)
+		return;
+	x->req->minor = 1;
+	if (x->http->keep_alive && !x->worker->draining)
+		evhttp_add_header(evhttp_request_get_output_headers(x->req), "Connection", "keep-alive");
 }
 
 /* ---- Bodies ---- */
@@ -167,10 +175,10 @@ void exchange_send(struct exchange *x)
 		x->reply.body = REPLY_EMPTY; /* out of memory: nothing was sent yet, and nothing but this can be said */
 		x->reply.status = 503;
 	}
-	prepare_framing(x);
 	x->has_begun = true;
 	if (pass_head(x))
 		x->reply.status = 503;
+	prepare_framing(x);
 	if (is_whole) {
 		send_whole(x, body);
 		return;
@@ -181,11 +189,10 @@ void exchange_send(struct exchange *x)
 		exchange_pump(x);
 }
 
-static bool send_chunk(struct exchange *x, struct evbuffer *b)
+static void send_chunk(struct exchange *x, struct evbuffer *b)
 {
 	x->worker->stats.body_bytes_out += evbuffer_get_length(b);
 	evhttp_send_reply_chunk(x->req, b);
-	return true;
 }
 
 /* How much of [skip + sent, ...) can go out now. */
@@ -237,24 +244,26 @@ void exchange_pump(struct exchange *x)
 		gate_on_room(x->gate, on_room, x);
 }
 
-bool exchange_stream(struct exchange *x, const void *p, size_t n)
+enum fetch_write exchange_stream(struct exchange *x, const void *p, size_t n)
 {
 	struct evbuffer *b;
+	int err;
 
 	if (gate_room(x->gate) == 0) {
 		x->is_stream_paused = true;
 		gate_on_room(x->gate, on_room, x);
-		return false;
+		return FETCH_WRITE_PAUSE;
 	}
 	b = evbuffer_new();
 	if (!b)
-		return false;
-	if (evbuffer_add(b, p, n) == 0) {
+		return FETCH_WRITE_CANCEL;
+	err = evbuffer_add(b, p, n);
+	if (!err) {
 		x->sent += n;
 		send_chunk(x, b);
 	}
 	evbuffer_free(b);
-	return true;
+	return err ? FETCH_WRITE_CANCEL : FETCH_WRITE_TAKEN;
 }
 
 void exchange_finish(struct exchange *x)

@@ -28,6 +28,7 @@ struct fill {
 	struct flight *flight; /* NULL once it has ended, or when private from the start */
 	const struct fill_client *client;
 	void *client_arg;
+	struct fill **handle; /* the client's pointer to us, cleared when we end first; NULL without a client */
 	struct snapshot *snapshot;
 	struct invalidation *invalidation; /* of an unsafe method: what its success makes stale; else NULL */
 	struct evbuffer *body;
@@ -45,8 +46,18 @@ static struct fill *fill_of(void *arg)
 	return f;
 }
 
+static void forget_client(struct fill *f)
+{
+	if (f->handle)
+		*f->handle = NULL;
+	f->handle = NULL;
+	f->client = NULL;
+	f->client_arg = NULL;
+}
+
 static void fill_free(struct fill *f)
 {
+	forget_client(f);
 	worker_list_remove(&f->link);
 	f->worker->stats.fills_active--;
 	flight_unref(&f->flight);
@@ -75,6 +86,8 @@ static bool begin_private(struct fill *f, int status, struct http_fields *fields
 	if (f->client) {
 		f->mode = FILL_PRIVATE;
 		f->client->on_head(f->client_arg, status, fields, content_length, why);
+		if (!f->client)
+			f->mode = FILL_DROP;
 		return true;
 	}
 	f->mode = FILL_DROP;
@@ -223,7 +236,7 @@ static int start_fetch(struct fill *f, const struct fill_request *r)
 		.http = r->http,
 		.peer = r->peer,
 		.tls = r->tls,
-		.shared = t->is_cacheable && (r->flight != NULL),
+		.is_plain = r->flight != NULL,
 		.stored = r->flight ? flight_stored(r->flight) : NULL,
 	};
 	struct fetch_request request = {
@@ -291,6 +304,7 @@ int fill_start(const struct fill_request *r, struct fill **out)
 		if (f->flight)
 			flight_on_resume(f->flight, on_flight_resume, f);
 		*out = f;
+		f->handle = r->client ? out : NULL;
 		return 0;
 	}
 	if (flight)
@@ -306,11 +320,9 @@ void fill_detach(struct fill **fp)
 {
 	struct fill *f = *fp;
 
-	*fp = NULL;
 	if (!f)
 		return;
-	f->client = NULL;
-	f->client_arg = NULL;
+	forget_client(f);
 	/* A write goes on: what it changed must still be invalidated. A flight goes on: others may wait. */
 	if (f->flight || !f->is_safe)
 		return;
@@ -318,6 +330,11 @@ void fill_detach(struct fill **fp)
 		fetch_cancel(&f->fetch);
 		fill_free(f);
 	}
+}
+
+void fill_release(struct fill **fp)
+{
+	forget_client(*fp);
 }
 
 void fill_resume(struct fill *f)

@@ -36,12 +36,14 @@ struct fill_request {
 	void *client_arg;
 };
 
-/* 0 and *out (or NULL in *out when it has ended already, which only follows an -errno). On error the flight has failed or
- * been abandoned and its reference is gone; no callback follows. */
+/* 0 and *out. With a client, *out is cleared when the fill ends before the client lets go, so it must stay where it is.
+ * On error the flight has failed and its reference is gone; no callback follows. */
 int fill_start(const struct fill_request *r, struct fill **out) WARN_UNUSED;
 /* The client no longer wants it: a private fill of a safe method is cancelled, others go on alone. Not from inside the
- * client's callbacks other than on_head. Clears *f. */
+ * client's callbacks. Clears *f. */
 void fill_detach(struct fill **f);
+/* From inside on_head: the client needs nothing more; what still comes is dropped. Clears *f. */
+void fill_release(struct fill **f);
 /* on_body said PAUSE before; there is room again. */
 void fill_resume(struct fill *f);
 bool fill_timing(const struct fill *f, struct fetch_timing *out);

@@ -48,12 +48,16 @@ static bool is_routing_override(const struct http_field *f)
 		"x-proxy-url",      "x-forwarded",         "x-middleware-prefetch", "x-middleware-subrequest", "x-cluster-client-ip",
 	};
 
-	if (f->name.n > 12 && slice_equal_nocase((struct slice){f->name.p, 12}, SLICE_LIT("x-forwarded-")))
-		return true;
 	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
 		if (slice_equal_nocase(f->name, slice_of(names[i])))
 			return true;
 	return false;
+}
+
+/* What only a proxy may say (X-Forwarded-Host, -Port, -Prefix...): a client that says it lies, or means another proxy. */
+static bool is_proxy_word(const struct http_field *f)
+{
+	return f->name.n > 12 && slice_equal_nocase((struct slice){f->name.p, 12}, SLICE_LIT("x-forwarded-"));
 }
 
 static bool is_condition(enum http_field_id id)
@@ -81,11 +85,11 @@ static bool passes(const struct forward_options *o, const struct http_field *f)
 {
 	if (is_ours(f->id))
 		return false;
-	if (!o->shared)
-		return true;
-	if (is_condition(f->id))
+	if (o->is_plain && is_condition(f->id))
 		return false;
-	return !is_routing_override(f) || is_named(o->target, f->name);
+	if (is_proxy_word(f) || (o->target->is_cacheable && is_routing_override(f)))
+		return is_named(o->target, f->name);
+	return true;
 }
 
 static bool is_address(struct slice s)

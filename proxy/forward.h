@@ -18,8 +18,8 @@ struct forward_options {
 	const struct http_request *http;
 	const char *peer;             /* appended to X-Forwarded-For; NULL: none */
 	bool tls;
-	bool shared;                  /* the answer may be stored: unkeyed routing fields and conditions are dropped */
-	const struct object *stored;  /* its validators make the request conditional; NULL: plain */
+	bool is_plain;                /* without the client's conditions: the answer is for the cache */
+	const struct object *stored;  /* its validators make the request conditional; NULL: none */
 };
 
 void forward_init(struct forward *f);

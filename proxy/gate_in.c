@@ -140,6 +140,8 @@ static void read_chunks(struct gate *g)
 		hand_over(g);
 	else if (got == CHUNK_BAD)
 		gate_refuse(g, bad_chunks);
+	else if (got == CHUNK_MORE && chunk_expects(&g->chunk) > g->o->max_body - g->body_bytes)
+		gate_refuse(g, too_large);
 }
 
 bool gate_read_body(struct gate *g)

@@ -243,8 +243,10 @@ void worker_drop_requests(struct worker *w)
 void worker_fini(struct worker *w)
 {
 	worker_close_listeners(w);
-	if (w->http)
+	if (w->http) {
 		evhttp_free(w->http);
+		gate_uninstall(w->http);
+	}
 	upstream_loop_free(&w->upstream);
 	mem_free(w->upstream_options);
 	if (w->mail_event)
