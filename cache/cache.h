@@ -32,14 +32,16 @@ struct cache_options {
 };
 
 int cache_new(const struct cache_options *o, struct cache **out) WARN_UNUSED;
-void cache_free(struct cache **c); /* after all workers have stopped */
+/* After all workers have stopped, all LEADs have ended, and what is left in the mailboxes was delivered: a letter under way
+ * holds its flight. Debug builds check that no reference is left. */
+void cache_free(struct cache **c);
 
 enum cache_verdict {
 	CACHE_HIT,         /* object: fresh, referenced */
 	CACHE_STALE,       /* object: usable now; flight, when not NULL: the caller also leads a background fetch */
 	CACHE_JOIN,        /* flight: wait there */
 	CACHE_LEAD,        /* flight: fetch for all; flight_stored says what to validate */
-	CACHE_PASS,        /* fetch alone, nothing is stored */
+	CACHE_PASS,        /* fetch alone, nothing is stored (HEAD and Range misses too: forward says why) */
 	CACHE_ONLY_CACHED, /* 504 (RFC 9111 5.2.1.7) */
 	CACHE_FAILED,      /* a failure a moment ago: `status` without asking again */
 	CACHE_BUSY,        /* a bound on waiters or flights: 503 */

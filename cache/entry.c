@@ -7,8 +7,10 @@
 struct entry *entry_new(struct shard *s, const struct cache_key *key)
 {
 	size_t user_n = key->user ? sizeof(key->user) : 0;
-	struct entry *e = memory_take(s, sizeof(*e) + key->bytes.n + user_n);
+	struct entry *e;
 
+	CHECK(key->bytes.n <= CACHE_KEY_MAX); /* so that offsets fit */
+	e = memory_take(s, sizeof(*e) + key->bytes.n + user_n);
 	if (!e)
 		return NULL;
 	memset(e, 0, sizeof(*e));

@@ -260,7 +260,7 @@ static bool suits(struct flight *f, struct flight_waiter *w)
 	/* Who leads for itself alone gets what it fetched; else purges could keep it fetching for ever. */
 	if ((f->is_shared || w != f->own) && object_check(o) == SCOPE_HARD)
 		return false;
-	if (w != f->own && w->request && object_vary_names(o).n > 0) {
+	if (w->request && object_vary_names(o).n > 0) {
 		(void)object_field(o, HF_CONTENT_LANGUAGE, &language);
 		if (!vary_matches(object_vary_names(o), object_vary_values(o), language, w->request))
 			return false;

@@ -35,22 +35,31 @@ static void pass(struct lookup *l, enum cache_forward why)
 	l->out->forward = why;
 }
 
-/* False: it passes, whatever is stored. */
+/* Why it passes, whatever is stored; NONE: it need not. */
+static enum cache_forward reason_to_pass(const struct cache_request *r)
+{
+	const struct http_request *http = r->http;
+
+	if (!r->rules->cache)
+		return CACHE_FWD_BYPASS;
+	if (!is_cacheable_method(r->rules, http->method))
+		return CACHE_FWD_METHOD;
+	/* Content in a GET has no meaning (RFC 9110 9.3.1), yet it may change the answer. */
+	if ((http->method == HTTP_GET || http->method == HTTP_HEAD) && http->framing != HTTP_BODY_NONE)
+		return CACHE_FWD_BYPASS;
+	return CACHE_FWD_NONE;
+}
+
+/* False: it passes. */
 static bool prepare(struct lookup *l)
 {
 	const struct http_request *http = l->r->http;
 	const struct cache_rules *rules = l->r->rules;
 
-	*l->out = (struct cache_result){.verdict = CACHE_PASS};
-	memory_tick(&l->c->memory, l->now);
-	if (!rules->cache)
-		pass(l, CACHE_FWD_BYPASS);
-	else if (!is_cacheable_method(rules, http->method))
-		pass(l, CACHE_FWD_METHOD);
-	else if ((http->method == HTTP_GET || http->method == HTTP_HEAD) && http->framing != HTTP_BODY_NONE)
-		pass(l, CACHE_FWD_BYPASS); /* content without meaning (RFC 9110 9.3.1), yet it may change the answer */
+	*l->out = (struct cache_result){.verdict = CACHE_PASS, .forward = reason_to_pass(l->r)};
 	if (l->out->forward != CACHE_FWD_NONE)
 		return false;
+	memory_tick(&l->c->memory, l->now);
 	(void)cache_control_of(&l->cc, &http->fields, HF_CACHE_CONTROL);
 	/* Honoured on every route: it can only spare the origin a request. */
 	l->only_if_cached = l->cc.only_if_cached;

@@ -138,9 +138,7 @@ static struct layout measure(const struct object_spec *spec)
 	l.tags_n = tags.n / sizeof(uint64_t);
 	if (l.tags_n > 0 || spec->vary_names.n > 0)
 		l.extras_n = sizeof(struct object_extras) + tags.n + spec->vary_names.n + spec->vary_values.n;
-	if (spec->shared)
-		l.kind = BODY_BLOCK;
-	else if (spec->content_length > OBJECT_INLINE_MAX)
+	if (spec->shared || spec->content_length > OBJECT_INLINE_MAX)
 		l.kind = BODY_BLOCK;
 	else if (spec->content_length >= 0)
 		l.kind = BODY_INLINE;
