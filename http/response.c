@@ -190,6 +190,25 @@ static void keep_one_content_length(struct http_fields *f, struct slice value)
 	f->n = kept;
 }
 
+/* A coding that nobody has registered: the body is what comes until the connection ends (RFC 9112 6.3, 4.). Of the
+ * registered ones we know that they would have to be undone, and that nobody asked for them; what only looks like
+ * chunked is somebody's trick. */
+static bool ends_with_connection(struct slice coding)
+{
+	static const char *const refused[] = {"gzip", "x-gzip", "deflate", "compress", "x-compress", "identity", "trailers"};
+	const struct slice chunked = SLICE_LIT("chunked");
+
+	if (!http_is_token(coding))
+		return false;
+	for (size_t i = 0; i + chunked.n <= coding.n; i++)
+		if (slice_equal_nocase((struct slice){coding.p + i, chunked.n}, chunked))
+			return false;
+	for (unsigned i = 0; i < ARRAY_LEN(refused); i++)
+		if (slice_equal_nocase(coding, slice_of(refused[i])))
+			return false;
+	return true;
+}
+
 int http_response_head_end(struct http_response_head *h, int64_t *content_length)
 {
 	struct slice value = {"", 0};
@@ -202,7 +221,7 @@ int http_response_head_end(struct http_response_head *h, int64_t *content_length
 	const struct http_field *coding = http_fields_get(&h->fields, HF_TRANSFER_ENCODING);
 	if (coding) {
 		if (h->minor != 1 || http_fields_count(&h->fields, HF_TRANSFER_ENCODING) > 1 ||
-			!slice_equal_nocase(coding->value, SLICE_LIT("chunked")))
+			!(slice_equal_nocase(coding->value, SLICE_LIT("chunked")) || ends_with_connection(coding->value)))
 			return refuse(h, -EPROTO, "The upstream's Transfer-Encoding is not exactly chunked.");
 		if (http_fields_get(&h->fields, HF_CONTENT_LENGTH))
 			return refuse(h, -EPROTO, "The upstream sent both Content-Length and Transfer-Encoding.");

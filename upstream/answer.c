@@ -91,7 +91,8 @@ static size_t on_head_end(struct fetch *f, size_t n)
 		return on_informational(f, n);
 	a->phase = ANSWER_BODY;
 	a->is_bodiless = f->method == HTTP_HEAD || status == 204 || status == 304 || a->content_length == 0;
-	a->is_chunked = !f->is_h2 && !a->is_bodiless && http_fields_get(&f->head.fields, HF_TRANSFER_ENCODING) != NULL;
+	a->is_chunked = !f->is_h2 && !a->is_bodiless &&
+			http_fields_has_token(&f->head.fields, HF_TRANSFER_ENCODING, SLICE_LIT("chunked"));
 	a->needs_tls_end = f->o->is_https && !answer_is_framed(f);
 	if (a->needs_tls_end)
 		curl_easy_setopt(f->easy, CURLOPT_NOPROGRESS, 0L);

@@ -143,7 +143,7 @@ BAD_ANSWERS = {
     "CL of 2^63": answer(b"Content-Length: 9223372036854775808\r\n"),
     "CL of 40 digits": answer(b"Content-Length: " + b"9" * 40 + b"\r\n"),
     "CL quoted": answer(b'Content-Length: "5"\r\n'),
-    "TE unknown": answer(b"Transfer-Encoding: frob\r\n"),
+    "TE like chunked": answer(b"Transfer-Encoding: xchunked\r\n"),
     "TE gzip": answer(b"Transfer-Encoding: gzip, chunked\r\n", b"0\r\n\r\n"),
     "TE chunked not last": answer(b"Transfer-Encoding: chunked, gzip\r\n", b"0\r\n\r\n"),
     "TE twice": answer(b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n"),
@@ -173,6 +173,13 @@ def test_answer_that_breaks_the_rules_is_502(proxy, origin, where, name):
     origin.on(path, [Reply(body=b"well again")])
     if not where:
         assert proxy.fetch(path).body == b"well again"
+
+
+def test_body_with_an_unknown_transfer_coding_lasts_to_the_end_of_the_connection(proxy, origin):
+    path = origin.on(origin.fresh(), [Send(answer(b"Transfer-Encoding: frob\r\n", b"hello")), Close()])
+    r = proxy.fetch(path)
+    assert (r.status, r.body) == (200, b"hello")
+    assert r.get("transfer-encoding") in (None, "chunked")
 
 
 CHUNK_FAULTS = {
