@@ -38,7 +38,7 @@ struct flight_waiter {
 struct flight_view {
 	enum flight_phase phase;
 	struct object *object; /* borrowed until flight_leave; take a reference to keep it */
-	int status;
+	int status;            /* of the upstream's answer (304: `object` was confirmed); of FAILED and STALE: 502, 503, 504 */
 };
 
 struct flight *flight_ref(struct flight *f);

@@ -74,7 +74,8 @@ static void announce(struct flight *f, const struct ending *x)
 		f->object = x->object;
 	}
 	f->phase = x->phase;
-	f->status = x->status;
+	if (x->status)
+		f->status = x->status;
 	if (x->phase == FLIGHT_RELEASED)
 		atomic_fetch_add_explicit(&f->cache->n.released, f->waiters_n, memory_order_relaxed);
 	flight_wake_locked(f);
@@ -149,6 +150,7 @@ static enum flight_fate take_not_modified(struct flight *f, const struct flight_
 		x.object = refreshed(f, a);
 	if (x.object) {
 		x.phase = FLIGHT_ANSWER;
+		x.status = 304;
 		x.store = object_ref(x.object);
 		x.drops_stored = false;
 		count(&f->cache->n.revalidated);
@@ -252,7 +254,7 @@ enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, 
 		return FLIGHT_PRIVATE;
 	}
 	*why = POLICY_STORE;
-	announce(f, &(struct ending){.phase = FLIGHT_ANSWER, .object = o});
+	announce(f, &(struct ending){.phase = FLIGHT_ANSWER, .object = o, .status = a->status});
 	return FLIGHT_STORES;
 }
 

@@ -265,3 +265,10 @@ uint64_t object_total_bytes(const struct object *o)
 		n += mem_size(o->body.block);
 	return n;
 }
+
+bool object_body_is_stable(const struct object *o)
+{
+	uint64_t available;
+
+	return o->body_kind != BODY_CHUNKS && object_body_state(o, &available) == BODY_COMPLETE;
+}

@@ -18,7 +18,7 @@ void object_unref(struct object **o);
 
 int object_status(const struct object *o);
 /* The prebuilt head: "HTTP/1.1 200 OK\r\n" and field lines, each with CRLF, without the empty line, and without Age,
- * Cache-Status, Connection; Via and (for a complete body) Content-Length are in it. */
+ * Connection, our own Cache-Status; Via and (for a complete body) Content-Length are in it. */
 struct slice object_head(const struct object *o);
 /* Iterates the stored fields: start with *at = 0; false at the end. */
 bool object_field_next(const struct object *o, size_t *at, struct http_field *out);
@@ -35,5 +35,8 @@ enum body_state object_body_state(const struct object *o, uint64_t *available);
 /* A contiguous run at `offset`, at least 1 byte when offset < available; valid while the caller holds its reference
  * (and, for an answer that outgrew max_object, until it says flight_advance past it). */
 struct slice object_body_at(const struct object *o, uint64_t offset);
+/* The body is complete and stays where it is while a reference is held; else its bytes are to be copied before the
+ * waiter says flight_advance past them or leaves. */
+bool object_body_is_stable(const struct object *o);
 
 #endif

@@ -32,10 +32,10 @@ static void put_field(struct sink *s, struct slice name, struct slice value)
 	put(s, "\r\n", 2);
 }
 
-/* Age and Cache-Status are of the moment; framing is ours; Via gets one line of its own. */
+/* Age is of the moment; framing is ours; Via gets one line of its own. */
 static bool is_left_out(enum http_field_id id)
 {
-	return id == HF_AGE || id == HF_CACHE_STATUS || id == HF_CONTENT_LENGTH || id == HF_VIA ||
+	return id == HF_AGE || id == HF_CONTENT_LENGTH || id == HF_VIA ||
 	       http_field_is_hop_by_hop(id);
 }
 

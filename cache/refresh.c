@@ -21,15 +21,45 @@ bool object_is_confirmed_by(const struct object *o, const struct http_fields *up
 	return true;
 }
 
-/* Cookies of a 304 were meant for the client that asked, unless the route says that they may be stored. */
-static bool is_kept_from_update(enum http_field_id id, const struct cache_rules *rules)
+static struct policy_exchange exchange_of(
+	const struct object *old, const struct refresh *r, const struct http_fields *response)
+{
+	return (struct policy_exchange){
+		.method = r->method,
+		.target_url = object_url(old),
+		.request = r->request,
+		.request_has_authorization = http_fields_get(r->request, HF_AUTHORIZATION) != NULL,
+		.status = old->status,
+		.response = response,
+		.request_time = r->request_time,
+		.response_time = r->response_time,
+		.rules = r->rules,
+	};
+}
+
+/* A cookie that comes with an update is stored where one that comes with a 200 is: the update itself must say for how
+ * long it may be shared. */
+static bool takes_cookies(const struct object *old, const struct refresh *r)
+{
+	struct policy_exchange x = exchange_of(old, r, r->update);
+	struct freshness f;
+
+	if (r->rules->set_cookie != CACHE_COOKIE_AUTO || !http_fields_get(r->update, HF_SET_COOKIE))
+		return r->rules->set_cookie == CACHE_COOKIE_STORE;
+	policy_refresh(&x, &f);
+	return f.lifetime_ms > 0 && !(f.flags & POLICY_NO_CACHE) && f.source >= LIFETIME_TARGETED &&
+	       f.source <= LIFETIME_EXPIRES;
+}
+
+static bool is_kept_from_update(enum http_field_id id, bool takes_cookies)
 {
 	return id == HF_CONTENT_LENGTH || id == HF_CACHE_STATUS || http_field_is_hop_by_hop(id) ||
-	       (id == HF_SET_COOKIE && rules->set_cookie != CACHE_COOKIE_STORE);
+	       (id == HF_SET_COOKIE && !takes_cookies);
 }
 
 static int merge(const struct object *old, const struct refresh *r, struct http_fields *out)
 {
+	bool cookies = takes_cookies(old, r);
 	struct http_field f;
 	int err = 0;
 
@@ -38,12 +68,12 @@ static int merge(const struct object *old, const struct refresh *r, struct http_
 			f.id == HF_OTHER ? http_fields_find(r->update, f.name) : http_fields_get(r->update, f.id);
 
 		/* Without a Date of its own the update was made when it came. */
-		if (f.id == HF_DATE || (named && !is_kept_from_update(f.id, r->rules)))
+		if (f.id == HF_DATE || (named && !is_kept_from_update(f.id, cookies)))
 			continue;
 		err = http_fields_add(out, f.name, f.value);
 	}
 	for (uint32_t i = 0; !err && i < r->update->n; i++)
-		if (!is_kept_from_update(r->update->v[i].id, r->rules))
+		if (!is_kept_from_update(r->update->v[i].id, cookies))
 			err = http_fields_add(out, r->update->v[i].name, r->update->v[i].value);
 	return err;
 }
@@ -51,17 +81,7 @@ static int merge(const struct object *old, const struct refresh *r, struct http_
 static struct object *build(
 	struct object *old, const struct refresh *r, struct http_fields *fields, struct buf *names, struct buf *values)
 {
-	struct policy_exchange x = {
-		.method = r->method,
-		.target_url = object_url(old),
-		.request = r->request,
-		.request_has_authorization = http_fields_get(r->request, HF_AUTHORIZATION) != NULL,
-		.status = old->status,
-		.response = fields,
-		.request_time = r->request_time,
-		.response_time = r->response_time,
-		.rules = r->rules,
-	};
+	struct policy_exchange x = exchange_of(old, r, fields);
 	struct object_spec spec = {
 		.entry = old->entry,
 		.status = old->status,

@@ -103,12 +103,14 @@ static void answer_flight(struct exchange *x, const struct flight_view *view)
 {
 	/* The background fetch of a stale hit does not come here: all who do were misses. */
 	x->note.hit = false;
-	x->note.forward_status = object_status(view->object);
-	x->note.stored = view->phase == FLIGHT_ANSWER;
+	x->note.forward_status = view->status;
 	if (view->phase == FLIGHT_STALE) {
 		x->note.forward = CACHE_FWD_STALE;
-		x->note.forward_status = view->status;
 		x->kind = ANSWER_STALE;
+	} else if (view->status == 304) {
+		x->kind = ANSWER_REVALIDATED;
+	} else {
+		x->note.stored = true;
 	}
 	answer_object(x, view->object);
 }

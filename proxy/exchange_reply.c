@@ -1,4 +1,4 @@
-/* Sending: heads through evhttp's list, bodies by reference where they are complete, by copy while they grow. */
+/* Sending: heads through evhttp's list, bodies by reference where they stay put, by copy while they grow. */
 #include <event2/buffer.h>
 #include <event2/http.h>
 #include <event2/http_struct.h>
@@ -58,11 +58,9 @@ static void drop_object(const void *p, size_t n, void *arg)
 	object_unref(&o);
 }
 
-/* Complete bodies stay where they are until the socket has taken them; growing ones may move when stored, so they are
- * copied. */
-static int add_object_bytes(struct evbuffer *b, struct object *o, struct slice bytes, bool is_complete)
+static int add_object_bytes(struct evbuffer *b, struct object *o, struct slice bytes, bool is_stable)
 {
-	if (!is_complete)
+	if (!is_stable)
 		return evbuffer_add(b, bytes.p, bytes.n);
 	if (evbuffer_add_reference(b, bytes.p, bytes.n, drop_object, object_ref(o))) {
 		struct object *mine = o;
@@ -72,14 +70,16 @@ static int add_object_bytes(struct evbuffer *b, struct object *o, struct slice b
 	return 0;
 }
 
-static int add_object_run(struct evbuffer *b, struct object *o, uint64_t from, uint64_t n, bool is_complete)
+static int add_object_run(struct evbuffer *b, struct object *o, uint64_t from, uint64_t n)
 {
+	bool is_stable = object_body_is_stable(o);
+
 	while (n) {
 		struct slice run = object_body_at(o, from);
 
 		if (run.n > n)
 			run.n = n;
-		if (run.n == 0 || add_object_bytes(b, o, run, is_complete))
+		if (run.n == 0 || add_object_bytes(b, o, run, is_stable))
 			return -1;
 		from += run.n;
 		n -= run.n;
@@ -93,7 +93,7 @@ static int add_parts(struct exchange *x, struct evbuffer *b)
 
 	for (unsigned i = 0; i < r->parts_n; i++) {
 		if (evbuffer_add(b, r->part_heads.p + r->parts[i].head_off, r->parts[i].head_n) ||
-		    add_object_run(b, x->object, r->parts[i].offset, r->parts[i].length, true))
+		    add_object_run(b, x->object, r->parts[i].offset, r->parts[i].length))
 			return -1;
 	}
 	return 0;
@@ -117,13 +117,6 @@ static void send_whole(struct exchange *x, struct evbuffer *body)
 		evbuffer_free(body);
 }
 
-static bool object_is_complete(const struct exchange *x)
-{
-	uint64_t available;
-
-	return object_body_state(x->object, &available) == BODY_COMPLETE;
-}
-
 /* A body that goes out in one piece, or NULL with *ok telling whether that is because it has none or must be streamed. */
 static struct evbuffer *whole_body(struct exchange *x, bool *is_whole)
 {
@@ -132,7 +125,7 @@ static struct evbuffer *whole_body(struct exchange *x, bool *is_whole)
 	int err = 0;
 
 	*is_whole = r->body == REPLY_EMPTY || r->body == REPLY_BYTES || r->body == REPLY_PARTS ||
-	            (r->body == REPLY_OBJECT && object_is_complete(x));
+	            (r->body == REPLY_OBJECT && object_body_is_stable(x->object));
 	if (!*is_whole || r->body == REPLY_EMPTY)
 		return NULL;
 	b = evbuffer_new();
@@ -143,7 +136,7 @@ static struct evbuffer *whole_body(struct exchange *x, bool *is_whole)
 	else if (r->body == REPLY_PARTS)
 		err = add_parts(x, b);
 	else
-		err = add_object_run(b, x->object, r->offset, (uint64_t)r->length, true);
+		err = add_object_run(b, x->object, r->offset, (uint64_t)r->length);
 	if (err) {
 		evbuffer_free(b);
 		return NULL;
@@ -224,7 +217,7 @@ void exchange_pump(struct exchange *x)
 	n = sendable(x, available);
 	if (n) {
 		b = evbuffer_new();
-		if (!b || add_object_run(b, x->object, x->skip + x->sent, n, state == BODY_COMPLETE)) {
+		if (!b || add_object_run(b, x->object, x->skip + x->sent, n)) {
 			if (b)
 				evbuffer_free(b);
 			exchange_break(x, 503, "out of memory");

@@ -58,6 +58,8 @@ static void forget_client(struct fill *f)
 static void fill_free(struct fill *f)
 {
 	forget_client(f);
+	if (f->flight)
+		flight_on_resume(f->flight, NULL, NULL);
 	worker_list_remove(&f->link);
 	f->worker->stats.fills_active--;
 	flight_unref(&f->flight);
@@ -109,7 +111,8 @@ static bool begin_flight(struct fill *f, int status, struct http_fields *fields,
 	case FLIGHT_STORES:
 		f->mode = FILL_FLIGHT;
 		return true;
-	case FLIGHT_REVALIDATED:
+	case FLIGHT_REVALIDATED: /* the client, a waiter like any other, hears of it from the flight */
+		forget_client(f);
 		flight_unref(&f->flight);
 		f->mode = FILL_DROP;
 		return true;
@@ -222,7 +225,8 @@ static int take_body(struct fill *f, struct evbuffer *body)
 	if (!body)
 		return 0;
 	f->body = evbuffer_new();
-	if (!f->body || evbuffer_add_buffer(f->body, body))
+	/* By reference: the request may have to be made again, by itself, when this fetch's answer is for others. */
+	if (!f->body || evbuffer_add_buffer_reference(f->body, body))
 		return -ENOMEM;
 	return 0;
 }

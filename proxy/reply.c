@@ -269,10 +269,19 @@ static void object_or_ranges(struct reply *r, const struct http_request *request
 	}
 }
 
-static void precondition_failed(struct reply *r)
+static void add_date(struct buf *b, struct now now)
+{
+	char date[30];
+
+	http_date_format(now.wall_ms / 1000, date);
+	http_field_append(b, SLICE_LIT("Date"), slice_of(date));
+}
+
+static void precondition_failed(struct reply *r, struct now now)
 {
 	r->status = 412;
 	http_status_line_append(&r->head, 412);
+	add_date(&r->head, now);
 	buf_add_str(&r->head, "Content-Length: 0\r\n");
 	r->content_length = 0;
 }
@@ -291,7 +300,7 @@ int reply_from_object(struct reply *r, const struct http_request *request, const
 		r->status = 304;
 		add_object_fields(r, o, is_in_304);
 	} else if (condition == 412) {
-		precondition_failed(r);
+		precondition_failed(r, now);
 	} else {
 		object_or_ranges(r, request, o, now);
 	}
@@ -305,17 +314,13 @@ int reply_from_object(struct reply *r, const struct http_request *request, const
 int reply_from_fields(struct reply *r, const struct http_request *request, int status, const struct http_fields *fields,
                       int64_t content_length, struct now now, const struct reply_note *note)
 {
-	char date[30];
-
 	start(r, status);
 	http_status_line_append(&r->head, status);
 	for (uint32_t i = 0; i < fields->n; i++)
 		if (fields->v[i].id != HF_CONTENT_LENGTH)
 			http_field_append(&r->head, fields->v[i].name, fields->v[i].value);
-	if (!http_fields_get(fields, HF_DATE)) {
-		http_date_format(now.wall_ms / 1000, date);
-		http_field_append(&r->head, SLICE_LIT("Date"), slice_of(date));
-	}
+	if (!http_fields_get(fields, HF_DATE))
+		add_date(&r->head, now);
 	http_field_append(&r->head, SLICE_LIT("Via"), SLICE_LIT(VIA));
 	/* RFC 9110 8.6: no Content-Length in 1xx and 204; one that a HEAD or 304 announces is passed on. */
 	if (content_length >= 0 && status >= 200 && status != 204)
@@ -331,15 +336,12 @@ int reply_from_fields(struct reply *r, const struct http_request *request, int s
 int reply_problem(struct reply *r, const struct http_request *request, int status, const char *detail,
                   int retry_after_s, struct now now, const struct reply_note *note)
 {
-	char date[30];
-
 	start(r, status);
-	http_date_format(now.wall_ms / 1000, date);
 	/* `detail` is one of our own constants: nothing in it needs escaping. */
 	buf_addf(&r->text, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\"}\n", http_reason(status),
 	         status, detail);
 	http_status_line_append(&r->head, status);
-	http_field_append(&r->head, SLICE_LIT("Date"), slice_of(date));
+	add_date(&r->head, now);
 	buf_add_str(&r->head, "Content-Type: application/problem+json\r\nCache-Control: no-store\r\n");
 	if (retry_after_s >= 0)
 		add_number_field(&r->head, "Retry-After: ", (uint64_t)retry_after_s);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/thread.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -16,7 +17,9 @@
 #include "proxy/listen.h"
 
 #define ERRORS_MAX (64 * 1024)
-#define SHARDS 64
+/* Shards share one budget, but each has its own order of use: so small a shard would evict far from that order. */
+#define SHARD_BYTES (16 << 20)
+#define SHARDS_MAX 64
 #define FLIGHTS_MAX 100000
 #define MARKERS_MAX 100000
 #define VARIANTS_MAX 64
@@ -126,13 +129,22 @@ static int load_config(struct server *s)
 	return err;
 }
 
+static unsigned count_shards(uint64_t memory_bytes)
+{
+	unsigned n = 1;
+
+	while (n < SHARDS_MAX && memory_bytes / (2 * n) >= SHARD_BYTES)
+		n *= 2;
+	return n;
+}
+
 static int make_cache(struct server *s)
 {
 	const struct config_cache *c = &s->snapshot->config->cache;
 	struct cache_options options = {
 		.memory_bytes = c->memory_bytes,
 		.max_object_bytes = c->max_object_bytes,
-		.shards = SHARDS,
+		.shards = count_shards(c->memory_bytes),
 		.coalesce = c->coalesce,
 		.coalesce_timeout_ms = c->coalesce_timeout_ms,
 		.failure_memory_ms = c->failure_memory_ms,
@@ -273,6 +285,15 @@ static void raise_descriptor_limit(void)
 	}
 }
 
+/* Large blocks go back to the system when they are freed: without a fixed threshold one large body would raise it for
+ * good, and what it took would stay. */
+static void set_up_allocator(unsigned workers)
+{
+	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
+	mallopt(M_ARENA_MAX, (int)workers + 1);
+}
+
 /* 0, or 1 after a sentence on standard error. */
 static int server_init(struct server *s, bool demo)
 {
@@ -287,6 +308,7 @@ static int server_init(struct server *s, bool demo)
 	if (!s->base || mailbox_init(&s->mailbox))
 		return complain("can't make an event loop", -ENOMEM);
 	s->workers_n = count_workers(s->snapshot->config);
+	set_up_allocator(s->workers_n);
 	s->workers = mem_zalloc(s->workers_n * sizeof(*s->workers));
 	if (!s->workers)
 		return complain("can't make workers", -ENOMEM);

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
+#include "http/uri.h"
 
 #define PATH_MAX_BYTES (64 * 1024)
 
@@ -205,11 +206,18 @@ static bool cacheable_request(const struct target *t, const struct http_request 
 	}
 }
 
+/* What may be cached is asked as it is keyed: after the query rule, so that nothing outside the key has a say. */
 static int build_path(struct target *t, const struct http_request *r)
 {
 	buf_reset(&t->path);
 	if (r->form == HTTP_TARGET_ASTERISK)
 		return buf_add_char(&t->path, '*');
+	if (t->is_cacheable) {
+		struct slice url = cache_key_url(&t->key), scheme, authority, path_query;
+
+		if (uri_split_absolute(url, &scheme, &authority, &path_query))
+			return buf_add_slice(&t->path, path_query);
+	}
 	buf_add_slice(&t->path, t->upstream->base);
 	buf_add_slice(&t->path, r->path);
 	if (r->has_query) {
@@ -252,13 +260,10 @@ int target_resolve(struct target *t, struct snapshot *s, const struct http_reque
 	t->rules = &s->rules[t->route->index];
 	t->upstream_index = t->route->upstream;
 	t->upstream = &s->upstreams[t->upstream_index];
-	err = build_path(t, request);
-	if (err)
-		return err;
 	err = build_key(t, request, body);
 	if (err && err != -ENOKEY && err != -ENOBUFS)
 		return err;
 	t->has_key = err == 0;
 	t->is_cacheable = t->has_key && cacheable_request(t, request);
-	return 0;
+	return build_path(t, request);
 }

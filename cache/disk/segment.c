@@ -1,0 +1,421 @@
+#include "cache/disk/segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+/* ---- Life of the table ---- */
+
+int segments_init(struct segments *t, const struct disk_io *io, int dir, uint64_t capacity)
+{
+	pthread_condattr_t attr;
+
+	t->io = io;
+	t->dir = dir;
+	t->capacity = capacity;
+	t->next_id = 1;
+	pthread_mutex_init(&t->mu, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&t->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	return 0;
+}
+
+static struct segment *slot_at(struct segments *t, uint32_t slot)
+{
+	struct segment *chunk = NULL;
+
+	if (slot / SEGMENT_CHUNK < SEGMENT_CHUNKS)
+		chunk = atomic_load_explicit(&t->chunks[slot / SEGMENT_CHUNK], memory_order_acquire);
+	return chunk ? &chunk[slot % SEGMENT_CHUNK] : NULL;
+}
+
+void segments_fini(struct segments *t)
+{
+	for (uint32_t i = 0; i < t->slots_n; i++) {
+		struct segment *s = slot_at(t, i);
+
+		if (s->state != SEGMENT_FREE)
+			(void)t->io->close(t->io, s->fd);
+	}
+	for (unsigned i = 0; i < SEGMENT_CHUNKS; i++)
+		mem_free(atomic_load(&t->chunks[i]));
+	pthread_cond_destroy(&t->changed);
+	pthread_mutex_destroy(&t->mu);
+}
+
+/* A slot that nobody uses. NULL without memory, or when there are four million of them. */
+static struct segment *free_slot_locked(struct segments *t)
+{
+	struct segment *chunk;
+	uint32_t n = t->slots_n;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (slot_at(t, i)->state == SEGMENT_FREE)
+			return slot_at(t, i);
+	if (n / SEGMENT_CHUNK >= SEGMENT_CHUNKS)
+		return NULL;
+	if (n % SEGMENT_CHUNK == 0) {
+		chunk = mem_zalloc(SEGMENT_CHUNK * sizeof(*chunk));
+		if (!chunk)
+			return NULL;
+		for (uint32_t i = 0; i < SEGMENT_CHUNK; i++)
+			chunk[i].slot = n + i;
+		atomic_store_explicit(&t->chunks[n / SEGMENT_CHUNK], chunk, memory_order_release);
+	}
+	t->slots_n++;
+	return slot_at(t, n);
+}
+
+static void settle(struct segment *s, int fd, uint64_t id, uint64_t generation, uint64_t size, uint64_t min)
+{
+	s->fd = fd;
+	s->id = id;
+	s->generation = generation;
+	s->size = size;
+	atomic_store_explicit(&s->min_epoch, min, memory_order_relaxed);
+	atomic_store_explicit(&s->min_lsn, min, memory_order_relaxed);
+	atomic_store_explicit(&s->live, 0, memory_order_relaxed);
+}
+
+/* ---- New segments ---- */
+
+static int reserve(struct segments *t, uint64_t size, uint64_t spare, struct segment **out, uint64_t *id)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&t->mu);
+	if (size + spare > t->capacity || t->allocated > t->capacity - size - spare)
+		err = -ENOSPC;
+	*out = err ? NULL : free_slot_locked(t);
+	if (!err && !*out)
+		err = -ENOMEM;
+	if (!err) {
+		(*out)->state = SEGMENT_ACTIVE;
+		(*out)->fd = -1;
+		*id = t->next_id++;
+		t->allocated += size;
+		t->count++;
+	}
+	pthread_mutex_unlock(&t->mu);
+	return err;
+}
+
+static void release(struct segments *t, struct segment *s, uint64_t size)
+{
+	pthread_mutex_lock(&t->mu);
+	s->state = SEGMENT_FREE;
+	t->allocated -= size;
+	t->count--;
+	pthread_cond_broadcast(&t->changed);
+	pthread_mutex_unlock(&t->mu);
+}
+
+static int make_file(struct segments *t, uint64_t id, uint64_t size, uint64_t *generation)
+{
+	struct segment_header h = {.store = t->store, .id = id, .size = size};
+	char name[SEGMENT_NAME_MAX];
+	int fd, err = 0;
+
+	if (getrandom(&h.generation, sizeof(h.generation), 0) != (ssize_t)sizeof(h.generation))
+		return -EIO;
+	segment_write_header(&h);
+	segment_name(id, name);
+	fd = t->io->open(t->io, t->dir, name, O_RDWR | O_CREAT | O_EXCL);
+	if (fd < 0)
+		return fd;
+	err = t->io->allocate(t->io, fd, size);
+	if (!err)
+		err = io_write_all(t->io, fd, &h, sizeof(h), 0);
+	*generation = h.generation;
+	if (!err)
+		return fd;
+	(void)t->io->close(t->io, fd);
+	(void)t->io->unlink(t->io, t->dir, name);
+	return err;
+}
+
+int segment_create(struct segments *t, uint64_t size, uint64_t spare, struct segment **out)
+{
+	uint64_t id = 0, generation = 0;
+	int err = reserve(t, size, spare, out, &id), fd;
+
+	if (err)
+		return err;
+	fd = make_file(t, id, size, &generation);
+	if (fd < 0) {
+		release(t, *out, size);
+		*out = NULL;
+		return fd == -ENOSPC ? -EDQUOT : fd;
+	}
+	settle(*out, fd, id, generation, size, UINT64_MAX);
+	atomic_store_explicit(&(*out)->refs, 2, memory_order_release);
+	return 0;
+}
+
+void segments_wait_room(struct segments *t, uint64_t wanted)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec++;
+	pthread_mutex_lock(&t->mu);
+	t->wanted = wanted;
+	pthread_cond_broadcast(&t->changed);
+	if (!t->stopping)
+		(void)pthread_cond_timedwait(&t->changed, &t->mu, &until);
+	pthread_mutex_unlock(&t->mu);
+}
+
+static int adopt_open(struct segments *t, int fd, uint64_t id, struct segment_header *h)
+{
+	char bytes[sizeof(*h)];
+	uint64_t size = 0;
+	int err = t->io->size(t->io, fd, &size);
+
+	if (!err && size < sizeof(*h) + sizeof(struct segment_trailer))
+		err = -EBADMSG;
+	if (!err)
+		err = io_read_all(t->io, fd, bytes, sizeof(bytes), 0);
+	if (!err)
+		err = segment_read_header(bytes, t->store, size, h);
+	return !err && h->id != id ? -EBADMSG : err;
+}
+
+int segment_adopt(struct segments *t, const char *name, uint64_t id, struct segment **out)
+{
+	struct segment_header h;
+	int fd = t->io->open(t->io, t->dir, name, O_RDWR), err;
+
+	if (fd < 0)
+		return fd;
+	err = adopt_open(t, fd, id, &h);
+	if (err)
+		goto fail;
+	pthread_mutex_lock(&t->mu);
+	*out = free_slot_locked(t);
+	if (*out) {
+		(*out)->state = SEGMENT_LOADING;
+		settle(*out, fd, id, h.generation, h.size, 0);
+		t->allocated += h.size;
+		t->count++;
+		if (id >= t->next_id)
+			t->next_id = id + 1;
+		atomic_store_explicit(&(*out)->refs, 1, memory_order_release);
+	}
+	pthread_mutex_unlock(&t->mu);
+	if (*out)
+		return 0;
+	err = -ENOMEM;
+fail:
+	(void)t->io->close(t->io, fd);
+	return err;
+}
+
+int segment_seal(
+	struct segments *t, struct segment *s, const struct footer_entry *entries, uint32_t n, uint64_t end)
+{
+	struct segment_trailer trailer = {
+		.generation = s->generation,
+		.entries = n,
+		.end = end,
+		.min_epoch = atomic_load(&s->min_epoch),
+		.min_lsn = atomic_load(&s->min_lsn),
+	};
+	uint64_t at = s->size - sizeof(trailer);
+	int err;
+
+	segment_write_trailer(&trailer, entries);
+	CHECK(end + n * sizeof(*entries) <= at);
+	err = io_write_all(t->io, s->fd, entries, n * sizeof(*entries), at - n * sizeof(*entries));
+	if (!err)
+		err = io_write_all(t->io, s->fd, &trailer, sizeof(trailer), at);
+	pthread_mutex_lock(&t->mu);
+	s->state = SEGMENT_SEALED;
+	pthread_cond_broadcast(&t->changed);
+	pthread_mutex_unlock(&t->mu);
+	return err;
+}
+
+static void lower(_Atomic uint64_t *min, uint64_t v)
+{
+	if (v < atomic_load_explicit(min, memory_order_relaxed))
+		atomic_store_explicit(min, v, memory_order_release);
+}
+
+void segment_note(struct segment *s, uint64_t epoch, uint64_t lsn)
+{
+	lower(&s->min_epoch, epoch);
+	lower(&s->min_lsn, lsn);
+}
+
+void segment_set_state(struct segments *t, struct segment *s, enum segment_state state)
+{
+	pthread_mutex_lock(&t->mu);
+	s->state = state;
+	pthread_cond_broadcast(&t->changed);
+	pthread_mutex_unlock(&t->mu);
+}
+
+/* ---- References ---- */
+
+struct segment *segment_get(struct segments *t, uint32_t slot)
+{
+	struct segment *s = slot_at(t, slot);
+	uint32_t refs = s ? atomic_load_explicit(&s->refs, memory_order_relaxed) : 0;
+
+	while (refs > 0)
+		if (atomic_compare_exchange_weak_explicit(
+			    &s->refs, &refs, refs + 1, memory_order_acquire, memory_order_relaxed))
+			return s;
+	return NULL;
+}
+
+/* To close an unlinked file frees its blocks, which may take milliseconds: never where the last reference was. */
+void segment_put(struct segments *t, struct segment **s)
+{
+	struct segment *gone = *s;
+
+	*s = NULL;
+	if (!gone || atomic_fetch_sub_explicit(&gone->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	pthread_mutex_lock(&t->mu);
+	gone->next_closing = t->closing;
+	t->closing = gone;
+	pthread_cond_broadcast(&t->changed);
+	pthread_mutex_unlock(&t->mu);
+}
+
+void segment_retire(struct segments *t, struct segment *s)
+{
+	char name[SEGMENT_NAME_MAX];
+	struct segment *of_log = s;
+	int err;
+
+	segment_set_state(t, s, SEGMENT_GOING);
+	segment_name(s->id, name);
+	err = t->io->unlink(t->io, t->dir, name);
+	if (err && err != -ENOENT) {
+		static struct log_limit limit;
+
+		atomic_fetch_add(&t->unlink_errors, 1);
+		if (log_allowed(&limit))
+			log_warn("disk: can't remove %s: %s", name, strerror(-err));
+	}
+	atomic_fetch_add(&t->reclaimed, 1);
+	segment_put(t, &of_log);
+}
+
+void segments_close_left(struct segments *t)
+{
+	struct segment *s;
+
+	pthread_mutex_lock(&t->mu);
+	while ((s = t->closing)) {
+		t->closing = s->next_closing;
+		pthread_mutex_unlock(&t->mu);
+		(void)t->io->close(t->io, s->fd);
+		release(t, s, s->size);
+		pthread_mutex_lock(&t->mu);
+	}
+	pthread_mutex_unlock(&t->mu);
+}
+
+void segment_count(struct segments *t, uint32_t slot, int change)
+{
+	struct segment *s = slot_at(t, slot);
+
+	if (s)
+		atomic_fetch_add_explicit(&s->live, change, memory_order_relaxed);
+}
+
+/* ---- Choosing and reading ---- */
+
+struct segment *segments_victim(struct segments *t, bool *is_dead)
+{
+	struct segment *best = NULL;
+
+	*is_dead = false;
+	pthread_mutex_lock(&t->mu);
+	for (uint32_t i = 0; i < t->slots_n; i++) {
+		struct segment *s = slot_at(t, i);
+		bool dead;
+
+		if (s->state != SEGMENT_SEALED)
+			continue;
+		dead = atomic_load_explicit(&s->live, memory_order_relaxed) <= 0;
+		if (!best || (dead && !*is_dead) || (dead == *is_dead && s->id < best->id)) {
+			best = s;
+			*is_dead = dead;
+		}
+	}
+	if (best) {
+		best->state = SEGMENT_GOING;
+		atomic_fetch_add_explicit(&best->refs, 1, memory_order_relaxed);
+	}
+	pthread_mutex_unlock(&t->mu);
+	return best;
+}
+
+int segment_load_footer(
+	struct segments *t, struct segment *s, struct segment_trailer *trailer, struct footer_entry **entries)
+{
+	char bytes[sizeof(*trailer)];
+	uint64_t at = s->size - sizeof(bytes), n;
+	int err = io_read_all(t->io, s->fd, bytes, sizeof(bytes), at);
+
+	*entries = NULL;
+	if (!err)
+		err = segment_read_trailer(bytes, s->generation, s->size, trailer);
+	if (err)
+		return err;
+	n = trailer->entries * sizeof(**entries);
+	*entries = mem_alloc(n);
+	if (!*entries)
+		return -ENOMEM;
+	err = io_read_all(t->io, s->fd, *entries, n, at - n);
+	if (!err && !footer_is_right(trailer, *entries))
+		err = -EBADMSG;
+	if (err) {
+		mem_free(*entries);
+		*entries = NULL;
+	}
+	return err;
+}
+
+void segments_oldest(struct segments *t, uint64_t *epoch, uint64_t *lsn)
+{
+	*epoch = UINT64_MAX;
+	*lsn = UINT64_MAX;
+	pthread_mutex_lock(&t->mu);
+	for (uint32_t i = 0; i < t->slots_n; i++) {
+		struct segment *s = slot_at(t, i);
+		uint64_t e, l;
+
+		if (s->state == SEGMENT_FREE)
+			continue;
+		e = atomic_load_explicit(&s->min_epoch, memory_order_acquire);
+		l = atomic_load_explicit(&s->min_lsn, memory_order_acquire);
+		*epoch = e < *epoch ? e : *epoch;
+		*lsn = l < *lsn ? l : *lsn;
+	}
+	pthread_mutex_unlock(&t->mu);
+}
+
+uint64_t segments_allocated(struct segments *t)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&t->mu);
+	n = t->allocated;
+	pthread_mutex_unlock(&t->mu);
+	return n;
+}
