@@ -20,7 +20,7 @@ struct exchange;
 struct access_record {
 	const struct http_request *http; /* NULL: there was no valid head */
 	const char *peer;
-	int status;             /* 499: the client left first */
+	int status; /* 499: the client left first */
 	uint64_t body_bytes;
 	enum answer_kind kind;
 	struct slice route;

@@ -252,13 +252,16 @@ static int start_thread(struct demo *d)
 
 static uint16_t port_of(int fd)
 {
-	struct sockaddr_storage sa = {0};
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} sa = {.any = {0}};
 	socklen_t n = sizeof(sa);
 
-	if (getsockname(fd, (struct sockaddr *)&sa, &n))
+	if (getsockname(fd, &sa.any, &n))
 		return 0;
-	return ntohs(sa.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&sa)->sin6_port
-					      : ((struct sockaddr_in *)&sa)->sin_port);
+	return ntohs(sa.any.sa_family == AF_INET6 ? sa.v6.sin6_port : sa.v4.sin_port);
 }
 
 static int set_up_http(struct demo *d, const char *address, uint16_t port)
