@@ -208,26 +208,36 @@ static bool is_all_sent(const struct exchange *x, enum body_state state, uint64_
 	return state == BODY_COMPLETE && x->skip + x->sent == available;
 }
 
+/* 0, or -1 when memory ran out. */
+static int send_run(struct exchange *x, uint64_t n)
+{
+	struct evbuffer *b = evbuffer_new();
+
+	if (!b)
+		return -1;
+	if (add_object_run(b, x->object, x->skip + x->sent, n)) {
+		evbuffer_free(b);
+		return -1;
+	}
+	x->sent += n;
+	send_chunk(x, b);
+	evbuffer_free(b);
+	if (x->is_waiting)
+		flight_advance(&x->waiter, x->skip + x->sent);
+	return 0;
+}
+
 void exchange_pump(struct exchange *x)
 {
 	uint64_t available, n;
 	enum body_state state = object_body_state(x->object, &available);
-	struct evbuffer *b;
 
-	n = sendable(x, available);
-	if (n) {
-		b = evbuffer_new();
-		if (!b || add_object_run(b, x->object, x->skip + x->sent, n)) {
-			if (b)
-				evbuffer_free(b);
+	/* Until the bytes or the room are used up: on_room comes only after gate_room has given 0. */
+	while ((n = sendable(x, available))) {
+		if (send_run(x, n)) {
 			exchange_break(x, 503, "out of memory");
 			return;
 		}
-		x->sent += n;
-		send_chunk(x, b);
-		evbuffer_free(b);
-		if (x->is_waiting)
-			flight_advance(&x->waiter, x->skip + x->sent);
 	}
 	if (is_all_sent(x, state, available))
 		exchange_finish(x);

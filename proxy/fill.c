@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "proxy/invalidate.h"
+#include "proxy/origins.h"
 #include "proxy/worker.h"
 
 #define FILL_MAGIC 0x46494c4cu
@@ -26,6 +27,8 @@ struct fill {
 	struct worker_list link;
 	struct fetch *fetch;
 	struct flight *flight; /* NULL once it has ended, or when private from the start */
+	struct flight *kept;   /* that takes a copy of a private answer; else NULL */
+	uint64_t sequence;     /* of invalidations, when the upstream was asked */
 	const struct fill_client *client;
 	void *client_arg;
 	struct fill **handle; /* the client's pointer to us, cleared when we end first; NULL without a client */
@@ -55,6 +58,13 @@ static void forget_client(struct fill *f)
 	f->client_arg = NULL;
 }
 
+static void forget_kept(struct fill *f)
+{
+	if (f->kept)
+		flight_abandon(f->kept);
+	flight_unref(&f->kept);
+}
+
 static void fill_free(struct fill *f)
 {
 	forget_client(f);
@@ -63,6 +73,7 @@ static void fill_free(struct fill *f)
 	worker_list_remove(&f->link);
 	f->worker->stats.fills_active--;
 	flight_unref(&f->flight);
+	forget_kept(f);
 	snapshot_unref(&f->snapshot);
 	invalidation_free(&f->invalidation);
 	if (f->body)
@@ -94,6 +105,51 @@ static bool begin_private(struct fill *f, int status, struct http_fields *fields
 	}
 	f->mode = FILL_DROP;
 	return !f->is_safe || content_length == 0;
+}
+
+bool fill_keep(struct fill *f, const struct cache_request *r, int status, const struct http_fields *fields,
+               int64_t content_length)
+{
+	struct http_fields copy;
+	struct flight_answer answer = {
+		.status = status,
+		.fields = &copy,
+		.content_length = content_length,
+		.request_time = f->request_time,
+		.now = clock_now(),
+	};
+	enum policy_store why;
+	int err = 0;
+
+	f->kept = cache_keep(f->worker->cache, r, f->sequence, answer.now);
+	if (!f->kept)
+		return false;
+	http_fields_init(&copy); /* the cache strips its own; the client gets all */
+	for (uint32_t i = 0; i < fields->n && !err; i++)
+		err = http_fields_add(&copy, fields->v[i].name, fields->v[i].value);
+	if (err)
+		flight_abandon(f->kept);
+	if (err || flight_answer(f->kept, &answer, &why) != FLIGHT_STORES)
+		flight_unref(&f->kept);
+	http_fields_fini(&copy);
+	return f->kept != NULL;
+}
+
+/* The copy never holds up the client's. */
+static void keep_body(struct fill *f, const void *p, size_t n)
+{
+	if (f->kept && flight_body(f->kept, p, n) == FLIGHT_BODY_NOBODY)
+		flight_unref(&f->kept);
+}
+
+/* What the write itself makes stale does not count against its own answer. */
+static void invalidate(struct fill *f, const struct http_fields *fields)
+{
+	bool is_current = cache_sequence(f->worker->cache) == f->sequence;
+
+	invalidation_apply(f->invalidation, f->worker, fields);
+	if (is_current)
+		f->sequence = cache_sequence(f->worker->cache);
 }
 
 static bool begin_flight(struct fill *f, int status, struct http_fields *fields, int64_t content_length)
@@ -130,7 +186,7 @@ static bool on_head(void *arg, int status, struct http_fields *fields, int64_t c
 	if (http_fields_drop_hop_by_hop(fields))
 		return false;
 	if (f->invalidation && status < 400)
-		invalidation_apply(f->invalidation, f->worker, fields);
+		invalidate(f, fields);
 	if (f->flight)
 		return begin_flight(f, status, fields, content_length);
 	return begin_private(f, status, fields, content_length, POLICY_NOT_ROUTE);
@@ -151,6 +207,19 @@ static enum fetch_write flight_takes(struct fill *f, const void *p, size_t n)
 	}
 }
 
+static enum fetch_write private_takes(struct fill *f, const void *p, size_t n)
+{
+	enum fetch_write how = FETCH_WRITE_TAKEN;
+
+	if (f->client)
+		how = f->client->on_body(f->client_arg, p, n);
+	else if (f->is_safe)
+		how = FETCH_WRITE_CANCEL;
+	if (how == FETCH_WRITE_TAKEN)
+		keep_body(f, p, n);
+	return how;
+}
+
 static enum fetch_write on_body(void *arg, const void *p, size_t n)
 {
 	struct fill *f = fill_of(arg);
@@ -159,10 +228,9 @@ static enum fetch_write on_body(void *arg, const void *p, size_t n)
 	case FILL_FLIGHT:
 		return flight_takes(f, p, n);
 	case FILL_PRIVATE:
-		if (f->client)
-			return f->client->on_body(f->client_arg, p, n);
-		return f->is_safe ? FETCH_WRITE_CANCEL : FETCH_WRITE_TAKEN;
+		return private_takes(f, p, n);
 	default:
+		forget_kept(f);
 		f->dropped_bytes += n;
 		return f->is_safe && f->dropped_bytes > DROP_MAX ? FETCH_WRITE_CANCEL : FETCH_WRITE_TAKEN;
 	}
@@ -196,6 +264,8 @@ static void on_end(void *arg, enum fetch_result result, const char *detail)
 	f->fetch = NULL;
 	if (result != FETCH_OK)
 		log_failure(f, result, detail);
+	if (f->kept)
+		flight_end(f->kept, result == FETCH_OK, clock_now());
 	if (f->flight && f->mode == FILL_FLIGHT)
 		flight_end(f->flight, result == FETCH_OK, clock_now());
 	else if (f->flight && result == FETCH_CANCELLED)
@@ -251,6 +321,7 @@ static int start_fetch(struct fill *f, const struct fill_request *r)
 		.host = t->upstream->host_from_client ? r->http->host : (struct slice){NULL, 0},
 		.fields = &forward->fields,
 	};
+	struct upstream_loop *loop;
 	int err = forward_build(forward, &options);
 
 	if (err)
@@ -262,7 +333,8 @@ static int start_fetch(struct fill *f, const struct fill_request *r)
 		if (request.body.n && !request.body.p)
 			return -ENOMEM;
 	}
-	return fetch_start(f->worker->upstream, &request, &handler, f, &f->fetch);
+	loop = origins_loop(t->snapshot->origins, f->worker);
+	return loop ? fetch_start(loop, &request, &handler, f, &f->fetch) : -ENOMEM;
 }
 
 static struct fill *fill_new(const struct fill_request *r)
@@ -277,8 +349,10 @@ static struct fill *fill_new(const struct fill_request *r)
 	f->flight = r->flight;
 	f->client = r->client;
 	f->client_arg = r->client_arg;
-	f->is_safe = http_method_is_safe(r->http->method);
+	/* A method that the route caches is safe by the operator's word. */
+	f->is_safe = http_method_is_safe(r->http->method) || r->target->is_cacheable;
 	f->request_time = clock_now();
+	f->sequence = cache_sequence(r->worker->cache);
 	worker_list_add(&r->worker->fills, &f->link);
 	r->worker->stats.fills++;
 	r->worker->stats.fills_active++;
