@@ -29,6 +29,7 @@ struct scope_table {
 	unsigned slots_n, rules_n;
 	uint64_t floor_seq, floor_raised;
 	uint64_t all_hard_seq, all_soft_seq;
+	uint64_t retired_seq;          /* nothing older is left, but for what might come back from a disk */
 	uint32_t lengths[LENGTHS_MAX]; /* of prefixes, ascending */
 	unsigned lengths_n;
 };
@@ -380,6 +381,8 @@ void scope_retire(struct scope_table *t, uint64_t oldest_epoch)
 	unsigned slots_n = SLOTS_MIN, kept = 0;
 
 	pthread_rwlock_wrlock(&t->mu);
+	if (oldest_epoch > t->retired_seq)
+		t->retired_seq = oldest_epoch;
 	for (unsigned i = 0; i < t->slots_n; i++)
 		kept += t->slots[i].id != 0 && rule_seq(&t->slots[i]) > oldest_epoch;
 	while (slots_n < 4 * kept)
@@ -401,4 +404,81 @@ void scope_stats(const struct scope_table *t, struct scope_stats *out)
 	out->rules = t->rules_n;
 	out->floor_raised = t->floor_raised;
 	pthread_rwlock_unlock(&lockable->mu);
+}
+
+/* ---- Beyond the life of a process ---- */
+
+static uint64_t higher(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+int scope_export(struct scope_table *t, struct scope_image *out)
+{
+	int err = 0;
+
+	pthread_rwlock_rdlock(&t->mu);
+	*out = (struct scope_image){
+		.floor_seq = higher(t->floor_seq, t->retired_seq),
+		.all_hard_seq = t->all_hard_seq,
+		.all_soft_seq = t->all_soft_seq,
+		.rules = mem_alloc(t->rules_n * sizeof(*out->rules)),
+	};
+	if (!out->rules)
+		err = -ENOMEM;
+	for (unsigned i = 0; !err && i < t->slots_n; i++) {
+		const struct rule *r = &t->slots[i];
+
+		if (r->id != 0)
+			out->rules[out->rules_n++] =
+				(struct scope_rule){r->id, r->hard_seq, r->soft_seq, r->prefix_n, 0};
+	}
+	pthread_rwlock_unlock(&t->mu);
+	return err;
+}
+
+/* An older number never replaces a newer one. */
+static void restore_locked(struct scope_table *t, uint64_t id, uint32_t prefix_n, bool soft, uint64_t seq)
+{
+	const struct rule *r = slot_for(t->slots, t->slots_n, id);
+
+	if (r->id != 0 && (soft ? r->soft_seq : r->hard_seq) >= seq)
+		return;
+	if (id == 0 || (prefix_n > 0 && usable_length(t, prefix_n) != prefix_n) ||
+		note_rule(t, id, prefix_n, soft, seq) != 0)
+		raise_floor(t, seq);
+}
+
+void scope_import(struct scope_table *t, const struct scope_image *in)
+{
+	pthread_rwlock_wrlock(&t->mu);
+	t->floor_seq = higher(t->floor_seq, in->floor_seq);
+	t->all_hard_seq = higher(t->all_hard_seq, in->all_hard_seq);
+	t->all_soft_seq = higher(t->all_soft_seq, in->all_soft_seq);
+	for (unsigned i = 0; i < in->rules_n; i++) {
+		const struct scope_rule *r = &in->rules[i];
+
+		if (r->hard_seq > 0)
+			restore_locked(t, r->id, r->prefix_n, false, r->hard_seq);
+		if (r->soft_seq > 0)
+			restore_locked(t, r->id, r->prefix_n, true, r->soft_seq);
+	}
+	pthread_rwlock_unlock(&t->mu);
+}
+
+void scope_replay(
+	struct scope_table *t, enum scope_kind kind, struct slice what, uint64_t user, bool soft, uint64_t seq)
+{
+	pthread_rwlock_wrlock(&t->mu);
+	if (note_purge(t, kind, what, user, soft, seq) != 0)
+		raise_floor(t, seq);
+	pthread_rwlock_unlock(&t->mu);
+}
+
+void scope_start_at(struct scope_table *t, uint64_t seq)
+{
+	pthread_rwlock_wrlock(&t->mu);
+	if (seq > atomic_load_explicit(&t->seq, memory_order_relaxed))
+		atomic_store_explicit(&t->seq, seq, memory_order_release);
+	pthread_rwlock_unlock(&t->mu);
 }

@@ -109,9 +109,9 @@ static struct index_slot *step_locked(struct index_shard *s, uint64_t key, uint3
 	return NULL;
 }
 
-#define EACH_OF_KEY(s, key_, i, slot)                                                                                  \
-	uint32_t i = (s)->slots_n ? home_of((key_), (s)->slots_n) : 0;                                                 \
-	(s)->slots_n && ((slot) = step_locked((s), (key_), &i));                                                       \
+#define EACH_OF_KEY(s, key_, i, slot)                                  \
+	uint32_t i = (s)->slots_n ? home_of((key_), (s)->slots_n) : 0; \
+	(s)->slots_n && ((slot) = step_locked((s), (key_), &i));       \
 	i = next_of((s), i)
 
 /* Removes the slots of the key that `want` names; starts over after each, as removal moves others. */

@@ -60,8 +60,7 @@ unsigned index_find(struct index *ix, struct hash128 hash, bool mark, struct ind
 int index_add(struct index *ix, struct hash128 hash, const struct index_slot *slot, uint64_t base_lsn) WARN_UNUSED;
 /* Only if `from` is still what the index says. */
 bool index_move(struct index *ix, struct hash128 hash, const struct index_slot *from, uint32_t seg, uint32_t off8);
-bool index_get_at(
-	struct index *ix, struct hash128 hash, uint32_t seg, uint32_t off8, struct index_slot *out);
+bool index_get_at(struct index *ix, struct hash128 hash, uint32_t seg, uint32_t off8, struct index_slot *out);
 /* Removes what lies there; a HEAD goes with its body and a body with its head. */
 bool index_drop_at(struct index *ix, struct hash128 hash, uint32_t seg, uint32_t off8);
 /* Removes what is older than before_lsn: of one variant, or of all. Returns how many slots went. */

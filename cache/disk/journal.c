@@ -33,8 +33,7 @@ static int begin_file(struct journal *j, uint64_t number, uint64_t *generation)
 	return err;
 }
 
-int journal_init(
-	struct journal *j, const struct disk_io *io, int dir, uint64_t store, uint64_t size, uint64_t number)
+int journal_init(struct journal *j, const struct disk_io *io, int dir, uint64_t store, uint64_t size, uint64_t number)
 {
 	pthread_condattr_t attr;
 
@@ -96,9 +95,10 @@ int journal_rotate_locked(struct journal *j, uint64_t *number)
 	while (j->is_syncing)
 		pthread_cond_wait(&j->changed, &j->mu);
 	if (j->old_fd >= 0) {
-		err = j->io->sync(j->io, j->old_fd);
-		if (err)
-			return err;
+		if (j->io->sync(j->io, j->old_fd) != 0) {
+			j->failed = j->appended;
+			j->errors++;
+		}
 		(void)j->io->close(j->io, j->old_fd);
 		j->old_fd = -1;
 	}
@@ -146,15 +146,23 @@ int journal_append_locked(struct journal *j, const struct journal_entry *e, uint
 
 int journal_wait(struct journal *j, uint64_t ticket)
 {
-	int err = 0;
+	bool safe;
 
 	pthread_mutex_lock(&j->mu);
-	while (j->synced < ticket && j->failed < ticket && !j->stopping)
+	while (j->synced < ticket && j->failed < ticket && j->covered < ticket && !j->stopping)
 		pthread_cond_wait(&j->changed, &j->mu);
-	if (j->synced < ticket)
-		err = -EIO;
+	safe = j->covered >= ticket || (j->synced >= ticket && j->failed < ticket);
 	pthread_mutex_unlock(&j->mu);
-	return err;
+	return safe ? 0 : -EIO;
+}
+
+void journal_cover(struct journal *j, uint64_t ticket)
+{
+	pthread_mutex_lock(&j->mu);
+	if (ticket > j->covered)
+		j->covered = ticket;
+	pthread_cond_broadcast(&j->changed);
+	pthread_mutex_unlock(&j->mu);
 }
 
 /* ---- Syncing ---- */
@@ -193,6 +201,24 @@ static void sync_locked(struct journal *j)
 		j->synced = upto;
 	}
 	pthread_cond_broadcast(&j->changed);
+}
+
+int journal_sync_file(struct journal *j)
+{
+	int fd, err;
+
+	pthread_mutex_lock(&j->mu);
+	while (j->is_syncing)
+		pthread_cond_wait(&j->changed, &j->mu);
+	j->is_syncing = true;
+	fd = j->fd;
+	pthread_mutex_unlock(&j->mu);
+	err = j->io->sync(j->io, fd);
+	pthread_mutex_lock(&j->mu);
+	j->is_syncing = false;
+	pthread_cond_broadcast(&j->changed);
+	pthread_mutex_unlock(&j->mu);
+	return err;
 }
 
 bool journal_work(struct journal *j, int ms)

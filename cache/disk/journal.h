@@ -60,12 +60,13 @@ struct journal_entry {
 
 /* ---- Decoding; pure ---- */
 enum journal_end {
-	JOURNAL_CLEAN,   /* zeros from there on */
-	JOURNAL_TORN,    /* the last entry was cut short */
+	JOURNAL_CLEAN,     /* zeros from there on */
+	JOURNAL_TORN,      /* the last entry was cut short */
 	JOURNAL_CONTINUES, /* the next file goes on */
 	JOURNAL_DAMAGED,
 };
-int journal_read_header(const void *p, size_t n, uint64_t store, uint64_t number, struct journal_header *out) WARN_UNUSED;
+int journal_read_header(
+	const void *p, size_t n, uint64_t store, uint64_t number, struct journal_header *out) WARN_UNUSED;
 void journal_write_header(struct journal_header *h); /* sets magic and sum */
 enum journal_end journal_scan(const void *p, size_t n, const struct journal_header *h,
 	void (*each)(const struct journal_entry *e, void *arg), void *arg);
@@ -89,7 +90,8 @@ struct journal {
 	uint64_t number, generation, at;
 	uint32_t ordinal;
 	uint64_t appended, synced; /* entries, counted since start */
-	uint64_t failed;           /* the last entry that could not be synced */
+	uint64_t failed;           /* entries up to here may be lost, although later ones are synced */
+	uint64_t covered;          /* entries up to here are in a checkpoint */
 	bool is_syncing, wants_checkpoint, stopping;
 	uint64_t errors, syncs;
 	char *scratch; /* of one entry */
@@ -103,10 +105,14 @@ void journal_fini(struct journal *j);
 int journal_append_locked(struct journal *j, const struct journal_entry *e, uint64_t *ticket) WARN_UNUSED;
 /* Goes on in a new file, whose number is returned in *number: what was appended before lies in those below it. */
 int journal_rotate_locked(struct journal *j, uint64_t *number) WARN_UNUSED;
+/* Syncs the current file, whatever is in it: before a checkpoint says that it exists. */
+int journal_sync_file(struct journal *j) WARN_UNUSED;
 /* Waits until the entry is on the device. Not on an event loop. 0, or -EIO when it may not be. */
 int journal_wait(struct journal *j, uint64_t ticket) WARN_UNUSED;
 /* The syncing thread: waits at most `ms` for something to sync and syncs it. True when a checkpoint is due. */
 bool journal_work(struct journal *j, int ms);
+/* A checkpoint has everything up to this ticket (`appended` when it was begun). */
+void journal_cover(struct journal *j, uint64_t ticket);
 void journal_stop(struct journal *j); /* wakes journal_work and whoever waits */
 
 #endif

@@ -91,6 +91,23 @@ bool record_block_is_right(uint64_t sum, const void *p, size_t n)
 	return XXH3_64bits(p, n) == sum;
 }
 
+bool record_body_is_right(const struct record_header *h, const char *body)
+{
+	const uint64_t *sums = (const uint64_t *)(const void *)(body + record_pad(h->body_n));
+
+	if (h->kind == RECORD_HEAD)
+		return true;
+	if (!record_sums_are_right(h, sums))
+		return false;
+	for (uint64_t i = 0; i < record_blocks(h->body_n); i++) {
+		uint64_t at = i * RECORD_BLOCK, left = h->body_n - at;
+
+		if (!record_block_is_right(sums[i], body + at, left < RECORD_BLOCK ? (size_t)left : RECORD_BLOCK))
+			return false;
+	}
+	return true;
+}
+
 /* Time since it was received. On the machine's same run the monotonic clock tells, whatever became of the other. */
 static int64_t elapsed_ms(const struct record_header *h, uint64_t clock_id, struct now now)
 {

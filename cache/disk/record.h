@@ -71,8 +71,9 @@ int record_read_header(const void *p, uint64_t generation, uint64_t room, struct
 int record_read_meta(const struct record_header *h, const void *meta, struct record_meta *out) WARN_UNUSED;
 bool record_sums_are_right(const struct record_header *h, const uint64_t *sums);
 bool record_block_is_right(uint64_t sum, const void *p, size_t n);
-void record_freshness(
-	const struct record_header *h, uint64_t clock_id, struct now now, struct freshness *out);
+/* All of the body; `body` and what follows it are record_pad(body_n) bytes and the sums. True for a RECORD_HEAD. */
+bool record_body_is_right(const struct record_header *h, const char *body);
+void record_freshness(const struct record_header *h, uint64_t clock_id, struct now now, struct freshness *out);
 
 /* ---- Writing ---- */
 void record_set_freshness(struct record_header *h, const struct freshness *f, uint64_t clock_id);

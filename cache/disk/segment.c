@@ -109,11 +109,12 @@ static int reserve(struct segments *t, uint64_t size, uint64_t spare, struct seg
 	return err;
 }
 
-static void release(struct segments *t, struct segment *s, uint64_t size)
+static void release(struct segments *t, struct segment *s, uint64_t size, uint64_t going)
 {
 	pthread_mutex_lock(&t->mu);
 	s->state = SEGMENT_FREE;
 	t->allocated -= size;
+	t->going -= going;
 	t->count--;
 	pthread_cond_broadcast(&t->changed);
 	pthread_mutex_unlock(&t->mu);
@@ -152,7 +153,7 @@ int segment_create(struct segments *t, uint64_t size, uint64_t spare, struct seg
 		return err;
 	fd = make_file(t, id, size, &generation);
 	if (fd < 0) {
-		release(t, *out, size);
+		release(t, *out, size, 0);
 		*out = NULL;
 		return fd == -ENOSPC ? -EDQUOT : fd;
 	}
@@ -161,7 +162,7 @@ int segment_create(struct segments *t, uint64_t size, uint64_t spare, struct seg
 	return 0;
 }
 
-void segments_wait_room(struct segments *t, uint64_t wanted)
+void segments_wait_room(struct segments *t, uint64_t wanted, uint64_t spare)
 {
 	struct timespec until;
 
@@ -170,7 +171,7 @@ void segments_wait_room(struct segments *t, uint64_t wanted)
 	pthread_mutex_lock(&t->mu);
 	t->wanted = wanted;
 	pthread_cond_broadcast(&t->changed);
-	if (!t->stopping)
+	if (!t->stopping && t->allocated + wanted + spare > t->capacity)
 		(void)pthread_cond_timedwait(&t->changed, &t->mu, &until);
 	pthread_mutex_unlock(&t->mu);
 }
@@ -220,8 +221,7 @@ fail:
 	return err;
 }
 
-int segment_seal(
-	struct segments *t, struct segment *s, const struct footer_entry *entries, uint32_t n, uint64_t end)
+int segment_seal(struct segments *t, struct segment *s, const struct footer_entry *entries, uint32_t n, uint64_t end)
 {
 	struct segment_trailer trailer = {
 		.generation = s->generation,
@@ -300,7 +300,10 @@ void segment_retire(struct segments *t, struct segment *s)
 	struct segment *of_log = s;
 	int err;
 
-	segment_set_state(t, s, SEGMENT_GOING);
+	pthread_mutex_lock(&t->mu);
+	s->state = SEGMENT_GOING;
+	t->going += s->size;
+	pthread_mutex_unlock(&t->mu);
 	segment_name(s->id, name);
 	err = t->io->unlink(t->io, t->dir, name);
 	if (err && err != -ENOENT) {
@@ -323,7 +326,7 @@ void segments_close_left(struct segments *t)
 		t->closing = s->next_closing;
 		pthread_mutex_unlock(&t->mu);
 		(void)t->io->close(t->io, s->fd);
-		release(t, s, s->size);
+		release(t, s, s->size, s->size);
 		pthread_mutex_lock(&t->mu);
 	}
 	pthread_mutex_unlock(&t->mu);

@@ -58,13 +58,14 @@ bool segment_name_read(const char *name, uint64_t *id);
 enum segment_state { SEGMENT_FREE, SEGMENT_ACTIVE, SEGMENT_LOADING, SEGMENT_SEALED, SEGMENT_GOING };
 
 struct segment {
-	_Atomic uint32_t refs; /* 0: nobody may look at it. One for being in the log, one for each who reads or writes */
+	_Atomic uint32_t
+		refs; /* 0: nobody may look at it. One for being in the log, one for each who reads or writes */
 	/* set once while refs > 0 */
 	uint32_t slot;
 	int fd;
 	uint64_t id, generation, size;
 	/* atomic */
-	_Atomic int64_t live; /* slots of the index that point here */
+	_Atomic int64_t live;                /* slots of the index that point here */
 	_Atomic uint64_t min_epoch, min_lsn; /* of its records; 0 while that is not known */
 	/* guarded by mu */
 	enum segment_state state;
@@ -86,9 +87,10 @@ struct segments {
 	/* guarded by mu */
 	uint32_t slots_n;
 	uint64_t allocated, next_id;
+	uint64_t going; /* of allocated: unlinked, but still read from */
 	uint64_t count;
-	uint64_t wanted;          /* what a writer waits for */
-	struct segment *closing;  /* unlinked, last reference gone: to be closed by a thread that may block */
+	uint64_t wanted;         /* what a writer waits for */
+	struct segment *closing; /* unlinked, last reference gone: to be closed by a thread that may block */
 	bool stopping;
 	_Atomic uint64_t reclaimed, unlink_errors;
 };
@@ -99,13 +101,12 @@ void segments_fini(struct segments *t); /* closes all; nobody else may be in */
 /* A new active segment with two references: the log's and the caller's. -ENOSPC when, with `spare` bytes kept free, there
  * is no room within the capacity; -EDQUOT when the device has none; else the file system's. Disk threads only. */
 int segment_create(struct segments *t, uint64_t size, uint64_t spare, struct segment **out) WARN_UNUSED;
-/* Waits up to a second for somebody to make room. */
-void segments_wait_room(struct segments *t, uint64_t wanted);
+/* Waits up to a second for somebody to make room of `wanted` with `spare` kept free. */
+void segments_wait_room(struct segments *t, uint64_t wanted, uint64_t spare);
 /* Takes over a file found at start, its bytes counted; state LOADING. */
 int segment_adopt(struct segments *t, const char *name, uint64_t id, struct segment **out) WARN_UNUSED;
 /* Writes the footer. On failure the segment is as good as sealed, but for a slower start. */
-int segment_seal(
-	struct segments *t, struct segment *s, const struct footer_entry *entries, uint32_t n, uint64_t end);
+int segment_seal(struct segments *t, struct segment *s, const struct footer_entry *entries, uint32_t n, uint64_t end);
 /* To be told before a record with these is written. Whoever writes to the segment only. */
 void segment_note(struct segment *s, uint64_t epoch, uint64_t lsn);
 void segment_set_state(struct segments *t, struct segment *s, enum segment_state state);

@@ -1,0 +1,210 @@
+/* What must outlive a crash: purges, forgotten keys, and the checkpoints that let their journals go. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "cache/disk/store_internal.h"
+
+/* Both under the journal's lock, so that a rotation parts the purges that a checkpoint holds from those it may not. */
+int disk_purge(
+	struct disk *d, enum scope_kind kind, struct slice what, uint64_t user, bool soft, bool wait, uint64_t *seq)
+{
+	struct journal_entry e = {.kind = JOURNAL_PURGE, .scope = (uint8_t)kind, .soft = soft, .b = user, .what = what};
+	uint64_t ticket = 0;
+	int err;
+
+	if (what.n > JOURNAL_WHAT_MAX)
+		return -EMSGSIZE;
+	pthread_mutex_lock(&d->journal.mu);
+	/* Without memory for the rule the floor was raised: more is invalid than was asked for. */
+	(void)scope_purge(d->o.scopes, kind, what, user, soft, seq);
+	e.a = *seq;
+	err = journal_append_locked(&d->journal, &e, &ticket);
+	pthread_mutex_unlock(&d->journal.mu);
+	disk_add(&d->n.purges, 1);
+	return !err && wait ? journal_wait(&d->journal, ticket) : err;
+}
+
+void disk_forget(struct disk *d, struct hash128 hash)
+{
+	struct journal_entry e = {.kind = JOURNAL_FORGET, .a = hash.lo, .what = {"", 0}};
+	uint64_t ticket;
+	int err;
+
+	pthread_mutex_lock(&d->queue_mu);
+	e.b = d->next_lsn++;
+	pthread_mutex_unlock(&d->queue_mu);
+	pthread_mutex_lock(&d->journal.mu);
+	forgets_add(&d->forgets, hash.lo, e.b);
+	err = journal_append_locked(&d->journal, &e, &ticket);
+	pthread_mutex_unlock(&d->journal.mu);
+	(void)err; /* counted there; a checkpoint, which has it, is due then */
+	(void)index_drop_key(&d->index, hash, e.b);
+	disk_add(&d->n.forgets, 1);
+}
+
+/* ---- Checkpoints ---- */
+
+static const char *checkpoint_name(uint64_t number)
+{
+	return number % 2 ? "ckpt.B" : "ckpt.A";
+}
+
+/* 0 while something older than what is in the segments may be on its way there. */
+uint64_t disk_oldest_epoch(struct disk *d)
+{
+	uint64_t epoch, lsn;
+	bool idle;
+
+	pthread_mutex_lock(&d->queue_mu);
+	idle = d->queue_n == 0;
+	pthread_mutex_unlock(&d->queue_mu);
+	if (!idle || !atomic_load(&d->is_ready))
+		return 0;
+	segments_oldest(&d->segments, &epoch, &lsn);
+	return epoch;
+}
+
+/* What is queued has a number from before the queue was looked at, or a later one. */
+static void retire_forgets(struct disk *d)
+{
+	uint64_t epoch, lsn, next;
+	bool idle;
+
+	pthread_mutex_lock(&d->queue_mu);
+	idle = d->queue_n == 0;
+	next = d->next_lsn;
+	pthread_mutex_unlock(&d->queue_mu);
+	if (!idle || !atomic_load(&d->is_ready))
+		return;
+	segments_oldest(&d->segments, &epoch, &lsn);
+	forgets_retire(&d->forgets, lsn < next ? lsn : next);
+}
+
+static int fill(struct disk *d, struct checkpoint *c)
+{
+	struct scope_image image;
+	int err = scope_export(d->o.scopes, &image);
+
+	if (err)
+		return err;
+	c->rules = image.rules;
+	c->h.rules_n = image.rules_n;
+	c->h.floor_seq = image.floor_seq;
+	c->h.all_hard_seq = image.all_hard_seq;
+	c->h.all_soft_seq = image.all_soft_seq;
+	return forgets_export(&d->forgets, &c->forgets, &c->h.forgets_n, &c->h.floor_lsn);
+}
+
+struct older {
+	uint64_t than;
+	uint64_t numbers[64];
+	unsigned n;
+};
+
+static bool note_older(const char *name, void *arg)
+{
+	struct older *o = arg;
+	uint64_t number;
+
+	if (journal_name_read(name, &number) && number < o->than && o->n < ARRAY_LEN(o->numbers))
+		o->numbers[o->n++] = number;
+	return true;
+}
+
+static void drop_journals(struct disk *d, uint64_t before)
+{
+	struct older o = {.than = before};
+
+	(void)d->io->list(d->io, d->dir, note_older, &o);
+	for (unsigned i = 0; i < o.n; i++) {
+		char name[JOURNAL_NAME_MAX];
+
+		journal_name(o.numbers[i], name);
+		(void)d->io->unlink(d->io, d->dir, name);
+	}
+}
+
+/* The journals before first_journal are in what is exported now. They go only when the checkpoint is on the device. */
+static int write_checkpoint(struct disk *d, uint64_t first_journal)
+{
+	struct checkpoint c = {.h = {.store = d->store, .runs = d->runs, .first_journal = first_journal}};
+	void *p = NULL;
+	size_t n = 0;
+	int err;
+
+	c.h.number = atomic_load(&d->checkpoint_number) + 1;
+	err = fill(d, &c);
+	if (!err)
+		err = checkpoint_write(&c, &p, &n);
+	checkpoint_fini(&c);
+	if (!err)
+		err = io_save(d->io, d->dir, checkpoint_name(c.h.number), p, n);
+	if (!err)
+		err = d->io->sync_dir(d->io, d->dir);
+	mem_free(p);
+	if (err)
+		return err;
+	atomic_store(&d->checkpoint_number, c.h.number);
+	drop_journals(d, first_journal);
+	disk_add(&d->n.checkpoints, 1);
+	return 0;
+}
+
+int disk_checkpoint(struct disk *d)
+{
+	uint64_t first = 0, ticket;
+	int err;
+
+	retire_forgets(d);
+	pthread_mutex_lock(&d->journal.mu);
+	/* A first one, at start, finds a journal that nothing is in yet. */
+	first = d->journal.number;
+	err = d->journal.appended > 0 || d->journal.errors > 0 ? journal_rotate_locked(&d->journal, &first) : 0;
+	ticket = d->journal.appended;
+	if (!err)
+		d->journal.wants_checkpoint = false;
+	pthread_mutex_unlock(&d->journal.mu);
+	if (!err)
+		err = journal_sync_file(&d->journal);
+	if (!err)
+		err = write_checkpoint(d, first);
+	if (!err)
+		journal_cover(&d->journal, ticket);
+	return err;
+}
+
+/* ---- The thread ---- */
+
+static void try_checkpoint(struct disk *d, int64_t *retry_at_ms)
+{
+	static struct log_limit limit;
+	int64_t now_ms = clock_now().mono_ms;
+	int err;
+
+	if (now_ms < *retry_at_ms)
+		return;
+	err = disk_checkpoint(d);
+	*retry_at_ms = now_ms + (err ? d->o.retry_ms : 0);
+	if (!err)
+		return;
+	disk_add(&d->n.checkpoint_errors, 1);
+	pthread_mutex_lock(&d->journal.mu);
+	d->journal.wants_checkpoint = true;
+	pthread_mutex_unlock(&d->journal.mu);
+	if (log_allowed(&limit))
+		log_error("disk: can't write a checkpoint: %s", strerror(-err));
+}
+
+void *disk_journalist(void *arg)
+{
+	struct disk *d = arg;
+	int64_t retry_at_ms = 0;
+
+	while (!atomic_load(&d->stopping))
+		if (journal_work(&d->journal, 1000))
+			try_checkpoint(d, &retry_at_ms);
+	(void)journal_work(&d->journal, 0);
+	return NULL;
+}

@@ -1,0 +1,440 @@
+/* Getting answers: what the page cache holds at once, the rest by the readers. Every byte is verified before it leaves. */
+#include <errno.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "cache/disk/store_internal.h"
+
+/* A whole record up to here is one read. */
+#define ONE_READ_MAX (DISK_BODY_WHOLE_MAX + 65536u)
+/* And up to here it is verified on the caller's thread: some microseconds. */
+#define INLINE_MAX 32768u
+
+struct read_object {
+	struct disk_object pub;
+	struct segment *seg; /* of the body; held while it is streamed */
+	uint64_t body_at;
+	uint64_t *sums;
+	char *meta, *body; /* allocations */
+};
+
+/* ---- Bytes ---- */
+
+static void note_failure(struct disk *d, int err)
+{
+	static struct log_limit limit;
+
+	disk_add(&d->n.read_errors, 1);
+	if (log_allowed(&limit))
+		log_warn("disk: reading fails: %s", strerror(-err));
+}
+
+int disk_read_at(struct disk *d, struct segment *s, void *p, size_t n, uint64_t at, bool may_wait)
+{
+	ssize_t rc;
+	int err;
+
+	if (at > s->size || n > s->size - at)
+		return -EBADMSG;
+	if (may_wait) {
+		err = io_read_all(d->io, s->fd, p, n, at);
+		if (err)
+			note_failure(d, err);
+		return err;
+	}
+	if (atomic_load_explicit(&d->no_nowait, memory_order_relaxed))
+		return -EAGAIN;
+	rc = d->io->pread_nowait(d->io, s->fd, p, n, at);
+	if (rc == -EOPNOTSUPP || rc == -ENOSYS || rc == -EINVAL)
+		atomic_store_explicit(&d->no_nowait, true, memory_order_relaxed);
+	/* Anything but all of it, errors too, is for a thread that can look again. */
+	return rc == (ssize_t)n ? 0 : -EAGAIN;
+}
+
+static void object_free(struct disk *d, struct read_object *o)
+{
+	if (!o)
+		return;
+	segment_put(&d->segments, &o->seg);
+	mem_free(o->sums);
+	mem_free(o->meta);
+	mem_free(o->body);
+	mem_free(o);
+}
+
+void disk_object_free(struct disk *d, struct disk_object **o)
+{
+	if (!*o)
+		return;
+	object_free(d, CONTAINER_OF(*o, struct read_object, pub));
+	*o = NULL;
+}
+
+/* ---- One record ---- */
+
+struct place {
+	struct disk *d;
+	struct segment *seg;
+	const struct index_slot *slot;
+	uint64_t at;
+	bool may_wait;
+};
+
+static int read_header(const struct place *p, const void *bytes, struct hash128 hash, struct record_header *h)
+{
+	int err = record_read_header(bytes, p->seg->generation, p->seg->size - p->at, h);
+
+	if (!err && (h->lsn != p->slot->lsn || h->key_lo != hash.lo || h->key_hi != hash.hi))
+		err = -EBADMSG;
+	return err;
+}
+
+static void fill(const struct disk *d, struct read_object *o, const struct record_header *h,
+	const struct record_meta *m, struct now now)
+{
+	o->pub = (struct disk_object){
+		.key = m->key,
+		.url = m->url,
+		.vary_names = m->names,
+		.vary_values = m->values,
+		.head = m->head,
+		.status = h->status,
+		.epoch = h->epoch,
+		.user = h->user,
+		.lsn = h->lsn,
+		.tags = m->tags,
+		.tags_n = h->tags_n,
+		.body_n = h->body_n,
+	};
+	record_freshness(h, d->o.clock_id, now, &o->pub.freshness);
+}
+
+/* The body of the record at p: into memory when it is small, else only its sums, and the segment stays held. */
+static int attach_body(struct read_object *o, const struct place *p, const struct record_header *h)
+{
+	uint64_t padded = record_pad(h->body_n), sums_n = record_blocks(h->body_n) * sizeof(*o->sums);
+	int err;
+
+	o->body_at = p->at + sizeof(*h) + record_meta_n(h);
+	if (h->body_n <= DISK_BODY_WHOLE_MAX) {
+		o->body = mem_alloc(padded + sums_n);
+		if (!o->body)
+			return -ENOMEM;
+		err = disk_read_at(p->d, p->seg, o->body, padded + sums_n, o->body_at, p->may_wait);
+		if (!err)
+			err = record_body_is_right(h, o->body) ? 0 : -EBADMSG;
+		o->pub.body = (struct slice){o->body, h->body_n};
+		return err;
+	}
+	o->sums = mem_alloc(sums_n);
+	if (!o->sums)
+		return -ENOMEM;
+	err = disk_read_at(p->d, p->seg, o->sums, sums_n, o->body_at + padded, p->may_wait);
+	if (!err && !record_sums_are_right(h, o->sums))
+		err = -EBADMSG;
+	o->seg = segment_get(&p->d->segments, p->seg->slot); /* p holds it, so it is the same */
+	return err;
+}
+
+static int load_in_one(struct read_object *o, const struct place *p, struct hash128 hash, struct now now)
+{
+	size_t n = (size_t)p->slot->len8 * 8;
+	struct record_header h;
+	struct record_meta m;
+	int err;
+
+	o->meta = mem_alloc(n);
+	if (!o->meta)
+		return -ENOMEM;
+	err = disk_read_at(p->d, p->seg, o->meta, n, p->at, p->may_wait);
+	if (!err)
+		err = read_header(p, o->meta, hash, &h);
+	if (!err && (h.kind != RECORD_WHOLE || record_total(&h) != n))
+		err = -EBADMSG;
+	if (!err)
+		err = record_read_meta(&h, o->meta + sizeof(h), &m);
+	if (!err) {
+		const char *body = o->meta + sizeof(h) + record_meta_n(&h);
+
+		fill(p->d, o, &h, &m, now);
+		o->pub.body = (struct slice){body, h.body_n};
+		err = record_body_is_right(&h, body) ? 0 : -EBADMSG;
+	}
+	return err;
+}
+
+static int load_meta(
+	struct read_object *o, const struct place *p, struct hash128 hash, struct now now, struct record_header *h)
+{
+	char bytes[sizeof(*h)];
+	struct record_meta m;
+	int err = disk_read_at(p->d, p->seg, bytes, sizeof(bytes), p->at, p->may_wait);
+
+	if (!err)
+		err = read_header(p, bytes, hash, h);
+	if (err)
+		return err;
+	o->meta = mem_alloc(record_meta_n(h));
+	if (!o->meta)
+		return -ENOMEM;
+	err = disk_read_at(p->d, p->seg, o->meta, record_meta_n(h), p->at + sizeof(*h), p->may_wait);
+	if (!err)
+		err = record_read_meta(h, o->meta, &m);
+	if (!err)
+		fill(p->d, o, h, &m, now);
+	return err;
+}
+
+/* A head update and the record whose body it is about. */
+static int load_base(struct read_object *o, const struct place *head, const struct record_header *h,
+	const struct index_slot *found, unsigned n)
+{
+	struct place p = {.d = head->d, .may_wait = head->may_wait};
+	struct hash128 hash = {h->key_lo, h->key_hi};
+	struct record_header base;
+	char bytes[sizeof(base)];
+	int err = -ESTALE;
+
+	for (unsigned i = 0; i < n && !p.slot; i++)
+		if (found[i].kind == INDEX_BODY && found[i].variant == head->slot->variant &&
+			found[i].lsn == h->base_lsn)
+			p.slot = &found[i];
+	if (p.slot)
+		p.seg = segment_get(&p.d->segments, p.slot->seg);
+	if (!p.seg)
+		return err;
+	p.at = (uint64_t)p.slot->off8 * 8;
+	err = disk_read_at(p.d, p.seg, bytes, sizeof(bytes), p.at, p.may_wait);
+	if (!err)
+		err = read_header(&p, bytes, hash, &base);
+	if (!err && (base.kind != RECORD_WHOLE || base.body_n != h->body_n || base.sums_sum != h->sums_sum))
+		err = -EBADMSG;
+	if (!err)
+		err = attach_body(o, &p, &base);
+	segment_put(&p.d->segments, &p.seg);
+	return err;
+}
+
+static int load_at(
+	struct read_object *o, const struct place *p, struct disk_lookup *l, const struct index_slot *found, unsigned n)
+{
+	struct record_header h;
+	size_t bytes = (size_t)p->slot->len8 * 8;
+	int err;
+
+	if (p->slot->kind == INDEX_WHOLE && p->slot->len8 != INDEX_LONG && bytes <= ONE_READ_MAX) {
+		if (!p->may_wait && bytes > INLINE_MAX)
+			return -EAGAIN;
+		return load_in_one(o, p, l->hash, l->now);
+	}
+	err = load_meta(o, p, l->hash, l->now, &h);
+	if (err)
+		return err;
+	if (p->slot->kind == INDEX_HEAD)
+		return h.kind == RECORD_HEAD ? load_base(o, p, &h, found, n) : -EBADMSG;
+	return h.kind == RECORD_WHOLE ? attach_body(o, p, &h) : -EBADMSG;
+}
+
+/* ---- A lookup ---- */
+
+static bool is_retryable(int err)
+{
+	return err == -EAGAIN || err == -ENOMEM;
+}
+
+/* -ESTALE: it moved or was replaced in between. */
+static int load(struct disk *d, struct disk_lookup *l, const struct index_slot *slot, const struct index_slot *found,
+	unsigned n, bool may_wait, struct read_object **out)
+{
+	struct place p = {.d = d, .slot = slot, .at = (uint64_t)slot->off8 * 8, .may_wait = may_wait};
+	struct index_slot still;
+	int err;
+
+	*out = NULL;
+	p.seg = segment_get(&d->segments, slot->seg);
+	if (!p.seg)
+		return -ESTALE;
+	*out = mem_zalloc(sizeof(**out));
+	err = *out ? load_at(*out, &p, l, found, n) : -ENOMEM;
+	segment_put(&d->segments, &p.seg);
+	if (!err)
+		return 0;
+	object_free(d, *out);
+	*out = NULL;
+	if (is_retryable(err))
+		return err;
+	/* Reclaim may have put another segment there: bad only if the index still means this place. */
+	if (err == -ESTALE || !index_get_at(&d->index, l->hash, slot->seg, slot->off8, &still) ||
+		still.lsn != slot->lsn)
+		return -ESTALE;
+	if (err == -EBADMSG)
+		disk_add(&d->n.bad_records, 1);
+	(void)index_drop_at(&d->index, l->hash, slot->seg, slot->off8);
+	return err;
+}
+
+static enum disk_verdict judge(
+	struct disk *d, struct disk_lookup *l, const struct index_slot *slot, struct read_object *o)
+{
+	const struct scope_set scopes = {o->pub.url, o->pub.tags, o->pub.tags_n, o->pub.user};
+	_Atomic uint64_t checked = o->pub.epoch;
+	enum scope_state state;
+
+	if (!slice_equal(o->pub.key, l->key))
+		return DISK_MISS;
+	state = scope_check(d->o.scopes, &scopes, o->pub.epoch, &checked);
+	if (state == SCOPE_HARD) {
+		disk_add(&d->n.purged_reads, 1);
+		(void)index_drop_at(&d->index, l->hash, slot->seg, slot->off8);
+		return DISK_MISS;
+	}
+	if (l->accepts && !l->accepts(l, &o->pub))
+		return DISK_MISS;
+	return state == SCOPE_SOFT ? DISK_SOFT : DISK_HIT;
+}
+
+static void look_up(struct disk *d, struct disk_lookup *l, bool may_wait)
+{
+	struct index_slot found[INDEX_FOUND_MAX];
+	unsigned n = index_find(&d->index, l->hash, true, found);
+
+	l->verdict = DISK_MISS;
+	l->object = NULL;
+	for (unsigned i = 0; i < n && found[i].kind != INDEX_BODY && l->verdict == DISK_MISS; i++) {
+		struct read_object *o;
+		int err = load(d, l, &found[i], found, n, may_wait, &o);
+
+		if (err == -EAGAIN) {
+			l->verdict = DISK_PENDING;
+			return;
+		}
+		if (err)
+			continue;
+		l->verdict = judge(d, l, &found[i], o);
+		if (l->verdict == DISK_MISS)
+			object_free(d, o);
+		else
+			l->object = &o->pub;
+	}
+	disk_add(n == 0 ? &d->n.absent : l->verdict == DISK_MISS ? &d->n.misses : &d->n.hits, 1);
+	if (l->verdict != DISK_MISS)
+		disk_add(may_wait ? &d->n.thread_reads : &d->n.inline_reads, 1);
+}
+
+/* ---- The readers ---- */
+
+static bool post_job(struct disk *d, struct disk_job *job)
+{
+	bool taken;
+
+	pthread_mutex_lock(&d->jobs_mu);
+	taken = !d->jobs_stopping && d->jobs_n < d->o.reads_max;
+	if (taken) {
+		job->next = NULL;
+		*d->jobs_tail = job;
+		d->jobs_tail = &job->next;
+		d->jobs_n++;
+		pthread_cond_signal(&d->jobs_changed);
+	}
+	pthread_mutex_unlock(&d->jobs_mu);
+	if (!taken)
+		disk_add(&d->n.reads_refused, 1);
+	return taken;
+}
+
+void *disk_reader(void *arg)
+{
+	struct disk *d = arg;
+
+	pthread_mutex_lock(&d->jobs_mu);
+	for (;;) {
+		struct disk_job *job;
+
+		while (!d->jobs_head && !d->jobs_stopping)
+			pthread_cond_wait(&d->jobs_changed, &d->jobs_mu);
+		job = d->jobs_head;
+		if (!job)
+			break;
+		d->jobs_head = job->next;
+		if (!d->jobs_head)
+			d->jobs_tail = &d->jobs_head;
+		d->jobs_n--;
+		pthread_mutex_unlock(&d->jobs_mu);
+		job->run(d, job);
+		pthread_mutex_lock(&d->jobs_mu);
+	}
+	pthread_mutex_unlock(&d->jobs_mu);
+	return NULL;
+}
+
+void disk_jobs_stop(struct disk *d)
+{
+	pthread_mutex_lock(&d->jobs_mu);
+	d->jobs_stopping = true;
+	pthread_cond_broadcast(&d->jobs_changed);
+	pthread_mutex_unlock(&d->jobs_mu);
+}
+
+static void run_lookup(struct disk *d, struct disk_job *job)
+{
+	struct disk_lookup *l = CONTAINER_OF(job, struct disk_lookup, job);
+
+	look_up(d, l, true);
+	(void)post_mail(l->reply_to, &l->mail);
+}
+
+enum disk_verdict disk_get(struct disk *d, struct disk_lookup *l)
+{
+	if (!atomic_load_explicit(&d->is_ready, memory_order_acquire)) {
+		l->verdict = DISK_MISS;
+		l->object = NULL;
+		return DISK_MISS;
+	}
+	look_up(d, l, l->reply_to == NULL);
+	if (l->verdict != DISK_PENDING)
+		return l->verdict;
+	l->job.run = run_lookup;
+	/* Once it is posted, the letter may be on its way: l is not touched any more. */
+	if (post_job(d, &l->job))
+		return DISK_PENDING;
+	l->verdict = DISK_MISS;
+	return DISK_MISS;
+}
+
+static int read_block(struct disk *d, struct disk_read *r, bool may_wait)
+{
+	struct read_object *o = CONTAINER_OF(r->object, struct read_object, pub);
+	uint64_t left = o->pub.body_n - r->offset;
+	size_t n = left < DISK_BLOCK ? (size_t)left : DISK_BLOCK;
+	int err = disk_read_at(d, o->seg, r->buffer, n, o->body_at + r->offset, may_wait);
+
+	if (!err && !record_block_is_right(o->sums[r->offset / RECORD_BLOCK], r->buffer, n)) {
+		disk_add(&d->n.bad_records, 1);
+		err = -EBADMSG;
+	}
+	r->err = err;
+	r->bytes = err ? (struct slice){"", 0} : (struct slice){r->buffer, n};
+	return err;
+}
+
+static void run_read(struct disk *d, struct disk_job *job)
+{
+	struct disk_read *r = CONTAINER_OF(job, struct disk_read, job);
+
+	(void)read_block(d, r, true);
+	(void)post_mail(r->reply_to, &r->mail);
+}
+
+int disk_read(struct disk *d, struct disk_read *r)
+{
+	const struct read_object *o = CONTAINER_OF(r->object, struct read_object, pub);
+
+	CHECK(o->seg && r->offset % DISK_BLOCK == 0 && r->offset < o->pub.body_n);
+	if (read_block(d, r, r->reply_to == NULL) != -EAGAIN)
+		return 0;
+	r->job.run = run_read;
+	if (post_job(d, &r->job))
+		return -EINPROGRESS;
+	r->err = -EBUSY;
+	return 0;
+}

@@ -1,0 +1,183 @@
+/* Making room before it is needed: the keeper's work once recovery is done. */
+#include <errno.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "cache/disk/store_internal.h"
+
+/* ---- What is worth keeping ---- */
+
+static bool is_of_use(const struct disk *d, const struct record_header *h, const struct record_meta *m)
+{
+	const struct scope_set scopes = {m->url, m->tags, h->tags_n, h->user};
+	_Atomic uint64_t checked = h->epoch;
+	struct freshness f;
+	struct now now = clock_now();
+	int64_t window;
+
+	if (scope_check(d->o.scopes, &scopes, h->epoch, &checked) == SCOPE_HARD)
+		return false;
+	record_freshness(h, d->o.clock_id, now, &f);
+	window = f.stale_while_revalidate_ms > f.stale_if_error_ms ? f.stale_while_revalidate_ms : f.stale_if_error_ms;
+	return policy_ttl_ms(&f, now) > -window;
+}
+
+static int copy(struct appender *a, struct record_header *h, const char *record, const struct index_slot *from)
+{
+	struct pending p = {
+		.hash = {h->key_lo, h->key_hi},
+		.slot = *from,
+		.is_move = true,
+		.from = *from,
+	};
+	uint64_t total = record_total(h);
+	int err = appender_begin(a, total, false);
+
+	if (err)
+		return err;
+	h->generation = a->seg->generation;
+	record_sign(h);
+	err = appender_bytes(a, h, sizeof(*h));
+	if (!err)
+		err = appender_bytes(a, record + sizeof(*h), total - sizeof(*h));
+	return err ? err : appender_end(a, h, &p);
+}
+
+/* The record keeps its lsn, so that whatever is said against it later, or was before, also holds for the copy. */
+static int keep_one(struct disk *d, struct segment *s, const struct footer_entry *e, const struct index_slot *slot)
+{
+	size_t n = (size_t)e->n8 * 8;
+	char *record = mem_alloc(n);
+	struct record_header h;
+	struct record_meta m;
+	int err = record ? disk_read_at(d, s, record, n, (uint64_t)e->off8 * 8, true) : -ENOMEM;
+
+	if (!err)
+		err = record_read_header(record, s->generation, n, &h);
+	if (!err && (record_total(&h) != n || h.lsn != slot->lsn))
+		err = -EBADMSG;
+	if (!err)
+		err = record_read_meta(&h, record + sizeof(h), &m);
+	/* Of a body the head that goes with it is in force, and it is not at hand: it was hit, and that has to do. */
+	if (!err && record_body_is_right(&h, record + sizeof(h) + record_meta_n(&h)) &&
+		(slot->kind == INDEX_BODY || is_of_use(d, &h, &m))) {
+		err = copy(&d->kept, &h, record, slot);
+		if (err && err != -ENOSPC)
+			appender_fail(&d->kept, err);
+	}
+	mem_free(record);
+	return err == -EBADMSG ? 0 : err;
+}
+
+static void keep_hot(
+	struct disk *d, struct segment *s, const struct segment_trailer *t, const struct footer_entry *entries)
+{
+	uint64_t budget = s->size / 4;
+
+	for (uint64_t i = 0; i < t->entries; i++) {
+		const struct hash128 hash = {entries[i].key_lo, entries[i].key_hi};
+		const struct footer_entry *e = &entries[i];
+		struct index_slot slot;
+
+		if ((uint64_t)e->n8 * 8 > budget || !footer_entry_fits(e, t->end))
+			continue;
+		if (!index_get_at(&d->index, hash, s->slot, e->off8, &slot) || !slot.hit)
+			continue;
+		if (keep_one(d, s, e, &slot) != 0)
+			break;
+		budget -= (uint64_t)e->n8 * 8;
+	}
+	if (appender_flush(&d->kept) != 0)
+		appender_fail(&d->kept, -EIO);
+}
+
+/* ---- One segment ---- */
+
+static void reclaim(struct disk *d, struct segment *s, bool is_dead)
+{
+	struct segment_trailer t;
+	struct footer_entry *entries = NULL;
+
+	if (!is_dead && segment_load_footer(&d->segments, s, &t, &entries) == 0) {
+		keep_hot(d, s, &t, entries);
+		for (uint64_t i = 0; i < t.entries; i++) {
+			const struct hash128 hash = {entries[i].key_lo, entries[i].key_hi};
+
+			(void)index_drop_at(&d->index, hash, s->slot, entries[i].off8);
+		}
+	}
+	/* Without a footer, and for what it may not have named. */
+	if (atomic_load(&s->live) > 0)
+		index_drop_segment(&d->index, s->slot);
+	mem_free(entries);
+	segment_retire(&d->segments, s);
+}
+
+/* Room for the writer's next segment, one in advance, and the keeper's own. */
+static bool wants_room_locked(const struct disk *d)
+{
+	const struct segments *t = &d->segments;
+	uint64_t next = t->wanted > d->o.segment_bytes ? t->wanted : d->o.segment_bytes;
+
+	return t->allocated - t->going + next + 2 * d->o.segment_bytes > t->capacity;
+}
+
+/* Waits for work; true when a segment is to go. */
+static bool wait_for_work(struct disk *d)
+{
+	struct segments *t = &d->segments;
+	struct timespec until;
+	bool wants;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec++;
+	pthread_mutex_lock(&t->mu);
+	wants = wants_room_locked(d);
+	if (!wants && !t->closing && !t->stopping)
+		(void)pthread_cond_timedwait(&t->changed, &t->mu, &until);
+	wants = wants_room_locked(d);
+	if (!wants)
+		t->wanted = 0;
+	pthread_mutex_unlock(&t->mu);
+	return wants;
+}
+
+/* Room is wanted but nothing can go: everything is being written or read. */
+static void wait_for_change(struct disk *d)
+{
+	struct segments *t = &d->segments;
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec++;
+	pthread_mutex_lock(&t->mu);
+	if (!t->stopping && !t->closing)
+		(void)pthread_cond_timedwait(&t->changed, &t->mu, &until);
+	pthread_mutex_unlock(&t->mu);
+}
+
+void *disk_keeper(void *arg)
+{
+	struct disk *d = arg;
+
+	disk_recover(d);
+	while (!atomic_load(&d->stopping)) {
+		struct segment *victim;
+		bool is_dead = false;
+
+		segments_close_left(&d->segments);
+		if (!wait_for_work(d))
+			continue;
+		victim = segments_victim(&d->segments, &is_dead);
+		if (victim) {
+			reclaim(d, victim, is_dead);
+			segment_put(&d->segments, &victim);
+		} else {
+			wait_for_change(d);
+		}
+	}
+	appender_seal(&d->kept);
+	segments_close_left(&d->segments);
+	return NULL;
+}

@@ -1,0 +1,172 @@
+/* The disk tier: an append-only log of answers under the memory tier. A cache may forget; it may not lie.
+ * Thread: any, where nothing else is said. Nothing here waits for a device, but for what says "blocks".
+ * Owns: the directory (one process at a time), its files, its threads: a writer, a keeper (recovery and reclaim), a
+ * journalist (syncs and checkpoints) and `threads` readers. Borrows: the scope table, the mailboxes.
+ * Bounds: size, in bytes of the files, exact; queue_max and queue_bytes of answers that wait to be written; reads_max of
+ * reads that wait. What goes past a bound is dropped and counted. */
+#ifndef CACHE_DISK_STORE_H
+#define CACHE_DISK_STORE_H
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/mailbox.h"
+#include "cache/disk/io.h"
+#include "cache/policy.h"
+#include "cache/scope.h"
+
+struct disk;
+
+/* Private: how a request waits for a reader. */
+struct disk_job {
+	struct disk_job *next;
+	void (*run)(struct disk *d, struct disk_job *job);
+};
+
+struct disk_options {
+	const char *path; /* a directory; made when its parent exists */
+	uint64_t size;
+	uint64_t max_object;    /* of body bytes; 0: a quarter of size */
+	uint64_t segment_bytes; /* 0: by size, 64 MiB at most */
+	uint64_t journal_bytes; /* 0: 1 MiB */
+	unsigned threads;       /* readers; 0: 2 */
+	unsigned queue_max;     /* 0: 8192 */
+	uint64_t queue_bytes;   /* 0: 64 MiB */
+	unsigned reads_max;     /* 0: 4096 */
+	unsigned forgets_max;   /* 0: 65536 */
+	int64_t retry_ms;       /* after a failed write; 0: 5000 */
+	bool admit_second_hit;  /* write what is put a second time, or is there already */
+	uint64_t clock_id;      /* of this run of the machine; 0: asked from the kernel */
+	struct scope_table *scopes;
+	const struct disk_io *io; /* NULL: the real one */
+};
+
+#define DISK_ERROR_MAX 512
+
+/* Locks, checks, restores the rules of invalidation into `scopes`; then recovery goes on in the background. Blocks. Before
+ * any fetch has noted its epoch. 0; or negative errno and one sentence in `error`. */
+int disk_open(const struct disk_options *o, struct disk **out, char error[DISK_ERROR_MAX]) WARN_UNUSED;
+/* Blocks: writes what is queued, seals, syncs. Lookups under way are answered with a miss first. */
+void disk_close(struct disk **d);
+
+/* ---- Writing ---- */
+/* An answer to be written; embedded in what holds it alive. All bytes stay as they are until on_release, which comes once
+ * for each accepted put, from the writer's thread, and may free it. */
+struct disk_source {
+	struct slice key; /* all of it */
+	struct hash128 hash;
+	struct slice url; /* lies inside key */
+	uint64_t user;
+	struct slice vary_names, vary_values, head;
+	int status;
+	struct freshness freshness;
+	uint64_t epoch;
+	const uint64_t *tags;
+	unsigned tags_n;
+	uint64_t body_n;
+	/* A run of body bytes at offset (< body_n), at least one byte. */
+	struct slice (*body_at)(const struct disk_source *s, uint64_t offset);
+	void (*on_release)(struct disk_source *s);
+	/* private */
+	struct disk_source *next;
+	uint64_t lsn;
+	uint32_t variant;
+	bool is_refresh;
+};
+
+/* 0: on_release will come. Else nothing happened but that what was stored for this variant is gone, as it is out of date:
+ * -ENOBUFS (queue), -EMSGSIZE, -EIO (waiting after a failure), -EPERM (not admitted), -EINVAL, -ESHUTDOWN. */
+int disk_put(struct disk *d, struct disk_source *s) WARN_UNUSED;
+/* After a 304: the same body with other fields. A small answer is written again as a whole, which costs one read later
+ * and no more bytes than its meta's block; of a larger one only the meta is, when the body there is proved the same. */
+int disk_refresh(struct disk *d, struct disk_source *s) WARN_UNUSED;
+#define DISK_REFRESH_WHOLE_MAX 65536
+/* All variants. Durable soon, not at once. */
+void disk_forget(struct disk *d, struct hash128 hash);
+/* Invalidates in `scopes` and in the journal. `wait` blocks until it is on the device; without it the entry is written but
+ * not synced. 0; or negative errno: it holds in this process, but may not after a crash. */
+int disk_purge(struct disk *d, enum scope_kind kind, struct slice what, uint64_t user, bool soft, bool wait,
+	uint64_t *seq) WARN_UNUSED;
+/* Blocks until what was put before is written or dropped. For tests and for closing. */
+void disk_flush(struct disk *d);
+
+/* ---- Reading ---- */
+enum disk_verdict {
+	DISK_MISS,
+	DISK_HIT,
+	DISK_SOFT,    /* there, but softly purged: stale */
+	DISK_PENDING, /* the letter will come */
+};
+
+/* A stored answer that was read and verified. */
+struct disk_object {
+	struct slice key, url, vary_names, vary_values, head;
+	int status;
+	struct freshness freshness; /* in this process's monotonic time */
+	uint64_t epoch, user, lsn;
+	const uint64_t *tags;
+	unsigned tags_n;
+	uint64_t body_n;
+	struct slice body; /* all of it, verified, when it is at most DISK_BODY_WHOLE_MAX; else p is NULL: disk_read */
+};
+#define DISK_BODY_WHOLE_MAX (256u << 10)
+
+struct disk_lookup {
+	/* set by the caller; all of it lives until the answer */
+	struct slice key;
+	struct hash128 hash;
+	struct now now;
+	/* Is this variant the one? Called on this thread or a reader's. NULL: the newest. */
+	bool (*accepts)(struct disk_lookup *l, const struct disk_object *candidate);
+	struct mailbox *reply_to; /* NULL: blocks instead */
+	struct mail mail;         /* its on_mail is set by the caller */
+	/* the answer */
+	enum disk_verdict verdict;
+	struct disk_object *object; /* the caller frees it with disk_object_free */
+	/* private */
+	struct disk_job job;
+};
+/* Absent keys cost no I/O; what the page cache holds is read at once; else DISK_PENDING. */
+enum disk_verdict disk_get(struct disk *d, struct disk_lookup *l) WARN_UNUSED;
+void disk_object_free(struct disk *d, struct disk_object **o);
+
+#define DISK_BLOCK 65536u
+struct disk_read {
+	/* set by the caller */
+	struct disk_object *object;
+	uint64_t offset;          /* a multiple of DISK_BLOCK, below body_n */
+	struct mailbox *reply_to; /* NULL: blocks instead */
+	struct mail mail;
+	/* the answer */
+	int err;
+	struct slice bytes; /* one block, in the caller's buffer */
+	char *buffer;       /* of DISK_BLOCK bytes, the caller's */
+	/* private */
+	struct disk_job job;
+};
+/* 0: done, see err and bytes. -EINPROGRESS: the letter will come. */
+int disk_read(struct disk *d, struct disk_read *r) WARN_UNUSED;
+
+/* ---- Looking at it ---- */
+struct disk_stats {
+	uint64_t objects, index_bytes, bytes, size, segments;
+	uint64_t hits, misses, absent, inline_reads, thread_reads, read_errors, bad_records, purged_reads;
+	uint64_t puts, put_bytes, written_bytes, reinserted_bytes, heads_written;
+	uint64_t dropped_queue, dropped_error, dropped_size, dropped_admit, dropped_forgotten;
+	uint64_t write_errors, reclaimed_segments, reinserted, queue, queue_bytes, reads_refused;
+	uint64_t purges, forgets, journal_errors, journal_syncs, checkpoints, checkpoint_errors, unlink_errors;
+	uint64_t recovered_objects, recovered_segments, recovery_segments, recovery_ms, foreign_files, started_empty;
+	bool is_ready; /* recovery is done; before that all lookups miss */
+};
+void disk_stats(struct disk *d, struct disk_stats *out);
+/* Lowest epoch that a record here may have: for scope_retire. */
+uint64_t disk_oldest_epoch(struct disk *d);
+bool disk_is_ready(struct disk *d);
+void disk_wait_ready(struct disk *d); /* blocks */
+
+/* Verifies a directory that no process uses; writes what it finds to `out`. 0 when all is well, -EBADMSG when something
+ * would be left out, else what kept it from looking. */
+int disk_check(const char *path, FILE *out) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,161 @@
+/* The disk tier's insides. Private to cache/disk/.
+ * Lock order: journal, then the scope table; index shard, then nothing; the others are taken alone. No lock is held over
+ * file I/O but the journal's, whose one write goes to the page cache. */
+#ifndef CACHE_DISK_STORE_INTERNAL_H
+#define CACHE_DISK_STORE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "cache/disk/forgets.h"
+#include "cache/disk/index.h"
+#include "cache/disk/journal.h"
+#include "cache/disk/record.h"
+#include "cache/disk/segment.h"
+#include "cache/disk/store.h"
+
+#define FORMAT_MAGIC 0x314d464458504d4du /* "MMPXDFM1" */
+#define FORMAT_MAJOR 1
+/* Sequence numbers and lsns of one run of the store: all later runs' are greater, whatever a crash took away. */
+#define RUN_SHIFT 40
+#define RUNS_MAX ((uint64_t)1 << 22)
+
+/* The file FORMAT, 64 bytes: valid if and only if magic and sum are right. Another major: the store starts empty. All
+ * other files carry `store`, which is new whenever the store starts empty, so that what was left of before is foreign. */
+struct disk_format {
+	uint64_t magic;
+	uint32_t major, minor;
+	uint64_t store, zero[4], sum;
+};
+_Static_assert(sizeof(struct disk_format) == 64, "FORMAT is 64 bytes");
+
+/* A record that is written but not in the index yet. */
+struct pending {
+	struct hash128 hash;
+	struct index_slot slot;
+	uint64_t base_lsn;
+	bool is_move;           /* by reclaim */
+	struct index_slot from; /* where it was */
+};
+
+#define APPEND_BUFFER (1u << 20)
+#define PENDING_MAX 4096
+
+/* Writes records one behind the other into a segment of its own. One thread's. */
+struct appender {
+	struct disk *d;
+	struct segment *seg; /* with a reference */
+	uint64_t tail;       /* where the buffer's bytes go */
+	uint64_t committed;  /* end of the last record that is in the index */
+	uint64_t begun;      /* of the record under way */
+	char *buf;
+	size_t used;
+	struct footer_entry *entries;
+	uint32_t entries_n, entries_cap, entries_committed;
+	struct pending *pending;
+	uint32_t pending_n;
+	bool is_reclaim;
+};
+
+struct counters_disk {
+	_Atomic uint64_t hits, misses, absent, inline_reads, thread_reads, read_errors, bad_records, purged_reads;
+	_Atomic uint64_t puts, put_bytes, written_bytes, reinserted_bytes, heads_written;
+	_Atomic uint64_t dropped_queue, dropped_error, dropped_size, dropped_admit, dropped_forgotten;
+	_Atomic uint64_t write_errors, reinserted, reads_refused, purges, forgets, checkpoints, checkpoint_errors;
+	_Atomic uint64_t recovered_objects, recovered_segments, recovery_segments, recovery_ms, foreign_files;
+	_Atomic uint64_t started_empty;
+};
+
+#define DROPPED_SLOTS 65536
+#define GHOST_SLOTS 262144
+
+struct disk {
+	/* set once */
+	struct disk_options o;
+	const struct disk_io *io;
+	int dir;
+	uint64_t store, runs;
+	uint64_t own_segment_from; /* records of this length get a segment of their own */
+	pthread_t writer, keeper, journalist, *readers;
+	unsigned readers_n, started; /* started: a bit for each of the first three */
+	struct index index;
+	struct segments segments;
+	struct journal journal;
+	struct forgets forgets;
+	/* atomic */
+	struct counters_disk n;
+	_Atomic bool is_ready, stopping, no_nowait;
+	_Atomic int64_t retry_at_ms; /* writes are dropped until then */
+	_Atomic uint64_t
+		*dropped;         /* by key: the lsn of a put that was dropped, which what is queued must not outlive */
+	_Atomic uint32_t *ghosts; /* of second_hit: keys seen once */
+	_Atomic uint64_t checkpoint_number;
+
+	pthread_mutex_t queue_mu;
+	pthread_cond_t queue_changed;
+	/* guarded by queue_mu */
+	struct disk_source *queue_head, **queue_tail;
+	unsigned queue_n; /* those under way included */
+	uint64_t queue_bytes, next_lsn;
+
+	pthread_mutex_t jobs_mu;
+	pthread_cond_t jobs_changed;
+	/* guarded by jobs_mu */
+	struct disk_job *jobs_head, **jobs_tail;
+	unsigned jobs_n;
+	bool jobs_stopping;
+
+	/* the writer's, and the keeper's */
+	struct appender log, own, kept;
+};
+
+static inline void disk_add(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+/* ---- append.c ---- */
+int appender_init(struct appender *a, struct disk *d, bool is_reclaim) WARN_UNUSED;
+void appender_fini(struct appender *a);
+/* Room for a record of `total` bytes; the generation it must carry is a->seg's. */
+int appender_begin(struct appender *a, uint64_t total, bool own_segment) WARN_UNUSED;
+int appender_bytes(struct appender *a, const void *p, size_t n) WARN_UNUSED;
+int appender_zeros(struct appender *a, size_t n) WARN_UNUSED;
+/* The record is whole; it comes into the index when it is flushed. p->slot's place is filled in. */
+int appender_end(struct appender *a, const struct record_header *h, struct pending *p) WARN_UNUSED;
+int appender_flush(struct appender *a) WARN_UNUSED;
+void appender_seal(struct appender *a); /* flushes and lets go of the segment */
+/* After any of these failed: what is not committed is given up, and writing rests for a while. */
+void appender_fail(struct appender *a, int err);
+
+/* ---- write.c, read.c, reclaim.c, recover.c, purge.c ---- */
+void *disk_writer(void *arg);
+void *disk_reader(void *arg);
+void *disk_keeper(void *arg);
+void *disk_journalist(void *arg);
+void disk_recover(struct disk *d);
+/* Compares what is in the log with what a read wants. Also for the base of a head. -EAGAIN only unless may_wait. */
+int disk_read_at(struct disk *d, struct segment *s, void *p, size_t n, uint64_t at, bool may_wait) WARN_UNUSED;
+int disk_checkpoint(struct disk *d) WARN_UNUSED;
+void disk_jobs_stop(struct disk *d);
+
+/* ---- open.c ---- */
+int disk_format_read(const void *p, size_t n, struct disk_format *out) WARN_UNUSED;
+/* The valid checkpoint with the greatest number; -ENOENT when there is none. */
+int disk_best_checkpoint(const struct disk_io *io, int dir, uint64_t store, struct checkpoint *out) WARN_UNUSED;
+/* Reads the journals from h->first_journal on; *last is the greatest number that exists. -EBADMSG: damaged. */
+int disk_replay(const struct disk_io *io, int dir, uint64_t store, uint64_t first,
+	void (*each)(const struct journal_entry *e, void *arg), void *arg, uint64_t *last) WARN_UNUSED;
+struct id_list {
+	uint64_t *v;
+	size_t n, cap;
+	int err;
+};
+/* Numbers in the names of segments (or journals), ascending; the caller frees v. */
+int disk_list(const struct disk_io *io, int dir, bool (*read_name)(const char *name, uint64_t *id),
+	struct id_list *out) WARN_UNUSED;
+/* Walks the records of a segment without a footer. *entries is the caller's. */
+int disk_scan_segment(const struct disk_io *io, int fd, uint64_t generation, uint64_t size,
+	struct footer_entry **entries, struct segment_trailer *t) WARN_UNUSED;
+
+#endif

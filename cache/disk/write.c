@@ -1,0 +1,382 @@
+/* Putting answers: the queue, and the one thread that writes. */
+#include <errno.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "cache/disk/store_internal.h"
+
+/* ---- The queue ---- */
+
+static uint64_t source_bytes(const struct disk_source *s)
+{
+	return s->body_n + s->head.n + s->key.n;
+}
+
+static bool is_admitted(struct disk *d, const struct disk_source *s)
+{
+	_Atomic uint32_t *ghost = &d->ghosts[s->hash.lo & (GHOST_SLOTS - 1)];
+	uint32_t tag = (uint32_t)(s->hash.hi >> 32) | 1;
+	struct index_slot found[INDEX_FOUND_MAX];
+
+	if (!d->o.admit_second_hit || index_find(&d->index, s->hash, false, found) > 0)
+		return true;
+	return atomic_exchange_explicit(ghost, tag, memory_order_relaxed) == tag;
+}
+
+static int refuse(struct disk *d, const struct disk_source *s)
+{
+	size_t off = (size_t)(s->url.p - s->key.p);
+
+	if (s->url.n > 0 && (s->url.p < s->key.p || off > s->key.n || s->url.n > s->key.n - off))
+		return -EINVAL;
+	if (s->body_n > d->o.max_object || s->key.n > RECORD_META_MAX / 4 || s->head.n > RECORD_META_MAX / 4 ||
+		s->vary_names.n > RECORD_META_MAX / 8 || s->vary_values.n > RECORD_META_MAX / 8 ||
+		s->tags_n > RECORD_META_MAX / 64) {
+		disk_add(&d->n.dropped_size, 1);
+		return -EMSGSIZE;
+	}
+	if (clock_now().mono_ms < atomic_load_explicit(&d->retry_at_ms, memory_order_relaxed)) {
+		disk_add(&d->n.dropped_error, 1);
+		return -EIO;
+	}
+	if (!is_admitted(d, s)) {
+		disk_add(&d->n.dropped_admit, 1);
+		return -EPERM;
+	}
+	return 0;
+}
+
+/* Takes a number in any case: what is queued with a lower one must not outlive this. */
+static int enqueue(struct disk *d, struct disk_source *s, int err, uint64_t *lsn)
+{
+	pthread_mutex_lock(&d->queue_mu);
+	*lsn = s->lsn = d->next_lsn++;
+	if (!err && atomic_load(&d->stopping))
+		err = -ESHUTDOWN;
+	if (!err && (d->queue_n >= d->o.queue_max ||
+			    (d->queue_n > 0 && d->queue_bytes + source_bytes(s) > d->o.queue_bytes))) {
+		disk_add(&d->n.dropped_queue, 1);
+		err = -ENOBUFS;
+	}
+	if (!err) {
+		s->next = NULL;
+		*d->queue_tail = s;
+		d->queue_tail = &s->next;
+		d->queue_n++;
+		d->queue_bytes += source_bytes(s);
+		if (d->queue_head == s)
+			pthread_cond_broadcast(&d->queue_changed);
+	}
+	pthread_mutex_unlock(&d->queue_mu);
+	return err;
+}
+
+static void raise_to(_Atomic uint64_t *v, uint64_t to)
+{
+	uint64_t was = atomic_load(v);
+
+	while (was < to && !atomic_compare_exchange_weak(v, &was, to))
+		;
+}
+
+int disk_put(struct disk *d, struct disk_source *s)
+{
+	struct hash128 hash = s->hash;
+	uint32_t variant = record_variant(s->vary_names, s->vary_values);
+	uint64_t lsn;
+	int err;
+
+	s->variant = variant;
+	s->is_refresh = false;
+	err = enqueue(d, s, refuse(d, s), &lsn);
+	/* From here on the writer may have released it, when it was taken. What it replaces is gone either way. */
+	if (err)
+		raise_to(&d->dropped[hash.lo & (DROPPED_SLOTS - 1)], lsn);
+	(void)index_drop_variant(&d->index, hash, variant, lsn);
+	return err;
+}
+
+int disk_refresh(struct disk *d, struct disk_source *s)
+{
+	uint64_t lsn;
+
+	s->variant = record_variant(s->vary_names, s->vary_values);
+	s->is_refresh = true;
+	return enqueue(d, s, refuse(d, s), &lsn);
+}
+
+void disk_flush(struct disk *d)
+{
+	pthread_mutex_lock(&d->queue_mu);
+	while (d->queue_n > 0)
+		pthread_cond_wait(&d->queue_changed, &d->queue_mu);
+	pthread_mutex_unlock(&d->queue_mu);
+}
+
+/* ---- One record ---- */
+
+static struct slice whole_run(const struct disk_source *s, uint64_t at, uint64_t most)
+{
+	struct slice run = s->body_at(s, at);
+
+	if (run.n > most)
+		run.n = (size_t)most;
+	return run;
+}
+
+static uint64_t block_sum(const struct disk_source *s, uint64_t at, uint64_t n)
+{
+	struct slice run = whole_run(s, at, n);
+	XXH3_state_t state;
+
+	if (run.n == n)
+		return XXH3_64bits(run.p, run.n);
+	XXH3_64bits_reset(&state);
+	for (uint64_t done = 0; done < n; done += run.n) {
+		run = whole_run(s, at + done, n - done);
+		XXH3_64bits_update(&state, run.p, run.n);
+	}
+	return XXH3_64bits_digest(&state);
+}
+
+static uint64_t *sums_of(const struct disk_source *s)
+{
+	uint64_t n = record_blocks(s->body_n), *sums = mem_alloc(n * sizeof(*sums));
+
+	for (uint64_t i = 0; sums && i < n; i++) {
+		uint64_t at = i * RECORD_BLOCK, left = s->body_n - at;
+
+		sums[i] = block_sum(s, at, left < RECORD_BLOCK ? left : RECORD_BLOCK);
+	}
+	return sums;
+}
+
+static struct record_header header_of(const struct disk *d, const struct disk_source *s, const uint64_t *sums)
+{
+	struct record_header h = {
+		.magic = RECORD_MAGIC,
+		.kind = RECORD_WHOLE,
+		.status = (uint16_t)s->status,
+		.lsn = s->lsn,
+		.key_lo = s->hash.lo,
+		.key_hi = s->hash.hi,
+		.epoch = s->epoch,
+		.user = s->user,
+		.body_n = s->body_n,
+		.key_n = (uint32_t)s->key.n,
+		.url_off = s->url.n > 0 ? (uint32_t)(s->url.p - s->key.p) : 0,
+		.url_n = (uint32_t)s->url.n,
+		.names_n = (uint32_t)s->vary_names.n,
+		.values_n = (uint32_t)s->vary_values.n,
+		.tags_n = s->tags_n,
+		.head_n = (uint32_t)s->head.n,
+		.variant = s->variant,
+		.sums_sum = XXH3_64bits(sums, record_blocks(s->body_n) * sizeof(*sums)),
+	};
+
+	record_set_freshness(&h, &s->freshness, d->o.clock_id);
+	return h;
+}
+
+/* The record whose body a head update may refer to: it has to be proved that the bytes are the same. */
+static bool find_base(struct disk *d, const struct disk_source *s, struct record_header *h)
+{
+	struct index_slot found[INDEX_FOUND_MAX];
+	unsigned n = index_find(&d->index, s->hash, false, found);
+	struct record_header base;
+	char bytes[sizeof(base)];
+
+	for (unsigned i = 0; i < n; i++) {
+		struct segment *seg;
+		uint64_t at = (uint64_t)found[i].off8 * 8;
+		bool right = false;
+
+		if (found[i].kind == INDEX_HEAD || found[i].variant != s->variant)
+			continue;
+		seg = segment_get(&d->segments, found[i].seg);
+		if (seg && at < seg->size && disk_read_at(d, seg, bytes, sizeof(bytes), at, true) == 0)
+			right = record_read_header(bytes, seg->generation, seg->size - at, &base) == 0;
+		segment_put(&d->segments, &seg);
+		if (right && base.lsn == found[i].lsn && base.key_hi == s->hash.hi && base.kind == RECORD_WHOLE &&
+			base.body_n == h->body_n && base.sums_sum == h->sums_sum) {
+			h->kind = RECORD_HEAD;
+			h->base_lsn = base.lsn;
+			return true;
+		}
+	}
+	return false;
+}
+
+static int put_meta(struct appender *a, const struct disk_source *s, struct record_header *h)
+{
+	const struct record_parts parts = {s->key, s->vary_names, s->vary_values, s->head, s->tags};
+	size_t n = sizeof(*h) + record_meta_n(h);
+	char *p;
+	int err;
+
+	h->generation = a->seg->generation;
+	/* Most fit into the buffer where they stand. */
+	if (n <= APPEND_BUFFER - a->used) {
+		record_write_meta(a->buf + a->used, h, &parts);
+		a->used += n;
+		return 0;
+	}
+	p = mem_alloc(n);
+	if (!p)
+		return -ENOMEM;
+	record_write_meta(p, h, &parts);
+	err = appender_bytes(a, p, n);
+	mem_free(p);
+	return err;
+}
+
+static int put_body(struct appender *a, const struct disk_source *s, const uint64_t *sums)
+{
+	struct slice run;
+	int err = 0;
+
+	for (uint64_t at = 0; !err && at < s->body_n; at += run.n) {
+		run = whole_run(s, at, s->body_n - at);
+		err = appender_bytes(a, run.p, run.n);
+	}
+	if (!err)
+		err = appender_zeros(a, (size_t)(record_pad(s->body_n) - s->body_n));
+	if (!err)
+		err = appender_bytes(a, sums, record_blocks(s->body_n) * sizeof(*sums));
+	return err;
+}
+
+static int append(struct appender *a, const struct disk_source *s, struct record_header *h, const uint64_t *sums,
+	bool own_segment)
+{
+	struct pending p = {
+		.hash = s->hash,
+		.base_lsn = h->base_lsn,
+		.slot = {.key = s->hash.lo, .lsn = s->lsn, .variant = s->variant},
+	};
+	int err = appender_begin(a, record_total(h), own_segment);
+
+	p.slot.kind = h->kind == RECORD_HEAD ? INDEX_HEAD : INDEX_WHOLE;
+	if (!err)
+		err = put_meta(a, s, h);
+	if (!err && h->kind == RECORD_WHOLE)
+		err = put_body(a, s, sums);
+	if (!err)
+		err = appender_end(a, h, &p);
+	if (!err && own_segment) {
+		err = appender_flush(a);
+		if (!err)
+			appender_seal(a);
+	}
+	if (err)
+		appender_fail(a, err);
+	return err;
+}
+
+/* What failed is out of date at once: an older record must not stand in for it. */
+static void drop_source(struct disk *d, const struct disk_source *s)
+{
+	disk_add(&d->n.dropped_error, 1);
+	if (!s->is_refresh)
+		(void)index_drop_variant(&d->index, s->hash, s->variant, s->lsn);
+}
+
+static void write_source(struct disk *d, const struct disk_source *s)
+{
+	uint64_t *sums = sums_of(s);
+	struct record_header h;
+	struct appender *a = &d->log;
+	int err = sums ? 0 : -ENOMEM;
+	bool own = false;
+
+	if (!err) {
+		h = header_of(d, s, sums);
+		if (s->is_refresh && s->body_n > DISK_REFRESH_WHOLE_MAX) {
+			err = appender_flush(&d->log);
+			if (err)
+				appender_fail(&d->log, err);
+			else if (find_base(d, s, &h))
+				disk_add(&d->n.heads_written, 1);
+		}
+	}
+	if (!err && record_total(&h) > d->own_segment_from) {
+		own = true;
+		a = &d->own;
+		err = appender_flush(&d->log);
+		if (err)
+			appender_fail(&d->log, err);
+	}
+	if (!err)
+		err = append(a, s, &h, sums, own);
+	if (err) {
+		drop_source(d, s);
+	} else {
+		disk_add(&d->n.puts, 1);
+		disk_add(&d->n.put_bytes, record_total(&h));
+	}
+	mem_free(sums);
+}
+
+/* ---- The thread ---- */
+
+static void finished(struct disk *d, unsigned n, uint64_t bytes)
+{
+	pthread_mutex_lock(&d->queue_mu);
+	d->queue_n -= n;
+	d->queue_bytes -= bytes;
+	if (d->queue_n == 0)
+		pthread_cond_broadcast(&d->queue_changed);
+	pthread_mutex_unlock(&d->queue_mu);
+}
+
+/* Writes resting: drop at once what had been queued before the failure. */
+static bool is_resting(struct disk *d)
+{
+	return clock_now().mono_ms < atomic_load_explicit(&d->retry_at_ms, memory_order_relaxed);
+}
+
+static void write_batch(struct disk *d, struct disk_source *s)
+{
+	unsigned n = 0;
+	uint64_t bytes = 0;
+	int err;
+
+	for (struct disk_source *next; s; s = next) {
+		next = s->next;
+		n++;
+		bytes += source_bytes(s);
+		if (is_resting(d))
+			drop_source(d, s);
+		else
+			write_source(d, s);
+		s->on_release(s);
+	}
+	err = appender_flush(&d->log);
+	if (err)
+		appender_fail(&d->log, err);
+	finished(d, n, bytes);
+}
+
+void *disk_writer(void *arg)
+{
+	struct disk *d = arg;
+
+	pthread_mutex_lock(&d->queue_mu);
+	for (;;) {
+		struct disk_source *s;
+
+		while (!d->queue_head && !atomic_load(&d->stopping))
+			pthread_cond_wait(&d->queue_changed, &d->queue_mu);
+		s = d->queue_head;
+		if (!s)
+			break;
+		d->queue_head = NULL;
+		d->queue_tail = &d->queue_head;
+		pthread_mutex_unlock(&d->queue_mu);
+		write_batch(d, s);
+		pthread_mutex_lock(&d->queue_mu);
+	}
+	pthread_mutex_unlock(&d->queue_mu);
+	appender_seal(&d->log);
+	return NULL;
+}
