@@ -84,6 +84,11 @@ struct cache_result {
 void cache_lookup(struct cache *c, const struct cache_request *r, struct now now, struct cache_result *out);
 /* Forced refresh: leads (or joins) a fetch whatever is stored; readers keep the old object until the new one lands. */
 void cache_refresh(struct cache *c, const struct cache_request *r, struct now now, struct cache_result *out);
+/* An answer that goes to one client alone may be of use to others all the same: a 206, or a POST's that answers GET (then
+ * r->http says GET). This makes a flight that nobody joins or waits for, to be given that answer like any other; NULL
+ * where there is no room for one. `sequence` is what cache_sequence said before the upstream was asked. */
+struct flight *cache_keep(struct cache *c, const struct cache_request *r, uint64_t sequence, struct now now);
+uint64_t cache_sequence(const struct cache *c);
 /* A HEAD or uncached GET answer (200) came for this key: update or invalidate what is stored (RFC 9111 4.3.5). */
 void cache_saw_head(struct cache *c, const struct cache_request *r, int status, const struct http_fields *response,
                     struct now now);

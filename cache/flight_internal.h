@@ -29,6 +29,7 @@ struct flight {
 	bool has_authorization;
 	bool is_shared; /* may be joined */
 	bool is_background;
+	bool is_kept;  /* made by cache_keep */
 	bool may_mark; /* what becomes of it says something about others: no credentials, not alone by wish */
 	uint64_t epoch;
 	struct now started;

@@ -205,6 +205,7 @@ static void on_private_head(void *arg, int status, struct http_fields *fields, i
 	tell_cache(x, status, fields);
 	x->note.forward_status = status;
 	x->note.detail = why_not(why);
+	x->note.stored = exchange_keep(x, status, fields, content_length);
 	if (reply_from_fields(&x->reply, x->http, status, fields, content_length, x->now, &x->note)) {
 		fill_release(&x->fill);
 		exchange_problem(x, 502, "the upstream's head is too large", -1);
@@ -321,12 +322,12 @@ static void refresh_in_background(struct exchange *x, struct flight *f)
 
 /* ---- Deciding ---- */
 
-static void owner_ref(void *owner)
+void exchange_owner_ref(void *owner)
 {
 	snapshot_ref(owner);
 }
 
-static void owner_unref(void *owner)
+void exchange_owner_unref(void *owner)
 {
 	struct snapshot *s = owner;
 
@@ -341,8 +342,8 @@ static void look_up(struct exchange *x, bool no_join, struct cache_result *out)
 		.key = &x->target.key,
 		.worker = x->worker->index,
 		.rules_owner = x->target.snapshot,
-		.rules_ref = owner_ref,
-		.rules_unref = owner_unref,
+		.rules_ref = exchange_owner_ref,
+		.rules_unref = exchange_owner_unref,
 		.no_join = no_join,
 	};
 

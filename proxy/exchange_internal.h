@@ -46,6 +46,12 @@ void exchange_finish(struct exchange *x);
 void exchange_break(struct exchange *x, int status, const char *detail);
 void exchange_problem(struct exchange *x, int status, const char *detail, int retry_after_s);
 
+/* Of a private answer whose head is here: what may serve others goes into the cache too. True when it does, so far. */
+bool exchange_keep(struct exchange *x, int status, const struct http_fields *fields, int64_t content_length);
+/* A snapshot's references as a flight holds them. */
+void exchange_owner_ref(void *owner);
+void exchange_owner_unref(void *owner);
+
 /* Counters and the access log: when the answer has been handed over, and when the client left before. */
 void exchange_note_done(struct exchange *x);
 void exchange_note_gone(struct exchange *x);

@@ -44,6 +44,10 @@ int fill_start(const struct fill_request *r, struct fill **out) WARN_UNUSED;
 void fill_detach(struct fill **f);
 /* From inside on_head: the client needs nothing more; what still comes is dropped. Clears *f. */
 void fill_release(struct fill **f);
+/* From inside on_head, before fill_release: what of this answer may serve others goes into the cache as well, under
+ * r->key. True when it does, so far. */
+bool fill_keep(struct fill *f, const struct cache_request *r, int status, const struct http_fields *fields,
+               int64_t content_length) WARN_UNUSED;
 /* on_body said PAUSE before; there is room again. */
 void fill_resume(struct fill *f);
 bool fill_timing(const struct fill *f, struct fetch_timing *out);

@@ -1,0 +1,61 @@
+/* What an answer that goes to this client alone leaves in the cache. */
+#include "proxy/exchange_internal.h"
+
+static struct cache_request request_for(
+	const struct exchange *x, const struct http_request *http, const struct target *target)
+{
+	return (struct cache_request){
+		.http = http,
+		.rules = target->rules,
+		.key = &target->key,
+		.worker = x->worker->index,
+		.rules_owner = target->snapshot,
+		.rules_ref = exchange_owner_ref,
+		.rules_unref = exchange_owner_unref,
+	};
+}
+
+/* RFC 9110 9.3.3: an answer to POST that says it is what GET would give. */
+static bool keep_for_get(struct exchange *x, int status, const struct http_fields *fields, int64_t content_length)
+{
+	struct http_request get = *x->http;
+	struct policy_exchange p = {
+		.method = HTTP_POST,
+		.request = &x->http->fields,
+		.status = status,
+		.response = fields,
+		.request_time = x->now,
+		.response_time = x->now,
+		.rules = x->target.rules,
+	};
+	struct target target;
+	bool is_kept = false;
+
+	get.method = HTTP_GET;
+	get.method_token = SLICE_LIT("GET");
+	get.framing = HTTP_BODY_NONE;
+	target_init(&target);
+	if (target_resolve(&target, x->target.snapshot, &get, (struct slice){NULL, 0}) == 0 && target.is_cacheable) {
+		struct cache_request r = request_for(x, &get, &target);
+
+		p.target_url = cache_key_url(&target.key);
+		is_kept = policy_post_answers_get(&p) && fill_keep(x->fill, &r, status, fields, content_length);
+	}
+	target_fini(&target);
+	return is_kept;
+}
+
+bool exchange_keep(struct exchange *x, int status, const struct http_fields *fields, int64_t content_length)
+{
+	if (x->kind != ANSWER_PASS || !x->fill || !x->target.rules->cache)
+		return false;
+	if (x->http->method == HTTP_POST && !x->target.rules->cache_post && http_fields_get(fields, HF_CONTENT_LOCATION))
+		return keep_for_get(x, status, fields, content_length);
+	if (x->target.is_cacheable && x->http->method == HTTP_GET && (status == 200 || status == 206) &&
+		http_fields_get(&x->http->fields, HF_RANGE)) {
+		struct cache_request r = request_for(x, x->http, &x->target);
+
+		return fill_keep(x->fill, &r, status, fields, content_length);
+	}
+	return false;
+}
