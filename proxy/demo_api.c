@@ -192,7 +192,7 @@ static void answer_item(struct demo_api *api, const struct place *at, json_int_t
 	answer_json(a, status, item);
 }
 
-/* Lists of one parent say themselves how long they are fresh; on all else the proxy's routes decide. */
+/* Lists of one parent say themselves how long they are fresh, as /time does; on all else the proxy's routes decide. */
 static void read_list(struct demo_api *api, const struct place *at, struct slice query, struct demo_answer *a)
 {
 	const struct demo_schema *s = demo_schema(at->kind);
@@ -300,8 +300,9 @@ static void answer_index(struct demo_api *api, const struct demo_call *call, int
 			"GET, POST; /posts/{id}: GET, PUT, PATCH, DELETE", "/posts?userId={id}",
 			"GET: the posts of one user", "/posts/{id}/comments", "GET, POST; tells caches max-age=15",
 			"/comments", "GET, POST; /comments/{id}: GET, PUT, PATCH, DELETE; /comments?postId={id}",
-			"/time", "GET: when the API answered and how many calls it has had", "/slow?ms=2000",
-			"GET: answers after so long, 60000 at most", "/flaky", "GET: every third call is a 500"));
+			"/time", "GET: when the API answered and its calls so far; tells caches max-age=10",
+			"/slow?ms=2000", "GET: answers after so long, 60000 at most", "/flaky",
+			"GET: every third call is a 500"));
 }
 
 static void answer_time(struct demo_api *api, const struct demo_call *call, int64_t wall_ms, struct demo_answer *a)
@@ -313,6 +314,7 @@ static void answer_time(struct demo_api *api, const struct demo_call *call, int6
 	(void)call;
 	if (gmtime_r(&second, &tm))
 		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	a->cache_control = "max-age=10"; /* so that it stands still behind the proxy whatever the routes say */
 	snprintf(whole, sizeof(whole), "%s.%03dZ", text, (int)(wall_ms % 1000));
 	answer_json(a, 200, json_pack("{sssI}", "time", whole, "calls", (json_int_t)api->calls));
 }

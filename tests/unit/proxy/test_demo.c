@@ -187,10 +187,11 @@ static void answers_carry_tags_to_purge_by(void **state)
 	assert_null(field(get("/time"), "Cache-Tag"));
 }
 
-static void only_lists_of_one_parent_say_how_long_they_are_fresh(void **state)
+static void few_answers_say_how_long_they_are_fresh(void **state)
 {
 	(void)state;
 	assert_string_equal(field(get("/users/3/posts"), "Cache-Control"), "max-age=15");
+	assert_string_equal(field(get("/time"), "Cache-Control"), "max-age=10");
 	assert_null(field(get("/users/3"), "Cache-Control"));
 	assert_null(field(get("/posts"), "Cache-Control"));
 	assert_null(field(get("/users/99/posts"), "Cache-Control"));
@@ -505,7 +506,7 @@ int main(void)
 		DEMO_TEST(data_is_as_large_as_promised),
 		DEMO_TEST(data_is_the_same_after_every_start),
 		DEMO_TEST(answers_carry_tags_to_purge_by),
-		DEMO_TEST(only_lists_of_one_parent_say_how_long_they_are_fresh),
+		DEMO_TEST(few_answers_say_how_long_they_are_fresh),
 		DEMO_TEST(what_is_not_there_is_a_404_in_json),
 		DEMO_TEST(index_lists_the_endpoints),
 		DEMO_TEST(head_is_get_without_the_body),
