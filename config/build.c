@@ -168,10 +168,14 @@ static int build_singles(struct build *b)
 {
 	struct config *c = b->config;
 	unsigned errors;
-	int rc = build_single(b, SECTION_PROXY, "proxy", &c->proxy);
+	int rc;
 
+	errors = b->report->errors;
+	rc = build_single(b, SECTION_PROXY, "proxy", &c->proxy);
 	if (rc)
 		return rc;
+	if (errors == b->report->errors)
+		validate_proxy(b, build_section(b, "proxy", NO_NAME));
 	errors = b->report->errors;
 	rc = build_single(b, SECTION_CACHE, "cache", &c->cache);
 	if (rc == 0 && errors == b->report->errors)

@@ -48,6 +48,8 @@ struct config_address {
 	struct sockaddr_storage sa;
 	socklen_t sa_bytes;
 	bool is_loopback;
+	bool tls;            /* the word tls stands after it */
+	bool proxy_protocol; /* the word proxy */
 };
 
 struct config_addresses {
@@ -55,12 +57,26 @@ struct config_addresses {
 	unsigned n; /* 0: off */
 };
 
+/* IPv4 as ::ffff:a.b.c.d, with 96 bits more. Bits after the first `bits` are 0. */
+struct config_network {
+	uint8_t address[16];
+	unsigned bits;
+};
+
+struct config_networks {
+	const struct config_network *v;
+	unsigned n;
+};
+
 struct config_proxy {
 	struct config_addresses listen;
 	unsigned workers; /* 0: one a processor */
-	unsigned max_connections;
+	unsigned max_connections, max_connections_per_address; /* the latter 0: no bound */
+	struct slice tls_certificate, tls_key;                 /* paths; set when a listener has tls */
+	struct config_networks proxy_trusted;
 	uint64_t max_body_bytes, max_header_bytes;
 	int64_t client_header_timeout_ms, client_body_timeout_ms, client_idle_timeout_ms, client_write_timeout_ms;
+	uint64_t client_body_rate; /* bytes a second; 0: no least rate */
 	int64_t shutdown_grace_ms;
 	struct slice access_log; /* a path, "-" is standard output; empty: off */
 	enum config_log_format access_log_format;

@@ -12,6 +12,7 @@
 #define STRUCT_ROUTE struct config_route
 
 #define MEMBER_ADDRESSES struct config_addresses
+#define MEMBER_NETWORKS struct config_networks
 #define MEMBER_UINT unsigned
 #define MEMBER_DURATION int64_t
 #define MEMBER_SIZE uint64_t
@@ -229,6 +230,7 @@ int option_describe(const struct option *o, struct buf *out)
 {
 	static const char *const names[TYPE_COUNT] = {
 		[TYPE_ADDRESSES] = "list of address:port",
+		[TYPE_NETWORKS] = "list of addresses or address/bits",
 		[TYPE_BOOL] = "on, off",
 		[TYPE_LOG] = "path or -",
 		[TYPE_SECRET] = "text",

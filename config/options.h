@@ -23,6 +23,7 @@ enum option_section {
 /* Each has a reader in value.c and the type of its member in options.c. */
 enum option_type {
 	TYPE_ADDRESSES,
+	TYPE_NETWORKS,
 	TYPE_UINT,
 	TYPE_DURATION,
 	TYPE_SIZE,

@@ -72,6 +72,32 @@ int validate_admin(struct build *b, const struct ini_section *s)
 	return 0;
 }
 
+/* ---- [proxy] ---- */
+
+/* What is in the files is looked at where they are loaded. */
+static void check_readable(struct build *b, const struct ini_section *s, const char *key, struct slice path)
+{
+	unsigned line = build_line(s, NULL, key);
+
+	if (path.n == 0)
+		report_at(b->report, line, "%s: a listener with tls needs it", key);
+	else if (access(path.p, R_OK) != 0)
+		report_at(b->report, line, "%s: %s: %s", key, report_shown(path).z, strerror(errno));
+}
+
+void validate_proxy(struct build *b, const struct ini_section *s)
+{
+	const struct config_proxy *p = &b->config->proxy;
+	bool tls = false;
+
+	for (unsigned i = 0; i < p->listen.n; i++)
+		tls = tls || p->listen.v[i].tls;
+	if (!tls)
+		return;
+	check_readable(b, s, "tls_certificate", p->tls_certificate);
+	check_readable(b, s, "tls_key", p->tls_key);
+}
+
 /* ---- The others ---- */
 
 void validate_upstream(struct build *b, const struct config_upstream *u, const struct ini_section *s)

@@ -214,6 +214,7 @@ int value_read(const struct value_source *s, void *to)
 {
 	static value_reader *const readers[TYPE_COUNT] = {
 		[TYPE_ADDRESSES] = value_read_addresses,
+		[TYPE_NETWORKS] = value_read_networks,
 		[TYPE_UINT] = value_read_uint,
 		[TYPE_DURATION] = value_read_duration,
 		[TYPE_SIZE] = value_read_size,

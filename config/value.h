@@ -36,7 +36,7 @@ value_reader value_read_log, value_read_secret, value_read_path, value_read_name
 value_reader value_read_pattern, value_read_patterns, value_read_hosts, value_read_methods, value_read_fields;
 value_reader value_read_query, value_read_user_from, value_read_status_ttl;
 /* value_net.c */
-value_reader value_read_addresses, value_read_url;
+value_reader value_read_addresses, value_read_networks, value_read_url;
 
 /* "10s" and the like in ms; for durations that are not members of their own. */
 int value_duration(const struct value_source *s, struct slice text, int64_t *ms) WARN_UNUSED;

@@ -84,6 +84,20 @@ static int add_address(
 	return 0;
 }
 
+/* "tls" or "proxy" after the address that it is about. False: it is no such word. */
+static bool take_word(const struct value_source *s, struct slice item, struct config_address *before)
+{
+	if (s->option->section != SECTION_PROXY || !before)
+		return false;
+	if (slice_equal(item, SLICE_LIT("tls")))
+		before->tls = true;
+	else if (slice_equal(item, SLICE_LIT("proxy")))
+		before->proxy_protocol = true;
+	else
+		return false;
+	return true;
+}
+
 int value_read_addresses(const struct value_source *s, void *to)
 {
 	struct config_addresses made = {0};
@@ -95,6 +109,8 @@ int value_read_addresses(const struct value_source *s, void *to)
 		return -ENOMEM;
 	made.v = v;
 	while (rc == 0 && !value_is_word(s) && value_next(&rest, &item)) {
+		if (take_word(s, item, made.n ? &v[made.n - 1] : NULL))
+			continue;
 		if (made.n == ADDRESSES_MAX)
 			return value_refuse(s, "more than %d addresses", ADDRESSES_MAX);
 		rc = add_address(s, item, &made, &v[made.n]);
@@ -104,6 +120,69 @@ int value_read_addresses(const struct value_source *s, void *to)
 	if (rc == 0)
 		*(struct config_addresses *)to = made;
 	return rc;
+}
+
+/* ---- Networks ---- */
+
+static bool read_host_address(struct slice text, struct config_network *to)
+{
+	char z[INET6_ADDRSTRLEN];
+
+	if (text.n >= sizeof(z))
+		return false;
+	memcpy(z, text.p, text.n);
+	z[text.n] = '\0';
+	memset(to->address, 0, sizeof(to->address));
+	if (inet_pton(AF_INET6, z, to->address) == 1)
+		return true;
+	memset(&to->address[10], 0xff, 2);
+	return inet_pton(AF_INET, z, &to->address[12]) == 1;
+}
+
+static bool has_bits_after(const struct config_network *net)
+{
+	for (unsigned i = net->bits; i < 128; i++)
+		if (net->address[i / 8] >> (7 - i % 8) & 1)
+			return true;
+	return false;
+}
+
+/* "10.0.0.0/8", "::1" */
+static const char *read_network(struct slice text, struct config_network *to)
+{
+	const char *slash = memchr(text.p, '/', text.n);
+	struct slice host = {text.p, slash ? (size_t)(slash - text.p) : text.n};
+	bool is_v4 = !memchr(host.p, ':', host.n);
+	unsigned long long bits = 128, most = is_v4 ? 32 : 128;
+
+	if (!read_host_address(host, to))
+		return "not an address or network like 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32";
+	if (slash && (!slice_to_u64((struct slice){slash + 1, text.n - host.n - 1}, 1000, &bits) || bits > most))
+		return "the number of bits after the / is not valid";
+	to->bits = slash && is_v4 ? (unsigned)bits + 96 : (unsigned)bits;
+	return has_bits_after(to) ? "the address has bits set beyond those that count" : NULL;
+}
+
+int value_read_networks(const struct value_source *s, void *to)
+{
+	struct config_networks made = {0};
+	struct slice rest = s->text, item;
+	struct config_network *v = arena_alloc(s->arena, CONFIG_LIST_MAX * sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	made.v = v;
+	while (value_next(&rest, &item)) {
+		const char *why;
+
+		if (made.n == CONFIG_LIST_MAX)
+			return value_refuse(s, "more than %d networks", CONFIG_LIST_MAX);
+		why = read_network(item, &v[made.n++]);
+		if (why)
+			return value_refuse(s, "\"%s\": %s", report_shown(item).z, why);
+	}
+	*(struct config_networks *)to = made;
+	return 0;
 }
 
 /* ---- URL ---- */

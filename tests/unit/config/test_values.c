@@ -330,6 +330,48 @@ static void single_statuses_come_before_their_class(void **state)
 	config_unref(&c);
 }
 
+static void words_after_an_address_mark_it(void **state)
+{
+	struct config *c = config_of("[proxy]\nlisten = 127.0.0.1:1 proxy, 127.0.0.1:2, [::1]:3\n");
+
+	(void)state;
+	assert_int_equal(c->proxy.listen.n, 3);
+	assert_true(c->proxy.listen.v[0].proxy_protocol);
+	assert_false(c->proxy.listen.v[0].tls);
+	assert_false(c->proxy.listen.v[1].proxy_protocol);
+	assert_false(c->proxy.listen.v[2].proxy_protocol);
+	assert_string_equal(c->proxy.listen.v[0].text.p, "127.0.0.1:1");
+	config_unref(&c);
+	assert_non_null(strstr(errors_of(SLICE_LIT("[proxy]\nlisten = proxy 127.0.0.1:1\n")), "\"proxy\" is not address:port"));
+	assert_non_null(strstr(errors_of(SLICE_LIT("[admin]\nlisten = 127.0.0.1:1 proxy\n")), "\"proxy\" is not address:port"));
+	assert_non_null(strstr(errors_of(SLICE_LIT("[proxy]\nlisten = 127.0.0.1:1 tls\n")), "tls_key: a listener with tls needs it"));
+	assert_non_null(strstr(errors_of(SLICE_LIT("[proxy]\nlisten = 127.0.0.1:1 tls proxy\ntls_certificate = /none.pem\n")),
+		":3: tls_certificate: /none.pem: No such file"));
+}
+
+static void networks_are_addresses_with_bits(void **state)
+{
+	struct config *c = config_of("[proxy]\nproxy_trusted = 10.0.0.0/8, 192.0.2.7, 0.0.0.0/0 2001:db8::/32 ::1\n");
+	const struct config_network *v = c->proxy.proxy_trusted.v;
+	static const char *const bad[] = {
+		"10.0.0.1/8", "10.0.0.0/33", "::/129", "10.0.0/8", "x", "/8", "10.0.0.0/", "10.0.0.0/ 8", "10.0.0.0/-1", "1.2.3.4:5"};
+
+	(void)state;
+	assert_int_equal(c->proxy.proxy_trusted.n, 5);
+	assert_int_equal(v[0].bits, 104);
+	assert_memory_equal(v[0].address, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\0\0\0", 16);
+	assert_int_equal(v[1].bits, 128);
+	assert_int_equal(v[2].bits, 96);
+	assert_int_equal(v[3].bits, 32);
+	assert_memory_equal(v[3].address, "\x20\x01\x0d\xb8\0\0\0\0", 8);
+	config_unref(&c);
+	for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
+		char text[100];
+		int n = snprintf(text, sizeof(text), "[proxy]\nproxy_trusted = %s\n", bad[i]);
+		assert_non_null(strstr(errors_of((struct slice){text, (size_t)n}), "proxy_trusted: \""));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -337,6 +379,8 @@ int main(void)
 		cmocka_unit_test(bad_values_are_refused_with_line_key_and_reason),
 		cmocka_unit_test(values_in_errors_are_cut_and_clean),
 		cmocka_unit_test(addresses_become_socket_addresses),
+		cmocka_unit_test(words_after_an_address_mark_it),
+		cmocka_unit_test(networks_are_addresses_with_bits),
 		cmocka_unit_test(urls_are_made_canonical_and_split),
 		cmocka_unit_test(lists_and_rules_are_read_whole),
 		cmocka_unit_test(lists_have_a_bound),
