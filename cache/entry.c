@@ -4,13 +4,26 @@
 #include "cache/memory.h"
 #include "cache/object_internal.h"
 
+/* Behind the key, where it is aligned for what it holds. */
+static size_t user_offset(size_t key_n)
+{
+	size_t at = sizeof(struct entry) + key_n;
+
+	return (at + _Alignof(struct entry_user) - 1) & ~(_Alignof(struct entry_user) - 1);
+}
+
+static struct entry_user *user_of(const struct entry *e)
+{
+	return (struct entry_user *)((uintptr_t)e + user_offset(e->hh.keylen));
+}
+
 struct entry *entry_new(struct shard *s, const struct cache_key *key)
 {
-	size_t user_n = key->user ? sizeof(key->user) : 0;
+	size_t n = key->user ? user_offset(key->bytes.n) + sizeof(struct entry_user) : sizeof(struct entry) + key->bytes.n;
 	struct entry *e;
 
 	CHECK(key->bytes.n <= CACHE_KEY_MAX); /* so that offsets fit */
-	e = memory_take(s, sizeof(*e) + key->bytes.n + user_n);
+	e = memory_take(s, n);
 	if (!e)
 		return NULL;
 	memset(e, 0, sizeof(*e));
@@ -18,10 +31,13 @@ struct entry *entry_new(struct shard *s, const struct cache_key *key)
 	e->shard = s;
 	e->url_off = (uint16_t)key->url_off;
 	e->url_n = (uint16_t)key->url_n;
-	e->has_user = user_n > 0;
+	e->has_user = key->user != 0;
 	memcpy(e->key, key->bytes.p, key->bytes.n);
-	memcpy(e->key + key->bytes.n, &key->user, user_n);
 	e->hh.keylen = (unsigned)key->bytes.n;
+	if (e->has_user) {
+		*user_of(e) = (struct entry_user){.user = key->user, .entry = e};
+		link_init(&user_of(e)->link);
+	}
 	e->hh.hashv = (unsigned)key->hash.lo;
 	return e;
 }
@@ -59,11 +75,7 @@ struct slice entry_url(const struct entry *e)
 
 uint64_t entry_user(const struct entry *e)
 {
-	uint64_t user = 0;
-
-	if (e->has_user)
-		memcpy(&user, e->key + e->hh.keylen, sizeof(user));
-	return user;
+	return e->has_user ? user_of(e)->user : 0;
 }
 
 /* ---- The index ---- */
@@ -110,6 +122,8 @@ static void unlink_entry(struct entry *e, struct garbage *g)
 	struct shard *s = e->shard;
 
 	HASH_DEL(s->index, e);
+	if (e->has_user)
+		link_remove(&user_of(e)->link);
 	count_index(s);
 	atomic_fetch_sub_explicit(&s->memory->entries, 1, memory_order_relaxed);
 	e->hh.next = g->entries;
@@ -266,6 +280,40 @@ void variant_store_locked(struct entry *e, struct object *o, struct now now, str
 	atomic_fetch_add_explicit(&s->memory->objects, 1, memory_order_relaxed);
 	e->touched_s = (uint32_t)(now.mono_ms / 1000);
 	entry_move_last_locked(e);
+}
+
+/* ---- Users ---- */
+
+static void drop_all_locked(struct entry *e, struct garbage *g)
+{
+	while (e->variants)
+		variant_drop_locked(e, e->variants, DROP_REPLACED, g);
+	entry_tidy_locked(e, g);
+}
+
+void user_bound_locked(struct entry *e, unsigned max, struct garbage *g)
+{
+	struct entry_user *mine = user_of(e), *oldest = NULL;
+	struct link *bucket;
+	unsigned n = 0;
+
+	if (!e->has_user || max == 0)
+		return;
+	bucket = &e->shard->users[mine->user >> 32 & (USER_BUCKETS - 1)];
+	link_remove(&mine->link);
+	link_append(bucket, &mine->link);
+	for (struct link *l = bucket->next; l != bucket; l = l->next) {
+		struct entry_user *u = CONTAINER_OF(l, struct entry_user, link);
+
+		if (u->user != mine->user)
+			continue;
+		oldest = oldest ? oldest : u;
+		n++;
+	}
+	if (n <= max)
+		return;
+	link_remove(&oldest->link); /* an entry that a flight keeps is no longer of the user's stored ones */
+	drop_all_locked(oldest->entry, g);
 }
 
 /* ---- Markers ---- */

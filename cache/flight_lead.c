@@ -59,6 +59,7 @@ static void end_locked(struct flight *f, const struct ending *x, struct garbage 
 		marker_clear_locked(f->entry->notes);
 		/* Second tier: what is stored here would be written through from here, after the lock, by reference. */
 		variant_store_locked(f->entry, x->store, x->now, g);
+		user_bound_locked(f->entry, f->rules->max_entries_per_user, g);
 	}
 	if (x->marks_pass)
 		mark_pass_locked(f, x->now.mono_ms, g);

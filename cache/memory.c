@@ -16,6 +16,8 @@ static int init_shard(struct shard *s, struct memory *m)
 	s->memory = m;
 	wheel_init(&s->wheel, 0, object_due_second);
 	link_init(&s->markers);
+	for (unsigned i = 0; i < USER_BUCKETS; i++)
+		link_init(&s->users[i]);
 	return -pthread_mutex_init(&s->mu, NULL);
 }
 
@@ -75,7 +77,8 @@ void memory_fini(struct memory *m)
 
 struct shard *memory_shard(struct memory *m, const struct cache_key *key)
 {
-	return &m->shards[(key->hash.hi >> 32) & (m->shards_n - 1)];
+	/* All of a user's entries together, so that one lock guards their number. */
+	return &m->shards[(key->user ? key->user : key->hash.hi >> 32) & (m->shards_n - 1)];
 }
 
 /* Not on every call: all threads read this line. */

@@ -38,12 +38,21 @@ struct entry {
 	_Atomic uint32_t refs;
 	uint16_t url_off, url_n; /* set once; CACHE_KEY_MAX fits */
 	uint32_t touched_s;      /* guarded by the shard */
-	bool has_user;           /* set once: a uint64_t follows the key */
+	bool has_user;           /* set once: a struct entry_user follows the key */
 	struct shard *shard;     /* set once */
 	struct object *variants; /* guarded by the shard; newest first */
 	struct notes *notes;     /* guarded by the shard; NULL most of the time */
 	char key[];              /* set once */
 };
+
+/* Of entries that are private to a user: whose, and their place in the order in which that user's were stored. */
+struct entry_user {
+	struct link link; /* guarded by the shard */
+	uint64_t user;
+	struct entry *entry;
+};
+
+#define USER_BUCKETS 1024
 
 struct shard {
 	pthread_mutex_t mu;
@@ -51,7 +60,8 @@ struct shard {
 	struct entry *index;
 	size_t index_bytes;
 	struct wheel wheel;  /* of objects, by when they stop being of use */
-	struct link markers; /* of notes, oldest first */
+	struct link users[USER_BUCKETS]; /* of entry_user, by user, oldest first; all of a user's are in one shard */
+	struct link markers;             /* of notes, oldest first */
 	unsigned markers_n;
 	struct flight *flights; /* all of this shard, those that nobody may join too */
 	_Atomic uint64_t objects_n;
@@ -119,6 +129,9 @@ enum drop_reason { DROP_LRU, DROP_EXPIRED, DROP_PURGED, DROP_REPLACED };
 /* Takes the caller's reference. What it replaces (same Vary names and values) goes; older answers never replace newer. */
 void variant_store_locked(struct entry *e, struct object *o, struct now now, struct garbage *g);
 void variant_drop_locked(struct entry *e, struct object *o, enum drop_reason why, struct garbage *g);
+/* After a store: the user whose entry it is keeps `max` entries, the oldest go. Nothing for shared entries. Costs a walk over
+ * the entries in the user's bucket. */
+void user_bound_locked(struct entry *e, unsigned max, struct garbage *g);
 
 /* ---- Markers ---- */
 /* To be called after one of the notes' times was set: within the bound, by forgetting the oldest. */

@@ -5,6 +5,7 @@
 #include "cache/chunks.h"
 #include "cache/object_internal.h"
 #include "http/date.h"
+#include "http/sf.h"
 
 /* Counts while p is NULL, writes on the second round. */
 struct sink {
@@ -109,12 +110,40 @@ static void put_tags_of(struct sink *s, struct slice v)
 	}
 }
 
+/* RFC 9875 2: a list of Strings; one that does not parse as such counts as absent. */
+static void put_groups(struct sink *s, const struct object_spec *spec, struct slice name)
+{
+	struct sf_parser parser;
+	struct sf_item item;
+	struct buf joined, group;
+
+	buf_init(&joined, CACHE_KEY_MAX);
+	buf_init(&group, CACHE_KEY_MAX);
+	if (http_fields_join(spec->fields, http_field_id_of(name), &joined) == 0 && sf_list_valid(buf_slice(&joined))) {
+		sf_parser_init(&parser, buf_slice(&joined));
+		while (sf_list_next(&parser, &item) == 1) {
+			buf_reset(&group);
+			if (item.type == SF_STRING && sf_string_unescape(&item, &group) == 0) {
+				uint64_t h = scope_tag_hash(buf_slice(&group));
+
+				put(s, &h, sizeof(h));
+			}
+		}
+	}
+	buf_fini(&group);
+	buf_fini(&joined);
+}
+
 /* Surrogate-Key parts its tags by spaces, Cache-Tag by commas. */
 static void put_tags(struct sink *s, const struct object_spec *spec)
 {
 	for (unsigned i = 0; spec->tag_headers && i < spec->tag_headers->n; i++) {
 		const struct http_field *f;
 
+		if (slice_equal_nocase(spec->tag_headers->v[i], SLICE_LIT("Cache-Groups"))) {
+			put_groups(s, spec, spec->tag_headers->v[i]);
+			continue;
+		}
 		for (uint32_t k = 0; (f = http_fields_find_next(spec->fields, spec->tag_headers->v[i], &k));)
 			put_tags_of(s, f->value);
 	}
