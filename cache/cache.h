@@ -89,6 +89,8 @@ void cache_refresh(struct cache *c, const struct cache_request *r, struct now no
  * where there is no room for one. `sequence` is what cache_sequence said before the upstream was asked. */
 struct flight *cache_keep(struct cache *c, const struct cache_request *r, uint64_t sequence, struct now now);
 uint64_t cache_sequence(const struct cache *c);
+/* Has the URL, by itself or by its beginning, been purged since then? */
+bool cache_was_purged(const struct cache *c, struct slice url, uint64_t sequence);
 /* A HEAD or uncached GET answer (200) came for this key: update or invalidate what is stored (RFC 9111 4.3.5). */
 void cache_saw_head(struct cache *c, const struct cache_request *r, int status, const struct http_fields *response,
                     struct now now);

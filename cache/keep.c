@@ -6,6 +6,14 @@ uint64_t cache_sequence(const struct cache *c)
 	return scope_now(c->scopes);
 }
 
+bool cache_was_purged(const struct cache *c, struct slice url, uint64_t sequence)
+{
+	struct scope_set set = {.url = url};
+	_Atomic uint64_t checked = sequence;
+
+	return scope_check(c->scopes, &set, sequence, &checked) != SCOPE_VALID;
+}
+
 /* Everything that the entry takes is made before, so that nothing is allocated under the lock. */
 static struct entry *ensure_entry_locked(
 	struct shard *s, const struct cache_key *key, struct entry **spare_entry, struct notes **spare_notes)

@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "proxy/invalidate.h"
-#include "proxy/origins.h"
 #include "proxy/worker.h"
 
 #define FILL_MAGIC 0x46494c4cu
@@ -36,6 +35,8 @@ struct fill {
 	struct invalidation *invalidation; /* of an unsafe method: what its success makes stale; else NULL */
 	struct evbuffer *body;
 	struct now request_time;
+	int64_t start_us;
+	unsigned route;
 	uint64_t dropped_bytes;
 	bool is_safe;
 	bool is_paused; /* by the flight: no more bytes until it resumes */
@@ -145,11 +146,12 @@ static void keep_body(struct fill *f, const void *p, size_t n)
 /* What the write itself makes stale does not count against its own answer. */
 static void invalidate(struct fill *f, const struct http_fields *fields)
 {
-	bool is_current = cache_sequence(f->worker->cache) == f->sequence;
+	struct cache *c = f->worker->cache;
+	bool is_current = !cache_was_purged(c, invalidation_url(f->invalidation), f->sequence);
 
 	invalidation_apply(f->invalidation, f->worker, fields);
 	if (is_current)
-		f->sequence = cache_sequence(f->worker->cache);
+		f->sequence = cache_sequence(c);
 }
 
 static bool begin_flight(struct fill *f, int status, struct http_fields *fields, int64_t content_length)
@@ -262,6 +264,8 @@ static void on_end(void *arg, enum fetch_result result, const char *detail)
 	struct fill *f = fill_of(arg);
 
 	f->fetch = NULL;
+	if (result == FETCH_OK && f->is_safe)
+		snapshot_note_fetch(f->snapshot, f->route, clock_mono_us() - f->start_us);
 	if (result != FETCH_OK)
 		log_failure(f, result, detail);
 	if (f->kept)
@@ -321,7 +325,6 @@ static int start_fetch(struct fill *f, const struct fill_request *r)
 		.host = t->upstream->host_from_client ? r->http->host : (struct slice){NULL, 0},
 		.fields = &forward->fields,
 	};
-	struct upstream_loop *loop;
 	int err = forward_build(forward, &options);
 
 	if (err)
@@ -333,8 +336,7 @@ static int start_fetch(struct fill *f, const struct fill_request *r)
 		if (request.body.n && !request.body.p)
 			return -ENOMEM;
 	}
-	loop = origins_loop(t->snapshot->origins, f->worker);
-	return loop ? fetch_start(loop, &request, &handler, f, &f->fetch) : -ENOMEM;
+	return fetch_start(f->worker->upstream, &request, &handler, f, &f->fetch);
 }
 
 static struct fill *fill_new(const struct fill_request *r)
@@ -352,6 +354,8 @@ static struct fill *fill_new(const struct fill_request *r)
 	/* A method that the route caches is safe by the operator's word. */
 	f->is_safe = http_method_is_safe(r->http->method) || r->target->is_cacheable;
 	f->request_time = clock_now();
+	f->start_us = clock_mono_us();
+	f->route = r->target->rules->route_index;
 	f->sequence = cache_sequence(r->worker->cache);
 	worker_list_add(&r->worker->fills, &f->link);
 	r->worker->stats.fills++;

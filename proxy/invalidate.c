@@ -98,12 +98,17 @@ static void purge(struct worker *w, enum scope_kind kind, struct slice url)
 		log_warn("invalidation after a write: %s", strerror(-err));
 }
 
+struct slice invalidation_url(const struct invalidation *i)
+{
+	return (struct slice){i->list.p + 1, i->own_n};
+}
+
 /* Location and Content-Location count on the same origin only: else one site could empty another's cache. */
 static void purge_named(const struct invalidation *i, struct worker *w, const struct http_fields *response,
                         enum http_field_id id)
 {
 	const struct http_field *f = http_fields_get(response, id);
-	struct slice own = {i->list.p + 1, i->own_n};
+	struct slice own = invalidation_url(i);
 	struct buf url;
 
 	if (!f)

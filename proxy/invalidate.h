@@ -13,6 +13,8 @@ struct target;
 struct worker;
 
 int invalidation_new(const struct target *t, const struct http_request *r, struct invalidation **out) WARN_UNUSED;
+/* The target URL as the cache spells it; borrowed. */
+struct slice invalidation_url(const struct invalidation *i);
 void invalidation_free(struct invalidation **i);
 /* Before the writer sees the answer, so that it reads its own write. */
 void invalidation_apply(const struct invalidation *i, struct worker *w, const struct http_fields *response);
