@@ -74,7 +74,7 @@ static size_t on_informational(struct fetch *f, size_t n)
 	if (++f->answer.informational > INFORMATIONAL_MAX || f->answer.informational_bytes > f->l->max_head_bytes)
 		return refuse(f, FETCH_BAD_ANSWER, "The upstream sent too many 1xx answers.");
 	f->answer.phase = ANSWER_STATUS;
-	fetch_set_deadline(f, f->o->options->first_byte_timeout_ms);
+	fetch_set_deadline(f, f->u->options->first_byte_timeout_ms);
 	if (f->head.status != 100 && f->handler.on_informational && !(f->todo & TODO_DROP))
 		f->handler.on_informational(f->arg, f->head.status, &f->head.fields);
 	return n;
@@ -96,7 +96,8 @@ static size_t on_head_end(struct fetch *f, size_t n)
 	a->needs_tls_end = f->o->is_https && !answer_is_framed(f);
 	if (a->needs_tls_end)
 		curl_easy_setopt(f->easy, CURLOPT_NOPROGRESS, 0L);
-	fetch_set_deadline(f, f->o->options->stall_timeout_ms);
+	fetch_set_deadline(f, f->u->options->stall_timeout_ms);
+	place_learn_head(f, status, &f->head.fields);
 	if ((f->todo & TODO_DROP) || !f->handler.on_head(f->arg, status, &f->head.fields, a->content_length))
 		return refuse(f, FETCH_CANCELLED, "cancelled");
 	end_if_complete(f);
@@ -154,7 +155,7 @@ static enum fetch_write offer(struct fetch *f, struct slice data)
 
 	if (how == FETCH_WRITE_TAKEN) {
 		f->answer.body_bytes += data.n;
-		f->o->stats.bytes_in += data.n;
+		f->u->stats.bytes_in += data.n;
 	}
 	return how;
 }
@@ -213,7 +214,7 @@ size_t answer_on_body(char *p, size_t size, size_t n, void *arg)
 		return refuse(f, FETCH_CANCELLED, "cancelled");
 	if (f->answer.phase != ANSWER_BODY)
 		return on_header_preview(f, p, n);
-	fetch_set_deadline(f, f->o->options->stall_timeout_ms);
+	fetch_set_deadline(f, f->u->options->stall_timeout_ms);
 	f->is_paused = false;
 	if (f->answer.is_chunked) {
 		result = on_chunked(f, p, n);

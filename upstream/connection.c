@@ -45,7 +45,7 @@ static bool speaks_h2(const struct fetch *f, SSL *tls)
 	unsigned n = 0;
 
 	if (!f->o->is_https)
-		return f->o->options->http_version ==
+		return f->u->options->http_version ==
 		       UPSTREAM_HTTP_2; /* prior knowledge: nothing else is spoken there */
 	if (tls)
 		SSL_get0_alpn_selected(tls, &name, &n);
@@ -65,7 +65,7 @@ static bool may_send_again(struct fetch *f)
 	if (!f->is_safe || f->retries_left == 0 || f->answer.any_byte)
 		return false;
 	f->retries_left--;
-	f->o->stats.retries++;
+	f->u->stats.retries++;
 	return true;
 }
 
@@ -73,12 +73,12 @@ static void on_connected(struct fetch *f)
 {
 	f->connected_us = clock_mono_us();
 	if (f->reused)
-		f->o->stats.connections_reused++;
+		f->u->stats.connections_reused++;
 	else
-		f->o->stats.connections_opened++;
+		f->u->stats.connections_opened++;
 	if (f->o->is_https && !f->is_h2)
 		f->o->knows_http1 = true;
-	fetch_set_deadline(f, f->o->options->first_byte_timeout_ms);
+	fetch_set_deadline(f, f->u->options->first_byte_timeout_ms);
 }
 
 int connection_on_request(void *arg, char *peer_ip, char *local_ip, int peer_port, int local_port)
@@ -99,7 +99,7 @@ int connection_on_request(void *arg, char *peer_ip, char *local_ip, int peer_por
 	f->sock_serial = s ? s->serial : 0;
 	if (f->reused && !f->is_h2 && is_stale(s, tls)) {
 		f->met_stale = true;
-		f->o->stats.stale_connections++;
+		f->u->stats.stale_connections++;
 		return CURL_PREREQFUNC_ABORT;
 	}
 	if (s)

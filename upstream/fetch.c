@@ -16,6 +16,7 @@ const char *fetch_result_name(enum fetch_result r)
 		[FETCH_BUSY] = "busy",
 		[FETCH_CANCELLED] = "cancelled",
 		[FETCH_NO_MEMORY] = "no memory",
+		[FETCH_WITHHELD] = "withheld",
 	};
 	return (unsigned)r < ARRAY_LEN(names) ? names[r] : "unknown";
 }
@@ -88,6 +89,9 @@ static void count_result(struct upstream_stats *s, enum fetch_result result)
 	case FETCH_CANCELLED:
 		s->cancelled++;
 		break;
+	case FETCH_WITHHELD:
+		s->withheld++;
+		break;
 	case FETCH_NO_MEMORY:
 		break;
 	}
@@ -95,11 +99,14 @@ static void count_result(struct upstream_stats *s, enum fetch_result result)
 
 static void count(struct fetch *f, enum fetch_result result)
 {
-	struct upstream_stats *s = &f->o->stats;
+	struct upstream_stats *s = &f->u->stats;
 
-	count_result(s, result);
 	f->ended_us = clock_mono_us();
+	if (f->is_check)
+		return;
+	count_result(s, result);
 	s->time_us += f->ended_us - f->started_us;
+	place_learn(f, result);
 }
 
 /* What libcurl holds back for a paused stream it neither frees nor forgets while other streams use the connection: the
@@ -127,44 +134,34 @@ void fetch_leave_multi(struct fetch *f)
 		s->in_use = false;
 }
 
-static void begin(struct fetch *f);
-
-static void run_queue(struct origin *o)
-{
-	struct fetch *f;
-
-	while (o->active < o->share && (f = TAILQ_FIRST(&o->queue)) != NULL) {
-		TAILQ_REMOVE(&o->queue, f, link);
-		o->queued--;
-		begin(f);
-	}
-}
-
 /* Takes it out of every list but leaves it readable, for on_end. */
 static void detach(struct fetch *f)
 {
-	struct origin *o = f->o;
+	struct upstream *u = f->u;
 
 	fetch_leave_multi(f);
+	place_leave_origin(f);
 	loop_unpost(f);
 	stop_timer(f);
 	if (f->state == FETCH_QUEUED) {
-		TAILQ_REMOVE(&o->queue, f, link);
-		o->queued--;
+		TAILQ_REMOVE(&u->queue, f, link);
+		u->queued--;
+	} else if (f->state == FETCH_WAITS_FOR_NO) {
+		TAILQ_REMOVE(&u->withheld, f, link);
 	} else {
-		TAILQ_REMOVE(&o->running, f, link);
-		o->active--;
+		TAILQ_REMOVE(&u->running, f, link);
+		u->active--;
 	}
 	f->state = FETCH_UNUSED;
-	run_queue(o);
+	place_run_queue(u);
 }
 
 static void finish(struct fetch *f, enum fetch_result result, const char *detail)
 {
-	detach(f);
 	count(f, result);
+	detach(f);
 	f->handler.on_end(f->arg, result, detail ? detail : "");
-	origin_release_fetch(f);
+	upstream_release_fetch(f);
 }
 
 /* ---- Attempts ---- */
@@ -183,30 +180,15 @@ static void reset_attempt(struct fetch *f)
 	f->error[0] = '\0';
 }
 
-static void attempt(struct fetch *f)
+void fetch_attempt(struct fetch *f)
 {
 	reset_attempt(f);
-	if (request_apply(f) < 0 || curl_multi_add_handle(f->l->multi, f->easy) != CURLM_OK) {
+	if (origin_apply(f) < 0 || request_apply(f) < 0 || curl_multi_add_handle(f->l->multi, f->easy) != CURLM_OK) {
 		loop_post(f, TODO_FAIL);
 		return;
 	}
 	f->in_multi = true;
-	fetch_set_deadline(f, f->o->options->connect_timeout_ms);
-}
-
-/* Gives it one of the origin's places. libcurl can't be given a transfer from inside its own callbacks. */
-static void begin(struct fetch *f)
-{
-	struct origin *o = f->o;
-
-	TAILQ_INSERT_TAIL(&o->running, f, link);
-	o->active++;
-	f->state = FETCH_RUNNING;
-	f->begun_us = clock_mono_us();
-	if (f->l->in_curl)
-		loop_post(f, TODO_BEGIN);
-	else
-		attempt(f);
+	fetch_set_deadline(f, f->u->options->connect_timeout_ms);
 }
 
 /* A connection that ended, or could not be had, before the first byte; time-outs are not worth waiting for twice. */
@@ -234,10 +216,13 @@ static bool may_try_again(struct fetch *f, CURLcode code)
 		return false;
 	if (f->met_stale)
 		return true;
-	if (!f->is_safe || f->retries_left == 0 || f->answer.any_byte || !is_worth_another_try(code))
+	if (f->retries_left == 0 || f->answer.any_byte || !is_worth_another_try(code))
+		return false;
+	/* What no connection was found for may go elsewhere whatever its method is. */
+	if (!place_move_on(f, f->is_safe || f->prepared == 0) && !f->is_safe)
 		return false;
 	f->retries_left--;
-	f->o->stats.retries++;
+	f->u->stats.retries++;
 	return true;
 }
 
@@ -249,7 +234,7 @@ void fetch_on_done(struct fetch *f, CURLcode code)
 	fetch_leave_multi(f);
 	if (may_try_again(f, code)) {
 		f->fresh = true;
-		attempt(f);
+		fetch_attempt(f);
 		return;
 	}
 	if (f->todo & TODO_DROP)
@@ -264,6 +249,19 @@ void fetch_on_done(struct fetch *f, CURLcode code)
 	if (result == FETCH_OK)
 		connection_check_excess(f);
 	finish(f, result, detail);
+}
+
+/* Waiting once more for the same origin would be no use. */
+static void no_connection(struct fetch *f)
+{
+	fetch_leave_multi(f);
+	if (f->retries_left == 0 || !place_move_on(f, true)) {
+		finish(f, FETCH_TIMEOUT, "no connection in time");
+		return;
+	}
+	f->retries_left--;
+	f->u->stats.retries++;
+	fetch_attempt(f);
 }
 
 void fetch_on_timer(evutil_socket_t fd, short what, void *arg)
@@ -285,7 +283,7 @@ void fetch_on_timer(evutil_socket_t fd, short what, void *arg)
 	if (f->state == FETCH_QUEUED)
 		finish(f, FETCH_BUSY, "waited too long for a connection");
 	else if (f->prepared == 0)
-		finish(f, FETCH_TIMEOUT, "no connection in time");
+		no_connection(f);
 	else if (f->answer.phase == ANSWER_STATUS)
 		finish(f, FETCH_TIMEOUT, "no first byte in time");
 	else
@@ -304,7 +302,7 @@ static void resume(struct fetch *f)
 	if (!f->in_multi || !f->is_paused)
 		return;
 	f->is_paused = false;
-	fetch_set_deadline(f, f->o->options->stall_timeout_ms);
+	fetch_set_deadline(f, f->u->options->stall_timeout_ms);
 	l->in_curl = true;
 	code = curl_easy_pause(f->easy, CURLPAUSE_CONT);
 	l->in_curl = false;
@@ -318,14 +316,16 @@ void fetch_do_todo(struct fetch *f)
 
 	if (todo & TODO_DROP) {
 		detach(f);
-		origin_release_fetch(f);
+		upstream_release_fetch(f);
 		return;
 	}
 	loop_unpost(f);
 	if (todo & TODO_FAIL)
 		finish(f, FETCH_NO_MEMORY, "out of memory");
+	else if (todo & TODO_WITHHOLD)
+		finish(f, f->verdict, f->verdict_detail);
 	else if (todo & TODO_BEGIN)
-		attempt(f);
+		fetch_attempt(f);
 	else if (todo & TODO_COMPLETE)
 		finish(f, FETCH_OK, "");
 	else if (todo & TODO_RESUME)
@@ -338,7 +338,13 @@ static void reset(struct fetch *f, const struct fetch_handler *h, void *arg)
 {
 	f->handler = *h;
 	f->arg = arg;
-	f->retries_left = f->o->options->retries;
+	f->o = NULL;
+	f->tried = 0;
+	f->is_check = false;
+	f->is_trial = false;
+	f->is_probe = false;
+	f->told_to_wait = false;
+	f->retries_left = f->u->options->retries;
 	f->fresh = false;
 	f->reused = false;
 	f->is_h2 = false;
@@ -350,39 +356,59 @@ static void reset(struct fetch *f, const struct fetch_handler *h, void *arg)
 	reset_attempt(f);
 }
 
-int fetch_start(struct upstream_loop *l, const struct fetch_request *r, const struct fetch_handler *h, void *arg,
-	struct fetch **out)
+static int make(
+	struct upstream *u, const struct fetch_request *r, const struct fetch_handler *h, void *arg, struct fetch **out)
 {
-	struct origin *o = origin_choose(l, r);
-	struct fetch *f;
+	struct fetch *f = upstream_take_fetch(u);
 	int rc;
 
-	*out = NULL;
-	if (!o)
-		return -EINVAL;
-	if (o->active >= o->share && o->queued >= o->options->queue_max) {
-		o->stats.busy++;
-		return -EBUSY;
-	}
-	f = origin_take_fetch(o);
 	if (!f)
 		return -ENOMEM;
 	rc = request_copy(f, r);
 	if (rc < 0) {
-		origin_release_fetch(f);
+		upstream_release_fetch(f);
 		return rc;
 	}
+	f->hash = r->hash;
 	reset(f, h, arg);
-	o->stats.started++;
 	*out = f;
-	if (o->active < o->share) {
-		begin(f);
-		return 0;
+	return 0;
+}
+
+int fetch_start(struct upstream_loop *l, const struct fetch_request *r, const struct fetch_handler *h, void *arg,
+	struct fetch **out)
+{
+	struct upstream *u = r->upstream < l->upstreams_n ? &l->upstreams[r->upstream] : NULL;
+	int rc;
+
+	*out = NULL;
+	if (!u)
+		return -EINVAL;
+	if (u->active >= u->share && u->queued >= u->options->queue_max) {
+		u->stats.busy++;
+		return -EBUSY;
 	}
-	f->state = FETCH_QUEUED;
-	TAILQ_INSERT_TAIL(&o->queue, f, link);
-	o->queued++;
-	fetch_set_deadline(f, o->options->first_byte_timeout_ms);
+	rc = make(u, r, h, arg, out);
+	if (rc < 0)
+		return rc;
+	u->stats.started++;
+	place_take(*out);
+	return 0;
+}
+
+int fetch_start_check(
+	struct origin *o, const struct fetch_request *r, const struct fetch_handler *h, void *arg, struct fetch **out)
+{
+	int rc;
+
+	*out = NULL;
+	rc = make(o->u, r, h, arg, out);
+	if (rc < 0)
+		return rc;
+	(*out)->is_check = true;
+	(*out)->retries_left = 0;
+	(*out)->o = o;
+	place_begin(*out);
 	return 0;
 }
 
@@ -407,7 +433,7 @@ void fetch_cancel(struct fetch **fp)
 		return;
 	}
 	detach(f);
-	origin_release_fetch(f);
+	upstream_release_fetch(f);
 }
 
 void fetch_timing(const struct fetch *f, struct fetch_timing *out)

@@ -17,6 +17,8 @@ struct event_base;
 struct upstream_loop;
 struct fetch;
 
+enum { UPSTREAM_URLS_MAX = 16 };
+enum upstream_balance { UPSTREAM_ROUND_ROBIN, UPSTREAM_LEAST_CONNECTIONS, UPSTREAM_HASH };
 enum upstream_http { UPSTREAM_HTTP_AUTO /* 2 over TLS where offered, else 1.1 */, UPSTREAM_HTTP_1_1, UPSTREAM_HTTP_2 };
 
 struct upstream_options { /* one [upstream]; immutable, borrowed until upstream_loop_free or the next configure */
@@ -24,13 +26,37 @@ struct upstream_options { /* one [upstream]; immutable, borrowed until upstream_
 	/* scheme://host[:port][/base], no final '/'. What follows the authority is not added to targets: whoever makes the
 	 * target has the base in it already, as the key has. */
 	struct slice url;
+	/* Further origins of the same content, at most UPSTREAM_URLS_MAX with the first; keys know the first only. What is
+	 * known of them (health, breaker, quota) is shared by all loops of the process with this name and these URLs. */
+	const struct slice *more_urls;
+	unsigned more_urls_n;
+	enum upstream_balance balance;
+	/* Left out for fail_timeout_ms after max_fails failures in a row (no connection, time-outs, broken and malformed
+	 * answers; with fail_on_5xx 502, 503 and 504 too); then one request tries it. 0: never. An upstream's only origin is
+	 * never left out. */
+	unsigned max_fails;
+	int64_t fail_timeout_ms;
+	bool fail_on_5xx;
+	/* GET to every origin by one of the loops each interval; 2xx and 3xx are good. Empty: none. */
+	struct slice health_path;
+	int64_t health_interval_ms, health_timeout_ms;
+	/* The breaker opens for breaker_open_ms when this share of at least breaker_requests fetches in the window failed, or
+	 * took longer than breaker_slow_ms (0: any time) to their first byte. 0: there is no breaker. */
+	unsigned breaker_errors_percent, breaker_requests;
+	int64_t breaker_window_ms, breaker_open_ms, breaker_slow_ms;
+	/* Obeys Retry-After and RateLimit: no fetch before the one, upstream_is_spared while the other says that no more than
+	 * quota_reserve_percent is left; lifetimes then count quota_stretch times. */
+	bool quota_guard;
+	unsigned quota_reserve_percent, quota_stretch;
 	int64_t connect_timeout_ms, first_byte_timeout_ms, stall_timeout_ms;
 	/* In all workers together; each loop gets its share, at least 1. It bounds the requests at the origin at one time: a
 	 * stream of an HTTP/2 connection counts like a connection. */
 	unsigned max_connections;
 	/* Requests waiting for a place, per loop, in order; each for first_byte_timeout_ms at most, then FETCH_BUSY. */
 	unsigned queue_max;
-	unsigned retries; /* of safe methods, on a fresh connection, before any byte of an answer; never of others */
+	/* Of safe methods, on a fresh connection, to another origin if there is one, before any byte of an answer; of others
+	 * only to another origin, when no connection could be made. */
+	unsigned retries;
 	enum upstream_http http_version;
 	struct slice tls_ca; /* path; empty: the system's */
 	bool tls_verify;
@@ -56,6 +82,7 @@ enum fetch_result {
 	FETCH_BUSY,       /* max_connections and the queue are full: 503 */
 	FETCH_CANCELLED,
 	FETCH_NO_MEMORY, /* 503 */
+	FETCH_WITHHELD, /* not sent: the breaker is open, or the upstream asked for a pause: 503, upstream_retry_after_s */
 };
 const char *fetch_result_name(enum fetch_result r);
 
@@ -81,6 +108,7 @@ struct fetch_handler {
 
 struct fetch_request {
 	unsigned upstream; /* index */
+	uint64_t hash;     /* of the cache key, for UPSTREAM_HASH */
 	enum http_method method;
 	struct slice method_token;
 	struct slice target;              /* path and query, begins with '/' (or "*" for OPTIONS); sent byte for byte */
@@ -114,10 +142,34 @@ struct upstream_stats { /* per upstream, this loop; plain counters: read from th
 	uint64_t connections_opened, connections_reused, bytes_in;
 	uint64_t active, queued;
 	int64_t time_us; /* sum of total times of finished fetches */
+	uint64_t withheld, breaker_opened, failovers /* tries at another origin */, left_out /* times an origin was */;
+	uint64_t health_checks, health_failures, rate_limited /* answers that asked for a pause */;
 };
 /* "libcurl/7.88.1 OpenSSL/3.0.17 ...", a constant. */
 const char *upstream_library(void);
 
 void upstream_stats(const struct upstream_loop *l, unsigned upstream, struct upstream_stats *out);
+
+/* ---- What is known of an upstream, in all loops together. Cheap: asked for every request that is no hit. ---- */
+
+/* Is its budget low, or did it ask for a pause? Then what is stale should serve and nothing be refreshed before its time. */
+bool upstream_is_spared(const struct upstream_loop *l, unsigned upstream);
+/* How many times a lifetime counts that is stored now; 1 but for a low budget. */
+unsigned upstream_stretch(const struct upstream_loop *l, unsigned upstream);
+/* Seconds until a fetch that is withheld now could be sent, at least 1; 0: none is withheld. */
+unsigned upstream_retry_after_s(const struct upstream_loop *l, unsigned upstream);
+
+struct upstream_health {
+	bool is_breaker_open, is_spared;
+	int64_t paused_ms;                    /* left of the pause that it asked for; 0: none */
+	int64_t quota_remaining, quota_limit; /* -1: not told */
+	unsigned origins_n;
+	struct {
+		bool is_out, is_down; /* by requests; by checks */
+		unsigned failures, active;
+	} origins[UPSTREAM_URLS_MAX];
+};
+/* Any thread. False: no loop has such an upstream (by name and URLs). */
+bool upstream_health(const struct upstream_options *o, struct upstream_health *out);
 
 #endif

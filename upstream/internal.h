@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "upstream/chunked.h"
 #include "upstream/fetch.h"
+#include "upstream/state.h"
 
 enum { FETCH_MAGIC = 0x46455443, INFORMATIONAL_MAX = 100, OPENED_MAX = 8, PORT_BUCKETS = 256, ADDRESS_MAX = 46 };
 
@@ -57,7 +58,7 @@ void sock_free_all(struct upstream_loop *l);
 
 TAILQ_HEAD(fetch_list, fetch);
 
-enum fetch_state { FETCH_UNUSED, FETCH_QUEUED, FETCH_RUNNING };
+enum fetch_state { FETCH_UNUSED, FETCH_QUEUED, FETCH_RUNNING, FETCH_WAITS_FOR_NO };
 
 enum answer_phase {
 	ANSWER_STATUS, /* a status line must come */
@@ -65,7 +66,7 @@ enum answer_phase {
 	ANSWER_BODY,
 };
 
-enum { TODO_BEGIN = 1, TODO_RESUME = 2, TODO_DROP = 4, TODO_FAIL = 8, TODO_COMPLETE = 16 };
+enum { TODO_BEGIN = 1, TODO_RESUME = 2, TODO_DROP = 4, TODO_FAIL = 8, TODO_COMPLETE = 16, TODO_WITHHOLD = 32 };
 
 struct answer { /* of the present attempt */
 	enum answer_phase phase;
@@ -87,8 +88,9 @@ struct fetch {
 	uint32_t magic;
 	enum fetch_state state;
 	struct upstream_loop *l;
-	struct origin *o;
-	TAILQ_ENTRY(fetch) link; /* in o->queue, o->running or o->unused */
+	struct upstream *u;
+	struct origin *o;        /* of the present attempt; NULL before the first */
+	TAILQ_ENTRY(fetch) link; /* in one of u's lists */
 	TAILQ_ENTRY(fetch) todo_link;
 	unsigned todo;
 
@@ -110,6 +112,13 @@ struct fetch {
 	bool has_body, is_safe;
 	bool uploads; /* the body is read piece by piece */
 
+	uint64_t hash;
+	unsigned tried;    /* bits: origins that failed it */
+	bool is_check;     /* a health check: pinned to its origin, outside of bounds and counters */
+	bool is_trial;     /* of an origin that was left out */
+	bool is_probe;     /* of an open breaker */
+	bool told_to_wait; /* its origin asked to be left alone */
+	bool has_entered;  /* counted in its origin's active */
 	unsigned retries_left;
 	bool fresh;     /* this attempt must not use a pooled connection */
 	bool met_stale; /* this attempt ended because its pooled connection was stale */
@@ -130,21 +139,36 @@ struct fetch {
 	struct event timer;
 	int64_t deadline_ms, armed_ms; /* CLOCK_MONOTONIC; 0: none. armed_ms may be the earlier one */
 
+	struct origin *applied; /* what the easy handle is set up for */
 	int64_t started_us, begun_us, connected_us, first_byte_us, ended_us;
 	char error[CURL_ERROR_SIZE];
 };
 
 /* ---- Where requests go, and the loop ---- */
 
-struct origin {
+struct origin { /* one URL */
+	struct upstream *u;
+	struct origin_state *state;
+	CURLU *url;
+	struct slice text;
+	bool is_https, knows_http1; /* a connection of ours settled on HTTP/1.1: no use to wait for multiplexing */
+	struct fetch *check;        /* under way; or NULL */
+	struct event check_timer;   /* that check's time is up */
+	bool check_is_ok;
+	size_t check_bytes;
+};
+
+struct upstream { /* one [upstream]: its bounds, its queue, its origins */
 	const struct upstream_options *options;
 	struct upstream_loop *l;
-	CURLU *url;
+	struct upstream_state *state;
+	struct origin *origins; /* owned */
+	unsigned origins_n;
 	char *tls_ca;
-	bool is_https, knows_http1; /* a connection of ours settled on HTTP/1.1: no use to wait for multiplexing */
-	unsigned share;             /* of max_connections */
+	struct event checks; /* due every so often */
+	unsigned share;      /* of max_connections */
 	unsigned active, queued, unused_n;
-	struct fetch_list running, queue, unused;
+	struct fetch_list running, queue, withheld, unused;
 	struct upstream_stats stats;
 };
 
@@ -155,8 +179,8 @@ struct upstream_loop {
 	struct event timer, kick;
 	bool in_curl; /* libcurl is on the stack: its multi interface must not be entered again */
 	struct fetch_list todo;
-	struct origin *origins;
-	unsigned origins_n;
+	struct upstream *upstreams;
+	unsigned upstreams_n;
 	size_t max_head_bytes;
 	struct sock **socks; /* by descriptor */
 	size_t socks_n;
@@ -164,16 +188,38 @@ struct upstream_loop {
 	uint64_t next_serial;
 };
 
+/* upstream.c */
+int upstream_init(struct upstream *u, struct upstream_loop *l, const struct upstream_options *options,
+	unsigned loops) WARN_UNUSED;
+void upstream_fini(struct upstream *u);
+/* A fetch with an easy handle set up for this upstream, from the unused ones or new; NULL: out of memory. */
+struct fetch *upstream_take_fetch(struct upstream *u);
+void upstream_release_fetch(struct fetch *f);
+
 /* origin.c */
-int origin_init(
-	struct origin *o, struct upstream_loop *l, const struct upstream_options *options, unsigned loops) WARN_UNUSED;
+int origin_init(struct origin *o, struct upstream *u, struct slice url) WARN_UNUSED;
 void origin_fini(struct origin *o);
-/* Where this request goes. The one place to look at several URLs and their health, once there are any. */
-struct origin *origin_choose(struct upstream_loop *l, const struct fetch_request *r);
-/* A fetch with an easy handle set up for this origin, from the unused ones or new; NULL: out of memory. */
-struct fetch *origin_take_fetch(struct origin *o);
-void origin_release_fetch(struct fetch *f);
-int64_t upstream_now_ms(void);
+/* The easy handle goes to this origin from now on. 0 or -ENOMEM. */
+int origin_apply(struct fetch *f) WARN_UNUSED;
+
+/* place.c: whether a fetch may go, when, and where to */
+/* A new fetch: begun, queued or withheld. */
+void place_take(struct fetch *f);
+/* Gives it one of the upstream's places and an origin, or withholds it. */
+void place_begin(struct fetch *f);
+void place_run_queue(struct upstream *u);
+/* This attempt failed: where it may, the next goes to another origin. False: there is none, f stays where it is. */
+bool place_move_on(struct fetch *f, bool may);
+/* The attempt is over. */
+void place_leave_origin(struct fetch *f);
+/* What its end tells of the origin and of the upstream. */
+void place_learn(struct fetch *f, enum fetch_result result);
+/* What an answer's head tells. */
+void place_learn_head(struct fetch *f, int status, const struct http_fields *fields);
+
+/* check.c: active health checks */
+int check_start(struct upstream *u) WARN_UNUSED;
+void check_stop(struct upstream *u);
 
 /* request.c */
 int request_copy(struct fetch *f, const struct fetch_request *r) WARN_UNUSED;
@@ -200,6 +246,10 @@ void connection_check_excess(struct fetch *f);
 struct sock *connection_sock(const struct fetch *f);
 
 /* fetch.c */
+/* As fetch_start, to that origin and past all bounds: for health checks. */
+int fetch_start_check(struct origin *o, const struct fetch_request *r, const struct fetch_handler *h, void *arg,
+	struct fetch **out) WARN_UNUSED;
+void fetch_attempt(struct fetch *f);
 void fetch_judge(struct fetch *f, enum fetch_result verdict, const char *detail);
 void fetch_set_deadline(struct fetch *f, int64_t ms); /* from now; 0: none */
 void fetch_on_timer(evutil_socket_t fd, short what, void *arg);

@@ -113,20 +113,36 @@ static void init_libcurl(void)
 	CHECK(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
 }
 
+/* Of all upstreams that have an origin there, each with one more for its check. */
+static unsigned long connections_to(const struct upstream_loop *l, struct slice url)
+{
+	unsigned long sum = 0;
+
+	for (unsigned i = 0; i < l->upstreams_n; i++) {
+		const struct upstream *u = &l->upstreams[i];
+		bool has_it = false;
+
+		for (unsigned k = 0; k < u->origins_n; k++)
+			has_it |= uri_same_origin(u->origins[k].text, url);
+		if (has_it)
+			sum += u->share + (u->options->health_path.n > 0);
+	}
+	return sum;
+}
+
 /* Two upstreams with one URL share libcurl's pool for that host, so its bound must be their sum. */
 static long host_connections_max(const struct upstream_loop *l)
 {
 	unsigned long most = 1;
 
-	for (unsigned i = 0; i < l->origins_n; i++) {
-		unsigned long sum = 0;
+	for (unsigned i = 0; i < l->upstreams_n; i++) {
+		const struct upstream *u = &l->upstreams[i];
 
-		for (unsigned k = 0; k < l->origins_n; k++) {
-			if (uri_same_origin(l->origins[i].options->url, l->origins[k].options->url))
-				sum += l->origins[k].share;
+		for (unsigned k = 0; k < u->origins_n; k++) {
+			unsigned long sum = connections_to(l, u->origins[k].text);
+
+			most = sum > most ? sum : most;
 		}
-		if (sum > most)
-			most = sum;
 	}
 	return (long)most;
 }
@@ -136,8 +152,8 @@ static int set_up_multi(struct upstream_loop *l)
 	long most = host_connections_max(l), all = 0;
 	int bad = 0;
 
-	for (unsigned i = 0; i < l->origins_n; i++)
-		all += (long)l->origins[i].share;
+	for (unsigned i = 0; i < l->upstreams_n; i++)
+		all += (long)l->upstreams[i].share;
 	bad |= curl_multi_setopt(l->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
 	bad |= curl_multi_setopt(l->multi, CURLMOPT_SOCKETDATA, l);
 	bad |= curl_multi_setopt(l->multi, CURLMOPT_TIMERFUNCTION, on_set_timer);
@@ -152,9 +168,9 @@ static int set_up_multi(struct upstream_loop *l)
 static int set_up(struct upstream_loop *l, const struct upstream_loop_options *o)
 {
 	for (unsigned i = 0; i < o->upstreams_n; i++) {
-		int rc = origin_init(&l->origins[i], l, &o->upstreams[i], o->loops);
+		int rc = upstream_init(&l->upstreams[i], l, &o->upstreams[i], o->loops);
 
-		l->origins_n = i + 1;
+		l->upstreams_n = i + 1;
 		if (rc < 0)
 			return rc;
 	}
@@ -164,6 +180,15 @@ static int set_up(struct upstream_loop *l, const struct upstream_loop_options *o
 		curl_share_setopt(l->tls_sessions, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) != CURLSHE_OK)
 		return -ENOMEM;
 	return set_up_multi(l);
+}
+
+static int start_checks(struct upstream_loop *l)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; i < l->upstreams_n && rc == 0; i++)
+		rc = check_start(&l->upstreams[i]);
+	return rc;
 }
 
 int upstream_loop_new(const struct upstream_loop_options *o, struct upstream_loop **out)
@@ -181,8 +206,10 @@ int upstream_loop_new(const struct upstream_loop_options *o, struct upstream_loo
 	TAILQ_INIT(&l->todo);
 	event_assign(&l->timer, l->base, -1, 0, on_timer, l);
 	event_assign(&l->kick, l->base, -1, 0, on_kick, l);
-	l->origins = mem_zalloc((o->upstreams_n ? o->upstreams_n : 1) * sizeof(*l->origins));
-	rc = l->origins ? set_up(l, o) : -ENOMEM;
+	l->upstreams = mem_zalloc((o->upstreams_n ? o->upstreams_n : 1) * sizeof(*l->upstreams));
+	rc = l->upstreams ? set_up(l, o) : -ENOMEM;
+	if (rc == 0)
+		rc = start_checks(l);
 	if (rc < 0)
 		upstream_loop_free(&l);
 	*out = l;
@@ -198,8 +225,8 @@ void upstream_loop_free(struct upstream_loop **lp)
 	if (!l)
 		return;
 	CHECK(!l->in_curl);
-	for (unsigned i = 0; i < l->origins_n; i++)
-		origin_fini(&l->origins[i]);
+	for (unsigned i = 0; i < l->upstreams_n; i++)
+		upstream_fini(&l->upstreams[i]);
 	if (l->multi)
 		curl_multi_cleanup(l->multi);
 	if (l->tls_sessions)
@@ -207,16 +234,16 @@ void upstream_loop_free(struct upstream_loop **lp)
 	sock_free_all(l);
 	event_del(&l->timer);
 	event_del(&l->kick);
-	mem_free(l->origins);
+	mem_free(l->upstreams);
 	mem_free(l);
 }
 
 void upstream_stats(const struct upstream_loop *l, unsigned upstream, struct upstream_stats *out)
 {
 	*out = (struct upstream_stats){0};
-	if (upstream >= l->origins_n)
+	if (upstream >= l->upstreams_n)
 		return;
-	*out = l->origins[upstream].stats;
-	out->active = l->origins[upstream].active;
-	out->queued = l->origins[upstream].queued;
+	*out = l->upstreams[upstream].stats;
+	out->active = l->upstreams[upstream].active;
+	out->queued = l->upstreams[upstream].queued;
 }

@@ -149,7 +149,7 @@ size_t request_on_read(char *p, size_t size, size_t n, void *arg)
 		memcpy(p, f->body.p + f->body_read, n);
 	f->body_read += n;
 	if (!f->answer.any_byte)
-		fetch_set_deadline(f, f->o->options->first_byte_timeout_ms);
+		fetch_set_deadline(f, f->u->options->first_byte_timeout_ms);
 	return n;
 }
 
@@ -189,7 +189,7 @@ int request_apply(struct fetch *f)
 {
 	const struct origin *o = f->o;
 	bool fresh = f->fresh || !f->is_safe;
-	bool may_multiplex = o->is_https && o->options->http_version != UPSTREAM_HTTP_1_1 && !o->knows_http1;
+	bool may_multiplex = o->is_https && o->u->options->http_version != UPSTREAM_HTTP_1_1 && !o->knows_http1;
 	int bad = apply_method(f);
 
 	bad |= curl_easy_setopt(f->easy, CURLOPT_REQUEST_TARGET, f->text.p + f->target_at);
