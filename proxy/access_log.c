@@ -25,14 +25,18 @@ enum {
 	CLOSE_GRACE_MS = 1000, /* at the end, for a reader that takes nothing */
 };
 
+/* Where lines go. */
+struct place {
+	char *path; /* NULL: standard output */
+	int fd;
+};
+
 struct access_log {
 	/* set once */
-	char *path; /* NULL: standard output */
-	enum config_log_format format;
 	pthread_t thread;
 
 	/* the writer's own */
-	int fd;
+	struct place at;
 	bool is_file; /* writing to it does not wait for a reader */
 	bool is_torn; /* the last line written lacks its end */
 	char *back;
@@ -43,10 +47,12 @@ struct access_log {
 	char *front;
 	size_t front_bytes;
 	bool is_idle; /* the writer waits for a first line */
-	bool wants_reopen, is_closing;
+	bool wants_reopen, wants_move, is_closing;
+	struct place next; /* where wants_move says to go */
 
 	/* atomic */
 	_Atomic uint64_t dropped;
+	_Atomic int format; /* enum config_log_format; -1: off */
 };
 
 /* ---- The file ---- */
@@ -55,7 +61,7 @@ static void look_at_file(struct access_log *log)
 {
 	struct stat st;
 
-	log->is_file = fstat(log->fd, &st) == 0 && S_ISREG(st.st_mode);
+	log->is_file = fstat(log->at.fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 /* O_NONBLOCK: opening a FIFO without a reader is an error rather than a wait. */
@@ -73,15 +79,45 @@ static void reopen(struct access_log *log)
 {
 	int fd;
 
-	if (!log->path)
+	if (!log->at.path)
 		return;
-	fd = open_path(log->path);
+	fd = open_path(log->at.path);
 	if (fd < 0) {
-		log_error("access log %s: opening it again: %s; the old file is kept", log->path, strerror(-fd));
+		log_error("access log %s: opening it again: %s; the old file is kept", log->at.path, strerror(-fd));
 		return;
 	}
-	close(log->fd);
-	log->fd = fd;
+	close(log->at.fd);
+	log->at.fd = fd;
+	log->is_torn = false;
+	look_at_file(log);
+}
+
+static int place_open(struct place *p, struct slice path)
+{
+	*p = (struct place){NULL, STDOUT_FILENO};
+	if (slice_equal(path, SLICE_LIT("-")))
+		return 0;
+	p->path = mem_strndup(path.p, path.n);
+	p->fd = p->path ? open_path(p->path) : -ENOMEM;
+	if (p->fd >= 0)
+		return 0;
+	mem_free(p->path);
+	p->path = NULL;
+	return p->fd;
+}
+
+static void place_close(struct place *p)
+{
+	if (p->path)
+		close(p->fd);
+	mem_free(p->path);
+	p->path = NULL;
+}
+
+static void move_to(struct access_log *log, struct place next)
+{
+	place_close(&log->at);
+	log->at = next;
 	log->is_torn = false;
 	look_at_file(log);
 }
@@ -97,7 +133,7 @@ static void drop_lines(struct access_log *log, const char *p, size_t n, int err)
 		lines++;
 	atomic_fetch_add_explicit(&log->dropped, lines, memory_order_relaxed);
 	if (log_allowed(&limit))
-		log_error("access log %s: %s; %llu lines dropped so far", log->path ? log->path : "-", strerror(err),
+		log_error("access log %s: %s; %llu lines dropped so far", log->at.path ? log->at.path : "-", strerror(err),
 			(unsigned long long)access_log_dropped(log));
 }
 
@@ -107,13 +143,13 @@ static bool wait_writable(struct access_log *log)
 	int64_t closing_ms = 0;
 
 	for (;;) {
-		struct pollfd pfd = {.fd = log->fd, .events = POLLOUT};
+		struct pollfd pfd = {.fd = log->at.fd, .events = POLLOUT};
 		bool wants_reopen, is_closing;
 
 		if (poll(&pfd, 1, FLUSH_MS) > 0)
 			return true; /* an error shows when it is written to */
 		pthread_mutex_lock(&log->mu);
-		wants_reopen = log->wants_reopen;
+		wants_reopen = log->wants_reopen || log->wants_move;
 		is_closing = log->is_closing;
 		pthread_mutex_unlock(&log->mu);
 		if (is_closing && closing_ms == 0)
@@ -131,7 +167,7 @@ static ssize_t write_some(struct access_log *log, const char *p, size_t n)
 		errno = ETIMEDOUT;
 		return -1;
 	}
-	return write(log->fd, p, log->is_file || n < PIPE_BUF ? n : PIPE_BUF);
+	return write(log->at.fd, p, log->is_file || n < PIPE_BUF ? n : PIPE_BUF);
 }
 
 static int write_all(struct access_log *log, const char **p, size_t *n)
@@ -167,7 +203,8 @@ static void write_lines(struct access_log *log, const char *p, size_t n)
 struct batch {
 	const char *p;
 	size_t n;
-	bool reopen, last;
+	bool reopen, move, last;
+	struct place next;
 };
 
 static struct timespec monotonic_in(int64_t ms)
@@ -179,7 +216,7 @@ static struct timespec monotonic_in(int64_t ms)
 
 static bool is_urgent_locked(const struct access_log *log)
 {
-	return log->wants_reopen || log->is_closing || log->front_bytes >= WAKE_BYTES;
+	return log->wants_reopen || log->wants_move || log->is_closing || log->front_bytes >= WAKE_BYTES;
 }
 
 static void wait_for_lines_locked(struct access_log *log)
@@ -205,10 +242,10 @@ static struct batch take_batch(struct access_log *log)
 	pthread_mutex_lock(&log->mu);
 	wait_for_lines_locked(log);
 	front = log->front;
-	b = (struct batch){front, log->front_bytes, log->wants_reopen, log->is_closing};
+	b = (struct batch){front, log->front_bytes, log->wants_reopen, log->wants_move, log->is_closing, log->next};
 	log->front = log->back;
 	log->front_bytes = 0;
-	log->wants_reopen = false;
+	log->wants_reopen = log->wants_move = false;
 	pthread_mutex_unlock(&log->mu);
 	log->back = front;
 	return b;
@@ -224,6 +261,8 @@ static void *writer_main(void *arg)
 		if (b.reopen)
 			reopen(log);
 		write_lines(log, b.p, b.n);
+		if (b.move)
+			move_to(log, b.next);
 	} while (!b.last);
 	return NULL;
 }
@@ -245,24 +284,10 @@ static int start_writer(struct access_log *log)
 
 static void free_log(struct access_log *log)
 {
-	if (log->path && log->fd >= 0)
-		close(log->fd);
-	mem_free(log->path);
+	place_close(&log->at);
 	mem_free(log->front);
 	mem_free(log->back);
 	mem_free(log);
-}
-
-static int open_target(struct access_log *log, struct slice path)
-{
-	log->fd = STDOUT_FILENO;
-	if (!slice_equal(path, SLICE_LIT("-"))) {
-		log->path = mem_strndup(path.p, path.n);
-		log->fd = log->path ? open_path(log->path) : -ENOMEM;
-	}
-	if (log->fd >= 0)
-		look_at_file(log);
-	return log->fd < 0 ? log->fd : 0;
 }
 
 static void init_lock(struct access_log *log)
@@ -293,13 +318,13 @@ int access_log_open(struct slice path, enum config_log_format format, struct acc
 	log = mem_zalloc(sizeof(*log));
 	if (!log)
 		return -ENOMEM;
-	log->fd = -1;
-	log->format = format;
+	atomic_init(&log->format, (int)format);
 	log->front = mem_alloc(HALF_BYTES);
 	log->back = mem_alloc(HALF_BYTES);
-	rc = log->front && log->back ? open_target(log, path) : -ENOMEM;
+	rc = log->front && log->back ? place_open(&log->at, path) : -ENOMEM;
 	if (rc)
 		goto fail_log;
+	look_at_file(log);
 	init_lock(log);
 	rc = start_writer(log);
 	if (rc)
@@ -334,6 +359,30 @@ void access_log_close(struct access_log **logp)
 	*logp = NULL;
 }
 
+int access_log_configure(struct access_log *log, struct slice path, enum config_log_format format)
+{
+	struct place next, overtaken = {0};
+	int rc;
+
+	if (path.n == 0) {
+		atomic_store(&log->format, -1);
+		return 0;
+	}
+	rc = place_open(&next, path);
+	if (rc)
+		return rc;
+	pthread_mutex_lock(&log->mu);
+	if (log->wants_move)
+		overtaken = log->next;
+	log->next = next;
+	log->wants_move = true;
+	pthread_cond_signal(&log->wake);
+	pthread_mutex_unlock(&log->mu);
+	place_close(&overtaken);
+	atomic_store(&log->format, (int)format);
+	return 0;
+}
+
 void access_log_reopen(struct access_log *log)
 {
 	tell_writer(log, &log->wants_reopen);
@@ -341,10 +390,14 @@ void access_log_reopen(struct access_log *log)
 
 void access_log_add(struct access_log *log, const struct access_record *r)
 {
+	int format = atomic_load_explicit(&log->format, memory_order_relaxed);
 	char line[ACCESS_LINE_MAX];
-	size_t n = access_line_format(log->format, r, line);
 	bool fits, wake = false;
+	size_t n;
 
+	if (format < 0)
+		return;
+	n = access_line_format((enum config_log_format)format, r, line);
 	pthread_mutex_lock(&log->mu);
 	fits = n <= HALF_BYTES - log->front_bytes;
 	if (fits) {

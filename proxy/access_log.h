@@ -30,6 +30,9 @@ struct access_record {
 
 /* path: a file, or "-" for standard output. 0, -ENOMEM or what open(2) says: -ENXIO for a FIFO without a reader. */
 int access_log_open(struct slice path, enum config_log_format format, struct access_log **out) WARN_UNUSED;
+/* From now on lines of this format go to `path`; what is buffered still goes to the old file. An empty path: nothing is
+ * logged until the next call. 0, -ENOMEM or what open(2) says; then all stays as it was. Main. */
+int access_log_configure(struct access_log *log, struct slice path, enum config_log_format format) WARN_UNUSED;
 /* Writes what is buffered, then ends the writer; a pipe that takes nothing is given a second. Nobody adds any more. */
 void access_log_close(struct access_log **log);
 /* For USR1: the writer opens the path again before its next line; when that fails, it keeps the old file and says so in

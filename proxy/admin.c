@@ -130,6 +130,20 @@ static int decode(struct admin_call *c, struct slice encoded, size_t *off, size_
 	return 0;
 }
 
+static bool is_hex(char c)
+{
+	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+}
+
+/* A purge of something else than what was meant is worse than a refusal. */
+static bool is_encoded(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] == '%' && (i + 2 >= s.n || !is_hex(s.p[i + 1]) || !is_hex(s.p[i + 2])))
+			return false;
+	return true;
+}
+
 static const char *add_parameters(struct admin_call *c, struct slice query)
 {
 	struct uri_param p;
@@ -147,6 +161,8 @@ static const char *add_parameters(struct admin_call *c, struct slice query)
 			continue;
 		if (c->parameters_n == ADMIN_PARAMETERS_MAX)
 			return "too many parameters";
+		if (!is_encoded(p.name) || !is_encoded(p.value))
+			return "a % that is not followed by two hexadecimal digits; write %25 for the sign itself";
 		if (decode(c, p.name, &name_off, &name_n) || decode(c, p.value, &off, &n))
 			return "the parameters are too long";
 		to->name = (struct slice){c->text.p + name_off, name_n};
@@ -258,6 +274,7 @@ static const struct endpoint endpoints[] = {
 	{"/explain", HTTP_GET, admin_explain, " url "},
 	{"/purge", HTTP_POST, admin_purge, " url prefix tag user all soft "},
 	{"/refresh", HTTP_POST, admin_refresh, " url "},
+	{"/reload", HTTP_POST, admin_reload, " "},
 };
 
 static const struct endpoint *endpoint_of(struct slice path)
@@ -360,9 +377,22 @@ static int open_listeners(struct admin *a)
 	return 0;
 }
 
+void admin_reconfigure(struct admin *a)
+{
+	const struct config_proxy *p;
+
+	if (!a)
+		return;
+	p = &a->server->snapshot->config->proxy;
+	a->gate_options.max_header = p->max_header_bytes;
+	a->gate_options.header_timeout_ms = p->client_header_timeout_ms;
+	a->gate_options.body_timeout_ms = p->client_body_timeout_ms;
+	a->gate_options.idle_timeout_ms = p->client_idle_timeout_ms;
+	a->gate_options.write_timeout_ms = p->client_write_timeout_ms;
+}
+
 int admin_start(struct server *s, struct admin **out)
 {
-	const struct config_proxy *p = &s->snapshot->config->proxy;
 	struct admin *a;
 	int err;
 
@@ -375,15 +405,11 @@ int admin_start(struct server *s, struct admin **out)
 	a->server = s;
 	a->http = evhttp_new(s->base);
 	a->gate_options = (struct gate_options){
-		.max_header = p->max_header_bytes,
 		.max_body = FORM_MAX,
-		.header_timeout_ms = p->client_header_timeout_ms,
-		.body_timeout_ms = p->client_body_timeout_ms,
-		.idle_timeout_ms = p->client_idle_timeout_ms,
-		.write_timeout_ms = p->client_write_timeout_ms,
 		.high_water = 1 << 20,
 		.stats = &a->gate_stats,
 	};
+	admin_reconfigure(a);
 	err = a->http ? gate_install(a->http, s->base, &a->gate_options) : -ENOMEM;
 	if (!err) {
 		evhttp_set_gencb(a->http, on_request, a);

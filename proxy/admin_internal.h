@@ -47,6 +47,7 @@ void admin_purge(struct admin_call *c);
 void admin_refresh(struct admin_call *c);
 void admin_entries(struct admin_call *c);
 void admin_explain(struct admin_call *c);
+void admin_reload(struct admin_call *c);
 void admin_stats(struct admin_call *c);
 void admin_metrics(struct admin_call *c);
 

@@ -12,8 +12,10 @@ struct collected {
 	unsigned workers;
 	struct worker_stats worker;
 	struct gate_stats gate;
-	unsigned upstreams_n;
-	struct upstream_stats *upstreams; /* summed over workers */
+	struct snapshot *snapshot; /* of which `upstreams` and `routes` are */
+	unsigned upstreams_n, routes_n;
+	struct upstream_stats *upstreams; /* summed over workers, like all of it */
+	struct route_stats *routes;
 };
 
 /* `done` comes from main's loop once all workers have answered; `sum` is valid during the call. */

@@ -15,6 +15,8 @@
 #include "proxy/admin.h"
 #include "proxy/demo.h"
 #include "proxy/listen.h"
+#include "proxy/origins.h"
+#include "proxy/reload.h"
 
 #define ERRORS_MAX (64 * 1024)
 /* Shards share one budget, but each has its own order of use: so small a shard would evict far from that order. */
@@ -85,6 +87,35 @@ static void on_stop_signal(evutil_socket_t sig, short what, void *arg)
 		begin_drain(s);
 }
 
+static void log_lines(enum log_level level, const char *before, struct slice text)
+{
+	while (text.n) {
+		const char *end = memchr(text.p, '\n', text.n);
+		size_t n = end ? (size_t)(end - text.p) : text.n;
+
+		log_line(level, "%s%.*s", before, (int)n, text.p);
+		n += end != NULL;
+		text = (struct slice){text.p + n, text.n - n};
+	}
+}
+
+static void on_hup(evutil_socket_t sig, short what, void *arg)
+{
+	struct buf errors, later;
+
+	(void)what;
+	(void)sig;
+	buf_init(&errors, ERRORS_MAX);
+	buf_init(&later, ERRORS_MAX);
+	if (server_reload(arg, &errors, &later))
+		log_lines(LOG_LEVEL_ERROR, "reload: the old configuration stays in force: ", buf_slice(&errors));
+	else
+		log_info("reload: the new configuration is in force");
+	log_lines(LOG_LEVEL_WARN, "reload: counts from the next start on only: ", buf_slice(&later));
+	buf_fini(&errors);
+	buf_fini(&later);
+}
+
 static void on_usr1(evutil_socket_t sig, short what, void *arg)
 {
 	struct server *s = arg;
@@ -113,6 +144,22 @@ static unsigned count_workers(const struct config *c)
 	return n < 1 ? 1 : n > WORKERS_MAX ? WORKERS_MAX : (unsigned)n;
 }
 
+/* Needs the number of workers, which is in the configuration. */
+static int make_snapshot(struct server *s, struct config *config)
+{
+	struct origins *origins;
+	int err;
+
+	s->workers_n = count_workers(config);
+	err = origins_new(s, config, &origins);
+	if (err) {
+		config_unref(&config);
+		return err;
+	}
+	s->started_with = config_ref(config);
+	return snapshot_new(config, origins, &s->snapshot);
+}
+
 static int load_config(struct server *s)
 {
 	struct config *config;
@@ -124,7 +171,7 @@ static int load_config(struct server *s)
 	if (err)
 		fprintf(stderr, "%.*s", SLICE_ARG(buf_slice(&errors)));
 	else
-		err = snapshot_new(config, &s->snapshot);
+		err = make_snapshot(s, config);
 	buf_fini(&errors);
 	return err;
 }
@@ -201,7 +248,6 @@ static int make_workers(struct server *s)
 	for (unsigned i = 0; i < s->workers_n; i++) {
 		struct worker_options options = {
 			.index = i,
-			.workers = s->workers_n,
 			.server = s,
 			.cache = s->cache,
 			.access_log = s->access_log,
@@ -222,7 +268,7 @@ static int make_events(struct server *s)
 	static const struct {
 		int sig;
 		event_callback_fn fn;
-	} signals[] = {{SIGTERM, on_stop_signal}, {SIGINT, on_stop_signal}, {SIGUSR1, on_usr1}};
+	} signals[] = {{SIGTERM, on_stop_signal}, {SIGINT, on_stop_signal}, {SIGUSR1, on_usr1}, {SIGHUP, on_hup}};
 
 	signal(SIGPIPE, SIG_IGN);
 	for (unsigned i = 0; i < ARRAY_LEN(signals); i++) {
@@ -307,7 +353,6 @@ static int server_init(struct server *s, bool demo)
 	s->base = event_base_new();
 	if (!s->base || mailbox_init(&s->mailbox))
 		return complain("can't make an event loop", -ENOMEM);
-	s->workers_n = count_workers(s->snapshot->config);
 	set_up_allocator(s->workers_n);
 	s->workers = mem_zalloc(s->workers_n * sizeof(*s->workers));
 	if (!s->workers)
@@ -338,13 +383,21 @@ static void deliver_last_letters(struct server *s)
 
 static void server_fini(struct server *s)
 {
+	if (!s->workers)
+		s->workers_n = 0;
 	for (unsigned i = 0; i < s->workers_n; i++)
 		worker_join(&s->workers[i]);
+	s->is_ended = true;
 	for (unsigned i = 0; i < s->workers_n; i++)
 		worker_drop_requests(&s->workers[i]);
 	if (s->mailbox.event_fd > 0)
 		deliver_last_letters(s);
 	admin_stop(&s->admin);
+	for (unsigned i = 0; i < s->workers_n; i++)
+		worker_close_front(&s->workers[i]);
+	for (unsigned i = 0; i < s->workers_n; i++)
+		worker_drop_snapshot(&s->workers[i]);
+	snapshot_unref(&s->snapshot); /* the last of it: the connections to the upstreams go, before their event bases */
 	for (unsigned i = 0; i < s->workers_n; i++)
 		worker_fini(&s->workers[i]);
 	demo_stop(&s->demo);
@@ -364,7 +417,7 @@ static void server_fini(struct server *s)
 			mailbox_fini(s->mailboxes[i]);
 	mailbox_fini(&s->mailbox);
 	mem_free(s->workers);
-	snapshot_unref(&s->snapshot);
+	config_unref(&s->started_with);
 }
 
 static void say_hello(const struct server *s, bool demo)

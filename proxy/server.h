@@ -17,7 +17,8 @@ struct server {
 	/* set once */
 	const char *config_path;
 	struct event_base *base; /* main's own loop: signals, admin, the drain's deadline */
-	struct snapshot *snapshot;
+	struct config *started_with; /* what a reload can't change is compared with */
+	struct snapshot *snapshot; /* current */
 	struct cache *cache;
 	struct access_log *access_log;
 	struct mailbox mailbox; /* main's */
@@ -28,9 +29,10 @@ struct server {
 	struct demo *demo;
 	int64_t started_mono_ms;
 	/* main's own */
-	struct event *signal_events[4], *mail_event, *grace_event, *poll_event;
+	struct event *signal_events[5], *mail_event, *grace_event;
 	bool is_ready; /* serving, not draining */
 	bool is_draining;
+	bool is_ended; /* the workers' threads have been joined */
 };
 
 /* 0, or 1 after one clear sentence on standard error. */

@@ -21,17 +21,26 @@ struct snapshot_upstream {
 	bool host_from_client;
 };
 
+struct origins;
+
 struct snapshot {
 	_Atomic unsigned refs;
 	struct config *config;
+	struct origins *origins;             /* the connections to its upstreams; shared with snapshots whose upstreams are the same */
 	struct cache_rules *rules;           /* one a route, same index; the last is the implicit default route's */
 	struct snapshot_upstream *upstreams; /* same index as the configuration's */
+	_Atomic int64_t *fetch_us;           /* one a route: moving average of how long its fetches take; 0: none yet */
 };
 
-/* Takes the caller's reference to `config`. */
-int snapshot_new(struct config *config, struct snapshot **out) WARN_UNUSED;
+/* Takes the caller's references to `config` and `origins`. */
+int snapshot_new(struct config *config, struct origins *origins, struct snapshot **out) WARN_UNUSED;
 struct snapshot *snapshot_ref(struct snapshot *s);
 void snapshot_unref(struct snapshot **s);
+
+/* The averages of routes that both have, by name. Before `to` is published. */
+void snapshot_inherit(struct snapshot *to, const struct snapshot *from);
+/* A fetch for this route took so long. Any thread. */
+void snapshot_note_fetch(struct snapshot *s, unsigned route, int64_t us);
 
 struct target {
 	struct snapshot *snapshot;

@@ -12,12 +12,12 @@
 #include "proxy/exchange.h"
 #include "proxy/fill.h"
 #include "proxy/hit.h"
+#include "proxy/origins.h"
 #include "proxy/server.h"
 
 #define TICK_MS 100
 /* Entries that one tick looks at: 10 ticks a second walk 10,000 entries a second and worker. */
 #define SWEEP_STEPS 1000
-#define ANSWER_HEAD_MAX (64 * 1024)
 #define HIGH_WATER (256 * 1024)
 
 void worker_list_add(struct worker_list *head, struct worker_list *item)
@@ -96,68 +96,114 @@ void post_worker_stop(struct worker *w)
 	post_mail(&w->mailbox, &w->stop_mail);
 }
 
+/* ---- A new configuration ---- */
+
+/* Connections that are open read these as they go: a reload changes them in place. */
+static void set_gate_options(struct worker *w)
+{
+	const struct config_proxy *p = &w->snapshot->config->proxy;
+
+	w->gate_options.max_header = p->max_header_bytes;
+	w->gate_options.max_body = p->max_body_bytes;
+	w->gate_options.header_timeout_ms = p->client_header_timeout_ms;
+	w->gate_options.body_timeout_ms = p->client_body_timeout_ms;
+	w->gate_options.idle_timeout_ms = p->client_idle_timeout_ms;
+	w->gate_options.write_timeout_ms = p->client_write_timeout_ms;
+	w->gate_options.answer = w->snapshot->config->cache.hit_road ? hit_answer : NULL;
+}
+
+struct worker_news {
+	struct snapshot *snapshot;
+	struct access_log *access_log;
+	struct route_stats *routes; /* room for the new snapshot's */
+};
+
+struct worker_news *worker_news_new(struct snapshot *s)
+{
+	struct worker_news *n = mem_zalloc(sizeof(*n));
+
+	if (!n)
+		return NULL;
+	n->routes = mem_zalloc(s->config->routes_n * sizeof(*n->routes));
+	if (!n->routes) {
+		mem_free(n);
+		return NULL;
+	}
+	n->snapshot = snapshot_ref(s);
+	return n;
+}
+
+void worker_news_free(struct worker_news **np)
+{
+	struct worker_news *n = *np;
+
+	*np = NULL;
+	if (!n)
+		return;
+	snapshot_unref(&n->snapshot);
+	mem_free(n->routes);
+	mem_free(n);
+}
+
+void post_worker_news(struct worker *w, struct worker_news *n, struct access_log *log)
+{
+	struct worker_news *overtaken;
+
+	n->access_log = log;
+	overtaken = atomic_exchange(&w->news, n);
+	worker_news_free(&overtaken);
+	post_mail(&w->mailbox, &w->news_mail);
+}
+
+/* A route keeps its figures as long as it keeps its name. */
+static void inherit_routes(struct worker *w, const struct worker_news *n)
+{
+	const struct config *before = w->snapshot->config, *now = n->snapshot->config;
+
+	for (unsigned i = 0; i < now->routes_n; i++)
+		for (unsigned k = 0; k < before->routes_n; k++)
+			if (slice_equal(now->routes[i].name, before->routes[k].name))
+				n->routes[i] = w->routes[k];
+}
+
+static void on_news_mail(struct mail *m)
+{
+	struct worker *w = CONTAINER_OF(m, struct worker, news_mail);
+	struct worker_news *n = atomic_exchange(&w->news, NULL);
+	struct snapshot *before = w->snapshot;
+	struct route_stats *routes = w->routes;
+
+	if (!n)
+		return;
+	inherit_routes(w, n);
+	w->snapshot = n->snapshot;
+	w->routes = n->routes;
+	w->access_log = n->access_log;
+	n->snapshot = before;
+	n->routes = routes;
+	worker_news_free(&n);
+	target_release(&w->hit_target);
+	set_gate_options(w);
+	if (origins_open(w->snapshot->origins, w))
+		log_error("worker %u: no memory for connections to the upstreams: requests to them are answered 503", w->index);
+}
+
 /* ---- Set-up ---- */
-
-static void fill_upstream_options(struct upstream_options *to, const struct config_upstream *from)
-{
-	*to = (struct upstream_options){
-		.name = from->name,
-		.url = from->url.whole,
-		.connect_timeout_ms = from->connect_timeout_ms,
-		.first_byte_timeout_ms = from->first_byte_timeout_ms,
-		.stall_timeout_ms = from->stall_timeout_ms,
-		.max_connections = from->max_connections,
-		.queue_max = from->queue,
-		.retries = from->retries,
-		.http_version = from->http_version == CONFIG_HTTP_1_1 ? UPSTREAM_HTTP_1_1
-		                : from->http_version == CONFIG_HTTP_2 ? UPSTREAM_HTTP_2
-		                                                      : UPSTREAM_HTTP_AUTO,
-		.tls_ca = from->tls_ca,
-		.tls_verify = from->tls_verify,
-	};
-}
-
-static int make_upstream(struct worker *w, unsigned workers)
-{
-	const struct config *c = w->snapshot->config;
-	struct upstream_loop_options options;
-
-	w->upstream_options = mem_zalloc(c->upstreams_n * sizeof(*w->upstream_options));
-	if (!w->upstream_options)
-		return -ENOMEM;
-	for (unsigned i = 0; i < c->upstreams_n; i++)
-		fill_upstream_options(&w->upstream_options[i], &c->upstreams[i]);
-	options = (struct upstream_loop_options){
-		.base = w->base,
-		.upstreams = w->upstream_options,
-		.upstreams_n = c->upstreams_n,
-		.loops = workers,
-		.max_head_bytes = ANSWER_HEAD_MAX,
-	};
-	return upstream_loop_new(&options, &w->upstream);
-}
 
 static int make_front(struct worker *w)
 {
-	const struct config_proxy *p = &w->snapshot->config->proxy;
 	int err;
 
 	w->http = evhttp_new(w->base);
 	if (!w->http)
 		return -ENOMEM;
 	w->gate_options = (struct gate_options){
-		.max_header = p->max_header_bytes,
-		.max_body = p->max_body_bytes,
-		.header_timeout_ms = p->client_header_timeout_ms,
-		.body_timeout_ms = p->client_body_timeout_ms,
-		.idle_timeout_ms = p->client_idle_timeout_ms,
-		.write_timeout_ms = p->client_write_timeout_ms,
 		.high_water = HIGH_WATER,
-		.answer = w->snapshot->config->cache.hit_road ? hit_answer : NULL,
 		.on_refused = worker_on_refused,
 		.arg = w,
 		.stats = &w->gate_stats,
 	};
+	set_gate_options(w);
 	err = gate_install(w->http, w->base, &w->gate_options);
 	if (err)
 		return err;
@@ -187,6 +233,7 @@ int worker_init(struct worker *w, const struct worker_options *o)
 	w->server = o->server;
 	w->drain_mail.on_mail = on_drain_mail;
 	w->stop_mail.on_mail = on_stop_mail;
+	w->news_mail.on_mail = on_news_mail;
 	worker_list_init(&w->exchanges);
 	worker_list_init(&w->fills);
 	forward_init(&w->forward);
@@ -195,7 +242,8 @@ int worker_init(struct worker *w, const struct worker_options *o)
 	w->base = event_base_new();
 	if (!w->base)
 		return -ENOMEM;
-	err = make_upstream(w, o->workers);
+	w->routes = mem_zalloc(w->snapshot->config->routes_n * sizeof(*w->routes));
+	err = w->routes ? origins_open(w->snapshot->origins, w) : -ENOMEM;
 	if (!err)
 		err = make_front(w);
 	if (!err)
@@ -240,15 +288,27 @@ void worker_drop_requests(struct worker *w)
 	fill_cancel_all(w);
 }
 
-void worker_fini(struct worker *w)
+void worker_close_front(struct worker *w)
 {
 	worker_close_listeners(w);
 	if (w->http) {
 		evhttp_free(w->http);
 		gate_uninstall(w->http);
 	}
-	upstream_loop_free(&w->upstream);
-	mem_free(w->upstream_options);
+	w->http = NULL;
+}
+
+void worker_drop_snapshot(struct worker *w)
+{
+	struct worker_news *n = atomic_exchange(&w->news, NULL);
+
+	worker_news_free(&n);
+	target_release(&w->hit_target);
+	snapshot_unref(&w->snapshot);
+}
+
+void worker_fini(struct worker *w)
+{
 	if (w->mail_event)
 		event_free(w->mail_event);
 	if (w->tick_event)
@@ -259,5 +319,5 @@ void worker_fini(struct worker *w)
 	forward_fini(&w->forward);
 	target_fini(&w->hit_target);
 	reply_fini(&w->hit_reply);
-	snapshot_unref(&w->snapshot);
+	mem_free(w->routes);
 }

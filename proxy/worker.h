@@ -19,6 +19,7 @@
 
 struct exchange;
 struct fill;
+struct worker_news;
 struct server;
 struct access_log;
 struct event;
@@ -36,7 +37,6 @@ struct worker {
 	/* set once, before the thread starts */
 	unsigned index;
 	struct cache *cache;
-	struct access_log *access_log; /* NULL: off */
 	struct server *server;
 	int *listen_fds; /* this worker's own sockets; evhttp closes them */
 	unsigned listen_fds_n;
@@ -44,13 +44,13 @@ struct worker {
 	pthread_t thread;
 
 	/* the worker's own */
-	struct snapshot *snapshot; /* current; replaced by worker_post_snapshot */
+	struct access_log *access_log; /* NULL: off */
+	struct snapshot *snapshot; /* current; replaced when a configuration is loaded. Exchanges in progress keep theirs */
+	struct route_stats *routes; /* of the current snapshot's routes */
 	struct event_base *base;
 	struct evhttp *http;
 	struct evhttp_bound_socket **bound; /* one a listen_fd */
 	struct event *mail_event, *tick_event;
-	struct upstream_loop *upstream;
-	struct upstream_options *upstream_options;
 	struct gate_options gate_options;
 	struct gate_stats gate_stats;
 	struct worker_stats stats;
@@ -63,7 +63,8 @@ struct worker {
 	bool draining;
 
 	/* letters from main */
-	struct mail drain_mail, stop_mail;
+	struct mail drain_mail, stop_mail, news_mail;
+	_Atomic(struct worker_news *) news; /* the newest that the worker has not taken yet */
 	struct mail drained_mail; /* to main */
 	_Atomic bool drained; /* no connection is left: the loop has ended */
 
@@ -71,7 +72,7 @@ struct worker {
 };
 
 struct worker_options {
-	unsigned index, workers;
+	unsigned index;
 	struct cache *cache;
 	struct access_log *access_log;
 	struct server *server;
@@ -81,6 +82,12 @@ struct worker_options {
 /* `w` is zeroed but for its mailbox and listening sockets, which main has set up. On failure worker_fini is still due. */
 int worker_init(struct worker *w, const struct worker_options *o) WARN_UNUSED;
 int worker_start(struct worker *w) WARN_UNUSED;
+/* What a reload tells a worker: requests that begin from then on go by `s`, of which a reference is taken. Main; NULL: out
+ * of memory. */
+struct worker_news *worker_news_new(struct snapshot *s) WARN_UNUSED;
+void worker_news_free(struct worker_news **n);
+/* Takes `n` over. What is answered from then on is logged to `log`, which outlives the worker. */
+void post_worker_news(struct worker *w, struct worker_news *n, struct access_log *log);
 /* Stops accepting, closes idle connections, lets the others finish. */
 void post_worker_drain(struct worker *w);
 /* Ends the loop now, whatever runs. */
@@ -90,6 +97,10 @@ void worker_join(struct worker *w);
 /* After the join, in this order for all workers: ends all requests and fetches; then, once the letters that this caused
  * are delivered, frees all that the worker owns, its mailbox aside. */
 void worker_drop_requests(struct worker *w);
+/* All connections, and what their ends leave in the access log. */
+void worker_close_front(struct worker *w);
+/* The last of the snapshot: with it the upstream's connections go. */
+void worker_drop_snapshot(struct worker *w);
 void worker_fini(struct worker *w);
 
 /* worker_front.c, for worker.c */

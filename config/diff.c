@@ -1,0 +1,133 @@
+#include "config/diff.h"
+
+#include "config/options.h"
+
+static bool same_names(const struct config_names *a, const struct config_names *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (unsigned i = 0; i < a->n; i++)
+		if (!slice_equal(a->v[i], b->v[i]))
+			return false;
+	return true;
+}
+
+static bool same_addresses(const struct config_addresses *a, const struct config_addresses *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (unsigned i = 0; i < a->n; i++)
+		if (!slice_equal(a->v[i].text, b->v[i].text) || a->v[i].sa_bytes != b->v[i].sa_bytes ||
+			a->v[i].tls != b->v[i].tls || a->v[i].proxy_protocol != b->v[i].proxy_protocol ||
+			memcmp(&a->v[i].sa, &b->v[i].sa, a->v[i].sa_bytes) != 0)
+			return false;
+	return true;
+}
+
+static bool same_networks(const struct config_networks *a, const struct config_networks *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (unsigned i = 0; i < a->n; i++)
+		if (memcmp(a->v[i].address, b->v[i].address, sizeof(a->v[i].address)) != 0 || a->v[i].bits != b->v[i].bits)
+			return false;
+	return true;
+}
+
+static bool same_status_ttls(const struct config_status_ttls *a, const struct config_status_ttls *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (unsigned i = 0; i < a->n; i++)
+		if (a->v[i].low != b->v[i].low || a->v[i].high != b->v[i].high || a->v[i].ttl_ms != b->v[i].ttl_ms)
+			return false;
+	return true;
+}
+
+/* `a` and `b` point at the member that the option's type stands for (options.c checks that at compile time). */
+static bool same_value(enum option_type type, const void *a, const void *b)
+{
+	const struct config_query *query_a = a, *query_b = b;
+	const struct config_user_from *user_a = a, *user_b = b;
+
+	switch (type) {
+	case TYPE_ADDRESSES:
+		return same_addresses(a, b);
+	case TYPE_NETWORKS:
+		return same_networks(a, b);
+	case TYPE_UINT:
+	case TYPE_METHODS:
+		return *(const unsigned *)a == *(const unsigned *)b;
+	case TYPE_ENUM:
+		return *(const int *)a == *(const int *)b;
+	case TYPE_DURATION:
+		return *(const int64_t *)a == *(const int64_t *)b;
+	case TYPE_SIZE:
+		return *(const uint64_t *)a == *(const uint64_t *)b;
+	case TYPE_BOOL:
+		return *(const bool *)a == *(const bool *)b;
+	case TYPE_URL:
+		return slice_equal(((const struct config_url *)a)->whole, ((const struct config_url *)b)->whole);
+	case TYPE_LOG:
+	case TYPE_SECRET:
+	case TYPE_PATH:
+	case TYPE_NAME:
+	case TYPE_PATTERN:
+		return slice_equal(*(const struct slice *)a, *(const struct slice *)b);
+	case TYPE_PATTERNS:
+	case TYPE_HOSTS:
+	case TYPE_FIELDS:
+		return same_names(a, b);
+	case TYPE_QUERY:
+		return query_a->rule == query_b->rule && same_names(&query_a->names, &query_b->names);
+	case TYPE_USER_FROM:
+		return user_a->is_cookie == user_b->is_cookie && slice_equal(user_a->name, user_b->name);
+	case TYPE_STATUS_TTL:
+		return same_status_ttls(a, b);
+	case TYPE_COUNT:
+		break;
+	}
+	return false;
+}
+
+static bool same_option(const struct option *o, const void *a, const void *b)
+{
+	return same_value(o->type, (const char *)a + o->offset, (const char *)b + o->offset);
+}
+
+static const void *section_of(const struct config *c, enum option_section s)
+{
+	return s == SECTION_PROXY ? (const void *)&c->proxy : s == SECTION_ADMIN ? (const void *)&c->admin
+	     : s == SECTION_CACHE ? (const void *)&c->cache : NULL;
+}
+
+void config_diff(const struct config *a, const struct config *b,
+	void (*each)(void *arg, const char *section, const char *key), void *arg)
+{
+	for (unsigned i = 0; i < options_n; i++) {
+		const struct option *o = &options[i];
+
+		if (section_of(a, o->section) && !same_option(o, section_of(a, o->section), section_of(b, o->section)))
+			each(arg, option_section_title(o->section), o->key);
+	}
+}
+
+static bool same_upstream(const struct config_upstream *a, const struct config_upstream *b)
+{
+	if (!slice_equal(a->name, b->name))
+		return false;
+	for (unsigned i = 0; i < options_n; i++)
+		if (options[i].section == SECTION_UPSTREAM && !same_option(&options[i], a, b))
+			return false;
+	return true;
+}
+
+bool config_same_upstreams(const struct config *a, const struct config *b)
+{
+	if (a->upstreams_n != b->upstreams_n)
+		return false;
+	for (unsigned i = 0; i < a->upstreams_n; i++)
+		if (!same_upstream(&a->upstreams[i], &b->upstreams[i]))
+			return false;
+	return true;
+}
