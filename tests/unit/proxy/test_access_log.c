@@ -437,6 +437,25 @@ static void failed_reopen_keeps_the_old_file(void **state)
 	assert_non_null(strstr(text_of(other), "GET /kept "));
 }
 
+static void new_configuration_moves_lines_and_a_bad_one_does_not(void **state)
+{
+	struct access_log *log = open_log(path);
+
+	(void)state;
+	add(log, "/first");
+	assert_int_equal(access_log_configure(log, slice_of(folder), CONFIG_LOG_JSON), -EISDIR);
+	add(log, "/second");
+	assert_int_equal(access_log_configure(log, slice_of(path), CONFIG_LOG_JSON), 0); /* overtaken by the next */
+	assert_int_equal(access_log_configure(log, slice_of(other), CONFIG_LOG_JSON), 0);
+	add(log, "/third");
+	assert_int_equal(access_log_configure(log, (struct slice){0}, CONFIG_LOG_JSON), 0);
+	add(log, "/not/logged");
+	access_log_close(&log);
+	assert_int_equal(count_lines(path) + count_lines(other), 3);
+	assert_null(strstr(text_of(other), "not/logged"));
+	assert_non_null(strstr(text_of(path), "\"GET /second HTTP/1.1\""));
+}
+
 static void bad_path_fails_at_start_with_its_errno(void **state)
 {
 	char missing[128];
@@ -496,6 +515,8 @@ static void lines_are_dropped_and_counted_while_the_file_blocks(void **state)
 {
 	unsigned long long added = 0, got = 0;
 	struct access_log *log;
+	struct sample s;
+	size_t line_bytes;
 	char chunk[4096];
 	int reader;
 	ssize_t n;
@@ -510,8 +531,11 @@ static void lines_are_dropped_and_counted_while_the_file_blocks(void **state)
 		added++;
 		assert_true(added < 100000);
 	}
-	assert_true(added * 100 > ACCESS_LOG_RING / 2);
-	access_log_close(&log); /* ends although nobody reads */
+	sample_init(&s, "/x");
+	line_bytes = strlen(line_of(&s, CONFIG_LOG_COMBINED));
+	http_request_fini(&s.http);
+	assert_true(added * line_bytes > ACCESS_LOG_RING / 2); /* nothing was dropped before a half was full */
+	access_log_close(&log);                                /* ends although nobody reads */
 	while ((n = read(reader, chunk, sizeof(chunk))) > 0)
 		for (ssize_t i = 0; i < n; i++)
 			got += chunk[i] == '\n';
@@ -679,6 +703,7 @@ int main(void)
 		FILE_TEST(one_line_is_written_without_a_second),
 		FILE_TEST(after_a_reopen_lines_go_to_the_new_file),
 		QUIET_TEST(failed_reopen_keeps_the_old_file),
+		FILE_TEST(new_configuration_moves_lines_and_a_bad_one_does_not),
 		FILE_TEST(bad_path_fails_at_start_with_its_errno),
 		FILE_TEST(opening_without_memory_fails_and_leaks_nothing),
 		FILE_TEST(dash_is_standard_output),
