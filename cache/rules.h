@@ -40,7 +40,9 @@ struct cache_rules {
 	unsigned status_ttl_n;
 	int64_t stale_while_revalidate_ms, stale_if_error_ms; /* used where the upstream says nothing */
 	unsigned ttl_jitter_percent;
-	int64_t refresh_ahead_ms;
+	int64_t refresh_ahead_ms;       /* a hit so long before the end has a new answer fetched */
+	unsigned refresh_ahead_percent; /* the same as a share of the lifetime; 0: not so */
+	unsigned refresh_ahead_hits;    /* with fewer hits since it was stored an answer is not hot */
 	int64_t memory_idle_ms;
 
 	enum cache_query_rule query;

@@ -21,12 +21,14 @@ enum {
 	CONFIG_FILE_MAX = 1 << 20,
 	CONFIG_ROUTES_MAX = 1000,
 	CONFIG_UPSTREAMS_MAX = 64,
+	CONFIG_URLS_MAX = 16, /* of one upstream */
 	CONFIG_LIST_MAX = 64,   /* members of a list */
 	CONFIG_ERRORS_MAX = 20, /* reported of one file */
 };
 
 enum config_log_format { CONFIG_LOG_COMBINED, CONFIG_LOG_JSON };
 enum config_http_version { CONFIG_HTTP_AUTO, CONFIG_HTTP_1_1, CONFIG_HTTP_2 };
+enum config_balance { CONFIG_ROUND_ROBIN, CONFIG_LEAST_CONNECTIONS, CONFIG_BALANCE_HASH };
 enum config_host_header { CONFIG_HOST_UPSTREAM, CONFIG_HOST_CLIENT };
 enum config_scope { CONFIG_SCOPE_SHARED, CONFIG_SCOPE_USER };
 enum config_set_cookie { CONFIG_COOKIE_AUTO, CONFIG_COOKIE_STORE, CONFIG_COOKIE_STRIP, CONFIG_COOKIE_PASS };
@@ -93,6 +95,12 @@ struct config_url {
 	struct slice whole;     /* scheme://authority[/base], no final '/'; scheme and authority in lower case */
 	struct slice authority; /* host[:port] of it */
 	bool is_https;
+	struct config_url *next; /* a further origin of the same upstream, with the same path; or NULL */
+};
+
+struct config_ahead { /* how long before the end of a lifetime */
+	int64_t ms;       /* -1: not as a duration */
+	unsigned percent; /* of the lifetime; 0: not so */
 };
 
 struct config_upstream {
@@ -102,6 +110,16 @@ struct config_upstream {
 	unsigned max_connections; /* in all workers together */
 	unsigned queue;           /* requests that wait for a connection, per worker */
 	unsigned retries;
+	enum config_balance balance;
+	unsigned max_fails; /* 0: never left out */
+	int64_t fail_timeout_ms;
+	bool fail_on_5xx;
+	struct slice health_path; /* empty: no checks */
+	int64_t health_interval_ms, health_timeout_ms;
+	unsigned breaker_errors, breaker_requests; /* percent, 0: no breaker; a number */
+	int64_t breaker_window_ms, breaker_open_ms, breaker_slow_ms /* -1: off */;
+	bool quota_guard;
+	unsigned quota_reserve, quota_stretch; /* percent; a factor */
 	enum config_http_version http_version;
 	enum config_host_header host_header;
 	struct slice tls_ca; /* path; empty: the system's */
@@ -156,6 +174,9 @@ struct config_route {
 	int64_t ttl_ms, ttl_force_ms, ttl_min_ms, ttl_max_ms;
 	struct config_status_ttls status_ttl;
 	int64_t stale_while_revalidate_ms, stale_if_error_ms;
+	unsigned ttl_jitter; /* percent */
+	struct config_ahead refresh_ahead;
+	unsigned refresh_ahead_hits;
 	struct config_query query;
 	struct config_names key_headers, key_cookies;
 	struct config_names forward_headers; /* request fields that go upstream although they are not in the key */

@@ -24,6 +24,14 @@ static bool same_addresses(const struct config_addresses *a, const struct config
 	return true;
 }
 
+static bool same_urls(const struct config_url *a, const struct config_url *b)
+{
+	for (; a && b; a = a->next, b = b->next)
+		if (!slice_equal(a->whole, b->whole))
+			return false;
+	return !a && !b;
+}
+
 static bool same_networks(const struct config_networks *a, const struct config_networks *b)
 {
 	if (a->n != b->n)
@@ -49,6 +57,7 @@ static bool same_value(enum option_type type, const void *a, const void *b)
 {
 	const struct config_query *query_a = a, *query_b = b;
 	const struct config_user_from *user_a = a, *user_b = b;
+	const struct config_ahead *ahead_a = a, *ahead_b = b;
 
 	switch (type) {
 	case TYPE_ADDRESSES:
@@ -56,6 +65,7 @@ static bool same_value(enum option_type type, const void *a, const void *b)
 	case TYPE_NETWORKS:
 		return same_networks(a, b);
 	case TYPE_UINT:
+	case TYPE_PERCENT:
 	case TYPE_METHODS:
 		return *(const unsigned *)a == *(const unsigned *)b;
 	case TYPE_ENUM:
@@ -67,7 +77,9 @@ static bool same_value(enum option_type type, const void *a, const void *b)
 	case TYPE_BOOL:
 		return *(const bool *)a == *(const bool *)b;
 	case TYPE_URL:
-		return slice_equal(((const struct config_url *)a)->whole, ((const struct config_url *)b)->whole);
+		return same_urls(a, b);
+	case TYPE_AHEAD:
+		return ahead_a->ms == ahead_b->ms && ahead_a->percent == ahead_b->percent;
 	case TYPE_LOG:
 	case TYPE_SECRET:
 	case TYPE_PATH:

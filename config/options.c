@@ -14,6 +14,8 @@
 #define MEMBER_ADDRESSES struct config_addresses
 #define MEMBER_NETWORKS struct config_networks
 #define MEMBER_UINT unsigned
+#define MEMBER_PERCENT unsigned
+#define MEMBER_AHEAD struct config_ahead
 #define MEMBER_DURATION int64_t
 #define MEMBER_SIZE uint64_t
 #define MEMBER_BOOL bool
@@ -212,6 +214,13 @@ static void describe_range(const struct option *o, struct buf *out)
 	case TYPE_UINT:
 		buf_addf(out, "number, %lld to %lld", (long long)o->low, (long long)o->high);
 		break;
+	case TYPE_PERCENT:
+		buf_addf(out, "percent, %lld to %lld", (long long)o->low, (long long)o->high);
+		break;
+	case TYPE_AHEAD:
+		buf_addf(out, "duration, %s to %s, or percent, 1%% to 99%%", option_duration_text(o->low).z,
+			option_duration_text(o->high).z);
+		break;
 	case TYPE_SIZE:
 		buf_addf(out, "size, %s to %s", option_size_text(o->low).z, option_size_text(o->high).z);
 		break;
@@ -235,7 +244,7 @@ int option_describe(const struct option *o, struct buf *out)
 		[TYPE_LOG] = "path or -",
 		[TYPE_SECRET] = "text",
 		[TYPE_PATH] = "path",
-		[TYPE_URL] = "URL",
+		[TYPE_URL] = "list of URLs",
 		[TYPE_NAME] = "name",
 		[TYPE_PATTERN] = "pattern",
 		[TYPE_PATTERNS] = "list of patterns",

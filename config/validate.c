@@ -4,6 +4,7 @@
 #include "config/build.h"
 #include "config/file.h"
 #include "config/value.h"
+#include "http/syntax.h"
 
 enum { TOKEN_FILE_MAX = 4096 };
 
@@ -106,6 +107,9 @@ void validate_upstream(struct build *b, const struct config_upstream *u, const s
 
 	if (set && u->tls_ca.n > 0 && access(u->tls_ca.p, R_OK) != 0)
 		report_at(b->report, set->line, "tls_ca: %s: %s", report_shown(u->tls_ca).z, strerror(errno));
+	if (u->health_path.n > 0 && (u->health_path.p[0] != '/' || !http_all_of(u->health_path, HTTP_CH_TARGET)))
+		report_at(b->report, build_line(s, NULL, "health_path"),
+			"health_path: \"%s\" is not a path that begins with /", report_shown(u->health_path).z);
 }
 
 /* A small memory makes the default of max_object smaller; what the file says itself is not changed silently. */

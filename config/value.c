@@ -95,6 +95,45 @@ int value_read_uint(const struct value_source *s, void *to)
 	return 0;
 }
 
+int value_read_percent(const struct value_source *s, void *to)
+{
+	int64_t n = 0;
+	struct slice rest;
+
+	if (value_is_word(s)) {
+		*(unsigned *)to = 0;
+		return 0;
+	}
+	if (!take_number(s->text, &n, &rest) || (rest.n > 0 && !slice_equal(rest, SLICE_LIT("%"))))
+		return value_refuse(s, "\"%s\" is not a percentage like 10%%%s%s", report_shown(s->text).z,
+			s->option->words ? " or " : "", s->option->words ? s->option->words : "");
+	if (!is_in_range(s, n))
+		return value_refuse(s, "%s is not in %lld%% to %lld%%", report_shown(s->text).z,
+			(long long)s->option->low, (long long)s->option->high);
+	*(unsigned *)to = (unsigned)n;
+	return 0;
+}
+
+/* A duration, or a percentage of the lifetime, whose sign tells the two apart. */
+int value_read_ahead(const struct value_source *s, void *to)
+{
+	struct config_ahead *ahead = to;
+	struct slice rest;
+	int64_t n = 0, ms = -1;
+	int rc;
+
+	if (take_number(s->text, &n, &rest) && slice_equal(rest, SLICE_LIT("%"))) {
+		if (n < 1 || n > 99)
+			return value_refuse(s, "%s is not in 1%% to 99%%", report_shown(s->text).z);
+		*ahead = (struct config_ahead){-1, (unsigned)n};
+		return 0;
+	}
+	rc = value_read_duration(s, &ms);
+	if (rc == 0)
+		*ahead = (struct config_ahead){ms, 0};
+	return rc;
+}
+
 int value_duration(const struct value_source *s, struct slice text, int64_t *ms)
 {
 	static const struct unit units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
@@ -222,6 +261,8 @@ int value_read(const struct value_source *s, void *to)
 		[TYPE_ENUM] = value_read_enum,
 		[TYPE_LOG] = value_read_log,
 		[TYPE_SECRET] = value_read_secret,
+		[TYPE_PERCENT] = value_read_percent,
+		[TYPE_AHEAD] = value_read_ahead,
 		[TYPE_PATH] = value_read_path,
 		[TYPE_URL] = value_read_url,
 		[TYPE_NAME] = value_read_name,

@@ -209,10 +209,9 @@ static const char *why_not_base(struct slice base)
 }
 
 /* Errors never show the URL: somebody may have put a password in it. */
-int value_read_url(const struct value_source *s, void *to)
+static int read_url(const struct value_source *s, struct slice text, struct config_url *url)
 {
-	struct slice scheme, authority, base, text = s->text;
-	struct config_url *url = to;
+	struct slice scheme, authority, base;
 	const char *why;
 	char *z;
 
@@ -235,4 +234,62 @@ int value_read_url(const struct value_source *s, void *to)
 	for (const char *end = url->authority.p + authority.n; z < end; z++)
 		*z = http_char_lower(*z);
 	return 0;
+}
+
+static struct slice base_of(const struct config_url *url)
+{
+	const char *at = url->authority.p + url->authority.n;
+
+	return (struct slice){at, url->whole.n - (size_t)(at - url->whole.p)};
+}
+
+/* The target is made once, with the first one's path, whichever origin it goes to. */
+static int check_further_url(const struct value_source *s, const struct config_url *first, const struct config_url *url)
+{
+	if (!slice_equal(base_of(url), base_of(first)))
+		return value_refuse(s, "all must have the same path");
+	for (; first != url; first = first->next)
+		if (slice_equal(first->whole, url->whole))
+			return value_refuse(s, "one stands there twice");
+	return 0;
+}
+
+/* A comma can be part of a URL: only at the end of a word does it separate. */
+static bool next_url(struct slice *rest, struct slice *item)
+{
+	*rest = slice_trim(*rest);
+	*item = (struct slice){rest->p, 0};
+	while (item->n < rest->n && item->p[item->n] != ' ' && item->p[item->n] != '\t')
+		item->n++;
+	rest->p += item->n;
+	rest->n -= item->n;
+	if (item->n > 0 && rest->n > 0 && item->p[item->n - 1] == ',')
+		item->n--;
+	return item->n > 0;
+}
+
+int value_read_url(const struct value_source *s, void *to)
+{
+	struct slice rest = s->text, item = s->text;
+	struct config_url first = {0}, *url = &first;
+	unsigned n = 1;
+	int rc;
+
+	(void)next_url(&rest, &item);
+	rc = read_url(s, item, url);
+	while (rc == 0 && next_url(&rest, &item)) {
+		if (++n > CONFIG_URLS_MAX)
+			return value_refuse(s, "more than %d URLs", CONFIG_URLS_MAX);
+		url->next = arena_alloc(s->arena, sizeof(*url));
+		if (!url->next)
+			return -ENOMEM;
+		url = url->next;
+		*url = (struct config_url){0};
+		rc = read_url(s, item, url);
+		if (rc == 0)
+			rc = check_further_url(s, &first, url);
+	}
+	if (rc == 0)
+		*(struct config_url *)to = first;
+	return rc;
 }

@@ -21,15 +21,53 @@ struct origins {
 	struct server *server;
 	struct config *config; /* whose strings the options borrow */
 	struct upstream_options *options;
+	struct slice *urls; /* what the options' more_urls point into */
 	unsigned parts_n;
 	struct origins_part parts[];
 };
 
-static void fill_options(struct upstream_options *to, const struct config_upstream *from)
+static unsigned count_more(const struct config_url *url)
 {
+	unsigned n = 0;
+
+	while ((url = url->next) != NULL)
+		n++;
+	return n;
+}
+
+static void fill_guards(struct upstream_options *to, const struct config_upstream *from)
+{
+	to->max_fails = from->max_fails;
+	to->fail_timeout_ms = from->fail_timeout_ms;
+	to->fail_on_5xx = from->fail_on_5xx;
+	to->health_path = from->health_path;
+	to->health_interval_ms = from->health_interval_ms;
+	to->health_timeout_ms = from->health_timeout_ms;
+	to->breaker_errors_percent = from->breaker_errors;
+	to->breaker_requests = from->breaker_requests;
+	to->breaker_window_ms = from->breaker_window_ms;
+	to->breaker_open_ms = from->breaker_open_ms;
+	to->breaker_slow_ms = from->breaker_slow_ms > 0 ? from->breaker_slow_ms : 0;
+	to->quota_guard = from->quota_guard;
+	to->quota_reserve_percent = from->quota_reserve;
+	to->quota_stretch = from->quota_stretch;
+}
+
+/* `urls` has room for the further ones. */
+static void fill_options(struct upstream_options *to, const struct config_upstream *from, struct slice *urls)
+{
+	unsigned n = 0;
+
+	for (const struct config_url *url = from->url.next; url; url = url->next)
+		urls[n++] = url->whole;
 	*to = (struct upstream_options){
 		.name = from->name,
 		.url = from->url.whole,
+		.more_urls = urls,
+		.more_urls_n = n,
+		.balance = from->balance == CONFIG_LEAST_CONNECTIONS ? UPSTREAM_LEAST_CONNECTIONS
+		           : from->balance == CONFIG_BALANCE_HASH    ? UPSTREAM_HASH
+		                                                     : UPSTREAM_ROUND_ROBIN,
 		.connect_timeout_ms = from->connect_timeout_ms,
 		.first_byte_timeout_ms = from->first_byte_timeout_ms,
 		.stall_timeout_ms = from->stall_timeout_ms,
@@ -42,6 +80,32 @@ static void fill_options(struct upstream_options *to, const struct config_upstre
 		.tls_ca = from->tls_ca,
 		.tls_verify = from->tls_verify,
 	};
+	fill_guards(to, from);
+}
+
+static int make_options(struct origins *o, const struct config *config)
+{
+	unsigned more = 0;
+
+	for (unsigned i = 0; i < config->upstreams_n; i++)
+		more += count_more(&config->upstreams[i].url);
+	o->options = mem_zalloc(config->upstreams_n * sizeof(*o->options));
+	o->urls = mem_zalloc((more + 1) * sizeof(*o->urls));
+	if (!o->options || !o->urls)
+		return -ENOMEM;
+	more = 0;
+	for (unsigned i = 0; i < config->upstreams_n; i++) {
+		fill_options(&o->options[i], &config->upstreams[i], o->urls + more);
+		more += o->options[i].more_urls_n;
+	}
+	return 0;
+}
+
+static void origins_free(struct origins *o)
+{
+	mem_free(o->urls);
+	mem_free(o->options);
+	mem_free(o);
 }
 
 static void free_part(struct origins_part *p)
@@ -52,8 +116,7 @@ static void free_part(struct origins_part *p)
 	if (atomic_fetch_sub(&o->parts_left, 1) != 1)
 		return;
 	config_unref(&o->config);
-	mem_free(o->options);
-	mem_free(o);
+	origins_free(o);
 }
 
 /* On the worker. */
@@ -69,13 +132,10 @@ int origins_new(struct server *s, struct config *config, struct origins **out)
 	*out = NULL;
 	if (!o)
 		return -ENOMEM;
-	o->options = mem_zalloc(config->upstreams_n * sizeof(*o->options));
-	if (!o->options) {
-		mem_free(o);
+	if (make_options(o, config)) {
+		origins_free(o);
 		return -ENOMEM;
 	}
-	for (unsigned i = 0; i < config->upstreams_n; i++)
-		fill_options(&o->options[i], &config->upstreams[i]);
 	o->server = s;
 	o->config = config_ref(config);
 	o->parts_n = s->workers_n;
@@ -123,6 +183,11 @@ int origins_open(struct origins *o, struct worker *w)
 	};
 
 	return p->loop ? 0 : upstream_loop_new(&options, &p->loop);
+}
+
+const struct upstream_options *origins_options(const struct origins *o, unsigned upstream)
+{
+	return &o->options[upstream];
 }
 
 struct upstream_loop *origins_loop(const struct origins *o, const struct worker *w)

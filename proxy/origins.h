@@ -20,6 +20,8 @@ struct origins *origins_ref(struct origins *o);
 void origins_unref(struct origins **o);
 /* Makes the worker's loop, unless there is one. 0 or negative errno. */
 int origins_open(struct origins *o, struct worker *w) WARN_UNUSED;
+/* Of the upstream with that index, for upstream_health. */
+const struct upstream_options *origins_options(const struct origins *o, unsigned upstream);
 /* The worker's loop; NULL when it could not be made. */
 struct upstream_loop *origins_loop(const struct origins *o, const struct worker *w);
 

@@ -100,7 +100,19 @@ static const struct {
 	{"upstream", "url = http://h/#b", "not a URL"},
 	{"upstream", "url = http://u:hunter2@h/", "url: a user name in it"},
 	{"upstream", "url = http//u:hunter2@h/", "url: not a URL"},
-	{"upstream", "url = http://h/a b", "visible ASCII"},
+	{"upstream", "url = http://h/a b", "not a URL"},
+	{"upstream", "url = http://h/\xc3\xa4", "visible ASCII"},
+	{"upstream", "url = http://a, http://a", "url: one stands there twice"},
+	{"upstream", "url = http://a/x http://b/y", "url: all must have the same path"},
+	{"upstream", "url = http://a http://u:hunter2@b", "url: a user name in it"},
+	{"upstream", "balance = random", "is none of: round_robin least_connections hash"},
+	{"upstream", "health_path = healthz", "health_path: \"healthz\" is not a path"},
+	{"upstream", "breaker_errors = half", "breaker_errors: \"half\" is not a percentage like 10% or off"},
+	{"upstream", "breaker_errors = 101%", "is not in 1% to 100%"},
+	{"upstream", "quota_reserve = 5s", "is not a percentage"},
+	{"defaults", "ttl_jitter = 101", "is not in 0% to 100%"},
+	{"defaults", "refresh_ahead = 100%", "is not in 1% to 99%"},
+	{"defaults", "refresh_ahead = 10", "needs a unit"},
 	{"upstream", "http_version = 3", "is none of: auto 1.1 2"},
 	{"upstream", "tls_ca = /nonexistent/ca.pem", "tls_ca: /nonexistent/ca.pem: No such file"},
 	{"admin", "token = a\tb", "token: visible ASCII characters only"},
@@ -243,6 +255,36 @@ static void urls_are_made_canonical_and_split(void **state)
 	}
 }
 
+static void several_urls_are_a_list_in_their_order(void **state)
+{
+	struct config *c = config_of("[upstream]\nurl = http://a/x,y, https://b/x,y http://c/x,y\n");
+	const struct config_url *url = &c->upstreams[0].url;
+
+	(void)state;
+	assert_string_equal(url->whole.p, "http://a/x,y");
+	assert_string_equal(url->next->whole.p, "https://b/x,y");
+	assert_string_equal(url->next->next->whole.p, "http://c/x,y");
+	assert_null(url->next->next->next);
+	config_unref(&c);
+}
+
+static void percentages_and_times_ahead_are_told_apart(void **state)
+{
+	struct config *c = config_of("[upstream]\nbreaker_errors = 50%\nquota_reserve = 5\n"
+				     "[route a]\nmatch = /a\nrefresh_ahead = 10%\nttl_jitter = 20%\n"
+				     "[route b]\nmatch = /b\nrefresh_ahead = 2s\n");
+
+	(void)state;
+	assert_int_equal(c->upstreams[0].breaker_errors, 50);
+	assert_int_equal(c->upstreams[0].quota_reserve, 5);
+	assert_int_equal(c->routes[0].refresh_ahead.percent, 10);
+	assert_int_equal(c->routes[0].ttl_jitter, 20);
+	assert_int_equal(c->routes[1].refresh_ahead.ms, 2000);
+	assert_int_equal(c->routes[1].refresh_ahead.percent, 0);
+	assert_int_equal(c->routes[2].refresh_ahead.ms, -1);
+	config_unref(&c);
+}
+
 static void assert_names(struct config_names names, const char *joined)
 {
 	struct buf text;
@@ -382,6 +424,8 @@ int main(void)
 		cmocka_unit_test(words_after_an_address_mark_it),
 		cmocka_unit_test(networks_are_addresses_with_bits),
 		cmocka_unit_test(urls_are_made_canonical_and_split),
+		cmocka_unit_test(several_urls_are_a_list_in_their_order),
+		cmocka_unit_test(percentages_and_times_ahead_are_told_apart),
 		cmocka_unit_test(lists_and_rules_are_read_whole),
 		cmocka_unit_test(lists_have_a_bound),
 		cmocka_unit_test(single_statuses_come_before_their_class),
