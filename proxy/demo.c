@@ -194,7 +194,7 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
 	demo_answer_fini(&a);
 }
 
-/* The client left: evhttp frees the request. */
+/* evhttp frees the connection and the request with it: at the stop, or when it notices that the client left. */
 static void on_close(struct evhttp_connection *evcon, void *arg)
 {
 	(void)evcon;

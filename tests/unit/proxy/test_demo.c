@@ -440,7 +440,7 @@ static void delay_is_that_of_the_start(void **state)
 
 /* ---- Life ---- */
 
-static void client_that_leaves_takes_its_call_along(void **state)
+static void client_that_leaves_does_no_harm(void **state)
 {
 	struct linger reset = {.l_onoff = 1};
 	int fd;
@@ -522,7 +522,7 @@ int main(void)
 		DEMO_TEST(time_moves_and_counts_the_calls),
 		DEMO_TEST(calls_take_their_time_side_by_side),
 		DEMO_TEST(delay_is_that_of_the_start),
-		DEMO_TEST(client_that_leaves_takes_its_call_along),
+		DEMO_TEST(client_that_leaves_does_no_harm),
 		DEMO_TEST(stop_does_not_wait_for_calls),
 		DEMO_TEST(port_in_use_is_said),
 		DEMO_TEST(start_without_memory_fails_and_leaks_nothing),
