@@ -185,6 +185,17 @@ struct slice access_request_id(const struct http_request *r)
 	return id.n <= REQUEST_ID_MAX && http_is_token(id) ? id : (struct slice){0};
 }
 
+/* The client's, or ours as 16 hexadecimal digits in `text`. */
+static struct slice id_of(const struct access_record *r, char text[17])
+{
+	struct slice id = access_request_id(r->http);
+
+	if (id.n || !r->id)
+		return id;
+	snprintf(text, 17, "%016llx", (unsigned long long)r->id);
+	return (struct slice){text, 16};
+}
+
 static struct slice peer_of(const struct access_record *r)
 {
 	return r->peer ? slice_of(r->peer) : (struct slice){0};
@@ -248,7 +259,7 @@ static void put_request_line(struct out *o, const struct http_request *r)
 
 static void put_extras(struct out *o, const struct access_record *r)
 {
-	struct slice id = access_request_id(r->http);
+	char text[17];
 
 	PUT_LIT(o, " cache=");
 	put_str(o, answer_kind_name(r->kind));
@@ -262,7 +273,7 @@ static void put_extras(struct out *o, const struct access_record *r)
 	PUT_LIT(o, " total=");
 	put_thousandths(o, r->total_us / 1000);
 	PUT_LIT(o, " id=");
-	put_or_dash(o, id);
+	put_or_dash(o, id_of(r, text));
 }
 
 static void put_combined(struct out *o, const struct access_record *r)
@@ -331,13 +342,14 @@ static void put_json_figures(struct out *o, const struct access_record *r)
 static void put_json(struct out *o, const struct access_record *r)
 {
 	const struct http_request *http = r->http;
+	char text[17];
 
 	put_json_time(o, r->wall_ms);
 	put_member(o, ",\"client\":", peer_of(r));
 	put_member(o, ",\"method\":", http ? http->method_token : (struct slice){0});
 	put_member(o, ",\"target\":", http ? http->target : (struct slice){0});
 	put_json_figures(o, r);
-	put_member(o, ",\"request_id\":", access_request_id(http));
+	put_member(o, ",\"request_id\":", id_of(r, text));
 	put_member(o, ",\"traceparent\":", field_of(http, HF_TRACEPARENT));
 	put_member(o, ",\"referer\":", field_of(http, HF_REFERER));
 	put_member(o, ",\"user_agent\":", field_of(http, HF_USER_AGENT));

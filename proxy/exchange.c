@@ -103,6 +103,8 @@ static void answer_flight(struct exchange *x, const struct flight_view *view)
 {
 	/* The background fetch of a stale hit does not come here: all who do were misses. */
 	x->note.hit = false;
+	if (!x->note.collapsed)
+		x->upstream_us = clock_mono_us();
 	x->note.forward_status = view->status;
 	if (view->phase == FLIGHT_STALE) {
 		x->note.forward = CACHE_FWD_STALE;

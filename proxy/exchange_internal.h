@@ -52,8 +52,11 @@ bool exchange_keep(struct exchange *x, int status, const struct http_fields *fie
 void exchange_owner_ref(void *owner);
 void exchange_owner_unref(void *owner);
 
-/* Counters and the access log: when the answer has been handed over, and when the client left before. */
-void exchange_note_done(struct exchange *x);
+/* Counters and the access log. The answer has been handed over: frees the exchange, and notes it when the client has all of
+ * it, or has left. */
+void exchange_part(struct exchange *x);
+/* The reply was cut by us; the client left before it was handed over. */
+void exchange_note_now(struct exchange *x);
 void exchange_note_gone(struct exchange *x);
 
 /* Frees the exchange: detaches from fill and flight. The evhttp request is not its business any more. */

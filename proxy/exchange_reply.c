@@ -99,19 +99,15 @@ static int add_parts(struct exchange *x, struct evbuffer *b)
 	return 0;
 }
 
-static void log_and_free(struct exchange *x)
-{
-	exchange_note_done(x);
-	exchange_free(x);
-}
-
 /* The whole answer is at hand: one call, and evhttp ends the request. */
 static void send_whole(struct exchange *x, struct evbuffer *body)
 {
 	struct evhttp_request *req = x->req;
 	int status = x->reply.status;
 
-	log_and_free(x);
+	x->sent = body ? evbuffer_get_length(body) : 0;
+	x->worker->stats.body_bytes_out += x->sent;
+	exchange_part(x);
 	evhttp_send_reply(req, status, http_reason(status), body);
 	if (body)
 		evbuffer_free(body);
@@ -273,7 +269,7 @@ void exchange_finish(struct exchange *x)
 {
 	struct evhttp_request *req = x->req;
 
-	log_and_free(x);
+	exchange_part(x);
 	evhttp_send_reply_end(req);
 }
 
@@ -296,6 +292,7 @@ void exchange_break(struct exchange *x, int status, const char *detail)
 	}
 	x->worker->stats.aborted++;
 	x->kind = ANSWER_ERROR;
-	log_and_free(x);
+	exchange_note_now(x);
+	exchange_free(x);
 	gate_abort_reply(gate, req);
 }

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "proxy/invalidate.h"
+#include "proxy/origins.h"
 #include "proxy/worker.h"
 
 #define FILL_MAGIC 0x46494c4cu
@@ -325,6 +326,7 @@ static int start_fetch(struct fill *f, const struct fill_request *r)
 		.host = t->upstream->host_from_client ? r->http->host : (struct slice){NULL, 0},
 		.fields = &forward->fields,
 	};
+	struct upstream_loop *loop;
 	int err = forward_build(forward, &options);
 
 	if (err)
@@ -336,7 +338,8 @@ static int start_fetch(struct fill *f, const struct fill_request *r)
 		if (request.body.n && !request.body.p)
 			return -ENOMEM;
 	}
-	return fetch_start(f->worker->upstream, &request, &handler, f, &f->fetch);
+	loop = origins_loop(t->snapshot->origins, f->worker);
+	return loop ? fetch_start(loop, &request, &handler, f, &f->fetch) : -ENOMEM;
 }
 
 static struct fill *fill_new(const struct fill_request *r)

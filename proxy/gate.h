@@ -72,6 +72,8 @@ int64_t gate_request_start_us(const struct gate *g); /* CLOCK_MONOTONIC when the
 void gate_write_informational(struct gate *g, int status, const struct http_fields *fields);
 /* Bytes that may be added to the reply before the high-water mark; 0: wait for on_room. Measured at the socket. */
 size_t gate_room(struct gate *g);
+/* Bytes of replies that the socket has not taken yet. */
+size_t gate_unsent(const struct gate *g);
 /* Called once from the loop when room is there again after gate_room gave 0 (below half the mark). NULL clears. */
 void gate_on_room(struct gate *g, void (*on_room)(void *arg), void *arg);
 /* The client's connection is gone (reset, write time-out, or closed in both directions). evhttp's close callback is not

@@ -133,7 +133,6 @@ void gate_refuse(struct gate *g, struct http_error e);
 /* gate_out.c */
 void gate_take_output(struct gate *g); /* evhttp's output to ours */
 void gate_send(struct gate *g);        /* writes `out`, the rest to the socket's buffer; sets broken */
-size_t gate_unsent(const struct gate *g);
 void gate_check_room(struct gate *g);
 void gate_on_evhttp_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg);
 void gate_on_socket_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg);

@@ -63,9 +63,15 @@ static void note_answer(struct worker *w, struct gate *g, const struct http_requ
 	uint16_t port;
 	struct access_record record;
 	uint64_t body_bytes = reply->body == REPLY_EMPTY ? 0 : (uint64_t)reply->content_length;
+	struct worker_answer a = {
+		.snapshot = w->snapshot,
+		.route = w->hit_target.rules->route_index,
+		.kind = ANSWER_HIT,
+		.total_us = clock_mono_us() - gate_request_start_us(g),
+	};
 
 	w->stats.requests++;
-	w->stats.answers[ANSWER_HIT]++;
+	worker_note_answer(w, &a);
 	w->stats.body_bytes_out += body_bytes;
 	if (!w->access_log)
 		return;
@@ -76,9 +82,10 @@ static void note_answer(struct worker *w, struct gate *g, const struct http_requ
 		.body_bytes = body_bytes,
 		.kind = ANSWER_HIT,
 		.route = w->hit_target.rules->route,
-		.total_us = clock_mono_us() - gate_request_start_us(g),
+		.total_us = a.total_us,
 		.upstream_us = -1,
 		.wall_ms = now.wall_ms,
+		.id = worker_request_id(w),
 	};
 	access_log_add(w->access_log, &record);
 }

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "proxy/access_log.h"
@@ -231,6 +232,7 @@ int worker_init(struct worker *w, const struct worker_options *o)
 	w->access_log = o->access_log;
 	w->snapshot = snapshot_ref(o->snapshot);
 	w->server = o->server;
+	w->next_request_id = hash64_of(&(uint64_t[]){(uint64_t)clock_now().wall_ms, (uint64_t)getpid(), o->index}, 24);
 	w->drain_mail.on_mail = on_drain_mail;
 	w->stop_mail.on_mail = on_stop_mail;
 	w->news_mail.on_mail = on_news_mail;

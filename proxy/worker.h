@@ -56,6 +56,7 @@ struct worker {
 	struct worker_stats stats;
 	struct worker_list exchanges, fills;
 	unsigned exchanges_n;
+	uint64_t next_request_id;
 	/* scratch, reused from request to request; never kept over a return to the loop */
 	struct forward forward;
 	struct target hit_target;
@@ -103,9 +104,20 @@ void worker_close_front(struct worker *w);
 void worker_drop_snapshot(struct worker *w);
 void worker_fini(struct worker *w);
 
-/* worker_front.c, for worker.c */
+/* worker_front.c */
 int worker_open_listeners(struct worker *w) WARN_UNUSED;
 void worker_close_listeners(struct worker *w);
+/* A request was answered, or its client left. */
+struct worker_answer {
+	const struct snapshot *snapshot; /* that the request went by */
+	unsigned route;
+	enum answer_kind kind;
+	int64_t total_us;
+	bool is_cut; /* says nothing about how long answers take */
+};
+void worker_note_answer(struct worker *w, const struct worker_answer *a);
+/* For the access log; unique, not secret. */
+uint64_t worker_request_id(struct worker *w);
 void worker_on_refused(void *arg, struct gate *g, const struct http_error *e);
 
 void worker_list_add(struct worker_list *head, struct worker_list *item);
