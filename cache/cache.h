@@ -37,8 +37,8 @@ int cache_new(const struct cache_options *o, struct cache **out) WARN_UNUSED;
 void cache_free(struct cache **c);
 
 enum cache_verdict {
-	CACHE_HIT,         /* object: fresh, referenced */
-	CACHE_STALE,       /* object: usable now; flight, when not NULL: the caller also leads a background fetch */
+	CACHE_HIT,         /* object: fresh, referenced; flight, when not NULL: the caller also leads a background fetch */
+	CACHE_STALE,       /* object: usable now; flight as with HIT */
 	CACHE_JOIN,        /* flight: wait there */
 	CACHE_LEAD,        /* flight: fetch for all; flight_stored says what to validate */
 	CACHE_PASS,        /* fetch alone, nothing is stored (HEAD and Range misses too: forward says why) */
@@ -69,6 +69,9 @@ struct cache_request {
 	void (*rules_ref)(void *owner);
 	void (*rules_unref)(void *owner);
 	bool no_join;   /* released from a flight a moment ago, or the request may not share (body, range, credentials) */
+	/* The upstream's budget is low, or it asked for a pause: what is stale serves where it may, whatever the client wishes,
+	 * and nothing is fetched in the background. What is missing is still led. */
+	bool spare_upstream;
 	bool hit_only;  /* for the hit road: HIT or nothing at all changes; any other verdict comes back as CACHE_PASS */
 };
 

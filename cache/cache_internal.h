@@ -47,6 +47,8 @@ struct refresh {
 	struct now request_time, response_time;
 	uint64_t epoch;
 	struct slice via;
+	uint32_t jitter; /* as in policy_exchange */
+	unsigned stretch;
 };
 struct object *object_refreshed(struct object *old, const struct refresh *r) WARN_UNUSED;
 /* Do the validators in `update` speak of the stored answer? */

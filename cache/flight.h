@@ -66,6 +66,7 @@ struct flight_answer {
 	struct http_fields *fields; /* hop-by-hop dropped already; may be changed by the call */
 	int64_t content_length;     /* -1: not known */
 	struct now request_time, now;
+	unsigned stretch; /* as in policy_exchange */
 };
 
 /* `why` gets what policy said when it is PRIVATE. */

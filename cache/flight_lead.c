@@ -125,6 +125,14 @@ static enum flight_fate stand_in(struct flight *f, int status, struct now now)
 	return FLIGHT_REVALIDATED;
 }
 
+/* Another one for each key and each time that it is stored. */
+static uint32_t jitter_of(const struct flight *f, struct now now)
+{
+	uint64_t from[2] = {hash64_of(f->entry->key, f->entry->url_off + f->entry->url_n), (uint64_t)now.wall_ms};
+
+	return (uint32_t)hash64_of(from, sizeof(from));
+}
+
 static struct object *refreshed(struct flight *f, const struct flight_answer *a)
 {
 	struct refresh r = {
@@ -136,6 +144,8 @@ static struct object *refreshed(struct flight *f, const struct flight_answer *a)
 		.response_time = a->now,
 		.epoch = f->epoch,
 		.via = f->cache->o.via,
+		.jitter = jitter_of(f, a->now),
+		.stretch = a->stretch,
 	};
 
 	return object_refreshed(f->stored, &r);
@@ -180,6 +190,8 @@ static enum policy_store judge(struct flight *f, const struct flight_answer *a, 
 		.request_time = a->request_time,
 		.response_time = a->now,
 		.rules = f->rules,
+		.jitter = jitter_of(f, a->now),
+		.stretch = a->stretch,
 	};
 	enum policy_store s = policy_store(&x, freshness);
 

@@ -336,18 +336,64 @@ static bool decide_fetch(struct lookup *l, struct entry *e, struct object *o, bo
 	return lead(l, e, o, false, l->is_alone || is_probe);
 }
 
+/* Does a fresh answer come so near to its end, and is it asked for so often, that a new one should be fetched already? */
+static bool wants_new_one(struct lookup *l, struct entry *e, const struct object *o)
+{
+	const struct cache_rules *rules = l->r->rules;
+	const struct freshness *f = &o->freshness;
+	int64_t ahead_ms = rules->refresh_ahead_ms;
+
+	if (rules->refresh_ahead_percent > 0)
+		ahead_ms = (f->lifetime_ms - f->initial_age_ms) * rules->refresh_ahead_percent / 100;
+	if (ahead_ms <= 0 || policy_ttl_ms(f, l->now) > ahead_ms || o->hits < rules->refresh_ahead_hits)
+		return false;
+	if (l->is_alone || l->is_head || l->is_range || l->only_if_cached || l->r->spare_upstream)
+		return false;
+	if (e->notes && (e->notes->failed_until_ms > l->now.mono_ms || e->notes->pass_until_ms > l->now.mono_ms))
+		return false;
+	return !is_being_fetched(l, e, o);
+}
+
+/* False: it needs spares. */
+static bool use_fresh(struct lookup *l, struct entry *e, struct object *o)
+{
+	l->out->forward = CACHE_FWD_NONE;
+	if (wants_new_one(l, e, o)) {
+		if (l->r->hit_only) { /* nobody there to lead */
+			pass(l, CACHE_FWD_NONE);
+			return true;
+		}
+		if (!lead(l, e, o, true, false))
+			return false;
+	}
+	use(l, e, o, CACHE_HIT);
+	return true;
+}
+
+/* Answers without a fetch, if it may. Of a client's wishes only those count that cost the upstream nothing. */
+static bool use_spared(struct lookup *l, struct entry *e, struct object *o, bool is_soft)
+{
+	bool is_fresh = policy_reuse(&o->freshness, NULL, false, is_soft, l->now).use == POLICY_FRESH;
+
+	if (!l->r->spare_upstream || l->is_forced || l->r->hit_only ||
+		(!is_fresh && !policy_stale_if_spared(&o->freshness, l->now)))
+		return false;
+	l->out->forward = is_fresh ? CACHE_FWD_NONE : CACHE_FWD_STALE;
+	use(l, e, o, is_fresh ? CACHE_HIT : CACHE_STALE);
+	return true;
+}
+
 static bool decide_stored(struct lookup *l, struct entry *e, struct object *o, bool is_soft)
 {
 	struct policy_reuse reuse = policy_reuse(&o->freshness, l->client_cc, l->pragma_no_cache, is_soft, l->now);
 
 	if (l->is_forced)
 		reuse = (struct policy_reuse){POLICY_VALIDATE, true};
-	l->out->forward = reuse.by_request ? CACHE_FWD_REQUEST : CACHE_FWD_STALE;
-	if (reuse.use == POLICY_FRESH) {
-		l->out->forward = CACHE_FWD_NONE;
-		use(l, e, o, CACHE_HIT);
+	if (use_spared(l, e, o, is_soft))
 		return true;
-	}
+	l->out->forward = reuse.by_request ? CACHE_FWD_REQUEST : CACHE_FWD_STALE;
+	if (reuse.use == POLICY_FRESH)
+		return use_fresh(l, e, o);
 	if (l->r->hit_only) {
 		pass(l, l->out->forward);
 		return true;

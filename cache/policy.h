@@ -67,6 +67,9 @@ struct policy_exchange {
 	const struct cache_rules *rules;
 	uint32_t
 		jitter; /* any number, say a hash or a random one: the part of ttl_jitter_percent, of 2^32, that goes */
+	/* The upstream's budget is low: what is left of the lifetime counts so many times, within ttl_max and a day more; not
+	 * where a stale answer may never be used. 0 and 1: it does not. */
+	unsigned stretch;
 };
 
 enum policy_store {
@@ -132,6 +135,9 @@ struct policy_reuse policy_reuse(const struct freshness *f, const struct cache_c
 bool policy_pragma_no_cache(const struct http_fields *request);
 /* May a stale answer stand in for an error of this status (0: no answer at all: refused, timed out)? RFC 5861 4. */
 bool policy_stale_if_error(const struct freshness *f, int status, bool soft_purged, struct now now);
+
+/* May a stale answer serve because the upstream must be spared? As long as it might in place of an error, else a day. */
+bool policy_stale_if_spared(const struct freshness *f, struct now now);
 
 /* The request's own validators, against the stored answer (RFC 9110 13.2.2): 200, 304 or 412 for GET and HEAD. Absent
  * validators are empty slices. Without Last-Modified, If-Modified-Since is compared with Date (RFC 9111 4.3.2), and

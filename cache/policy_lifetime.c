@@ -2,6 +2,7 @@
 #include "cache/policy_facts.h"
 
 #define HEURISTIC_DIVISOR 10
+#define STRETCH_MAX_MS (24LL * 3600 * 1000)
 #define HEURISTIC_MAX_MS (24LL * 3600 * 1000)
 
 static int64_t smaller(int64_t a, int64_t b)
@@ -98,6 +99,14 @@ static int64_t clamp(
 	return lifetime_ms;
 }
 
+static int64_t stretched(const struct policy_exchange *x, uint16_t flags, int64_t lifetime_ms, int64_t age_ms)
+{
+	int64_t left_ms = lifetime_ms - age_ms;
+	if (x->stretch <= 1 || left_ms <= 0 || (flags & (POLICY_NEVER_STALE | POLICY_NO_CACHE)))
+		return lifetime_ms;
+	return lifetime_ms + smaller(left_ms * (x->stretch - 1), STRETCH_MAX_MS);
+}
+
 /* Takes up to ttl_jitter_percent from what is left, so that answers stored together do not expire together. It never adds. */
 static int64_t jittered(const struct policy_exchange *x, int64_t lifetime_ms, int64_t age_ms)
 {
@@ -158,6 +167,7 @@ void policy_fill(const struct policy_exchange *x, struct policy_facts *facts, st
 		return;
 	if (runs_from_receipt(source))
 		lifetime_ms += age_ms;
+	lifetime_ms = stretched(x, out->flags, lifetime_ms, age_ms);
 	if (source != LIFETIME_ROUTE_FORCE)
 		lifetime_ms = clamp(x, facts, lifetime_ms, age_ms);
 	if (lifetime_ms > age_ms)

@@ -4,6 +4,8 @@
 #include "http/date.h"
 #include "http/etag.h"
 
+#define SPARED_MS (24LL * 3600 * 1000)
+
 int64_t policy_age_ms(const struct freshness *f, struct now now)
 {
 	int64_t resident_ms = now.mono_ms - f->received_mono_ms;
@@ -77,6 +79,12 @@ bool policy_stale_if_error(const struct freshness *f, int status, bool soft_purg
 		return true; /* not stale: a client's reload brought the error about */
 	int64_t staleness_ms = ttl_ms < 0 ? -ttl_ms : 0;
 	return !(f->flags & POLICY_NEVER_STALE) && staleness_ms <= f->stale_if_error_ms;
+}
+
+bool policy_stale_if_spared(const struct freshness *f, struct now now)
+{
+	int64_t window_ms = f->stale_if_error_ms > 0 ? f->stale_if_error_ms : SPARED_MS;
+	return !(f->flags & (POLICY_NEVER_STALE | POLICY_NO_CACHE)) && -policy_ttl_ms(f, now) <= window_ms;
 }
 
 /* ---- The request's conditions (RFC 9110 13) ---- */

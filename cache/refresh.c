@@ -34,6 +34,8 @@ static struct policy_exchange exchange_of(
 		.request_time = r->request_time,
 		.response_time = r->response_time,
 		.rules = r->rules,
+		.jitter = r->jitter,
+		.stretch = r->stretch,
 	};
 }
 
