@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "proxy/access_log.h"
 #include "proxy/exchange_internal.h"
+#include "proxy/origins.h"
 
 /* Lookups again after an answer that turned out to be for others; then the request goes alone. */
 #define RETRIES_MAX 3
@@ -128,7 +129,7 @@ static void waited_in_vain(struct exchange *x, const struct flight_view *view)
 	fill_detach(&x->fill);
 	if (phase == FLIGHT_FAILED)
 		exchange_problem(x, status, status == 504 ? "the upstream did not answer in time"
-		                          : status == 503 ? "too many requests are waiting for the upstream"
+		                          : status == 503 ? "the upstream has too much to do, or is given a pause"
 		                                          : "the upstream could not be reached or broke off",
 		                 status == 503 ? 1 : -1);
 	else
@@ -235,6 +236,8 @@ static const char *failure_text(enum fetch_result r)
 		return "the upstream's answer is not valid HTTP";
 	case FETCH_NO_MEMORY:
 		return "out of memory";
+	case FETCH_WITHHELD:
+		return "the upstream is given a pause";
 	default:
 		return "the upstream could not be reached or broke off";
 	}
@@ -242,7 +245,7 @@ static const char *failure_text(enum fetch_result r)
 
 static int failure_status(enum fetch_result r)
 {
-	return r == FETCH_TIMEOUT ? 504 : r == FETCH_BUSY || r == FETCH_NO_MEMORY ? 503 : 502;
+	return r == FETCH_TIMEOUT ? 504 : r == FETCH_BUSY || r == FETCH_NO_MEMORY || r == FETCH_WITHHELD ? 503 : 502;
 }
 
 static void on_private_end(void *arg, enum fetch_result result)
@@ -338,6 +341,7 @@ void exchange_owner_unref(void *owner)
 
 static void look_up(struct exchange *x, bool no_join, struct cache_result *out)
 {
+	const struct upstream_loop *loop = origins_loop(x->target.snapshot->origins, x->worker);
 	struct cache_request r = {
 		.http = x->http,
 		.rules = x->target.rules,
@@ -347,6 +351,7 @@ static void look_up(struct exchange *x, bool no_join, struct cache_result *out)
 		.rules_ref = exchange_owner_ref,
 		.rules_unref = exchange_owner_unref,
 		.no_join = no_join,
+		.spare_upstream = loop && upstream_is_spared(loop, x->target.upstream_index),
 	};
 
 	*out = (struct cache_result){.verdict = CACHE_PASS, .forward = CACHE_FWD_BYPASS};

@@ -6,6 +6,7 @@
 #include "proxy/access_log.h"
 #include "proxy/exchange.h"
 #include "proxy/exchange_internal.h"
+#include "proxy/origins.h"
 
 /* ---- Heads ---- */
 
@@ -273,10 +274,23 @@ void exchange_finish(struct exchange *x)
 	evhttp_send_reply_end(req);
 }
 
-void exchange_problem(struct exchange *x, int status, const char *detail, int retry_after_s)
+/* While nothing is sent to the upstream, coming back earlier is of no use. */
+static int retry_after_s(const struct exchange *x, int wanted_s)
+{
+	const struct upstream_loop *loop;
+	unsigned s;
+
+	if (wanted_s < 0 || !x->target.upstream)
+		return wanted_s;
+	loop = origins_loop(x->target.snapshot->origins, x->worker);
+	s = loop ? upstream_retry_after_s(loop, x->target.upstream_index) : 0;
+	return s > (unsigned)wanted_s ? (int)s : wanted_s;
+}
+
+void exchange_problem(struct exchange *x, int status, const char *detail, int wait_s)
 {
 	x->kind = ANSWER_ERROR;
-	if (reply_problem(&x->reply, x->http, status, detail, retry_after_s, clock_now(), &x->note))
+	if (reply_problem(&x->reply, x->http, status, detail, retry_after_s(x, wait_s), clock_now(), &x->note))
 		x->reply.status = 503; /* what fitted of it goes out */
 	exchange_send(x);
 }

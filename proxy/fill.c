@@ -33,6 +33,7 @@ struct fill {
 	void *client_arg;
 	struct fill **handle; /* the client's pointer to us, cleared when we end first; NULL without a client */
 	struct snapshot *snapshot;
+	unsigned upstream; /* index in the snapshot's configuration */
 	struct invalidation *invalidation; /* of an unsafe method: what its success makes stale; else NULL */
 	struct evbuffer *body;
 	struct now request_time;
@@ -119,6 +120,7 @@ bool fill_keep(struct fill *f, const struct cache_request *r, int status, const 
 		.content_length = content_length,
 		.request_time = f->request_time,
 		.now = clock_now(),
+		.stretch = upstream_stretch(origins_loop(f->snapshot->origins, f->worker), f->upstream),
 	};
 	enum policy_store why;
 	int err = 0;
@@ -163,6 +165,7 @@ static bool begin_flight(struct fill *f, int status, struct http_fields *fields,
 		.content_length = content_length,
 		.request_time = f->request_time,
 		.now = clock_now(),
+		.stretch = upstream_stretch(origins_loop(f->snapshot->origins, f->worker), f->upstream),
 	};
 	enum policy_store why = POLICY_STORE;
 
@@ -246,6 +249,7 @@ static int status_of(enum fetch_result r)
 		return 504;
 	case FETCH_BUSY:
 	case FETCH_NO_MEMORY:
+	case FETCH_WITHHELD:
 		return 503;
 	default:
 		return 502;
@@ -257,7 +261,7 @@ static void log_failure(const struct fill *f, enum fetch_result result, const ch
 	static struct log_limit limit;
 
 	if (result != FETCH_CANCELLED && log_allowed(&limit))
-		log_warn("upstream %s: %s: %s", f->snapshot->config->upstreams[0].name.p, fetch_result_name(result), detail);
+		log_warn("upstream %s: %s: %s", f->snapshot->config->upstreams[f->upstream].name.p, fetch_result_name(result), detail);
 }
 
 static void on_end(void *arg, enum fetch_result result, const char *detail)
@@ -320,6 +324,7 @@ static int start_fetch(struct fill *f, const struct fill_request *r)
 	};
 	struct fetch_request request = {
 		.upstream = t->upstream_index,
+		.hash = t->has_key ? t->key.hash.lo : hash64_of(t->path.p, t->path.n),
 		.method = r->http->method,
 		.method_token = r->http->method_token,
 		.target = buf_slice(&t->path),
@@ -351,6 +356,7 @@ static struct fill *fill_new(const struct fill_request *r)
 	f->magic = FILL_MAGIC;
 	f->worker = r->worker;
 	f->snapshot = snapshot_ref(r->target->snapshot);
+	f->upstream = r->target->upstream_index;
 	f->flight = r->flight;
 	f->client = r->client;
 	f->client_arg = r->client_arg;

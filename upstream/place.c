@@ -250,7 +250,7 @@ void place_learn_head(struct fetch *f, int status, const struct http_fields *fie
 
 static const struct upstream *upstream_at(const struct upstream_loop *l, unsigned i)
 {
-	return i < l->upstreams_n ? &l->upstreams[i] : NULL;
+	return l && i < l->upstreams_n ? &l->upstreams[i] : NULL;
 }
 
 bool upstream_is_spared(const struct upstream_loop *l, unsigned upstream)
