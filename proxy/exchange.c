@@ -271,6 +271,7 @@ static int start_fill(struct exchange *x, struct flight *f, bool for_client)
 		.target = &x->target,
 		.http = x->http,
 		.peer = gate_peer(x->gate, &port),
+		.tls = gate_is_tls(x->gate),
 		.flight = f,
 		.client = for_client ? &client : NULL,
 		.client_arg = for_client ? x : NULL,

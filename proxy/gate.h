@@ -7,7 +7,8 @@
  * idle and write timers, and keeps what follows a request back until its reply is complete.
  *
  * Thread: the worker that accepted the connection. Owns: the connection's parsed head and socket bufferevent.
- * Bounds: max_head of unparsed bytes, max_body of a request's body, high water of unsent bytes (gate_room). */
+ * Bounds: max_head of unparsed bytes, max_body of a request's body, high water of unsent bytes (gate_room); connections
+ * by `admission`. */
 #ifndef PROXY_GATE_H
 #define PROXY_GATE_H
 
@@ -15,8 +16,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "config/config.h"
 #include "http/message.h"
 
+struct admission;
+struct tls;
 struct event_base;
 struct evhttp;
 struct evhttp_request;
@@ -26,9 +30,12 @@ struct bufferevent;
 struct gate;
 
 struct gate_stats {
-	uint64_t accepted, open, refused_total_bound, requests, bad_requests, header_timeouts, body_timeouts,
-		idle_timeouts, write_timeouts;
+	uint64_t accepted, open, refused_total_bound, refused_address_bound, requests, bad_requests, header_timeouts,
+		body_timeouts, slow_bodies, idle_timeouts, write_timeouts;
 	uint64_t bytes_in, bytes_out, answered_here;
+	uint64_t accept_pauses;  /* for want of descriptors or memory */
+	uint64_t proxy_refused;  /* PROXY protocol: malformed, or from whom it is not taken */
+	uint64_t tls_handshakes, tls_failures;
 };
 
 struct gate_options { /* one a listener, immutable while connections live; borrowed */
@@ -36,6 +43,7 @@ struct gate_options { /* one a listener, immutable while connections live; borro
 	uint64_t max_body;
 	int64_t header_timeout_ms; /* from the first byte of a head (or accept) to its end */
 	int64_t body_timeout_ms;   /* longest silence inside a request body */
+	uint64_t body_rate;        /* bytes a second that a body must reach once body_timeout_ms is over; 0: any */
 	int64_t idle_timeout_ms;   /* between requests */
 	int64_t write_timeout_ms; /* longest time without a byte taken by the client while there is something to send */
 	size_t high_water;        /* unsent bytes from which gate_room is 0 */
@@ -48,6 +56,10 @@ struct gate_options { /* one a listener, immutable while connections live; borro
 	void (*on_refused)(void *arg, struct gate *g, const struct http_error *e);
 	void *arg;
 	struct gate_stats *stats; /* the worker's own; written without locks */
+	struct admission *admission;             /* NULL: everybody may come in */
+	struct tls *tls;                         /* NULL: plain */
+	bool proxy_protocol;                     /* connections begin with its header, before TLS */
+	const struct config_networks *trusted;   /* who may send one */
 };
 
 /* Sets evhttp_set_bevcb, so that every connection gets its socket bufferevent, gate and filter. Also sets up `http` so
@@ -57,6 +69,13 @@ int gate_install(struct evhttp *http, struct event_base *base, const struct gate
 /* Before or after evhttp_free: forgets `http`. Gates that still live keep what they need. */
 void gate_uninstall(struct evhttp *http);
 
+/* Accepts connections on a listening socket, which is taken when this succeeds. Out of descriptors or memory, accepting
+ * pauses for GATE_PAUSE_MS at a time. 0 or -ENOMEM. */
+int gate_listen(struct evhttp *http, int fd) WARN_UNUSED;
+/* Closes all of them; connections stay. */
+void gate_stop_listening(struct evhttp *http);
+#define GATE_PAUSE_MS 100
+
 /* The gate of a request that evhttp just handed over. To be called first in every handler: it is also how the gate
  * learns of the request, whose on-complete callback it takes (gate_on_complete is yours). NULL: there was no memory for
  * a gate when the connection was accepted, and evhttp's own parse is all there is: evhttp_connection_free it. */
@@ -64,8 +83,9 @@ struct gate *gate_of(struct evhttp_request *req);
 /* The strict view of the request being served; valid until the reply is complete or the connection is gone. The body is
  * evhttp_request_get_input_buffer. Body of a HEAD request: read and dropped. */
 const struct http_request *gate_request(const struct gate *g);
-/* "1.2.3.4" or "::1", as text, and the port. */
+/* "1.2.3.4" or "::1", as text, and the port: the socket's, or what the PROXY protocol says in its place. */
 const char *gate_peer(const struct gate *g, uint16_t *port);
+bool gate_is_tls(const struct gate *g);
 int64_t gate_request_start_us(const struct gate *g); /* CLOCK_MONOTONIC when the head was complete */
 
 /* Writes an interim answer (102, 103...), below evhttp. Only before the final head; ignored for HTTP/1.0 clients. */

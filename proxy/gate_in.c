@@ -10,11 +10,6 @@
 /* Heads longer than max_header are refused by the parser, which must see that they are. */
 #define PAST_MAX_HEADER 64
 
-static struct evbuffer *input_of(const struct gate *g)
-{
-	return bufferevent_get_input(g->sock);
-}
-
 /* ---- Refusing ---- */
 
 static void write_problem(struct gate *g, const struct http_error *e)
@@ -94,14 +89,15 @@ static bool drops_body(const struct gate *g)
 
 static void read_length(struct gate *g)
 {
-	size_t n = evbuffer_get_length(input_of(g));
+	size_t n = evbuffer_get_length(g->in);
 
 	if (n > g->body_left)
 		n = (size_t)g->body_left;
 	g->body_left -= n;
+	g->body_bytes += n;
 	if (drops_body(g)) {
-		evbuffer_drain(input_of(g), n);
-	} else if (evbuffer_remove_buffer(input_of(g), g->body, n) != (int)n) {
+		evbuffer_drain(g->in, n);
+	} else if (evbuffer_remove_buffer(g->in, g->body, n) != (int)n) {
 		gate_refuse(g, out_of_memory);
 		return;
 	}
@@ -126,8 +122,8 @@ static bool keep_chunk_data(struct gate *g, struct slice data)
 /* Decodes one piece of the input. Trailers are dropped: nothing downstream asks for them (RFC 9110 6.5.1). */
 static void read_chunks(struct gate *g)
 {
-	size_t n = evbuffer_get_contiguous_space(input_of(g)), at = 0, used = 0;
-	const char *p = (const char *)evbuffer_pullup(input_of(g), (ev_ssize_t)n);
+	size_t n = evbuffer_get_contiguous_space(g->in), at = 0, used = 0;
+	const char *p = (const char *)evbuffer_pullup(g->in, (ev_ssize_t)n);
 	enum chunk_result got;
 	struct slice data;
 
@@ -135,7 +131,7 @@ static void read_chunks(struct gate *g)
 		got = chunk_decode(&g->chunk, p + at, n - at, &used, &data);
 		at += used;
 	} while (got == CHUNK_DATA && keep_chunk_data(g, data));
-	evbuffer_drain(input_of(g), at);
+	evbuffer_drain(g->in, at);
 	if (got == CHUNK_END)
 		hand_over(g);
 	else if (got == CHUNK_BAD)
@@ -146,7 +142,7 @@ static void read_chunks(struct gate *g)
 
 bool gate_read_body(struct gate *g)
 {
-	if (evbuffer_get_length(input_of(g)) == 0) {
+	if (evbuffer_get_length(g->in) == 0) {
 		if (!g->read_eof)
 			return false;
 		gate_refuse(g, (struct http_error){400, "The connection ended inside the request body."});
@@ -165,7 +161,7 @@ static void begin_body(struct gate *g)
 	const struct http_request *r = &g->view;
 
 	g->phase = GATE_BODY;
-	g->body_ms = g->now_ms;
+	g->body_start_ms = g->body_ms = g->now_ms;
 	g->body_bytes = 0;
 	g->body_left = r->framing == HTTP_BODY_LENGTH ? r->content_length : 0;
 	if (g->body_left > g->o->max_body) {
@@ -175,7 +171,7 @@ static void begin_body(struct gate *g)
 	} else {
 		chunk_decoder_init(&g->chunk);
 		/* Bytes that are here already say that the client does not wait (RFC 9110 10.1.1). */
-		if (r->expect_continue && r->minor == 1 && evbuffer_get_length(input_of(g)) == 0)
+		if (r->expect_continue && r->minor == 1 && evbuffer_get_length(g->in) == 0)
 			evbuffer_add_printf(g->out, "HTTP/1.1 100 Continue\r\n\r\n");
 	}
 }
@@ -195,7 +191,7 @@ static enum http_parse parse(struct gate *g, const char *p, size_t n, struct htt
 /* Parses where the bytes are; moves them together only when the head is spread over several pieces. */
 static enum http_parse parse_input(struct gate *g, const char **p, struct http_error *err)
 {
-	struct evbuffer *input = input_of(g);
+	struct evbuffer *input = g->in;
 	size_t all = evbuffer_get_length(input), n = evbuffer_get_contiguous_space(input);
 
 	if (all > g->o->max_header + PAST_MAX_HEADER)
@@ -248,7 +244,7 @@ static bool own_head(struct gate *g, const char *p)
 		g->head_cap = n;
 	}
 	memcpy(g->head, p, n);
-	evbuffer_drain(input_of(g), n);
+	evbuffer_drain(g->in, n);
 	if (parse(g, g->head, n, &err) == HTTP_PARSE_DONE)
 		return true;
 	gate_refuse(g, err);
@@ -268,7 +264,7 @@ static bool answer_here(struct gate *g)
 
 	if (!may_be_hit(g) || !g->o->answer(g->o->arg, g, &g->view, g->out, &close))
 		return false;
-	evbuffer_drain(input_of(g), g->view.head_bytes);
+	evbuffer_drain(g->in, g->view.head_bytes);
 	http_fields_clear(&g->view.fields);
 	g->o->stats->requests++;
 	g->o->stats->answered_here++;
@@ -296,7 +292,7 @@ bool gate_read_head(struct gate *g)
 		struct http_error err;
 		const char *p;
 
-		if (evbuffer_get_length(input_of(g)) == 0)
+		if (evbuffer_get_length(g->in) == 0)
 			return no_head_begun(g);
 		if (gate_unsent(g) >= g->o->high_water)
 			return false; /* on_writable comes back here */

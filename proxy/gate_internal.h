@@ -6,12 +6,16 @@
  * input and takes replies from its output, both from its own handlers. evhttp's write callback is run only when what it
  * wrote has left the socket's buffer, so evhttp's end of a reply means that the kernel has all of it.
  *
+ *      [PROXY] -> [HANDSHAKE] -> HEAD                  what comes before the first request
  *      HEAD -> [BODY] -> REPLY -> DRAIN -> HEAD        a request served through evhttp
  *      HEAD -> HEAD                                    an answer of the hit road
  *      any  -> CLOSING -> [LINGER] -> DEAD             the last bytes go out, then the client gets time to read them
  *
  * evhttp knows of a request in REPLY only, and has it whole. Every free of the connection is the gate's, from its own
  * handlers (gate_end), but for evhttp_free at shutdown and evhttp being out of memory (on_evhttp_close).
+ *
+ * Over TLS the socket's bufferevent moves ciphertext: what it reads is decrypted to `in`, what is in `out` is encrypted to
+ * `wire`. Without TLS `in` is the socket's own input, and `out` goes to the socket as it is.
  *
  * Thread: the connection's worker. */
 #ifndef PROXY_GATE_INTERNAL_H
@@ -27,6 +31,7 @@
 #include "http/chunk.h"
 #include "http/message.h"
 #include "proxy/gate.h"
+#include "proxy/peer.h"
 
 #define GATE_MAGIC 0x67617465u
 #define GATE_READ_AHEAD (64 * 1024) /* held back beyond a head while a reply is under way */
@@ -35,6 +40,8 @@
 #define GATE_LINGER_BYTES (16 * 1024 * 1024)
 
 enum gate_phase {
+	GATE_PROXY,     /* the PROXY protocol's header is awaited */
+	GATE_HANDSHAKE, /* TLS begins */
 	GATE_HEAD,    /* evhttp is idle; a request head is awaited */
 	GATE_BODY,    /* the head is in `head`, its body is being read */
 	GATE_REPLY,   /* evhttp has the request; its reply is not finished */
@@ -44,6 +51,12 @@ enum gate_phase {
 	GATE_DEAD,    /* given back to evhttp to be freed */
 };
 
+struct gate_socket { /* one that listens */
+	struct gate_socket *next;
+	struct evhttp_bound_socket *bound;
+	struct event resume; /* ends a pause */
+};
+
 struct gate_listener { /* one an evhttp; shared by its gates */
 	struct evhttp *http;
 	const struct gate_options *o;
@@ -51,6 +64,7 @@ struct gate_listener { /* one an evhttp; shared by its gates */
 	struct gate *gates; /* doubly linked through next, prev */
 	unsigned refs;      /* one a gate, one for the installation */
 	bool draining;
+	struct gate_socket *sockets;
 	struct gate_listener *next; /* guarded by the list's mutex */
 };
 
@@ -61,7 +75,10 @@ struct gate {
 	struct gate *next, *prev;
 	const struct gate_options *o;
 	struct bufferevent *sock, *filter;
-	struct evbuffer *out; /* what goes to the socket before its own buffer does; empty between handlers */
+	struct evbuffer *in;  /* what the client says */
+	struct evbuffer *out; /* what it is told; without TLS empty between handlers: it goes to the socket and its buffer */
+	struct tls_stream *tls;
+	struct evbuffer *wire; /* `out` as it goes over TLS; empty between handlers */
 	struct event work;    /* activated to flush and go on */
 	struct event timer;
 	int64_t now_ms, timer_at_ms; /* timer_at_ms 0: not armed */
@@ -77,7 +94,7 @@ struct gate {
 	uint64_t body_left;    /* of a Content-Length */
 	uint64_t body_bytes;   /* decoded so far, dropped ones included */
 	struct chunk_decoder chunk;
-	int64_t body_ms;            /* last byte of it */
+	int64_t body_start_ms, body_ms; /* when it was first awaited, when its last byte came */
 	struct evhttp_request *req; /* from gate_of until evhttp is done with it */
 
 	/* The reply. */
@@ -93,11 +110,14 @@ struct gate {
 	uint64_t lingered;
 	size_t input_seen; /* bytes of the socket's input that bytes_in has counted */
 
-	char peer[46];
-	uint16_t peer_port;
-	bool peer_known;
+	struct peer peer;
+	char peer_text[PEER_TEXT_MAX]; /* empty: not known */
 
 	bool set_up;      /* evhttp has given the socket */
+	bool admitted;    /* counted in all */
+	bool admitted_address; /* counted under `peer` */
+	bool at_once;     /* closing must not wait for the client */
+	bool told_end;    /* TLS: close_notify was sent, or is not to be */
 	bool read_eof;    /* the client sends no more */
 	bool broken;      /* the socket failed: nothing can be sent */
 	bool close_after; /* no further request on this connection */
@@ -120,6 +140,22 @@ void gate_end(struct gate *g);            /* frees the connection through evhttp
 void gate_gone(struct gate *g);           /* tells the program, then gate_end */
 void gate_close(struct gate *g);          /* to CLOSING */
 bool gate_is_serving(const struct gate *g);
+void gate_on_work(evutil_socket_t fd, short what, void *arg);
+void gate_on_readable(struct bufferevent *sock, void *arg);
+void gate_on_writable(struct bufferevent *sock, void *arg);
+void gate_on_socket_event(struct bufferevent *sock, short what, void *arg);
+void gate_on_evhttp_close(struct evhttp_connection *evcon, void *arg);
+struct gate *gate_from(void *arg);
+
+/* gate_listen.c */
+void gate_link(struct gate *g, struct gate_listener *l);
+void gate_unlink(struct gate *g);
+
+/* gate_begin.c */
+struct bufferevent *gate_on_accept(struct event_base *base, void *arg); /* arg is the gate_listener */
+void gate_set_up(struct gate *g, struct evhttp_connection *evcon);      /* once evhttp has given the socket */
+bool gate_read_proxy_header(struct gate *g);
+bool gate_handshake(struct gate *g);
 
 /* gate_timer.c */
 void gate_arm_timer(struct gate *g);
@@ -133,6 +169,7 @@ void gate_refuse(struct gate *g, struct http_error e);
 /* gate_out.c */
 void gate_take_output(struct gate *g); /* evhttp's output to ours */
 void gate_send(struct gate *g);        /* writes `out`, the rest to the socket's buffer; sets broken */
+void gate_decrypt(struct gate *g); /* what the socket has read to `in` */
 void gate_check_room(struct gate *g);
 void gate_on_evhttp_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg);
 void gate_on_socket_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg);

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "proxy/tls.h"
+
 /* ---- evhttp's output ---- */
 
 /* evhttp writes its head field by field; the bytes are taken when it is back in the loop. */
@@ -74,9 +76,9 @@ void gate_on_socket_output(struct evbuffer *b, const struct evbuffer_cb_info *in
 }
 
 /* What the socket takes at once need not wait for the loop to say that it is writable. */
-static void write_now(struct gate *g)
+static void write_now(struct gate *g, struct evbuffer *wire)
 {
-	int n = evbuffer_write(g->out, bufferevent_getfd(g->sock));
+	int n = evbuffer_write(wire, bufferevent_getfd(g->sock));
 
 	if (n > 0) {
 		g->o->stats->bytes_out += (uint64_t)n;
@@ -86,25 +88,70 @@ static void write_now(struct gate *g)
 	}
 }
 
-void gate_send(struct gate *g)
+static void send_wire(struct gate *g, struct evbuffer *wire)
 {
 	struct evbuffer *socket_out = bufferevent_get_output(g->sock);
 
-	if (evbuffer_get_length(g->out) == 0)
+	if (evbuffer_get_length(wire) == 0)
 		return;
 	if (evbuffer_get_length(socket_out) == 0) {
-		write_now(g);
-		if (evbuffer_get_length(g->out) == 0 || g->broken)
+		write_now(g, wire);
+		if (evbuffer_get_length(wire) == 0 || g->broken)
 			return;
 		g->progress_ms = g->now_ms;
 	}
-	(void)evbuffer_add_buffer(socket_out, g->out);
+	(void)evbuffer_add_buffer(socket_out, wire);
+}
+
+/* Ciphertext takes memory of its own, where plain answers often refer to stored ones: it is made in portions, the next
+ * when the socket has taken most of the last (on_writable), or has taken all of it at once. */
+static void send_encrypted(struct gate *g)
+{
+	size_t waiting = evbuffer_get_length(bufferevent_get_output(g->sock));
+
+	if (evbuffer_get_length(g->out) > 0 && waiting < g->o->high_water &&
+		tls_stream_write(g->tls, g->out, g->o->high_water - waiting) != 0) {
+		g->broken = true;
+		return;
+	}
+	send_wire(g, g->wire);
+	if (evbuffer_get_length(g->out) > 0 && evbuffer_get_length(bufferevent_get_output(g->sock)) == 0)
+		gate_schedule_later(g);
+}
+
+void gate_send(struct gate *g)
+{
+	if (g->tls)
+		send_encrypted(g);
+	else
+		send_wire(g, g->out);
 }
 
 size_t gate_unsent(const struct gate *g)
 {
-	return evbuffer_get_length(bufferevent_get_output(g->sock)) + evbuffer_get_length(g->out) +
-	       evbuffer_get_length(bufferevent_get_output(g->filter));
+	size_t n = evbuffer_get_length(bufferevent_get_output(g->sock)) + evbuffer_get_length(g->out) +
+		   evbuffer_get_length(bufferevent_get_output(g->filter));
+
+	return g->wire ? n + evbuffer_get_length(g->wire) : n;
+}
+
+void gate_decrypt(struct gate *g)
+{
+	if (!g->tls || g->broken || g->phase <= GATE_HANDSHAKE || g->phase >= GATE_LINGER ||
+		evbuffer_get_length(bufferevent_get_input(g->sock)) == 0)
+		return;
+	switch (tls_stream_read(g->tls, g->in)) {
+	case TLS_ENDED:
+		g->read_eof = true;
+		break;
+	case TLS_FAILED:
+		g->o->stats->tls_failures++;
+		send_wire(g, g->wire); /* an alert, if the socket has room for it */
+		g->broken = true;
+		break;
+	default:
+		break;
+	}
 }
 
 /* ---- Backpressure ---- */

@@ -8,12 +8,27 @@
 
 static bool has_input(const struct gate *g)
 {
-	return evbuffer_get_length(bufferevent_get_input(g->sock)) > 0;
+	return evbuffer_get_length(g->in) > 0;
+}
+
+/* Each byte buys time, so that a whole body has a bound too: a client that sends a byte now and then would keep its place
+ * for as long as it likes. */
+static int64_t body_deadline(const struct gate *g)
+{
+	int64_t silent = g->body_ms + g->o->body_timeout_ms;
+	int64_t slow = NEVER;
+
+	if (g->o->body_rate)
+		slow = g->body_start_ms + g->o->body_timeout_ms + (int64_t)(g->body_bytes * 1000 / g->o->body_rate);
+	return silent < slow ? silent : slow;
 }
 
 static int64_t phase_deadline(const struct gate *g)
 {
 	switch (g->phase) {
+	case GATE_PROXY:
+	case GATE_HANDSHAKE:
+		return g->head_start_ms + g->o->header_timeout_ms;
 	case GATE_HEAD:
 		if (g->head_start_ms)
 			return g->head_start_ms + g->o->header_timeout_ms;
@@ -21,7 +36,7 @@ static int64_t phase_deadline(const struct gate *g)
 			return NEVER; /* the client has its turn: write_deadline */
 		return (g->idle_since_ms > g->progress_ms ? g->idle_since_ms : g->progress_ms) + g->o->idle_timeout_ms;
 	case GATE_BODY:
-		return g->body_ms + g->o->body_timeout_ms;
+		return body_deadline(g);
 	case GATE_LINGER:
 		return g->linger_ms + GATE_LINGER_MS;
 	default:
@@ -63,9 +78,26 @@ static void head_is_late(struct gate *g)
 	gate_refuse(g, (struct http_error){408, "The request head was not complete in time."});
 }
 
+static void body_is_late(struct gate *g)
+{
+	if (g->body_ms + g->o->body_timeout_ms <= g->now_ms) {
+		g->o->stats->body_timeouts++;
+		gate_refuse(g, (struct http_error){408, "The request body stopped arriving."});
+	} else {
+		g->o->stats->slow_bodies++;
+		gate_refuse(g, (struct http_error){408, "The request body arrived too slowly."});
+	}
+}
+
 static void phase_is_over(struct gate *g)
 {
 	switch (g->phase) {
+	case GATE_PROXY:
+	case GATE_HANDSHAKE:
+		g->o->stats->header_timeouts++;
+		g->at_once = g->told_end = true;
+		gate_close(g);
+		break;
 	case GATE_HEAD:
 		if (g->head_start_ms) {
 			head_is_late(g);
@@ -75,8 +107,7 @@ static void phase_is_over(struct gate *g)
 		gate_close(g);
 		break;
 	case GATE_BODY:
-		g->o->stats->body_timeouts++;
-		gate_refuse(g, (struct http_error){408, "The request body stopped arriving."});
+		body_is_late(g);
 		break;
 	default:
 		gate_end(g);

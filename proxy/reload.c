@@ -6,8 +6,10 @@
 #include "config/diff.h"
 #include "proxy/access_log.h"
 #include "proxy/admin.h"
+#include "proxy/admission.h"
 #include "proxy/origins.h"
 #include "proxy/server.h"
+#include "proxy/tls.h"
 
 /* ---- What can't change while it runs ---- */
 
@@ -65,6 +67,21 @@ static int make_origins(struct server *s, struct config *config, struct origins 
 	return 0;
 }
 
+/* The files may hold a new certificate although the configuration is the old one. *out NULL: there is no TLS. */
+static int load_tls(struct server *s, const struct config_proxy *p, struct tls **out, struct buf *errors)
+{
+	char why[TLS_WHY_MAX];
+	int err;
+
+	*out = NULL;
+	if (!s->tls || p->tls_certificate.n == 0 || p->tls_key.n == 0)
+		return 0;
+	err = tls_new(p->tls_certificate.p, p->tls_key.p, out, why);
+	if (err)
+		buf_addf(errors, "%s: TLS: %s\n", s->config_path, why);
+	return err;
+}
+
 /* Takes the caller's reference to `config`. */
 static int make_snapshot(struct server *s, struct config *config, struct snapshot **out)
 {
@@ -100,19 +117,25 @@ static int make_news(struct server *s, struct snapshot *next, struct worker_news
 static int publish(struct server *s, struct snapshot *next, struct buf *errors)
 {
 	struct worker_news *news[WORKERS_MAX];
+	const struct config_proxy *p = &next->config->proxy;
 	struct snapshot *before = s->snapshot;
+	struct tls *tls = NULL;
 	int err = make_news(s, next, news);
 
 	if (err)
 		buf_addf(errors, "%s: no memory to load it\n", s->config_path);
-	else if ((err = move_access_log(s, &next->config->proxy, errors)))
+	else if ((err = load_tls(s, p, &tls, errors)) || (err = move_access_log(s, p, errors)))
 		for (unsigned i = 0; i < s->workers_n; i++)
 			worker_news_free(&news[i]);
 	if (err) {
+		tls_free(&tls);
 		snapshot_unref(&next);
 		return err;
 	}
 	s->snapshot = next;
+	if (tls)
+		tls_replace(s->tls, &tls);
+	admission_set_bounds(s->admission, p->max_connections, p->max_connections_per_address);
 	for (unsigned i = 0; i < s->workers_n; i++)
 		post_worker_news(&s->workers[i], news[i], s->access_log);
 	log_set_level(next->config->proxy.log_level);

@@ -12,11 +12,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "proxy/access_log.h"
+#include "proxy/admission.h"
 #include "proxy/admin.h"
 #include "proxy/demo.h"
 #include "proxy/listen.h"
 #include "proxy/origins.h"
 #include "proxy/reload.h"
+#include "proxy/tls.h"
 
 #define ERRORS_MAX (64 * 1024)
 /* Shards share one budget, but each has its own order of use: so small a shard would evict far from that order. */
@@ -296,6 +298,23 @@ static int open_access_log(struct server *s)
 	return err;
 }
 
+/* What all workers' listeners share. */
+static int make_front(struct server *s)
+{
+	const struct config_proxy *p = &s->snapshot->config->proxy;
+	char why[TLS_WHY_MAX];
+	bool tls = false;
+
+	if (admission_new(p->max_connections, p->max_connections_per_address, &s->admission))
+		return complain("can't count connections", -ENOMEM);
+	for (unsigned i = 0; i < p->listen.n; i++)
+		tls = tls || p->listen.v[i].tls;
+	if (!tls || !tls_new(p->tls_certificate.p, p->tls_key.p, &s->tls, why))
+		return 0;
+	fprintf(stderr, "memoproxy: TLS: %s\n", why);
+	return 1;
+}
+
 /* The demonstration's origin takes the place that [upstream] url names: plain http on this machine. */
 static int start_demo(struct server *s)
 {
@@ -360,7 +379,7 @@ static int server_init(struct server *s, bool demo)
 	err = make_cache(s);
 	if (err)
 		return complain("can't make the cache", err);
-	if (open_access_log(s) || open_listeners(s) || (demo && start_demo(s)))
+	if (open_access_log(s) || make_front(s) || open_listeners(s) || (demo && start_demo(s)))
 		return 1;
 	err = make_workers(s);
 	if (err)
@@ -400,6 +419,8 @@ static void server_fini(struct server *s)
 	snapshot_unref(&s->snapshot); /* the last of it: the connections to the upstreams go, before their event bases */
 	for (unsigned i = 0; i < s->workers_n; i++)
 		worker_fini(&s->workers[i]);
+	tls_free(&s->tls);
+	admission_free(&s->admission);
 	demo_stop(&s->demo);
 	cache_free(&s->cache);
 	access_log_close(&s->access_log);

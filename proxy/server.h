@@ -11,7 +11,9 @@
 #define WORKERS_MAX 64
 
 struct admin;
+struct admission;
 struct demo;
+struct tls;
 
 struct server {
 	/* set once */
@@ -21,6 +23,8 @@ struct server {
 	struct snapshot *snapshot; /* current */
 	struct cache *cache;
 	struct access_log *access_log;
+	struct admission *admission;
+	struct tls *tls; /* NULL: no listener has it */
 	struct mailbox mailbox; /* main's */
 	struct mailbox *mailboxes[WORKERS_MAX];
 	struct worker *workers;

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <event2/http.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -12,14 +11,12 @@
 #include "proxy/access_log.h"
 #include "proxy/exchange.h"
 #include "proxy/fill.h"
-#include "proxy/hit.h"
 #include "proxy/origins.h"
 #include "proxy/server.h"
 
 #define TICK_MS 100
 /* Entries that one tick looks at: 10 ticks a second walk 10,000 entries a second and worker. */
 #define SWEEP_STEPS 1000
-#define HIGH_WATER (256 * 1024)
 
 void worker_list_add(struct worker_list *head, struct worker_list *item)
 {
@@ -75,8 +72,7 @@ static void on_drain_mail(struct mail *m)
 	struct worker *w = CONTAINER_OF(m, struct worker, drain_mail);
 
 	w->draining = true;
-	worker_close_listeners(w);
-	gate_drain_all(w->http);
+	worker_drain_front(w);
 	check_drained(w);
 }
 
@@ -98,20 +94,6 @@ void post_worker_stop(struct worker *w)
 }
 
 /* ---- A new configuration ---- */
-
-/* Connections that are open read these as they go: a reload changes them in place. */
-static void set_gate_options(struct worker *w)
-{
-	const struct config_proxy *p = &w->snapshot->config->proxy;
-
-	w->gate_options.max_header = p->max_header_bytes;
-	w->gate_options.max_body = p->max_body_bytes;
-	w->gate_options.header_timeout_ms = p->client_header_timeout_ms;
-	w->gate_options.body_timeout_ms = p->client_body_timeout_ms;
-	w->gate_options.idle_timeout_ms = p->client_idle_timeout_ms;
-	w->gate_options.write_timeout_ms = p->client_write_timeout_ms;
-	w->gate_options.answer = w->snapshot->config->cache.hit_road ? hit_answer : NULL;
-}
 
 struct worker_news {
 	struct snapshot *snapshot;
@@ -184,33 +166,12 @@ static void on_news_mail(struct mail *m)
 	n->routes = routes;
 	worker_news_free(&n);
 	target_release(&w->hit_target);
-	set_gate_options(w);
+	worker_configure_front(w);
 	if (origins_open(w->snapshot->origins, w))
 		log_error("worker %u: no memory for connections to the upstreams: requests to them are answered 503", w->index);
 }
 
 /* ---- Set-up ---- */
-
-static int make_front(struct worker *w)
-{
-	int err;
-
-	w->http = evhttp_new(w->base);
-	if (!w->http)
-		return -ENOMEM;
-	w->gate_options = (struct gate_options){
-		.high_water = HIGH_WATER,
-		.on_refused = worker_on_refused,
-		.arg = w,
-		.stats = &w->gate_stats,
-	};
-	set_gate_options(w);
-	err = gate_install(w->http, w->base, &w->gate_options);
-	if (err)
-		return err;
-	evhttp_set_gencb(w->http, exchange_begin, w);
-	return worker_open_listeners(w);
-}
 
 static int make_events(struct worker *w)
 {
@@ -247,7 +208,7 @@ int worker_init(struct worker *w, const struct worker_options *o)
 	w->routes = mem_zalloc(w->snapshot->config->routes_n * sizeof(*w->routes));
 	err = w->routes ? origins_open(w->snapshot->origins, w) : -ENOMEM;
 	if (!err)
-		err = make_front(w);
+		err = worker_open_front(w);
 	if (!err)
 		err = make_events(w);
 	return err;
@@ -290,16 +251,6 @@ void worker_drop_requests(struct worker *w)
 	fill_cancel_all(w);
 }
 
-void worker_close_front(struct worker *w)
-{
-	worker_close_listeners(w);
-	if (w->http) {
-		evhttp_free(w->http);
-		gate_uninstall(w->http);
-	}
-	w->http = NULL;
-}
-
 void worker_drop_snapshot(struct worker *w)
 {
 	struct worker_news *n = atomic_exchange(&w->news, NULL);
@@ -317,6 +268,7 @@ void worker_fini(struct worker *w)
 		event_free(w->tick_event);
 	if (w->base)
 		event_base_free(w->base);
+	mem_free(w->listeners); /* gates read their options until they are freed */
 	mem_free(w->listen_fds);
 	forward_fini(&w->forward);
 	target_fini(&w->hit_target);

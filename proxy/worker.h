@@ -25,7 +25,6 @@ struct access_log;
 struct event;
 struct event_base;
 struct evhttp;
-struct evhttp_bound_socket;
 struct http_error;
 
 /* A list of those that live on this worker. */
@@ -38,7 +37,7 @@ struct worker {
 	unsigned index;
 	struct cache *cache;
 	struct server *server;
-	int *listen_fds; /* this worker's own sockets; evhttp closes them */
+	int *listen_fds; /* this worker's own sockets, as the configuration at the start lists them; -1: taken by a gate */
 	unsigned listen_fds_n;
 	struct mailbox mailbox;
 	pthread_t thread;
@@ -48,10 +47,8 @@ struct worker {
 	struct snapshot *snapshot; /* current; replaced when a configuration is loaded. Exchanges in progress keep theirs */
 	struct route_stats *routes; /* of the current snapshot's routes */
 	struct event_base *base;
-	struct evhttp *http;
-	struct evhttp_bound_socket **bound; /* one a listen_fd */
+	struct worker_listener *listeners; /* one a listen_fd */
 	struct event *mail_event, *tick_event;
-	struct gate_options gate_options;
 	struct gate_stats gate_stats;
 	struct worker_stats stats;
 	struct worker_list exchanges, fills;
@@ -105,8 +102,10 @@ void worker_drop_snapshot(struct worker *w);
 void worker_fini(struct worker *w);
 
 /* worker_front.c */
-int worker_open_listeners(struct worker *w) WARN_UNUSED;
-void worker_close_listeners(struct worker *w);
+int worker_open_front(struct worker *w) WARN_UNUSED;
+/* After a reload: connections that are open read these as they go. */
+void worker_configure_front(struct worker *w);
+void worker_drain_front(struct worker *w);
 /* A request was answered, or its client left. */
 struct worker_answer {
 	const struct snapshot *snapshot; /* that the request went by */
@@ -118,7 +117,6 @@ struct worker_answer {
 void worker_note_answer(struct worker *w, const struct worker_answer *a);
 /* For the access log; unique, not secret. */
 uint64_t worker_request_id(struct worker *w);
-void worker_on_refused(void *arg, struct gate *g, const struct http_error *e);
 
 void worker_list_add(struct worker_list *head, struct worker_list *item);
 void worker_list_remove(struct worker_list *item);
