@@ -97,7 +97,8 @@ class Process:
 
 def sanitized_environment(extra=None):
     env = dict(os.environ)
-    env.setdefault("ASAN_OPTIONS", "detect_leaks=1:detect_stack_use_after_return=1:quarantine_size_mb=16")
+    env.setdefault("ASAN_OPTIONS", "detect_leaks=1:detect_stack_use_after_return=1:quarantine_size_mb=16:"
+                   "allocator_release_to_os_interval_ms=100")
     env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
     env.setdefault("TSAN_OPTIONS", "second_deadlock_stack=1")
     env.update(extra or {})
