@@ -25,25 +25,13 @@ void appender_fini(struct appender *a)
 
 /* ---- Into the index ---- */
 
-/* Looked at after the index was changed: who forgets or drops a put says so first and changes the index then, so one of
- * the two sees the other. */
-static void respect_later_news(struct disk *d, const struct pending *p)
-{
-	uint64_t dropped = atomic_load(&d->dropped[p->hash.lo & (DROPPED_SLOTS - 1)]);
-
-	if (p->slot.lsn >= dropped && !forgets_covers(&d->forgets, p->hash.lo, p->slot.lsn))
-		return;
-	(void)index_drop_key(&d->index, p->hash, p->slot.lsn + 1);
-	disk_add(&d->n.dropped_forgotten, 1);
-}
-
 static void commit_one(struct disk *d, const struct pending *p)
 {
 	if (p->is_move) {
 		if (index_move(&d->index, p->hash, &p->from, p->slot.seg, p->slot.off8))
 			disk_add(&d->n.reinserted, 1);
-	} else if (index_add(&d->index, p->hash, &p->slot, p->base_lsn) == 0) {
-		respect_later_news(d, p);
+	} else if (index_add(&d->index, p->hash, &p->slot, p->base_lsn) != 0) {
+		disk_add(&d->n.dropped_outdated, 1);
 	}
 }
 

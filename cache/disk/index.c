@@ -29,6 +29,7 @@ int index_init(struct index *ix, void (*on_count)(void *arg, uint32_t seg, int c
 	for (unsigned i = 0; i < INDEX_SHARDS; i++)
 		pthread_mutex_init(&ix->shards[i].mu, NULL);
 	ix->on_count = on_count;
+	ix->is_outdated = NULL;
 	ix->arg = arg;
 	return 0;
 }
@@ -311,7 +312,9 @@ int index_add(struct index *ix, struct hash128 hash, const struct index_slot *sl
 	int err;
 
 	pthread_mutex_lock(&s->mu);
-	if (slot->kind == INDEX_HEAD)
+	if (ix->is_outdated && ix->is_outdated(ix->arg, hash, slot->lsn))
+		err = -ESTALE;
+	else if (slot->kind == INDEX_HEAD)
 		err = add_head_locked(ix, s, slot, base_lsn);
 	else
 		err = add_whole_locked(ix, s, slot);

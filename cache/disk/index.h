@@ -46,6 +46,9 @@ struct index {
 	struct index_shard *shards;
 	/* A slot that is written (+1) or gone (-1), under the shard's lock: the caller counts what lives in a segment. */
 	void (*on_count)(void *arg, uint32_t seg, int change);
+	/* Asked under the shard's lock before a slot is added; NULL: never. Who says so first and drops the key then can be
+	 * sure that nothing older is there afterwards, or comes. */
+	bool (*is_outdated)(void *arg, struct hash128 hash, uint64_t lsn);
 	void *arg;
 };
 
@@ -55,7 +58,7 @@ void index_fini(struct index *ix);
 /* What is stored for the key, newest first, then bodies. `mark` notes the hit. Returns how many; never any I/O. */
 #define INDEX_FOUND_MAX (2 * INDEX_VARIANTS)
 unsigned index_find(struct index *ix, struct hash128 hash, bool mark, struct index_slot out[INDEX_FOUND_MAX]);
-/* Replaces older records of the same key and variant; -ESTALE when there is a newer one, -ENOMEM. The same lsn moves.
+/* Replaces older records of the same key and variant; -ESTALE when there is a newer one or it is outdated, -ENOMEM. The same lsn moves.
  * For a HEAD, base_lsn must be there as a whole record or body, else -ENOENT. */
 int index_add(struct index *ix, struct hash128 hash, const struct index_slot *slot, uint64_t base_lsn) WARN_UNUSED;
 /* Only if `from` is still what the index says. */

@@ -44,6 +44,7 @@ int journal_init(struct journal *j, const struct disk_io *io, int dir, uint64_t 
 	j->fd = begin_file(j, number, &j->generation);
 	if (j->fd < 0) {
 		mem_free(j->scratch);
+		j->scratch = NULL;
 		return j->fd;
 	}
 	j->at = sizeof(struct journal_header);

@@ -167,8 +167,6 @@ static void load_entry(struct loading *l, const struct segment *s, const struct 
 
 	if (e->kind != RECORD_WHOLE && e->kind != RECORD_HEAD)
 		return;
-	if (forgets_covers(&l->d->forgets, e->key_lo, e->lsn))
-		return;
 	/* Heads come last, when it is known which whole record of a variant is the newest. */
 	if (e->kind == RECORD_HEAD)
 		keep_head(l, &h);

@@ -22,7 +22,7 @@ static void copy_counters(struct disk *d, struct disk_stats *out)
 	COPY(dropped_error);
 	COPY(dropped_size);
 	COPY(dropped_admit);
-	COPY(dropped_forgotten);
+	COPY(dropped_outdated);
 	COPY(write_errors);
 	COPY(reinserted);
 	COPY(reads_refused);

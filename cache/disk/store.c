@@ -301,7 +301,18 @@ static void stop_threads(struct disk *d)
 
 static void count_in_segment(void *arg, uint32_t slot, int change)
 {
-	segment_count(arg, slot, change);
+	struct disk *d = arg;
+
+	segment_count(&d->segments, slot, change);
+}
+
+/* A later put of the key was dropped, or the key was forgotten: what is written only now comes too late. */
+static bool is_outdated(void *arg, struct hash128 hash, uint64_t lsn)
+{
+	struct disk *d = arg;
+
+	return lsn < atomic_load(&d->dropped[hash.lo & (DROPPED_SLOTS - 1)]) ||
+	       forgets_covers(&d->forgets, hash.lo, lsn);
 }
 
 static int init_parts(struct disk *d)
@@ -315,7 +326,7 @@ static int init_parts(struct disk *d)
 	pthread_cond_init(&d->jobs_changed, NULL);
 	d->jobs_tail = &d->jobs_head;
 	if (!err)
-		err = index_init(&d->index, count_in_segment, &d->segments);
+		err = index_init(&d->index, count_in_segment, d);
 	if (!err)
 		err = forgets_init(&d->forgets, d->o.forgets_max);
 	if (!err)
@@ -324,6 +335,7 @@ static int init_parts(struct disk *d)
 		err = appender_init(&d->own, d, false);
 	if (!err)
 		err = appender_init(&d->kept, d, true);
+	d->index.is_outdated = is_outdated;
 	d->dropped = mem_zalloc(DROPPED_SLOTS * sizeof(*d->dropped));
 	d->ghosts = mem_zalloc(GHOST_SLOTS * sizeof(*d->ghosts));
 	d->readers = mem_zalloc(d->o.threads * sizeof(*d->readers));

@@ -153,7 +153,7 @@ struct disk_stats {
 	uint64_t objects, index_bytes, bytes, size, segments;
 	uint64_t hits, misses, absent, inline_reads, thread_reads, read_errors, bad_records, purged_reads;
 	uint64_t puts, put_bytes, written_bytes, reinserted_bytes, heads_written;
-	uint64_t dropped_queue, dropped_error, dropped_size, dropped_admit, dropped_forgotten;
+	uint64_t dropped_queue, dropped_error, dropped_size, dropped_admit, dropped_outdated;
 	uint64_t write_errors, reclaimed_segments, reinserted, queue, queue_bytes, reads_refused;
 	uint64_t purges, forgets, journal_errors, journal_syncs, checkpoints, checkpoint_errors, unlink_errors;
 	uint64_t recovered_objects, recovered_segments, recovery_segments, recovery_ms, foreign_files, started_empty;

@@ -1,0 +1,71 @@
+/* A directory, a disk tier over it, answers whose every byte is known, and file I/O that fails when it is told to. */
+#ifndef TESTS_DISK_RIG_H
+#define TESTS_DISK_RIG_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "cache/disk/store.h"
+
+struct faulty_io {
+	struct disk_io io;
+	_Atomic long calls;      /* so far, of all that can fail */
+	_Atomic long fail_at;    /* this call fails (1 is the first); 0: none */
+	_Atomic bool fail_after; /* and all after it */
+	_Atomic int error;       /* positive errno; 0: a short count instead, where there is one */
+	_Atomic long
+		bytes_left; /* after so many bytes written the process "dies": nothing has any effect any more; -1: never */
+	_Atomic bool is_dead;
+	_Atomic long reads; /* of any kind */
+};
+
+struct rig {
+	char path[64];
+	struct faulty_io io;
+	struct disk_options o;
+	struct scope_table *scopes;
+	struct disk *d;
+	char error[DISK_ERROR_MAX];
+};
+
+void rig_init(struct rig *r);
+void rig_fini(struct rig *r);    /* closes and removes all */
+int rig_try_open(struct rig *r); /* with a new scope table, as a new process has */
+void rig_open(struct rig *r);    /* and waits until it is ready */
+void rig_close(struct rig *r);
+void rig_reopen(struct rig *r);
+void rig_heal(struct rig *r); /* no more faults */
+/* Bytes of all files in the directory whose names begin so. */
+uint64_t rig_bytes(const struct rig *r, const char *prefix);
+unsigned rig_files(const struct rig *r, const char *prefix);
+/* The first file (in the order of names) that begins so; false when there is none. */
+bool rig_file(const struct rig *r, const char *prefix, char *path, size_t n);
+
+struct answer {
+	const char *url;
+	unsigned version;
+	size_t body_n;
+	const char *names, *values; /* of Vary; NULL: none */
+	const char *tag;            /* NULL: none */
+	int64_t lifetime_ms;        /* 0: an hour */
+	bool refresh;
+	bool is_new_head; /* another head for the same body */
+};
+int rig_put(struct rig *r, const struct answer *a);    /* what disk_put says; does not wait */
+void rig_store(struct rig *r, const struct answer *a); /* accepted, and written */
+/* The version found for this URL (and values of Vary), every byte compared; -1: a miss. */
+extern _Thread_local uint64_t rig_epoch; /* of what this thread found last */
+int rig_find(struct rig *r, const char *url);
+int rig_find_variant(struct rig *r, const char *url, const char *values, bool *soft);
+/* As rig_find, through a mailbox. */
+int rig_find_by_mail(struct rig *r, const char *url);
+bool rig_has_new_head(struct rig *r, const char *url);
+uint64_t rig_purge(struct rig *r, enum scope_kind kind, const char *what, bool soft);
+struct disk_stats rig_stats(struct rig *r);
+struct hash128 rig_hash(const char *url);
+
+#endif

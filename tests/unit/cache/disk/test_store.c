@@ -1,0 +1,464 @@
+#include "disk_rig.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int setup(void **state)
+{
+	static struct rig rig;
+
+	rig_init(&rig);
+	rig_open(&rig);
+	*state = &rig;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	rig_fini(*state);
+	return 0;
+}
+
+#define A "http://o/a"
+#define B "http://o/b"
+
+static void what_was_put_is_found_byte_for_byte(void **state)
+{
+	struct rig *r = *state;
+	static const size_t sizes[] = {0, 1, 7, 8, 1000, 65535, 65536, 65537, 200000, 262144};
+
+	for (unsigned i = 0; i < ARRAY_LEN(sizes); i++) {
+		rig_store(r, &(struct answer){.url = A, .version = i, .body_n = sizes[i]});
+		assert_int_equal(rig_find(r, A), i);
+		assert_int_equal(rig_find_by_mail(r, A), i);
+	}
+	assert_int_equal(rig_find(r, B), -1);
+	assert_int_equal(rig_stats(r).objects, 1);
+}
+
+static void an_absent_key_costs_no_io(void **state)
+{
+	struct rig *r = *state;
+	long reads = atomic_load(&r->io.reads);
+
+	assert_int_equal(rig_find(r, B), -1);
+	assert_int_equal(atomic_load(&r->io.reads), reads);
+	assert_int_equal(rig_stats(r).absent, 1);
+}
+
+static void a_body_beyond_the_whole_is_streamed_in_verified_blocks(void **state)
+{
+	struct rig *r = *state;
+
+	rig_close(r);
+	r->o.size = 8 << 20;
+	rig_open(r);
+	rig_store(r, &(struct answer){.url = A, .version = 3, .body_n = 1000001});
+	assert_int_equal(rig_find(r, A), 3);
+	rig_reopen(r);
+	assert_int_equal(rig_find(r, A), 3);
+}
+
+static void too_large_a_body_is_refused(void **state)
+{
+	struct rig *r = *state;
+
+	assert_int_equal(rig_put(r, &(struct answer){.url = A, .body_n = 300000}), -EMSGSIZE);
+	assert_int_equal(rig_stats(r).dropped_size, 1);
+}
+
+static void a_restart_finds_what_was_there_before(void **state)
+{
+	struct rig *r = *state;
+	char url[40];
+
+	for (unsigned i = 0; i < 500; i++) {
+		snprintf(url, sizeof(url), "http://o/%u", i);
+		assert_int_equal(rig_put(r, &(struct answer){.url = url, .version = i, .body_n = 200}), 0);
+	}
+	disk_flush(r->d);
+	rig_reopen(r);
+	assert_int_equal(rig_stats(r).objects, 500);
+	for (unsigned i = 0; i < 500; i++) {
+		snprintf(url, sizeof(url), "http://o/%u", i);
+		assert_int_equal(rig_find(r, url), i);
+	}
+}
+
+static void the_newest_wins_after_a_restart_too(void **state)
+{
+	struct rig *r = *state;
+
+	for (unsigned i = 0; i < 50; i++)
+		rig_store(r, &(struct answer){.url = A, .version = i, .body_n = 3000});
+	assert_int_equal(rig_find(r, A), 49);
+	rig_reopen(r);
+	assert_int_equal(rig_find(r, A), 49);
+}
+
+static void variants_live_side_by_side_and_eight_at_most(void **state)
+{
+	struct rig *r = *state;
+	char values[8];
+
+	for (unsigned i = 0; i < 10; i++) {
+		snprintf(values, sizeof(values), "v%u", i);
+		rig_store(r, &(struct answer){.url = A, .version = i, .body_n = 10, .names = "x", .values = values});
+	}
+	assert_int_equal(rig_stats(r).objects, 8);
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < 10; i++) {
+			snprintf(values, sizeof(values), "v%u", i);
+			assert_int_equal(rig_find_variant(r, A, values, NULL), i < 2 ? -1 : (int)i);
+		}
+		rig_reopen(r);
+	}
+}
+
+static void a_purge_reaches_what_lies_there_and_survives_a_restart(void **state)
+{
+	struct rig *r = *state;
+
+	rig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 10});
+	rig_store(r, &(struct answer){.url = B, .version = 1, .body_n = 10, .tag = "t"});
+	rig_purge(r, SCOPE_URL, A, false);
+	assert_int_equal(rig_find(r, A), -1);
+	assert_int_equal(rig_find(r, B), 1);
+	rig_reopen(r);
+	assert_int_equal(rig_find(r, A), -1);
+	assert_int_equal(rig_find(r, B), 1);
+	rig_purge(r, SCOPE_TAG, "t", false);
+	rig_reopen(r);
+	assert_int_equal(rig_find(r, B), -1);
+	rig_store(r, &(struct answer){.url = B, .version = 2, .body_n = 10, .tag = "t"});
+	rig_reopen(r);
+	assert_int_equal(rig_find(r, B), 2);
+}
+
+static void a_purge_before_the_index_is_read_counts_without_being_looked_up(void **state)
+{
+	struct rig *r = *state;
+	uint64_t seq;
+
+	for (unsigned i = 0; i < 20; i++) {
+		rig_store(r, &(struct answer){.url = A, .version = i, .body_n = 10});
+		assert_int_equal(disk_purge(r->d, SCOPE_PREFIX, SLICE_LIT("http://o/"), 0, false, false, &seq), 0);
+		rig_reopen(r); /* many times: checkpoints in turn */
+		assert_int_equal(rig_find(r, A), -1);
+	}
+}
+
+static void a_fetch_from_before_a_purge_brings_nothing_back(void **state)
+{
+	struct rig *r = *state;
+	struct disk_stats s;
+
+	rig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 10});
+	/* rig_put notes its epoch when it is called: as a fetch that had begun then. */
+	assert_int_equal(rig_put(r, &(struct answer){.url = A, .version = 2, .body_n = 10}), 0);
+	rig_purge(r, SCOPE_ALL, "", false);
+	disk_flush(r->d);
+	assert_int_equal(rig_find(r, A), -1);
+	rig_reopen(r);
+	assert_int_equal(rig_find(r, A), -1);
+	s = rig_stats(r);
+	assert_int_equal(s.purged_reads, 1);
+	assert_int_equal(s.objects, 0);
+}
+
+static void a_soft_purge_makes_it_stale_and_no_more(void **state)
+{
+	struct rig *r = *state;
+	bool soft = false;
+
+	rig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 10});
+	rig_purge(r, SCOPE_PREFIX, "http://o", true);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(rig_find_variant(r, A, "", &soft), 1);
+		assert_true(soft);
+		rig_reopen(r);
+	}
+}
+
+static void a_forgotten_key_stays_away_and_may_come_anew(void **state)
+{
+	struct rig *r = *state;
+
+	rig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 10});
+	rig_store(r, &(struct answer){.url = B, .version = 1, .body_n = 10});
+	disk_forget(r->d, rig_hash(A));
+	assert_int_equal(rig_find(r, A), -1);
+	rig_reopen(r);
+	assert_int_equal(rig_find(r, A), -1);
+	assert_int_equal(rig_find(r, B), 1);
+	rig_store(r, &(struct answer){.url = A, .version = 2, .body_n = 10});
+	rig_reopen(r);
+	assert_int_equal(rig_find(r, A), 2);
+}
+
+static void many_purges_go_over_into_checkpoints_and_old_journals_go(void **state)
+{
+	struct rig *r = *state;
+	char url[80];
+
+	for (unsigned i = 0; i < 400; i++) {
+		snprintf(url, sizeof(url), "http://o/a-rather-long-path-to-be-purged/%u", i);
+		if (i % 40 == 0)
+			rig_store(r, &(struct answer){.url = url, .version = 1, .body_n = 10});
+		rig_purge(r, SCOPE_URL, url, false);
+	}
+	rig_reopen(r);
+	assert_true(rig_files(r, "journal.") <= 2);
+	for (unsigned i = 0; i < 400; i += 40) {
+		snprintf(url, sizeof(url), "http://o/a-rather-long-path-to-be-purged/%u", i);
+		assert_int_equal(rig_find(r, url), -1);
+	}
+}
+
+static void after_a_304_a_small_answer_is_written_again(void **state)
+{
+	struct rig *r = *state;
+
+	rig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 100});
+	rig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 100, .refresh = true, .is_new_head = true});
+	assert_int_equal(rig_stats(r).heads_written, 0);
+	assert_true(rig_has_new_head(r, A));
+	rig_reopen(r);
+	assert_true(rig_has_new_head(r, A));
+	assert_int_equal(rig_find(r, A), 1);
+}
+
+static void after_a_304_only_the_head_of_a_large_one_is(void **state)
+{
+	struct rig *r = *state;
+
+	rig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 100000});
+	for (unsigned i = 0; i < 2; i++) {
+		rig_store(r, &(struct answer){
+				     .url = A, .version = 1, .body_n = 100000, .refresh = true, .is_new_head = true});
+		assert_int_equal(rig_stats(r).heads_written, 1);
+		assert_int_equal(rig_stats(r).objects, 1);
+		assert_true(rig_has_new_head(r, A));
+		assert_int_equal(rig_find(r, A), 1);
+		rig_reopen(r);
+		assert_true(rig_has_new_head(r, A));
+		assert_int_equal(rig_find(r, A), 1);
+	}
+	rig_store(r, &(struct answer){.url = A, .version = 2, .body_n = 100000});
+	rig_reopen(r);
+	assert_int_equal(rig_find(r, A), 2);
+	assert_false(rig_has_new_head(r, A));
+}
+
+static void a_head_never_goes_with_another_body(void **state)
+{
+	struct rig *r = *state;
+
+	rig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 100000});
+	rig_store(r, &(struct answer){.url = A, .version = 2, .body_n = 100000, .refresh = true});
+	assert_int_equal(rig_stats(r).heads_written, 0);
+	assert_int_equal(rig_find(r, A), 2);
+}
+
+static void the_directory_belongs_to_one_process(void **state)
+{
+	struct rig *r = *state;
+	struct rig other = *r;
+
+	other.d = NULL;
+	assert_int_equal(rig_try_open(&other), -EBUSY);
+	assert_non_null(strstr(other.error, "in use by another process"));
+}
+
+static void capacity_is_exact_while_all_of_it_is_written_over(void **state)
+{
+	struct rig *r = *state;
+	char url[40];
+	uint64_t put = 0;
+
+	for (unsigned i = 0; i < 3000; i++) {
+		snprintf(url, sizeof(url), "http://o/%u", i);
+		put += rig_put(r, &(struct answer){.url = url, .version = i, .body_n = (i * 37) % 9000}) == 0;
+		if (i % 16 == 0) {
+			disk_flush(r->d);
+			assert_true(rig_bytes(r, "seg-") <= r->o.size);
+			assert_true(rig_stats(r).bytes <= r->o.size);
+		}
+	}
+	disk_flush(r->d);
+	assert_int_equal(rig_find(r, url), 2999);
+	assert_true(put > 2900);
+	assert_true(rig_stats(r).reclaimed_segments > 10);
+	assert_true(rig_stats(r).objects > 50);
+	rig_reopen(r);
+	assert_true(rig_bytes(r, "seg-") <= r->o.size);
+	assert_int_equal(rig_find(r, url), 2999);
+}
+
+static void what_is_read_while_its_segment_goes_still_counts_and_still_reads(void **state)
+{
+	struct rig *r = *state;
+	struct disk_lookup l = {.hash = rig_hash(B), .now = clock_now(), .key = {"G" B, sizeof("G" B)}};
+	char *buffer = test_malloc(DISK_BLOCK), url[40];
+	struct disk_read b = {.buffer = buffer};
+	uint64_t on_disk;
+
+	rig_close(r);
+	r->o.size = 4 << 20;
+	rig_open(r);
+	rig_store(r, &(struct answer){.url = B, .version = 1, .body_n = 600000});
+	assert_int_equal(disk_get(r->d, &l), DISK_HIT);
+	for (unsigned i = 0; rig_find(r, B) == 1 && i < 5000; i++) {
+		snprintf(url, sizeof(url), "http://o/%u", i);
+		rig_store(r, &(struct answer){.url = url, .version = i, .body_n = 3000});
+	}
+	assert_int_equal(rig_find(r, B), -1);
+	on_disk = rig_bytes(r, "seg-");
+	assert_true(rig_stats(r).bytes >= on_disk + 600000);
+	assert_true(rig_stats(r).bytes <= r->o.size);
+	b.object = l.object;
+	assert_int_equal(disk_read(r->d, &b), 0);
+	assert_int_equal(b.err, 0);
+	assert_int_equal(b.bytes.n, DISK_BLOCK);
+	disk_object_free(r->d, &l.object);
+	test_free(buffer);
+}
+
+static void what_was_hit_survives_the_reclaim_of_its_segment(void **state)
+{
+	struct rig *r = *state;
+	char url[40];
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < 3000; i++) {
+		snprintf(url, sizeof(url), "http://o/%u", i);
+		assert_int_equal(rig_put(r, &(struct answer){.url = url, .version = i, .body_n = 1000}), 0);
+		disk_flush(r->d);
+		for (unsigned k = 0; k < 5; k++) {
+			snprintf(url, sizeof(url), "http://o/%u", k);
+			kept += rig_find(r, url) == (int)k;
+		}
+	}
+	assert_true(rig_stats(r).reinserted >= 5);
+	assert_true(rig_stats(r).reclaimed_segments > 30);
+	assert_true(kept >= 5 * 2990);
+	rig_reopen(r);
+	assert_int_equal(rig_find(r, "http://o/0"), 0);
+	rig_purge(r, SCOPE_ALL, "", false);
+	rig_reopen(r);
+	assert_int_equal(rig_find(r, "http://o/0"), -1);
+}
+
+static void a_full_queue_drops_and_what_it_would_have_replaced_goes(void **state)
+{
+	struct rig *r = *state;
+	unsigned dropped = 0;
+
+	rig_close(r);
+	r->o.queue_max = 1;
+	rig_open(r);
+	for (unsigned i = 0; i < 5000; i++) {
+		int err = rig_put(r, &(struct answer){.url = A, .version = i, .body_n = 100});
+		int found;
+
+		if (err) {
+			assert_int_equal(err, -ENOBUFS);
+			dropped++;
+			found = rig_find(r, A);
+			assert_int_equal(found, -1);
+		}
+	}
+	disk_flush(r->d);
+	assert_true(dropped > 0);
+	assert_int_equal(rig_stats(r).dropped_queue, dropped);
+}
+
+static void second_hit_admits_what_comes_twice(void **state)
+{
+	struct rig *r = *state;
+
+	rig_close(r);
+	r->o.admit_second_hit = true;
+	rig_open(r);
+	assert_int_equal(rig_put(r, &(struct answer){.url = A, .version = 1, .body_n = 100}), -EPERM);
+	rig_store(r, &(struct answer){.url = A, .version = 2, .body_n = 100});
+	rig_store(r, &(struct answer){.url = A, .version = 3, .body_n = 100});
+	assert_int_equal(rig_find(r, A), 3);
+}
+
+static void another_format_starts_empty(void **state)
+{
+	struct rig *r = *state;
+	char path[400];
+	int fd;
+
+	rig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 100});
+	rig_close(r);
+	assert_true(rig_file(r, "FORMAT", path, sizeof(path)));
+	fd = open(path, O_WRONLY);
+	assert_int_equal(pwrite(fd, "\7", 1, 8), 1);
+	close(fd);
+	rig_open(r);
+	assert_int_equal(rig_find(r, A), -1);
+	assert_int_equal(rig_stats(r).started_empty, 1);
+	assert_int_equal(rig_stats(r).bytes, 0);
+	assert_int_equal(rig_bytes(r, "seg-"), 0);
+}
+
+static void a_check_says_what_is_there_and_what_is_spoilt(void **state)
+{
+	struct rig *r = *state;
+	char path[400], text[4096] = "";
+	FILE *out = fmemopen(text, sizeof(text), "w");
+	int fd;
+
+	for (unsigned i = 0; i < 5; i++)
+		rig_store(r, &(struct answer){.url = A, .version = i, .body_n = 100});
+	assert_int_equal(disk_check(r->path, out), -EBUSY);
+	rig_close(r);
+	assert_int_equal(disk_check(r->path, out), 0);
+	assert_true(rig_file(r, "seg-", path, sizeof(path)));
+	fd = open(path, O_RDWR);
+	assert_int_equal(pwrite(fd, "?", 1, 64 + 300), 1);
+	close(fd);
+	assert_int_equal(disk_check(r->path, out), -EBADMSG);
+	fclose(out);
+	assert_non_null(strstr(text, "5 records: 0 not valid"));
+	assert_non_null(strstr(text, "5 records: 1 not valid"));
+	rig_open(r);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(what_was_put_is_found_byte_for_byte),
+		CASE(an_absent_key_costs_no_io),
+		CASE(a_body_beyond_the_whole_is_streamed_in_verified_blocks),
+		CASE(too_large_a_body_is_refused),
+		CASE(a_restart_finds_what_was_there_before),
+		CASE(the_newest_wins_after_a_restart_too),
+		CASE(variants_live_side_by_side_and_eight_at_most),
+		CASE(a_purge_reaches_what_lies_there_and_survives_a_restart),
+		CASE(a_purge_before_the_index_is_read_counts_without_being_looked_up),
+		CASE(a_fetch_from_before_a_purge_brings_nothing_back),
+		CASE(a_soft_purge_makes_it_stale_and_no_more),
+		CASE(a_forgotten_key_stays_away_and_may_come_anew),
+		CASE(many_purges_go_over_into_checkpoints_and_old_journals_go),
+		CASE(after_a_304_a_small_answer_is_written_again),
+		CASE(after_a_304_only_the_head_of_a_large_one_is),
+		CASE(a_head_never_goes_with_another_body),
+		CASE(the_directory_belongs_to_one_process),
+		CASE(capacity_is_exact_while_all_of_it_is_written_over),
+		CASE(what_is_read_while_its_segment_goes_still_counts_and_still_reads),
+		CASE(what_was_hit_survives_the_reclaim_of_its_segment),
+		CASE(a_full_queue_drops_and_what_it_would_have_replaced_goes),
+		CASE(second_hit_admits_what_comes_twice),
+		CASE(another_format_starts_empty),
+		CASE(a_check_says_what_is_there_and_what_is_spoilt),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
