@@ -106,6 +106,14 @@ bool admin_defer(struct admin_call *c)
 	return true;
 }
 
+void admin_collect(struct admin_call *c, void (*done)(void *arg, const struct collected *sum))
+{
+	if (!admin_defer(c))
+		return;
+	if (collect_start(c->server, done, c))
+		admin_problem(c, 503, "out of memory");
+}
+
 /* ---- Parameters ---- */
 
 bool admin_parameter(const struct admin_call *c, const char *name, struct slice *value)

@@ -42,6 +42,9 @@ void admin_problem(struct admin_call *c, int status, const char *detail);
 /* The answer comes later: counts it, and sees that a client that leaves is noticed. False: too many wait, answered. */
 bool admin_defer(struct admin_call *c);
 
+/* Calls `done` with the workers' counters, from main's loop; it answers the call. */
+void admin_collect(struct admin_call *c, void (*done)(void *arg, const struct collected *sum));
+
 /* The endpoints. */
 void admin_purge(struct admin_call *c);
 void admin_refresh(struct admin_call *c);

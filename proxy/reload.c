@@ -144,7 +144,7 @@ static int publish(struct server *s, struct snapshot *next, struct buf *errors)
 	return 0;
 }
 
-int server_reload(struct server *s, struct buf *errors, struct buf *later)
+static int load(struct server *s, struct buf *errors, struct buf *later)
 {
 	struct snapshot *next;
 	struct config *config;
@@ -159,4 +159,17 @@ int server_reload(struct server *s, struct buf *errors, struct buf *later)
 		return err;
 	}
 	return publish(s, next, errors);
+}
+
+int server_reload(struct server *s, struct buf *errors, struct buf *later)
+{
+	int err = load(s, errors, later);
+
+	if (err) {
+		s->reloads_failed++;
+		buf_reset(later); /* nothing counts, now or later */
+	} else {
+		s->reloads++;
+	}
+	return err;
 }

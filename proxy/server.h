@@ -35,6 +35,7 @@ struct server {
 	/* main's own */
 	struct event *signal_events[5], *mail_event, *grace_event;
 	bool is_ready; /* serving, not draining */
+	uint64_t reloads, reloads_failed;
 	bool is_draining;
 	bool is_ended; /* the workers' threads have been joined */
 };

@@ -1,0 +1,117 @@
+#include "proxy/counters.h"
+
+#include <stddef.h>
+
+#define CLIENT(m, gauge, help) {GROUP_CLIENT, offsetof(struct gate_stats, m), #m, gauge, help}
+#define WORKER(m, gauge, help) {GROUP_WORKER, offsetof(struct worker_stats, m), #m, gauge, help}
+#define CACHE(m, gauge, help) {GROUP_CACHE, offsetof(struct cache_stats, m), #m, gauge, help}
+#define SCOPES(m, gauge, help) {GROUP_SCOPES, offsetof(struct scope_stats, m), #m, gauge, help}
+
+const struct counter counters[] = {
+	CLIENT(accepted, false, "Client connections accepted"),
+	CLIENT(open, true, "Client connections open now"),
+	CLIENT(refused_total_bound, false, "Client connections refused because max_connections was reached"),
+	CLIENT(refused_address_bound, false, "Client connections refused because max_connections_per_address was reached"),
+	CLIENT(accept_pauses, false, "Times that accepting paused for want of descriptors or memory"),
+	CLIENT(proxy_refused, false, "Connections closed because of the PROXY protocol: malformed, or not trusted"),
+	CLIENT(tls_handshakes, false, "TLS handshakes done"),
+	CLIENT(tls_failures, false, "TLS handshakes and connections that failed"),
+	CLIENT(bad_requests, false, "Requests refused as malformed or too large"),
+	CLIENT(header_timeouts, false, "Connections closed because a request head took too long"),
+	CLIENT(body_timeouts, false, "Connections closed because a request body stalled"),
+	CLIENT(slow_bodies, false, "Connections closed because a request body stayed below client_body_rate"),
+	CLIENT(idle_timeouts, false, "Connections closed because they were idle"),
+	CLIENT(write_timeouts, false, "Connections closed because the client took no bytes"),
+	CLIENT(answered_here, false, "Hits answered right where requests are parsed"),
+	CLIENT(bytes_in, false, "Bytes received from clients"),
+	CLIENT(bytes_out, false, "Bytes sent to clients"),
+	WORKER(requests, false, "Requests"),
+	WORKER(aborted, false, "Answers cut short because the upstream broke off"),
+	WORKER(clients_gone, false, "Clients that left before their answer was complete"),
+	WORKER(background_fetches, false, "Fetches for stale answers, in the background"),
+	WORKER(fills, false, "Fetches started"),
+	WORKER(fills_active, true, "Fetches running now"),
+	WORKER(invalidated_by_writes, false, "Invalidations caused by unsafe requests"),
+	WORKER(body_bytes_out, false, "Body bytes sent to clients"),
+	CACHE(entries, true, "Keys in memory"),
+	CACHE(objects, true, "Stored answers in memory"),
+	CACHE(bytes, true, "Bytes that the memory tier takes, bookkeeping included"),
+	CACHE(memory_bytes, true, "Bound on these bytes"),
+	CACHE(evicted_lru, false, "Answers evicted for want of memory"),
+	CACHE(evicted_expired, false, "Expired answers removed"),
+	CACHE(evicted_purged, false, "Purged answers removed"),
+	CACHE(evicted_replaced, false, "Answers replaced by newer ones"),
+	CACHE(refused_too_large, false, "Answers not stored because they are larger than max_object"),
+	CACHE(refused_memory, false, "Answers not stored for want of memory"),
+	CACHE(flights, true, "Fetches that others may join, now"),
+	CACHE(waiters, true, "Requests that wait on such a fetch, now"),
+	CACHE(flights_refused, false, "Requests refused because too many fetches ran"),
+	CACHE(waiters_refused, false, "Requests refused because max_waiters was reached"),
+	CACHE(markers, true, "Keys remembered as uncacheable or failed"),
+	CACHE(markers_evicted, false, "Such marks dropped because there were too many"),
+	CACHE(stored, false, "Answers stored"),
+	CACHE(revalidated, false, "Stored answers that the upstream confirmed"),
+	CACHE(collapsed, false, "Requests that joined another's fetch"),
+	CACHE(released, false, "Waiters released because the answer was not to be shared"),
+	CACHE(failures_remembered, false, "Failed fetches remembered"),
+	CACHE(leader_timeouts, false, "Fetches that were silent for longer than coalesce_timeout"),
+	CACHE(purges, false, "Invalidations"),
+	SCOPES(seq, true, "Sequence number of the newest invalidation"),
+	SCOPES(floor_seq, true, "Everything older than this is invalid"),
+	SCOPES(rules, true, "Invalidation rules kept"),
+	SCOPES(floor_raised, false, "Times the rule table was full and the floor was raised"),
+};
+
+const unsigned counters_n = ARRAY_LEN(counters);
+
+#define UPSTREAM(m, gauge, help) {GROUPS, offsetof(struct upstream_stats, m), #m, gauge, help}
+const struct counter upstream_counters[] = {
+	UPSTREAM(started, false, "Requests sent to the upstream"),
+	UPSTREAM(ok, false, "Whole answers"),
+	UPSTREAM(refused, false, "No connection"),
+	UPSTREAM(timeouts, false, "Time-outs"),
+	UPSTREAM(broken, false, "Answers that broke off"),
+	UPSTREAM(bad_answers, false, "Answers that are not valid HTTP"),
+	UPSTREAM(busy, false, "Requests refused because max_connections and queue were full"),
+	UPSTREAM(cancelled, false, "Requests given up because nobody wanted them any more"),
+	UPSTREAM(retries, false, "Second tries"),
+	UPSTREAM(stale_connections, false, "Kept connections that were found unusable"),
+	UPSTREAM(connections_opened, false, "Connections opened"),
+	UPSTREAM(connections_reused, false, "Requests on a kept connection"),
+	UPSTREAM(bytes_in, false, "Body bytes received"),
+	UPSTREAM(withheld, false, "Requests that were not sent because the breaker was open or the budget was used up"),
+	UPSTREAM(breaker_opened, false, "Times the circuit breaker opened"),
+	UPSTREAM(failovers, false, "Tries at another origin"),
+	UPSTREAM(left_out, false, "Times an origin was left out after failures"),
+	UPSTREAM(health_checks, false, "Health checks"),
+	UPSTREAM(health_failures, false, "Health checks that failed"),
+	UPSTREAM(rate_limited, false, "Answers that asked for a pause"),
+	UPSTREAM(active, true, "Requests running now"),
+	UPSTREAM(queued, true, "Requests that wait for a connection now"),
+};
+const unsigned upstream_counters_n = ARRAY_LEN(upstream_counters);
+
+void counted_init(struct counted *c, struct cache *cache, const struct collected *sum)
+{
+	c->sum = sum;
+	cache_stats(cache, &c->cache);
+	c->bases[GROUP_CLIENT] = &sum->gate;
+	c->bases[GROUP_WORKER] = &sum->worker;
+	c->bases[GROUP_CACHE] = &c->cache;
+	c->bases[GROUP_SCOPES] = &c->cache.scopes;
+}
+
+static uint64_t at(const void *base, size_t offset)
+{
+	return *(const uint64_t *)(const void *)((const char *)base + offset);
+}
+
+uint64_t counter_value(const struct counter *k, const struct counted *c)
+{
+	return at(c->bases[k->group], k->offset);
+}
+
+uint64_t upstream_counter_value(const struct counter *k, const struct upstream_stats *u)
+{
+	return at(u, k->offset);
+}

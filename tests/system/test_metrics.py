@@ -1,0 +1,275 @@
+"""/stats and /metrics: what is counted is what happened, in a format that a strict reader takes."""
+import math
+import re
+
+import pytest
+
+from support.origin import Close, Pause, Reply, Reset, Send, Wait, head
+from support.proxy import eventually
+from support.rawclient import Client
+
+CONFIG = {"route users": {"match": "/users/*", "ttl": "60s"}, "route off": {"match": "/off/*", "cache": "off"},
+          "route odd": {"match": "/odd/*", "ttl": "1s", "stale_while_revalidate": "1h"},
+          "route all": {"match": "*", "ttl": "60s"}}
+
+NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
+LABEL = r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"'
+SAMPLE = re.compile(rf"({NAME})(?:\{{((?:{LABEL}(?:,{LABEL})*)?)\}})? (\S+)")
+TYPES = {"counter", "gauge", "histogram"}
+
+
+class Exposition:
+    """The text format 0.0.4, read strictly: every sample belongs to the family announced just above it."""
+
+    def __init__(self, text):
+        assert text.endswith("\n") and "\r" not in text
+        self.families, self.samples = {}, {}
+        family = None
+        for line in text[:-1].split("\n"):
+            if line.startswith("# HELP "):
+                name, help_text = line[7:].split(" ", 1)
+                assert re.fullmatch(NAME, name) and name not in self.families, f"twice: {line}"
+                assert help_text.strip() and help_text == help_text.strip()
+                family = self.families[name] = {"name": name, "type": None, "samples": 0}
+            elif line.startswith("# TYPE "):
+                name, kind = line[7:].split(" ")
+                assert family and name == family["name"] and family["samples"] == 0 and kind in TYPES, line
+                family["type"] = kind
+            else:
+                self._sample(line, family)
+        for name, f in self.families.items():
+            assert f["type"], f"{name} has no type"
+            if f["type"] == "histogram":
+                self._check_histogram(name)
+
+    def _sample(self, line, family):
+        m = SAMPLE.fullmatch(line)
+        assert m, f"not a sample: {line!r}"
+        name, labels, value = m.group(1), m.group(2) or "", float(m.group(m.lastindex))
+        assert family, f"no family before {line}"
+        bare = re.sub(r"_(bucket|sum|count)$", "", name) if family["type"] == "histogram" else name
+        assert bare == family["name"], f"{name} under {family['name']}"
+        assert family["type"] != "counter" or name.endswith("_total"), name
+        assert value >= 0 and not math.isinf(value) and not math.isnan(value), line
+        pairs = re.findall(LABEL, labels)
+        assert len({n for n, _ in pairs}) == len(pairs), line
+        key = (name, tuple(sorted(pairs)))
+        assert key not in self.samples, f"twice: {line}"
+        self.samples[key] = value
+        family["samples"] += 1
+
+    def _check_histogram(self, name):
+        series = {}
+        for (n, labels), value in self.samples.items():
+            if n == name + "_bucket":
+                bound = float(dict(labels)["le"].replace("+Inf", "inf"))
+                rest = tuple(p for p in labels if p[0] != "le")
+                series.setdefault(rest, []).append((bound, value))
+        assert series
+        for labels, buckets in series.items():
+            assert buckets == sorted(buckets), "bounds ascend in the text"
+            counts = [v for _, v in buckets]
+            assert counts == sorted(counts), "buckets are cumulative"
+            assert buckets[-1][0] == math.inf and counts[-1] == self.samples[(name + "_count", labels)]
+            assert (name + "_sum", labels) in self.samples
+
+    def get(self, name, **labels):
+        return self.samples[(name, tuple(sorted(labels.items())))]
+
+
+def metrics(proxy):
+    r = proxy.admin("GET", "/metrics")
+    assert r.status == 200 and r.get("Content-Type") == "text/plain; version=0.0.4; charset=utf-8"
+    return Exposition(r.body.decode())
+
+
+def answers(proxy):
+    return proxy.stats()["answers"]
+
+
+def grown(proxy, before):
+    now = answers(proxy)
+    return {k: now[k] - before[k] for k in now if now[k] != before[k]}
+
+
+def test_the_format_is_strict(proxy, origin):
+    path = origin.on(origin.fresh(), [Reply(body=b"x")])
+    proxy.fetch(path), proxy.fetch(path)
+    m = metrics(proxy)
+    assert len(m.families) > 60
+    assert m.get("memoproxy_build_info", version=proxy.stats()["version"]) == 1
+
+
+def test_a_reader_that_is_as_strict_as_it_says():
+    good = "# HELP a_total x.\n# TYPE a_total counter\na_total 1\n"
+    assert Exposition(good).get("a_total") == 1
+    for bad in ("a_total 1\n", good + "a_total 1\n", good + "b 1\n", good[:-1], good.replace(" 1", " -1"),
+                good.replace(" 1", ""), good.replace("a_total 1", 'a_total{x="} 1'), good.replace("_total", "")):
+        with pytest.raises(AssertionError):
+            Exposition(bad)
+
+
+def test_each_way_of_using_the_cache_is_counted_once(proxy, origin):
+    hit = origin.on(origin.fresh(), [Reply(body=b"x")])
+    before = answers(proxy)
+    proxy.fetch(hit), proxy.fetch(hit), proxy.fetch(hit)
+    assert grown(proxy, before) == {"miss": 1, "hit": 2}
+
+    gate = origin.gate()
+    herd = origin.on(origin.fresh(), [Wait(gate), Reply(body=b"x")])
+    before = answers(proxy)
+    clients = [proxy.client() for _ in range(5)]
+    for c in clients:
+        c.start(target=herd)
+    eventually(lambda: proxy.stats()["cache"]["waiters"] == 5, "all wait")
+    gate.open()
+    for c in clients:
+        assert c.response().body == b"x"
+        c.close()
+    eventually(lambda: grown(proxy, before) == {"miss": 1, "collapsed": 4}, "one miss, four collapsed")
+
+    passed = origin.on("/off" + origin.fresh(), [Reply(body=b"x")])
+    before = answers(proxy)
+    proxy.fetch(passed), proxy.fetch(passed, method="POST")
+    assert grown(proxy, before) == {"pass": 2}
+
+    broken = origin.on(origin.fresh(), [Close()])
+    before = answers(proxy)
+    assert proxy.fetch(broken).status == 502
+    assert grown(proxy, before) == {"error": 1}
+
+
+def test_revalidated_and_stale_are_what_they_say(proxy, origin):
+    fields = {"ETag": '"a"', "Cache-Control": "max-age=0"}
+    path = origin.on(origin.fresh(), [Reply(200, fields, b"x")], [Reply(304, fields)])
+    proxy.fetch(path)
+    before = answers(proxy)
+    assert proxy.fetch(path).body == b"x"
+    assert grown(proxy, before) == {"revalidated": 1}
+
+    fields = {"Cache-Control": "max-age=0, stale-while-revalidate=1000"}
+    path = origin.on("/odd" + origin.fresh(), [Reply(200, fields, b"x")])
+    proxy.fetch(path)
+    before = answers(proxy)
+    assert proxy.fetch(path).body == b"x"
+    assert grown(proxy, before) == {"stale": 1}
+
+    fields = {"Cache-Control": "max-age=0, stale-if-error=1000"}
+    path = origin.on(origin.fresh(), [Reply(200, fields, b"x")], [Reset()])
+    proxy.fetch(path)
+    before = answers(proxy)
+    assert proxy.fetch(path).body == b"x"
+    assert grown(proxy, before) == {"stale": 1}
+
+
+def test_figures_of_a_route(proxy, origin):
+    path = origin.on("/users" + origin.fresh(), [Reply(body=b"x")])
+    before = proxy.stats()["routes"]["users"]["answers"]
+    for _ in range(4):
+        proxy.fetch(path)
+    route = proxy.stats()["routes"]["users"]
+    assert {k: route["answers"][k] - before[k] for k in before if route["answers"][k] != before[k]} == {"miss": 1, "hit": 3}
+    assert 0 < route["hit_ratio"] < 1 and route["mean_fetch_s"] > 0
+    m = metrics(proxy)
+    assert m.get("memoproxy_route_answers_total", route="users", cache="hit") == route["answers"]["hit"]
+    assert m.get("memoproxy_route_upstream_saved_seconds_total", route="users") >= 3 * route["mean_fetch_s"] * 0.9
+    assert set(proxy.stats()["routes"]) == {"users", "off", "odd", "all", "default"}
+
+
+def test_time_saved_is_about_what_the_fetches_took(start_proxy, origin):
+    proxy = start_proxy({"route all": {"match": "*", "ttl": "60s"}})
+    path = origin.on(origin.fresh(), [Pause(0.2), Reply(body=b"x")])
+    for _ in range(11):
+        proxy.fetch(path)
+    assert 2 <= proxy.stats()["upstream_saved_s"] < 2 * 2.5
+    assert proxy.stats()["upstreams"]["default"]["time_s"] >= 0.2
+
+
+def test_routes_keep_their_figures_over_a_reload_by_name(start_proxy, origin):
+    proxy = start_proxy({"route a": {"match": "/a/*", "ttl": "60s"}, "route b": {"match": "/b/*", "ttl": "60s"}})
+    for route in "ab":
+        path = origin.on(f"/{route}" + origin.fresh(), [Reply(body=b"x")])
+        proxy.fetch(path), proxy.fetch(path)
+    proxy.write_config({"route new": {"match": "/new/*"}, "route b": {"match": "/b/*", "ttl": "60s"}})
+    proxy.admin_json("POST", "/reload")
+    routes = proxy.stats()["routes"]
+    assert set(routes) == {"new", "b", "default"}
+    assert routes["b"]["answers"]["hit"] == 1 and routes["b"]["upstream_saved_s"] > 0
+    assert sum(routes["new"]["answers"].values()) == 0
+    assert proxy.stats()["answers"]["hit"] == 2, "the sum forgets nothing"
+    assert metrics(proxy).get("memoproxy_config_reloads_total") == 1
+
+
+def test_histograms_count_what_was_answered(proxy, origin):
+    path = origin.on("/off" + origin.fresh(), [Pause(0.3), Reply(body=b"x")])
+
+    def under(m, bound):
+        return m.get("memoproxy_request_duration_seconds_bucket", cache="pass", le=bound)
+    before = metrics(proxy)
+    proxy.fetch(path)
+    eventually(lambda: under(metrics(proxy), "+Inf") == under(before, "+Inf") + 1, "it is counted")
+    after = metrics(proxy)
+    assert under(after, "0.25") == under(before, "0.25"), "it took longer than that"
+    assert under(after, "60") == under(before, "60") + 1
+    total = "memoproxy_request_duration_seconds_sum"
+    assert after.get(total, cache="pass") - before.get(total, cache="pass") >= 0.3
+    bounds = {dict(labels)["le"] for (name, labels) in after.samples if name == "memoproxy_request_duration_seconds_bucket"}
+    assert {"0.0005", "60", "+Inf"} <= bounds and len(bounds) == 17
+
+
+def test_both_views_agree(proxy, origin):
+    path = origin.on(origin.fresh(), [Reply(body=b"x")])
+    for _ in range(3):
+        proxy.fetch(path)
+    s, m = proxy.stats(), metrics(proxy)
+    for kind, n in s["answers"].items():
+        assert m.get("memoproxy_proxy_answers_total", cache=kind) == n
+    assert m.get("memoproxy_cache_entries") == s["cache"]["entries"]
+    assert m.get("memoproxy_upstream_started_total", upstream="default") == s["upstreams"]["default"]["started"]
+    assert m.get("memoproxy_proxy_hit_ratio") == pytest.approx(s["hit_ratio"])
+
+
+def test_clients_that_left_and_answers_that_broke_are_counted(proxy, origin):
+    gate = origin.gate()
+    path = origin.on("/off" + origin.fresh(), [Wait(gate), Reply(body=b"x")])
+    before = proxy.stats()["requests"]
+    with proxy.client() as c:
+        c.start(target=path)
+        origin.wait_for(path)
+        c.reset()
+    eventually(lambda: proxy.stats()["requests"]["clients_gone"] == before["clients_gone"] + 1, "the client left")
+    gate.open()
+    path = origin.on("/off" + origin.fresh(), [Send(head(200, {"Content-Length": 100}) + b"x"), Reset()])
+    with proxy.client() as c:
+        c.start(target=path)
+        c.wait_closed()
+    eventually(lambda: proxy.stats()["requests"]["aborted"] == before["aborted"] + 1, "the answer was cut")
+
+
+def test_evictions_are_told_apart(start_proxy, origin):
+    proxy = start_proxy({"cache": {"memory": "1M"}, "route all": {"match": "*", "ttl": "60s"}})
+    path = origin.on(origin.fresh(), lambda r: [Reply(body=b"x" * 50000)])
+    for i in range(60):
+        proxy.fetch(f"{path}?{i}")
+    s = proxy.stats()["cache"]
+    assert s["evicted_lru"] > 0 and s["bytes"] <= s["memory_bytes"] == 1 << 20
+    proxy.purge(all=1)
+    eventually(lambda: proxy.stats()["cache"]["evicted_purged"] > 0, "purged answers are swept")
+    assert metrics(proxy).get("memoproxy_cache_evicted_lru_total") >= s["evicted_lru"]
+
+
+def test_many_scrapes_at_once(proxy):
+    clients = [Client(proxy.admin_port) for _ in range(50)]
+    for c in clients:
+        c.start(target="/metrics", host=f"127.0.0.1:{proxy.admin_port}")
+    for c in clients:
+        Exposition(c.response().body.decode())
+        c.close()
+
+
+def test_a_scraper_that_leaves(proxy):
+    for _ in range(20):
+        c = Client(proxy.admin_port)
+        c.start(target="/metrics", host=f"127.0.0.1:{proxy.admin_port}")
+        c.reset()
+    assert metrics(proxy)
