@@ -65,7 +65,7 @@ char *buf_reserve(struct buf *b, size_t n)
 	return b->p + b->n;
 }
 
-int buf_add(struct buf *b, const void *p, size_t n)
+int buf_add_growing(struct buf *b, const void *p, size_t n)
 {
 	char *to;
 
@@ -77,21 +77,6 @@ int buf_add(struct buf *b, const void *p, size_t n)
 	memcpy(to, p, n);
 	b->n += n;
 	return 0;
-}
-
-int buf_add_slice(struct buf *b, struct slice s)
-{
-	return buf_add(b, s.p, s.n);
-}
-
-int buf_add_str(struct buf *b, const char *z)
-{
-	return buf_add(b, z, strlen(z));
-}
-
-int buf_add_char(struct buf *b, char c)
-{
-	return buf_add(b, &c, 1);
 }
 
 int buf_add_u64(struct buf *b, unsigned long long v)

@@ -34,8 +34,9 @@ static char class_of(enum http_method m)
 
 static void add_u32(struct buf *out, size_t v)
 {
-	for (int shift = 24; shift >= 0; shift -= 8)
-		buf_add_char(out, (char)(unsigned char)(v >> shift));
+	const unsigned char bytes[] = {
+		(unsigned char)(v >> 24), (unsigned char)(v >> 16), (unsigned char)(v >> 8), (unsigned char)v};
+	buf_add(out, bytes, sizeof(bytes));
 }
 
 static void add_part(struct buf *out, struct slice s)

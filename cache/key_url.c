@@ -9,8 +9,12 @@
 
 static void add_lower(struct buf *out, struct slice s)
 {
+	char *to = buf_reserve(out, s.n);
+	if (!to)
+		return;
 	for (size_t i = 0; i < s.n; i++)
-		buf_add_char(out, http_char_lower(s.p[i]));
+		to[i] = http_char_lower(s.p[i]);
+	out->n += s.n;
 }
 
 /* Scheme and host are case-insensitive, and a default port says nothing (RFC 9110 4.2.3). */
@@ -26,8 +30,10 @@ static void add_origin(struct buf *out, struct slice origin)
 	add_lower(out, scheme);
 	buf_add_str(out, "://");
 	add_lower(out, host);
-	if (port >= 0 && port != uri_default_port(scheme))
-		buf_addf(out, ":%d", port);
+	if (port >= 0 && port != uri_default_port(scheme)) {
+		buf_add_char(out, ':');
+		buf_add_u64(out, (unsigned)port);
+	}
 	buf_add_slice(out, base_path);
 }
 

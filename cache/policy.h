@@ -139,6 +139,8 @@ bool policy_stale_if_error(const struct freshness *f, int status, bool soft_purg
 /* May a stale answer serve because the upstream must be spared? As long as it might in place of an error, else a day. */
 bool policy_stale_if_spared(const struct freshness *f, struct now now);
 
+/* Has it any of the conditions below? Most have none, and the stored validators need not be looked for. */
+bool policy_has_condition(const struct http_fields *request);
 /* The request's own validators, against the stored answer (RFC 9110 13.2.2): 200, 304 or 412 for GET and HEAD. Absent
  * validators are empty slices. Without Last-Modified, If-Modified-Since is compared with Date (RFC 9111 4.3.2), and
  * If-Unmodified-Since is ignored. What can't be read is ignored, but for If-Match: there nothing matches. */

@@ -102,6 +102,21 @@ static bool date_of(const struct http_fields *request, enum http_field_id id, in
 	return line && http_fields_count(request, id) == 1 && parse_date(line->value, out_s);
 }
 
+bool policy_has_condition(const struct http_fields *request)
+{
+	for (uint32_t i = 0; i < request->n; i++)
+		switch (request->v[i].id) {
+		case HF_IF_MATCH:
+		case HF_IF_NONE_MATCH:
+		case HF_IF_MODIFIED_SINCE:
+		case HF_IF_UNMODIFIED_SINCE:
+			return true;
+		default:
+			break;
+		}
+	return false;
+}
+
 int policy_condition(
 	const struct http_fields *request, struct slice etag, struct slice last_modified, struct slice date)
 {

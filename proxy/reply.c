@@ -293,7 +293,7 @@ int reply_from_object(struct reply *r, const struct http_request *request, const
 	int condition = 200;
 
 	start(r, object_status(o));
-	if (r->status >= 200 && r->status < 300)
+	if (r->status >= 200 && r->status < 300 && policy_has_condition(&request->fields))
 		condition = policy_condition(&request->fields, object_value(o, HF_ETAG), object_value(o, HF_LAST_MODIFIED),
 		                             object_value(o, HF_DATE));
 	if (condition == 304) {
