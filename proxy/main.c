@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "config/config.h"
 #include "proxy/server.h"
+#include "proxy/tls.h"
 
 #define ERRORS_MAX (64 * 1024)
 
@@ -20,6 +21,24 @@ static void usage(FILE *to)
 	      to);
 }
 
+static int check_tls(const struct config_proxy *p)
+{
+	struct tls *tls = NULL;
+	char why[TLS_WHY_MAX];
+	bool needed = false;
+	int err;
+
+	for (unsigned i = 0; i < p->listen.n; i++)
+		needed = needed || p->listen.v[i].tls;
+	if (!needed)
+		return 0;
+	err = tls_new(p->tls_certificate.p, p->tls_key.p, &tls, why);
+	if (err)
+		fprintf(stderr, "memoproxy: TLS: %s\n", why);
+	tls_free(&tls);
+	return err;
+}
+
 static int check_config(const char *path)
 {
 	struct config *config;
@@ -31,9 +50,11 @@ static int check_config(const char *path)
 	if (err) {
 		fprintf(stderr, "%.*s", SLICE_ARG(buf_slice(&errors)));
 	} else {
-		printf("%s: the configuration is fine\n", path);
+		err = check_tls(&config->proxy);
 		config_unref(&config);
 	}
+	if (!err)
+		printf("%s: the configuration is fine\n", path);
 	buf_fini(&errors);
 	return err ? 1 : 0;
 }
