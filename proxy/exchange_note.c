@@ -125,7 +125,10 @@ static void note_at_once(struct exchange *x, bool is_gone)
 	struct parting p;
 
 	fill_parting(&p, x);
-	note(&p, is_gone ? STATUS_CLIENT_GONE : p.status, body_bytes_sent(&p));
+	if (is_gone)
+		note(&p, STATUS_CLIENT_GONE, body_bytes_sent(&p));
+	else
+		note(&p, p.status, p.body_bytes); /* what is buffered still goes out */
 	snapshot_unref(&p.snapshot);
 }
 
