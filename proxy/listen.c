@@ -66,7 +66,7 @@ int listen_open(const struct config_address *a, unsigned n, int *fds)
 
 void listen_name(int fd, char *out, size_t n)
 {
-	struct sockaddr_storage sa;
+	struct sockaddr_storage sa = {0};
 	socklen_t sa_bytes = sizeof(sa);
 	char text[INET6_ADDRSTRLEN] = "?";
 
