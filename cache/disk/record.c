@@ -113,41 +113,43 @@ static int64_t elapsed_ms(const struct record_header *h, uint64_t clock_id, stru
 {
 	int64_t ms;
 
-	if (h->clock_id == clock_id && now.mono_ms >= h->received_mono_ms)
+	if (h->clock_id == clock_id && h->received_mono_ms >= 0 && now.mono_ms >= h->received_mono_ms)
 		return now.mono_ms - h->received_mono_ms;
 	if (__builtin_sub_overflow(now.wall_ms, h->received_wall_ms, &ms) || ms < -CLOCK_SLACK_MS)
 		return -1;
 	return ms > 0 ? ms : 0;
 }
 
-/* Long enough ago that only validation is left. */
-static int64_t ago_of_useless_ms(const struct record_header *h)
+/* Sums of a few of these can't overflow, whatever a record says. */
+static int64_t sane_ms(int64_t ms)
 {
-	int64_t window = h->stale_while_revalidate_ms > h->stale_if_error_ms ? h->stale_while_revalidate_ms
-									     : h->stale_if_error_ms;
-	int64_t ms;
+	if (ms < 0)
+		return 0;
+	return ms < INT64_MAX / 8 ? ms : INT64_MAX / 8;
+}
 
-	if (__builtin_add_overflow(h->lifetime_ms, window, &ms) || ms < 0 || ms > INT64_MAX / 4)
-		return INT64_MAX / 4;
-	return ms + 1;
+/* Long enough ago that only validation is left. */
+static int64_t ago_of_useless_ms(const struct freshness *f)
+{
+	int64_t swr = f->stale_while_revalidate_ms, sie = f->stale_if_error_ms;
+
+	return f->lifetime_ms + (swr > sie ? swr : sie) + 1;
 }
 
 void record_freshness(const struct record_header *h, uint64_t clock_id, struct now now, struct freshness *out)
 {
 	int64_t ms = elapsed_ms(h, clock_id, now);
 
-	if (ms < 0 || ms > INT64_MAX / 4)
-		ms = ago_of_useless_ms(h);
 	*out = (struct freshness){
-		.lifetime_ms = h->lifetime_ms,
-		.initial_age_ms = h->initial_age_ms,
-		.received_mono_ms = now.mono_ms - ms,
+		.lifetime_ms = sane_ms(h->lifetime_ms),
+		.initial_age_ms = sane_ms(h->initial_age_ms),
 		.received_wall_ms = h->received_wall_ms,
-		.stale_while_revalidate_ms = h->stale_while_revalidate_ms,
-		.stale_if_error_ms = h->stale_if_error_ms,
+		.stale_while_revalidate_ms = sane_ms(h->stale_while_revalidate_ms),
+		.stale_if_error_ms = sane_ms(h->stale_if_error_ms),
 		.flags = h->fresh_flags,
 		.source = h->fresh_source,
 	};
+	out->received_mono_ms = now.mono_ms - (ms >= 0 ? sane_ms(ms) : ago_of_useless_ms(out));
 }
 
 /* ---- Writing ---- */

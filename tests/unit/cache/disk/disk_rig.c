@@ -125,7 +125,7 @@ static int f_list(const struct disk_io *io, int dir, bool (*each)(const char *na
 	REAL(list(io, dir, each, arg));
 }
 
-void rig_heal(struct rig *r)
+void drig_heal(struct rig *r)
 {
 	atomic_store(&r->io.fail_at, 0);
 	atomic_store(&r->io.fail_after, false);
@@ -136,13 +136,13 @@ void rig_heal(struct rig *r)
 
 /* ---- The directory ---- */
 
-void rig_init(struct rig *r)
+void drig_init(struct rig *r)
 {
 	memset(r, 0, sizeof(*r));
 	log_set_level(LOG_LEVEL_ERROR);
 	r->io.io = (struct disk_io){f_open, f_close, f_pread, f_pread_nowait, f_pwrite, f_allocate, f_sync, f_sync,
 		f_unlink, f_rename, f_size, f_list};
-	rig_heal(r);
+	drig_heal(r);
 	snprintf(r->path, sizeof(r->path), "%s/disk-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	assert_non_null(mkdtemp(r->path));
 	r->o = (struct disk_options){
@@ -202,7 +202,7 @@ static void note_first(const char *path, void *arg)
 		snprintf(first, 400, "%s", path);
 }
 
-uint64_t rig_bytes(const struct rig *r, const char *prefix)
+uint64_t drig_bytes(const struct rig *r, const char *prefix)
 {
 	uint64_t n = 0;
 
@@ -210,7 +210,7 @@ uint64_t rig_bytes(const struct rig *r, const char *prefix)
 	return n;
 }
 
-unsigned rig_files(const struct rig *r, const char *prefix)
+unsigned drig_files(const struct rig *r, const char *prefix)
 {
 	unsigned n = 0;
 
@@ -218,7 +218,7 @@ unsigned rig_files(const struct rig *r, const char *prefix)
 	return n;
 }
 
-bool rig_file(const struct rig *r, const char *prefix, char *path, size_t n)
+bool drig_file(const struct rig *r, const char *prefix, char *path, size_t n)
 {
 	char first[400] = "";
 
@@ -227,7 +227,7 @@ bool rig_file(const struct rig *r, const char *prefix, char *path, size_t n)
 	return first[0] != '\0';
 }
 
-int rig_try_open(struct rig *r)
+int drig_try_open(struct rig *r)
 {
 	int err;
 
@@ -243,31 +243,31 @@ int rig_try_open(struct rig *r)
 	return err;
 }
 
-void rig_open(struct rig *r)
+void drig_open(struct rig *r)
 {
-	int err = rig_try_open(r);
+	int err = drig_try_open(r);
 
 	if (err)
 		fail_msg("%s (%d)", r->error, err);
 	disk_wait_ready(r->d);
 }
 
-void rig_close(struct rig *r)
+void drig_close(struct rig *r)
 {
 	disk_close(&r->d);
 	scope_table_free(&r->scopes);
 }
 
-void rig_reopen(struct rig *r)
+void drig_reopen(struct rig *r)
 {
-	rig_close(r);
-	rig_heal(r);
-	rig_open(r);
+	drig_close(r);
+	drig_heal(r);
+	drig_open(r);
 }
 
-void rig_fini(struct rig *r)
+void drig_fini(struct rig *r)
 {
-	rig_close(r);
+	drig_close(r);
 	each_file(r, "", remove_one, NULL);
 	rmdir(r->path);
 }
@@ -286,7 +286,7 @@ static size_t make_key(const char *url, char out[200])
 	return (size_t)snprintf(out, 200, "G%s%c", url, 0);
 }
 
-struct hash128 rig_hash(const char *url)
+struct hash128 drig_hash(const char *url)
 {
 	char key[200];
 
@@ -323,7 +323,7 @@ static void fill_source(struct rig *r, struct held *h, const struct answer *a)
 
 	h->s = (struct disk_source){
 		.key = {h->key, make_key(a->url, h->key)},
-		.hash = rig_hash(a->url),
+		.hash = drig_hash(a->url),
 		.url = {h->key + 1, strlen(a->url)},
 		.status = 200,
 		.freshness = {.lifetime_ms = ms, .received_mono_ms = now.mono_ms, .received_wall_ms = now.wall_ms},
@@ -347,7 +347,7 @@ static void fill_source(struct rig *r, struct held *h, const struct answer *a)
 	fill_body(h->body, a->body_n, a->url, a->version);
 }
 
-int rig_put(struct rig *r, const struct answer *a)
+int drig_put(struct rig *r, const struct answer *a)
 {
 	struct held *h = mem_zalloc(sizeof(*h) + a->body_n);
 	int err;
@@ -360,9 +360,9 @@ int rig_put(struct rig *r, const struct answer *a)
 	return err;
 }
 
-void rig_store(struct rig *r, const struct answer *a)
+void drig_store(struct rig *r, const struct answer *a)
 {
-	assert_int_equal(rig_put(r, a), 0);
+	assert_int_equal(drig_put(r, a), 0);
 	disk_flush(r->d);
 }
 
@@ -394,7 +394,7 @@ static void compare_stream(struct rig *r, struct disk_object *o, const char *wan
 	test_free(buffer);
 }
 
-_Thread_local uint64_t rig_epoch;
+_Thread_local uint64_t drig_epoch;
 
 static int compare(struct rig *r, struct disk_object *o, const char *url)
 {
@@ -409,7 +409,7 @@ static int compare(struct rig *r, struct disk_object *o, const char *url)
 	assert_int_equal(body_n, o->body_n);
 	assert_true(slice_equal(o->url, slice_of(url)));
 	assert_int_equal(o->status, 200);
-	rig_epoch = o->epoch;
+	drig_epoch = o->epoch;
 	want = test_malloc(body_n + 1);
 	fill_body(want, body_n, url, version);
 	if (o->body.p)
@@ -424,13 +424,13 @@ static void prepare(struct finding *f, const char *url, const char *values)
 {
 	memset(f, 0, sizeof(*f));
 	f->l.key = (struct slice){f->key, make_key(url, f->key)};
-	f->l.hash = rig_hash(url);
+	f->l.hash = drig_hash(url);
 	f->l.now = clock_now();
 	f->values = values;
 	f->l.accepts = values ? accepts : NULL;
 }
 
-int rig_find_variant(struct rig *r, const char *url, const char *values, bool *soft)
+int drig_find_variant(struct rig *r, const char *url, const char *values, bool *soft)
 {
 	struct finding f;
 	int version;
@@ -448,9 +448,9 @@ int rig_find_variant(struct rig *r, const char *url, const char *values, bool *s
 	return version;
 }
 
-int rig_find(struct rig *r, const char *url)
+int drig_find(struct rig *r, const char *url)
 {
-	return rig_find_variant(r, url, NULL, NULL);
+	return drig_find_variant(r, url, NULL, NULL);
 }
 
 static void on_mail(struct mail *mail)
@@ -458,7 +458,7 @@ static void on_mail(struct mail *mail)
 	CONTAINER_OF(mail, struct finding, l.mail)->delivered = true;
 }
 
-int rig_find_by_mail(struct rig *r, const char *url)
+int drig_find_by_mail(struct rig *r, const char *url)
 {
 	struct finding f;
 	struct mailbox mb;
@@ -483,7 +483,7 @@ int rig_find_by_mail(struct rig *r, const char *url)
 	return version;
 }
 
-bool rig_has_new_head(struct rig *r, const char *url)
+bool drig_has_new_head(struct rig *r, const char *url)
 {
 	struct finding f;
 	bool has;
@@ -495,7 +495,7 @@ bool rig_has_new_head(struct rig *r, const char *url)
 	return has;
 }
 
-uint64_t rig_purge(struct rig *r, enum scope_kind kind, const char *what, bool soft)
+uint64_t drig_purge(struct rig *r, enum scope_kind kind, const char *what, bool soft)
 {
 	uint64_t seq = 0;
 
@@ -503,7 +503,7 @@ uint64_t rig_purge(struct rig *r, enum scope_kind kind, const char *what, bool s
 	return seq;
 }
 
-struct disk_stats rig_stats(struct rig *r)
+struct disk_stats drig_stats(struct rig *r)
 {
 	struct disk_stats s;
 

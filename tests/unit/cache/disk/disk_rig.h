@@ -32,18 +32,18 @@ struct rig {
 	char error[DISK_ERROR_MAX];
 };
 
-void rig_init(struct rig *r);
-void rig_fini(struct rig *r);    /* closes and removes all */
-int rig_try_open(struct rig *r); /* with a new scope table, as a new process has */
-void rig_open(struct rig *r);    /* and waits until it is ready */
-void rig_close(struct rig *r);
-void rig_reopen(struct rig *r);
-void rig_heal(struct rig *r); /* no more faults */
+void drig_init(struct rig *r);
+void drig_fini(struct rig *r);    /* closes and removes all */
+int drig_try_open(struct rig *r); /* with a new scope table, as a new process has */
+void drig_open(struct rig *r);    /* and waits until it is ready */
+void drig_close(struct rig *r);
+void drig_reopen(struct rig *r);
+void drig_heal(struct rig *r); /* no more faults */
 /* Bytes of all files in the directory whose names begin so. */
-uint64_t rig_bytes(const struct rig *r, const char *prefix);
-unsigned rig_files(const struct rig *r, const char *prefix);
+uint64_t drig_bytes(const struct rig *r, const char *prefix);
+unsigned drig_files(const struct rig *r, const char *prefix);
 /* The first file (in the order of names) that begins so; false when there is none. */
-bool rig_file(const struct rig *r, const char *prefix, char *path, size_t n);
+bool drig_file(const struct rig *r, const char *prefix, char *path, size_t n);
 
 struct answer {
 	const char *url;
@@ -55,17 +55,17 @@ struct answer {
 	bool refresh;
 	bool is_new_head; /* another head for the same body */
 };
-int rig_put(struct rig *r, const struct answer *a);    /* what disk_put says; does not wait */
-void rig_store(struct rig *r, const struct answer *a); /* accepted, and written */
+int drig_put(struct rig *r, const struct answer *a);    /* what disk_put says; does not wait */
+void drig_store(struct rig *r, const struct answer *a); /* accepted, and written */
 /* The version found for this URL (and values of Vary), every byte compared; -1: a miss. */
-extern _Thread_local uint64_t rig_epoch; /* of what this thread found last */
-int rig_find(struct rig *r, const char *url);
-int rig_find_variant(struct rig *r, const char *url, const char *values, bool *soft);
-/* As rig_find, through a mailbox. */
-int rig_find_by_mail(struct rig *r, const char *url);
-bool rig_has_new_head(struct rig *r, const char *url);
-uint64_t rig_purge(struct rig *r, enum scope_kind kind, const char *what, bool soft);
-struct disk_stats rig_stats(struct rig *r);
-struct hash128 rig_hash(const char *url);
+extern _Thread_local uint64_t drig_epoch; /* of what this thread found last */
+int drig_find(struct rig *r, const char *url);
+int drig_find_variant(struct rig *r, const char *url, const char *values, bool *soft);
+/* As drig_find, through a mailbox. */
+int drig_find_by_mail(struct rig *r, const char *url);
+bool drig_has_new_head(struct rig *r, const char *url);
+uint64_t drig_purge(struct rig *r, enum scope_kind kind, const char *what, bool soft);
+struct disk_stats drig_stats(struct rig *r);
+struct hash128 drig_hash(const char *url);
 
 #endif

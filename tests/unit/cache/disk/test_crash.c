@@ -28,7 +28,7 @@ static const char *url_of(unsigned i)
 static void put_one(struct rig *r, struct model *m, unsigned i, size_t body_n)
 {
 	m->newest[i]++;
-	(void)rig_put(r, &(struct answer){.url = url_of(i), .version = (unsigned)m->newest[i], .body_n = body_n});
+	(void)drig_put(r, &(struct answer){.url = url_of(i), .version = (unsigned)m->newest[i], .body_n = body_n});
 	disk_flush(r->d);
 }
 
@@ -52,13 +52,13 @@ static void scenario(struct rig *r, struct model *m)
 	purge_some(r, m, true);
 	put_one(r, m, 1, 3000);
 	put_one(r, m, 6, 70000);
-	(void)rig_put(r, &(struct answer){.url = url_of(6),
-				 .version = (unsigned)m->newest[6],
-				 .body_n = 70000,
-				 .refresh = true,
-				 .is_new_head = true});
+	(void)drig_put(r, &(struct answer){.url = url_of(6),
+				  .version = (unsigned)m->newest[6],
+				  .body_n = 70000,
+				  .refresh = true,
+				  .is_new_head = true});
 	disk_flush(r->d);
-	disk_forget(r->d, rig_hash(url_of(7)));
+	disk_forget(r->d, drig_hash(url_of(7)));
 	for (unsigned i = 0; i < 40; i++)
 		put_one(r, m, i % 5, 3500);
 	purge_some(r, m, false);
@@ -68,14 +68,14 @@ static void scenario(struct rig *r, struct model *m)
 static void check_model(struct rig *r, const struct model *m)
 {
 	for (unsigned i = 0; i < URLS; i++) {
-		int found = rig_find(r, url_of(i)); /* compares every byte with that version's */
+		int found = drig_find(r, url_of(i)); /* compares every byte with that version's */
 
 		if (found == -1)
 			continue;
 		assert_true(found <= m->newest[i]);
 		assert_true(found >= m->oldest_allowed[i]);
 	}
-	assert_true(rig_bytes(r, "seg-") <= r->o.size);
+	assert_true(drig_bytes(r, "seg-") <= r->o.size);
 }
 
 /* Runs the scenario with a fault armed, then restarts healthy. False when the fault did not come. */
@@ -85,30 +85,30 @@ static bool run(long fail_at, int error, bool after, long bytes)
 	struct model m = {0};
 	bool came;
 
-	rig_init(&r);
+	drig_init(&r);
 	if (bytes >= 0)
-		rig_open(&r); /* the crash comes while it serves */
+		drig_open(&r); /* the crash comes while it serves */
 	atomic_store(&r.io.calls, 0);
 	atomic_store(&r.io.error, error);
 	atomic_store(&r.io.fail_after, after);
 	atomic_store(&r.io.fail_at, fail_at);
 	atomic_store(&r.io.bytes_left, bytes);
-	if (r.d || rig_try_open(&r) == 0) {
+	if (r.d || drig_try_open(&r) == 0) {
 		disk_wait_ready(r.d);
 		scenario(&r, &m);
 		check_model(&r, &m);
-		rig_close(&r);
+		drig_close(&r);
 	}
 	came = fail_at > 0 ? atomic_load(&r.io.calls) >= fail_at : atomic_load(&r.io.is_dead);
-	rig_heal(&r);
-	rig_open(&r);
+	drig_heal(&r);
+	drig_open(&r);
 	check_model(&r, &m);
 	put_one(&r, &m, 3, 500);
-	assert_int_equal(rig_find(&r, url_of(3)), m.newest[3]);
-	rig_reopen(&r);
+	assert_int_equal(drig_find(&r, url_of(3)), m.newest[3]);
+	drig_reopen(&r);
 	check_model(&r, &m);
-	assert_int_equal(rig_find(&r, url_of(3)), m.newest[3]);
-	rig_fini(&r);
+	assert_int_equal(drig_find(&r, url_of(3)), m.newest[3]);
+	drig_fini(&r);
 	return came;
 }
 
@@ -226,20 +226,20 @@ static void no_spoilt_file_makes_a_wrong_byte_or_brings_a_purged_one_back(void *
 		struct model m = {0};
 		char path[400];
 
-		rig_init(&r);
-		rig_open(&r);
+		drig_init(&r);
+		drig_open(&r);
 		scenario(&r, &m);
 		if (i % 2)
-			rig_close(&r);
-		if (rig_file(&r, kinds[i % ARRAY_LEN(kinds)], path, sizeof(path)))
+			drig_close(&r);
+		if (drig_file(&r, kinds[i % ARRAY_LEN(kinds)], path, sizeof(path)))
 			spoil(path);
 		if (r.d)
 			check_model(&r, &m); /* spoilt under its feet */
-		rig_reopen(&r);
+		drig_reopen(&r);
 		check_model(&r, &m);
 		put_one(&r, &m, 0, 100);
-		assert_int_equal(rig_find(&r, url_of(0)), m.newest[0]);
-		rig_fini(&r);
+		assert_int_equal(drig_find(&r, url_of(0)), m.newest[0]);
+		drig_fini(&r);
 	}
 }
 
@@ -250,19 +250,19 @@ static void a_directory_that_vanishes_is_a_miss_and_no_more(void **state)
 	char command[300];
 
 	(void)state;
-	rig_init(&r);
-	rig_open(&r);
+	drig_init(&r);
+	drig_open(&r);
 	scenario(&r, &m);
 	snprintf(command, sizeof(command), "rm -rf %s", r.path);
 	assert_int_equal(system(command), 0);
 	for (unsigned i = 0; i < 400; i++)
 		put_one(&r, &m, i % URLS, 4000);
 	check_model(&r, &m);
-	rig_close(&r);
+	drig_close(&r);
 	assert_int_equal(mkdir(r.path, 0700), 0);
-	rig_open(&r);
+	drig_open(&r);
 	check_model(&r, &m);
-	rig_fini(&r);
+	drig_fini(&r);
 }
 
 int main(void)

@@ -10,15 +10,15 @@ static int setup(void **state)
 {
 	static struct rig rig;
 
-	rig_init(&rig);
-	rig_open(&rig);
+	drig_init(&rig);
+	drig_open(&rig);
 	*state = &rig;
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	rig_fini(*state);
+	drig_fini(*state);
 	return 0;
 }
 
@@ -31,12 +31,12 @@ static void what_was_put_is_found_byte_for_byte(void **state)
 	static const size_t sizes[] = {0, 1, 7, 8, 1000, 65535, 65536, 65537, 200000, 262144};
 
 	for (unsigned i = 0; i < ARRAY_LEN(sizes); i++) {
-		rig_store(r, &(struct answer){.url = A, .version = i, .body_n = sizes[i]});
-		assert_int_equal(rig_find(r, A), i);
-		assert_int_equal(rig_find_by_mail(r, A), i);
+		drig_store(r, &(struct answer){.url = A, .version = i, .body_n = sizes[i]});
+		assert_int_equal(drig_find(r, A), i);
+		assert_int_equal(drig_find_by_mail(r, A), i);
 	}
-	assert_int_equal(rig_find(r, B), -1);
-	assert_int_equal(rig_stats(r).objects, 1);
+	assert_int_equal(drig_find(r, B), -1);
+	assert_int_equal(drig_stats(r).objects, 1);
 }
 
 static void an_absent_key_costs_no_io(void **state)
@@ -44,30 +44,30 @@ static void an_absent_key_costs_no_io(void **state)
 	struct rig *r = *state;
 	long reads = atomic_load(&r->io.reads);
 
-	assert_int_equal(rig_find(r, B), -1);
+	assert_int_equal(drig_find(r, B), -1);
 	assert_int_equal(atomic_load(&r->io.reads), reads);
-	assert_int_equal(rig_stats(r).absent, 1);
+	assert_int_equal(drig_stats(r).absent, 1);
 }
 
 static void a_body_beyond_the_whole_is_streamed_in_verified_blocks(void **state)
 {
 	struct rig *r = *state;
 
-	rig_close(r);
+	drig_close(r);
 	r->o.size = 8 << 20;
-	rig_open(r);
-	rig_store(r, &(struct answer){.url = A, .version = 3, .body_n = 1000001});
-	assert_int_equal(rig_find(r, A), 3);
-	rig_reopen(r);
-	assert_int_equal(rig_find(r, A), 3);
+	drig_open(r);
+	drig_store(r, &(struct answer){.url = A, .version = 3, .body_n = 1000001});
+	assert_int_equal(drig_find(r, A), 3);
+	drig_reopen(r);
+	assert_int_equal(drig_find(r, A), 3);
 }
 
 static void too_large_a_body_is_refused(void **state)
 {
 	struct rig *r = *state;
 
-	assert_int_equal(rig_put(r, &(struct answer){.url = A, .body_n = 300000}), -EMSGSIZE);
-	assert_int_equal(rig_stats(r).dropped_size, 1);
+	assert_int_equal(drig_put(r, &(struct answer){.url = A, .body_n = 300000}), -EMSGSIZE);
+	assert_int_equal(drig_stats(r).dropped_size, 1);
 }
 
 static void a_restart_finds_what_was_there_before(void **state)
@@ -77,14 +77,14 @@ static void a_restart_finds_what_was_there_before(void **state)
 
 	for (unsigned i = 0; i < 500; i++) {
 		snprintf(url, sizeof(url), "http://o/%u", i);
-		assert_int_equal(rig_put(r, &(struct answer){.url = url, .version = i, .body_n = 200}), 0);
+		assert_int_equal(drig_put(r, &(struct answer){.url = url, .version = i, .body_n = 200}), 0);
 	}
 	disk_flush(r->d);
-	rig_reopen(r);
-	assert_int_equal(rig_stats(r).objects, 500);
+	drig_reopen(r);
+	assert_int_equal(drig_stats(r).objects, 500);
 	for (unsigned i = 0; i < 500; i++) {
 		snprintf(url, sizeof(url), "http://o/%u", i);
-		assert_int_equal(rig_find(r, url), i);
+		assert_int_equal(drig_find(r, url), i);
 	}
 }
 
@@ -93,10 +93,10 @@ static void the_newest_wins_after_a_restart_too(void **state)
 	struct rig *r = *state;
 
 	for (unsigned i = 0; i < 50; i++)
-		rig_store(r, &(struct answer){.url = A, .version = i, .body_n = 3000});
-	assert_int_equal(rig_find(r, A), 49);
-	rig_reopen(r);
-	assert_int_equal(rig_find(r, A), 49);
+		drig_store(r, &(struct answer){.url = A, .version = i, .body_n = 3000});
+	assert_int_equal(drig_find(r, A), 49);
+	drig_reopen(r);
+	assert_int_equal(drig_find(r, A), 49);
 }
 
 static void variants_live_side_by_side_and_eight_at_most(void **state)
@@ -106,15 +106,15 @@ static void variants_live_side_by_side_and_eight_at_most(void **state)
 
 	for (unsigned i = 0; i < 10; i++) {
 		snprintf(values, sizeof(values), "v%u", i);
-		rig_store(r, &(struct answer){.url = A, .version = i, .body_n = 10, .names = "x", .values = values});
+		drig_store(r, &(struct answer){.url = A, .version = i, .body_n = 10, .names = "x", .values = values});
 	}
-	assert_int_equal(rig_stats(r).objects, 8);
+	assert_int_equal(drig_stats(r).objects, 8);
 	for (unsigned round = 0; round < 2; round++) {
 		for (unsigned i = 0; i < 10; i++) {
 			snprintf(values, sizeof(values), "v%u", i);
-			assert_int_equal(rig_find_variant(r, A, values, NULL), i < 2 ? -1 : (int)i);
+			assert_int_equal(drig_find_variant(r, A, values, NULL), i < 2 ? -1 : (int)i);
 		}
-		rig_reopen(r);
+		drig_reopen(r);
 	}
 }
 
@@ -122,20 +122,20 @@ static void a_purge_reaches_what_lies_there_and_survives_a_restart(void **state)
 {
 	struct rig *r = *state;
 
-	rig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 10});
-	rig_store(r, &(struct answer){.url = B, .version = 1, .body_n = 10, .tag = "t"});
-	rig_purge(r, SCOPE_URL, A, false);
-	assert_int_equal(rig_find(r, A), -1);
-	assert_int_equal(rig_find(r, B), 1);
-	rig_reopen(r);
-	assert_int_equal(rig_find(r, A), -1);
-	assert_int_equal(rig_find(r, B), 1);
-	rig_purge(r, SCOPE_TAG, "t", false);
-	rig_reopen(r);
-	assert_int_equal(rig_find(r, B), -1);
-	rig_store(r, &(struct answer){.url = B, .version = 2, .body_n = 10, .tag = "t"});
-	rig_reopen(r);
-	assert_int_equal(rig_find(r, B), 2);
+	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 10});
+	drig_store(r, &(struct answer){.url = B, .version = 1, .body_n = 10, .tag = "t"});
+	drig_purge(r, SCOPE_URL, A, false);
+	assert_int_equal(drig_find(r, A), -1);
+	assert_int_equal(drig_find(r, B), 1);
+	drig_reopen(r);
+	assert_int_equal(drig_find(r, A), -1);
+	assert_int_equal(drig_find(r, B), 1);
+	drig_purge(r, SCOPE_TAG, "t", false);
+	drig_reopen(r);
+	assert_int_equal(drig_find(r, B), -1);
+	drig_store(r, &(struct answer){.url = B, .version = 2, .body_n = 10, .tag = "t"});
+	drig_reopen(r);
+	assert_int_equal(drig_find(r, B), 2);
 }
 
 static void a_purge_before_the_index_is_read_counts_without_being_looked_up(void **state)
@@ -144,10 +144,10 @@ static void a_purge_before_the_index_is_read_counts_without_being_looked_up(void
 	uint64_t seq;
 
 	for (unsigned i = 0; i < 20; i++) {
-		rig_store(r, &(struct answer){.url = A, .version = i, .body_n = 10});
+		drig_store(r, &(struct answer){.url = A, .version = i, .body_n = 10});
 		assert_int_equal(disk_purge(r->d, SCOPE_PREFIX, SLICE_LIT("http://o/"), 0, false, false, &seq), 0);
-		rig_reopen(r); /* many times: checkpoints in turn */
-		assert_int_equal(rig_find(r, A), -1);
+		drig_reopen(r); /* many times: checkpoints in turn */
+		assert_int_equal(drig_find(r, A), -1);
 	}
 }
 
@@ -156,15 +156,15 @@ static void a_fetch_from_before_a_purge_brings_nothing_back(void **state)
 	struct rig *r = *state;
 	struct disk_stats s;
 
-	rig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 10});
-	/* rig_put notes its epoch when it is called: as a fetch that had begun then. */
-	assert_int_equal(rig_put(r, &(struct answer){.url = A, .version = 2, .body_n = 10}), 0);
-	rig_purge(r, SCOPE_ALL, "", false);
+	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 10});
+	/* drig_put notes its epoch when it is called: as a fetch that had begun then. */
+	assert_int_equal(drig_put(r, &(struct answer){.url = A, .version = 2, .body_n = 10}), 0);
+	drig_purge(r, SCOPE_ALL, "", false);
 	disk_flush(r->d);
-	assert_int_equal(rig_find(r, A), -1);
-	rig_reopen(r);
-	assert_int_equal(rig_find(r, A), -1);
-	s = rig_stats(r);
+	assert_int_equal(drig_find(r, A), -1);
+	drig_reopen(r);
+	assert_int_equal(drig_find(r, A), -1);
+	s = drig_stats(r);
 	assert_int_equal(s.purged_reads, 1);
 	assert_int_equal(s.objects, 0);
 }
@@ -174,12 +174,12 @@ static void a_soft_purge_makes_it_stale_and_no_more(void **state)
 	struct rig *r = *state;
 	bool soft = false;
 
-	rig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 10});
-	rig_purge(r, SCOPE_PREFIX, "http://o", true);
+	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 10});
+	drig_purge(r, SCOPE_PREFIX, "http://o", true);
 	for (unsigned i = 0; i < 2; i++) {
-		assert_int_equal(rig_find_variant(r, A, "", &soft), 1);
+		assert_int_equal(drig_find_variant(r, A, "", &soft), 1);
 		assert_true(soft);
-		rig_reopen(r);
+		drig_reopen(r);
 	}
 }
 
@@ -187,16 +187,16 @@ static void a_forgotten_key_stays_away_and_may_come_anew(void **state)
 {
 	struct rig *r = *state;
 
-	rig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 10});
-	rig_store(r, &(struct answer){.url = B, .version = 1, .body_n = 10});
-	disk_forget(r->d, rig_hash(A));
-	assert_int_equal(rig_find(r, A), -1);
-	rig_reopen(r);
-	assert_int_equal(rig_find(r, A), -1);
-	assert_int_equal(rig_find(r, B), 1);
-	rig_store(r, &(struct answer){.url = A, .version = 2, .body_n = 10});
-	rig_reopen(r);
-	assert_int_equal(rig_find(r, A), 2);
+	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 10});
+	drig_store(r, &(struct answer){.url = B, .version = 1, .body_n = 10});
+	disk_forget(r->d, drig_hash(A));
+	assert_int_equal(drig_find(r, A), -1);
+	drig_reopen(r);
+	assert_int_equal(drig_find(r, A), -1);
+	assert_int_equal(drig_find(r, B), 1);
+	drig_store(r, &(struct answer){.url = A, .version = 2, .body_n = 10});
+	drig_reopen(r);
+	assert_int_equal(drig_find(r, A), 2);
 }
 
 static void many_purges_go_over_into_checkpoints_and_old_journals_go(void **state)
@@ -207,14 +207,14 @@ static void many_purges_go_over_into_checkpoints_and_old_journals_go(void **stat
 	for (unsigned i = 0; i < 400; i++) {
 		snprintf(url, sizeof(url), "http://o/a-rather-long-path-to-be-purged/%u", i);
 		if (i % 40 == 0)
-			rig_store(r, &(struct answer){.url = url, .version = 1, .body_n = 10});
-		rig_purge(r, SCOPE_URL, url, false);
+			drig_store(r, &(struct answer){.url = url, .version = 1, .body_n = 10});
+		drig_purge(r, SCOPE_URL, url, false);
 	}
-	rig_reopen(r);
-	assert_true(rig_files(r, "journal.") <= 2);
+	drig_reopen(r);
+	assert_true(drig_files(r, "journal.") <= 2);
 	for (unsigned i = 0; i < 400; i += 40) {
 		snprintf(url, sizeof(url), "http://o/a-rather-long-path-to-be-purged/%u", i);
-		assert_int_equal(rig_find(r, url), -1);
+		assert_int_equal(drig_find(r, url), -1);
 	}
 }
 
@@ -222,45 +222,45 @@ static void after_a_304_a_small_answer_is_written_again(void **state)
 {
 	struct rig *r = *state;
 
-	rig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 100});
-	rig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 100, .refresh = true, .is_new_head = true});
-	assert_int_equal(rig_stats(r).heads_written, 0);
-	assert_true(rig_has_new_head(r, A));
-	rig_reopen(r);
-	assert_true(rig_has_new_head(r, A));
-	assert_int_equal(rig_find(r, A), 1);
+	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 100});
+	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 100, .refresh = true, .is_new_head = true});
+	assert_int_equal(drig_stats(r).heads_written, 0);
+	assert_true(drig_has_new_head(r, A));
+	drig_reopen(r);
+	assert_true(drig_has_new_head(r, A));
+	assert_int_equal(drig_find(r, A), 1);
 }
 
 static void after_a_304_only_the_head_of_a_large_one_is(void **state)
 {
 	struct rig *r = *state;
 
-	rig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 100000});
+	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 100000});
 	for (unsigned i = 0; i < 2; i++) {
-		rig_store(r, &(struct answer){
-				     .url = A, .version = 1, .body_n = 100000, .refresh = true, .is_new_head = true});
-		assert_int_equal(rig_stats(r).heads_written, 1);
-		assert_int_equal(rig_stats(r).objects, 1);
-		assert_true(rig_has_new_head(r, A));
-		assert_int_equal(rig_find(r, A), 1);
-		rig_reopen(r);
-		assert_true(rig_has_new_head(r, A));
-		assert_int_equal(rig_find(r, A), 1);
+		drig_store(r, &(struct answer){
+				      .url = A, .version = 1, .body_n = 100000, .refresh = true, .is_new_head = true});
+		assert_int_equal(drig_stats(r).heads_written, 1);
+		assert_int_equal(drig_stats(r).objects, 1);
+		assert_true(drig_has_new_head(r, A));
+		assert_int_equal(drig_find(r, A), 1);
+		drig_reopen(r);
+		assert_true(drig_has_new_head(r, A));
+		assert_int_equal(drig_find(r, A), 1);
 	}
-	rig_store(r, &(struct answer){.url = A, .version = 2, .body_n = 100000});
-	rig_reopen(r);
-	assert_int_equal(rig_find(r, A), 2);
-	assert_false(rig_has_new_head(r, A));
+	drig_store(r, &(struct answer){.url = A, .version = 2, .body_n = 100000});
+	drig_reopen(r);
+	assert_int_equal(drig_find(r, A), 2);
+	assert_false(drig_has_new_head(r, A));
 }
 
 static void a_head_never_goes_with_another_body(void **state)
 {
 	struct rig *r = *state;
 
-	rig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 100000});
-	rig_store(r, &(struct answer){.url = A, .version = 2, .body_n = 100000, .refresh = true});
-	assert_int_equal(rig_stats(r).heads_written, 0);
-	assert_int_equal(rig_find(r, A), 2);
+	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 100000});
+	drig_store(r, &(struct answer){.url = A, .version = 2, .body_n = 100000, .refresh = true});
+	assert_int_equal(drig_stats(r).heads_written, 0);
+	assert_int_equal(drig_find(r, A), 2);
 }
 
 static void the_directory_belongs_to_one_process(void **state)
@@ -269,7 +269,7 @@ static void the_directory_belongs_to_one_process(void **state)
 	struct rig other = *r;
 
 	other.d = NULL;
-	assert_int_equal(rig_try_open(&other), -EBUSY);
+	assert_int_equal(drig_try_open(&other), -EBUSY);
 	assert_non_null(strstr(other.error, "in use by another process"));
 }
 
@@ -281,44 +281,44 @@ static void capacity_is_exact_while_all_of_it_is_written_over(void **state)
 
 	for (unsigned i = 0; i < 3000; i++) {
 		snprintf(url, sizeof(url), "http://o/%u", i);
-		put += rig_put(r, &(struct answer){.url = url, .version = i, .body_n = (i * 37) % 9000}) == 0;
+		put += drig_put(r, &(struct answer){.url = url, .version = i, .body_n = (i * 37) % 9000}) == 0;
 		if (i % 16 == 0) {
 			disk_flush(r->d);
-			assert_true(rig_bytes(r, "seg-") <= r->o.size);
-			assert_true(rig_stats(r).bytes <= r->o.size);
+			assert_true(drig_bytes(r, "seg-") <= r->o.size);
+			assert_true(drig_stats(r).bytes <= r->o.size);
 		}
 	}
 	disk_flush(r->d);
-	assert_int_equal(rig_find(r, url), 2999);
+	assert_int_equal(drig_find(r, url), 2999);
 	assert_true(put > 2900);
-	assert_true(rig_stats(r).reclaimed_segments > 10);
-	assert_true(rig_stats(r).objects > 50);
-	rig_reopen(r);
-	assert_true(rig_bytes(r, "seg-") <= r->o.size);
-	assert_int_equal(rig_find(r, url), 2999);
+	assert_true(drig_stats(r).reclaimed_segments > 10);
+	assert_true(drig_stats(r).objects > 50);
+	drig_reopen(r);
+	assert_true(drig_bytes(r, "seg-") <= r->o.size);
+	assert_int_equal(drig_find(r, url), 2999);
 }
 
 static void what_is_read_while_its_segment_goes_still_counts_and_still_reads(void **state)
 {
 	struct rig *r = *state;
-	struct disk_lookup l = {.hash = rig_hash(B), .now = clock_now(), .key = {"G" B, sizeof("G" B)}};
+	struct disk_lookup l = {.hash = drig_hash(B), .now = clock_now(), .key = {"G" B, sizeof("G" B)}};
 	char *buffer = test_malloc(DISK_BLOCK), url[40];
 	struct disk_read b = {.buffer = buffer};
 	uint64_t on_disk;
 
-	rig_close(r);
+	drig_close(r);
 	r->o.size = 4 << 20;
-	rig_open(r);
-	rig_store(r, &(struct answer){.url = B, .version = 1, .body_n = 600000});
+	drig_open(r);
+	drig_store(r, &(struct answer){.url = B, .version = 1, .body_n = 600000});
 	assert_int_equal(disk_get(r->d, &l), DISK_HIT);
-	for (unsigned i = 0; rig_find(r, B) == 1 && i < 5000; i++) {
+	for (unsigned i = 0; drig_find(r, B) == 1 && i < 5000; i++) {
 		snprintf(url, sizeof(url), "http://o/%u", i);
-		rig_store(r, &(struct answer){.url = url, .version = i, .body_n = 3000});
+		drig_store(r, &(struct answer){.url = url, .version = i, .body_n = 3000});
 	}
-	assert_int_equal(rig_find(r, B), -1);
-	on_disk = rig_bytes(r, "seg-");
-	assert_true(rig_stats(r).bytes >= on_disk + 600000);
-	assert_true(rig_stats(r).bytes <= r->o.size);
+	assert_int_equal(drig_find(r, B), -1);
+	on_disk = drig_bytes(r, "seg-");
+	assert_true(drig_stats(r).bytes >= on_disk + 600000);
+	assert_true(drig_stats(r).bytes <= r->o.size);
 	b.object = l.object;
 	assert_int_equal(disk_read(r->d, &b), 0);
 	assert_int_equal(b.err, 0);
@@ -335,21 +335,21 @@ static void what_was_hit_survives_the_reclaim_of_its_segment(void **state)
 
 	for (unsigned i = 0; i < 3000; i++) {
 		snprintf(url, sizeof(url), "http://o/%u", i);
-		assert_int_equal(rig_put(r, &(struct answer){.url = url, .version = i, .body_n = 1000}), 0);
+		assert_int_equal(drig_put(r, &(struct answer){.url = url, .version = i, .body_n = 1000}), 0);
 		disk_flush(r->d);
 		for (unsigned k = 0; k < 5; k++) {
 			snprintf(url, sizeof(url), "http://o/%u", k);
-			kept += rig_find(r, url) == (int)k;
+			kept += drig_find(r, url) == (int)k;
 		}
 	}
-	assert_true(rig_stats(r).reinserted >= 5);
-	assert_true(rig_stats(r).reclaimed_segments > 30);
+	assert_true(drig_stats(r).reinserted >= 5);
+	assert_true(drig_stats(r).reclaimed_segments > 30);
 	assert_true(kept >= 5 * 2990);
-	rig_reopen(r);
-	assert_int_equal(rig_find(r, "http://o/0"), 0);
-	rig_purge(r, SCOPE_ALL, "", false);
-	rig_reopen(r);
-	assert_int_equal(rig_find(r, "http://o/0"), -1);
+	drig_reopen(r);
+	assert_int_equal(drig_find(r, "http://o/0"), 0);
+	drig_purge(r, SCOPE_ALL, "", false);
+	drig_reopen(r);
+	assert_int_equal(drig_find(r, "http://o/0"), -1);
 }
 
 static void a_full_queue_drops_and_what_it_would_have_replaced_goes(void **state)
@@ -357,36 +357,75 @@ static void a_full_queue_drops_and_what_it_would_have_replaced_goes(void **state
 	struct rig *r = *state;
 	unsigned dropped = 0;
 
-	rig_close(r);
+	drig_close(r);
 	r->o.queue_max = 1;
-	rig_open(r);
+	drig_open(r);
 	for (unsigned i = 0; i < 5000; i++) {
-		int err = rig_put(r, &(struct answer){.url = A, .version = i, .body_n = 100});
+		int err = drig_put(r, &(struct answer){.url = A, .version = i, .body_n = 100});
 		int found;
 
 		if (err) {
 			assert_int_equal(err, -ENOBUFS);
 			dropped++;
-			found = rig_find(r, A);
+			found = drig_find(r, A);
 			assert_int_equal(found, -1);
 		}
 	}
 	disk_flush(r->d);
 	assert_true(dropped > 0);
-	assert_int_equal(rig_stats(r).dropped_queue, dropped);
+	assert_int_equal(drig_stats(r).dropped_queue, dropped);
 }
 
 static void second_hit_admits_what_comes_twice(void **state)
 {
 	struct rig *r = *state;
 
-	rig_close(r);
+	drig_close(r);
 	r->o.admit_second_hit = true;
-	rig_open(r);
-	assert_int_equal(rig_put(r, &(struct answer){.url = A, .version = 1, .body_n = 100}), -EPERM);
-	rig_store(r, &(struct answer){.url = A, .version = 2, .body_n = 100});
-	rig_store(r, &(struct answer){.url = A, .version = 3, .body_n = 100});
-	assert_int_equal(rig_find(r, A), 3);
+	drig_open(r);
+	assert_int_equal(drig_put(r, &(struct answer){.url = A, .version = 1, .body_n = 100}), -EPERM);
+	drig_store(r, &(struct answer){.url = A, .version = 2, .body_n = 100});
+	drig_store(r, &(struct answer){.url = A, .version = 3, .body_n = 100});
+	assert_int_equal(drig_find(r, A), 3);
+}
+
+/* One bit near the end of what was written last: within the body, or the sums. */
+static void flip_near_the_end(struct rig *r, size_t body_n)
+{
+	static char bytes[8 << 20];
+	char path[400];
+	ssize_t n;
+	int fd;
+
+	assert_true(drig_file(r, "seg-", path, sizeof(path)));
+	fd = open(path, O_RDWR);
+	n = pread(fd, bytes, sizeof(bytes), 0);
+	while (n > 0 && bytes[n - 1] == 0)
+		n--;
+	n -= (ssize_t)(body_n / 2);
+	bytes[n] = (char)(bytes[n] ^ 4);
+	assert_int_equal(pwrite(fd, bytes + n, 1, n), 1);
+	close(fd);
+}
+
+static void a_flipped_bit_in_a_body_is_a_miss_and_is_counted(void **state)
+{
+	static const size_t sizes[] = {300, 60000, 262000};
+	struct rig *r = *state;
+
+	for (unsigned i = 0; i < ARRAY_LEN(sizes); i++) {
+		drig_fini(r);
+		drig_init(r);
+		r->o.size = 64 << 20;
+		r->o.segment_bytes = 8 << 20; /* one segment, not sealed */
+		drig_open(r);
+		drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = sizes[i]});
+		flip_near_the_end(r, sizes[i]);
+		assert_int_equal(drig_find_by_mail(r, A), -1);
+		assert_int_equal(drig_stats(r).bad_records, 1);
+		assert_int_equal(drig_stats(r).objects, 0);
+		assert_int_equal(drig_find(r, A), -1);
+	}
 }
 
 static void another_format_starts_empty(void **state)
@@ -395,17 +434,17 @@ static void another_format_starts_empty(void **state)
 	char path[400];
 	int fd;
 
-	rig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 100});
-	rig_close(r);
-	assert_true(rig_file(r, "FORMAT", path, sizeof(path)));
+	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 100});
+	drig_close(r);
+	assert_true(drig_file(r, "FORMAT", path, sizeof(path)));
 	fd = open(path, O_WRONLY);
 	assert_int_equal(pwrite(fd, "\7", 1, 8), 1);
 	close(fd);
-	rig_open(r);
-	assert_int_equal(rig_find(r, A), -1);
-	assert_int_equal(rig_stats(r).started_empty, 1);
-	assert_int_equal(rig_stats(r).bytes, 0);
-	assert_int_equal(rig_bytes(r, "seg-"), 0);
+	drig_open(r);
+	assert_int_equal(drig_find(r, A), -1);
+	assert_int_equal(drig_stats(r).started_empty, 1);
+	assert_int_equal(drig_stats(r).bytes, 0);
+	assert_int_equal(drig_bytes(r, "seg-"), 0);
 }
 
 static void a_check_says_what_is_there_and_what_is_spoilt(void **state)
@@ -416,11 +455,11 @@ static void a_check_says_what_is_there_and_what_is_spoilt(void **state)
 	int fd;
 
 	for (unsigned i = 0; i < 5; i++)
-		rig_store(r, &(struct answer){.url = A, .version = i, .body_n = 100});
+		drig_store(r, &(struct answer){.url = A, .version = i, .body_n = 100});
 	assert_int_equal(disk_check(r->path, out), -EBUSY);
-	rig_close(r);
+	drig_close(r);
 	assert_int_equal(disk_check(r->path, out), 0);
-	assert_true(rig_file(r, "seg-", path, sizeof(path)));
+	assert_true(drig_file(r, "seg-", path, sizeof(path)));
 	fd = open(path, O_RDWR);
 	assert_int_equal(pwrite(fd, "?", 1, 64 + 300), 1);
 	close(fd);
@@ -428,7 +467,7 @@ static void a_check_says_what_is_there_and_what_is_spoilt(void **state)
 	fclose(out);
 	assert_non_null(strstr(text, "5 records: 0 not valid"));
 	assert_non_null(strstr(text, "5 records: 1 not valid"));
-	rig_open(r);
+	drig_open(r);
 }
 
 int main(void)
@@ -457,6 +496,7 @@ int main(void)
 		CASE(what_was_hit_survives_the_reclaim_of_its_segment),
 		CASE(a_full_queue_drops_and_what_it_would_have_replaced_goes),
 		CASE(second_hit_admits_what_comes_twice),
+		CASE(a_flipped_bit_in_a_body_is_a_miss_and_is_counted),
 		CASE(another_format_starts_empty),
 		CASE(a_check_says_what_is_there_and_what_is_spoilt),
 	};

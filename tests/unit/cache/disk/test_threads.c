@@ -30,7 +30,7 @@ static void *putter(void *arg)
 		size_t n = version % 97 == 0 ? 20000 : version % 2000;
 
 		name_of(version % KEYS, url);
-		(void)rig_put(&s->r,
+		(void)drig_put(&s->r,
 			&(struct answer){.url = url, .version = version, .body_n = n, .refresh = version % 11 == 0});
 	}
 	return NULL;
@@ -47,11 +47,11 @@ static void *getter(void *arg)
 		int found;
 
 		name_of(k, url);
-		found = i % 2 ? rig_find(&s->r, url) : rig_find_by_mail(&s->r, url);
+		found = i % 2 ? drig_find(&s->r, url) : drig_find_by_mail(&s->r, url);
 		if (found < 0)
 			continue;
 		atomic_fetch_add(&s->finds, 1);
-		if (rig_epoch < floor)
+		if (drig_epoch < floor)
 			abort(); /* cmocka's own way out is for the first thread only */
 	}
 	return NULL;
@@ -69,14 +69,14 @@ static void *purger(void *arg)
 
 		name_of(k, url);
 		if (i % 7 == 0)
-			disk_forget(s->r.d, rig_hash(url));
+			disk_forget(s->r.d, drig_hash(url));
 		if (disk_purge(s->r.d, prefix ? SCOPE_PREFIX : SCOPE_URL,
 			    prefix ? SLICE_LIT("http://o/1/") : slice_of(url), 0, false, i % 2, &seq) != 0)
 			abort();
 		for (unsigned j = 0; j < KEYS; j++)
 			if (prefix ? j % 3 == 1 : j == k)
 				atomic_store(&s->floor[j], seq);
-		(void)rig_find(&s->r, url);
+		(void)drig_find(&s->r, url);
 	}
 	return NULL;
 }
@@ -88,18 +88,18 @@ static void threads_in_all_parts_at_once_agree(void **state)
 	pthread_t threads[ARRAY_LEN(roles)];
 
 	(void)state;
-	rig_init(&s.r);
-	rig_open(&s.r);
+	drig_init(&s.r);
+	drig_open(&s.r);
 	for (unsigned i = 0; i < ARRAY_LEN(roles); i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, roles[i], &s), 0);
 	for (unsigned i = 0; i < ARRAY_LEN(roles); i++)
 		pthread_join(threads[i], NULL);
 	disk_flush(s.r.d);
 	assert_true(atomic_load(&s.finds) > 0);
-	assert_true(rig_stats(&s.r).bytes <= s.r.o.size);
-	rig_reopen(&s.r);
-	assert_true(rig_stats(&s.r).objects > 0);
-	rig_fini(&s.r);
+	assert_true(drig_stats(&s.r).bytes <= s.r.o.size);
+	drig_reopen(&s.r);
+	assert_true(drig_stats(&s.r).objects > 0);
+	drig_fini(&s.r);
 }
 
 /* One after the other, so that the order of things is known, over threads that work in the background. */
@@ -111,8 +111,8 @@ static void what_was_purged_never_returns_while_segments_come_and_go(void **stat
 	char url[40];
 
 	(void)state;
-	rig_init(&s.r);
-	rig_open(&s.r);
+	drig_init(&s.r);
+	drig_open(&s.r);
 	for (unsigned i = 1; i < 6000; i++) {
 		unsigned k, op;
 		int found;
@@ -123,23 +123,23 @@ static void what_was_purged_never_returns_while_segments_come_and_go(void **stat
 		name_of(k, url);
 		if (op < 6) {
 			newest[k] = (int)i;
-			(void)rig_put(&s.r, &(struct answer){.url = url, .version = i, .body_n = 500 + i % 5000});
+			(void)drig_put(&s.r, &(struct answer){.url = url, .version = i, .body_n = 500 + i % 5000});
 		} else if (op == 6) {
-			rig_purge(&s.r, SCOPE_URL, url, false);
+			drig_purge(&s.r, SCOPE_URL, url, false);
 			allowed[k] = (int)i;
 		} else if (op == 7 && i % 8 == 0) {
-			rig_purge(&s.r, SCOPE_PREFIX, "http://o/2/", false);
+			drig_purge(&s.r, SCOPE_PREFIX, "http://o/2/", false);
 			for (unsigned j = 2; j < KEYS; j += 3)
 				allowed[j] = (int)i;
 		} else if (op == 8 && i % 50 == 0) {
-			rig_reopen(&s.r);
+			drig_reopen(&s.r);
 		} else {
-			found = op % 2 ? rig_find(&s.r, url) : rig_find_by_mail(&s.r, url);
+			found = op % 2 ? drig_find(&s.r, url) : drig_find_by_mail(&s.r, url);
 			assert_true(found == -1 || (found >= allowed[k] && found <= newest[k]));
 		}
 	}
-	assert_true(rig_stats(&s.r).bytes <= s.r.o.size);
-	rig_fini(&s.r);
+	assert_true(drig_stats(&s.r).bytes <= s.r.o.size);
+	drig_fini(&s.r);
 }
 
 static void closing_answers_what_is_under_way(void **state)
@@ -148,14 +148,14 @@ static void closing_answers_what_is_under_way(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 50; i++) {
-		rig_init(&r);
-		rig_open(&r);
+		drig_init(&r);
+		drig_open(&r);
 		for (unsigned k = 0; k < 20; k++)
-			(void)rig_put(&r, &(struct answer){.url = "http://o/a", .version = k, .body_n = 500});
-		rig_close(&r); /* writes what is queued */
-		rig_open(&r);
-		assert_int_equal(rig_find(&r, "http://o/a"), 19);
-		rig_fini(&r);
+			(void)drig_put(&r, &(struct answer){.url = "http://o/a", .version = k, .body_n = 500});
+		drig_close(&r); /* writes what is queued */
+		drig_open(&r);
+		assert_int_equal(drig_find(&r, "http://o/a"), 19);
+		drig_fini(&r);
 	}
 }
 
