@@ -7,6 +7,7 @@
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -263,7 +264,7 @@ static void readyz(struct admin_call *c)
 	if (s->is_ready)
 		admin_answer(c, 200, json_pack("{s:b}", "ready", 1));
 	else
-		admin_problem(c, 503, s->is_draining ? "draining" : "starting");
+		admin_problem(c, 503, s->is_draining || s->is_retiring ? "draining" : "starting");
 }
 
 struct endpoint {
@@ -364,25 +365,44 @@ static void on_request(struct evhttp_request *req, void *arg)
 
 /* ---- Start and stop ---- */
 
+static int open_listener(struct admin *a, const struct config_address *address)
+{
+	struct server *s = a->server;
+	int fd = inherited_take(&s->inherited, address);
+	int err = fd >= 0 ? 0 : listen_open_one(address, &fd);
+	char name[64];
+
+	if (err) {
+		fprintf(stderr, "memoproxy: can't listen on %.*s (admin): %s\n", SLICE_ARG(address->text), strerror(-err));
+		return err;
+	}
+	listen_name(fd, name, sizeof(name));
+	if (server_note_socket(s, fd) || gate_listen(a->http, fd)) {
+		close(fd);
+		return -ENOMEM;
+	}
+	log_info("admin on %s", name);
+	return 0;
+}
+
 static int open_listeners(struct admin *a)
 {
 	const struct config_addresses *listen = &a->server->snapshot->config->admin.listen;
-	char name[64];
-	int fd;
+	int err = 0;
 
-	for (unsigned i = 0; i < listen->n; i++) {
-		int err = listen_open_one(&listen->v[i], &fd);
-
-		if (err) {
-			fprintf(stderr, "memoproxy: can't listen on %.*s (admin): %s\n", SLICE_ARG(listen->v[i].text), strerror(-err));
-			return err;
-		}
-		if (evhttp_accept_socket(a->http, fd))
-			return -ENOMEM;
-		listen_name(fd, name, sizeof(name));
-		log_info("admin on %s", name);
+	for (unsigned i = 0; i < listen->n && !err; i++) {
+		err = open_listener(a, &listen->v[i]);
+		/* Of an address that several sockets were passed for, one loop needs one. */
+		for (int fd; !err && (fd = inherited_take(&a->server->inherited, &listen->v[i])) >= 0;)
+			close(fd);
 	}
-	return 0;
+	return err;
+}
+
+void admin_stop_listening(struct admin *a)
+{
+	if (a)
+		gate_stop_listening(a->http);
 }
 
 void admin_reconfigure(struct admin *a)

@@ -12,6 +12,8 @@ struct server;
 /* 0 with *out NULL where no admin listen is set. */
 int admin_start(struct server *s, struct admin **out) WARN_UNUSED;
 void admin_stop(struct admin **a);
+/* Open connections stay. NULL is harmless. */
+void admin_stop_listening(struct admin *a);
 /* The server's snapshot is another one: its limits and time-outs count from now on. NULL is harmless. */
 void admin_reconfigure(struct admin *a);
 

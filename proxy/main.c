@@ -106,5 +106,5 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return 1;
 	}
-	return check ? check_config(path) : server_run(path, demo);
+	return check ? check_config(path) : server_run(path, demo, argv);
 }

@@ -7,6 +7,7 @@
 #include "proxy/access_log.h"
 #include "proxy/admin.h"
 #include "proxy/admission.h"
+#include "proxy/notify.h"
 #include "proxy/origins.h"
 #include "proxy/server.h"
 #include "proxy/tls.h"
@@ -163,8 +164,11 @@ static int load(struct server *s, struct buf *errors, struct buf *later)
 
 int server_reload(struct server *s, struct buf *errors, struct buf *later)
 {
-	int err = load(s, errors, later);
+	int err;
 
+	notify_reloading();
+	err = load(s, errors, later);
+	notify_state("READY=1");
 	if (err) {
 		s->reloads_failed++;
 		buf_reset(later); /* nothing counts, now or later */

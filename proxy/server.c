@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/thread.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,8 +17,10 @@
 #include "proxy/admin.h"
 #include "proxy/demo.h"
 #include "proxy/listen.h"
+#include "proxy/notify.h"
 #include "proxy/origins.h"
 #include "proxy/reload.h"
+#include "proxy/upgrade.h"
 #include "proxy/tls.h"
 
 #define ERRORS_MAX (64 * 1024)
@@ -45,10 +48,18 @@ static void stop_all(struct server *s)
 	event_base_loopbreak(s->base);
 }
 
+static void begin_drain(struct server *s);
+
 static void on_grace_over(evutil_socket_t fd, short what, void *arg)
 {
+	struct server *s = arg;
+
 	(void)fd;
 	(void)what;
+	if (!s->is_draining) { /* retiring: clients had time for their next request */
+		begin_drain(s);
+		return;
+	}
 	log_warn("shutdown_grace is over: closing what still runs");
 	stop_all(arg);
 }
@@ -64,17 +75,25 @@ static void on_worker_drained(struct mail *m)
 	event_base_loopbreak(s->base);
 }
 
-static void begin_drain(struct server *s)
+static void set_grace(struct server *s)
 {
 	int64_t ms = s->snapshot->config->proxy.shutdown_grace_ms;
 	struct timeval grace = {ms / 1000, ms % 1000 * 1000};
 
-	log_info("stopping: finishing what runs, %lld ms at most", (long long)ms);
+	event_add(s->grace_event, &grace);
+}
+
+static void begin_drain(struct server *s)
+{
+	log_info("stopping: finishing what runs, %lld ms at most", (long long)s->snapshot->config->proxy.shutdown_grace_ms);
+	if (!s->is_retiring)
+		notify_state("STOPPING=1");
 	s->is_draining = true;
 	s->is_ready = false;
+	upgrade_free(&s->upgrade);
 	for (unsigned i = 0; i < s->workers_n; i++)
 		post_worker_drain(&s->workers[i]);
-	event_add(s->grace_event, &grace);
+	set_grace(s);
 }
 
 static void on_stop_signal(evutil_socket_t sig, short what, void *arg)
@@ -116,6 +135,46 @@ static void on_hup(evutil_socket_t sig, short what, void *arg)
 	log_lines(LOG_LEVEL_WARN, "reload: counts from the next start on only: ", buf_slice(&later));
 	buf_fini(&errors);
 	buf_fini(&later);
+}
+
+/* ---- Another process takes over ---- */
+
+static void on_upgraded(void *arg, pid_t pid)
+{
+	struct server *s = arg;
+
+	upgrade_free(&s->upgrade);
+	if (pid == 0) {
+		log_error("upgrade: the new process ended before it was ready; this one goes on");
+		return;
+	}
+	log_info("upgrade: process %ld has taken over; finishing what runs", (long)pid);
+	notify_main_pid((long)pid);
+	s->is_retiring = true;
+	s->is_ready = false;
+	admin_stop_listening(s->admin);
+	for (unsigned i = 0; i < s->workers_n; i++)
+		post_worker_retire(&s->workers[i]);
+	set_grace(s);
+}
+
+static void on_usr2(evutil_socket_t sig, short what, void *arg)
+{
+	struct server *s = arg;
+	struct upgrade_options o = {s->base, s->argv, s->sockets, s->sockets_n, on_upgraded, s};
+	int err;
+
+	(void)what;
+	(void)sig;
+	if (s->upgrade || s->is_retiring || s->is_draining) {
+		log_warn("upgrade: not now: one is under way, or this process is stopping");
+		return;
+	}
+	err = upgrade_begin(&o, &s->upgrade);
+	if (err)
+		log_error("upgrade: can't start the new process: %s", strerror(-err));
+	else
+		log_info("upgrade: starting the new process");
 }
 
 static void on_usr1(evutil_socket_t sig, short what, void *arg)
@@ -218,29 +277,78 @@ static int make_cache(struct server *s)
 	return cache_new(&options, &s->cache);
 }
 
-/* Each worker's sockets, one a listen address; they belong to the worker once it has them. */
+int server_note_socket(struct server *s, int fd)
+{
+	int *more = mem_realloc(s->sockets, (s->sockets_n + 1) * sizeof(int));
+
+	if (!more)
+		return -ENOMEM;
+	s->sockets = more;
+	s->sockets[s->sockets_n++] = fd;
+	return 0;
+}
+
+static int give_socket(struct server *s, struct worker *w, unsigned address, int fd)
+{
+	int *fds = mem_realloc(w->listen_fds, (w->listen_fds_n + 1) * sizeof(int));
+	unsigned *addresses;
+
+	if (fds)
+		w->listen_fds = fds;
+	addresses = fds ? mem_realloc(w->listen_addresses, (w->listen_fds_n + 1) * sizeof(unsigned)) : NULL;
+	if (addresses)
+		w->listen_addresses = addresses;
+	if (!addresses || server_note_socket(s, fd)) {
+		close(fd);
+		return -ENOMEM;
+	}
+	fds[w->listen_fds_n] = fd;
+	addresses[w->listen_fds_n++] = address;
+	return 0;
+}
+
+/* Sockets that were passed: each of them is served by a worker, and each worker serves one, if they have to share. */
+static int share_inherited(struct server *s, unsigned address, int first)
+{
+	const struct config_address *a = &s->snapshot->config->proxy.listen.v[address];
+	unsigned n = 0;
+	int err = 0;
+
+	for (int fd = first; fd >= 0 && !err; fd = inherited_take(&s->inherited, a))
+		err = give_socket(s, &s->workers[n++ % s->workers_n], address, fd);
+	for (; n < s->workers_n && !err; n++) {
+		int fd = fcntl(first, F_DUPFD_CLOEXEC, 0);
+		err = fd < 0 ? -errno : give_socket(s, &s->workers[n], address, fd);
+	}
+	return err;
+}
+
+/* SO_REUSEPORT: each worker accepts on its own. */
+static int open_own(struct server *s, unsigned address)
+{
+	int fds[WORKERS_MAX];
+	int err = listen_open(&s->snapshot->config->proxy.listen.v[address], s->workers_n, fds);
+
+	for (unsigned i = 0; i < s->workers_n && !err; i++)
+		err = give_socket(s, &s->workers[i], address, fds[i]);
+	return err;
+}
+
 static int open_listeners(struct server *s)
 {
 	const struct config_addresses *listen = &s->snapshot->config->proxy.listen;
-	int fds[WORKERS_MAX];
 	char name[64];
-	int err;
 
-	for (unsigned i = 0; i < s->workers_n; i++) {
-		s->workers[i].listen_fds = mem_zalloc((listen->n + 1) * sizeof(int));
-		if (!s->workers[i].listen_fds)
-			return -ENOMEM;
-	}
 	for (unsigned a = 0; a < listen->n; a++) {
-		err = listen_open(&listen->v[a], s->workers_n, fds);
+		int fd = inherited_take(&s->inherited, &listen->v[a]);
+		int err = fd >= 0 ? share_inherited(s, a, fd) : open_own(s, a);
+
 		if (err) {
 			fprintf(stderr, "memoproxy: can't listen on %.*s: %s\n", SLICE_ARG(listen->v[a].text), strerror(-err));
 			return err;
 		}
-		for (unsigned i = 0; i < s->workers_n; i++)
-			s->workers[i].listen_fds[s->workers[i].listen_fds_n++] = fds[i];
-		listen_name(fds[0], name, sizeof(name));
-		log_info("listening on %s, %u workers", name, s->workers_n);
+		listen_name(s->sockets[s->sockets_n - 1], name, sizeof(name));
+		log_info("listening on %s, %u workers%s", name, s->workers_n, fd >= 0 ? ", on sockets that were passed" : "");
 	}
 	return 0;
 }
@@ -270,7 +378,7 @@ static int make_events(struct server *s)
 	static const struct {
 		int sig;
 		event_callback_fn fn;
-	} signals[] = {{SIGTERM, on_stop_signal}, {SIGINT, on_stop_signal}, {SIGUSR1, on_usr1}, {SIGHUP, on_hup}};
+	} signals[] = {{SIGTERM, on_stop_signal}, {SIGINT, on_stop_signal}, {SIGUSR1, on_usr1}, {SIGUSR2, on_usr2}, {SIGHUP, on_hup}};
 
 	signal(SIGPIPE, SIG_IGN);
 	for (unsigned i = 0; i < ARRAY_LEN(signals); i++) {
@@ -364,8 +472,9 @@ static int server_init(struct server *s, bool demo)
 {
 	int err;
 
+	upgrade_note_path();
 	raise_descriptor_limit();
-	if (load_config(s))
+	if (inherited_init(&s->inherited) || load_config(s))
 		return 1;
 	log_set_level(s->snapshot->config->proxy.log_level);
 	s->started_mono_ms = clock_now().mono_ms;
@@ -387,7 +496,7 @@ static int server_init(struct server *s, bool demo)
 	err = make_events(s);
 	if (err)
 		return complain("can't make events", err);
-	return admin_start(s, &s->admin) ? 1 : 0;
+	return admin_start(s, &s->admin) || inherited_check(&s->inherited) ? 1 : 0;
 }
 
 /* Letters that were posted to a stopped loop still hold references: deliver them before anything is freed. */
@@ -437,6 +546,9 @@ static void server_fini(struct server *s)
 		if (s->mailboxes[i])
 			mailbox_fini(s->mailboxes[i]);
 	mailbox_fini(&s->mailbox);
+	upgrade_free(&s->upgrade);
+	inherited_fini(&s->inherited);
+	mem_free(s->sockets);
 	mem_free(s->workers);
 	config_unref(&s->started_with);
 }
@@ -457,9 +569,9 @@ static void say_hello(const struct server *s, bool demo)
 	fflush(stdout);
 }
 
-int server_run(const char *config_path, bool demo)
+int server_run(const char *config_path, bool demo, char *const *argv)
 {
-	struct server s = {.config_path = config_path};
+	struct server s = {.config_path = config_path, .argv = argv};
 	int result = server_init(&s, demo);
 
 	for (unsigned i = 0; result == 0 && i < s.workers_n; i++)
@@ -468,6 +580,8 @@ int server_run(const char *config_path, bool demo)
 	if (result == 0) {
 		s.is_ready = true;
 		log_info("ready");
+		notify_state("READY=1");
+		inherited_tell_ready(&s.inherited);
 		say_hello(&s, demo);
 		event_base_dispatch(s.base);
 	}

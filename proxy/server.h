@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "proxy/inherit.h"
 #include "proxy/worker.h"
 
 #define WORKERS_MAX 64
@@ -14,6 +15,7 @@ struct admin;
 struct admission;
 struct demo;
 struct tls;
+struct upgrade;
 
 struct server {
 	/* set once */
@@ -29,18 +31,26 @@ struct server {
 	struct mailbox *mailboxes[WORKERS_MAX];
 	struct worker *workers;
 	unsigned workers_n;
+	char *const *argv;
+	struct inherited inherited;
+	int *sockets; /* all that listen, clients' and operators', until the drain closes them: what an upgrade passes on */
+	unsigned sockets_n;
 	struct admin *admin;
 	struct demo *demo;
 	int64_t started_mono_ms;
 	/* main's own */
-	struct event *signal_events[5], *mail_event, *grace_event;
+	struct event *signal_events[6], *mail_event, *grace_event;
+	struct upgrade *upgrade; /* under way; or NULL */
 	bool is_ready; /* serving, not draining */
 	uint64_t reloads, reloads_failed;
+	bool is_retiring; /* a new process has taken over: no new connections, those that are open may wait for their next request */
 	bool is_draining;
 	bool is_ended; /* the workers' threads have been joined */
 };
 
 /* 0, or 1 after one clear sentence on standard error. */
-int server_run(const char *config_path, bool demo);
+int server_run(const char *config_path, bool demo, char *const *argv);
+/* One more socket listens; an upgrade passes it on. */
+int server_note_socket(struct server *s, int fd) WARN_UNUSED;
 
 #endif

@@ -68,6 +68,15 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	check_drained(w);
 }
 
+static void on_retire_mail(struct mail *m)
+{
+	struct worker *w = CONTAINER_OF(m, struct worker, retire_mail);
+
+	w->draining = true;
+	worker_retire_front(w);
+	check_drained(w);
+}
+
 static void on_drain_mail(struct mail *m)
 {
 	struct worker *w = CONTAINER_OF(m, struct worker, drain_mail);
@@ -82,6 +91,11 @@ static void on_stop_mail(struct mail *m)
 	struct worker *w = CONTAINER_OF(m, struct worker, stop_mail);
 
 	event_base_loopbreak(w->base);
+}
+
+void post_worker_retire(struct worker *w)
+{
+	post_mail(&w->mailbox, &w->retire_mail);
 }
 
 void post_worker_drain(struct worker *w)
@@ -195,6 +209,7 @@ int worker_init(struct worker *w, const struct worker_options *o)
 	w->snapshot = snapshot_ref(o->snapshot);
 	w->server = o->server;
 	w->next_request_id = hash64_of(&(uint64_t[]){(uint64_t)clock_now().wall_ms, (uint64_t)getpid(), o->index}, 24);
+	w->retire_mail.on_mail = on_retire_mail;
 	w->drain_mail.on_mail = on_drain_mail;
 	w->stop_mail.on_mail = on_stop_mail;
 	w->news_mail.on_mail = on_news_mail;
@@ -271,6 +286,7 @@ void worker_fini(struct worker *w)
 		event_base_free(w->base);
 	mem_free(w->listeners); /* gates read their options until they are freed */
 	mem_free(w->listen_fds);
+	mem_free(w->listen_addresses);
 	forward_fini(&w->forward);
 	target_fini(&w->hit_target);
 	reply_fini(&w->hit_reply);

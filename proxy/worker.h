@@ -38,6 +38,7 @@ struct worker {
 	struct cache *cache;
 	struct server *server;
 	int *listen_fds; /* this worker's own sockets, as the configuration at the start lists them; -1: taken by a gate */
+	unsigned *listen_addresses; /* which of the configuration's addresses each is for */
 	unsigned listen_fds_n;
 	struct mailbox mailbox;
 	pthread_t thread;
@@ -61,7 +62,7 @@ struct worker {
 	bool draining;
 
 	/* letters from main */
-	struct mail drain_mail, stop_mail, news_mail;
+	struct mail retire_mail, drain_mail, stop_mail, news_mail;
 	_Atomic(struct worker_news *) news; /* the newest that the worker has not taken yet */
 	struct mail drained_mail; /* to main */
 	_Atomic bool drained; /* no connection is left: the loop has ended */
@@ -86,6 +87,8 @@ struct worker_news *worker_news_new(struct snapshot *s) WARN_UNUSED;
 void worker_news_free(struct worker_news **n);
 /* Takes `n` over. What is answered from then on is logged to `log`, which outlives the worker. */
 void post_worker_news(struct worker *w, struct worker_news *n, struct access_log *log);
+/* Stops accepting; each connection may have one more request. */
+void post_worker_retire(struct worker *w);
 /* Stops accepting, closes idle connections, lets the others finish. */
 void post_worker_drain(struct worker *w);
 /* Ends the loop now, whatever runs. */
@@ -105,6 +108,7 @@ void worker_fini(struct worker *w);
 int worker_open_front(struct worker *w) WARN_UNUSED;
 /* After a reload: connections that are open read these as they go. */
 void worker_configure_front(struct worker *w);
+void worker_retire_front(struct worker *w);
 void worker_drain_front(struct worker *w);
 /* A request was answered, or its client left. */
 struct worker_answer {

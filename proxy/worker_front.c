@@ -55,7 +55,7 @@ static void configure(const struct worker *w, struct gate_options *o)
 
 static int open_listener(struct worker *w, unsigned i)
 {
-	const struct config_address *address = &w->snapshot->config->proxy.listen.v[i];
+	const struct config_address *address = &w->snapshot->config->proxy.listen.v[w->listen_addresses[i]];
 	struct worker_listener *l = &w->listeners[i];
 	int err;
 
@@ -98,6 +98,12 @@ void worker_configure_front(struct worker *w)
 {
 	for (unsigned i = 0; i < w->listen_fds_n; i++)
 		configure(w, &w->listeners[i].options);
+}
+
+void worker_retire_front(struct worker *w)
+{
+	for (unsigned i = 0; i < w->listen_fds_n; i++)
+		gate_stop_listening(w->listeners[i].http);
 }
 
 void worker_drain_front(struct worker *w)

@@ -1,0 +1,31 @@
+/* Listening sockets that came with the process: from systemd (LISTEN_PID, LISTEN_FDS), or from the memoproxy that this one
+ * takes over from (upgrade.h). They serve the addresses they listen on; addresses without one are opened as ever.
+ * Thread: main, at start. Owns: sockets that nobody has taken. */
+#ifndef PROXY_INHERIT_H
+#define PROXY_INHERIT_H
+
+#include "base/check.h"
+#include "config/config.h"
+
+/* Set by upgrade.c: how many sockets follow from descriptor 3 on; the descriptor after them is to be written to when ready. */
+#define INHERIT_VARIABLE "MEMOPROXY_UPGRADE"
+#define INHERIT_FIRST_FD 3
+
+struct inherited {
+	int *fds; /* -1: taken */
+	unsigned n;
+	int ready_fd; /* -1: no upgrade */
+};
+
+/* Reads and clears the environment's variables. 0, -ENOMEM, or -EINVAL after a sentence on standard error. */
+int inherited_init(struct inherited *in) WARN_UNUSED;
+/* The next socket that listens on this address, or -1. */
+int inherited_take(struct inherited *in, const struct config_address *a);
+/* Nobody listens to what is left: closed after an upgrade, whose configuration gave the address up; an error otherwise, for
+ * systemd would let clients wait there. 0, or -EINVAL after a sentence on standard error. */
+int inherited_check(struct inherited *in) WARN_UNUSED;
+/* The old process may go now. */
+void inherited_tell_ready(struct inherited *in);
+void inherited_fini(struct inherited *in);
+
+#endif

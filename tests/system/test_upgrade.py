@@ -1,0 +1,317 @@
+"""A new process takes over without a request failing; sockets that systemd passes; what the service manager is told."""
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from support.origin import Reply, Wait
+from support.proxy import SANITIZER, Proxy, binary, eventually, sanitized_environment
+from support.rawclient import Client, fetch
+
+ALL = {"route all": {"match": "*", "ttl": "60s"}}
+
+
+def is_alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def gone(pid):
+    eventually(lambda: not is_alive(pid), f"process {pid} ends")
+
+
+class Upgraded:
+    """A proxy whose process is replaced; the newest one is ended by its id."""
+
+    def __init__(self, proxy):
+        self.proxy, self.pids = proxy, [proxy.process.pid]
+
+    def upgrade(self):
+        n = self.proxy.stderr.count("has taken over")
+        os.kill(self.pids[-1], signal.SIGUSR2)
+        eventually(lambda: self.proxy.stderr.count("has taken over") > n, "the new process takes over", 20)
+        self.pids.append(int(re.findall(r"process (\d+) has taken over", self.proxy.stderr)[-1]))
+
+    def end(self):
+        for pid in self.pids[1:]:
+            if is_alive(pid):
+                os.kill(pid, signal.SIGTERM)
+                gone(pid)
+
+
+@pytest.fixture
+def upgraded(start_proxy):
+    started = []
+
+    def start(sections=None, **kwargs):
+        started.append(Upgraded(start_proxy(sections or ALL, **kwargs)))
+        return started[-1]
+    yield start
+    for u in started:
+        u.end()
+        assert not SANITIZER.search(u.proxy.stderr.encode()), u.proxy.stderr[-4000:]
+
+
+def test_the_new_process_serves_and_the_old_one_ends(upgraded, origin):
+    u = upgraded()
+    path = origin.on(origin.fresh(), [Reply(body=b"x")])
+    assert u.proxy.fetch(path).body == b"x"
+    u.upgrade()
+    gone(u.pids[0])
+    assert u.proxy.process.wait(20) == 0
+    assert u.proxy.fetch(path).body == b"x"
+    assert u.proxy.ready(), "operators reach the new one"
+    u.upgrade()
+    gone(u.pids[1])
+    assert u.proxy.fetch(path).is_hit is False, "memory does not move along"
+
+
+@pytest.mark.parametrize("keep_alive", [True, False], ids=["kept connections", "a connection a request"])
+def test_no_request_fails_during_upgrades(upgraded, origin, keep_alive):
+    u = upgraded(grace="10s")
+    path = origin.on(origin.fresh(), lambda r: [Reply(body=r.target.encode())])
+    stop, problems, answered = threading.Event(), [], [0] * 4
+
+    def load(n):
+        c = None
+        i = 0
+        try:
+            while not stop.is_set():
+                c = c or Client(u.proxy.port)
+                target = f"{path}?{n}-{i % 30}"
+                r = c.get(target)
+                if r.status != 200 or r.body != target.encode():
+                    problems.append((r.status, r.body))
+                if not keep_alive or "close" in r.tokens:
+                    c.close()
+                    c = None
+                i += 1
+                answered[n] = i
+        except (OSError, AssertionError) as e:
+            problems.append(repr(e))
+        finally:
+            if c:
+                c.close()
+    threads = [threading.Thread(target=load, args=(n,)) for n in range(4)]
+    for t in threads:
+        t.start()
+    for _ in range(3):
+        before = min(answered)
+        eventually(lambda: min(answered) > before + 20 or problems, "requests are answered")
+        u.upgrade()
+        gone(u.pids[-2])
+    before = min(answered)
+    eventually(lambda: min(answered) > before + 20 or problems, "requests are answered")
+    stop.set()
+    for t in threads:
+        t.join()
+    assert not problems, problems[:3]
+
+
+def test_what_the_old_process_has_it_finishes(upgraded, origin):
+    u = upgraded(grace="30s")
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(body=b"late")])
+    with u.proxy.client() as c, u.proxy.client() as idle:
+        c.start(target=path)
+        origin.wait_for(path)
+        quick = origin.on(origin.fresh(), [Reply(body=b"x")])
+        assert idle.get(quick).body == b"x"
+        u.upgrade()
+        r = idle.get(quick)
+        assert r.body == b"x" and "close" in r.tokens, "one more request on a connection that was idle"
+        assert is_alive(u.pids[0])
+        gate.open()
+        r = c.response()
+        assert r.body == b"late" and "close" in r.tokens
+    gone(u.pids[0])
+
+
+def test_another_configuration_and_number_of_workers(upgraded, origin):
+    u = upgraded(workers=3)
+    path = origin.on(origin.fresh(), [Reply(body=b"x")])
+    for workers in (1, 4, 2):
+        u.proxy.workers = workers
+        u.proxy.write_config()
+        u.upgrade()
+        gone(u.pids[-2])
+        for _ in range(30):
+            assert u.proxy.fetch(path).body == b"x"
+        assert u.proxy.stats()["workers"] == workers
+
+
+def test_a_new_process_that_can_not_start_changes_nothing(upgraded, origin):
+    u = upgraded()
+    path = origin.on(origin.fresh(), [Reply(body=b"x")])
+    u.proxy.fetch(path)
+    good = pathlib.Path(u.proxy.config_path).read_text(encoding="ascii")
+    pathlib.Path(u.proxy.config_path).write_text("[nonsense]\n", encoding="ascii")
+    os.kill(u.pids[0], signal.SIGUSR2)
+    eventually(lambda: "ended before it was ready" in u.proxy.stderr, "the old one says so")
+    assert u.proxy.fetch(path).is_hit and u.proxy.ready()
+    pathlib.Path(u.proxy.config_path).write_text(good, encoding="ascii")
+    u.upgrade()
+    assert u.proxy.fetch(path).body == b"x"
+
+
+def test_the_file_that_is_at_the_path_now_is_started(origin, tmp_path):
+    """A package replaces the file: the new one runs, not the one that the process was started from."""
+    program = tmp_path / "memoproxy"
+    shutil.copy2(binary(), program)
+    proxy = Proxy(origin.url, ALL)
+    proxy.ports = None
+    old = os.environ.get("MEMOPROXY_BIN")
+    os.environ["MEMOPROXY_BIN"] = str(program)
+    try:
+        proxy.start()
+    finally:
+        os.environ.pop("MEMOPROXY_BIN") if old is None else os.environ.__setitem__("MEMOPROXY_BIN", old)
+    u = Upgraded(proxy)
+    try:
+        shutil.copy2(binary(), str(program) + ".new")
+        os.rename(str(program) + ".new", program)
+        u.upgrade()
+        assert os.readlink(f"/proc/{u.pids[-1]}/exe") == str(program)
+        gone(u.pids[0])
+        program.unlink()
+        os.kill(u.pids[-1], signal.SIGUSR2)
+        eventually(lambda: "ended before it was ready" in proxy.stderr, "no file, no upgrade")
+        assert proxy.ready()
+    finally:
+        u.end()
+        proxy.stop()
+
+
+def test_signals_during_an_upgrade(upgraded, origin):
+    u = upgraded()
+    for _ in range(5):
+        os.kill(u.pids[0], signal.SIGUSR2)
+    eventually(lambda: "has taken over" in u.proxy.stderr, "one of them", 20)
+    u.pids.append(int(re.findall(r"process (\d+) has taken over", u.proxy.stderr)[-1]))
+    gone(u.pids[0])
+    assert u.proxy.stderr.count("has taken over") == 1
+    assert u.proxy.ready()
+
+
+# ---- systemd ----
+
+def listening():
+    s = socket.socket()
+    s.bind(("127.0.0.1", 0))
+    s.listen(64)
+    return s
+
+
+def activated(config, tmp_path, sockets, notify=None, pid=None):
+    """Started as systemd does: sockets from descriptor 3 on, LISTEN_PID is the process itself."""
+    path = tmp_path / "proxy.ini"
+    path.write_text(config)
+    script = ('import os,sys\nn=int(sys.argv[1]); fds=[int(x) for x in sys.argv[2:2+n]]\n'
+              'high=[os.dup2(fd, 200+i) for i,fd in enumerate(fds)]\n'
+              '[os.dup2(fd, 3+i, True) for i,fd in enumerate(high)]\n'
+              '[os.close(fd) for fd in high]\n'
+              'os.environ["LISTEN_PID"]=os.environ.get("TEST_PID") or str(os.getpid())\n'
+              'os.environ["LISTEN_FDS"]=str(n); os.execv(sys.argv[2+n], sys.argv[2+n:])\n')
+    env = sanitized_environment()
+    if notify:
+        env["NOTIFY_SOCKET"] = notify
+    if pid:
+        env["TEST_PID"] = str(pid)
+    fds = [s.fileno() for s in sockets]
+    stderr = open(tmp_path / "stderr", "w+b")
+    child = subprocess.Popen(["/usr/bin/python3", "-c", script, str(len(fds)), *map(str, fds), binary(), "-c", str(path)],
+                             stdin=subprocess.DEVNULL, stderr=stderr, env=env, pass_fds=fds)
+    return child, lambda: (tmp_path / "stderr").read_text()
+
+
+def config_for(origin, port, admin_port, more=""):
+    return (f"[proxy]\nlisten = 127.0.0.1:{port}\nworkers = 2\nshutdown_grace = 1s\n[admin]\nlisten = 127.0.0.1:{admin_port}\n"
+            f"[upstream]\nurl = {origin.url}\n{more}")
+
+
+def test_sockets_that_systemd_passes_are_served(origin, tmp_path):
+    front, admin = listening(), listening()
+    port, admin_port = front.getsockname()[1], admin.getsockname()[1]
+    child, stderr = activated(config_for(origin, port, admin_port), tmp_path, [admin, front])
+    try:
+        path = origin.on(origin.fresh(), [Reply(body=b"x")])
+        with Client(port) as c:  # waits in the queue until the process is there
+            assert c.get(path).body == b"x"
+        eventually(lambda: fetch(admin_port, "/readyz", host="127.0.0.1").status == 200, "ready")
+        clients = [Client(port) for _ in range(20)]
+        for c in clients:
+            assert c.get(path).body == b"x"
+            c.close()
+        with open(f"/proc/{child.pid}/environ", "rb") as f:
+            assert b"LISTEN_FDS" in f.read(), "it came that way"
+    finally:
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(20) == 0, stderr()
+    with socket.create_connection(("127.0.0.1", port), 5):
+        pass  # the manager's copy is still open
+    front.close(), admin.close()
+    assert not SANITIZER.search(stderr().encode())
+
+
+def test_a_socket_that_nothing_names_is_an_error(origin, tmp_path):
+    with listening() as stray, listening() as other:
+        child, stderr = activated(config_for(origin, other.getsockname()[1], 1).replace("127.0.0.1:1\n", "off\n"),
+                                  tmp_path, [other, stray])
+        assert child.wait(20) == 1
+        assert f"127.0.0.1:{stray.getsockname()[1]}" in stderr()
+
+
+def test_sockets_for_another_process_are_left_alone(origin, tmp_path):
+    with listening() as s:
+        child, stderr = activated(config_for(origin, s.getsockname()[1], 1).replace("127.0.0.1:1\n", "off\n"), tmp_path, [s], pid=1)
+        assert child.wait(20) == 1
+        assert "in use" in stderr()
+
+
+def test_what_is_no_listening_socket_is_refused(origin, tmp_path):
+    a, b = socket.socketpair()
+    child, stderr = activated(config_for(origin, 0, 0), tmp_path, [a])
+    assert child.wait(20) == 1
+    assert "descriptor 3" in stderr()
+    a.close(), b.close()
+
+
+@pytest.mark.parametrize("abstract", [False, True], ids=["path", "abstract"])
+def test_the_service_manager_is_told(origin, tmp_path, abstract):
+    name = f"@memoproxy-test-{os.getpid()}-{time.monotonic_ns()}" if abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, listening() as front, listening() as admin:
+        manager.bind("\0" + name[1:] if abstract else name)
+        manager.settimeout(20)
+        child, stderr = activated(config_for(origin, front.getsockname()[1], admin.getsockname()[1]), tmp_path, [front, admin],
+                                  notify=name)
+
+        def told():
+            return manager.recv(1000).decode().split("\n")
+        try:
+            assert told() == ["READY=1"]
+            child.send_signal(signal.SIGHUP)
+            reloading = told()
+            assert reloading[0] == "RELOADING=1" and re.fullmatch(r"MONOTONIC_USEC=\d+", reloading[1])
+            assert told() == ["READY=1"]
+            child.send_signal(signal.SIGUSR2)
+            lines = [told(), told()]
+            assert ["READY=1"] in lines
+            new = int(next(line[0] for line in lines if line[0].startswith("MAINPID="))[8:])
+            assert child.wait(30) == 0, "and no STOPPING from the old one"
+            os.kill(new, signal.SIGTERM)
+            assert told() == ["STOPPING=1"]
+            gone(new)
+        finally:
+            child.kill()
+            child.wait()
+    assert not SANITIZER.search(stderr().encode()), stderr()
