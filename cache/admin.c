@@ -241,7 +241,7 @@ static struct object *find_stored(struct cache *c, const struct cache_request *r
 		struct slice language;
 
 		(void)object_field(o, HF_CONTENT_LANGUAGE, &language);
-		if (object_check(o) != SCOPE_HARD &&
+		if (object_check(o) != SCOPE_HARD && !(o->flags & OBJECT_IS_PARTIAL) &&
 			vary_matches(object_vary_names(o), object_vary_values(o), language, &r->http->fields))
 			found = object_ref(o);
 	}

@@ -50,7 +50,14 @@ struct refresh {
 	uint32_t jitter; /* as in policy_exchange */
 	unsigned stretch;
 };
+/* The bytes that a successor holds when it is not the same ones: n from `first` on of `total`. */
+struct span {
+	uint64_t first, n, total;
+};
 struct object *object_refreshed(struct object *old, const struct refresh *r) WARN_UNUSED;
+/* A successor with room for other bytes, which the caller appends, as 200 where they are all (RFC 9111 3.4). NULL where
+ * there is no room, or what the fields say together may not be stored. */
+struct object *object_respanned(struct object *old, const struct refresh *r, const struct span *span) WARN_UNUSED;
 /* Do the validators in `update` speak of the stored answer? */
 bool object_is_confirmed_by(const struct object *o, const struct http_fields *update);
 

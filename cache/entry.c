@@ -248,6 +248,15 @@ static bool is_superseded(const struct object *old, const struct object *new)
 	       slice_equal(object_vary_values(old), object_vary_values(new));
 }
 
+/* Newer, or the whole of what is new only in part, while it can be used. */
+static bool keeps_its_place(const struct object *old, const struct object *new, struct now now)
+{
+	if (old->freshness.received_mono_ms > new->freshness.received_mono_ms)
+		return true;
+	return (new->flags & OBJECT_IS_PARTIAL) && !(old->flags & OBJECT_IS_PARTIAL) &&
+	       policy_ttl_ms(&old->freshness, now) > 0;
+}
+
 void variant_store_locked(struct entry *e, struct object *o, struct now now, struct garbage *g)
 {
 	struct shard *s = e->shard;
@@ -255,7 +264,7 @@ void variant_store_locked(struct entry *e, struct object *o, struct now now, str
 	unsigned kept = 0;
 
 	for (struct object *old = e->variants; old; old = next_variant(old))
-		if (is_superseded(old, o) && old->freshness.received_mono_ms > o->freshness.received_mono_ms) {
+		if (is_superseded(old, o) && keeps_its_place(old, o, now)) {
 			o->expiry.next = g->objects ? &g->objects->expiry : NULL;
 			g->objects = o;
 			return;

@@ -306,7 +306,7 @@ void flight_advance(struct flight_waiter *w, uint64_t offset)
 
 const struct object *flight_stored(const struct flight *f)
 {
-	return f->stored && (f->stored->flags & OBJECT_HAS_VALIDATOR) ? f->stored : NULL;
+	return f->stored && !f->is_tail && (f->stored->flags & OBJECT_HAS_VALIDATOR) ? f->stored : NULL;
 }
 
 bool flight_is_background(const struct flight *f)

@@ -85,6 +85,9 @@ void flight_on_resume(struct flight *f, void (*on_resume)(void *arg), void *arg)
 
 /* What the leader's request needs to be conditional: the stored object's validators, or NULL. */
 const struct object *flight_stored(const struct flight *f);
+/* Or what its request needs to ask for the rest only: the bytes from *from on, if *validator (empty: none) is still that
+ * of the whole. False: all is asked for. */
+bool flight_tail(const struct flight *f, uint64_t *from, struct slice *validator);
 bool flight_is_background(const struct flight *f);
 
 #endif

@@ -30,6 +30,7 @@ struct flight {
 	bool is_shared; /* may be joined */
 	bool is_background;
 	bool is_kept;  /* made by cache_keep */
+	bool is_tail;  /* `stored` is the beginning of what is wanted; the rest is asked for */
 	bool may_mark; /* what becomes of it says something about others: no credentials, not alone by wish */
 	uint64_t epoch;
 	struct now started;
@@ -63,10 +64,20 @@ struct flight {
 	/* the leader's thread only */
 	bool has_ended;
 	bool is_overlong;
+	struct now asked, answered; /* of a kept answer */
 	struct flight_slot slots[]; /* o.workers of them */
 };
 
 struct flight *flight_new(struct cache *c, const struct cache_request *r) WARN_UNUSED;
+/* keep.c. Does it say which one part of how many bytes it bears? */
+bool keep_read_part(const struct flight_answer *a, struct object_part *part, uint64_t *n);
+/* Is it the beginning of something whose rest can be asked for? */
+bool keep_has_tail(const struct object *o, struct now now);
+/* A kept part together with the part that is stored, if they fit (RFC 9111 3.4); else the kept one. With a reference. */
+struct object *keep_combined(struct flight *f) WARN_UNUSED;
+/* The whole of which the answer is the tail: its body is there up to where the tail begins. NULL: it does not fit. */
+struct object *keep_whole(struct flight *f, const struct flight_answer *a, const struct refresh *r) WARN_UNUSED;
+
 /* Told to all who wait, after something has changed. Under mu. */
 void flight_wake_locked(struct flight *f);
 /* Under mu: the least offset anew, room freed, the leader resumed. */

@@ -107,7 +107,7 @@ static void end_flight(struct flight *f, const struct ending *x)
 
 static bool may_stand_in(const struct flight *f, int status, struct now now)
 {
-	enum scope_state scopes = f->stored ? object_check(f->stored) : SCOPE_HARD;
+	enum scope_state scopes = f->stored && !f->is_tail ? object_check(f->stored) : SCOPE_HARD;
 
 	return scopes != SCOPE_HARD && policy_stale_if_error(&f->stored->freshness, status, scopes == SCOPE_SOFT, now);
 }
@@ -133,9 +133,9 @@ static uint32_t jitter_of(const struct flight *f, struct now now)
 	return (uint32_t)hash64_of(from, sizeof(from));
 }
 
-static struct object *refreshed(struct flight *f, const struct flight_answer *a)
+static struct refresh refresh_of(const struct flight *f, const struct flight_answer *a)
 {
-	struct refresh r = {
+	return (struct refresh){
 		.request = &f->request,
 		.update = a->fields,
 		.method = f->method,
@@ -147,6 +147,11 @@ static struct object *refreshed(struct flight *f, const struct flight_answer *a)
 		.jitter = jitter_of(f, a->now),
 		.stretch = a->stretch,
 	};
+}
+
+static struct object *refreshed(struct flight *f, const struct flight_answer *a)
+{
+	struct refresh r = refresh_of(f, a);
 
 	return object_refreshed(f->stored, &r);
 }
@@ -170,6 +175,20 @@ static enum flight_fate take_not_modified(struct flight *f, const struct flight_
 	return FLIGHT_REVALIDATED;
 }
 
+/* The rest of what is stored has come: together they answer as the whole. Else what is stored is of no use. */
+static enum flight_fate take_tail(struct flight *f, const struct flight_answer *a)
+{
+	struct refresh r = refresh_of(f, a);
+	struct object *o = keep_whole(f, a, &r);
+
+	if (o) {
+		announce(f, &(struct ending){.phase = FLIGHT_ANSWER, .object = o});
+		return FLIGHT_STORES;
+	}
+	end_flight(f, &(struct ending){.phase = FLIGHT_RETRY, .drops_stored = true, .now = a->now});
+	return FLIGHT_REVALIDATED;
+}
+
 static bool is_event_stream(const struct http_fields *fields)
 {
 	const struct slice type = SLICE_LIT("text/event-stream");
@@ -185,6 +204,7 @@ static enum policy_store judge(struct flight *f, const struct flight_answer *a, 
 		.target_url = entry_url(f->entry),
 		.request = &f->request,
 		.request_has_authorization = f->has_authorization,
+		.is_part = f->is_kept && a->status == 206,
 		.status = a->status,
 		.response = a->fields,
 		.request_time = a->request_time,
@@ -220,9 +240,22 @@ static struct object *make_object(
 		.epoch = f->epoch,
 		.tag_headers = &f->rules->tag_headers,
 	};
+	struct object_part part;
 	struct object *o = NULL;
 	struct buf names, values;
+	uint64_t n;
 
+	*s = POLICY_NOT_PARTIAL;
+	if (a->status == 206) {
+		if (!keep_read_part(a, &part, &n))
+			return NULL;
+		spec.content_length = (int64_t)n;
+		http_fields_remove(a->fields, HF_CONTENT_RANGE);
+		if (n == part.total)
+			spec.status = 200;
+		else
+			spec.part = &part;
+	}
 	buf_init(&names, CACHE_KEY_MAX);
 	buf_init(&values, 4 * CACHE_KEY_MAX);
 	*s = POLICY_NOT_VARY_STAR;
@@ -251,6 +284,10 @@ enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, 
 	if (f->has_ended)
 		return FLIGHT_PRIVATE;
 	memory_tick(&f->cache->memory, a->now);
+	f->asked = a->request_time;
+	f->answered = a->now;
+	if (f->is_tail && (a->status == 206 || a->status == 304 || a->status == 412 || a->status == 416))
+		return take_tail(f, a);
 	if (a->status == 304 && flight_stored(f))
 		return take_not_modified(f, a);
 	if (a->status >= 500 && may_stand_in(f, a->status, a->now))
@@ -368,7 +405,9 @@ static struct object *to_store(struct flight *f)
 	/* Purged while it was fetched. (Once more at each use: a purge may come right after this.) */
 	if (f->is_windowed || object_check(f->object) == SCOPE_HARD)
 		return NULL;
-	if (f->object->body_kind == BODY_CHUNKS)
+	if (f->object->flags & OBJECT_IS_PARTIAL)
+		o = keep_combined(f);
+	else if (f->object->body_kind == BODY_CHUNKS)
 		o = object_consolidated(f->object, &f->rules->tag_headers);
 	else
 		o = object_ref(f->object);

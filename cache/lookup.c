@@ -2,6 +2,7 @@
 #include "cache/flight_internal.h"
 
 #include "cache/vary.h"
+#include "http/range.h"
 
 struct lookup {
 	struct cache *c;
@@ -11,8 +12,9 @@ struct lookup {
 	const struct cache_control *client_cc; /* NULL: the route does not let clients decide */
 	bool pragma_no_cache, only_if_cached;
 	bool is_head, is_range;
-	bool is_alone;  /* joins nothing and is not joined */
-	bool is_forced; /* cache_refresh */
+	bool is_alone;          /* joins nothing and is not joined */
+	bool is_forced;         /* cache_refresh */
+	struct object *partial; /* that answers would need more than; or NULL */
 	struct shard *shard;
 	struct cache_result *out;
 	/* made outside the lock where the request may come to lead */
@@ -88,11 +90,50 @@ static bool serves(const struct object *o, const struct http_fields *request)
 	return vary_matches(names, object_vary_values(o), language, request);
 }
 
+/* Has a stored part all that is asked for? */
+static bool part_serves(struct lookup *l, const struct object *o)
+{
+	const struct http_request *http = l->r->http;
+	struct slice etag, modified, date;
+	struct http_ranges set;
+	uint64_t first, total, end;
+
+	if (!object_part(o, &first, &total))
+		return true;
+	if (http->method != HTTP_GET || http_fields_count(&http->fields, HF_RANGE) != 1)
+		return false;
+	(void)object_field(o, HF_ETAG, &etag);
+	(void)object_field(o, HF_LAST_MODIFIED, &modified);
+	(void)object_field(o, HF_DATE, &date);
+	if (!policy_if_range(&http->fields, etag, modified, date))
+		return false;
+	switch (http_range_parse(http_fields_get(&http->fields, HF_RANGE)->value, total, &set)) {
+	case HTTP_RANGE_UNSATISFIABLE:
+		return true;
+	case HTTP_RANGE_SATISFIABLE:
+		break;
+	default:
+		return false;
+	}
+	end = first + (uint64_t)object_body_length(o);
+	for (unsigned i = 0; i < set.n; i++)
+		if (set.v[i].first < first || set.v[i].last >= end)
+			return false;
+	return true;
+}
+
+static bool has_use_of_tail(struct lookup *l)
+{
+	return l->partial && !l->is_forced && !l->is_range && l->r->http->method == HTTP_GET &&
+	       keep_has_tail(l->partial, l->now);
+}
+
 /* The newest that serves the request and is not purged. *any: something is stored for the key. */
 static struct object *select_variant(struct lookup *l, struct entry *e, bool *is_soft, bool *any)
 {
 	struct object *o = e->variants, *next;
 
+	l->partial = NULL;
 	for (; o; o = next) {
 		enum scope_state scopes = object_check(o);
 
@@ -100,6 +141,11 @@ static struct object *select_variant(struct lookup *l, struct entry *e, bool *is
 		if (scopes == SCOPE_HARD) {
 			if (!l->r->hit_only)
 				variant_drop_locked(e, o, DROP_PURGED, &l->garbage);
+			continue;
+		}
+		if (!part_serves(l, o)) {
+			if (scopes == SCOPE_VALID && serves(o, &l->r->http->fields))
+				l->partial = o;
 			continue;
 		}
 		*any = true;
@@ -261,6 +307,9 @@ static bool lead(struct lookup *l, struct entry *e, struct object *stored, bool 
 	f->progress_ms = l->now.mono_ms;
 	f->epoch = scope_now(l->c->scopes); /* before anything is asked */
 	atomic_init(&f->checked, f->epoch);
+	f->is_tail = !stored && has_use_of_tail(l);
+	if (f->is_tail)
+		stored = l->partial;
 	f->stored = stored ? object_ref(stored) : NULL;
 	/* Second tier: a flight without `stored` would ask it here, before its leader asks the origin. */
 	flight_list_locked(f, e);
@@ -310,6 +359,12 @@ static bool use_pass_marker(struct lookup *l, struct entry *e, bool *is_probe)
 	return !*is_probe;
 }
 
+/* A whole answer is validated as a whole: its parts come from it then. */
+static bool can_validate(const struct object *o)
+{
+	return o && (o->flags & OBJECT_HAS_VALIDATOR) && !(o->flags & OBJECT_IS_PARTIAL);
+}
+
 /* Nothing that could be used as it is. False: it needs spares. */
 static bool decide_fetch(struct lookup *l, struct entry *e, struct object *o, bool is_soft)
 {
@@ -322,12 +377,12 @@ static bool decide_fetch(struct lookup *l, struct entry *e, struct object *o, bo
 	}
 	if (use_failure(l, e, o, is_soft))
 		return true;
-	f = l->is_alone || l->is_range ? NULL : find_flight(l, e);
+	f = l->is_alone || (l->is_range && !can_validate(o)) ? NULL : find_flight(l, e);
 	if (f) {
 		join(l, f);
 		return true;
 	}
-	if (l->is_head || l->is_range) {
+	if (l->is_head || (l->is_range && !can_validate(o))) {
 		pass(l, l->out->forward);
 		return true;
 	}
@@ -400,9 +455,9 @@ static bool decide_stored(struct lookup *l, struct entry *e, struct object *o, b
 	}
 	if (reuse.use == POLICY_VALIDATE)
 		return decide_fetch(l, e, o, is_soft);
-	if (reuse.use == POLICY_STALE_WHILE_REVALIDATE && !l->only_if_cached && !l->is_head && !l->is_range &&
-		!is_being_fetched(l, e, o) && !(e->notes && e->notes->failed_until_ms > l->now.mono_ms) &&
-		!lead(l, e, o, true, l->is_alone))
+	if (reuse.use == POLICY_STALE_WHILE_REVALIDATE && !l->only_if_cached && !l->is_head &&
+		(!l->is_range || can_validate(o)) && !is_being_fetched(l, e, o) &&
+		!(e->notes && e->notes->failed_until_ms > l->now.mono_ms) && !lead(l, e, o, true, l->is_alone))
 		return false;
 	use(l, e, o, CACHE_STALE);
 	return true;
@@ -430,7 +485,7 @@ static bool decide_locked(struct lookup *l)
 		if (decide_stored(l, e, o, is_soft))
 			return true;
 	} else {
-		l->out->forward = any ? CACHE_FWD_VARY_MISS : CACHE_FWD_URI_MISS;
+		l->out->forward = l->partial ? CACHE_FWD_PARTIAL : any ? CACHE_FWD_VARY_MISS : CACHE_FWD_URI_MISS;
 		if (l->r->hit_only || decide_fetch(l, e, NULL, false))
 			return true;
 	}

@@ -81,6 +81,17 @@ struct slice object_vary_values(const struct object *o)
 	return x ? (struct slice){names.p + names.n, x->values_n} : (struct slice){"", 0};
 }
 
+bool object_part(const struct object *o, uint64_t *first, uint64_t *total)
+{
+	const struct object_extras *x = extras_of(o);
+
+	if (!(o->flags & OBJECT_IS_PARTIAL))
+		return false;
+	*first = x->part_first;
+	*total = x->part_total;
+	return true;
+}
+
 int object_status(const struct object *o)
 {
 	return o->status;

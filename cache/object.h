@@ -23,6 +23,9 @@ struct slice object_head(const struct object *o);
 /* Iterates the stored fields: start with *at = 0; false at the end. */
 bool object_field_next(const struct object *o, size_t *at, struct http_field *out);
 bool object_field(const struct object *o, enum http_field_id id, struct slice *value); /* first line */
+/* A stored 206: its body is the bytes from *first on of a representation of *total bytes. Its head has no Content-Range
+ * and no Content-Length. False: the body is the whole. */
+bool object_part(const struct object *o, uint64_t *first, uint64_t *total);
 const struct freshness *object_freshness(const struct object *o);
 struct slice object_url(const struct object *o);
 uint64_t object_epoch(const struct object *o);

@@ -27,11 +27,13 @@ struct block {
 enum object_flag {
 	OBJECT_HAS_EXTRAS = 1 << 0,
 	OBJECT_HAS_VALIDATOR = 1 << 1, /* ETag or Last-Modified: it can be validated */
+	OBJECT_IS_PARTIAL = 1 << 2,    /* the extras say which part */
 };
 
-/* In front of the tail, where there is Vary or a tag. */
+/* In front of the tail, where there is Vary, a tag or a part. */
 struct object_extras {
 	struct object *next; /* guarded by the shard: the next older variant */
+	uint64_t part_first, part_total;
 	uint32_t names_n, values_n, tags_n;
 	uint32_t total_n; /* of all extras: where the head begins */
 };
@@ -58,6 +60,11 @@ struct object {
 	char tail[]; /* extras (struct, tags, names, values, padding), head, inline body */
 };
 
+/* Which bytes of a representation. */
+struct object_part {
+	uint64_t first, total;
+};
+
 struct object_spec {
 	struct entry *entry;
 	int status;
@@ -68,6 +75,7 @@ struct object_spec {
 	uint64_t epoch;
 	struct slice vary_names, vary_values;
 	const struct cache_names *tag_headers; /* may be NULL */
+	const struct object_part *part;        /* of a 206; NULL: the body is the whole */
 	struct block *shared; /* a complete body, of content_length bytes, to be referred to; or NULL */
 };
 

@@ -62,7 +62,7 @@ static void put_via(struct sink *s, const struct object_spec *spec)
 /* RFC 9110 8.6: none in a 204, and in a 304 it would be another answer's. */
 static bool has_content_length(const struct object_spec *spec)
 {
-	return spec->content_length >= 0 && spec->status >= 200 && spec->status != 204 && spec->status != 304;
+	return spec->content_length >= 0 && !spec->part && spec->status >= 200 && spec->status != 204 && spec->status != 304;
 }
 
 static void put_head(struct sink *s, const struct object_spec *spec)
@@ -165,7 +165,7 @@ static struct layout measure(const struct object_spec *spec)
 	put_tags(&tags, spec);
 	l.head_n = head.n;
 	l.tags_n = tags.n / sizeof(uint64_t);
-	if (l.tags_n > 0 || spec->vary_names.n > 0)
+	if (l.tags_n > 0 || spec->vary_names.n > 0 || spec->part)
 		l.extras_n = sizeof(struct object_extras) + tags.n + spec->vary_names.n + spec->vary_values.n;
 	if (spec->shared || spec->content_length > OBJECT_INLINE_MAX)
 		l.kind = BODY_BLOCK;
@@ -217,7 +217,11 @@ static void write_extras(struct object *o, const struct object_spec *spec, const
 	if (l->extras_n == 0)
 		return;
 	o->flags |= OBJECT_HAS_EXTRAS;
+	if (spec->part)
+		o->flags |= OBJECT_IS_PARTIAL;
 	*x = (struct object_extras){
+		.part_first = spec->part ? spec->part->first : 0,
+		.part_total = spec->part ? spec->part->total : 0,
 		.names_n = (uint32_t)spec->vary_names.n,
 		.values_n = (uint32_t)spec->vary_values.n,
 		.tags_n = (uint32_t)l->tags_n,

@@ -68,10 +68,11 @@ static enum policy_store judge_method(const struct policy_exchange *x)
 }
 
 /* RFC 9111 3.3, 3.4: parts need the whole; RFC 3229 10.4.1 for 226. RFC 6585 3 to 6: never stored by any cache. */
-static enum policy_store judge_status(int status)
+static enum policy_store judge_status(const struct policy_exchange *x)
 {
-	switch (status) {
+	switch (x->status) {
 	case 206:
+		return x->is_part ? POLICY_STORE : POLICY_NOT_PARTIAL;
 	case 226:
 	case 304:
 		return POLICY_NOT_PARTIAL;
@@ -81,7 +82,7 @@ static enum policy_store judge_status(int status)
 	case 511:
 		return POLICY_NOT_STATUS;
 	default:
-		return status >= 200 && status <= 599 ? POLICY_STORE : POLICY_NOT_STATUS;
+		return x->status >= 200 && x->status <= 599 ? POLICY_STORE : POLICY_NOT_STATUS;
 	}
 }
 
@@ -89,7 +90,7 @@ static enum policy_store judge_status(int status)
  * ask for nothing else than RFC 9111 does. */
 static bool understands(int status)
 {
-	if (status >= 200 && status <= 205)
+	if (status >= 200 && status <= 206)
 		return true;
 	if (status >= 300 && status <= 308)
 		return status != 304 && status != 306;
@@ -175,7 +176,7 @@ enum policy_store policy_store(const struct policy_exchange *x, struct freshness
 	struct policy_facts facts;
 	enum policy_store verdict = judge_method(x);
 	if (verdict == POLICY_STORE)
-		verdict = judge_status(x->status);
+		verdict = judge_status(x);
 	if (verdict != POLICY_STORE)
 		return verdict;
 	policy_read(x, &facts);

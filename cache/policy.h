@@ -61,6 +61,7 @@ struct policy_exchange {
 	struct slice target_url;           /* as asked; for POST's Content-Location rule; may be empty */
 	const struct http_fields *request; /* as sent upstream, less what never matters; never NULL */
 	bool request_has_authorization;
+	bool is_part; /* a 206 of one range, to a request that asked for one: it can be stored as a part */
 	int status;
 	const struct http_fields *response;
 	struct now request_time, response_time;
@@ -93,7 +94,7 @@ const char *policy_store_name(enum policy_store s); /* token for Cache-Status an
  * - Set-Cookie under auto: only with an explicit lifetime above 0 and without no-cache, and then the route's ttl_force and
  *   ttl_min leave it alone. Fields named in no-cache="" or private="" do not count, as they are not stored.
  * - A request's no-store counts where client_refresh is on.
- * - 428, 429, 431 and 511 are never stored (RFC 6585), nor are 206, 304 and 226, which are parts of answers.
+ * - 428, 429, 431 and 511 are never stored (RFC 6585), nor are 304, 226 and, but for is_part, 206: parts of answers.
  * - no-cache is stored even without a validator; a lifetime of 0 only with a validator or a stale window.
  * - POST: where the route caches it, or where policy_post_answers_get says so. */
 enum policy_store policy_store(const struct policy_exchange *x, struct freshness *out);
@@ -145,6 +146,12 @@ bool policy_has_condition(const struct http_fields *request);
  * validators are empty slices. Without Last-Modified, If-Modified-Since is compared with Date (RFC 9111 4.3.2), and
  * If-Unmodified-Since is ignored. What can't be read is ignored, but for If-Match: there nothing matches. */
 int policy_condition(
+	const struct http_fields *request, struct slice etag, struct slice last_modified, struct slice date);
+/* What proves that two parts are of the same bytes (RFC 9110 8.8.1): the entity tag if it is strong; where there is none,
+ * Last-Modified if it is at least a second before Date. Empty: nothing does. */
+struct slice policy_strong_validator(struct slice etag, struct slice last_modified, struct slice date);
+/* Does If-Range let the request's Range count (RFC 9110 13.1.5)? True without If-Range. */
+bool policy_if_range(
 	const struct http_fields *request, struct slice etag, struct slice last_modified, struct slice date);
 
 #endif

@@ -12,6 +12,7 @@ bool policy_status_is_heuristic(int status)
 	case 200:
 	case 203:
 	case 204:
+	case 206:
 	case 300:
 	case 301:
 	case 308:

@@ -136,3 +136,29 @@ int policy_condition(
 		return (has_modified ? modified_s : date_s) <= condition_s ? 304 : 200;
 	return 200;
 }
+
+struct slice policy_strong_validator(struct slice etag, struct slice last_modified, struct slice date)
+{
+	int64_t date_s, modified_s;
+	if (etag_is_strong(etag))
+		return etag;
+	/* RFC 9110 8.8.2.2 */
+	bool is_strong = etag.n == 0 && parse_date(date, &date_s) && parse_date(last_modified, &modified_s) &&
+			 modified_s < date_s;
+	return is_strong ? last_modified : (struct slice){"", 0};
+}
+
+bool policy_if_range(
+	const struct http_fields *request, struct slice etag, struct slice last_modified, struct slice date)
+{
+	const struct http_field *condition = http_fields_get(request, HF_IF_RANGE);
+	if (!condition)
+		return true;
+	if (http_fields_count(request, HF_IF_RANGE) != 1)
+		return false;
+	if (etag_is_valid(condition->value))
+		return etag_strong_equal(condition->value, etag);
+	/* A date counts beside an entity tag too. */
+	struct slice strong = policy_strong_validator((struct slice){"", 0}, last_modified, date);
+	return strong.n > 0 && slice_equal(condition->value, strong);
+}

@@ -80,10 +80,24 @@ static int merge(const struct object *old, const struct refresh *r, struct http_
 	return err;
 }
 
+/* Fields, Vary and what they make of its use. */
+static int specify(struct object_spec *spec, const struct refresh *r, struct buf *names, struct buf *values)
+{
+	struct http_fields *fields = (struct http_fields *)(uintptr_t)spec->fields; /* ours */
+
+	if (vary_names(fields, names) == VARY_STAR || vary_values(buf_slice(names), r->request, values) != 0 ||
+		names->err)
+		return -1;
+	spec->vary_names = buf_slice(names);
+	spec->vary_values = buf_slice(values);
+	return policy_strip_fields(fields, r->rules);
+}
+
 static struct object *build(
 	struct object *old, const struct refresh *r, struct http_fields *fields, struct buf *names, struct buf *values)
 {
 	struct policy_exchange x = exchange_of(old, r, fields);
+	struct object_part part;
 	struct object_spec spec = {
 		.entry = old->entry,
 		.status = old->status,
@@ -94,16 +108,12 @@ static struct object *build(
 		.epoch = r->epoch,
 		.tag_headers = &r->rules->tag_headers,
 		.shared = old->body_kind == BODY_BLOCK ? old->body.block : NULL,
+		.part = object_part(old, &part.first, &part.total) ? &part : NULL,
 	};
 	struct object *o;
 
 	policy_refresh(&x, &spec.freshness);
-	if (vary_names(fields, names) == VARY_STAR || vary_values(buf_slice(names), r->request, values) != 0 ||
-		names->err)
-		return NULL;
-	spec.vary_names = buf_slice(names);
-	spec.vary_values = buf_slice(values);
-	if (policy_strip_fields(fields, r->rules) != 0)
+	if (specify(&spec, r, names, values) != 0)
 		return NULL;
 	o = object_new(&spec);
 	if (o && !spec.shared && object_copy_body(o, old) != 0)
@@ -111,7 +121,32 @@ static struct object *build(
 	return o;
 }
 
-struct object *object_refreshed(struct object *old, const struct refresh *r)
+static struct object *build_span(struct object *old, const struct refresh *r, const struct span *span,
+	struct http_fields *fields, struct buf *names, struct buf *values)
+{
+	struct policy_exchange x = exchange_of(old, r, fields);
+	struct object_part part = {.first = span->first, .total = span->total};
+	bool is_whole = span->first == 0 && span->n == span->total;
+	struct object_spec spec = {
+		.entry = old->entry,
+		.status = is_whole ? 200 : 206,
+		.fields = fields,
+		.via = http_fields_get(r->update, HF_VIA) ? r->via : (struct slice){"", 0},
+		.content_length = (int64_t)span->n,
+		.epoch = r->epoch,
+		.tag_headers = &r->rules->tag_headers,
+		.part = is_whole ? NULL : &part,
+	};
+
+	x.status = spec.status;
+	x.is_part = !is_whole;
+	http_fields_remove(fields, HF_CONTENT_RANGE);
+	if (policy_store(&x, &spec.freshness) != POLICY_STORE || specify(&spec, r, names, values) != 0)
+		return NULL;
+	return object_new(&spec);
+}
+
+static struct object *successor(struct object *old, const struct refresh *r, const struct span *span)
 {
 	struct http_fields fields;
 	struct buf names, values;
@@ -121,9 +156,19 @@ struct object *object_refreshed(struct object *old, const struct refresh *r)
 	buf_init(&names, CACHE_KEY_MAX);
 	buf_init(&values, 4 * CACHE_KEY_MAX);
 	if (merge(old, r, &fields) == 0)
-		o = build(old, r, &fields, &names, &values);
+		o = span ? build_span(old, r, span, &fields, &names, &values) : build(old, r, &fields, &names, &values);
 	buf_fini(&values);
 	buf_fini(&names);
 	http_fields_fini(&fields);
 	return o;
+}
+
+struct object *object_refreshed(struct object *old, const struct refresh *r)
+{
+	return successor(old, r, NULL);
+}
+
+struct object *object_respanned(struct object *old, const struct refresh *r, const struct span *span)
+{
+	return successor(old, r, span);
 }

@@ -332,7 +332,10 @@ static int start_fetch(struct fill *f, const struct fill_request *r)
 		.fields = &forward->fields,
 	};
 	struct upstream_loop *loop;
-	int err = forward_build(forward, &options);
+	int err;
+
+	options.is_tail = r->flight && flight_tail(r->flight, &options.tail_from, &options.tail_validator);
+	err = forward_build(forward, &options);
 
 	if (err)
 		return err;

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 
 #define TEXT_MAX (128 * 1024)
 
@@ -173,6 +174,16 @@ static int add_validators(struct forward *f, const struct object *stored)
 	return err;
 }
 
+static int add_tail(struct forward *f, const struct forward_options *o)
+{
+	int n = snprintf(f->range, sizeof(f->range), "bytes=%llu-", (unsigned long long)o->tail_from);
+	int err = http_fields_add_id(&f->fields, HF_RANGE, (struct slice){f->range, (size_t)n});
+
+	if (!err && o->tail_validator.n)
+		err = http_fields_add_id(&f->fields, HF_IF_RANGE, o->tail_validator);
+	return err;
+}
+
 static int copy_passing(struct forward *f, const struct forward_options *o)
 {
 	const struct http_fields *in = &o->http->fields;
@@ -200,5 +211,7 @@ int forward_build(struct forward *f, const struct forward_options *o)
 		err = add_own(f, o);
 	if (!err && o->stored)
 		err = add_validators(f, o->stored);
+	if (!err && o->is_tail)
+		err = add_tail(f, o);
 	return err;
 }

@@ -11,6 +11,7 @@
 struct forward {
 	struct http_fields fields; /* end-to-end, in order; slices of the request, the stored object and `text` */
 	struct buf text;
+	char range[40];
 };
 
 struct forward_options {
@@ -20,6 +21,9 @@ struct forward_options {
 	bool tls;
 	bool is_plain;                /* without the client's conditions: the answer is for the cache */
 	const struct object *stored;  /* its validators make the request conditional; NULL: none */
+	bool is_tail;                 /* only the bytes from `tail_from` on, if `tail_validator` holds (empty: whatever holds) */
+	uint64_t tail_from;
+	struct slice tail_validator;
 };
 
 void forward_init(struct forward *f);

@@ -5,7 +5,6 @@
 
 #include "http/compose.h"
 #include "http/date.h"
-#include "http/etag.h"
 
 #define VIA "1.1 memoproxy"
 
@@ -157,23 +156,37 @@ static void whole_object(struct reply *r, const struct http_request *request, co
 	r->length = r->content_length;
 }
 
+/* Where the object's body begins in the representation. */
+static uint64_t body_first(const struct object *o)
+{
+	uint64_t first, total;
+
+	return object_part(o, &first, &total) ? first : 0;
+}
+
 static void single_range(struct reply *r, const struct object *o, const struct http_range *range, uint64_t total)
 {
 	r->status = 206;
 	add_object_fields(r, o, is_not_length);
 	buf_addf(&r->head, "Content-Range: bytes %llu-%llu/%llu\r\n", (unsigned long long)range->first,
 	         (unsigned long long)range->last, (unsigned long long)total);
-	r->offset = range->first;
+	r->offset = range->first - body_first(o);
 	r->length = (int64_t)(range->last - range->first + 1);
 	r->content_length = r->length;
 	r->body = REPLY_OBJECT;
 	add_number_field(&r->head, "Content-Length: ", (uint64_t)r->length);
 }
 
+/* Nor does it say for how long to keep it: that was about the answer it stands for. */
+static bool is_in_416(enum http_field_id id)
+{
+	return is_in_304(id) && id != HF_CACHE_CONTROL && id != HF_CDN_CACHE_CONTROL && id != HF_EXPIRES;
+}
+
 static void unsatisfiable_range(struct reply *r, const struct object *o, uint64_t total)
 {
 	r->status = 416;
-	add_object_fields(r, o, is_not_length_or_type);
+	add_object_fields(r, o, is_in_416);
 	buf_addf(&r->head, "Content-Range: bytes */%llu\r\nContent-Length: 0\r\n", (unsigned long long)total);
 	r->content_length = 0;
 }
@@ -208,7 +221,7 @@ static void multiple_ranges(struct reply *r, const struct object *o, const struc
 	for (unsigned i = 0; i < set->n; i++) {
 		off = r->part_heads.n;
 		http_multipart_part_add(&r->part_heads, boundary, i == 0, type, set->v[i], total);
-		add_part(r, off, set->v[i].first, set->v[i].last - set->v[i].first + 1);
+		add_part(r, off, set->v[i].first - body_first(o), set->v[i].last - set->v[i].first + 1);
 	}
 	off = r->part_heads.n;
 	http_multipart_end_add(&r->part_heads, boundary);
@@ -218,42 +231,42 @@ static void multiple_ranges(struct reply *r, const struct object *o, const struc
 	add_number_field(&r->head, "Content-Length: ", (uint64_t)r->content_length);
 }
 
-/* RFC 9110 13.1.5: only a strong validator proves that the client's part is of these very bytes; a date is strong when the
- * answer was made at least a second after it (8.8.2.2). */
-static bool if_range_matches(struct slice condition, const struct object *o)
+static bool if_range_allows(const struct http_request *request, const struct object *o)
 {
-	struct slice date = object_value(o, HF_DATE), modified = object_value(o, HF_LAST_MODIFIED);
-	int64_t now_s = object_freshness(o)->received_wall_ms / 1000, date_s, modified_s;
-
-	if (etag_is_valid(condition))
-		return etag_strong_equal(condition, object_value(o, HF_ETAG));
-	if (modified.n == 0 || !slice_equal(condition, modified))
-		return false;
-	return http_date_parse(date, now_s, &date_s) && http_date_parse(modified, now_s, &modified_s) && modified_s < date_s;
+	return policy_if_range(&request->fields, object_value(o, HF_ETAG), object_value(o, HF_LAST_MODIFIED),
+	                       object_value(o, HF_DATE));
 }
 
-/* RFC 9110 14.2: Range is for GET, and only where If-Range (13.1.5) does not say that the client holds something else. */
+/* RFC 9110 14.2: Range is for GET, and only where If-Range does not say that the client holds something else. */
 static bool wants_ranges(const struct http_request *request, const struct object *o)
 {
-	const struct http_field *if_range = http_fields_get(&request->fields, HF_IF_RANGE);
+	int status = object_status(o);
 
-	if (request->method != HTTP_GET || object_status(o) != 200 || object_body_length(o) < 0)
+	if (request->method != HTTP_GET || (status != 200 && status != 206) || object_body_length(o) < 0)
 		return false;
-	if (http_fields_count(&request->fields, HF_RANGE) != 1)
-		return false;
-	return !if_range || if_range_matches(if_range->value, o);
+	return http_fields_count(&request->fields, HF_RANGE) == 1 && if_range_allows(request, o);
+}
+
+/* All of a stored part: the lookup chose it because it holds what is asked for. */
+static void whole_part(struct reply *r, const struct object *o, uint64_t first, uint64_t total)
+{
+	struct http_range held = {first, first + (uint64_t)object_body_length(o) - 1};
+
+	single_range(r, o, &held, total);
 }
 
 static void object_or_ranges(struct reply *r, const struct http_request *request, const struct object *o, struct now now)
 {
 	struct http_ranges set;
-	uint64_t total;
+	uint64_t first = 0, total = 0;
+	bool is_part = object_part(o, &first, &total);
 
 	if (!wants_ranges(request, o)) {
 		whole_object(r, request, o);
 		return;
 	}
-	total = (uint64_t)object_body_length(o);
+	if (!is_part)
+		total = (uint64_t)object_body_length(o);
 	switch (http_range_parse(http_fields_get(&request->fields, HF_RANGE)->value, total, &set)) {
 	case HTTP_RANGE_SATISFIABLE:
 		if (set.n == 1)
@@ -265,7 +278,10 @@ static void object_or_ranges(struct reply *r, const struct http_request *request
 		unsatisfiable_range(r, o, total);
 		break;
 	default:
-		whole_object(r, request, o);
+		if (is_part)
+			whole_part(r, o, first, total);
+		else
+			whole_object(r, request, o);
 	}
 }
 

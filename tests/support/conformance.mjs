@@ -48,6 +48,8 @@ async function freePort () {
   return port
 }
 
+const hasEnded = proxy => proxy.exitCode !== null || proxy.signalCode !== null
+
 async function waitUntilItAccepts (port, proxy) {
   for (;;) {
     const socket = net.connect(port, '127.0.0.1')
@@ -56,7 +58,7 @@ async function waitUntilItAccepts (port, proxy) {
       socket.destroy()
       return
     } catch {
-      if (proxy.exitCode !== null) throw new Error(`memoproxy ended with ${proxy.exitCode}`)
+      if (hasEnded(proxy)) throw new Error(`memoproxy ended with ${proxy.exitCode ?? proxy.signalCode}`)
       await new Promise(resolve => setTimeout(resolve, 20))
     }
   }
@@ -77,11 +79,11 @@ async function startProxy (originPort, folder) {
 }
 
 async function stopProxy (proxy) {
-  if (proxy.exitCode === null && proxy.signalCode === null) {
+  if (!hasEnded(proxy)) {
     proxy.kill('SIGTERM')
     await once(proxy, 'exit')
   }
-  return proxy.exitCode
+  return proxy.exitCode ?? proxy.signalCode
 }
 
 function chosenSuites () {
