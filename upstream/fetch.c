@@ -5,22 +5,6 @@
 
 #include "upstream/internal.h"
 
-const char *fetch_result_name(enum fetch_result r)
-{
-	static const char *const names[] = {
-		[FETCH_OK] = "ok",
-		[FETCH_REFUSED] = "refused",
-		[FETCH_TIMEOUT] = "timeout",
-		[FETCH_BROKEN] = "broken",
-		[FETCH_BAD_ANSWER] = "bad answer",
-		[FETCH_BUSY] = "busy",
-		[FETCH_CANCELLED] = "cancelled",
-		[FETCH_NO_MEMORY] = "no memory",
-		[FETCH_WITHHELD] = "withheld",
-	};
-	return (unsigned)r < ARRAY_LEN(names) ? names[r] : "unknown";
-}
-
 /* ---- The timer: one for all phases, put off lazily ---- */
 
 static void arm(struct fetch *f, int64_t now_ms)
@@ -65,38 +49,6 @@ void fetch_judge(struct fetch *f, enum fetch_result verdict, const char *detail)
 	f->verdict_detail = detail;
 }
 
-static void count_result(struct upstream_stats *s, enum fetch_result result)
-{
-	switch (result) {
-	case FETCH_OK:
-		s->ok++;
-		break;
-	case FETCH_REFUSED:
-		s->refused++;
-		break;
-	case FETCH_TIMEOUT:
-		s->timeouts++;
-		break;
-	case FETCH_BROKEN:
-		s->broken++;
-		break;
-	case FETCH_BAD_ANSWER:
-		s->bad_answers++;
-		break;
-	case FETCH_BUSY:
-		s->busy++;
-		break;
-	case FETCH_CANCELLED:
-		s->cancelled++;
-		break;
-	case FETCH_WITHHELD:
-		s->withheld++;
-		break;
-	case FETCH_NO_MEMORY:
-		break;
-	}
-}
-
 static void count(struct fetch *f, enum fetch_result result)
 {
 	struct upstream_stats *s = &f->u->stats;
@@ -104,7 +56,7 @@ static void count(struct fetch *f, enum fetch_result result)
 	f->ended_us = clock_mono_us();
 	if (f->is_check)
 		return;
-	count_result(s, result);
+	result_count(s, result);
 	s->time_us += f->ended_us - f->started_us;
 	place_learn(f, result);
 }

@@ -221,6 +221,9 @@ void place_learn_head(struct fetch *f, int status, const struct http_fields *fie
 int check_start(struct upstream *u) WARN_UNUSED;
 void check_stop(struct upstream *u);
 
+/* result.c */
+void result_count(struct upstream_stats *s, enum fetch_result result);
+
 /* request.c */
 int request_copy(struct fetch *f, const struct fetch_request *r) WARN_UNUSED;
 /* Sets the easy handle up for one attempt. */

@@ -194,8 +194,12 @@ static int64_t lifetime_stretched(const char *cache_control, int64_t ttl_max_ms)
 	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
 	http_fields_init(&fields);
 	assert_int_equal(http_fields_add(&fields, SLICE_LIT("Cache-Control"), slice_of(cache_control)), 0);
-	answer = (struct flight_answer){
-		.status = 200, .fields = &fields, .content_length = 0, .request_time = g.now, .now = g.now, .stretch = 4};
+	answer = (struct flight_answer){.status = 200,
+		.fields = &fields,
+		.content_length = 0,
+		.request_time = g.now,
+		.now = g.now,
+		.stretch = 4};
 	assert_int_equal(flight_answer(a.out.flight, &answer, &why), FLIGHT_STORES);
 	flight_end(a.out.flight, true, g.now);
 	http_fields_fini(&fields);

@@ -23,7 +23,8 @@ static void answer_ok(struct conn *c)
 static void answer_sick(struct conn *c)
 {
 	while (conn_read(c))
-		conn_send(c, strncmp(c->bytes, "GET /up ", 8) == 0 ? "HTTP/1.1 500 Sick\r\nContent-Length: 0\r\n\r\n" : OK_2);
+		conn_send(c, strncmp(c->bytes, "GET /up ", 8) == 0 ? "HTTP/1.1 500 Sick\r\nContent-Length: 0\r\n\r\n"
+								   : OK_2);
 }
 
 static void answer_nothing(struct conn *c)

@@ -72,7 +72,9 @@ static void a_budget_is_read_in_each_of_its_spellings(void **state)
 	} cases[] = {
 		{"RateLimit: \"default\";r=50;t=30\n", 50, -1, 30},
 		{"RateLimit-Policy: \"default\";q=100;w=60\nRateLimit: \"default\";r=50;t=30\n", 50, 100, 30},
-		{"RateLimit-Policy: \"day\";q=1000, \"second\";q=10\nRateLimit: \"day\";r=900;t=3000, \"second\";r=1;t=1\n", 1, 10, 1},
+		{"RateLimit-Policy: \"day\";q=1000, \"second\";q=10\nRateLimit: \"day\";r=900;t=3000, "
+		 "\"second\";r=1;t=1\n",
+			1, 10, 1},
 		{"RateLimit: \"a\";r=5;t=9999999\n", 5, -1, 3600},
 		{"RateLimit: limit=100, remaining=50, reset=30\n", 50, 100, 30},
 		{"RateLimit-Limit: 100\nRateLimit-Remaining: 50\nRateLimit-Reset: 30\n", 50, 100, 30},
@@ -97,8 +99,8 @@ static void a_budget_is_read_in_each_of_its_spellings(void **state)
 		struct quota_told t = told(200, cases[i].fields);
 
 		if (t.remaining != cases[i].remaining || t.limit != cases[i].limit || t.reset_s != cases[i].reset_s)
-			fail_msg("%s: %lld of %lld until %lld", cases[i].fields, (long long)t.remaining, (long long)t.limit,
-				(long long)t.reset_s);
+			fail_msg("%s: %lld of %lld until %lld", cases[i].fields, (long long)t.remaining,
+				(long long)t.limit, (long long)t.reset_s);
 	}
 }
 

@@ -1,0 +1,50 @@
+/* What a fetch can come to: its name and its counter. */
+#include "upstream/internal.h"
+
+const char *fetch_result_name(enum fetch_result r)
+{
+	static const char *const names[] = {
+		[FETCH_OK] = "ok",
+		[FETCH_REFUSED] = "refused",
+		[FETCH_TIMEOUT] = "timeout",
+		[FETCH_BROKEN] = "broken",
+		[FETCH_BAD_ANSWER] = "bad answer",
+		[FETCH_BUSY] = "busy",
+		[FETCH_CANCELLED] = "cancelled",
+		[FETCH_NO_MEMORY] = "no memory",
+		[FETCH_WITHHELD] = "withheld",
+	};
+	return (unsigned)r < ARRAY_LEN(names) ? names[r] : "unknown";
+}
+
+void result_count(struct upstream_stats *s, enum fetch_result result)
+{
+	switch (result) {
+	case FETCH_OK:
+		s->ok++;
+		break;
+	case FETCH_REFUSED:
+		s->refused++;
+		break;
+	case FETCH_TIMEOUT:
+		s->timeouts++;
+		break;
+	case FETCH_BROKEN:
+		s->broken++;
+		break;
+	case FETCH_BAD_ANSWER:
+		s->bad_answers++;
+		break;
+	case FETCH_BUSY:
+		s->busy++;
+		break;
+	case FETCH_CANCELLED:
+		s->cancelled++;
+		break;
+	case FETCH_WITHHELD:
+		s->withheld++;
+		break;
+	case FETCH_NO_MEMORY:
+		break;
+	}
+}
