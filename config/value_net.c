@@ -240,6 +240,7 @@ static struct slice base_of(const struct config_url *url)
 {
 	const char *at = url->authority.p + url->authority.n;
 
+	CHECK(url->authority.p); /* read_url succeeded */
 	return (struct slice){at, url->whole.n - (size_t)(at - url->whole.p)};
 }
 
