@@ -271,15 +271,15 @@ install: memoproxy
 	install -D -m 755 memoproxy $(DESTDIR)$(SBINDIR)/memoproxy
 	@ini=$(DESTDIR)$(SYSCONFDIR)/proxy.ini; [ ! -e "$$ini" ] || cmp -s proxy.ini "$$ini" || ini=$$ini.dist; \
 	echo "install $$ini"; install -D -m 644 proxy.ini "$$ini"
-	@for page in $(wildcard man/*.5 man/*.8); do \
-		to=$(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; \
-		echo "install $$to"; install -D -m 644 "$$page" "$$to" || exit 1; \
+	@mkdir -p $(DESTDIR)$(MANDIR)/man5 && echo "install $(DESTDIR)$(MANDIR)/man5/memoproxy.ini.5" \
+	&& packaging/man-ini.sh ./memoproxy > $(DESTDIR)$(MANDIR)/man5/memoproxy.ini.5 \
+	&& chmod 644 $(DESTDIR)$(MANDIR)/man5/memoproxy.ini.5
+	install -D -m 644 man/memoproxy.8 $(DESTDIR)$(MANDIR)/man8/memoproxy.8
+	@for unit in memoproxy.service memoproxy.socket; do \
+		to=$(DESTDIR)$(UNITDIR)/$$unit; echo "install $$to"; mkdir -p "$${to%/*}" \
+		&& sed 's|/usr/sbin/memoproxy|$(SBINDIR)/memoproxy|g; s|/etc/memoproxy|$(SYSCONFDIR)|g' packaging/$$unit > "$$to" \
+		&& chmod 644 "$$to" || exit 1; \
 	done
-	@if [ -e packaging/memoproxy.service ]; then \
-		to=$(DESTDIR)$(UNITDIR)/memoproxy.service; echo "install $$to"; \
-		mkdir -p "$${to%/*}" && sed 's|/usr/sbin/memoproxy|$(SBINDIR)/memoproxy|g' packaging/memoproxy.service > "$$to" \
-		&& chmod 644 "$$to"; \
-	fi
 
 clean:
 	rm -rf $(BUILD) memoproxy
