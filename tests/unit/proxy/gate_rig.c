@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "proxy/admission.h"
 
 static struct rig *the_rig;
 static int64_t watch_until_us;
@@ -142,11 +143,13 @@ int rig_setup(void **state)
 	};
 	assert_int_equal(gate_install(r->http, r->base, &r->options), 0);
 	evhttp_set_gencb(r->http, on_request, r);
-	struct evhttp_bound_socket *b = evhttp_bind_socket_with_handle(r->http, "127.0.0.1", 0);
-	struct sockaddr_in sin;
+	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t n = sizeof(sin);
-	assert_non_null(b);
-	assert_int_equal(getsockname(evhttp_bound_socket_get_fd(b), (struct sockaddr *)&sin, &n), 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sin, n), 0);
+	assert_int_equal(listen(fd, 4096), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&sin, &n), 0);
+	assert_int_equal(gate_listen(r->http, fd), 0);
 	r->port = ntohs(sin.sin_port);
 	*state = r;
 	return 0;
@@ -160,6 +163,7 @@ int rig_teardown(void **state)
 	gate_uninstall(r->http);
 	event_base_free(r->base);
 	assert_int_equal(r->stats.open, 0);
+	admission_free(&r->admission);
 	free(r);
 	return 0;
 }
