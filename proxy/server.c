@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/thread.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,7 +15,6 @@
 #include "proxy/admission.h"
 #include "proxy/admin.h"
 #include "proxy/demo.h"
-#include "proxy/listen.h"
 #include "proxy/notify.h"
 #include "proxy/origins.h"
 #include "proxy/reload.h"
@@ -277,82 +275,6 @@ static int make_cache(struct server *s)
 	return cache_new(&options, &s->cache);
 }
 
-int server_note_socket(struct server *s, int fd)
-{
-	int *more = mem_realloc(s->sockets, (s->sockets_n + 1) * sizeof(int));
-
-	if (!more)
-		return -ENOMEM;
-	s->sockets = more;
-	s->sockets[s->sockets_n++] = fd;
-	return 0;
-}
-
-static int give_socket(struct server *s, struct worker *w, unsigned address, int fd)
-{
-	int *fds = mem_realloc(w->listen_fds, (w->listen_fds_n + 1) * sizeof(int));
-	unsigned *addresses;
-
-	if (fds)
-		w->listen_fds = fds;
-	addresses = fds ? mem_realloc(w->listen_addresses, (w->listen_fds_n + 1) * sizeof(unsigned)) : NULL;
-	if (addresses)
-		w->listen_addresses = addresses;
-	if (!addresses || server_note_socket(s, fd)) {
-		close(fd);
-		return -ENOMEM;
-	}
-	fds[w->listen_fds_n] = fd;
-	addresses[w->listen_fds_n++] = address;
-	return 0;
-}
-
-/* Sockets that were passed: each of them is served by a worker, and each worker serves one, if they have to share. */
-static int share_inherited(struct server *s, unsigned address, int first)
-{
-	const struct config_address *a = &s->snapshot->config->proxy.listen.v[address];
-	unsigned n = 0;
-	int err = 0;
-
-	for (int fd = first; fd >= 0 && !err; fd = inherited_take(&s->inherited, a))
-		err = give_socket(s, &s->workers[n++ % s->workers_n], address, fd);
-	for (; n < s->workers_n && !err; n++) {
-		int fd = fcntl(first, F_DUPFD_CLOEXEC, 0);
-		err = fd < 0 ? -errno : give_socket(s, &s->workers[n], address, fd);
-	}
-	return err;
-}
-
-/* SO_REUSEPORT: each worker accepts on its own. */
-static int open_own(struct server *s, unsigned address)
-{
-	int fds[WORKERS_MAX];
-	int err = listen_open(&s->snapshot->config->proxy.listen.v[address], s->workers_n, fds);
-
-	for (unsigned i = 0; i < s->workers_n && !err; i++)
-		err = give_socket(s, &s->workers[i], address, fds[i]);
-	return err;
-}
-
-static int open_listeners(struct server *s)
-{
-	const struct config_addresses *listen = &s->snapshot->config->proxy.listen;
-	char name[64];
-
-	for (unsigned a = 0; a < listen->n; a++) {
-		int fd = inherited_take(&s->inherited, &listen->v[a]);
-		int err = fd >= 0 ? share_inherited(s, a, fd) : open_own(s, a);
-
-		if (err) {
-			fprintf(stderr, "memoproxy: can't listen on %.*s: %s\n", SLICE_ARG(listen->v[a].text), strerror(-err));
-			return err;
-		}
-		listen_name(s->sockets[s->sockets_n - 1], name, sizeof(name));
-		log_info("listening on %s, %u workers%s", name, s->workers_n, fd >= 0 ? ", on sockets that were passed" : "");
-	}
-	return 0;
-}
-
 static int make_workers(struct server *s)
 {
 	for (unsigned i = 0; i < s->workers_n; i++) {
@@ -488,7 +410,7 @@ static int server_init(struct server *s, bool demo)
 	err = make_cache(s);
 	if (err)
 		return complain("can't make the cache", err);
-	if (open_access_log(s) || make_front(s) || open_listeners(s) || (demo && start_demo(s)))
+	if (open_access_log(s) || make_front(s) || server_open_listeners(s) || (demo && start_demo(s)))
 		return 1;
 	err = make_workers(s);
 	if (err)

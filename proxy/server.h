@@ -52,5 +52,7 @@ struct server {
 int server_run(const char *config_path, bool demo, char *const *argv);
 /* One more socket listens; an upgrade passes it on. */
 int server_note_socket(struct server *s, int fd) WARN_UNUSED;
+/* Each worker's, for every `listen` of [proxy]. 0, or negative errno after a sentence on standard error. */
+int server_open_listeners(struct server *s) WARN_UNUSED;
 
 #endif
