@@ -13,8 +13,13 @@ if ! ls tests/system/test_*.py >/dev/null 2>&1; then
 	exit 0
 fi
 export PYTHONDONTWRITEBYTECODE=1
+[ "$mode" = release ] || export MEMOPROXY_TEST_SLOWNESS="${MEMOPROXY_TEST_SLOWNESS:-4}"
+case "$*" in
+*tests/system*) where=() ;;
+*) where=(tests/system) ;;
+esac
 rc=0
-timeout -k 30 "${SYSTEM_TIMEOUT:-3600}" $FIXED_LAYOUT "$PYTHON" -m pytest tests/system -p no:cacheprovider -q --junitxml="$results/system.xml" "$@" </dev/null || rc=$?
+timeout -k 30 "${SYSTEM_TIMEOUT:-3600}" $FIXED_LAYOUT "$PYTHON" -m pytest "${where[@]}" -p no:cacheprovider -q --junitxml="$results/system.xml" "$@" </dev/null || rc=$?
 [ $rc != 124 ] || echo "system: stopped after ${SYSTEM_TIMEOUT:-3600} s"
 if [ -e "$results/system.xml" ]; then
 	"$PYTHON" - "$results/system.xml" >"$results/system.count" <<'PY'

@@ -53,6 +53,10 @@ quiet_build tsan unit-build-tsan
 part "unit tests of the threaded folders, TSan" tsan
 part "system tests, ASan and UBSan" MODE=asan system
 part "system tests, release" MODE=release system
+quiet_build tsan all
+part "system tests of what crosses threads, TSan" MODE=tsan system \
+	PYTEST_ARGS='tests/system/test_coalesce.py tests/system/test_purge.py tests/system/test_reload.py tests/system/test_lifecycle.py'
+part "HTTP caching conformance" conformance
 quiet_build fuzz fuzz-build
 part "fuzzing, $FUZZ_SECONDS s a target" MODE=fuzz FUZZ_SECONDS="$FUZZ_SECONDS" fuzz
 finish 0
