@@ -316,3 +316,26 @@ def test_reload_wants_POST(start_proxy):
     r = proxy.admin("GET", "/reload")
     assert r.status == 405 and r.get("Allow") == "POST"
     assert proxy.admin("POST", "/reload?x=1").status == 400
+
+
+@pytest.mark.parametrize("where", ["", "/off"])
+@pytest.mark.parametrize("signals", [1, 2], ids=["drain", "at once"])
+def test_stop_while_requests_of_before_a_reload_run(start_proxy, origin, where, signals):
+    routes = {"route off": {"match": "/off/*", "cache": "off"}, **ALL}
+    proxy = start_proxy(routes, grace="300ms")
+    gate = origin.gate()
+    path = origin.on(where + origin.fresh(), [Wait(gate), Reply(body=b"x")])
+    slow = origin.on(where + origin.fresh(), [Reply(body=pattern(4 << 20))])
+    with Origin() as other:
+        clients = [proxy.client(receive_buffer=4096) for _ in range(12)]
+        for i, c in enumerate(clients):
+            c.start(target=f"{path}?{i}" if i % 2 else slow)
+            if i % 3 == 0:
+                reload(proxy, {"upstream": {"url": other.url, "retries": i % 4}, **routes})
+        for _ in range(signals):
+            proxy.process.signal(signal.SIGTERM)
+            eventually(lambda: "stopping" in proxy.stderr, "it stops")
+        assert proxy.process.wait(30) == 0
+        gate.open()
+        for c in clients:
+            c.close()
