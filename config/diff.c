@@ -37,7 +37,8 @@ static bool same_networks(const struct config_networks *a, const struct config_n
 	if (a->n != b->n)
 		return false;
 	for (unsigned i = 0; i < a->n; i++)
-		if (memcmp(a->v[i].address, b->v[i].address, sizeof(a->v[i].address)) != 0 || a->v[i].bits != b->v[i].bits)
+		if (memcmp(a->v[i].address, b->v[i].address, sizeof(a->v[i].address)) != 0 ||
+			a->v[i].bits != b->v[i].bits)
 			return false;
 	return true;
 }
@@ -109,8 +110,10 @@ static bool same_option(const struct option *o, const void *a, const void *b)
 
 static const void *section_of(const struct config *c, enum option_section s)
 {
-	return s == SECTION_PROXY ? (const void *)&c->proxy : s == SECTION_ADMIN ? (const void *)&c->admin
-	     : s == SECTION_CACHE ? (const void *)&c->cache : NULL;
+	return s == SECTION_PROXY   ? (const void *)&c->proxy
+	       : s == SECTION_ADMIN ? (const void *)&c->admin
+	       : s == SECTION_CACHE ? (const void *)&c->cache
+				    : NULL;
 }
 
 void config_diff(const struct config *a, const struct config *b,

@@ -76,7 +76,8 @@ void admin_answer(struct admin_call *c, int status, json_t *json)
 	else if (!text)
 		send_answer(c, 503, "application/problem+json", "{}\n", 3);
 	else
-		send_answer(c, status, status < 400 ? "application/json" : "application/problem+json", text, strlen(text));
+		send_answer(
+			c, status, status < 400 ? "application/json" : "application/problem+json", text, strlen(text));
 	free(text); /* allocated by jansson */
 	json_decref(json);
 	call_free(c);
@@ -84,8 +85,9 @@ void admin_answer(struct admin_call *c, int status, json_t *json)
 
 void admin_problem(struct admin_call *c, int status, const char *detail)
 {
-	admin_answer(c, status, json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", http_reason(status), "status",
-	                                  status, "detail", detail));
+	admin_answer(c, status,
+		json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", http_reason(status), "status", status,
+			"detail", detail));
 }
 
 static void on_gone(void *arg)
@@ -245,7 +247,8 @@ static const char *refusal(const struct admin_call *c, int *status)
 	if (!a->token.n && c->http->host.n && !is_loopback_name(c->http->host))
 		return "Host is not a loopback name";
 	f = http_fields_find(fields, SLICE_LIT("Sec-Fetch-Site"));
-	if (c->http->method == HTTP_POST && (http_fields_get(fields, HF_ORIGIN) || (f && !slice_equal(f->value, SLICE_LIT("none")))))
+	if (c->http->method == HTTP_POST &&
+		(http_fields_get(fields, HF_ORIGIN) || (f && !slice_equal(f->value, SLICE_LIT("none")))))
 		return "requests from web pages are refused";
 	return NULL;
 }
@@ -332,7 +335,8 @@ static void dispatch(struct admin_call *c)
 	} else if (!e) {
 		admin_problem(c, 404, "no such endpoint");
 	} else if (c->http->method != e->method && !(e->method == HTTP_GET && c->http->method == HTTP_HEAD)) {
-		evhttp_add_header(evhttp_request_get_output_headers(c->req), "Allow", e->method == HTTP_GET ? "GET, HEAD" : "POST");
+		evhttp_add_header(evhttp_request_get_output_headers(c->req), "Allow",
+			e->method == HTTP_GET ? "GET, HEAD" : "POST");
 		admin_problem(c, 405, e->method == HTTP_GET ? "use GET" : "use POST");
 	} else {
 		run(c, e);
@@ -373,7 +377,8 @@ static int open_listener(struct admin *a, const struct config_address *address)
 	char name[64];
 
 	if (err) {
-		fprintf(stderr, "memoproxy: can't listen on %.*s (admin): %s\n", SLICE_ARG(address->text), strerror(-err));
+		fprintf(stderr, "memoproxy: can't listen on %.*s (admin): %s\n", SLICE_ARG(address->text),
+			strerror(-err));
 		return err;
 	}
 	listen_name(fd, name, sizeof(name));

@@ -17,8 +17,8 @@ static const char *suffix_of(const struct metric *m)
 
 static void add_head(struct buf *b, const struct metric *m)
 {
-	buf_addf(b, "# HELP memoproxy_%s_%s%s %s.\n# TYPE memoproxy_%s_%s%s %s\n", m->group, m->name, suffix_of(m), m->help,
-	         m->group, m->name, suffix_of(m), m->type);
+	buf_addf(b, "# HELP memoproxy_%s_%s%s %s.\n# TYPE memoproxy_%s_%s%s %s\n", m->group, m->name, suffix_of(m),
+		m->help, m->group, m->name, suffix_of(m), m->type);
 }
 
 static void add_name(struct buf *b, const struct metric *m)
@@ -87,17 +87,22 @@ static void add_server(struct buf *b, const struct server *s, const struct colle
 	add_head(b, &info);
 	buf_addf(b, "memoproxy_build_info{version=\"%s\"} 1\n", MEMOPROXY_VERSION);
 	add_one(b, &(struct metric){"process", "uptime_seconds", "gauge", "Time since the start"},
-	        (double)(clock_now().mono_ms - s->started_mono_ms) / 1000);
+		(double)(clock_now().mono_ms - s->started_mono_ms) / 1000);
 	add_one(b, &(struct metric){"process", "workers", "gauge", "Threads that serve clients"}, s->workers_n);
-	add_one(b, &(struct metric){"config", "reloads", "counter", "Configurations loaded since the start"}, (double)s->reloads);
-	add_one(b, &(struct metric){"config", "reloads_failed", "counter", "Configurations refused because of mistakes in them"},
-	        (double)s->reloads_failed);
-	add_one(b, &(struct metric){"access_log", "dropped", "counter", "Lines lost because the log took them too slowly"},
-	        s->access_log ? (double)access_log_dropped(s->access_log) : 0);
-	add_one(b, &(struct metric){"proxy", "hit_ratio", "gauge",
-	                            "Answers without an upstream request of their own (hit, stale, collapsed), of these and miss, "
-	                            "revalidated and pass"},
-	        answers_hit_ratio(sum->worker.answers));
+	add_one(b, &(struct metric){"config", "reloads", "counter", "Configurations loaded since the start"},
+		(double)s->reloads);
+	add_one(b,
+		&(struct metric){
+			"config", "reloads_failed", "counter", "Configurations refused because of mistakes in them"},
+		(double)s->reloads_failed);
+	add_one(b,
+		&(struct metric){"access_log", "dropped", "counter", "Lines lost because the log took them too slowly"},
+		s->access_log ? (double)access_log_dropped(s->access_log) : 0);
+	add_one(b,
+		&(struct metric){"proxy", "hit_ratio", "gauge",
+			"Answers without an upstream request of their own (hit, stale, collapsed), of these and miss, "
+			"revalidated and pass"},
+		answers_hit_ratio(sum->worker.answers));
 }
 
 /* ---- By how the cache was used ---- */
@@ -152,9 +157,9 @@ static void add_histogram(struct buf *b, enum answer_kind k, const struct latenc
 
 static void add_latency(struct buf *b, const struct worker_stats *w)
 {
-	static const struct metric m = {
-		"request", "duration_seconds", "histogram",
-		"From the end of a request's head until the last byte of its answer is with the kernel; clients that left are not in it"};
+	static const struct metric m = {"request", "duration_seconds", "histogram",
+		"From the end of a request's head until the last byte of its answer is with the kernel; clients that "
+		"left are not in it"};
 
 	add_head(b, &m);
 	for (enum answer_kind k = 0; k < ANSWER_KINDS; k++)
@@ -189,9 +194,9 @@ static void add_route_answers(struct buf *b, const struct collected *sum)
 static void add_routes(struct buf *b, const struct collected *sum)
 {
 	static const struct metric ratio = {"route", "hit_ratio", "gauge", "memoproxy_proxy_hit_ratio of the route"};
-	static const struct metric saved = {
-		"route", "upstream_saved_seconds", "counter",
-		"Estimate of the upstream's time that the cache saved: each hit, stale and collapsed answer counts for the moving "
+	static const struct metric saved = {"route", "upstream_saved_seconds", "counter",
+		"Estimate of the upstream's time that the cache saved: each hit, stale and collapsed answer counts for "
+		"the moving "
 		"average of how long fetches for its route took"};
 
 	add_route_answers(b, sum);

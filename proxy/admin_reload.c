@@ -34,9 +34,10 @@ static void on_all_told(void *arg, const struct collected *sum)
 	unsigned routes = r->call->server->snapshot->config->routes_n - 1; /* the default one has no section */
 
 	(void)sum;
-	admin_answer(r->call, 200, json_pack("{s:b, s:i, s:i, s:o}", "reloaded", 1, "routes", (int)routes, "upstreams",
-	                                     (int)r->call->server->snapshot->config->upstreams_n, "needs_restart",
-	                                     json_of_lines(buf_slice(&r->later))));
+	admin_answer(r->call, 200,
+		json_pack("{s:b, s:i, s:i, s:o}", "reloaded", 1, "routes", (int)routes, "upstreams",
+			(int)r->call->server->snapshot->config->upstreams_n, "needs_restart",
+			json_of_lines(buf_slice(&r->later))));
 	buf_fini(&r->later);
 	mem_free(r);
 }
@@ -45,9 +46,10 @@ static void refuse(struct admin_call *c, int err, const struct buf *errors)
 {
 	int status = err == -ENOMEM ? 503 : 422;
 
-	admin_answer(c, status, json_pack("{s:s, s:s, s:i, s:s, s:o}", "type", "about:blank", "title", http_reason(status), "status",
-	                                  status, "detail", "the configuration was not loaded; the old one stays in force", "errors",
-	                                  json_of_lines(buf_slice(errors))));
+	admin_answer(c, status,
+		json_pack("{s:s, s:s, s:i, s:s, s:o}", "type", "about:blank", "title", http_reason(status), "status",
+			status, "detail", "the configuration was not loaded; the old one stays in force", "errors",
+			json_of_lines(buf_slice(errors))));
 }
 
 void admin_reload(struct admin_call *c)

@@ -26,8 +26,8 @@ static json_t *json_of_latency(const struct worker_stats *w)
 
 	for (unsigned i = 0; i < ANSWER_KINDS; i++)
 		json_object_set_new(j, answer_kind_name((enum answer_kind)i),
-		                    json_pack("{s:I, s:f}", "count", (json_int_t)latency_count(&w->latency[i]), "sum_s",
-		                              (double)w->latency[i].sum_us / 1e6));
+			json_pack("{s:I, s:f}", "count", (json_int_t)latency_count(&w->latency[i]), "sum_s",
+				(double)w->latency[i].sum_us / 1e6));
 	return j;
 }
 
@@ -41,7 +41,7 @@ static json_t *json_of_upstreams(const struct collected *sum)
 
 		for (unsigned k = 0; k < upstream_counters_n; k++)
 			json_object_set_new(j, upstream_counters[k].name,
-			                    json_of_count(upstream_counter_value(&upstream_counters[k], &sum->upstreams[i])));
+				json_of_count(upstream_counter_value(&upstream_counters[k], &sum->upstreams[i])));
 		json_object_set_new(j, "time_s", json_real((double)sum->upstreams[i].time_us / 1e6));
 		admin_add_health(j, sum->snapshot, i);
 		json_object_set_new(all, c->upstreams[i].name.p, j);
@@ -58,9 +58,9 @@ static json_t *json_of_routes(const struct collected *sum)
 		const struct route_stats *r = &sum->routes[i];
 
 		json_object_set_new(all, s->config->routes[i].name.p,
-		                    json_pack("{s:f, s:f, s:f, s:o}", "hit_ratio", answers_hit_ratio(r->answers), "upstream_saved_s",
-		                              (double)r->saved_us / 1e6, "mean_fetch_s", (double)atomic_load(&s->fetch_us[i]) / 1e6,
-		                              "answers", json_of_answers(r->answers)));
+			json_pack("{s:f, s:f, s:f, s:o}", "hit_ratio", answers_hit_ratio(r->answers),
+				"upstream_saved_s", (double)r->saved_us / 1e6, "mean_fetch_s",
+				(double)atomic_load(&s->fetch_us[i]) / 1e6, "answers", json_of_answers(r->answers)));
 	}
 	return all;
 }
@@ -82,7 +82,8 @@ static void add_groups(json_t *j, const struct counted *counted)
 	for (unsigned g = 0; g < GROUPS; g++)
 		json_object_set_new(j, names[g], groups[g] = json_object());
 	for (unsigned i = 0; i < counters_n; i++)
-		json_object_set_new(groups[counters[i].group], counters[i].name, json_of_count(counter_value(&counters[i], counted)));
+		json_object_set_new(groups[counters[i].group], counters[i].name,
+			json_of_count(counter_value(&counters[i], counted)));
 }
 
 static void on_stats(void *arg, const struct collected *sum)
@@ -105,7 +106,8 @@ static void on_stats(void *arg, const struct collected *sum)
 	add_groups(j, &counted);
 	json_object_set_new(j, "upstreams", json_of_upstreams(sum));
 	json_object_set_new(j, "routes", json_of_routes(sum));
-	json_object_set_new(j, "access_log_dropped", json_of_count(s->access_log ? access_log_dropped(s->access_log) : 0));
+	json_object_set_new(
+		j, "access_log_dropped", json_of_count(s->access_log ? access_log_dropped(s->access_log) : 0));
 	admin_answer(c, 200, j);
 }
 

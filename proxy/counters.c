@@ -2,16 +2,29 @@
 
 #include <stddef.h>
 
-#define CLIENT(m, gauge, help) {GROUP_CLIENT, offsetof(struct gate_stats, m), #m, gauge, help}
-#define WORKER(m, gauge, help) {GROUP_WORKER, offsetof(struct worker_stats, m), #m, gauge, help}
-#define CACHE(m, gauge, help) {GROUP_CACHE, offsetof(struct cache_stats, m), #m, gauge, help}
-#define SCOPES(m, gauge, help) {GROUP_SCOPES, offsetof(struct scope_stats, m), #m, gauge, help}
+#define CLIENT(m, gauge, help)                                                \
+	{                                                                     \
+		GROUP_CLIENT, offsetof(struct gate_stats, m), #m, gauge, help \
+	}
+#define WORKER(m, gauge, help)                                                  \
+	{                                                                       \
+		GROUP_WORKER, offsetof(struct worker_stats, m), #m, gauge, help \
+	}
+#define CACHE(m, gauge, help)                                                 \
+	{                                                                     \
+		GROUP_CACHE, offsetof(struct cache_stats, m), #m, gauge, help \
+	}
+#define SCOPES(m, gauge, help)                                                 \
+	{                                                                      \
+		GROUP_SCOPES, offsetof(struct scope_stats, m), #m, gauge, help \
+	}
 
 const struct counter counters[] = {
 	CLIENT(accepted, false, "Client connections accepted"),
 	CLIENT(open, true, "Client connections open now"),
 	CLIENT(refused_total_bound, false, "Client connections refused because max_connections was reached"),
-	CLIENT(refused_address_bound, false, "Client connections refused because max_connections_per_address was reached"),
+	CLIENT(refused_address_bound, false,
+		"Client connections refused because max_connections_per_address was reached"),
 	CLIENT(accept_pauses, false, "Times that accepting paused for want of descriptors or memory"),
 	CLIENT(proxy_refused, false, "Connections closed because of the PROXY protocol: malformed, or not trusted"),
 	CLIENT(tls_handshakes, false, "TLS handshakes done"),
@@ -64,7 +77,10 @@ const struct counter counters[] = {
 
 const unsigned counters_n = ARRAY_LEN(counters);
 
-#define UPSTREAM(m, gauge, help) {GROUPS, offsetof(struct upstream_stats, m), #m, gauge, help}
+#define UPSTREAM(m, gauge, help)                                            \
+	{                                                                   \
+		GROUPS, offsetof(struct upstream_stats, m), #m, gauge, help \
+	}
 const struct counter upstream_counters[] = {
 	UPSTREAM(started, false, "Requests sent to the upstream"),
 	UPSTREAM(ok, false, "Whole answers"),

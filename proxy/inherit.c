@@ -30,7 +30,7 @@ static void read_environment(struct inherited *in)
 		in->n = (unsigned)n;
 		in->ready_fd = INHERIT_FIRST_FD + (int)n;
 	} else if (number_of(getenv("LISTEN_PID"), &pid) && pid == (unsigned long long)getpid() &&
-	           number_of(getenv("LISTEN_FDS"), &n)) {
+		   number_of(getenv("LISTEN_FDS"), &n)) {
 		in->n = (unsigned)n;
 	}
 	unsetenv(INHERIT_VARIABLE);
@@ -45,7 +45,7 @@ static int adopt(int fd)
 	socklen_t n = sizeof(int);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) || type != SOCK_STREAM ||
-	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &n) || !is_listening)
+		getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &n) || !is_listening)
 		return -EINVAL;
 	return fcntl(fd, F_SETFD, FD_CLOEXEC) || fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) ? -errno : 0;
 }
@@ -66,7 +66,8 @@ int inherited_init(struct inherited *in)
 	for (unsigned i = 0; i < in->n; i++) {
 		in->fds[i] = INHERIT_FIRST_FD + (int)i;
 		if (adopt(in->fds[i])) {
-			fprintf(stderr, "memoproxy: descriptor %d that was passed is not a listening TCP socket\n", in->fds[i]);
+			fprintf(stderr, "memoproxy: descriptor %d that was passed is not a listening TCP socket\n",
+				in->fds[i]);
 			in->n = i;
 			return -EINVAL;
 		}
@@ -81,7 +82,8 @@ static bool listens_on(int fd, const struct config_address *a)
 	struct sockaddr_storage bound = {0};
 	socklen_t n = sizeof(bound);
 	const struct sockaddr_in *in4 = (const struct sockaddr_in *)&bound, *want4 = (const struct sockaddr_in *)&a->sa;
-	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&bound, *want6 = (const struct sockaddr_in6 *)&a->sa;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&bound,
+				  *want6 = (const struct sockaddr_in6 *)&a->sa;
 
 	if (getsockname(fd, (struct sockaddr *)&bound, &n) || bound.ss_family != a->sa.ss_family)
 		return false;
@@ -113,7 +115,10 @@ int inherited_check(struct inherited *in)
 			continue;
 		listen_name(in->fds[i], name, sizeof(name));
 		if (in->ready_fd < 0) {
-			fprintf(stderr, "memoproxy: a socket that listens on %s was passed, but no `listen` names that address\n", name);
+			fprintf(stderr,
+				"memoproxy: a socket that listens on %s was passed, but no `listen` names that "
+				"address\n",
+				name);
 			return -EINVAL;
 		}
 		log_info("no longer listening on %s", name);

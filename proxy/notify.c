@@ -26,7 +26,7 @@ void notify_state(const char *state)
 	if (fd < 0)
 		return;
 	(void)sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&to,
-	             (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
 	close(fd);
 }
 

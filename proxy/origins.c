@@ -66,8 +66,8 @@ static void fill_options(struct upstream_options *to, const struct config_upstre
 		.more_urls = urls,
 		.more_urls_n = n,
 		.balance = from->balance == CONFIG_LEAST_CONNECTIONS ? UPSTREAM_LEAST_CONNECTIONS
-		           : from->balance == CONFIG_BALANCE_HASH    ? UPSTREAM_HASH
-		                                                     : UPSTREAM_ROUND_ROBIN,
+			   : from->balance == CONFIG_BALANCE_HASH    ? UPSTREAM_HASH
+								     : UPSTREAM_ROUND_ROBIN,
 		.connect_timeout_ms = from->connect_timeout_ms,
 		.first_byte_timeout_ms = from->first_byte_timeout_ms,
 		.stall_timeout_ms = from->stall_timeout_ms,
@@ -75,8 +75,8 @@ static void fill_options(struct upstream_options *to, const struct config_upstre
 		.queue_max = from->queue,
 		.retries = from->retries,
 		.http_version = from->http_version == CONFIG_HTTP_1_1 ? UPSTREAM_HTTP_1_1
-		                : from->http_version == CONFIG_HTTP_2 ? UPSTREAM_HTTP_2
-		                                                      : UPSTREAM_HTTP_AUTO,
+				: from->http_version == CONFIG_HTTP_2 ? UPSTREAM_HTTP_2
+								      : UPSTREAM_HTTP_AUTO,
 		.tls_ca = from->tls_ca,
 		.tls_verify = from->tls_verify,
 	};

@@ -56,7 +56,8 @@ static int move_access_log(struct server *s, const struct config_proxy *p, struc
 	else if (p->access_log.n)
 		err = access_log_open(p->access_log, p->access_log_format, &s->access_log);
 	if (err)
-		buf_addf(errors, "%s: access_log: %.*s: %s\n", s->config_path, SLICE_ARG(p->access_log), strerror(-err));
+		buf_addf(
+			errors, "%s: access_log: %.*s: %s\n", s->config_path, SLICE_ARG(p->access_log), strerror(-err));
 	return err;
 }
 

@@ -83,7 +83,8 @@ static void set_grace(struct server *s)
 
 static void begin_drain(struct server *s)
 {
-	log_info("stopping: finishing what runs, %lld ms at most", (long long)s->snapshot->config->proxy.shutdown_grace_ms);
+	log_info("stopping: finishing what runs, %lld ms at most",
+		(long long)s->snapshot->config->proxy.shutdown_grace_ms);
 	if (!s->is_retiring)
 		notify_state("STOPPING=1");
 	s->is_draining = true;
@@ -300,7 +301,8 @@ static int make_events(struct server *s)
 	static const struct {
 		int sig;
 		event_callback_fn fn;
-	} signals[] = {{SIGTERM, on_stop_signal}, {SIGINT, on_stop_signal}, {SIGUSR1, on_usr1}, {SIGUSR2, on_usr2}, {SIGHUP, on_hup}};
+	} signals[] = {{SIGTERM, on_stop_signal}, {SIGINT, on_stop_signal}, {SIGUSR1, on_usr1}, {SIGUSR2, on_usr2},
+		{SIGHUP, on_hup}};
 
 	signal(SIGPIPE, SIG_IGN);
 	for (unsigned i = 0; i < ARRAY_LEN(signals); i++) {
@@ -324,7 +326,8 @@ static int open_access_log(struct server *s)
 		return 0;
 	err = access_log_open(p->access_log, p->access_log_format, &s->access_log);
 	if (err)
-		fprintf(stderr, "memoproxy: can't open the access log %.*s: %s\n", SLICE_ARG(p->access_log), strerror(-err));
+		fprintf(stderr, "memoproxy: can't open the access log %.*s: %s\n", SLICE_ARG(p->access_log),
+			strerror(-err));
 	return err;
 }
 
@@ -363,7 +366,8 @@ static int start_demo(struct server *s)
 	*colon = '\0';
 	err = demo_start(host, (uint16_t)atoi(colon + 1), DEMO_DELAY_MS, &s->demo);
 	if (err) {
-		fprintf(stderr, "memoproxy: can't serve the demonstration on %s:%s: %s\n", host, colon + 1, strerror(-err));
+		fprintf(stderr, "memoproxy: can't serve the demonstration on %s:%s: %s\n", host, colon + 1,
+			strerror(-err));
 		return err;
 	}
 	return 0;
@@ -447,7 +451,8 @@ static void server_fini(struct server *s)
 		worker_close_front(&s->workers[i]);
 	for (unsigned i = 0; i < s->workers_n; i++)
 		worker_drop_snapshot(&s->workers[i]);
-	snapshot_unref(&s->snapshot); /* the last of it: the connections to the upstreams go, before their event bases */
+	snapshot_unref(
+		&s->snapshot); /* the last of it: the connections to the upstreams go, before their event bases */
 	for (unsigned i = 0; i < s->workers_n; i++)
 		worker_fini(&s->workers[i]);
 	tls_free(&s->tls);
@@ -485,7 +490,7 @@ static void say_hello(const struct server *s, bool demo)
 	printf("memoproxy serves a slow demonstration API. Try, in another terminal:\n"
 	       "  curl -i http://%.*s/users/1     # asks the API: 300 ms\n"
 	       "  curl -i http://%.*s/users/1     # from memory: Cache-Status says hit\n",
-	       SLICE_ARG(listen->v[0].text), SLICE_ARG(listen->v[0].text));
+		SLICE_ARG(listen->v[0].text), SLICE_ARG(listen->v[0].text));
 	if (admin->n)
 		printf("  curl -X POST 'http://%.*s/purge?prefix=/users'\n", SLICE_ARG(admin->v[0].text));
 	fflush(stdout);

@@ -76,11 +76,13 @@ int server_open_listeners(struct server *s)
 		int err = fd >= 0 ? share_inherited(s, a, fd) : open_own(s, a);
 
 		if (err) {
-			fprintf(stderr, "memoproxy: can't listen on %.*s: %s\n", SLICE_ARG(listen->v[a].text), strerror(-err));
+			fprintf(stderr, "memoproxy: can't listen on %.*s: %s\n", SLICE_ARG(listen->v[a].text),
+				strerror(-err));
 			return err;
 		}
 		listen_name(s->sockets[s->sockets_n - 1], name, sizeof(name));
-		log_info("listening on %s, %u workers%s", name, s->workers_n, fd >= 0 ? ", on sockets that were passed" : "");
+		log_info("listening on %s, %u workers%s", name, s->workers_n,
+			fd >= 0 ? ", on sockets that were passed" : "");
 	}
 	return 0;
 }

@@ -1,15 +1,34 @@
 #include "proxy/stats.h"
 
 const int64_t latency_bounds_us[LATENCY_BOUNDS] = {
-	500,    1000,   2500,    5000,    10000,   25000,    50000,    100000,
-	250000, 500000, 1000000, 2500000, 5000000, 10000000, 30000000, 60000000,
+	500,
+	1000,
+	2500,
+	5000,
+	10000,
+	25000,
+	50000,
+	100000,
+	250000,
+	500000,
+	1000000,
+	2500000,
+	5000000,
+	10000000,
+	30000000,
+	60000000,
 };
 
 const char *answer_kind_name(enum answer_kind k)
 {
 	static const char *const names[ANSWER_KINDS] = {
-		[ANSWER_HIT] = "hit",           [ANSWER_STALE] = "stale", [ANSWER_REVALIDATED] = "revalidated", [ANSWER_MISS] = "miss",
-		[ANSWER_COLLAPSED] = "collapsed", [ANSWER_PASS] = "pass",   [ANSWER_ERROR] = "error",
+		[ANSWER_HIT] = "hit",
+		[ANSWER_STALE] = "stale",
+		[ANSWER_REVALIDATED] = "revalidated",
+		[ANSWER_MISS] = "miss",
+		[ANSWER_COLLAPSED] = "collapsed",
+		[ANSWER_PASS] = "pass",
+		[ANSWER_ERROR] = "error",
 	};
 
 	return (unsigned)k < ANSWER_KINDS ? names[k] : "unknown";

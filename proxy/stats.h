@@ -8,7 +8,16 @@
 #include "proxy/gate.h"
 #include "upstream/fetch.h"
 
-enum answer_kind { ANSWER_HIT, ANSWER_STALE, ANSWER_REVALIDATED, ANSWER_MISS, ANSWER_COLLAPSED, ANSWER_PASS, ANSWER_ERROR, ANSWER_KINDS };
+enum answer_kind {
+	ANSWER_HIT,
+	ANSWER_STALE,
+	ANSWER_REVALIDATED,
+	ANSWER_MISS,
+	ANSWER_COLLAPSED,
+	ANSWER_PASS,
+	ANSWER_ERROR,
+	ANSWER_KINDS
+};
 const char *answer_kind_name(enum answer_kind k);
 
 #define LATENCY_BOUNDS 16
@@ -35,7 +44,7 @@ struct worker_stats {
 	uint64_t requests;
 	uint64_t answers[ANSWER_KINDS];
 	struct latency latency[ANSWER_KINDS];
-	uint64_t aborted;          /* replies cut because the upstream broke off */
+	uint64_t aborted; /* replies cut because the upstream broke off */
 	uint64_t clients_gone;
 	uint64_t background_fetches;
 	uint64_t fills, fills_active;

@@ -183,7 +183,8 @@ static void on_news_mail(struct mail *m)
 	target_release(&w->hit_target);
 	worker_configure_front(w);
 	if (origins_open(w->snapshot->origins, w))
-		log_error("worker %u: no memory for connections to the upstreams: requests to them are answered 503", w->index);
+		log_error("worker %u: no memory for connections to the upstreams: requests to them are answered 503",
+			w->index);
 }
 
 /* ---- Set-up ---- */
