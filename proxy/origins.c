@@ -164,7 +164,7 @@ void origins_unref(struct origins **op)
 		return;
 	n = o->parts_n; /* the last part takes `o` along */
 	for (unsigned i = 0; i < n; i++) {
-		if (o->server->is_ended)
+		if (o->server->is_ended || !o->server->workers) /* or not begun */
 			free_part(&o->parts[i]);
 		else
 			post_mail(&o->server->workers[i].mailbox, &o->parts[i].mail);

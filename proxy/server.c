@@ -232,6 +232,8 @@ static int load_config(struct server *s)
 		fprintf(stderr, "%.*s", SLICE_ARG(buf_slice(&errors)));
 	else
 		err = make_snapshot(s, config);
+	if (err && errors.n == 0)
+		complain("can't load the configuration", err);
 	buf_fini(&errors);
 	return err;
 }
@@ -422,7 +424,10 @@ static int server_init(struct server *s, bool demo)
 	err = make_events(s);
 	if (err)
 		return complain("can't make events", err);
-	return admin_start(s, &s->admin) || inherited_check(&s->inherited) ? 1 : 0;
+	err = admin_start(s, &s->admin); /* a listener that fails is told there */
+	if (err == -ENOMEM)
+		return complain("can't make the admin side", err);
+	return err || inherited_check(&s->inherited) ? 1 : 0;
 }
 
 /* Letters that were posted to a stopped loop still hold references: deliver them before anything is freed. */
@@ -512,7 +517,7 @@ int server_run(const char *config_path, bool demo, char *const *argv)
 		say_hello(&s, demo);
 		event_base_dispatch(s.base);
 	}
-	for (unsigned i = 0; i < s.workers_n; i++)
+	for (unsigned i = 0; s.workers && i < s.workers_n; i++)
 		if (s.workers[i].is_running)
 			post_worker_stop(&s.workers[i]);
 	server_fini(&s);
