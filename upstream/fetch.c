@@ -161,6 +161,16 @@ static bool is_worth_another_try(CURLcode code)
 	}
 }
 
+/* What no connection was found for may go to another origin whatever its method is and whatever was wrong (time-out, name,
+ * certificate); the same origin is asked once more only where that may help. */
+static bool has_other_way(struct fetch *f, CURLcode code)
+{
+	bool has_no_connection = f->prepared == 0 && code != CURLE_OUT_OF_MEMORY;
+	bool may_repeat = f->is_safe && is_worth_another_try(code);
+
+	return place_move_on(f, has_no_connection || may_repeat) || may_repeat;
+}
+
 /* A stale pooled connection was found out before anything was sent: any method may go again, and it is no retry. */
 static bool may_try_again(struct fetch *f, CURLcode code)
 {
@@ -168,10 +178,7 @@ static bool may_try_again(struct fetch *f, CURLcode code)
 		return false;
 	if (f->met_stale)
 		return true;
-	if (f->retries_left == 0 || f->answer.any_byte || !is_worth_another_try(code))
-		return false;
-	/* What no connection was found for may go elsewhere whatever its method is. */
-	if (!place_move_on(f, f->is_safe || f->prepared == 0) && !f->is_safe)
+	if (f->retries_left == 0 || f->answer.any_byte || !has_other_way(f, code))
 		return false;
 	f->retries_left--;
 	f->u->stats.retries++;

@@ -103,6 +103,57 @@ def test_slow_but_steady_answer_is_not_a_stall(start_proxy, origin):
     assert proxy.fetch(path).body == b"12345678"
 
 
+@EVERYWHERE
+@pytest.mark.parametrize("sent", [b"HTTP/1.1 200 OK\r\nX-A: 1\r\n", head(200, {"Content-Length": 100}) + b"x" * 10,
+                                  head(200, {"Transfer-Encoding": "chunked"}) + b"5\r\nhel"],
+                         ids=["in the head", "in the body", "in a chunk"])
+def test_reset_in_mid_answer_is_no_answer(start_proxy, origin, where, sent):
+    proxy = start_proxy({**CONFIG, "upstream": {"retries": 0}})
+    path = origin.on(where + origin.fresh(), [Send(sent), Reset()], [Reply(200, {"Cache-Control": "max-age=60"}, b"whole")])
+    with proxy.client() as c:
+        c.start(target=path)
+        try:
+            assert c.response().status == 502
+        except Aborted:
+            pass
+    eventually(lambda: proxy.fetch(path).body == b"whole", "nothing of the broken answer was kept")
+
+
+@EVERYWHERE
+def test_storm_of_interim_answers_is_502(start_proxy, origin, where):
+    proxy = start_proxy(CONFIG)
+    path = origin.on(where + origin.fresh(), [Endless(head(103, {"Link": "</a>; rel=preload"}, "Early Hints"))])
+    with proxy.client() as c:
+        c.start(target=path)
+        r, interim = c.response_head(), 0
+        while r.status < 200:
+            r, interim = c.response_head(), interim + 1
+        assert r.status == 502 and interim <= 200
+    origin.wait_idle(path)
+    ok(proxy, origin)
+
+
+@EVERYWHERE
+def test_black_hole_among_several_origins_costs_its_connect_timeout_once(start_proxy, origin, where):
+    full = socket.socket()
+    full.bind(("127.0.0.1", 0))
+    full.listen(0)
+    fillers = []
+    for _ in range(8):
+        s = socket.socket()
+        s.setblocking(False)
+        s.connect_ex(full.getsockname())
+        fillers.append(s)
+    proxy = start_proxy({**CONFIG, "upstream": {"connect_timeout": "300ms", "max_fails": 1, "fail_timeout": "1h"}},
+                        upstream=f"http://127.0.0.1:{full.getsockname()[1]} {origin.url}")
+    for _ in range(6):
+        path = origin.on(where + origin.fresh(), [Reply(body=b"well")])
+        assert proxy.fetch(path).body == b"well"
+    assert proxy.stats()["upstreams"]["default"]["failovers"] == 1
+    for s in fillers + [full]:
+        s.close()
+
+
 # ---- answers that break the rules ----
 
 def answer(fields, body=b"hello", line=b"HTTP/1.1 200 OK"):

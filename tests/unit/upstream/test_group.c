@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "rig.h"
 
 #define OK_2 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -260,6 +261,41 @@ static void the_breaker_opens_and_withholds(void **state)
 	end(&w);
 }
 
+/* Whatever allocation fails, the fetch ends or is refused, and nothing is left behind. */
+static void no_memory_anywhere_leaks_nothing(void **state)
+{
+	static struct world w;
+	struct fetch_request q = rig_request("GET", "/x");
+
+	(void)state;
+	for (unsigned long n = 1; n < 60; n++) {
+		prepare(&w, answer_ok, answer_ok);
+		w.rig.upstream.health_path = SLICE_LIT("/up");
+		w.rig.upstream.breaker_errors_percent = 50;
+		w.rig.base = event_base_new();
+		w.rig.options = (struct upstream_loop_options){w.rig.base, &w.rig.upstream, 1, 1, 65536};
+		w.rig.watchdog = evtimer_new(w.rig.base, NULL, NULL);
+		mem_fail_at(n, 1);
+		if (upstream_loop_new(&w.rig.options, &w.rig.loop) == 0) {
+			struct fetch *f;
+
+			seen_init(&w.seen, &w.rig);
+			if (rig_start(&w.seen, &q) == 0) {
+				f = w.seen.fetch;
+				for (int i = 0; i < 20 && w.seen.ends == 0; i++)
+					rig_turn(&w.rig);
+				if (w.seen.ends == 0)
+					fetch_cancel(&f);
+			}
+			seen_fini(&w.seen);
+		}
+		mem_fail_at(0, 0);
+		rig_close(&w.rig);
+		server_stop(&w.servers[0]);
+		server_stop(&w.servers[1]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -273,6 +309,7 @@ int main(void)
 		cmocka_unit_test(a_503_with_retry_after_leaves_that_origin_out_alone),
 		cmocka_unit_test(withheld_fetches_can_be_cancelled_and_left_behind),
 		cmocka_unit_test(the_breaker_opens_and_withholds),
+		cmocka_unit_test(no_memory_anywhere_leaks_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
