@@ -73,12 +73,15 @@ bool policy_stale_if_error(const struct freshness *f, int status, bool soft_purg
 {
 	int64_t ttl_ms = policy_ttl_ms(f, now);
 	bool is_error = status == 0 || status == 500 || (status >= 502 && status <= 504);
-	if (!is_error || (f->flags & POLICY_NO_CACHE) || f->stale_if_error_ms <= 0)
+	int64_t window_ms = f->stale_if_error_ms;
+	if (status == 0 && f->stale_if_unreachable_ms > window_ms)
+		window_ms = f->stale_if_unreachable_ms;
+	if (!is_error || (f->flags & POLICY_NO_CACHE) || window_ms <= 0)
 		return false;
 	if (ttl_ms > 0 && !soft_purged)
 		return true; /* not stale: a client's reload brought the error about */
 	int64_t staleness_ms = ttl_ms < 0 ? -ttl_ms : 0;
-	return !(f->flags & POLICY_NEVER_STALE) && staleness_ms <= f->stale_if_error_ms;
+	return !(f->flags & POLICY_NEVER_STALE) && staleness_ms <= window_ms;
 }
 
 bool policy_stale_if_spared(const struct freshness *f, struct now now)

@@ -38,6 +38,7 @@ struct cache_rules {
 	int64_t ttl_min_ms, ttl_max_ms;
 	const struct cache_status_ttl *status_ttl;
 	unsigned status_ttl_n;
+	int64_t stale_if_unreachable_ms; /* no answer at all came: RFC 9111 4.2.4 allows stale ones */
 	int64_t stale_while_revalidate_ms, stale_if_error_ms; /* used where the upstream says nothing */
 	unsigned ttl_jitter_percent;
 	int64_t refresh_ahead_ms;       /* a hit so long before the end has a new answer fetched */
@@ -73,6 +74,7 @@ static inline struct cache_rules cache_rules_default(void)
 		.ttl_max_ms = -1,
 		.stale_while_revalidate_ms = -1,
 		.stale_if_error_ms = -1,
+		.stale_if_unreachable_ms = -1,
 		.refresh_ahead_ms = -1,
 		.memory_idle_ms = -1,
 	};

@@ -173,7 +173,7 @@ struct config_route {
 	bool json_body_key;
 	int64_t ttl_ms, ttl_force_ms, ttl_min_ms, ttl_max_ms;
 	struct config_status_ttls status_ttl;
-	int64_t stale_while_revalidate_ms, stale_if_error_ms;
+	int64_t stale_while_revalidate_ms, stale_if_error_ms, stale_if_unreachable_ms;
 	unsigned ttl_jitter; /* percent */
 	struct config_ahead refresh_ahead;
 	unsigned refresh_ahead_hits;

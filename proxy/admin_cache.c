@@ -250,6 +250,7 @@ static json_t *json_of_rules(const struct cache_rules *r)
 	set_ms(j, "ttl_max_s", r->ttl_max_ms);
 	set_ms(j, "stale_while_revalidate_s", r->stale_while_revalidate_ms);
 	set_ms(j, "stale_if_error_s", r->stale_if_error_ms);
+	set_ms(j, "stale_if_unreachable_s", r->stale_if_unreachable_ms);
 	json_object_set_new(j, "scope", json_string(r->scope == CACHE_SCOPE_USER ? "user" : "shared"));
 	json_object_set_new(j, "client_refresh", json_boolean(r->client_refresh));
 	return j;

@@ -65,6 +65,7 @@ static void fill_rules(struct cache_rules *to, const struct config_route *from)
 		.status_ttl_n = from->status_ttl.n,
 		.stale_while_revalidate_ms = from->stale_while_revalidate_ms,
 		.stale_if_error_ms = from->stale_if_error_ms,
+		.stale_if_unreachable_ms = from->stale_if_unreachable_ms,
 		.ttl_jitter_percent = from->ttl_jitter,
 		.refresh_ahead_ms = from->refresh_ahead.ms,
 		.refresh_ahead_percent = from->refresh_ahead.percent,

@@ -93,6 +93,8 @@ static bool set_time(struct rows_exchange *e, const char *word)
 		r->stale_while_revalidate_ms = ms_of(v);
 	else if (option(word, "sie=", &v))
 		r->stale_if_error_ms = ms_of(v);
+	else if (option(word, "unreachable=", &v))
+		r->stale_if_unreachable_ms = ms_of(v);
 	else if (option(word, "t404=", &v))
 		add_status_ttl(e, 404, 404, v);
 	else if (option(word, "t3xx=", &v))
