@@ -4,6 +4,7 @@
 
 #include "cache/flight_internal.h"
 
+#include "cache/tier.h"
 #include "cache/vary.h"
 
 /* ---- Listing ---- */
@@ -161,7 +162,7 @@ static void sweep_entry(struct entry *e, void *arg)
 static void sweep_flights_locked(struct sweep *w, struct shard *s)
 {
 	for (struct flight *f = s->flights; f; f = f->next_of_shard) {
-		if (f->is_shared)
+		if (f->is_shared || f->is_disk)
 			(void)flight_is_silent_locked(f, w->now);
 		if (f->epoch < w->c->sweep_oldest)
 			w->c->sweep_oldest = f->epoch;
@@ -185,10 +186,15 @@ static void sweep_due(struct sweep *w, unsigned max_steps)
 }
 
 /* A round over all entries has ended. What was stored behind the sweeper's back came from a flight that was seen, or
- * from one that began in this round, so nothing is older than what was noted. */
+ * from one that began in this round, so nothing is older than what was noted. What was read from disk came from a flight
+ * that was seen, or is of what was there when the round began, or later. */
 static void end_round(struct cache *c)
 {
-	scope_retire(c->scopes, c->sweep_oldest);
+	uint64_t oldest = c->sweep_oldest;
+
+	if (c->disk && c->sweep_disk_oldest < oldest)
+		oldest = c->sweep_disk_oldest;
+	scope_retire(c->scopes, oldest);
 	c->sweep_oldest = 0;
 }
 
@@ -216,8 +222,10 @@ unsigned cache_sweep(struct cache *c, unsigned max_steps, struct now now)
 	struct sweep w = {.c = c, .now = now};
 
 	memory_tick(&c->memory, now);
-	if (c->sweep_oldest == 0)
+	if (c->sweep_oldest == 0) {
 		c->sweep_oldest = scope_now(c->scopes);
+		c->sweep_disk_oldest = tier_oldest_epoch(c);
+	}
 	sweep_due(&w, max_steps);
 	while (w.looked < max_steps)
 		if (!sweep_on(&w)) {
@@ -258,9 +266,10 @@ static bool says_the_same_length(const struct object *o, const struct http_field
 }
 
 /* `fresh` (or NULL: nothing) takes the place of `old`, if that is still there. */
-static void replace(struct entry *e, struct object *old, struct object *fresh, struct now now)
+static void replace(struct cache *c, struct entry *e, struct object *old, struct object *fresh, struct now now)
 {
 	struct shard *s = e->shard;
+	struct tier_source *written = fresh ? tier_source_new(c, fresh) : NULL;
 	struct garbage g = {0};
 	struct object *o;
 
@@ -270,12 +279,16 @@ static void replace(struct entry *e, struct object *old, struct object *fresh, s
 	if (o && fresh) {
 		variant_drop_locked(e, old, DROP_REPLACED, &g);
 		variant_store_locked(e, object_ref(fresh), now, &g);
+		tier_write_locked(c, &written, true);
 	} else if (o) {
 		variant_drop_locked(e, old, DROP_REPLACED, &g);
 	}
 	if (o)
 		entry_tidy_locked(e, &g);
 	pthread_mutex_unlock(&s->mu);
+	tier_source_free(&written);
+	if (!fresh)
+		tier_forget(c, e);
 	garbage_free(&g);
 	memory_trim(s);
 }
@@ -304,7 +317,7 @@ void cache_saw_head(
 	how.epoch = object_epoch(old);
 	if (old->status == 200 && object_is_confirmed_by(old, response) && says_the_same_length(old, response))
 		fresh = object_refreshed(old, &how);
-	replace(old->entry, old, fresh, now);
+	replace(c, old->entry, old, fresh, now);
 	object_unref(&fresh);
 	object_unref(&old);
 }

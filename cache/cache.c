@@ -4,10 +4,6 @@
 
 #include "cache/cache_internal.h"
 
-/* Where a second tier comes in: a lookup that would lead asks it first, inside the flight that it leads (lookup.c), so
- * that a herd costs one read; an answer is written through where it is stored (end_locked in flight_lead.c); a purge is
- * journalled before it is acknowledged (cache_purge). One struct of functions, like `struct memory`'s, will do. */
-
 int cache_new(const struct cache_options *o, struct cache **out)
 {
 	struct cache *c = mem_zalloc(sizeof(*c));
@@ -41,6 +37,8 @@ void cache_free(struct cache **cache)
 	*cache = NULL;
 	if (!c)
 		return;
+	CHECK(counted(&c->disk_reads) == 0);
+	disk_close(&c->disk); /* what it still writes is the memory's */
 	memory_fini(&c->memory);
 #ifdef MEMOPROXY_HOOKS
 	CHECK(counted(&c->n.flights) == 0);
@@ -51,13 +49,39 @@ void cache_free(struct cache **cache)
 	mem_free(c);
 }
 
-int cache_purge(struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq)
+int cache_open_disk(struct cache *c, const struct disk_options *o, char error[DISK_ERROR_MAX])
 {
-	int err = scope_purge(c->scopes, kind, what, user, soft, seq);
+	struct disk_options mine = *o;
+
+	mine.scopes = c->scopes;
+	return disk_open(&mine, &c->disk, error);
+}
+
+unsigned cache_disk_reads(const struct cache *c)
+{
+	return (unsigned)counted(&c->disk_reads);
+}
+
+static int purge(struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, bool wait, uint64_t *seq)
+{
+	int err;
 
 	count(&c->n.purges);
+	if (c->disk)
+		return disk_purge(c->disk, kind, what, user, soft, wait, seq);
+	err = scope_purge(c->scopes, kind, what, user, soft, seq);
 	/* -ENOMEM invalidates too much, which is what was asked for and more. */
 	return err == -ENOMEM ? 0 : err;
+}
+
+int cache_purge(struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq)
+{
+	return purge(c, kind, what, user, soft, true, seq);
+}
+
+int cache_purge_soon(struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq)
+{
+	return purge(c, kind, what, user, soft, false, seq);
 }
 
 void cache_stats(struct cache *c, struct cache_stats *out)
@@ -90,4 +114,7 @@ void cache_stats(struct cache *c, struct cache_stats *out)
 		.purges = counted(&c->n.purges),
 	};
 	scope_stats(c->scopes, &out->scopes);
+	out->has_disk = c->disk != NULL;
+	if (c->disk)
+		disk_stats(c->disk, &out->disk);
 }

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/mailbox.h"
+#include "cache/disk/store.h"
 #include "cache/flight.h"
 #include "cache/key.h"
 #include "cache/object.h"
@@ -36,10 +37,17 @@ int cache_new(const struct cache_options *o, struct cache **out) WARN_UNUSED;
  * holds its flight. Debug builds check that no reference is left. */
 void cache_free(struct cache **c);
 
+/* A disk tier under the memory: what is stored goes there too, what memory lacks is looked for there. After cache_new and
+ * before any lookup; `o->scopes` is set here. Blocks. 0; or negative errno and one sentence in `error`. */
+int cache_open_disk(struct cache *c, const struct disk_options *o, char error[DISK_ERROR_MAX]) WARN_UNUSED;
+/* Lookups that wait for the disk now: cache_free wants none, and their letters have to be delivered for it. */
+unsigned cache_disk_reads(const struct cache *c);
+
 enum cache_verdict {
 	CACHE_HIT,         /* object: fresh, referenced; flight, when not NULL: the caller also leads a background fetch */
 	CACHE_STALE,       /* object: usable now; flight as with HIT */
 	CACHE_JOIN,        /* flight: wait there */
+	CACHE_DISK,        /* flight: the disk is read; wait there, then look up again */
 	CACHE_LEAD,        /* flight: fetch for all; flight_stored says what to validate */
 	CACHE_PASS,        /* fetch alone, nothing is stored (HEAD and Range misses too: forward says why) */
 	CACHE_ONLY_CACHED, /* 504 (RFC 9111 5.2.1.7) */
@@ -72,6 +80,7 @@ struct cache_request {
 	/* The upstream's budget is low, or it asked for a pause: what is stale serves where it may, whatever the client wishes,
 	 * and nothing is fetched in the background. What is missing is still led. */
 	bool spare_upstream;
+	bool skip_disk; /* the disk tier has been asked for this request */
 	bool hit_only;  /* for the hit road: HIT or nothing at all changes; any other verdict comes back as CACHE_PASS */
 };
 
@@ -81,6 +90,8 @@ struct cache_result {
 	struct flight *flight; /* the caller unrefs; a LEAD must reach flight_end, flight_fail or flight_abandon */
 	enum cache_forward forward;
 	int status;            /* of FAILED */
+	bool from_disk;        /* of HIT and STALE: the object was on disk only */
+	bool leads_read;       /* of DISK: it is this lookup's variant that is read for */
 };
 
 /* May the cache hold answers to this request at all (method, route, body, Range)? Cheap; false: forward it alone. */
@@ -98,8 +109,12 @@ bool cache_was_purged(const struct cache *c, struct slice url, uint64_t sequence
 void cache_saw_head(struct cache *c, const struct cache_request *r, int status, const struct http_fields *response,
                     struct now now);
 
-/* Invalidation, both tiers. 0 or negative errno (the answer must then not claim success). */
+/* Invalidation, both tiers. 0 or negative errno (the answer must then not claim success). With a disk tier it blocks until
+ * the purge is on the device, so that it outlives a crash: not for workers. */
 int cache_purge(struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq) WARN_UNUSED;
+/* The same without waiting: a crash of the machine a moment later may take it back. */
+int cache_purge_soon(
+	struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq) WARN_UNUSED;
 
 /* Periodic work in small steps: at most max_steps entries looked at; returns how many went. Any thread, one at a time. */
 unsigned cache_sweep(struct cache *c, unsigned max_steps, struct now now);
@@ -111,6 +126,8 @@ struct cache_stats {
 	uint64_t flights, waiters, flights_refused, waiters_refused, markers, markers_evicted;
 	uint64_t stored, revalidated, collapsed, released, failures_remembered, leader_timeouts, purges;
 	struct scope_stats scopes;
+	bool has_disk;
+	struct disk_stats disk;
 };
 void cache_stats(struct cache *c, struct cache_stats *out);
 

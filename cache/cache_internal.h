@@ -16,11 +16,14 @@ struct cache {
 	struct cache_options o; /* set once */
 	struct memory memory;
 	struct scope_table *scopes;
+	struct disk *disk; /* set before any lookup; NULL: off */
+	_Atomic uint64_t disk_reads;
 	struct counters n;
 	/* the sweeper's own */
 	unsigned sweep_shard;
 	uint32_t sweep_cursor;
 	uint64_t sweep_oldest; /* lowest epoch seen in this round; 0: a round begins */
+	uint64_t sweep_disk_oldest; /* on disk when the round began */
 };
 
 static inline void count(_Atomic uint64_t *counter)

@@ -276,7 +276,7 @@ void flight_look(const struct flight_waiter *waiter, struct flight_view *out)
 
 	pthread_mutex_lock(&f->mu);
 	*out = (struct flight_view){.phase = f->phase, .status = f->status};
-	if (f->phase == FLIGHT_WAITING && f->is_silent && w != f->own)
+	if (f->phase == FLIGHT_WAITING && f->is_silent && (w != f->own || f->is_disk))
 		out->phase = FLIGHT_RETRY;
 	if (f->phase == FLIGHT_ANSWER && !suits(f, w)) {
 		w->mismatched = true;

@@ -31,6 +31,7 @@ struct flight {
 	bool is_background;
 	bool is_kept;  /* made by cache_keep */
 	bool is_tail;  /* `stored` is the beginning of what is wanted; the rest is asked for */
+	bool is_disk;  /* reads the disk tier; all who wait look up again after it */
 	bool may_mark; /* what becomes of it says something about others: no credentials, not alone by wish */
 	uint64_t epoch;
 	struct now started;
@@ -77,6 +78,9 @@ bool keep_has_tail(const struct object *o, struct now now);
 struct object *keep_combined(struct flight *f) WARN_UNUSED;
 /* The whole of which the answer is the tail: its body is there up to where the tail begins. NULL: it does not fit. */
 struct object *keep_whole(struct flight *f, const struct flight_answer *a, const struct refresh *r) WARN_UNUSED;
+
+/* A disk flight's end: what was read goes into the memory tier, with the caller's reference; NULL: nothing. */
+void flight_end_read(struct flight *f, struct object *o, struct now now);
 
 /* Told to all who wait, after something has changed. Under mu. */
 void flight_wake_locked(struct flight *f);

@@ -3,6 +3,7 @@
 
 #include "cache/flight_internal.h"
 
+#include "cache/tier.h"
 #include "cache/vary.h"
 
 #define WINDOW_BYTES (512 * 1024)
@@ -51,14 +52,15 @@ static void drop_stored_locked(struct flight *f, struct garbage *g)
 		}
 }
 
-static void end_locked(struct flight *f, const struct ending *x, struct garbage *g)
+static void end_locked(struct flight *f, const struct ending *x, struct tier_source **written, struct garbage *g)
 {
 	if (x->drops_stored)
 		drop_stored_locked(f, g);
 	if (x->store) {
 		marker_clear_locked(f->entry->notes);
-		/* Second tier: what is stored here would be written through from here, after the lock, by reference. */
 		variant_store_locked(f->entry, x->store, x->now, g);
+		/* Under the lock, so that both tiers see answers of one key in the same order. */
+		tier_write_locked(f->cache, written, x->status == 304);
 		user_bound_locked(f->entry, f->rules->max_entries_per_user, g);
 	}
 	if (x->marks_pass)
@@ -87,20 +89,29 @@ static void announce(struct flight *f, const struct ending *x)
 static void end_flight(struct flight *f, const struct ending *x)
 {
 	struct shard *s = f->entry->shard;
+	struct tier_source *written = x->store && !f->is_disk ? tier_source_new(f->cache, x->store) : NULL;
 	struct garbage g = {0};
 	struct flight *listed = f;
 
 	CHECK(!f->has_ended);
 	f->has_ended = true;
 	pthread_mutex_lock(&s->mu);
-	end_locked(f, x, &g);
+	end_locked(f, x, &written, &g);
 	(void)flight_unlist_locked(f);
 	entry_tidy_locked(f->entry, &g);
 	pthread_mutex_unlock(&s->mu);
+	tier_source_free(&written);
+	if (x->drops_stored)
+		tier_forget(f->cache, f->entry);
 	announce(f, x);
 	garbage_free(&g);
 	memory_trim(s);
 	flight_unref(&listed);
+}
+
+void flight_end_read(struct flight *f, struct object *o, struct now now)
+{
+	end_flight(f, &(struct ending){.phase = FLIGHT_RETRY, .store = o, .now = now});
 }
 
 /* ---- The head ---- */

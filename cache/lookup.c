@@ -1,6 +1,7 @@
 /* What becomes of a request: used, joined, led or passed (the walk of RFC 9111 4 with coalescing in it). */
 #include "cache/flight_internal.h"
 
+#include "cache/tier.h"
 #include "cache/vary.h"
 #include "http/range.h"
 
@@ -21,6 +22,9 @@ struct lookup {
 	struct entry *spare_entry;
 	struct notes *spare_notes;
 	struct flight *spare_flight;
+	bool asks_disk;        /* decided: it comes first */
+	bool disk_done;        /* and it has come */
+	bool from_disk;
 	struct buf known_vary; /* names that answers of the key had in Vary */
 	struct garbage garbage;
 };
@@ -246,9 +250,12 @@ static bool make_spares(struct lookup *l)
 {
 	struct flight *f = flight_new(l->c, l->r);
 
+	flight_unref(&l->spare_flight);
 	l->spare_flight = f;
-	l->spare_notes = notes_new(l->shard);
-	l->spare_entry = entry_new(l->shard, l->r->key);
+	if (!l->spare_notes)
+		l->spare_notes = notes_new(l->shard);
+	if (!l->spare_entry)
+		l->spare_entry = entry_new(l->shard, l->r->key);
 	if (!f || !l->spare_notes || !l->spare_entry || l->known_vary.err)
 		return false;
 	return buf_add_slice(&f->names, buf_slice(&l->known_vary)) == 0 &&
@@ -311,7 +318,6 @@ static bool lead(struct lookup *l, struct entry *e, struct object *stored, bool 
 	if (f->is_tail)
 		stored = l->partial;
 	f->stored = stored ? object_ref(stored) : NULL;
-	/* Second tier: a flight without `stored` would ask it here, before its leader asks the origin. */
 	flight_list_locked(f, e);
 	if (!is_background)
 		l->out->verdict = CACHE_LEAD;
@@ -324,6 +330,7 @@ static bool lead(struct lookup *l, struct entry *e, struct object *stored, bool 
 static void use(struct lookup *l, struct entry *e, struct object *o, enum cache_verdict verdict)
 {
 	l->out->verdict = verdict;
+	l->out->from_disk = l->from_disk;
 	l->out->object = object_ref(o);
 	o->hits++;
 	entry_touch_locked(e, l->now);
@@ -463,6 +470,94 @@ static bool decide_stored(struct lookup *l, struct entry *e, struct object *o, b
 	return true;
 }
 
+/* ---- The disk tier ---- */
+
+/* A forced refresh wants a new answer, and of a part in memory the rest is fetched. */
+static bool wants_disk(struct lookup *l)
+{
+	return l->c->disk && !l->disk_done && !l->r->skip_disk && !l->is_forced && !l->r->hit_only && !l->partial &&
+	       tier_may_have(l->c, l->r->key);
+}
+
+static struct flight *find_read(struct entry *e)
+{
+	for (struct flight *f = e && e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
+		if (f->is_disk)
+			return f;
+	return NULL;
+}
+
+/* True: it comes before the upstream. */
+static bool turn_to_disk(struct lookup *l, struct entry *e)
+{
+	struct flight *f;
+
+	if (!wants_disk(l))
+		return false;
+	f = find_read(e);
+	if (f && flight_is_silent_locked(f, l->now)) {
+		l->disk_done = true; /* it hangs */
+		return false;
+	}
+	if (!f) {
+		l->asks_disk = true;
+	} else if (counted(&l->c->n.waiters) >= l->c->o.max_waiters) {
+		count(&l->c->n.waiters_refused);
+		l->out->verdict = CACHE_BUSY;
+	} else {
+		l->out->verdict = CACHE_DISK;
+		l->out->flight = flight_ref(f);
+	}
+	return true;
+}
+
+static struct flight *list_read(struct lookup *l)
+{
+	struct flight *f = NULL;
+	struct entry *e;
+
+	if (counted(&l->c->n.flights) >= l->c->o.max_flights || !make_spares(l))
+		return NULL;
+	pthread_mutex_lock(&l->shard->mu);
+	e = ensure_entry(l, entry_find_locked(l->shard, l->r->key));
+	if (e) {
+		f = l->spare_flight;
+		l->spare_flight = NULL;
+		f->is_disk = true;
+		f->started = l->now;
+		f->progress_ms = l->now.mono_ms;
+		f->epoch = tier_oldest_epoch(l->c);
+		flight_list_locked(f, e);
+		flight_ref(f);
+	}
+	pthread_mutex_unlock(&l->shard->mu);
+	return f;
+}
+
+/* True: the request waits for it. Else what was there, if anything, is in memory now. */
+static bool ask_disk(struct lookup *l)
+{
+	struct flight *f = list_read(l);
+	enum tier_verdict v;
+
+	l->asks_disk = false;
+	l->disk_done = true;
+	if (!f)
+		return false;
+	v = tier_read(f, l->r->key->hash, l->now);
+	l->from_disk = v == TIER_FOUND;
+	if (v == TIER_PENDING) {
+		l->out->verdict = CACHE_DISK;
+		l->out->leads_read = true;
+		l->out->flight = f;
+		return true;
+	}
+	flight_unref(&f);
+	return false;
+}
+
+/* ---- All together ---- */
+
 static bool decide_locked(struct lookup *l)
 {
 	struct entry *e = entry_find_locked(l->shard, l->r->key);
@@ -486,7 +581,7 @@ static bool decide_locked(struct lookup *l)
 			return true;
 	} else {
 		l->out->forward = l->partial ? CACHE_FWD_PARTIAL : any ? CACHE_FWD_VARY_MISS : CACHE_FWD_URI_MISS;
-		if (l->r->hit_only || decide_fetch(l, e, NULL, false))
+		if (turn_to_disk(l, e) || l->r->hit_only || decide_fetch(l, e, NULL, false))
 			return true;
 	}
 	copy_known_vary(e, &l->known_vary);
@@ -519,6 +614,8 @@ static void look_up(struct lookup *l)
 		return;
 	buf_init(&l->known_vary, CACHE_KEY_MAX);
 	decide(l);
+	if (l->asks_disk && !ask_disk(l))
+		decide(l);
 	free_spares(l);
 }
 

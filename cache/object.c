@@ -142,25 +142,31 @@ enum scope_state object_check(struct object *o)
 
 /* ---- Fields ---- */
 
-bool object_field_next(const struct object *o, size_t *at, struct http_field *out)
+bool object_head_field_next(struct slice head, size_t *at, struct http_field *out)
 {
-	struct slice head = object_head(o);
 	const char *line, *end, *colon;
 
 	if (*at == 0) { /* behind the status line */
 		end = memchr(head.p, '\n', head.n);
-		*at = (size_t)(end + 1 - head.p);
+		*at = end ? (size_t)(end + 1 - head.p) : head.n;
 	}
 	if (*at >= head.n)
 		return false;
 	line = head.p + *at;
 	end = memchr(line, '\r', head.n - *at);
-	colon = memchr(line, ':', (size_t)(end - line));
+	colon = end ? memchr(line, ':', (size_t)(end - line)) : NULL;
+	if (!colon)
+		return false;
 	out->name = (struct slice){line, (size_t)(colon - line)};
 	out->value = slice_trim((struct slice){colon + 1, (size_t)(end - colon - 1)});
 	out->id = http_field_id_of(out->name);
 	*at += (size_t)(end + 2 - line);
 	return true;
+}
+
+bool object_field_next(const struct object *o, size_t *at, struct http_field *out)
+{
+	return object_head_field_next(object_head(o), at, out);
 }
 
 bool object_field(const struct object *o, enum http_field_id id, struct slice *value)

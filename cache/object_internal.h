@@ -75,6 +75,8 @@ struct object_spec {
 	uint64_t epoch;
 	struct slice vary_names, vary_values;
 	const struct cache_names *tag_headers; /* may be NULL */
+	const uint64_t *tags;                  /* where they are known already, in place of tag_headers */
+	unsigned tags_n;
 	const struct object_part *part;        /* of a 206; NULL: the body is the whole */
 	struct block *shared; /* a complete body, of content_length bytes, to be referred to; or NULL */
 };
@@ -84,6 +86,8 @@ struct object *object_new(const struct object_spec *spec) WARN_UNUSED;
 /* The same answer, complete, with its length in the head and its body in one piece. */
 struct object *object_consolidated(const struct object *o, const struct cache_names *tag_headers) WARN_UNUSED;
 int object_copy_body(struct object *to, const struct object *from) WARN_UNUSED;
+/* As object_field_next, of any head that was an object's. */
+bool object_head_field_next(struct slice head, size_t *at, struct http_field *out);
 /* Appends the stored fields to `out`, which borrows them. */
 int object_fields(const struct object *o, struct http_fields *out) WARN_UNUSED;
 

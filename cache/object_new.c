@@ -137,6 +137,7 @@ static void put_groups(struct sink *s, const struct object_spec *spec, struct sl
 /* Surrogate-Key parts its tags by spaces, Cache-Tag by commas. */
 static void put_tags(struct sink *s, const struct object_spec *spec)
 {
+	put(s, spec->tags, spec->tags_n * sizeof(*spec->tags));
 	for (unsigned i = 0; spec->tag_headers && i < spec->tag_headers->n; i++) {
 		const struct http_field *f;
 

@@ -13,6 +13,9 @@
 /* Lookups again after an answer that turned out to be for others; then the request goes alone. */
 #define RETRIES_MAX 3
 
+/* Reads of the disk tier that a request waits for: one of its own, after it perhaps waited for another variant's. */
+#define DISK_WAITS_MAX 2
+
 static void decide(struct exchange *x, bool no_join);
 static void on_progress(struct flight_waiter *w);
 
@@ -132,6 +135,8 @@ static void waited_in_vain(struct exchange *x, const struct flight_view *view)
 		                          : status == 503 ? "the upstream has too much to do, or is given a pause"
 		                                          : "the upstream could not be reached or broke off",
 		                 status == 503 ? 1 : -1);
+	else if (x->is_reading)
+		decide(x, false);
 	else
 		decide(x, phase == FLIGHT_RELEASED || ++x->retries > RETRIES_MAX);
 }
@@ -352,6 +357,7 @@ static void look_up(struct exchange *x, bool no_join, struct cache_result *out)
 		.rules_ref = exchange_owner_ref,
 		.rules_unref = exchange_owner_unref,
 		.no_join = no_join,
+		.skip_disk = x->disk_waits >= DISK_WAITS_MAX,
 		.spare_upstream = loop && upstream_is_spared(loop, x->target.upstream_index),
 	};
 
@@ -367,12 +373,15 @@ static void decide(struct exchange *x, bool no_join)
 	struct cache_result found;
 
 	look_up(x, no_join, &found);
+	x->is_reading = found.verdict == CACHE_DISK;
 	x->note.forward = found.forward;
 	x->object = found.object;
 	switch (found.verdict) {
 	case CACHE_HIT:
 	case CACHE_STALE:
 		x->note.hit = true;
+		if (found.from_disk || x->disk_waits > 0)
+			x->note.detail = "disk";
 		x->kind = found.verdict == CACHE_HIT ? ANSWER_HIT : ANSWER_STALE;
 		if (found.flight)
 			refresh_in_background(x, found.flight);
@@ -381,6 +390,11 @@ static void decide(struct exchange *x, bool no_join)
 	case CACHE_JOIN:
 		x->note.collapsed = true;
 		x->kind = ANSWER_COLLAPSED;
+		wait_for(x, found.flight);
+		look(x);
+		return;
+	case CACHE_DISK:
+		x->disk_waits += found.leads_read ? DISK_WAITS_MAX : 1;
 		wait_for(x, found.flight);
 		look(x);
 		return;

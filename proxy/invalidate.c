@@ -91,7 +91,7 @@ static void purge(struct worker *w, enum scope_kind kind, struct slice url)
 {
 	static struct log_limit limit;
 	uint64_t seq;
-	int err = cache_purge(w->cache, kind, url, 0, false, &seq);
+	int err = cache_purge_soon(w->cache, kind, url, 0, false, &seq);
 
 	w->stats.invalidated_by_writes++;
 	if (err && log_allowed(&limit))

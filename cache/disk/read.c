@@ -76,7 +76,7 @@ struct place {
 	struct disk *d;
 	struct segment *seg;
 	const struct index_slot *slot;
-	uint64_t at;
+	uint64_t at, whole_max;
 	bool may_wait;
 };
 
@@ -116,7 +116,9 @@ static int attach_body(struct read_object *o, const struct place *p, const struc
 	int err;
 
 	o->body_at = p->at + sizeof(*h) + record_meta_n(h);
-	if (h->body_n <= DISK_BODY_WHOLE_MAX) {
+	if (h->body_n <= p->whole_max) {
+		if (!p->may_wait && h->body_n > DISK_BODY_WHOLE_MAX)
+			return -EAGAIN;
 		o->body = mem_alloc(padded + sums_n);
 		if (!o->body)
 			return -ENOMEM;
@@ -189,7 +191,7 @@ static int load_meta(
 static int load_base(struct read_object *o, const struct place *head, const struct record_header *h,
 	const struct index_slot *found, unsigned n)
 {
-	struct place p = {.d = head->d, .may_wait = head->may_wait};
+	struct place p = {.d = head->d, .whole_max = head->whole_max, .may_wait = head->may_wait};
 	struct hash128 hash = {h->key_lo, h->key_hi};
 	struct record_header base;
 	char bytes[sizeof(base)];
@@ -246,7 +248,13 @@ static bool is_retryable(int err)
 static int load(struct disk *d, struct disk_lookup *l, const struct index_slot *slot, const struct index_slot *found,
 	unsigned n, bool may_wait, struct read_object **out)
 {
-	struct place p = {.d = d, .slot = slot, .at = (uint64_t)slot->off8 * 8, .may_wait = may_wait};
+	struct place p = {
+		.d = d,
+		.slot = slot,
+		.at = (uint64_t)slot->off8 * 8,
+		.whole_max = l->whole_max ? l->whole_max : DISK_BODY_WHOLE_MAX,
+		.may_wait = may_wait,
+	};
 	struct index_slot still;
 	int err;
 
@@ -290,6 +298,8 @@ static enum disk_verdict judge(
 	}
 	if (l->accepts && !l->accepts(l, &o->pub))
 		return DISK_MISS;
+	if (state == SCOPE_VALID)
+		o->pub.epoch = atomic_load_explicit(&checked, memory_order_relaxed);
 	return state == SCOPE_SOFT ? DISK_SOFT : DISK_HIT;
 }
 
@@ -381,6 +391,18 @@ static void run_lookup(struct disk *d, struct disk_job *job)
 
 	look_up(d, l, true);
 	(void)post_mail(l->reply_to, &l->mail);
+}
+
+bool disk_may_have(struct disk *d, struct hash128 hash)
+{
+	struct index_slot found[INDEX_FOUND_MAX];
+
+	if (!atomic_load_explicit(&d->is_ready, memory_order_acquire))
+		return false;
+	if (index_find(&d->index, hash, false, found) > 0)
+		return true;
+	disk_add(&d->n.absent, 1);
+	return false;
 }
 
 enum disk_verdict disk_get(struct disk *d, struct disk_lookup *l)

@@ -104,11 +104,12 @@ struct disk_object {
 	struct slice key, url, vary_names, vary_values, head;
 	int status;
 	struct freshness freshness; /* in this process's monotonic time */
-	uint64_t epoch, user, lsn;
+	uint64_t epoch; /* up to which it is known to be valid, so later than the record's where that was checked */
+	uint64_t user, lsn;
 	const uint64_t *tags;
 	unsigned tags_n;
 	uint64_t body_n;
-	struct slice body; /* all of it, verified, when it is at most DISK_BODY_WHOLE_MAX; else p is NULL: disk_read */
+	struct slice body; /* all of it, verified, when it is at most whole_max; else p is NULL: disk_read */
 };
 #define DISK_BODY_WHOLE_MAX (256u << 10)
 
@@ -117,6 +118,7 @@ struct disk_lookup {
 	struct slice key;
 	struct hash128 hash;
 	struct now now;
+	uint64_t whole_max; /* bodies up to here come whole; 0: DISK_BODY_WHOLE_MAX */
 	/* Is this variant the one? Called on this thread or a reader's. NULL: the newest. */
 	bool (*accepts)(struct disk_lookup *l, const struct disk_object *candidate);
 	struct mailbox *reply_to; /* NULL: blocks instead */
@@ -127,6 +129,8 @@ struct disk_lookup {
 	/* private */
 	struct disk_job job;
 };
+/* False: nothing is stored for the key. True: perhaps something is. No I/O. */
+bool disk_may_have(struct disk *d, struct hash128 hash);
 /* Absent keys cost no I/O; what the page cache holds is read at once; else DISK_PENDING. */
 enum disk_verdict disk_get(struct disk *d, struct disk_lookup *l) WARN_UNUSED;
 void disk_object_free(struct disk *d, struct disk_object **o);

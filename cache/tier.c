@@ -1,0 +1,238 @@
+#include "cache/tier.h"
+
+#include "base/mem.h"
+#include "cache/vary.h"
+
+/* ---- Writing ---- */
+
+struct tier_source {
+	struct disk_source disk;
+	struct object *object;
+};
+
+static struct hash128 hash_of(const struct entry *e)
+{
+	return hash128_of(e->key, e->hh.keylen);
+}
+
+static struct slice body_at(const struct disk_source *s, uint64_t offset)
+{
+	return object_body_at(CONTAINER_OF(s, struct tier_source, disk)->object, offset);
+}
+
+static void on_release(struct disk_source *s)
+{
+	struct tier_source *source = CONTAINER_OF(s, struct tier_source, disk);
+
+	tier_source_free(&source);
+}
+
+static bool belongs_on_disk(const struct cache *c, const struct object *o)
+{
+	/* A user's hash is made with a secret of this process's, so that nobody could be given it again after a restart. */
+	return c->disk && !o->entry->has_user && !(o->flags & OBJECT_IS_PARTIAL) && o->body_kind != BODY_CHUNKS;
+}
+
+struct tier_source *tier_source_new(struct cache *c, struct object *o)
+{
+	struct tier_source *s = belongs_on_disk(c, o) ? mem_zalloc(sizeof(*s)) : NULL;
+	const struct entry *e = o->entry;
+
+	if (!s)
+		return NULL;
+	s->object = object_ref(o);
+	s->disk = (struct disk_source){
+		.key = {e->key, e->hh.keylen},
+		.hash = hash_of(e),
+		.url = entry_url(e),
+		.vary_names = object_vary_names(o),
+		.vary_values = object_vary_values(o),
+		.head = object_head(o),
+		.status = o->status,
+		.freshness = o->freshness,
+		.body_n = (uint64_t)object_body_length(o),
+		.body_at = body_at,
+		.on_release = on_release,
+	};
+	return s;
+}
+
+void tier_source_free(struct tier_source **s)
+{
+	if (!*s)
+		return;
+	object_unref(&(*s)->object);
+	mem_free(*s);
+	*s = NULL;
+}
+
+static bool is_stored_locked(const struct object *o)
+{
+	for (const struct object *v = o->entry->variants; v; v = object_next(v) ? *object_next(v) : NULL)
+		if (v == o)
+			return true;
+	return false;
+}
+
+void tier_write_locked(struct cache *c, struct tier_source **s, bool is_refresh)
+{
+	struct tier_source *source = *s;
+	struct scope_set scopes;
+	int err;
+
+	if (!source || !is_stored_locked(source->object))
+		return;
+	object_scopes(source->object, &scopes);
+	source->disk.epoch = object_epoch(source->object);
+	source->disk.tags = scopes.tags;
+	source->disk.tags_n = scopes.tags_n;
+	err = is_refresh ? disk_refresh(c->disk, &source->disk) : disk_put(c->disk, &source->disk);
+	if (!err)
+		*s = NULL;
+}
+
+void tier_forget(struct cache *c, const struct entry *e)
+{
+	/* Even where the index has nothing: it may be on its way there. */
+	if (c->disk && !e->has_user)
+		disk_forget(c->disk, hash_of(e));
+}
+
+/* ---- Reading ---- */
+
+struct read {
+	struct disk_lookup lookup;
+	struct flight *flight;
+};
+
+bool tier_may_have(struct cache *c, const struct cache_key *key)
+{
+	return key->user == 0 && disk_may_have(c->disk, key->hash);
+}
+
+uint64_t tier_oldest_epoch(struct cache *c)
+{
+	uint64_t epoch = c->disk ? disk_oldest_epoch(c->disk) : UINT64_MAX;
+
+	return epoch > 0 ? epoch : 1;
+}
+
+/* On this thread or a reader's; the flight's request does not change. */
+static bool accepts(struct disk_lookup *l, const struct disk_object *candidate)
+{
+	const struct flight *f = CONTAINER_OF(l, struct read, lookup)->flight;
+	struct slice language = {"", 0};
+	struct http_field field;
+
+	if (candidate->vary_names.n == 0)
+		return true;
+	for (size_t at = 0; language.n == 0 && object_head_field_next(candidate->head, &at, &field);)
+		if (field.id == HF_CONTENT_LANGUAGE)
+			language = field.value;
+	return vary_matches(candidate->vary_names, candidate->vary_values, language, &f->request);
+}
+
+static int fields_of(struct slice head, struct http_fields *out)
+{
+	struct http_field field;
+	int err = 0;
+
+	for (size_t at = 0; !err && object_head_field_next(head, &at, &field);)
+		err = http_fields_add(out, field.name, field.value);
+	return err;
+}
+
+static struct object *object_from(struct flight *f, const struct disk_object *d)
+{
+	struct http_fields fields;
+	struct object_spec spec = {
+		.entry = f->entry,
+		.status = d->status,
+		.fields = &fields,
+		.content_length = (int64_t)d->body_n,
+		.freshness = d->freshness,
+		.epoch = d->epoch,
+		.vary_names = d->vary_names,
+		.vary_values = d->vary_values,
+		.tags = d->tags,
+		.tags_n = d->tags_n,
+	};
+	struct object *o = NULL;
+
+	http_fields_init(&fields);
+	if (fields_of(d->head, &fields) == 0)
+		o = object_new(&spec);
+	http_fields_fini(&fields);
+	if (o && d->body_n > 0 && object_append(o, d->body.p, d->body.n, false) != 0)
+		object_unref(&o);
+	if (o)
+		object_finish(o, BODY_COMPLETE);
+	return o;
+}
+
+static struct object *take(struct read *r, struct now now)
+{
+	struct object *o = NULL;
+
+	if (r->lookup.object->body_n <= r->lookup.whole_max)
+		o = object_from(r->flight, r->lookup.object);
+	/* What could not be used in any way would only come back for every request. */
+	if (o && object_useful_until_ms(o) <= now.mono_ms && !(o->flags & OBJECT_HAS_VALIDATOR))
+		object_unref(&o);
+	return o;
+}
+
+static bool finish(struct read *r, struct now now)
+{
+	struct flight *f = r->flight;
+	struct cache *c = f->cache;
+	struct object *o = NULL;
+	bool found;
+
+	if (r->lookup.object) {
+		o = take(r, now);
+		disk_object_free(c->disk, &r->lookup.object);
+	}
+	found = o != NULL;
+	flight_end_read(f, o, now);
+	flight_unref(&r->flight);
+	mem_free(r);
+	uncount(&c->disk_reads);
+	return found;
+}
+
+static void on_read(struct mail *m)
+{
+	struct read *r = CONTAINER_OF(CONTAINER_OF(m, struct disk_lookup, mail), struct read, lookup);
+	struct now now = r->lookup.now;
+	int64_t later_ms = atomic_load(&r->flight->cache->memory.now_ms);
+
+	if (later_ms > now.mono_ms)
+		now.mono_ms = later_ms;
+	(void)finish(r, now);
+}
+
+enum tier_verdict tier_read(struct flight *f, struct hash128 hash, struct now now)
+{
+	struct cache *c = f->cache;
+	struct read *r = mem_zalloc(sizeof(*r));
+
+	if (!r) {
+		flight_end_read(f, NULL, now);
+		return TIER_ABSENT;
+	}
+	count(&c->disk_reads);
+	r->flight = flight_ref(f);
+	r->lookup = (struct disk_lookup){
+		.key = {f->entry->key, f->entry->hh.keylen},
+		.hash = hash,
+		.now = now,
+		.whole_max = c->o.max_object_bytes,
+		.accepts = accepts,
+		.reply_to = c->o.mailboxes[f->worker],
+		.mail.on_mail = on_read,
+	};
+	if (disk_get(c->disk, &r->lookup) == DISK_PENDING)
+		return TIER_PENDING;
+	return finish(r, now) ? TIER_FOUND : TIER_ABSENT;
+}
