@@ -32,6 +32,9 @@ enum config_balance { CONFIG_ROUND_ROBIN, CONFIG_LEAST_CONNECTIONS, CONFIG_BALAN
 enum config_host_header { CONFIG_HOST_UPSTREAM, CONFIG_HOST_CLIENT };
 enum config_scope { CONFIG_SCOPE_SHARED, CONFIG_SCOPE_USER };
 enum config_set_cookie { CONFIG_COOKIE_AUTO, CONFIG_COOKIE_STORE, CONFIG_COOKIE_STRIP, CONFIG_COOKIE_PASS };
+enum config_coding { CONFIG_GZIP, CONFIG_BR, CONFIG_ZSTD };
+enum config_etag { CONFIG_ETAG_OFF, CONFIG_ETAG_AUTO };
+enum config_store_if { CONFIG_STORE_ANY, CONFIG_STORE_JSON, CONFIG_STORE_GRAPHQL };
 enum config_query_rule {
 	CONFIG_QUERY_KEEP,
 	CONFIG_QUERY_SORT,
@@ -185,6 +188,9 @@ struct config_route {
 	unsigned max_entries_per_user;
 	enum config_set_cookie set_cookie;
 	bool client_refresh;
+	unsigned compress; /* bits 1u << enum config_coding */
+	enum config_etag etag;
+	enum config_store_if store_if;
 	struct config_names invalidates_text;
 	struct config_invalidates invalidates; /* compiled against match: pattern_expand them with its captures */
 	struct config_names tag_headers, targeted;

@@ -28,6 +28,7 @@
 #define MEMBER_PATTERNS struct config_names
 #define MEMBER_HOSTS struct config_names
 #define MEMBER_METHODS unsigned
+#define MEMBER_CODINGS unsigned
 #define MEMBER_FIELDS struct config_names
 #define MEMBER_QUERY struct config_query
 #define MEMBER_USER_FROM struct config_user_from
@@ -250,6 +251,7 @@ int option_describe(const struct option *o, struct buf *out)
 		[TYPE_PATTERNS] = "list of patterns",
 		[TYPE_HOSTS] = "list of hosts",
 		[TYPE_METHODS] = "list of methods",
+		[TYPE_CODINGS] = "list of gzip, br, zstd",
 		[TYPE_FIELDS] = "list of names",
 		[TYPE_QUERY] = "keep, sort, ignore, only:LIST or drop:LIST",
 		[TYPE_USER_FROM] = "header:NAME or cookie:NAME",
