@@ -62,7 +62,8 @@ unsigned cache_disk_reads(const struct cache *c)
 	return (unsigned)counted(&c->disk_reads);
 }
 
-static int purge(struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, bool wait, uint64_t *seq)
+static int purge(
+	struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, bool wait, uint64_t *seq)
 {
 	int err;
 

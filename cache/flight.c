@@ -199,6 +199,7 @@ void flight_wait(struct flight *f, unsigned worker, const struct http_fields *re
 	w->request = request;
 	w->begun = false;
 	w->mismatched = false;
+	w->joined_seq = scope_now(f->cache->scopes);
 	atomic_init(&w->offset, 0);
 	w->prev = NULL;
 	count(&f->cache->n.waiters);
@@ -247,6 +248,14 @@ void flight_leave(struct flight_waiter *w)
 	flight_unref(&f);
 }
 
+/* A soft purge binds those who came after it: that it has a tag, a flight learns only from its answer. */
+static bool is_purged_for(struct flight *f, const struct flight_waiter *w)
+{
+	enum scope_state scopes = object_check(f->object);
+
+	return scopes == SCOPE_HARD || (scopes == SCOPE_SOFT && w != f->own && w->joined_seq > f->epoch);
+}
+
 /* May this waiter have the answer? Asked once, before its first byte: after that it goes on whatever is purged. */
 static bool suits(struct flight *f, struct flight_waiter *w)
 {
@@ -258,7 +267,7 @@ static bool suits(struct flight *f, struct flight_waiter *w)
 	if (w->mismatched || (f->is_silent && w != f->own))
 		return false;
 	/* Who leads for itself alone gets what it fetched; else purges could keep it fetching for ever. */
-	if ((f->is_shared || w != f->own) && object_check(o) == SCOPE_HARD)
+	if ((f->is_shared || w != f->own) && is_purged_for(f, w))
 		return false;
 	if (w->request && object_vary_names(o).n > 0) {
 		(void)object_field(o, HF_CONTENT_LANGUAGE, &language);
@@ -275,7 +284,7 @@ void flight_look(const struct flight_waiter *waiter, struct flight_view *out)
 	struct flight *f = w->flight;
 
 	pthread_mutex_lock(&f->mu);
-	*out = (struct flight_view){.phase = f->phase, .status = f->status};
+	*out = (struct flight_view){.phase = f->phase, .status = f->status, .verdict = f->verdict};
 	if (f->phase == FLIGHT_WAITING && f->is_silent && (w != f->own || f->is_disk))
 		out->phase = FLIGHT_RETRY;
 	if (f->phase == FLIGHT_ANSWER && !suits(f, w)) {

@@ -32,6 +32,7 @@ struct flight_waiter {
 	struct flight_waiter *prev, *next;
 	const struct http_fields *request;
 	_Atomic uint64_t offset;
+	uint64_t joined_seq; /* of purges, when it began to wait */
 	bool begun, mismatched;
 };
 
@@ -39,6 +40,7 @@ struct flight_view {
 	enum flight_phase phase;
 	struct object *object; /* borrowed until flight_leave; take a reference to keep it */
 	int status;            /* of the upstream's answer (304: `object` was confirmed); of FAILED and STALE: 502, 503, 504 */
+	enum policy_store verdict; /* of ANSWER: POLICY_STORE, or why it will not be stored, as far as that is known */
 };
 
 struct flight *flight_ref(struct flight *f);

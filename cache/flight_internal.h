@@ -52,6 +52,7 @@ struct flight {
 	int status;
 	unsigned waiters_n;
 	bool had_waiter;
+	enum policy_store verdict; /* of ANSWER: what is known of its storing */
 	struct flight_waiter *own; /* of the client that caused it: it stays when the others look up again */
 	bool is_silent;            /* the leader timed out: not joined any more, waiters look up again */
 	bool is_windowed;          /* outgrew max_object: bytes go when all waiters have passed them on */
@@ -65,6 +66,7 @@ struct flight {
 	/* the leader's thread only */
 	bool has_ended;
 	bool is_overlong;
+	bool is_held; /* nobody has been told of `object` yet: it is looked at, or tagged, when it is complete */
 	struct now asked, answered; /* of a kept answer */
 	struct flight_slot slots[]; /* o.workers of them */
 };

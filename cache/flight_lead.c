@@ -3,6 +3,8 @@
 
 #include "cache/flight_internal.h"
 
+#include "cache/encode.h"
+#include "cache/guard.h"
 #include "cache/tier.h"
 #include "cache/vary.h"
 
@@ -228,13 +230,22 @@ static enum policy_store judge(struct flight *f, const struct flight_answer *a, 
 
 	if (s != POLICY_STORE)
 		return s;
-	if (is_event_stream(a->fields))
+	if (is_event_stream(a->fields) || !guard_allows_head(f->rules, a->status, a->fields))
 		return POLICY_NOT_BODY;
 	if (a->content_length >= 0 && (uint64_t)a->content_length > f->cache->o.max_object_bytes) {
 		count(&f->cache->n.refused_too_large);
 		return POLICY_NOT_TOO_LARGE;
 	}
 	return POLICY_STORE;
+}
+
+static enum vary_kind variant_names(const struct http_fields *fields, bool may_encode, struct buf *names)
+{
+	enum vary_kind kind = vary_names(fields, names);
+
+	if (may_encode)
+		encode_drop_name(names);
+	return kind;
 }
 
 /* NULL when there is no room or the fields are beyond what can be told apart; *s then says which. */
@@ -269,8 +280,9 @@ static struct object *make_object(
 	}
 	buf_init(&names, CACHE_KEY_MAX);
 	buf_init(&values, 4 * CACHE_KEY_MAX);
+	spec.may_encode = encode_is_meant(f->rules, a->status, a->fields) && encode_announce(a->fields) == 0;
 	*s = POLICY_NOT_VARY_STAR;
-	if (vary_names(a->fields, &names) != VARY_STAR && !names.err &&
+	if (variant_names(a->fields, spec.may_encode, &names) != VARY_STAR && !names.err &&
 		vary_values(buf_slice(&names), &f->request, &values) == 0) {
 		*s = POLICY_NOT_TOO_LARGE;
 		spec.vary_names = buf_slice(&names);
@@ -283,6 +295,14 @@ static struct object *make_object(
 	buf_fini(&values);
 	buf_fini(&names);
 	return o;
+}
+
+/* What a look at the whole body decides is not begun before: a tag in the head, whether it is stored. */
+static bool is_to_be_held(const struct flight *f, const struct flight_answer *a)
+{
+	if (f->is_kept || a->status != 200)
+		return false;
+	return f->rules->store_if != CACHE_STORE_ANY || (f->rules->etag_auto && !http_fields_get(a->fields, HF_ETAG));
 }
 
 enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, enum policy_store *why)
@@ -315,11 +335,20 @@ enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, 
 		return FLIGHT_PRIVATE;
 	}
 	*why = POLICY_STORE;
-	announce(f, &(struct ending){.phase = FLIGHT_ANSWER, .object = o, .status = a->status});
+	f->is_held = is_to_be_held(f, a);
+	announce(f, &(struct ending){
+			    .phase = f->is_held ? FLIGHT_WAITING : FLIGHT_ANSWER, .object = o, .status = a->status});
 	return FLIGHT_STORES;
 }
 
 /* ---- The body ---- */
+
+static void let_go(struct flight *f)
+{
+	if (f->is_held)
+		announce(f, &(struct ending){.phase = FLIGHT_ANSWER});
+	f->is_held = false;
+}
 
 /* From here on bytes are kept only until all who wait have passed them on, and nobody can join any more. */
 static void open_window(struct flight *f)
@@ -331,7 +360,9 @@ static void open_window(struct flight *f)
 	mark_pass_locked(f, atomic_load(&s->memory->now_ms), &g);
 	pthread_mutex_unlock(&s->mu);
 	garbage_free(&g);
+	let_go(f);
 	pthread_mutex_lock(&f->mu);
+	f->verdict = POLICY_NOT_TOO_LARGE;
 	f->is_windowed = true;
 	flight_move_window(f);
 	pthread_mutex_unlock(&f->mu);
@@ -358,8 +389,14 @@ static int append(struct flight *f, const void *p, size_t n)
 
 static void break_off(struct flight *f)
 {
+	struct ending x = {.phase = FLIGHT_ANSWER, .now.mono_ms = atomic_load(&f->cache->memory.now_ms)};
+
 	object_finish(f->object, BODY_BROKEN);
-	end_flight(f, &(struct ending){.phase = FLIGHT_ANSWER, .now.mono_ms = atomic_load(&f->cache->memory.now_ms)});
+	if (f->is_held) {
+		x.phase = FLIGHT_FAILED;
+		x.status = 502;
+	}
+	end_flight(f, &x);
 }
 
 enum flight_body flight_body(struct flight *f, const void *p, size_t n)
@@ -381,7 +418,8 @@ enum flight_body flight_body(struct flight *f, const void *p, size_t n)
 	}
 	(void)object_body_state(f->object, &published);
 	pthread_mutex_lock(&f->mu);
-	flight_wake_locked(f);
+	if (!f->is_held)
+		flight_wake_locked(f);
 	if (f->is_windowed && f->waiters_n == 0) {
 		result = FLIGHT_BODY_NOBODY;
 	} else if (f->is_windowed) {
@@ -416,14 +454,37 @@ static struct object *to_store(struct flight *f)
 	/* Purged while it was fetched. (Once more at each use: a purge may come right after this.) */
 	if (f->is_windowed || object_check(f->object) == SCOPE_HARD)
 		return NULL;
+	if (!guard_allows_body(f->rules, f->object)) {
+		f->verdict = POLICY_NOT_BODY;
+		return NULL;
+	}
 	if (f->object->flags & OBJECT_IS_PARTIAL)
 		o = keep_combined(f);
 	else if (f->object->body_kind == BODY_CHUNKS)
 		o = object_consolidated(f->object, &f->rules->tag_headers);
 	else
 		o = object_ref(f->object);
+	if (o)
+		encode_object(o, f->rules);
 	count(o ? &f->cache->n.stored : &f->cache->n.refused_memory);
 	return o;
+}
+
+/* Nobody has seen it yet, so another can take its place. */
+static void tag_held(struct flight *f)
+{
+	struct object *plain = f->object, *tagged;
+	struct slice etag;
+
+	if (!f->rules->etag_auto || object_field(plain, HF_ETAG, &etag))
+		return;
+	tagged = object_tagged(plain, &f->rules->tag_headers);
+	if (!tagged)
+		return;
+	pthread_mutex_lock(&f->mu);
+	f->object = tagged;
+	pthread_mutex_unlock(&f->mu);
+	object_unref(&plain);
 }
 
 void flight_end(struct flight *f, bool complete, struct now now)
@@ -438,10 +499,17 @@ void flight_end(struct flight *f, bool complete, struct now now)
 	}
 	memory_tick(&f->cache->memory, now);
 	if (complete && is_whole(f)) {
+		if (f->is_held)
+			tag_held(f);
 		x.store = to_store(f);
 		object_finish(f->object, BODY_COMPLETE);
 	} else {
 		object_finish(f->object, BODY_BROKEN);
+		if (f->is_held) {
+			x.phase = may_stand_in(f, 0, now) ? FLIGHT_STALE : FLIGHT_FAILED;
+			x.status = 502;
+			x.marks_failure = true;
+		}
 	}
 	end_flight(f, &x);
 }

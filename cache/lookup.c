@@ -22,8 +22,8 @@ struct lookup {
 	struct entry *spare_entry;
 	struct notes *spare_notes;
 	struct flight *spare_flight;
-	bool asks_disk;        /* decided: it comes first */
-	bool disk_done;        /* and it has come */
+	bool asks_disk; /* decided: it comes first */
+	bool disk_done; /* and it has come */
 	bool from_disk;
 	struct buf known_vary; /* names that answers of the key had in Vary */
 	struct garbage garbage;

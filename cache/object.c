@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
+#include "cache/encode.h"
 
 /* ---- References ---- */
 
@@ -27,6 +28,7 @@ void object_unref(struct object **o)
 	if (!gone || atomic_fetch_sub_explicit(&gone->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	e = gone->entry;
+	encodings_drop(gone);
 	if (gone->body_kind == BODY_BLOCK)
 		block_unref(e->shard, gone->body.block);
 	else if (gone->body_kind == BODY_CHUNKS)
@@ -90,6 +92,21 @@ bool object_part(const struct object *o, uint64_t *first, uint64_t *total)
 	*first = x->part_first;
 	*total = x->part_total;
 	return true;
+}
+
+_Atomic(struct encodings *) *object_encodings(const struct object *o)
+{
+	return o->flags & OBJECT_MAY_ENCODE ? &((struct object_extras *)(uintptr_t)extras_of(o))->encodings : NULL;
+}
+
+bool object_may_encode(const struct object *o)
+{
+	return o->flags & OBJECT_MAY_ENCODE;
+}
+
+bool object_etag_is_ours(const struct object *o)
+{
+	return o->flags & OBJECT_ETAG_IS_OURS;
 }
 
 int object_status(const struct object *o)
@@ -282,7 +299,7 @@ uint64_t object_total_bytes(const struct object *o)
 
 	if (o->body_kind == BODY_BLOCK)
 		n += mem_size(o->body.block);
-	return n;
+	return n + encodings_bytes(o);
 }
 
 bool object_body_is_stable(const struct object *o)

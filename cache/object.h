@@ -26,6 +26,8 @@ bool object_field(const struct object *o, enum http_field_id id, struct slice *v
 /* A stored 206: its body is the bytes from *first on of a representation of *total bytes. Its head has no Content-Range
  * and no Content-Length. False: the body is the whole. */
 bool object_part(const struct object *o, uint64_t *first, uint64_t *total);
+/* Its ETag was made here: the upstream does not know it. */
+bool object_etag_is_ours(const struct object *o);
 const struct freshness *object_freshness(const struct object *o);
 struct slice object_url(const struct object *o);
 uint64_t object_epoch(const struct object *o);
@@ -35,6 +37,11 @@ int64_t object_body_length(const struct object *o);
 enum body_state { BODY_GROWING, BODY_COMPLETE, BODY_BROKEN };
 /* *available: bytes that can be read now (acquire). */
 enum body_state object_body_state(const struct object *o, uint64_t *available);
+/* The whole body in that coding, where the route has it made and it has been; valid while the object is referenced. */
+bool object_encoded(const struct object *o, enum cache_coding c, struct slice *bytes);
+bool object_may_encode(const struct object *o);
+/* Its Content-Encoding; "" for identity. */
+struct slice cache_coding_name(enum cache_coding c);
 /* A contiguous run at `offset`, at least 1 byte when offset < available; valid while the caller holds its reference
  * (and, for an answer that outgrew max_object, until it says flight_advance past it). */
 struct slice object_body_at(const struct object *o, uint64_t offset);

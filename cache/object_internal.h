@@ -27,6 +27,8 @@ struct block {
 enum object_flag {
 	OBJECT_HAS_EXTRAS = 1 << 0,
 	OBJECT_HAS_VALIDATOR = 1 << 1, /* ETag or Last-Modified: it can be validated */
+	OBJECT_ETAG_IS_OURS = 1 << 3,  /* made of the body: it means nothing to the upstream */
+	OBJECT_MAY_ENCODE = 1 << 4,    /* the extras hold its encodings, once they are made */
 	OBJECT_IS_PARTIAL = 1 << 2,    /* the extras say which part */
 };
 
@@ -34,6 +36,7 @@ enum object_flag {
 struct object_extras {
 	struct object *next; /* guarded by the shard: the next older variant */
 	uint64_t part_first, part_total;
+	_Atomic(struct encodings *) encodings; /* owned reference; set once */
 	uint32_t names_n, values_n, tags_n;
 	uint32_t total_n; /* of all extras: where the head begins */
 };
@@ -77,14 +80,21 @@ struct object_spec {
 	const struct cache_names *tag_headers; /* may be NULL */
 	const uint64_t *tags;                  /* where they are known already, in place of tag_headers */
 	unsigned tags_n;
-	const struct object_part *part;        /* of a 206; NULL: the body is the whole */
-	struct block *shared; /* a complete body, of content_length bytes, to be referred to; or NULL */
+	bool may_encode;
+	struct slice etag;              /* one of our own, added to the fields; else empty */
+	bool etag_is_ours;              /* the one in the fields is of that kind */
+	const struct object_part *part; /* of a 206; NULL: the body is the whole */
+	struct block *shared;           /* a complete body, of content_length bytes, to be referred to; or NULL */
 };
 
 /* NULL when there is no room. The body is GROWING. The caller holds no lock (nor for the next ones). */
 struct object *object_new(const struct object_spec *spec) WARN_UNUSED;
 /* The same answer, complete, with its length in the head and its body in one piece. */
 struct object *object_consolidated(const struct object *o, const struct cache_names *tag_headers) WARN_UNUSED;
+/* Where its encodings are; NULL: it may have none. */
+_Atomic(struct encodings *) *object_encodings(const struct object *o);
+/* That, with an ETag made of its bytes. */
+struct object *object_tagged(const struct object *o, const struct cache_names *tag_headers) WARN_UNUSED;
 int object_copy_body(struct object *to, const struct object *from) WARN_UNUSED;
 /* As object_field_next, of any head that was an object's. */
 bool object_head_field_next(struct slice head, size_t *at, struct http_field *out);

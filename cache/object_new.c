@@ -80,6 +80,8 @@ static void put_head(struct sink *s, const struct object_spec *spec)
 		http_date_format(spec->freshness.received_wall_ms / 1000, text);
 		put_field(s, SLICE_LIT("Date"), slice_of(text));
 	}
+	if (spec->etag.n > 0)
+		put_field(s, SLICE_LIT("ETag"), spec->etag);
 	put_via(s, spec);
 	if (has_content_length(spec)) {
 		snprintf(text, sizeof(text), "%lld", (long long)spec->content_length);
@@ -166,7 +168,7 @@ static struct layout measure(const struct object_spec *spec)
 	put_tags(&tags, spec);
 	l.head_n = head.n;
 	l.tags_n = tags.n / sizeof(uint64_t);
-	if (l.tags_n > 0 || spec->vary_names.n > 0 || spec->part)
+	if (l.tags_n > 0 || spec->vary_names.n > 0 || spec->part || spec->may_encode)
 		l.extras_n = sizeof(struct object_extras) + tags.n + spec->vary_names.n + spec->vary_values.n;
 	if (spec->shared || spec->content_length > OBJECT_INLINE_MAX)
 		l.kind = BODY_BLOCK;
@@ -220,6 +222,8 @@ static void write_extras(struct object *o, const struct object_spec *spec, const
 	o->flags |= OBJECT_HAS_EXTRAS;
 	if (spec->part)
 		o->flags |= OBJECT_IS_PARTIAL;
+	if (spec->may_encode)
+		o->flags |= OBJECT_MAY_ENCODE;
 	*x = (struct object_extras){
 		.part_first = spec->part ? spec->part->first : 0,
 		.part_total = spec->part ? spec->part->total : 0,
@@ -251,7 +255,11 @@ struct object *object_new(const struct object_spec *spec)
 	o->entry = entry_ref(spec->entry);
 	atomic_init(&o->epoch, spec->epoch);
 	o->freshness = spec->freshness;
-	if (http_fields_get(spec->fields, HF_ETAG) || http_fields_get(spec->fields, HF_LAST_MODIFIED))
+	if (spec->etag.n > 0 || spec->etag_is_ours)
+		o->flags |= OBJECT_ETAG_IS_OURS;
+	else if (http_fields_get(spec->fields, HF_ETAG))
+		o->flags |= OBJECT_HAS_VALIDATOR;
+	if (http_fields_get(spec->fields, HF_LAST_MODIFIED))
 		o->flags |= OBJECT_HAS_VALIDATOR;
 	link_init(&o->expiry);
 	write_extras(o, spec, &l);
@@ -291,7 +299,7 @@ int object_fields(const struct object *o, struct http_fields *out)
 	return err;
 }
 
-struct object *object_consolidated(const struct object *o, const struct cache_names *tag_headers)
+static struct object *copy_of(const struct object *o, const struct cache_names *tag_headers, struct slice etag)
 {
 	struct http_fields fields;
 	struct object *copy = NULL;
@@ -305,6 +313,9 @@ struct object *object_consolidated(const struct object *o, const struct cache_na
 		.vary_names = object_vary_names(o),
 		.vary_values = object_vary_values(o),
 		.tag_headers = tag_headers,
+		.may_encode = o->flags & OBJECT_MAY_ENCODE,
+		.etag = etag,
+		.etag_is_ours = o->flags & OBJECT_ETAG_IS_OURS,
 	};
 
 	if (spec.content_length < 0) { /* still growing as far as readers know: the caller knows better */
@@ -320,4 +331,31 @@ struct object *object_consolidated(const struct object *o, const struct cache_na
 	if (copy && object_copy_body(copy, o) != 0)
 		object_unref(&copy);
 	return copy;
+}
+
+struct object *object_consolidated(const struct object *o, const struct cache_names *tag_headers)
+{
+	return copy_of(o, tag_headers, (struct slice){"", 0});
+}
+
+/* Strong: other bytes, other tag. */
+struct object *object_tagged(const struct object *o, const struct cache_names *tag_headers)
+{
+	XXH3_state_t state;
+	XXH128_hash_t hash;
+	char etag[40];
+	uint64_t n, at = 0;
+
+	(void)XXH3_128bits_reset(&state);
+	(void)object_body_state(o, &n);
+	while (at < n) {
+		struct slice run = object_body_at(o, at);
+
+		(void)XXH3_128bits_update(&state, run.p, run.n);
+		at += run.n;
+	}
+	hash = XXH3_128bits_digest(&state);
+	snprintf(etag, sizeof(etag), "\"%016llx%016llx\"", (unsigned long long)hash.high64,
+		(unsigned long long)hash.low64);
+	return copy_of(o, tag_headers, slice_of(etag));
 }

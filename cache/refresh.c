@@ -1,5 +1,6 @@
 /* Updating a stored answer from a 304 or a HEAD (RFC 9111 3.2, 4.3.4, 4.3.5). */
 #include "cache/cache_internal.h"
+#include "cache/encode.h"
 #include "cache/vary.h"
 
 /* An entity tag less its weakness: a 304 may weaken what it confirms. */
@@ -14,7 +15,7 @@ bool object_is_confirmed_by(const struct object *o, const struct http_fields *up
 	const struct http_field *modified = http_fields_get(update, HF_LAST_MODIFIED);
 	struct slice stored;
 
-	if (etag && object_field(o, HF_ETAG, &stored))
+	if (etag && !(o->flags & OBJECT_ETAG_IS_OURS) && object_field(o, HF_ETAG, &stored))
 		return slice_equal(opaque_tag(etag->value), opaque_tag(stored));
 	if (modified && object_field(o, HF_LAST_MODIFIED, &stored))
 		return slice_equal(modified->value, stored);
@@ -85,8 +86,14 @@ static int specify(struct object_spec *spec, const struct refresh *r, struct buf
 {
 	struct http_fields *fields = (struct http_fields *)(uintptr_t)spec->fields; /* ours */
 
-	if (vary_names(fields, names) == VARY_STAR || vary_values(buf_slice(names), r->request, values) != 0 ||
-		names->err)
+	enum vary_kind kind;
+
+	spec->may_encode =
+		!spec->part && encode_is_meant(r->rules, spec->status, fields) && encode_announce(fields) == 0;
+	kind = vary_names(fields, names);
+	if (spec->may_encode)
+		encode_drop_name(names);
+	if (kind == VARY_STAR || vary_values(buf_slice(names), r->request, values) != 0 || names->err)
 		return -1;
 	spec->vary_names = buf_slice(names);
 	spec->vary_values = buf_slice(values);
@@ -108,6 +115,7 @@ static struct object *build(
 		.epoch = r->epoch,
 		.tag_headers = &r->rules->tag_headers,
 		.shared = old->body_kind == BODY_BLOCK ? old->body.block : NULL,
+		.etag_is_ours = (old->flags & OBJECT_ETAG_IS_OURS) && !http_fields_get(r->update, HF_ETAG),
 		.part = object_part(old, &part.first, &part.total) ? &part : NULL,
 	};
 	struct object *o;
@@ -118,6 +126,8 @@ static struct object *build(
 	o = object_new(&spec);
 	if (o && !spec.shared && object_copy_body(o, old) != 0)
 		object_unref(&o);
+	if (o)
+		encodings_share(o, old);
 	return o;
 }
 

@@ -12,6 +12,8 @@
 enum cache_query_rule { CACHE_QUERY_KEEP, CACHE_QUERY_SORT, CACHE_QUERY_IGNORE, CACHE_QUERY_ONLY, CACHE_QUERY_DROP };
 enum cache_scope { CACHE_SCOPE_SHARED, CACHE_SCOPE_USER };
 enum cache_set_cookie { CACHE_COOKIE_AUTO, CACHE_COOKIE_STORE, CACHE_COOKIE_STRIP, CACHE_COOKIE_PASS };
+/* In the order in which they are preferred where the client does not mind. */
+enum cache_coding { CACHE_BR, CACHE_ZSTD, CACHE_GZIP, CACHE_CODINGS, CACHE_IDENTITY = CACHE_CODINGS };
 enum cache_store_if { CACHE_STORE_ANY, CACHE_STORE_JSON, CACHE_STORE_GRAPHQL };
 
 struct cache_names {
@@ -57,6 +59,7 @@ struct cache_rules {
 
 	enum cache_set_cookie set_cookie;
 	bool client_refresh; /* obey Cache-Control and Pragma of requests */
+	unsigned compress;   /* bits 1u << enum cache_coding: made once, when an answer is stored */
 	bool etag_auto;
 	enum cache_store_if store_if;
 	struct cache_names tag_headers;     /* fields that carry tags */

@@ -3,6 +3,9 @@
 #include "base/mem.h"
 #include "cache/vary.h"
 
+/* What an object knows of itself beside its fields goes with the record's freshness, in bits that policy has no use for. */
+enum { FLAG_ETAG_IS_OURS = 1 << 14, FLAG_MAY_ENCODE = 1 << 15 };
+
 /* ---- Writing ---- */
 
 struct tier_source {
@@ -54,6 +57,10 @@ struct tier_source *tier_source_new(struct cache *c, struct object *o)
 		.body_at = body_at,
 		.on_release = on_release,
 	};
+	if (o->flags & OBJECT_ETAG_IS_OURS)
+		s->disk.freshness.flags |= FLAG_ETAG_IS_OURS;
+	if (o->flags & OBJECT_MAY_ENCODE)
+		s->disk.freshness.flags |= FLAG_MAY_ENCODE;
 	return s;
 }
 
@@ -156,8 +163,14 @@ static struct object *object_from(struct flight *f, const struct disk_object *d)
 		.vary_values = d->vary_values,
 		.tags = d->tags,
 		.tags_n = d->tags_n,
+		.may_encode = d->freshness.flags & FLAG_MAY_ENCODE,
+		.etag_is_ours = d->freshness.flags & FLAG_ETAG_IS_OURS,
 	};
 	struct object *o = NULL;
+
+	spec.freshness.flags &= (uint16_t) ~(FLAG_ETAG_IS_OURS | FLAG_MAY_ENCODE);
+	if (f->rules->stale_if_unreachable_ms > 0)
+		spec.freshness.stale_if_unreachable_ms = f->rules->stale_if_unreachable_ms;
 
 	http_fields_init(&fields);
 	if (fields_of(d->head, &fields) == 0)

@@ -32,6 +32,14 @@ static bool contains(const struct names *set, struct slice name)
 	return false;
 }
 
+/* Then Accept-Encoding had a part in it, whether or not the origin says so: nobody gets a coding that he did not accept
+ * because somebody else did. */
+static bool is_coded(const struct http_fields *response)
+{
+	const struct http_field *coding = http_fields_get(response, HF_CONTENT_ENCODING);
+	return coding && coding->value.n > 0 && !slice_equal_nocase(coding->value, SLICE_LIT("identity"));
+}
+
 /* "*", and what is no field name: nobody knows what selected this answer. */
 static enum vary_kind collect_names(const struct http_fields *response, struct names *set)
 {
@@ -48,6 +56,11 @@ static enum vary_kind collect_names(const struct http_fields *response, struct n
 				return VARY_STAR;
 			set->v[set->n++] = member;
 		}
+	}
+	if (is_coded(response) && !contains(set, SLICE_LIT("accept-encoding"))) {
+		if (set->n == VARY_NAMES_MAX)
+			return VARY_STAR;
+		set->v[set->n++] = SLICE_LIT("accept-encoding");
 	}
 	return set->n > 0 ? VARY_FIELDS : VARY_NONE;
 }

@@ -9,7 +9,7 @@
 #define NO_NAME SLICE_LIT("")
 #define BIT(section) (1U << (section))
 
-static const char *const kinds[] = {"proxy", "admin", "upstream", "cache", "defaults", "route"};
+static const char *const kinds[] = {"proxy", "admin", "upstream", "cache", "disk", "defaults", "route"};
 
 static bool is_kind(const struct ini_section *s, const char *kind)
 {
@@ -180,6 +180,8 @@ static int build_singles(struct build *b)
 	rc = build_single(b, SECTION_CACHE, "cache", &c->cache);
 	if (rc == 0 && errors == b->report->errors)
 		validate_cache(b, build_section(b, "cache", NO_NAME));
+	if (rc == 0)
+		rc = build_single(b, SECTION_DISK, "disk", &c->disk);
 	if (rc)
 		return rc;
 	errors = b->report->errors;

@@ -32,6 +32,9 @@ enum config_balance { CONFIG_ROUND_ROBIN, CONFIG_LEAST_CONNECTIONS, CONFIG_BALAN
 enum config_host_header { CONFIG_HOST_UPSTREAM, CONFIG_HOST_CLIENT };
 enum config_scope { CONFIG_SCOPE_SHARED, CONFIG_SCOPE_USER };
 enum config_set_cookie { CONFIG_COOKIE_AUTO, CONFIG_COOKIE_STORE, CONFIG_COOKIE_STRIP, CONFIG_COOKIE_PASS };
+enum config_coding { CONFIG_GZIP, CONFIG_BR, CONFIG_ZSTD };
+enum config_etag { CONFIG_ETAG_OFF, CONFIG_ETAG_AUTO };
+enum config_store_if { CONFIG_STORE_ANY, CONFIG_STORE_JSON, CONFIG_STORE_GRAPHQL };
 enum config_query_rule {
 	CONFIG_QUERY_KEEP,
 	CONFIG_QUERY_SORT,
@@ -134,6 +137,15 @@ struct config_cache {
 	int64_t failure_memory_ms, pass_memory_ms;
 };
 
+enum config_admit { CONFIG_ADMIT_ALWAYS, CONFIG_ADMIT_SECOND_HIT };
+
+struct config_disk {
+	struct slice path; /* empty: off */
+	uint64_t size_bytes, max_object_bytes; /* the latter 0: no bound of its own */
+	unsigned threads;
+	enum config_admit admit;
+};
+
 struct config_status_ttl {
 	uint16_t low, high; /* statuses low..high */
 	int64_t ttl_ms;
@@ -185,6 +197,9 @@ struct config_route {
 	unsigned max_entries_per_user;
 	enum config_set_cookie set_cookie;
 	bool client_refresh;
+	unsigned compress; /* bits 1u << enum config_coding */
+	enum config_etag etag;
+	enum config_store_if store_if;
 	struct config_names invalidates_text;
 	struct config_invalidates invalidates; /* compiled against match: pattern_expand them with its captures */
 	struct config_names tag_headers, targeted;
@@ -194,6 +209,7 @@ struct config {
 	struct config_proxy proxy;
 	struct config_admin admin;
 	struct config_cache cache;
+	struct config_disk disk;
 	const struct config_upstream *upstreams; /* [0] is the default one */
 	unsigned upstreams_n;
 	const struct config_route *routes; /* in the file's order, then the default route, which is last */

@@ -68,6 +68,7 @@ static bool same_value(enum option_type type, const void *a, const void *b)
 	case TYPE_UINT:
 	case TYPE_PERCENT:
 	case TYPE_METHODS:
+	case TYPE_CODINGS:
 		return *(const unsigned *)a == *(const unsigned *)b;
 	case TYPE_ENUM:
 		return *(const int *)a == *(const int *)b;
@@ -113,6 +114,7 @@ static const void *section_of(const struct config *c, enum option_section s)
 	return s == SECTION_PROXY   ? (const void *)&c->proxy
 	       : s == SECTION_ADMIN ? (const void *)&c->admin
 	       : s == SECTION_CACHE ? (const void *)&c->cache
+	       : s == SECTION_DISK  ? (const void *)&c->disk
 				    : NULL;
 }
 

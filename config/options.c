@@ -8,6 +8,7 @@
 #define STRUCT_ADMIN struct config_admin
 #define STRUCT_UPSTREAM struct config_upstream
 #define STRUCT_CACHE struct config_cache
+#define STRUCT_DISK struct config_disk
 #define STRUCT_MATCH struct config_route
 #define STRUCT_ROUTE struct config_route
 
@@ -28,6 +29,7 @@
 #define MEMBER_PATTERNS struct config_names
 #define MEMBER_HOSTS struct config_names
 #define MEMBER_METHODS unsigned
+#define MEMBER_CODINGS unsigned
 #define MEMBER_FIELDS struct config_names
 #define MEMBER_QUERY struct config_query
 #define MEMBER_USER_FROM struct config_user_from
@@ -157,6 +159,7 @@ const char *option_section_title(enum option_section section)
 		[SECTION_ADMIN] = "[admin]",
 		[SECTION_UPSTREAM] = "[upstream]",
 		[SECTION_CACHE] = "[cache]",
+		[SECTION_DISK] = "[disk]",
 		[SECTION_MATCH] = "[route NAME]",
 		[SECTION_ROUTE] = "[defaults]",
 	};
@@ -250,6 +253,7 @@ int option_describe(const struct option *o, struct buf *out)
 		[TYPE_PATTERNS] = "list of patterns",
 		[TYPE_HOSTS] = "list of hosts",
 		[TYPE_METHODS] = "list of methods",
+		[TYPE_CODINGS] = "list of gzip, br, zstd",
 		[TYPE_FIELDS] = "list of names",
 		[TYPE_QUERY] = "keep, sort, ignore, only:LIST or drop:LIST",
 		[TYPE_USER_FROM] = "header:NAME or cookie:NAME",

@@ -15,6 +15,7 @@ enum option_section {
 	SECTION_ADMIN,
 	SECTION_UPSTREAM,
 	SECTION_CACHE,
+	SECTION_DISK,
 	SECTION_MATCH, /* keys of [route NAME] that can't be inherited */
 	SECTION_ROUTE, /* keys of [defaults] and [route NAME] */
 	SECTION_COUNT,
@@ -40,6 +41,7 @@ enum option_type {
 	TYPE_PATTERNS,
 	TYPE_HOSTS,
 	TYPE_METHODS,
+	TYPE_CODINGS,
 	TYPE_FIELDS,
 	TYPE_QUERY,
 	TYPE_USER_FROM,

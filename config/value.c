@@ -270,6 +270,7 @@ int value_read(const struct value_source *s, void *to)
 		[TYPE_PATTERNS] = value_read_patterns,
 		[TYPE_HOSTS] = value_read_hosts,
 		[TYPE_METHODS] = value_read_methods,
+		[TYPE_CODINGS] = value_read_codings,
 		[TYPE_FIELDS] = value_read_fields,
 		[TYPE_QUERY] = value_read_query,
 		[TYPE_USER_FROM] = value_read_user_from,

@@ -120,6 +120,35 @@ int value_read_methods(const struct value_source *s, void *to)
 	return 0;
 }
 
+static int coding_of(struct slice item)
+{
+	if (slice_equal(item, SLICE_LIT("gzip")))
+		return CONFIG_GZIP;
+	if (slice_equal(item, SLICE_LIT("br")))
+		return CONFIG_BR;
+	return slice_equal(item, SLICE_LIT("zstd")) ? CONFIG_ZSTD : -1;
+}
+
+static const char *check_coding(struct slice item)
+{
+	return coding_of(item) < 0 ? "a coding is gzip, br or zstd" : NULL;
+}
+
+int value_read_codings(const struct value_source *s, void *to)
+{
+	struct config_names names = {0};
+	unsigned bits = 0;
+	int rc = 0;
+
+	if (!slice_equal(s->text, SLICE_LIT("off")))
+		rc = read_list(s, s->text, check_coding, &names);
+	for (unsigned i = 0; i < names.n && rc == 0; i++)
+		bits |= 1U << coding_of(names.v[i]);
+	if (rc == 0)
+		*(unsigned *)to = bits;
+	return rc;
+}
+
 /* Compiled again, and then kept, when the route is made: invalidates needs the route's match. */
 int value_read_pattern(const struct value_source *s, void *to)
 {

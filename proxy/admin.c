@@ -260,12 +260,27 @@ static void healthz(struct admin_call *c)
 	admin_answer(c, 200, json_pack("{s:s}", "status", "alive"));
 }
 
+/* While the disk tier is being read in, requests are served from memory and the upstream. */
+static json_t *json_of_ready(const struct server *s)
+{
+	json_t *j = json_pack("{s:b}", "ready", 1);
+	struct cache_stats stats;
+
+	cache_stats(s->cache, &stats);
+	if (stats.has_disk)
+		json_object_set_new(j, "disk",
+			json_pack("{s:b, s:I, s:I}", "ready", stats.disk.is_ready, "segments_read",
+				(json_int_t)stats.disk.recovered_segments, "segments",
+				(json_int_t)stats.disk.recovery_segments));
+	return j;
+}
+
 static void readyz(struct admin_call *c)
 {
 	const struct server *s = c->server;
 
 	if (s->is_ready)
-		admin_answer(c, 200, json_pack("{s:b}", "ready", 1));
+		admin_answer(c, 200, json_of_ready(s));
 	else
 		admin_problem(c, 503, s->is_draining || s->is_retiring ? "draining" : "starting");
 }

@@ -62,11 +62,13 @@ static struct metric metric_of(const char *group, const struct counter *k)
 
 static void add_counters(struct buf *b, const struct counted *counted)
 {
-	static const char *const names[GROUPS] = {"clients", "proxy", "cache", "invalidation"};
+	static const char *const names[GROUPS] = {"clients", "proxy", "cache", "invalidation", "disk"};
 
 	for (unsigned i = 0; i < counters_n; i++) {
 		struct metric m = metric_of(names[counters[i].group], &counters[i]);
 
+		if (!counted->bases[counters[i].group])
+			continue;
 		add_head(b, &m);
 		add_name(b, &m);
 		add_count(b, counter_value(&counters[i], counted));

@@ -76,14 +76,16 @@ static double saved_s(const struct collected *sum)
 
 static void add_groups(json_t *j, const struct counted *counted)
 {
-	static const char *const names[GROUPS] = {"clients", "requests", "cache", "invalidation"};
+	static const char *const names[GROUPS] = {"clients", "requests", "cache", "invalidation", "disk"};
 	json_t *groups[GROUPS];
 
 	for (unsigned g = 0; g < GROUPS; g++)
-		json_object_set_new(j, names[g], groups[g] = json_object());
+		if (counted->bases[g])
+			json_object_set_new(j, names[g], groups[g] = json_object());
 	for (unsigned i = 0; i < counters_n; i++)
-		json_object_set_new(groups[counters[i].group], counters[i].name,
-			json_of_count(counter_value(&counters[i], counted)));
+		if (counted->bases[counters[i].group])
+			json_object_set_new(groups[counters[i].group], counters[i].name,
+				json_of_count(counter_value(&counters[i], counted)));
 }
 
 static void on_stats(void *arg, const struct collected *sum)

@@ -19,6 +19,11 @@
 		GROUP_SCOPES, offsetof(struct scope_stats, m), #m, gauge, help \
 	}
 
+#define DISK(m, gauge, help)                                                \
+	{                                                                   \
+		GROUP_DISK, offsetof(struct disk_stats, m), #m, gauge, help \
+	}
+
 const struct counter counters[] = {
 	CLIENT(accepted, false, "Client connections accepted"),
 	CLIENT(open, true, "Client connections open now"),
@@ -73,6 +78,47 @@ const struct counter counters[] = {
 	SCOPES(floor_seq, true, "Everything older than this is invalid"),
 	SCOPES(rules, true, "Invalidation rules kept"),
 	SCOPES(floor_raised, false, "Times the rule table was full and the floor was raised"),
+	DISK(objects, true, "Stored answers on disk"),
+	DISK(bytes, true, "Bytes that the disk tier's files take"),
+	DISK(size, true, "Bound on these bytes"),
+	DISK(segments, true, "Files of stored answers"),
+	DISK(index_bytes, true, "Memory that the disk tier's index takes"),
+	DISK(hits, false, "Lookups that found an answer on disk"),
+	DISK(misses, false, "Lookups that found none that could be used"),
+	DISK(absent, false, "Lookups of keys that are not on disk, without any input or output"),
+	DISK(inline_reads, false, "Answers read at once from the page cache"),
+	DISK(thread_reads, false, "Answers read by a thread"),
+	DISK(read_errors, false, "Reads that failed"),
+	DISK(reads_refused, false, "Reads refused because too many waited"),
+	DISK(bad_records, false, "Records that proved damaged"),
+	DISK(purged_reads, false, "Records found to be purged"),
+	DISK(puts, false, "Answers to be written"),
+	DISK(put_bytes, false, "Bytes of these"),
+	DISK(written_bytes, false, "Bytes written"),
+	DISK(reinserted, false, "Answers written again because they were asked for"),
+	DISK(reinserted_bytes, false, "Bytes of these"),
+	DISK(heads_written, false, "Heads written without their bodies, after a 304"),
+	DISK(dropped_queue, false, "Answers not written because too many waited"),
+	DISK(dropped_error, false, "Answers not written because of errors"),
+	DISK(dropped_size, false, "Answers not written because of their size"),
+	DISK(dropped_admit, false, "Answers not written because they were seen once only"),
+	DISK(dropped_outdated, false, "Answers not written because newer ones had come"),
+	DISK(write_errors, false, "Writes that failed"),
+	DISK(queue, true, "Answers that wait to be written"),
+	DISK(queue_bytes, true, "Bytes of these"),
+	DISK(reclaimed_segments, false, "Files removed to make room"),
+	DISK(unlink_errors, false, "Files that could not be removed"),
+	DISK(forgets, false, "Keys forgotten"),
+	DISK(journal_syncs, false, "Times the journal of purges was synced"),
+	DISK(journal_errors, false, "Times that failed"),
+	DISK(checkpoints, false, "Checkpoints of purges written"),
+	DISK(checkpoint_errors, false, "Checkpoints that could not be written"),
+	DISK(recovered_objects, true, "Stored answers found at the start"),
+	DISK(recovered_segments, true, "Files read at the start so far"),
+	DISK(recovery_segments, true, "Files to be read at the start"),
+	DISK(recovery_ms, true, "Time that took"),
+	DISK(foreign_files, true, "Files found at the start that were not ours"),
+	DISK(started_empty, true, "Whether what was there could not be trusted"),
 };
 
 const unsigned counters_n = ARRAY_LEN(counters);
@@ -115,6 +161,7 @@ void counted_init(struct counted *c, struct cache *cache, const struct collected
 	c->bases[GROUP_WORKER] = &sum->worker;
 	c->bases[GROUP_CACHE] = &c->cache;
 	c->bases[GROUP_SCOPES] = &c->cache.scopes;
+	c->bases[GROUP_DISK] = c->cache.has_disk ? &c->cache.disk : NULL;
 }
 
 static uint64_t at(const void *base, size_t offset)

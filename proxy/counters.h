@@ -6,7 +6,7 @@
 #include "cache/cache.h"
 #include "proxy/collect.h"
 
-enum counter_group { GROUP_CLIENT, GROUP_WORKER, GROUP_CACHE, GROUP_SCOPES, GROUPS };
+enum counter_group { GROUP_CLIENT, GROUP_WORKER, GROUP_CACHE, GROUP_SCOPES, GROUP_DISK, GROUPS };
 
 /* A uint64_t at this offset of the group's struct. */
 struct counter {
@@ -25,7 +25,7 @@ extern const unsigned upstream_counters_n;
 struct counted {
 	const struct collected *sum;
 	struct cache_stats cache;
-	const void *bases[GROUPS];
+	const void *bases[GROUPS]; /* NULL: there is no such group here */
 };
 void counted_init(struct counted *c, struct cache *cache, const struct collected *sum);
 uint64_t counter_value(const struct counter *k, const struct counted *c);

@@ -103,6 +103,11 @@ static void answer_object(struct exchange *x, struct object *o)
 		exchange_send(x);
 }
 
+static const char *why_not(enum policy_store why)
+{
+	return why == POLICY_STORE || why == POLICY_NOT_ROUTE || why == POLICY_NOT_METHOD ? NULL : policy_store_name(why);
+}
+
 static void answer_flight(struct exchange *x, const struct flight_view *view)
 {
 	/* The background fetch of a stale hit does not come here: all who do were misses. */
@@ -116,7 +121,8 @@ static void answer_flight(struct exchange *x, const struct flight_view *view)
 	} else if (view->status == 304) {
 		x->kind = ANSWER_REVALIDATED;
 	} else {
-		x->note.stored = true;
+		x->note.stored = view->verdict == POLICY_STORE;
+		x->note.detail = why_not(view->verdict);
 	}
 	answer_object(x, view->object);
 }
@@ -185,11 +191,6 @@ static void wait_for(struct exchange *x, struct flight *f)
 static void on_informational(void *arg, int status, const struct http_fields *fields)
 {
 	gate_write_informational(exchange_of(arg)->gate, status, fields);
-}
-
-static const char *why_not(enum policy_store why)
-{
-	return why == POLICY_STORE || why == POLICY_NOT_ROUTE || why == POLICY_NOT_METHOD ? NULL : policy_store_name(why);
 }
 
 /* RFC 9111 4.3.5, 4.4: what an answer to HEAD says about the stored answer to GET. */

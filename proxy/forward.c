@@ -82,11 +82,19 @@ static bool is_named(const struct target *t, struct slice name)
 	return false;
 }
 
+/* What is to be looked into, or coded here, must come as it is. */
+static bool wants_identity(const struct forward_options *o)
+{
+	return o->is_plain && (o->target->rules->store_if != CACHE_STORE_ANY || o->target->rules->compress);
+}
+
 static bool passes(const struct forward_options *o, const struct http_field *f)
 {
 	if (is_ours(f->id))
 		return false;
 	if (o->is_plain && is_condition(f->id))
+		return false;
+	if (f->id == HF_ACCEPT_ENCODING && wants_identity(o))
 		return false;
 	if (is_proxy_word(f) || (o->target->is_cacheable && is_routing_override(f)))
 		return is_named(o->target, f->name);
@@ -167,7 +175,7 @@ static int add_validators(struct forward *f, const struct object *stored)
 	struct slice value;
 	int err = 0;
 
-	if (object_field(stored, HF_ETAG, &value))
+	if (!object_etag_is_ours(stored) && object_field(stored, HF_ETAG, &value))
 		err = http_fields_add_id(&f->fields, HF_IF_NONE_MATCH, value);
 	if (!err && object_field(stored, HF_LAST_MODIFIED, &value))
 		err = http_fields_add_id(&f->fields, HF_IF_MODIFIED_SINCE, value);
@@ -211,6 +219,8 @@ int forward_build(struct forward *f, const struct forward_options *o)
 		err = add_own(f, o);
 	if (!err && o->stored)
 		err = add_validators(f, o->stored);
+	if (!err && wants_identity(o))
+		err = http_fields_add_id(&f->fields, HF_ACCEPT_ENCODING, SLICE_LIT("identity"));
 	if (!err && o->is_tail)
 		err = add_tail(f, o);
 	return err;

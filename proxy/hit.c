@@ -17,6 +17,20 @@ static void drop_object(const void *p, size_t n, void *arg)
 	object_unref(&o);
 }
 
+/* Bytes that live as long as the object. */
+static int add_bytes(struct evbuffer *out, struct object *o, struct slice run)
+{
+	struct object *mine;
+
+	if (run.n <= COPY_MAX)
+		return evbuffer_add(out, run.p, run.n);
+	mine = object_ref(o);
+	if (evbuffer_add_reference(out, run.p, run.n, drop_object, mine) == 0)
+		return 0;
+	object_unref(&mine);
+	return -1;
+}
+
 static int add_run(struct evbuffer *out, struct object *o, uint64_t from, uint64_t n)
 {
 	while (n) {
@@ -40,6 +54,8 @@ static int add_run(struct evbuffer *out, struct object *o, uint64_t from, uint64
 
 static int add_body(struct evbuffer *out, const struct reply *r, struct object *o)
 {
+	if (r->body == REPLY_BYTES)
+		return add_bytes(out, o, r->bytes);
 	if (r->body == REPLY_OBJECT)
 		return add_run(out, o, r->offset, (uint64_t)r->length);
 	for (unsigned i = 0; r->body == REPLY_PARTS && i < r->parts_n; i++)

@@ -1,10 +1,12 @@
 /* memoproxy: the command line. */
+#include <errno.h>
 #include <event2/event.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "cache/disk/store.h"
 #include "config/config.h"
 #include "proxy/server.h"
 #include "proxy/tls.h"
@@ -17,6 +19,7 @@ static void usage(FILE *to)
 	      "       memoproxy -t [-c proxy.ini]         check the configuration\n"
 	      "       memoproxy --help-config             every key with its type, range, default and meaning\n"
 	      "       memoproxy --print-config            an annotated proxy.ini with every default\n"
+	      "       memoproxy disk-check PATH           verify a disk tier's directory that no process uses\n"
 	      "       memoproxy -V | -h\n",
 	      to);
 }
@@ -56,6 +59,15 @@ static int check_config(const char *path)
 	if (!err)
 		printf("%s: the configuration is fine\n", path);
 	buf_fini(&errors);
+	return err ? 1 : 0;
+}
+
+static int check_disk(const char *path)
+{
+	int err = disk_check(path, stdout);
+
+	if (err && err != -EBADMSG)
+		fprintf(stderr, "memoproxy: %s: %s\n", path, strerror(-err));
 	return err ? 1 : 0;
 }
 
@@ -102,6 +114,8 @@ int main(int argc, char **argv)
 			return 1;
 		}
 	}
+	if (argc == 3 && strcmp(argv[1], "disk-check") == 0)
+		return check_disk(argv[2]);
 	if (optind < argc) {
 		usage(stderr);
 		return 1;

@@ -5,6 +5,7 @@
 
 #include "http/compose.h"
 #include "http/date.h"
+#include "http/negotiate.h"
 
 #define VIA "1.1 memoproxy"
 
@@ -35,6 +36,7 @@ static void start(struct reply *r, int status)
 	r->offset = 0;
 	r->length = 0;
 	r->parts_n = 0;
+	r->coding = CACHE_IDENTITY;
 }
 
 bool reply_has_no_content(enum http_method method, int status)
@@ -124,6 +126,21 @@ static bool is_in_304(enum http_field_id id)
 	       id != HF_CONTENT_LANGUAGE && id != HF_CONTENT_RANGE;
 }
 
+/* Each coding has a tag of its own (RFC 9110 8.8.3.3): "x" becomes "x-br". What has no closing quote stays. */
+static struct slice coded_etag(struct reply *r, struct slice etag)
+{
+	struct slice name = cache_coding_name(r->coding);
+	size_t from = r->text.n;
+
+	if (name.n == 0 || etag.n < 2 || etag.p[etag.n - 1] != '"')
+		return etag;
+	buf_add(&r->text, etag.p, etag.n - 1);
+	buf_add_char(&r->text, '-');
+	buf_add_slice(&r->text, name);
+	buf_add_char(&r->text, '"');
+	return (struct slice){r->text.p + from, r->text.n - from};
+}
+
 static void add_object_fields(struct reply *r, const struct object *o, bool (*keep)(enum http_field_id id))
 {
 	struct http_field f;
@@ -132,7 +149,7 @@ static void add_object_fields(struct reply *r, const struct object *o, bool (*ke
 	http_status_line_append(&r->head, r->status);
 	while (object_field_next(o, &at, &f))
 		if (keep(f.id))
-			http_field_append(&r->head, f.name, f.value);
+			http_field_append(&r->head, f.name, f.id == HF_ETAG ? coded_etag(r, f.value) : f.value);
 }
 
 static bool is_not_length(enum http_field_id id)
@@ -143,6 +160,18 @@ static bool is_not_length(enum http_field_id id)
 static bool is_not_length_or_type(enum http_field_id id)
 {
 	return id != HF_CONTENT_LENGTH && id != HF_CONTENT_TYPE;
+}
+
+static void whole_coded(struct reply *r, const struct http_request *request, const struct object *o, struct slice bytes)
+{
+	add_object_fields(r, o, is_not_length);
+	http_field_append(&r->head, SLICE_LIT("Content-Encoding"), cache_coding_name(r->coding));
+	add_number_field(&r->head, "Content-Length: ", bytes.n);
+	r->content_length = (int64_t)bytes.n;
+	if (reply_has_no_content(request->method, r->status))
+		return;
+	r->body = REPLY_BYTES;
+	r->bytes = bytes;
 }
 
 static void whole_object(struct reply *r, const struct http_request *request, const struct object *o)
@@ -258,9 +287,14 @@ static void whole_part(struct reply *r, const struct object *o, uint64_t first, 
 static void object_or_ranges(struct reply *r, const struct http_request *request, const struct object *o, struct now now)
 {
 	struct http_ranges set;
+	struct slice coded;
 	uint64_t first = 0, total = 0;
 	bool is_part = object_part(o, &first, &total);
 
+	if (object_encoded(o, r->coding, &coded)) {
+		whole_coded(r, request, o, coded);
+		return;
+	}
 	if (!wants_ranges(request, o)) {
 		whole_object(r, request, o);
 		return;
@@ -302,6 +336,29 @@ static void precondition_failed(struct reply *r, struct now now)
 	r->content_length = 0;
 }
 
+/* The one that the client wants most, of those that are there; ranges are of the bytes as they are. */
+static enum cache_coding choose_coding(const struct http_request *request, const struct object *o)
+{
+	enum cache_coding best = CACHE_IDENTITY;
+	struct slice bytes;
+	int most = 0;
+
+	if (!object_may_encode(o) || !http_fields_get(&request->fields, HF_ACCEPT_ENCODING) ||
+	    http_fields_get(&request->fields, HF_RANGE))
+		return best;
+	most = http_accept_encoding_q(&request->fields, SLICE_LIT("identity"));
+	for (unsigned c = 0; c < CACHE_CODINGS; c++) {
+		int q = http_accept_encoding_q(&request->fields, cache_coding_name((enum cache_coding)c));
+		bool is_better = best == CACHE_IDENTITY ? q >= most : q > most;
+
+		if (q > 0 && is_better && object_encoded(o, (enum cache_coding)c, &bytes)) {
+			best = (enum cache_coding)c;
+			most = q;
+		}
+	}
+	return best;
+}
+
 int reply_from_object(struct reply *r, const struct http_request *request, const struct object *o, struct now now,
                       const struct reply_note *note)
 {
@@ -309,9 +366,10 @@ int reply_from_object(struct reply *r, const struct http_request *request, const
 	int condition = 200;
 
 	start(r, object_status(o));
+	r->coding = choose_coding(request, o);
 	if (r->status >= 200 && r->status < 300 && policy_has_condition(&request->fields))
-		condition = policy_condition(&request->fields, object_value(o, HF_ETAG), object_value(o, HF_LAST_MODIFIED),
-		                             object_value(o, HF_DATE));
+		condition = policy_condition(&request->fields, coded_etag(r, object_value(o, HF_ETAG)),
+		                             object_value(o, HF_LAST_MODIFIED), object_value(o, HF_DATE));
 	if (condition == 304) {
 		r->status = 304;
 		add_object_fields(r, o, is_in_304);

@@ -40,6 +40,7 @@ struct reply {
 	struct buf part_heads;
 	struct reply_part parts[HTTP_RANGES_MAX + 1];
 	unsigned parts_n;
+	enum cache_coding coding; /* of an object's body */
 };
 
 /* What Cache-Status says (RFC 9211). */

@@ -29,6 +29,7 @@
 #define MARKERS_MAX 100000
 #define VARIANTS_MAX 64
 #define SCOPE_RULES_MAX 100000
+#define DISK_QUEUE_BYTES ((uint64_t)64 << 20)
 #define DEMO_DELAY_MS 300
 
 static int complain(const char *what, int err)
@@ -165,6 +166,10 @@ static void on_usr2(evutil_socket_t sig, short what, void *arg)
 
 	(void)what;
 	(void)sig;
+	if (s->snapshot->config->disk.path.n > 0) {
+		log_warn("upgrade: not with a disk tier, which one process has for itself: restart instead");
+		return;
+	}
 	if (s->upgrade || s->is_retiring || s->is_draining) {
 		log_warn("upgrade: not now: one is under way, or this process is stopping");
 		return;
@@ -245,6 +250,30 @@ static unsigned count_shards(uint64_t memory_bytes)
 	while (n < SHARDS_MAX && memory_bytes / (2 * n) >= SHARD_BYTES)
 		n *= 2;
 	return n;
+}
+
+/* Answers on their way to the disk take room in memory: no more than an eighth of it. */
+static int open_disk(struct server *s)
+{
+	const struct config *c = s->snapshot->config;
+	struct disk_options options = {
+		.path = c->disk.path.p,
+		.size = c->disk.size_bytes,
+		.max_object = c->disk.max_object_bytes,
+		.threads = c->disk.threads,
+		.queue_bytes =
+			c->cache.memory_bytes / 8 < DISK_QUEUE_BYTES ? c->cache.memory_bytes / 8 : DISK_QUEUE_BYTES,
+		.admit_second_hit = c->disk.admit == CONFIG_ADMIT_SECOND_HIT,
+	};
+	char error[DISK_ERROR_MAX];
+	int err;
+
+	if (c->disk.path.n == 0)
+		return 0;
+	err = cache_open_disk(s->cache, &options, error);
+	if (err)
+		fprintf(stderr, "memoproxy: %s\n", error);
+	return err;
 }
 
 static int make_cache(struct server *s)
@@ -416,7 +445,7 @@ static int server_init(struct server *s, bool demo)
 	err = make_cache(s);
 	if (err)
 		return complain("can't make the cache", err);
-	if (open_access_log(s) || make_front(s) || server_open_listeners(s) || (demo && start_demo(s)))
+	if (open_disk(s) || open_access_log(s) || make_front(s) || server_open_listeners(s) || (demo && start_demo(s)))
 		return 1;
 	err = make_workers(s);
 	if (err)
@@ -433,10 +462,15 @@ static int server_init(struct server *s, bool demo)
 /* Letters that were posted to a stopped loop still hold references: deliver them before anything is freed. */
 static void deliver_last_letters(struct server *s)
 {
-	for (unsigned round = 0; round < 3; round++)
+	const struct timespec moment = {.tv_nsec = 1000000};
+
+	for (unsigned round = 0; round < 3 || (s->cache && cache_disk_reads(s->cache) > 0); round++) {
 		for (unsigned i = 0; i < s->workers_n; i++)
 			if (s->mailboxes[i])
 				mailbox_deliver(s->mailboxes[i]);
+		if (round >= 3) /* the device is at work */
+			nanosleep(&moment, NULL);
+	}
 	mailbox_deliver(&s->mailbox);
 }
 

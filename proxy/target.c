@@ -45,6 +45,24 @@ static enum cache_set_cookie set_cookie_rule(enum config_set_cookie s)
 	}
 }
 
+static enum cache_store_if store_if_rule(enum config_store_if s)
+{
+	switch (s) {
+	case CONFIG_STORE_JSON:
+		return CACHE_STORE_JSON;
+	case CONFIG_STORE_GRAPHQL:
+		return CACHE_STORE_GRAPHQL;
+	default:
+		return CACHE_STORE_ANY;
+	}
+}
+
+static unsigned codings(unsigned bits)
+{
+	return (bits & (1U << CONFIG_GZIP) ? 1U << CACHE_GZIP : 0) | (bits & (1U << CONFIG_BR) ? 1U << CACHE_BR : 0) |
+	       (bits & (1U << CONFIG_ZSTD) ? 1U << CACHE_ZSTD : 0);
+}
+
 /* The status list is shared: both structs are {low, high, ttl}. */
 _Static_assert(sizeof(struct config_status_ttl) == sizeof(struct cache_status_ttl), "one layout for status TTLs");
 
@@ -81,6 +99,9 @@ static void fill_rules(struct cache_rules *to, const struct config_route *from)
 		.max_entries_per_user = from->max_entries_per_user,
 		.set_cookie = set_cookie_rule(from->set_cookie),
 		.client_refresh = from->client_refresh,
+		.compress = codings(from->compress),
+		.etag_auto = from->etag == CONFIG_ETAG_AUTO,
+		.store_if = store_if_rule(from->store_if),
 		.tag_headers = names_of(from->tag_headers),
 		.targeted_fields = names_of(from->targeted),
 	};

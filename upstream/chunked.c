@@ -7,6 +7,17 @@ void chunk_init(struct chunk_decoder *d)
 	*d = (struct chunk_decoder){.state = CHUNK_SIZE};
 }
 
+static bool on_size_end(struct chunk_decoder *d, char c)
+{
+	if (c == '\r')
+		d->state = CHUNK_SIZE_LF;
+	else if (c == ';')
+		d->state = CHUNK_EXTENSION;
+	else
+		d->state = CHUNK_PADDING;
+	return c == '\r' || c == ';' || c == ' ' || c == '\t';
+}
+
 /* chunk-size = 1*HEXDIG; what follows is an extension, whitespace that some servers pad with, or the line's end. */
 static bool on_size(struct chunk_decoder *d, char c)
 {
@@ -16,15 +27,7 @@ static bool on_size(struct chunk_decoder *d, char c)
 		d->left = d->left << 4 | (unsigned)digit;
 		return ++d->digits <= 15;
 	}
-	if (d->digits == 0)
-		return false;
-	if (c == '\r')
-		d->state = CHUNK_SIZE_LF;
-	else if (c == ';' || c == ' ' || c == '\t')
-		d->state = CHUNK_EXTENSION;
-	else
-		return false;
-	return true;
+	return d->digits > 0 && on_size_end(d, c);
 }
 
 /* A line whose content we don't need, up to its CR. */
@@ -46,6 +49,8 @@ static bool on_byte(struct chunk_decoder *d, char c)
 	switch (d->state) {
 	case CHUNK_SIZE:
 		return on_size(d, c);
+	case CHUNK_PADDING:
+		return on_size_end(d, c);
 	case CHUNK_EXTENSION:
 		return on_line(d, c, CHUNK_SIZE_LF);
 	case CHUNK_SIZE_LF:

@@ -14,6 +14,7 @@ enum { CHUNK_OVERHEAD_MAX = 16384 };
 
 enum chunk_state {
 	CHUNK_SIZE,
+	CHUNK_PADDING, /* whitespace after the size: an extension or the line's end follows */
 	CHUNK_EXTENSION,
 	CHUNK_SIZE_LF,
 	CHUNK_DATA,

@@ -393,7 +393,18 @@ def test_stale_if_error_does_not_cover_a_client_error(proxy, origin):
     assert until_stale(proxy, origin, path).status == 404
 
 
-@pytest.mark.parametrize("fields", [{}, {"Cache-Control": "max-age=1, must-revalidate, stale-if-error=60"},
+def test_stale_answer_serves_while_the_origin_is_unreachable_but_not_for_its_errors(proxy, origin):
+    """RFC 9111 4.2.4: a cache that is disconnected may, an answer of 500 is an answer."""
+    path = origin.on("/brief" + origin.fresh(), [Reply(200, {}, b"old")], [Reset()])
+    proxy.fetch(path)
+    r = until_stale(proxy, origin, path)
+    assert (r.status, r.body, r.cache_status["fwd"]) == (200, b"old", "stale")
+    path = origin.on("/brief" + origin.fresh(), [Reply(200, {}, b"old")], [Reply(500, {}, b"broken")])
+    proxy.fetch(path)
+    assert until_stale(proxy, origin, path).status == 500
+
+
+@pytest.mark.parametrize("fields", [{"Cache-Control": "max-age=1, must-revalidate, stale-if-error=60"},
                                     {"Cache-Control": "max-age=1, proxy-revalidate"}])
 def test_without_permission_nothing_stale_is_served(proxy, origin, fields):
     path = origin.on("/brief" + origin.fresh(), [Reply(200, fields, b"old")], [Reset()])

@@ -286,7 +286,15 @@ OTHER_PROTOCOLS = [
     case("a colon", b":\r\n\r\n", 400),
 ]
 
-BAD = SMUGGLING + CHUNKS + LINES + HOSTS + REQUEST_LINES + LIMITS + OTHER_PROTOCOLS
+
+def cited(section, cases):
+    """Their ids begin with where it is written."""
+    return [pytest.param(*c.values, id=f"{section}: {c.id}") for c in cases]
+
+
+BAD = (cited("RFC 9112 6", SMUGGLING) + cited("RFC 9112 7.1", CHUNKS) + cited("RFC 9112 2.2, 5", LINES) +
+       cited("RFC 9112 3.2", HOSTS) + cited("RFC 9112 3", REQUEST_LINES) + cited("RFC 6585 5, RFC 9110 15.5", LIMITS) +
+       cited("RFC 9110 6.2", OTHER_PROTOCOLS))
 
 GOOD = [pytest.param(raw, id=name) for name, raw in [
     ("plain", get()),
@@ -356,7 +364,7 @@ def test_bad_request_is_refused_and_the_connection_closed(proxy, origin, script,
     still_serves(proxy)
 
 
-@pytest.mark.parametrize("raw", GOOD)
+@pytest.mark.parametrize("raw", cited("RFC 9112", GOOD))
 def test_unusual_but_valid_request_is_served(proxy, origin, script, raw):
     with proxy.client() as c:
         c.send(raw)
@@ -365,7 +373,7 @@ def test_unusual_but_valid_request_is_served(proxy, origin, script, raw):
     still_serves(proxy)
 
 
-@pytest.mark.parametrize("raw", GOOD)
+@pytest.mark.parametrize("raw", cited("RFC 9112", GOOD))
 def test_valid_request_is_served_byte_by_byte_and_between_others(proxy, origin, script, raw):
     with proxy.client() as c:
         if b"HTTP/1.0" not in raw:

@@ -214,8 +214,18 @@ BAD_ANSWERS = {
 }
 
 
+def cite(name):
+    """The id of a case: where what it breaks is written, and its name."""
+    sections = {"CL": "6.3", "TE": "6.1", "status": "4", "no status": "4", "HTTP": "2.3", "http": "2.3", "ICY": "2.3", "1xx": "9.2",
+                "101": "RFC 9110 7.8", "NUL": "RFC 9110 5.5", "CR": "2.2", "folded": "5.2", "size": "7.1", "no CRLF": "7.1",
+                "no end": "8", "data": "7.1", "nothing": "8", "only CRLF": "4", "another protocol": "4", "binary": "4",
+                "extension": "7.1.1"}
+    section = next((s for beginning, s in sections.items() if name.startswith(beginning)), "5.1")
+    return f"{section if section.startswith('RFC') else 'RFC 9112 ' + section}: {name}"
+
+
 @EVERYWHERE
-@pytest.mark.parametrize("name", BAD_ANSWERS)
+@pytest.mark.parametrize("name", BAD_ANSWERS, ids=cite)
 def test_answer_that_breaks_the_rules_is_502(proxy, origin, where, name):
     path = origin.on(where + origin.fresh(), [Send(BAD_ANSWERS[name]), Close()])
     with proxy.client() as c:
@@ -224,6 +234,7 @@ def test_answer_that_breaks_the_rules_is_502(proxy, origin, where, name):
     origin.on(path, [Reply(body=b"well again")])
     if not where:
         assert proxy.fetch(path).body == b"well again"
+    ok(proxy, origin)
 
 
 def test_body_with_an_unknown_transfer_coding_lasts_to_the_end_of_the_connection(proxy, origin):
@@ -238,13 +249,22 @@ CHUNK_FAULTS = {
     "size negative": b"-5\r\nhello\r\n0\r\n\r\n",
     "size overflows": b"fffffffffffffffff\r\nhello\r\n0\r\n\r\n",
     "size empty": b"\r\nhello\r\n0\r\n\r\n",
+    "size hex prefix": b"0x5\r\nhello\r\n0\r\n\r\n",
+    "size plus": b"+5\r\nhello\r\n0\r\n\r\n",
+    "size after a space": b" 5\r\nhello\r\n0\r\n\r\n",
+    "size with a word behind": b"5 x\r\nhello\r\n0\r\n\r\n",
+    "size with NUL": b"5\0\r\nhello\r\n0\r\n\r\n",
+    "data shorter than its size": b"9\r\nhello\r\n0\r\n\r\n",
+    "data longer than its size": b"3\r\nhello\r\n0\r\n\r\n",
     "no CRLF after data": b"5\r\nhelloX\r\n0\r\n\r\n",
+    "no end after half a size": b"5\r\nhello\r\n1",
+    "no end in the last chunk": b"5\r\nhello\r\n0\r\n",
     "no end": b"5\r\nhello\r\n",
 }
 
 
 @EVERYWHERE
-@pytest.mark.parametrize("name", CHUNK_FAULTS)
+@pytest.mark.parametrize("name", CHUNK_FAULTS, ids=cite)
 def test_chunks_that_break_the_rules_abort_the_transfer(proxy, origin, where, name):
     path = origin.on(where + origin.fresh(), [
         Send(head(200, {"Transfer-Encoding": "chunked", "Cache-Control": "max-age=60"}) + CHUNK_FAULTS[name]), Close()])
@@ -260,6 +280,7 @@ def test_chunks_that_break_the_rules_abort_the_transfer(proxy, origin, where, na
     origin.on(path, [Reply(body=b"whole")])
     eventually(lambda: proxy.fetch(path).body == b"whole", "the broken answer is not kept")
     assert origin.count(path) > n
+    ok(proxy, origin)
 
 
 @pytest.mark.parametrize("fields", [b"Content-Length: 5\r\nContent-Length: 5\r\n", b"Content-Length: 5, 5\r\n"])

@@ -303,7 +303,8 @@ static void lists_and_rules_are_read_whole(void **state)
 				     "query = only:a, b*\nkey_headers = Accept-Language,X-A\nkey_cookies = s\n"
 				     "forward_headers = X-Forwarded-Host\nscope = user\nuser_from = cookie:sid\n"
 				     "set_cookie = strip\nclient_refresh = off\ntag_headers =\ntargeted = A B\n"
-				     "max_entries_per_user = 5\ncache = off\njson_body_key = on\n");
+				     "max_entries_per_user = 5\ncache = off\njson_body_key = on\n"
+				     "compress = zstd, gzip\netag = auto\nstore_if = graphql\n");
 	const struct config_route *r = &c->routes[0];
 
 	(void)state;
@@ -324,6 +325,9 @@ static void lists_and_rules_are_read_whole(void **state)
 	assert_false(r->client_refresh);
 	assert_false(r->cache);
 	assert_true(r->json_body_key);
+	assert_int_equal(r->compress, 1U << CONFIG_ZSTD | 1U << CONFIG_GZIP);
+	assert_int_equal(r->etag, CONFIG_ETAG_AUTO);
+	assert_int_equal(r->store_if, CONFIG_STORE_GRAPHQL);
 	assert_names(r->tag_headers, "");
 	assert_names(r->targeted, "A|B|");
 	config_unref(&c);

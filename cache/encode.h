@@ -1,0 +1,27 @@
+/* Bodies in the codings that a route has made once, when they are stored (`compress`).
+ * Thread: any; what is made does not change. Bounds: ENCODE_MIN to ENCODE_MAX bytes; all of it comes out of the cache's
+ * budget. Private to cache/. */
+#ifndef CACHE_ENCODE_H
+#define CACHE_ENCODE_H
+
+#include "cache/object_internal.h"
+#include "http/fields.h"
+
+#define ENCODE_MIN 256
+#define ENCODE_MAX (2 * 1024 * 1024) /* it is made on a worker's thread */
+
+/* Is it text of the origin's own coding, which may be changed? */
+bool encode_is_meant(const struct cache_rules *rules, int status, const struct http_fields *fields);
+/* Then its Vary names Accept-Encoding, for caches beyond us. 0 or negative errno. */
+int encode_announce(struct http_fields *fields) WARN_UNUSED;
+/* And here it does not separate variants: takes accept-encoding out of the list. */
+void encode_drop_name(struct buf *names);
+
+/* Makes them, as far as there is room and they are shorter. The body is whole and in one piece. */
+void encode_object(struct object *o, const struct cache_rules *rules);
+/* The same body: the same encodings. */
+void encodings_share(struct object *to, const struct object *from);
+void encodings_drop(struct object *o);
+uint64_t encodings_bytes(const struct object *o);
+
+#endif

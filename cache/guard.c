@@ -1,0 +1,66 @@
+#include "cache/guard.h"
+
+#include <jansson.h>
+#include <string.h>
+
+/* "application/json", and types that end in "+json" (RFC 6839 3.1, RFC 8259 11). */
+static bool says_json(const struct http_fields *fields)
+{
+	const struct http_field *type = http_fields_get(fields, HF_CONTENT_TYPE);
+	const char *end;
+	struct slice media;
+
+	if (!type || type->value.n == 0 || http_fields_count(fields, HF_CONTENT_TYPE) != 1)
+		return false;
+	end = memchr(type->value.p, ';', type->value.n);
+	media = slice_trim((struct slice){type->value.p, end ? (size_t)(end - type->value.p) : type->value.n});
+	return media.n >= 5 && slice_equal_nocase((struct slice){media.p + media.n - 4, 4}, SLICE_LIT("json")) &&
+	       (media.p[media.n - 5] == '/' || media.p[media.n - 5] == '+');
+}
+
+static bool is_guarded(const struct cache_rules *rules, int status)
+{
+	return rules->store_if != CACHE_STORE_ANY && (status == 200 || status == 206);
+}
+
+bool guard_allows_head(const struct cache_rules *rules, int status, const struct http_fields *fields)
+{
+	/* A part, or what is coded, can't be looked into. */
+	return !is_guarded(rules, status) ||
+	       (status == 200 && says_json(fields) && !http_fields_get(fields, HF_CONTENT_ENCODING));
+}
+
+struct reading {
+	const struct object *o;
+	uint64_t at;
+};
+
+static size_t read_more(void *to, size_t n, void *arg)
+{
+	struct reading *r = arg;
+	struct slice run = object_body_at(r->o, r->at);
+
+	if (run.n > n)
+		run.n = n;
+	if (run.n > 0)
+		memcpy(to, run.p, run.n);
+	r->at += run.n;
+	return run.n;
+}
+
+bool guard_allows_body(const struct cache_rules *rules, const struct object *o)
+{
+	struct reading r = {.o = o};
+	json_error_t error;
+	json_t *root;
+	bool allows;
+
+	if (!is_guarded(rules, object_status(o)))
+		return true;
+	root = json_load_callback(read_more, &r, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+	allows = root != NULL;
+	if (root && rules->store_if == CACHE_STORE_GRAPHQL)
+		allows = json_is_object(root) && !json_object_get(root, "errors");
+	json_decref(root);
+	return allows;
+}
