@@ -51,7 +51,8 @@ static void mistakes_are_refused_with_their_line(void **state)
 	} cases[] = {
 		{"[proxi]\nlisten = x\n", "t:1: no section is called [proxi]; is it [proxy]?\n"},
 		{"[quux]\n", "t:1: no section is called [quux]\n"},
-		{"[disk]\npath = x\n", "t:1: no section is called [disk]\n"},
+		{"[disk x]\npath = x\n", "t:1: [disk] has no name\n"},
+		{"[disk]\nadmit = never\n", "t:2: admit: \"never\" is not one of always, second_hit\n"},
 		{"[proxy x]\n", "t:1: [proxy] has no name\n"},
 		{"[route]\n", "t:1: a route needs a name, as in [route users]\n"},
 		{"[route default]\n", "t:1: the name default is taken: set it up in [defaults]\n"},
