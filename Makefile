@@ -148,7 +148,7 @@ asan:
 	@$(MAKE) --no-print-directory MODE=asan system
 
 # The folders whose unit tests start threads.
-TSAN_FOLDERS := base cache
+TSAN_FOLDERS := base upstream cache
 tsan:
 	@$(MAKE) --no-print-directory MODE=tsan $(addprefix unit-,$(TSAN_FOLDERS))
 

@@ -78,6 +78,8 @@ bool keep_read_part(const struct flight_answer *a, struct object_part *part, uin
 bool keep_has_tail(const struct object *o, struct now now);
 /* A kept part together with the part that is stored, if they fit (RFC 9111 3.4); else the kept one. With a reference. */
 struct object *keep_combined(struct flight *f) WARN_UNUSED;
+/* The part, when it is the representation's end and its body, whole by its framing, is shorter than announced; or NULL. */
+struct object *keep_short_tail(struct flight *f) WARN_UNUSED;
 /* The whole of which the answer is the tail: its body is there up to where the tail begins. NULL: it does not fit. */
 struct object *keep_whole(struct flight *f, const struct flight_answer *a, const struct refresh *r) WARN_UNUSED;
 

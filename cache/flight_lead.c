@@ -504,6 +504,8 @@ void flight_end(struct flight *f, bool complete, struct now now)
 		x.store = to_store(f);
 		object_finish(f->object, BODY_COMPLETE);
 	} else {
+		if (complete)
+			x.store = keep_short_tail(f);
 		object_finish(f->object, BODY_BROKEN);
 		if (f->is_held) {
 			x.phase = may_stand_in(f, 0, now) ? FLIGHT_STALE : FLIGHT_FAILED;

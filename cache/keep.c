@@ -89,6 +89,11 @@ bool keep_read_part(const struct flight_answer *a, struct object_part *part, uin
 		return false;
 	*part = (struct object_part){range.range.first, range.length};
 	*n = range.range.last - range.range.first + 1;
+	if (a->content_length > 0 && (uint64_t)a->content_length < *n && range.range.last + 1 == range.length) {
+		/* A tail that is framed shorter than it says: see keep_short_tail. */
+		*n = (uint64_t)a->content_length;
+		part->total = part->first + *n;
+	}
 	return a->content_length < 0 || (uint64_t)a->content_length == *n;
 }
 
@@ -225,6 +230,45 @@ struct object *keep_combined(struct flight *f)
 		o = combine(f, stored);
 	object_unref(&stored);
 	return o ? o : object_ref(f->object);
+}
+
+/* Some origins count one too many: the range that they announce ends with the representation, but the body, whose framing
+ * is whole, is shorter. Where it begins was said, and that it is the end; so it ends where it ended. */
+struct object *keep_short_tail(struct flight *f)
+{
+	struct http_fields update;
+	struct refresh r = {
+		.request = &f->request,
+		.update = &update,
+		.method = HTTP_GET,
+		.rules = f->rules,
+		.request_time = f->asked,
+		.response_time = f->answered,
+		.epoch = f->epoch,
+	};
+	struct object *o = NULL;
+	uint64_t first, total, n;
+	struct span span;
+
+	(void)object_body_state(f->object, &n);
+	if (f->is_overlong || n == 0 || !object_part(f->object, &first, &total) ||
+		first + (uint64_t)object_body_length(f->object) != total || object_check(f->object) == SCOPE_HARD)
+		return NULL;
+	span = (struct span){first, n, first + n};
+	http_fields_init(&update);
+	if (object_fields(f->object, &update) == 0)
+		o = object_respanned(f->object, &r, &span);
+	http_fields_fini(&update);
+	for (uint64_t at = 0; o && at < n;) {
+		struct slice run = object_body_at(f->object, at);
+
+		if (object_append(o, run.p, run.n, false) != 0)
+			object_unref(&o);
+		at += run.n;
+	}
+	if (o)
+		object_finish(o, BODY_COMPLETE);
+	return o;
 }
 
 static struct slice value_in(const struct http_fields *fields, enum http_field_id id)

@@ -3,7 +3,6 @@
 
 #include <sys/socket.h>
 
-#include "base/clock.h"
 #include "proxy/tls.h"
 
 struct gate *gate_from(void *arg)
@@ -22,11 +21,6 @@ struct evhttp_connection *gate_evcon(const struct gate *g)
 
 	bufferevent_getcb(g->filter, NULL, NULL, NULL, &arg);
 	return arg;
-}
-
-void gate_touch(struct gate *g)
-{
-	g->now_ms = clock_mono_us() / 1000;
 }
 
 void gate_schedule(struct gate *g)
@@ -55,6 +49,7 @@ void gate_end(struct gate *g)
 	if (g->phase == GATE_DEAD)
 		return;
 	g->phase = GATE_DEAD;
+	gate_end_quick(g);
 	if (g->reset) { /* evhttp is about to send a FIN, which would make what was cut look whole: RST instead */
 		struct sockaddr unspecified = {.sa_family = AF_UNSPEC};
 		(void)connect(bufferevent_getfd(g->sock), &unspecified, sizeof(unspecified));
@@ -93,6 +88,7 @@ void gate_on_evhttp_close(struct evhttp_connection *evcon, void *arg)
 	if (g->phase == GATE_DEAD)
 		return;
 	tell_gone(g);
+	gate_end_quick(g);
 	g->phase = GATE_DEAD;
 }
 
@@ -124,6 +120,7 @@ static void drop_input(struct gate *g)
 
 	g->lingered += evbuffer_get_length(input);
 	evbuffer_drain(input, evbuffer_get_length(input));
+	g->lingered += evbuffer_get_length(g->in);
 	evbuffer_drain(g->in, evbuffer_get_length(g->in));
 	if (g->read_eof || g->lingered > GATE_LINGER_BYTES)
 		gate_end(g);
@@ -204,14 +201,9 @@ static void set_reading(struct gate *g)
 	g->input_seen = evbuffer_get_length(bufferevent_get_input(g->sock));
 	if (g->read_eof)
 		return;
-	if (full != g->holds_back) {
-		g->holds_back = full;
-		if (full)
-			bufferevent_disable(g->sock, EV_READ);
-		else
-			bufferevent_enable(g->sock, EV_READ);
-	}
-	if (!(bufferevent_get_enabled(g->filter) & EV_READ))
+	if (full != g->holds_back)
+		gate_hold_back(g, full);
+	if (!g->is_quick && !(bufferevent_get_enabled(g->filter) & EV_READ))
 		bufferevent_enable(g->filter, EV_READ);
 }
 

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "config/config.h"
+#include "base/clock.h"
 #include "http/message.h"
 
 struct admission;
@@ -33,8 +34,8 @@ struct gate_stats {
 	uint64_t accepted, open, refused_total_bound, refused_address_bound, requests, bad_requests, header_timeouts,
 		body_timeouts, slow_bodies, idle_timeouts, write_timeouts;
 	uint64_t bytes_in, bytes_out, answered_here;
-	uint64_t accept_pauses;  /* for want of descriptors or memory */
-	uint64_t proxy_refused;  /* PROXY protocol: malformed, or from whom it is not taken */
+	uint64_t accept_pauses; /* for want of descriptors or memory */
+	uint64_t proxy_refused; /* PROXY protocol: malformed, or from whom it is not taken */
 	uint64_t tls_handshakes, tls_failures;
 };
 
@@ -47,19 +48,19 @@ struct gate_options { /* one a listener, immutable while connections live; borro
 	int64_t idle_timeout_ms;   /* between requests */
 	int64_t write_timeout_ms; /* longest time without a byte taken by the client while there is something to send */
 	size_t high_water;        /* unsent bytes from which gate_room is 0 */
-	/* The hit road: answers at once from the head alone by appending to `out` and returns true, or returns false and
-	 * has no effect. *close tells the gate to close after it; it comes in as true when the gate will do so anyway (the
+	/* The hit road: answers at once from the head alone by gate_say and returns true, or returns false and has no
+	 * effect. *close tells the gate to close after it; it comes in as true when the gate will do so anyway (the
 	 * client's wish, a drain), so that the head can say so. NULL: no hit road. Called for GET and HEAD without a body. */
-	bool (*answer)(void *arg, struct gate *g, const struct http_request *r, struct evbuffer *out, bool *close);
+	bool (*answer)(void *arg, struct gate *g, const struct http_request *r, bool *close);
 	/* A refusal was answered by the gate itself (for the access log); may be NULL. gate_request is the request when its
 	 * body was at fault, and empty when its head was. */
 	void (*on_refused)(void *arg, struct gate *g, const struct http_error *e);
 	void *arg;
-	struct gate_stats *stats; /* the worker's own; written without locks */
-	struct admission *admission;             /* NULL: everybody may come in */
-	struct tls *tls;                         /* NULL: plain */
-	bool proxy_protocol;                     /* connections begin with its header, before TLS */
-	const struct config_networks *trusted;   /* who may send one */
+	struct gate_stats *stats;              /* the worker's own; written without locks */
+	struct admission *admission;           /* NULL: everybody may come in */
+	struct tls *tls;                       /* NULL: plain */
+	bool proxy_protocol;                   /* connections begin with its header, before TLS */
+	const struct config_networks *trusted; /* who may send one */
 };
 
 /* Sets evhttp_set_bevcb, so that every connection gets its socket bufferevent, gate and filter. Also sets up `http` so
@@ -87,6 +88,14 @@ const struct http_request *gate_request(const struct gate *g);
 const char *gate_peer(const struct gate *g, uint16_t *port);
 bool gate_is_tls(const struct gate *g);
 int64_t gate_request_start_us(const struct gate *g); /* CLOCK_MONOTONIC when the head was complete */
+
+/* Of the hit road only: appends to the answer, by copying, or by reference to bytes that stay until `done` is called. 0, or
+ * -ENOMEM: then `done` is not called and the connection is to be closed. */
+int gate_say(struct gate *g, const void *p, size_t n) WARN_UNUSED;
+int gate_say_by_reference(struct gate *g, const void *p, size_t n, void (*done)(const void *p, size_t n, void *arg),
+	void *arg) WARN_UNUSED;
+/* The time of this turn of the loop. */
+struct now gate_now(const struct gate *g);
 
 /* Writes an interim answer (102, 103...), below evhttp. Only before the final head; ignored for HTTP/1.0 clients. */
 void gate_write_informational(struct gate *g, int status, const struct http_fields *fields);

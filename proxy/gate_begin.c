@@ -19,7 +19,7 @@ static void free_buffers(struct gate *g)
 	tls_stream_free(&g->tls);
 	if (g->wire)
 		evbuffer_free(g->wire);
-	if (g->o->tls && g->in)
+	if ((g->o->tls || gate_is_quick(g->o)) && g->in)
 		evbuffer_free(g->in);
 	if (g->out)
 		evbuffer_free(g->out);
@@ -65,9 +65,9 @@ static bool make_buffers(struct gate *g)
 {
 	g->out = evbuffer_new();
 	g->body = evbuffer_new();
-	g->in = g->o->tls ? evbuffer_new() : bufferevent_get_input(g->sock);
+	g->in = g->o->tls || gate_is_quick(g->o) ? evbuffer_new() : bufferevent_get_input(g->sock);
 	if (!g->o->tls)
-		return g->out && g->body;
+		return g->out && g->body && g->in;
 	g->wire = evbuffer_new();
 	return g->out && g->body && g->in && g->wire &&
 	       tls_stream_new(g->o->tls, bufferevent_get_input(g->sock), g->wire, &g->tls) == 0;
@@ -161,7 +161,8 @@ static bool admit_address(struct gate *g)
 		return true;
 	g->o->stats->refused_address_bound++;
 	if (log_allowed(&limit))
-		log_warn("max_connections_per_address is reached by %s: its further connections are refused", g->peer_text);
+		log_warn("max_connections_per_address is reached by %s: its further connections are refused",
+			g->peer_text);
 	turn_away(g);
 	return false;
 }
@@ -201,6 +202,7 @@ void gate_set_up(struct gate *g, struct evhttp_connection *evcon)
 	g->set_up = true;
 	evhttp_connection_set_closecb(evcon, gate_on_evhttp_close, g);
 	(void)setsockopt(bufferevent_getfd(g->sock), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	gate_begin_quick(g);
 	read_peer(g);
 	if (!admit(g))
 		return;

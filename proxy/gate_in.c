@@ -178,6 +178,21 @@ static void begin_body(struct gate *g)
 
 /* ---- Heads ---- */
 
+static size_t input_length(const struct gate *g)
+{
+	return g->l->ahead.n ? g->l->ahead.n : evbuffer_get_length(g->in);
+}
+
+static void take_input(struct gate *g, size_t n)
+{
+	struct slice *ahead = &g->l->ahead;
+
+	if (ahead->n)
+		*ahead = (struct slice){ahead->p + n, ahead->n - n};
+	else
+		evbuffer_drain(g->in, n);
+}
+
 static enum http_parse parse(struct gate *g, const char *p, size_t n, struct http_error *err)
 {
 	const struct http_head_limits limits = {g->o->max_header, HTTP_FIELDS_MAX};
@@ -189,7 +204,7 @@ static enum http_parse parse(struct gate *g, const char *p, size_t n, struct htt
 }
 
 /* Parses where the bytes are; moves them together only when the head is spread over several pieces. */
-static enum http_parse parse_input(struct gate *g, const char **p, struct http_error *err)
+static enum http_parse parse_buffer(struct gate *g, const char **p, struct http_error *err)
 {
 	struct evbuffer *input = g->in;
 	size_t all = evbuffer_get_length(input), n = evbuffer_get_contiguous_space(input);
@@ -209,6 +224,14 @@ static enum http_parse parse_input(struct gate *g, const char **p, struct http_e
 	return HTTP_PARSE_BAD;
 }
 
+static enum http_parse parse_input(struct gate *g, const char **p, struct http_error *err)
+{
+	if (!g->l->ahead.n)
+		return parse_buffer(g, p, err);
+	*p = g->l->ahead.p;
+	return parse(g, *p, g->l->ahead.n, err);
+}
+
 static bool head_is_incomplete(struct gate *g)
 {
 	if (!g->read_eof) {
@@ -216,6 +239,7 @@ static bool head_is_incomplete(struct gate *g)
 			g->head_start_ms = g->now_ms;
 		return false;
 	}
+	(void)gate_keep_said(g);
 	gate_refuse(g, (struct http_error){400, "The connection ended inside the request head."});
 	return true;
 }
@@ -244,7 +268,7 @@ static bool own_head(struct gate *g, const char *p)
 		g->head_cap = n;
 	}
 	memcpy(g->head, p, n);
-	evbuffer_drain(g->in, n);
+	take_input(g, n);
 	if (parse(g, g->head, n, &err) == HTTP_PARSE_DONE)
 		return true;
 	gate_refuse(g, err);
@@ -262,9 +286,9 @@ static bool answer_here(struct gate *g)
 {
 	bool close = g->close_after || !g->view.keep_alive;
 
-	if (!may_be_hit(g) || !g->o->answer(g->o->arg, g, &g->view, g->out, &close))
+	if (!may_be_hit(g) || !g->o->answer(g->o->arg, g, &g->view, &close))
 		return false;
-	evbuffer_drain(g->in, g->view.head_bytes);
+	take_input(g, g->view.head_bytes);
 	http_fields_clear(&g->view.fields);
 	g->o->stats->requests++;
 	g->o->stats->answered_here++;
@@ -281,18 +305,19 @@ static void begin_request(struct gate *g, const char *p)
 {
 	if (!own_head(g, p))
 		return;
+	gate_keep_ahead(g);
 	if (!g->view.keep_alive)
 		g->close_after = true;
 	begin_body(g);
 }
 
-bool gate_read_head(struct gate *g)
+static bool read_heads(struct gate *g)
 {
 	for (unsigned hits = 0; g->phase == GATE_HEAD; hits++) {
 		struct http_error err;
 		const char *p;
 
-		if (evbuffer_get_length(g->in) == 0)
+		if (input_length(g) == 0)
 			return no_head_begun(g);
 		if (gate_unsent(g) >= g->o->high_water)
 			return false; /* on_writable comes back here */
@@ -304,13 +329,24 @@ bool gate_read_head(struct gate *g)
 		case HTTP_PARSE_MORE:
 			return head_is_incomplete(g);
 		case HTTP_PARSE_BAD:
+			(void)gate_keep_said(g);
 			gate_refuse(g, err);
 			return true;
 		case HTTP_PARSE_DONE:
-			g->head_done_us = clock_mono_us();
-			if (!answer_here(g))
-				begin_request(g, p);
+			g->head_done_us = g->l->now_us;
+			if (answer_here(g))
+				break;
+			(void)gate_keep_said(g);
+			begin_request(g, p);
 		}
 	}
 	return true;
+}
+
+bool gate_read_head(struct gate *g)
+{
+	bool goes_on = read_heads(g);
+
+	gate_keep_ahead(g);
+	return goes_on;
 }

@@ -15,7 +15,8 @@
  * handlers (gate_end), but for evhttp_free at shutdown and evhttp being out of memory (on_evhttp_close).
  *
  * Over TLS the socket's bufferevent moves ciphertext: what it reads is decrypted to `in`, what is in `out` is encrypted to
- * `wire`. Without TLS `in` is the socket's own input, and `out` goes to the socket as it is.
+ * `wire`. After the PROXY protocol without TLS `in` is the socket's own input. All others are read by the gate itself
+ * (gate_quick.c). Without TLS `out` goes to the socket as it is.
  *
  * Thread: the connection's worker. */
 #ifndef PROXY_GATE_INTERNAL_H
@@ -28,6 +29,7 @@
 #include <event2/http.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "http/chunk.h"
 #include "http/message.h"
 #include "proxy/gate.h"
@@ -36,19 +38,21 @@
 #define GATE_MAGIC 0x67617465u
 #define GATE_READ_AHEAD (64 * 1024) /* held back beyond a head while a reply is under way */
 #define GATE_HITS_PER_TURN 64       /* then other connections get their turn */
+#define GATE_READ_MAX (16 * 1024)   /* from one connection, before others get their turn */
+#define GATE_SAID_MAX (64 * 1024)   /* answers of the hit road put together to be sent by one call */
 #define GATE_LINGER_MS 2000         /* how long a client may go on sending after our last byte */
 #define GATE_LINGER_BYTES (16 * 1024 * 1024)
 
 enum gate_phase {
 	GATE_PROXY,     /* the PROXY protocol's header is awaited */
 	GATE_HANDSHAKE, /* TLS begins */
-	GATE_HEAD,    /* evhttp is idle; a request head is awaited */
-	GATE_BODY,    /* the head is in `head`, its body is being read */
-	GATE_REPLY,   /* evhttp has the request; its reply is not finished */
-	GATE_DRAIN,   /* evhttp is done; the reply's last bytes are in the socket's buffer */
-	GATE_CLOSING, /* what is buffered goes out, then the connection ends */
-	GATE_LINGER,  /* our side is shut down; what the client still sends is dropped */
-	GATE_DEAD,    /* given back to evhttp to be freed */
+	GATE_HEAD,      /* evhttp is idle; a request head is awaited */
+	GATE_BODY,      /* the head is in `head`, its body is being read */
+	GATE_REPLY,     /* evhttp has the request; its reply is not finished */
+	GATE_DRAIN,     /* evhttp is done; the reply's last bytes are in the socket's buffer */
+	GATE_CLOSING,   /* what is buffered goes out, then the connection ends */
+	GATE_LINGER,    /* our side is shut down; what the client still sends is dropped */
+	GATE_DEAD,      /* given back to evhttp to be freed */
 };
 
 struct gate_socket { /* one that listens */
@@ -66,6 +70,17 @@ struct gate_listener { /* one an evhttp; shared by its gates */
 	bool draining;
 	struct gate_socket *sockets;
 	struct gate_listener *next; /* guarded by the list's mutex */
+
+	/* The time of this turn of the loop. */
+	struct now now;
+	int64_t now_us;
+	struct event turn_end;
+	bool clock_is_read, clock_is_stopped;
+	/* gate_quick.c: of the gate whose handler runs; empty when it returns. */
+	struct slice ahead; /* of `read`: not taken yet. `in` is empty as long as there is some */
+	size_t said_n;      /* of `said`. `out` is empty as long as there is some */
+	char read[GATE_READ_MAX];
+	char said[GATE_SAID_MAX];
 };
 
 struct gate {
@@ -75,11 +90,14 @@ struct gate {
 	struct gate *next, *prev;
 	const struct gate_options *o;
 	struct bufferevent *sock, *filter;
-	struct evbuffer *in;  /* what the client says */
-	struct evbuffer *out; /* what it is told; without TLS empty between handlers: it goes to the socket and its buffer */
+	struct evbuffer *in; /* what the client says */
+	struct evbuffer
+		*out; /* what it is told; without TLS empty between handlers: it goes to the socket and its buffer */
 	struct tls_stream *tls;
 	struct evbuffer *wire; /* `out` as it goes over TLS; empty between handlers */
-	struct event work;    /* activated to flush and go on */
+	struct event work;     /* activated to flush and go on */
+	struct event readable; /* is_quick: in place of the bufferevent's own */
+	evutil_socket_t fd;    /* is_quick */
 	struct event timer;
 	int64_t now_ms, timer_at_ms; /* timer_at_ms 0: not armed */
 
@@ -95,7 +113,7 @@ struct gate {
 	uint64_t body_bytes;   /* decoded so far, dropped ones included */
 	struct chunk_decoder chunk;
 	int64_t body_start_ms, body_ms; /* when it was first awaited, when its last byte came */
-	struct evhttp_request *req; /* from gate_of until evhttp is done with it */
+	struct evhttp_request *req;     /* from gate_of until evhttp is done with it */
 
 	/* The reply. */
 	uint64_t reply_bytes;
@@ -113,26 +131,26 @@ struct gate {
 	struct peer peer;
 	char peer_text[PEER_TEXT_MAX]; /* empty: not known */
 
-	bool set_up;      /* evhttp has given the socket */
-	bool admitted;    /* counted in all */
+	bool set_up;           /* evhttp has given the socket */
+	bool is_quick;         /* the gate reads the socket itself; what the hit road says is sent without a buffer */
+	bool admitted;         /* counted in all */
 	bool admitted_address; /* counted under `peer` */
-	bool at_once;     /* closing must not wait for the client */
-	bool told_end;    /* TLS: close_notify was sent, or is not to be */
-	bool read_eof;    /* the client sends no more */
-	bool broken;      /* the socket failed: nothing can be sent */
-	bool close_after; /* no further request on this connection */
-	bool close_idle;  /* nor is one waited for, when none has begun */
-	bool linger;      /* closing must leave the client time to read */
-	bool reset;       /* closing must look like a failure (a reply without length that was cut) */
-	bool reply_begun; /* evhttp has written part of the final head */
-	bool tell_evhttp; /* evhttp's write callback is due when the socket's buffer is empty */
-	bool wants_room;  /* gate_room gave 0 */
-	bool holds_back;  /* reading from the socket is off */
+	bool at_once;          /* closing must not wait for the client */
+	bool told_end;         /* TLS: close_notify was sent, or is not to be */
+	bool read_eof;         /* the client sends no more */
+	bool broken;           /* the socket failed: nothing can be sent */
+	bool close_after;      /* no further request on this connection */
+	bool close_idle;       /* nor is one waited for, when none has begun */
+	bool linger;           /* closing must leave the client time to read */
+	bool reset;            /* closing must look like a failure (a reply without length that was cut) */
+	bool reply_begun;      /* evhttp has written part of the final head */
+	bool tell_evhttp;      /* evhttp's write callback is due when the socket's buffer is empty */
+	bool wants_room;       /* gate_room gave 0 */
+	bool holds_back;       /* reading from the socket is off */
 };
 
 /* gate.c */
 struct evhttp_connection *gate_evcon(const struct gate *g); /* NULL: evhttp has freed the connection */
-void gate_touch(struct gate *g);                            /* reads the clock */
 void gate_schedule(struct gate *g);                         /* on_work soon */
 void gate_schedule_later(struct gate *g); /* on_work in the next turn of the loop, after others had theirs */
 void gate_run(struct gate *g);            /* goes as far as the bytes allow; the gate may be dead after it */
@@ -146,6 +164,18 @@ void gate_on_writable(struct bufferevent *sock, void *arg);
 void gate_on_socket_event(struct bufferevent *sock, short what, void *arg);
 void gate_on_evhttp_close(struct evhttp_connection *evcon, void *arg);
 struct gate *gate_from(void *arg);
+
+/* gate_quick.c */
+void gate_clock_init(struct gate_listener *l);
+void gate_clock_fini(struct gate_listener *l);
+void gate_touch(struct gate *g); /* takes the time of this turn of the loop */
+bool gate_is_quick(const struct gate_options *o);
+void gate_begin_quick(struct gate *g);
+void gate_end_quick(struct gate *g);
+void gate_hold_back(struct gate *g, bool full); /* stops or goes on reading */
+void gate_keep_ahead(struct gate *g);           /* ahead to `in`; sets broken */
+int gate_keep_said(struct gate *g);             /* said to `out`; -ENOMEM sets broken too */
+void gate_send_said(struct gate *g);            /* to the socket, what it does not take to `out`; sets broken */
 
 /* gate_listen.c */
 void gate_link(struct gate *g, struct gate_listener *l);
@@ -169,7 +199,7 @@ void gate_refuse(struct gate *g, struct http_error e);
 /* gate_out.c */
 void gate_take_output(struct gate *g); /* evhttp's output to ours */
 void gate_send(struct gate *g);        /* writes `out`, the rest to the socket's buffer; sets broken */
-void gate_decrypt(struct gate *g); /* what the socket has read to `in` */
+void gate_decrypt(struct gate *g);     /* what the socket has read to `in` */
 void gate_check_room(struct gate *g);
 void gate_on_evhttp_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg);
 void gate_on_socket_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg);

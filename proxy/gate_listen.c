@@ -49,7 +49,11 @@ int gate_install(struct evhttp *http, struct event_base *base, const struct gate
 	CHECK(o->stats && o->high_water > 0);
 	if (!l)
 		return -ENOMEM;
-	*l = (struct gate_listener){.http = http, .base = base, .o = o, .refs = 1};
+	l->http = http;
+	l->base = base;
+	l->o = o;
+	l->refs = 1;
+	gate_clock_init(l);
 	pthread_mutex_lock(&listeners_mu);
 	l->next = listeners;
 	listeners = l;
@@ -94,6 +98,7 @@ void gate_uninstall(struct evhttp *http)
 	if (!l)
 		return;
 	forget_sockets(l);
+	gate_clock_fini(l);
 	listener_unref(l);
 }
 

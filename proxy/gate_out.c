@@ -121,6 +121,8 @@ static void send_encrypted(struct gate *g)
 
 void gate_send(struct gate *g)
 {
+	if (g->l->said_n > 0)
+		gate_send_said(g);
 	if (g->tls)
 		send_encrypted(g);
 	else
@@ -130,7 +132,7 @@ void gate_send(struct gate *g)
 size_t gate_unsent(const struct gate *g)
 {
 	size_t n = evbuffer_get_length(bufferevent_get_output(g->sock)) + evbuffer_get_length(g->out) +
-		   evbuffer_get_length(bufferevent_get_output(g->filter));
+		   evbuffer_get_length(bufferevent_get_output(g->filter)) + g->l->said_n;
 
 	return g->wire ? n + evbuffer_get_length(g->wire) : n;
 }

@@ -1,7 +1,5 @@
 #include "proxy/hit.h"
 
-#include <event2/buffer.h>
-
 #include "proxy/access_log.h"
 #include "proxy/worker.h"
 
@@ -18,49 +16,43 @@ static void drop_object(const void *p, size_t n, void *arg)
 }
 
 /* Bytes that live as long as the object. */
-static int add_bytes(struct evbuffer *out, struct object *o, struct slice run)
+static int add_bytes(struct gate *g, struct object *o, struct slice run)
 {
 	struct object *mine;
 
 	if (run.n <= COPY_MAX)
-		return evbuffer_add(out, run.p, run.n);
+		return gate_say(g, run.p, run.n);
 	mine = object_ref(o);
-	if (evbuffer_add_reference(out, run.p, run.n, drop_object, mine) == 0)
+	if (gate_say_by_reference(g, run.p, run.n, drop_object, mine) == 0)
 		return 0;
 	object_unref(&mine);
 	return -1;
 }
 
-static int add_run(struct evbuffer *out, struct object *o, uint64_t from, uint64_t n)
+static int add_run(struct gate *g, struct object *o, uint64_t from, uint64_t n)
 {
 	while (n) {
 		struct slice run = object_body_at(o, from);
 
 		if (run.n > n)
 			run.n = n;
-		if (run.n <= COPY_MAX) {
-			if (evbuffer_add(out, run.p, run.n))
-				return -1;
-		} else if (evbuffer_add_reference(out, run.p, run.n, drop_object, object_ref(o))) {
-			struct object *mine = o;
-			object_unref(&mine);
+		if (add_bytes(g, o, run))
 			return -1;
-		}
 		from += run.n;
 		n -= run.n;
 	}
 	return 0;
 }
 
-static int add_body(struct evbuffer *out, const struct reply *r, struct object *o)
+static int add_body(struct gate *g, const struct reply *r, struct object *o)
 {
 	if (r->body == REPLY_BYTES)
-		return add_bytes(out, o, r->bytes);
+		return add_bytes(g, o, r->bytes);
 	if (r->body == REPLY_OBJECT)
-		return add_run(out, o, r->offset, (uint64_t)r->length);
+		return add_run(g, o, r->offset, (uint64_t)r->length);
 	for (unsigned i = 0; r->body == REPLY_PARTS && i < r->parts_n; i++)
-		if (evbuffer_add(out, r->part_heads.p + r->parts[i].head_off, r->parts[i].head_n) ||
-		    add_run(out, o, r->parts[i].offset, r->parts[i].length))
+		if (gate_say(g, r->part_heads.p + r->parts[i].head_off, r->parts[i].head_n) ||
+			add_run(g, o, r->parts[i].offset, r->parts[i].length))
 			return -1;
 	return 0;
 }
@@ -74,7 +66,8 @@ static void add_connection(struct buf *head, const struct http_request *r, bool 
 	buf_add(head, "\r\n", 2);
 }
 
-static void note_answer(struct worker *w, struct gate *g, const struct http_request *r, const struct reply *reply, struct now now)
+static void note_answer(
+	struct worker *w, struct gate *g, const struct http_request *r, const struct reply *reply, struct now now)
 {
 	uint16_t port;
 	struct access_record record;
@@ -106,8 +99,8 @@ static void note_answer(struct worker *w, struct gate *g, const struct http_requ
 	access_log_add(w->access_log, &record);
 }
 
-static bool answer_with(struct worker *w, struct gate *g, const struct http_request *r, struct object *o, struct evbuffer *out,
-                        bool *close, struct now now)
+static bool answer_with(
+	struct worker *w, struct gate *g, const struct http_request *r, struct object *o, bool *close, struct now now)
 {
 	struct reply *reply = &w->hit_reply;
 	struct reply_note note = {.hit = true, .has_ttl = true, .ttl_ms = policy_ttl_ms(object_freshness(o), now)};
@@ -116,31 +109,32 @@ static bool answer_with(struct worker *w, struct gate *g, const struct http_requ
 		return false;
 	*close = !r->keep_alive || w->draining;
 	add_connection(&reply->head, r, *close);
-	/* What went into `out` can't be taken back: a body that can't follow ends the connection, short of its length. */
-	if (reply->head.err || evbuffer_add(out, reply->head.p, reply->head.n))
+	/* What was said can't be taken back: a body that can't follow ends the connection, short of its length. */
+	if (reply->head.err || gate_say(g, reply->head.p, reply->head.n))
 		return false;
-	if (add_body(out, reply, o))
+	if (add_body(g, reply, o))
 		*close = true;
 	note_answer(w, g, r, reply, now);
 	return true;
 }
 
-bool hit_answer(void *arg, struct gate *g, const struct http_request *r, struct evbuffer *out, bool *close)
+bool hit_answer(void *arg, struct gate *g, const struct http_request *r, bool *close)
 {
 	struct worker *w = arg;
 	struct target *t = &w->hit_target;
-	struct now now = clock_now();
+	struct now now = gate_now(g);
 	struct cache_request request;
 	struct cache_result found;
 	bool is_answered;
 
 	if (target_resolve(t, w->snapshot, r, (struct slice){NULL, 0}) || !t->is_cacheable)
 		return false;
-	request = (struct cache_request){.http = r, .rules = t->rules, .key = &t->key, .worker = w->index, .hit_only = true};
+	request = (struct cache_request){
+		.http = r, .rules = t->rules, .key = &t->key, .worker = w->index, .hit_only = true};
 	cache_lookup(w->cache, &request, now, &found);
 	if (found.verdict != CACHE_HIT)
 		return false;
-	is_answered = object_body_length(found.object) >= 0 && answer_with(w, g, r, found.object, out, close, now);
+	is_answered = object_body_length(found.object) >= 0 && answer_with(w, g, r, found.object, close, now);
 	object_unref(&found.object);
 	return is_answered;
 }

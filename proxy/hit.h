@@ -5,11 +5,10 @@
 
 #include <stdbool.h>
 
-struct evbuffer;
 struct gate;
 struct http_request;
 
 /* gate_options.answer; arg is the worker. */
-bool hit_answer(void *arg, struct gate *g, const struct http_request *r, struct evbuffer *out, bool *close);
+bool hit_answer(void *arg, struct gate *g, const struct http_request *r, bool *close);
 
 #endif

@@ -1,9 +1,10 @@
 #include "proxy/listen.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -68,17 +69,12 @@ void listen_name(int fd, char *out, size_t n)
 {
 	struct sockaddr_storage sa = {0};
 	socklen_t sa_bytes = sizeof(sa);
-	char text[INET6_ADDRSTRLEN] = "?";
+	char host[INET6_ADDRSTRLEN], port[8];
 
-	if (getsockname(fd, (struct sockaddr *)&sa, &sa_bytes)) {
+	if (getsockname(fd, (struct sockaddr *)&sa, &sa_bytes) ||
+		getnameinfo((struct sockaddr *)&sa, sa_bytes, host, sizeof(host), port, sizeof(port),
+			NI_NUMERICHOST | NI_NUMERICSERV))
 		snprintf(out, n, "?");
-	} else if (sa.ss_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&sa;
-		inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof(text));
-		snprintf(out, n, "[%s]:%u", text, ntohs(in6->sin6_port));
-	} else {
-		const struct sockaddr_in *in = (const struct sockaddr_in *)&sa;
-		inet_ntop(AF_INET, &in->sin_addr, text, sizeof(text));
-		snprintf(out, n, "%s:%u", text, ntohs(in->sin_port));
-	}
+	else
+		snprintf(out, n, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
 }

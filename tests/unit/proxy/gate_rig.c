@@ -97,17 +97,17 @@ static void on_request(struct evhttp_request *req, void *arg)
 	gate_on_complete(g, on_complete, (void *)i);
 }
 
-static bool answer(void *arg, struct gate *g, const struct http_request *view, struct evbuffer *out, bool *close)
+static bool answer(void *arg, struct gate *g, const struct http_request *view, bool *close)
 {
 	struct rig *r = arg;
+	char text[128];
 
-	(void)g;
 	if (!slice_starts_with(view->target, SLICE_LIT("/hit")))
 		return false;
 	r->hits++;
-	evbuffer_add_printf(out, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: %s\r\n\r\n%s",
+	snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: %s\r\n\r\n%s",
 		*close ? "close" : "keep-alive", view->method == HTTP_HEAD ? "" : "[hit]");
-	return true;
+	return gate_say(g, text, strlen(text)) == 0;
 }
 
 static void on_refused(void *arg, struct gate *g, const struct http_error *e)
