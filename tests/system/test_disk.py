@@ -12,7 +12,7 @@ import pytest
 from support.origin import Reply
 from support.proxy import Proxy, SLOW, binary, eventually
 
-RUNS = int(os.environ.get("DISK_CRASH_RUNS", "6"))
+RUNS = int(os.environ.get("DISK_CRASH_RUNS", "12"))
 ROUTES = {"route all": {"match": "*", "ttl": "600s"}}
 
 

@@ -52,7 +52,7 @@ static void mistakes_are_refused_with_their_line(void **state)
 		{"[proxi]\nlisten = x\n", "t:1: no section is called [proxi]; is it [proxy]?\n"},
 		{"[quux]\n", "t:1: no section is called [quux]\n"},
 		{"[disk x]\npath = x\n", "t:1: [disk] has no name\n"},
-		{"[disk]\nadmit = never\n", "t:2: admit: \"never\" is not one of always, second_hit\n"},
+		{"[disk]\nadmit = never\n", "t:2: admit: \"never\" is none of: always second_hit\n"},
 		{"[proxy x]\n", "t:1: [proxy] has no name\n"},
 		{"[route]\n", "t:1: a route needs a name, as in [route users]\n"},
 		{"[route default]\n", "t:1: the name default is taken: set it up in [defaults]\n"},
