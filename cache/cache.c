@@ -2,7 +2,7 @@
 
 #include <errno.h>
 
-#include "cache/cache_internal.h"
+#include "cache/tier.h"
 
 int cache_new(const struct cache_options *o, struct cache **out)
 {
@@ -55,6 +55,11 @@ int cache_open_disk(struct cache *c, const struct disk_options *o, char error[DI
 
 	mine.scopes = c->scopes;
 	return disk_open(&mine, &c->disk, error);
+}
+
+bool cache_is_on_disk(struct cache *c, const struct cache_key *key)
+{
+	return c->disk && tier_may_have(c, key);
 }
 
 unsigned cache_disk_reads(const struct cache *c)

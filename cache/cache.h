@@ -21,13 +21,13 @@ struct cache;
 struct cache_options {
 	uint64_t memory_bytes;
 	uint64_t max_object_bytes;
-	unsigned shards;               /* power of two */
+	unsigned shards; /* power of two */
 	bool coalesce;
-	int64_t coalesce_timeout_ms;   /* a leader silent for longer is not joined any more */
-	int64_t failure_memory_ms;     /* 1000 */
-	int64_t pass_memory_ms;        /* 120 000: how long a PASS marker lasts */
+	int64_t coalesce_timeout_ms; /* a leader silent for longer is not joined any more */
+	int64_t failure_memory_ms;   /* 1000 */
+	int64_t pass_memory_ms;      /* 120 000: how long a PASS marker lasts */
 	unsigned max_waiters, max_flights, max_markers, max_variants, max_scope_rules;
-	struct slice via;              /* "1.1 memoproxy": what is appended to Via at store time */
+	struct slice via;                 /* "1.1 memoproxy": what is appended to Via at store time */
 	struct mailbox *const *mailboxes; /* one a worker, borrowed; the leader's and waiters' news arrive there */
 	unsigned workers;
 };
@@ -40,16 +40,18 @@ void cache_free(struct cache **c);
 /* A disk tier under the memory: what is stored goes there too, what memory lacks is looked for there. After cache_new and
  * before any lookup; `o->scopes` is set here. Blocks. 0; or negative errno and one sentence in `error`. */
 int cache_open_disk(struct cache *c, const struct disk_options *o, char error[DISK_ERROR_MAX]) WARN_UNUSED;
+/* Is something stored there for the key, as far as its index knows? False without a disk tier. */
+bool cache_is_on_disk(struct cache *c, const struct cache_key *key);
 /* Lookups that wait for the disk now: cache_free wants none, and their letters have to be delivered for it. */
 unsigned cache_disk_reads(const struct cache *c);
 
 enum cache_verdict {
-	CACHE_HIT,         /* object: fresh, referenced; flight, when not NULL: the caller also leads a background fetch */
-	CACHE_STALE,       /* object: usable now; flight as with HIT */
-	CACHE_JOIN,        /* flight: wait there */
-	CACHE_DISK,        /* flight: the disk is read; wait there, then look up again */
-	CACHE_LEAD,        /* flight: fetch for all; flight_stored says what to validate */
-	CACHE_PASS,        /* fetch alone, nothing is stored (HEAD and Range misses too: forward says why) */
+	CACHE_HIT,   /* object: fresh, referenced; flight, when not NULL: the caller also leads a background fetch */
+	CACHE_STALE, /* object: usable now; flight as with HIT */
+	CACHE_JOIN,  /* flight: wait there */
+	CACHE_DISK,  /* flight: the disk is read; wait there, then look up again */
+	CACHE_LEAD,  /* flight: fetch for all; flight_stored says what to validate */
+	CACHE_PASS,  /* fetch alone, nothing is stored (HEAD and Range misses too: forward says why) */
 	CACHE_ONLY_CACHED, /* 504 (RFC 9111 5.2.1.7) */
 	CACHE_FAILED,      /* a failure a moment ago: `status` without asking again */
 	CACHE_BUSY,        /* a bound on waiters or flights: 503 */
@@ -76,12 +78,12 @@ struct cache_request {
 	void *rules_owner;
 	void (*rules_ref)(void *owner);
 	void (*rules_unref)(void *owner);
-	bool no_join;   /* released from a flight a moment ago, or the request may not share (body, range, credentials) */
+	bool no_join; /* released from a flight a moment ago, or the request may not share (body, range, credentials) */
 	/* The upstream's budget is low, or it asked for a pause: what is stale serves where it may, whatever the client wishes,
 	 * and nothing is fetched in the background. What is missing is still led. */
 	bool spare_upstream;
 	bool skip_disk; /* the disk tier has been asked for this request */
-	bool hit_only;  /* for the hit road: HIT or nothing at all changes; any other verdict comes back as CACHE_PASS */
+	bool hit_only; /* for the hit road: HIT or nothing at all changes; any other verdict comes back as CACHE_PASS */
 };
 
 struct cache_result {
@@ -89,9 +91,9 @@ struct cache_result {
 	struct object *object; /* the caller unrefs */
 	struct flight *flight; /* the caller unrefs; a LEAD must reach flight_end, flight_fail or flight_abandon */
 	enum cache_forward forward;
-	int status;            /* of FAILED */
-	bool from_disk;        /* of HIT and STALE: the object was on disk only */
-	bool leads_read;       /* of DISK: it is this lookup's variant that is read for */
+	int status;      /* of FAILED */
+	bool from_disk;  /* of HIT and STALE: the object was on disk only */
+	bool leads_read; /* of DISK: it is this lookup's variant that is read for */
 };
 
 /* May the cache hold answers to this request at all (method, route, body, Range)? Cheap; false: forward it alone. */
@@ -106,12 +108,13 @@ uint64_t cache_sequence(const struct cache *c);
 /* Has the URL, by itself or by its beginning, been purged since then? */
 bool cache_was_purged(const struct cache *c, struct slice url, uint64_t sequence);
 /* A HEAD or uncached GET answer (200) came for this key: update or invalidate what is stored (RFC 9111 4.3.5). */
-void cache_saw_head(struct cache *c, const struct cache_request *r, int status, const struct http_fields *response,
-                    struct now now);
+void cache_saw_head(
+	struct cache *c, const struct cache_request *r, int status, const struct http_fields *response, struct now now);
 
 /* Invalidation, both tiers. 0 or negative errno (the answer must then not claim success). With a disk tier it blocks until
  * the purge is on the device, so that it outlives a crash: not for workers. */
-int cache_purge(struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq) WARN_UNUSED;
+int cache_purge(
+	struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq) WARN_UNUSED;
 /* The same without waiting: a crash of the machine a moment later may take it back. */
 int cache_purge_soon(
 	struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq) WARN_UNUSED;
@@ -138,15 +141,15 @@ struct cache_entry_info {
 	uint64_t body_bytes, total_bytes, hits;
 	enum policy_source source;
 	struct slice vary_names;
-	uint64_t user;      /* hash, 0 when shared */
+	uint64_t user; /* hash, 0 when shared */
 	bool soft_purged;
 };
 /* Calls `each` for entries whose URL starts with prefix, most `limit`; info is valid during the call, which runs outside
  * shard locks. Returns how many matched in all among those seen (bounded walk: at most 1e6 entries). */
 unsigned cache_list(struct cache *c, struct slice prefix, unsigned limit, struct now now,
-                    void (*each)(const struct cache_entry_info *info, void *arg), void *arg);
+	void (*each)(const struct cache_entry_info *info, void *arg), void *arg);
 /* State of one key for /explain: fills info and returns true when something is stored. No effect on LRU or counters. */
 bool cache_peek(struct cache *c, const struct cache_key *key, struct now now,
-                void (*each)(const struct cache_entry_info *info, void *arg), void *arg);
+	void (*each)(const struct cache_entry_info *info, void *arg), void *arg);
 
 #endif

@@ -22,7 +22,7 @@ struct cache {
 	/* the sweeper's own */
 	unsigned sweep_shard;
 	uint32_t sweep_cursor;
-	uint64_t sweep_oldest; /* lowest epoch seen in this round; 0: a round begins */
+	uint64_t sweep_oldest;      /* lowest epoch seen in this round; 0: a round begins */
 	uint64_t sweep_disk_oldest; /* on disk when the round began */
 };
 

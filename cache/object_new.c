@@ -36,8 +36,7 @@ static void put_field(struct sink *s, struct slice name, struct slice value)
 /* Age is of the moment; framing is ours; Via gets one line of its own. */
 static bool is_left_out(enum http_field_id id)
 {
-	return id == HF_AGE || id == HF_CONTENT_LENGTH || id == HF_VIA ||
-	       http_field_is_hop_by_hop(id);
+	return id == HF_AGE || id == HF_CONTENT_LENGTH || id == HF_VIA || http_field_is_hop_by_hop(id);
 }
 
 static void put_via(struct sink *s, const struct object_spec *spec)
@@ -62,7 +61,8 @@ static void put_via(struct sink *s, const struct object_spec *spec)
 /* RFC 9110 8.6: none in a 204, and in a 304 it would be another answer's. */
 static bool has_content_length(const struct object_spec *spec)
 {
-	return spec->content_length >= 0 && !spec->part && spec->status >= 200 && spec->status != 204 && spec->status != 304;
+	return spec->content_length >= 0 && !spec->part && spec->status >= 200 && spec->status != 204 &&
+	       spec->status != 304;
 }
 
 static void put_head(struct sink *s, const struct object_spec *spec)

@@ -40,7 +40,8 @@ static json_t *json_of(struct slice s)
 static const struct {
 	const char *name;
 	enum scope_kind kind;
-} scopes[] = {{"url", SCOPE_URL}, {"prefix", SCOPE_PREFIX}, {"tag", SCOPE_TAG}, {"user", SCOPE_USER}, {"all", SCOPE_ALL}};
+} scopes[] = {
+	{"url", SCOPE_URL}, {"prefix", SCOPE_PREFIX}, {"tag", SCOPE_TAG}, {"user", SCOPE_USER}, {"all", SCOPE_ALL}};
 
 static void purge(struct admin_call *c, unsigned scope, struct slice what, bool soft)
 {
@@ -94,7 +95,8 @@ static void purge_user(struct admin_call *c, struct slice identity, bool soft)
 	else if (err)
 		admin_problem(c, 503, "the purge could not be noted");
 	else
-		admin_answer(c, 200, json_pack("{s:s, s:b, s:I}", "purged", "user", "soft", soft, "sequence", (json_int_t)seq));
+		admin_answer(c, 200,
+			json_pack("{s:s, s:b, s:I}", "purged", "user", "soft", soft, "sequence", (json_int_t)seq));
 }
 
 void admin_purge(struct admin_call *c)
@@ -131,9 +133,14 @@ void admin_purge(struct admin_call *c)
 static const char *source_name(enum policy_source s)
 {
 	static const char *const names[] = {
-		[LIFETIME_NONE] = "none",           [LIFETIME_TARGETED] = "CDN-Cache-Control", [LIFETIME_S_MAXAGE] = "s-maxage",
-		[LIFETIME_MAX_AGE] = "max-age",     [LIFETIME_EXPIRES] = "Expires",            [LIFETIME_HEURISTIC] = "heuristic",
-		[LIFETIME_ROUTE] = "route",         [LIFETIME_ROUTE_FORCE] = "route (forced)",
+		[LIFETIME_NONE] = "none",
+		[LIFETIME_TARGETED] = "CDN-Cache-Control",
+		[LIFETIME_S_MAXAGE] = "s-maxage",
+		[LIFETIME_MAX_AGE] = "max-age",
+		[LIFETIME_EXPIRES] = "Expires",
+		[LIFETIME_HEURISTIC] = "heuristic",
+		[LIFETIME_ROUTE] = "route",
+		[LIFETIME_ROUTE_FORCE] = "route (forced)",
 	};
 	return (unsigned)s < ARRAY_LEN(names) ? names[s] : "none";
 }
@@ -143,13 +150,16 @@ static void on_refreshed(void *arg, const struct refresh_result *r)
 	struct admin_call *c = arg;
 
 	if (r->uncacheable)
-		admin_answer(c, 200, json_pack("{s:b, s:s}", "stored", 0, "detail", "the upstream answered with nothing that may be stored"));
+		admin_answer(c, 200,
+			json_pack("{s:b, s:s}", "stored", 0, "detail",
+				"the upstream answered with nothing that may be stored"));
 	else if (!r->stored)
 		admin_problem(c, r->status, "the refresh failed; what was stored stays");
 	else
-		admin_answer(c, 200, json_pack("{s:i, s:b, s:f, s:f, s:s}", "status", r->status, "stored", 1, "lifetime_s",
-		                               (double)r->lifetime_ms / 1000, "age_s", (double)r->age_ms / 1000, "source",
-		                               source_name(r->source)));
+		admin_answer(c, 200,
+			json_pack("{s:i, s:b, s:f, s:f, s:s}", "status", r->status, "stored", 1, "lifetime_s",
+				(double)r->lifetime_ms / 1000, "age_s", (double)r->age_ms / 1000, "source",
+				source_name(r->source)));
 }
 
 void admin_refresh(struct admin_call *c)
@@ -180,10 +190,10 @@ void admin_refresh(struct admin_call *c)
 
 static json_t *json_of_entry(const struct cache_entry_info *e)
 {
-	json_t *j = json_pack("{s:o, s:i, s:f, s:f, s:I, s:I, s:I, s:s, s:b}", "url", json_of(e->url), "status", e->status, "age_s",
-	                      (double)e->age_ms / 1000, "ttl_s", (double)e->ttl_ms / 1000, "body_bytes",
-	                      (json_int_t)e->body_bytes, "memory_bytes", (json_int_t)e->total_bytes, "hits", (json_int_t)e->hits,
-	                      "lifetime_source", source_name(e->source), "soft_purged", e->soft_purged);
+	json_t *j = json_pack("{s:o, s:i, s:f, s:f, s:I, s:I, s:I, s:s, s:b}", "url", json_of(e->url), "status",
+		e->status, "age_s", (double)e->age_ms / 1000, "ttl_s", (double)e->ttl_ms / 1000, "body_bytes",
+		(json_int_t)e->body_bytes, "memory_bytes", (json_int_t)e->total_bytes, "hits", (json_int_t)e->hits,
+		"lifetime_source", source_name(e->source), "soft_purged", e->soft_purged);
 	char user[20];
 
 	if (j && e->vary_names.n)
@@ -216,7 +226,8 @@ void admin_entries(struct admin_call *c)
 	const char *why = "";
 	int err;
 
-	if (admin_parameter(c, "limit", &v) && (!slice_to_u64(v, LIMIT_MAX + 1, &limit) || limit > LIMIT_MAX || limit == 0)) {
+	if (admin_parameter(c, "limit", &v) &&
+		(!slice_to_u64(v, LIMIT_MAX + 1, &limit) || limit > LIMIT_MAX || limit == 0)) {
 		admin_problem(c, 400, "limit is a number from 1 to 10000");
 		return;
 	}
@@ -260,18 +271,21 @@ static void explain(struct admin_call *c, const struct location *l, struct targe
 {
 	const struct config *config = c->server->snapshot->config;
 	json_t *stored = json_array();
-	const char *why_not = t->is_cacheable ? NULL : !t->rules->cache ? "cache = off on this route"
-	                                               : !t->has_key    ? "scope = user, and this dry run bears no identity"
-	                                                                : "not a cacheable request";
+	const char *why_not = t->is_cacheable    ? NULL
+			      : !t->rules->cache ? "cache = off on this route"
+			      : !t->has_key      ? "scope = user, and this dry run bears no identity"
+						 : "not a cacheable request";
 	json_t *j;
 
 	if (t->has_key)
 		cache_peek(c->server->cache, &t->key, clock_now(), add_entry, stored);
-	j = json_pack("{s:o, s:o, s:o, s:b, s:o, s:o}", "url", json_of(buf_slice(&l->url)), "route", json_of(l->rules->route),
-	              "upstream", json_of(config->upstreams[l->upstream].name), "cacheable", t->is_cacheable, "rules",
-	              json_of_rules(l->rules), "memory", stored);
+	j = json_pack("{s:o, s:o, s:o, s:b, s:o, s:o}", "url", json_of(buf_slice(&l->url)), "route",
+		json_of(l->rules->route), "upstream", json_of(config->upstreams[l->upstream].name), "cacheable",
+		t->is_cacheable, "rules", json_of_rules(l->rules), "memory", stored);
 	if (j && why_not)
 		json_object_set_new(j, "why_not", json_string(why_not));
+	if (j && config->disk.path.n > 0)
+		json_object_set_new(j, "disk", json_boolean(t->has_key && cache_is_on_disk(c->server->cache, &t->key)));
 	admin_answer(c, 200, j);
 }
 

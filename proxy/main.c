@@ -21,7 +21,7 @@ static void usage(FILE *to)
 	      "       memoproxy --print-config            an annotated proxy.ini with every default\n"
 	      "       memoproxy disk-check PATH           verify a disk tier's directory that no process uses\n"
 	      "       memoproxy -V | -h\n",
-	      to);
+		to);
 }
 
 static int check_tls(const struct config_proxy *p)
@@ -76,10 +76,13 @@ enum { OPT_DEMO = 256, OPT_HELP_CONFIG, OPT_PRINT_CONFIG };
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"demo", no_argument, NULL, OPT_DEMO},       {"help-config", no_argument, NULL, OPT_HELP_CONFIG},
+		{"demo", no_argument, NULL, OPT_DEMO},
+		{"help-config", no_argument, NULL, OPT_HELP_CONFIG},
 		{"print-config", no_argument, NULL, OPT_PRINT_CONFIG},
-		{"help", no_argument, NULL, 'h'},            {"version", no_argument, NULL, 'V'},
-		{"config", required_argument, NULL, 'c'},    {"test", no_argument, NULL, 't'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{"config", required_argument, NULL, 'c'},
+		{"test", no_argument, NULL, 't'},
 		{NULL, 0, NULL, 0},
 	};
 	const char *path = "proxy.ini";
@@ -95,7 +98,8 @@ int main(int argc, char **argv)
 			check = true;
 			break;
 		case 'V':
-			printf("memoproxy %s (libevent %s, %s)\n", MEMOPROXY_VERSION, event_get_version(), upstream_library());
+			printf("memoproxy %s (libevent %s, %s)\n", MEMOPROXY_VERSION, event_get_version(),
+				upstream_library());
 			return 0;
 		case 'h':
 			usage(stdout);

@@ -246,6 +246,16 @@ def test_users_answers_are_not_given_to_a_directory(origin, tmp_path):
         assert p.stats()["disk"]["puts"] == 0
 
 
+def room_of(folder):
+    room = 0
+    for f in folder.glob("seg-*"):
+        try:
+            room += f.stat().st_blocks * 512
+        except FileNotFoundError:  # reclaimed just now
+            pass
+    return room
+
+
 def test_capacity_is_kept(origin, tmp_path):
     site = Site(origin, tmp_path, disk={"size": "4M"})
     names = site.serve(*[f"/{i}" for i in range(300)], n=50_000)
@@ -254,8 +264,7 @@ def test_capacity_is_kept(origin, tmp_path):
             site.get(p, name)
             stats = p.stats()["disk"]
             assert stats["bytes"] <= 4 << 20
-            files = sum(f.stat().st_blocks * 512 for f in pathlib.Path(site.path).glob("seg-*"))
-            assert files <= (4 << 20) + 65536
+            assert room_of(pathlib.Path(site.path)) <= (4 << 20) + 65536
         eventually(lambda: p.stats()["disk"]["reclaimed_segments"] > 0, "room is made")
         assert p.stats()["disk"]["objects"] > 10
 
@@ -301,6 +310,48 @@ def test_second_hit(origin, tmp_path):
         assert p.stats()["disk"]["dropped_admit"] == 1
         p.refresh(site.stem + "/once")
         eventually(lambda: p.stats()["disk"]["objects"] == 1, "it is written")
+
+
+def test_an_upgrade_is_refused(site):
+    site.serve("/a")
+    with site.proxy() as p:
+        p.process.signal(signal.SIGUSR2)
+        eventually(lambda: "upgrade: not with a disk tier" in p.stderr, "it says so")
+        assert site.get(p, "/a")
+
+
+def test_explain_says_what_is_on_disk(site):
+    site.serve("/a")
+    with site.proxy() as p:
+        assert p.explain(site.stem + "/a")["disk"] is False
+        site.get(p, "/a")
+        eventually(lambda: p.explain(site.stem + "/a")["disk"] is True, "it is on disk")
+
+
+@pytest.fixture
+def small_device(tmp_path):
+    folder = tmp_path / "device"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3M", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_device_costs_hits_only(origin, tmp_path, small_device):
+    site = Site(origin, tmp_path, disk={"path": f"{small_device}/disk"})
+    names = site.serve(*[f"/{i}" for i in range(100)], n=60_000)
+    with site.proxy() as p:
+        for _ in range(2):
+            for name in names:
+                site.get(p, name)
+        assert p.stats()["disk"]["write_errors"] > 0
+        p.purge(url=site.stem + names[0])
+        site.version = 2
+        assert site.get(p, names[0])[1] == 2
+        assert p.stats()["disk"]["dropped_error"] > 0
+    with site.proxy() as p:
+        assert site.get(p, names[0])[1] == 2
 
 
 def damage(folder, rng):
