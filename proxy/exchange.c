@@ -121,6 +121,7 @@ static void answer_flight(struct exchange *x, const struct flight_view *view)
 		x->note.stored = view->verdict == POLICY_STORE;
 		x->note.detail = why_not(view->verdict);
 	}
+	x->note.own_lines = view->own_lines;
 	answer_object(x, view->object);
 }
 
