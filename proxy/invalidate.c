@@ -105,8 +105,8 @@ struct slice invalidation_url(const struct invalidation *i)
 }
 
 /* Location and Content-Location count on the same origin only: else one site could empty another's cache. */
-static void purge_named(const struct invalidation *i, struct worker *w, const struct http_fields *response,
-                        enum http_field_id id)
+static void purge_named(
+	const struct invalidation *i, struct worker *w, const struct http_fields *response, enum http_field_id id)
 {
 	const struct http_field *f = http_fields_get(response, id);
 	struct slice own = invalidation_url(i);
@@ -132,7 +132,8 @@ static void purge_groups(struct worker *w, const struct http_fields *response)
 		return;
 	buf_init(&joined, INVALIDATION_MAX);
 	buf_init(&group, INVALIDATION_MAX);
-	if (http_fields_join(response, HF_CACHE_GROUP_INVALIDATION, &joined) == 0 && sf_list_valid(buf_slice(&joined))) {
+	if (http_fields_join(response, HF_CACHE_GROUP_INVALIDATION, &joined) == 0 &&
+		sf_list_valid(buf_slice(&joined))) {
 		sf_parser_init(&parser, buf_slice(&joined));
 		while (sf_list_next(&parser, &item) == 1) {
 			buf_reset(&group);
