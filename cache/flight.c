@@ -3,6 +3,7 @@
 
 #include "cache/vary.h"
 
+#define OWN_LINES_MAX (128 * 1024)
 #define WINDOW_BYTES (512 * 1024)
 
 /* ---- Life ---- */
@@ -38,6 +39,7 @@ static void free_flight(struct flight *f)
 	entry_unref(&f->entry);
 	http_fields_fini(&f->request);
 	mem_free(f->request_bytes);
+	buf_fini(&f->own_lines);
 	buf_fini(&f->names);
 	buf_fini(&f->values);
 	if (f->rules_owner)
@@ -80,6 +82,7 @@ struct flight *flight_new(struct cache *c, const struct cache_request *r)
 	f->rules = r->rules;
 	f->method = r->http->method == HTTP_HEAD ? HTTP_GET : r->http->method;
 	http_fields_init(&f->request);
+	buf_init(&f->own_lines, OWN_LINES_MAX);
 	buf_init(&f->names, CACHE_KEY_MAX);
 	buf_init(&f->values, 4 * CACHE_KEY_MAX);
 	f->has_authorization = http_fields_get(&r->http->fields, HF_AUTHORIZATION) != NULL;
@@ -293,6 +296,8 @@ void flight_look(const struct flight_waiter *waiter, struct flight_view *out)
 	}
 	if (out->phase == FLIGHT_ANSWER)
 		out->object = f->object;
+	if (out->phase == FLIGHT_ANSWER && w == f->own && !f->own_lines.err)
+		out->own_lines = buf_slice(&f->own_lines);
 	else if (out->phase == FLIGHT_STALE)
 		out->object = f->stored;
 	pthread_mutex_unlock(&f->mu);

@@ -36,6 +36,7 @@ struct flight {
 	uint64_t epoch;
 	struct now started;
 	struct object *stored;    /* what it may validate or stand in for; or NULL */
+	struct buf own_lines;     /* of fields that are not stored, for the client that caused it */
 	struct buf names, values; /* the Vary that is known of the key, and this request's values for it */
 
 	/* guarded by the shard's mu */

@@ -239,6 +239,43 @@ static enum policy_store judge(struct flight *f, const struct flight_answer *a, 
 	return POLICY_STORE;
 }
 
+/* no-cache="a" and private="a" keep a field from being stored; whoever asked for the answer gets it nevertheless (RFC 9111
+ * 5.2.2.4, 5.2.2.7). `all` and what is left of it are in one order. */
+static void note_own_lines(struct flight *f, const struct http_field *all, uint32_t n, const struct http_fields *left)
+{
+	uint32_t k = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (k < left->n && left->v[k].name.p == all[i].name.p) {
+			k++;
+			continue;
+		}
+		if (http_field_is_hop_by_hop(all[i].id) || all[i].id == HF_CONNECTION ||
+			(all[i].id == HF_SET_COOKIE && f->rules->set_cookie == CACHE_COOKIE_STRIP))
+			continue;
+		buf_add_slice(&f->own_lines, all[i].name);
+		buf_add(&f->own_lines, ": ", 2);
+		buf_add_slice(&f->own_lines, all[i].value);
+		buf_add(&f->own_lines, "\r\n", 2);
+	}
+}
+
+static int strip_fields(struct flight *f, struct http_fields *fields)
+{
+	uint32_t n = fields->n;
+	struct http_field *all = n > 0 ? mem_alloc(n * sizeof(*all)) : NULL;
+	int err;
+
+	if (!all)
+		return n > 0 ? -ENOMEM : 0;
+	memcpy(all, fields->v, n * sizeof(*all));
+	err = policy_strip_fields(fields, f->rules);
+	if (!err && fields->n < n)
+		note_own_lines(f, all, n, fields);
+	mem_free(all);
+	return err;
+}
+
 static enum vary_kind variant_names(const struct http_fields *fields, bool may_encode, struct buf *names)
 {
 	enum vary_kind kind = vary_names(fields, names);
@@ -287,7 +324,7 @@ static struct object *make_object(
 		*s = POLICY_NOT_TOO_LARGE;
 		spec.vary_names = buf_slice(&names);
 		spec.vary_values = buf_slice(&values);
-		if (policy_strip_fields(a->fields, f->rules) == 0)
+		if (strip_fields(f, a->fields) == 0)
 			o = object_new(&spec);
 		if (!o)
 			count(&f->cache->n.refused_memory);

@@ -237,7 +237,7 @@ int cache_key_build(struct cache_key *k, const struct cache_rules *rules, const 
 	k->url_off = 1;
 	k->url_n = 0;
 	buf_add_char(&k->bytes, class);
-	int rc = cache_url_build(&k->bytes, rules, in->origin, http->path, http->has_query, http->query);
+	int rc = cache_key_url_build(&k->bytes, rules, in);
 	if (rc < 0)
 		return rc;
 	k->url_n = k->bytes.n - k->url_off;

@@ -31,7 +31,8 @@ struct cache_key_input {
 		origin; /* "scheme://authority" plus the upstream's base path, as the origin is asked; no final '/' */
 	struct slice
 		extra; /* further bytes that separate (upstream name when Host comes from the client); may be empty */
-	struct slice body; /* POST and QUERY; empty otherwise */
+	struct slice body;     /* POST and QUERY; empty otherwise */
+	bool is_normal_origin; /* cache_origin_is_normal said so: it is taken as it is */
 };
 
 struct cache_key {
@@ -56,6 +57,10 @@ int cache_url_build(struct buf *out, const struct cache_rules *rules, struct sli
 /* The `user` of keys whose request bears this identity, for purging by user: the value of the header or cookie that the
  * rules' user_from names. 0, -ENOKEY for an empty identity, -ENOBUFS or -ENOMEM. */
 int cache_user_hash(const struct cache_rules *rules, struct slice identity, uint64_t *user) WARN_UNUSED;
+/* The same of a key's input. */
+int cache_key_url_build(struct buf *out, const struct cache_rules *rules, const struct cache_key_input *in) WARN_UNUSED;
+/* Is the origin written as it will be in keys? False where that can't be found out. */
+bool cache_origin_is_normal(struct slice origin);
 static inline struct slice cache_key_url(const struct cache_key *k)
 {
 	return (struct slice){k->bytes.p + k->url_off, k->url_n};

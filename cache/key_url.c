@@ -148,15 +148,43 @@ static bool has_nul(struct slice s)
 	return s.n > 0 && memchr(s.p, '\0', s.n) != NULL;
 }
 
-int cache_url_build(struct buf *out, const struct cache_rules *rules, struct slice origin, struct slice path,
-	bool has_query, struct slice query)
+bool cache_origin_is_normal(struct slice origin)
 {
-	if (has_nul(origin) || has_nul(path) || (has_query && has_nul(query)))
+	struct buf written;
+	buf_init(&written, CACHE_KEY_MAX);
+	add_origin(&written, origin);
+	bool is_normal = written.err == 0 && !has_nul(origin) && slice_equal(buf_slice(&written), origin);
+	buf_fini(&written);
+	return is_normal;
+}
+
+/* Behind the origin. */
+static int add_target(
+	struct buf *out, const struct cache_rules *rules, struct slice path, bool has_query, struct slice query)
+{
+	if (has_nul(path) || (has_query && has_nul(query)))
 		return -EINVAL;
 	if (query.n > CACHE_KEY_MAX) /* before anything is sorted */
 		return -ENOBUFS;
-	add_origin(out, origin);
 	buf_add_slice(out, path);
 	int rc = has_query ? add_query(out, rules, query) : 0;
 	return rc < 0 ? rc : out->err;
+}
+
+int cache_url_build(struct buf *out, const struct cache_rules *rules, struct slice origin, struct slice path,
+	bool has_query, struct slice query)
+{
+	if (has_nul(origin))
+		return -EINVAL;
+	add_origin(out, origin);
+	return add_target(out, rules, path, has_query, query);
+}
+
+int cache_key_url_build(struct buf *out, const struct cache_rules *rules, const struct cache_key_input *in)
+{
+	const struct http_request *http = in->http;
+	if (!in->is_normal_origin)
+		return cache_url_build(out, rules, in->origin, http->path, http->has_query, http->query);
+	buf_add_slice(out, in->origin);
+	return add_target(out, rules, http->path, http->has_query, http->query);
 }

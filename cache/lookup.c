@@ -1,33 +1,8 @@
 /* What becomes of a request: used, joined, led or passed (the walk of RFC 9111 4 with coalescing in it). */
-#include "cache/flight_internal.h"
+#include "cache/lookup_internal.h"
 
-#include "cache/tier.h"
 #include "cache/vary.h"
 #include "http/range.h"
-
-struct lookup {
-	struct cache *c;
-	const struct cache_request *r;
-	struct now now;
-	struct cache_control cc;
-	const struct cache_control *client_cc; /* NULL: the route does not let clients decide */
-	bool pragma_no_cache, only_if_cached;
-	bool is_head, is_range;
-	bool is_alone;          /* joins nothing and is not joined */
-	bool is_forced;         /* cache_refresh */
-	struct object *partial; /* that answers would need more than; or NULL */
-	struct shard *shard;
-	struct cache_result *out;
-	/* made outside the lock where the request may come to lead */
-	struct entry *spare_entry;
-	struct notes *spare_notes;
-	struct flight *spare_flight;
-	bool asks_disk; /* decided: it comes first */
-	bool disk_done; /* and it has come */
-	bool from_disk;
-	struct buf known_vary; /* names that answers of the key had in Vary */
-	struct garbage garbage;
-};
 
 static bool is_cacheable_method(const struct cache_rules *rules, enum http_method m)
 {
@@ -246,7 +221,7 @@ static void copy_known_vary(struct entry *e, struct buf *names)
 }
 
 /* Everything that leading takes, so that nothing is allocated while others wait for the lock. */
-static bool make_spares(struct lookup *l)
+bool lookup_make_spares(struct lookup *l)
 {
 	struct flight *f = flight_new(l->c, l->r);
 
@@ -272,7 +247,7 @@ static void free_spares(struct lookup *l)
 	garbage_free(&l->garbage);
 }
 
-static struct entry *ensure_entry(struct lookup *l, struct entry *e)
+struct entry *lookup_ensure_entry(struct lookup *l, struct entry *e)
 {
 	if (!e) {
 		if (entry_link_locked(l->shard, l->spare_entry) != 0)
@@ -301,7 +276,7 @@ static bool lead(struct lookup *l, struct entry *e, struct object *stored, bool 
 	}
 	if (!f)
 		return false;
-	e = ensure_entry(l, e);
+	e = lookup_ensure_entry(l, e);
 	if (!e) {
 		pass(l, CACHE_FWD_MISS);
 		return true;
@@ -470,92 +445,6 @@ static bool decide_stored(struct lookup *l, struct entry *e, struct object *o, b
 	return true;
 }
 
-/* ---- The disk tier ---- */
-
-/* A forced refresh wants a new answer, and of a part in memory the rest is fetched. */
-static bool wants_disk(struct lookup *l)
-{
-	return l->c->disk && !l->disk_done && !l->r->skip_disk && !l->is_forced && !l->r->hit_only && !l->partial &&
-	       tier_may_have(l->c, l->r->key);
-}
-
-static struct flight *find_read(struct entry *e)
-{
-	for (struct flight *f = e && e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
-		if (f->is_disk)
-			return f;
-	return NULL;
-}
-
-/* True: it comes before the upstream. */
-static bool turn_to_disk(struct lookup *l, struct entry *e)
-{
-	struct flight *f;
-
-	if (!wants_disk(l))
-		return false;
-	f = find_read(e);
-	if (f && flight_is_silent_locked(f, l->now)) {
-		l->disk_done = true; /* it hangs */
-		return false;
-	}
-	if (!f) {
-		l->asks_disk = true;
-	} else if (counted(&l->c->n.waiters) >= l->c->o.max_waiters) {
-		count(&l->c->n.waiters_refused);
-		l->out->verdict = CACHE_BUSY;
-	} else {
-		l->out->verdict = CACHE_DISK;
-		l->out->flight = flight_ref(f);
-	}
-	return true;
-}
-
-static struct flight *list_read(struct lookup *l)
-{
-	struct flight *f = NULL;
-	struct entry *e;
-
-	if (counted(&l->c->n.flights) >= l->c->o.max_flights || !make_spares(l))
-		return NULL;
-	pthread_mutex_lock(&l->shard->mu);
-	e = ensure_entry(l, entry_find_locked(l->shard, l->r->key));
-	if (e) {
-		f = l->spare_flight;
-		l->spare_flight = NULL;
-		f->is_disk = true;
-		f->started = l->now;
-		f->progress_ms = l->now.mono_ms;
-		f->epoch = tier_oldest_epoch(l->c);
-		flight_list_locked(f, e);
-		flight_ref(f);
-	}
-	pthread_mutex_unlock(&l->shard->mu);
-	return f;
-}
-
-/* True: the request waits for it. Else what was there, if anything, is in memory now. */
-static bool ask_disk(struct lookup *l)
-{
-	struct flight *f = list_read(l);
-	enum tier_verdict v;
-
-	l->asks_disk = false;
-	l->disk_done = true;
-	if (!f)
-		return false;
-	v = tier_read(f, l->r->key->hash, l->now);
-	l->from_disk = v == TIER_FOUND;
-	if (v == TIER_PENDING) {
-		l->out->verdict = CACHE_DISK;
-		l->out->leads_read = true;
-		l->out->flight = f;
-		return true;
-	}
-	flight_unref(&f);
-	return false;
-}
-
 /* ---- All together ---- */
 
 static bool decide_locked(struct lookup *l)
@@ -581,7 +470,7 @@ static bool decide_locked(struct lookup *l)
 			return true;
 	} else {
 		l->out->forward = l->partial ? CACHE_FWD_PARTIAL : any ? CACHE_FWD_VARY_MISS : CACHE_FWD_URI_MISS;
-		if (turn_to_disk(l, e) || l->r->hit_only || decide_fetch(l, e, NULL, false))
+		if (lookup_turn_to_disk(l, e) || l->r->hit_only || decide_fetch(l, e, NULL, false))
 			return true;
 	}
 	copy_known_vary(e, &l->known_vary);
@@ -597,7 +486,7 @@ static void decide(struct lookup *l)
 	pthread_mutex_unlock(&l->shard->mu);
 	if (done)
 		return;
-	if (!make_spares(l)) {
+	if (!lookup_make_spares(l)) {
 		pass(l, CACHE_FWD_MISS);
 		return;
 	}
@@ -614,7 +503,7 @@ static void look_up(struct lookup *l)
 		return;
 	buf_init(&l->known_vary, CACHE_KEY_MAX);
 	decide(l);
-	if (l->asks_disk && !ask_disk(l))
+	if (l->asks_disk && !lookup_ask_disk(l))
 		decide(l);
 	free_spares(l);
 }

@@ -156,8 +156,7 @@ void policy_fill(const struct policy_exchange *x, struct policy_facts *facts, st
 		.stale_while_revalidate_ms =
 			window_ms(facts->cc.stale_while_revalidate, x->rules->stale_while_revalidate_ms),
 		.stale_if_error_ms = window_ms(facts->cc.stale_if_error, x->rules->stale_if_error_ms),
-		.stale_if_unreachable_ms =
-			x->rules->stale_if_unreachable_ms > 0 ? x->rules->stale_if_unreachable_ms : 0,
+		.stale_if_unreachable_ms = x->rules->stale_if_unreachable_ms > 0 ? x->rules->stale_if_unreachable_ms : 0,
 		.flags = flags_of(x, facts),
 	};
 	int64_t lifetime_ms, age_ms = out->initial_age_ms;

@@ -463,22 +463,27 @@ int admin_start(struct server *s, struct admin **out)
 		evhttp_set_gencb(a->http, on_request, a);
 		err = open_listeners(a);
 	}
-	if (err)
-		admin_stop(&a);
+	if (err) { /* nobody has connected: no gate is left */
+		admin_stop(a);
+		admin_free(&a);
+	}
 	*out = a;
 	return err;
 }
 
-void admin_stop(struct admin **ap)
+void admin_stop(struct admin *a)
+{
+	if (!a || !a->http)
+		return;
+	evhttp_free(a->http);
+	gate_uninstall(a->http);
+	a->http = NULL;
+}
+
+void admin_free(struct admin **ap)
 {
 	struct admin *a = *ap;
 
 	*ap = NULL;
-	if (!a)
-		return;
-	if (a->http) {
-		evhttp_free(a->http);
-		gate_uninstall(a->http);
-	}
 	mem_free(a);
 }

@@ -11,7 +11,10 @@ struct server;
 
 /* 0 with *out NULL where no admin listen is set. */
 int admin_start(struct server *s, struct admin **out) WARN_UNUSED;
-void admin_stop(struct admin **a);
+/* Its connections go; their last bytes, and the gates that read our options, with the event base. NULL is harmless. */
+void admin_stop(struct admin *a);
+/* After the event base. */
+void admin_free(struct admin **a);
 /* Open connections stay. NULL is harmless. */
 void admin_stop_listening(struct admin *a);
 /* The server's snapshot is another one: its limits and time-outs count from now on. NULL is harmless. */

@@ -93,8 +93,10 @@ void exchange_drop_all(struct worker *w)
 
 static void answer_object(struct exchange *x, struct object *o)
 {
-	if (!x->object)
+	if (x->object != o) {
+		object_unref(&x->object);
 		x->object = object_ref(o);
+	}
 	x->note.has_ttl = true;
 	x->note.ttl_ms = policy_ttl_ms(object_freshness(o), x->now);
 	if (reply_from_object(&x->reply, x->http, o, x->now, &x->note))
@@ -124,6 +126,7 @@ static void answer_flight(struct exchange *x, const struct flight_view *view)
 		x->note.stored = view->verdict == POLICY_STORE;
 		x->note.detail = why_not(view->verdict);
 	}
+	x->note.own_lines = view->own_lines;
 	answer_object(x, view->object);
 }
 

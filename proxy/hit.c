@@ -127,7 +127,7 @@ bool hit_answer(void *arg, struct gate *g, const struct http_request *r, bool *c
 	struct cache_result found;
 	bool is_answered;
 
-	if (target_resolve(t, w->snapshot, r, (struct slice){NULL, 0}) || !t->is_cacheable)
+	if (target_find(t, w->snapshot, r, (struct slice){NULL, 0}) || !t->is_cacheable)
 		return false;
 	request = (struct cache_request){
 		.http = r, .rules = t->rules, .key = &t->key, .worker = w->index, .hit_only = true};

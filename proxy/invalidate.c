@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "http/sf.h"
 #include "http/uri.h"
 #include "proxy/worker.h"
 
@@ -104,8 +105,8 @@ struct slice invalidation_url(const struct invalidation *i)
 }
 
 /* Location and Content-Location count on the same origin only: else one site could empty another's cache. */
-static void purge_named(const struct invalidation *i, struct worker *w, const struct http_fields *response,
-                        enum http_field_id id)
+static void purge_named(
+	const struct invalidation *i, struct worker *w, const struct http_fields *response, enum http_field_id id)
 {
 	const struct http_field *f = http_fields_get(response, id);
 	struct slice own = invalidation_url(i);
@@ -117,6 +118,31 @@ static void purge_named(const struct invalidation *i, struct worker *w, const st
 	if (uri_resolve(own, f->value, &url) == 0 && uri_same_origin(own, buf_slice(&url)))
 		purge(w, SCOPE_URL, buf_slice(&url));
 	buf_fini(&url);
+}
+
+/* RFC 9875 3: a list of Strings, on answers to unsafe requests only, which is what we are called for. Groups of another
+ * origin that bear the same name go too: that costs a fetch, no more. */
+static void purge_groups(struct worker *w, const struct http_fields *response)
+{
+	struct sf_parser parser;
+	struct sf_item item;
+	struct buf joined, group;
+
+	if (!http_fields_get(response, HF_CACHE_GROUP_INVALIDATION))
+		return;
+	buf_init(&joined, INVALIDATION_MAX);
+	buf_init(&group, INVALIDATION_MAX);
+	if (http_fields_join(response, HF_CACHE_GROUP_INVALIDATION, &joined) == 0 &&
+		sf_list_valid(buf_slice(&joined))) {
+		sf_parser_init(&parser, buf_slice(&joined));
+		while (sf_list_next(&parser, &item) == 1) {
+			buf_reset(&group);
+			if (item.type == SF_STRING && sf_string_unescape(&item, &group) == 0)
+				purge(w, SCOPE_TAG, buf_slice(&group));
+		}
+	}
+	buf_fini(&group);
+	buf_fini(&joined);
 }
 
 void invalidation_apply(const struct invalidation *i, struct worker *w, const struct http_fields *response)
@@ -131,4 +157,5 @@ void invalidation_apply(const struct invalidation *i, struct worker *w, const st
 	}
 	purge_named(i, w, response, HF_LOCATION);
 	purge_named(i, w, response, HF_CONTENT_LOCATION);
+	purge_groups(w, response);
 }

@@ -7,6 +7,8 @@
 #include "proxy/locate.h"
 #include "proxy/server.h"
 
+#define TRIES_MAX 5
+
 struct refresh {
 	struct mail to_worker, to_main;
 	struct server *server;
@@ -21,6 +23,7 @@ struct refresh {
 	struct flight *flight;
 	struct flight_waiter waiter;
 	bool is_waiting;
+	unsigned tries;
 	char *url;
 };
 
@@ -68,6 +71,21 @@ static void finish_with(struct refresh *r, const struct object *o)
 	finish(r, state == BODY_COMPLETE ? object_status(o) : 502);
 }
 
+static void ask(struct refresh *r);
+
+/* Its flight was purged, or its leader fell silent: what was asked for is an answer from now. */
+static void ask_again(struct refresh *r)
+{
+	if (++r->tries == TRIES_MAX) {
+		finish(r, 503);
+		return;
+	}
+	flight_leave(&r->waiter);
+	r->is_waiting = false;
+	flight_unref(&r->flight);
+	ask(r);
+}
+
 static void on_progress(struct flight_waiter *w)
 {
 	struct refresh *r = CONTAINER_OF(w, struct refresh, waiter);
@@ -89,7 +107,7 @@ static void on_progress(struct flight_waiter *w)
 		finish(r, view.status >= 500 ? view.status : 502);
 		return;
 	case FLIGHT_RETRY:
-		finish(r, 503);
+		ask_again(r);
 		return;
 	}
 }

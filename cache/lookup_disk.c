@@ -1,0 +1,84 @@
+/* A lookup that finds nothing of use in memory asks the disk tier before anybody asks the upstream. */
+#include "cache/lookup_internal.h"
+
+/* A forced refresh wants a new answer, and of a part in memory the rest is fetched. */
+static bool wants_disk(struct lookup *l)
+{
+	return l->c->disk && !l->disk_done && !l->r->skip_disk && !l->is_forced && !l->r->hit_only && !l->partial &&
+	       tier_may_have(l->c, l->r->key);
+}
+
+static struct flight *find_read(struct entry *e)
+{
+	for (struct flight *f = e && e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
+		if (f->is_disk)
+			return f;
+	return NULL;
+}
+
+bool lookup_turn_to_disk(struct lookup *l, struct entry *e)
+{
+	struct flight *f;
+
+	if (!wants_disk(l))
+		return false;
+	f = find_read(e);
+	if (f && flight_is_silent_locked(f, l->now)) {
+		l->disk_done = true; /* it hangs */
+		return false;
+	}
+	if (!f) {
+		l->asks_disk = true;
+	} else if (counted(&l->c->n.waiters) >= l->c->o.max_waiters) {
+		count(&l->c->n.waiters_refused);
+		l->out->verdict = CACHE_BUSY;
+	} else {
+		l->out->verdict = CACHE_DISK;
+		l->out->flight = flight_ref(f);
+	}
+	return true;
+}
+
+static struct flight *list_read(struct lookup *l)
+{
+	struct flight *f = NULL;
+	struct entry *e;
+
+	if (counted(&l->c->n.flights) >= l->c->o.max_flights || !lookup_make_spares(l))
+		return NULL;
+	pthread_mutex_lock(&l->shard->mu);
+	e = lookup_ensure_entry(l, entry_find_locked(l->shard, l->r->key));
+	if (e) {
+		f = l->spare_flight;
+		l->spare_flight = NULL;
+		f->is_disk = true;
+		f->started = l->now;
+		f->progress_ms = l->now.mono_ms;
+		f->epoch = tier_oldest_epoch(l->c);
+		flight_list_locked(f, e);
+		flight_ref(f);
+	}
+	pthread_mutex_unlock(&l->shard->mu);
+	return f;
+}
+
+bool lookup_ask_disk(struct lookup *l)
+{
+	struct flight *f = list_read(l);
+	enum tier_verdict v;
+
+	l->asks_disk = false;
+	l->disk_done = true;
+	if (!f)
+		return false;
+	v = tier_read(f, l->r->key->hash, l->now);
+	l->from_disk = v == TIER_FOUND;
+	if (v == TIER_PENDING) {
+		l->out->verdict = CACHE_DISK;
+		l->out->leads_read = true;
+		l->out->flight = f;
+		return true;
+	}
+	flight_unref(&f);
+	return false;
+}

@@ -1,0 +1,42 @@
+/* What lookup.c (deciding) and lookup_disk.c (asking the second tier) share. Private to cache/.
+ * Thread: the one that looks up. `_locked`, and what takes an entry, wants the shard's mu. */
+#ifndef CACHE_LOOKUP_INTERNAL_H
+#define CACHE_LOOKUP_INTERNAL_H
+
+#include "cache/tier.h"
+
+struct lookup {
+	struct cache *c;
+	const struct cache_request *r;
+	struct now now;
+	struct cache_control cc;
+	const struct cache_control *client_cc; /* NULL: the route does not let clients decide */
+	bool pragma_no_cache, only_if_cached;
+	bool is_head, is_range;
+	bool is_alone;          /* joins nothing and is not joined */
+	bool is_forced;         /* cache_refresh */
+	struct object *partial; /* that answers would need more than; or NULL */
+	struct shard *shard;
+	struct cache_result *out;
+	/* made outside the lock where the request may come to lead */
+	struct entry *spare_entry;
+	struct notes *spare_notes;
+	struct flight *spare_flight;
+	bool asks_disk; /* decided: it comes first */
+	bool disk_done; /* and it has come */
+	bool from_disk;
+	struct buf known_vary; /* names that answers of the key had in Vary */
+	struct garbage garbage;
+};
+
+/* Everything that leading takes, so that nothing is allocated while others wait for the lock. False: no memory. */
+bool lookup_make_spares(struct lookup *l);
+/* The key's entry, with notes, made of the spares where it is NULL; NULL: no memory. */
+struct entry *lookup_ensure_entry(struct lookup *l, struct entry *e);
+
+/* With the entry, or NULL: true when the disk tier comes before the upstream; then the verdict is there, or asks_disk. */
+bool lookup_turn_to_disk(struct lookup *l, struct entry *e);
+/* After that, without the lock. True: the request waits for it. Else what was there, if anything, is in memory now. */
+bool lookup_ask_disk(struct lookup *l);
+
+#endif
