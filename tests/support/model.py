@@ -241,6 +241,7 @@ class Run:
         self.log = []  # the last of what happened, for the report
         self.latencies = []
         self.on_second = None
+        self.pace_s = 0  # each client's longest rest after an operation
 
     # -- whole runs --
 
@@ -338,6 +339,8 @@ class Run:
                 self._fail(op, f"no end within {HANG_S} s")
             except (OSError, model_http.Broken, asyncio.IncompleteReadError) as e:
                 self._fail(op, f"{type(e).__name__}: {e}")
+            if self.pace_s:
+                await asyncio.sleep(random.uniform(0, self.pace_s))
         connection.close()
 
     def _fail(self, op, why):
