@@ -255,9 +255,10 @@ conformance: deps-test
 	@$(MAKE) -s --no-print-directory -j$(JOBS) MODE=release all node-modules
 	@MEMOPROXY_BIN='$(CURDIR)/memoproxy' tests/support/conformance.sh
 
+# MODE=asan for one under the sanitizers, SOAK_SECONDS for how long.
 soak: deps-test
-	@$(MAKE) -s --no-print-directory -j$(JOBS) MODE=asan all
-	@MEMOPROXY_BIN='$(abspath $(BUILD)/asan/memoproxy)' PYTHON='$(PYTHON)' tests/support/soak.sh
+	@$(MAKE) -s --no-print-directory -j$(JOBS) MODE=$(MODE) binary
+	@MODE=$(MODE) MEMOPROXY_BIN='$(abspath $(B)/memoproxy)' PYTHON='$(PYTHON)' tests/support/soak.sh
 
 # --- Installing ----------------------------------------------------------------------------------------------------
 

@@ -123,6 +123,46 @@ bool cache_peek(struct cache *c, const struct cache_key *key, struct now now,
 	return l.matched > 0;
 }
 
+/* ---- Holding ---- */
+
+void cache_hold_begin(struct cache *c, struct cache_hold *h)
+{
+	pthread_mutex_lock(&c->holds_mu);
+	h->sequence = scope_now(c->scopes);
+	h->prev = NULL;
+	h->next = c->holds;
+	if (h->next)
+		h->next->prev = h;
+	c->holds = h;
+	pthread_mutex_unlock(&c->holds_mu);
+}
+
+void cache_hold_end(struct cache *c, struct cache_hold *h)
+{
+	pthread_mutex_lock(&c->holds_mu);
+	if (h->next)
+		h->next->prev = h->prev;
+	if (h->prev)
+		h->prev->next = h->next;
+	else
+		c->holds = h->next;
+	pthread_mutex_unlock(&c->holds_mu);
+}
+
+/* What is held later than this look has a greater number. */
+static uint64_t oldest_held(struct cache *c)
+{
+	uint64_t oldest;
+
+	pthread_mutex_lock(&c->holds_mu);
+	oldest = scope_now(c->scopes);
+	for (const struct cache_hold *h = c->holds; h; h = h->next)
+		if (h->sequence < oldest)
+			oldest = h->sequence;
+	pthread_mutex_unlock(&c->holds_mu);
+	return oldest;
+}
+
 /* ---- Sweeping ---- */
 
 struct sweep {
@@ -185,9 +225,9 @@ static void sweep_due(struct sweep *w, unsigned max_steps)
 	}
 }
 
-/* A round over all entries has ended. What was stored behind the sweeper's back came from a flight that was seen, or
- * from one that began in this round, so nothing is older than what was noted. What was read from disk came from a flight
- * that was seen, or is of what was there when the round began, or later. */
+/* A round over all entries has ended. What was stored behind the sweeper's back came from a flight or under
+ * a hold that was seen, or from one that began in this round, so nothing is older than what was noted. What was read from
+ * disk came from a flight that was seen, or is of what was there when the round began, or later. */
 static void end_round(struct cache *c)
 {
 	uint64_t oldest = c->sweep_oldest;
@@ -223,7 +263,7 @@ unsigned cache_sweep(struct cache *c, unsigned max_steps, struct now now)
 
 	memory_tick(&c->memory, now);
 	if (c->sweep_oldest == 0) {
-		c->sweep_oldest = scope_now(c->scopes);
+		c->sweep_oldest = oldest_held(c);
 		c->sweep_disk_oldest = tier_oldest_epoch(c);
 	}
 	sweep_due(&w, max_steps);

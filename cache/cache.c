@@ -14,6 +14,7 @@ int cache_new(const struct cache_options *o, struct cache **out)
 	if (!c)
 		return -ENOMEM;
 	c->o = *o;
+	pthread_mutex_init(&c->holds_mu, NULL);
 	err = scope_table_new(o->max_scope_rules, &c->scopes);
 	if (err)
 		goto fail_scopes;
@@ -26,6 +27,7 @@ int cache_new(const struct cache_options *o, struct cache **out)
 fail_memory:
 	scope_table_free(&c->scopes);
 fail_scopes:
+	pthread_mutex_destroy(&c->holds_mu);
 	mem_free(c);
 	return err;
 }
@@ -43,9 +45,11 @@ void cache_free(struct cache **cache)
 #ifdef MEMOPROXY_HOOKS
 	CHECK(counted(&c->n.flights) == 0);
 	CHECK(counted(&c->n.waiters) == 0);
+	CHECK(!c->holds);
 	CHECK(counted(&c->memory.bytes) == 0); /* a byte left: somebody kept a reference */
 #endif
 	scope_table_free(&c->scopes);
+	pthread_mutex_destroy(&c->holds_mu);
 	mem_free(c);
 }
 

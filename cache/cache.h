@@ -105,6 +105,14 @@ void cache_refresh(struct cache *c, const struct cache_request *r, struct now no
  * where there is no room for one. `sequence` is what cache_sequence said before the upstream was asked. */
 struct flight *cache_keep(struct cache *c, const struct cache_request *r, uint64_t sequence, struct now now);
 uint64_t cache_sequence(const struct cache *c);
+/* From begin to end no purge after `sequence` is forgotten: for whoever asks the upstream and may keep the answer. Begin
+ * sets `sequence` to what cache_sequence says then. The caller's memory, at one place; any thread. */
+struct cache_hold {
+	uint64_t sequence;
+	struct cache_hold *prev, *next; /* private */
+};
+void cache_hold_begin(struct cache *c, struct cache_hold *h);
+void cache_hold_end(struct cache *c, struct cache_hold *h);
 /* Has the URL, by itself or by its beginning, been purged since then? */
 bool cache_was_purged(const struct cache *c, struct slice url, uint64_t sequence);
 /* A HEAD or uncached GET answer (200) came for this key: update or invalidate what is stored (RFC 9111 4.3.5). */

@@ -24,6 +24,8 @@ struct cache {
 	uint32_t sweep_cursor;
 	uint64_t sweep_oldest;      /* lowest epoch seen in this round; 0: a round begins */
 	uint64_t sweep_disk_oldest; /* on disk when the round began */
+	pthread_mutex_t holds_mu;
+	struct cache_hold *holds; /* guarded by holds_mu */
 };
 
 static inline void count(_Atomic uint64_t *counter)

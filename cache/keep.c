@@ -89,7 +89,8 @@ bool keep_read_part(const struct flight_answer *a, struct object_part *part, uin
 		return false;
 	*part = (struct object_part){range.range.first, range.length};
 	*n = range.range.last - range.range.first + 1;
-	if (a->content_length > 0 && (uint64_t)a->content_length < *n && range.range.last + 1 == range.length) {
+	if (part->first > 0 && a->content_length > 0 && (uint64_t)a->content_length < *n &&
+		range.range.last + 1 == range.length) {
 		/* A tail that is framed shorter than it says: see keep_short_tail. */
 		*n = (uint64_t)a->content_length;
 		part->total = part->first + *n;

@@ -169,8 +169,6 @@ static struct object *object_from(struct flight *f, const struct disk_object *d)
 	struct object *o = NULL;
 
 	spec.freshness.flags &= (uint16_t) ~(FLAG_ETAG_IS_OURS | FLAG_MAY_ENCODE);
-	if (f->rules->stale_if_unreachable_ms > 0)
-		spec.freshness.stale_if_unreachable_ms = f->rules->stale_if_unreachable_ms;
 
 	http_fields_init(&fields);
 	if (fields_of(d->head, &fields) == 0)

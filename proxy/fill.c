@@ -26,9 +26,10 @@ struct fill {
 	struct worker *worker;
 	struct worker_list link;
 	struct fetch *fetch;
-	struct flight *flight; /* NULL once it has ended, or when private from the start */
-	struct flight *kept;   /* that takes a copy of a private answer; else NULL */
-	uint64_t sequence;     /* of invalidations, when the upstream was asked */
+	struct flight *flight;  /* NULL once it has ended, or when private from the start */
+	struct flight *kept;    /* that takes a copy of a private answer; else NULL */
+	struct cache_hold hold; /* of invalidations, from when the upstream was asked */
+	uint64_t sequence;      /* what counts as asked before or after */
 	const struct fill_client *client;
 	void *client_arg;
 	struct fill **handle; /* the client's pointer to us, cleared when we end first; NULL without a client */
@@ -77,6 +78,7 @@ static void fill_free(struct fill *f)
 	f->worker->stats.fills_active--;
 	flight_unref(&f->flight);
 	forget_kept(f);
+	cache_hold_end(f->worker->cache, &f->hold);
 	snapshot_unref(&f->snapshot);
 	invalidation_free(&f->invalidation);
 	if (f->body)
@@ -368,7 +370,8 @@ static struct fill *fill_new(const struct fill_request *r)
 	f->request_time = clock_now();
 	f->start_us = clock_mono_us();
 	f->route = r->target->rules->route_index;
-	f->sequence = cache_sequence(r->worker->cache);
+	cache_hold_begin(r->worker->cache, &f->hold);
+	f->sequence = f->hold.sequence;
 	worker_list_add(&r->worker->fills, &f->link);
 	r->worker->stats.fills++;
 	r->worker->stats.fills_active++;

@@ -67,7 +67,8 @@ struct gate_options { /* one a listener, immutable while connections live; borro
  * that evhttp adds nothing of its own (no default Content-Type, all three methods allowed); its limits and time-outs are
  * to be left unset. SIGPIPE must be ignored. 0 or -ENOMEM. */
 int gate_install(struct evhttp *http, struct event_base *base, const struct gate_options *o) WARN_UNUSED;
-/* Before or after evhttp_free: forgets `http`. Gates that still live keep what they need. */
+/* After evhttp_free, which has ended all connections: options and stats are not touched any more. What libevent has not
+ * freed yet goes with its event base. */
 void gate_uninstall(struct evhttp *http);
 
 /* Accepts connections on a listening socket, which is taken when this succeeds. Out of descriptors or memory, accepting

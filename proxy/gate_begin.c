@@ -19,12 +19,24 @@ static void free_buffers(struct gate *g)
 	tls_stream_free(&g->tls);
 	if (g->wire)
 		evbuffer_free(g->wire);
-	if ((g->o->tls || gate_is_quick(g->o)) && g->in)
+	if (g->in_is_own && g->in)
 		evbuffer_free(g->in);
 	if (g->out)
 		evbuffer_free(g->out);
 	if (g->body)
 		evbuffer_free(g->body);
+}
+
+void gate_count_out(struct gate *g)
+{
+	if (!g->o)
+		return;
+	g->o->stats->open--;
+	if (g->admitted_address)
+		admission_leave_address(g->o->admission, &g->peer);
+	if (g->admitted)
+		admission_leave(g->o->admission);
+	g->o = NULL;
 }
 
 /* The filter's context goes away with it: after evhttp has freed the connection and no handler of it runs. */
@@ -34,11 +46,7 @@ static void gate_free(void *arg)
 
 	event_del(&g->work);
 	event_del(&g->timer);
-	g->o->stats->open--;
-	if (g->admitted_address)
-		admission_leave_address(g->o->admission, &g->peer);
-	if (g->admitted)
-		admission_leave(g->o->admission);
+	gate_count_out(g);
 	gate_unlink(g);
 	free_buffers(g);
 	http_request_fini(&g->view);
@@ -65,7 +73,8 @@ static bool make_buffers(struct gate *g)
 {
 	g->out = evbuffer_new();
 	g->body = evbuffer_new();
-	g->in = g->o->tls || gate_is_quick(g->o) ? evbuffer_new() : bufferevent_get_input(g->sock);
+	g->in_is_own = g->o->tls || gate_is_quick(g->o);
+	g->in = g->in_is_own ? evbuffer_new() : bufferevent_get_input(g->sock);
 	if (!g->o->tls)
 		return g->out && g->body && g->in;
 	g->wire = evbuffer_new();

@@ -136,6 +136,7 @@ struct gate {
 	bool admitted;         /* counted in all */
 	bool admitted_address; /* counted under `peer` */
 	bool at_once;          /* closing must not wait for the client */
+	bool in_is_own;        /* else it is the socket's input */
 	bool told_end;         /* TLS: close_notify was sent, or is not to be */
 	bool read_eof;         /* the client sends no more */
 	bool broken;           /* the socket failed: nothing can be sent */
@@ -186,6 +187,7 @@ struct bufferevent *gate_on_accept(struct event_base *base, void *arg); /* arg i
 void gate_set_up(struct gate *g, struct evhttp_connection *evcon);      /* once evhttp has given the socket */
 bool gate_read_proxy_header(struct gate *g);
 bool gate_handshake(struct gate *g);
+void gate_count_out(struct gate *g); /* of all that need not outlive it; `o` is NULL after this */
 
 /* gate_timer.c */
 void gate_arm_timer(struct gate *g);

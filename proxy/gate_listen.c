@@ -98,6 +98,8 @@ void gate_uninstall(struct evhttp *http)
 	if (!l)
 		return;
 	forget_sockets(l);
+	for (struct gate *g = l->gates; g; g = g->next)
+		gate_count_out(g);
 	gate_clock_fini(l);
 	listener_unref(l);
 }

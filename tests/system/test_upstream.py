@@ -349,11 +349,10 @@ def test_stray_bytes_behind_an_answer_never_shift_answers(start_proxy, origin, s
     proxy = start_proxy(CONFIG, workers=1)
     gate, sent = origin.gate(), origin.gate()
     stem = origin.fresh()
-    script = [Reply(body=b"first")]
-    if late:
-        script += [Wait(gate)]
-    script += [Send(stray), Wait(sent)]
-    first = origin.on(stem + "/first", script)
+    answer = head(200, {"Content-Length": 5}) + b"first"
+    # In one piece: what comes after the next request was sent can't be told from its answer.
+    script = [Send(answer), Wait(gate), Send(stray)] if late else [Send(answer + stray)]
+    first = origin.on(stem + "/first", [*script, Wait(sent)])
     with proxy.client() as c:
         assert c.get(first).body == b"first"
         gate.open()

@@ -615,10 +615,34 @@ static void a_refresh_leads_though_the_stored_answer_is_fresh(void **state)
 	rig_end(&g);
 }
 
+static void a_purge_is_not_forgotten_while_somebody_who_may_keep_the_answer_asks(void **state)
+{
+	struct rig g;
+	struct cache_hold early, late;
+	uint64_t seq;
+
+	(void)state;
+	rig_begin(&g);
+	cache_hold_begin(g.c, &early);
+	assert_int_equal(cache_purge(g.c, SCOPE_URL, SLICE_LIT("http://o/x"), 0, false, &seq), 0);
+	cache_hold_begin(g.c, &late);
+	for (int i = 0; i < 1000; i++)
+		cache_sweep(g.c, 20, g.now);
+	assert_true(cache_was_purged(g.c, SLICE_LIT("http://o/x"), early.sequence));
+	assert_false(cache_was_purged(g.c, SLICE_LIT("http://o/x"), late.sequence));
+	cache_hold_end(g.c, &early);
+	for (int i = 0; i < 1000; i++)
+		cache_sweep(g.c, 20, g.now);
+	assert_int_equal(rig_stats(&g).scopes.rules, 0);
+	cache_hold_end(g.c, &late);
+	rig_end(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_answer_is_stored_and_hit_until_it_is_stale),
+		cmocka_unit_test(a_purge_is_not_forgotten_while_somebody_who_may_keep_the_answer_asks),
 		cmocka_unit_test(the_full_key_decides_and_not_its_hash),
 		cmocka_unit_test(variants_are_kept_apart_and_bounded),
 		cmocka_unit_test(head_and_range_are_answered_from_a_stored_get_and_pass_on_a_miss),

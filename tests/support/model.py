@@ -1,0 +1,588 @@
+"""Thousands of operations at random on a running memoproxy, and a simple model that says which answers are allowed.
+
+What a request that began at `a` may be answered with, from fetch f (whose request the origin saw at f.at):
+  whole        its body is exactly that of its URL, variant, user and version; it ended early only if the origin's did
+  its own      URL, variant and user are those asked for; what may not be shared went to one client only
+  not older    than what was written and acknowledged before a; not from before a hard purge acknowledged before a
+  fresh        a - f.at is within its lifetime; or it came in after a; or stale-while-revalidate, stale-if-error (and there
+               was an error) or a soft purge allow it
+Times are taken so that what the proxy does in an order that no client can tell apart is never blamed.
+"""
+import asyncio
+import json
+import os
+import random
+import re
+import time
+
+from . import model_http
+from .model_site import (FAILURE_MEMORY_S, FAULTS, FIRST_BYTE_S, FOLDERS, ROUTE_TTL_LONG_S, Fetch, Site, body_of, clock,
+                         config)
+from .proxy import SLOW, Proxy, ini_text, merge
+
+CLIENTS = 16
+SLACK_S = 0.15 * SLOW
+HANG_S = 20 * SLOW
+USERS = ("alice", "bob", "carol")
+VARIANTS = ("", "a", "b")
+
+
+# ---- operations: JSON lists, made from a seed ----
+
+def paths_of(folder):
+    if folder == "users":
+        return ["/users/1", "/users/2", "/users/1/posts", "/users/2/posts", "/users?page=1", "/users?page=2"]
+    if folder == "q":
+        return ["/q/1?a=1&b=2", "/q/2?a=1&b=2", "/q/1?a=1&a=2&c"]
+    return [f"/{folder}/{i}" for i in range(1, 7)]
+
+
+PATHS = {f: paths_of(f) for f in FOLDERS}
+WEIGHTS = [("get", 100), ("pipe", 6), ("write", 9), ("purge", 7), ("change", 6), ("refresh", 3), ("fault", 10), ("refuse", 0.3),
+           ("reload", 0.5), ("pause", 3)]
+
+
+def pick_path(rng):
+    # Some are hot.
+    return rng.choice(PATHS[rng.choice(FOLDERS)][:rng.choice((2, 6))])
+
+
+def make_get(rng, path=None):
+    how = {}
+    if rng.random() < 0.5:
+        how["variant"] = rng.choice(VARIANTS)
+    if rng.random() < 0.7:
+        how["user"] = rng.choice(USERS)
+    dice = rng.random()
+    if dice < 0.05:
+        how["method"] = "HEAD"
+    elif dice < 0.12:
+        low = rng.choice((0, 0, 10, 100, 1000, 50000))
+        how["range"] = [low, low + rng.choice((0, 5, 100, 100000))]
+    elif dice < 0.22:
+        how["if_none_match"] = True
+    dice = rng.random()
+    if dice < 0.04:
+        how["cc"] = rng.choice(("no-cache", "max-age=0", "only-if-cached", "no-store", "max-stale=2", "min-fresh=1"))
+    if rng.random() < 0.04:
+        how["leave"] = rng.choice(("at once", "head", "body"))
+    if rng.random() < 0.1:
+        how["fresh_connection"] = True
+    return ["get", path or pick_path(rng), how]
+
+
+def make_purge(rng):
+    kind = rng.choice(("url", "url", "url", "prefix", "tag", "user", "all"))
+    if kind == "all" and rng.random() < 0.7:
+        kind = "url"
+    folder = rng.choice(FOLDERS)
+    what = {"url": lambda: pick_path(rng), "prefix": lambda: rng.choice((f"/{folder}/", f"/{folder}/1", "/users/1", "/users?")),
+            "tag": lambda: rng.choice((folder, folder, "even", "odd")), "user": lambda: rng.choice(USERS), "all": lambda: "1"}[kind]()
+    return ["purge", kind, what, rng.random() < 0.4]
+
+
+def make_operation(rng):
+    kind = rng.choices([k for k, _ in WEIGHTS], [w for _, w in WEIGHTS])[0]
+    if kind == "get":
+        return make_get(rng)
+    if kind == "pipe":
+        return ["pipe", [make_get(rng) for _ in range(rng.randint(2, 4))]]
+    if kind == "write":
+        return ["write", rng.choice(("PUT", "PUT", "POST", "DELETE")), pick_path(rng), rng.random() < 0.05]
+    if kind == "purge":
+        return make_purge(rng)
+    if kind == "fault":
+        return ["fault", pick_path(rng), rng.choice(FAULTS[:-2] if rng.random() < 0.9 else FAULTS), round(rng.uniform(0, 0.4), 3)]
+    if kind == "refuse":
+        return ["refuse", round(rng.uniform(0.02, 0.15), 3)]
+    if kind == "reload":
+        return ["reload", rng.choice(("same", "ttl", "bad"))]
+    if kind == "pause":
+        return ["pause", round(rng.uniform(0, 0.3), 3)]
+    return [kind, pick_path(rng)]
+
+
+def make_operations(seed, n):
+    rng = random.Random(seed)
+    return [make_operation(rng) for _ in range(n)]
+
+
+# ---- the model ----
+
+class Forbidden(Exception):
+    pass
+
+
+class Purge:
+    def __init__(self, kind, what, soft):
+        self.kind, self.what, self.soft, self.asked = kind, what, soft, clock()
+
+    def covers(self, f):
+        if self.kind == "url":
+            return f.path == self.what
+        if self.kind == "prefix":
+            return f.path.startswith(self.what)
+        if self.kind == "tag":
+            return self.what in f.tags
+        if self.kind == "user":
+            return f.resource.folder == "mine" and f.user == self.what
+        return True
+
+
+class Judge:
+    def __init__(self, site):
+        self.site, self.purges, self.slack = site, [], SLACK_S
+
+    def answer(self, path, how, a, answer):
+        """Raises Forbidden, with why."""
+        if "leave" in how and answer.problem == "we left":
+            return
+        if answer.head_at is None:
+            raise Forbidden(f"no answer: {answer.problem}")
+        number, head_number = answer.get("x-fetch"), answer.get("x-head-fetch")
+        if not number and not head_number:
+            self.own(path, how, a, answer)
+            return
+        f = self.site.fetches.get(int(number or head_number))
+        head = self.site.fetches.get(int(head_number or number))
+        if f is None or head is None:
+            raise Forbidden(f"from fetch {number} {head_number}, which is unknown or too old")
+        f.taken += 1
+        try:
+            self.identity(path, how, f)
+            self.content(how, f, answer)
+            self.age(how, a, f, head)
+        except Forbidden as e:
+            raise Forbidden(f"{e}\n{answer.start} {answer.fields}\nasked {a:.3f}, head {answer.head_at:.3f}, "
+                            f"{f.method} fetch {number} at {f.at:.3f}, answered {f.answered:.3f}, status {f.status}") from None
+        if f.is_unshared and f.taken > 1 and f.method == "GET":
+            raise Forbidden(f"fetch {number} is not for sharing and was used {f.taken} times")
+
+    def own(self, path, how, a, answer):
+        """Made by the proxy."""
+        if answer.status == 504 and how.get("cc") == "only-if-cached":
+            return
+        if answer.status not in (502, 503, 504):
+            raise Forbidden(f"status {answer.status} from nowhere")
+        if not self.site.failed_between(path, a - FAILURE_MEMORY_S - self.slack, clock()):
+            raise Forbidden(f"{answer.status} although nothing failed: {answer.body[:200]}")
+
+    def identity(self, path, how, f):
+        user = {"mine": how.get("user", ""), "auth": how.get("user", "")}.get(f.resource.folder, "")
+        variant = how.get("variant", "") if f.resource.varies else ""
+        if f.path != path or f.variant != variant or (f.user != user and not (f.resource.folder == "auth" and (
+                f.user == "" or f.is_public))):
+            raise Forbidden(f"foreign: fetch {f.number} is of {f.path} variant {f.variant!r} user {f.user!r}")
+
+    def content(self, how, f, answer):
+        body = body_of(f.path, f.variant, f.user, f.version)
+        expected, got = body, answer.body
+        if answer.status == 304:
+            if not how.get("etag") or answer.get("etag") != how["etag"]:
+                raise Forbidden(f"304 to If-None-Match {how.get('etag')} for {answer.get('etag')}")
+            expected = b""
+        elif answer.status == 206:
+            asked = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", answer.get("content-range", ""))
+            if not asked or "range" not in how or int(asked[1]) != how["range"][0] or int(asked[3]) != len(body):
+                raise Forbidden(f"Content-Range {answer.get('content-range')} for {how.get('range')} of {len(body)}")
+            expected = body[int(asked[1]):int(asked[2]) + 1]
+        elif answer.status == 416 and "range" in how and how["range"][0] >= len(body):
+            return
+        elif answer.status != (200 if f.status in (200, 304, 206) else f.status):
+            raise Forbidden(f"status {answer.status}, the origin said {f.status}")
+        if how.get("method") == "HEAD":
+            expected = b""
+        if not expected.startswith(got) or (answer.complete and len(got) != len(expected)):
+            raise Forbidden(f"body of {len(got)} bytes {got[:80]!r}..{got[-40:]!r}, not {len(expected)} {expected[:80]!r}")
+        if f.is_cut and answer.complete and expected and answer.status != 206:
+            raise Forbidden(f"whole, though the origin cut fetch {f.number} short")
+        if not answer.complete and not f.is_cut:
+            raise Forbidden(f"ended after {len(got)} of {len(expected)} bytes: {answer.problem}")
+
+    def age(self, how, a, f, head):
+        """head: an answer to HEAD that confirmed it later, or f itself."""
+        r = f.resource
+        needed = max((v for at, v in r.written if at < a), default=0)
+        if f.version < needed:
+            raise Forbidden(f"version {f.version}, though {needed} was written before")
+        for asked, acknowledged in r.refreshed:
+            if acknowledged < a and f.variant == "" and f.user == "" and f.answered < asked - self.slack:
+                raise Forbidden(f"fetched {asked - f.answered:.3f} s before a refresh")
+        age = a - max(f.at, head.at) - self.slack
+        swr = f.swr > 0 and age <= f.ttl + f.swr and how.get("cc") not in ("no-cache", "max-age=0", "min-fresh=1")
+        sie = f.sie > 0 and age <= f.ttl + f.sie and self.site.failed_between(
+            f.path, a - FAILURE_MEMORY_S - self.slack, clock())
+        self.purged(a, f, swr or sie or how.get("cc") == "max-stale=2")
+        came_after = max(f.answered, head.answered) >= a - self.slack
+        wants_new = how.get("cc") in ("no-cache", "max-age=0")
+        max_stale = 2 if how.get("cc") == "max-stale=2" else 0
+        fresh = f.ttl > 0 and age <= f.ttl + max_stale and not wants_new
+        if not (came_after or fresh or swr or sie):
+            raise Forbidden(f"stale: {a - f.at:.3f} s old, lifetime {f.ttl}+{f.swr}, {how.get('cc')}")
+
+    def purged(self, a, f, stale_is_allowed):
+        for p in reversed(self.purges):
+            if p.asked <= f.at:
+                return
+            if p.acknowledged < a and p.covers(f) and not (p.soft and stale_is_allowed):
+                raise Forbidden(f"purged by {p.kind}={p.what} soft={p.soft} {a - p.acknowledged:.3f} s before the request")
+
+
+# ---- a run ----
+
+class Run:
+    def __init__(self, operations, proxy_sections=None, seconds=None, clients=CLIENTS):
+        self.operations = iter(operations)
+        self.sections, self.seconds, self.clients = proxy_sections, seconds, clients
+        self.proxy = self.admin_lock = None
+        self.problem = None
+        self.done = {}
+        self.lag = 0.0
+        self.log = []  # the last of what happened, for the report
+        self.latencies = []
+        self.on_second = None
+        self.pace_s = 0  # each client's longest rest after an operation
+
+    # -- whole runs --
+
+    def go(self):
+        """None, or what is wrong."""
+        try:
+            return asyncio.run(self._go())
+        except AssertionError as e:  # the proxy's end
+            return str(e)
+
+    def text(self, ttl_s=None, extra=""):
+        p = self.proxy
+        base = {"proxy": {"listen": f"127.0.0.1:{p.port}", "workers": 2, "shutdown_grace": "2s"},
+                "admin": {"listen": f"127.0.0.1:{p.admin_port}"}, "upstream": {"url": p.upstream}}
+        sections = merge(merge(base, config(ttl_s) if ttl_s else config()), self.sections)
+        return ini_text(sections) + extra
+
+    async def _go(self):
+        self.site = Site()
+        self.judge = Judge(self.site)
+        self.admin_lock = asyncio.Lock()
+        await self.site.listener.listen()
+        self.proxy = Proxy(f"http://127.0.0.1:{self.site.listener.port}", merge(config(), self.sections)).start()
+        try:
+            tasks = [asyncio.create_task(self._client(i)) for i in range(self.clients)]
+            watch = asyncio.create_task(self._watch())
+            await asyncio.gather(*tasks)
+            watch.cancel()
+            if not self.problem:
+                self.problem = await self._at_rest()
+        finally:
+            self.site.listener.close()
+            if self.problem:
+                self.problem += "\n" + self.proxy.stderr[-4000:]
+            self.proxy.stop()
+        return self.problem
+
+    def summary(self):
+        return f"{sum(self.done.values())} operations {self.done}, {getattr(self, 'stats', {}).get('answers')}"
+
+    async def _watch(self):
+        """How late this process itself is counts as slack, and as a reason for time-outs."""
+        second = clock()
+        while True:
+            before = clock()
+            await asyncio.sleep(0.02)
+            lag = clock() - before - 0.02
+            if lag > self.lag:
+                self.lag = lag
+                self.judge.slack = SLACK_S + lag
+            if lag > FIRST_BYTE_S / 4:
+                self.site.fail(None, before, clock())
+            if clock() > second + 1:
+                second = clock()
+                self.site.forget()
+                self.judge.purges = self.judge.purges[-5000:]
+                if self.on_second:
+                    await self.on_second(self)
+
+    async def _at_rest(self):
+        """Nothing is left under way when nobody asks any more."""
+        wanted = {("cache", "flights"): 0, ("cache", "waiters"): 0, ("requests", "fills_active"): 0,
+                  ("upstreams", "default", "active"): 0, ("upstreams", "default", "queued"): 0}
+        deadline = clock() + 10 * SLOW
+        while True:
+            stats = json.loads((await self._admin("GET", "/stats")).body)
+            left = {}
+            for keys, value in wanted.items():
+                at = stats
+                for key in keys:
+                    at = at[key]
+                if at != value:
+                    left[keys] = at
+            if not left:
+                self.stats = stats
+                return None
+            if clock() > deadline:
+                return f"left at the end: {left}"
+            await asyncio.sleep(0.05)
+
+    async def _client(self, index):
+        connection = model_http.Connection(self.proxy.port)
+        end = clock() + self.seconds if self.seconds else None
+        for op in self.operations:
+            if self.problem or (end and clock() > end):
+                break
+            self.done[op[0]] = self.done.get(op[0], 0) + 1
+            self.log.append((index, round(clock(), 3), op))
+            del self.log[:-200]
+            try:
+                await asyncio.wait_for(getattr(self, "do_" + op[0])(connection, *op[1:]), HANG_S)
+            except Forbidden as e:
+                self._fail(op, str(e))
+            except asyncio.TimeoutError:
+                self._fail(op, f"no end within {HANG_S} s")
+            except (OSError, model_http.Broken, asyncio.IncompleteReadError) as e:
+                self._fail(op, f"{type(e).__name__}: {e}")
+            if self.pace_s:
+                await asyncio.sleep(random.uniform(0, self.pace_s))
+        connection.close()
+
+    def _fail(self, op, why):
+        if not self.problem:
+            self.problem = f"{json.dumps(op)}: {why}"
+            if not self.proxy.process.alive:
+                self.problem += f"\nmemoproxy ended, status {self.proxy.process.child.returncode}"
+
+    # -- operations --
+
+    def _prepare(self, path, how):
+        """The request's bytes, and the target as the origin will see it."""
+        folder = path.split("/")[1].split("?")[0]
+        r = self.site.resource(path)
+        fields, target = [], path
+        if "variant" in how and how["variant"]:
+            fields.append(("X-Variant", how["variant"]))
+        if "user" in how:
+            fields.append(("X-User", how["user"]))
+            if folder == "auth":
+                fields.append(("Authorization", how["user"]))
+        if "range" in how:
+            fields.append(("Range", "bytes={}-{}".format(*how["range"])))
+        if how.get("if_none_match"):
+            user = how.get("user", "") if folder in ("mine", "auth") else ""
+            how["etag"] = r.etag(how.get("variant", "") if r.varies else "", user)
+            fields.append(("If-None-Match", how["etag"]))
+        if "cc" in how:
+            fields.append(("Cache-Control", how["cc"]))
+        if folder == "q" and "a=1&b=2" in path:
+            target = path.replace("a=1&b=2", random.choice(("a=1&b=2", "b=2&a=1")))
+        return model_http.request_bytes(how.get("method", "GET"), target, fields)
+
+    async def _send(self, connection, data):
+        await connection.open()
+        a = clock()
+        connection.writer.write(data)
+        await connection.writer.drain()
+        return a
+
+    async def do_get(self, connection, path, how):
+        how = dict(how)
+        if "fresh_connection" in how:
+            connection.close()
+        a = await self._send(connection, self._prepare(path, how))
+        leave = how.get("leave")
+        if leave == "at once":
+            connection.close()
+            return
+        answer = await connection.answer(clock, how.get("method") == "HEAD", (lambda _: True) if leave == "head" else None)
+        self.latencies.append((a, clock() - a))
+        self.judge.answer(path, how, a, answer)
+
+    async def do_pipe(self, connection, gets):
+        hows = [{k: v for k, v in g[2].items() if k != "leave"} for g in gets]
+        a = await self._send(connection, b"".join(self._prepare(g[1], h) for g, h in zip(gets, hows)))
+        for get, how in zip(gets, hows):
+            answer = await connection.answer(clock, how.get("method") == "HEAD")
+            self.judge.answer(get[1], how, a, answer)
+            if not connection.is_open:
+                break  # an answer that broke takes the connection along
+
+    async def do_write(self, connection, method, path, leaves):
+        # A connection of its own: whether a write was done is not known when a kept one ends.
+        connection.close()
+        await self._send(connection, model_http.request_bytes(method, path, [("X-User", "alice")], b"x" * 100 if method != "DELETE" else b""))
+        if leaves:
+            connection.close()
+            return
+        began = clock()
+        answer = await connection.answer(clock)
+        if answer.head_at is None:
+            raise Forbidden(f"no answer: {answer.problem}")
+        for item in filter(None, (answer.get("x-versions") or "").split(",")):
+            version, _, changed = item.partition("@")
+            self.site.resource(changed).written.append((clock(), int(version)))
+        if answer.status >= 502 and not self.site.failed_between(path, began - 1 - self.judge.slack, clock() + 1):
+            raise Forbidden(f"{answer.status} although nothing failed: {answer.body[:200]}")
+
+    async def _admin(self, method, target):
+        connection = model_http.Connection(self.proxy.admin_port)
+        await self._send(connection, model_http.request_bytes(method, target, [], host="127.0.0.1"))
+        answer = await connection.answer(clock)
+        connection.close()
+        if not answer.complete:
+            raise Forbidden(f"{method} {target}: {answer.problem}")
+        return answer
+
+    async def do_purge(self, _, kind, what, soft):
+        purge = Purge(kind, what, soft)
+        quoted = what.replace("?", "%3F").replace("&", "%26").replace("=", "%3D")
+        answer = await self._admin("POST", f"/purge?{kind}={quoted}" + ("&soft=1" if soft else ""))
+        if answer.status != 200:
+            raise Forbidden(f"{answer.status} {answer.body[:300]}")
+        purge.acknowledged = clock()
+        # In the order of asking, for Judge.purged.
+        at = len(self.judge.purges)
+        while at and self.judge.purges[at - 1].asked > purge.asked:
+            at -= 1
+        self.judge.purges.insert(at, purge)
+
+    async def do_change(self, _, path):
+        self.site.change(path)
+
+    async def do_refresh(self, _, path):
+        asked = clock()
+        quoted = path.replace("?", "%3F").replace("&", "%26").replace("=", "%3D")
+        answer = await self._admin("POST", f"/refresh?url={quoted}")
+        if answer.status == 200 and json.loads(answer.body)["stored"]:
+            self.site.resource(path).refreshed.append((asked, clock()))
+        elif answer.status != 200 and not self.site.failed_between(path, asked - 1 - self.judge.slack, clock()):
+            raise Forbidden(f"{answer.status} {answer.body[:300]}")
+
+    async def do_fault(self, _, path, kind, length_s):
+        faults = self.site.resource(path).faults
+        if len(faults) < 3:
+            faults.append((kind, length_s))
+
+    async def do_refuse(self, _, length_s):
+        failure = self.site.fail(None, clock(), clock() + 3600)
+        self.site.listener.refuse()
+        await asyncio.sleep(length_s)
+        await self.site.listener.listen()
+        failure[2] = clock() + self.judge.slack
+
+    async def do_reload(self, _, what):
+        async with self.admin_lock:
+            text = self.text(ROUTE_TTL_LONG_S if what == "ttl" else None, "nonsense\n" if what == "bad" else "")
+            with open(self.proxy.config_path, "w", encoding="ascii") as f:
+                f.write(text)
+            answer = await self._admin("POST", "/reload")
+        if (answer.status == 200) == (what == "bad"):
+            raise Forbidden(f"{answer.status} {answer.body[:300]}")
+
+    async def do_pause(self, _, length_s):
+        await asyncio.sleep(length_s)
+
+
+# ---- shrinking ----
+
+def fails(operations, repeats, sections=None):
+    for _ in range(repeats):
+        problem = Run(operations, sections).go()
+        if problem:
+            return problem
+    return None
+
+
+def shrink(operations, deadline, repeats=2, sections=None):
+    """Drops parts, by halves and then smaller, as long as it still fails."""
+    size = len(operations) // 2
+    while size >= 1 and time.monotonic() < deadline:
+        at = 0
+        while at < len(operations) and time.monotonic() < deadline:
+            fewer = operations[:at] + operations[at + size:]
+            if fewer and fails(fewer, repeats, sections):
+                operations = fewer
+            else:
+                at += size
+        size //= 2
+    return operations
+
+
+def save(folder, seed, operations, problem):
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, f"seed-{seed}.json")
+    with open(path, "w", encoding="ascii") as f:
+        f.write(json.dumps({"seed": seed, "problem": problem.splitlines()[0]}, indent=1)[:-2] + ',\n "operations": [\n')
+        f.write(",\n".join("  " + json.dumps(op) for op in operations) + "\n ]\n}\n")
+    return path
+
+
+def load(path):
+    with open(path, encoding="ascii") as f:
+        return json.load(f)["operations"]
+
+
+# ---- the judge, judged ----
+
+class _Fake:
+    """An answer as a client would have read it."""
+
+    def __init__(self, f, body=None, status=200, complete=True, **fields):
+        self.start, self.status, self.complete, self.problem, self.head_at = f"HTTP/1.1 {status} OK", status, complete, None, clock()
+        self.body = body_of(f.path, f.variant, f.user, f.version) if body is None else body
+        self.fields = {"x-fetch": str(f.number), **{n.replace("_", "-"): v for n, v in fields.items()}}
+
+    def get(self, name, default=None):
+        return self.fields.get(name, default)
+
+
+def _fetched(site, path, ago=0.0, fields=()):
+    site.count += 1
+    f = site.fetches[site.count] = Fetch(site.count, site.resource(path), model_http.Message("GET / HTTP/1.1", list(fields)))
+    f.decide(200)
+    f.at -= ago
+    f.answered -= ago
+    return f
+
+
+def self_check():
+    """(what a broken proxy would do, why the judge refuses it or None)"""
+    site = Site()
+    judge = Judge(site)
+    now = clock()
+
+    def refused(path, f, a=None, how=None, **answer):
+        try:
+            judge.answer(path, how or {}, clock() if a is None else a, _Fake(f, **answer))
+        except Forbidden as e:
+            return str(e)
+        return None
+
+    long = "/long/5"
+    good = _fetched(site, long, 10)
+    assert refused(long, good) is None
+    body = body_of("/q/2?a=1&b=2", "", "", 1)
+    yield "another URL's answer", refused("/long/6", good)
+    yield "a body of something else", refused(long, good, body=body + b"x" * 100)
+    yield "a body cut short", refused(long, good, body=b"", complete=len(body_of(long, "", "", 1)) > 0)
+    yield "an expired answer", refused(long, _fetched(site, long, 61 + SLACK_S))
+    yield "no-cache answered from the store", refused(long, _fetched(site, long, 1 + SLACK_S), how={"cc": "no-cache"})
+    yield "an error from nowhere", refused(long, good, status=502, x_fetch="")
+    cut = _fetched(site, "/long/1", 1)
+    cut.is_cut = True
+    yield "what the origin cut short", refused("/long/1", cut) if body_of("/long/1", "", "", 1) else "empty"
+    mine = _fetched(site, "/mine/1", 0.1, [("x-user", "alice")])
+    yield "another user's answer", refused("/mine/1", mine, how={"user": "bob"})
+    private = _fetched(site, "/auth/1", 0.1, [("authorization", "bob")])
+    private.is_unshared = True
+    refused("/auth/1", private, how={"user": "bob"})
+    yield "what is not for sharing, twice", refused("/auth/1", private, how={"user": "bob"})
+    for soft in (False, True):
+        purge = Purge("prefix", "/long/", soft)
+        purge.asked = purge.acknowledged = now - 5
+        judge.purges[:] = [purge]
+        yield f"what was purged, soft={soft}", refused(long, good)
+        assert refused(long, good, a=now - 6) is None, "asked before the purge"
+    judge.purges.clear()
+    site.resource(long).written.append((now - 1, 2))
+    yield "what was written over", refused(long, good)
+    site.resource(long).written.clear()
+    site.resource(long).refreshed.append((now - 2, now - 1))
+    yield "what a refresh replaced", refused(long, good)
+    site.listener.close()

@@ -1,0 +1,307 @@
+"""The model's site: resources with versions, an origin that serves and fails as told, and a record of every fetch.
+
+A body is a function of URL, variant, user and version, so that a mixed, shifted, truncated or foreign one is seen; the
+field X-Fetch names the fetch (or the 304) that an answer comes from. Times are those of one clock.
+"""
+import asyncio
+import functools
+import hashlib
+import math
+import re
+import time
+
+from . import model_http
+
+FOLDERS = ("long", "short", "route", "swr", "sie", "priv", "mine", "auth", "q", "users")
+SIZES = (0, 60, 60, 500, 500, 3000, 3000, 20000, 120000, 400000)
+MAX_OBJECT = 256 * 1024
+ROUTE_TTL_S = 0.3  # also written by a reload as ROUTE_TTL_LONG_S
+ROUTE_TTL_LONG_S = 0.7
+FIRST_BYTE_S = 2.0
+FAILURE_MEMORY_S = 0.2
+FAULTS = ("reset_head", "reset_body", "short", "e500", "slow", "drip", "hang", "garbage")
+KEEP_S = 200  # longer than any answer may live
+
+clock = time.monotonic
+
+
+def config(route_ttl_s=ROUTE_TTL_S):
+    """Sections of proxy.ini for the site."""
+    def ms(s):
+        return f"{int(s * 1000)}ms"
+    return {
+        "proxy": {"log_level": "error"},
+        "upstream": {"first_byte_timeout": ms(FIRST_BYTE_S), "stall_timeout": ms(FIRST_BYTE_S), "max_connections": 64},
+        "cache": {"memory": "4M", "max_object": str(MAX_OBJECT), "coalesce_timeout": "300ms",
+                  "failure_memory": ms(FAILURE_MEMORY_S), "pass_memory": "500ms"},
+        "defaults": {"stale_if_unreachable": "0"},
+        "route route": {"match": "/route/*", "ttl": ms(route_ttl_s)},
+        "route sie": {"match": "/sie/*", "ttl": ms(ROUTE_TTL_S), "stale_if_error": "2s"},
+        "route mine": {"match": "/mine/*", "scope": "user", "user_from": "header:X-User", "max_entries_per_user": 4},
+        "route q": {"match": "/q/*", "query": "sort"},
+        "route user": {"match": "/users/{id}", "invalidates": "/users/{id} /users/{id}/posts /users?*".replace(" ", ", ")},
+    }
+
+
+@functools.lru_cache(maxsize=512)
+def body_of(path, variant, user, version):
+    name = f"{path}|{variant}|{user}|{version}"
+    size = number_of(path, "size", SIZES)
+    size = size and size + (version * 7 + len(variant)) % 50
+    mark = hashlib.blake2b(name.encode(), digest_size=12).hexdigest()
+    lines = [f"{name} {size} {mark}"] + [f"{i * 34:08d} {mark}" for i in range(size // 34 + 1)]
+    return "\n".join(lines).encode()[:size]
+
+
+@functools.lru_cache(maxsize=None)
+def number_of(path, what, choices):
+    """One of choices, always the same for this path."""
+    n = int.from_bytes(hashlib.blake2b(f"{what} {path}".encode(), digest_size=4).digest(), "big")
+    return choices[n % len(choices)]
+
+
+class Resource:
+    def __init__(self, path):
+        self.path, self.version, self.is_deleted = path, 1, False
+        self.folder = path.split("/")[1].split("?")[0]
+        self.varies = number_of(path, "varies", (False, True)) and self.folder in ("long", "swr", "short", "route")
+        self.has_etag = number_of(path, "etag", (True, True, True, False))
+        self.is_chunked = number_of(path, "chunked", (False, True))
+        self.faults = []
+        self.written = []  # (when acknowledged, version): nothing older may be seen by who asks later
+        self.refreshed = []  # (asked, acknowledged)
+
+    def etag(self, variant, user):
+        return f'"{self.version}.{variant}.{user}"'
+
+    @property
+    def tags(self):
+        return {self.folder, number_of(self.path, "tag", ("even", "odd"))}
+
+    def lifetime(self):
+        """ttl, stale_while_revalidate, stale_if_error in s, and the fields that say so."""
+        is_long = number_of(self.path, "life", (False, True))
+        if self.folder == "route":
+            return ROUTE_TTL_LONG_S, 0, 0, {}
+        if self.folder == "sie":
+            return ROUTE_TTL_S, 0, 2, {}
+        if self.folder == "short" or (self.folder == "mine" and not is_long):
+            return 1, 0, 0, {"Cache-Control": "max-age=1" + (", private" if self.folder == "mine" else "")}
+        if self.folder == "mine":
+            return 60, 0, 0, {"Cache-Control": "private, max-age=60"}
+        if self.folder == "swr":
+            s = 60 if is_long else 1
+            return s, s, 0, {"Cache-Control": f"max-age={s}, stale-while-revalidate={s}"}
+        if self.folder == "auth":
+            return 60, 0, 0, {"Cache-Control": "max-age=60" + (", public" if is_long else "")}
+        if self.folder == "priv":
+            kind = ("no-store", "private", "max-age=1")[self.version % 3]
+            return (1 if self.version % 3 == 2 else 0), 0, 0, {"Cache-Control": kind}
+        return 60, 0, 0, {"Cache-Control": "max-age=60"}
+
+
+class Fetch:
+    """One request that the origin saw, and what it answered."""
+
+    def __init__(self, number, resource, request):
+        self.number, self.resource, self.path = number, resource, resource.path
+        self.method = request.start.split(" ")[0]
+        self.variant = request.get("x-variant", "") if resource.varies else ""
+        self.user = request.get({"mine": "x-user", "auth": "authorization"}.get(resource.folder, "-"), "")
+        self.at = clock()
+        self.answered = math.inf  # when its head was sent
+        self.version = self.status = None
+        self.ttl = self.swr = self.sie = 0
+        self.is_cut = False
+        self.is_unshared = False
+        self.taken = 0  # by how many requests of clients
+
+    def decide(self, status):
+        """The answer is made now: of the resource as it is now."""
+        r = self.resource
+        self.version, self.status, self.answered = r.version, status, clock()
+        self.tags = r.tags
+        self.ttl, self.swr, self.sie, fields = r.lifetime()
+        is_public = "public" in fields.get("Cache-Control", "")
+        self.is_unshared = (r.folder == "priv" and self.ttl == 0) or (r.folder == "auth" and self.user != "" and not is_public)
+        self.is_public = is_public
+        if status >= 500:
+            self.ttl = self.swr = self.sie = 0
+            fields = {}
+        name = "X-Head-Fetch" if self.method == "HEAD" else "X-Fetch"
+        return {**fields, name: str(self.number), "Cache-Tag": ", ".join(sorted(self.tags))}
+
+
+class Site:
+    def __init__(self):
+        self.resources = {}
+        self.fetches = {}
+        self.count = 0
+        self.failures = []  # [path or None, begin, end]
+        self.listener = model_http.Listener(self.on_request)
+
+    def resource(self, path):
+        if path not in self.resources:
+            self.resources[path] = Resource(path)
+        return self.resources[path]
+
+    def fail(self, path, begin, end):
+        failure = [path, begin, end]
+        self.failures.append(failure)
+        return failure
+
+    def failed_between(self, path, begin, end):
+        for f in reversed(self.failures):
+            if f[0] in (path, None) and f[1] <= end and f[2] >= begin:
+                return True
+        return False
+
+    def forget(self):
+        """What can't be seen any more, so that long runs stay small."""
+        oldest = clock() - KEEP_S
+        for n in [n for n, f in self.fetches.items() if f.at < oldest]:
+            del self.fetches[n]
+        self.failures = [f for f in self.failures if f[2] > oldest]
+        for r in self.resources.values():
+            r.written = r.written[-500:]
+            r.refreshed = r.refreshed[-100:]
+
+    def related(self, path):
+        """What a write to this path changes besides it."""
+        m = re.fullmatch(r"/users/(\w+)", path)
+        if not m:
+            return []
+        return [path + "/posts"] + [p for p in self.resources if p.startswith("/users?")]
+
+    def change(self, path, is_deleted=False):
+        """{path: its version now}"""
+        out = {}
+        for p in [path, *self.related(path)]:
+            r = self.resource(p)
+            r.version += 1
+            r.is_deleted = is_deleted and p == path
+            out[p] = r.version
+        return out
+
+    # ---- the origin ----
+
+    async def on_request(self, request, reader, writer):
+        method, target, _ = request.start.split(" ")
+        if method not in ("GET", "HEAD"):
+            return await self.on_write(method, target, request, writer)
+        self.count += 1
+        r = self.resource(target)
+        f = self.fetches[self.count] = Fetch(self.count, r, request)
+        fault = r.faults.pop(0) if r.faults else None
+        if fault and fault[0] in ("reset_head", "reset_body", "short", "e500", "hang", "garbage"):
+            failure = self.fail(r.path, f.at, math.inf)
+            try:
+                return await self.misbehave(fault, f, request, reader, writer)
+            finally:
+                failure[2] = clock()
+        if fault and fault[0] == "slow":
+            await asyncio.sleep(fault[1])
+        return await self.answer(f, request, writer, fault)
+
+    def head_of(self, f, request, status=None):
+        r = f.resource
+        etag = r.etag(f.variant, f.user) if r.has_etag and not r.is_deleted else None
+        status = status or (404 if r.is_deleted else 200)
+        if status == 200 and etag and request.get("if-none-match") == etag:
+            status = 304
+        fields = f.decide(status)
+        if etag and status < 400:
+            fields["ETag"] = etag
+        if r.varies:
+            fields["Vary"] = "X-Variant"
+        body = body_of(r.path, f.variant, f.user, f.version)
+        asked = re.fullmatch(r"bytes=(\d+)-(\d+)", request.get("range", ""))
+        if status == 200 and asked and int(asked[1]) < len(body) and f.method == "GET":
+            low, high = int(asked[1]), min(int(asked[2]), len(body) - 1)
+            fields["Content-Range"] = f"bytes {low}-{high}/{len(body)}"
+            status, body = 206, body[low:high + 1]
+        return status, fields, body
+
+    @staticmethod
+    def head_bytes(status, fields):
+        return "\r\n".join([f"HTTP/1.1 {status} Model", *(f"{n}: {v}" for n, v in fields.items()), "", ""]).encode()
+
+    async def answer(self, f, request, writer, fault=None, status=None):
+        status, fields, body = self.head_of(f, request, status)
+        is_chunked = f.resource.is_chunked and status != 304
+        if status != 304:
+            fields.update({"Transfer-Encoding": "chunked"} if is_chunked else {"Content-Length": str(len(body))})
+        if f.method == "HEAD" or status == 304:
+            body = None
+        writer.write(self.head_bytes(status, fields))
+        pieces = [body] if body else []
+        if body and fault and fault[0] == "drip":
+            step = max(1, len(body) // 5)
+            pieces = [body[i:i + step] for i in range(0, len(body), step)]
+        for piece in pieces:
+            if len(pieces) > 1:
+                await asyncio.sleep(fault[1] / 5)
+            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece)
+            await writer.drain()
+        if is_chunked and body is not None:
+            writer.write(b"0\r\n\r\n")
+        await writer.drain()
+        return True
+
+    async def misbehave(self, fault, f, request, reader, writer):
+        kind = fault[0]
+        if kind == "e500":
+            return await self.answer(f, request, writer, status=500)
+        f.is_cut = True
+        if kind == "hang":
+            await reader.read(1)  # until the proxy has had enough
+            return False
+        if kind == "garbage":
+            writer.write(b"\x16\x03\x01 nonsense\r\n\r\n")
+            await writer.drain()
+            return False
+        if kind == "reset_head":
+            writer.write(b"HTTP/1.1 200 Mo")
+        else:
+            await self.cut_body(f, request, writer)
+        await writer.drain()
+        if kind != "short":
+            await asyncio.sleep(fault[1])
+            model_http.reset(writer)
+        return False
+
+    async def cut_body(self, f, request, writer):
+        status, fields, body = self.head_of(f, request)
+        is_chunked = f.resource.is_chunked
+        fields.update({"Transfer-Encoding": "chunked"} if is_chunked else {"Content-Length": str(max(len(body), 1))})
+        if f.method == "HEAD" or status == 304:
+            return
+        part = body[:len(body) // 2]
+        if part and is_chunked:
+            part = b"%x\r\n%b\r\n" % (len(part), part)
+        writer.write(self.head_bytes(status, fields) + part)
+
+    async def on_write(self, method, path, request, writer):
+        r = self.resource(path)
+        fault = r.faults.pop(0) if r.faults else None
+        if fault and fault[0] == "slow":
+            await asyncio.sleep(fault[1])
+        failed_here = fault and fault[0] in ("reset_head", "reset_body", "short", "hang", "garbage")
+        if fault and fault[0] == "e500":
+            writer.write(b"HTTP/1.1 500 Model\r\nContent-Length: 0\r\n\r\n")
+            await writer.drain()
+            return True
+        versions = self.change(path, method == "DELETE")
+        fields = {"X-Versions": ",".join(f"{v}@{p}" for p, v in versions.items()), "Content-Length": "0"}
+        if method == "POST":
+            other = number_of(path, "location", ("/long/1", "/long/2", "/short/1", "/swr/1"))
+            versions = self.change(other)
+            fields["Location"] = other
+            fields["X-Versions"] += "," + ",".join(f"{v}@{p}" for p, v in versions.items())
+        if failed_here:  # it is done, and nobody is told
+            self.fail(path, clock() - 1, clock() + 1)
+            model_http.reset(writer)
+            return False
+        writer.write(self.head_bytes(201 if method == "POST" else 200, fields))
+        await writer.drain()
+        return True
