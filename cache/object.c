@@ -209,8 +209,8 @@ int64_t object_useful_until_ms(const struct object *o)
 
 	if (f->stale_if_error_ms > stale)
 		stale = f->stale_if_error_ms;
-	if (f->stale_if_unreachable_ms > stale)
-		stale = f->stale_if_unreachable_ms;
+	if (f->stale_if_unreachable_s * INT64_C(1000) > stale)
+		stale = f->stale_if_unreachable_s * INT64_C(1000);
 	if ((o->flags & OBJECT_HAS_VALIDATOR) && stale < VALIDATOR_KEEP_MS)
 		stale = VALIDATOR_KEEP_MS;
 	return f->received_mono_ms - f->initial_age_ms + f->lifetime_ms + stale;

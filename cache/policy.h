@@ -52,9 +52,9 @@ struct freshness {
 	int64_t received_mono_ms; /* response_time */
 	int64_t received_wall_ms;
 	int64_t stale_while_revalidate_ms, stale_if_error_ms; /* 0: none */
-	int64_t stale_if_unreachable_ms;                      /* 0: none; the route's own (RFC 9111 4.2.4: disconnected) */
 	uint16_t flags;                                       /* enum policy_flag */
 	uint8_t source;                                       /* enum policy_source */
+	uint32_t stale_if_unreachable_s; /* 0: none; the route\'s own (RFC 9111 4.2.4: disconnected) */
 };
 
 struct policy_exchange {

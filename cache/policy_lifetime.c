@@ -139,6 +139,13 @@ static uint16_t flags_of(const struct policy_exchange *x, const struct policy_fa
 	return (uint16_t)flags;
 }
 
+/* Rounded up, for what is short is meant. */
+static uint32_t whole_seconds(int64_t ms)
+{
+	int64_t s = ms > 0 ? (ms + 999) / 1000 : 0;
+	return s < UINT32_MAX ? (uint32_t)s : UINT32_MAX;
+}
+
 /* The upstream's window, else the route's. */
 static int64_t window_ms(int64_t upstream_s, int64_t route_ms)
 {
@@ -156,7 +163,7 @@ void policy_fill(const struct policy_exchange *x, struct policy_facts *facts, st
 		.stale_while_revalidate_ms =
 			window_ms(facts->cc.stale_while_revalidate, x->rules->stale_while_revalidate_ms),
 		.stale_if_error_ms = window_ms(facts->cc.stale_if_error, x->rules->stale_if_error_ms),
-		.stale_if_unreachable_ms = x->rules->stale_if_unreachable_ms > 0 ? x->rules->stale_if_unreachable_ms : 0,
+		.stale_if_unreachable_s = whole_seconds(x->rules->stale_if_unreachable_ms),
 		.flags = flags_of(x, facts),
 	};
 	int64_t lifetime_ms, age_ms = out->initial_age_ms;

@@ -74,8 +74,8 @@ bool policy_stale_if_error(const struct freshness *f, int status, bool soft_purg
 	int64_t ttl_ms = policy_ttl_ms(f, now);
 	bool is_error = status == 0 || status == 500 || (status >= 502 && status <= 504);
 	int64_t window_ms = f->stale_if_error_ms;
-	if (status == 0 && f->stale_if_unreachable_ms > window_ms)
-		window_ms = f->stale_if_unreachable_ms;
+	if (status == 0 && f->stale_if_unreachable_s * INT64_C(1000) > window_ms)
+		window_ms = f->stale_if_unreachable_s * INT64_C(1000);
 	if (!is_error || (f->flags & POLICY_NO_CACHE) || window_ms <= 0)
 		return false;
 	if (ttl_ms > 0 && !soft_purged)

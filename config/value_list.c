@@ -142,8 +142,12 @@ int value_read_codings(const struct value_source *s, void *to)
 
 	if (!slice_equal(s->text, SLICE_LIT("off")))
 		rc = read_list(s, s->text, check_coding, &names);
-	for (unsigned i = 0; i < names.n && rc == 0; i++)
-		bits |= 1U << coding_of(names.v[i]);
+	for (unsigned i = 0; i < names.n && rc == 0; i++) {
+		int coding = coding_of(names.v[i]);
+
+		CHECK(coding >= 0); /* check_coding let it through */
+		bits |= 1U << coding;
+	}
 	if (rc == 0)
 		*(unsigned *)to = bits;
 	return rc;

@@ -12,7 +12,6 @@ struct shared {
 	struct rig r;
 	_Atomic unsigned version;
 	_Atomic uint64_t floor[KEYS]; /* the last purge of it that was answered */
-	_Atomic unsigned finds;
 };
 
 static void name_of(unsigned k, char url[40])
@@ -50,7 +49,6 @@ static void *getter(void *arg)
 		found = i % 2 ? drig_find(&s->r, url) : drig_find_by_mail(&s->r, url);
 		if (found < 0)
 			continue;
-		atomic_fetch_add(&s->finds, 1);
 		if (drig_epoch < floor)
 			abort(); /* cmocka's own way out is for the first thread only */
 	}
@@ -95,7 +93,6 @@ static void threads_in_all_parts_at_once_agree(void **state)
 	for (unsigned i = 0; i < ARRAY_LEN(roles); i++)
 		pthread_join(threads[i], NULL);
 	disk_flush(s.r.d);
-	assert_true(atomic_load(&s.finds) > 0);
 	assert_true(drig_stats(&s.r).bytes <= s.r.o.size);
 	drig_reopen(&s.r);
 	assert_true(drig_stats(&s.r).objects > 0);

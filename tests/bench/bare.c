@@ -1,0 +1,181 @@
+/* The limit that a hit is measured against: one thread, one epoll, a recv and a send a request, and an answer that was
+ * made before the first request came. It knows no HTTP beyond the end of a head.
+ *
+ *     bare PORT BODY_BYTES
+ *
+ * Bounds: CONNECTIONS_MAX descriptors; a head of at most HEAD_MAX bytes. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { CONNECTIONS_MAX = 65536, HEAD_MAX = 4096, EVENTS_MAX = 64 };
+
+/* What a connection still has to get, when the socket's buffer was full. */
+struct connection {
+	size_t left; /* bytes of the answers under way; the last one ends at the answer's end */
+};
+
+static struct connection connections[CONNECTIONS_MAX];
+static char *answer;
+static size_t answer_n;
+static int loop_fd;
+
+static void fail(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+static void make_answer(size_t body_n)
+{
+	/* As long as what a proxy answers, so that the kernel has the same work. */
+	static const char head[] = "HTTP/1.1 200 OK\r\n"
+				   "Server: bare\r\n"
+				   "Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
+				   "Content-Type: application/octet-stream\r\n"
+				   "Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
+				   "Cache-Control: max-age=86400\r\n"
+				   "Via: 1.1 bare\r\n"
+				   "Age: 1\r\n"
+				   "Cache-Status: bare; hit; ttl=86399\r\n"
+				   "Content-Length: %zu\r\n\r\n";
+	size_t room = sizeof(head) + 32 + body_n;
+
+	answer = malloc(room);
+	if (!answer)
+		fail("malloc");
+	answer_n = (size_t)snprintf(answer, room, head, body_n);
+	memset(answer + answer_n, 'x', body_n);
+	answer_n += body_n;
+}
+
+static void watch(int op, int fd, uint32_t events)
+{
+	struct epoll_event e = {.events = events, .data.fd = fd};
+
+	if (epoll_ctl(loop_fd, op, fd, &e) != 0)
+		fail("epoll_ctl");
+}
+
+static int listen_on(unsigned short port)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
+	struct sockaddr_in at = {
+		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+	if (fd < 0)
+		fail("socket");
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 || listen(fd, 4096) != 0)
+		fail("listen");
+	return fd;
+}
+
+static void on_connection(int listen_fd)
+{
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK), one = 1;
+
+	if (fd < 0)
+		return;
+	if (fd >= CONNECTIONS_MAX) {
+		close(fd);
+		return;
+	}
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	connections[fd].left = 0;
+	watch(EPOLL_CTL_ADD, fd, EPOLLIN);
+}
+
+/* True: all is written. */
+static int write_left(int fd)
+{
+	struct connection *c = &connections[fd];
+
+	while (c->left > 0) {
+		size_t in_last = (c->left - 1) % answer_n + 1;
+		ssize_t n = send(fd, answer + answer_n - in_last, in_last, MSG_NOSIGNAL);
+
+		if (n <= 0)
+			return 0;
+		c->left -= (size_t)n;
+	}
+	return 1;
+}
+
+static size_t heads_in(const char *p, size_t n)
+{
+	size_t heads = 0;
+
+	for (const char *end = p + n; (p = memmem(p, (size_t)(end - p), "\r\n\r\n", 4)); p += 4)
+		heads++;
+	return heads;
+}
+
+static void on_readable(int fd)
+{
+	char head[HEAD_MAX];
+	ssize_t n = recv(fd, head, sizeof(head), 0);
+
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0) {
+		close(fd);
+		return;
+	}
+	connections[fd].left += heads_in(head, (size_t)n) * answer_n;
+	if (!write_left(fd))
+		watch(EPOLL_CTL_MOD, fd, EPOLLOUT);
+}
+
+static void on_writable(int fd)
+{
+	if (write_left(fd))
+		watch(EPOLL_CTL_MOD, fd, EPOLLIN);
+	else if (errno != EAGAIN)
+		close(fd);
+}
+
+static void raise_files_limit(void)
+{
+	struct rlimit files;
+
+	getrlimit(RLIMIT_NOFILE, &files);
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
+int main(int argc, char **argv)
+{
+	struct epoll_event events[EVENTS_MAX];
+	int listen_fd;
+
+	if (argc != 3) {
+		fprintf(stderr, "bare PORT BODY_BYTES\n");
+		return 2;
+	}
+	raise_files_limit();
+	make_answer(strtoul(argv[2], NULL, 10));
+	loop_fd = epoll_create1(0);
+	listen_fd = listen_on((unsigned short)strtoul(argv[1], NULL, 10));
+	watch(EPOLL_CTL_ADD, listen_fd, EPOLLIN);
+	for (;;) {
+		int n = epoll_wait(loop_fd, events, EVENTS_MAX, -1);
+
+		for (int i = 0; i < n; i++) {
+			if (events[i].data.fd == listen_fd)
+				on_connection(listen_fd);
+			else if (events[i].events & EPOLLOUT)
+				on_writable(events[i].data.fd);
+			else
+				on_readable(events[i].data.fd);
+		}
+	}
+}

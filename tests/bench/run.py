@@ -1,0 +1,274 @@
+"""The rows of the benchmark. run.py FOLDER: works there and writes results.md beside itself."""
+import contextlib
+import os
+import pathlib
+import statistics
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+import load  # noqa: E402
+from report import Report, profiled  # noqa: E402
+from servers import PROXIES, Bare, Memoproxy, Nginx, Origin, memory_bytes  # noqa: E402
+from support.herd import herd_fetch  # noqa: E402
+from support.origin import Origin as SlowOrigin, Pause, Reply  # noqa: E402
+
+QUICK = os.environ.get("BENCH_QUICK") == "1"
+SECONDS = 1 if QUICK else 3
+ROUNDS = 2 if QUICK else 7
+KEYS = 50_000 if QUICK else 1_000_000
+IDLE = 9_900
+ORIGIN_DELAY_S = 0.5
+WORK = sys.argv[1]
+
+
+def median(results, what="cpu_us"):
+    return statistics.median(getattr(r, what) for r in results)
+
+
+def start(stack, names, origin, **settings):
+    return [stack.enter_context(PROXIES[name](WORK, origin.url, **settings)) for name in names]
+
+
+def bare(stack, body_bytes):
+    return stack.enter_context(Bare(WORK, None, program=f"{WORK}/bare", body_bytes=body_bytes))
+
+
+def warm(servers, *targets):
+    for server in servers:
+        for target in targets:
+            for _ in range(3):
+                if server.get(target).status != 200:
+                    raise RuntimeError(f"{server.name} {target}")
+
+
+def rounds(servers, target, n=None, **kwargs):
+    """{name: [Result]}, one server after the other, again and again, so that all meet the same disturbances."""
+    found = {server.name: [] for server in servers}
+    for _ in range(n or ROUNDS):
+        for server in servers:
+            found[server.name].append(load.wrk(server, target, SECONDS, **kwargs))
+    return found
+
+
+def rows_of(found, extra=lambda name: []):
+    mine = median(found["memoproxy"])
+    return [[name, median(r), mine / median(r), max(x.rate for x in r), *extra(name)] for name, r in found.items()]
+
+
+COLUMNS = ["", "CPU us a request", "memoproxy is x of it", "best requests/s"]
+
+
+def explain(report, server, run, title):
+    report.profile(title, profiled(server, run, WORK))
+
+
+# ---- 1: small hits ----
+
+def small_hits(report, origin):
+    for log in (False, True):
+        report.heading(f"1. Hits of 1 KiB, 64 connections, access log {'on' if log else 'off'}")
+        with contextlib.ExitStack() as stack:
+            servers = start(stack, PROXIES, origin, log=log)
+            warm(servers, "/1k")
+            if not log:
+                servers.insert(0, bare(stack, 1024))
+            found = rounds(servers, "/1k")
+            report.table(COLUMNS, rows_of(found))
+            if log:
+                continue
+            mine = median(found["memoproxy"])
+            met = [report.aim("x the bare loop", mine / median(found["bare"]), at_most=1.15),
+                   report.aim("x nginx", mine / median(found["nginx"]), at_most=0.65),
+                   report.aim("x Varnish", mine / median(found["varnish"]), at_most=0.35)]
+            if not all(met):
+                me = next(s for s in servers if s.name == "memoproxy")
+                explain(report, me, lambda: load.wrk(me, "/1k", 2), "memoproxy, hits of 1 KiB")
+
+
+# ---- 2: large hits, 304, idle connections ----
+
+def other_hits(report, origin):
+    with contextlib.ExitStack() as stack:
+        servers = start(stack, PROXIES, origin)
+        warm(servers, "/1k", "/100k", "/1m")
+        for target, size in (("/100k", 100 * 1024), ("/1m", 1024 * 1024)):
+            report.heading(f"2. Hits of {target[1:].upper()}iB, 16 connections")
+            with contextlib.ExitStack() as inner:
+                found = rounds([bare(inner, size), *servers], target, n=max(2, ROUNDS // 2), connections=16)
+            report.table(COLUMNS, rows_of(found))
+        report.heading("2. 304 to If-None-Match, 64 connections")
+        etag = servers[0].get("/1k").getheader("ETag")
+        # HAProxy's 304 has a Content-Length, and wrk waits for the content that never comes.
+        servers = [server for server in servers if server.name != "haproxy"]
+        for server in servers:
+            if server.get("/1k", {"If-None-Match": etag}).status != 304:
+                raise RuntimeError(f"{server.name} does not answer 304")
+        report.table(COLUMNS, rows_of(rounds(servers, "/1k", n=max(2, ROUNDS // 2), fields={"If-None-Match": etag})))
+    report.heading(f"2. Hits of 1 KiB on 100 connections beside {IDLE:,} idle ones")
+    found, memory, closed = {}, {}, {}
+    for name in PROXIES:
+        with contextlib.ExitStack() as stack:
+            server, = start(stack, [name], origin)
+            warm([server], "/1k")
+            load.wrk(server, "/1k", 1, connections=100)
+            before = memory_bytes(server.pids)
+            with load.Idle(server, IDLE, "/1k") as idle:
+                memory[name] = (memory_bytes(server.pids) - before) / IDLE
+                found[name] = [load.wrk(server, "/1k", SECONDS, connections=100) for _ in range(max(1, ROUNDS // 3))]
+                closed[name] = idle.closed()
+    report.table([*COLUMNS, "bytes an idle connection", "closed meanwhile"],
+                 rows_of(found, lambda name: [memory[name], str(closed[name])]))
+
+
+# ---- 3: many keys ----
+
+def fill(server, keys):
+    """Every key asked for once."""
+    # The file's last key repeats at the end, so a little too long does no harm.
+    seconds = max(2, keys // 12_000)
+    deadline = time.monotonic() + 20 * seconds
+    done = 0
+    while done < keys and time.monotonic() < deadline:
+        done = load.wrk(server, "/k/1", seconds, connections=32, script="fill.lua", args=[keys]).requests
+        seconds *= 2
+    if done < keys:
+        raise RuntimeError(f"{server.name}: only {done} of {keys} keys were stored")
+
+
+def many_keys(report, origin):
+    report.heading(f"3. {KEYS:,} keys of 1 KiB, Zipf(0.9), 64 connections")
+    rows, mine = [], None
+    for name in ("memoproxy", "varnish"):
+        with contextlib.ExitStack() as stack:
+            server, = start(stack, [name], origin, memory="4G")
+            warm([server], "/1k")
+            before = memory_bytes(server.pids)
+            fill(server, KEYS)
+            over = (memory_bytes(server.pids) - before) / KEYS - 1024
+            answer = server.get("/k/1")
+            head = sum(len(n) + len(v) + 4 for n, v in answer.getheaders()) + len("HTTP/1.1 200 OK\r\n\r\n")
+            found = [load.wrk(server, "/k/1", SECONDS, script="zipf.lua", args=[KEYS, 0.9]) for _ in range(max(2, ROUNDS // 2))]
+            rows.append([name, median(found), max(r.rate for r in found), over, over - head])
+            mine = over if name == "memoproxy" else mine
+    report.table(["", "CPU us a request", "best requests/s", "bytes an object over its body", "over head and body"], rows)
+    report.aim("bytes an object over its body of 1 KiB", mine, at_most=250)
+
+
+# ---- 4: misses ----
+
+def misses(report, origin):
+    report.heading("4. Misses (not to be stored), 64 connections, keep-alive on both sides")
+    with contextlib.ExitStack() as stack:
+        servers = start(stack, PROXIES, origin)
+        warm(servers, "/miss")
+        found = rounds(servers, "/miss", n=max(2, ROUNDS // 2))
+        report.table(COLUMNS, rows_of(found))
+        if not report.aim("x nginx", median(found["memoproxy"]) / median(found["nginx"]), at_most=1.25):
+            explain(report, servers[0], lambda: load.wrk(servers[0], "/miss", 2), "memoproxy, misses")
+
+
+# ---- 5: herds ----
+
+def herds(report, _):
+    report.heading(f"5. Herds; the origin takes {ORIGIN_DELAY_S} s")
+    cases = [("100 on a cold key", 100, True), ("2,000 on a cold key", 2000, True), ("200 on an uncacheable one", 200, False)]
+    rows, slowest = [], {}
+    for name in ("memoproxy", "nginx", "varnish"):
+        for title, n, cacheable in cases:
+            with SlowOrigin() as slow, contextlib.ExitStack() as stack:
+                server, = start(stack, [name], slow)
+                times, asked = [], 0
+                for i in range(1 if QUICK else 3):
+                    path = f"/herd-{n}-{i}"
+                    control = "max-age=60" if cacheable else "no-store"
+                    slow.on(path, [Pause(ORIGIN_DELAY_S), Reply(200, {"Cache-Control": control}, b"x" * 1024)])
+                    herd = herd_fetch(server.port, n, path)
+                    herd.check(200, b"x" * 1024)
+                    first = min(m.sent_at for m in herd.members.values())
+                    times.append(max(m.done_at for m in herd.members.values()) - first)
+                    asked += len(slow.seen(path))
+                rows.append([f"{title}: {name}", statistics.median(times), asked / len(times)])
+                slowest[name, n] = statistics.median(times)
+    report.table(["", "seconds until the last answer", "requests at the origin"], rows)
+    for title, n, _ in cases:
+        report.aim(f"{title}, x the origin's delay", slowest["memoproxy", n] / ORIGIN_DELAY_S, at_most=2)
+
+
+# ---- 6: two workers ----
+
+def two_workers(report, origin):
+    report.heading("6. Two workers against one, hits of 1 KiB, 64 connections, both and the load on two cores")
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(Memoproxy(WORK, origin.url, workers=n, cores="0,1")) for n in (1, 2)]
+        warm(servers, "/1k")
+        found = {1: [], 2: []}
+        for _ in range(ROUNDS):
+            for n, server in zip((1, 2), servers):
+                found[n].append(load.wrk(server, "/1k", SECONDS, cores="0,1", threads=2))
+    report.table(["workers", "CPU us a request", "best requests/s", "cores that the load took"],
+                 [[str(n), median(r), max(x.rate for x in r), median(r, "load_cpu")] for n, r in found.items()])
+    report.text("The load shares the two cores, so the gain is stated as requests a second of the server's own CPU, times "
+                "the workers.")
+    report.aim("x one worker", 2 * median(found[1]) / median(found[2]), at_least=1.8)
+
+
+# ---- 7: the disk tier ----
+
+def disk_hits(report, origin):
+    report.heading("7. Hits of the disk tier, working set 20 x the memory tier")
+    if not Memoproxy.has_section("disk"):
+        report.text("not built")
+        return
+    keys = KEYS // 5
+    memory_mb = max(1, keys * 1500 // 20 >> 20)
+    with contextlib.ExitStack() as stack:
+        disk = {"path": f"{WORK}/disk", "size": "4G"}
+        servers = [stack.enter_context(Memoproxy(WORK, origin.url, memory=f"{memory_mb}M", disk=disk)),
+                   stack.enter_context(Nginx(WORK, origin.url))]
+        for server in servers:
+            fill(server, keys)
+        time.sleep(2)
+        found = rounds(servers, "/k/1", n=max(2, ROUNDS // 2), script="zipf.lua", args=[keys, 0])
+        report.table(COLUMNS, rows_of(found))
+        if not report.aim("x nginx's file cache", median(found["memoproxy"]) / median(found["nginx"]), at_most=1):
+            explain(report, servers[0], lambda: load.wrk(servers[0], "/k/1", 2, script="zipf.lua", args=[keys, 0]),
+                    "memoproxy, hits of the disk tier")
+
+
+# ---- 8: latency ----
+
+def latency(report, origin):
+    report.heading("8. Latency of 1 KiB hits at half of each one's maximum, 64 connections, microseconds")
+    rows = []
+    with contextlib.ExitStack() as stack:
+        servers = start(stack, PROXIES, origin)
+        warm(servers, "/1k")
+        for server in servers:
+            rate = int(max(load.wrk(server, "/1k", SECONDS).rate for _ in range(2)) / 2)
+            runs = [load.pace(f"{WORK}/pace", server, "/1k", rate, SECONDS) for _ in range(max(2, ROUNDS // 2))]
+            rows.append([server.name, rate, median(runs, "p50"), median(runs, "p99"), median(runs, "p999"),
+                         str(sum(r.failures for r in runs))])
+    report.table(["", "requests/s", "p50", "p99", "p99.9", "failed"], rows)
+
+
+ROWS = {"1": small_hits, "2": other_hits, "3": many_keys, "4": misses, "5": herds, "6": two_workers, "7": disk_hits,
+        "8": latency}
+
+
+def main():
+    report = Report(QUICK)
+    chosen = os.environ.get("BENCH_ROWS", "").split() or list(ROWS)
+    with Origin(WORK) as origin:
+        for name in chosen:
+            ROWS[name](report, origin)
+    # Part of the rows is no result to publish.
+    path = HERE / "results.md" if chosen == list(ROWS) and not QUICK else pathlib.Path(WORK).parent / "memoproxy-bench.md"
+    report.write(path)
+    print(f"\nwritten to {path}; aims missed: {len(report.missed)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+#!/bin/bash
+# Measures memoproxy beside nginx, Varnish, HAProxy and a bare loop, and writes tests/bench/results.md.
+# BENCH_QUICK=1: a few seconds a row, to see that all of it works. BENCH_ROWS="1 5": only those.
+set -euo pipefail
+cd "$(dirname "$0")"
+for program in nginx varnishd haproxy wrk taskset; do
+	PATH=$PATH:/usr/sbin command -v $program >/dev/null || { echo "bench: $program is missing: make deps-bench" >&2; exit 1; }
+done
+[ "$(nproc)" -ge 2 ] || { echo "bench: it takes two processors, one for the server and one for the load" >&2; exit 1; }
+python=/usr/bin/python3
+[ -x $python ] || python=python3
+work=$(mktemp -d "${BENCH_TMP:-/dev/shm}/memoproxy-bench-XXXXXX")
+trap 'rm -rf "$work"' EXIT
+chmod 755 "$work"
+for tool in bare pace; do
+	${CC:-gcc} -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -O2 -o "$work/$tool" $tool.c
+done
+ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"
+PYTHONDONTWRITEBYTECODE=1 $python run.py "$work"
