@@ -481,9 +481,9 @@ class Run:
 
 # ---- shrinking ----
 
-def fails(operations, repeats, sections=None):
+def fails(operations, repeats, sections=None, clients=CLIENTS):
     for _ in range(repeats):
-        problem = Run(operations, sections).go()
+        problem = Run(operations, sections, clients=clients).go()
         if problem:
             return problem
     return None
@@ -513,9 +513,10 @@ def save(folder, seed, operations, problem):
     return path
 
 
-def load(path):
+def replay(path, repeats=2):
     with open(path, encoding="ascii") as f:
-        return json.load(f)["operations"]
+        case = json.load(f)
+    return fails(case["operations"], repeats, clients=case.get("clients", CLIENTS))
 
 
 # ---- the judge, judged ----

@@ -27,7 +27,7 @@ def first_seed():
 @pytest.mark.parametrize("case", sorted(p.name for p in CASES.glob("*.json")))
 def test_what_once_failed(case):
     need_binary()
-    problem = model.fails(model.load(CASES / case), repeats=2)
+    problem = model.replay(CASES / case)
     assert not problem, problem
 
 
