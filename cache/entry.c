@@ -19,7 +19,8 @@ static struct entry_user *user_of(const struct entry *e)
 
 struct entry *entry_new(struct shard *s, const struct cache_key *key)
 {
-	size_t n = key->user ? user_offset(key->bytes.n) + sizeof(struct entry_user) : sizeof(struct entry) + key->bytes.n;
+	size_t n =
+		key->user ? user_offset(key->bytes.n) + sizeof(struct entry_user) : sizeof(struct entry) + key->bytes.n;
 	struct entry *e;
 
 	CHECK(key->bytes.n <= CACHE_KEY_MAX); /* so that offsets fit */
@@ -253,7 +254,7 @@ static bool keeps_its_place(const struct object *old, const struct object *new, 
 {
 	if (old->freshness.received_mono_ms > new->freshness.received_mono_ms)
 		return true;
-	return (new->flags & OBJECT_IS_PARTIAL) && !(old->flags & OBJECT_IS_PARTIAL) &&
+	return (new->flags &OBJECT_IS_PARTIAL) && !(old->flags & OBJECT_IS_PARTIAL) &&
 	       policy_ttl_ms(&old->freshness, now) > 0;
 }
 

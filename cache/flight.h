@@ -17,14 +17,15 @@ enum flight_phase {
 	FLIGHT_WAITING,  /* nothing yet */
 	FLIGHT_ANSWER,   /* `object` answers: its body may still be growing; new bytes and the end are announced too */
 	FLIGHT_RELEASED, /* the answer can't be shared: fetch for yourself, now, in parallel */
-	FLIGHT_RETRY,    /* the answer was for another variant, or it was purged, or the leader timed out: look up again */
-	FLIGHT_STALE,    /* the fetch failed and `object` (stale) may stand in */
-	FLIGHT_FAILED,   /* the fetch failed: `status` is 502, 503 or 504 */
+	FLIGHT_RETRY, /* the answer was for another variant, or it was purged, or the leader timed out: look up again */
+	FLIGHT_STALE, /* the fetch failed and `object` (stale) may stand in */
+	FLIGHT_FAILED, /* the fetch failed: `status` is 502, 503 or 504 */
 };
 
 /* Embedded in whoever waits. */
 struct flight_waiter {
-	void (*on_progress)(struct flight_waiter *w); /* set by the caller: on its own worker's thread, after news; it may
+	void (*on_progress)(
+		struct flight_waiter *w); /* set by the caller: on its own worker's thread, after news; it may
 	                                                  leave the flight or free itself */
 	/* private */
 	struct flight *flight;
@@ -39,7 +40,7 @@ struct flight_waiter {
 struct flight_view {
 	enum flight_phase phase;
 	struct object *object; /* borrowed until flight_leave; take a reference to keep it */
-	int status;            /* of the upstream's answer (304: `object` was confirmed); of FAILED and STALE: 502, 503, 504 */
+	int status; /* of the upstream's answer (304: `object` was confirmed); of FAILED and STALE: 502, 503, 504 */
 	struct slice own_lines;    /* of ANSWER: field lines that are for this waiter alone; valid until it leaves */
 	enum policy_store verdict; /* of ANSWER: POLICY_STORE, or why it will not be stored, as far as that is known */
 };
@@ -59,9 +60,9 @@ void flight_advance(struct flight_waiter *w, uint64_t offset);
 
 /* ---- The leader's side: what the fetch does with its answer ---- */
 enum flight_fate {
-	FLIGHT_STORES,      /* go on with flight_body and flight_end */
+	FLIGHT_STORES, /* go on with flight_body and flight_end */
 	FLIGHT_REVALIDATED, /* the 304 (or an error that stale-if-error covers) is dealt with: drop the rest, the flight has ended */
-	FLIGHT_PRIVATE,     /* not for sharing: waiters are released; stream it to the one client that led, or cancel */
+	FLIGHT_PRIVATE, /* not for sharing: waiters are released; stream it to the one client that led, or cancel */
 };
 
 struct flight_answer {
@@ -74,7 +75,11 @@ struct flight_answer {
 
 /* `why` gets what policy said when it is PRIVATE. */
 enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, enum policy_store *why);
-enum flight_body { FLIGHT_BODY_OK, FLIGHT_BODY_PAUSE, FLIGHT_BODY_NOBODY /* nobody reads and nothing will be stored: cancel */ };
+enum flight_body {
+	FLIGHT_BODY_OK,
+	FLIGHT_BODY_PAUSE,
+	FLIGHT_BODY_NOBODY /* nobody reads and nothing will be stored: cancel */
+};
 /* After PAUSE (only past max_object) the leader waits for on_resume; the bytes were taken. */
 enum flight_body flight_body(struct flight *f, const void *p, size_t n);
 /* complete: the transfer ended well and its length was right. Else what has streamed is aborted and nothing is stored. */

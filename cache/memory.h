@@ -59,7 +59,7 @@ struct shard {
 	/* guarded by mu */
 	struct entry *index;
 	size_t index_bytes;
-	struct wheel wheel;  /* of objects, by when they stop being of use */
+	struct wheel wheel;              /* of objects, by when they stop being of use */
 	struct link users[USER_BUCKETS]; /* of entry_user, by user, oldest first; all of a user's are in one shard */
 	struct link markers;             /* of notes, oldest first */
 	unsigned markers_n;

@@ -21,7 +21,7 @@ enum {
 	CONFIG_FILE_MAX = 1 << 20,
 	CONFIG_ROUTES_MAX = 1000,
 	CONFIG_UPSTREAMS_MAX = 64,
-	CONFIG_URLS_MAX = 16, /* of one upstream */
+	CONFIG_URLS_MAX = 16,   /* of one upstream */
 	CONFIG_LIST_MAX = 64,   /* members of a list */
 	CONFIG_ERRORS_MAX = 20, /* reported of one file */
 };
@@ -75,7 +75,7 @@ struct config_networks {
 
 struct config_proxy {
 	struct config_addresses listen;
-	unsigned workers; /* 0: one a processor */
+	unsigned workers;                                      /* 0: one a processor */
 	unsigned max_connections, max_connections_per_address; /* the latter 0: no bound */
 	struct slice tls_certificate, tls_key;                 /* paths; set when a listener has tls */
 	struct config_networks proxy_trusted;
@@ -101,7 +101,7 @@ struct config_url {
 	struct config_url *next; /* a further origin of the same upstream, with the same path; or NULL */
 };
 
-struct config_ahead { /* how long before the end of a lifetime */
+struct config_ahead {     /* how long before the end of a lifetime */
 	int64_t ms;       /* -1: not as a duration */
 	unsigned percent; /* of the lifetime; 0: not so */
 };
@@ -140,7 +140,7 @@ struct config_cache {
 enum config_admit { CONFIG_ADMIT_ALWAYS, CONFIG_ADMIT_SECOND_HIT };
 
 struct config_disk {
-	struct slice path; /* empty: off */
+	struct slice path;                     /* empty: off */
 	uint64_t size_bytes, max_object_bytes; /* the latter 0: no bound of its own */
 	unsigned threads;
 	enum config_admit admit;

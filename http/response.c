@@ -195,7 +195,8 @@ static void keep_one_content_length(struct http_fields *f, struct slice value)
  * chunked is somebody's trick. */
 static bool ends_with_connection(struct slice coding)
 {
-	static const char *const refused[] = {"gzip", "x-gzip", "deflate", "compress", "x-compress", "identity", "trailers"};
+	static const char *const refused[] = {
+		"gzip", "x-gzip", "deflate", "compress", "x-compress", "identity", "trailers"};
 	const struct slice chunked = SLICE_LIT("chunked");
 
 	if (!http_is_token(coding))
@@ -221,7 +222,8 @@ int http_response_head_end(struct http_response_head *h, int64_t *content_length
 	const struct http_field *coding = http_fields_get(&h->fields, HF_TRANSFER_ENCODING);
 	if (coding) {
 		if (h->minor != 1 || http_fields_count(&h->fields, HF_TRANSFER_ENCODING) > 1 ||
-			!(slice_equal_nocase(coding->value, SLICE_LIT("chunked")) || ends_with_connection(coding->value)))
+			!(slice_equal_nocase(coding->value, SLICE_LIT("chunked")) ||
+				ends_with_connection(coding->value)))
 			return refuse(h, -EPROTO, "The upstream's Transfer-Encoding is not exactly chunked.");
 		if (http_fields_get(&h->fields, HF_CONTENT_LENGTH))
 			return refuse(h, -EPROTO, "The upstream sent both Content-Length and Transfer-Encoding.");

@@ -133,8 +133,8 @@ static void drop_lines(struct access_log *log, const char *p, size_t n, int err)
 		lines++;
 	atomic_fetch_add_explicit(&log->dropped, lines, memory_order_relaxed);
 	if (log_allowed(&limit))
-		log_error("access log %s: %s; %llu lines dropped so far", log->at.path ? log->at.path : "-", strerror(err),
-			(unsigned long long)access_log_dropped(log));
+		log_error("access log %s: %s; %llu lines dropped so far", log->at.path ? log->at.path : "-",
+			strerror(err), (unsigned long long)access_log_dropped(log));
 }
 
 /* True when a pipe or terminal takes bytes; false when it is not waited for any longer. */

@@ -107,7 +107,8 @@ static void answer_object(struct exchange *x, struct object *o)
 
 static const char *why_not(enum policy_store why)
 {
-	return why == POLICY_STORE || why == POLICY_NOT_ROUTE || why == POLICY_NOT_METHOD ? NULL : policy_store_name(why);
+	return why == POLICY_STORE || why == POLICY_NOT_ROUTE || why == POLICY_NOT_METHOD ? NULL
+											  : policy_store_name(why);
 }
 
 static void answer_flight(struct exchange *x, const struct flight_view *view)
@@ -140,10 +141,11 @@ static void waited_in_vain(struct exchange *x, const struct flight_view *view)
 	stop_waiting(x);
 	fill_detach(&x->fill);
 	if (phase == FLIGHT_FAILED)
-		exchange_problem(x, status, status == 504 ? "the upstream did not answer in time"
-		                          : status == 503 ? "the upstream has too much to do, or is given a pause"
-		                                          : "the upstream could not be reached or broke off",
-		                 status == 503 ? 1 : -1);
+		exchange_problem(x, status,
+			status == 504   ? "the upstream did not answer in time"
+			: status == 503 ? "the upstream has too much to do, or is given a pause"
+					: "the upstream could not be reached or broke off",
+			status == 503 ? 1 : -1);
 	else if (x->is_reading)
 		decide(x, false);
 	else
@@ -200,14 +202,15 @@ static void on_informational(void *arg, int status, const struct http_fields *fi
 static void tell_cache(struct exchange *x, int status, const struct http_fields *fields)
 {
 	if (x->target.is_cacheable && x->http->method == HTTP_HEAD) {
-		struct cache_request r = {.http = x->http, .rules = x->target.rules, .key = &x->target.key, .worker = x->worker->index};
+		struct cache_request r = {
+			.http = x->http, .rules = x->target.rules, .key = &x->target.key, .worker = x->worker->index};
 
 		cache_saw_head(x->worker->cache, &r, status, fields, x->now);
 	}
 }
 
-static void on_private_head(void *arg, int status, struct http_fields *fields, int64_t content_length,
-                            enum policy_store why)
+static void on_private_head(
+	void *arg, int status, struct http_fields *fields, int64_t content_length, enum policy_store why)
 {
 	struct exchange *x = exchange_of(arg);
 

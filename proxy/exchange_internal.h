@@ -19,21 +19,21 @@ struct exchange {
 	struct flight *flight;       /* joined or led; NULL otherwise */
 	struct flight_waiter waiter; /* in `flight` while is_waiting */
 	bool is_waiting;
-	bool is_reading;             /* it waits for the disk tier */
-	struct fill *fill;           /* whose private answer is ours; NULL otherwise */
-	struct object *object;       /* that answers; referenced */
+	bool is_reading;       /* it waits for the disk tier */
+	struct fill *fill;     /* whose private answer is ours; NULL otherwise */
+	struct object *object; /* that answers; referenced */
 
 	struct reply reply;
 	struct reply_note note;
 	enum answer_kind kind;
-	bool has_begun;              /* the final head is out */
-	bool is_stream_paused;       /* the fill waits for room */
-	uint64_t sent;               /* of the body's wanted part */
-	uint64_t skip;               /* where that part starts in the object */
-	unsigned disk_waits;         /* for the disk tier; more than DISK_WAITS_MAX are not made */
-	unsigned retries;            /* lookups again after FLIGHT_RETRY */
+	bool has_begun;        /* the final head is out */
+	bool is_stream_paused; /* the fill waits for room */
+	uint64_t sent;         /* of the body's wanted part */
+	uint64_t skip;         /* where that part starts in the object */
+	unsigned disk_waits;   /* for the disk tier; more than DISK_WAITS_MAX are not made */
+	unsigned retries;      /* lookups again after FLIGHT_RETRY */
 	int64_t start_us, upstream_us;
-	struct now now;              /* of the last event that woke it */
+	struct now now; /* of the last event that woke it */
 };
 
 /* Sends r's head and what is there of its body; goes on by itself as room and bytes come. The exchange may be gone when

@@ -49,7 +49,8 @@ bool exchange_keep(struct exchange *x, int status, const struct http_fields *fie
 {
 	if (x->kind != ANSWER_PASS || !x->fill || !x->target.rules->cache)
 		return false;
-	if (x->http->method == HTTP_POST && !x->target.rules->cache_post && http_fields_get(fields, HF_CONTENT_LOCATION))
+	if (x->http->method == HTTP_POST && !x->target.rules->cache_post &&
+		http_fields_get(fields, HF_CONTENT_LOCATION))
 		return keep_for_get(x, status, fields, content_length);
 	if (x->target.is_cacheable && x->http->method == HTTP_GET && (status == 200 || status == 206) &&
 		http_fields_get(&x->http->fields, HF_RANGE)) {

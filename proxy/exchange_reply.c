@@ -94,7 +94,7 @@ static int add_parts(struct exchange *x, struct evbuffer *b)
 
 	for (unsigned i = 0; i < r->parts_n; i++) {
 		if (evbuffer_add(b, r->part_heads.p + r->parts[i].head_off, r->parts[i].head_n) ||
-		    add_object_run(b, x->object, r->parts[i].offset, r->parts[i].length))
+			add_object_run(b, x->object, r->parts[i].offset, r->parts[i].length))
 			return -1;
 	}
 	return 0;
@@ -122,7 +122,7 @@ static struct evbuffer *whole_body(struct exchange *x, bool *is_whole)
 	int err = 0;
 
 	*is_whole = r->body == REPLY_EMPTY || r->body == REPLY_BYTES || r->body == REPLY_PARTS ||
-	            (r->body == REPLY_OBJECT && object_body_is_stable(x->object));
+		    (r->body == REPLY_OBJECT && object_body_is_stable(x->object));
 	if (!*is_whole || r->body == REPLY_EMPTY)
 		return NULL;
 	b = evbuffer_new();

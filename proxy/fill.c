@@ -34,7 +34,7 @@ struct fill {
 	void *client_arg;
 	struct fill **handle; /* the client's pointer to us, cleared when we end first; NULL without a client */
 	struct snapshot *snapshot;
-	unsigned upstream; /* index in the snapshot's configuration */
+	unsigned upstream;                 /* index in the snapshot's configuration */
 	struct invalidation *invalidation; /* of an unsafe method: what its success makes stale; else NULL */
 	struct evbuffer *body;
 	struct now request_time;
@@ -98,8 +98,8 @@ static void on_informational(void *arg, int status, const struct http_fields *fi
 }
 
 /* True: go on reading. */
-static bool begin_private(struct fill *f, int status, struct http_fields *fields, int64_t content_length,
-                          enum policy_store why)
+static bool begin_private(
+	struct fill *f, int status, struct http_fields *fields, int64_t content_length, enum policy_store why)
 {
 	if (f->client) {
 		f->mode = FILL_PRIVATE;
@@ -113,7 +113,7 @@ static bool begin_private(struct fill *f, int status, struct http_fields *fields
 }
 
 bool fill_keep(struct fill *f, const struct cache_request *r, int status, const struct http_fields *fields,
-               int64_t content_length)
+	int64_t content_length)
 {
 	struct http_fields copy;
 	struct flight_answer answer = {
@@ -263,7 +263,8 @@ static void log_failure(const struct fill *f, enum fetch_result result, const ch
 	static struct log_limit limit;
 
 	if (result != FETCH_CANCELLED && log_allowed(&limit))
-		log_warn("upstream %s: %s: %s", f->snapshot->config->upstreams[f->upstream].name.p, fetch_result_name(result), detail);
+		log_warn("upstream %s: %s: %s", f->snapshot->config->upstreams[f->upstream].name.p,
+			fetch_result_name(result), detail);
 }
 
 static void on_end(void *arg, enum fetch_result result, const char *detail)

@@ -18,7 +18,8 @@ struct fill_client {
 	void (*on_informational)(void *arg, int status, const struct http_fields *fields);
 	/* A private answer begins (no flight, or FLIGHT_PRIVATE, of which `why` speaks): fields are the client's to read
 	 * now, hop-by-hop dropped. */
-	void (*on_head)(void *arg, int status, struct http_fields *fields, int64_t content_length, enum policy_store why);
+	void (*on_head)(
+		void *arg, int status, struct http_fields *fields, int64_t content_length, enum policy_store why);
 	enum fetch_write (*on_body)(void *arg, const void *p, size_t n);
 	/* The private answer has ended, or no answer came (then on_head was not called). The fill is gone after it. */
 	void (*on_end)(void *arg, enum fetch_result result);
@@ -26,13 +27,13 @@ struct fill_client {
 
 struct fill_request {
 	struct worker *worker;
-	const struct target *target;          /* copied as far as needed */
-	const struct http_request *http;      /* borrowed for the call */
-	const char *peer;                     /* client address for X-Forwarded-For; NULL: none (refresh) */
-	bool tls;                             /* X-Forwarded-Proto */
-	struct evbuffer *body;                /* its bytes are referred to, and stay; NULL: no body */
-	struct flight *flight;                /* its reference is taken over; NULL: private from the start */
-	const struct fill_client *client;     /* NULL: nobody waits (background, refresh) */
+	const struct target *target;      /* copied as far as needed */
+	const struct http_request *http;  /* borrowed for the call */
+	const char *peer;                 /* client address for X-Forwarded-For; NULL: none (refresh) */
+	bool tls;                         /* X-Forwarded-Proto */
+	struct evbuffer *body;            /* its bytes are referred to, and stay; NULL: no body */
+	struct flight *flight;            /* its reference is taken over; NULL: private from the start */
+	const struct fill_client *client; /* NULL: nobody waits (background, refresh) */
 	void *client_arg;
 };
 
@@ -47,7 +48,7 @@ void fill_release(struct fill **f);
 /* From inside on_head, before fill_release: what of this answer may serve others goes into the cache as well, under
  * r->key. True when it does, so far. */
 bool fill_keep(struct fill *f, const struct cache_request *r, int status, const struct http_fields *fields,
-               int64_t content_length) WARN_UNUSED;
+	int64_t content_length) WARN_UNUSED;
 /* on_body said PAUSE before; there is room again. */
 void fill_resume(struct fill *f);
 bool fill_timing(const struct fill *f, struct fetch_timing *out);

@@ -42,11 +42,31 @@ static bool is_ours(enum http_field_id id)
 static bool is_routing_override(const struct http_field *f)
 {
 	static const char *const names[] = {
-		"forwarded",        "front-end-https",     "x-backend-host",       "x-client-ip",     "x-host",
-		"x-http-method",    "x-http-method-override", "x-method-override", "x-http-host-override", "x-original-host",
-		"x-original-url",   "x-override-url",      "x-real-ip",            "x-rewrite-url",   "x-script-name",
-		"x-url-scheme",     "true-client-ip",      "cf-connecting-ip",     "x-original-uri",  "x-scheme",
-		"x-proxy-url",      "x-forwarded",         "x-middleware-prefetch", "x-middleware-subrequest", "x-cluster-client-ip",
+		"forwarded",
+		"front-end-https",
+		"x-backend-host",
+		"x-client-ip",
+		"x-host",
+		"x-http-method",
+		"x-http-method-override",
+		"x-method-override",
+		"x-http-host-override",
+		"x-original-host",
+		"x-original-url",
+		"x-override-url",
+		"x-real-ip",
+		"x-rewrite-url",
+		"x-script-name",
+		"x-url-scheme",
+		"true-client-ip",
+		"cf-connecting-ip",
+		"x-original-uri",
+		"x-scheme",
+		"x-proxy-url",
+		"x-forwarded",
+		"x-middleware-prefetch",
+		"x-middleware-subrequest",
+		"x-cluster-client-ip",
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
@@ -163,9 +183,11 @@ static int add_own(struct forward *f, const struct forward_options *o)
 		return f->text.err;
 	err = http_fields_add_id(&f->fields, HF_VIA, (struct slice){f->text.p, via_end});
 	if (!err && o->peer) {
-		err = http_fields_add_id(&f->fields, HF_X_FORWARDED_FOR, (struct slice){f->text.p + via_end, for_end - via_end});
+		err = http_fields_add_id(
+			&f->fields, HF_X_FORWARDED_FOR, (struct slice){f->text.p + via_end, for_end - via_end});
 		if (!err)
-			err = http_fields_add_id(&f->fields, HF_X_FORWARDED_PROTO, o->tls ? SLICE_LIT("https") : SLICE_LIT("http"));
+			err = http_fields_add_id(
+				&f->fields, HF_X_FORWARDED_PROTO, o->tls ? SLICE_LIT("https") : SLICE_LIT("http"));
 	}
 	return err;
 }

@@ -17,11 +17,11 @@ struct forward {
 struct forward_options {
 	const struct target *target;
 	const struct http_request *http;
-	const char *peer;             /* appended to X-Forwarded-For; NULL: none */
+	const char *peer; /* appended to X-Forwarded-For; NULL: none */
 	bool tls;
-	bool is_plain;                /* without the client's conditions: the answer is for the cache */
-	const struct object *stored;  /* its validators make the request conditional; NULL: none */
-	bool is_tail;                 /* only the bytes from `tail_from` on, if `tail_validator` holds (empty: whatever holds) */
+	bool is_plain;               /* without the client's conditions: the answer is for the cache */
+	const struct object *stored; /* its validators make the request conditional; NULL: none */
+	bool is_tail; /* only the bytes from `tail_from` on, if `tail_validator` holds (empty: whatever holds) */
 	uint64_t tail_from;
 	struct slice tail_validator;
 };

@@ -35,15 +35,16 @@ static bool is_of_upstream(const struct snapshot_upstream *u, struct slice url, 
 	return rest->n == 0 || rest->p[0] == '/' || rest->p[0] == '?';
 }
 
-static const struct config_route *route_of_upstream(const struct config *c, unsigned upstream, struct slice path,
-                                                    bool has_query, struct slice query)
+static const struct config_route *route_of_upstream(
+	const struct config *c, unsigned upstream, struct slice path, bool has_query, struct slice query)
 {
 	struct pattern_captures captures;
 
 	for (unsigned i = 0; i < c->routes_n; i++) {
 		const struct config_route *r = &c->routes[i];
 
-		if (r->upstream == upstream && (!r->match || pattern_match(r->match, path, has_query, query, &captures)))
+		if (r->upstream == upstream &&
+			(!r->match || pattern_match(r->match, path, has_query, query, &captures)))
 			return r;
 	}
 	return &c->routes[c->routes_n - 1];
@@ -51,7 +52,7 @@ static const struct config_route *route_of_upstream(const struct config *c, unsi
 
 /* scheme://host of the client's choosing: an upstream whose requests bear the client's Host. */
 static bool find_by_client_host(const struct snapshot *s, struct slice authority, struct slice path, bool has_query,
-                                struct slice query, struct location *l)
+	struct slice query, struct location *l)
 {
 	l->route = config_route_for(s->config, authority, path, has_query, query, NULL);
 	l->upstream = l->route->upstream;
@@ -74,7 +75,8 @@ static void split_query(struct slice target, struct parts *p)
 		p->path = SLICE_LIT("/");
 }
 
-static int find_absolute(struct location *l, const struct snapshot *s, struct slice url, struct parts *p, const char **why)
+static int find_absolute(
+	struct location *l, const struct snapshot *s, struct slice url, struct parts *p, const char **why)
 {
 	struct slice scheme, rest;
 

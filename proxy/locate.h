@@ -20,6 +20,7 @@ void location_init(struct location *l);
 void location_fini(struct location *l);
 /* 0; -EINVAL with *why a constant sentence; -ENOMEM; -ENOBUFS when it is too long. `is_prefix`: taken literally, no
  * query rule, and `request` is not filled. */
-int location_find(struct location *l, const struct snapshot *s, struct slice what, bool is_prefix, const char **why) WARN_UNUSED;
+int location_find(
+	struct location *l, const struct snapshot *s, struct slice what, bool is_prefix, const char **why) WARN_UNUSED;
 
 #endif

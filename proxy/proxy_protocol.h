@@ -15,7 +15,7 @@ enum { PROXY_HEADER_MAX = 4096 };
 enum proxy_header_parse { PROXY_HEADER_DONE, PROXY_HEADER_MORE, PROXY_HEADER_BAD };
 
 struct proxy_header {
-	size_t bytes;    /* what follows them is the client's */
+	size_t bytes; /* what follows them is the client's */
 	bool has_source; /* else the connection is the sender's own (LOCAL), or of a family that we don't know (UNKNOWN, UNSPEC) */
 	struct peer source;
 };

@@ -185,13 +185,14 @@ static void on_asked(struct mail *m)
 	const char *why;
 
 	if (location_find(&r->location, r->snapshot, slice_of(r->url), false, &why) ||
-	    target_resolve(&r->target, r->snapshot, &r->location.request, (struct slice){NULL, 0}))
+		target_resolve(&r->target, r->snapshot, &r->location.request, (struct slice){NULL, 0}))
 		finish(r, 503);
 	else
 		ask(r);
 }
 
-int refresh_start(struct server *s, struct slice url, void (*done)(void *arg, const struct refresh_result *r), void *arg)
+int refresh_start(
+	struct server *s, struct slice url, void (*done)(void *arg, const struct refresh_result *r), void *arg)
 {
 	struct refresh *r = mem_zalloc(sizeof(*r));
 

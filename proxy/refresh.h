@@ -13,7 +13,7 @@
 struct server;
 
 struct refresh_result {
-	int status;       /* of the answer that is stored now; or 502, 503, 504 when none came, and the old one stays */
+	int status; /* of the answer that is stored now; or 502, 503, 504 when none came, and the old one stays */
 	bool stored;
 	bool uncacheable; /* the upstream answered, but not with something to store */
 	int64_t lifetime_ms, age_ms;
@@ -21,6 +21,7 @@ struct refresh_result {
 };
 
 /* url is copied. */
-int refresh_start(struct server *s, struct slice url, void (*done)(void *arg, const struct refresh_result *r), void *arg) WARN_UNUSED;
+int refresh_start(struct server *s, struct slice url, void (*done)(void *arg, const struct refresh_result *r),
+	void *arg) WARN_UNUSED;
 
 #endif

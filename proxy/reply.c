@@ -54,9 +54,15 @@ static void add_number_field(struct buf *b, const char *name_colon_space, uint64
 static const char *forward_name(enum cache_forward f)
 {
 	static const char *const names[] = {
-		[CACHE_FWD_NONE] = NULL,           [CACHE_FWD_BYPASS] = "bypass",       [CACHE_FWD_METHOD] = "method",
-		[CACHE_FWD_URI_MISS] = "uri-miss", [CACHE_FWD_VARY_MISS] = "vary-miss", [CACHE_FWD_MISS] = "miss",
-		[CACHE_FWD_REQUEST] = "request",   [CACHE_FWD_STALE] = "stale",         [CACHE_FWD_PARTIAL] = "partial",
+		[CACHE_FWD_NONE] = NULL,
+		[CACHE_FWD_BYPASS] = "bypass",
+		[CACHE_FWD_METHOD] = "method",
+		[CACHE_FWD_URI_MISS] = "uri-miss",
+		[CACHE_FWD_VARY_MISS] = "vary-miss",
+		[CACHE_FWD_MISS] = "miss",
+		[CACHE_FWD_REQUEST] = "request",
+		[CACHE_FWD_STALE] = "stale",
+		[CACHE_FWD_PARTIAL] = "partial",
 	};
 	return (unsigned)f < ARRAY_LEN(names) ? names[f] : NULL;
 }
@@ -198,7 +204,7 @@ static void single_range(struct reply *r, const struct object *o, const struct h
 	r->status = 206;
 	add_object_fields(r, o, is_not_length);
 	buf_addf(&r->head, "Content-Range: bytes %llu-%llu/%llu\r\n", (unsigned long long)range->first,
-	         (unsigned long long)range->last, (unsigned long long)total);
+		(unsigned long long)range->last, (unsigned long long)total);
 	r->offset = range->first - body_first(o);
 	r->length = (int64_t)(range->last - range->first + 1);
 	r->content_length = r->length;
@@ -233,16 +239,17 @@ static void add_part(struct reply *r, size_t head_off, uint64_t offset, uint64_t
 
 /* multipart/byteranges (RFC 9110 14.6). A body that happens to contain the boundary is still framed right by the lengths
  * that the parts announce. */
-static void multiple_ranges(struct reply *r, const struct object *o, const struct http_ranges *set, uint64_t total,
-                            struct now now)
+static void multiple_ranges(
+	struct reply *r, const struct object *o, const struct http_ranges *set, uint64_t total, struct now now)
 {
 	struct slice type = object_value(o, HF_CONTENT_TYPE);
 	struct slice boundary;
 	char text[48];
 	size_t off;
 
-	snprintf(text, sizeof(text), "memoproxy-%016llx%016llx", (unsigned long long)now.mono_ms * 0x9E3779B97F4A7C15ull,
-	         (unsigned long long)total * 0xC2B2AE3D27D4EB4Full);
+	snprintf(text, sizeof(text), "memoproxy-%016llx%016llx",
+		(unsigned long long)now.mono_ms * 0x9E3779B97F4A7C15ull,
+		(unsigned long long)total * 0xC2B2AE3D27D4EB4Full);
 	boundary = slice_of(text);
 	r->status = 206;
 	r->body = REPLY_PARTS;
@@ -263,7 +270,7 @@ static void multiple_ranges(struct reply *r, const struct object *o, const struc
 static bool if_range_allows(const struct http_request *request, const struct object *o)
 {
 	return policy_if_range(&request->fields, object_value(o, HF_ETAG), object_value(o, HF_LAST_MODIFIED),
-	                       object_value(o, HF_DATE));
+		object_value(o, HF_DATE));
 }
 
 /* RFC 9110 14.2: Range is for GET, and only where If-Range does not say that the client holds something else. */
@@ -284,7 +291,8 @@ static void whole_part(struct reply *r, const struct object *o, uint64_t first, 
 	single_range(r, o, &held, total);
 }
 
-static void object_or_ranges(struct reply *r, const struct http_request *request, const struct object *o, struct now now)
+static void object_or_ranges(
+	struct reply *r, const struct http_request *request, const struct object *o, struct now now)
 {
 	struct http_ranges set;
 	struct slice coded;
@@ -344,7 +352,7 @@ static enum cache_coding choose_coding(const struct http_request *request, const
 	int most = 0;
 
 	if (!object_may_encode(o) || !http_fields_get(&request->fields, HF_ACCEPT_ENCODING) ||
-	    http_fields_get(&request->fields, HF_RANGE))
+		http_fields_get(&request->fields, HF_RANGE))
 		return best;
 	most = http_accept_encoding_q(&request->fields, SLICE_LIT("identity"));
 	for (unsigned c = 0; c < CACHE_CODINGS; c++) {
@@ -360,7 +368,7 @@ static enum cache_coding choose_coding(const struct http_request *request, const
 }
 
 int reply_from_object(struct reply *r, const struct http_request *request, const struct object *o, struct now now,
-                      const struct reply_note *note)
+	const struct reply_note *note)
 {
 	int64_t age_ms = policy_age_ms(object_freshness(o), now);
 	int condition = 200;
@@ -369,7 +377,7 @@ int reply_from_object(struct reply *r, const struct http_request *request, const
 	r->coding = choose_coding(request, o);
 	if (r->status >= 200 && r->status < 300 && policy_has_condition(&request->fields))
 		condition = policy_condition(&request->fields, coded_etag(r, object_value(o, HF_ETAG)),
-		                             object_value(o, HF_LAST_MODIFIED), object_value(o, HF_DATE));
+			object_value(o, HF_LAST_MODIFIED), object_value(o, HF_DATE));
 	if (condition == 304) {
 		r->status = 304;
 		add_object_fields(r, o, is_in_304);
@@ -387,7 +395,7 @@ int reply_from_object(struct reply *r, const struct http_request *request, const
 /* ---- From an upstream's fields ---- */
 
 int reply_from_fields(struct reply *r, const struct http_request *request, int status, const struct http_fields *fields,
-                      int64_t content_length, struct now now, const struct reply_note *note)
+	int64_t content_length, struct now now, const struct reply_note *note)
 {
 	start(r, status);
 	http_status_line_append(&r->head, status);
@@ -409,12 +417,12 @@ int reply_from_fields(struct reply *r, const struct http_request *request, int s
 /* ---- Our own words ---- */
 
 int reply_problem(struct reply *r, const struct http_request *request, int status, const char *detail,
-                  int retry_after_s, struct now now, const struct reply_note *note)
+	int retry_after_s, struct now now, const struct reply_note *note)
 {
 	start(r, status);
 	/* `detail` is one of our own constants: nothing in it needs escaping. */
-	buf_addf(&r->text, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\"}\n", http_reason(status),
-	         status, detail);
+	buf_addf(&r->text, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\"}\n",
+		http_reason(status), status, detail);
 	http_status_line_append(&r->head, status);
 	add_date(&r->head, now);
 	buf_add_str(&r->head, "Content-Type: application/problem+json\r\nCache-Control: no-store\r\n");

@@ -33,7 +33,7 @@ struct reply {
 	struct buf head;        /* status line and field lines, each with CRLF, no empty line, no Connection */
 	int64_t content_length; /* -1: not announced */
 	enum reply_body body;
-	struct slice bytes;     /* of BYTES: points into `text` or at a constant */
+	struct slice bytes; /* of BYTES: points into `text` or at a constant */
 	struct buf text;
 	uint64_t offset;
 	int64_t length;
@@ -51,9 +51,9 @@ struct reply_note {
 	bool stored, collapsed;
 	bool has_ttl;
 	int64_t ttl_ms;
-	const char *detail;         /* token or NULL */
-	struct slice key;           /* empty: not said */
-	struct slice own_lines;     /* field lines for this client alone; empty: none */
+	const char *detail;     /* token or NULL */
+	struct slice key;       /* empty: not said */
+	struct slice own_lines; /* field lines for this client alone; empty: none */
 };
 
 void reply_init(struct reply *r);
@@ -62,13 +62,13 @@ void reply_fini(struct reply *r);
 /* The answer that a stored (or arriving) object gives to a request: 200 and the like, 304, 206, 412 or 416, with Age and
  * Cache-Status (RFC 9110 13.2.2, 14; RFC 9111 4). 0, -ENOMEM or -ENOBUFS. */
 int reply_from_object(struct reply *r, const struct http_request *request, const struct object *o, struct now now,
-                      const struct reply_note *note) WARN_UNUSED;
+	const struct reply_note *note) WARN_UNUSED;
 /* An upstream's answer passed through: fields less hop-by-hop already; Via and Date are added where due. */
 int reply_from_fields(struct reply *r, const struct http_request *request, int status, const struct http_fields *fields,
-                      int64_t content_length, struct now now, const struct reply_note *note) WARN_UNUSED;
+	int64_t content_length, struct now now, const struct reply_note *note) WARN_UNUSED;
 /* Our own word about something that went wrong, as RFC 9457 problem details. retry_after_s < 0: no Retry-After. */
 int reply_problem(struct reply *r, const struct http_request *request, int status, const char *detail,
-                  int retry_after_s, struct now now, const struct reply_note *note) WARN_UNUSED;
+	int retry_after_s, struct now now, const struct reply_note *note) WARN_UNUSED;
 
 /* A final answer to this method and status bears no content (RFC 9110 6.4.1). */
 bool reply_has_no_content(enum http_method method, int status);

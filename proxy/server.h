@@ -20,13 +20,13 @@ struct upgrade;
 struct server {
 	/* set once */
 	const char *config_path;
-	struct event_base *base; /* main's own loop: signals, admin, the drain's deadline */
+	struct event_base *base;     /* main's own loop: signals, admin, the drain's deadline */
 	struct config *started_with; /* what a reload can't change is compared with */
-	struct snapshot *snapshot; /* current */
+	struct snapshot *snapshot;   /* current */
 	struct cache *cache;
 	struct access_log *access_log;
 	struct admission *admission;
-	struct tls *tls; /* NULL: no listener has it */
+	struct tls *tls;        /* NULL: no listener has it */
 	struct mailbox mailbox; /* main's */
 	struct mailbox *mailboxes[WORKERS_MAX];
 	struct worker *workers;
@@ -41,7 +41,7 @@ struct server {
 	/* main's own */
 	struct event *signal_events[6], *mail_event, *grace_event;
 	struct upgrade *upgrade; /* under way; or NULL */
-	bool is_ready; /* serving, not draining */
+	bool is_ready;           /* serving, not draining */
 	uint64_t reloads, reloads_failed;
 	bool is_retiring; /* a new process has taken over: no new connections, those that are open may wait for their next request */
 	bool is_draining;

@@ -96,7 +96,8 @@ static int fails(char *why, const char *path, const char *what, int err)
 }
 
 /* The first of the client's protocols that we speak; a client that offers others only can't be served (RFC 7301 3.2). */
-static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned in_n, void *arg)
+static int on_alpn(
+	SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned in_n, void *arg)
 {
 	static const unsigned char ours[] = "\x08http/1.1\x08http/1.0";
 	unsigned char *chosen;
@@ -125,7 +126,8 @@ static bool set_up(SSL_CTX *c)
 
 	SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
 				       SSL_OP_PRIORITIZE_CHACHA);
-	SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_mode(
+		c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF); /* tickets need no memory here */
 	SSL_CTX_set_alpn_select_cb(c, on_alpn, NULL);
 	SSL_CTX_set_default_passwd_cb(c, on_passphrase);
@@ -174,7 +176,8 @@ int tls_new(const char *certificate, const char *key, struct tls **out, char why
 		return fails(why, "TLS", "out of memory", -ENOMEM);
 	pthread_mutex_init(&t->mu, NULL);
 	t->method = make_method();
-	err = t->method ? make_context(certificate, key, &t->context, why) : fails(why, "TLS", "out of memory", -ENOMEM);
+	err = t->method ? make_context(certificate, key, &t->context, why)
+			: fails(why, "TLS", "out of memory", -ENOMEM);
 	if (err)
 		tls_free(&t);
 	*out = t;

@@ -45,7 +45,8 @@ struct worker {
 
 	/* the worker's own */
 	struct access_log *access_log; /* NULL: off */
-	struct snapshot *snapshot; /* current; replaced when a configuration is loaded. Exchanges in progress keep theirs */
+	struct snapshot
+		*snapshot; /* current; replaced when a configuration is loaded. Exchanges in progress keep theirs */
 	struct route_stats *routes; /* of the current snapshot's routes */
 	struct event_base *base;
 	struct worker_listener *listeners; /* one a listen_fd */
@@ -64,8 +65,8 @@ struct worker {
 	/* letters from main */
 	struct mail retire_mail, drain_mail, stop_mail, news_mail;
 	_Atomic(struct worker_news *) news; /* the newest that the worker has not taken yet */
-	struct mail drained_mail; /* to main */
-	_Atomic bool drained; /* no connection is left: the loop has ended */
+	struct mail drained_mail;           /* to main */
+	_Atomic bool drained;               /* no connection is left: the loop has ended */
 
 	bool is_running; /* main's: the thread was started and not joined */
 };

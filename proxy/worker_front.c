@@ -27,7 +27,8 @@ static void on_refused(void *arg, struct gate *g, const struct http_error *e)
 	if (!w->access_log)
 		return;
 	record = (struct access_record){
-		.http = gate_request(g)->target.n ? gate_request(g) : NULL, /* a bad head is not shown, the one of a bad body is */
+		.http = gate_request(g)->target.n ? gate_request(g)
+						  : NULL, /* a bad head is not shown, the one of a bad body is */
 		.peer = gate_peer(g, &port),
 		.status = e->status,
 		.kind = ANSWER_ERROR,
@@ -160,7 +161,8 @@ void worker_note_answer(struct worker *w, const struct worker_answer *a)
 		return;
 	route->answers[a->kind]++;
 	if (is_saved(a->kind))
-		route->saved_us += (uint64_t)atomic_load_explicit(&a->snapshot->fetch_us[a->route], memory_order_relaxed);
+		route->saved_us +=
+			(uint64_t)atomic_load_explicit(&a->snapshot->fetch_us[a->route], memory_order_relaxed);
 }
 
 uint64_t worker_request_id(struct worker *w)

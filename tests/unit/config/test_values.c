@@ -388,19 +388,23 @@ static void words_after_an_address_mark_it(void **state)
 	assert_false(c->proxy.listen.v[2].proxy_protocol);
 	assert_string_equal(c->proxy.listen.v[0].text.p, "127.0.0.1:1");
 	config_unref(&c);
-	assert_non_null(strstr(errors_of(SLICE_LIT("[proxy]\nlisten = proxy 127.0.0.1:1\n")), "\"proxy\" is not address:port"));
-	assert_non_null(strstr(errors_of(SLICE_LIT("[admin]\nlisten = 127.0.0.1:1 proxy\n")), "\"proxy\" is not address:port"));
-	assert_non_null(strstr(errors_of(SLICE_LIT("[proxy]\nlisten = 127.0.0.1:1 tls\n")), "tls_key: a listener with tls needs it"));
-	assert_non_null(strstr(errors_of(SLICE_LIT("[proxy]\nlisten = 127.0.0.1:1 tls proxy\ntls_certificate = /none.pem\n")),
-		":3: tls_certificate: /none.pem: No such file"));
+	assert_non_null(
+		strstr(errors_of(SLICE_LIT("[proxy]\nlisten = proxy 127.0.0.1:1\n")), "\"proxy\" is not address:port"));
+	assert_non_null(
+		strstr(errors_of(SLICE_LIT("[admin]\nlisten = 127.0.0.1:1 proxy\n")), "\"proxy\" is not address:port"));
+	assert_non_null(strstr(
+		errors_of(SLICE_LIT("[proxy]\nlisten = 127.0.0.1:1 tls\n")), "tls_key: a listener with tls needs it"));
+	assert_non_null(
+		strstr(errors_of(SLICE_LIT("[proxy]\nlisten = 127.0.0.1:1 tls proxy\ntls_certificate = /none.pem\n")),
+			":3: tls_certificate: /none.pem: No such file"));
 }
 
 static void networks_are_addresses_with_bits(void **state)
 {
 	struct config *c = config_of("[proxy]\nproxy_trusted = 10.0.0.0/8, 192.0.2.7, 0.0.0.0/0 2001:db8::/32 ::1\n");
 	const struct config_network *v = c->proxy.proxy_trusted.v;
-	static const char *const bad[] = {
-		"10.0.0.1/8", "10.0.0.0/33", "::/129", "10.0.0/8", "x", "/8", "10.0.0.0/", "10.0.0.0/ 8", "10.0.0.0/-1", "1.2.3.4:5"};
+	static const char *const bad[] = {"10.0.0.1/8", "10.0.0.0/33", "::/129", "10.0.0/8", "x", "/8", "10.0.0.0/",
+		"10.0.0.0/ 8", "10.0.0.0/-1", "1.2.3.4:5"};
 
 	(void)state;
 	assert_int_equal(c->proxy.proxy_trusted.n, 5);

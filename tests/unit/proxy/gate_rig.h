@@ -39,7 +39,7 @@ struct rig {
 	struct gate_options options;
 	struct gate_stats stats;
 	struct admission *admission; /* a test's; freed here */
-	struct served held[4096]; /* of /hold, /stream and /bulk, in the order in which they came */
+	struct served held[4096];    /* of /hold, /stream and /bulk, in the order in which they came */
 	unsigned held_n, requests, completed, gone, refused, refused_status, hits;
 	char last_method[32], last_target[128], last_body[256];
 	size_t last_body_n, most_unsent;

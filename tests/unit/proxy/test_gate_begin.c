@@ -62,7 +62,8 @@ static void by_the_proxy_protocol_addresses_are_the_clients(void **state)
 	r->options.trusted = &everybody;
 	for (unsigned i = 0; i < 3; i++) {
 		c[i] = client_new(r);
-		client_send(c[i], i == 1 ? "PROXY TCP4 192.0.2.2 192.0.2.9 1 80\r\n" : "PROXY TCP4 192.0.2.1 192.0.2.9 1 80\r\n");
+		client_send(c[i],
+			i == 1 ? "PROXY TCP4 192.0.2.2 192.0.2.9 1 80\r\n" : "PROXY TCP4 192.0.2.1 192.0.2.9 1 80\r\n");
 		client_send(c[i], "GET /hit HTTP/1.1\r\nHost: a\r\n\r\n");
 		if (i < 2)
 			wait_for(r, client_count(c[i], "[hit]") == 1);
@@ -253,10 +254,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(connections_beyond_the_bound_are_turned_away, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(an_address_has_a_bound_of_its_own, rig_setup, rig_teardown),
-		cmocka_unit_test_setup_teardown(by_the_proxy_protocol_addresses_are_the_clients, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			by_the_proxy_protocol_addresses_are_the_clients, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(a_header_byte_by_byte_then_requests, rig_setup, rig_teardown),
-		cmocka_unit_test_setup_teardown(a_header_that_names_nobody_leaves_the_sockets_address, rig_setup, rig_teardown),
-		cmocka_unit_test_setup_teardown(what_is_no_header_ends_the_connection_without_a_word, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			a_header_that_names_nobody_leaves_the_sockets_address, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			what_is_no_header_ends_the_connection_without_a_word, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(nobody_else_may_send_a_header, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(a_header_that_does_not_come_is_not_waited_for, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(a_drain_ends_connections_that_have_not_begun, rig_setup, rig_teardown),

@@ -12,7 +12,7 @@
 
 #define SIGNATURE "\r\n\r\n\0\r\nQUIT\n"
 #define V4 "\xc0\x00\x02\x01\xc6\x33\x64\x02\x30\x39\x01\xbb" /* 192.0.2.1:12345 to 198.51.100.2:443 */
-#define V6                                                                        \
+#define V6                                                                                     \
 	"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x02" \
 	"\x30\x39\x01\xbb"
 
@@ -29,7 +29,10 @@ static enum proxy_header_parse parse(struct slice s, struct proxy_header *out)
 }
 
 /* A static table takes no compound literals. */
-#define BYTES(s) {(s), sizeof(s) - 1}
+#define BYTES(s)                   \
+	{                          \
+		(s), sizeof(s) - 1 \
+	}
 
 struct good {
 	struct slice bytes; /* a whole header, nothing after it */
@@ -42,15 +45,19 @@ static const struct good goods[] = {
 	{BYTES("PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n"), "255.255.255.255", 65535},
 	{BYTES("PROXY TCP4 0.0.0.0 0.0.0.0 0 0\r\n"), "0.0.0.0", 0},
 	{BYTES("PROXY TCP6 2001:db8::1 ::1 12345 443\r\n"), "2001:db8::1", 12345},
-	{BYTES("PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n"),
+	{BYTES("PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 "
+	       "65535\r\n"),
 		"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 65535},
 	{BYTES("PROXY TCP6 ::ffff:192.0.2.9 ::1 1 2\r\n"), "192.0.2.9", 1},
 	{BYTES("PROXY UNKNOWN\r\n"), NULL, 0},
-	{BYTES("PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n"),
+	{BYTES("PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 "
+	       "65535\r\n"),
 		NULL, 0},
 	{BYTES(SIGNATURE "\x21\x11\0\x0c" V4), "192.0.2.1", 12345},
 	{BYTES(SIGNATURE "\x21\x21\0\x24" V6), "2001:db8::1", 12345},
-	{BYTES(SIGNATURE "\x21\x11\0\x13" V4 "\xea\0\x04" "abcd"), "192.0.2.1", 12345},
+	{BYTES(SIGNATURE "\x21\x11\0\x13" V4 "\xea\0\x04"
+			 "abcd"),
+		"192.0.2.1", 12345},
 	{BYTES(SIGNATURE "\x21\x11\0\x12" V4 "\x04\0\0\x04\0\0"), "192.0.2.1", 12345}, /* two empty TLVs */
 	{BYTES(SIGNATURE "\x21\x12\0\x0c" V4), NULL, 0},
 	{BYTES(SIGNATURE "\x21\0\0\0"), NULL, 0},
@@ -86,54 +93,36 @@ static void headers_are_read_however_they_are_cut(void **state)
 }
 
 static const struct slice bads[] = {
-	BYTES("GET / HTTP/1.1\r\n"),
-	BYTES("proxy TCP4 192.0.2.1 198.51.100.2 1 2\r\n"),
-	BYTES("PROXY\tTCP4 192.0.2.1 198.51.100.2 1 2\r\n"),
-	BYTES(" PROXY TCP4 192.0.2.1 198.51.100.2 1 2\r\n"),
-	BYTES("PROXY  TCP4 192.0.2.1 198.51.100.2 1 2\r\n"),
-	BYTES("PROXY TCP4  192.0.2.1 198.51.100.2 1 2\r\n"),
-	BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 1 2 \r\n"),
-	BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 1 2 3\r\n"),
-	BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 1\r\n"),
-	BYTES("PROXY TCP4 192.0.2.1 198.51.100.2\r\n"),
-	BYTES("PROXY TCP4\r\n"),
-	BYTES("PROXY \r\n"),
-	BYTES("PROXY UNKNOWNX\r\n"),
-	BYTES("PROXY UDP4 192.0.2.1 198.51.100.2 1 2\r\n"),
-	BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 1 65536\r\n"),
-	BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 65536 1\r\n"),
-	BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 01 2\r\n"),
-	BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 +1 2\r\n"),
-	BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 -1 2\r\n"),
-	BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 1 \r\n"),
-	BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 0x1 2\r\n"),
-	BYTES("PROXY TCP4 192.0.2.256 198.51.100.2 1 2\r\n"),
-	BYTES("PROXY TCP4 192.0.2 198.51.100.2 1 2\r\n"),
-	BYTES("PROXY TCP4 192.0.2.01 198.51.100.2 1 2\r\n"),
-	BYTES("PROXY TCP4 ::1 ::1 1 2\r\n"),
-	BYTES("PROXY TCP6 192.0.2.1 198.51.100.2 1 2\r\n"),
-	BYTES("PROXY TCP6 ::1%lo ::1 1 2\r\n"),
-	BYTES("PROXY TCP6 [::1] ::1 1 2\r\n"),
-	BYTES("PROXY TCP6 2001:db8::1 192.0.2.1 1 2\r\n"),
-	BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 1 2\n"),
-	BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 1 2\rX"),
-	BYTES("PROXY UNKNOWN \0\r\n"),
-	BYTES("PROXY TCP4 192.0.2.1\0 198.51.100.2 1 2\r\n"),
-	BYTES("\r\n\r\n\0\r\nQUIX\n\x21\x11\0\x0c" V4),
-	BYTES(SIGNATURE "\x11"),                         /* version 1 */
-	BYTES(SIGNATURE "\x31"),                         /* version 3 */
-	BYTES(SIGNATURE "\x22"),                         /* a command that there is not */
-	BYTES(SIGNATURE "\x21\x13"),                     /* a protocol that there is not */
-	BYTES(SIGNATURE "\x21\x41"),                     /* a family that there is not */
-	BYTES(SIGNATURE "\x21\x11\0\x0b" V4),            /* shorter than its addresses */
-	BYTES(SIGNATURE "\x21\x21\0\x23" V6),            /* the same */
-	BYTES(SIGNATURE "\x21\x11\0\x0d" V4 "\x04"),     /* a TLV cut in its type */
-	BYTES(SIGNATURE "\x21\x11\0\x0e" V4 "\x04\0"),   /* in its length */
-	BYTES(SIGNATURE "\x21\x11\0\x0f" V4 "\x04\0\x01"), /* in its value */
-	BYTES(SIGNATURE "\x21\x11\0\x13" V4 "\x03\0\x04\0\0\0\0"), /* a wrong checksum */
-	BYTES(SIGNATURE "\x21\x11\0\x10" V4 "\x03\0\x01x"),        /* a checksum of one byte */
-	BYTES(SIGNATURE "\x21\x11\xff\xff"),             /* longer than is taken */
-	BYTES(SIGNATURE "\x20\0\x0f\xf1"),               /* by one */
+	BYTES("GET / HTTP/1.1\r\n"), BYTES("proxy TCP4 192.0.2.1 198.51.100.2 1 2\r\n"),
+	BYTES("PROXY\tTCP4 192.0.2.1 198.51.100.2 1 2\r\n"), BYTES(" PROXY TCP4 192.0.2.1 198.51.100.2 1 2\r\n"),
+	BYTES("PROXY  TCP4 192.0.2.1 198.51.100.2 1 2\r\n"), BYTES("PROXY TCP4  192.0.2.1 198.51.100.2 1 2\r\n"),
+	BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 1 2 \r\n"), BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 1 2 3\r\n"),
+	BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 1\r\n"), BYTES("PROXY TCP4 192.0.2.1 198.51.100.2\r\n"),
+	BYTES("PROXY TCP4\r\n"), BYTES("PROXY \r\n"), BYTES("PROXY UNKNOWNX\r\n"),
+	BYTES("PROXY UDP4 192.0.2.1 198.51.100.2 1 2\r\n"), BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 1 65536\r\n"),
+	BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 65536 1\r\n"), BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 01 2\r\n"),
+	BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 +1 2\r\n"), BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 -1 2\r\n"),
+	BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 1 \r\n"), BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 0x1 2\r\n"),
+	BYTES("PROXY TCP4 192.0.2.256 198.51.100.2 1 2\r\n"), BYTES("PROXY TCP4 192.0.2 198.51.100.2 1 2\r\n"),
+	BYTES("PROXY TCP4 192.0.2.01 198.51.100.2 1 2\r\n"), BYTES("PROXY TCP4 ::1 ::1 1 2\r\n"),
+	BYTES("PROXY TCP6 192.0.2.1 198.51.100.2 1 2\r\n"), BYTES("PROXY TCP6 ::1%lo ::1 1 2\r\n"),
+	BYTES("PROXY TCP6 [::1] ::1 1 2\r\n"), BYTES("PROXY TCP6 2001:db8::1 192.0.2.1 1 2\r\n"),
+	BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 1 2\n"), BYTES("PROXY TCP4 192.0.2.1 198.51.100.2 1 2\rX"),
+	BYTES("PROXY UNKNOWN \0\r\n"), BYTES("PROXY TCP4 192.0.2.1\0 198.51.100.2 1 2\r\n"),
+	BYTES("\r\n\r\n\0\r\nQUIX\n\x21\x11\0\x0c" V4), BYTES(SIGNATURE "\x11"), /* version 1 */
+	BYTES(SIGNATURE "\x31"),                                                 /* version 3 */
+	BYTES(SIGNATURE "\x22"),                                                 /* a command that there is not */
+	BYTES(SIGNATURE "\x21\x13"),                                             /* a protocol that there is not */
+	BYTES(SIGNATURE "\x21\x41"),                                             /* a family that there is not */
+	BYTES(SIGNATURE "\x21\x11\0\x0b" V4),                                    /* shorter than its addresses */
+	BYTES(SIGNATURE "\x21\x21\0\x23" V6),                                    /* the same */
+	BYTES(SIGNATURE "\x21\x11\0\x0d" V4 "\x04"),                             /* a TLV cut in its type */
+	BYTES(SIGNATURE "\x21\x11\0\x0e" V4 "\x04\0"),                           /* in its length */
+	BYTES(SIGNATURE "\x21\x11\0\x0f" V4 "\x04\0\x01"),                       /* in its value */
+	BYTES(SIGNATURE "\x21\x11\0\x13" V4 "\x03\0\x04\0\0\0\0"),               /* a wrong checksum */
+	BYTES(SIGNATURE "\x21\x11\0\x10" V4 "\x03\0\x01x"),                      /* a checksum of one byte */
+	BYTES(SIGNATURE "\x21\x11\xff\xff"),                                     /* longer than is taken */
+	BYTES(SIGNATURE "\x20\0\x0f\xf1"),                                       /* by one */
 };
 
 static void what_is_no_header_is_refused(void **state)
