@@ -320,7 +320,9 @@ static bool read_heads(struct gate *g)
 		if (input_length(g) == 0)
 			return no_head_begun(g);
 		if (gate_unsent(g) >= g->o->high_water)
-			return false; /* on_writable comes back here */
+			gate_send(g);
+		if (g->broken || gate_unsent(g) >= g->o->high_water)
+			return false; /* on_writable comes back here: the socket has not taken all of it */
 		if (hits == GATE_HITS_PER_TURN) {
 			gate_schedule_later(g);
 			return false;

@@ -116,6 +116,21 @@ static void hits_stop_for_a_client_that_does_not_read(void **state)
 	client_free(c);
 }
 
+/* What reaches the high-water mark and is then taken by the socket at once must not be waited for. */
+static void hits_go_on_when_the_socket_takes_all_that_was_said(void **state)
+{
+	struct rig *r = *state;
+	r->options.high_water = 64;
+	struct client *c = client_new(r);
+
+	for (unsigned i = 0; i < 10; i++)
+		client_send(c, HEAD_OF("GET", "/hit") "\r\n");
+	client_send(c, HEAD_OF("GET", "/after") "\r\n");
+	wait_for(r, strstr(client_text(c), "<GET /after >"));
+	assert_int_equal(r->hits, 10);
+	client_free(c);
+}
+
 int main(void)
 {
 #define RIG_TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
@@ -124,6 +139,7 @@ int main(void)
 		RIG_TEST(slow_reader_of_a_sized_reply_holds_little_memory),
 		RIG_TEST(sender_ahead_of_its_reply_is_held_back),
 		RIG_TEST(hits_stop_for_a_client_that_does_not_read),
+		RIG_TEST(hits_go_on_when_the_socket_takes_all_that_was_said),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
