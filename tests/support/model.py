@@ -513,7 +513,7 @@ def save(folder, seed, operations, problem):
     return path
 
 
-def replay(path, repeats=2):
+def replay(path, repeats=1):
     with open(path, encoding="ascii") as f:
         case = json.load(f)
     return fails(case["operations"], repeats, clients=case.get("clients", CLIENTS))

@@ -15,7 +15,7 @@ from support import model
 from support.proxy import SLOW
 
 CASES = pathlib.Path(__file__).parent / "model_cases"
-SECONDS = float(os.environ.get("MEMOPROXY_MODEL_SECONDS", "10" if SLOW < 2 else "14"))
+SECONDS = float(os.environ.get("MEMOPROXY_MODEL_SECONDS", "10" if SLOW < 2 else "12"))
 OPERATIONS = int(os.environ.get("MEMOPROXY_MODEL_OPERATIONS", "1500"))
 SHRINK_S = float(os.environ.get("MEMOPROXY_MODEL_SHRINK_SECONDS", "60"))
 
