@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <malloc.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -15,6 +16,8 @@
 #include "proxy/server.h"
 
 #define TICK_MS 100
+#define TRIM_AFTER_BYTES (16 << 20)
+#define TRIM_QUIET_BYTES (64 << 10)
 /* Entries that one tick looks at: 10 ticks a second walk 20,000 entries a second. */
 #define SWEEP_STEPS 2000
 
@@ -57,6 +60,19 @@ static void check_drained(struct worker *w)
 	post_mail(&w->server->mailbox, &w->drained_mail);
 }
 
+/* What large request bodies took lies in pieces all over the heap: it goes back to the system once they are through. */
+static void trim_heap(struct worker *w)
+{
+	uint64_t in = w->gate_stats.bytes_in;
+	bool is_quiet = in - w->bytes_in_at_tick < TRIM_QUIET_BYTES;
+
+	w->bytes_in_at_tick = in;
+	if (!is_quiet || in - w->bytes_in_at_trim < TRIM_AFTER_BYTES)
+		return;
+	w->bytes_in_at_trim = in;
+	malloc_trim(0);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
@@ -65,6 +81,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (w->index == 0) /* one at a time */
 		cache_sweep(w->cache, SWEEP_STEPS, clock_now());
+	trim_heap(w);
 	check_drained(w);
 }
 

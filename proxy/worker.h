@@ -60,6 +60,7 @@ struct worker {
 	struct forward forward;
 	struct target hit_target;
 	struct reply hit_reply;
+	uint64_t bytes_in_at_tick, bytes_in_at_trim;
 	bool draining;
 
 	/* letters from main */
