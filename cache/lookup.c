@@ -141,7 +141,8 @@ static bool answer_suits(struct lookup *l, struct flight *f)
 {
 	uint64_t published;
 
-	return !f->is_windowed && object_body_state(f->object, &published) != BODY_BROKEN &&
+	/* What began to come before somebody asked for a new one is not it. */
+	return !l->is_forced && !f->is_windowed && object_body_state(f->object, &published) != BODY_BROKEN &&
 	       object_check(f->object) == SCOPE_VALID && serves(f->object, &l->r->http->fields) &&
 	       policy_reuse(&f->object->freshness, l->client_cc, l->pragma_no_cache, false, l->now).use == POLICY_FRESH;
 }
