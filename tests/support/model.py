@@ -4,7 +4,7 @@ What a request that began at `a` may be answered with, from fetch f (whose reque
   whole        its body is exactly that of its URL, variant, user and version; it ended early only if the origin's did
   its own      URL, variant and user are those asked for; what may not be shared went to one client only
   not older    than what was written and acknowledged before a; not from before a hard purge acknowledged before a
-  fresh        a - f.at is within its lifetime; or it came in after a; or stale-while-revalidate, stale-if-error (and there
+  fresh        a - f.born is within its lifetime; or it came in after a; or stale-while-revalidate, stale-if-error (and there
                was an error) or a soft purge allow it
 Times are taken so that what the proxy does in an order that no client can tell apart is never blamed.
 """
@@ -208,7 +208,7 @@ class Judge:
         for asked, acknowledged in r.refreshed:
             if acknowledged < a and f.variant == "" and f.user == "" and f.answered < asked - self.slack:
                 raise Forbidden(f"fetched {asked - f.answered:.3f} s before a refresh")
-        age = a - max(f.at, head.at) - self.slack
+        age = a - max(f.born, head.born) - self.slack
         swr = f.swr > 0 and age <= f.ttl + f.swr and how.get("cc") not in ("no-cache", "max-age=0", "min-fresh=1")
         sie = f.sie > 0 and age <= f.ttl + f.sie and self.site.failed_between(
             f.path, a - FAILURE_MEMORY_S - self.slack, clock())
@@ -218,7 +218,7 @@ class Judge:
         max_stale = 2 if how.get("cc") == "max-stale=2" else 0
         fresh = f.ttl > 0 and age <= f.ttl + max_stale and not wants_new
         if not (came_after or fresh or swr or sie):
-            raise Forbidden(f"stale: {a - f.at:.3f} s old, lifetime {f.ttl}+{f.swr}, {how.get('cc')}")
+            raise Forbidden(f"stale: {a - f.born:.3f} s old, lifetime {f.ttl}+{f.swr}, {how.get('cc')}")
 
     def purged(self, a, f, stale_is_allowed):
         for p in reversed(self.purges):

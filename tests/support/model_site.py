@@ -116,6 +116,11 @@ class Fetch:
         self.is_unshared = False
         self.taken = 0  # by how many requests of clients
 
+    @property
+    def born(self):
+        """From when its age counts: a lifetime that the route gives runs from the answer's receipt."""
+        return self.answered if self.resource.folder in ("route", "sie") else self.at
+
     def decide(self, status):
         """The answer is made now: of the resource as it is now."""
         r = self.resource
@@ -273,9 +278,9 @@ class Site:
     async def cut_body(self, f, request, writer):
         status, fields, body = self.head_of(f, request)
         is_chunked = f.resource.is_chunked
-        fields.update({"Transfer-Encoding": "chunked"} if is_chunked else {"Content-Length": str(max(len(body), 1))})
-        if f.method == "HEAD" or status == 304:
-            return
+        fields.update({"Transfer-Encoding": "chunked"} if is_chunked else {"Content-Length": str(len(body))})
+        if f.method == "HEAD" or status == 304 or not body:
+            return  # cut before the head
         part = body[:len(body) // 2]
         if part and is_chunked:
             part = b"%x\r\n%b\r\n" % (len(part), part)
