@@ -49,7 +49,9 @@ bool slice_to_u64(struct slice s, unsigned long long max, unsigned long long *ou
 		if (digit > 9)
 			return false;
 		/* Goes on after saturating: a bad byte further on still makes the whole bad. */
-		value = digit > max || value > (max - digit) / 10 ? max : value * 10 + digit;
+		if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, digit, &value) ||
+			value > max)
+			value = max;
 	}
 	*out = value;
 	return true;

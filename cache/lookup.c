@@ -31,9 +31,28 @@ static enum cache_forward reason_to_pass(const struct cache_request *r)
 	return CACHE_FWD_NONE;
 }
 
-/* False: it passes. */
-static bool prepare(struct lookup *l)
+/* Most requests have no Cache-Control, and filling in a struct of that size is a good part of what a hit costs. */
+static const struct cache_control *directives_of(const struct http_fields *request, struct cache_control *storage)
 {
+	static const struct cache_control none = {
+		.max_age = CC_ABSENT,
+		.s_maxage = CC_ABSENT,
+		.stale_while_revalidate = CC_ABSENT,
+		.stale_if_error = CC_ABSENT,
+		.max_stale = CC_ABSENT,
+		.min_fresh = CC_ABSENT,
+	};
+
+	if (!http_fields_get(request, HF_CACHE_CONTROL))
+		return &none;
+	(void)cache_control_of(storage, request, HF_CACHE_CONTROL);
+	return storage;
+}
+
+/* False: it passes. `storage` must live as long as l. */
+static bool prepare(struct lookup *l, struct cache_control *storage)
+{
+	const struct cache_control *cc;
 	const struct http_request *http = l->r->http;
 	const struct cache_rules *rules = l->r->rules;
 
@@ -41,18 +60,18 @@ static bool prepare(struct lookup *l)
 	if (l->out->forward != CACHE_FWD_NONE)
 		return false;
 	memory_tick(&l->c->memory, l->now);
-	(void)cache_control_of(&l->cc, &http->fields, HF_CACHE_CONTROL);
+	cc = directives_of(&http->fields, storage);
 	/* Honoured on every route: it can only spare the origin a request. */
-	l->only_if_cached = l->cc.only_if_cached;
+	l->only_if_cached = cc->only_if_cached;
 	if (rules->client_refresh) {
-		l->client_cc = &l->cc;
+		l->client_cc = cc;
 		l->pragma_no_cache = policy_pragma_no_cache(&http->fields);
 	}
 	l->is_head = http->method == HTTP_HEAD;
 	l->is_range = http_fields_get(&http->fields, HF_RANGE) != NULL;
 	/* no-store of a request keeps its answer from being stored, which must not be made others' fate. */
 	l->is_alone =
-		l->r->no_join || http_fields_get(&http->fields, HF_AUTHORIZATION) || (l->client_cc && l->cc.no_store);
+		l->r->no_join || http_fields_get(&http->fields, HF_AUTHORIZATION) || (l->client_cc && cc->no_store);
 	l->shard = memory_shard(&l->c->memory, l->r->key);
 	return true;
 }
@@ -500,7 +519,9 @@ static void decide(struct lookup *l)
 
 static void look_up(struct lookup *l)
 {
-	if (!prepare(l))
+	struct cache_control storage;
+
+	if (!prepare(l, &storage))
 		return;
 	buf_init(&l->known_vary, CACHE_KEY_MAX);
 	decide(l);

@@ -9,7 +9,6 @@ struct lookup {
 	struct cache *c;
 	const struct cache_request *r;
 	struct now now;
-	struct cache_control cc;
 	const struct cache_control *client_cc; /* NULL: the route does not let clients decide */
 	bool pragma_no_cache, only_if_cached;
 	bool is_head, is_range;

@@ -198,7 +198,8 @@ static void set_reading(struct gate *g)
 	/* TLS answers some of what it reads by itself. */
 	if (g->tls && evbuffer_get_length(bufferevent_get_output(g->sock)) > 2 * g->o->high_water)
 		full = true;
-	g->input_seen = evbuffer_get_length(bufferevent_get_input(g->sock));
+	if (!g->is_quick)
+		g->input_seen = evbuffer_get_length(bufferevent_get_input(g->sock));
 	if (g->read_eof)
 		return;
 	if (full != g->holds_back)

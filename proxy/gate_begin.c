@@ -112,12 +112,14 @@ struct bufferevent *gate_on_accept(struct event_base *base, void *arg)
 	if (!g)
 		return NULL; /* evhttp then makes a plain connection, which gate_of refuses */
 	gate_link(g, l);
+	g->sock_out = bufferevent_get_output(g->sock);
+	g->filter_out = bufferevent_get_output(g->filter);
 	event_assign(&g->work, base, -1, 0, gate_on_work, g);
 	event_assign(&g->timer, base, -1, 0, gate_on_timer, g);
 	bufferevent_setcb(g->sock, gate_on_readable, gate_on_writable, gate_on_socket_event, g);
 	bufferevent_setwatermark(g->sock, EV_WRITE, l->o->high_water / 2, 0);
-	(void)evbuffer_add_cb(bufferevent_get_output(g->filter), gate_on_evhttp_output, g);
-	(void)evbuffer_add_cb(bufferevent_get_output(g->sock), gate_on_socket_output, g);
+	(void)evbuffer_add_cb(g->filter_out, gate_on_evhttp_output, g);
+	(void)evbuffer_add_cb(g->sock_out, gate_on_socket_output, g);
 	gate_touch(g);
 	g->head_start_ms = g->idle_since_ms = g->now_ms;
 	g->close_after = l->draining;

@@ -90,7 +90,8 @@ struct gate {
 	struct gate *next, *prev;
 	const struct gate_options *o;
 	struct bufferevent *sock, *filter;
-	struct evbuffer *in; /* what the client says */
+	struct evbuffer *sock_out, *filter_out; /* of these two */
+	struct evbuffer *in;                    /* what the client says */
 	struct evbuffer
 		*out; /* what it is told; without TLS empty between handlers: it goes to the socket and its buffer */
 	struct tls_stream *tls;

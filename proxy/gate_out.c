@@ -131,8 +131,8 @@ void gate_send(struct gate *g)
 
 size_t gate_unsent(const struct gate *g)
 {
-	size_t n = evbuffer_get_length(bufferevent_get_output(g->sock)) + evbuffer_get_length(g->out) +
-		   evbuffer_get_length(bufferevent_get_output(g->filter)) + g->l->said_n;
+	size_t n = evbuffer_get_length(g->sock_out) + evbuffer_get_length(g->out) + evbuffer_get_length(g->filter_out) +
+		   g->l->said_n;
 
 	return g->wire ? n + evbuffer_get_length(g->wire) : n;
 }

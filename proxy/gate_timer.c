@@ -56,10 +56,22 @@ static int64_t deadline(const struct gate *g)
 	return phase < write ? phase : write;
 }
 
+/* An answer has just left: every limit begins now, so none ends before the shortest of them. */
+static bool begins_anew(const struct gate *g)
+{
+	return g->phase == GATE_HEAD && !g->head_start_ms && g->idle_since_ms == g->now_ms &&
+	       g->progress_ms == g->now_ms;
+}
+
 void gate_arm_timer(struct gate *g)
 {
-	int64_t at = deadline(g);
+	int64_t shortest =
+		g->o->idle_timeout_ms < g->o->write_timeout_ms ? g->o->idle_timeout_ms : g->o->write_timeout_ms;
+	int64_t at;
 
+	if (g->timer_at_ms && g->timer_at_ms <= g->now_ms + shortest && begins_anew(g))
+		return;
+	at = deadline(g);
 	if (at == NEVER || (g->timer_at_ms && g->timer_at_ms <= at))
 		return;
 	int64_t ms = at > g->now_ms ? at - g->now_ms : 0;
