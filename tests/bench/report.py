@@ -22,7 +22,7 @@ def number(v):
 
 class Report:
     def __init__(self, quick):
-        self.quick, self.parts, self.missed = quick, [], []
+        self.quick, self.parts, self.missed, self.failures = quick, [], [], 0
         self.busy = os.getloadavg()[0]
 
     def heading(self, text):
@@ -54,6 +54,10 @@ class Report:
         if not met:
             self.missed.append(words)
         return met
+
+    def failed(self, what):
+        self.failures += 1
+        self.text(f"\n**{what}**\n")
 
     def profile(self, title, lines):
         self.text(f"\nWhere the time goes ({title}):\n")
