@@ -2,6 +2,8 @@
 #include "proxy/access_log.h"
 #include "proxy/admin_internal.h"
 #include "proxy/counters.h"
+#include "proxy/origins.h"
+#include "upstream/fetch.h"
 
 #define METRICS_MAX (8 << 20) /* CONFIG_ROUTES_MAX routes with long names fit */
 
@@ -246,6 +248,95 @@ static void add_upstreams(struct buf *b, const struct collected *sum)
 	}
 }
 
+/* ---- What is known of the upstreams ---- */
+
+static void add_origin_gauge(struct buf *b, const struct metric *m, const struct collected *sum,
+	int64_t (*value_of)(const struct upstream_health *h, unsigned origin))
+{
+	struct upstream_health h;
+
+	add_head(b, m);
+	for (unsigned i = 0; i < sum->upstreams_n; i++) {
+		const struct upstream_options *o = origins_options(sum->snapshot->origins, i);
+
+		if (!upstream_health(o, &h))
+			continue;
+		for (unsigned k = 0; k < h.origins_n; k++) {
+			add_name(b, m);
+			buf_add_char(b, '{');
+			add_label(b, "upstream", sum->snapshot->config->upstreams[i].name);
+			buf_add_char(b, ',');
+			add_label(b, "origin", k == 0 ? o->url : o->more_urls[k - 1]);
+			buf_addf(b, "} %lld\n", (long long)value_of(&h, k));
+		}
+	}
+}
+
+static void add_upstream_gauge(struct buf *b, const struct metric *m, const struct collected *sum,
+	int64_t (*value_of)(const struct upstream_health *h))
+{
+	struct upstream_health h;
+
+	add_head(b, m);
+	for (unsigned i = 0; i < sum->upstreams_n; i++) {
+		if (!upstream_health(origins_options(sum->snapshot->origins, i), &h) || value_of(&h) < 0)
+			continue;
+		add_upstream(b, m, sum->snapshot->config->upstreams[i].name);
+		buf_addf(b, " %lld\n", (long long)value_of(&h));
+	}
+}
+
+static int64_t is_origin_up(const struct upstream_health *h, unsigned origin)
+{
+	return !h->origins[origin].is_down && !h->origins[origin].is_out;
+}
+
+static int64_t origin_failures(const struct upstream_health *h, unsigned origin)
+{
+	return h->origins[origin].failures;
+}
+
+static int64_t origin_active(const struct upstream_health *h, unsigned origin)
+{
+	return h->origins[origin].active;
+}
+
+static int64_t is_breaker_open(const struct upstream_health *h)
+{
+	return h->is_breaker_open;
+}
+
+static int64_t is_spared(const struct upstream_health *h)
+{
+	return h->is_spared;
+}
+
+static int64_t quota_remaining(const struct upstream_health *h)
+{
+	return h->quota_remaining;
+}
+
+static void add_health(struct buf *b, const struct collected *sum)
+{
+	add_origin_gauge(b,
+		&(struct metric){"upstream", "origin_up", "gauge", "1: the origin is asked; 0: it is left out for now"},
+		sum, is_origin_up);
+	add_origin_gauge(b,
+		&(struct metric){
+			"upstream", "origin_failures_in_a_row", "gauge", "Requests that the origin failed last"},
+		sum, origin_failures);
+	add_origin_gauge(b, &(struct metric){"upstream", "origin_active", "gauge", "Requests that the origin has now"},
+		sum, origin_active);
+	add_upstream_gauge(b, &(struct metric){"upstream", "breaker_open", "gauge", "1: the circuit breaker is open"},
+		sum, is_breaker_open);
+	add_upstream_gauge(b,
+		&(struct metric){"upstream", "spared", "gauge", "1: the quota guard keeps calls for true misses"}, sum,
+		is_spared);
+	add_upstream_gauge(b,
+		&(struct metric){"upstream", "quota_remaining", "gauge", "Calls that the upstream said are left"}, sum,
+		quota_remaining);
+}
+
 static void on_metrics(void *arg, const struct collected *sum)
 {
 	struct admin_call *c = arg;
@@ -260,6 +351,7 @@ static void on_metrics(void *arg, const struct collected *sum)
 	add_routes(&b, sum);
 	add_counters(&b, &counted);
 	add_upstreams(&b, sum);
+	add_health(&b, sum);
 	if (b.err)
 		admin_problem(c, 503, "out of memory");
 	else

@@ -148,15 +148,17 @@ static void keep_body(struct fill *f, const void *p, size_t n)
 		flight_unref(&f->kept);
 }
 
-/* What the write itself makes stale does not count against its own answer. */
+/* What the write itself makes stale does not count against its own answer; what others purge meanwhile does: up to
+ * `before` the check sees it, and later purges keep the answer's sequence from passing them. */
 static void invalidate(struct fill *f, const struct http_fields *fields)
 {
 	struct cache *c = f->worker->cache;
+	uint64_t before = cache_sequence(c), after;
 	bool is_current = !cache_was_purged(c, invalidation_url(f->invalidation), f->sequence);
 
-	invalidation_apply(f->invalidation, f->worker, fields);
+	after = invalidation_apply(f->invalidation, f->worker, fields, before);
 	if (is_current)
-		f->sequence = cache_sequence(c);
+		f->sequence = after;
 }
 
 static bool begin_flight(struct fill *f, int status, struct http_fields *fields, int64_t content_length)

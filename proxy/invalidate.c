@@ -88,13 +88,20 @@ void invalidation_free(struct invalidation **ip)
 	mem_free(i);
 }
 
-static void purge(struct worker *w, enum scope_kind kind, struct slice url)
+/* The purges of one write. */
+struct purges {
+	struct worker *w;
+	uint64_t last; /* its sequence */
+	unsigned n;
+};
+
+static void purge(struct purges *p, enum scope_kind kind, struct slice url)
 {
 	static struct log_limit limit;
-	uint64_t seq;
-	int err = cache_purge_soon(w->cache, kind, url, 0, false, &seq);
+	int err = cache_purge_soon(p->w->cache, kind, url, 0, false, &p->last);
 
-	w->stats.invalidated_by_writes++;
+	p->n++;
+	p->w->stats.invalidated_by_writes++;
 	if (err && log_allowed(&limit))
 		log_warn("invalidation after a write: %s", strerror(-err));
 }
@@ -106,7 +113,7 @@ struct slice invalidation_url(const struct invalidation *i)
 
 /* Location and Content-Location count on the same origin only: else one site could empty another's cache. */
 static void purge_named(
-	const struct invalidation *i, struct worker *w, const struct http_fields *response, enum http_field_id id)
+	const struct invalidation *i, struct purges *p, const struct http_fields *response, enum http_field_id id)
 {
 	const struct http_field *f = http_fields_get(response, id);
 	struct slice own = invalidation_url(i);
@@ -116,13 +123,13 @@ static void purge_named(
 		return;
 	buf_init(&url, INVALIDATION_MAX);
 	if (uri_resolve(own, f->value, &url) == 0 && uri_same_origin(own, buf_slice(&url)))
-		purge(w, SCOPE_URL, buf_slice(&url));
+		purge(p, SCOPE_URL, buf_slice(&url));
 	buf_fini(&url);
 }
 
 /* RFC 9875 3: a list of Strings, on answers to unsafe requests only, which is what we are called for. Groups of another
  * origin that bear the same name go too: that costs a fetch, no more. */
-static void purge_groups(struct worker *w, const struct http_fields *response)
+static void purge_groups(struct purges *p, const struct http_fields *response)
 {
 	struct sf_parser parser;
 	struct sf_item item;
@@ -138,24 +145,27 @@ static void purge_groups(struct worker *w, const struct http_fields *response)
 		while (sf_list_next(&parser, &item) == 1) {
 			buf_reset(&group);
 			if (item.type == SF_STRING && sf_string_unescape(&item, &group) == 0)
-				purge(w, SCOPE_TAG, buf_slice(&group));
+				purge(p, SCOPE_TAG, buf_slice(&group));
 		}
 	}
 	buf_fini(&group);
 	buf_fini(&joined);
 }
 
-void invalidation_apply(const struct invalidation *i, struct worker *w, const struct http_fields *response)
+uint64_t invalidation_apply(
+	const struct invalidation *i, struct worker *w, const struct http_fields *response, uint64_t before)
 {
-	const char *p = i->list.p, *end = i->list.p + i->list.n;
+	const char *at = i->list.p, *end = i->list.p + i->list.n;
+	struct purges p = {w, before, 0};
 
-	while (p < end) {
-		struct slice url = slice_of(p + 1);
+	while (at < end) {
+		struct slice url = slice_of(at + 1);
 
-		purge(w, *p == 'p' ? SCOPE_PREFIX : SCOPE_URL, url);
-		p = url.p + url.n + 1;
+		purge(&p, *at == 'p' ? SCOPE_PREFIX : SCOPE_URL, url);
+		at = url.p + url.n + 1;
 	}
-	purge_named(i, w, response, HF_LOCATION);
-	purge_named(i, w, response, HF_CONTENT_LOCATION);
-	purge_groups(w, response);
+	purge_named(i, &p, response, HF_LOCATION);
+	purge_named(i, &p, response, HF_CONTENT_LOCATION);
+	purge_groups(&p, response);
+	return p.last == before + p.n ? p.last : before;
 }

@@ -16,7 +16,9 @@ int invalidation_new(const struct target *t, const struct http_request *r, struc
 /* The target URL as the cache spells it; borrowed. */
 struct slice invalidation_url(const struct invalidation *i);
 void invalidation_free(struct invalidation **i);
-/* Before the writer sees the answer, so that it reads its own write. */
-void invalidation_apply(const struct invalidation *i, struct worker *w, const struct http_fields *response);
+/* Before the writer sees the answer, so that it reads its own write. `before` is what cache_sequence has said; returned is
+ * what it says after the last of these purges, or `before` when anybody else's came between. */
+uint64_t invalidation_apply(
+	const struct invalidation *i, struct worker *w, const struct http_fields *response, uint64_t before);
 
 #endif

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from support.origin import Close, Pause, Reply, Reset, Send, Wait, head
+from support.origin import Close, Origin, Pause, Reply, Reset, Send, Wait, head
 from support.proxy import eventually
 from support.rawclient import Client
 
@@ -273,3 +273,33 @@ def test_a_scraper_that_leaves(proxy):
         c.start(target="/metrics", host=f"127.0.0.1:{proxy.admin_port}")
         c.reset()
     assert metrics(proxy)
+
+
+def test_the_state_of_origins_and_breaker_is_told(start_proxy):
+    uncached = {"route all": {"match": "*", "cache": "off"}}
+    breaker = {"breaker_errors": "50%", "breaker_requests": 2, "breaker_window": "60s", "breaker_open": "1h",
+               "retries": 0, "max_fails": 1, "fail_timeout": "1h"}
+    with Origin() as a, Origin() as b:
+        proxy = start_proxy({**uncached, "upstream": breaker}, upstream=f"{a.url} {b.url}")
+        name = "memoproxy_upstream_"
+        labels = [{"upstream": "default", "origin": o.url} for o in (a, b)]
+        m = metrics(proxy)
+        assert [m.get(name + "origin_up", **o) for o in labels] == [1, 1]
+        assert m.get(name + "breaker_open", upstream="default") == 0
+        a.on("/x", [Reset()])
+        b.on("/x", [Reset()])
+        assert [proxy.fetch("/x").status for _ in range(2)] == [502, 502]
+        m = metrics(proxy)
+        assert [m.get(name + "origin_up", **o) for o in labels] == [0, 0]
+        assert [m.get(name + "origin_failures_in_a_row", **o) for o in labels] == [1, 1]
+        assert [m.get(name + "origin_active", **o) for o in labels] == [0, 0]
+        assert m.get(name + "breaker_open", upstream="default") == 1
+
+
+def test_what_the_upstream_says_of_its_budget_is_told(start_proxy, origin):
+    proxy = start_proxy({"upstream": {"quota_guard": "on"}}, upstream=origin.url)
+    path = origin.on(origin.fresh(), [Reply(200, {"RateLimit": '"d";r=40;t=60', "RateLimit-Policy": '"d";q=100;w=60'}, b"x")])
+    assert proxy.fetch(path).status == 200
+    m = metrics(proxy)
+    assert m.get("memoproxy_upstream_quota_remaining", upstream="default") == 40
+    assert m.get("memoproxy_upstream_spared", upstream="default") == 0
