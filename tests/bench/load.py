@@ -56,6 +56,19 @@ def pace(program, server, target, rate, seconds, connections=64):
     return Latency(done.stdout)
 
 
+class Herd:
+    def __init__(self, text):
+        self.sent_s, self.first_s, self.last_s, self.cpu_s = map(float, text.split())
+
+
+def herd(program, server, target, n):
+    """n clients that are connected ask for the target at once."""
+    done = subprocess.run(["taskset", "-c", LOAD_CORE, program, str(server.port), target, str(n)], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{server.name} {target}: {done.stderr}")
+    return Herd(done.stdout)
+
+
 class Idle:
     """n connections that have each had one answer and wait."""
 

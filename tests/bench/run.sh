@@ -12,7 +12,7 @@ python=/usr/bin/python3
 work=$(mktemp -d "${BENCH_TMP:-/dev/shm}/memoproxy-bench-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
-for tool in bare pace; do
+for tool in bare pace slow herd; do
 	${CC:-gcc} -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -O2 -o "$work/$tool" $tool.c
 done
 ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"

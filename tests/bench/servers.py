@@ -267,6 +267,22 @@ http {{
         self.spawn(find("nginx"), "-c", conf)
 
 
+class Slow(Server):
+    """An origin that answers each request after delay_s."""
+    name = "slow"
+
+    def __init__(self, folder, delay_s):
+        super().__init__(folder, None, cores=LOAD_CORE)
+        self.url, self.delay_s = f"http://127.0.0.1:{self.port}", delay_s
+
+    def launch(self):
+        self.spawn(f"{self.folder.parent}/slow", self.port, int(self.delay_s * 1000))
+
+    def asked(self):
+        """Requests since the last call."""
+        return int(self.get("/count").body)
+
+
 PROXIES = {cls.name: cls for cls in (Memoproxy, Nginx, Varnish, Haproxy)}
 
 
