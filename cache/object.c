@@ -205,12 +205,8 @@ bool object_field(const struct object *o, enum http_field_id id, struct slice *v
 int64_t object_useful_until_ms(const struct object *o)
 {
 	const struct freshness *f = &o->freshness;
-	int64_t stale = f->stale_while_revalidate_ms;
+	int64_t stale = policy_stale_window_ms(f);
 
-	if (f->stale_if_error_ms > stale)
-		stale = f->stale_if_error_ms;
-	if (f->stale_if_unreachable_s * INT64_C(1000) > stale)
-		stale = f->stale_if_unreachable_s * INT64_C(1000);
 	if ((o->flags & OBJECT_HAS_VALIDATOR) && stale < VALIDATOR_KEEP_MS)
 		stale = VALIDATOR_KEEP_MS;
 	return f->received_mono_ms - f->initial_age_ms + f->lifetime_ms + stale;

@@ -54,7 +54,7 @@ struct freshness {
 	int64_t stale_while_revalidate_ms, stale_if_error_ms; /* 0: none */
 	uint16_t flags;                                       /* enum policy_flag */
 	uint8_t source;                                       /* enum policy_source */
-	uint32_t stale_if_unreachable_s; /* 0: none; the route\'s own (RFC 9111 4.2.4: disconnected) */
+	uint32_t stale_if_unreachable_s; /* 0: none; the route's own (RFC 9111 4.2.4: disconnected) */
 };
 
 struct policy_exchange {
@@ -112,6 +112,8 @@ void policy_refresh(const struct policy_exchange *x, struct freshness *out);
  * field that most readers do without. What describes the message itself stays (Vary, Cache-Control, Content-Type ...). */
 int policy_strip_fields(struct http_fields *response, const struct cache_rules *rules) WARN_UNUSED;
 
+/* For how long after its lifetime it may serve in any case at all, validation aside. */
+int64_t policy_stale_window_ms(const struct freshness *f);
 int64_t policy_age_ms(const struct freshness *f, struct now now);
 /* Freshness lifetime less current age; negative when stale. */
 int64_t policy_ttl_ms(const struct freshness *f, struct now now);

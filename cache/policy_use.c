@@ -17,6 +17,14 @@ int64_t policy_ttl_ms(const struct freshness *f, struct now now)
 	return f->lifetime_ms - policy_age_ms(f, now);
 }
 
+int64_t policy_stale_window_ms(const struct freshness *f)
+{
+	int64_t ms = f->stale_while_revalidate_ms, unreachable_ms = f->stale_if_unreachable_s * INT64_C(1000);
+	if (f->stale_if_error_ms > ms)
+		ms = f->stale_if_error_ms;
+	return unreachable_ms > ms ? unreachable_ms : ms;
+}
+
 bool policy_pragma_no_cache(const struct http_fields *request)
 {
 	return !http_fields_get(request, HF_CACHE_CONTROL) &&

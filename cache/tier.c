@@ -170,8 +170,6 @@ static struct object *object_from(struct flight *f, const struct disk_object *d)
 
 	spec.freshness.flags &= (uint16_t) ~(FLAG_ETAG_IS_OURS | FLAG_MAY_ENCODE);
 
-	if (f->rules->stale_if_unreachable_ms > 0) /* the route's own, so as the route has it now */
-		spec.freshness.stale_if_unreachable_s = (uint32_t)(f->rules->stale_if_unreachable_ms / 1000);
 	http_fields_init(&fields);
 	if (fields_of(d->head, &fields) == 0)
 		o = object_new(&spec);

@@ -14,13 +14,11 @@ static bool is_of_use(const struct disk *d, const struct record_header *h, const
 	_Atomic uint64_t checked = h->epoch;
 	struct freshness f;
 	struct now now = clock_now();
-	int64_t window;
 
 	if (scope_check(d->o.scopes, &scopes, h->epoch, &checked) == SCOPE_HARD)
 		return false;
 	record_freshness(h, d->o.clock_id, now, &f);
-	window = f.stale_while_revalidate_ms > f.stale_if_error_ms ? f.stale_while_revalidate_ms : f.stale_if_error_ms;
-	return policy_ttl_ms(&f, now) > -window;
+	return policy_ttl_ms(&f, now) > -policy_stale_window_ms(&f);
 }
 
 static int copy(struct appender *a, struct record_header *h, const char *record, const struct index_slot *from)

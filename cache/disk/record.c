@@ -36,6 +36,13 @@ static uint64_t header_sum(const struct record_header *h)
 	return XXH3_64bits(h, offsetof(struct record_header, header_sum));
 }
 
+static bool part_fits(const struct record_header *h)
+{
+	if (h->part_total == 0)
+		return h->part_first == 0;
+	return h->part_first <= h->part_total && h->body_n <= h->part_total - h->part_first;
+}
+
 /* Each length alone, so that no sum of them can overflow. */
 static bool lengths_fit(const struct record_header *h, uint64_t room)
 {
@@ -46,7 +53,7 @@ static bool lengths_fit(const struct record_header *h, uint64_t room)
 			return false;
 	if (h->tags_n > RECORD_META_MAX / sizeof(uint64_t) || h->body_n > UINT64_MAX / 4)
 		return false;
-	if (h->url_off > h->key_n || h->url_n > h->key_n - h->url_off)
+	if (h->url_off > h->key_n || h->url_n > h->key_n - h->url_off || !part_fits(h))
 		return false;
 	return record_meta_n(h) <= RECORD_META_MAX && record_total(h) <= room;
 }
@@ -131,9 +138,7 @@ static int64_t sane_ms(int64_t ms)
 /* Long enough ago that only validation is left. */
 static int64_t ago_of_useless_ms(const struct freshness *f)
 {
-	int64_t swr = f->stale_while_revalidate_ms, sie = f->stale_if_error_ms;
-
-	return f->lifetime_ms + (swr > sie ? swr : sie) + 1;
+	return f->lifetime_ms + policy_stale_window_ms(f) + 1;
 }
 
 void record_freshness(const struct record_header *h, uint64_t clock_id, struct now now, struct freshness *out)
@@ -146,6 +151,7 @@ void record_freshness(const struct record_header *h, uint64_t clock_id, struct n
 		.received_wall_ms = h->received_wall_ms,
 		.stale_while_revalidate_ms = sane_ms(h->stale_while_revalidate_ms),
 		.stale_if_error_ms = sane_ms(h->stale_if_error_ms),
+		.stale_if_unreachable_s = h->stale_if_unreachable_s,
 		.flags = h->fresh_flags,
 		.source = h->fresh_source,
 	};
@@ -162,6 +168,7 @@ void record_set_freshness(struct record_header *h, const struct freshness *f, ui
 	h->received_wall_ms = f->received_wall_ms;
 	h->stale_while_revalidate_ms = f->stale_while_revalidate_ms;
 	h->stale_if_error_ms = f->stale_if_error_ms;
+	h->stale_if_unreachable_s = f->stale_if_unreachable_s;
 	h->fresh_flags = f->flags;
 	h->fresh_source = f->source;
 	h->clock_id = clock_id;

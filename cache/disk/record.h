@@ -2,15 +2,15 @@
  * Thread: any; pure. Borrows: the bytes given.
  *
  * All numbers are little-endian. A record begins at a multiple of 8 and is this:
- *     0    header (struct record_header, 192 bytes)
- *     192  key, Vary names, Vary values, zeros up to a multiple of 8, tag hashes (8 bytes each), response head,
+ *     0    header (struct record_header, 208 bytes)
+ *     208  key, Vary names, Vary values, zeros up to a multiple of 8, tag hashes (8 bytes each), response head,
  *          zeros up to a multiple of 8: together the meta
  *     ..   body, zeros up to a multiple of 8
  *     ..   XXH3-64 of each 64 KiB of the body
  * A RECORD_HEAD has neither body nor sums: it renews the meta of the RECORD_WHOLE whose lsn is base_lsn.
  *
- * A header is valid if and only if magic, kind and header_sum (XXH3-64 of the 184 bytes before it) are right, generation
- * is its segment's, the lengths fit each other and the room there is. The meta is valid if and only if meta_sum is its
+ * A header is valid if and only if magic, kind and header_sum (XXH3-64 of the 200 bytes before it) are right, generation
+ * is its segment's, the lengths fit each other and the room there is, and a part lies within its whole. The meta is valid if and only if meta_sum is its
  * XXH3-64; the sums, if and only if sums_sum is theirs; a block of body, if and only if its sum is right. */
 #ifndef CACHE_DISK_RECORD_H
 #define CACHE_DISK_RECORD_H
@@ -22,7 +22,7 @@
 #include "base/slice.h"
 #include "cache/policy.h"
 
-#define RECORD_MAGIC 0x3152504du /* "MPR1" */
+#define RECORD_MAGIC 0x3252504du /* "MPR2" */
 #define RECORD_BLOCK 65536u
 #define RECORD_META_MAX (1u << 20)
 
@@ -37,16 +37,18 @@ struct record_header {
 	uint64_t key_lo, key_hi; /* XXH3-128 of the key */
 	uint64_t epoch, user;
 	uint64_t body_n;
+	uint64_t part_first, part_total; /* the body is a part from there on of so many bytes; 0, 0: it is the whole */
 	uint32_t key_n, url_off, url_n, names_n, values_n, tags_n, head_n;
 	uint32_t variant; /* hash of names and values */
 	int64_t lifetime_ms, initial_age_ms, received_wall_ms, received_mono_ms;
 	int64_t stale_while_revalidate_ms, stale_if_error_ms;
 	uint64_t clock_id; /* of the machine's run that received_mono_ms counts from */
 	uint16_t fresh_flags;
-	uint8_t fresh_source, zero[5];
+	uint8_t fresh_source, zero;
+	uint32_t stale_if_unreachable_s;
 	uint64_t meta_sum, sums_sum, header_sum;
 };
-_Static_assert(sizeof(struct record_header) == 192, "the record header is 192 bytes");
+_Static_assert(sizeof(struct record_header) == 208, "the record header is 208 bytes");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little-endian and so must be the machine");
 
 struct record_meta {
@@ -78,7 +80,7 @@ void record_freshness(const struct record_header *h, uint64_t clock_id, struct n
 /* ---- Writing ---- */
 void record_set_freshness(struct record_header *h, const struct freshness *f, uint64_t clock_id);
 uint32_t record_variant(struct slice names, struct slice values);
-/* Writes the meta behind the header at p (record_meta_n bytes at p + 192) and then the header with its sums. */
+/* Writes the meta behind the header at p (record_meta_n bytes behind the header at p) and then the header with its sums. */
 struct record_parts {
 	struct slice key, names, values, head;
 	const uint64_t *tags;

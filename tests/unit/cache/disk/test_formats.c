@@ -26,6 +26,7 @@ static struct record_header sample_header(void)
 		.received_mono_ms = 1000,
 		.received_wall_ms = 1700000000000,
 		.stale_while_revalidate_ms = 10000,
+		.stale_if_unreachable_s = 3600,
 		.flags = 3,
 		.source = 2};
 	struct record_header h = {.magic = RECORD_MAGIC,
@@ -96,6 +97,43 @@ static void a_record_comes_back_as_it_was(void **state)
 	assert_int_equal(m.tags[0], 12345);
 	assert_int_equal(record_read_header(p, 98, n, &back), -EBADMSG);
 	test_free(p);
+}
+
+static void a_part_that_does_not_lie_in_its_whole_is_not_valid(void **state)
+{
+	const struct {
+		uint64_t first, total;
+		int wanted;
+	} rows[] = {{0, 0, 0}, {100, BODY_N + 100, 0}, {0, BODY_N + 1, 0}, {1, 0, -EBADMSG},
+		{100, BODY_N + 99, -EBADMSG}, {UINT64_MAX, UINT64_MAX, -EBADMSG}, {UINT64_MAX, 5, -EBADMSG}};
+	struct record_header h, back;
+	size_t n;
+	char *p = sample_record(&h, &n);
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		h.part_first = rows[i].first;
+		h.part_total = rows[i].total;
+		record_sign(&h);
+		memcpy(p, &h, sizeof(h));
+		assert_int_equal(record_read_header(p, 99, n, &back), rows[i].wanted);
+	}
+	test_free(p);
+}
+
+static void freshness_comes_back_with_all_its_windows(void **state)
+{
+	struct record_header h = sample_header();
+	struct freshness f;
+
+	(void)state;
+	record_freshness(&h, 5, (struct now){1500, 1700000000500}, &f);
+	assert_int_equal(f.lifetime_ms, 60000);
+	assert_int_equal(f.stale_if_unreachable_s, 3600);
+	assert_int_equal(policy_stale_window_ms(&f), 3600000);
+	/* The clock was set back: only validation is left, so it is older than all windows. */
+	record_freshness(&h, 6, (struct now){1500, 1600000000000}, &f);
+	assert_true(-policy_ttl_ms(&f, (struct now){1500, 1600000000000}) > 3600000);
 }
 
 static void a_record_cut_anywhere_is_not_valid(void **state)
@@ -368,6 +406,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_record_comes_back_as_it_was),
+		cmocka_unit_test(a_part_that_does_not_lie_in_its_whole_is_not_valid),
+		cmocka_unit_test(freshness_comes_back_with_all_its_windows),
 		cmocka_unit_test(a_record_cut_anywhere_is_not_valid),
 		cmocka_unit_test(a_flipped_bit_anywhere_in_a_record_is_seen),
 		cmocka_unit_test(lengths_that_lie_do_not_get_through_though_they_are_signed),
