@@ -113,7 +113,7 @@ memoproxy: $(BUILD)/release/memoproxy
 
 # --- Targets for use -----------------------------------------------------------------------------------------------
 
-.PHONY: all run test unit system asan tsan fuzz fuzz-build lint format bench conformance soak install clean help
+.PHONY: all run test unit system asan tsan fuzz fuzz-build lint format bench churn conformance soak install clean help
 .PHONY: unit-build unit-build-tsan deps deps-test deps-bench node-modules binary
 
 ifeq ($(MODE),release)
@@ -125,7 +125,7 @@ endif
 binary: $(B)/memoproxy
 
 help:
-	@echo 'all (./memoproxy)  run  test  unit  unit-<folder>  system  asan  tsan  fuzz  lint  format[-<folder>]  bench'
+	@echo 'all (./memoproxy)  run  test  unit  unit-<folder>  system  asan  tsan  fuzz  lint  format[-<folder>]  bench  churn'
 	@echo 'conformance  soak  install  clean  deps  deps-test  deps-bench;   MODE=release|debug|asan|tsan|fuzz'
 
 deps:
@@ -250,6 +250,11 @@ format-%:
 bench: deps-bench
 	@$(MAKE) -s --no-print-directory -j$(JOBS) MODE=release all
 	@tests/bench/run.sh
+
+# Memory with bodies of mixed sizes: CHURN_SECONDS, CHURN_MEMORY (MiB), CHURN_WORKERS, CHURN_SEED.
+churn: deps-bench
+	@$(MAKE) -s --no-print-directory -j$(JOBS) MODE=release all
+	@tests/bench/run.sh churn.py
 
 conformance: deps-test
 	@$(MAKE) -s --no-print-directory -j$(JOBS) MODE=release all node-modules

@@ -1,5 +1,6 @@
 #!/bin/bash
 # Measures memoproxy beside nginx, Varnish, HAProxy and a bare loop, and writes tests/bench/results.md.
+# With an argument another script of this folder runs instead.
 # BENCH_QUICK=1: a few seconds a row, to see that all of it works. BENCH_ROWS="1 5": only those.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -16,4 +17,4 @@ for tool in bare pace slow herd; do
 	${CC:-gcc} -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -O2 -o "$work/$tool" $tool.c
 done
 ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"
-PYTHONDONTWRITEBYTECODE=1 $python run.py "$work"
+PYTHONDONTWRITEBYTECODE=1 $python "${1:-run.py}" "$work"
