@@ -27,9 +27,14 @@ enum state {
 	END,
 };
 
-void chunk_decoder_init(struct chunk_decoder *d)
+void chunk_decoder_init(struct chunk_decoder *d, enum chunk_strictness strictness)
 {
-	*d = (struct chunk_decoder){.state = SIZE};
+	*d = (struct chunk_decoder){.state = SIZE, .strictness = (uint8_t)strictness};
+}
+
+bool chunk_is_complete(const struct chunk_decoder *d)
+{
+	return d->state == END;
 }
 
 enum input { CONTROL, RETURN, SPACE, SEMICOLON, EQUALS, QUOTE, BACKSLASH, TOKEN, TEXT, INPUTS };
@@ -97,6 +102,15 @@ static enum state on_size(struct chunk_decoder *d, char c)
 	return SIZE;
 }
 
+static enum state on_extension(struct chunk_decoder *d, char c)
+{
+	if (++d->extension_bytes > CHUNK_EXTENSIONS_MAX)
+		return BAD;
+	if (d->strictness == CHUNK_PADDED && d->state == EXT_SEMICOLON && c == '\r')
+		return SIZE_LF;
+	return next_in_extension[d->state][input_of(c)];
+}
+
 static enum state on_trailer(enum state state, char c)
 {
 	switch (state) {
@@ -134,7 +148,7 @@ static enum state step(struct chunk_decoder *d, char c)
 	case TRAILER_LF:
 		return ++d->trailer_bytes > CHUNK_TRAILERS_MAX ? BAD : on_trailer(state, c);
 	default:
-		return ++d->extension_bytes > CHUNK_EXTENSIONS_MAX ? BAD : next_in_extension[state][input_of(c)];
+		return on_extension(d, c);
 	}
 }
 
@@ -145,6 +159,8 @@ static enum chunk_result take_data(
 	*data = (struct slice){p, take};
 	*consumed += take;
 	d->left -= take;
+	if (d->strictness == CHUNK_PADDED)
+		d->extension_bytes = 0;
 	if (d->left == 0)
 		d->state = DATA_CR;
 	return CHUNK_DATA;

@@ -169,7 +169,7 @@ static void begin_body(struct gate *g)
 	} else if (r->framing != HTTP_BODY_CHUNKED && g->body_left == 0) {
 		hand_over(g);
 	} else {
-		chunk_decoder_init(&g->chunk);
+		chunk_decoder_init(&g->chunk, CHUNK_STRICT);
 		/* Bytes that are here already say that the client does not wait (RFC 9110 10.1.1). */
 		if (r->expect_continue && r->minor == 1 && evbuffer_get_length(g->in) == 0)
 			evbuffer_add_printf(g->out, "HTTP/1.1 100 Continue\r\n\r\n");

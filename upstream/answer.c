@@ -9,7 +9,7 @@
 void answer_reset(struct fetch *f)
 {
 	f->answer = (struct answer){.phase = ANSWER_STATUS, .content_length = -1};
-	chunk_init(&f->answer.chunks);
+	chunk_decoder_init(&f->answer.chunks, CHUNK_PADDED);
 }
 
 static size_t refuse(struct fetch *f, enum fetch_result verdict, const char *detail)
@@ -40,7 +40,7 @@ static bool strip_line_end(struct slice *line)
 static bool is_complete(const struct answer *a)
 {
 	if (a->is_chunked)
-		return a->chunks.state == CHUNK_DONE;
+		return chunk_is_complete(&a->chunks);
 	return a->is_bodiless || (a->content_length >= 0 && a->body_bytes == (uint64_t)a->content_length);
 }
 
@@ -178,26 +178,26 @@ static size_t on_chunked(struct fetch *f, const char *p, size_t n)
 
 	a->skip = 0;
 	for (;;) {
+		struct chunk_decoder before = a->chunks;
 		enum fetch_write how;
 
-		switch (chunk_next(&a->chunks, p + at, n - at, &used, &data)) {
+		switch (chunk_decode(&a->chunks, p + at, n - at, &used, &data)) {
 		case CHUNK_BAD:
 			return refuse(f, FETCH_BAD_ANSWER, "The chunks of the upstream's answer are malformed.");
 		case CHUNK_MORE:
 			return n;
 		case CHUNK_END:
 			return at + used < n ? on_after_end(f, n) : n;
-		case CHUNK_PIECE:
+		case CHUNK_DATA:
 			break;
 		}
-		at += used;
 		how = offer(f, data);
 		if (how != FETCH_WRITE_TAKEN) {
+			a->chunks = before;
 			a->skip = at;
 			return not_taken(f, how);
 		}
-		chunk_take(&a->chunks, data.n);
-		at += data.n;
+		at += used;
 	}
 }
 
@@ -244,7 +244,7 @@ static enum fetch_result whole_or_broken(const struct fetch *f, const char **det
 	const struct answer *a = &f->answer;
 
 	*detail = "the connection ended inside the answer";
-	if (a->phase != ANSWER_BODY || (a->is_chunked && a->chunks.state != CHUNK_DONE))
+	if (a->phase != ANSWER_BODY || (a->is_chunked && !chunk_is_complete(&a->chunks)))
 		return FETCH_BROKEN;
 	if (!a->is_bodiless && a->content_length >= 0 && a->body_bytes != (uint64_t)a->content_length)
 		return FETCH_BROKEN;

@@ -9,7 +9,7 @@
 #include <sys/queue.h>
 
 #include "base/buf.h"
-#include "upstream/chunked.h"
+#include "http/chunk.h"
 #include "upstream/fetch.h"
 #include "upstream/state.h"
 

@@ -10,12 +10,12 @@ struct outcome {
 	char *body;
 };
 
-static struct outcome decode(const char *p, size_t n, size_t step)
+static struct outcome decode(enum chunk_strictness how, const char *p, size_t n, size_t step)
 {
 	struct outcome o = {.rc = CHUNK_MORE, .body = malloc(n + 1)};
 	struct chunk_decoder d;
 	CHECK(o.body);
-	chunk_decoder_init(&d);
+	chunk_decoder_init(&d, how);
 	while (o.used < n && (o.rc == CHUNK_MORE || o.rc == CHUNK_DATA)) {
 		size_t piece = n - o.used < step ? n - o.used : step, consumed;
 		struct slice data;
@@ -40,7 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 1)
 		return 0;
 	const char *p = (const char *)data + 1;
-	struct outcome whole = decode(p, size - 1, size), parts = decode(p, size - 1, data[0] % 8 + 1);
+	enum chunk_strictness how = data[0] & 8 ? CHUNK_PADDED : CHUNK_STRICT;
+	struct outcome whole = decode(how, p, size - 1, size), parts = decode(how, p, size - 1, data[0] % 8 + 1);
 	CHECK(whole.rc == parts.rc && whole.used == parts.used && whole.body_n == parts.body_n);
 	CHECK(whole.body_n == 0 || memcmp(whole.body, parts.body, whole.body_n) == 0);
 	if (whole.rc == CHUNK_END)

@@ -3,11 +3,12 @@
 #include "http/chunk.h"
 
 /* Feeds pieces of `step` bytes, each without a byte to spare; body gets the data. Returns what the last call said. */
-static enum chunk_result decode(struct slice in, size_t step, char *body, size_t *body_n, size_t *used)
+static enum chunk_result decode(
+	enum chunk_strictness how, struct slice in, size_t step, char *body, size_t *body_n, size_t *used)
 {
 	struct chunk_decoder d;
 	enum chunk_result rc = CHUNK_MORE;
-	chunk_decoder_init(&d);
+	chunk_decoder_init(&d, how);
 	*body_n = *used = 0;
 	while (rc == CHUNK_MORE && *used < in.n) {
 		size_t n = in.n - *used < step ? in.n - *used : step, at = 0;
@@ -92,11 +93,37 @@ static void chunked_bodies_are_decoded_or_refused(void **state)
 		for (size_t step = 1; step <= body_rows[i].in.n; step++) {
 			char body[64];
 			size_t body_n, used;
-			EXPECT_INT(
-				body_rows[i].row, decode(body_rows[i].in, step, body, &body_n, &used), body_rows[i].rc);
+			EXPECT_INT(body_rows[i].row, decode(CHUNK_STRICT, body_rows[i].in, step, body, &body_n, &used),
+				body_rows[i].rc);
 			EXPECT_SLICE(body_rows[i].row, ((struct slice){body, body_n}), slice_of(body_rows[i].body));
 			if (body_rows[i].rc == CHUNK_END)
 				EXPECT_INT(body_rows[i].row, body_rows[i].in.n - used, body_rows[i].left);
+		}
+	}
+}
+
+static void padded_sizes_are_read_where_that_is_asked_for(void **state)
+{
+	static const struct {
+		struct slice in;
+		enum chunk_result strict, padded;
+	} rows[] = {
+		{ROW("2  \r\nok\r\n0 \r\n\r\n"), CHUNK_BAD, CHUNK_END},
+		{ROW("2\t;a=b\r\nok\r\n0\r\n\r\n"), CHUNK_END, CHUNK_END},
+		{ROW(" 2\r\nok\r\n0\r\n\r\n"), CHUNK_BAD, CHUNK_BAD},
+		{ROW("2 2\r\nok\r\n0\r\n\r\n"), CHUNK_BAD, CHUNK_BAD},
+		{ROW("2 \nok\r\n0\r\n\r\n"), CHUNK_BAD, CHUNK_BAD},
+	};
+	char body[64];
+	size_t body_n, used;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		for (size_t step = 1; step <= rows[i].in.n; step++) {
+			assert_int_equal(decode(CHUNK_STRICT, rows[i].in, step, body, &body_n, &used), rows[i].strict);
+			assert_int_equal(decode(CHUNK_PADDED, rows[i].in, step, body, &body_n, &used), rows[i].padded);
+			if (rows[i].padded == CHUNK_END)
+				EXPECT_SLICE("body", ((struct slice){body, body_n}), slice_of("ok"));
 		}
 	}
 }
@@ -107,7 +134,7 @@ static size_t feed_until_refused(struct slice head, struct slice unit)
 	struct chunk_decoder d;
 	size_t total = 0, consumed;
 	struct slice data;
-	chunk_decoder_init(&d);
+	chunk_decoder_init(&d, CHUNK_STRICT);
 	assert_int_equal(chunk_decode(&d, head.p, head.n, &consumed, &data), CHUNK_MORE);
 	for (;;) {
 		enum chunk_result rc = chunk_decode(&d, unit.p, unit.n, &consumed, &data);
@@ -135,7 +162,7 @@ static void extensions_of_all_chunks_count_together(void **state)
 	unsigned chunks = 0;
 	enum chunk_result rc;
 	(void)state;
-	chunk_decoder_init(&d);
+	chunk_decoder_init(&d, CHUNK_STRICT);
 	do {
 		static const struct slice in = ROW("1;abcdefg\r\nx\r\n");
 		size_t at = 0, consumed;
@@ -150,10 +177,29 @@ static void extensions_of_all_chunks_count_together(void **state)
 	EXPECT_INT("after", chunks, CHUNK_EXTENSIONS_MAX / 8 + 1);
 }
 
+static void a_piece_is_given_back_with_the_decoder_from_before(void **state)
+{
+	static const struct slice in = ROW("5\r\nhello\r\n");
+	struct chunk_decoder d, before;
+	struct slice first, again;
+	size_t consumed;
+
+	(void)state;
+	chunk_decoder_init(&d, CHUNK_PADDED);
+	before = d;
+	assert_int_equal(chunk_decode(&d, in.p, in.n, &consumed, &first), CHUNK_DATA);
+	d = before;
+	assert_int_equal(chunk_decode(&d, in.p, in.n, &consumed, &again), CHUNK_DATA);
+	assert_true(again.p == first.p && again.n == first.n && consumed == 8);
+	assert_false(chunk_is_complete(&d));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(chunked_bodies_are_decoded_or_refused),
+		cmocka_unit_test(padded_sizes_are_read_where_that_is_asked_for),
+		cmocka_unit_test(a_piece_is_given_back_with_the_decoder_from_before),
 		cmocka_unit_test(extensions_and_trailers_are_bounded),
 		cmocka_unit_test(extensions_of_all_chunks_count_together),
 	};
