@@ -100,6 +100,7 @@ static void on_gone(void *arg)
 bool admin_defer(struct admin_call *c)
 {
 	if (c->admin->pending >= ADMIN_PENDING_MAX) {
+		c->server->admin_refused++;
 		admin_problem(c, 503, "too many requests wait for the workers");
 		return false;
 	}

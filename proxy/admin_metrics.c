@@ -100,6 +100,10 @@ static void add_server(struct buf *b, const struct server *s, const struct colle
 			"config", "reloads_failed", "counter", "Configurations refused because of mistakes in them"},
 		(double)s->reloads_failed);
 	add_one(b,
+		&(struct metric){
+			"admin", "refused", "counter", "Admin calls refused because too many waited for the workers"},
+		(double)s->admin_refused);
+	add_one(b,
 		&(struct metric){"access_log", "dropped", "counter", "Lines lost because the log took them too slowly"},
 		s->access_log ? (double)access_log_dropped(s->access_log) : 0);
 	add_one(b,

@@ -42,7 +42,7 @@ struct server {
 	struct event *signal_events[6], *mail_event, *grace_event;
 	struct upgrade *upgrade; /* under way; or NULL */
 	bool is_ready;           /* serving, not draining */
-	uint64_t reloads, reloads_failed;
+	uint64_t reloads, reloads_failed, admin_refused;
 	bool is_retiring; /* a new process has taken over: no new connections, those that are open may wait for their next request */
 	bool is_draining;
 	bool is_ended; /* the workers' threads have been joined */

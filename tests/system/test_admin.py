@@ -1,4 +1,7 @@
 """The operators' side: health, numbers, what is stored and why."""
+import os
+import signal
+
 import pytest
 
 from support.origin import Hang, Reply, Wait, pattern
@@ -217,3 +220,23 @@ def test_admin_works_while_every_fetch_hangs(start_proxy, origin):
         assert proxy.admin("GET", target).status == 200
     for c in clients:
         c.close()
+
+
+def test_more_calls_at_once_than_may_wait_are_refused_and_counted(start_proxy, origin):
+    proxy = start_proxy({}, upstream=origin.url)
+    answers = []
+    for _ in range(20):  # how many calls main reads before it reads the workers' letters is the kernel's choice
+        clients = [Client(proxy.admin_port) for _ in range(150)]
+        os.kill(proxy.process.pid, signal.SIGSTOP)
+        try:
+            for c in clients:
+                c.start(target="/stats", host=f"127.0.0.1:{proxy.admin_port}")
+        finally:
+            os.kill(proxy.process.pid, signal.SIGCONT)
+        answers += [c.response().status for c in clients]
+        for c in clients:
+            c.close()
+        if 503 in answers:
+            break
+    assert set(answers) == {200, 503}
+    assert proxy.stats()["admin_refused"] == answers.count(503)
