@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "cache/key_body.h"
 #include "cache/tier.h"
 
 int cache_new(const struct cache_options *o, struct cache **out)
@@ -57,8 +58,13 @@ int cache_open_disk(struct cache *c, const struct disk_options *o, char error[DI
 {
 	struct disk_options mine = *o;
 
+	int err;
+
 	mine.scopes = c->scopes;
-	return disk_open(&mine, &c->disk, error);
+	err = disk_open(&mine, &c->disk, error);
+	if (!err)
+		key_identity_secret(disk_secret(c->disk));
+	return err;
 }
 
 bool cache_is_on_disk(struct cache *c, const struct cache_key *key)

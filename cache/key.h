@@ -40,7 +40,8 @@ struct cache_key {
 	struct hash128 hash; /* XXH3-128 of all bytes */
 	size_t url_off,
 		url_n; /* the target URI inside bytes: the input of invalidation scopes and of `key` in listings */
-	uint64_t user; /* hash of the user identity (keyed with a per-process secret), 0 when shared */
+	uint64_t
+		user; /* hash of the user identity (keyed with the disk tier's secret, or one of this process), 0 when shared */
 };
 
 void cache_key_init(struct cache_key *k);

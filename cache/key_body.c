@@ -61,22 +61,39 @@ bool key_json_digest(struct slice body, unsigned char out[KEY_DIGEST_BYTES])
 }
 
 static struct {
-	pthread_once_t once;
-	bool drawn;
-	unsigned char bytes[32];
-} secret = {.once = PTHREAD_ONCE_INIT};
+	pthread_mutex_t mu;
+	/* guarded by mu */
+	bool is_set;
+	unsigned char bytes[KEY_SECRET_BYTES];
+} secret = {.mu = PTHREAD_MUTEX_INITIALIZER};
 
-static void draw_secret(void)
+void key_identity_secret(const unsigned char bytes[KEY_SECRET_BYTES])
 {
-	secret.drawn = getrandom(secret.bytes, sizeof(secret.bytes), 0) == (ssize_t)sizeof(secret.bytes);
+	pthread_mutex_lock(&secret.mu);
+	memcpy(secret.bytes, bytes, sizeof(secret.bytes));
+	secret.is_set = true;
+	pthread_mutex_unlock(&secret.mu);
+}
+
+static bool take_secret(unsigned char out[KEY_SECRET_BYTES])
+{
+	pthread_mutex_lock(&secret.mu);
+	if (!secret.is_set)
+		secret.is_set = getrandom(secret.bytes, sizeof(secret.bytes), 0) == (ssize_t)sizeof(secret.bytes);
+	memcpy(out, secret.bytes, sizeof(secret.bytes));
+	bool is_set = secret.is_set;
+	pthread_mutex_unlock(&secret.mu);
+	return is_set;
 }
 
 bool key_identity_digest(struct slice identity, unsigned char out[KEY_DIGEST_BYTES])
 {
-	pthread_once(&secret.once, draw_secret);
+	unsigned char bytes[KEY_SECRET_BYTES];
 	unsigned n = 0;
-	return secret.drawn &&
-	       HMAC(EVP_sha256(), secret.bytes, sizeof(secret.bytes),
-		       (const unsigned char *)(identity.n ? identity.p : ""), identity.n, out, &n) &&
-	       n == KEY_DIGEST_BYTES;
+	bool done = take_secret(bytes) &&
+		    HMAC(EVP_sha256(), bytes, sizeof(bytes), (const unsigned char *)(identity.n ? identity.p : ""),
+			    identity.n, out, &n) &&
+		    n == KEY_DIGEST_BYTES;
+	explicit_bzero(bytes, sizeof(bytes));
+	return done;
 }

@@ -18,7 +18,11 @@ void key_digest(struct slice body, unsigned char out[KEY_DIGEST_BYTES]);
  * escapes. False, and out unchanged, for what has no form that every reader takes alike: no valid JSON, repeated names,
  * numbers with a fraction or an exponent or beyond 64 bits, U+0000, more than KEY_JSON_MAX bytes. */
 bool key_json_digest(struct slice body, unsigned char out[KEY_DIGEST_BYTES]) WARN_UNUSED;
-/* HMAC-SHA-256 under a secret that this process drew at its first use. False when there is no randomness to draw. */
+/* HMAC-SHA-256 under the secret below; without one, under one that is drawn at the first use. False when there is no
+ * randomness to draw. */
 bool key_identity_digest(struct slice identity, unsigned char out[KEY_DIGEST_BYTES]) WARN_UNUSED;
+/* What identities are hashed with from now on: where answers outlive the process. Before any key is built. */
+#define KEY_SECRET_BYTES 32
+void key_identity_secret(const unsigned char bytes[KEY_SECRET_BYTES]);
 
 #endif

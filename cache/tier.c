@@ -32,8 +32,7 @@ static void on_release(struct disk_source *s)
 
 static bool belongs_on_disk(const struct cache *c, const struct object *o)
 {
-	/* A user's hash is made with a secret of this process's, so that nobody could be given it again after a restart. */
-	return c->disk && !o->entry->has_user && !(o->flags & OBJECT_IS_PARTIAL) && o->body_kind != BODY_CHUNKS;
+	return c->disk && !(o->flags & OBJECT_IS_PARTIAL) && o->body_kind != BODY_CHUNKS;
 }
 
 struct tier_source *tier_source_new(struct cache *c, struct object *o)
@@ -48,6 +47,7 @@ struct tier_source *tier_source_new(struct cache *c, struct object *o)
 		.key = {e->key, e->hh.keylen},
 		.hash = hash_of(e),
 		.url = entry_url(e),
+		.user = entry_user(e),
 		.vary_names = object_vary_names(o),
 		.vary_values = object_vary_values(o),
 		.head = object_head(o),
@@ -101,7 +101,7 @@ void tier_write_locked(struct cache *c, struct tier_source **s, bool is_refresh)
 void tier_forget(struct cache *c, const struct entry *e)
 {
 	/* Even where the index has nothing: it may be on its way there. */
-	if (c->disk && !e->has_user)
+	if (c->disk)
 		disk_forget(c->disk, hash_of(e));
 }
 
@@ -114,7 +114,7 @@ struct read {
 
 bool tier_may_have(struct cache *c, const struct cache_key *key)
 {
-	return key->user == 0 && disk_may_have(c->disk, key->hash);
+	return disk_may_have(c->disk, key->hash);
 }
 
 uint64_t tier_oldest_epoch(struct cache *c)
@@ -185,7 +185,8 @@ static struct object *take(struct read *r, struct now now)
 {
 	struct object *o = NULL;
 
-	if (r->lookup.object->body_n <= r->lookup.whole_max)
+	/* A user's digest is in the key, which was compared; that both say the same is only to be expected. */
+	if (r->lookup.object->body_n <= r->lookup.whole_max && r->lookup.object->user == entry_user(r->flight->entry))
 		o = object_from(r->flight, r->lookup.object);
 	/* What could not be used in any way would only come back for every request. */
 	if (o && object_useful_until_ms(o) <= now.mono_ms && !(o->flags & OBJECT_HAS_VALIDATOR))

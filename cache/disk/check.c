@@ -45,6 +45,20 @@ static int check_state(struct check *c)
 	return err ? -EBADMSG : 0;
 }
 
+static int check_secret(const struct check *c)
+{
+	unsigned char secret[SECRET_BYTES];
+	int err = secret_load(c->io, c->dir, c->store, secret);
+
+	explicit_bzero(secret, sizeof(secret));
+	if (err)
+		fprintf(c->out, "secret: %s\n",
+			err == -EBADMSG ? "not valid: nothing here would be used"
+			: err == -EPERM ? "others may read or write it"
+					: strerror(-err));
+	return err ? -EBADMSG : 0;
+}
+
 static bool record_is_right(const struct check *c, int fd, const struct segment_header *s, const struct footer_entry *e)
 {
 	size_t n = (size_t)e->n8 * 8;
@@ -157,7 +171,9 @@ static int check_all(struct check *c)
 		return err;
 	}
 	c->store = f.store;
-	state = check_state(c);
+	state = check_secret(c);
+	if (check_state(c) != 0)
+		state = -EBADMSG;
 	err = disk_list(c->io, c->dir, segment_name_read, &ids);
 	for (size_t i = 0; !err && i < ids.n; i++)
 		check_segment(c, ids.v[i]);

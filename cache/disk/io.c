@@ -100,6 +100,16 @@ static int real_size(const struct disk_io *io, int fd, uint64_t *size)
 	return 0;
 }
 
+static int real_is_private(const struct disk_io *io, int fd)
+{
+	struct stat st;
+
+	(void)io;
+	if (fstat(fd, &st) != 0)
+		return -errno;
+	return S_ISREG(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & (S_IRWXG | S_IRWXO)) ? 0 : -EPERM;
+}
+
 static int real_list(const struct disk_io *io, int dir, bool (*each)(const char *name, void *arg), void *arg)
 {
 	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
@@ -138,6 +148,7 @@ const struct disk_io disk_io_real = {
 	.unlink = real_unlink,
 	.rename = real_rename,
 	.size = real_size,
+	.is_private = real_is_private,
 	.list = real_list,
 };
 

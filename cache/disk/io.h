@@ -23,6 +23,8 @@ struct disk_io {
 	int (*unlink)(const struct disk_io *io, int dir, const char *name);
 	int (*rename)(const struct disk_io *io, int dir, const char *from, const char *to);
 	int (*size)(const struct disk_io *io, int fd, uint64_t *size);
+	/* 0: a regular file of this process's user, which nobody else may read or write. -EPERM: it is not. */
+	int (*is_private)(const struct disk_io *io, int fd);
 	/* Names without "." and "..". `each` returns false to end it. */
 	int (*list)(const struct disk_io *io, int dir, bool (*each)(const char *name, void *arg), void *arg);
 };

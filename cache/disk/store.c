@@ -124,7 +124,9 @@ static int start_empty(struct disk *d)
 	if (getrandom(&f.store, sizeof(f.store), 0) != (ssize_t)sizeof(f.store))
 		return -EIO;
 	f.sum = XXH3_64bits(&f, offsetof(struct disk_format, sum));
-	err = io_save(d->io, d->dir, "FORMAT.new", &f, sizeof(f));
+	err = secret_make(d->io, d->dir, f.store, d->secret);
+	if (!err)
+		err = io_save(d->io, d->dir, "FORMAT.new", &f, sizeof(f));
 	if (!err)
 		err = d->io->rename(d->io, d->dir, "FORMAT.new", "FORMAT");
 	if (!err)
@@ -198,6 +200,14 @@ static int open_state(struct disk *d, char *error)
 	int err = read_format(d);
 	bool is_new = err == -ENOENT;
 
+	if (!err) {
+		err = secret_load(d->io, d->dir, d->store, d->secret);
+		if (err == -EPERM)
+			return fail(error, err,
+				"disk: %s/secret must be a file of this user's with mode 600; without it the disk tier "
+				"starts empty",
+				d->o.path);
+	}
 	if (!err)
 		err = restore(d, &last_journal);
 	if (is_new || err == -EBADMSG || err == -EPROTO) {
@@ -358,6 +368,7 @@ static void fini_parts(struct disk *d)
 	mem_free(d->dropped);
 	mem_free(d->ghosts);
 	mem_free(d->readers);
+	explicit_bzero(d->secret, sizeof(d->secret));
 	close(d->dir); /* and with it the lock */
 }
 
@@ -410,6 +421,11 @@ void disk_close(struct disk **d)
 	fini_parts(gone);
 	mem_free(gone);
 	*d = NULL;
+}
+
+const unsigned char *disk_secret(const struct disk *d)
+{
+	return d->secret;
 }
 
 /* ---- Looking at it ---- */

@@ -50,6 +50,10 @@ int disk_open(const struct disk_options *o, struct disk **out, char error[DISK_E
 /* Blocks: writes what is queued, seals, syncs. Lookups under way are answered with a miss first. */
 void disk_close(struct disk **d);
 
+/* DISK_SECRET_BYTES for the hashes that stand for users, the same as long as the store is. Never to be shown. */
+#define DISK_SECRET_BYTES 32
+const unsigned char *disk_secret(const struct disk *d);
+
 /* ---- Writing ---- */
 /* An answer to be written; embedded in what holds it alive. All bytes stay as they are until on_release, which comes once
  * for each accepted put, from the writer's thread, and may free it. */

@@ -11,6 +11,7 @@
 #include "cache/disk/index.h"
 #include "cache/disk/journal.h"
 #include "cache/disk/record.h"
+#include "cache/disk/secret.h"
 #include "cache/disk/segment.h"
 #include "cache/disk/store.h"
 
@@ -75,6 +76,7 @@ struct disk {
 	const struct disk_io *io;
 	int dir;
 	uint64_t store, runs;
+	unsigned char secret[SECRET_BYTES];
 	uint64_t own_segment_from; /* records of this length get a segment of their own */
 	pthread_t writer, keeper, journalist, *readers;
 	unsigned readers_n, started; /* started: a bit for each of the first three */

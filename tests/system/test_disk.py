@@ -237,15 +237,6 @@ def test_a_herd_after_a_restart_asks_nobody(site):
     assert site.asked == asked
 
 
-def test_users_answers_are_not_given_to_a_directory(origin, tmp_path):
-    route = {"route all": {"match": "*", "ttl": "600s", "scope": "user", "user_from": "header:X-User"}}
-    site = Site(origin, tmp_path, sections=route)
-    origin.on(site.stem + "/u", lambda r: [Reply(200, {}, r.get("X-User"))])
-    with site.proxy() as p:
-        assert p.fetch(site.stem + "/u", {"X-User": "ann"}).body == b"ann"
-        assert p.stats()["disk"]["puts"] == 0
-
-
 def room_of(folder):
     room = 0
     for f in folder.glob("seg-*"):

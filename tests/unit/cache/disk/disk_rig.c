@@ -120,6 +120,11 @@ static int f_size(const struct disk_io *io, int fd, uint64_t *size)
 	REAL(size(io, fd, size));
 }
 
+static int f_is_private(const struct disk_io *io, int fd)
+{
+	REAL(is_private(io, fd));
+}
+
 static int f_list(const struct disk_io *io, int dir, bool (*each)(const char *name, void *arg), void *arg)
 {
 	REAL(list(io, dir, each, arg));
@@ -141,7 +146,7 @@ void drig_init(struct rig *r)
 	memset(r, 0, sizeof(*r));
 	log_set_level(LOG_LEVEL_ERROR);
 	r->io.io = (struct disk_io){f_open, f_close, f_pread, f_pread_nowait, f_pwrite, f_allocate, f_sync, f_sync,
-		f_unlink, f_rename, f_size, f_list};
+		f_unlink, f_rename, f_size, f_is_private, f_list};
 	drig_heal(r);
 	snprintf(r->path, sizeof(r->path), "%s/disk-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	assert_non_null(mkdtemp(r->path));
