@@ -32,7 +32,7 @@ static void on_release(struct disk_source *s)
 
 static bool belongs_on_disk(const struct cache *c, const struct object *o)
 {
-	return c->disk && !(o->flags & OBJECT_IS_PARTIAL) && o->body_kind != BODY_CHUNKS;
+	return c->disk && o->body_kind != BODY_CHUNKS;
 }
 
 struct tier_source *tier_source_new(struct cache *c, struct object *o)
@@ -57,6 +57,7 @@ struct tier_source *tier_source_new(struct cache *c, struct object *o)
 		.body_at = body_at,
 		.on_release = on_release,
 	};
+	(void)object_part(o, &s->disk.part_first, &s->disk.part_total);
 	if (o->flags & OBJECT_ETAG_IS_OURS)
 		s->disk.freshness.flags |= FLAG_ETAG_IS_OURS;
 	if (o->flags & OBJECT_MAY_ENCODE)
@@ -151,6 +152,7 @@ static int fields_of(struct slice head, struct http_fields *out)
 
 static struct object *object_from(struct flight *f, const struct disk_object *d)
 {
+	struct object_part part = {d->part_first, d->part_total};
 	struct http_fields fields;
 	struct object_spec spec = {
 		.entry = f->entry,
@@ -165,11 +167,11 @@ static struct object *object_from(struct flight *f, const struct disk_object *d)
 		.tags_n = d->tags_n,
 		.may_encode = d->freshness.flags & FLAG_MAY_ENCODE,
 		.etag_is_ours = d->freshness.flags & FLAG_ETAG_IS_OURS,
+		.part = d->part_total > 0 ? &part : NULL,
 	};
 	struct object *o = NULL;
 
 	spec.freshness.flags &= (uint16_t) ~(FLAG_ETAG_IS_OURS | FLAG_MAY_ENCODE);
-
 	http_fields_init(&fields);
 	if (fields_of(d->head, &fields) == 0)
 		o = object_new(&spec);

@@ -1,5 +1,5 @@
 /* Between the tiers: what is stored in memory is written to disk, what is asked for and not in memory is read from there.
- * Parts of answers and what is too large for memory are in memory or nowhere.
+ * What is too large for memory is nowhere.
  * Thread: any; `_locked` functions want the mu of the key's shard. Private to cache/. */
 #ifndef CACHE_TIER_H
 #define CACHE_TIER_H

@@ -105,6 +105,8 @@ static void fill(const struct disk *d, struct read_object *o, const struct recor
 		.tags = m->tags,
 		.tags_n = h->tags_n,
 		.body_n = h->body_n,
+		.part_first = h->part_first,
+		.part_total = h->part_total,
 	};
 	record_freshness(h, d->o.clock_id, now, &o->pub.freshness);
 }

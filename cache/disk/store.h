@@ -69,6 +69,7 @@ struct disk_source {
 	const uint64_t *tags;
 	unsigned tags_n;
 	uint64_t body_n;
+	uint64_t part_first, part_total; /* the body is a part from there on of so many bytes; 0, 0: it is the whole */
 	/* A run of body bytes at offset (< body_n), at least one byte. */
 	struct slice (*body_at)(const struct disk_source *s, uint64_t offset);
 	void (*on_release)(struct disk_source *s);
@@ -113,6 +114,7 @@ struct disk_object {
 	const uint64_t *tags;
 	unsigned tags_n;
 	uint64_t body_n;
+	uint64_t part_first, part_total; /* as in disk_source */
 	struct slice body; /* all of it, verified, when it is at most whole_max; else p is NULL: disk_read */
 };
 #define DISK_BODY_WHOLE_MAX (256u << 10)

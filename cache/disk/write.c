@@ -163,6 +163,8 @@ static struct record_header header_of(const struct disk *d, const struct disk_so
 		.epoch = s->epoch,
 		.user = s->user,
 		.body_n = s->body_n,
+		.part_first = s->part_first,
+		.part_total = s->part_total,
 		.key_n = (uint32_t)s->key.n,
 		.url_off = s->url.n > 0 ? (uint32_t)(s->url.p - s->key.p) : 0,
 		.url_n = (uint32_t)s->url.n,

@@ -120,3 +120,97 @@ def test_a_secret_that_others_may_read_is_one_sentence(users):
     (pathlib.Path(users.path) / "secret").chmod(0o644)
     with pytest.raises(AssertionError, match="secret must be a file of this user's with mode 600"):
         users.proxy()
+
+
+class PartSite(Site):
+    """One representation, whole or in parts; says which ranges it was asked for."""
+    BODY = bytes(range(256)) * 16
+
+    def __init__(self, origin, tmp_path):
+        super().__init__(origin, tmp_path)
+        self.page, self.etag, self.ranges = self.stem + "/parts", '"1"', []
+
+        def answer(request):
+            wanted = request.get("Range")
+            self.ranges.append(wanted)
+            fields = {"ETag": self.etag, "Cache-Control": "max-age=600", "Accept-Ranges": "bytes"}
+            if not wanted or request.get("If-Range", self.etag) != self.etag:
+                return [Reply(200, fields, self.BODY)]
+            first, _, last = wanted.removeprefix("bytes=").partition("-")
+            first, last = int(first), int(last or len(self.BODY) - 1)
+            return [Reply(206, {**fields, "Content-Range": f"bytes {first}-{last}/{len(self.BODY)}"},
+                          self.BODY[first:last + 1])]
+        origin.on(self.page, answer)
+
+    def part(self, proxy, first, last):
+        answer = proxy.fetch(self.page, {"Range": f"bytes={first}-{last}"})
+        assert answer.status == 206 and answer.body == self.BODY[first:last + 1], answer
+        assert answer.get("Content-Range") == f"bytes {first}-{last}/{len(self.BODY)}"
+        return answer
+
+
+@pytest.fixture
+def parts(origin, tmp_path):
+    return PartSite(origin, tmp_path)
+
+
+def test_a_part_is_served_from_disk(parts):
+    with parts.proxy() as p:
+        parts.part(p, 100, 299)
+        written(p)
+    with parts.proxy() as p:
+        answer = parts.part(p, 150, 199)
+        assert answer.is_hit and answer.cache_status["detail"] == "disk"
+        assert parts.ranges == ["bytes=100-299"]
+        assert not parts.part(p, 250, 349).is_hit
+
+
+def test_parts_before_and_after_a_restart_are_combined(parts):
+    with parts.proxy() as p:
+        parts.part(p, 0, 99)
+        written(p)
+    with parts.proxy() as p:
+        parts.part(p, 100, 199)
+        written(p)
+    with parts.proxy() as p:
+        assert parts.part(p, 0, 199).is_hit
+        assert parts.part(p, 50, 149).is_hit
+    assert len(parts.ranges) == 2
+
+
+def test_a_head_on_disk_is_completed_by_the_rest(parts):
+    with parts.proxy() as p:
+        parts.part(p, 0, 999)
+        written(p)
+    with parts.proxy() as p:
+        assert p.fetch(parts.page).body == parts.BODY
+        written(p)
+    assert parts.ranges == ["bytes=0-999", "bytes=1000-"]
+    with parts.proxy() as p:
+        answer = p.fetch(parts.page)
+        assert answer.is_hit and answer.status == 200 and answer.body == parts.BODY
+        assert parts.part(p, 5, 9).is_hit
+    assert len(parts.ranges) == 2
+
+
+def test_parts_of_another_representation_are_not_combined(parts):
+    with parts.proxy() as p:
+        parts.part(p, 0, 99)
+        written(p)
+    parts.etag, parts.BODY = '"2"', parts.BODY[::-1]
+    with parts.proxy() as p:
+        parts.part(p, 100, 199)
+        written(p)
+    with parts.proxy() as p:
+        assert parts.part(p, 100, 199).is_hit
+        assert not parts.part(p, 0, 99).is_hit
+
+
+def test_a_part_is_never_taken_for_the_whole(parts):
+    with parts.proxy() as p:
+        parts.part(p, 100, 4095)
+        written(p)
+    with parts.proxy() as p:
+        assert p.fetch(parts.page, method="HEAD").status == 200
+        answer = p.fetch(parts.page)
+        assert (answer.status, answer.body, answer.is_hit) == (200, parts.BODY, False)
