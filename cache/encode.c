@@ -152,7 +152,7 @@ void encode_object(struct object *o, const struct cache_rules *rules)
 	struct encodings *e;
 	char *scratch;
 
-	if (!at || atomic_load(at) || body.n < ENCODE_MIN || body.n > ENCODE_MAX)
+	if (!at || !rules->compress || atomic_load(at) || body.n < ENCODE_MIN || body.n > ENCODE_MAX)
 		return;
 	scratch = mem_alloc(body.n);
 	e = memory_take(s, sizeof(*e));

@@ -1,6 +1,7 @@
 #include "cache/tier.h"
 
 #include "base/mem.h"
+#include "cache/encode.h"
 #include "cache/vary.h"
 
 /* What an object knows of itself beside its fields goes with the record's freshness, in bits that policy has no use for. */
@@ -178,8 +179,10 @@ static struct object *object_from(struct flight *f, const struct disk_object *d)
 	http_fields_fini(&fields);
 	if (o && d->body_n > 0 && object_append(o, d->body.p, d->body.n, false) != 0)
 		object_unref(&o);
-	if (o)
+	if (o) {
 		object_finish(o, BODY_COMPLETE);
+		encode_object(o, f->rules); /* before anybody can see it, as when it was stored */
+	}
 	return o;
 }
 

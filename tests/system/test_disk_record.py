@@ -214,3 +214,24 @@ def test_a_part_is_never_taken_for_the_whole(parts):
         assert p.fetch(parts.page, method="HEAD").status == 200
         answer = p.fetch(parts.page)
         assert (answer.status, answer.body, answer.is_hit) == (200, parts.BODY, False)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
+def test_what_comes_back_from_disk_is_encoded_again(origin, tmp_path, coding):
+    site = Site(origin, tmp_path, sections={"defaults": {"compress": "gzip, br, zstd"}})
+    path, text = site.stem + "/text", b"all work and no play makes a dull answer\n" * 100
+    origin.on(path, [Reply(200, {"Content-Type": "text/plain", "ETag": '"t"'}, text)])
+    with site.proxy() as p:
+        first = p.fetch(path, {"Accept-Encoding": coding})
+        again = p.fetch(path, {"Accept-Encoding": coding})
+        assert again.get("Content-Encoding") == coding
+        written(p)
+    with site.proxy() as p:
+        answer = p.fetch(path, {"Accept-Encoding": coding})
+        assert answer.is_hit and answer.cache_status["detail"] == "disk"
+        assert answer.get("Content-Encoding") == coding and answer.body == again.body
+        assert answer.get("ETag") == again.get("ETag") and answer.get("Vary") == first.get("Vary")
+        plain = p.fetch(path)
+        assert plain.is_hit and plain.body == text and not plain.get("Content-Encoding")
+        part = p.fetch(path, {"Range": "bytes=4-7"})
+        assert part.status == 206 and part.body == text[4:8]
