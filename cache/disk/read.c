@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "cache/disk/body.h"
 #include "cache/disk/store_internal.h"
 
 /* A whole record up to here is one read. */
@@ -12,10 +13,8 @@
 
 struct read_object {
 	struct disk_object pub;
-	struct segment *seg; /* of the body; held while it is streamed */
-	uint64_t body_at;
-	uint64_t *sums;
-	char *meta, *body; /* allocations */
+	struct disk_hold hold; /* of a body that is streamed */
+	char *meta, *body;     /* allocations; and pub.large */
 };
 
 /* ---- Bytes ---- */
@@ -51,12 +50,12 @@ int disk_read_at(struct disk *d, struct segment *s, void *p, size_t n, uint64_t 
 	return rc == (ssize_t)n ? 0 : -EAGAIN;
 }
 
-static void object_free(struct disk *d, struct read_object *o)
+static void object_free(struct read_object *o)
 {
 	if (!o)
 		return;
-	segment_put(&d->segments, &o->seg);
-	mem_free(o->sums);
+	disk_hold_end(&o->hold);
+	mem_free(o->pub.large);
 	mem_free(o->meta);
 	mem_free(o->body);
 	mem_free(o);
@@ -64,10 +63,16 @@ static void object_free(struct disk *d, struct read_object *o)
 
 void disk_object_free(struct disk *d, struct disk_object **o)
 {
+	(void)d;
 	if (!*o)
 		return;
-	object_free(d, CONTAINER_OF(*o, struct read_object, pub));
+	object_free(CONTAINER_OF(*o, struct read_object, pub));
 	*o = NULL;
+}
+
+const struct disk_hold *disk_object_hold(const struct disk_object *o)
+{
+	return &CONTAINER_OF(o, struct read_object, pub)->hold;
 }
 
 /* ---- One record ---- */
@@ -111,33 +116,49 @@ static void fill(const struct disk *d, struct read_object *o, const struct recor
 	record_freshness(h, d->o.clock_id, now, &o->pub.freshness);
 }
 
+static int load_body(struct read_object *o, const struct place *p, const struct record_header *h, uint64_t at)
+{
+	uint64_t n = record_pad(h->body_n) + record_blocks(h->body_n) * sizeof(uint64_t);
+	int err;
+
+	if (!p->may_wait && h->body_n > DISK_BODY_WHOLE_MAX)
+		return -EAGAIN;
+	o->body = mem_alloc(n);
+	if (!o->body)
+		return -ENOMEM;
+	err = disk_read_at(p->d, p->seg, o->body, n, at, p->may_wait);
+	if (!err)
+		err = record_body_is_right(h, o->body) ? 0 : -EBADMSG;
+	o->pub.body = (struct slice){o->body, h->body_n};
+	return err;
+}
+
 /* The body of the record at p: into memory when it is small, else only its sums, and the segment stays held. */
 static int attach_body(struct read_object *o, const struct place *p, const struct record_header *h)
 {
-	uint64_t padded = record_pad(h->body_n), sums_n = record_blocks(h->body_n) * sizeof(*o->sums);
+	uint64_t at = p->at + sizeof(*h) + record_meta_n(h);
+	struct disk_body *b;
 	int err;
 
-	o->body_at = p->at + sizeof(*h) + record_meta_n(h);
-	if (h->body_n <= p->whole_max) {
-		if (!p->may_wait && h->body_n > DISK_BODY_WHOLE_MAX)
-			return -EAGAIN;
-		o->body = mem_alloc(padded + sums_n);
-		if (!o->body)
-			return -ENOMEM;
-		err = disk_read_at(p->d, p->seg, o->body, padded + sums_n, o->body_at, p->may_wait);
-		if (!err)
-			err = record_body_is_right(h, o->body) ? 0 : -EBADMSG;
-		o->pub.body = (struct slice){o->body, h->body_n};
-		return err;
-	}
-	o->sums = mem_alloc(sums_n);
-	if (!o->sums)
+	if (h->body_n <= p->whole_max)
+		return load_body(o, p, h, at);
+	b = o->pub.large = mem_alloc(disk_body_bytes(h->body_n));
+	if (!b)
 		return -ENOMEM;
-	err = disk_read_at(p->d, p->seg, o->sums, sums_n, o->body_at + padded, p->may_wait);
-	if (!err && !record_sums_are_right(h, o->sums))
+	*b = (struct disk_body){
+		.disk = p->d,
+		.hash = {h->key_lo, h->key_hi},
+		.generation = p->seg->generation,
+		.at = at,
+		.n = h->body_n,
+		.seg = p->seg->slot,
+		.off8 = p->slot->off8,
+	};
+	err = disk_read_at(p->d, p->seg, b->sums, record_blocks(h->body_n) * sizeof(*b->sums),
+		at + record_pad(h->body_n), p->may_wait);
+	if (!err && !record_sums_are_right(h, b->sums))
 		err = -EBADMSG;
-	o->seg = segment_get(&p->d->segments, p->seg->slot); /* p holds it, so it is the same */
-	return err;
+	return err ? err : disk_hold_begin(&o->hold, b); /* p holds the segment, so it is there */
 }
 
 static int load_in_one(struct read_object *o, const struct place *p, struct hash128 hash, struct now now)
@@ -269,7 +290,7 @@ static int load(struct disk *d, struct disk_lookup *l, const struct index_slot *
 	segment_put(&d->segments, &p.seg);
 	if (!err)
 		return 0;
-	object_free(d, *out);
+	object_free(*out);
 	*out = NULL;
 	if (is_retryable(err))
 		return err;
@@ -324,7 +345,7 @@ static void look_up(struct disk *d, struct disk_lookup *l, bool may_wait)
 			continue;
 		l->verdict = judge(d, l, &found[i], o);
 		if (l->verdict == DISK_MISS)
-			object_free(d, o);
+			object_free(o);
 		else
 			l->object = &o->pub;
 	}
@@ -335,7 +356,7 @@ static void look_up(struct disk *d, struct disk_lookup *l, bool may_wait)
 
 /* ---- The readers ---- */
 
-static bool post_job(struct disk *d, struct disk_job *job)
+bool disk_post_job(struct disk *d, struct disk_job *job)
 {
 	bool taken;
 
@@ -419,46 +440,8 @@ enum disk_verdict disk_get(struct disk *d, struct disk_lookup *l)
 		return l->verdict;
 	l->job.run = run_lookup;
 	/* Once it is posted, the letter may be on its way: l is not touched any more. */
-	if (post_job(d, &l->job))
+	if (disk_post_job(d, &l->job))
 		return DISK_PENDING;
 	l->verdict = DISK_MISS;
 	return DISK_MISS;
-}
-
-static int read_block(struct disk *d, struct disk_read *r, bool may_wait)
-{
-	struct read_object *o = CONTAINER_OF(r->object, struct read_object, pub);
-	uint64_t left = o->pub.body_n - r->offset;
-	size_t n = left < DISK_BLOCK ? (size_t)left : DISK_BLOCK;
-	int err = disk_read_at(d, o->seg, r->buffer, n, o->body_at + r->offset, may_wait);
-
-	if (!err && !record_block_is_right(o->sums[r->offset / RECORD_BLOCK], r->buffer, n)) {
-		disk_add(&d->n.bad_records, 1);
-		err = -EBADMSG;
-	}
-	r->err = err;
-	r->bytes = err ? (struct slice){"", 0} : (struct slice){r->buffer, n};
-	return err;
-}
-
-static void run_read(struct disk *d, struct disk_job *job)
-{
-	struct disk_read *r = CONTAINER_OF(job, struct disk_read, job);
-
-	(void)read_block(d, r, true);
-	(void)post_mail(r->reply_to, &r->mail);
-}
-
-int disk_read(struct disk *d, struct disk_read *r)
-{
-	const struct read_object *o = CONTAINER_OF(r->object, struct read_object, pub);
-
-	CHECK(o->seg && r->offset % DISK_BLOCK == 0 && r->offset < o->pub.body_n);
-	if (read_block(d, r, r->reply_to == NULL) != -EAGAIN)
-		return 0;
-	r->job.run = run_read;
-	if (post_job(d, &r->job))
-		return -EINPROGRESS;
-	r->err = -EBUSY;
-	return 0;
 }

@@ -17,6 +17,8 @@
 #include "cache/scope.h"
 
 struct disk;
+struct disk_body;
+struct segment;
 
 /* Private: how a request waits for a reader. */
 struct disk_job {
@@ -116,6 +118,7 @@ struct disk_object {
 	uint64_t body_n;
 	uint64_t part_first, part_total; /* as in disk_source */
 	struct slice body; /* all of it, verified, when it is at most whole_max; else p is NULL: disk_read */
+	struct disk_body *large; /* then: where it lies; goes with this object, may be copied */
 };
 #define DISK_BODY_WHOLE_MAX (256u << 10)
 
@@ -142,9 +145,15 @@ enum disk_verdict disk_get(struct disk *d, struct disk_lookup *l) WARN_UNUSED;
 void disk_object_free(struct disk *d, struct disk_object **o);
 
 #define DISK_BLOCK 65536u
+/* Of whoever reads a body: keeps the file that it lies in. See body.h. */
+struct disk_hold {
+	const struct disk_body *body;
+	struct segment *seg;
+};
 struct disk_read {
 	/* set by the caller */
-	struct disk_object *object;
+	struct disk_object *object; /* whose body it is; or NULL, and: */
+	const struct disk_hold *hold;
 	uint64_t offset;          /* a multiple of DISK_BLOCK, below body_n */
 	struct mailbox *reply_to; /* NULL: blocks instead */
 	struct mail mail;

@@ -140,6 +140,9 @@ void disk_recover(struct disk *d);
 int disk_read_at(struct disk *d, struct segment *s, void *p, size_t n, uint64_t at, bool may_wait) WARN_UNUSED;
 int disk_checkpoint(struct disk *d) WARN_UNUSED;
 void disk_jobs_stop(struct disk *d);
+/* False: too many wait, or the readers are going. */
+bool disk_post_job(struct disk *d, struct disk_job *job) WARN_UNUSED;
+const struct disk_hold *disk_object_hold(const struct disk_object *o);
 
 /* ---- open.c ---- */
 int disk_format_read(const void *p, size_t n, struct disk_format *out) WARN_UNUSED;
