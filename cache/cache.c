@@ -46,6 +46,8 @@ void cache_free(struct cache **cache)
 #ifdef MEMOPROXY_HOOKS
 	CHECK(counted(&c->n.flights) == 0);
 	CHECK(counted(&c->n.waiters) == 0);
+	CHECK(counted(&c->n.large_readers) == 0);
+	CHECK(counted(&c->n.large_read_bytes) == 0);
 	CHECK(!c->holds);
 	CHECK(counted(&c->memory.bytes) == 0); /* a byte left: somebody kept a reference */
 #endif
@@ -128,6 +130,8 @@ void cache_stats(struct cache *c, struct cache_stats *out)
 		.failures_remembered = counted(&c->n.failures_remembered),
 		.leader_timeouts = counted(&c->n.leader_timeouts),
 		.purges = counted(&c->n.purges),
+		.large_readers = counted(&c->n.large_readers),
+		.large_read_bytes = counted(&c->n.large_read_bytes),
 	};
 	scope_stats(c->scopes, &out->scopes);
 	out->has_disk = c->disk != NULL;

@@ -10,6 +10,7 @@
 struct counters {
 	_Atomic uint64_t refused_too_large, refused_memory, flights, waiters, flights_refused, waiters_refused, stored,
 		revalidated, collapsed, released, failures_remembered, leader_timeouts, purges;
+	_Atomic uint64_t large_readers, large_read_bytes;
 };
 
 struct cache {

@@ -1,6 +1,7 @@
 /* What becomes of a request: used, joined, led or passed (the walk of RFC 9111 4 with coalescing in it). */
 #include "cache/lookup_internal.h"
 
+#include "cache/disk/body.h"
 #include "cache/vary.h"
 #include "http/range.h"
 
@@ -139,6 +140,11 @@ static struct object *select_variant(struct lookup *l, struct entry *e, bool *is
 		if (scopes == SCOPE_HARD) {
 			if (!l->r->hit_only)
 				variant_drop_locked(e, o, DROP_PURGED, &l->garbage);
+			continue;
+		}
+		if (object_body_is_on_disk(o) && !disk_body_is_there(object_disk_body(o))) {
+			if (!l->r->hit_only)
+				variant_drop_locked(e, o, DROP_REPLACED, &l->garbage);
 			continue;
 		}
 		if (!part_serves(l, o)) {
@@ -415,6 +421,10 @@ static bool wants_new_one(struct lookup *l, struct entry *e, const struct object
 static bool use_fresh(struct lookup *l, struct entry *e, struct object *o)
 {
 	l->out->forward = CACHE_FWD_NONE;
+	if (l->r->hit_only && object_body_is_on_disk(o)) { /* that takes its time */
+		pass(l, CACHE_FWD_NONE);
+		return true;
+	}
 	if (wants_new_one(l, e, o)) {
 		if (l->r->hit_only) { /* nobody there to lead */
 			pass(l, CACHE_FWD_NONE);

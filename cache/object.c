@@ -3,11 +3,12 @@
 #include <errno.h>
 
 #include "base/mem.h"
+#include "cache/disk/body.h"
 #include "cache/encode.h"
 
 /* ---- References ---- */
 
-static void block_unref(struct shard *s, struct block *b)
+void block_unref(struct shard *s, struct block *b)
 {
 	if (b && atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1)
 		memory_give(s, b);
@@ -29,7 +30,7 @@ void object_unref(struct object **o)
 		return;
 	e = gone->entry;
 	encodings_drop(gone);
-	if (gone->body_kind == BODY_BLOCK)
+	if (gone->body_kind == BODY_BLOCK || gone->body_kind == BODY_ON_DISK)
 		block_unref(e->shard, gone->body.block);
 	else if (gone->body_kind == BODY_CHUNKS)
 		chunks_free(e->shard, gone->body.chunks);
@@ -223,6 +224,8 @@ int64_t object_body_length(const struct object *o)
 		return (int64_t)o->body.inline_n;
 	case BODY_BLOCK:
 		return (int64_t)o->body.block->n;
+	case BODY_ON_DISK:
+		return (int64_t)object_disk_body(o)->n;
 	default:
 		return object_body_state(o, &n) == BODY_COMPLETE ? (int64_t)n : -1;
 	}
@@ -242,7 +245,7 @@ struct slice object_body_at(const struct object *o, uint64_t offset)
 	const char *p;
 
 	(void)object_body_state(o, &available);
-	if (offset >= available)
+	if (offset >= available || o->body_kind == BODY_ON_DISK)
 		return (struct slice){"", 0};
 	if (o->body_kind == BODY_CHUNKS)
 		return chunks_at(o->body.chunks, offset, available);
@@ -293,7 +296,7 @@ uint64_t object_total_bytes(const struct object *o)
 {
 	uint64_t n = mem_size(o);
 
-	if (o->body_kind == BODY_BLOCK)
+	if (o->body_kind == BODY_BLOCK || o->body_kind == BODY_ON_DISK)
 		n += mem_size(o->body.block);
 	return n + encodings_bytes(o);
 }
@@ -302,5 +305,16 @@ bool object_body_is_stable(const struct object *o)
 {
 	uint64_t available;
 
-	return o->body_kind != BODY_CHUNKS && object_body_state(o, &available) == BODY_COMPLETE;
+	return o->body_kind != BODY_CHUNKS && o->body_kind != BODY_ON_DISK &&
+	       object_body_state(o, &available) == BODY_COMPLETE;
+}
+
+bool object_body_is_on_disk(const struct object *o)
+{
+	return o->body_kind == BODY_ON_DISK;
+}
+
+struct disk_body *object_disk_body(const struct object *o)
+{
+	return o->body_kind == BODY_ON_DISK ? (void *)o->body.block->bytes : NULL;
 }

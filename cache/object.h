@@ -48,5 +48,7 @@ struct slice object_body_at(const struct object *o, uint64_t offset);
 /* The body is complete and stays where it is while a reference is held; else its bytes are to be copied before the
  * waiter says flight_advance past them or leaves. */
 bool object_body_is_stable(const struct object *o);
+/* The body is complete but not in memory: no object_body_at, struct body_reader. */
+bool object_body_is_on_disk(const struct object *o);
 
 #endif

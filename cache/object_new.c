@@ -170,7 +170,9 @@ static struct layout measure(const struct object_spec *spec)
 	l.tags_n = tags.n / sizeof(uint64_t);
 	if (l.tags_n > 0 || spec->vary_names.n > 0 || spec->part || spec->may_encode)
 		l.extras_n = sizeof(struct object_extras) + tags.n + spec->vary_names.n + spec->vary_values.n;
-	if (spec->shared || spec->content_length > OBJECT_INLINE_MAX)
+	if (spec->is_on_disk)
+		l.kind = BODY_ON_DISK;
+	else if (spec->shared || spec->content_length > OBJECT_INLINE_MAX)
 		l.kind = BODY_BLOCK;
 	else if (spec->content_length >= 0)
 		l.kind = BODY_INLINE;
@@ -179,7 +181,7 @@ static struct layout measure(const struct object_spec *spec)
 	return l;
 }
 
-static struct block *block_new(struct shard *s, uint64_t n)
+struct block *block_new(struct shard *s, uint64_t n)
 {
 	struct block *b = n < SIZE_MAX / 2 ? memory_take(s, sizeof(*b) + n) : NULL;
 
@@ -200,6 +202,7 @@ static int init_body(struct object *o, const struct object_spec *spec, const str
 		o->body.inline_n = l->inline_n;
 		return 0;
 	case BODY_BLOCK:
+	case BODY_ON_DISK:
 		o->body.block = spec->shared;
 		if (spec->shared)
 			atomic_fetch_add_explicit(&spec->shared->refs, 1, memory_order_relaxed);
@@ -267,7 +270,7 @@ struct object *object_new(const struct object_spec *spec)
 	put_head(&head, spec);
 	o->head_n = (uint32_t)head.n;
 	if (spec->shared)
-		atomic_init(&o->progress, spec->shared->n << 2 | BODY_COMPLETE);
+		atomic_init(&o->progress, (uint64_t)spec->content_length << 2 | BODY_COMPLETE);
 	return o;
 }
 

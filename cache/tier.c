@@ -1,7 +1,9 @@
 #include "cache/tier.h"
 
 #include "base/mem.h"
+#include "cache/disk/body.h"
 #include "cache/encode.h"
+#include "cache/tier_large.h"
 #include "cache/vary.h"
 
 /* What an object knows of itself beside its fields goes with the record's freshness, in bits that policy has no use for. */
@@ -40,10 +42,12 @@ struct tier_source *tier_source_new(struct cache *c, struct object *o)
 {
 	struct tier_source *s = belongs_on_disk(c, o) ? mem_zalloc(sizeof(*s)) : NULL;
 	const struct entry *e = o->entry;
+	const struct disk_body *place;
 
 	if (!s)
 		return NULL;
 	s->object = object_ref(o);
+	place = object_disk_body(o);
 	s->disk = (struct disk_source){
 		.key = {e->key, e->hh.keylen},
 		.hash = hash_of(e),
@@ -56,6 +60,7 @@ struct tier_source *tier_source_new(struct cache *c, struct object *o)
 		.freshness = o->freshness,
 		.body_n = (uint64_t)object_body_length(o),
 		.body_at = body_at,
+		.sums = place ? place->sums : NULL,
 		.on_release = on_release,
 	};
 	(void)object_part(o, &s->disk.part_first, &s->disk.part_total);
@@ -172,16 +177,25 @@ static struct object *object_from(struct flight *f, const struct disk_object *d)
 	};
 	struct object *o = NULL;
 
+	if (d->large) {
+		spec.shared = tier_place_block(f->entry, d->large);
+		spec.is_on_disk = true;
+		if (!spec.shared)
+			return NULL;
+	}
 	spec.freshness.flags &= (uint16_t) ~(FLAG_ETAG_IS_OURS | FLAG_MAY_ENCODE);
 	http_fields_init(&fields);
 	if (fields_of(d->head, &fields) == 0)
 		o = object_new(&spec);
 	http_fields_fini(&fields);
-	if (o && d->body_n > 0 && object_append(o, d->body.p, d->body.n, false) != 0)
+	if (d->large)
+		block_unref(f->entry->shard, spec.shared);
+	else if (o && d->body_n > 0 && object_append(o, d->body.p, d->body.n, false) != 0)
 		object_unref(&o);
 	if (o) {
 		object_finish(o, BODY_COMPLETE);
-		encode_object(o, f->rules); /* before anybody can see it, as when it was stored */
+		if (!d->large)
+			encode_object(o, f->rules); /* before anybody can see it, as when it was stored */
 	}
 	return o;
 }
@@ -191,7 +205,7 @@ static struct object *take(struct read *r, struct now now)
 	struct object *o = NULL;
 
 	/* A user's digest is in the key, which was compared; that both say the same is only to be expected. */
-	if (r->lookup.object->body_n <= r->lookup.whole_max && r->lookup.object->user == entry_user(r->flight->entry))
+	if (r->lookup.object->user == entry_user(r->flight->entry))
 		o = object_from(r->flight, r->lookup.object);
 	/* What could not be used in any way would only come back for every request. */
 	if (o && object_useful_until_ms(o) <= now.mono_ms && !(o->flags & OBJECT_HAS_VALIDATOR))

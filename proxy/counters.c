@@ -68,6 +68,8 @@ const struct counter counters[] = {
 	CACHE(markers, true, "Keys remembered as uncacheable or failed"),
 	CACHE(markers_evicted, false, "Such marks dropped because there were too many"),
 	CACHE(stored, false, "Answers stored"),
+	CACHE(large_readers, true, "Replies under way whose body is read from disk block by block"),
+	CACHE(large_read_bytes, true, "Bytes of the blocks that such replies hold"),
 	CACHE(revalidated, false, "Stored answers that the upstream confirmed"),
 	CACHE(collapsed, false, "Requests that joined another's fetch"),
 	CACHE(released, false, "Waiters released because the answer was not to be shared"),

@@ -43,6 +43,7 @@ void exchange_free(struct exchange *x)
 	gate_on_room(x->gate, NULL, NULL);
 	stop_waiting(x);
 	fill_detach(&x->fill);
+	body_reader_free(&x->reader);
 	object_unref(&x->object);
 	worker_list_remove(&x->link);
 	x->worker->exchanges_n--;
@@ -99,10 +100,27 @@ static void answer_object(struct exchange *x, struct object *o)
 	}
 	x->note.has_ttl = true;
 	x->note.ttl_ms = policy_ttl_ms(object_freshness(o), x->now);
+	if (object_body_is_on_disk(o))
+		x->note.detail = "disk";
 	if (reply_from_object(&x->reply, x->http, o, x->now, &x->note))
 		exchange_problem(x, 503, "out of memory", 1);
+	else if (exchange_is_large(x))
+		exchange_begin_large(x);
 	else
 		exchange_send(x);
+}
+
+void exchange_decide_again(struct exchange *x)
+{
+	stop_waiting(x);
+	fill_detach(&x->fill);
+	object_unref(&x->object);
+	x->note = (struct reply_note){0};
+	x->now = clock_now();
+	if (++x->retries > RETRIES_MAX)
+		exchange_problem(x, 503, "the stored answer can't be read", 1);
+	else
+		decide(x, false);
 }
 
 static const char *why_not(enum policy_store why)
@@ -164,7 +182,7 @@ static void look(struct exchange *x)
 	case FLIGHT_STALE:
 		if (x->has_begun)
 			exchange_pump(x);
-		else
+		else if (!x->reader) /* else its first block is on its way */
 			answer_flight(x, &view);
 		return;
 	default:

@@ -2,6 +2,7 @@
 #ifndef PROXY_EXCHANGE_INTERNAL_H
 #define PROXY_EXCHANGE_INTERNAL_H
 
+#include "cache/body_reader.h"
 #include "proxy/fill.h"
 #include "proxy/worker.h"
 
@@ -23,6 +24,11 @@ struct exchange {
 	struct fill *fill;     /* whose private answer is ours; NULL otherwise */
 	struct object *object; /* that answers; referenced */
 
+	struct body_reader *reader; /* of its body, where that is on disk; else NULL */
+	unsigned part;              /* of the reply's parts, the one that is being sent from there */
+	uint64_t part_sent;         /* of its bytes */
+	bool part_begun;            /* its head is out */
+
 	struct reply reply;
 	struct reply_note note;
 	enum answer_kind kind;
@@ -41,6 +47,17 @@ struct exchange {
 void exchange_send(struct exchange *x);
 /* More bytes of the object, or room at the client. */
 void exchange_pump(struct exchange *x);
+/* ---- Bodies on disk (exchange_large.c) ---- */
+/* Does the reply that x->object gives need bytes from disk? Then this sends it, once its first block is verified: until then
+ * it can still be fetched anew, which exchange_decide_again does. */
+bool exchange_is_large(const struct exchange *x);
+void exchange_begin_large(struct exchange *x);
+void exchange_pump_large(struct exchange *x);
+void exchange_decide_again(struct exchange *x);
+/* Of exchange_reply.c: counts, and hands over. */
+void exchange_send_chunk(struct exchange *x, struct evbuffer *b);
+void exchange_await_room(struct exchange *x);
+
 /* A streamed body's next bytes. */
 enum fetch_write exchange_stream(struct exchange *x, const void *p, size_t n);
 void exchange_finish(struct exchange *x);

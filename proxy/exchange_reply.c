@@ -123,6 +123,8 @@ static struct evbuffer *whole_body(struct exchange *x, bool *is_whole)
 
 	*is_whole = r->body == REPLY_EMPTY || r->body == REPLY_BYTES || r->body == REPLY_PARTS ||
 		    (r->body == REPLY_OBJECT && object_body_is_stable(x->object));
+	if (exchange_is_large(x))
+		*is_whole = false;
 	if (!*is_whole || r->body == REPLY_EMPTY)
 		return NULL;
 	b = evbuffer_new();
@@ -146,13 +148,18 @@ static void on_room(void *arg)
 	struct exchange *x = arg;
 
 	CHECK(x->magic == EXCHANGE_MAGIC);
-	if (x->reply.body == REPLY_OBJECT) {
+	if (x->reader || x->reply.body == REPLY_OBJECT) {
 		exchange_pump(x);
 	} else if (x->is_stream_paused) {
 		x->is_stream_paused = false;
 		if (x->fill)
 			fill_resume(x->fill);
 	}
+}
+
+void exchange_await_room(struct exchange *x)
+{
+	gate_on_room(x->gate, on_room, x);
 }
 
 void exchange_send(struct exchange *x)
@@ -175,11 +182,11 @@ void exchange_send(struct exchange *x)
 	}
 	x->skip = x->reply.offset;
 	evhttp_send_reply_start(x->req, x->reply.status, http_reason(x->reply.status));
-	if (x->reply.body == REPLY_OBJECT)
+	if (x->reader || x->reply.body == REPLY_OBJECT)
 		exchange_pump(x);
 }
 
-static void send_chunk(struct exchange *x, struct evbuffer *b)
+void exchange_send_chunk(struct exchange *x, struct evbuffer *b)
 {
 	x->worker->stats.body_bytes_out += evbuffer_get_length(b);
 	evhttp_send_reply_chunk(x->req, b);
@@ -217,7 +224,7 @@ static int send_run(struct exchange *x, uint64_t n)
 		return -1;
 	}
 	x->sent += n;
-	send_chunk(x, b);
+	exchange_send_chunk(x, b);
 	evbuffer_free(b);
 	if (x->is_waiting)
 		flight_advance(&x->waiter, x->skip + x->sent);
@@ -227,8 +234,13 @@ static int send_run(struct exchange *x, uint64_t n)
 void exchange_pump(struct exchange *x)
 {
 	uint64_t available, n;
-	enum body_state state = object_body_state(x->object, &available);
+	enum body_state state;
 
+	if (x->reader) {
+		exchange_pump_large(x);
+		return;
+	}
+	state = object_body_state(x->object, &available);
 	/* Until the bytes or the room are used up: on_room comes only after gate_room has given 0. */
 	while ((n = sendable(x, available))) {
 		if (send_run(x, n)) {
@@ -241,7 +253,7 @@ void exchange_pump(struct exchange *x)
 	else if (state == BODY_BROKEN && x->skip + x->sent >= available)
 		exchange_break(x, 502, "the upstream broke off");
 	else if (x->skip + x->sent < available)
-		gate_on_room(x->gate, on_room, x);
+		exchange_await_room(x);
 }
 
 enum fetch_write exchange_stream(struct exchange *x, const void *p, size_t n)
@@ -260,7 +272,7 @@ enum fetch_write exchange_stream(struct exchange *x, const void *p, size_t n)
 	err = evbuffer_add(b, p, n);
 	if (!err) {
 		x->sent += n;
-		send_chunk(x, b);
+		exchange_send_chunk(x, b);
 	}
 	evbuffer_free(b);
 	return err ? FETCH_WRITE_CANCEL : FETCH_WRITE_TAKEN;

@@ -102,6 +102,8 @@ struct now gate_now(const struct gate *g);
 void gate_write_informational(struct gate *g, int status, const struct http_fields *fields);
 /* Bytes that may be added to the reply before the high-water mark; 0: wait for on_room. Measured at the socket. */
 size_t gate_room(struct gate *g);
+/* The same with a mark of one's own, at most the high-water mark: below half of it on_room comes. */
+size_t gate_room_below(struct gate *g, size_t mark);
 /* Bytes of replies that the socket has not taken yet. */
 size_t gate_unsent(const struct gate *g);
 /* Called once from the loop when room is there again after gate_room gave 0 (below half the mark). NULL clears. */

@@ -118,6 +118,7 @@ struct gate {
 
 	/* The reply. */
 	uint64_t reply_bytes;
+	size_t wants_room_below; /* the mark at which there was none; 0: nobody waits for room */
 	void (*on_room)(void *arg);
 	void *on_room_arg;
 	void (*on_gone)(void *arg);
@@ -147,7 +148,6 @@ struct gate {
 	bool reset;            /* closing must look like a failure (a reply without length that was cut) */
 	bool reply_begun;      /* evhttp has written part of the final head */
 	bool tell_evhttp;      /* evhttp's write callback is due when the socket's buffer is empty */
-	bool wants_room;       /* gate_room gave 0 */
 	bool holds_back;       /* reading from the socket is off */
 };
 

@@ -158,21 +158,26 @@ void gate_decrypt(struct gate *g)
 
 /* ---- Backpressure ---- */
 
-size_t gate_room(struct gate *g)
+size_t gate_room_below(struct gate *g, size_t mark)
 {
 	size_t unsent = gate_unsent(g);
 
-	if (unsent < g->o->high_water)
-		return g->o->high_water - unsent;
-	g->wants_room = true;
+	if (unsent < mark)
+		return mark - unsent;
+	g->wants_room_below = mark;
 	return 0;
+}
+
+size_t gate_room(struct gate *g)
+{
+	return gate_room_below(g, g->o->high_water);
 }
 
 void gate_check_room(struct gate *g)
 {
-	if (!g->wants_room || gate_unsent(g) > g->o->high_water / 2)
+	if (g->wants_room_below == 0 || gate_unsent(g) > g->wants_room_below / 2)
 		return;
-	g->wants_room = false;
+	g->wants_room_below = 0;
 	if (g->on_room)
 		g->on_room(g->on_room_arg);
 }

@@ -72,6 +72,7 @@ struct disk_source {
 	unsigned tags_n;
 	uint64_t body_n;
 	uint64_t part_first, part_total; /* the body is a part from there on of so many bytes; 0, 0: it is the whole */
+	const uint64_t *sums; /* NULL; or of the blocks of a body that is on disk: for disk_refresh, without body_at */
 	/* A run of body bytes at offset (< body_n), at least one byte. */
 	struct slice (*body_at)(const struct disk_source *s, uint64_t offset);
 	void (*on_release)(struct disk_source *s);
@@ -117,7 +118,7 @@ struct disk_object {
 	unsigned tags_n;
 	uint64_t body_n;
 	uint64_t part_first, part_total; /* as in disk_source */
-	struct slice body; /* all of it, verified, when it is at most whole_max; else p is NULL: disk_read */
+	struct slice body;       /* all of it, verified, when it is at most whole_max; else p is NULL: disk_read */
 	struct disk_body *large; /* then: where it lies; goes with this object, may be copied */
 };
 #define DISK_BODY_WHOLE_MAX (256u << 10)

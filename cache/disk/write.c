@@ -9,7 +9,7 @@
 
 static uint64_t source_bytes(const struct disk_source *s)
 {
-	return s->body_n + s->head.n + s->key.n;
+	return (s->sums ? 0 : s->body_n) + s->head.n + s->key.n;
 }
 
 static bool is_admitted(struct disk *d, const struct disk_source *s)
@@ -86,6 +86,7 @@ int disk_put(struct disk *d, struct disk_source *s)
 	uint64_t lsn;
 	int err;
 
+	CHECK(!s->sums);
 	s->variant = variant;
 	s->is_refresh = false;
 	err = enqueue(d, s, refuse(d, s), &lsn);
@@ -285,7 +286,8 @@ static void drop_source(struct disk *d, const struct disk_source *s)
 
 static void write_source(struct disk *d, const struct disk_source *s)
 {
-	uint64_t *sums = sums_of(s);
+	uint64_t *made = s->sums ? NULL : sums_of(s);
+	const uint64_t *sums = s->sums ? s->sums : made;
 	struct record_header h;
 	struct appender *a = &d->log;
 	int err = sums ? 0 : -ENOMEM;
@@ -293,12 +295,14 @@ static void write_source(struct disk *d, const struct disk_source *s)
 
 	if (!err) {
 		h = header_of(d, s, sums);
-		if (s->is_refresh && s->body_n > DISK_REFRESH_WHOLE_MAX) {
+		if (s->is_refresh && (s->sums || s->body_n > DISK_REFRESH_WHOLE_MAX)) {
 			err = appender_flush(&d->log);
 			if (err)
 				appender_fail(&d->log, err);
 			else if (find_base(d, s, &h))
 				disk_add(&d->n.heads_written, 1);
+			else if (s->sums)
+				err = -ESTALE; /* the body has gone, and with it what its head is for */
 		}
 	}
 	if (!err && record_total(&h) > d->own_segment_from) {
@@ -316,7 +320,7 @@ static void write_source(struct disk *d, const struct disk_source *s)
 		disk_add(&d->n.puts, 1);
 		disk_add(&d->n.put_bytes, record_total(&h));
 	}
-	mem_free(sums);
+	mem_free(made);
 }
 
 /* ---- The thread ---- */
