@@ -63,6 +63,12 @@ static int real_allocate(const struct disk_io *io, int fd, uint64_t size)
 	return ftruncate(fd, (off_t)size) == 0 ? 0 : -errno;
 }
 
+static int real_truncate(const struct disk_io *io, int fd, uint64_t size)
+{
+	(void)io;
+	return ftruncate(fd, (off_t)size) == 0 ? 0 : -errno;
+}
+
 static int real_sync(const struct disk_io *io, int fd)
 {
 	(void)io;
@@ -143,6 +149,7 @@ const struct disk_io disk_io_real = {
 	.pread_nowait = real_pread_nowait,
 	.pwrite = real_pwrite,
 	.allocate = real_allocate,
+	.truncate = real_truncate,
 	.sync = real_sync,
 	.sync_dir = real_sync_dir,
 	.unlink = real_unlink,

@@ -18,6 +18,7 @@ struct disk_io {
 	ssize_t (*pread_nowait)(const struct disk_io *io, int fd, void *p, size_t n, uint64_t at);
 	ssize_t (*pwrite)(const struct disk_io *io, int fd, const void *p, size_t n, uint64_t at);
 	int (*allocate)(const struct disk_io *io, int fd, uint64_t size);
+	int (*truncate)(const struct disk_io *io, int fd, uint64_t size);
 	int (*sync)(const struct disk_io *io, int fd);
 	int (*sync_dir)(const struct disk_io *io, int dir);
 	int (*unlink)(const struct disk_io *io, int dir, const char *name);

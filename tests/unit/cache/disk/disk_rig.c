@@ -97,6 +97,11 @@ static int f_allocate(const struct disk_io *io, int fd, uint64_t size)
 	REAL(allocate(io, fd, size));
 }
 
+static int f_truncate(const struct disk_io *io, int fd, uint64_t size)
+{
+	REAL(truncate(io, fd, size));
+}
+
 static int f_sync(const struct disk_io *io, int fd)
 {
 	int v = verdict(faulty(io));
@@ -145,8 +150,8 @@ void drig_init(struct rig *r)
 {
 	memset(r, 0, sizeof(*r));
 	log_set_level(LOG_LEVEL_ERROR);
-	r->io.io = (struct disk_io){f_open, f_close, f_pread, f_pread_nowait, f_pwrite, f_allocate, f_sync, f_sync,
-		f_unlink, f_rename, f_size, f_is_private, f_list};
+	r->io.io = (struct disk_io){f_open, f_close, f_pread, f_pread_nowait, f_pwrite, f_allocate, f_truncate, f_sync,
+		f_sync, f_unlink, f_rename, f_size, f_is_private, f_list};
 	drig_heal(r);
 	snprintf(r->path, sizeof(r->path), "%s/disk-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	assert_non_null(mkdtemp(r->path));
