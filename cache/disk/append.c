@@ -226,21 +226,27 @@ void appender_seal(struct appender *a)
 	let_go(a);
 }
 
-void appender_fail(struct appender *a, int err)
+void disk_rest(struct disk *d, int err)
 {
 	static struct log_limit limit;
-	struct disk *d = a->d;
 
 	disk_add(&d->n.write_errors, 1);
+	atomic_store(&d->retry_at_ms, clock_now().mono_ms + d->o.retry_ms);
+	if (log_allowed(&limit))
+		log_warn("disk: writing fails, resting for %lld ms: %s", (long long)d->o.retry_ms, strerror(-err));
+}
+
+void appender_fail(struct appender *a, int err)
+{
+	struct disk *d = a->d;
+
 	disk_add(&d->n.dropped_error, a->pending_n);
 	/* What these were to replace is out of date all the same. */
 	for (uint32_t i = 0; i < a->pending_n; i++)
 		if (!a->pending[i].is_move && a->pending[i].slot.kind == INDEX_WHOLE)
 			(void)index_drop_variant(
 				&d->index, a->pending[i].hash, a->pending[i].slot.variant, a->pending[i].slot.lsn);
-	atomic_store(&d->retry_at_ms, clock_now().mono_ms + d->o.retry_ms);
-	if (log_allowed(&limit))
-		log_warn("disk: writing fails, resting for %lld ms: %s", (long long)d->o.retry_ms, strerror(-err));
+	disk_rest(d, err);
 	if (a->seg)
 		let_go(a);
 }

@@ -120,7 +120,7 @@ static void release(struct segments *t, struct segment *s, uint64_t size, uint64
 	pthread_mutex_unlock(&t->mu);
 }
 
-static int make_file(struct segments *t, uint64_t id, uint64_t size, uint64_t *generation)
+static int make_file(struct segments *t, uint64_t id, uint64_t size, bool has_header, uint64_t *generation)
 {
 	struct segment_header h = {.store = t->store, .id = id, .size = size};
 	char name[SEGMENT_NAME_MAX];
@@ -134,7 +134,7 @@ static int make_file(struct segments *t, uint64_t id, uint64_t size, uint64_t *g
 	if (fd < 0)
 		return fd;
 	err = t->io->allocate(t->io, fd, size);
-	if (!err)
+	if (!err && has_header)
 		err = io_write_all(t->io, fd, &h, sizeof(h), 0);
 	*generation = h.generation;
 	if (!err)
@@ -144,14 +144,14 @@ static int make_file(struct segments *t, uint64_t id, uint64_t size, uint64_t *g
 	return err;
 }
 
-int segment_create(struct segments *t, uint64_t size, uint64_t spare, struct segment **out)
+int segment_create_as(struct segments *t, uint64_t size, uint64_t spare, bool has_header, struct segment **out)
 {
 	uint64_t id = 0, generation = 0;
 	int err = reserve(t, size, spare, out, &id), fd;
 
 	if (err)
 		return err;
-	fd = make_file(t, id, size, &generation);
+	fd = make_file(t, id, size, has_header, &generation);
 	if (fd < 0) {
 		release(t, *out, size, 0);
 		*out = NULL;
@@ -160,6 +160,11 @@ int segment_create(struct segments *t, uint64_t size, uint64_t spare, struct seg
 	settle(*out, fd, id, generation, size, UINT64_MAX);
 	atomic_store_explicit(&(*out)->refs, 2, memory_order_release);
 	return 0;
+}
+
+int segment_create(struct segments *t, uint64_t size, uint64_t spare, struct segment **out)
+{
+	return segment_create_as(t, size, spare, true, out);
 }
 
 void segments_wait_room(struct segments *t, uint64_t wanted, uint64_t spare)
@@ -221,7 +226,8 @@ fail:
 	return err;
 }
 
-int segment_seal(struct segments *t, struct segment *s, const struct footer_entry *entries, uint32_t n, uint64_t end)
+int segment_write_footer(
+	struct segments *t, struct segment *s, const struct footer_entry *entries, uint32_t n, uint64_t end)
 {
 	struct segment_trailer trailer = {
 		.generation = s->generation,
@@ -236,12 +242,14 @@ int segment_seal(struct segments *t, struct segment *s, const struct footer_entr
 	segment_write_trailer(&trailer, entries);
 	CHECK(end + n * sizeof(*entries) <= at);
 	err = io_write_all(t->io, s->fd, entries, n * sizeof(*entries), at - n * sizeof(*entries));
-	if (!err)
-		err = io_write_all(t->io, s->fd, &trailer, sizeof(trailer), at);
-	pthread_mutex_lock(&t->mu);
-	s->state = SEGMENT_SEALED;
-	pthread_cond_broadcast(&t->changed);
-	pthread_mutex_unlock(&t->mu);
+	return err ? err : io_write_all(t->io, s->fd, &trailer, sizeof(trailer), at);
+}
+
+int segment_seal(struct segments *t, struct segment *s, const struct footer_entry *entries, uint32_t n, uint64_t end)
+{
+	int err = segment_write_footer(t, s, entries, n, end);
+
+	segment_set_state(t, s, SEGMENT_SEALED);
 	return err;
 }
 

@@ -101,12 +101,16 @@ void segments_fini(struct segments *t); /* closes all; nobody else may be in */
 /* A new active segment with two references: the log's and the caller's. -ENOSPC when, with `spare` bytes kept free, there
  * is no room within the capacity; -EDQUOT when the device has none; else the file system's. Disk threads only. */
 int segment_create(struct segments *t, uint64_t size, uint64_t spare, struct segment **out) WARN_UNUSED;
+int segment_create_as(
+	struct segments *t, uint64_t size, uint64_t spare, bool has_header, struct segment **out) WARN_UNUSED;
 /* Waits up to a second for somebody to make room of `wanted` with `spare` kept free. */
 void segments_wait_room(struct segments *t, uint64_t wanted, uint64_t spare);
 /* Takes over a file found at start, its bytes counted; state LOADING. */
 int segment_adopt(struct segments *t, const char *name, uint64_t id, struct segment **out) WARN_UNUSED;
 /* Writes the footer. On failure the segment is as good as sealed, but for a slower start. */
 int segment_seal(struct segments *t, struct segment *s, const struct footer_entry *entries, uint32_t n, uint64_t end);
+int segment_write_footer(struct segments *t, struct segment *s, const struct footer_entry *entries, uint32_t n,
+	uint64_t end) WARN_UNUSED;
 /* To be told before a record with these is written. Whoever writes to the segment only. */
 void segment_note(struct segment *s, uint64_t epoch, uint64_t lsn);
 void segment_set_state(struct segments *t, struct segment *s, enum segment_state state);
@@ -127,5 +131,15 @@ int segment_load_footer(struct segments *t, struct segment *s, struct segment_tr
 /* Lowest epoch and lsn of what is left; UINT64_MAX when there is nothing, 0 while one is being loaded. */
 void segments_oldest(struct segments *t, uint64_t *epoch, uint64_t *lsn);
 uint64_t segments_allocated(struct segments *t);
+
+/* ---- A segment of one record that grows while it is written (segment_grow.c); disk threads only ---- */
+/* As segment_create, without a header. */
+int segment_begin(struct segments *t, uint64_t size, uint64_t spare, struct segment **out) WARN_UNUSED;
+/* Errors as segment_create's. On any but -ENOSPC the segment is of no use any more. */
+int segment_grow(struct segments *t, struct segment *s, uint64_t size, uint64_t spare) WARN_UNUSED;
+/* To its final size; what is over comes back at once. */
+int segment_trim(struct segments *t, struct segment *s, uint64_t size) WARN_UNUSED;
+/* Footer, then header: after it the file is a segment. Its state stays ACTIVE. */
+int segment_finish(struct segments *t, struct segment *s, const struct footer_entry *entry, uint64_t end) WARN_UNUSED;
 
 #endif

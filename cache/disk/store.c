@@ -15,6 +15,8 @@
 #include "cache/disk/store_internal.h"
 
 #define MIB ((uint64_t)1 << 20)
+/* Lengths in a footer are 32 bits of eight bytes each; head and sums are in them. */
+#define MAX_OBJECT_MAX ((uint64_t)31 << 30)
 
 __attribute__((format(printf, 3, 4))) static int fail(char *error, int err, const char *fmt, ...)
 {
@@ -72,6 +74,8 @@ static int set_options(struct disk *d, const struct disk_options *o, char *error
 			(unsigned long long)o->size);
 	if (mine->max_object == 0 || mine->max_object > o->size / 4)
 		mine->max_object = o->size / 4;
+	if (mine->max_object > MAX_OBJECT_MAX)
+		mine->max_object = MAX_OBJECT_MAX;
 	if (mine->journal_bytes == 0)
 		mine->journal_bytes = MIB;
 	if (mine->journal_bytes < JOURNAL_BYTES_MIN)
@@ -332,6 +336,7 @@ static int init_parts(struct disk *d)
 	pthread_mutex_init(&d->queue_mu, NULL);
 	pthread_cond_init(&d->queue_changed, NULL);
 	d->queue_tail = &d->queue_head;
+	d->streams_tail = &d->streams_head;
 	pthread_mutex_init(&d->jobs_mu, NULL);
 	pthread_cond_init(&d->jobs_changed, NULL);
 	d->jobs_tail = &d->jobs_head;
@@ -418,6 +423,7 @@ void disk_close(struct disk **d)
 	if (!gone)
 		return;
 	stop_threads(gone);
+	CHECK(gone->streams_n == 0);
 	fini_parts(gone);
 	mem_free(gone);
 	*d = NULL;
@@ -429,6 +435,11 @@ const unsigned char *disk_secret(const struct disk *d)
 }
 
 /* ---- Looking at it ---- */
+
+uint64_t disk_max_object(const struct disk *d)
+{
+	return d->o.max_object;
+}
 
 bool disk_is_ready(struct disk *d)
 {

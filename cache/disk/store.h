@@ -90,6 +90,27 @@ int disk_put(struct disk *d, struct disk_source *s) WARN_UNUSED;
  * and no more bytes than its meta's block; of a larger one only the meta is, when the body there is proved the same. */
 int disk_refresh(struct disk *d, struct disk_source *s) WARN_UNUSED;
 #define DISK_REFRESH_WHOLE_MAX 65536
+/* An answer whose body comes in pieces, which are copied, and written by the writer to a segment of its own. Bounds:
+ * queue_bytes, which it shares with all that is queued, a quarter of them for one; DISK_STREAMS_MAX at once.
+ * Thread: one at a time. */
+struct disk_stream;
+#define DISK_STREAMS_MAX 64
+#define DISK_LENGTH_UNKNOWN UINT64_MAX
+/* `s` as for disk_put, without body_at; body_n may be DISK_LENGTH_UNKNOWN. 0: disk_stream_end has to come, and on_release will
+ * after it, from the writer's thread; on_room too, at most once for each DISK_IS_FULL. Else nothing happened; -errno as of
+ * disk_put, or -ENOMEM. */
+int disk_stream_begin(struct disk *d, struct disk_source *s, void (*on_room)(struct disk_source *s),
+	struct disk_stream **out) WARN_UNUSED;
+enum disk_flow {
+	DISK_FLOWS,
+	DISK_IS_FULL, /* they were taken; whoever can wait should, until on_room */
+	DISK_GAVE_UP, /* too slow, too large, out of room, failing: nothing will be stored */
+};
+enum disk_flow disk_stream_write(struct disk_stream *st, const void *p, size_t n) WARN_UNUSED;
+/* Whole: it takes the place of what is stored for this variant, as an answer put now; s->epoch, s->freshness and what its tags
+ * are may have been set anew before, not how many. Else nothing is left of it. Closing waits for this. */
+void disk_stream_end(struct disk_stream **st, bool is_whole);
+uint64_t disk_max_object(const struct disk *d);
 /* All variants. Durable soon, not at once. */
 void disk_forget(struct disk *d, struct hash128 hash);
 /* Invalidates in `scopes` and in the journal. `wait` blocks until it is on the device; without it the entry is written but

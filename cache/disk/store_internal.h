@@ -99,6 +99,8 @@ struct disk {
 	struct disk_source *queue_head, **queue_tail;
 	unsigned queue_n; /* those under way included */
 	uint64_t queue_bytes, next_lsn;
+	struct disk_stream *streams_head, **streams_tail; /* with something to be written */
+	unsigned streams_n;                               /* all */
 
 	pthread_mutex_t jobs_mu;
 	pthread_cond_t jobs_changed;
@@ -130,8 +132,17 @@ void appender_seal(struct appender *a); /* flushes and lets go of the segment */
 /* After any of these failed: what is not committed is given up, and writing rests for a while. */
 void appender_fail(struct appender *a, int err);
 
+/* Writing rests for a while. */
+void disk_rest(struct disk *d, int err);
+
 /* ---- write.c, read.c, reclaim.c, recover.c, purge.c ---- */
 void *disk_writer(void *arg);
+/* Why an answer is not written; 0: it may be. */
+int disk_refuse(struct disk *d, const struct disk_source *s) WARN_UNUSED;
+/* All but the sum of the sums. */
+struct record_header disk_header_of(const struct disk *d, const struct disk_source *s);
+/* What is there, and what is queued, is older than this and must not stand in for it. */
+void disk_outdate(struct disk *d, struct hash128 hash, uint32_t variant, uint64_t lsn);
 void *disk_reader(void *arg);
 void *disk_keeper(void *arg);
 void *disk_journalist(void *arg);

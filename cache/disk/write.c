@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "cache/disk/store_internal.h"
+#include "cache/disk/stream.h"
 
 /* ---- The queue ---- */
 
@@ -23,15 +23,15 @@ static bool is_admitted(struct disk *d, const struct disk_source *s)
 	return atomic_exchange_explicit(ghost, tag, memory_order_relaxed) == tag;
 }
 
-static int refuse(struct disk *d, const struct disk_source *s)
+int disk_refuse(struct disk *d, const struct disk_source *s)
 {
 	size_t off = (size_t)(s->url.p - s->key.p);
 
 	if (s->url.n > 0 && (s->url.p < s->key.p || off > s->key.n || s->url.n > s->key.n - off))
 		return -EINVAL;
-	if (s->body_n > d->o.max_object || s->key.n > RECORD_META_MAX / 4 || s->head.n > RECORD_META_MAX / 4 ||
-		s->vary_names.n > RECORD_META_MAX / 8 || s->vary_values.n > RECORD_META_MAX / 8 ||
-		s->tags_n > RECORD_META_MAX / 64) {
+	if ((s->body_n != DISK_LENGTH_UNKNOWN && s->body_n > d->o.max_object) || s->key.n > RECORD_META_MAX / 4 ||
+		s->head.n > RECORD_META_MAX / 4 || s->vary_names.n > RECORD_META_MAX / 8 ||
+		s->vary_values.n > RECORD_META_MAX / 8 || s->tags_n > RECORD_META_MAX / 64) {
 		disk_add(&d->n.dropped_size, 1);
 		return -EMSGSIZE;
 	}
@@ -79,6 +79,12 @@ static void raise_to(_Atomic uint64_t *v, uint64_t to)
 		;
 }
 
+void disk_outdate(struct disk *d, struct hash128 hash, uint32_t variant, uint64_t lsn)
+{
+	raise_to(&d->dropped[hash.lo & (DROPPED_SLOTS - 1)], lsn);
+	(void)index_drop_variant(&d->index, hash, variant, lsn);
+}
+
 int disk_put(struct disk *d, struct disk_source *s)
 {
 	struct hash128 hash = s->hash;
@@ -89,7 +95,7 @@ int disk_put(struct disk *d, struct disk_source *s)
 	CHECK(!s->sums);
 	s->variant = variant;
 	s->is_refresh = false;
-	err = enqueue(d, s, refuse(d, s), &lsn);
+	err = enqueue(d, s, disk_refuse(d, s), &lsn);
 	/* From here on the writer may have released it, when it was taken. What it replaces is gone either way. */
 	if (err)
 		raise_to(&d->dropped[hash.lo & (DROPPED_SLOTS - 1)], lsn);
@@ -103,7 +109,7 @@ int disk_refresh(struct disk *d, struct disk_source *s)
 
 	s->variant = record_variant(s->vary_names, s->vary_values);
 	s->is_refresh = true;
-	return enqueue(d, s, refuse(d, s), &lsn);
+	return enqueue(d, s, disk_refuse(d, s), &lsn);
 }
 
 void disk_flush(struct disk *d)
@@ -152,7 +158,7 @@ static uint64_t *sums_of(const struct disk_source *s)
 	return sums;
 }
 
-static struct record_header header_of(const struct disk *d, const struct disk_source *s, const uint64_t *sums)
+struct record_header disk_header_of(const struct disk *d, const struct disk_source *s)
 {
 	struct record_header h = {
 		.magic = RECORD_MAGIC,
@@ -174,7 +180,6 @@ static struct record_header header_of(const struct disk *d, const struct disk_so
 		.tags_n = s->tags_n,
 		.head_n = (uint32_t)s->head.n,
 		.variant = s->variant,
-		.sums_sum = XXH3_64bits(sums, record_blocks(s->body_n) * sizeof(*sums)),
 	};
 
 	record_set_freshness(&h, &s->freshness, d->o.clock_id);
@@ -294,7 +299,8 @@ static void write_source(struct disk *d, const struct disk_source *s)
 	bool own = false;
 
 	if (!err) {
-		h = header_of(d, s, sums);
+		h = disk_header_of(d, s);
+		h.sums_sum = XXH3_64bits(sums, record_blocks(s->body_n) * sizeof(*sums));
 		if (s->is_refresh && (s->sums || s->body_n > DISK_REFRESH_WHOLE_MAX)) {
 			err = appender_flush(&d->log);
 			if (err)
@@ -370,16 +376,21 @@ void *disk_writer(void *arg)
 	pthread_mutex_lock(&d->queue_mu);
 	for (;;) {
 		struct disk_source *s;
+		struct disk_stream *st;
 
-		while (!d->queue_head && !atomic_load(&d->stopping))
+		while (!d->queue_head && !d->streams_head && !atomic_load(&d->stopping))
 			pthread_cond_wait(&d->queue_changed, &d->queue_mu);
 		s = d->queue_head;
-		if (!s)
+		st = disk_stream_take_locked(d);
+		if (!s && !st)
 			break;
 		d->queue_head = NULL;
 		d->queue_tail = &d->queue_head;
 		pthread_mutex_unlock(&d->queue_mu);
-		write_batch(d, s);
+		if (s)
+			write_batch(d, s);
+		if (st)
+			disk_stream_go_on(st);
 		pthread_mutex_lock(&d->queue_mu);
 	}
 	pthread_mutex_unlock(&d->queue_mu);

@@ -1,0 +1,528 @@
+/* Putting answers as they arrive: pieces on their way to the writer, which gives each such answer a segment of its own.
+ * A file of these is no segment before its header, which is the last that is written. */
+#include "cache/disk/stream.h"
+
+#include <errno.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#define PIECE DISK_BLOCK
+_Static_assert(PIECE == RECORD_BLOCK, "a piece has one sum");
+#define GROW_MIN ((uint64_t)1 << 20)
+#define GROW_MAX ((uint64_t)16 << 20)
+
+struct piece {
+	struct piece *next;
+	size_t n;
+	char bytes[PIECE];
+};
+
+enum stream_end { STREAM_OPEN, STREAM_WHOLE, STREAM_CUT };
+
+struct disk_stream {
+	struct disk *d;
+	struct disk_source *source;
+	void (*on_room)(struct disk_source *s);
+	/* the feeder's, until the end */
+	struct piece *filling;
+	uint64_t fed;
+	/* atomic */
+	_Atomic bool has_failed;
+	/* guarded by queue_mu */
+	struct disk_stream *next; /* of those that have something to be done */
+	bool is_listed, wants_room;
+	struct piece *first, **tail;
+	unsigned pieces_n;
+	enum stream_end end;
+	/* the writer's */
+	struct segment *seg;
+	uint64_t body_at, written;
+	uint64_t *sums;
+	size_t sums_n, sums_cap;
+};
+
+/* ---- Feeding ---- */
+
+static unsigned full_at(const struct disk *d)
+{
+	uint64_t n = d->o.queue_bytes / 4 / PIECE;
+
+	return n > 0 ? (unsigned)n : 1;
+}
+
+static int refuse(struct disk *d, const struct disk_source *s)
+{
+	int err = disk_refuse(d, s);
+
+	if (err)
+		return err;
+	pthread_mutex_lock(&d->queue_mu);
+	if (atomic_load(&d->stopping))
+		err = -ESHUTDOWN;
+	else if (d->streams_n >= DISK_STREAMS_MAX)
+		err = -ENOBUFS;
+	else
+		d->streams_n++;
+	pthread_mutex_unlock(&d->queue_mu);
+	if (err == -ENOBUFS)
+		disk_add(&d->n.dropped_queue, 1);
+	return err;
+}
+
+int disk_stream_begin(
+	struct disk *d, struct disk_source *s, void (*on_room)(struct disk_source *s), struct disk_stream **out)
+{
+	struct disk_stream *st;
+	int err;
+
+	CHECK(!s->sums);
+	*out = NULL;
+	s->variant = record_variant(s->vary_names, s->vary_values);
+	s->is_refresh = false;
+	err = refuse(d, s);
+	if (err)
+		return err;
+	st = mem_zalloc(sizeof(*st));
+	if (!st) {
+		pthread_mutex_lock(&d->queue_mu);
+		d->streams_n--;
+		pthread_mutex_unlock(&d->queue_mu);
+		return -ENOMEM;
+	}
+	st->d = d;
+	st->source = s;
+	st->on_room = on_room;
+	st->tail = &st->first;
+	*out = st;
+	return 0;
+}
+
+static void list_locked(struct disk_stream *st)
+{
+	struct disk *d = st->d;
+
+	if (st->is_listed)
+		return;
+	st->is_listed = true;
+	st->next = NULL;
+	*d->streams_tail = st;
+	d->streams_tail = &st->next;
+	pthread_cond_broadcast(&d->queue_changed);
+}
+
+static struct piece *new_piece(struct disk_stream *st)
+{
+	struct disk *d = st->d;
+	struct piece *p = NULL;
+	bool has_room;
+
+	pthread_mutex_lock(&d->queue_mu);
+	has_room = d->queue_bytes + PIECE <= d->o.queue_bytes;
+	if (has_room)
+		d->queue_bytes += PIECE;
+	pthread_mutex_unlock(&d->queue_mu);
+	if (!has_room)
+		return NULL;
+	p = mem_alloc(sizeof(*p));
+	if (p) {
+		p->next = NULL;
+		p->n = 0;
+		return p;
+	}
+	pthread_mutex_lock(&d->queue_mu);
+	d->queue_bytes -= PIECE;
+	pthread_mutex_unlock(&d->queue_mu);
+	return NULL;
+}
+
+static void queue_locked(struct disk_stream *st)
+{
+	*st->tail = st->filling;
+	st->tail = &st->filling->next;
+	st->pieces_n++;
+	st->filling = NULL;
+	list_locked(st);
+}
+
+/* True: there is enough for the writer to do. */
+static bool queue_piece(struct disk_stream *st)
+{
+	struct disk *d = st->d;
+	bool is_full;
+
+	pthread_mutex_lock(&d->queue_mu);
+	queue_locked(st);
+	is_full = st->pieces_n >= full_at(d) || d->queue_bytes > d->o.queue_bytes / 2;
+	st->wants_room = is_full;
+	pthread_mutex_unlock(&d->queue_mu);
+	return is_full;
+}
+
+static enum disk_flow give_up(struct disk_stream *st, _Atomic uint64_t *why)
+{
+	if (!atomic_exchange(&st->has_failed, true))
+		disk_add(why, 1);
+	return DISK_GAVE_UP;
+}
+
+enum disk_flow disk_stream_write(struct disk_stream *st, const void *p, size_t n)
+{
+	struct disk *d = st->d;
+	const char *at = p;
+	bool is_full = false;
+
+	if (atomic_load(&st->has_failed))
+		return DISK_GAVE_UP;
+	if (n > d->o.max_object || st->fed > d->o.max_object - n)
+		return give_up(st, &d->n.dropped_size);
+	for (size_t run; n > 0; n -= run, at += run) {
+		struct piece *to = st->filling;
+
+		if (!to)
+			to = st->filling = new_piece(st);
+		if (!to)
+			return give_up(st, &d->n.dropped_queue);
+		run = PIECE - to->n < n ? PIECE - to->n : n;
+		memcpy(to->bytes + to->n, at, run);
+		to->n += run;
+		st->fed += run;
+		if (to->n == PIECE)
+			is_full = queue_piece(st);
+	}
+	return is_full ? DISK_IS_FULL : DISK_FLOWS;
+}
+
+/* Takes a number whatever becomes of it, as each put does. */
+static void end_locked(struct disk_stream *st, bool is_whole)
+{
+	struct disk *d = st->d;
+
+	if (st->filling)
+		queue_locked(st);
+	if (is_whole)
+		st->source->lsn = d->next_lsn++;
+	st->end = is_whole ? STREAM_WHOLE : STREAM_CUT;
+	d->queue_n++;
+	list_locked(st);
+}
+
+void disk_stream_end(struct disk_stream **stream, bool is_whole)
+{
+	struct disk_stream *st = *stream;
+	struct disk *d = st->d;
+	struct hash128 hash = st->source->hash;
+	uint32_t variant = st->source->variant;
+	uint64_t lsn;
+
+	*stream = NULL;
+	if (is_whole && st->source->body_n != DISK_LENGTH_UNKNOWN)
+		CHECK(st->source->body_n == st->fed || atomic_load(&st->has_failed));
+	pthread_mutex_lock(&d->queue_mu);
+	end_locked(st, is_whole);
+	lsn = st->source->lsn;
+	pthread_mutex_unlock(&d->queue_mu);
+	/* From here on the writer may have freed it. What it replaces is out of date, whatever becomes of it. */
+	if (is_whole)
+		(void)index_drop_variant(&d->index, hash, variant, lsn);
+}
+
+/* ---- Writing: the segment ---- */
+
+static uint64_t file_bytes(const struct record_header *h)
+{
+	return (sizeof(struct segment_header) + record_total(h) + sizeof(struct footer_entry) +
+		       sizeof(struct segment_trailer) + 4095) &
+	       ~(uint64_t)4095;
+}
+
+/* Room for what is reclaimed stays with the keeper; -ENOSPC after some seconds without any. */
+static int with_room(struct disk_stream *st, uint64_t size, int (*take)(struct disk_stream *st, uint64_t size))
+{
+	struct disk *d = st->d;
+	uint64_t more = size - (st->seg ? st->seg->size : 0);
+
+	for (unsigned tries = 0;; tries++) {
+		int err = take(st, size);
+
+		if (err != -ENOSPC || tries == 3 || atomic_load(&d->stopping))
+			return err;
+		if (!atomic_load(&d->is_ready))
+			tries = 0;
+		segments_wait_room(&d->segments, more, d->o.segment_bytes);
+	}
+}
+
+static int begin(struct disk_stream *st, uint64_t size)
+{
+	return segment_begin(&st->d->segments, size, st->d->o.segment_bytes, &st->seg);
+}
+
+static int grow(struct disk_stream *st, uint64_t size)
+{
+	return segment_grow(&st->d->segments, st->seg, size, st->d->o.segment_bytes);
+}
+
+static int put(struct disk_stream *st, const void *p, size_t n, uint64_t at)
+{
+	int err = io_write_all(st->d->io, st->seg->fd, p, n, at);
+
+	if (!err)
+		disk_add(&st->d->n.written_bytes, n);
+	return err;
+}
+
+static struct record_header header_of(const struct disk_stream *st, uint64_t body_n)
+{
+	struct record_header h = disk_header_of(st->d, st->source);
+
+	h.body_n = body_n;
+	return h;
+}
+
+static int put_head(struct disk_stream *st, struct record_header *h)
+{
+	const struct disk_source *s = st->source;
+	const struct record_parts parts = {s->key, s->vary_names, s->vary_values, s->head, s->tags};
+	size_t n = sizeof(*h) + record_meta_n(h);
+	char *p = mem_alloc(n);
+	int err;
+
+	if (!p)
+		return -ENOMEM;
+	h->generation = st->seg->generation;
+	h->sums_sum = XXH3_64bits(st->sums, st->sums_n * sizeof(*st->sums));
+	record_write_meta(p, h, &parts);
+	err = put(st, p, n, sizeof(struct segment_header));
+	mem_free(p);
+	return err;
+}
+
+static int begin_file(struct disk_stream *st)
+{
+	bool is_known = st->source->body_n != DISK_LENGTH_UNKNOWN;
+	struct record_header h = header_of(st, is_known ? st->source->body_n : GROW_MIN);
+
+	st->body_at = sizeof(struct segment_header) + sizeof(h) + record_meta_n(&h);
+	return with_room(st, file_bytes(&h), begin);
+}
+
+/* What is taken in advance grows with what is there. */
+static int make_room(struct disk_stream *st, uint64_t body_n)
+{
+	struct record_header h = header_of(st, body_n);
+	uint64_t size = file_bytes(&h), step = st->seg->size / 4;
+
+	if (size <= st->seg->size)
+		return 0;
+	step = step < GROW_MIN ? GROW_MIN : step > GROW_MAX ? GROW_MAX : step & ~(uint64_t)4095;
+	return with_room(st, size + step, grow);
+}
+
+/* ---- Writing: the record ---- */
+
+static int note_sum(struct disk_stream *st, const struct piece *p)
+{
+	size_t cap = st->sums_cap ? 2 * st->sums_cap : 64;
+	uint64_t *v;
+
+	if (st->sums_n == st->sums_cap) {
+		v = mem_realloc(st->sums, cap * sizeof(*v));
+		if (!v)
+			return -ENOMEM;
+		st->sums = v;
+		st->sums_cap = cap;
+	}
+	st->sums[st->sums_n++] = XXH3_64bits(p->bytes, p->n);
+	return 0;
+}
+
+static int write_piece(struct disk_stream *st, const struct piece *p)
+{
+	int err = st->seg ? 0 : begin_file(st);
+
+	if (!err)
+		err = make_room(st, st->written + p->n);
+	if (!err)
+		err = note_sum(st, p);
+	if (!err)
+		err = put(st, p->bytes, p->n, st->body_at + st->written);
+	if (!err)
+		st->written += p->n;
+	return err;
+}
+
+static int put_sums(struct disk_stream *st)
+{
+	static const char zeros[8];
+	uint64_t padded = record_pad(st->written);
+	int err = put(st, zeros, (size_t)(padded - st->written), st->body_at + st->written);
+
+	return err ? err : put(st, st->sums, st->sums_n * sizeof(*st->sums), st->body_at + padded);
+}
+
+static int finish_file(struct disk_stream *st, struct record_header *h)
+{
+	struct segments *t = &st->d->segments;
+	uint64_t total = record_total(h), at = sizeof(struct segment_header);
+	struct footer_entry entry = {
+		.key_lo = h->key_lo,
+		.key_hi = h->key_hi,
+		.lsn = h->lsn,
+		.variant = h->variant,
+		.off8 = (uint32_t)(at / 8),
+		.n8 = (uint32_t)(total / 8),
+		.kind = RECORD_WHOLE,
+	};
+	int err = segment_trim(t, st->seg, file_bytes(h));
+
+	segment_note(st->seg, h->epoch, h->lsn);
+	if (!err)
+		err = put_head(st, h);
+	return err ? err : segment_finish(t, st->seg, &entry, at + total);
+}
+
+static void into_index(struct disk_stream *st, const struct record_header *h)
+{
+	struct disk *d = st->d;
+	uint64_t n8 = record_total(h) / 8;
+	struct index_slot slot = {
+		.key = h->key_lo,
+		.lsn = h->lsn,
+		.variant = h->variant,
+		.seg = st->seg->slot,
+		.off8 = sizeof(struct segment_header) / 8,
+		.len8 = n8 < INDEX_LONG ? (uint16_t)n8 : INDEX_LONG,
+		.kind = INDEX_WHOLE,
+	};
+
+	if (index_add(&d->index, st->source->hash, &slot, 0) != 0)
+		disk_add(&d->n.dropped_outdated, 1);
+	disk_add(&d->n.puts, 1);
+	disk_add(&d->n.put_bytes, record_total(h));
+	segment_set_state(&d->segments, st->seg, SEGMENT_SEALED);
+	segment_put(&d->segments, &st->seg);
+}
+
+static int commit(struct disk_stream *st)
+{
+	int err = st->seg ? 0 : begin_file(st); /* its body is empty */
+	struct record_header h;
+
+	if (!err)
+		err = make_room(st, st->written);
+	if (!err)
+		err = put_sums(st);
+	if (err)
+		return err;
+	h = header_of(st, st->written);
+	err = finish_file(st, &h);
+	if (!err)
+		into_index(st, &h);
+	return err;
+}
+
+/* ---- The writer's turn ---- */
+
+static void let_go_of_file(struct disk_stream *st)
+{
+	struct segments *t = &st->d->segments;
+
+	if (!st->seg)
+		return;
+	segment_retire(t, st->seg);
+	segment_put(t, &st->seg);
+}
+
+static void fail(struct disk_stream *st, int err)
+{
+	if (!atomic_exchange(&st->has_failed, true))
+		disk_add(&st->d->n.dropped_error, 1);
+	if (err != -ENOSPC) /* that there was no room within the capacity is not the device's fault */
+		disk_rest(st->d, err);
+}
+
+static void free_piece(struct disk_stream *st, struct piece *p)
+{
+	struct disk *d = st->d;
+	bool has_room;
+
+	mem_free(p);
+	pthread_mutex_lock(&d->queue_mu);
+	d->queue_bytes -= PIECE;
+	st->pieces_n--;
+	has_room = st->wants_room && st->pieces_n <= full_at(d) / 2;
+	if (has_room)
+		st->wants_room = false;
+	pthread_mutex_unlock(&d->queue_mu);
+	if (has_room)
+		st->on_room(st->source);
+}
+
+static void write_pieces(struct disk_stream *st, struct piece *p)
+{
+	for (struct piece *next; p; p = next) {
+		int err = atomic_load(&st->has_failed) ? 0 : write_piece(st, p);
+
+		next = p->next;
+		if (err)
+			fail(st, err);
+		free_piece(st, p);
+	}
+	/* Nobody can do anything with what is there. */
+	if (atomic_load(&st->has_failed))
+		let_go_of_file(st);
+}
+
+static void end(struct disk_stream *st, enum stream_end how)
+{
+	struct disk *d = st->d;
+	struct disk_source *s = st->source;
+	int err = 0;
+
+	if (how == STREAM_WHOLE && !atomic_load(&st->has_failed))
+		err = commit(st);
+	if (err)
+		fail(st, err);
+	if (how == STREAM_WHOLE && atomic_load(&st->has_failed))
+		disk_outdate(d, s->hash, s->variant, s->lsn);
+	let_go_of_file(st);
+	mem_free(st->sums);
+	mem_free(st);
+	s->on_release(s);
+	pthread_mutex_lock(&d->queue_mu);
+	d->streams_n--;
+	if (--d->queue_n == 0)
+		pthread_cond_broadcast(&d->queue_changed);
+	pthread_mutex_unlock(&d->queue_mu);
+}
+
+struct disk_stream *disk_stream_take_locked(struct disk *d)
+{
+	struct disk_stream *st = d->streams_head;
+
+	if (!st)
+		return NULL;
+	d->streams_head = st->next;
+	if (!d->streams_head)
+		d->streams_tail = &d->streams_head;
+	st->is_listed = false;
+	return st;
+}
+
+void disk_stream_go_on(struct disk_stream *st)
+{
+	struct disk *d = st->d;
+	enum stream_end how;
+	struct piece *p;
+
+	pthread_mutex_lock(&d->queue_mu);
+	p = st->first;
+	st->first = NULL;
+	st->tail = &st->first;
+	how = st->end;
+	pthread_mutex_unlock(&d->queue_mu);
+	write_pieces(st, p);
+	if (how != STREAM_OPEN)
+		end(st, how);
+}
