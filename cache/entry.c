@@ -236,8 +236,7 @@ void variant_drop_locked(struct entry *e, struct object *o, enum drop_reason why
 	wheel_remove(&s->wheel, &o->expiry);
 	atomic_fetch_sub_explicit(&s->objects_n, 1, memory_order_relaxed);
 	count_drop(s->memory, why);
-	o->expiry.next = g->objects ? &g->objects->expiry : NULL;
-	g->objects = o;
+	garbage_add(g, o);
 }
 
 static bool is_superseded(const struct object *old, const struct object *new)
@@ -266,8 +265,7 @@ void variant_store_locked(struct entry *e, struct object *o, struct now now, str
 
 	for (struct object *old = e->variants; old; old = next_variant(old))
 		if (is_superseded(old, o) && keeps_its_place(old, o, now)) {
-			o->expiry.next = g->objects ? &g->objects->expiry : NULL;
-			g->objects = o;
+			garbage_add(g, o);
 			return;
 		}
 	for (struct object *old = e->variants, *next; old; old = next) {

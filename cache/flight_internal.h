@@ -84,8 +84,9 @@ struct object *keep_short_tail(struct flight *f) WARN_UNUSED;
 /* The whole of which the answer is the tail: its body is there up to where the tail begins. NULL: it does not fit. */
 struct object *keep_whole(struct flight *f, const struct flight_answer *a, const struct refresh *r) WARN_UNUSED;
 
-/* A disk flight's end: what was read goes into the memory tier, with the caller's reference; NULL: nothing. */
-void flight_end_read(struct flight *f, struct object *o, struct now now);
+/* A disk flight's end: what was read, the record `lsn`, goes into the memory tier, with the caller's reference, if nothing
+ * newer has come meanwhile; NULL: nothing. */
+void flight_end_read(struct flight *f, struct object *o, uint64_t lsn, struct now now);
 
 /* Told to all who wait, after something has changed. Under mu. */
 void flight_wake_locked(struct flight *f);

@@ -18,6 +18,7 @@ struct ending {
 	int status;
 	struct object *object; /* to be announced (ANSWER); its reference is taken */
 	struct object *store;  /* to go into the memory tier; its reference is taken */
+	uint64_t read_lsn;     /* of a disk flight: the record that `store` comes from */
 	bool marks_pass, marks_failure, drops_stored;
 	struct now now;
 };
@@ -58,7 +59,9 @@ static void end_locked(struct flight *f, const struct ending *x, struct tier_sou
 {
 	if (x->drops_stored)
 		drop_stored_locked(f, g);
-	if (x->store) {
+	if (x->store && f->is_disk && !tier_is_newest_locked(f, x->read_lsn)) {
+		garbage_add(g, x->store);
+	} else if (x->store) {
 		marker_clear_locked(f->entry->notes);
 		variant_store_locked(f->entry, x->store, x->now, g);
 		/* Under the lock, so that both tiers see answers of one key in the same order. */
@@ -111,9 +114,9 @@ static void end_flight(struct flight *f, const struct ending *x)
 	flight_unref(&listed);
 }
 
-void flight_end_read(struct flight *f, struct object *o, struct now now)
+void flight_end_read(struct flight *f, struct object *o, uint64_t lsn, struct now now)
 {
-	end_flight(f, &(struct ending){.phase = FLIGHT_RETRY, .store = o, .now = now});
+	end_flight(f, &(struct ending){.phase = FLIGHT_RETRY, .store = o, .read_lsn = lsn, .now = now});
 }
 
 /* ---- The head ---- */

@@ -246,21 +246,27 @@ static void copy_known_vary(struct entry *e, struct buf *names)
 	(void)buf_add_slice(names, known);
 }
 
-/* Everything that leading takes, so that nothing is allocated while others wait for the lock. */
-bool lookup_make_spares(struct lookup *l)
+static struct flight *make_flight(struct lookup *l)
 {
 	struct flight *f = flight_new(l->c, l->r);
 
+	if (f && (buf_add_slice(&f->names, buf_slice(&l->known_vary)) != 0 ||
+			 vary_values(buf_slice(&f->names), &l->r->http->fields, &f->values) != 0))
+		flight_unref(&f);
+	return f;
+}
+
+/* A spare flight says that all the others are there too. */
+bool lookup_make_spares(struct lookup *l)
+{
 	flight_unref(&l->spare_flight);
-	l->spare_flight = f;
 	if (!l->spare_notes)
 		l->spare_notes = notes_new(l->shard);
 	if (!l->spare_entry)
 		l->spare_entry = entry_new(l->shard, l->r->key);
-	if (!f || !l->spare_notes || !l->spare_entry || l->known_vary.err)
-		return false;
-	return buf_add_slice(&f->names, buf_slice(&l->known_vary)) == 0 &&
-	       vary_values(buf_slice(&f->names), &l->r->http->fields, &f->values) == 0;
+	if (l->spare_notes && l->spare_entry && !l->known_vary.err)
+		l->spare_flight = make_flight(l);
+	return l->spare_flight != NULL;
 }
 
 static void free_spares(struct lookup *l)

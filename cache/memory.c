@@ -221,6 +221,12 @@ void memory_trim(struct shard *home)
 			return;
 }
 
+void garbage_add(struct garbage *g, struct object *o)
+{
+	o->expiry.next = g->objects ? &g->objects->expiry : NULL;
+	g->objects = o;
+}
+
 void garbage_free(struct garbage *g)
 {
 	for (struct object *o = g->objects, *next; o; o = next) {

@@ -105,6 +105,7 @@ struct garbage {
 	struct notes *notes;
 };
 void garbage_free(struct garbage *g);
+void garbage_add(struct garbage *g, struct object *o); /* which is in no list; its reference is taken */
 
 /* ---- Entries ---- */
 struct entry *entry_new(struct shard *s, const struct cache_key *key) WARN_UNUSED; /* not in the index yet */

@@ -124,6 +124,11 @@ bool tier_may_have(struct cache *c, const struct cache_key *key)
 	return disk_may_have(c->disk, key->hash);
 }
 
+bool tier_is_newest_locked(const struct flight *f, uint64_t lsn)
+{
+	return disk_is_newest(f->cache->disk, hash_of(f->entry), lsn);
+}
+
 uint64_t tier_oldest_epoch(struct cache *c)
 {
 	uint64_t epoch = c->disk ? disk_oldest_epoch(c->disk) : UINT64_MAX;
@@ -218,14 +223,16 @@ static bool finish(struct read *r, struct now now)
 	struct flight *f = r->flight;
 	struct cache *c = f->cache;
 	struct object *o = NULL;
+	uint64_t lsn = 0;
 	bool found;
 
 	if (r->lookup.object) {
 		o = take(r, now);
+		lsn = r->lookup.object->lsn;
 		disk_object_free(c->disk, &r->lookup.object);
 	}
 	found = o != NULL;
-	flight_end_read(f, o, now);
+	flight_end_read(f, o, lsn, now);
 	flight_unref(&r->flight);
 	mem_free(r);
 	uncount(&c->disk_reads);
@@ -249,7 +256,7 @@ enum tier_verdict tier_read(struct flight *f, struct hash128 hash, struct now no
 	struct read *r = mem_zalloc(sizeof(*r));
 
 	if (!r) {
-		flight_end_read(f, NULL, now);
+		flight_end_read(f, NULL, 0, now);
 		return TIER_ABSENT;
 	}
 	count(&c->disk_reads);

@@ -26,6 +26,9 @@ enum tier_verdict {
 /* For a listed disk flight; ends it, now or later. */
 enum tier_verdict tier_read(struct flight *f, struct hash128 hash, struct now now) WARN_UNUSED;
 
+/* Of a disk flight's key: was nothing newer stored since that record was read? What is stored is put under the same lock. */
+bool tier_is_newest_locked(const struct flight *f, uint64_t lsn);
+
 /* No answer on disk has an epoch before this; 1 when that is not known. */
 uint64_t tier_oldest_epoch(struct cache *c);
 

@@ -262,6 +262,29 @@ static int load_at(
 
 /* ---- A lookup ---- */
 
+/* The order of the two loads does not matter: who has found something asks again, with disk_is_newest, before it counts. */
+unsigned disk_find(struct disk *d, struct hash128 hash, bool mark, struct index_slot out[INDEX_FOUND_MAX])
+{
+	unsigned n = index_find(&d->index, hash, mark, out), slot = hash.lo & (PUT_SLOTS - 1);
+	uint64_t queued;
+
+	if (n == 0 || atomic_load(&d->ending[slot]) > 0)
+		return 0;
+	queued = atomic_load(&d->queued[slot]);
+	return out[0].lsn < queued && queued > atomic_load(&d->written_lsn) ? 0 : n;
+}
+
+bool disk_is_newest(struct disk *d, struct hash128 hash, uint64_t lsn)
+{
+	struct index_slot found[INDEX_FOUND_MAX];
+	unsigned n = disk_find(d, hash, false, found);
+
+	for (unsigned i = 0; i < n; i++)
+		if (found[i].lsn == lsn)
+			return true;
+	return false;
+}
+
 static bool is_retryable(int err)
 {
 	return err == -EAGAIN || err == -ENOMEM;
@@ -329,7 +352,7 @@ static enum disk_verdict judge(
 static void look_up(struct disk *d, struct disk_lookup *l, bool may_wait)
 {
 	struct index_slot found[INDEX_FOUND_MAX];
-	unsigned n = index_find(&d->index, l->hash, true, found);
+	unsigned n = disk_find(d, l->hash, true, found);
 
 	l->verdict = DISK_MISS;
 	l->object = NULL;
@@ -422,7 +445,7 @@ bool disk_may_have(struct disk *d, struct hash128 hash)
 
 	if (!atomic_load_explicit(&d->is_ready, memory_order_acquire))
 		return false;
-	if (index_find(&d->index, hash, false, found) > 0)
+	if (disk_find(d, hash, false, found) > 0)
 		return true;
 	disk_add(&d->n.absent, 1);
 	return false;

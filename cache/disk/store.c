@@ -325,8 +325,7 @@ static bool is_outdated(void *arg, struct hash128 hash, uint64_t lsn)
 {
 	struct disk *d = arg;
 
-	return lsn < atomic_load(&d->dropped[hash.lo & (DROPPED_SLOTS - 1)]) ||
-	       forgets_covers(&d->forgets, hash.lo, lsn);
+	return lsn < atomic_load(&d->dropped[hash.lo & (PUT_SLOTS - 1)]) || forgets_covers(&d->forgets, hash.lo, lsn);
 }
 
 static int init_parts(struct disk *d)
@@ -351,10 +350,12 @@ static int init_parts(struct disk *d)
 	if (!err)
 		err = appender_init(&d->kept, d, true);
 	d->index.is_outdated = is_outdated;
-	d->dropped = mem_zalloc(DROPPED_SLOTS * sizeof(*d->dropped));
+	d->dropped = mem_zalloc(PUT_SLOTS * sizeof(*d->dropped));
+	d->queued = mem_zalloc(PUT_SLOTS * sizeof(*d->queued));
+	d->ending = mem_zalloc(PUT_SLOTS * sizeof(*d->ending));
 	d->ghosts = mem_zalloc(GHOST_SLOTS * sizeof(*d->ghosts));
 	d->readers = mem_zalloc(d->o.threads * sizeof(*d->readers));
-	return err || (d->dropped && d->ghosts && d->readers) ? err : -ENOMEM;
+	return err || (d->dropped && d->queued && d->ending && d->ghosts && d->readers) ? err : -ENOMEM;
 }
 
 static void fini_parts(struct disk *d)
@@ -371,6 +372,8 @@ static void fini_parts(struct disk *d)
 	pthread_mutex_destroy(&d->jobs_mu);
 	pthread_cond_destroy(&d->jobs_changed);
 	mem_free(d->dropped);
+	mem_free(d->queued);
+	mem_free(d->ending);
 	mem_free(d->ghosts);
 	mem_free(d->readers);
 	explicit_bzero(d->secret, sizeof(d->secret));

@@ -165,6 +165,9 @@ bool disk_may_have(struct disk *d, struct hash128 hash);
 /* Absent keys cost no I/O; what the page cache holds is read at once; else DISK_PENDING. */
 enum disk_verdict disk_get(struct disk *d, struct disk_lookup *l) WARN_UNUSED;
 void disk_object_free(struct disk *d, struct disk_object **o);
+/* Is what was read still what counts? False once something newer for its variant was put, or the key was forgotten. Purges are
+ * another matter: those are the scopes'. */
+bool disk_is_newest(struct disk *d, struct hash128 hash, uint64_t lsn);
 
 #define DISK_BLOCK 65536u
 /* Of whoever reads a body: keeps the file that it lies in. See body.h. */

@@ -67,7 +67,7 @@ struct counters_disk {
 	_Atomic uint64_t started_empty;
 };
 
-#define DROPPED_SLOTS 65536
+#define PUT_SLOTS 65536 /* of dropped, queued and ending: by the key's hash, so that keys may share one */
 #define GHOST_SLOTS 262144
 
 struct disk {
@@ -90,7 +90,10 @@ struct disk {
 	_Atomic int64_t retry_at_ms; /* writes are dropped until then */
 	_Atomic uint64_t
 		*dropped;         /* by key: the lsn of a put that was dropped, which what is queued must not outlive */
-	_Atomic uint32_t *ghosts; /* of second_hit: keys seen once */
+	_Atomic uint64_t *queued; /* by key: the lsn of the last put that was taken */
+	_Atomic uint16_t *ending; /* by key: streams that have ended and are not in the index yet */
+	_Atomic uint64_t written_lsn; /* what was taken up to here is written, or given up */
+	_Atomic uint32_t *ghosts;     /* of second_hit: keys seen once */
 	_Atomic uint64_t checkpoint_number;
 
 	pthread_mutex_t queue_mu;
@@ -147,6 +150,8 @@ void *disk_reader(void *arg);
 void *disk_keeper(void *arg);
 void *disk_journalist(void *arg);
 void disk_recover(struct disk *d);
+/* What the index has and no put that waits to be written will replace; none when one may. */
+unsigned disk_find(struct disk *d, struct hash128 hash, bool mark, struct index_slot out[INDEX_FOUND_MAX]);
 /* Compares what is in the log with what a read wants. Also for the base of a head. -EAGAIN only unless may_wait. */
 int disk_read_at(struct disk *d, struct segment *s, void *p, size_t n, uint64_t at, bool may_wait) WARN_UNUSED;
 int disk_checkpoint(struct disk *d) WARN_UNUSED;

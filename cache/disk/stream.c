@@ -200,8 +200,10 @@ static void end_locked(struct disk_stream *st, bool is_whole)
 
 	if (st->filling)
 		queue_locked(st);
-	if (is_whole)
+	if (is_whole) {
 		st->source->lsn = d->next_lsn++;
+		atomic_fetch_add(&d->ending[st->source->hash.lo & (PUT_SLOTS - 1)], 1);
+	}
 	st->end = is_whole ? STREAM_WHOLE : STREAM_CUT;
 	d->queue_n++;
 	list_locked(st);
@@ -486,6 +488,8 @@ static void end(struct disk_stream *st, enum stream_end how)
 		fail(st, err);
 	if (how == STREAM_WHOLE && atomic_load(&st->has_failed))
 		disk_outdate(d, s->hash, s->variant, s->lsn);
+	if (how == STREAM_WHOLE)
+		atomic_fetch_sub(&d->ending[s->hash.lo & (PUT_SLOTS - 1)], 1);
 	let_go_of_file(st);
 	mem_free(st->sums);
 	mem_free(st);

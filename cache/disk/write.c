@@ -46,6 +46,14 @@ int disk_refuse(struct disk *d, const struct disk_source *s)
 	return 0;
 }
 
+static void raise_to(_Atomic uint64_t *v, uint64_t to)
+{
+	uint64_t was = atomic_load(v);
+
+	while (was < to && !atomic_compare_exchange_weak(v, &was, to))
+		;
+}
+
 /* Takes a number in any case: what is queued with a lower one must not outlive this. */
 static int enqueue(struct disk *d, struct disk_source *s, int err, uint64_t *lsn)
 {
@@ -64,6 +72,7 @@ static int enqueue(struct disk *d, struct disk_source *s, int err, uint64_t *lsn
 		d->queue_tail = &s->next;
 		d->queue_n++;
 		d->queue_bytes += source_bytes(s);
+		raise_to(&d->queued[s->hash.lo & (PUT_SLOTS - 1)], *lsn);
 		if (d->queue_head == s)
 			pthread_cond_broadcast(&d->queue_changed);
 	}
@@ -71,45 +80,40 @@ static int enqueue(struct disk *d, struct disk_source *s, int err, uint64_t *lsn
 	return err;
 }
 
-static void raise_to(_Atomic uint64_t *v, uint64_t to)
-{
-	uint64_t was = atomic_load(v);
-
-	while (was < to && !atomic_compare_exchange_weak(v, &was, to))
-		;
-}
-
 void disk_outdate(struct disk *d, struct hash128 hash, uint32_t variant, uint64_t lsn)
 {
-	raise_to(&d->dropped[hash.lo & (DROPPED_SLOTS - 1)], lsn);
+	raise_to(&d->dropped[hash.lo & (PUT_SLOTS - 1)], lsn);
 	(void)index_drop_variant(&d->index, hash, variant, lsn);
 }
 
-int disk_put(struct disk *d, struct disk_source *s)
+/* What it replaces is out of date either way; a refresh that is taken finds its body there. */
+static int put(struct disk *d, struct disk_source *s, bool is_refresh)
 {
 	struct hash128 hash = s->hash;
 	uint32_t variant = record_variant(s->vary_names, s->vary_values);
 	uint64_t lsn;
 	int err;
 
-	CHECK(!s->sums);
 	s->variant = variant;
-	s->is_refresh = false;
+	s->is_refresh = is_refresh;
 	err = enqueue(d, s, disk_refuse(d, s), &lsn);
-	/* From here on the writer may have released it, when it was taken. What it replaces is gone either way. */
+	/* From here on the writer may have released it, when it was taken. */
 	if (err)
-		raise_to(&d->dropped[hash.lo & (DROPPED_SLOTS - 1)], lsn);
-	(void)index_drop_variant(&d->index, hash, variant, lsn);
+		disk_outdate(d, hash, variant, lsn);
+	else if (!is_refresh)
+		(void)index_drop_variant(&d->index, hash, variant, lsn);
 	return err;
+}
+
+int disk_put(struct disk *d, struct disk_source *s)
+{
+	CHECK(!s->sums);
+	return put(d, s, false);
 }
 
 int disk_refresh(struct disk *d, struct disk_source *s)
 {
-	uint64_t lsn;
-
-	s->variant = record_variant(s->vary_names, s->vary_values);
-	s->is_refresh = true;
-	return enqueue(d, s, disk_refuse(d, s), &lsn);
+	return put(d, s, true);
 }
 
 void disk_flush(struct disk *d)
@@ -285,8 +289,7 @@ static int append(struct appender *a, const struct disk_source *s, struct record
 static void drop_source(struct disk *d, const struct disk_source *s)
 {
 	disk_add(&d->n.dropped_error, 1);
-	if (!s->is_refresh)
-		(void)index_drop_variant(&d->index, s->hash, s->variant, s->lsn);
+	(void)index_drop_variant(&d->index, s->hash, s->variant, s->lsn);
 }
 
 static void write_source(struct disk *d, const struct disk_source *s)
@@ -350,13 +353,14 @@ static bool is_resting(struct disk *d)
 static void write_batch(struct disk *d, struct disk_source *s)
 {
 	unsigned n = 0;
-	uint64_t bytes = 0;
+	uint64_t bytes = 0, last_lsn = 0;
 	int err;
 
 	for (struct disk_source *next; s; s = next) {
 		next = s->next;
 		n++;
 		bytes += source_bytes(s);
+		last_lsn = s->lsn;
 		if (is_resting(d))
 			drop_source(d, s);
 		else
@@ -366,6 +370,7 @@ static void write_batch(struct disk *d, struct disk_source *s)
 	err = appender_flush(&d->log);
 	if (err)
 		appender_fail(&d->log, err);
+	raise_to(&d->written_lsn, last_lsn);
 	finished(d, n, bytes);
 }
 

@@ -113,6 +113,10 @@ class Forbidden(Exception):
     pass
 
 
+class Missing(Forbidden):
+    """No answer, or not all of it, or one that says so: forbidden as long as the proxy runs."""
+
+
 class Purge:
     def __init__(self, kind, what, soft):
         self.kind, self.what, self.soft, self.asked = kind, what, soft, clock()
@@ -138,7 +142,7 @@ class Judge:
         if "leave" in how and answer.problem == "we left":
             return
         if answer.head_at is None:
-            raise Forbidden(f"no answer: {answer.problem}")
+            raise Missing(f"no answer: {answer.problem}")
         number, head_number = answer.get("x-fetch"), answer.get("x-head-fetch")
         if not number and not head_number:
             self.own(path, how, a, answer)
@@ -153,7 +157,7 @@ class Judge:
             self.content(how, f, answer)
             self.age(how, a, f, head)
         except Forbidden as e:
-            raise Forbidden(f"{e}\n{answer.start} {answer.fields}\nasked {a:.3f}, head {answer.head_at:.3f}, "
+            raise type(e)(f"{e}\n{answer.start} {answer.fields}\nasked {a:.3f}, head {answer.head_at:.3f}, "
                             f"{f.method} fetch {number} at {f.at:.3f}, answered {f.answered:.3f}, status {f.status}") from None
         if f.is_unshared and f.taken > 1 and f.method == "GET":
             raise Forbidden(f"fetch {number} is not for sharing and was used {f.taken} times")
@@ -165,7 +169,7 @@ class Judge:
         if answer.status not in (502, 503, 504):
             raise Forbidden(f"status {answer.status} from nowhere")
         if not self.site.failed_between(path, a - FAILURE_MEMORY_S - self.slack, clock()):
-            raise Forbidden(f"{answer.status} although nothing failed: {answer.body[:200]}")
+            raise Missing(f"{answer.status} although nothing failed: {answer.body[:200]}")
 
     def identity(self, path, how, f):
         user = {"mine": how.get("user", ""), "auth": how.get("user", "")}.get(f.resource.folder, "")
@@ -197,7 +201,7 @@ class Judge:
         if f.is_cut and answer.complete and expected and answer.status != 206:
             raise Forbidden(f"whole, though the origin cut fetch {f.number} short")
         if not answer.complete and not f.is_cut:
-            raise Forbidden(f"ended after {len(got)} of {len(expected)} bytes: {answer.problem}")
+            raise Missing(f"ended after {len(got)} of {len(expected)} bytes: {answer.problem}")
 
     def age(self, how, a, f, head):
         """head: an answer to HEAD that confirmed it later, or f itself."""
@@ -331,17 +335,23 @@ class Run:
             self.done[op[0]] = self.done.get(op[0], 0) + 1
             self.log.append((index, round(clock(), 3), op))
             del self.log[:-200]
+            began = clock()
             try:
                 await asyncio.wait_for(getattr(self, "do_" + op[0])(connection, *op[1:]), HANG_S)
-            except Forbidden as e:
-                self._fail(op, str(e))
             except asyncio.TimeoutError:
                 self._fail(op, f"no end within {HANG_S} s")
-            except (OSError, model_http.Broken, asyncio.IncompleteReadError) as e:
-                self._fail(op, f"{type(e).__name__}: {e}")
+            except (Missing, OSError, model_http.Broken, asyncio.IncompleteReadError) as e:
+                if not self.is_excused(began):
+                    self._fail(op, f"{type(e).__name__}: {e}")
+            except Forbidden as e:
+                self._fail(op, str(e))
             if self.pace_s:
                 await asyncio.sleep(random.uniform(0, self.pace_s))
         connection.close()
+
+    def is_excused(self, began):
+        """May an operation that began then have been left without its answer?"""
+        return False
 
     def _fail(self, op, why):
         if not self.problem:
@@ -413,12 +423,12 @@ class Run:
         began = clock()
         answer = await connection.answer(clock)
         if answer.head_at is None:
-            raise Forbidden(f"no answer: {answer.problem}")
+            raise Missing(f"no answer: {answer.problem}")
         for item in filter(None, (answer.get("x-versions") or "").split(",")):
             version, _, changed = item.partition("@")
             self.site.resource(changed).written.append((clock(), int(version)))
         if answer.status >= 502 and not self.site.failed_between(path, began - 1 - self.judge.slack, clock() + 1):
-            raise Forbidden(f"{answer.status} although nothing failed: {answer.body[:200]}")
+            raise Missing(f"{answer.status} although nothing failed: {answer.body[:200]}")
 
     async def _admin(self, method, target):
         connection = model_http.Connection(self.proxy.admin_port)
@@ -426,7 +436,7 @@ class Run:
         answer = await connection.answer(clock)
         connection.close()
         if not answer.complete:
-            raise Forbidden(f"{method} {target}: {answer.problem}")
+            raise Missing(f"{method} {target}: {answer.problem}")
         return answer
 
     async def do_purge(self, _, kind, what, soft):
@@ -434,7 +444,7 @@ class Run:
         quoted = what.replace("?", "%3F").replace("&", "%26").replace("=", "%3D")
         answer = await self._admin("POST", f"/purge?{kind}={quoted}" + ("&soft=1" if soft else ""))
         if answer.status != 200:
-            raise Forbidden(f"{answer.status} {answer.body[:300]}")
+            raise Missing(f"{answer.status} {answer.body[:300]}")
         purge.acknowledged = clock()
         # In the order of asking, for Judge.purged.
         at = len(self.judge.purges)
@@ -452,7 +462,7 @@ class Run:
         if answer.status == 200 and json.loads(answer.body)["stored"]:
             self.site.resource(path).refreshed.append((asked, clock()))
         elif answer.status != 200 and not self.site.failed_between(path, asked - 1 - self.judge.slack, clock()):
-            raise Forbidden(f"{answer.status} {answer.body[:300]}")
+            raise Missing(f"{answer.status} {answer.body[:300]}")
 
     async def do_fault(self, _, path, kind, length_s):
         faults = self.site.resource(path).faults
@@ -481,22 +491,22 @@ class Run:
 
 # ---- shrinking ----
 
-def fails(operations, repeats, sections=None, clients=CLIENTS):
+def fails(operations, repeats, make=Run, clients=CLIENTS):
     for _ in range(repeats):
-        problem = Run(operations, sections, clients=clients).go()
+        problem = make(operations, clients=clients).go()
         if problem:
             return problem
     return None
 
 
-def shrink(operations, deadline, repeats=2, sections=None):
+def shrink(operations, deadline, repeats=2, make=Run):
     """Drops parts, by halves and then smaller, as long as it still fails."""
     size = len(operations) // 2
     while size >= 1 and time.monotonic() < deadline:
         at = 0
         while at < len(operations) and time.monotonic() < deadline:
             fewer = operations[:at] + operations[at + size:]
-            if fewer and fails(fewer, repeats, sections):
+            if fewer and fails(fewer, repeats, make):
                 operations = fewer
             else:
                 at += size
@@ -513,10 +523,10 @@ def save(folder, seed, operations, problem):
     return path
 
 
-def replay(path, repeats=1):
+def replay(path, repeats=1, make=Run):
     with open(path, encoding="ascii") as f:
         case = json.load(f)
-    return fails(case["operations"], repeats, clients=case.get("clients", CLIENTS))
+    return fails(case["operations"], repeats, make, clients=case.get("clients", CLIENTS))
 
 
 # ---- the judge, judged ----

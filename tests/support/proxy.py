@@ -113,6 +113,7 @@ class Proxy:
         self.args, self.config_text = list(args), config_text
         self.folder = tempfile.TemporaryDirectory(prefix="memoproxy-test-")
         self.process = self.ports = None
+        self.past_stderr = ""  # of processes before this one
         self.expect_exit = 0
 
     def config(self):
@@ -145,6 +146,9 @@ class Proxy:
     def spawn(self):
         self.ports = [Port(), Port()]
         self.write_config()
+        self._launch()
+
+    def _launch(self):
         self.process = Process([binary(), "-c", self.config_path, *self.args], cwd=self.folder.name,
                                env=sanitized_environment())
 
@@ -163,6 +167,17 @@ class Proxy:
             if "in use" not in text:
                 break
         raise AssertionError(f"memoproxy did not start:\n{self.config()}\n{text}")
+
+    def restart(self, number=signal.SIGTERM):
+        """Ends the process and starts another in the same folder, on the same ports."""
+        old = self.process
+        old.signal(number)
+        status = old.wait(seconds(self.grace) + 5 * SLOW)
+        self.past_stderr += old.stderr
+        assert status == (self.expect_exit if number == signal.SIGTERM else -number), (status, old.stderr[-8000:])
+        assert not SANITIZER.search(old.stderr.encode()), old.stderr[-8000:]
+        self._launch()
+        assert self._wait_ready(), f"memoproxy did not start again:\n{self.process.stderr}"
 
     def _wait_ready(self):
         deadline = time.monotonic() + START_S * SLOW
@@ -212,7 +227,7 @@ class Proxy:
 
     @property
     def stderr(self):
-        return self.process.stderr
+        return self.past_stderr + self.process.stderr
 
     # ---- clients ----
 

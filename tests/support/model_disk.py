@@ -1,0 +1,125 @@
+"""The model over both tiers: a memory too small for the site, a disk tier so small that it is always making room, and a
+proxy that is ended or killed and started again while clients ask.
+
+What a restart changes for the judge: who asked while the proxy was away may be left without an answer (never with a wrong
+one); and what a refresh replaced may come back, since the new answer may not have been written when the old process ended.
+What was purged or written over, and acknowledged, may not: that is in the journal.
+"""
+import asyncio
+import json
+import math
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import tempfile
+
+from . import model
+from .model_site import clock
+from .proxy import SLOW, binary, merge
+
+WEIGHTS = [("restart", 0.4), ("cool", 1)]
+SECTIONS = {"proxy": {"shutdown_grace": "500ms"}, "cache": {"memory": "512K", "max_object": "256K"}, "disk": {"size": "2M"}}
+SUMMED = ("hits", "inline_reads", "thread_reads", "reclaimed_segments", "reinserted", "recovered_objects", "purged_reads",
+          "bad_records", "dropped_queue", "heads_written")
+
+
+def make_operation(rng):
+    if rng.random() * 100 < sum(w for _, w in WEIGHTS):
+        kind = rng.choices([k for k, _ in WEIGHTS], [w for _, w in WEIGHTS])[0]
+        return ["restart", rng.choice(("term", "kill"))] if kind == "restart" else ["cool"]
+    return model.make_operation(rng)
+
+
+def make_operations(seed, n):
+    rng = random.Random(seed)
+    return [make_operation(rng) for _ in range(n)]
+
+
+class Run(model.Run):
+    def __init__(self, operations, clients=model.CLIENTS, seconds=None, sections=None):
+        self.folder = tempfile.TemporaryDirectory(prefix="memoproxy-model-")
+        self.path = os.path.join(self.folder.name, "disk")
+        super().__init__(operations, merge(merge(SECTIONS, {"disk": {"path": self.path}}), sections), seconds, clients)
+        self.downs = []  # [begin, end] of each time that the proxy was away
+        self.starts = 0
+        self.sums = dict.fromkeys(SUMMED, 0)
+
+    def go(self):
+        self.up, self.restarting = asyncio.Event(), asyncio.Lock()
+        self.up.set()
+        try:
+            return super().go() or self._check_files()
+        finally:
+            self.folder.cleanup()
+
+    def _check_files(self):
+        """What an orderly end leaves has nothing in it that could not be read."""
+        r = subprocess.run([binary(), "disk-check", self.path], capture_output=True, text=True, timeout=60 * SLOW)
+        return None if r.returncode == 0 else f"disk-check: {r.returncode}\n{r.stdout[-3000:]}{r.stderr[-3000:]}"
+
+    def summary(self):
+        return f"{super().summary()}, disk {self.sums}"
+
+    def is_excused(self, began):
+        return any(end >= began for _, end in self.downs[-20:])
+
+    async def _send(self, connection, data):
+        await self.up.wait()
+        if getattr(connection, "starts", None) != self.starts:
+            connection.close()
+            connection.starts = self.starts
+        return await super()._send(connection, data)
+
+    async def _at_rest(self):
+        problem = await super()._at_rest()
+        if not problem:
+            self._add(self.stats["disk"])
+        return problem
+
+    def _add(self, stats):
+        for key in SUMMED:
+            self.sums[key] += stats[key]
+
+    # -- operations --
+
+    async def do_restart(self, _, how):
+        if self.restarting.locked():
+            return
+        async with self.restarting, self.admin_lock:  # no reload meanwhile, which may leave a bad file
+            pathlib.Path(self.proxy.config_path).write_text(self.text())
+            self._add(json.loads((await self._admin("GET", "/stats")).body)["disk"])
+            self.up.clear()
+            down = [clock(), math.inf]
+            self.downs.append(down)
+            try:
+                await asyncio.to_thread(self.proxy.restart, signal.SIGTERM if how == "term" else signal.SIGKILL)
+            except AssertionError as e:
+                raise model.Forbidden(str(e)) from None
+            finally:
+                down[1] = clock()
+                self.starts += 1
+                for r in self.site.resources.values():
+                    r.refreshed.clear()
+                self.up.set()
+
+    async def do_refresh(self, connection, path):
+        asked = clock()
+        await super().do_refresh(connection, path)
+        if self.is_excused(asked):
+            self.site.resource(path).refreshed.clear()
+
+    async def do_cool(self, _):
+        """The page cache forgets the segments, so that readers have to read."""
+        await asyncio.to_thread(self._cool)
+
+    def _cool(self):
+        for f in pathlib.Path(self.path).glob("seg-*"):
+            try:
+                fd = os.open(f, os.O_RDONLY)
+            except FileNotFoundError:
+                continue
+            os.fdatasync(fd)
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(fd)

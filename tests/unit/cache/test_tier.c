@@ -1,0 +1,763 @@
+/* Between the tiers, with a real directory: what memory stores is written, what it lacks is read, and whatever happens in
+ * between (a purge, a newer answer, a dropped write) holds for both. The device is as slow as a test wants it. */
+#include "rig.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#define FRESH "Cache-Control: max-age=60\r\n"
+
+struct tiers {
+	struct rig g;
+	char path[64];
+	struct disk_options o;
+	struct disk_io io;
+};
+
+/* The table is made anew by each test, but its functions know no test: */
+static _Atomic bool is_cold; /* the page cache has nothing */
+static _Atomic unsigned reads;
+static _Atomic bool writes_wait;
+static sem_t writer_is_there, writer_may_go;
+
+static ssize_t counted_read(const struct disk_io *io, int fd, void *p, size_t n, uint64_t at)
+{
+	atomic_fetch_add(&reads, 1);
+	return disk_io_real.pread(io, fd, p, n, at);
+}
+
+static ssize_t read_at_once(const struct disk_io *io, int fd, void *p, size_t n, uint64_t at)
+{
+	return atomic_load(&is_cold) ? -EAGAIN : counted_read(io, fd, p, n, at);
+}
+
+static ssize_t slow_write(const struct disk_io *io, int fd, const void *p, size_t n, uint64_t at)
+{
+	if (n >= 192 && atomic_exchange(&writes_wait, false)) { /* records, not what the keeper prepares */
+		sem_post(&writer_is_there);
+		while (sem_wait(&writer_may_go) != 0)
+			;
+	}
+	return disk_io_real.pwrite(io, fd, p, n, at);
+}
+
+static int no_sync(const struct disk_io *io, int fd)
+{
+	(void)io;
+	(void)fd;
+	return 0;
+}
+
+/* ---- A process's life ---- */
+
+static void open_disk(struct tiers *t)
+{
+	char error[DISK_ERROR_MAX];
+
+	if (cache_open_disk(t->g.c, &t->o, error) != 0)
+		fail_msg("%s", error);
+	while (!rig_stats(&t->g).disk.is_ready)
+		usleep(100);
+}
+
+static void begin_with(struct tiers *t, uint64_t memory_bytes)
+{
+	memset(t, 0, sizeof(*t));
+	log_set_level(LOG_LEVEL_ERROR);
+	atomic_store(&is_cold, false);
+	atomic_store(&reads, 0);
+	t->io = disk_io_real;
+	t->io.pread = counted_read;
+	t->io.pread_nowait = read_at_once;
+	t->io.pwrite = slow_write;
+	t->io.sync = t->io.sync_dir = no_sync;
+	snprintf(t->path, sizeof(t->path), "%s/tier-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+	assert_non_null(mkdtemp(t->path));
+	t->o = (struct disk_options){.path = t->path, .size = 8 << 20, .clock_id = 77, .io = &t->io};
+	rig_options(&t->g);
+	if (memory_bytes > 0) {
+		t->g.o.memory_bytes = memory_bytes;
+		t->g.o.shards = 1;
+	}
+	rig_start(&t->g);
+	open_disk(t);
+}
+
+static void begin(struct tiers *t)
+{
+	begin_with(t, 0);
+}
+
+/* As another process: what was in memory is gone. */
+static void restart(struct tiers *t)
+{
+	struct rig g = t->g;
+
+	rig_end(&t->g);
+	rig_options(&t->g);
+	t->g.now = g.now;
+	t->g.o = g.o;
+	t->g.rules = g.rules;
+	t->g.rules.tag_headers.v = t->g.tag_names;
+	rig_start(&t->g);
+	open_disk(t);
+	atomic_store(&reads, 0);
+}
+
+static void end(struct tiers *t)
+{
+	DIR *d;
+	const struct dirent *e;
+
+	rig_end(&t->g);
+	d = opendir(t->path);
+	assert_non_null(d);
+	while ((e = readdir(d)))
+		unlinkat(dirfd(d), e->d_name, 0);
+	closedir(d);
+	assert_int_equal(rmdir(t->path), 0);
+}
+
+/* ---- What is asked ---- */
+
+static void written(struct tiers *t)
+{
+	while (rig_stats(&t->g).disk.queue > 0)
+		usleep(100);
+}
+
+static void store(struct tiers *t, const char *target, const char *fields, const char *body)
+{
+	rig_store(&t->g, target, NULL, fields, body);
+}
+
+/* Until a reader has done its work: the letter lies in the mailbox and nobody has looked. */
+static void wait_for_letter(struct tiers *t)
+{
+	struct pollfd p = {.fd = t->g.mailboxes[0].event_fd, .events = POLLIN};
+
+	assert_int_equal(poll(&p, 1, 20000), 1);
+}
+
+/* What a request gets that waits for the disk, as an exchange would. */
+static enum cache_verdict look_up(struct tiers *t, struct ask *a)
+{
+	enum cache_verdict v = ask_lookup(&t->g, a);
+
+	for (; v == CACHE_DISK; v = ask_lookup(&t->g, a)) {
+		struct waiter w;
+
+		waiter_join(&w, a, 0);
+		a->r.skip_disk = a->out.leads_read;
+		while (waiter_look(&w).phase == FLIGHT_WAITING) {
+			wait_for_letter(t);
+			rig_deliver(&t->g);
+		}
+		flight_leave(&w.w);
+	}
+	return v;
+}
+
+static void expect_body(struct tiers *t, const char *target, const char *fields, const char *body)
+{
+	struct ask a;
+
+	ask_init(&t->g, &a, target, fields);
+	assert_int_equal(look_up(t, &a), CACHE_HIT);
+	rig_body_is(a.out.object, body);
+	ask_fini(&a);
+}
+
+static void expect_miss(struct tiers *t, const char *target, const char *fields)
+{
+	struct ask a;
+
+	ask_init(&t->g, &a, target, fields);
+	assert_int_equal(look_up(t, &a), CACHE_LEAD);
+	assert_null(flight_stored(a.out.flight));
+	flight_abandon(a.out.flight);
+	ask_fini(&a);
+}
+
+/* A forced refresh: it asks no disk. */
+static void refresh(struct tiers *t, const char *target, const char *body)
+{
+	struct ask a;
+
+	ask_init(&t->g, &a, target, NULL);
+	cache_refresh(t->g.c, &a.r, t->g.now, &a.out);
+	assert_int_equal(a.out.verdict, CACHE_LEAD);
+	assert_int_equal(rig_answer(&t->g, a.out.flight, 200, FRESH "ETag: \"new\"\r\n", (int64_t)strlen(body), NULL),
+		FLIGHT_STORES);
+	assert_int_equal(flight_body(a.out.flight, body, strlen(body)), FLIGHT_BODY_OK);
+	flight_end(a.out.flight, true, t->g.now);
+	ask_fini(&a);
+}
+
+static bool writer_is_blocked;
+
+/* Makes memory forget all it has, by storing other things: for a memory of EVICTED_BY bytes. What waits to be written
+ * stays in memory, so with a blocked writer the queue has to be full. */
+#define EVICTED_BY (256 << 10)
+static void evict(struct tiers *t)
+{
+	static unsigned round;
+	char *body = test_calloc(1, 20001);
+
+	memset(body, 'f', 20000);
+	for (unsigned i = 0; i < 30; i++) {
+		char target[40];
+
+		snprintf(target, sizeof(target), "GET /filler/%u", round++);
+		store(t, target, FRESH, body);
+		if (!writer_is_blocked)
+			written(t);
+	}
+	test_free(body);
+}
+
+static void block_writer(struct tiers *t)
+{
+	written(t);
+	atomic_store(&writes_wait, true);
+	store(t, "GET /blocks/the/writer", FRESH, "x");
+	while (sem_wait(&writer_is_there) != 0)
+		;
+	writer_is_blocked = true;
+}
+
+static void free_writer(struct tiers *t)
+{
+	writer_is_blocked = false;
+	sem_post(&writer_may_go);
+	written(t);
+}
+
+static bool is_on_disk(struct tiers *t, const char *target)
+{
+	struct ask a;
+	bool is;
+
+	ask_init(&t->g, &a, target, NULL);
+	is = cache_is_on_disk(t->g.c, &a.key);
+	ask_fini(&a);
+	return is;
+}
+
+/* ---- Writing through, coming back ---- */
+
+static void what_memory_stores_comes_back_from_disk_and_then_from_memory(void **state)
+{
+	struct tiers t;
+	struct ask a;
+
+	(void)state;
+	begin(&t);
+	store(&t, "GET /a", FRESH "X-Kind: one\r\n", "body of a");
+	restart(&t);
+	ask_init(&t.g, &a, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&t.g, &a), CACHE_HIT);
+	assert_true(a.out.from_disk);
+	rig_body_is(a.out.object, "body of a");
+	assert_true(rig_head_has(a.out.object, "X-Kind: one"));
+	assert_int_equal(ask_lookup(&t.g, &a), CACHE_HIT);
+	assert_false(a.out.from_disk);
+	ask_fini(&a);
+	assert_int_equal(rig_stats(&t.g).disk.hits, 1);
+	end(&t);
+}
+
+static void an_absent_key_is_led_without_a_read(void **state)
+{
+	struct tiers t;
+
+	(void)state;
+	begin(&t);
+	store(&t, "GET /a", FRESH, "a");
+	restart(&t);
+	atomic_store(&is_cold, true);
+	expect_miss(&t, "GET /b", NULL);
+	assert_int_equal(atomic_load(&reads), 0);
+	end(&t);
+}
+
+static void what_the_device_has_to_be_asked_for_is_read_once_for_all(void **state)
+{
+	struct tiers t;
+	struct ask a, b;
+	struct waiter wa, wb;
+
+	(void)state;
+	begin(&t);
+	store(&t, "GET /a", FRESH, "body of a");
+	restart(&t);
+	atomic_store(&is_cold, true);
+	ask_init(&t.g, &a, "GET /a", NULL);
+	ask_init(&t.g, &b, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&t.g, &a), CACHE_DISK);
+	assert_true(a.out.leads_read);
+	waiter_join(&wa, &a, 0);
+	assert_int_equal(ask_lookup(&t.g, &b), CACHE_DISK);
+	assert_false(b.out.leads_read);
+	assert_ptr_equal(a.out.flight, b.out.flight);
+	waiter_join(&wb, &b, 0);
+	wait_for_letter(&t);
+	while (wa.told == 0 || wb.told == 0)
+		rig_deliver(&t.g);
+	assert_int_equal(waiter_look(&wa).phase, FLIGHT_RETRY);
+	flight_leave(&wa.w);
+	flight_leave(&wb.w);
+	a.r.skip_disk = true;
+	assert_int_equal(ask_lookup(&t.g, &a), CACHE_HIT);
+	assert_int_equal(ask_lookup(&t.g, &b), CACHE_HIT);
+	rig_body_is(b.out.object, "body of a");
+	assert_int_equal(rig_stats(&t.g).disk.hits, 1);
+	ask_fini(&a);
+	ask_fini(&b);
+	end(&t);
+}
+
+static void all_who_wait_may_leave_before_the_disk_has_spoken(void **state)
+{
+	struct tiers t;
+	struct ask a;
+	struct waiter w;
+
+	(void)state;
+	begin(&t);
+	store(&t, "GET /a", FRESH, "body of a");
+	restart(&t);
+	atomic_store(&is_cold, true);
+	ask_init(&t.g, &a, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&t.g, &a), CACHE_DISK);
+	waiter_join(&w, &a, 0);
+	flight_leave(&w.w);
+	ask_fini(&a);
+	while (cache_disk_reads(t.g.c) > 0) {
+		wait_for_letter(&t);
+		rig_deliver(&t.g);
+	}
+	expect_body(&t, "GET /a", NULL, "body of a");
+	end(&t);
+}
+
+static void variants_come_back_each_to_its_own(void **state)
+{
+	struct tiers t;
+	static const char *const kinds[] = {"X-K: 1\r\n", "X-K: 2\r\n", "X-K: 3\r\n"};
+	static const char *const bodies[] = {"one", "two", "three"};
+
+	(void)state;
+	begin(&t);
+	for (unsigned i = 0; i < 3; i++)
+		rig_store(&t.g, "GET /v", kinds[i], FRESH "Vary: X-K\r\n", bodies[i]);
+	for (unsigned cold = 0; cold < 2; cold++) {
+		restart(&t);
+		atomic_store(&is_cold, cold == 1);
+		for (unsigned i = 3; i-- > 0;)
+			expect_body(&t, "GET /v", kinds[i], bodies[i]);
+		expect_miss(&t, "GET /v", "X-K: 4\r\n");
+	}
+	end(&t);
+}
+
+static void what_is_one_users_or_not_for_storing_is_not_written(void **state)
+{
+	struct tiers t;
+	struct ask a;
+
+	(void)state;
+	begin(&t);
+	ask_init(&t.g, &a, "GET /p", NULL);
+	assert_int_equal(ask_lookup(&t.g, &a), CACHE_LEAD);
+	assert_int_equal(rig_answer(&t.g, a.out.flight, 200, "Cache-Control: no-store\r\n", 1, NULL), FLIGHT_PRIVATE);
+	flight_end(a.out.flight, true, t.g.now);
+	ask_fini(&a);
+	assert_int_equal(rig_stats(&t.g).disk.puts, 0);
+	end(&t);
+}
+
+/* ---- Renewing and forgetting ---- */
+
+static void confirm(struct tiers *t, const char *target, const char *fields)
+{
+	struct ask a;
+
+	ask_init(&t->g, &a, target, NULL);
+	assert_int_equal(look_up(t, &a), CACHE_LEAD);
+	assert_non_null(flight_stored(a.out.flight));
+	assert_int_equal(rig_answer(&t->g, a.out.flight, 304, fields, 0, NULL), FLIGHT_REVALIDATED);
+	ask_fini(&a);
+}
+
+static void a_304_renews_the_record_of_a_small_and_of_a_large_answer(void **state)
+{
+	struct tiers t;
+	char *large = test_calloc(1, 100001);
+
+	(void)state;
+	memset(large, 'l', 100000);
+	begin(&t);
+	store(&t, "GET /a", FRESH "ETag: \"1\"\r\n", "small");
+	store(&t, "GET /b", FRESH "ETag: \"1\"\r\n", large);
+	written(&t);
+	t.g.now.mono_ms += 61000;
+	t.g.now.wall_ms += 61000;
+	confirm(&t, "GET /a", FRESH "ETag: \"1\"\r\nX-New: 1\r\n");
+	confirm(&t, "GET /b", FRESH "ETag: \"1\"\r\nX-New: 1\r\n");
+	restart(&t);
+	expect_body(&t, "GET /a", NULL, "small");
+	expect_body(&t, "GET /b", NULL, large);
+	assert_int_equal(rig_stats(&t.g).disk.hits, 2);
+	test_free(large);
+	end(&t);
+}
+
+static void what_comes_from_disk_stale_is_validated_not_fetched(void **state)
+{
+	struct tiers t;
+
+	(void)state;
+	begin(&t);
+	store(&t, "GET /a", FRESH "ETag: \"1\"\r\n", "kept");
+	restart(&t);
+	t.g.now.mono_ms += 61000;
+	t.g.now.wall_ms += 61000;
+	confirm(&t, "GET /a", FRESH "ETag: \"1\"\r\n");
+	restart(&t);
+	expect_body(&t, "GET /a", NULL, "kept");
+	end(&t);
+}
+
+static void contradict(struct tiers *t)
+{
+	struct ask a;
+	struct http_fields fields;
+
+	http_fields_init(&fields);
+	assert_int_equal(http_fields_add(&fields, SLICE_LIT("ETag"), SLICE_LIT("\"2\"")), 0);
+	ask_init(&t->g, &a, "HEAD /a", NULL);
+	cache_saw_head(t->g.c, &a.r, 200, &fields, t->g.now);
+	ask_fini(&a);
+	http_fields_fini(&fields);
+}
+
+static void a_head_that_contradicts_forgets_both(void **state)
+{
+	struct tiers t;
+
+	(void)state;
+	begin(&t);
+	store(&t, "GET /a", FRESH "ETag: \"1\"\r\n", "old");
+	written(&t);
+	contradict(&t);
+	assert_false(is_on_disk(&t, "GET /a"));
+	restart(&t);
+	expect_miss(&t, "GET /a", NULL);
+	end(&t);
+}
+
+/* ---- The newest counts ---- */
+
+struct late_read {
+	struct ask a;
+};
+
+/* A read of the record that lies there now, which has been done, but of which nobody has heard. */
+static void begin_read(struct tiers *t, struct late_read *l)
+{
+	atomic_store(&is_cold, true);
+	ask_init(&t->g, &l->a, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&t->g, &l->a), CACHE_DISK);
+	wait_for_letter(t);
+}
+
+static void end_read(struct tiers *t, struct late_read *l)
+{
+	rig_deliver(&t->g);
+	assert_int_equal(cache_disk_reads(t->g.c), 0);
+	ask_fini(&l->a);
+}
+
+static void what_was_stored_meanwhile_is_newer_than_what_the_disk_brings(void **state)
+{
+	struct tiers t;
+	struct late_read l;
+
+	(void)state;
+	begin(&t);
+	store(&t, "GET /a", FRESH, "old");
+	restart(&t);
+	begin_read(&t, &l);
+	refresh(&t, "GET /a", "new");
+	end_read(&t, &l);
+	expect_body(&t, "GET /a", NULL, "new");
+	restart(&t);
+	expect_body(&t, "GET /a", NULL, "new");
+	end(&t);
+}
+
+static void also_when_memory_has_it_no_more(void **state)
+{
+	struct tiers t;
+	struct late_read l;
+
+	(void)state;
+	begin_with(&t, EVICTED_BY);
+	store(&t, "GET /a", FRESH, "old");
+	restart(&t);
+	begin_read(&t, &l);
+	refresh(&t, "GET /a", "new");
+	written(&t);
+	evict(&t);
+	end_read(&t, &l);
+	expect_body(&t, "GET /a", NULL, "new");
+	end(&t);
+}
+
+static void what_was_forgotten_meanwhile_does_not_come_back(void **state)
+{
+	struct tiers t;
+	struct late_read l;
+
+	(void)state;
+	begin_with(&t, EVICTED_BY);
+	store(&t, "GET /a", FRESH "ETag: \"1\"\r\n", "old");
+	restart(&t);
+	begin_read(&t, &l);
+	refresh(&t, "GET /a", "new");
+	contradict(&t);
+	end_read(&t, &l);
+	expect_miss(&t, "GET /a", NULL);
+	end(&t);
+}
+
+static void what_waits_to_be_written_hides_what_it_will_replace(void **state)
+{
+	struct tiers t;
+
+	(void)state;
+	begin_with(&t, EVICTED_BY);
+	t.o.queue_max = 2;
+	restart(&t);
+	store(&t, "GET /a", FRESH, "old");
+	block_writer(&t);
+	refresh(&t, "GET /a", "new");
+	evict(&t);
+	expect_miss(&t, "GET /a", NULL);
+	free_writer(&t);
+	expect_body(&t, "GET /a", NULL, "new");
+	end(&t);
+}
+
+static void a_renewed_head_that_waits_to_be_written_does_too(void **state)
+{
+	struct tiers t;
+
+	(void)state;
+	begin_with(&t, EVICTED_BY);
+	t.o.queue_max = 2;
+	restart(&t);
+	store(&t, "GET /a", FRESH "ETag: \"1\"\r\n", "same");
+	t.g.now.mono_ms += 61000;
+	t.g.now.wall_ms += 61000;
+	block_writer(&t);
+	confirm(&t, "GET /a", FRESH "ETag: \"1\"\r\n");
+	evict(&t);
+	expect_miss(&t, "GET /a", NULL);
+	free_writer(&t);
+	expect_body(&t, "GET /a", NULL, "same");
+	end(&t);
+}
+
+/* ---- Purges ---- */
+
+static void purge(struct tiers *t, enum scope_kind kind, const char *what, bool soft)
+{
+	uint64_t seq;
+
+	assert_int_equal(cache_purge(t->g.c, kind, slice_of(what), 0, soft, &seq), 0);
+}
+
+static void a_purge_counts_for_what_has_been_read_but_not_taken(void **state)
+{
+	static const struct {
+		enum scope_kind kind;
+		const char *what;
+	} scopes[] = {{SCOPE_URL, "http://o/a"}, {SCOPE_PREFIX, "http://o/"}, {SCOPE_TAG, "news"}, {SCOPE_ALL, ""}};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(scopes); i++) {
+		struct tiers t;
+		struct ask a;
+		struct waiter w;
+
+		begin(&t);
+		store(&t, "GET /a", FRESH "Cache-Tag: news\r\nETag: \"1\"\r\n", "purged");
+		restart(&t);
+		atomic_store(&is_cold, true);
+		ask_init(&t.g, &a, "GET /a", NULL);
+		assert_int_equal(ask_lookup(&t.g, &a), CACHE_DISK);
+		waiter_join(&w, &a, 0);
+		wait_for_letter(&t);
+		purge(&t, scopes[i].kind, scopes[i].what, false);
+		rig_deliver(&t.g);
+		flight_leave(&w.w);
+		ask_fini(&a);
+		expect_miss(&t, "GET /a", NULL);
+		restart(&t);
+		expect_miss(&t, "GET /a", NULL);
+		end(&t);
+	}
+}
+
+static void a_soft_purge_leaves_what_is_read_for_validation_only(void **state)
+{
+	struct tiers t;
+	struct ask a;
+
+	(void)state;
+	begin(&t);
+	store(&t, "GET /a", FRESH "ETag: \"1\"\r\n", "soft");
+	restart(&t);
+	atomic_store(&is_cold, true);
+	ask_init(&t.g, &a, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&t.g, &a), CACHE_DISK);
+	wait_for_letter(&t);
+	purge(&t, SCOPE_URL, "http://o/a", true);
+	rig_deliver(&t.g);
+	ask_fini(&a);
+	confirm(&t, "GET /a", FRESH "ETag: \"1\"\r\n");
+	expect_body(&t, "GET /a", NULL, "soft");
+	restart(&t);
+	expect_body(&t, "GET /a", NULL, "soft");
+	end(&t);
+}
+
+static void what_was_asked_for_before_a_purge_is_written_for_nobody(void **state)
+{
+	struct tiers t;
+	struct ask a;
+
+	(void)state;
+	begin(&t);
+	ask_init(&t.g, &a, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&t.g, &a), CACHE_LEAD);
+	purge(&t, SCOPE_PREFIX, "http://o/", false);
+	assert_int_equal(rig_answer(&t.g, a.out.flight, 200, FRESH, 3, NULL), FLIGHT_STORES);
+	assert_int_equal(flight_body(a.out.flight, "old", 3), FLIGHT_BODY_OK);
+	flight_end(a.out.flight, true, t.g.now);
+	ask_fini(&a);
+	expect_miss(&t, "GET /a", NULL);
+	restart(&t);
+	expect_miss(&t, "GET /a", NULL);
+	end(&t);
+}
+
+/* ---- Where there is no room ---- */
+
+static void a_dropped_write_takes_what_it_would_have_replaced_along(void **state)
+{
+	struct tiers t;
+
+	(void)state;
+	begin_with(&t, EVICTED_BY);
+	t.o.queue_max = 1;
+	restart(&t);
+	store(&t, "GET /a", FRESH, "old");
+	written(&t);
+	assert_true(is_on_disk(&t, "GET /a"));
+	block_writer(&t);
+	refresh(&t, "GET /a", "new");
+	assert_int_equal(rig_stats(&t.g).disk.dropped_queue, 1);
+	assert_false(is_on_disk(&t, "GET /a"));
+	free_writer(&t);
+	expect_body(&t, "GET /a", NULL, "new");
+	evict(&t);
+	expect_miss(&t, "GET /a", NULL);
+	end(&t);
+}
+
+static void a_dropped_renewal_takes_what_it_would_have_renewed_along(void **state)
+{
+	struct tiers t;
+
+	(void)state;
+	begin_with(&t, EVICTED_BY);
+	t.o.queue_max = 1;
+	restart(&t);
+	store(&t, "GET /a", "Cache-Control: max-age=3600\r\nETag: \"1\"\r\n", "same");
+	t.g.now.mono_ms += 3601000;
+	t.g.now.wall_ms += 3601000;
+	block_writer(&t);
+	confirm(&t, "GET /a", "Cache-Control: max-age=1\r\nETag: \"1\"\r\n");
+	assert_false(is_on_disk(&t, "GET /a"));
+	free_writer(&t);
+	evict(&t);
+	expect_miss(&t, "GET /a", NULL);
+	end(&t);
+}
+
+static void no_failed_allocation_keeps_a_lookup_from_an_answer(void **state)
+{
+	struct tiers t;
+
+	(void)state;
+	begin(&t);
+	store(&t, "GET /a", FRESH, "body of a");
+	for (unsigned n = 1; n < 40; n++) {
+		struct ask a;
+		enum cache_verdict v;
+
+		restart(&t);
+		ask_init(&t.g, &a, "GET /a", NULL);
+		mem_fail_at(n, n % 2);
+		v = ask_lookup(&t.g, &a);
+		mem_fail_at(0, 0);
+		assert_true(v == CACHE_HIT || v == CACHE_LEAD || v == CACHE_PASS);
+		if (v == CACHE_HIT)
+			rig_body_is(a.out.object, "body of a");
+		if (v == CACHE_LEAD)
+			flight_abandon(a.out.flight);
+		ask_fini(&a);
+	}
+	end(&t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_memory_stores_comes_back_from_disk_and_then_from_memory),
+		cmocka_unit_test(an_absent_key_is_led_without_a_read),
+		cmocka_unit_test(what_the_device_has_to_be_asked_for_is_read_once_for_all),
+		cmocka_unit_test(all_who_wait_may_leave_before_the_disk_has_spoken),
+		cmocka_unit_test(variants_come_back_each_to_its_own),
+		cmocka_unit_test(what_is_one_users_or_not_for_storing_is_not_written),
+		cmocka_unit_test(a_304_renews_the_record_of_a_small_and_of_a_large_answer),
+		cmocka_unit_test(what_comes_from_disk_stale_is_validated_not_fetched),
+		cmocka_unit_test(a_head_that_contradicts_forgets_both),
+		cmocka_unit_test(what_was_stored_meanwhile_is_newer_than_what_the_disk_brings),
+		cmocka_unit_test(also_when_memory_has_it_no_more),
+		cmocka_unit_test(what_was_forgotten_meanwhile_does_not_come_back),
+		cmocka_unit_test(what_waits_to_be_written_hides_what_it_will_replace),
+		cmocka_unit_test(a_renewed_head_that_waits_to_be_written_does_too),
+		cmocka_unit_test(a_purge_counts_for_what_has_been_read_but_not_taken),
+		cmocka_unit_test(a_soft_purge_leaves_what_is_read_for_validation_only),
+		cmocka_unit_test(what_was_asked_for_before_a_purge_is_written_for_nobody),
+		cmocka_unit_test(a_dropped_write_takes_what_it_would_have_replaced_along),
+		cmocka_unit_test(a_dropped_renewal_takes_what_it_would_have_renewed_along),
+		cmocka_unit_test(no_failed_allocation_keeps_a_lookup_from_an_answer),
+	};
+
+	sem_init(&writer_is_there, 0, 0);
+	sem_init(&writer_may_go, 0, 0);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
