@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* glibc's calloc does not take from the thread's own cache, which free fills and malloc uses; that cache is for blocks up to
+ * about this size. Larger ones may come from the kernel, zeroed already. */
+#define CACHED_MAX 1024
+
 /* glibc keeps the chunk's size in the word before the block. */
 #define CHUNK_OVERHEAD sizeof(size_t)
 
@@ -35,9 +39,26 @@ void *mem_alloc(size_t n)
 	return fails() ? NULL : malloc(n ? n : 1);
 }
 
+static void *zeroed(size_t n)
+{
+	void *p;
+
+	if (n > CACHED_MAX)
+		return calloc(1, n);
+	p = malloc(n ? n : 1);
+	return p ? memset(p, 0, n) : NULL;
+}
+
 void *mem_zalloc(size_t n)
 {
-	return fails() ? NULL : calloc(1, n ? n : 1);
+	return fails() ? NULL : zeroed(n);
+}
+
+void *mem_library_calloc(size_t n, size_t size)
+{
+	size_t all;
+
+	return __builtin_mul_overflow(n, size, &all) ? NULL : zeroed(all);
 }
 
 void *mem_realloc(void *p, size_t n)

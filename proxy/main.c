@@ -124,5 +124,8 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return 1;
 	}
-	return check ? check_config(path) : server_run(path, demo, argv);
+	if (check)
+		return check_config(path);
+	event_set_mem_functions(malloc, realloc, free); /* no calloc: see base/mem.c */
+	return server_run(path, demo, argv);
 }

@@ -2,6 +2,8 @@
  * and what must not happen while it is on the stack waits in `todo` until it is off. */
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "http/uri.h"
@@ -110,7 +112,7 @@ void loop_settle(struct upstream_loop *l)
 
 static void init_libcurl(void)
 {
-	CHECK(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
+	CHECK(curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, free, realloc, strdup, mem_library_calloc) == CURLE_OK);
 }
 
 /* Of all upstreams that have an origin there, each with one more for its check. */
