@@ -215,6 +215,11 @@ int64_t object_useful_until_ms(const struct object *o)
 
 /* ---- Body ---- */
 
+bool object_head_says_length(const struct object *o)
+{
+	return o->body_kind == BODY_INLINE || o->body_kind == BODY_BLOCK;
+}
+
 int64_t object_body_length(const struct object *o)
 {
 	uint64_t n;

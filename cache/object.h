@@ -34,6 +34,8 @@ uint64_t object_epoch(const struct object *o);
 
 /* Body. length is -1 while it is not known (no Content-Length and still arriving). */
 int64_t object_body_length(const struct object *o);
+/* False: the length came to be known after the head was made. */
+bool object_head_says_length(const struct object *o);
 enum body_state { BODY_GROWING, BODY_COMPLETE, BODY_BROKEN };
 /* *available: bytes that can be read now (acquire). */
 enum body_state object_body_state(const struct object *o, uint64_t *available);

@@ -1,4 +1,4 @@
-/* Sending: heads through evhttp's list, bodies by reference where they stay put, by copy while they grow. */
+/* Sending: heads in place of evhttp's, bodies by reference where they stay put, by copy while they grow. */
 #include <event2/buffer.h>
 #include <event2/http.h>
 #include <event2/http_struct.h>
@@ -10,42 +10,38 @@
 
 /* ---- Heads ---- */
 
-/* Hands our composed lines to evhttp, which wants NUL-terminated names and values; the buffer is consumed. */
-static int pass_head(struct exchange *x)
+static const char no_memory[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+static bool is_unframed(const struct exchange *x)
 {
-	struct evkeyvalq *out = evhttp_request_get_output_headers(x->req);
-	char *p, *end;
-
-	if (buf_add_char(&x->reply.head, '\0'))
-		return -1;
-	p = memchr(x->reply.head.p, '\n', x->reply.head.n);
-	end = x->reply.head.p + x->reply.head.n - 1;
-	for (p = p + 1; p < end;) {
-		char *colon = strchr(p, ':'), *eol = strchr(p, '\r');
-
-		*colon = '\0';
-		*eol = '\0';
-		if (evhttp_add_header(out, p, colon + 2))
-			return -1;
-		p = eol + 2;
-	}
-	return 0;
+	return x->reply.content_length < 0 && x->reply.body != REPLY_EMPTY;
 }
 
-/* Before the head. An answer whose length is not known can only end with the connection for an HTTP/1.0 client (RFC 9112
- * 6.3): then evhttp must know that version. Else the answer bears our own version, which evhttp would take from the
- * request (RFC 9110 6.2), and says keep-alive itself where the client asked for it. */
-static void prepare_framing(struct exchange *x)
+/* An answer whose length is not known can only end with the connection for an HTTP/1.0 client (RFC 9112 6.3). */
+static int end_head(struct exchange *x)
 {
-	bool is_unframed = x->reply.content_length < 0 && x->reply.body != REPLY_EMPTY && x->http->minor == 0;
+	struct buf *head = &x->reply.head;
+	bool ends_with_connection = is_unframed(x) && x->http->minor == 0;
 
-	if (is_unframed || x->worker->draining)
+	if (ends_with_connection || x->worker->draining)
 		gate_close_after_reply(x->gate);
-	if (is_unframed || x->http->minor != 0)
-		return;
-	x->req->minor = 1;
-	if (x->http->keep_alive && !x->worker->draining)
-		evhttp_add_header(evhttp_request_get_output_headers(x->req), "Connection", "keep-alive");
+	if (is_unframed(x) && !ends_with_connection)
+		buf_add_str(head, "Transfer-Encoding: chunked\r\n");
+	reply_end_head(head, x->http, gate_is_closing(x->gate));
+	return head->err;
+}
+
+/* evhttp adds chunks' framing where it believes that it announced it, and a Date where its reply is of HTTP/1.1: the less
+ * of that, the less it costs. */
+static void prepare_evhttp(struct exchange *x)
+{
+	x->req->minor = is_unframed(x) && x->http->minor != 0;
+}
+
+/* In place of evhttp's head, once that is written; body_n: bytes that were written behind it. */
+static void put_head(struct exchange *x, size_t body_n)
+{
+	gate_put_head(x->gate, buf_slice(&x->reply.head), body_n, !is_unframed(x) || x->http->minor != 0);
 }
 
 /* ---- Bodies ---- */
@@ -103,15 +99,28 @@ static int add_parts(struct exchange *x, struct evbuffer *b)
 /* The whole answer is at hand: one call, and evhttp ends the request. */
 static void send_whole(struct exchange *x, struct evbuffer *body)
 {
-	struct evhttp_request *req = x->req;
 	int status = x->reply.status;
 
 	x->sent = body ? evbuffer_get_length(body) : 0;
 	x->worker->stats.body_bytes_out += x->sent;
+	evhttp_send_reply(x->req, status, "", body);
+	put_head(x, (size_t)x->sent);
 	exchange_part(x);
-	evhttp_send_reply(req, status, http_reason(status), body);
 	if (body)
 		evbuffer_free(body);
+}
+
+/* Nothing was sent yet, and nothing but this can be said. */
+static void send_no_memory(struct exchange *x)
+{
+	gate_close_after_reply(x->gate);
+	x->reply.status = 503;
+	x->reply.body = REPLY_EMPTY;
+	x->reply.content_length = 0;
+	prepare_evhttp(x);
+	evhttp_send_reply(x->req, 503, "", NULL);
+	gate_put_head(x->gate, slice_of(no_memory), 0, true);
+	exchange_part(x);
 }
 
 /* A body that goes out in one piece, or NULL with *ok telling whether that is because it has none or must be streamed. */
@@ -167,21 +176,21 @@ void exchange_send(struct exchange *x)
 	bool is_whole;
 	struct evbuffer *body = whole_body(x, &is_whole);
 
-	if (is_whole && !body && x->reply.body != REPLY_EMPTY) {
-		gate_close_after_reply(x->gate);
-		x->reply.body = REPLY_EMPTY; /* out of memory: nothing was sent yet, and nothing but this can be said */
-		x->reply.status = 503;
-	}
 	x->has_begun = true;
-	if (pass_head(x))
-		x->reply.status = 503;
-	prepare_framing(x);
+	if ((is_whole && !body && x->reply.body != REPLY_EMPTY) || end_head(x)) {
+		if (body)
+			evbuffer_free(body);
+		send_no_memory(x);
+		return;
+	}
+	prepare_evhttp(x);
 	if (is_whole) {
 		send_whole(x, body);
 		return;
 	}
 	x->skip = x->reply.offset;
-	evhttp_send_reply_start(x->req, x->reply.status, http_reason(x->reply.status));
+	evhttp_send_reply_start(x->req, x->reply.status, "");
+	put_head(x, 0);
 	if (x->reader || x->reply.body == REPLY_OBJECT)
 		exchange_pump(x);
 }
@@ -303,8 +312,9 @@ void exchange_problem(struct exchange *x, int status, const char *detail, int wa
 {
 	x->kind = ANSWER_ERROR;
 	if (reply_problem(&x->reply, x->http, status, detail, retry_after_s(x, wait_s), clock_now(), &x->note))
-		x->reply.status = 503; /* what fitted of it goes out */
-	exchange_send(x);
+		send_no_memory(x);
+	else
+		exchange_send(x);
 }
 
 void exchange_break(struct exchange *x, int status, const char *detail)

@@ -136,6 +136,7 @@ static void end_request(struct gate *g)
 		on_complete(arg);
 	g->reply_bytes = 0;
 	g->reply_begun = false;
+	g->is_framed = false;
 	g->idle_since_ms = g->now_ms;
 	g->head_start_ms = 0;
 	g->phase = GATE_HEAD;

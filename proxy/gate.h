@@ -1,7 +1,7 @@
 /* The gate: every client byte passes it before evhttp sees it, every answer byte passes it on the way out.
  *
  * It sits as a bufferevent_filter between a connection's socket and evhttp. It parses each request head strictly, frames
- * the body itself and hands evhttp one request at a time in a canonical form (GET, HEAD or POST, "/", one Host, our own
+ * the body itself and hands evhttp one request at a time in a canonical form (GET, HEAD or POST, "/", our own
  * framing), so that nothing of evhttp's own parsing decides anything: the request that the program works with is the
  * gate's view (gate_request). It refuses bad requests itself, writes 1xx answers below evhttp's, holds the header, body,
  * idle and write timers, and keeps what follows a request back until its reply is complete.
@@ -123,6 +123,11 @@ void gate_abort_reply(struct gate *g, struct evhttp_request *req);
 /* No further request on this connection after the current reply (drain, Connection: close). Before the reply's head: it
  * will say `Connection: close`. Must be called before a reply of unknown length to an HTTP/1.0 client. */
 void gate_close_after_reply(struct gate *g);
+/* No further request is served on this connection: its client wished so, or the above. */
+bool gate_is_closing(const struct gate *g);
+/* Right after evhttp_send_reply or _start: `head`, empty line and all, in place of the head that evhttp wrote, which costs
+ * it a list entry and a printf a field. body_n: bytes of content behind it. is_framed: its end can be told from a cut. */
+void gate_put_head(struct gate *g, struct slice head, size_t body_n, bool is_framed);
 /* Closes connections that are idle between requests, and marks the others close-after-reply: start of a drain. */
 void gate_drain_all(struct evhttp *http);
 uint64_t gate_reply_bytes(const struct gate *g); /* sent to the socket's buffer for the current request */

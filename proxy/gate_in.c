@@ -48,25 +48,27 @@ void gate_refuse(struct gate *g, struct http_error e)
 
 /* ---- Handing over ---- */
 
-static const char *canonical_method(const struct gate *g)
+/* Content-Length is for POST alone, and Connection for what evhttp's own head says, where that is used. */
+static int add_canonical_head(struct gate *g, struct evbuffer *to)
 {
-	if (g->view.method == HTTP_HEAD)
-		return "HEAD";
-	return evbuffer_get_length(g->body) > 0 ? "POST" : "GET";
+	size_t n = evbuffer_get_length(g->body);
+	const char *connection = g->close_after       ? "Connection: close\r\n"
+				 : g->view.minor == 0 ? "Connection: keep-alive\r\n"
+						      : "";
+
+	if (n == 0)
+		return evbuffer_add_printf(to, "%s / HTTP/1.%d\r\n%s\r\n", g->view.method == HTTP_HEAD ? "HEAD" : "GET",
+			g->view.minor, connection);
+	return evbuffer_add_printf(
+		to, "POST / HTTP/1.%d\r\nContent-Length: %zu\r\n%s\r\n", g->view.minor, n, connection);
 }
 
 /* One whole request in the one form that evhttp ever sees. */
 static void hand_over(struct gate *g)
 {
 	struct evbuffer *to = bufferevent_get_input(g->filter);
-	size_t n = evbuffer_get_length(g->body);
-	char length[48] = "";
 
-	if (n > 0)
-		evutil_snprintf(length, sizeof(length), "Content-Length: %zu\r\n", n);
-	if (evbuffer_add_printf(to, "%s / HTTP/1.%d\r\nHost: -\r\nConnection: %s\r\n%s\r\n", canonical_method(g),
-		    g->view.minor, g->close_after ? "close" : "keep-alive", length) < 0 ||
-		evbuffer_add_buffer(to, g->body) < 0) {
+	if (add_canonical_head(g, to) < 0 || evbuffer_add_buffer(to, g->body) < 0) {
 		gate_end(g); /* out of memory, with half a request in evhttp's buffer */
 		return;
 	}

@@ -147,6 +147,7 @@ struct gate {
 	bool linger;           /* closing must leave the client time to read */
 	bool reset;            /* closing must look like a failure (a reply without length that was cut) */
 	bool reply_begun;      /* evhttp has written part of the final head */
+	bool is_framed;        /* that head says where the reply ends */
 	bool tell_evhttp;      /* evhttp's write callback is due when the socket's buffer is empty */
 	bool holds_back;       /* reading from the socket is off */
 };

@@ -2,6 +2,7 @@
 #include "proxy/gate_internal.h"
 
 #include <errno.h>
+#include <event2/http_struct.h>
 #include <string.h>
 
 #include "proxy/tls.h"
@@ -52,8 +53,7 @@ void gate_on_evhttp_done(struct evhttp_request *req, void *arg)
 		continue;
 	while (evhttp_remove_header(in, "Connection") == 0)
 		continue;
-	if (evhttp_add_header(in, "Connection", "keep-alive") != 0)
-		g->close_after = true; /* evhttp will close an HTTP/1.0 connection itself, which says the same */
+	req->minor = 1;
 	g->req = NULL;
 	g->tell_evhttp = false;
 	if (g->phase == GATE_REPLY)
@@ -200,6 +200,21 @@ void gate_write_informational(struct gate *g, int status, const struct http_fiel
 	gate_schedule(g);
 }
 
+void gate_put_head(struct gate *g, struct slice head, size_t body_n, bool is_framed)
+{
+	size_t n = evbuffer_get_length(g->filter_out);
+
+	CHECK(n >= body_n);
+	g->is_framed = is_framed;
+	if (evbuffer_drain(g->filter_out, n - body_n) != 0 || evbuffer_prepend(g->filter_out, head.p, head.n) != 0)
+		g->broken = true;
+}
+
+bool gate_is_closing(const struct gate *g)
+{
+	return g->close_after;
+}
+
 void gate_close_after_reply(struct gate *g)
 {
 	g->close_after = true;
@@ -223,7 +238,8 @@ void gate_abort_reply(struct gate *g, struct evhttp_request *req)
 	g->tell_evhttp = false; /* evhttp must not finish it: its request is freed with the connection */
 	g->linger = true;
 	/* A reply that ends with the connection would look whole after an orderly close (RFC 9112 8). */
-	g->reset = !evhttp_find_header(out, "Content-Length") && !evhttp_find_header(out, "Transfer-Encoding");
+	g->reset = !g->is_framed && !evhttp_find_header(out, "Content-Length") &&
+		   !evhttp_find_header(out, "Transfer-Encoding");
 	gate_close(g);
 	gate_schedule(g);
 }

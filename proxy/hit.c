@@ -57,15 +57,6 @@ static int add_body(struct gate *g, const struct reply *r, struct object *o)
 	return 0;
 }
 
-static void add_connection(struct buf *head, const struct http_request *r, bool close)
-{
-	if (close)
-		buf_add_str(head, "Connection: close\r\n");
-	else if (r->minor == 0)
-		buf_add_str(head, "Connection: keep-alive\r\n");
-	buf_add(head, "\r\n", 2);
-}
-
 /* A hit takes microseconds, of which reading the clock is one in fifty: where no log line needs it, one hit in
  * TIMED_EVERY is timed and stands for those that follow. */
 #define TIMED_EVERY 8
@@ -122,7 +113,7 @@ static bool answer_with(
 	if (reply_from_object(reply, r, o, now, &note))
 		return false;
 	*close = !r->keep_alive || w->draining;
-	add_connection(&reply->head, r, *close);
+	reply_end_head(&reply->head, r, *close);
 	/* What was said can't be taken back: a body that can't follow ends the connection, short of its length. */
 	if (reply->head.err || gate_say(g, reply->head.p, reply->head.n))
 		return false;

@@ -115,6 +115,15 @@ static int head_result(struct reply *r)
 	return r->head.err ? r->head.err : r->text.err ? r->text.err : r->part_heads.err;
 }
 
+void reply_end_head(struct buf *head, const struct http_request *request, bool close)
+{
+	if (close)
+		buf_add_str(head, "Connection: close\r\n");
+	else if (request->minor == 0)
+		buf_add_str(head, "Connection: keep-alive\r\n");
+	buf_add(head, "\r\n", 2);
+}
+
 /* ---- From an object ---- */
 
 static struct slice object_value(const struct object *o, enum http_field_id id)
@@ -189,6 +198,8 @@ static void whole_object(struct reply *r, const struct http_request *request, co
 		return;
 	r->body = REPLY_OBJECT;
 	r->length = r->content_length;
+	if (r->length >= 0 && !object_head_says_length(o))
+		add_number_field(&r->head, "Content-Length: ", (uint64_t)r->length);
 }
 
 /* Where the object's body begins in the representation. */
