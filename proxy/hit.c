@@ -57,20 +57,6 @@ static int add_body(struct gate *g, const struct reply *r, struct object *o)
 	return 0;
 }
 
-/* A hit takes microseconds, of which reading the clock is one in fifty: where no log line needs it, one hit in
- * TIMED_EVERY is timed and stands for those that follow. */
-#define TIMED_EVERY 8
-
-static int64_t total_us(struct worker *w, const struct gate *g)
-{
-	if (w->access_log || w->hits_untimed == 0) {
-		w->last_hit_us = clock_mono_us() - gate_request_start_us(g);
-		w->hits_untimed = TIMED_EVERY;
-	}
-	w->hits_untimed--;
-	return w->last_hit_us;
-}
-
 static void note_answer(
 	struct worker *w, struct gate *g, const struct http_request *r, const struct reply *reply, struct now now)
 {
@@ -81,7 +67,7 @@ static void note_answer(
 		.snapshot = w->snapshot,
 		.route = w->hit_target.rules->route_index,
 		.kind = ANSWER_HIT,
-		.total_us = total_us(w, g),
+		.total_us = clock_mono_us() - gate_request_start_us(g),
 	};
 
 	w->stats.requests++;

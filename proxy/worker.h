@@ -60,8 +60,6 @@ struct worker {
 	struct forward forward;
 	struct target hit_target;
 	struct reply hit_reply;
-	int64_t last_hit_us; /* of the hit that was timed last; hits_untimed are still to come before the next is */
-	unsigned hits_untimed;
 	uint64_t bytes_in_at_tick, bytes_in_at_trim;
 	bool draining;
 
