@@ -217,7 +217,7 @@ int64_t object_useful_until_ms(const struct object *o)
 
 bool object_head_says_length(const struct object *o)
 {
-	return o->body_kind == BODY_INLINE || o->body_kind == BODY_BLOCK;
+	return o->flags & OBJECT_SAYS_LENGTH;
 }
 
 int64_t object_body_length(const struct object *o)

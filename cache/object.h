@@ -34,7 +34,7 @@ uint64_t object_epoch(const struct object *o);
 
 /* Body. length is -1 while it is not known (no Content-Length and still arriving). */
 int64_t object_body_length(const struct object *o);
-/* False: the length came to be known after the head was made. */
+/* False: it has no Content-Length. What arrived without one says nothing of its length, though it be whole meanwhile. */
 bool object_head_says_length(const struct object *o);
 enum body_state { BODY_GROWING, BODY_COMPLETE, BODY_BROKEN };
 /* *available: bytes that can be read now (acquire). */

@@ -31,6 +31,7 @@ enum object_flag {
 	OBJECT_ETAG_IS_OURS = 1 << 3,  /* made of the body: it means nothing to the upstream */
 	OBJECT_MAY_ENCODE = 1 << 4,    /* the extras hold its encodings, once they are made */
 	OBJECT_IS_PARTIAL = 1 << 2,    /* the extras say which part */
+	OBJECT_SAYS_LENGTH = 1 << 5,   /* Content-Length is in the head */
 };
 
 /* In front of the tail, where there is Vary, a tag or a part. */

@@ -264,6 +264,8 @@ struct object *object_new(const struct object_spec *spec)
 		o->flags |= OBJECT_HAS_VALIDATOR;
 	if (http_fields_get(spec->fields, HF_LAST_MODIFIED))
 		o->flags |= OBJECT_HAS_VALIDATOR;
+	if (has_content_length(spec))
+		o->flags |= OBJECT_SAYS_LENGTH;
 	link_init(&o->expiry);
 	write_extras(o, spec, &l);
 	head.p = o->tail + l.extras_n;
