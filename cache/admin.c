@@ -309,9 +309,11 @@ static bool says_the_same_length(const struct object *o, const struct http_field
 static void replace(struct cache *c, struct entry *e, struct object *old, struct object *fresh, struct now now)
 {
 	struct shard *s = e->shard;
-	struct tier_source *written = fresh ? tier_source_new(c, fresh) : NULL;
 	struct garbage g = {0};
+	struct tier_write written;
 	struct object *o;
+
+	tier_write_begin(&written, c, fresh);
 
 	pthread_mutex_lock(&s->mu);
 	for (o = e->variants; o && o != old; o = object_next(o) ? *object_next(o) : NULL)
@@ -319,14 +321,14 @@ static void replace(struct cache *c, struct entry *e, struct object *old, struct
 	if (o && fresh) {
 		variant_drop_locked(e, old, DROP_REPLACED, &g);
 		variant_store_locked(e, object_ref(fresh), now, &g);
-		tier_write_locked(c, &written, true);
+		tier_write_locked(&written, c, true);
 	} else if (o) {
 		variant_drop_locked(e, old, DROP_REPLACED, &g);
 	}
 	if (o)
 		entry_tidy_locked(e, &g);
 	pthread_mutex_unlock(&s->mu);
-	tier_source_free(&written);
+	tier_write_end(&written, c, e);
 	if (!fresh)
 		tier_forget(c, e);
 	garbage_free(&g);

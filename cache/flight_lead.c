@@ -55,7 +55,7 @@ static void drop_stored_locked(struct flight *f, struct garbage *g)
 		}
 }
 
-static void end_locked(struct flight *f, const struct ending *x, struct tier_source **written, struct garbage *g)
+static void end_locked(struct flight *f, const struct ending *x, struct tier_write *written, struct garbage *g)
 {
 	if (x->drops_stored)
 		drop_stored_locked(f, g);
@@ -65,7 +65,7 @@ static void end_locked(struct flight *f, const struct ending *x, struct tier_sou
 		marker_clear_locked(f->entry->notes);
 		variant_store_locked(f->entry, x->store, x->now, g);
 		/* Under the lock, so that both tiers see answers of one key in the same order. */
-		tier_write_locked(f->cache, written, x->status == 304);
+		tier_write_locked(written, f->cache, x->status == 304);
 		user_bound_locked(f->entry, f->rules->max_entries_per_user, g);
 	}
 	if (x->marks_pass)
@@ -94,18 +94,19 @@ static void announce(struct flight *f, const struct ending *x)
 static void end_flight(struct flight *f, const struct ending *x)
 {
 	struct shard *s = f->entry->shard;
-	struct tier_source *written = x->store && !f->is_disk ? tier_source_new(f->cache, x->store) : NULL;
 	struct garbage g = {0};
 	struct flight *listed = f;
+	struct tier_write written;
 
 	CHECK(!f->has_ended);
 	f->has_ended = true;
+	tier_write_begin(&written, f->cache, f->is_disk ? NULL : x->store);
 	pthread_mutex_lock(&s->mu);
 	end_locked(f, x, &written, &g);
 	(void)flight_unlist_locked(f);
 	entry_tidy_locked(f->entry, &g);
 	pthread_mutex_unlock(&s->mu);
-	tier_source_free(&written);
+	tier_write_end(&written, f->cache, f->entry);
 	if (x->drops_stored)
 		tier_forget(f->cache, f->entry);
 	announce(f, x);

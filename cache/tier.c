@@ -26,21 +26,25 @@ static struct slice body_at(const struct disk_source *s, uint64_t offset)
 	return object_body_at(CONTAINER_OF(s, struct tier_source, disk)->object, offset);
 }
 
+static void source_free(struct tier_source **s)
+{
+	if (!*s)
+		return;
+	object_unref(&(*s)->object);
+	mem_free(*s);
+	*s = NULL;
+}
+
 static void on_release(struct disk_source *s)
 {
 	struct tier_source *source = CONTAINER_OF(s, struct tier_source, disk);
 
-	tier_source_free(&source);
+	source_free(&source);
 }
 
-static bool belongs_on_disk(const struct cache *c, const struct object *o)
+static struct tier_source *source_new(struct object *o)
 {
-	return c->disk && o->body_kind != BODY_CHUNKS;
-}
-
-struct tier_source *tier_source_new(struct cache *c, struct object *o)
-{
-	struct tier_source *s = belongs_on_disk(c, o) ? mem_zalloc(sizeof(*s)) : NULL;
+	struct tier_source *s = mem_zalloc(sizeof(*s));
 	const struct entry *e = o->entry;
 	const struct disk_body *place;
 
@@ -71,15 +75,6 @@ struct tier_source *tier_source_new(struct cache *c, struct object *o)
 	return s;
 }
 
-void tier_source_free(struct tier_source **s)
-{
-	if (!*s)
-		return;
-	object_unref(&(*s)->object);
-	mem_free(*s);
-	*s = NULL;
-}
-
 static bool is_stored_locked(const struct object *o)
 {
 	for (const struct object *v = o->entry->variants; v; v = object_next(v) ? *object_next(v) : NULL)
@@ -88,21 +83,51 @@ static bool is_stored_locked(const struct object *o)
 	return false;
 }
 
-void tier_write_locked(struct cache *c, struct tier_source **s, bool is_refresh)
+void tier_write_begin(struct tier_write *w, struct cache *c, struct object *o)
 {
-	struct tier_source *source = *s;
+	*w = (struct tier_write){0};
+	if (!c->disk || !o)
+		return;
+	w->object = o;
+	if (o->body_kind != BODY_CHUNKS)
+		w->source = source_new(o);
+}
+
+static void hand_over(struct tier_write *w, struct cache *c, bool is_refresh)
+{
+	struct disk_source *s = &w->source->disk;
 	struct scope_set scopes;
 	int err;
 
-	if (!source || !is_stored_locked(source->object))
+	object_scopes(w->object, &scopes);
+	s->epoch = object_epoch(w->object);
+	s->tags = scopes.tags;
+	s->tags_n = scopes.tags_n;
+	err = is_refresh ? disk_refresh(c->disk, s) : disk_put(c->disk, s);
+	if (err)
+		w->forget_before = s->forget_before;
+	else
+		w->source = NULL;
+}
+
+void tier_write_locked(struct tier_write *w, struct cache *c, bool is_refresh)
+{
+	const struct object *o = w->object;
+
+	if (!o || !is_stored_locked(o))
 		return;
-	object_scopes(source->object, &scopes);
-	source->disk.epoch = object_epoch(source->object);
-	source->disk.tags = scopes.tags;
-	source->disk.tags_n = scopes.tags_n;
-	err = is_refresh ? disk_refresh(c->disk, &source->disk) : disk_put(c->disk, &source->disk);
-	if (!err)
-		*s = NULL;
+	if (w->source)
+		hand_over(w, c, is_refresh);
+	else
+		w->forget_before =
+			disk_drop_put(c->disk, hash_of(o->entry), object_vary_names(o), object_vary_values(o));
+}
+
+void tier_write_end(struct tier_write *w, struct cache *c, const struct entry *e)
+{
+	source_free(&w->source);
+	if (w->forget_before > 0) /* a file is written to, so not under the lock */
+		disk_forget_before(c->disk, hash_of(e), w->forget_before);
 }
 
 void tier_forget(struct cache *c, const struct entry *e)

@@ -9,11 +9,17 @@
 struct tier_source;
 
 /* ---- Writing ---- */
-/* A reference to a stored answer, for the disk; NULL: it does not go there. */
-struct tier_source *tier_source_new(struct cache *c, struct object *o) WARN_UNUSED;
-void tier_source_free(struct tier_source **s);
-/* Takes it over, if the answer was stored in memory and nothing newer kept its place. */
-void tier_write_locked(struct cache *c, struct tier_source **s, bool is_refresh);
+/* An answer on its way into both tiers; begin and end are called without a lock. */
+struct tier_write {
+	struct object *object;      /* borrowed until it was stored; NULL: nothing for the disk */
+	struct tier_source *source; /* NULL too when there was no memory for it */
+	uint64_t forget_before;
+};
+void tier_write_begin(struct tier_write *w, struct cache *c, struct object *o); /* o may be NULL */
+/* Hands it over, if it was stored in memory and nothing newer kept its place. Whether or not the disk takes it, what it
+ * replaces does not come back from there. */
+void tier_write_locked(struct tier_write *w, struct cache *c, bool is_refresh);
+void tier_write_end(struct tier_write *w, struct cache *c, const struct entry *e);
 void tier_forget(struct cache *c, const struct entry *e);
 
 /* ---- Reading ---- */

@@ -32,6 +32,8 @@ static void commit_one(struct disk *d, const struct pending *p)
 			disk_add(&d->n.reinserted, 1);
 	} else if (index_add(&d->index, p->hash, &p->slot, p->base_lsn) != 0) {
 		disk_add(&d->n.dropped_outdated, 1);
+		/* It lies in the log all the same, and what it was to replace perhaps too. */
+		disk_forget_before(d, p->hash, disk_dropped_after(d, p->hash, p->slot.lsn));
 	}
 }
 
@@ -200,7 +202,7 @@ int appender_end(struct appender *a, const struct record_header *h, struct pendi
 
 /* ---- Ends ---- */
 
-static void let_go(struct appender *a)
+static int let_go(struct appender *a)
 {
 	int err = segment_seal(&a->d->segments, a->seg, a->entries, a->entries_committed, a->committed);
 
@@ -215,6 +217,7 @@ static void let_go(struct appender *a)
 	a->used = 0;
 	a->pending_n = 0;
 	a->entries_n = a->entries_committed = 0;
+	return err;
 }
 
 void appender_seal(struct appender *a)
@@ -223,7 +226,21 @@ void appender_seal(struct appender *a)
 		return;
 	if (appender_flush(a) != 0)
 		disk_add(&a->d->n.write_errors, 1);
-	let_go(a);
+	(void)let_go(a);
+}
+
+/* What failed, or never came into the index. Without a footer the next start may find some of it whole in the file. */
+static void forget_pending(struct appender *a, uint32_t n, bool is_sealed)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		const struct pending *p = &a->pending[i];
+
+		if (p->is_move)
+			continue;
+		if (index_drop_variant(&a->d->index, p->hash, p->slot.variant, p->slot.lsn) > 0 || p->replaces ||
+			!is_sealed)
+			disk_forget_before(a->d, p->hash, p->slot.lsn + !is_sealed);
+	}
 }
 
 void disk_rest(struct disk *d, int err)
@@ -239,14 +256,9 @@ void disk_rest(struct disk *d, int err)
 void appender_fail(struct appender *a, int err)
 {
 	struct disk *d = a->d;
+	uint32_t lost = a->pending_n;
 
-	disk_add(&d->n.dropped_error, a->pending_n);
-	/* What these were to replace is out of date all the same. */
-	for (uint32_t i = 0; i < a->pending_n; i++)
-		if (!a->pending[i].is_move && a->pending[i].slot.kind == INDEX_WHOLE)
-			(void)index_drop_variant(
-				&d->index, a->pending[i].hash, a->pending[i].slot.variant, a->pending[i].slot.lsn);
+	disk_add(&d->n.dropped_error, lost);
 	disk_rest(d, err);
-	if (a->seg)
-		let_go(a);
+	forget_pending(a, lost, !a->seg || let_go(a) == 0);
 }

@@ -174,6 +174,19 @@ unsigned index_find(struct index *ix, struct hash128 hash, bool mark, struct ind
 	return n;
 }
 
+bool index_has(struct index *ix, struct hash128 hash)
+{
+	struct index_shard *s = shard_of(ix, hash);
+	uint32_t i;
+	bool has;
+
+	pthread_mutex_lock(&s->mu);
+	i = s->slots_n ? home_of(hash.lo, s->slots_n) : 0;
+	has = s->slots_n && step_locked(s, hash.lo, &i);
+	pthread_mutex_unlock(&s->mu);
+	return has;
+}
+
 static struct index_slot *at_locked(struct index_shard *s, uint64_t key, uint32_t seg, uint32_t off8)
 {
 	struct index_slot *slot;

@@ -58,6 +58,8 @@ void index_fini(struct index *ix);
 /* What is stored for the key, newest first, then bodies. `mark` notes the hit. Returns how many; never any I/O. */
 #define INDEX_FOUND_MAX (2 * INDEX_VARIANTS)
 unsigned index_find(struct index *ix, struct hash128 hash, bool mark, struct index_slot out[INDEX_FOUND_MAX]);
+/* Is there anything for the key? */
+bool index_has(struct index *ix, struct hash128 hash);
 /* Replaces older records of the same key and variant; -ESTALE when there is a newer one or it is outdated, -ENOMEM. The same lsn moves.
  * For a HEAD, base_lsn must be there as a whole record or body, else -ENOENT. */
 int index_add(struct index *ix, struct hash128 hash, const struct index_slot *slot, uint64_t base_lsn) WARN_UNUSED;

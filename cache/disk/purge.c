@@ -26,15 +26,14 @@ int disk_purge(
 	return !err && wait ? journal_wait(&d->journal, ticket) : err;
 }
 
-void disk_forget(struct disk *d, struct hash128 hash)
+void disk_forget_before(struct disk *d, struct hash128 hash, uint64_t number)
 {
-	struct journal_entry e = {.kind = JOURNAL_FORGET, .a = hash.lo, .what = {"", 0}};
+	struct journal_entry e = {.kind = JOURNAL_FORGET, .a = hash.lo, .b = number, .what = {"", 0}};
 	uint64_t ticket;
 	int err;
 
-	pthread_mutex_lock(&d->queue_mu);
-	e.b = d->next_lsn++;
-	pthread_mutex_unlock(&d->queue_mu);
+	if (number == 0)
+		return;
 	pthread_mutex_lock(&d->journal.mu);
 	forgets_add(&d->forgets, hash.lo, e.b);
 	err = journal_append_locked(&d->journal, &e, &ticket);
@@ -42,6 +41,16 @@ void disk_forget(struct disk *d, struct hash128 hash)
 	(void)err; /* counted there; a checkpoint, which has it, is due then */
 	(void)index_drop_key(&d->index, hash, e.b);
 	disk_add(&d->n.forgets, 1);
+}
+
+void disk_forget(struct disk *d, struct hash128 hash)
+{
+	uint64_t lsn;
+
+	pthread_mutex_lock(&d->queue_mu);
+	lsn = d->next_lsn++;
+	pthread_mutex_unlock(&d->queue_mu);
+	disk_forget_before(d, hash, lsn);
 }
 
 /* ---- Checkpoints ---- */

@@ -325,7 +325,7 @@ static bool is_outdated(void *arg, struct hash128 hash, uint64_t lsn)
 {
 	struct disk *d = arg;
 
-	return lsn < atomic_load(&d->dropped[hash.lo & (PUT_SLOTS - 1)]) || forgets_covers(&d->forgets, hash.lo, lsn);
+	return disk_dropped_after(d, hash, lsn) > 0 || forgets_covers(&d->forgets, hash.lo, lsn);
 }
 
 static int init_parts(struct disk *d)

@@ -76,15 +76,18 @@ struct disk_source {
 	/* A run of body bytes at offset (< body_n), at least one byte. */
 	struct slice (*body_at)(const struct disk_source *s, uint64_t offset);
 	void (*on_release)(struct disk_source *s);
+	/* the answer of a put that is not taken: for disk_forget_before, once no lock is held; 0: nothing to forget */
+	uint64_t forget_before;
 	/* private */
 	struct disk_source *next;
 	uint64_t lsn;
 	uint32_t variant;
-	bool is_refresh;
+	bool is_refresh, replaces;
 };
 
-/* 0: on_release will come. Else nothing happened but that what was stored for this variant is gone, as it is out of date:
- * -ENOBUFS (queue), -EMSGSIZE, -EIO (waiting after a failure), -EPERM (not admitted), -EINVAL, -ESHUTDOWN. */
+/* 0: on_release will come. Else nothing happened but that what was stored for this variant is gone, as it is out of date,
+ * until a restart at least; see forget_before. -ENOBUFS (queue), -EMSGSIZE, -EIO (waiting after a failure), -EPERM (not
+ * admitted), -EINVAL, -ESHUTDOWN. */
 int disk_put(struct disk *d, struct disk_source *s) WARN_UNUSED;
 /* After a 304: the same body with other fields. A small answer is written again as a whole, which costs one read later
  * and no more bytes than its meta's block; of a larger one only the meta is, when the body there is proved the same. */
@@ -111,8 +114,13 @@ enum disk_flow disk_stream_write(struct disk_stream *st, const void *p, size_t n
  * are may have been set anew before, not how many. Else nothing is left of it. Closing waits for this. */
 void disk_stream_end(struct disk_stream **st, bool is_whole);
 uint64_t disk_max_object(const struct disk *d);
-/* All variants. Durable soon, not at once. */
+/* What a put would have replaced that could not even be made; needs no memory. Returns what forget_before would be. */
+uint64_t disk_drop_put(
+	struct disk *d, struct hash128 hash, struct slice vary_names, struct slice vary_values) WARN_UNUSED;
+/* All variants. Durable soon, not at once: after a crash of the process it holds, after one of the machine perhaps not. */
 void disk_forget(struct disk *d, struct hash128 hash);
+/* Of what is older than such a number; 0: nothing. */
+void disk_forget_before(struct disk *d, struct hash128 hash, uint64_t number);
 /* Invalidates in `scopes` and in the journal. `wait` blocks until it is on the device; without it the entry is written but
  * not synced. 0; or negative errno: it holds in this process, but may not after a crash. */
 int disk_purge(struct disk *d, enum scope_kind kind, struct slice what, uint64_t user, bool soft, bool wait,

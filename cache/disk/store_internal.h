@@ -36,6 +36,7 @@ struct pending {
 	struct index_slot slot;
 	uint64_t base_lsn;
 	bool is_move;           /* by reclaim */
+	bool replaces;          /* an older version may lie in the log */
 	struct index_slot from; /* where it was */
 };
 
@@ -121,6 +122,14 @@ static inline void disk_add(_Atomic uint64_t *counter, uint64_t n)
 	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 }
 
+/* The number of a put of that key, or of one that shares its slot, that was dropped after lsn; 0: none. */
+static inline uint64_t disk_dropped_after(struct disk *d, struct hash128 hash, uint64_t lsn)
+{
+	uint64_t newest = atomic_load(&d->dropped[hash.lo & (PUT_SLOTS - 1)]);
+
+	return lsn < newest ? newest : 0;
+}
+
 /* ---- append.c ---- */
 int appender_init(struct appender *a, struct disk *d, bool is_reclaim) WARN_UNUSED;
 void appender_fini(struct appender *a);
@@ -144,8 +153,10 @@ void *disk_writer(void *arg);
 int disk_refuse(struct disk *d, const struct disk_source *s) WARN_UNUSED;
 /* All but the sum of the sums. */
 struct record_header disk_header_of(const struct disk *d, const struct disk_source *s);
-/* What is there, and what is queued, is older than this and must not stand in for it. */
-void disk_outdate(struct disk *d, struct hash128 hash, uint32_t variant, uint64_t lsn);
+/* What is there, and what is queued, is older than this and must not stand in for it. True: something was there. */
+bool disk_outdate(struct disk *d, struct hash128 hash, uint32_t variant, uint64_t lsn);
+/* May an older version lie in the log, where the next start would find it? One that is queued is the writer's to see. */
+bool disk_may_lie_in_log(struct disk *d, struct hash128 hash);
 void *disk_reader(void *arg);
 void *disk_keeper(void *arg);
 void *disk_journalist(void *arg);

@@ -218,6 +218,7 @@ void disk_stream_end(struct disk_stream **stream, bool is_whole)
 	uint64_t lsn;
 
 	*stream = NULL;
+	st->source->replaces = is_whole && disk_may_lie_in_log(d, hash);
 	if (is_whole && st->source->body_n != DISK_LENGTH_UNKNOWN)
 		CHECK(st->source->body_n == st->fed || atomic_load(&st->has_failed));
 	pthread_mutex_lock(&d->queue_mu);
@@ -398,8 +399,10 @@ static void into_index(struct disk_stream *st, const struct record_header *h)
 		.kind = INDEX_WHOLE,
 	};
 
-	if (index_add(&d->index, st->source->hash, &slot, 0) != 0)
+	if (index_add(&d->index, st->source->hash, &slot, 0) != 0) {
 		disk_add(&d->n.dropped_outdated, 1);
+		disk_forget_before(d, st->source->hash, disk_dropped_after(d, st->source->hash, h->lsn));
+	}
 	disk_add(&d->n.puts, 1);
 	disk_add(&d->n.put_bytes, record_total(h));
 	segment_set_state(&d->segments, st->seg, SEGMENT_SEALED);
@@ -486,8 +489,9 @@ static void end(struct disk_stream *st, enum stream_end how)
 		err = commit(st);
 	if (err)
 		fail(st, err);
-	if (how == STREAM_WHOLE && atomic_load(&st->has_failed))
-		disk_outdate(d, s->hash, s->variant, s->lsn);
+	if (how == STREAM_WHOLE && atomic_load(&st->has_failed) &&
+		(disk_outdate(d, s->hash, s->variant, s->lsn) || s->replaces))
+		disk_forget_before(d, s->hash, s->lsn);
 	if (how == STREAM_WHOLE)
 		atomic_fetch_sub(&d->ending[s->hash.lo & (PUT_SLOTS - 1)], 1);
 	let_go_of_file(st);

@@ -16,9 +16,8 @@ static bool is_admitted(struct disk *d, const struct disk_source *s)
 {
 	_Atomic uint32_t *ghost = &d->ghosts[s->hash.lo & (GHOST_SLOTS - 1)];
 	uint32_t tag = (uint32_t)(s->hash.hi >> 32) | 1;
-	struct index_slot found[INDEX_FOUND_MAX];
 
-	if (!d->o.admit_second_hit || index_find(&d->index, s->hash, false, found) > 0)
+	if (!d->o.admit_second_hit || index_has(&d->index, s->hash))
 		return true;
 	return atomic_exchange_explicit(ghost, tag, memory_order_relaxed) == tag;
 }
@@ -80,10 +79,15 @@ static int enqueue(struct disk *d, struct disk_source *s, int err, uint64_t *lsn
 	return err;
 }
 
-void disk_outdate(struct disk *d, struct hash128 hash, uint32_t variant, uint64_t lsn)
+bool disk_outdate(struct disk *d, struct hash128 hash, uint32_t variant, uint64_t lsn)
 {
 	raise_to(&d->dropped[hash.lo & (PUT_SLOTS - 1)], lsn);
-	(void)index_drop_variant(&d->index, hash, variant, lsn);
+	return index_drop_variant(&d->index, hash, variant, lsn) > 0;
+}
+
+bool disk_may_lie_in_log(struct disk *d, struct hash128 hash)
+{
+	return !atomic_load_explicit(&d->is_ready, memory_order_acquire) || index_has(&d->index, hash);
 }
 
 /* What it replaces is out of date either way; a refresh that is taken finds its body there. */
@@ -96,12 +100,15 @@ static int put(struct disk *d, struct disk_source *s, bool is_refresh)
 
 	s->variant = variant;
 	s->is_refresh = is_refresh;
+	s->replaces = disk_may_lie_in_log(d, hash);
 	err = enqueue(d, s, disk_refuse(d, s), &lsn);
 	/* From here on the writer may have released it, when it was taken. */
-	if (err)
-		disk_outdate(d, hash, variant, lsn);
-	else if (!is_refresh)
+	if (err) {
+		s->forget_before = s->replaces ? lsn : 0;
+		(void)disk_outdate(d, hash, variant, lsn);
+	} else if (!is_refresh) {
 		(void)index_drop_variant(&d->index, hash, variant, lsn);
+	}
 	return err;
 }
 
@@ -114,6 +121,19 @@ int disk_put(struct disk *d, struct disk_source *s)
 int disk_refresh(struct disk *d, struct disk_source *s)
 {
 	return put(d, s, true);
+}
+
+uint64_t disk_drop_put(struct disk *d, struct hash128 hash, struct slice vary_names, struct slice vary_values)
+{
+	bool lies = disk_may_lie_in_log(d, hash);
+	uint64_t lsn;
+
+	pthread_mutex_lock(&d->queue_mu);
+	lsn = d->next_lsn++;
+	pthread_mutex_unlock(&d->queue_mu);
+	(void)disk_outdate(d, hash, record_variant(vary_names, vary_values), lsn);
+	disk_add(&d->n.dropped_error, 1);
+	return lies ? lsn : 0;
 }
 
 void disk_flush(struct disk *d)
@@ -265,6 +285,7 @@ static int append(struct appender *a, const struct disk_source *s, struct record
 		.hash = s->hash,
 		.base_lsn = h->base_lsn,
 		.slot = {.key = s->hash.lo, .lsn = s->lsn, .variant = s->variant},
+		.replaces = s->replaces,
 	};
 	int err = appender_begin(a, record_total(h), own_segment);
 
@@ -285,11 +306,25 @@ static int append(struct appender *a, const struct disk_source *s, struct record
 	return err;
 }
 
-/* What failed is out of date at once: an older record must not stand in for it. */
+/* What failed is out of date at once: an older record must not stand in for it, now or after a restart. */
 static void drop_source(struct disk *d, const struct disk_source *s)
 {
 	disk_add(&d->n.dropped_error, 1);
-	(void)index_drop_variant(&d->index, s->hash, s->variant, s->lsn);
+	if (index_drop_variant(&d->index, s->hash, s->variant, s->lsn) > 0 || s->replaces)
+		disk_forget_before(d, s->hash, s->lsn);
+}
+
+/* A newer one was dropped, so this is not to be written; what it was to replace is older still. */
+static bool drop_outdated(struct disk *d, const struct disk_source *s)
+{
+	uint64_t newer = disk_dropped_after(d, s->hash, s->lsn);
+
+	if (newer == 0)
+		return false;
+	disk_add(&d->n.dropped_outdated, 1);
+	if (s->replaces)
+		disk_forget_before(d, s->hash, newer);
+	return true;
 }
 
 static void write_source(struct disk *d, const struct disk_source *s)
@@ -363,7 +398,7 @@ static void write_batch(struct disk *d, struct disk_source *s)
 		last_lsn = s->lsn;
 		if (is_resting(d))
 			drop_source(d, s);
-		else
+		else if (!drop_outdated(d, s))
 			write_source(d, s);
 		s->on_release(s);
 	}

@@ -365,8 +365,10 @@ int drig_put(struct rig *r, const struct answer *a)
 	assert_non_null(h);
 	fill_source(r, h, a);
 	err = a->refresh ? disk_refresh(r->d, &h->s) : disk_put(r->d, &h->s);
-	if (err)
+	if (err) {
+		disk_forget_before(r->d, h->s.hash, h->s.forget_before);
 		mem_free(h);
+	}
 	return err;
 }
 

@@ -1,0 +1,206 @@
+/* Puts that are dropped: what they would have replaced does not come back, not after a restart either. */
+#include "disk_rig.h"
+
+#include <errno.h>
+#include <semaphore.h>
+#include <unistd.h>
+
+#define A "http://o/a"
+#define OTHER "http://o/other"
+
+static struct answer version(const char *url, unsigned v)
+{
+	return (struct answer){.url = url, .version = v, .body_n = 300};
+}
+
+/* The writer waits in its next write until it may go on. */
+static _Atomic bool writes_wait;
+static sem_t writer_is_there, writer_may_go;
+static ssize_t (*write_on)(const struct disk_io *io, int fd, const void *p, size_t n, uint64_t at);
+
+static ssize_t slow_write(const struct disk_io *io, int fd, const void *p, size_t n, uint64_t at)
+{
+	if (atomic_exchange(&writes_wait, false)) {
+		sem_post(&writer_is_there);
+		while (sem_wait(&writer_may_go) != 0)
+			;
+	}
+	return write_on(io, fd, p, n, at);
+}
+
+static int set_up(void **state)
+{
+	static struct rig r;
+
+	drig_init(&r);
+	write_on = r.io.io.pwrite;
+	r.io.io.pwrite = slow_write;
+	sem_init(&writer_is_there, 0, 0);
+	sem_init(&writer_may_go, 0, 0);
+	r.o.queue_max = 3;
+	drig_open(&r);
+	*state = &r;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	drig_fini(*state);
+	sem_destroy(&writer_is_there);
+	sem_destroy(&writer_may_go);
+	return 0;
+}
+
+static void put(struct rig *r, struct answer a, int wanted)
+{
+	assert_int_equal(drig_put(r, &a), wanted);
+}
+
+static void block_writer(struct rig *r)
+{
+	atomic_store(&writes_wait, true);
+	put(r, version(OTHER, 1), 0);
+	while (sem_wait(&writer_is_there) != 0)
+		;
+}
+
+static void let_writer_go(struct rig *r)
+{
+	sem_post(&writer_may_go);
+	disk_flush(r->d);
+}
+
+static void is_gone_for_good(struct rig *r, const char *url)
+{
+	assert_int_equal(drig_find(r, url), -1);
+	for (int i = 0; i < 2; i++) {
+		drig_reopen(r);
+		assert_int_equal(drig_find(r, url), -1);
+	}
+}
+
+static void what_a_dropped_put_outdates_is_gone_after_a_restart_too(void **state)
+{
+	struct rig *r = *state;
+
+	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 300});
+	block_writer(r);
+	put(r, version(OTHER, 2), 0);
+	put(r, version(OTHER, 3), 0);
+	put(r, version(A, 2), -ENOBUFS);
+	assert_int_equal(drig_find(r, A), -1);
+	let_writer_go(r);
+	is_gone_for_good(r, A);
+	assert_int_equal(drig_find(r, OTHER), 3);
+	drig_store(r, &(struct answer){.url = A, .version = 3, .body_n = 300});
+	drig_reopen(r);
+	assert_int_equal(drig_find(r, A), 3);
+}
+
+static void a_dropped_renewal_takes_what_it_would_have_renewed_along(void **state)
+{
+	struct answer renewed = version(A, 1);
+	struct rig *r = *state;
+
+	drig_store(r, &renewed);
+	block_writer(r);
+	put(r, version(OTHER, 2), 0);
+	put(r, version(OTHER, 3), 0);
+	renewed.refresh = renewed.is_new_head = true;
+	put(r, renewed, -ENOBUFS);
+	let_writer_go(r);
+	is_gone_for_good(r, A);
+}
+
+static void what_is_queued_and_outdated_by_a_dropped_put_is_never_written(void **state)
+{
+	struct rig *r = *state;
+	uint64_t puts;
+
+	block_writer(r);
+	put(r, version(OTHER, 2), 0);
+	put(r, version(A, 1), 0);
+	put(r, version(A, 2), -ENOBUFS);
+	puts = drig_stats(r).puts;
+	let_writer_go(r);
+	assert_int_equal(drig_stats(r).puts, puts + 2); /* both of OTHER */
+	is_gone_for_good(r, A);
+}
+
+/* 1 lies in the log, 2 is queued and has taken it out of the index, 3 is dropped. */
+static void a_dropped_put_outdates_what_the_queued_one_was_to_replace(void **state)
+{
+	struct rig *r = *state;
+
+	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 300});
+	block_writer(r);
+	put(r, version(OTHER, 2), 0);
+	put(r, version(A, 2), 0);
+	put(r, version(A, 3), -ENOBUFS);
+	let_writer_go(r);
+	is_gone_for_good(r, A);
+}
+
+static void what_a_failed_write_outdates_is_gone_after_a_restart_too(void **state)
+{
+	struct rig *r = *state;
+
+	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 300});
+	atomic_store(&r->io.bytes_left, 100); /* of the next write, then nothing has any effect */
+	put(r, version(A, 2), 0);
+	disk_flush(r->d);
+	assert_true(drig_stats(r).write_errors > 0);
+	drig_heal(r);
+	is_gone_for_good(r, A);
+}
+
+static void what_is_dropped_while_writing_rests_is_outdated_as_well(void **state)
+{
+	struct rig *r = *state;
+
+	drig_close(r);
+	r->o.retry_ms = 3600000;
+	drig_open(r);
+	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 300});
+	atomic_store(&r->io.fail_at, atomic_load(&r->io.calls) + 1);
+	put(r, version(OTHER, 1), 0);
+	disk_flush(r->d);
+	drig_heal(r);
+	put(r, version(A, 2), -EIO);
+	is_gone_for_good(r, A);
+}
+
+static void what_is_not_admitted_forgets_nothing_that_is_not_there(void **state)
+{
+	struct rig *r = *state;
+	uint64_t forgets;
+
+	forgets = drig_stats(r).forgets;
+	block_writer(r);
+	put(r, version(OTHER, 2), 0);
+	put(r, version(OTHER, 3), 0);
+	for (unsigned i = 0; i < 100; i++) {
+		char url[40];
+
+		snprintf(url, sizeof(url), "http://o/new/%u", i);
+		put(r, version(url, 1), -ENOBUFS);
+	}
+	let_writer_go(r);
+	assert_int_equal(drig_stats(r).forgets, forgets);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+		CASE(what_a_dropped_put_outdates_is_gone_after_a_restart_too),
+		CASE(a_dropped_renewal_takes_what_it_would_have_renewed_along),
+		CASE(what_is_queued_and_outdated_by_a_dropped_put_is_never_written),
+		CASE(a_dropped_put_outdates_what_the_queued_one_was_to_replace),
+		CASE(what_a_failed_write_outdates_is_gone_after_a_restart_too),
+		CASE(what_is_dropped_while_writing_rests_is_outdated_as_well),
+		CASE(what_is_not_admitted_forgets_nothing_that_is_not_there),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,87 @@
+/* A new answer that finds no memory on its way to the disk: the older one there does not come back. */
+#include "tier_rig.h"
+
+#include "base/mem.h"
+
+#define FRESH "Cache-Control: max-age=60\r\n"
+
+static int set_up(void **state)
+{
+	static struct tiers t;
+
+	tiers_begin(&t);
+	*state = &t;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	tiers_end(*state);
+	return 0;
+}
+
+/* Leads a fetch of the URL by force, and has its nth allocation while the answer is stored fail. */
+static void replace_with_fault(struct tiers *t, const char *target, unsigned long nth)
+{
+	struct ask a;
+
+	ask_init(&t->g, &a, target, NULL);
+	cache_refresh(t->g.c, &a.r, t->g.now, &a.out);
+	assert_int_equal(a.out.verdict, CACHE_LEAD);
+	assert_int_equal(rig_answer(&t->g, a.out.flight, 200, FRESH, 3, NULL), FLIGHT_STORES);
+	assert_int_equal(flight_body(a.out.flight, "new", 3), FLIGHT_BODY_OK);
+	mem_fail_at(nth, 0);
+	flight_end(a.out.flight, true, t->g.now);
+	tiers_written(t);
+	mem_fail_at(0, 0);
+	ask_fini(&a);
+}
+
+static bool has_new_one(struct tiers *t, const char *target)
+{
+	struct ask a;
+	bool has;
+
+	ask_init(&t->g, &a, target, NULL);
+	has = tiers_look_up(t, &a) == CACHE_HIT && object_body_at(a.out.object, 0).p[0] == 'n';
+	if (a.out.flight)
+		flight_abandon(a.out.flight);
+	ask_fini(&a);
+	return has;
+}
+
+static void where_the_newer_one_was_stored_the_older_is_gone_whatever_allocation_failed(void **state)
+{
+	struct tiers *t = *state;
+	unsigned drops = 0;
+
+	for (unsigned long nth = 1; nth <= 12; nth++) {
+		char target[20];
+
+		snprintf(target, sizeof(target), "GET /%lu", nth);
+		rig_store(&t->g, target, NULL, FRESH, "old");
+		tiers_written(t);
+		tiers_restart(t);
+		tiers_disk_has(t, target, NULL, "old");
+		replace_with_fault(t, target, nth);
+		if (has_new_one(t, target)) {
+			enum cache_verdict v;
+
+			tiers_restart(t);
+			v = tiers_verdict(t, target, NULL, NULL);
+			assert_true(v == CACHE_LEAD || has_new_one(t, target));
+			drops += v == CACHE_LEAD;
+		}
+	}
+	assert_true(drops > 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+		CASE(where_the_newer_one_was_stored_the_older_is_gone_whatever_allocation_failed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
