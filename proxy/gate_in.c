@@ -48,19 +48,18 @@ void gate_refuse(struct gate *g, struct http_error e)
 
 /* ---- Handing over ---- */
 
-/* Content-Length is for POST alone, and Connection for what evhttp's own head says, where that is used. */
-static int add_canonical_head(struct gate *g, struct evbuffer *to)
+/* Connection is for what evhttp's own head says, where that is used. */
+static int add_canonical_head(const struct gate *g, struct evbuffer *to)
 {
+	static const char usual[] = "GET / HTTP/1.1\r\n\r\n";
 	size_t n = evbuffer_get_length(g->body);
-	const char *connection = g->close_after       ? "Connection: close\r\n"
-				 : g->view.minor == 0 ? "Connection: keep-alive\r\n"
-						      : "";
+	const char *method = g->view.method == HTTP_HEAD ? "HEAD" : n > 0 ? "POST" : "GET";
+	const char *connection = g->close_after ? "close" : "keep-alive";
 
-	if (n == 0)
-		return evbuffer_add_printf(to, "%s / HTTP/1.%d\r\n%s\r\n", g->view.method == HTTP_HEAD ? "HEAD" : "GET",
-			g->view.minor, connection);
-	return evbuffer_add_printf(
-		to, "POST / HTTP/1.%d\r\nContent-Length: %zu\r\n%s\r\n", g->view.minor, n, connection);
+	if (n == 0 && g->view.method != HTTP_HEAD && g->view.minor != 0 && !g->close_after)
+		return evbuffer_add(to, usual, sizeof(usual) - 1);
+	return evbuffer_add_printf(to, "%s / HTTP/1.%d\r\nConnection: %s\r\nContent-Length: %zu\r\n\r\n", method,
+		g->view.minor, connection, n);
 }
 
 /* One whole request in the one form that evhttp ever sees. */
