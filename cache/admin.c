@@ -204,6 +204,7 @@ static void sweep_flights_locked(struct sweep *w, struct shard *s)
 	for (struct flight *f = s->flights; f; f = f->next_of_shard) {
 		if (f->is_shared || f->is_disk)
 			(void)flight_is_silent_locked(f, w->now);
+		flight_check_stall_locked(f, w->now);
 		if (f->epoch < w->c->sweep_oldest)
 			w->c->sweep_oldest = f->epoch;
 	}

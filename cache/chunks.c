@@ -16,22 +16,29 @@ struct chunk {
 };
 
 struct chunks {
+	int64_t announced;  /* set once */
 	pthread_mutex_t mu; /* guards the list; bytes are published by the object's length */
 	struct chunk *first, *last;
 };
 
-struct chunks *chunks_new(struct shard *s)
+struct chunks *chunks_new(struct shard *s, int64_t announced)
 {
 	struct chunks *c = memory_take(s, sizeof(*c));
 
 	if (!c)
 		return NULL;
 	memset(c, 0, sizeof(*c));
+	c->announced = announced;
 	if (pthread_mutex_init(&c->mu, NULL) != 0) {
 		memory_give(s, c);
 		return NULL;
 	}
 	return c;
+}
+
+int64_t chunks_announced(const struct chunks *c)
+{
+	return c->announced;
 }
 
 static void free_list(struct shard *s, struct chunk *k)

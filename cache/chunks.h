@@ -1,4 +1,4 @@
-/* A body whose length is not known yet, in pieces that never move.
+/* A body whose length is not known yet, or of which only a window is kept, in pieces that never move.
  * Thread: append from the one that fills it, the rest from any. Owns: its chunks. Bounds: whoever appends. */
 #ifndef CACHE_CHUNKS_H
 #define CACHE_CHUNKS_H
@@ -12,7 +12,9 @@
 struct shard;
 struct chunks;
 
-struct chunks *chunks_new(struct shard *s) WARN_UNUSED; /* NULL: no room */
+/* announced: how many bytes there will be; -1: not known. NULL: no room. */
+struct chunks *chunks_new(struct shard *s, int64_t announced) WARN_UNUSED;
+int64_t chunks_announced(const struct chunks *c);
 void chunks_free(struct shard *s, struct chunks *c);
 /* Writes behind the `at` bytes that are there. -ENOMEM, and nothing written. */
 int chunks_append(struct shard *s, struct chunks *c, uint64_t at, const void *p, size_t n, bool beyond) WARN_UNUSED;

@@ -257,6 +257,19 @@ static bool keeps_its_place(const struct object *old, const struct object *new, 
 	       policy_ttl_ms(&old->freshness, now) > 0;
 }
 
+bool variant_supersede_locked(struct entry *e, struct object *o, struct now now, struct garbage *g)
+{
+	for (struct object *old = e->variants; old; old = next_variant(old))
+		if (is_superseded(old, o) && keeps_its_place(old, o, now))
+			return false;
+	for (struct object *old = e->variants, *next; old; old = next) {
+		next = next_variant(old);
+		if (is_superseded(old, o))
+			variant_drop_locked(e, old, DROP_REPLACED, g);
+	}
+	return true;
+}
+
 void variant_store_locked(struct entry *e, struct object *o, struct now now, struct garbage *g)
 {
 	struct shard *s = e->shard;

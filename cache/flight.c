@@ -134,19 +134,31 @@ static void on_news(struct mail *mail)
 	flight_unref(&f);
 }
 
+void flight_post_resume_locked(struct flight *f)
+{
+	post(f, f->worker, &f->resume_mail);
+}
+
 static void on_room(struct mail *mail)
 {
 	struct flight *f = CONTAINER_OF(mail, struct flight, resume_mail);
-	void (*on_resume)(void *arg);
+
+	flight_resume(f);
+	flight_unref(&f);
+}
+
+void flight_resume(struct flight *f)
+{
+	void (*on_resume)(void *arg) = NULL;
 	void *arg;
 
 	pthread_mutex_lock(&f->mu);
-	on_resume = f->on_resume;
+	if (!f->is_paused && !f->is_disk_paused)
+		on_resume = f->on_resume;
 	arg = f->on_resume_arg;
 	pthread_mutex_unlock(&f->mu);
 	if (on_resume)
 		on_resume(arg);
-	flight_unref(&f);
 }
 
 void flight_on_resume(struct flight *f, void (*on_resume)(void *arg), void *arg)
@@ -186,7 +198,7 @@ void flight_move_window(struct flight *f)
 	object_discard(f->object, f->low);
 	if (f->is_paused && published - f->low <= WINDOW_BYTES / 2) {
 		f->is_paused = false;
-		post(f, f->worker, &f->resume_mail);
+		flight_post_resume_locked(f);
 	}
 }
 
@@ -290,7 +302,9 @@ void flight_look(const struct flight_waiter *waiter, struct flight_view *out)
 	*out = (struct flight_view){.phase = f->phase, .status = f->status, .verdict = f->verdict};
 	if (f->phase == FLIGHT_WAITING && f->is_silent && (w != f->own || f->is_disk))
 		out->phase = FLIGHT_RETRY;
-	if (f->phase == FLIGHT_ANSWER && !suits(f, w)) {
+	if (f->is_committing && w->mismatched && !w->begun) /* it came for what is on disk in a moment */
+		out->phase = f->is_silent ? FLIGHT_RETRY : FLIGHT_WAITING;
+	else if (f->phase == FLIGHT_ANSWER && !suits(f, w)) {
 		w->mismatched = true;
 		out->phase = FLIGHT_RETRY;
 	}
@@ -376,7 +390,7 @@ bool flight_is_silent_locked(struct flight *f, struct now now)
 		(void)object_body_state(f->object, &progress);
 		progress++;
 	}
-	if (progress != f->progress || f->is_paused) {
+	if (progress != f->progress || f->is_paused || f->is_disk_paused) {
 		f->progress = progress;
 		f->progress_ms = now.mono_ms;
 	}

@@ -35,9 +35,10 @@ struct flight {
 	bool may_mark; /* what becomes of it says something about others: no credentials, not alone by wish */
 	uint64_t epoch;
 	struct now started;
-	struct object *stored;    /* what it may validate or stand in for; or NULL */
-	struct buf own_lines;     /* of fields that are not stored, for the client that caused it */
-	struct buf names, values; /* the Vary that is known of the key, and this request's values for it */
+	struct object *stored;      /* what it may validate or stand in for; or NULL */
+	struct tier_stream *stream; /* the leader's: its answer goes to disk as it arrives; else NULL */
+	struct buf own_lines;       /* of fields that are not stored, for the client that caused it */
+	struct buf names, values;   /* the Vary that is known of the key, and this request's values for it */
 
 	/* guarded by the shard's mu */
 	struct flight *next_of_entry, *prev_of_shard, *next_of_shard;
@@ -58,6 +59,11 @@ struct flight {
 	bool is_silent;            /* the leader timed out: not joined any more, waiters look up again */
 	bool is_windowed;          /* outgrew max_object: bytes go when all waiters have passed them on */
 	bool is_paused;
+	bool is_streamed;    /* to disk; others fetch for themselves meanwhile */
+	bool is_committing;  /* it has ended well, and is being written to its end; guarded by the shard's mu too */
+	bool is_disk_paused; /* the leader waits for the disk */
+	bool is_disk_slow;   /* and did for too long */
+	int64_t stalled_ms, stall_seen_ms;
 	uint64_t low;    /* windowed: the least offset of all waiters */
 	unsigned at_low; /* how many of them are there */
 	void (*on_resume)(void *arg);
@@ -87,6 +93,25 @@ struct object *keep_whole(struct flight *f, const struct flight_answer *a, const
 /* A disk flight's end: what was read, the record `lsn`, goes into the memory tier, with the caller's reference, if nothing
  * newer has come meanwhile; NULL: nothing. */
 void flight_end_read(struct flight *f, struct object *o, uint64_t lsn, struct now now);
+
+/* ---- Answers that go to disk as they arrive (flight_stream.c); leader's thread ---- */
+/* Would it, by its head? */
+bool flight_may_stream(const struct flight *f, int status, bool is_part, uint64_t length);
+/* 0: the answer `o` of that length (-1: not known) does. Else it is not stored. */
+int flight_stream_begin(struct flight *f, struct object *o, int64_t length) WARN_UNUSED;
+/* True: the leader should wait. It may have been given up afterwards: f->stream. */
+bool flight_stream_take(struct flight *f, const void *p, size_t n);
+void flight_stream_drop(struct flight *f);
+/* All of it has come. False: it is not to be stored after all. Else the flight is listed until the letter has come that it
+ * is on disk: who asks meanwhile waits for that. */
+bool flight_stream_commit(struct flight *f, struct now now) WARN_UNUSED;
+void flight_stream_committed(struct flight *f);
+void flight_stream_has_room(struct flight *f);
+/* Under the shard's mu: has the disk held it up for too long? */
+void flight_check_stall_locked(struct flight *f, struct now now);
+/* The leader may go on, unless it is paused by the other of window and disk. */
+void flight_resume(struct flight *f);
+void flight_post_resume_locked(struct flight *f); /* by letter */
 
 /* Told to all who wait, after something has changed. Under mu. */
 void flight_wake_locked(struct flight *f);

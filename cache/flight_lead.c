@@ -6,6 +6,7 @@
 #include "cache/encode.h"
 #include "cache/guard.h"
 #include "cache/tier.h"
+#include "cache/tier_large.h"
 #include "cache/vary.h"
 
 #define WINDOW_BYTES (512 * 1024)
@@ -19,7 +20,7 @@ struct ending {
 	struct object *object; /* to be announced (ANSWER); its reference is taken */
 	struct object *store;  /* to go into the memory tier; its reference is taken */
 	uint64_t read_lsn;     /* of a disk flight: the record that `store` comes from */
-	bool marks_pass, marks_failure, drops_stored;
+	bool marks_pass, marks_failure, drops_stored, opens_window;
 	struct now now;
 };
 
@@ -80,6 +81,7 @@ static void announce(struct flight *f, const struct ending *x)
 	if (x->object) {
 		CHECK(!f->object);
 		f->object = x->object;
+		f->is_windowed = x->opens_window;
 	}
 	f->phase = x->phase;
 	if (x->status)
@@ -214,6 +216,11 @@ static bool is_event_stream(const struct http_fields *fields)
 	return f && f->value.n >= type.n && slice_equal_nocase((struct slice){f->value.p, type.n}, type);
 }
 
+static bool is_large(const struct flight *f, const struct flight_answer *a)
+{
+	return a->content_length >= 0 && (uint64_t)a->content_length > f->cache->o.max_object_bytes;
+}
+
 static enum policy_store judge(struct flight *f, const struct flight_answer *a, struct freshness *freshness)
 {
 	struct policy_exchange x = {
@@ -236,7 +243,7 @@ static enum policy_store judge(struct flight *f, const struct flight_answer *a, 
 		return s;
 	if (is_event_stream(a->fields) || !guard_allows_head(f->rules, a->status, a->fields))
 		return POLICY_NOT_BODY;
-	if (a->content_length >= 0 && (uint64_t)a->content_length > f->cache->o.max_object_bytes) {
+	if (is_large(f, a) && !flight_may_stream(f, a->status, f->is_kept, (uint64_t)a->content_length)) {
 		count(&f->cache->n.refused_too_large);
 		return POLICY_NOT_TOO_LARGE;
 	}
@@ -299,6 +306,7 @@ static struct object *make_object(
 		.fields = a->fields,
 		.via = f->cache->o.via,
 		.content_length = a->content_length,
+		.is_windowed = is_large(f, a),
 		.freshness = *freshness,
 		.epoch = f->epoch,
 		.tag_headers = &f->rules->tag_headers,
@@ -341,7 +349,7 @@ static struct object *make_object(
 /* What a look at the whole body decides is not begun before: a tag in the head, whether it is stored. */
 static bool is_to_be_held(const struct flight *f, const struct flight_answer *a)
 {
-	if (f->is_kept || a->status != 200)
+	if (f->is_kept || f->stream || a->status != 200)
 		return false;
 	return f->rules->store_if != CACHE_STORE_ANY || (f->rules->etag_auto && !http_fields_get(a->fields, HF_ETAG));
 }
@@ -368,6 +376,11 @@ enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, 
 	is_lack_of_room = *why == POLICY_STORE;
 	if (*why == POLICY_STORE)
 		o = make_object(f, a, &freshness, why);
+	if (o && is_large(f, a) && flight_stream_begin(f, o, a->content_length) != 0) {
+		count(&f->cache->n.refused_too_large);
+		*why = POLICY_NOT_TOO_LARGE;
+		object_unref(&o);
+	}
 	if (!o) {
 		/* That there was no room just now says nothing about the next time. */
 		bool marks = !(is_lack_of_room && *why == POLICY_NOT_TOO_LARGE);
@@ -377,8 +390,10 @@ enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, 
 	}
 	*why = POLICY_STORE;
 	f->is_held = is_to_be_held(f, a);
-	announce(f, &(struct ending){
-			    .phase = f->is_held ? FLIGHT_WAITING : FLIGHT_ANSWER, .object = o, .status = a->status});
+	announce(f, &(struct ending){.phase = f->is_held ? FLIGHT_WAITING : FLIGHT_ANSWER,
+			    .object = o,
+			    .status = a->status,
+			    .opens_window = f->stream != NULL});
 	return FLIGHT_STORES;
 }
 
@@ -391,8 +406,7 @@ static void let_go(struct flight *f)
 	f->is_held = false;
 }
 
-/* From here on bytes are kept only until all who wait have passed them on, and nobody can join any more. */
-static void open_window(struct flight *f)
+static void mark_pass(struct flight *f)
 {
 	struct shard *s = f->entry->shard;
 	struct garbage g = {0};
@@ -401,9 +415,31 @@ static void open_window(struct flight *f)
 	mark_pass_locked(f, atomic_load(&s->memory->now_ms), &g);
 	pthread_mutex_unlock(&s->mu);
 	garbage_free(&g);
+}
+
+/* What has come so far, and from then on what comes. */
+static void turn_to_disk(struct flight *f)
+{
+	uint64_t n, at = 0;
+
+	(void)object_body_state(f->object, &n);
+	if (!flight_may_stream(f, f->object->status, f->is_kept, n) || flight_stream_begin(f, f->object, -1) != 0)
+		return;
+	for (struct slice run; f->stream && at < n; at += run.n) {
+		run = object_body_at(f->object, at);
+		(void)flight_stream_take(f, run.p, run.n);
+	}
+}
+
+/* From here on bytes are kept only until all who wait have passed them on, and nobody can join any more. */
+static void open_window(struct flight *f)
+{
+	turn_to_disk(f);
+	if (!f->stream)
+		mark_pass(f);
 	let_go(f);
 	pthread_mutex_lock(&f->mu);
-	f->verdict = POLICY_NOT_TOO_LARGE;
+	f->verdict = f->stream ? POLICY_STORE : POLICY_NOT_TOO_LARGE;
 	f->is_windowed = true;
 	flight_move_window(f);
 	pthread_mutex_unlock(&f->mu);
@@ -416,8 +452,9 @@ static int append(struct flight *f, const void *p, size_t n)
 
 	(void)object_body_state(f->object, &at);
 	if (!f->is_windowed && object_body_length(f->object) < 0 && at + n > f->cache->o.max_object_bytes) {
-		count(&f->cache->n.refused_too_large);
 		open_window(f);
+		if (!f->stream)
+			count(&f->cache->n.refused_too_large);
 	}
 	err = object_append(f->object, p, n, f->is_windowed);
 	if (err == -ENOMEM && !f->is_windowed) {
@@ -432,6 +469,7 @@ static void break_off(struct flight *f)
 {
 	struct ending x = {.phase = FLIGHT_ANSWER, .now.mono_ms = atomic_load(&f->cache->memory.now_ms)};
 
+	flight_stream_drop(f);
 	object_finish(f->object, BODY_BROKEN);
 	if (f->is_held) {
 		x.phase = FLIGHT_FAILED;
@@ -440,9 +478,25 @@ static void break_off(struct flight *f)
 	end_flight(f, &x);
 }
 
+/* True: the disk has enough to do. */
+static bool feed_disk(struct flight *f, const void *p, size_t n)
+{
+	uint64_t published;
+	bool is_full;
+
+	if (!f->stream)
+		return false;
+	is_full = flight_stream_take(f, p, n);
+	(void)object_body_state(f->object, &published);
+	if (!f->stream && published > disk_max_object(f->cache->disk))
+		mark_pass(f);
+	return is_full && f->stream;
+}
+
 enum flight_body flight_body(struct flight *f, const void *p, size_t n)
 {
 	enum flight_body result = FLIGHT_BODY_OK;
+	bool disk_is_full;
 	uint64_t published;
 	int err;
 
@@ -457,16 +511,21 @@ enum flight_body flight_body(struct flight *f, const void *p, size_t n)
 		break_off(f);
 		return FLIGHT_BODY_NOBODY;
 	}
+	disk_is_full = feed_disk(f, p, n);
 	(void)object_body_state(f->object, &published);
 	pthread_mutex_lock(&f->mu);
 	if (!f->is_held)
 		flight_wake_locked(f);
-	if (f->is_windowed && f->waiters_n == 0) {
+	if (f->is_windowed && f->waiters_n == 0 && !f->stream) {
 		result = FLIGHT_BODY_NOBODY;
 	} else if (f->is_windowed) {
 		flight_move_window(f);
 		if (published - f->low > WINDOW_BYTES) {
 			f->is_paused = true;
+			result = FLIGHT_BODY_PAUSE;
+		}
+		if (disk_is_full) {
+			f->is_disk_paused = true;
 			result = FLIGHT_BODY_PAUSE;
 		}
 	}
@@ -480,7 +539,7 @@ enum flight_body flight_body(struct flight *f, const void *p, size_t n)
 
 static bool is_whole(const struct flight *f)
 {
-	int64_t length = object_body_length(f->object);
+	int64_t length = object_announced_length(f->object);
 	uint64_t published;
 
 	(void)object_body_state(f->object, &published);
@@ -528,6 +587,16 @@ static void tag_held(struct flight *f)
 	object_unref(&plain);
 }
 
+/* Those who wait have all of it; the flight stays until it is on disk. */
+static void end_in_writing(struct flight *f, const struct ending *x)
+{
+	count(&f->cache->n.stored);
+	f->has_ended = true;
+	object_finish(f->object, BODY_COMPLETE);
+	announce(f, x);
+	memory_trim(f->entry->shard);
+}
+
 void flight_end(struct flight *f, bool complete, struct now now)
 {
 	struct ending x = {.phase = FLIGHT_ANSWER, .now = now};
@@ -539,6 +608,12 @@ void flight_end(struct flight *f, bool complete, struct now now)
 		return;
 	}
 	memory_tick(&f->cache->memory, now);
+	complete = complete && !(f->stream && !is_whole(f));
+	if (f->stream && complete && flight_stream_commit(f, now)) {
+		end_in_writing(f, &x);
+		return;
+	}
+	flight_stream_drop(f);
 	if (complete && is_whole(f)) {
 		if (f->is_held)
 			tag_held(f);

@@ -213,6 +213,19 @@ static bool is_being_fetched(struct lookup *l, struct entry *e, const struct obj
 	return false;
 }
 
+/* An answer on its way to disk can't be joined once its first bytes are gone, and one writer of it is enough. */
+static bool is_being_streamed(struct lookup *l, struct entry *e)
+{
+	bool is_streamed = false;
+
+	for (struct flight *f = e && e->notes ? e->notes->flights : NULL; f && !is_streamed; f = f->next_of_entry) {
+		pthread_mutex_lock(&f->mu);
+		is_streamed = f->is_streamed && f->object && serves(f->object, &l->r->http->fields);
+		pthread_mutex_unlock(&f->mu);
+	}
+	return is_streamed;
+}
+
 static void join(struct lookup *l, struct flight *f)
 {
 	if (counted(&l->c->n.waiters) >= l->c->o.max_waiters) {
@@ -396,7 +409,7 @@ static bool decide_fetch(struct lookup *l, struct entry *e, struct object *o, bo
 		join(l, f);
 		return true;
 	}
-	if (l->is_head || (l->is_range && !can_validate(o))) {
+	if (l->is_head || (l->is_range && !can_validate(o)) || (!l->is_forced && is_being_streamed(l, e))) {
 		pass(l, l->out->forward);
 		return true;
 	}

@@ -4,14 +4,14 @@
 /* A forced refresh wants a new answer, and of a part in memory the rest is fetched. */
 static bool wants_disk(struct lookup *l)
 {
-	return l->c->disk && !l->disk_done && !l->r->skip_disk && !l->is_forced && !l->r->hit_only && !l->partial &&
-	       tier_may_have(l->c, l->r->key);
+	return l->c->disk && !l->disk_done && !l->r->skip_disk && !l->is_forced && !l->r->hit_only && !l->partial;
 }
 
+/* Read from there, or on its way to it: there in a moment. */
 static struct flight *find_read(struct entry *e)
 {
 	for (struct flight *f = e && e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
-		if (f->is_disk)
+		if (f->is_disk || f->is_committing)
 			return f;
 	return NULL;
 }
@@ -23,6 +23,8 @@ bool lookup_turn_to_disk(struct lookup *l, struct entry *e)
 	if (!wants_disk(l))
 		return false;
 	f = find_read(e);
+	if (!f && !tier_may_have(l->c, l->r->key))
+		return false;
 	if (f && flight_is_silent_locked(f, l->now)) {
 		l->disk_done = true; /* it hangs */
 		return false;

@@ -236,6 +236,12 @@ int64_t object_body_length(const struct object *o)
 	}
 }
 
+int64_t object_announced_length(const struct object *o)
+{
+	return o->body_kind == BODY_CHUNKS && chunks_announced(o->body.chunks) >= 0 ? chunks_announced(o->body.chunks)
+										    : object_body_length(o);
+}
+
 enum body_state object_body_state(const struct object *o, uint64_t *available)
 {
 	uint64_t progress = atomic_load_explicit(&o->progress, memory_order_acquire);
@@ -270,6 +276,10 @@ int object_append(struct object *o, const void *p, size_t n, bool beyond)
 
 	(void)object_body_state(o, &at);
 	if (o->body_kind == BODY_CHUNKS) {
+		int64_t announced = chunks_announced(o->body.chunks);
+
+		if (announced >= 0 && n > (uint64_t)announced - at)
+			return -EMSGSIZE;
 		err = chunks_append(o->entry->shard, o->body.chunks, at, p, n, beyond);
 		if (err)
 			return err;

@@ -36,6 +36,8 @@ uint64_t object_epoch(const struct object *o);
 int64_t object_body_length(const struct object *o);
 /* False: it has no Content-Length. What arrived without one says nothing of its length, though it be whole meanwhile. */
 bool object_head_says_length(const struct object *o);
+/* What its head says the length will be, or is; -1: it does not. */
+int64_t object_announced_length(const struct object *o);
 enum body_state { BODY_GROWING, BODY_COMPLETE, BODY_BROKEN };
 /* *available: bytes that can be read now (acquire). */
 enum body_state object_body_state(const struct object *o, uint64_t *available);

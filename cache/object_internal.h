@@ -87,6 +87,7 @@ struct object_spec {
 	bool etag_is_ours;              /* the one in the fields is of that kind */
 	const struct object_part *part; /* of a 206; NULL: the body is the whole */
 	struct block *shared;           /* a complete body, of content_length bytes, to be referred to; or NULL */
+	bool is_windowed;               /* the body passes by: of whatever length, it comes in chunks */
 	bool is_on_disk;                /* `shared` says where that body lies */
 };
 

@@ -170,6 +170,8 @@ static struct layout measure(const struct object_spec *spec)
 	l.tags_n = tags.n / sizeof(uint64_t);
 	if (l.tags_n > 0 || spec->vary_names.n > 0 || spec->part || spec->may_encode)
 		l.extras_n = sizeof(struct object_extras) + tags.n + spec->vary_names.n + spec->vary_values.n;
+	if (spec->is_windowed)
+		return l;
 	if (spec->is_on_disk)
 		l.kind = BODY_ON_DISK;
 	else if (spec->shared || spec->content_length > OBJECT_INLINE_MAX)
@@ -210,7 +212,7 @@ static int init_body(struct object *o, const struct object_spec *spec, const str
 			o->body.block = block_new(s, (uint64_t)spec->content_length);
 		return o->body.block ? 0 : -ENOMEM;
 	default:
-		o->body.chunks = chunks_new(s);
+		o->body.chunks = chunks_new(s, spec->content_length);
 		return o->body.chunks ? 0 : -ENOMEM;
 	}
 }

@@ -42,17 +42,11 @@ static void on_release(struct disk_source *s)
 	source_free(&source);
 }
 
-static struct tier_source *source_new(struct object *o)
+void tier_describe(const struct object *o, struct disk_source *out)
 {
-	struct tier_source *s = mem_zalloc(sizeof(*s));
 	const struct entry *e = o->entry;
-	const struct disk_body *place;
 
-	if (!s)
-		return NULL;
-	s->object = object_ref(o);
-	place = object_disk_body(o);
-	s->disk = (struct disk_source){
+	*out = (struct disk_source){
 		.key = {e->key, e->hh.keylen},
 		.hash = hash_of(e),
 		.url = entry_url(e),
@@ -62,16 +56,28 @@ static struct tier_source *source_new(struct object *o)
 		.head = object_head(o),
 		.status = o->status,
 		.freshness = o->freshness,
-		.body_n = (uint64_t)object_body_length(o),
-		.body_at = body_at,
-		.sums = place ? place->sums : NULL,
-		.on_release = on_release,
 	};
-	(void)object_part(o, &s->disk.part_first, &s->disk.part_total);
+	(void)object_part(o, &out->part_first, &out->part_total);
 	if (o->flags & OBJECT_ETAG_IS_OURS)
-		s->disk.freshness.flags |= FLAG_ETAG_IS_OURS;
+		out->freshness.flags |= FLAG_ETAG_IS_OURS;
 	if (o->flags & OBJECT_MAY_ENCODE)
-		s->disk.freshness.flags |= FLAG_MAY_ENCODE;
+		out->freshness.flags |= FLAG_MAY_ENCODE;
+}
+
+static struct tier_source *source_new(struct object *o)
+{
+	struct tier_source *s = mem_zalloc(sizeof(*s));
+	const struct disk_body *place;
+
+	if (!s)
+		return NULL;
+	s->object = object_ref(o);
+	place = object_disk_body(o);
+	tier_describe(o, &s->disk);
+	s->disk.body_n = (uint64_t)object_body_length(o);
+	s->disk.body_at = body_at;
+	s->disk.sums = place ? place->sums : NULL;
+	s->disk.on_release = on_release;
 	return s;
 }
 

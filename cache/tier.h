@@ -1,5 +1,5 @@
 /* Between the tiers: what is stored in memory is written to disk, what is asked for and not in memory is read from there.
- * What is too large for memory is nowhere.
+ * What is too large for memory: tier_large.h.
  * Thread: any; `_locked` functions want the mu of the key's shard. Private to cache/. */
 #ifndef CACHE_TIER_H
 #define CACHE_TIER_H
@@ -9,6 +9,8 @@
 struct tier_source;
 
 /* ---- Writing ---- */
+/* All of an answer but its body; borrows from it. */
+void tier_describe(const struct object *o, struct disk_source *out);
 /* An answer on its way into both tiers; begin and end are called without a lock. */
 struct tier_write {
 	struct object *object;      /* borrowed until it was stored; NULL: nothing for the disk */

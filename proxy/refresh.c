@@ -62,8 +62,11 @@ static void finish_with(struct refresh *r, const struct object *o)
 	uint64_t available;
 	enum body_state state = object_body_state(o, &available);
 
-	if (state == BODY_GROWING)
+	if (state == BODY_GROWING) {
+		flight_advance(
+			&r->waiter, available); /* it wants none of the bytes, and others shall not wait for it */
 		return;
+	}
 	r->result.stored = state == BODY_COMPLETE;
 	r->result.lifetime_ms = f->lifetime_ms;
 	r->result.age_ms = policy_age_ms(f, clock_now());

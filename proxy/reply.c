@@ -193,7 +193,7 @@ static void whole_object(struct reply *r, const struct http_request *request, co
 {
 	r->status = object_status(o);
 	buf_add_slice(&r->head, object_head(o));
-	r->content_length = object_body_length(o);
+	r->content_length = object_announced_length(o);
 	if (reply_has_no_content(request->method, r->status))
 		return;
 	r->body = REPLY_OBJECT;
