@@ -38,14 +38,6 @@ int flight_stream_begin(struct flight *f, struct object *o, int64_t length)
 	return err;
 }
 
-void flight_stream_drop(struct flight *f)
-{
-	if (!f->stream)
-		return;
-	tier_stream_drop(&f->stream);
-	set_streamed(f, false);
-}
-
 static bool is_disk_slow(struct flight *f)
 {
 	bool is_slow;
@@ -54,6 +46,14 @@ static bool is_disk_slow(struct flight *f)
 	is_slow = f->is_disk_slow;
 	pthread_mutex_unlock(&f->mu);
 	return is_slow;
+}
+
+void flight_stream_drop(struct flight *f)
+{
+	if (!f->stream)
+		return;
+	tier_stream_drop(&f->stream, is_disk_slow(f));
+	set_streamed(f, false);
 }
 
 bool flight_stream_take(struct flight *f, const void *p, size_t n)

@@ -118,12 +118,15 @@ enum disk_flow tier_stream_write(struct tier_stream *ts, const void *p, size_t n
 	return disk_stream_write(ts->disk, p, n);
 }
 
-void tier_stream_drop(struct tier_stream **stream)
+void tier_stream_drop(struct tier_stream **stream, bool is_slow)
 {
 	struct tier_stream *ts = *stream;
 
 	ts->flight = NULL;
-	disk_stream_end(&ts->disk, false);
+	if (is_slow)
+		disk_stream_end_slow(&ts->disk);
+	else
+		disk_stream_end(&ts->disk, false);
 	tier_stream_free(stream);
 }
 

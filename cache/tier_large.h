@@ -15,7 +15,7 @@ struct block *tier_place_block(struct entry *e, const struct disk_body *b) WARN_
  * flight_stream_committed, by letter. */
 int tier_stream_begin(struct flight *f, struct object *o, int64_t length, struct tier_stream **out) WARN_UNUSED;
 enum disk_flow tier_stream_write(struct tier_stream *ts, const void *p, size_t n) WARN_UNUSED;
-void tier_stream_drop(struct tier_stream **ts);
+void tier_stream_drop(struct tier_stream **ts, bool is_slow);
 /* Under the shard's mu. */
 void tier_stream_commit_locked(struct tier_stream *ts);
 /* After flight_stream_committed has come. */

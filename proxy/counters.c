@@ -105,6 +105,7 @@ const struct counter counters[] = {
 	DISK(dropped_size, false, "Answers not written because of their size"),
 	DISK(dropped_admit, false, "Answers not written because they were seen once only"),
 	DISK(dropped_outdated, false, "Answers not written because newer ones had come"),
+	DISK(dropped_slow, false, "Large answers not written because the disk held their transfer up"),
 	DISK(write_errors, false, "Writes that failed"),
 	DISK(queue, true, "Answers that wait to be written"),
 	DISK(queue_bytes, true, "Bytes of these"),

@@ -23,6 +23,7 @@ static void copy_counters(struct disk *d, struct disk_stats *out)
 	COPY(dropped_size);
 	COPY(dropped_admit);
 	COPY(dropped_outdated);
+	COPY(dropped_slow);
 	COPY(write_errors);
 	COPY(reinserted);
 	COPY(reads_refused);

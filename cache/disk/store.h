@@ -113,6 +113,8 @@ enum disk_flow disk_stream_write(struct disk_stream *st, const void *p, size_t n
 /* Whole: it takes the place of what is stored for this variant, as an answer put now; s->epoch, s->freshness and what its tags
  * are may have been set anew before, not how many. Else nothing is left of it. Closing waits for this. */
 void disk_stream_end(struct disk_stream **st, bool is_whole);
+/* Not whole, because the disk was too slow: counted. */
+void disk_stream_end_slow(struct disk_stream **st);
 uint64_t disk_max_object(const struct disk *d);
 /* What a put would have replaced that could not even be made; needs no memory. Returns what forget_before would be. */
 uint64_t disk_drop_put(
@@ -205,7 +207,7 @@ struct disk_stats {
 	uint64_t objects, index_bytes, bytes, size, segments;
 	uint64_t hits, misses, absent, inline_reads, thread_reads, read_errors, bad_records, purged_reads;
 	uint64_t puts, put_bytes, written_bytes, reinserted_bytes, heads_written;
-	uint64_t dropped_queue, dropped_error, dropped_size, dropped_admit, dropped_outdated;
+	uint64_t dropped_queue, dropped_error, dropped_size, dropped_admit, dropped_outdated, dropped_slow;
 	uint64_t write_errors, reclaimed_segments, reinserted, queue, queue_bytes, reads_refused;
 	uint64_t purges, forgets, journal_errors, journal_syncs, checkpoints, checkpoint_errors, unlink_errors;
 	uint64_t recovered_objects, recovered_segments, recovery_segments, recovery_ms, foreign_files, started_empty;

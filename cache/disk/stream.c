@@ -230,6 +230,12 @@ void disk_stream_end(struct disk_stream **stream, bool is_whole)
 		(void)index_drop_variant(&d->index, hash, variant, lsn);
 }
 
+void disk_stream_end_slow(struct disk_stream **st)
+{
+	disk_add(&(*st)->d->n.dropped_slow, 1);
+	disk_stream_end(st, false);
+}
+
 /* ---- Writing: the segment ---- */
 
 static uint64_t file_bytes(const struct record_header *h)
