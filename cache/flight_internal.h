@@ -78,6 +78,23 @@ struct flight {
 	struct flight_slot slots[]; /* o.workers of them */
 };
 
+struct ending {
+	enum flight_phase phase;
+	int status;
+	struct object *object; /* to be announced (ANSWER); its reference is taken */
+	struct object *store;  /* to go into the memory tier; its reference is taken */
+	uint64_t read_lsn;     /* of a disk flight: the record that `store` comes from */
+	bool marks_pass, marks_failure, drops_stored, opens_window;
+	struct now now;
+};
+/* What it has come to, to all who wait; and no more is to come: the store and the markers first, then the waiters, so that
+ * whoever looks up again finds what the flight has learnt. */
+void flight_announce(struct flight *f, const struct ending *x);
+void flight_finish(struct flight *f, const struct ending *x);
+void flight_mark_pass(struct flight *f);
+/* flight_body.c. What has streamed is aborted. */
+void flight_break_off(struct flight *f);
+
 struct flight *flight_new(struct cache *c, const struct cache_request *r) WARN_UNUSED;
 /* keep.c. Does it say which one part of how many bytes it bears? */
 bool keep_read_part(const struct flight_answer *a, struct object_part *part, uint64_t *n);

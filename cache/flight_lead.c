@@ -9,20 +9,9 @@
 #include "cache/tier_large.h"
 #include "cache/vary.h"
 
-#define WINDOW_BYTES (512 * 1024)
 #define PROBE_EVERY_MS 1000
 
 /* ---- Endings ---- */
-
-struct ending {
-	enum flight_phase phase;
-	int status;
-	struct object *object; /* to be announced (ANSWER); its reference is taken */
-	struct object *store;  /* to go into the memory tier; its reference is taken */
-	uint64_t read_lsn;     /* of a disk flight: the record that `store` comes from */
-	bool marks_pass, marks_failure, drops_stored, opens_window;
-	struct now now;
-};
 
 static void mark_pass_locked(struct flight *f, int64_t now_ms, struct garbage *g)
 {
@@ -33,6 +22,17 @@ static void mark_pass_locked(struct flight *f, int64_t now_ms, struct garbage *g
 	n->pass_until_ms = now_ms + f->cache->o.pass_memory_ms;
 	n->probe_at_ms = now_ms + PROBE_EVERY_MS;
 	marker_set_locked(f->entry, g);
+}
+
+void flight_mark_pass(struct flight *f)
+{
+	struct shard *s = f->entry->shard;
+	struct garbage g = {0};
+
+	pthread_mutex_lock(&s->mu);
+	mark_pass_locked(f, atomic_load(&s->memory->now_ms), &g);
+	pthread_mutex_unlock(&s->mu);
+	garbage_free(&g);
 }
 
 static void mark_failure_locked(struct flight *f, const struct ending *x, struct garbage *g)
@@ -75,7 +75,7 @@ static void end_locked(struct flight *f, const struct ending *x, struct tier_wri
 		mark_failure_locked(f, x, g);
 }
 
-static void announce(struct flight *f, const struct ending *x)
+void flight_announce(struct flight *f, const struct ending *x)
 {
 	pthread_mutex_lock(&f->mu);
 	if (x->object) {
@@ -92,8 +92,7 @@ static void announce(struct flight *f, const struct ending *x)
 	pthread_mutex_unlock(&f->mu);
 }
 
-/* The store and the markers first, then the waiters: whoever looks up again finds what the flight has learnt. */
-static void end_flight(struct flight *f, const struct ending *x)
+void flight_finish(struct flight *f, const struct ending *x)
 {
 	struct shard *s = f->entry->shard;
 	struct garbage g = {0};
@@ -111,7 +110,7 @@ static void end_flight(struct flight *f, const struct ending *x)
 	tier_write_end(&written, f->cache, f->entry);
 	if (x->drops_stored)
 		tier_forget(f->cache, f->entry);
-	announce(f, x);
+	flight_announce(f, x);
 	garbage_free(&g);
 	memory_trim(s);
 	flight_unref(&listed);
@@ -119,7 +118,7 @@ static void end_flight(struct flight *f, const struct ending *x)
 
 void flight_end_read(struct flight *f, struct object *o, uint64_t lsn, struct now now)
 {
-	end_flight(f, &(struct ending){.phase = FLIGHT_RETRY, .store = o, .read_lsn = lsn, .now = now});
+	flight_finish(f, &(struct ending){.phase = FLIGHT_RETRY, .store = o, .read_lsn = lsn, .now = now});
 }
 
 /* ---- The head ---- */
@@ -138,7 +137,7 @@ static int gateway_status(int status)
 
 static enum flight_fate stand_in(struct flight *f, int status, struct now now)
 {
-	end_flight(
+	flight_finish(
 		f, &(struct ending){
 			   .phase = FLIGHT_STALE, .status = gateway_status(status), .marks_failure = true, .now = now});
 	return FLIGHT_REVALIDATED;
@@ -190,7 +189,7 @@ static enum flight_fate take_not_modified(struct flight *f, const struct flight_
 		x.drops_stored = false;
 		count(&f->cache->n.revalidated);
 	}
-	end_flight(f, &x);
+	flight_finish(f, &x);
 	return FLIGHT_REVALIDATED;
 }
 
@@ -201,10 +200,10 @@ static enum flight_fate take_tail(struct flight *f, const struct flight_answer *
 	struct object *o = keep_whole(f, a, &r);
 
 	if (o) {
-		announce(f, &(struct ending){.phase = FLIGHT_ANSWER, .object = o});
+		flight_announce(f, &(struct ending){.phase = FLIGHT_ANSWER, .object = o});
 		return FLIGHT_STORES;
 	}
-	end_flight(f, &(struct ending){.phase = FLIGHT_RETRY, .drops_stored = true, .now = a->now});
+	flight_finish(f, &(struct ending){.phase = FLIGHT_RETRY, .drops_stored = true, .now = a->now});
 	return FLIGHT_REVALIDATED;
 }
 
@@ -385,154 +384,16 @@ enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, 
 		/* That there was no room just now says nothing about the next time. */
 		bool marks = !(is_lack_of_room && *why == POLICY_NOT_TOO_LARGE);
 
-		end_flight(f, &(struct ending){.phase = FLIGHT_RELEASED, .marks_pass = marks, .now = a->now});
+		flight_finish(f, &(struct ending){.phase = FLIGHT_RELEASED, .marks_pass = marks, .now = a->now});
 		return FLIGHT_PRIVATE;
 	}
 	*why = POLICY_STORE;
 	f->is_held = is_to_be_held(f, a);
-	announce(f, &(struct ending){.phase = f->is_held ? FLIGHT_WAITING : FLIGHT_ANSWER,
-			    .object = o,
-			    .status = a->status,
-			    .opens_window = f->stream != NULL});
+	flight_announce(f, &(struct ending){.phase = f->is_held ? FLIGHT_WAITING : FLIGHT_ANSWER,
+				   .object = o,
+				   .status = a->status,
+				   .opens_window = f->stream != NULL});
 	return FLIGHT_STORES;
-}
-
-/* ---- The body ---- */
-
-static void let_go(struct flight *f)
-{
-	if (f->is_held)
-		announce(f, &(struct ending){.phase = FLIGHT_ANSWER});
-	f->is_held = false;
-}
-
-static void mark_pass(struct flight *f)
-{
-	struct shard *s = f->entry->shard;
-	struct garbage g = {0};
-
-	pthread_mutex_lock(&s->mu);
-	mark_pass_locked(f, atomic_load(&s->memory->now_ms), &g);
-	pthread_mutex_unlock(&s->mu);
-	garbage_free(&g);
-}
-
-/* What has come so far, and from then on what comes. */
-static void turn_to_disk(struct flight *f)
-{
-	uint64_t n, at = 0;
-
-	(void)object_body_state(f->object, &n);
-	if (!flight_may_stream(f, f->object->status, f->is_kept, n) || flight_stream_begin(f, f->object, -1) != 0)
-		return;
-	for (struct slice run; f->stream && at < n; at += run.n) {
-		run = object_body_at(f->object, at);
-		(void)flight_stream_take(f, run.p, run.n);
-	}
-}
-
-/* From here on bytes are kept only until all who wait have passed them on, and nobody can join any more. */
-static void open_window(struct flight *f)
-{
-	turn_to_disk(f);
-	if (!f->stream)
-		mark_pass(f);
-	let_go(f);
-	pthread_mutex_lock(&f->mu);
-	f->verdict = f->stream ? POLICY_STORE : POLICY_NOT_TOO_LARGE;
-	f->is_windowed = true;
-	flight_move_window(f);
-	pthread_mutex_unlock(&f->mu);
-}
-
-static int append(struct flight *f, const void *p, size_t n)
-{
-	uint64_t at;
-	int err;
-
-	(void)object_body_state(f->object, &at);
-	if (!f->is_windowed && object_body_length(f->object) < 0 && at + n > f->cache->o.max_object_bytes) {
-		open_window(f);
-		if (!f->stream)
-			count(&f->cache->n.refused_too_large);
-	}
-	err = object_append(f->object, p, n, f->is_windowed);
-	if (err == -ENOMEM && !f->is_windowed) {
-		count(&f->cache->n.refused_memory);
-		open_window(f);
-		err = object_append(f->object, p, n, true);
-	}
-	return err;
-}
-
-static void break_off(struct flight *f)
-{
-	struct ending x = {.phase = FLIGHT_ANSWER, .now.mono_ms = atomic_load(&f->cache->memory.now_ms)};
-
-	flight_stream_drop(f);
-	object_finish(f->object, BODY_BROKEN);
-	if (f->is_held) {
-		x.phase = FLIGHT_FAILED;
-		x.status = 502;
-	}
-	end_flight(f, &x);
-}
-
-/* True: the disk has enough to do. */
-static bool feed_disk(struct flight *f, const void *p, size_t n)
-{
-	uint64_t published;
-	bool is_full;
-
-	if (!f->stream)
-		return false;
-	is_full = flight_stream_take(f, p, n);
-	(void)object_body_state(f->object, &published);
-	if (!f->stream && published > disk_max_object(f->cache->disk))
-		mark_pass(f);
-	return is_full && f->stream;
-}
-
-enum flight_body flight_body(struct flight *f, const void *p, size_t n)
-{
-	enum flight_body result = FLIGHT_BODY_OK;
-	bool disk_is_full;
-	uint64_t published;
-	int err;
-
-	if (f->has_ended || !f->object)
-		return FLIGHT_BODY_NOBODY;
-	err = append(f, p, n);
-	if (err == -EMSGSIZE) { /* more than was announced: the end will find it broken */
-		f->is_overlong = true;
-		return FLIGHT_BODY_OK;
-	}
-	if (err) {
-		break_off(f);
-		return FLIGHT_BODY_NOBODY;
-	}
-	disk_is_full = feed_disk(f, p, n);
-	(void)object_body_state(f->object, &published);
-	pthread_mutex_lock(&f->mu);
-	if (!f->is_held)
-		flight_wake_locked(f);
-	if (f->is_windowed && f->waiters_n == 0 && !f->stream) {
-		result = FLIGHT_BODY_NOBODY;
-	} else if (f->is_windowed) {
-		flight_move_window(f);
-		if (published - f->low > WINDOW_BYTES) {
-			f->is_paused = true;
-			result = FLIGHT_BODY_PAUSE;
-		}
-		if (disk_is_full) {
-			f->is_disk_paused = true;
-			result = FLIGHT_BODY_PAUSE;
-		}
-	}
-	pthread_mutex_unlock(&f->mu);
-	if (result == FLIGHT_BODY_NOBODY)
-		break_off(f);
-	return result;
 }
 
 /* ---- The end ---- */
@@ -593,7 +454,7 @@ static void end_in_writing(struct flight *f, const struct ending *x)
 	count(&f->cache->n.stored);
 	f->has_ended = true;
 	object_finish(f->object, BODY_COMPLETE);
-	announce(f, x);
+	flight_announce(f, x);
 	memory_trim(f->entry->shard);
 }
 
@@ -629,7 +490,7 @@ void flight_end(struct flight *f, bool complete, struct now now)
 			x.marks_failure = true;
 		}
 	}
-	end_flight(f, &x);
+	flight_finish(f, &x);
 }
 
 void flight_fail(struct flight *f, int status, struct now now)
@@ -644,7 +505,7 @@ void flight_fail(struct flight *f, int status, struct now now)
 		(void)stand_in(f, status, now);
 		return;
 	}
-	end_flight(f, &(struct ending){.phase = FLIGHT_FAILED, .status = status, .marks_failure = true, .now = now});
+	flight_finish(f, &(struct ending){.phase = FLIGHT_FAILED, .status = status, .marks_failure = true, .now = now});
 }
 
 void flight_abandon(struct flight *f)
@@ -652,7 +513,7 @@ void flight_abandon(struct flight *f)
 	if (f->has_ended)
 		return;
 	if (f->object)
-		break_off(f);
+		flight_break_off(f);
 	else
-		end_flight(f, &(struct ending){.phase = FLIGHT_RETRY});
+		flight_finish(f, &(struct ending){.phase = FLIGHT_RETRY});
 }

@@ -1,0 +1,132 @@
+/* Flights while their body arrives: stored, windowed once it is too large for that, handed to the disk. */
+#include <errno.h>
+
+#include "cache/disk/store.h"
+#include "cache/flight_internal.h"
+
+#define WINDOW_BYTES (512 * 1024)
+
+static void let_go(struct flight *f)
+{
+	if (f->is_held)
+		flight_announce(f, &(struct ending){.phase = FLIGHT_ANSWER});
+	f->is_held = false;
+}
+
+/* What has come so far, and from then on what comes. */
+static void turn_to_disk(struct flight *f)
+{
+	uint64_t n, at = 0;
+
+	(void)object_body_state(f->object, &n);
+	if (!flight_may_stream(f, f->object->status, f->is_kept, n) || flight_stream_begin(f, f->object, -1) != 0)
+		return;
+	for (struct slice run; f->stream && at < n; at += run.n) {
+		run = object_body_at(f->object, at);
+		(void)flight_stream_take(f, run.p, run.n);
+	}
+}
+
+/* From here on bytes are kept only until all who wait have passed them on, and nobody can join any more. */
+static void open_window(struct flight *f)
+{
+	turn_to_disk(f);
+	if (!f->stream)
+		flight_mark_pass(f);
+	let_go(f);
+	pthread_mutex_lock(&f->mu);
+	f->verdict = f->stream ? POLICY_STORE : POLICY_NOT_TOO_LARGE;
+	f->is_windowed = true;
+	flight_move_window(f);
+	pthread_mutex_unlock(&f->mu);
+}
+
+static int append(struct flight *f, const void *p, size_t n)
+{
+	uint64_t at;
+	int err;
+
+	(void)object_body_state(f->object, &at);
+	if (!f->is_windowed && object_body_length(f->object) < 0 && at + n > f->cache->o.max_object_bytes) {
+		open_window(f);
+		if (!f->stream)
+			count(&f->cache->n.refused_too_large);
+	}
+	err = object_append(f->object, p, n, f->is_windowed);
+	if (err == -ENOMEM && !f->is_windowed) {
+		count(&f->cache->n.refused_memory);
+		open_window(f);
+		err = object_append(f->object, p, n, true);
+	}
+	return err;
+}
+
+void flight_break_off(struct flight *f)
+{
+	struct ending x = {.phase = FLIGHT_ANSWER, .now.mono_ms = atomic_load(&f->cache->memory.now_ms)};
+
+	flight_stream_drop(f);
+	object_finish(f->object, BODY_BROKEN);
+	if (f->is_held) {
+		x.phase = FLIGHT_FAILED;
+		x.status = 502;
+	}
+	flight_finish(f, &x);
+}
+
+/* True: the disk has enough to do. */
+static bool feed_disk(struct flight *f, const void *p, size_t n)
+{
+	uint64_t published;
+	bool is_full;
+
+	if (!f->stream)
+		return false;
+	is_full = flight_stream_take(f, p, n);
+	(void)object_body_state(f->object, &published);
+	if (!f->stream && published > disk_max_object(f->cache->disk))
+		flight_mark_pass(f);
+	return is_full && f->stream;
+}
+
+enum flight_body flight_body(struct flight *f, const void *p, size_t n)
+{
+	enum flight_body result = FLIGHT_BODY_OK;
+	bool disk_is_full;
+	uint64_t published;
+	int err;
+
+	if (f->has_ended || !f->object)
+		return FLIGHT_BODY_NOBODY;
+	err = append(f, p, n);
+	if (err == -EMSGSIZE) { /* more than was announced: the end will find it broken */
+		f->is_overlong = true;
+		return FLIGHT_BODY_OK;
+	}
+	if (err) {
+		flight_break_off(f);
+		return FLIGHT_BODY_NOBODY;
+	}
+	disk_is_full = feed_disk(f, p, n);
+	(void)object_body_state(f->object, &published);
+	pthread_mutex_lock(&f->mu);
+	if (!f->is_held)
+		flight_wake_locked(f);
+	if (f->is_windowed && f->waiters_n == 0 && !f->stream) {
+		result = FLIGHT_BODY_NOBODY;
+	} else if (f->is_windowed) {
+		flight_move_window(f);
+		if (published - f->low > WINDOW_BYTES) {
+			f->is_paused = true;
+			result = FLIGHT_BODY_PAUSE;
+		}
+		if (disk_is_full) {
+			f->is_disk_paused = true;
+			result = FLIGHT_BODY_PAUSE;
+		}
+	}
+	pthread_mutex_unlock(&f->mu);
+	if (result == FLIGHT_BODY_NOBODY)
+		flight_break_off(f);
+	return result;
+}
