@@ -180,20 +180,30 @@ static void drop_outdated_marker(struct entry *e, struct now now)
 		marker_clear_locked(n);
 }
 
+static void sweep_out(struct sweep *w, struct entry *e, struct object *o, enum drop_reason why)
+{
+	variant_drop_locked(e, o, why, &w->garbage);
+	w->gone++;
+}
+
 static void sweep_entry(struct entry *e, void *arg)
 {
 	struct sweep *w = arg;
+	bool is_idle = entry_is_idle_locked(e, w->now);
 	struct object *next;
 
 	w->looked++;
 	for (struct object *o = e->variants; o; o = next) {
 		next = object_next(o) ? *object_next(o) : NULL;
 		if (object_check(o) == SCOPE_HARD) {
-			variant_drop_locked(e, o, DROP_PURGED, &w->garbage);
-			w->gone++;
-		} else if (object_epoch(o) < w->c->sweep_oldest) {
-			w->c->sweep_oldest = object_epoch(o);
+			sweep_out(w, e, o, DROP_PURGED);
+			continue;
 		}
+		/* What leaves memory for the disk counts too: it may have been written since the round began. */
+		if (object_epoch(o) < w->c->sweep_oldest)
+			w->c->sweep_oldest = object_epoch(o);
+		if (is_idle && tier_has_locked(w->c, o))
+			sweep_out(w, e, o, DROP_IDLE);
 	}
 	drop_outdated_marker(e, w->now);
 	entry_tidy_locked(e, &w->garbage);

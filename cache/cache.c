@@ -113,6 +113,7 @@ void cache_stats(struct cache *c, struct cache_stats *out)
 		.memory_bytes = m->limit_bytes,
 		.evicted_lru = counted(&m->evicted_lru),
 		.evicted_expired = counted(&m->evicted_expired),
+		.evicted_idle = counted(&m->evicted_idle),
 		.evicted_purged = counted(&m->evicted_purged),
 		.evicted_replaced = counted(&m->evicted_replaced),
 		.refused_too_large = counted(&c->n.refused_too_large),

@@ -133,7 +133,8 @@ unsigned cache_sweep(struct cache *c, unsigned max_steps, struct now now);
 /* ---- For operators ---- */
 struct cache_stats {
 	uint64_t entries, objects, bytes, memory_bytes;
-	uint64_t evicted_lru, evicted_expired, evicted_purged, evicted_replaced, refused_too_large, refused_memory;
+	uint64_t evicted_lru, evicted_expired, evicted_idle, evicted_purged, evicted_replaced, refused_too_large,
+		refused_memory;
 	uint64_t flights, waiters, flights_refused, waiters_refused, markers, markers_evicted;
 	uint64_t stored, revalidated, collapsed, released, failures_remembered, leader_timeouts, purges;
 	uint64_t large_readers, large_read_bytes; /* replies from disk under way, and the blocks that they hold */

@@ -174,6 +174,29 @@ void entry_touch_locked(struct entry *e, struct now now)
 	entry_move_last_locked(e);
 }
 
+#define IDLE_HOURS 0x8000u
+#define IDLE_MAX 0x7fffu
+
+void entry_set_idle_locked(struct entry *e, int64_t ms)
+{
+	int64_t s = (ms + 999) / 1000, h = (s + 3599) / 3600;
+
+	if (ms < 0)
+		e->idle = 0;
+	else if (s <= IDLE_MAX)
+		e->idle = s > 0 ? (uint16_t)s : 1;
+	else
+		e->idle = (uint16_t)(IDLE_HOURS | (h < IDLE_MAX ? h : IDLE_MAX));
+}
+
+/* A touch is noted up to two seconds late. */
+bool entry_is_idle_locked(const struct entry *e, struct now now)
+{
+	int64_t idle_s = e->idle & IDLE_HOURS ? (e->idle & IDLE_MAX) * INT64_C(3600) : e->idle;
+
+	return e->idle > 0 && (uint32_t)(now.mono_ms / 1000) - e->touched_s >= idle_s + 2;
+}
+
 /* Bucket numbers counted with their bits reversed: when the table doubles, a bucket that was visited splits into two
  * that both count as visited. */
 static uint32_t next_bucket(uint32_t at, uint32_t mask)
@@ -212,6 +235,7 @@ static void count_drop(struct memory *m, enum drop_reason why)
 	_Atomic uint64_t *counters[] = {
 		[DROP_LRU] = &m->evicted_lru,
 		[DROP_EXPIRED] = &m->evicted_expired,
+		[DROP_IDLE] = &m->evicted_idle,
 		[DROP_PURGED] = &m->evicted_purged,
 		[DROP_REPLACED] = &m->evicted_replaced,
 	};

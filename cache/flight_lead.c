@@ -65,6 +65,7 @@ static void end_locked(struct flight *f, const struct ending *x, struct tier_wri
 	} else if (x->store) {
 		marker_clear_locked(f->entry->notes);
 		variant_store_locked(f->entry, x->store, x->now, g);
+		entry_set_idle_locked(f->entry, f->rules->memory_idle_ms);
 		/* Under the lock, so that both tiers see answers of one key in the same order. */
 		tier_write_locked(written, f->cache, x->status == 304);
 		user_bound_locked(f->entry, f->rules->max_entries_per_user, g);

@@ -39,6 +39,7 @@ struct entry {
 	uint16_t url_off, url_n; /* set once; CACHE_KEY_MAX fits */
 	uint32_t touched_s;      /* guarded by the shard */
 	bool has_user;           /* set once: a struct entry_user follows the key */
+	uint16_t idle;           /* guarded by the shard: see entry_set_idle_locked; 0: it may stay */
 	struct shard *shard;     /* set once */
 	struct object *variants; /* guarded by the shard; newest first */
 	struct notes *notes;     /* guarded by the shard; NULL most of the time */
@@ -78,7 +79,7 @@ struct memory {
 	/* atomic */
 	_Atomic uint64_t bytes, entries, objects, markers;
 	_Atomic int64_t now_ms; /* of a late lookup: coarse */
-	_Atomic uint64_t evicted_lru, evicted_expired, evicted_purged, evicted_replaced, markers_evicted;
+	_Atomic uint64_t evicted_lru, evicted_expired, evicted_idle, evicted_purged, evicted_replaced, markers_evicted;
 };
 
 int memory_init(struct memory *m, uint64_t limit_bytes, unsigned shards, unsigned max_variants, unsigned max_markers,
@@ -122,11 +123,13 @@ int entry_link_locked(struct shard *s, struct entry *e) WARN_UNUSED;
 void entry_tidy_locked(struct entry *e, struct garbage *g);
 /* Makes it the last to go, when it has not been that for a second. */
 void entry_touch_locked(struct entry *e, struct now now);
-
+/* After so long without a touch it may leave memory; -1: never. To the second up to nine hours, above that to the hour. */
+void entry_set_idle_locked(struct entry *e, int64_t ms);
+bool entry_is_idle_locked(const struct entry *e, struct now now);
 void entry_move_last_locked(struct entry *e);
 
 /* ---- Variants ---- */
-enum drop_reason { DROP_LRU, DROP_EXPIRED, DROP_PURGED, DROP_REPLACED };
+enum drop_reason { DROP_LRU, DROP_EXPIRED, DROP_IDLE, DROP_PURGED, DROP_REPLACED };
 /* Takes the caller's reference. What it replaces (same Vary names and values) goes; older answers never replace newer. */
 void variant_store_locked(struct entry *e, struct object *o, struct now now, struct garbage *g);
 /* Makes room for what is stored elsewhere: what it would replace goes. False: something newer keeps its place. */

@@ -189,6 +189,7 @@ struct config_route {
 	unsigned ttl_jitter; /* percent */
 	struct config_ahead refresh_ahead;
 	unsigned refresh_ahead_hits;
+	int64_t memory_idle_ms;
 	struct config_query query;
 	struct config_names key_headers, key_cookies;
 	struct config_names forward_headers; /* request fields that go upstream although they are not in the key */

@@ -134,6 +134,9 @@ void validate_route(struct build *b, const struct config_route *r, const struct 
 	if (r->scope == CONFIG_SCOPE_USER && r->user_from.name.n == 0)
 		report_at(b->report, build_line(s, defaults, "scope"),
 			"scope: user needs user_from = header:NAME or cookie:NAME");
+	if (r->memory_idle_ms >= 0 && b->config->disk.path.n == 0)
+		report_at(b->report, build_line(s, defaults, "memory_idle"),
+			"memory_idle: needs [disk] path: without it what leaves memory is lost");
 	if (r->ttl_min_ms >= 0 && r->ttl_max_ms >= 0 && r->ttl_min_ms > r->ttl_max_ms)
 		report_at(b->report, build_line(s, defaults, "ttl_min"), "ttl_min: %s is more than ttl_max, %s",
 			option_duration_text(r->ttl_min_ms).z, option_duration_text(r->ttl_max_ms).z);

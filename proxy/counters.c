@@ -57,6 +57,7 @@ const struct counter counters[] = {
 	CACHE(memory_bytes, true, "Bound on these bytes"),
 	CACHE(evicted_lru, false, "Answers evicted for want of memory"),
 	CACHE(evicted_expired, false, "Expired answers removed"),
+	CACHE(evicted_idle, false, "Answers that nobody asked for, left to the disk tier"),
 	CACHE(evicted_purged, false, "Purged answers removed"),
 	CACHE(evicted_replaced, false, "Answers replaced by newer ones"),
 	CACHE(refused_too_large, false, "Answers not stored because they are larger than max_object"),

@@ -88,7 +88,7 @@ static void fill_rules(struct cache_rules *to, const struct config_route *from)
 		.refresh_ahead_ms = from->refresh_ahead.ms,
 		.refresh_ahead_percent = from->refresh_ahead.percent,
 		.refresh_ahead_hits = from->refresh_ahead_hits,
-		.memory_idle_ms = -1,
+		.memory_idle_ms = from->memory_idle_ms,
 		.query = query_rule(from->query.rule),
 		.query_names = names_of(from->query.names),
 		.key_headers = names_of(from->key_headers),

@@ -285,6 +285,18 @@ bool disk_is_newest(struct disk *d, struct hash128 hash, uint64_t lsn)
 	return false;
 }
 
+bool disk_holds(struct disk *d, struct hash128 hash, struct slice vary_names, struct slice vary_values)
+{
+	uint32_t variant = record_variant(vary_names, vary_values);
+	struct index_slot found[INDEX_FOUND_MAX];
+	unsigned n = disk_find(d, hash, false, found);
+
+	for (unsigned i = 0; i < n; i++)
+		if (found[i].kind != INDEX_BODY && found[i].variant == variant)
+			return true;
+	return false;
+}
+
 static bool is_retryable(int err)
 {
 	return err == -EAGAIN || err == -ENOMEM;

@@ -172,6 +172,8 @@ struct disk_lookup {
 };
 /* False: nothing is stored for the key. True: perhaps something is. No I/O. */
 bool disk_may_have(struct disk *d, struct hash128 hash);
+/* Is a record there for this very variant, and none that waits to be written will replace it? No I/O. */
+bool disk_holds(struct disk *d, struct hash128 hash, struct slice vary_names, struct slice vary_values);
 /* Absent keys cost no I/O; what the page cache holds is read at once; else DISK_PENDING. */
 enum disk_verdict disk_get(struct disk *d, struct disk_lookup *l) WARN_UNUSED;
 void disk_object_free(struct disk *d, struct disk_object **o);

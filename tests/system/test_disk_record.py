@@ -1,13 +1,14 @@
 """What lives in memory lives on disk in the same way: windows of staleness, users, parts, encodings."""
 import json
 import pathlib
+import subprocess
 
 import pytest
 
 from support.origin import Reply, Reset
-from support.proxy import Proxy, eventually
+from support.proxy import Proxy, SLOW, binary, eventually
 
-from test_disk import Site, kill, written
+from test_disk import ROUTES, Site, kill, written
 
 
 def test_an_unreachable_origin_is_stood_in_for_by_the_record_not_by_the_route(origin, tmp_path):
@@ -235,3 +236,34 @@ def test_what_comes_back_from_disk_is_encoded_again(origin, tmp_path, coding):
         assert plain.is_hit and plain.body == text and not plain.get("Content-Encoding")
         part = p.fetch(path, {"Range": "bytes=4-7"})
         assert part.status == 206 and part.body == text[4:8]
+
+
+def test_what_nobody_asks_for_leaves_memory_for_the_disk(origin, tmp_path):
+    site = Site(origin, tmp_path, sections={"defaults": {"memory_idle": "1s"},
+                                            "route kept": {"match": "*/kept", "ttl": "600s", "memory_idle": "off"}, **ROUTES})
+    site.sections = {k: site.sections[k] for k in ("cache", "disk", "defaults", "route kept", "route all")}
+    site.serve("/idle", "/hot", "/kept")
+    with site.proxy() as p:
+        for name in ("/idle", "/hot", "/kept"):
+            site.get(p, name)
+        written(p)
+
+        def asked_hot_until_idle_has_gone():
+            assert "detail" not in site.get(p, "/hot")[0].cache_status
+            return p.stats()["cache"]["evicted_idle"] > 0
+        eventually(asked_hot_until_idle_has_gone, "what is idle leaves")
+        asked = site.asked
+        assert "detail" not in site.get(p, "/hot")[0].cache_status
+        assert "detail" not in site.get(p, "/kept")[0].cache_status
+        answer, _ = site.get(p, "/idle")
+        assert answer.is_hit and answer.cache_status["detail"] == "disk"
+        assert site.asked == asked
+
+
+def test_memory_idle_wants_a_disk(tmp_path):
+    config = tmp_path / "proxy.ini"
+    config.write_text("[defaults]\nmemory_idle = 5m\n[route a]\nmatch = /a\n[route b]\nmemory_idle = off\n")
+    r = subprocess.run([binary(), "-t", "-c", str(config)], capture_output=True, text=True, timeout=20 * SLOW)
+    assert r.returncode == 1 and "memory_idle: needs [disk] path" in r.stderr and f"{config}:2:" in r.stderr, r.stderr
+    config.write_text(config.read_text() + f"[disk]\npath = {tmp_path}/disk\n")
+    assert subprocess.run([binary(), "-t", "-c", str(config)], capture_output=True, timeout=20 * SLOW).returncode == 0

@@ -82,6 +82,19 @@ enum cache_verdict tiers_look_up(struct tiers *t, struct ask *a)
 	return v;
 }
 
+void tiers_store(struct tiers *t, const char *target, const char *request_fields, const char *fields, const char *body)
+{
+	struct ask a;
+
+	ask_init(&t->g, &a, target, request_fields);
+	assert_int_equal(tiers_look_up(t, &a), CACHE_LEAD);
+	assert_int_equal(rig_answer(&t->g, a.out.flight, 200, fields, (int64_t)strlen(body), NULL), FLIGHT_STORES);
+	assert_int_equal(flight_body(a.out.flight, body, strlen(body)), FLIGHT_BODY_OK);
+	flight_end(a.out.flight, true, t->g.now);
+	ask_fini(&a);
+	tiers_written(t);
+}
+
 enum cache_verdict tiers_verdict(struct tiers *t, const char *target, const char *fields, bool *from_disk)
 {
 	enum cache_verdict v;
