@@ -136,6 +136,10 @@ static void check_segment(struct check *c, uint64_t id)
 	c->segments++;
 	fd = c->io->open(c->io, c->dir, name, O_RDONLY);
 	err = fd < 0 ? fd : c->io->size(c->io, fd, &size);
+	if (!err && size == 0) { /* it could not be removed */
+		(void)c->io->close(c->io, fd);
+		return;
+	}
 	if (!err && size < sizeof(h) + sizeof(struct segment_trailer))
 		err = -EBADMSG;
 	if (!err)

@@ -118,6 +118,8 @@ static bool wants_room_locked(const struct disk *d)
 	const struct segments *t = &d->segments;
 	uint64_t next = t->wanted > d->o.segment_bytes ? t->wanted : d->o.segment_bytes;
 
+	if (t->stuck_n >= SEGMENTS_STUCK_MAX)
+		return false;
 	return t->allocated - t->going + next + 2 * d->o.segment_bytes > t->capacity;
 }
 

@@ -1,4 +1,4 @@
-#include "cache/disk/segment.h"
+#include "cache/disk/segment_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +43,7 @@ void segments_fini(struct segments *t)
 	for (uint32_t i = 0; i < t->slots_n; i++) {
 		struct segment *s = slot_at(t, i);
 
-		if (s->state != SEGMENT_FREE)
+		if (s->state != SEGMENT_FREE && s->fd >= 0)
 			(void)t->io->close(t->io, s->fd);
 	}
 	for (unsigned i = 0; i < SEGMENT_CHUNKS; i++)
@@ -52,8 +52,7 @@ void segments_fini(struct segments *t)
 	pthread_mutex_destroy(&t->mu);
 }
 
-/* A slot that nobody uses. NULL without memory, or when there are four million of them. */
-static struct segment *free_slot_locked(struct segments *t)
+struct segment *segment_free_slot_locked(struct segments *t)
 {
 	struct segment *chunk;
 	uint32_t n = t->slots_n;
@@ -81,12 +80,13 @@ static void settle(struct segment *s, int fd, uint64_t id, uint64_t generation, 
 	s->id = id;
 	s->generation = generation;
 	s->size = size;
+	s->is_linked = true;
 	atomic_store_explicit(&s->min_epoch, min, memory_order_relaxed);
 	atomic_store_explicit(&s->min_lsn, min, memory_order_relaxed);
 	atomic_store_explicit(&s->live, 0, memory_order_relaxed);
 }
 
-/* ---- New segments ---- */
+/* ---- Room ---- */
 
 static int reserve(struct segments *t, uint64_t size, uint64_t spare, struct segment **out, uint64_t *id)
 {
@@ -95,7 +95,7 @@ static int reserve(struct segments *t, uint64_t size, uint64_t spare, struct seg
 	pthread_mutex_lock(&t->mu);
 	if (size + spare > t->capacity || t->allocated > t->capacity - size - spare)
 		err = -ENOSPC;
-	*out = err ? NULL : free_slot_locked(t);
+	*out = err ? NULL : segment_free_slot_locked(t);
 	if (!err && !*out)
 		err = -ENOMEM;
 	if (!err) {
@@ -109,38 +109,28 @@ static int reserve(struct segments *t, uint64_t size, uint64_t spare, struct seg
 	return err;
 }
 
-static void release(struct segments *t, struct segment *s, uint64_t size, uint64_t going)
-{
-	pthread_mutex_lock(&t->mu);
-	s->state = SEGMENT_FREE;
-	t->allocated -= size;
-	t->going -= going;
-	t->count--;
-	pthread_cond_broadcast(&t->changed);
-	pthread_mutex_unlock(&t->mu);
-}
+/* ---- New segments ---- */
 
-static int make_file(struct segments *t, uint64_t id, uint64_t size, bool has_header, uint64_t *generation)
+/* On failure too *fd may be open: then there is a file to be given up. */
+static int make_file(struct segments *t, uint64_t id, uint64_t size, bool has_header, uint64_t *generation, int *fd)
 {
 	struct segment_header h = {.store = t->store, .id = id, .size = size};
 	char name[SEGMENT_NAME_MAX];
-	int fd, err = 0;
+	int err;
 
+	*fd = -1;
 	if (getrandom(&h.generation, sizeof(h.generation), 0) != (ssize_t)sizeof(h.generation))
 		return -EIO;
 	segment_write_header(&h);
 	segment_name(id, name);
-	fd = t->io->open(t->io, t->dir, name, O_RDWR | O_CREAT | O_EXCL);
-	if (fd < 0)
-		return fd;
-	err = t->io->allocate(t->io, fd, size);
+	err = t->io->open(t->io, t->dir, name, O_RDWR | O_CREAT | O_EXCL);
+	if (err < 0)
+		return err;
+	*fd = err;
+	err = t->io->allocate(t->io, *fd, size);
 	if (!err && has_header)
-		err = io_write_all(t->io, fd, &h, sizeof(h), 0);
+		err = io_write_all(t->io, *fd, &h, sizeof(h), 0);
 	*generation = h.generation;
-	if (!err)
-		return fd;
-	(void)t->io->close(t->io, fd);
-	(void)t->io->unlink(t->io, t->dir, name);
 	return err;
 }
 
@@ -151,11 +141,11 @@ int segment_create_as(struct segments *t, uint64_t size, uint64_t spare, bool ha
 
 	if (err)
 		return err;
-	fd = make_file(t, id, size, has_header, &generation);
-	if (fd < 0) {
-		release(t, *out, size, 0);
+	err = make_file(t, id, size, has_header, &generation, &fd);
+	if (err) {
+		segment_give_up(t, *out, fd, id, size);
 		*out = NULL;
-		return fd == -ENOSPC ? -EDQUOT : fd;
+		return err == -ENOSPC ? -EDQUOT : err;
 	}
 	settle(*out, fd, id, generation, size, UINT64_MAX);
 	atomic_store_explicit(&(*out)->refs, 2, memory_order_release);
@@ -176,8 +166,9 @@ void segments_wait_room(struct segments *t, uint64_t wanted, uint64_t spare)
 	pthread_mutex_lock(&t->mu);
 	t->wanted = wanted;
 	pthread_cond_broadcast(&t->changed);
-	if (!t->stopping && t->allocated + wanted + spare > t->capacity)
-		(void)pthread_cond_timedwait(&t->changed, &t->mu, &until);
+	while (!t->stopping && t->allocated + wanted + spare > t->capacity)
+		if (pthread_cond_timedwait(&t->changed, &t->mu, &until) != 0)
+			break;
 	pthread_mutex_unlock(&t->mu);
 }
 
@@ -207,7 +198,7 @@ int segment_adopt(struct segments *t, const char *name, uint64_t id, struct segm
 	if (err)
 		goto fail;
 	pthread_mutex_lock(&t->mu);
-	*out = free_slot_locked(t);
+	*out = segment_free_slot_locked(t);
 	if (*out) {
 		(*out)->state = SEGMENT_LOADING;
 		settle(*out, fd, id, h.generation, h.size, 0);
@@ -299,44 +290,6 @@ void segment_put(struct segments *t, struct segment **s)
 	gone->next_closing = t->closing;
 	t->closing = gone;
 	pthread_cond_broadcast(&t->changed);
-	pthread_mutex_unlock(&t->mu);
-}
-
-void segment_retire(struct segments *t, struct segment *s)
-{
-	char name[SEGMENT_NAME_MAX];
-	struct segment *of_log = s;
-	int err;
-
-	pthread_mutex_lock(&t->mu);
-	s->state = SEGMENT_GOING;
-	t->going += s->size;
-	pthread_mutex_unlock(&t->mu);
-	segment_name(s->id, name);
-	err = t->io->unlink(t->io, t->dir, name);
-	if (err && err != -ENOENT) {
-		static struct log_limit limit;
-
-		atomic_fetch_add(&t->unlink_errors, 1);
-		if (log_allowed(&limit))
-			log_warn("disk: can't remove %s: %s", name, strerror(-err));
-	}
-	atomic_fetch_add(&t->reclaimed, 1);
-	segment_put(t, &of_log);
-}
-
-void segments_close_left(struct segments *t)
-{
-	struct segment *s;
-
-	pthread_mutex_lock(&t->mu);
-	while ((s = t->closing)) {
-		t->closing = s->next_closing;
-		pthread_mutex_unlock(&t->mu);
-		(void)t->io->close(t->io, s->fd);
-		release(t, s, s->size, s->size);
-		pthread_mutex_lock(&t->mu);
-	}
 	pthread_mutex_unlock(&t->mu);
 }
 

@@ -64,6 +64,7 @@ struct segment {
 	uint32_t slot;
 	int fd;
 	uint64_t id, generation, size;
+	bool is_linked; /* its file has a name; only who ends it looks */
 	/* atomic */
 	_Atomic int64_t live;                /* slots of the index that point here */
 	_Atomic uint64_t min_epoch, min_lsn; /* of its records; 0 while that is not known */
@@ -89,7 +90,10 @@ struct segments {
 	uint64_t allocated, next_id;
 	uint64_t going; /* of allocated: unlinked, but still read from */
 	uint64_t count;
-	uint64_t wanted;         /* what a writer waits for */
+	uint64_t wanted;       /* what a writer waits for */
+	struct segment *stuck; /* files that can be neither removed nor emptied: to be tried again */
+	unsigned stuck_n;
+	int64_t stuck_again_s;
 	struct segment *closing; /* unlinked, last reference gone: to be closed by a thread that may block */
 	bool stopping;
 	_Atomic uint64_t reclaimed, unlink_errors;
@@ -119,8 +123,12 @@ struct segment *segment_get(struct segments *t, uint32_t slot) WARN_UNUSED;
 void segment_put(struct segments *t, struct segment **s);
 /* Takes it out of the log: unlinks it and drops the log's reference. Disk threads only. */
 void segment_retire(struct segments *t, struct segment *s);
-/* Closes what the last reader left. Disk threads only. */
+/* Closes what the last reader left, and tries again what could not be removed. Disk threads only. */
 void segments_close_left(struct segments *t);
+/* A file found at start that is none of ours: removed, or counted as long as it can't be. */
+void segment_discard(struct segments *t, const char *name, uint64_t id);
+/* More files than this that can't be removed, and no more are reclaimed: it would gain no room. */
+#define SEGMENTS_STUCK_MAX 4
 /* Counts for the index. */
 void segment_count(struct segments *t, uint32_t slot, int change);
 /* The next sealed segment to go, referenced: one without live records, else the oldest; NULL when there is none. */

@@ -250,7 +250,7 @@ static int adopt_segments(struct disk *d, char *error)
 		bad = segment_adopt(&d->segments, name, ids.v[i], &s);
 		if (bad == -EBADMSG || bad == -ENODATA) {
 			disk_add(&d->n.foreign_files, 1);
-			(void)d->io->unlink(d->io, d->dir, name);
+			segment_discard(&d->segments, name, ids.v[i]);
 		} else if (bad) {
 			log_warn("disk: %s is left out: %s", name, strerror(-bad));
 		}
