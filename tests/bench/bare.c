@@ -4,17 +4,10 @@
  *     bare PORT BODY_BYTES
  *
  * Bounds: CONNECTIONS_MAX descriptors; a head of at most HEAD_MAX bytes. */
-#include <arpa/inet.h>
+#include "net.h"
+
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 enum { CONNECTIONS_MAX = 65536, HEAD_MAX = 4096, EVENTS_MAX = 64 };
 
@@ -27,12 +20,6 @@ static struct connection connections[CONNECTIONS_MAX];
 static char *answer;
 static size_t answer_n;
 static int loop_fd;
-
-static void fail(const char *what)
-{
-	perror(what);
-	exit(1);
-}
 
 static void make_answer(size_t body_n)
 {
@@ -57,31 +44,17 @@ static void make_answer(size_t body_n)
 	answer_n += body_n;
 }
 
-static void watch(int op, int fd, uint32_t events)
+static void wait_for(int fd, uint32_t events)
 {
 	struct epoll_event e = {.events = events, .data.fd = fd};
 
-	if (epoll_ctl(loop_fd, op, fd, &e) != 0)
+	if (epoll_ctl(loop_fd, EPOLL_CTL_MOD, fd, &e) != 0)
 		fail("epoll_ctl");
-}
-
-static int listen_on(unsigned short port)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
-	struct sockaddr_in at = {
-		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-
-	if (fd < 0)
-		fail("socket");
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 || listen(fd, 4096) != 0)
-		fail("listen");
-	return fd;
 }
 
 static void on_connection(int listen_fd)
 {
-	int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK), one = 1;
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK);
 
 	if (fd < 0)
 		return;
@@ -89,9 +62,9 @@ static void on_connection(int listen_fd)
 		close(fd);
 		return;
 	}
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	without_delay(fd);
 	connections[fd].left = 0;
-	watch(EPOLL_CTL_ADD, fd, EPOLLIN);
+	watch(loop_fd, fd, (epoll_data_t){.fd = fd});
 }
 
 /* True: all is written. */
@@ -132,13 +105,13 @@ static void on_readable(int fd)
 	}
 	connections[fd].left += heads_in(head, (size_t)n) * answer_n;
 	if (!write_left(fd))
-		watch(EPOLL_CTL_MOD, fd, EPOLLOUT);
+		wait_for(fd, EPOLLOUT);
 }
 
 static void on_writable(int fd)
 {
 	if (write_left(fd))
-		watch(EPOLL_CTL_MOD, fd, EPOLLIN);
+		wait_for(fd, EPOLLIN);
 	else if (errno != EAGAIN)
 		close(fd);
 }
@@ -164,8 +137,8 @@ int main(int argc, char **argv)
 	raise_files_limit();
 	make_answer(strtoul(argv[2], NULL, 10));
 	loop_fd = epoll_create1(0);
-	listen_fd = listen_on((unsigned short)strtoul(argv[1], NULL, 10));
-	watch(EPOLL_CTL_ADD, listen_fd, EPOLLIN);
+	listen_fd = listen_on(argv[1]);
+	watch(loop_fd, listen_fd, (epoll_data_t){.fd = listen_fd});
 	for (;;) {
 		int n = epoll_wait(loop_fd, events, EVENTS_MAX, -1);
 

@@ -48,12 +48,33 @@ class Latency:
         self.p50, self.p99, self.p999, self.worst = map(float, figures)
 
 
-def pace(program, server, target, rate, seconds, connections=64):
-    done = subprocess.run(["taskset", "-c", LOAD_CORE, program, str(server.port), target, str(rate), str(seconds),
-                           str(connections)], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(f"{server.name} {target}: {done.stderr}")
-    return Latency(done.stdout)
+def on_load_core(program, server, *args):
+    """Starts one of our own programs; finish() gives its output."""
+    command = ["taskset", "-c", LOAD_CORE, program, str(server.port), *map(str, args)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(child):
+    out, err = child.communicate()
+    if child.returncode != 0:
+        raise RuntimeError(f"{child.args}: {err}")
+    return out
+
+
+def pace(program, server, target, rate, seconds, *how, connections=64):
+    return Latency(finish(on_load_core(program, server, target, rate, seconds, connections, *how)))
+
+
+class Asked:
+    def __init__(self, text):
+        seconds, *counts = text.split()
+        self.seconds = float(seconds)
+        self.answers, self.hits, self.disk_hits = map(int, counts)
+
+
+def ask(program, server, prefix, first, n, connections=32):
+    """Each of n keys once."""
+    return Asked(finish(on_load_core(program, server, prefix, first, n, connections)))
 
 
 class Herd:
@@ -63,10 +84,7 @@ class Herd:
 
 def herd(program, server, target, n):
     """n clients that are connected ask for the target at once."""
-    done = subprocess.run(["taskset", "-c", LOAD_CORE, program, str(server.port), target, str(n)], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(f"{server.name} {target}: {done.stderr}")
-    return Herd(done.stdout)
+    return Herd(finish(on_load_core(program, server, target, n)))
 
 
 class Idle:
@@ -94,6 +112,8 @@ class Idle:
                 raise RuntimeError("an idle connection was closed")
             data += got
         head, _, rest = data.partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200 "):
+            raise RuntimeError(f"an idle connection got {head[:40]}")
         left = int(re.search(rb"(?i)content-length: *(\d+)", head).group(1)) - len(rest)
         while left > 0:
             left -= len(s.recv(65536))

@@ -1,23 +1,15 @@
 /* Latency at a fixed rate: requests are due at even intervals whatever the answers do, and an answer's time counts from
  * when its request was due, so that a server that stalls is charged for those who would have waited.
  *
- *     pace PORT TARGET REQUESTS_PER_SECOND SECONDS CONNECTIONS
+ *     pace PORT TARGET REQUESTS_PER_SECOND SECONDS CONNECTIONS [sleep]
  *
  * prints: answers, those that were none, p50, p99, p99.9 and the worst, in microseconds.
- * Bounds: CONNECTIONS_MAX; an answer of at most ANSWER_MAX bytes. It spins: give it a core of its own. */
-#include <arpa/inet.h>
+ * Bounds: CONNECTIONS_MAX; an answer of at most ANSWER_MAX bytes. It spins and wants a core of
+ * its own; with `sleep` it leaves the core to others while it has nothing to do, and is the less exact for it. */
+#include "net.h"
+
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
+#include <sys/prctl.h>
 
 enum { CONNECTIONS_MAX = 1024, ANSWER_MAX = 16384, EVENTS_MAX = 64, GRACE_S = 2 };
 
@@ -35,36 +27,12 @@ static char request[4096];
 static size_t request_n;
 static int64_t *taken_ns;
 static size_t answers_n, failures_n;
-static int loop_fd;
+static int loop_fd, sleeps;
 
-static void fail(const char *what)
+static void open_connection(struct connection *c, const char *port)
 {
-	perror(what);
-	exit(1);
-}
-
-static int64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static void open_connection(struct connection *c, unsigned short port)
-{
-	struct sockaddr_in to = {
-		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
-	int one = 1;
-
-	c->fd = socket(AF_INET, SOCK_STREAM, 0);
-	if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&to, sizeof(to)) != 0)
-		fail("connect");
-	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	fcntl(c->fd, F_SETFL, O_NONBLOCK);
-	if (epoll_ctl(loop_fd, EPOLL_CTL_ADD, c->fd, &e) != 0)
-		fail("epoll_ctl");
+	c->fd = connect_to(port);
+	watch(loop_fd, c->fd, (epoll_data_t){.ptr = c});
 	idle[idle_n++] = c;
 }
 
@@ -76,20 +44,6 @@ static void ask(int64_t due_ns)
 	c->got = 0;
 	if (send(c->fd, request, request_n, MSG_NOSIGNAL) != (ssize_t)request_n)
 		fail("send");
-}
-
-/* Bytes of the whole answer, or 0 while its head is not complete. */
-static size_t answer_length(struct connection *c)
-{
-	static const char name[] = "content-length:";
-	char *end;
-
-	c->answer[c->got] = '\0';
-	end = strstr(c->answer, "\r\n\r\n");
-	if (!end)
-		return 0;
-	char *length = strcasestr(c->answer, name);
-	return (size_t)(end + 4 - c->answer) + (length ? strtoul(length + sizeof(name) - 1, NULL, 10) : 0);
 }
 
 static void take_bytes(struct connection *c)
@@ -104,18 +58,22 @@ static void take_bytes(struct connection *c)
 		exit(1);
 	}
 	c->got += (size_t)n;
-	whole = answer_length(c);
+	c->answer[c->got] = '\0';
+	whole = answer_length(c->answer);
 	if (whole == 0 || c->got < whole)
 		return;
-	taken_ns[answers_n++] = now_ns() - c->due_ns;
-	failures_n += strncmp(c->answer, "HTTP/1.1 200", 12) != 0;
+	taken_ns[answers_n++] = now_ns(CLOCK_MONOTONIC) - c->due_ns;
+	failures_n += !is_ok(c->answer);
 	idle[idle_n++] = c;
 }
 
-static void take_answers(void)
+/* due_ns: of the next request, 0 if that waits for a connection. */
+static void take_answers(int64_t due_ns)
 {
 	struct epoll_event events[EVENTS_MAX];
-	int n = epoll_wait(loop_fd, events, EVENTS_MAX, 0);
+	int64_t left_ns = !sleeps ? 0 : due_ns ? due_ns - now_ns(CLOCK_MONOTONIC) : 1000000;
+	struct timespec patience = {left_ns > 0 ? left_ns / 1000000000 : 0, left_ns > 0 ? left_ns % 1000000000 : 0};
+	int n = epoll_pwait2(loop_fd, events, EVENTS_MAX, &patience, NULL);
 
 	for (int i = 0; i < n; i++)
 		take_bytes(events[i].data.ptr);
@@ -123,18 +81,18 @@ static void take_answers(void)
 
 static void run(double rate, size_t wanted)
 {
-	int64_t start_ns = now_ns(),
+	int64_t start_ns = now_ns(CLOCK_MONOTONIC),
 		last_ns = start_ns + (int64_t)((double)wanted / rate * 1e9) + GRACE_S * 1000000000LL;
 	size_t asked = 0;
 
-	while (answers_n < wanted && now_ns() < last_ns) {
+	while (answers_n < wanted && now_ns(CLOCK_MONOTONIC) < last_ns) {
 		int64_t due_ns = start_ns + (int64_t)((double)asked / rate * 1e9);
 
-		if (asked < wanted && idle_n > 0 && now_ns() >= due_ns) {
+		if (asked < wanted && idle_n > 0 && now_ns(CLOCK_MONOTONIC) >= due_ns) {
 			ask(due_ns);
 			asked++;
 		} else {
-			take_answers();
+			take_answers(asked < wanted && idle_n > 0 ? due_ns : 0);
 		}
 	}
 }
@@ -153,13 +111,15 @@ static double at_us(double part)
 
 int main(int argc, char **argv)
 {
-	if (argc != 6) {
-		fprintf(stderr, "pace PORT TARGET REQUESTS_PER_SECOND SECONDS CONNECTIONS\n");
+	if (argc != 6 && argc != 7) {
+		fprintf(stderr, "pace PORT TARGET REQUESTS_PER_SECOND SECONDS CONNECTIONS [sleep]\n");
 		return 2;
 	}
 	double rate = strtod(argv[3], NULL);
 	size_t wanted = (size_t)(rate * strtod(argv[4], NULL)), n = strtoul(argv[5], NULL, 10);
 
+	sleeps = argc == 7;
+	prctl(PR_SET_TIMERSLACK, 1UL);
 	loop_fd = epoll_create1(0);
 	taken_ns = calloc(wanted + 1, sizeof(*taken_ns));
 	if (!taken_ns || n > CONNECTIONS_MAX)
@@ -167,7 +127,7 @@ int main(int argc, char **argv)
 	request_n = (size_t)snprintf(
 		request, sizeof(request), "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%s\r\n\r\n", argv[2], argv[1]);
 	for (size_t i = 0; i < n; i++)
-		open_connection(&connections[i], (unsigned short)strtoul(argv[1], NULL, 10));
+		open_connection(&connections[i], argv[1]);
 	run(rate, wanted);
 	if (answers_n == 0) {
 		fprintf(stderr, "pace: no answer\n");

@@ -1,4 +1,4 @@
-"""The rows of the benchmark. run.py FOLDER: works there and writes results.md beside itself."""
+"""The rows of the benchmark. run.py FOLDER FILES: works there, with the disk tier in FILES, and writes results.md beside itself."""
 import contextlib
 import os
 import pathlib
@@ -9,17 +9,18 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+import disk  # noqa: E402
 import load  # noqa: E402
 from report import Report, profiled  # noqa: E402
 from servers import PROXIES, Bare, Memoproxy, Nginx, Origin, Slow, memory_bytes  # noqa: E402
 
 QUICK = os.environ.get("BENCH_QUICK") == "1"
-SECONDS = 1 if QUICK else 3
+SECONDS = 1 if QUICK else 2
 ROUNDS = 2 if QUICK else 7
 KEYS = 50_000 if QUICK else 1_000_000
 IDLE = 9_900
 ORIGIN_DELAY_S = 0.5
-WORK = sys.argv[1]
+WORK, FILES = sys.argv[1:3]
 
 
 def median(results, what="cpu_us"):
@@ -123,19 +124,6 @@ def other_hits(report, origin):
 
 # ---- 3: many keys ----
 
-def fill(server, keys):
-    """Every key asked for once."""
-    # The file's last key repeats at the end, so a little too long does no harm.
-    seconds = max(2, keys // 12_000)
-    deadline = time.monotonic() + 20 * seconds
-    done = 0
-    while done < keys and time.monotonic() < deadline:
-        done = load.wrk(server, "/k/1", seconds, connections=32, script="fill.lua", args=[keys]).requests
-        seconds *= 2
-    if done < keys:
-        raise RuntimeError(f"{server.name}: only {done} of {keys} keys were stored")
-
-
 def many_keys(report, origin):
     report.heading(f"3. {KEYS:,} keys of 1 KiB, Zipf(0.9), 64 connections")
     rows, mine = [], None
@@ -144,7 +132,10 @@ def many_keys(report, origin):
             server, = start(stack, [name], origin, memory="4G")
             warm([server], "/1k")
             before = memory_bytes(server.pids)
-            fill(server, KEYS)
+            load.ask(f"{WORK}/ask", server, "/k/", 1, KEYS)
+            again = load.ask(f"{WORK}/ask", server, "/k/", 1, KEYS // 50)
+            if name == "memoproxy" and again.hits != again.answers:
+                raise RuntimeError(f"only {again.hits} of {again.answers} keys were stored")
             over = (memory_bytes(server.pids) - before) / KEYS - 1024
             answer = server.get("/k/1")
             head = sum(len(n) + len(v) + 4 for n, v in answer.getheaders()) + len("HTTP/1.1 200 OK\r\n\r\n")
@@ -223,25 +214,26 @@ def two_workers(report, origin):
 
 # ---- 7: the disk tier ----
 
-def disk_hits(report, origin):
-    report.heading("7. Hits of the disk tier, working set 20 x the memory tier")
-    if not Memoproxy.has_section("disk"):
-        report.text("not built")
-        return
-    keys = KEYS // 5
-    memory_mb = max(1, keys * 1500 // 20 >> 20)
-    with contextlib.ExitStack() as stack:
-        disk = {"path": f"{WORK}/disk", "size": "4G"}
-        servers = [stack.enter_context(Memoproxy(WORK, origin.url, memory=f"{memory_mb}M", disk=disk)),
-                   stack.enter_context(Nginx(WORK, origin.url))]
-        for server in servers:
-            fill(server, keys)
-        time.sleep(2)
-        found = rounds(servers, "/k/1", n=max(2, ROUNDS // 2), script="zipf.lua", args=[keys, 0])
-        report.table(COLUMNS, rows_of(found))
-        if not report.aim("x nginx's file cache", median(found["memoproxy"]) / median(found["nginx"]), at_most=1):
-            explain(report, servers[0], lambda: load.wrk(servers[0], "/k/1", 2, script="zipf.lua", args=[keys, 0]),
-                    "memoproxy, hits of the disk tier")
+class Bench:
+    """What disk.py takes from here."""
+    quick, seconds, n_rounds, keys, work, files, COLUMNS = QUICK, SECONDS, ROUNDS, KEYS, WORK, FILES, COLUMNS
+    median, rounds, rows_of, explain, warm = map(staticmethod, (median, rounds, rows_of, explain, warm))
+
+    @staticmethod
+    def program(name):
+        return f"{WORK}/{name}"
+
+    @staticmethod
+    def ask(server, prefix, first, n):
+        return load.ask(f"{WORK}/ask", server, prefix, first, n)
+
+    @staticmethod
+    def pace_gently(server, target, rate):
+        return load.pace(f"{WORK}/pace", server, target, rate, SECONDS, "sleep")
+
+
+def disk_tier(report, origin):
+    disk.disk(Bench, report, origin)
 
 
 # ---- 8: latency ----
@@ -260,7 +252,7 @@ def latency(report, origin):
     report.table(["", "requests/s", "p50", "p99", "p99.9", "failed"], rows)
 
 
-ROWS = {"1": small_hits, "2": other_hits, "3": many_keys, "4": misses, "5": herds, "6": two_workers, "7": disk_hits,
+ROWS = {"1": small_hits, "2": other_hits, "3": many_keys, "4": misses, "5": herds, "6": two_workers, "7": disk_tier,
         "8": latency}
 
 

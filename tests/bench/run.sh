@@ -2,6 +2,7 @@
 # Measures memoproxy beside nginx, Varnish, HAProxy and a bare loop, and writes tests/bench/results.md.
 # With an argument another script of this folder runs instead.
 # BENCH_QUICK=1: a few seconds a row, to see that all of it works. BENCH_ROWS="1 5": only those.
+# BENCH_TMP, BENCH_DISK: where it works, and where what is on a disk is.
 set -euo pipefail
 cd "$(dirname "$0")"
 for program in nginx varnishd haproxy wrk taskset; do
@@ -11,10 +12,12 @@ done
 python=/usr/bin/python3
 [ -x $python ] || python=python3
 work=$(mktemp -d "${BENCH_TMP:-/dev/shm}/memoproxy-bench-XXXXXX")
-trap 'rm -rf "$work"' EXIT
-chmod 755 "$work"
-for tool in bare pace slow herd; do
+# The disk tier and nginx's files in row 7: a file system in memory could not be read without a hop to another thread.
+files=$(mktemp -d "${BENCH_DISK:-/var/tmp}/memoproxy-bench-XXXXXX")
+trap 'rm -rf "$work" "$files"' EXIT
+chmod 755 "$work" "$files"
+for tool in bare pace slow herd ask; do
 	${CC:-gcc} -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -O2 -o "$work/$tool" $tool.c
 done
 ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"
-PYTHONDONTWRITEBYTECODE=1 $python "${1:-run.py}" "$work"
+PYTHONDONTWRITEBYTECODE=1 $python "${1:-run.py}" "$work" "$files"

@@ -1,5 +1,6 @@
 """The servers that are measured: equal settings for each, one worker on one core, everything in a temporary folder."""
 import http.client
+import json
 import os
 import pathlib
 import re
@@ -128,7 +129,7 @@ class Server:
 
 
 class Memoproxy(Server):
-    """The default proxy.ini: only listen, upstream and memory are set, and access_log and workers where a row says so."""
+    """The default proxy.ini but for listen, upstream, memory, as many connections as the others may have, and what a row says."""
     name = "memoproxy"
     binary = os.environ.get("MEMOPROXY_BIN") or str(ROOT / "memoproxy")
 
@@ -138,15 +139,46 @@ class Memoproxy(Server):
         disk = "".join(f"{k} = {v}\n" for k, v in self.settings.get("disk", {}).items())
         ini = self.write("proxy.ini", f"[proxy]\nlisten = 127.0.0.1:{self.port}\n"
                                       f"workers = {self.settings.get('workers', 1)}\n{log}"
+                                      f"max_connections = {CONNECTIONS}\nmax_connections_per_address = 0\n"
                                       f"[admin]\nlisten = 127.0.0.1:{self.admin_port}\n"
                                       f"[upstream]\nurl = {self.upstream}\n[cache]\nmemory = {self.memory}\n"
                                       + (f"[disk]\n{disk}" if disk else ""))
         self.spawn(self.binary, "-c", ini)
 
-    @classmethod
-    def has_section(cls, name):
-        text = subprocess.run([cls.binary, "--help-config"], capture_output=True, text=True).stdout
-        return f"\n[{name}]" in text
+    def ask_admin(self, target, method="GET"):
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=60)
+        connection.request(method, target)
+        answer = connection.getresponse()
+        body = json.loads(answer.read())
+        connection.close()
+        if answer.status >= 300:
+            raise RuntimeError(f"{method} {target}: {answer.status} {body}")
+        return body
+
+    def stats(self):
+        return self.ask_admin("/stats")
+
+    def stop(self):
+        """Orderly; returns the seconds it took."""
+        began = time.monotonic()
+        child = self.children.pop()
+        child.terminate()
+        child.wait(60)
+        return time.monotonic() - began
+
+    def start_again(self):
+        """Returns the seconds until it serves, and until it knows all that is on the disk."""
+        began = time.monotonic()
+        self.spawn(self.binary, "-c", self.folder / "proxy.ini")
+        serves = None
+        while True:
+            try:
+                serves = serves or (socket.create_connection(("127.0.0.1", self.port), 1).close() or time.monotonic() - began)
+                if self.ask_admin("/readyz")["disk"]["ready"]:
+                    return serves, time.monotonic() - began
+            except (OSError, RuntimeError):
+                pass
+            time.sleep(0.005)
 
 
 class Nginx(Server):
@@ -162,7 +194,7 @@ http {{
   {log} sendfile on; tcp_nopush on; keepalive_requests 1000000000; keepalive_timeout 300s;
   client_body_temp_path {self.folder}/b; proxy_temp_path {self.folder}/p; fastcgi_temp_path {self.folder}/f;
   uwsgi_temp_path {self.folder}/u; scgi_temp_path {self.folder}/s;
-  proxy_cache_path {self.folder}/cache levels=1:2 keys_zone=z:256m max_size=8g inactive=1d use_temp_path=off;
+  proxy_cache_path {self.settings.get('files', f'{self.folder}/cache')} levels=1:2 keys_zone=z:256m max_size=8g inactive=1d use_temp_path=off;
   upstream origin {{ server {host}; keepalive 128; keepalive_requests 1000000000; }}
   server {{
     listen 127.0.0.1:{self.port} backlog=4096;

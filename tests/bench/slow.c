@@ -5,17 +5,7 @@
  * Paths that begin with /private are not to be stored, all others are for a minute. GET /count tells at once how many
  * requests came since it was last asked. One request at a time on a connection.
  * Bounds: CONNECTIONS_MAX descriptors; a head of at most HEAD_MAX bytes, in one piece. */
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
+#include "net.h"
 
 enum { CONNECTIONS_MAX = 65536, HEAD_MAX = 4096, EVENTS_MAX = 256, BODY_BYTES = 1024 };
 
@@ -31,51 +21,20 @@ static size_t first, waiting_n, asked_n;
 static int64_t delay_ms;
 static int loop_fd;
 
-static void fail(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
 static int64_t now_ms(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static void watch(int fd)
-{
-	struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
-
-	if (epoll_ctl(loop_fd, EPOLL_CTL_ADD, fd, &e) != 0)
-		fail("epoll_ctl");
-}
-
-static int listen_on(unsigned short port)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
-	struct sockaddr_in at = {
-		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-
-	if (fd < 0)
-		fail("socket");
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 || listen(fd, 4096) != 0)
-		fail("listen");
-	return fd;
+	return now_ns(CLOCK_MONOTONIC) / 1000000;
 }
 
 static void accept_all(int listen_fd)
 {
-	int fd, one = 1;
+	int fd;
 
 	while ((fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
 		if (fd >= CONNECTIONS_MAX)
 			fail("descriptors");
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		watch(fd);
+		without_delay(fd);
+		watch(loop_fd, fd, (epoll_data_t){.fd = fd});
 	}
 }
 
@@ -83,8 +42,8 @@ static void answer(int fd, const char *control, const char *body, size_t body_n)
 {
 	char text[512 + BODY_BYTES];
 	size_t n = (size_t)snprintf(text, sizeof(text),
-		"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: %s\r\nContent-Length: %zu\r\n\r\n", control,
-		body_n);
+		"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: %s\r\nContent-Length: %zu\r\n\r\n",
+		control, body_n);
 
 	memcpy(text + n, body, body_n);
 	if (send(fd, text, n + body_n, MSG_NOSIGNAL) < 0)
@@ -102,20 +61,21 @@ static void tell_count(int fd)
 static void on_readable(int fd)
 {
 	static const char count[] = "GET /count ", private[] = "GET /private";
-	char head[HEAD_MAX];
-	ssize_t n = recv(fd, head, sizeof(head), 0);
+	char head[HEAD_MAX] = "";
+	ssize_t n = recv(fd, head, sizeof(head) - 1, 0);
 
 	if (n <= 0) {
 		close(fd);
 		return;
 	}
-	if (memcmp(head, count, sizeof(count) - 1) == 0) {
+	if (strncmp(head, count, sizeof(count) - 1) == 0) {
 		tell_count(fd);
 		return;
 	}
 	asked_n++;
-	ring[(first + waiting_n++) % CONNECTIONS_MAX] = (struct waiting){
-		.fd = fd, .due_ms = now_ms() + delay_ms, .is_private = memcmp(head, private, sizeof(private) - 1) == 0};
+	ring[(first + waiting_n++) % CONNECTIONS_MAX] = (struct waiting){.fd = fd,
+		.due_ms = now_ms() + delay_ms,
+		.is_private = strncmp(head, private, sizeof(private) - 1) == 0};
 }
 
 static void answer_due(void)
@@ -146,8 +106,8 @@ int main(int argc, char **argv)
 	}
 	delay_ms = strtol(argv[2], NULL, 10);
 	loop_fd = epoll_create1(0);
-	listen_fd = listen_on((unsigned short)strtoul(argv[1], NULL, 10));
-	watch(listen_fd);
+	listen_fd = listen_on(argv[1]);
+	watch(loop_fd, listen_fd, (epoll_data_t){.fd = listen_fd});
 	for (;;) {
 		int n = epoll_wait(loop_fd, events, EVENTS_MAX, patience_ms());
 
