@@ -81,14 +81,9 @@ int buf_add_growing(struct buf *b, const void *p, size_t n)
 
 int buf_add_u64(struct buf *b, unsigned long long v)
 {
-	char digits[20]; /* 2^64 - 1 has 20 */
-	size_t at = sizeof(digits);
+	char digits[SLICE_U64_DIGITS];
 
-	do {
-		digits[--at] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v);
-	return buf_add(b, digits + at, sizeof(digits) - at);
+	return buf_add_slice(b, slice_of_u64(digits, v));
 }
 
 /* vsnprintf writes a NUL that max does not count; one byte more than max would be needed for it, so what is formatted

@@ -56,3 +56,14 @@ bool slice_to_u64(struct slice s, unsigned long long max, unsigned long long *ou
 	*out = value;
 	return true;
 }
+
+struct slice slice_of_u64(char digits[SLICE_U64_DIGITS], unsigned long long v)
+{
+	size_t at = SLICE_U64_DIGITS;
+
+	do {
+		digits[--at] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v);
+	return (struct slice){digits + at, SLICE_U64_DIGITS - at};
+}

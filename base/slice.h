@@ -33,5 +33,8 @@ bool slice_starts_with(struct slice s, struct slice prefix);
 struct slice slice_trim(struct slice s);
 /* Digits only, no sign, no space; saturates at `max`. False when s is empty or has another byte. */
 bool slice_to_u64(struct slice s, unsigned long long max, unsigned long long *out);
+#define SLICE_U64_DIGITS 20 /* of 2^64 - 1 */
+/* The number in decimal, in `digits`. */
+struct slice slice_of_u64(char digits[SLICE_U64_DIGITS], unsigned long long v);
 
 #endif

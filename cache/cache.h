@@ -83,7 +83,9 @@ struct cache_request {
 	 * and nothing is fetched in the background. What is missing is still led. */
 	bool spare_upstream;
 	bool skip_disk; /* the disk tier has been asked for this request */
-	bool hit_only; /* for the hit road: HIT or nothing at all changes; any other verdict comes back as CACHE_PASS */
+	/* For the hit road: HIT, or no more happens than that a read of the disk tier begins which can't end at once; any other
+	 * verdict comes back as CACHE_PASS. */
+	bool hit_only;
 };
 
 struct cache_result {

@@ -4,7 +4,7 @@
 /* A forced refresh wants a new answer, and of a part in memory the rest is fetched. */
 static bool wants_disk(struct lookup *l)
 {
-	return l->c->disk && !l->disk_done && !l->r->skip_disk && !l->is_forced && !l->r->hit_only && !l->partial;
+	return l->c->disk && !l->disk_done && !l->r->skip_disk && !l->is_forced && !l->partial;
 }
 
 /* Read from there, or on its way to it: there in a moment. */
@@ -23,7 +23,7 @@ bool lookup_turn_to_disk(struct lookup *l, struct entry *e)
 	if (!wants_disk(l))
 		return false;
 	f = find_read(e);
-	if (!f && !tier_may_have(l->c, l->r->key))
+	if (f ? l->r->hit_only : !tier_may_have(l->c, l->r->key))
 		return false;
 	if (f && flight_is_silent_locked(f, l->now)) {
 		l->disk_done = true; /* it hangs */
@@ -75,7 +75,7 @@ bool lookup_ask_disk(struct lookup *l)
 		return false;
 	v = tier_read(f, l->r->key->hash, l->now);
 	l->from_disk = v == TIER_FOUND;
-	if (v == TIER_PENDING) {
+	if (v == TIER_PENDING && !l->r->hit_only) {
 		l->out->verdict = CACHE_DISK;
 		l->out->leads_read = true;
 		l->out->flight = f;

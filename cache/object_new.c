@@ -67,26 +67,25 @@ static bool has_content_length(const struct object_spec *spec)
 
 static void put_head(struct sink *s, const struct object_spec *spec)
 {
-	char text[64];
-	const char *reason = http_reason(spec->status);
+	char date[30], digits[SLICE_U64_DIGITS];
 
-	put(s, text, (size_t)snprintf(text, sizeof(text), "HTTP/1.1 %d ", spec->status));
-	put(s, reason, strlen(reason));
+	put_slice(s, SLICE_LIT("HTTP/1.1 "));
+	put_slice(s, slice_of_u64(digits, (unsigned)spec->status));
+	put(s, " ", 1);
+	put_slice(s, slice_of(http_reason(spec->status)));
 	put(s, "\r\n", 2);
 	for (uint32_t i = 0; i < spec->fields->n; i++)
 		if (!is_left_out(spec->fields->v[i].id))
 			put_field(s, spec->fields->v[i].name, spec->fields->v[i].value);
 	if (!http_fields_get(spec->fields, HF_DATE)) { /* RFC 9110 6.6.1: when it was received */
-		http_date_format(spec->freshness.received_wall_ms / 1000, text);
-		put_field(s, SLICE_LIT("Date"), slice_of(text));
+		http_date_format(spec->freshness.received_wall_ms / 1000, date);
+		put_field(s, SLICE_LIT("Date"), slice_of(date));
 	}
 	if (spec->etag.n > 0)
 		put_field(s, SLICE_LIT("ETag"), spec->etag);
 	put_via(s, spec);
-	if (has_content_length(spec)) {
-		snprintf(text, sizeof(text), "%lld", (long long)spec->content_length);
-		put_field(s, SLICE_LIT("Content-Length"), slice_of(text));
-	}
+	if (has_content_length(spec))
+		put_field(s, SLICE_LIT("Content-Length"), slice_of_u64(digits, (uint64_t)spec->content_length));
 }
 
 /* ---- Tags ---- */

@@ -1,7 +1,7 @@
 #include "proxy/hit.h"
 
 #include "proxy/access_log.h"
-#include "proxy/worker.h"
+#include "proxy/exchange_internal.h"
 
 /* Up to here a body is copied behind its head: one buffer, one iovec, cheaper than a reference and its callback. */
 #define COPY_MAX 4096
@@ -90,11 +90,17 @@ static void note_answer(
 	access_log_add(w->access_log, &record);
 }
 
-static bool answer_with(
-	struct worker *w, struct gate *g, const struct http_request *r, struct object *o, bool *close, struct now now)
+static bool answer_with(struct worker *w, struct gate *g, const struct http_request *r,
+	const struct cache_result *found, bool *close, struct now now)
 {
+	struct object *o = found->object;
 	struct reply *reply = &w->hit_reply;
-	struct reply_note note = {.hit = true, .has_ttl = true, .ttl_ms = policy_ttl_ms(object_freshness(o), now)};
+	struct reply_note note = {
+		.hit = true,
+		.has_ttl = true,
+		.ttl_ms = policy_ttl_ms(object_freshness(o), now),
+		.detail = found->from_disk ? "disk" : NULL,
+	};
 
 	if (reply_from_object(reply, r, o, now, &note))
 		return false;
@@ -121,11 +127,19 @@ bool hit_answer(void *arg, struct gate *g, const struct http_request *r, bool *c
 	if (target_find(t, w->snapshot, r, (struct slice){NULL, 0}) || !t->is_cacheable)
 		return false;
 	request = (struct cache_request){
-		.http = r, .rules = t->rules, .key = &t->key, .worker = w->index, .hit_only = true};
+		.http = r,
+		.rules = t->rules,
+		.key = &t->key,
+		.worker = w->index,
+		.rules_owner = w->snapshot,
+		.rules_ref = exchange_owner_ref,
+		.rules_unref = exchange_owner_unref,
+		.hit_only = true,
+	};
 	cache_lookup(w->cache, &request, now, &found);
 	if (found.verdict != CACHE_HIT)
 		return false;
-	is_answered = object_body_length(found.object) >= 0 && answer_with(w, g, r, found.object, close, now);
+	is_answered = object_body_length(found.object) >= 0 && answer_with(w, g, r, &found, close, now);
 	object_unref(&found.object);
 	return is_answered;
 }

@@ -48,6 +48,16 @@ static void trim_takes_spaces_and_tabs_from_both_ends_only(void **state)
 	assert_int_equal(slice_trim((struct slice){NULL, 0}).n, 0);
 }
 
+static void number_is_written_in_as_many_digits_as_it_has(void **state)
+{
+	char digits[SLICE_U64_DIGITS];
+
+	(void)state;
+	assert_true(slice_equal(slice_of_u64(digits, 0), SLICE_LIT("0")));
+	assert_true(slice_equal(slice_of_u64(digits, 1024), SLICE_LIT("1024")));
+	assert_true(slice_equal(slice_of_u64(digits, ULLONG_MAX), SLICE_LIT("18446744073709551615")));
+}
+
 static void number_of_digits_is_read(void **state)
 {
 	unsigned long long v = 7;
@@ -98,6 +108,7 @@ int main(void)
 		cmocka_unit_test(equality_with_case_compares_bytes_and_length),
 		cmocka_unit_test(prefix_may_be_empty_or_the_whole_but_not_longer),
 		cmocka_unit_test(trim_takes_spaces_and_tabs_from_both_ends_only),
+		cmocka_unit_test(number_is_written_in_as_many_digits_as_it_has),
 		cmocka_unit_test(number_of_digits_is_read),
 		cmocka_unit_test(number_past_max_saturates),
 		cmocka_unit_test(number_with_any_other_byte_is_refused_and_leaves_out_alone),
