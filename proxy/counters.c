@@ -111,6 +111,7 @@ const struct counter counters[] = {
 	DISK(queue, true, "Answers that wait to be written"),
 	DISK(queue_bytes, true, "Bytes of these"),
 	DISK(reclaimed_segments, false, "Files removed to make room"),
+	DISK(spared_segments, false, "Segments of one large answer that were kept because it is asked for"),
 	DISK(unlink_errors, false, "Files that could not be removed"),
 	DISK(forgets, false, "Keys forgotten"),
 	DISK(journal_syncs, false, "Times the journal of purges was synced"),

@@ -90,6 +90,58 @@ static void keep_hot(
 		appender_fail(&d->kept, -EIO);
 }
 
+/* ---- A large record, alone in its segment: kept by counting it as young, without copying ---- */
+
+/* Its head is looked at, its body when it is read. */
+static bool head_is_of_use(struct disk *d, struct segment *s, const struct index_slot *slot)
+{
+	uint64_t at = (uint64_t)slot->off8 * 8;
+	struct record_header h;
+	struct record_meta m;
+	char bytes[sizeof(h)], *meta = NULL;
+	int err = disk_read_at(d, s, bytes, sizeof(bytes), at, true);
+
+	if (!err)
+		err = record_read_header(bytes, s->generation, s->size - at, &h);
+	if (!err && h.lsn != slot->lsn)
+		err = -EBADMSG;
+	if (!err)
+		meta = mem_alloc(record_meta_n(&h));
+	if (!err && !meta)
+		err = -ENOMEM;
+	if (!err)
+		err = disk_read_at(d, s, meta, record_meta_n(&h), at + sizeof(h), true);
+	if (!err)
+		err = record_read_meta(&h, meta, &m);
+	/* As in keep_one. */
+	if (!err && slot->kind != INDEX_BODY && !is_of_use(d, &h, &m))
+		err = -ESTALE;
+	mem_free(meta);
+	return !err;
+}
+
+/* Whatever is hit, room must come: between two segments that go, no more than a quarter of all stays in this way. */
+static bool keep_as_young(
+	struct disk *d, struct segment *s, const struct segment_trailer *t, const struct footer_entry *e)
+{
+	const struct hash128 hash = {e->key_lo, e->key_hi};
+	struct index_slot slot;
+
+	if (t->entries != 1 || (uint64_t)e->n8 * 8 <= s->size / 4 || !footer_entry_fits(e, t->end))
+		return false;
+	if (d->spared_bytes + s->size > d->o.size / 4)
+		return false;
+	if (!index_get_at(&d->index, hash, s->slot, e->off8, &slot) || !slot.hit || !head_is_of_use(d, s, &slot))
+		return false;
+	/* To where it is: it has to be hit again to be kept again. */
+	if (!index_move(&d->index, hash, &slot, s->slot, e->off8))
+		return false;
+	d->spared_bytes += s->size;
+	disk_add(&d->n.spared_segments, 1);
+	segment_renew(&d->segments, s);
+	return true;
+}
+
 /* ---- One segment ---- */
 
 static void reclaim(struct disk *d, struct segment *s, bool is_dead)
@@ -98,6 +150,10 @@ static void reclaim(struct disk *d, struct segment *s, bool is_dead)
 	struct footer_entry *entries = NULL;
 
 	if (!is_dead && segment_load_footer(&d->segments, s, &t, &entries) == 0) {
+		if (t.entries > 0 && keep_as_young(d, s, &t, &entries[0])) {
+			mem_free(entries);
+			return;
+		}
 		keep_hot(d, s, &t, entries);
 		for (uint64_t i = 0; i < t.entries; i++) {
 			const struct hash128 hash = {entries[i].key_lo, entries[i].key_hi};
@@ -109,6 +165,7 @@ static void reclaim(struct disk *d, struct segment *s, bool is_dead)
 	if (atomic_load(&s->live) > 0)
 		index_drop_segment(&d->index, s->slot);
 	mem_free(entries);
+	d->spared_bytes = 0;
 	segment_retire(&d->segments, s);
 }
 

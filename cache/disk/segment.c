@@ -77,7 +77,7 @@ struct segment *segment_free_slot_locked(struct segments *t)
 static void settle(struct segment *s, int fd, uint64_t id, uint64_t generation, uint64_t size, uint64_t min)
 {
 	s->fd = fd;
-	s->id = id;
+	s->id = s->age = id;
 	s->generation = generation;
 	s->size = size;
 	s->is_linked = true;
@@ -316,7 +316,7 @@ struct segment *segments_victim(struct segments *t, bool *is_dead)
 		if (s->state != SEGMENT_SEALED)
 			continue;
 		dead = atomic_load_explicit(&s->live, memory_order_relaxed) <= 0;
-		if (!best || (dead && !*is_dead) || (dead == *is_dead && s->id < best->id)) {
+		if (!best || (dead && !*is_dead) || (dead == *is_dead && s->age < best->age)) {
 			best = s;
 			*is_dead = dead;
 		}
@@ -327,6 +327,14 @@ struct segment *segments_victim(struct segments *t, bool *is_dead)
 	}
 	pthread_mutex_unlock(&t->mu);
 	return best;
+}
+
+void segment_renew(struct segments *t, struct segment *s)
+{
+	pthread_mutex_lock(&t->mu);
+	s->age = t->next_id;
+	s->state = SEGMENT_SEALED;
+	pthread_mutex_unlock(&t->mu);
 }
 
 int segment_load_footer(

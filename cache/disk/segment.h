@@ -70,6 +70,7 @@ struct segment {
 	_Atomic uint64_t min_epoch, min_lsn; /* of its records; 0 while that is not known */
 	/* guarded by mu */
 	enum segment_state state;
+	uint64_t age; /* the lowest goes first: its id, or that of the youngest when it was renewed */
 	struct segment *next_closing;
 };
 
@@ -133,6 +134,8 @@ void segment_discard(struct segments *t, const char *name, uint64_t id);
 void segment_count(struct segments *t, uint32_t slot, int change);
 /* The next sealed segment to go, referenced: one without live records, else the oldest; NULL when there is none. */
 struct segment *segments_victim(struct segments *t, bool *is_dead);
+/* A victim that shall stay, as if it were the youngest. Until a restart. */
+void segment_renew(struct segments *t, struct segment *s);
 /* Footer entries of a sealed segment; the caller frees *entries. 0, -EBADMSG, -ENOMEM or of reading. */
 int segment_load_footer(struct segments *t, struct segment *s, struct segment_trailer *trailer,
 	struct footer_entry **entries) WARN_UNUSED;

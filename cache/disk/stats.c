@@ -24,6 +24,7 @@ static void copy_counters(struct disk *d, struct disk_stats *out)
 	COPY(dropped_admit);
 	COPY(dropped_outdated);
 	COPY(dropped_slow);
+	COPY(spared_segments);
 	COPY(write_errors);
 	COPY(reinserted);
 	COPY(reads_refused);

@@ -62,7 +62,8 @@ struct appender {
 struct counters_disk {
 	_Atomic uint64_t hits, misses, absent, inline_reads, thread_reads, read_errors, bad_records, purged_reads;
 	_Atomic uint64_t puts, put_bytes, written_bytes, reinserted_bytes, heads_written;
-	_Atomic uint64_t dropped_queue, dropped_error, dropped_size, dropped_admit, dropped_outdated, dropped_slow;
+	_Atomic uint64_t dropped_queue, dropped_error, dropped_size, dropped_admit, dropped_outdated, dropped_slow,
+		spared_segments;
 	_Atomic uint64_t write_errors, reinserted, reads_refused, purges, forgets, checkpoints, checkpoint_errors;
 	_Atomic uint64_t recovered_objects, recovered_segments, recovery_segments, recovery_ms, foreign_files;
 	_Atomic uint64_t started_empty;
@@ -115,6 +116,7 @@ struct disk {
 
 	/* the writer's, and the keeper's */
 	struct appender log, own, kept;
+	uint64_t spared_bytes; /* the keeper's: of large records kept since a segment went */
 };
 
 static inline void disk_add(_Atomic uint64_t *counter, uint64_t n)

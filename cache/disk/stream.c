@@ -9,7 +9,7 @@
 
 #define PIECE DISK_BLOCK
 _Static_assert(PIECE == RECORD_BLOCK, "a piece has one sum");
-#define GROW_MIN ((uint64_t)1 << 20)
+#define GROW_MIN_MAX ((uint64_t)1 << 20)
 #define GROW_MAX ((uint64_t)16 << 20)
 
 struct piece {
@@ -24,6 +24,7 @@ struct disk_stream {
 	struct disk *d;
 	struct disk_source *source;
 	void (*on_room)(struct disk_source *s);
+	struct record_header shape; /* set once: lengths only, of all but the body */
 	/* the feeder's, until the end */
 	struct piece *filling;
 	uint64_t fed;
@@ -93,6 +94,7 @@ int disk_stream_begin(
 	st->d = d;
 	st->source = s;
 	st->on_room = on_room;
+	st->shape = disk_header_of(d, s);
 	st->tail = &st->first;
 	*out = st;
 	return 0;
@@ -238,13 +240,6 @@ void disk_stream_end_slow(struct disk_stream **st)
 
 /* ---- Writing: the segment ---- */
 
-static uint64_t file_bytes(const struct record_header *h)
-{
-	return (sizeof(struct segment_header) + record_total(h) + sizeof(struct footer_entry) +
-		       sizeof(struct segment_trailer) + 4095) &
-	       ~(uint64_t)4095;
-}
-
 /* Room for what is reclaimed stays with the keeper; -ENOSPC after some seconds without any. */
 static int with_room(struct disk_stream *st, uint64_t size, int (*take)(struct disk_stream *st, uint64_t size))
 {
@@ -281,12 +276,21 @@ static int put(struct disk_stream *st, const void *p, size_t n, uint64_t at)
 	return err;
 }
 
-static struct record_header header_of(const struct disk_stream *st, uint64_t body_n)
+/* Of a file whose record has so long a body. */
+static uint64_t file_bytes(const struct disk_stream *st, uint64_t body_n)
 {
-	struct record_header h = disk_header_of(st->d, st->source);
+	struct record_header h = st->shape;
 
 	h.body_n = body_n;
-	return h;
+	return (sizeof(struct segment_header) + record_total(&h) + sizeof(struct footer_entry) +
+		       sizeof(struct segment_trailer) + 4095) &
+	       ~(uint64_t)4095;
+}
+
+/* What is taken in advance where the length is not known. */
+static uint64_t grow_min(const struct disk *d)
+{
+	return d->o.segment_bytes < GROW_MIN_MAX ? d->o.segment_bytes : GROW_MIN_MAX;
 }
 
 static int put_head(struct disk_stream *st, struct record_header *h)
@@ -310,21 +314,19 @@ static int put_head(struct disk_stream *st, struct record_header *h)
 static int begin_file(struct disk_stream *st)
 {
 	bool is_known = st->source->body_n != DISK_LENGTH_UNKNOWN;
-	struct record_header h = header_of(st, is_known ? st->source->body_n : GROW_MIN);
 
-	st->body_at = sizeof(struct segment_header) + sizeof(h) + record_meta_n(&h);
-	return with_room(st, file_bytes(&h), begin);
+	st->body_at = sizeof(struct segment_header) + sizeof(st->shape) + record_meta_n(&st->shape);
+	return with_room(st, file_bytes(st, is_known ? st->source->body_n : grow_min(st->d)), begin);
 }
 
 /* What is taken in advance grows with what is there. */
 static int make_room(struct disk_stream *st, uint64_t body_n)
 {
-	struct record_header h = header_of(st, body_n);
-	uint64_t size = file_bytes(&h), step = st->seg->size / 4;
+	uint64_t size = file_bytes(st, body_n), step = st->seg->size / 4, least = grow_min(st->d);
 
 	if (size <= st->seg->size)
 		return 0;
-	step = step < GROW_MIN ? GROW_MIN : step > GROW_MAX ? GROW_MAX : step & ~(uint64_t)4095;
+	step = step < least ? least : step > GROW_MAX ? GROW_MAX : step & ~(uint64_t)4095;
 	return with_room(st, size + step, grow);
 }
 
@@ -383,7 +385,7 @@ static int finish_file(struct disk_stream *st, struct record_header *h)
 		.n8 = (uint32_t)(total / 8),
 		.kind = RECORD_WHOLE,
 	};
-	int err = segment_trim(t, st->seg, file_bytes(h));
+	int err = segment_trim(t, st->seg, file_bytes(st, h->body_n));
 
 	segment_note(st->seg, h->epoch, h->lsn);
 	if (!err)
@@ -426,7 +428,8 @@ static int commit(struct disk_stream *st)
 		err = put_sums(st);
 	if (err)
 		return err;
-	h = header_of(st, st->written);
+	h = disk_header_of(st->d, st->source);
+	h.body_n = st->written;
 	err = finish_file(st, &h);
 	if (!err)
 		into_index(st, &h);

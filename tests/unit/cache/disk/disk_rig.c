@@ -85,8 +85,13 @@ static ssize_t torn(struct faulty_io *f, const struct disk_io *io, int fd, const
 
 static ssize_t f_pwrite(const struct disk_io *io, int fd, const void *p, size_t n, uint64_t at)
 {
+	pthread_mutex_t *hold = faulty(io)->hold;
 	int v = verdict(faulty(io));
 
+	if (hold) {
+		pthread_mutex_lock(hold);
+		pthread_mutex_unlock(hold);
+	}
 	if (v < 0)
 		return v;
 	return torn(faulty(io), io, fd, p, v > 0 && n > 1 ? n / 2 : n, at);
@@ -355,6 +360,47 @@ static void fill_source(struct rig *r, struct held *h, const struct answer *a)
 		h->s.tags_n = 1;
 	}
 	fill_body(h->body, a->body_n, a->url, a->version);
+}
+
+_Atomic unsigned drig_rooms;
+
+static void on_room(struct disk_source *s)
+{
+	(void)s;
+	atomic_fetch_add(&drig_rooms, 1);
+}
+
+int drig_stream_begin(struct rig *r, const struct answer *a, bool is_known, struct disk_stream **st, const char **body)
+{
+	struct held *h = mem_zalloc(sizeof(*h) + a->body_n);
+	int err;
+
+	assert_non_null(h);
+	fill_source(r, h, a);
+	h->s.body_at = NULL;
+	h->s.body_n = is_known ? a->body_n : DISK_LENGTH_UNKNOWN;
+	*body = h->body;
+	err = disk_stream_begin(r->d, &h->s, on_room, st);
+	if (err)
+		mem_free(h);
+	return err;
+}
+
+int drig_stream(struct rig *r, const struct answer *a, bool is_known, size_t feed, bool is_whole)
+{
+	struct disk_stream *st;
+	const char *body;
+	int err = drig_stream_begin(r, a, is_known, &st, &body);
+	size_t n = is_whole ? a->body_n : a->body_n / 2;
+
+	if (err)
+		return err;
+	for (size_t at = 0; at < n; at += feed)
+		if (disk_stream_write(st, body + at, n - at < feed ? n - at : feed) == DISK_GAVE_UP)
+			break;
+	disk_stream_end(&st, is_whole);
+	disk_flush(r->d);
+	return 0;
 }
 
 int drig_put(struct rig *r, const struct answer *a)

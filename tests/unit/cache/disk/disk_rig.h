@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
+
 #include "cache/disk/store.h"
 
 struct faulty_io {
@@ -20,7 +22,8 @@ struct faulty_io {
 	_Atomic long
 		bytes_left; /* after so many bytes written the process "dies": nothing has any effect any more; -1: never */
 	_Atomic bool is_dead;
-	_Atomic long reads; /* of any kind */
+	_Atomic long reads;    /* of any kind */
+	pthread_mutex_t *hold; /* NULL; or writes wait for it: a device that hangs */
 };
 
 struct rig {
@@ -57,6 +60,11 @@ struct answer {
 };
 int drig_put(struct rig *r, const struct answer *a);    /* what disk_put says; does not wait */
 void drig_store(struct rig *r, const struct answer *a); /* accepted, and written */
+/* The same in pieces of `feed` bytes; its length said before, or not; whole or cut off at the end. What disk_stream_begin says. */
+int drig_stream(struct rig *r, const struct answer *a, bool is_known, size_t feed, bool is_whole);
+/* Begun and not fed: for tests that do that themselves. The answer's body is in *body until it is released. */
+int drig_stream_begin(struct rig *r, const struct answer *a, bool is_known, struct disk_stream **st, const char **body);
+extern _Atomic unsigned drig_rooms; /* how often there was room again */
 /* The version found for this URL (and values of Vary), every byte compared; -1: a miss. */
 extern _Thread_local uint64_t drig_epoch; /* of what this thread found last */
 int drig_find(struct rig *r, const char *url);

@@ -32,6 +32,13 @@ static void put_one(struct rig *r, struct model *m, unsigned i, size_t body_n)
 	disk_flush(r->d);
 }
 
+static void stream_one(struct rig *r, struct model *m, unsigned i, size_t body_n, bool is_known)
+{
+	m->newest[i]++;
+	(void)drig_stream(r, &(struct answer){.url = url_of(i), .version = (unsigned)m->newest[i], .body_n = body_n},
+		is_known, 20000, true);
+}
+
 static void purge_some(struct rig *r, struct model *m, bool prefix)
 {
 	struct slice what = prefix ? SLICE_LIT("http://o/a/") : slice_of(url_of(5));
@@ -44,7 +51,7 @@ static void purge_some(struct rig *r, struct model *m, bool prefix)
 			m->oldest_allowed[i] = m->newest[i] + 1;
 }
 
-/* Touches all there is: puts, replacements, a large body, head updates, purges, forgetting, sealing. */
+/* Touches all there is: puts, replacements, large bodies at once and as they arrive, head updates, purges, forgetting, sealing. */
 static void scenario(struct rig *r, struct model *m)
 {
 	for (unsigned i = 0; i < URLS; i++)
@@ -61,6 +68,8 @@ static void scenario(struct rig *r, struct model *m)
 	disk_forget(r->d, drig_hash(url_of(7)));
 	for (unsigned i = 0; i < 40; i++)
 		put_one(r, m, i % 5, 3500);
+	stream_one(r, m, 5, 70000, true);
+	stream_one(r, m, 6, 140000, false);
 	purge_some(r, m, false);
 	put_one(r, m, 2, 10);
 }

@@ -1,0 +1,390 @@
+/* Answers that are written as they arrive: whole or not there, within all bounds, and large ones that are asked for stay. */
+#include "disk_rig.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define MIB ((size_t)1 << 20)
+#define A "http://o/a"
+#define B "http://o/b"
+
+static int setup(void **state)
+{
+	static struct rig rig;
+
+	drig_init(&rig);
+	rig.o.size = 8 * MIB;
+	drig_open(&rig);
+	*state = &rig;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	drig_fini(*state);
+	return 0;
+}
+
+static int stream(struct rig *r, unsigned version, size_t n, bool is_known, bool is_whole)
+{
+	return drig_stream(r, &(struct answer){.url = A, .version = version, .body_n = n}, is_known, 7001, is_whole);
+}
+
+/* The keeper closes what was removed in its own time. */
+static void wait_for_bytes(struct rig *r, uint64_t at_most)
+{
+	while (drig_stats(r).bytes > at_most)
+		sched_yield();
+}
+
+static void what_comes_in_pieces_is_found_byte_for_byte(void **state)
+{
+	static const size_t sizes[] = {0, 1, 7, 8, 65535, 65536, 65537, 131072, 300001, 1500000};
+	struct rig *r = *state;
+
+	for (unsigned i = 0; i < 2 * ARRAY_LEN(sizes); i++) {
+		assert_int_equal(stream(r, i, sizes[i / 2], i % 2, true), 0);
+		assert_int_equal(drig_find(r, A), i);
+		assert_int_equal(drig_find_by_mail(r, A), i);
+		assert_int_equal(drig_stats(r).objects, 1);
+		drig_reopen(r);
+		assert_int_equal(drig_find(r, A), i);
+	}
+}
+
+static void a_file_ends_up_as_long_as_it_has_to_be(void **state)
+{
+	struct rig *r = *state;
+
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t before = drig_bytes(r, "seg-");
+
+		assert_int_equal(
+			drig_stream(r, &(struct answer){.url = i ? A : B, .body_n = 1300000}, i, 5000, true), 0);
+		assert_true(drig_bytes(r, "seg-") - before < 1300000 + 8192);
+		assert_int_equal(drig_bytes(r, "seg-"), drig_stats(r).bytes);
+	}
+}
+
+static void what_is_cut_leaves_nothing_and_takes_nothing_away(void **state)
+{
+	struct rig *r = *state;
+
+	assert_int_equal(stream(r, 1, 100000, true, true), 0);
+	uint64_t before = drig_bytes(r, "seg-");
+	assert_int_equal(stream(r, 2, 900000, true, false), 0);
+	assert_int_equal(stream(r, 3, 900000, false, false), 0);
+	assert_int_equal(drig_bytes(r, "seg-"), before);
+	wait_for_bytes(r, before);
+	assert_int_equal(drig_find(r, A), 1);
+}
+
+static void it_takes_the_place_of_what_was_there_when_it_is_whole(void **state)
+{
+	struct rig *r = *state;
+	struct disk_stream *st;
+	const char *body;
+
+	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 100});
+	assert_int_equal(
+		drig_stream_begin(r, &(struct answer){.url = A, .version = 2, .body_n = 200000}, true, &st, &body), 0);
+	assert_int_not_equal(disk_stream_write(st, body, 200000), DISK_GAVE_UP);
+	assert_int_equal(drig_find(r, A), 1);
+	disk_stream_end(&st, true);
+	assert_int_not_equal(drig_find(r, A), 1);
+	disk_flush(r->d);
+	assert_int_equal(drig_find(r, A), 2);
+}
+
+static void what_began_before_a_purge_is_not_found_after_it(void **state)
+{
+	struct rig *r = *state;
+	struct disk_stream *st;
+	const char *body;
+
+	assert_int_equal(
+		drig_stream_begin(r, &(struct answer){.url = A, .version = 1, .body_n = 200000}, false, &st, &body), 0);
+	assert_int_not_equal(disk_stream_write(st, body, 200000), DISK_GAVE_UP);
+	(void)drig_purge(r, SCOPE_URL, A, false);
+	disk_stream_end(&st, true);
+	disk_flush(r->d);
+	assert_int_equal(drig_find(r, A), -1);
+	drig_reopen(r);
+	assert_int_equal(drig_find(r, A), -1);
+}
+
+static void what_grows_too_large_is_given_up(void **state)
+{
+	struct rig *r = *state;
+
+	assert_int_equal(disk_max_object(r->d), 2 * MIB);
+	assert_int_equal(stream(r, 1, 2 * MIB + 1, true, true), -EMSGSIZE);
+	assert_int_equal(stream(r, 1, 2 * MIB + 1, false, true), 0);
+	assert_int_equal(drig_find(r, A), -1);
+	assert_int_equal(drig_stats(r).dropped_size, 2);
+	assert_int_equal(drig_bytes(r, "seg-"), 0);
+	assert_int_equal(stream(r, 2, 2 * MIB, false, true), 0);
+	assert_int_equal(drig_find(r, A), 2);
+}
+
+static void second_hit_counts_for_them_too(void **state)
+{
+	struct rig *r = *state;
+
+	drig_close(r);
+	r->o.admit_second_hit = true;
+	drig_open(r);
+	assert_int_equal(stream(r, 1, 100000, false, true), -EPERM);
+	assert_int_equal(stream(r, 2, 100000, false, true), 0);
+	assert_int_equal(drig_find(r, A), 2);
+}
+
+/* ---- A device that hangs ---- */
+
+static void a_hanging_device_bounds_what_waits_for_it(void **state)
+{
+	struct rig *r = *state;
+	pthread_mutex_t hold = PTHREAD_MUTEX_INITIALIZER;
+	struct disk_stream *st;
+	enum disk_flow flow = DISK_FLOWS;
+	const char *body;
+	size_t full_at = 0, at = 0;
+
+	drig_close(r);
+	r->o.queue_bytes = MIB;
+	drig_open(r);
+	pthread_mutex_lock(&hold);
+	r->io.hold = &hold;
+	assert_int_equal(
+		drig_stream_begin(r, &(struct answer){.url = A, .version = 1, .body_n = 2 * MIB}, true, &st, &body), 0);
+	for (; at < 2 * MIB && flow != DISK_GAVE_UP; at += 4096) {
+		flow = disk_stream_write(st, body + at, 4096);
+		if (flow == DISK_IS_FULL && full_at == 0)
+			full_at = at;
+		assert_true(drig_stats(r).queue_bytes <= MIB);
+	}
+	assert_int_equal(flow, DISK_GAVE_UP);
+	assert_true(full_at > 0 && full_at < 512 * 1024);
+	assert_true(at <= MIB + 4096);
+	assert_int_equal(drig_stats(r).dropped_queue, 1);
+	disk_stream_end(&st, true);
+	pthread_mutex_unlock(&hold);
+	disk_flush(r->d);
+	assert_int_equal(drig_find(r, A), -1);
+	assert_int_equal(drig_stats(r).queue_bytes, 0);
+	assert_int_equal(drig_bytes(r, "seg-"), 0);
+}
+
+static void who_waits_for_room_hears_of_it(void **state)
+{
+	struct rig *r = *state;
+	struct disk_stream *st;
+	const char *body;
+
+	drig_close(r);
+	r->o.queue_bytes = 512 * 1024;
+	drig_open(r);
+	atomic_store(&drig_rooms, 0);
+	assert_int_equal(
+		drig_stream_begin(r, &(struct answer){.url = A, .version = 3, .body_n = 2 * MIB}, false, &st, &body),
+		0);
+	for (size_t at = 0; at < 2 * MIB; at += 8192) {
+		unsigned before = atomic_load(&drig_rooms);
+		enum disk_flow flow = disk_stream_write(st, body + at, 8192);
+
+		assert_int_not_equal(flow, DISK_GAVE_UP);
+		while (flow == DISK_IS_FULL && atomic_load(&drig_rooms) == before)
+			sched_yield();
+	}
+	disk_stream_end(&st, true);
+	disk_flush(r->d);
+	assert_int_equal(drig_find(r, A), 3);
+}
+
+static void there_is_a_bound_of_them(void **state)
+{
+	struct rig *r = *state;
+	struct disk_stream *st[DISK_STREAMS_MAX], *one_more;
+	const char *body;
+
+	for (unsigned i = 0; i < DISK_STREAMS_MAX; i++)
+		assert_int_equal(
+			drig_stream_begin(r, &(struct answer){.url = A, .version = i}, true, &st[i], &body), 0);
+	assert_int_equal(drig_stream_begin(r, &(struct answer){.url = B}, true, &one_more, &body), -ENOBUFS);
+	for (unsigned i = 0; i < DISK_STREAMS_MAX; i++)
+		disk_stream_end(&st[i], i == 7);
+	disk_flush(r->d);
+	assert_int_equal(drig_find(r, A), 7);
+	assert_int_equal(stream(r, 8, 10, true, true), 0);
+}
+
+/* ---- Room ---- */
+
+static void capacity_is_exact_while_they_grow(void **state)
+{
+	struct rig *r = *state;
+	char url[40];
+	unsigned found = 0;
+
+	for (unsigned i = 0; i < 60; i++) {
+		const struct answer a = {.url = url, .version = i, .body_n = 100000 + (i * 7919) % 900000};
+
+		snprintf(url, sizeof(url), "http://o/%u", i);
+		assert_int_equal(drig_stream(r, &a, i % 2, 30000, i % 5 != 4), 0);
+		assert_true(drig_bytes(r, "seg-") <= r->o.size);
+		assert_true(drig_stats(r).bytes <= r->o.size);
+		found += drig_find(r, url) == (int)i;
+	}
+	assert_int_equal(found, 48);
+	assert_true(drig_stats(r).reclaimed_segments > 20);
+	assert_int_equal(drig_stats(r).dropped_error, 0);
+}
+
+static void write_small_ones(struct rig *r, unsigned n, const char *asked)
+{
+	char url[40];
+
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(url, sizeof(url), "http://o/s/%u", i);
+		drig_store(r, &(struct answer){.url = url, .version = i, .body_n = 3000});
+		if (asked && i % 50 == 0)
+			assert_int_equal(drig_find(r, asked), 1);
+	}
+}
+
+static void a_large_one_that_is_asked_for_outlives_those_that_are_not(void **state)
+{
+	struct rig *r = *state;
+
+	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 900000});
+	drig_store(r, &(struct answer){.url = B, .version = 1, .body_n = 900000});
+	write_small_ones(r, 8000, A);
+	assert_int_equal(drig_find(r, A), 1);
+	assert_int_equal(drig_find(r, B), -1);
+	assert_true(drig_stats(r).spared_segments > 1);
+	assert_int_equal(drig_stats(r).reinserted_bytes, 0);
+	drig_reopen(r);
+	assert_int_equal(drig_find(r, A), 1);
+	/* Not asked for any more: it goes as well. */
+	write_small_ones(r, 8000, NULL);
+	assert_false(disk_may_have(r->d, drig_hash(A)));
+}
+
+static void room_comes_though_all_that_is_large_is_asked_for(void **state)
+{
+	struct rig *r = *state;
+	char url[40];
+
+	for (unsigned i = 0; i < 40; i++) {
+		snprintf(url, sizeof(url), "http://o/%u", i);
+		drig_store(r, &(struct answer){.url = url, .version = i, .body_n = 1000000});
+		for (unsigned k = i < 8 ? 0 : i - 8; k <= i; k++) {
+			snprintf(url, sizeof(url), "http://o/%u", k);
+			(void)drig_find(r, url);
+		}
+		assert_int_equal(drig_stats(r).dropped_error, 0);
+		assert_true(drig_bytes(r, "seg-") <= r->o.size);
+	}
+	assert_int_equal(drig_stats(r).puts, 40);
+}
+
+static void one_that_was_purged_is_not_kept(void **state)
+{
+	struct rig *r = *state;
+
+	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 900000});
+	assert_int_equal(drig_find(r, A), 1);
+	(void)drig_purge(r, SCOPE_URL, A, false);
+	write_small_ones(r, 4000, NULL);
+	assert_int_equal(drig_stats(r).spared_segments, 0);
+	assert_false(disk_may_have(r->d, drig_hash(A)));
+}
+
+/* ---- What a crash leaves ---- */
+
+static bool crash_at(long bytes, bool is_known)
+{
+	struct rig r;
+	bool came;
+	int found;
+
+	drig_init(&r);
+	r.o.size = 8 * MIB;
+	drig_open(&r);
+	drig_store(&r, &(struct answer){.url = A, .version = 1, .body_n = 100});
+	atomic_store(&r.io.bytes_left, bytes);
+	(void)stream(&r, 2, 200000, is_known, true);
+	assert_int_not_equal(drig_find(&r, A), 1); /* a newer one had come */
+	came = atomic_load(&r.io.is_dead);
+	drig_reopen(&r);
+	found = drig_find(&r, A); /* which compares every byte */
+	assert_true(found == -1 || found == 1 || found == 2);
+	assert_true(came || found == 2);
+	assert_int_equal(drig_stats(&r).bad_records, 0);
+	assert_int_equal(stream(&r, 3, 200000, !is_known, true), 0);
+	assert_int_equal(drig_find(&r, A), 3);
+	drig_fini(&r);
+	return came;
+}
+
+/* In strides through the body, at every byte through what comes after it. */
+static void a_crash_at_any_byte_leaves_it_whole_or_not_at_all(void **state)
+{
+	(void)state;
+	for (int is_known = 0; is_known < 2; is_known++) {
+		long bytes = 0;
+
+		for (; bytes < 199500; bytes += 20011)
+			assert_true(crash_at(bytes, is_known));
+		while (crash_at(bytes, is_known))
+			bytes += 13;
+		assert_true(bytes > 200400);
+	}
+}
+
+static void damage_to_the_files_own_header_makes_it_no_segment(void **state)
+{
+	struct rig *r = *state;
+	char path[400];
+	int fd;
+
+	assert_int_equal(stream(r, 1, 200000, true, true), 0);
+	drig_close(r);
+	assert_true(drig_file(r, "seg-", path, sizeof(path)));
+	fd = open(path, O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, "\0\0\0\0", 4, 0), 4);
+	close(fd);
+	drig_open(r);
+	assert_int_equal(drig_find(r, A), -1);
+	assert_int_equal(drig_bytes(r, "seg-"), 0);
+	assert_int_equal(drig_stats(r).bytes, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(what_comes_in_pieces_is_found_byte_for_byte, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_file_ends_up_as_long_as_it_has_to_be, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_cut_leaves_nothing_and_takes_nothing_away, setup, teardown),
+		cmocka_unit_test_setup_teardown(it_takes_the_place_of_what_was_there_when_it_is_whole, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_began_before_a_purge_is_not_found_after_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_grows_too_large_is_given_up, setup, teardown),
+		cmocka_unit_test_setup_teardown(second_hit_counts_for_them_too, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_hanging_device_bounds_what_waits_for_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_waits_for_room_hears_of_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(there_is_a_bound_of_them, setup, teardown),
+		cmocka_unit_test_setup_teardown(capacity_is_exact_while_they_grow, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_large_one_that_is_asked_for_outlives_those_that_are_not, setup, teardown),
+		cmocka_unit_test_setup_teardown(room_comes_though_all_that_is_large_is_asked_for, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_that_was_purged_is_not_kept, setup, teardown),
+		cmocka_unit_test_setup_teardown(damage_to_the_files_own_header_makes_it_no_segment, setup, teardown),
+		cmocka_unit_test(a_crash_at_any_byte_leaves_it_whole_or_not_at_all),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
