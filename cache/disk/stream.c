@@ -537,7 +537,8 @@ void disk_stream_go_on(struct disk_stream *st)
 	p = st->first;
 	st->first = NULL;
 	st->tail = &st->first;
-	how = st->end;
+	/* More may have come since it was taken out of the list; then it is in there again, and must live until it is taken. */
+	how = st->is_listed ? STREAM_OPEN : st->end;
 	pthread_mutex_unlock(&d->queue_mu);
 	write_pieces(st, p);
 	if (how != STREAM_OPEN)
