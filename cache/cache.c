@@ -79,7 +79,18 @@ unsigned cache_disk_reads(const struct cache *c)
 	return (unsigned)counted(&c->disk_reads);
 }
 
-static int purge(
+void cache_hand_over_disk(struct cache *c)
+{
+	if (c->disk)
+		disk_hand_over(c->disk);
+}
+
+int cache_disown_disk(struct cache *c)
+{
+	return c->disk ? disk_disown(c->disk) : 0;
+}
+
+static int purge_here(
 	struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, bool wait, uint64_t *seq)
 {
 	int err;
@@ -90,6 +101,25 @@ static int purge(
 	err = scope_purge(c->scopes, kind, what, user, soft, seq);
 	/* -ENOMEM invalidates too much, which is what was asked for and more. */
 	return err == -ENOMEM ? 0 : err;
+}
+
+static int purge(
+	struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, bool wait, uint64_t *seq)
+{
+	int err = purge_here(c, kind, what, user, soft, wait, seq);
+
+	if (c->o.on_purge)
+		c->o.on_purge(c->o.on_purge_arg, kind, what, user, soft);
+	return err;
+}
+
+void cache_purge_as_told(struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft)
+{
+	uint64_t seq;
+
+	/* What can't be noted is made up for by more. That the journal failed is counted there. */
+	if (purge_here(c, kind, what, user, soft, false, &seq) == -EMSGSIZE)
+		(void)purge_here(c, SCOPE_ALL, (struct slice){"", 0}, 0, soft, false, &seq);
 }
 
 int cache_purge(struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq)

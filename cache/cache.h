@@ -27,7 +27,10 @@ struct cache_options {
 	int64_t failure_memory_ms;   /* 1000 */
 	int64_t pass_memory_ms;      /* 120 000: how long a PASS marker lasts */
 	unsigned max_waiters, max_flights, max_markers, max_variants, max_scope_rules;
-	struct slice via;                 /* "1.1 memoproxy": what is appended to Via at store time */
+	struct slice via; /* "1.1 memoproxy": what is appended to Via at store time */
+	/* Told of each purge, once it holds here, by the thread that made it; not of those that cache_purge_as_told makes. */
+	void (*on_purge)(void *arg, enum scope_kind kind, struct slice what, uint64_t user, bool soft);
+	void *on_purge_arg;
 	struct mailbox *const *mailboxes; /* one a worker, borrowed; the leader's and waiters' news arrive there */
 	unsigned workers;
 };
@@ -40,6 +43,10 @@ void cache_free(struct cache **c);
 /* A disk tier under the memory: what is stored goes there too, what memory lacks is looked for there. After cache_new and
  * before any lookup; `o->scopes` is set here. Blocks. 0; or negative errno and one sentence in `error`. */
 int cache_open_disk(struct cache *c, const struct disk_options *o, char error[DISK_ERROR_MAX]) WARN_UNUSED;
+/* The directory is another process's from now on (disk_hand_over); nothing happens without a disk tier. Blocks. */
+void cache_hand_over_disk(struct cache *c);
+/* It was handed over and nobody took it: what is there is given up. Blocks. 0 or negative errno. */
+int cache_disown_disk(struct cache *c) WARN_UNUSED;
 /* Is something stored there for the key, as far as its index knows? False without a disk tier. */
 bool cache_is_on_disk(struct cache *c, const struct cache_key *key);
 /* Lookups that wait for the disk now: cache_free wants none, and their letters have to be delivered for it. */
@@ -128,6 +135,8 @@ int cache_purge(
 /* The same without waiting: a crash of the machine a moment later may take it back. */
 int cache_purge_soon(
 	struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq) WARN_UNUSED;
+/* Another process made it. */
+void cache_purge_as_told(struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft);
 
 /* Periodic work in small steps: at most max_steps entries looked at; returns how many went. Any thread, one at a time. */
 unsigned cache_sweep(struct cache *c, unsigned max_steps, struct now now);

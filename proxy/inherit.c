@@ -28,7 +28,7 @@ static void read_environment(struct inherited *in)
 
 	if (number_of(getenv(INHERIT_VARIABLE), &n)) {
 		in->n = (unsigned)n;
-		in->ready_fd = INHERIT_FIRST_FD + (int)n;
+		in->relay_fd = INHERIT_FIRST_FD + (int)n;
 	} else if (number_of(getenv("LISTEN_PID"), &pid) && pid == (unsigned long long)getpid() &&
 		   number_of(getenv("LISTEN_FDS"), &n)) {
 		in->n = (unsigned)n;
@@ -52,10 +52,10 @@ static int adopt(int fd)
 
 int inherited_init(struct inherited *in)
 {
-	*in = (struct inherited){.ready_fd = -1};
+	*in = (struct inherited){.relay_fd = -1};
 	read_environment(in);
-	if (in->ready_fd >= 0)
-		(void)fcntl(in->ready_fd, F_SETFD, FD_CLOEXEC);
+	if (in->relay_fd >= 0)
+		(void)fcntl(in->relay_fd, F_SETFD, FD_CLOEXEC);
 	if (in->n == 0)
 		return 0;
 	in->fds = in->n <= SOCKETS_MAX ? mem_zalloc(in->n * sizeof(int)) : NULL;
@@ -114,7 +114,7 @@ int inherited_check(struct inherited *in)
 		if (in->fds[i] < 0)
 			continue;
 		listen_name(in->fds[i], name, sizeof(name));
-		if (in->ready_fd < 0) {
+		if (in->relay_fd < 0) {
 			fprintf(stderr,
 				"memoproxy: a socket that listens on %s was passed, but no `listen` names that "
 				"address\n",
@@ -128,26 +128,13 @@ int inherited_check(struct inherited *in)
 	return 0;
 }
 
-void inherited_tell_ready(struct inherited *in)
-{
-	ssize_t n;
-
-	if (in->ready_fd < 0)
-		return;
-	do
-		n = write(in->ready_fd, "1", 1);
-	while (n < 0 && errno == EINTR);
-	close(in->ready_fd);
-	in->ready_fd = -1;
-}
-
 void inherited_fini(struct inherited *in)
 {
 	for (unsigned i = 0; i < in->n; i++)
 		if (in->fds[i] >= 0)
 			close(in->fds[i]);
-	if (in->ready_fd >= 0)
-		close(in->ready_fd);
+	if (in->relay_fd >= 0)
+		close(in->relay_fd);
 	mem_free(in->fds);
-	*in = (struct inherited){.ready_fd = -1};
+	*in = (struct inherited){.relay_fd = -1};
 }

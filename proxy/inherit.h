@@ -7,14 +7,14 @@
 #include "base/check.h"
 #include "config/config.h"
 
-/* Set by upgrade.c: how many sockets follow from descriptor 3 on; the descriptor after them is to be written to when ready. */
+/* Set by upgrade.c: how many sockets follow from descriptor 3 on; the one after them leads to the old process (relay.h). */
 #define INHERIT_VARIABLE "MEMOPROXY_UPGRADE"
 #define INHERIT_FIRST_FD 3
 
 struct inherited {
 	int *fds; /* -1: taken */
 	unsigned n;
-	int ready_fd; /* -1: no upgrade */
+	int relay_fd; /* -1: no upgrade, or taken */
 };
 
 /* Reads and clears the environment's variables. 0, -ENOMEM, or -EINVAL after a sentence on standard error. */
@@ -24,8 +24,6 @@ int inherited_take(struct inherited *in, const struct config_address *a);
 /* Nobody listens to what is left: closed after an upgrade, whose configuration gave the address up; an error otherwise, for
  * systemd would let clients wait there. 0, or -EINVAL after a sentence on standard error. */
 int inherited_check(struct inherited *in) WARN_UNUSED;
-/* The old process may go now. */
-void inherited_tell_ready(struct inherited *in);
 void inherited_fini(struct inherited *in);
 
 #endif

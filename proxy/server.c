@@ -17,9 +17,11 @@
 #include "proxy/demo.h"
 #include "proxy/notify.h"
 #include "proxy/origins.h"
+#include "proxy/relay.h"
 #include "proxy/reload.h"
-#include "proxy/upgrade.h"
+#include "proxy/takeover.h"
 #include "proxy/tls.h"
+#include "proxy/upgrade.h"
 
 #define ERRORS_MAX (64 * 1024)
 /* Shards share one budget, but each has its own order of use: so small a shard would evict far from that order. */
@@ -74,7 +76,7 @@ static void on_worker_drained(struct mail *m)
 	event_base_loopbreak(s->base);
 }
 
-static void set_grace(struct server *s)
+void server_set_grace(struct server *s)
 {
 	int64_t ms = s->snapshot->config->proxy.shutdown_grace_ms;
 	struct timeval grace = {ms / 1000, ms % 1000 * 1000};
@@ -93,7 +95,7 @@ static void begin_drain(struct server *s)
 	upgrade_free(&s->upgrade);
 	for (unsigned i = 0; i < s->workers_n; i++)
 		post_worker_drain(&s->workers[i]);
-	set_grace(s);
+	server_set_grace(s);
 }
 
 static void on_stop_signal(evutil_socket_t sig, short what, void *arg)
@@ -135,50 +137,6 @@ static void on_hup(evutil_socket_t sig, short what, void *arg)
 	log_lines(LOG_LEVEL_WARN, "reload: counts from the next start on only: ", buf_slice(&later));
 	buf_fini(&errors);
 	buf_fini(&later);
-}
-
-/* ---- Another process takes over ---- */
-
-static void on_upgraded(void *arg, pid_t pid)
-{
-	struct server *s = arg;
-
-	upgrade_free(&s->upgrade);
-	if (pid == 0) {
-		log_error("upgrade: the new process ended before it was ready; this one goes on");
-		return;
-	}
-	log_info("upgrade: process %ld has taken over; finishing what runs", (long)pid);
-	notify_main_pid((long)pid);
-	s->is_retiring = true;
-	s->is_ready = false;
-	admin_stop_listening(s->admin);
-	for (unsigned i = 0; i < s->workers_n; i++)
-		post_worker_retire(&s->workers[i]);
-	set_grace(s);
-}
-
-static void on_usr2(evutil_socket_t sig, short what, void *arg)
-{
-	struct server *s = arg;
-	struct upgrade_options o = {s->base, s->argv, s->sockets, s->sockets_n, on_upgraded, s};
-	int err;
-
-	(void)what;
-	(void)sig;
-	if (s->snapshot->config->disk.path.n > 0) {
-		log_warn("upgrade: not with a disk tier, which one process has for itself: restart instead");
-		return;
-	}
-	if (s->upgrade || s->is_retiring || s->is_draining) {
-		log_warn("upgrade: not now: one is under way, or this process is stopping");
-		return;
-	}
-	err = upgrade_begin(&o, &s->upgrade);
-	if (err)
-		log_error("upgrade: can't start the new process: %s", strerror(-err));
-	else
-		log_info("upgrade: starting the new process");
 }
 
 static void on_usr1(evutil_socket_t sig, short what, void *arg)
@@ -270,9 +228,23 @@ static int open_disk(struct server *s)
 
 	if (c->disk.path.n == 0)
 		return 0;
+	err = relay_ask_for_disk(s->relay);
+	if (err)
+		return complain("disk: the process before this one does not give it up", err);
 	err = cache_open_disk(s->cache, &options, error);
 	if (err)
 		fprintf(stderr, "memoproxy: %s\n", error);
+	return err;
+}
+
+static int make_relay(struct server *s)
+{
+	int err = relay_new(s->base, &s->relay);
+
+	if (!err && s->inherited.relay_fd >= 0) {
+		err = relay_open(s->relay, s->inherited.relay_fd);
+		s->inherited.relay_fd = -1;
+	}
 	return err;
 }
 
@@ -293,6 +265,8 @@ static int make_cache(struct server *s)
 		.max_variants = VARIANTS_MAX,
 		.max_scope_rules = SCOPE_RULES_MAX,
 		.via = SLICE_LIT("1.1 memoproxy"),
+		.on_purge = relay_purge,
+		.on_purge_arg = s->relay,
 		.mailboxes = s->mailboxes,
 		.workers = s->workers_n,
 	};
@@ -332,8 +306,8 @@ static int make_events(struct server *s)
 	static const struct {
 		int sig;
 		event_callback_fn fn;
-	} signals[] = {{SIGTERM, on_stop_signal}, {SIGINT, on_stop_signal}, {SIGUSR1, on_usr1}, {SIGUSR2, on_usr2},
-		{SIGHUP, on_hup}};
+	} signals[] = {{SIGTERM, on_stop_signal}, {SIGINT, on_stop_signal}, {SIGUSR1, on_usr1},
+		{SIGUSR2, takeover_on_usr2}, {SIGHUP, on_hup}};
 
 	signal(SIGPIPE, SIG_IGN);
 	for (unsigned i = 0; i < ARRAY_LEN(signals); i++) {
@@ -427,6 +401,7 @@ static void set_up_allocator(unsigned workers)
 /* 0, or 1 after a sentence on standard error. */
 static int server_init(struct server *s, bool demo)
 {
+	bool takes_over;
 	int err;
 
 	upgrade_note_path();
@@ -442,10 +417,16 @@ static int server_init(struct server *s, bool demo)
 	s->workers = mem_zalloc(s->workers_n * sizeof(*s->workers));
 	if (!s->workers)
 		return complain("can't make workers", -ENOMEM);
-	err = make_cache(s);
+	err = make_relay(s);
+	if (!err)
+		err = make_cache(s);
 	if (err)
 		return complain("can't make the cache", err);
-	if (open_disk(s) || open_access_log(s) || make_front(s) || server_open_listeners(s) || (demo && start_demo(s)))
+	relay_set(s->relay, s->cache, takeover_on_word, s);
+	/* Another process gives its disk tier up only for one that can do all else. */
+	takes_over = relay_is_open(s->relay);
+	if ((!takes_over && open_disk(s)) || open_access_log(s) || make_front(s) || server_open_listeners(s) ||
+		(demo && start_demo(s)))
 		return 1;
 	err = make_workers(s);
 	if (err)
@@ -456,7 +437,10 @@ static int server_init(struct server *s, bool demo)
 	err = admin_start(s, &s->admin); /* a listener that fails is told there */
 	if (err == -ENOMEM)
 		return complain("can't make the admin side", err);
-	return err || inherited_check(&s->inherited) ? 1 : 0;
+	if (err || inherited_check(&s->inherited) || (takes_over && open_disk(s)))
+		return 1;
+	relay_look(s->relay); /* what was purged meanwhile, before anybody is served */
+	return 0;
 }
 
 /* Letters that were posted to a stopped loop still hold references: deliver them before anything is freed. */
@@ -464,12 +448,17 @@ static void deliver_last_letters(struct server *s)
 {
 	const struct timespec moment = {.tv_nsec = 1000000};
 
-	for (unsigned round = 0; round < 3 || (s->cache && cache_disk_reads(s->cache) > 0); round++) {
+	/* Each letter may be the cause of others; a read that ends is. */
+	for (unsigned left = 3; left > 0; left--) {
+		bool reads = s->cache && cache_disk_reads(s->cache) > 0;
+
 		for (unsigned i = 0; i < s->workers_n; i++)
 			if (s->mailboxes[i])
 				mailbox_deliver(s->mailboxes[i]);
-		if (round >= 3) /* the device is at work */
-			nanosleep(&moment, NULL);
+		if (reads) {
+			left = 4;
+			nanosleep(&moment, NULL); /* the device is at work */
+		}
 	}
 	mailbox_deliver(&s->mailbox);
 }
@@ -498,6 +487,7 @@ static void server_fini(struct server *s)
 	admission_free(&s->admission);
 	demo_stop(&s->demo);
 	cache_free(&s->cache);
+	relay_free(&s->relay);
 	access_log_close(&s->access_log);
 	for (unsigned i = 0; i < ARRAY_LEN(s->signal_events); i++)
 		if (s->signal_events[i])
@@ -548,7 +538,7 @@ int server_run(const char *config_path, bool demo, char *const *argv)
 		s.is_ready = true;
 		log_info("ready");
 		notify_state("READY=1");
-		inherited_tell_ready(&s.inherited);
+		relay_say(s.relay, RELAY_READY);
 		say_hello(&s, demo);
 		event_base_dispatch(s.base);
 	}

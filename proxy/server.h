@@ -33,6 +33,7 @@ struct server {
 	unsigned workers_n;
 	char *const *argv;
 	struct inherited inherited;
+	struct relay *relay;
 	int *sockets; /* all that listen, clients' and operators', until the drain closes them: what an upgrade passes on */
 	unsigned sockets_n;
 	struct admin *admin;
@@ -41,6 +42,7 @@ struct server {
 	/* main's own */
 	struct event *signal_events[6], *mail_event, *grace_event;
 	struct upgrade *upgrade; /* under way; or NULL */
+	bool gave_disk;          /* to a new process */
 	bool is_ready;           /* serving, not draining */
 	uint64_t reloads, reloads_failed, admin_refused;
 	bool is_retiring; /* a new process has taken over: no new connections, those that are open may wait for their next request */
@@ -50,6 +52,8 @@ struct server {
 
 /* 0, or 1 after one clear sentence on standard error. */
 int server_run(const char *config_path, bool demo, char *const *argv);
+/* The drain, or what comes before it, ends after shutdown_grace from now. Main. */
+void server_set_grace(struct server *s);
 /* One more socket listens; an upgrade passes it on. */
 int server_note_socket(struct server *s, int fd) WARN_UNUSED;
 /* Each worker's, for every `listen` of [proxy]. 0, or negative errno after a sentence on standard error. */

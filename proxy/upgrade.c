@@ -1,12 +1,12 @@
 #include "proxy/upgrade.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,8 +18,6 @@ static char own_path[PATH_MAX];
 
 struct upgrade {
 	struct upgrade_options o;
-	struct event *event;
-	int ready_fd; /* ours to read */
 	pid_t pid;
 };
 
@@ -34,12 +32,12 @@ void upgrade_note_path(void)
 struct plan {
 	char *const *argv;
 	char **environment;
-	int *from; /* the descriptors that become INHERIT_FIRST_FD and so on, the ready pipe last */
+	int *from; /* the descriptors that become INHERIT_FIRST_FD and so on, the relay last */
 	int n;
 	char variable[64];
 };
 
-static int make_plan(struct plan *p, const struct upgrade_options *o, int ready_fd)
+static int make_plan(struct plan *p, const struct upgrade_options *o, int relay_fd)
 {
 	size_t count = 0, k = 0;
 
@@ -56,7 +54,7 @@ static int make_plan(struct plan *p, const struct upgrade_options *o, int ready_
 		p->environment[k++] = environ[i];
 	p->environment[k] = p->variable;
 	memcpy(p->from, o->sockets, o->sockets_n * sizeof(int));
-	p->from[p->n - 1] = ready_fd;
+	p->from[p->n - 1] = relay_fd;
 	return 0;
 }
 
@@ -84,25 +82,18 @@ static void run_child(const struct plan *p)
 	_exit(127);
 }
 
-static void on_news(evutil_socket_t fd, short what, void *arg)
+void upgrade_on_word(struct upgrade *u, enum relay_word word)
 {
-	struct upgrade *u = arg;
-	char byte;
-	ssize_t n = read(fd, &byte, 1);
-
-	(void)what;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	event_del(u->event);
-	if (n != 1)
-		(void)waitpid(u->pid, NULL, 0); /* it has closed the pipe without a word: it is gone, or about to be */
-	u->o.done(u->o.arg, n == 1 ? u->pid : 0);
+	if (word == RELAY_END)
+		(void)waitpid(u->pid, NULL, 0); /* it has closed its end without a word: it is gone, or about to be */
+	if (word == RELAY_END || word == RELAY_READY)
+		u->o.done(u->o.arg, word == RELAY_READY ? u->pid : 0);
 }
 
-static int start_child(struct upgrade *u, int write_fd)
+static int start_child(struct upgrade *u, int relay_fd)
 {
 	struct plan plan = {0};
-	int err = make_plan(&plan, &u->o, write_fd);
+	int err = make_plan(&plan, &u->o, relay_fd);
 
 	if (!err) {
 		u->pid = fork();
@@ -123,33 +114,24 @@ int upgrade_begin(const struct upgrade_options *o, struct upgrade **out)
 	if (!u)
 		return -ENOMEM;
 	u->o = *o;
-	u->ready_fd = -1;
-	err = own_path[0] == '\0' ? -ENOENT : pipe2(fds, O_CLOEXEC | O_NONBLOCK) ? -errno : 0;
+	err = own_path[0] == '\0' ? -ENOENT : socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) ? -errno : 0;
 	if (err)
 		goto fail;
-	u->ready_fd = fds[0];
-	u->event = event_new(o->base, u->ready_fd, EV_READ | EV_PERSIST, on_news, u);
-	err = u->event && event_add(u->event, NULL) == 0 ? start_child(u, fds[1]) : -ENOMEM;
+	err = relay_open(o->relay, fds[0]); /* from here on it hears of all purges */
+	if (!err)
+		err = start_child(u, fds[1]);
 	close(fds[1]);
 	if (err)
 		goto fail;
 	*out = u;
 	return 0;
 fail:
-	upgrade_free(&u);
+	mem_free(u);
 	return err;
 }
 
-void upgrade_free(struct upgrade **up)
+void upgrade_free(struct upgrade **u)
 {
-	struct upgrade *u = *up;
-
-	*up = NULL;
-	if (!u)
-		return;
-	if (u->event)
-		event_free(u->event);
-	if (u->ready_fd >= 0)
-		close(u->ready_fd);
-	mem_free(u);
+	mem_free(*u);
+	*u = NULL;
 }

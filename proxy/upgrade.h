@@ -7,7 +7,7 @@
 
 #include <sys/types.h>
 
-#include "base/check.h"
+#include "proxy/relay.h"
 
 struct event_base;
 struct upgrade;
@@ -17,6 +17,7 @@ struct upgrade_options {
 	char *const *argv;
 	const int *sockets; /* that the new process gets */
 	unsigned sockets_n;
+	struct relay *relay; /* with nobody at its other end yet: the new process will be */
 	/* From the loop, once: the new process serves, or (pid 0) it ended before it did. The upgrade is to be freed then. */
 	void (*done)(void *arg, pid_t pid);
 	void *arg;
@@ -26,6 +27,8 @@ struct upgrade_options {
 void upgrade_note_path(void);
 /* 0, or negative errno when it can't even be begun. */
 int upgrade_begin(const struct upgrade_options *o, struct upgrade **out) WARN_UNUSED;
+/* What the new process said: that it serves, or nothing any more. */
+void upgrade_on_word(struct upgrade *u, enum relay_word word);
 void upgrade_free(struct upgrade **u);
 
 #endif

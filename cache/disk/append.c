@@ -34,6 +34,7 @@ static void commit_one(struct disk *d, const struct pending *p)
 		disk_add(&d->n.dropped_outdated, 1);
 		/* It lies in the log all the same, and what it was to replace perhaps too. */
 		disk_forget_before(d, p->hash, disk_dropped_after(d, p->hash, p->slot.lsn));
+		(void)index_drop_variant(&d->index, p->hash, p->slot.variant, p->slot.lsn);
 	}
 }
 

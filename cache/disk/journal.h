@@ -93,6 +93,7 @@ struct journal {
 	uint64_t failed;           /* entries up to here may be lost, although later ones are synced */
 	uint64_t covered;          /* entries up to here are in a checkpoint */
 	bool is_syncing, wants_checkpoint, stopping;
+	bool is_given; /* to another process: nothing is written any more */
 	uint64_t errors, syncs;
 	char *scratch; /* of one entry */
 };

@@ -12,7 +12,7 @@ int disk_purge(
 {
 	struct journal_entry e = {.kind = JOURNAL_PURGE, .scope = (uint8_t)kind, .soft = soft, .b = user, .what = what};
 	uint64_t ticket = 0;
-	int err;
+	int err = 0;
 
 	if (what.n > JOURNAL_WHAT_MAX)
 		return -EMSGSIZE;
@@ -20,7 +20,10 @@ int disk_purge(
 	/* Without memory for the rule the floor was raised: more is invalid than was asked for. */
 	(void)scope_purge(d->o.scopes, kind, what, user, soft, seq);
 	e.a = *seq;
-	err = journal_append_locked(&d->journal, &e, &ticket);
+	if (!d->journal.is_given)
+		err = journal_append_locked(&d->journal, &e, &ticket);
+	else if (wait && !atomic_load(&d->is_disowned))
+		err = -ESHUTDOWN;
 	pthread_mutex_unlock(&d->journal.mu);
 	disk_add(&d->n.purges, 1);
 	return !err && wait ? journal_wait(&d->journal, ticket) : err;
@@ -30,13 +33,14 @@ void disk_forget_before(struct disk *d, struct hash128 hash, uint64_t number)
 {
 	struct journal_entry e = {.kind = JOURNAL_FORGET, .a = hash.lo, .b = number, .what = {"", 0}};
 	uint64_t ticket;
-	int err;
+	int err = 0;
 
 	if (number == 0)
 		return;
 	pthread_mutex_lock(&d->journal.mu);
 	forgets_add(&d->forgets, hash.lo, e.b);
-	err = journal_append_locked(&d->journal, &e, &ticket);
+	if (!d->journal.is_given)
+		err = journal_append_locked(&d->journal, &e, &ticket);
 	pthread_mutex_unlock(&d->journal.mu);
 	(void)err; /* counted there; a checkpoint, which has it, is due then */
 	(void)index_drop_key(&d->index, hash, e.b);
@@ -211,7 +215,7 @@ void *disk_journalist(void *arg)
 	struct disk *d = arg;
 	int64_t retry_at_ms = 0;
 
-	while (!atomic_load(&d->stopping))
+	while (!atomic_load(&d->stopping) && !atomic_load(&d->leaving))
 		if (journal_work(&d->journal, 1000))
 			try_checkpoint(d, &retry_at_ms);
 	(void)journal_work(&d->journal, 0);

@@ -451,11 +451,17 @@ static void run_lookup(struct disk *d, struct disk_job *job)
 	(void)post_mail(l->reply_to, &l->mail);
 }
 
+static bool serves(struct disk *d)
+{
+	return atomic_load_explicit(&d->is_ready, memory_order_acquire) &&
+	       !atomic_load_explicit(&d->is_given, memory_order_relaxed);
+}
+
 bool disk_may_have(struct disk *d, struct hash128 hash)
 {
 	struct index_slot found[INDEX_FOUND_MAX];
 
-	if (!atomic_load_explicit(&d->is_ready, memory_order_acquire))
+	if (!serves(d))
 		return false;
 	if (disk_find(d, hash, false, found) > 0)
 		return true;
@@ -465,7 +471,7 @@ bool disk_may_have(struct disk *d, struct hash128 hash)
 
 enum disk_verdict disk_get(struct disk *d, struct disk_lookup *l)
 {
-	if (!atomic_load_explicit(&d->is_ready, memory_order_acquire)) {
+	if (!serves(d)) {
 		l->verdict = DISK_MISS;
 		l->object = NULL;
 		return DISK_MISS;

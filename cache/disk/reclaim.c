@@ -219,7 +219,7 @@ void *disk_keeper(void *arg)
 	struct disk *d = arg;
 
 	disk_recover(d);
-	while (!atomic_load(&d->stopping)) {
+	while (!atomic_load(&d->stopping) && !atomic_load(&d->leaving)) {
 		struct segment *victim;
 		bool is_dead = false;
 

@@ -250,7 +250,8 @@ static void load_all(struct loading *l, struct segment **v, size_t n)
 	int64_t told = clock_now().mono_ms;
 
 	for (size_t i = 0; i < n; i++) {
-		int err = atomic_load(&d->stopping) ? 0 : load_segment(l, v[i]);
+		bool ends = atomic_load(&d->stopping) || atomic_load(&d->leaving);
+		int err = ends ? 0 : load_segment(l, v[i]);
 
 		if (err) {
 			if (err != -ENODATA)

@@ -437,6 +437,58 @@ const unsigned char *disk_secret(const struct disk *d)
 	return d->secret;
 }
 
+/* ---- To another process ---- */
+
+static void join_while_leaving(struct disk *d)
+{
+	atomic_store(&d->leaving, true);
+	pthread_mutex_lock(&d->segments.mu);
+	d->segments.stopping = true;
+	pthread_cond_broadcast(&d->segments.changed);
+	pthread_mutex_unlock(&d->segments.mu);
+	pthread_mutex_lock(&d->journal.mu);
+	d->journal.is_given = true;
+	pthread_mutex_unlock(&d->journal.mu);
+	journal_stop(&d->journal);
+	pthread_join(d->keeper, NULL);
+	pthread_join(d->journalist, NULL);
+	d->started &= ~(unsigned)(STARTED_KEEPER | STARTED_JOURNALIST);
+}
+
+/* The writer stays, to clear away what streams still bring, and the readers do. What they have open they may read: no
+ * process writes over what is there. */
+void disk_hand_over(struct disk *d)
+{
+	pthread_mutex_lock(&d->queue_mu);
+	if (atomic_exchange(&d->is_given, true)) {
+		pthread_mutex_unlock(&d->queue_mu);
+		return;
+	}
+	pthread_cond_broadcast(&d->queue_changed);
+	while (!d->is_sealed)
+		pthread_cond_wait(&d->queue_changed, &d->queue_mu);
+	pthread_mutex_unlock(&d->queue_mu);
+	join_while_leaving(d);
+	(void)flock(d->dir, LOCK_UN);
+}
+
+int disk_disown(struct disk *d)
+{
+	int err;
+
+	if (flock(d->dir, LOCK_EX | LOCK_NB) != 0)
+		return -errno;
+	err = d->io->unlink(d->io, d->dir, "FORMAT");
+	if (!err)
+		err = d->io->sync_dir(d->io, d->dir);
+	(void)flock(d->dir, LOCK_UN);
+	if (err == -ENOENT)
+		err = 0;
+	if (!err)
+		atomic_store(&d->is_disowned, true);
+	return err;
+}
+
 /* ---- Looking at it ---- */
 
 uint64_t disk_max_object(const struct disk *d)

@@ -55,6 +55,13 @@ void disk_close(struct disk **d);
 /* DISK_SECRET_BYTES for the hashes that stand for users, the same as long as the store is. Never to be shown. */
 #define DISK_SECRET_BYTES 32
 const unsigned char *disk_secret(const struct disk *d);
+/* Gives the directory up, so that another process can open it while this one goes on: what is queued is written first.
+ * From then on lookups miss, puts and purges that wait are refused with -ESHUTDOWN, other purges hold in this process only;
+ * what was found before is read on. Blocks. For one thread; a second time does nothing. */
+void disk_hand_over(struct disk *d);
+/* After disk_hand_over, when no process has taken the directory: whoever opens it next starts empty, since nobody knows what
+ * was purged meanwhile. 0; -EWOULDBLOCK: another process has it. */
+int disk_disown(struct disk *d) WARN_UNUSED;
 
 /* ---- Writing ---- */
 /* An answer to be written; embedded in what holds it alive. All bytes stay as they are until on_release, which comes once

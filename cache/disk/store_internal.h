@@ -89,6 +89,9 @@ struct disk {
 	/* atomic */
 	struct counters_disk n;
 	_Atomic bool is_ready, stopping, no_nowait;
+	_Atomic bool is_given;    /* to another process: nothing new is taken; set under queue_mu */
+	_Atomic bool is_disowned; /* nothing of what is there can come back */
+	_Atomic bool leaving;     /* it has all been written: keeper and journalist end, the writer only clears away */
 	_Atomic int64_t retry_at_ms; /* writes are dropped until then */
 	_Atomic uint64_t
 		*dropped;         /* by key: the lsn of a put that was dropped, which what is queued must not outlive */
@@ -102,6 +105,7 @@ struct disk {
 	pthread_cond_t queue_changed;
 	/* guarded by queue_mu */
 	struct disk_source *queue_head, **queue_tail;
+	bool is_sealed;   /* after is_given: the writer has written all */
 	unsigned queue_n; /* those under way included */
 	uint64_t queue_bytes, next_lsn;
 	struct disk_stream *streams_head, **streams_tail; /* with something to be written */

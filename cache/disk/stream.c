@@ -59,7 +59,7 @@ static int refuse(struct disk *d, const struct disk_source *s)
 	if (err)
 		return err;
 	pthread_mutex_lock(&d->queue_mu);
-	if (atomic_load(&d->stopping))
+	if (atomic_load(&d->stopping) || atomic_load(&d->is_given))
 		err = -ESHUTDOWN;
 	else if (d->streams_n >= DISK_STREAMS_MAX)
 		err = -ENOBUFS;
@@ -174,6 +174,8 @@ enum disk_flow disk_stream_write(struct disk_stream *st, const void *p, size_t n
 	const char *at = p;
 	bool is_full = false;
 
+	if (atomic_load(&d->is_given))
+		return give_up(st, &d->n.dropped_queue);
 	if (atomic_load(&st->has_failed))
 		return DISK_GAVE_UP;
 	if (n > d->o.max_object || st->fed > d->o.max_object - n)
@@ -540,6 +542,9 @@ void disk_stream_go_on(struct disk_stream *st)
 	/* More may have come since it was taken out of the list; then it is in there again, and must live until it is taken. */
 	how = st->is_listed ? STREAM_OPEN : st->end;
 	pthread_mutex_unlock(&d->queue_mu);
+	/* What has no header yet is no segment for whoever has the directory now. */
+	if (atomic_load(&d->is_given))
+		(void)give_up(st, &d->n.dropped_queue);
 	write_pieces(st, p);
 	if (how != STREAM_OPEN)
 		end(st, how);

@@ -58,7 +58,7 @@ static int enqueue(struct disk *d, struct disk_source *s, int err, uint64_t *lsn
 {
 	pthread_mutex_lock(&d->queue_mu);
 	*lsn = s->lsn = d->next_lsn++;
-	if (!err && atomic_load(&d->stopping))
+	if (!err && (atomic_load(&d->stopping) || atomic_load(&d->is_given)))
 		err = -ESHUTDOWN;
 	if (!err && (d->queue_n >= d->o.queue_max ||
 			    (d->queue_n > 0 && d->queue_bytes + source_bytes(s) > d->o.queue_bytes))) {
@@ -409,6 +409,21 @@ static void write_batch(struct disk *d, struct disk_source *s)
 	finished(d, n, bytes);
 }
 
+static bool is_to_seal_locked(struct disk *d)
+{
+	return atomic_load(&d->is_given) && !d->is_sealed;
+}
+
+/* What was queued is written, and nothing more will be. */
+static void seal_locked(struct disk *d)
+{
+	pthread_mutex_unlock(&d->queue_mu);
+	appender_seal(&d->log);
+	pthread_mutex_lock(&d->queue_mu);
+	d->is_sealed = true;
+	pthread_cond_broadcast(&d->queue_changed);
+}
+
 void *disk_writer(void *arg)
 {
 	struct disk *d = arg;
@@ -418,10 +433,14 @@ void *disk_writer(void *arg)
 		struct disk_source *s;
 		struct disk_stream *st;
 
-		while (!d->queue_head && !d->streams_head && !atomic_load(&d->stopping))
+		while (!d->queue_head && !d->streams_head && !atomic_load(&d->stopping) && !is_to_seal_locked(d))
 			pthread_cond_wait(&d->queue_changed, &d->queue_mu);
 		s = d->queue_head;
 		st = disk_stream_take_locked(d);
+		if (!s && !st && is_to_seal_locked(d)) {
+			seal_locked(d);
+			continue;
+		}
 		if (!s && !st)
 			break;
 		d->queue_head = NULL;

@@ -18,6 +18,10 @@ START_S = 20
 SLOW = float(os.environ.get("MEMOPROXY_TEST_SLOWNESS", "1"))  # how much slower than a release build, roughly
 
 
+# Every proxy whose test sets no [disk] gets a disk tier: MEMOPROXY_TEST_DISK=1 runs any test over both tiers.
+WITH_DISK = os.environ.get("MEMOPROXY_TEST_DISK", "") not in ("", "0")
+
+
 def binary():
     return os.environ.get("MEMOPROXY_BIN") or str(ROOT / "memoproxy")
 
@@ -123,6 +127,8 @@ class Proxy:
         base = {"proxy": {"listen": f"127.0.0.1:{self.port}", "workers": self.workers, "shutdown_grace": self.grace},
                 "admin": {"listen": f"127.0.0.1:{self.admin_port}"},
                 "upstream": {"url": self.upstream.replace("{port}", str(self.port))}}
+        if WITH_DISK:
+            base["disk"] = {"path": f"{self.folder.name}/disk", "size": "64M"}
         return ini_text(merge(base, self.sections))
 
     @property

@@ -5,7 +5,8 @@ here=$(dirname "$0")
 mode=${MODE:-release}
 results=${BUILD:-build}/$mode/results
 mkdir -p "$results"
-rm -f "$results"/system.*
+suite=system${MEMOPROXY_TEST_DISK:+-disk}
+rm -f "$results/$suite".*
 . "$here/sanitizers.sh"
 
 if ! ls tests/system/test_*.py >/dev/null 2>&1; then
@@ -19,10 +20,10 @@ case "$*" in
 *) where=(tests/system) ;;
 esac
 rc=0
-timeout -k 30 "${SYSTEM_TIMEOUT:-3600}" $FIXED_LAYOUT "$PYTHON" -m pytest "${where[@]}" -p no:cacheprovider -q --junitxml="$results/system.xml" "$@" </dev/null || rc=$?
+timeout -k 30 "${SYSTEM_TIMEOUT:-3600}" $FIXED_LAYOUT "$PYTHON" -m pytest "${where[@]}" -p no:cacheprovider -q --junitxml="$results/$suite.xml" "$@" </dev/null || rc=$?
 [ $rc != 124 ] || echo "system: stopped after ${SYSTEM_TIMEOUT:-3600} s"
-if [ -e "$results/system.xml" ]; then
-	"$PYTHON" - "$results/system.xml" >"$results/system.count" <<'PY'
+if [ -e "$results/$suite.xml" ]; then
+	"$PYTHON" - "$results/$suite.xml" >"$results/$suite.count" <<'PY'
 import sys
 import xml.etree.ElementTree as tree
 

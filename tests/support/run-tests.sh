@@ -53,6 +53,8 @@ quiet_build tsan unit-build-tsan
 part "unit tests of the threaded folders, TSan" tsan
 part "system tests, ASan and UBSan" MODE=asan system
 part "system tests, release" MODE=release system
+part "system tests over both tiers, release" MODE=release MEMOPROXY_TEST_DISK=1 system \
+	PYTEST_ARGS='tests/system/test_cache.py tests/system/test_coalesce.py tests/system/test_purge.py tests/system/test_roads.py tests/system/test_http_caching.py tests/system/test_reload.py tests/system/test_lifecycle.py tests/system/test_quota.py tests/system/test_upgrade.py'
 quiet_build tsan all
 part "system tests of what crosses threads, TSan" MODE=tsan system \
 	PYTEST_ARGS='tests/system/test_coalesce.py tests/system/test_purge.py tests/system/test_reload.py tests/system/test_lifecycle.py'

@@ -5,8 +5,10 @@ import time
 import pytest
 
 from support.origin import Close, Hang, Reply, Reset, Send, Wait, pattern
-from support.proxy import SLOW, eventually
+from support.proxy import SLOW, WITH_DISK, eventually
 from support.rawclient import build
+
+memory_alone = pytest.mark.skipif(WITH_DISK, reason="counts what memory forgets, which the disk tier brings back")
 
 CONFIG = {
     "cache": {"max_object": "64K"},
@@ -740,6 +742,7 @@ def test_user_scope_keeps_users_apart(proxy, origin, where, name):
     assert origin.count(path) == 4, "without an identity nothing is cached"
 
 
+@memory_alone
 def test_entries_of_one_user_are_bounded_and_others_are_spared(start_proxy, origin):
     proxy = start_proxy({"route a": {"match": "*", "ttl": "60s", "scope": "user", "user_from": "header:X-User",
                                      "max_entries_per_user": 5}})
@@ -818,6 +821,7 @@ def test_object_past_max_object_is_passed_and_not_stored(proxy, origin, framing)
         assert origin.count(path) == i + 1
 
 
+@memory_alone
 def test_memory_is_bounded_and_the_least_recently_used_go_first(start_proxy, origin):
     proxy = start_proxy({"cache": {"memory": "8M", "max_object": "256K"}, "route a": {"match": "*", "ttl": "600s"}})
     stem, body = origin.fresh(), pattern(4000)  # many small ones: the order of use holds within each shard

@@ -303,14 +303,6 @@ def test_second_hit(origin, tmp_path):
         eventually(lambda: p.stats()["disk"]["objects"] == 1, "it is written")
 
 
-def test_an_upgrade_is_refused(site):
-    site.serve("/a")
-    with site.proxy() as p:
-        p.process.signal(signal.SIGUSR2)
-        eventually(lambda: "upgrade: not with a disk tier" in p.stderr, "it says so")
-        assert site.get(p, "/a")
-
-
 def test_explain_says_what_is_on_disk(site):
     site.serve("/a")
     with site.proxy() as p:

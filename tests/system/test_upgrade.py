@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from support.origin import Reply, Wait
-from support.proxy import SANITIZER, Proxy, binary, eventually, sanitized_environment
+from support.origin import Reply, Send, Wait, head
+from support.proxy import SANITIZER, SLOW, Proxy, WITH_DISK, binary, eventually, sanitized_environment
 from support.rawclient import Client, fetch
 
 ALL = {"route all": {"match": "*", "ttl": "60s"}}
@@ -73,7 +73,7 @@ def test_the_new_process_serves_and_the_old_one_ends(upgraded, origin):
     assert u.proxy.ready(), "operators reach the new one"
     u.upgrade()
     gone(u.pids[1])
-    assert u.proxy.fetch(path).is_hit is False, "memory does not move along"
+    assert WITH_DISK or u.proxy.fetch(path).is_hit is False, "memory does not move along"
 
 
 @pytest.mark.parametrize("keep_alive", [True, False], ids=["kept connections", "a connection a request"])
@@ -200,6 +200,175 @@ def test_signals_during_an_upgrade(upgraded, origin):
     u.pids.append(int(re.findall(r"process (\d+) has taken over", u.proxy.stderr)[-1]))
     gone(u.pids[0])
     assert u.proxy.stderr.count("has taken over") == 1
+    assert u.proxy.ready()
+
+
+# ---- what both processes must know ----
+
+def with_disk(tmp_path):
+    return {**ALL, "disk": {"path": f"{tmp_path}/disk", "size": "64M"}}
+
+
+def test_the_disk_tier_moves_along(upgraded, origin, tmp_path):
+    u = upgraded(with_disk(tmp_path))
+    paths = [origin.on(origin.fresh(), lambda r: [Reply(body=r.target.encode() * 1000)]) for _ in range(50)]
+    for _ in range(2):
+        for path in paths:
+            u.proxy.fetch(path)
+        u.upgrade()  # what is still queued is written by the old one
+        eventually(lambda: u.proxy.admin_json("GET", "/readyz")["disk"]["ready"], "the disk tier is read in")
+        for path in paths:
+            r = u.proxy.fetch(path)
+            assert r.is_hit and r.cache_status["detail"] == "disk" and r.body == path.encode() * 1000
+        gone(u.pids[-2])
+
+
+def test_a_write_that_the_old_process_finishes_holds_in_the_new_one(upgraded, origin, tmp_path):
+    u = upgraded(with_disk(tmp_path), grace="30s")
+    version = [1]
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), lambda r: [Reply(body=b"%d" % version[0])])
+    origin.on(path, [Wait(gate), Reply(body=b"")], method="POST")
+    assert u.proxy.fetch(path).body == b"1"
+    with u.proxy.client() as writer:
+        writer.start(method="POST", target=path, body=b"x")
+        origin.wait_for(path, 2)
+        u.upgrade()
+        eventually(lambda: u.proxy.admin_json("GET", "/readyz")["disk"]["ready"], "the disk tier is read in")
+        assert u.proxy.fetch(path).is_hit, "what the disk brought"
+        version[0] = 2
+        gate.open()
+        assert writer.response().status == 200
+        eventually(lambda: u.proxy.fetch(path).body == b"2", "the new process knows", 2)
+    gone(u.pids[0])
+    os.kill(u.pids[-1], signal.SIGKILL)
+    gone(u.pids[-1])
+    with Proxy(origin.url, u.proxy.sections) as again:
+        eventually(lambda: again.admin_json("GET", "/readyz")["disk"]["ready"], "the disk tier is read in")
+        assert again.fetch(path).body == b"2"
+
+
+def test_a_purge_in_the_new_process_holds_in_the_old_one(upgraded, origin, tmp_path):
+    u = upgraded(with_disk(tmp_path), grace="30s")
+    version = [1]
+    path = origin.on(origin.fresh(), lambda r: [Reply(body=b"%d" % version[0])])
+    with u.proxy.client() as kept:
+        assert kept.get(path).body == b"1"
+        u.upgrade()
+        version[0] = 2
+        u.proxy.purge(url=path)
+        time.sleep(0.05)  # the old one is told, not waited for
+        r = kept.get(path)
+        assert r.body == b"2" and "close" in r.tokens, "an old connection's last answer"
+    gone(u.pids[0])
+
+
+def test_what_was_purged_stays_away_over_upgrades(upgraded, origin, tmp_path):
+    """Gets, purges and writes all the time; what was acknowledged is never undone. A purge may be refused in between."""
+    u = upgraded(with_disk(tmp_path), grace="10s")
+    lock = threading.Lock()
+    stem = origin.fresh()
+    versions, floors, problems, stop = {}, {}, [], threading.Event()
+    names = [f"{stem}/{i}" for i in range(20)]
+    for name in names:
+        versions[name], floors[name] = 1, (0, 0)
+        origin.on(name, lambda r, name=name: [Reply(body=b"%d" % versions[name])])
+
+    def change(name, how):
+        with lock:
+            versions[name] += 1
+            version = versions[name]
+        if how():
+            with lock:
+                # Between the processes a moment passes.
+                floors[name] = max(floors[name], (version, time.monotonic() + 0.1 * SLOW))
+
+    def purge(name):
+        try:
+            return u.proxy.admin("POST", f"/purge?url={name}").status == 200
+        except (OSError, AssertionError):
+            return False
+
+    def run(n):
+        connection, i = None, n
+        try:
+            while not stop.is_set():
+                i += 7
+                name = names[i % len(names)]
+                connection = connection or Client(u.proxy.port)
+                with lock:
+                    floor, since = floors[name]
+                if n == 0 and i % 3 == 0:
+                    change(name, lambda: purge(name))
+                elif n == 1 and i % 3 == 0:
+                    change(name, lambda: connection.request("POST", name, body=b"x").status == 200)
+                    connection.close()
+                    connection = None
+                    continue
+                began = time.monotonic()
+                r = connection.get(name)
+                if began > since and int(r.body) < floor:
+                    problems.append(f"{name}: {r.body} after {floor}, {r}")
+                if "close" in r.tokens:
+                    connection.close()
+                    connection = None
+        except (OSError, AssertionError) as e:
+            problems.append(repr(e))
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(4)]
+    for t in threads:
+        t.start()
+    for _ in range(4):
+        before = dict(versions)
+        eventually(lambda: sum(versions[n] > before[n] for n in names) > 10 or problems, "all goes on")
+        u.upgrade()
+        gone(u.pids[-2])
+    stop.set()
+    for t in threads:
+        t.join()
+    assert not problems, problems[:3]
+
+
+def test_a_new_process_that_fails_with_the_disk_in_hand(upgraded, origin, tmp_path):
+    """The old one goes on with memory only; what is on disk is given up, as purges may have come meanwhile."""
+    u = upgraded(with_disk(tmp_path))
+    version = [1]
+    path = origin.on(origin.fresh(), lambda r: [Reply(body=b"%d" % version[0])])
+    assert u.proxy.fetch(path).body == b"1"
+    good = pathlib.Path(u.proxy.config_path).read_text(encoding="ascii")
+    pathlib.Path(u.proxy.config_path).write_text(good.replace(f"{tmp_path}/disk", f"{tmp_path}/no/such"), encoding="ascii")
+    os.kill(u.pids[0], signal.SIGUSR2)
+    eventually(lambda: "goes on without a disk tier" in u.proxy.stderr, "the old one says so")
+    assert u.proxy.fetch(path).is_hit
+    version[0] = 2
+    u.proxy.purge(url=path)
+    assert u.proxy.fetch(path).body == b"2"
+    version[0] = 3
+    pathlib.Path(u.proxy.config_path).write_text(good, encoding="ascii")
+    u.upgrade()
+    assert u.proxy.fetch(path).body == b"3", "nothing came back from disk"
+    stats = u.proxy.stats()["disk"]
+    assert stats["recovered_objects"] == 0
+    u.proxy.fetch(path)
+    eventually(lambda: u.proxy.stats()["disk"]["objects"] > 0, "and it is used again")
+
+
+def test_answers_that_are_being_written_when_the_disk_goes(upgraded, origin, tmp_path):
+    sections = with_disk(tmp_path)
+    u = upgraded({**sections, "cache": {"memory": "4M", "max_object": "1M"}, "disk": {**sections["disk"], "max_object": "8M"}},
+                 grace="30s")
+    gate = origin.gate()
+    half = b"a" * 3_000_000
+    path = origin.on(origin.fresh(), [Send(head(200, {"Content-Length": "6000000"}) + half), Wait(gate), Send(half)])
+    done = []
+    reader = threading.Thread(target=lambda: done.append(u.proxy.fetch(path)))
+    reader.start()
+    origin.wait_for(path)
+    eventually(lambda: u.proxy.stats()["requests"]["fills_active"] == 1, "it is under way")
+    u.upgrade()
+    gate.open()
+    reader.join()
+    assert done[0].body == half * 2
+    gone(u.pids[0])
     assert u.proxy.ready()
 
 

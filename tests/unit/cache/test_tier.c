@@ -706,6 +706,44 @@ static void a_dropped_renewal_takes_what_it_would_have_renewed_along(void **stat
 	end(&t);
 }
 
+static void confirm_kind(struct tiers *t, const char *kind)
+{
+	struct ask a;
+
+	ask_init(&t->g, &a, "GET /v", kind);
+	assert_int_equal(look_up(t, &a), CACHE_LEAD);
+	assert_non_null(flight_stored(a.out.flight));
+	assert_int_equal(rig_answer(&t->g, a.out.flight, 304, FRESH "ETag: \"1\"\r\nVary: X-K\r\n", 0, NULL),
+		FLIGHT_REVALIDATED);
+	ask_fini(&a);
+}
+
+/* A drop outdates all that is queued for the key, in whatever variant: then what that was to renew is out of date as well. */
+static void a_drop_leaves_no_variant_with_an_older_answer(void **state)
+{
+	struct tiers t;
+	const char *const fields = FRESH "ETag: \"1\"\r\nVary: X-K\r\n";
+
+	(void)state;
+	begin_with(&t, EVICTED_BY);
+	t.o.queue_max = 2;
+	restart(&t);
+	rig_store(&t.g, "GET /v", "X-K: 1\r\n", fields, "one");
+	written(&t);
+	rig_store(&t.g, "GET /v", "X-K: 2\r\n", fields, "two");
+	t.g.now.mono_ms += 61000;
+	t.g.now.wall_ms += 61000;
+	block_writer(&t);
+	confirm_kind(&t, "X-K: 1\r\n");
+	confirm_kind(&t, "X-K: 2\r\n");
+	assert_int_equal(rig_stats(&t.g).disk.dropped_queue, 1);
+	free_writer(&t);
+	evict(&t);
+	expect_miss(&t, "GET /v", "X-K: 1\r\n");
+	expect_miss(&t, "GET /v", "X-K: 2\r\n");
+	end(&t);
+}
+
 static void no_failed_allocation_keeps_a_lookup_from_an_answer(void **state)
 {
 	struct tiers t;
@@ -754,6 +792,7 @@ int main(void)
 		cmocka_unit_test(what_was_asked_for_before_a_purge_is_written_for_nobody),
 		cmocka_unit_test(a_dropped_write_takes_what_it_would_have_replaced_along),
 		cmocka_unit_test(a_dropped_renewal_takes_what_it_would_have_renewed_along),
+		cmocka_unit_test(a_drop_leaves_no_variant_with_an_older_answer),
 		cmocka_unit_test(no_failed_allocation_keeps_a_lookup_from_an_answer),
 	};
 
