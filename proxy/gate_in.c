@@ -320,10 +320,13 @@ static bool read_heads(struct gate *g)
 
 		if (input_length(g) == 0)
 			return no_head_begun(g);
-		if (gate_unsent(g) >= g->o->high_water)
+		if (gate_unsent(g) >= g->o->high_water) {
 			gate_send(g);
-		if (g->broken || gate_unsent(g) >= g->o->high_water)
-			return false; /* on_writable comes back here: the socket has not taken all of it */
+			if (gate_unsent(g) >= g->o->high_water)
+				return false; /* on_writable comes back here: the socket has not taken all of it */
+		}
+		if (g->broken)
+			return false;
 		if (hits == GATE_HITS_PER_TURN) {
 			gate_schedule_later(g);
 			return false;
