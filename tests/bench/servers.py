@@ -191,7 +191,7 @@ class Nginx(Server):
 daemon off; worker_processes 1; pid {self.folder}/pid; error_log {self.folder}/err; worker_rlimit_nofile {CONNECTIONS};
 events {{ worker_connections {CONNECTIONS}; }}
 http {{
-  {log} sendfile on; tcp_nopush on; keepalive_requests 1000000000; keepalive_timeout 300s;
+  {log} sendfile on; keepalive_requests 1000000000; keepalive_timeout 300s;
   client_body_temp_path {self.folder}/b; proxy_temp_path {self.folder}/p; fastcgi_temp_path {self.folder}/f;
   uwsgi_temp_path {self.folder}/u; scgi_temp_path {self.folder}/s;
   proxy_cache_path {self.settings.get('files', f'{self.folder}/cache')} levels=1:2 keys_zone=z:256m max_size=8g inactive=1d use_temp_path=off;
