@@ -51,7 +51,7 @@ def hits(bench, report, origin):
         report.table(bench.COLUMNS, bench.rows_of(found))
         report.text(f"{of_disk:.0%} of memoproxy's hits were read from the disk tier; all of both servers' files are in the page cache.")
         if not report.aim("x nginx's file cache", bench.median(found["memoproxy"]) / bench.median(found["nginx"]), at_most=1):
-            bench.explain(report, mine, lambda: load.wrk(mine, "/k/1", 2, **uniform), "memoproxy, hits of the disk tier")
+            bench.explain(report, mine, lambda: load.wrk(mine, "/k/1", 2, **uniform), "memoproxy, hits of the disk tier", "disk")
 
 
 # ---- latency while it writes ----

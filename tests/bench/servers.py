@@ -266,7 +266,8 @@ class Bare(Server):
     name = "bare"
 
     def launch(self):
-        self.spawn(self.settings["program"], self.port, self.settings["body_bytes"])
+        for _ in range(self.settings.get("workers", 1)):
+            self.spawn(self.settings["program"], self.port, self.settings["body_bytes"])
 
 
 class Origin(Server):
