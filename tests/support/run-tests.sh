@@ -57,7 +57,7 @@ part "system tests over both tiers, release" MODE=release MEMOPROXY_TEST_DISK=1 
 	PYTEST_ARGS='tests/system/test_cache.py tests/system/test_coalesce.py tests/system/test_purge.py tests/system/test_roads.py tests/system/test_http_caching.py tests/system/test_reload.py tests/system/test_lifecycle.py tests/system/test_quota.py tests/system/test_upgrade.py'
 quiet_build tsan all
 part "system tests of what crosses threads, TSan" MODE=tsan system \
-	PYTEST_ARGS='tests/system/test_coalesce.py tests/system/test_purge.py tests/system/test_reload.py tests/system/test_lifecycle.py'
+	PYTEST_ARGS='tests/system/test_coalesce.py tests/system/test_purge.py tests/system/test_reload.py tests/system/test_lifecycle.py tests/system/test_model_disk.py tests/system/test_upgrade.py'
 part "HTTP caching conformance" conformance
 quiet_build fuzz fuzz-build
 part "fuzzing, $FUZZ_SECONDS s a target" MODE=fuzz FUZZ_SECONDS="$FUZZ_SECONDS" fuzz
