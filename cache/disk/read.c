@@ -247,7 +247,8 @@ static int load_at(
 	size_t bytes = (size_t)p->slot->len8 * 8;
 	int err;
 
-	if (p->slot->kind == INDEX_WHOLE && p->slot->len8 != INDEX_LONG && bytes <= ONE_READ_MAX) {
+	if (p->slot->kind == INDEX_WHOLE && p->slot->len8 != INDEX_LONG && bytes <= ONE_READ_MAX &&
+		bytes <= p->whole_max) {
 		if (!p->may_wait && bytes > INLINE_MAX)
 			return -EAGAIN;
 		return load_in_one(o, p, l->hash, l->now);

@@ -1,11 +1,12 @@
 """Answers larger than memory is to hold: written to disk as they arrive, served from there, and never a wrong byte."""
 import pathlib
 import random
+import subprocess
 
 import pytest
 
 from support.origin import Close, Reply, Reset, Send, Wait, chunk, head
-from support.proxy import Proxy, SLOW, eventually
+from support.proxy import Proxy, SLOW, binary, eventually
 from support.rawclient import Aborted
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -111,6 +112,7 @@ def test_every_byte_comes_back_at_once_and_after_a_restart(site, framing, end):
         for url, body in made:
             is_hit_of(p.fetch(url), body)
             assert site.origin.count(url) == 1
+        assert p.stats()["cache"]["bytes"] < 60 * KIB  # none of them is in memory now either
 
 
 def test_ranges_are_read_where_they_are(site):
@@ -348,6 +350,8 @@ def test_a_crash_while_it_is_written_leaves_nothing(site):
     eventually(lambda: p.stats()["disk"]["written_bytes"] > 7 * MIB, "much of it is on disk")
     kill(p)
     assert len(site.segments()) >= 2
+    check = subprocess.run([binary(), "disk-check", site.path], capture_output=True, text=True)
+    assert check.returncode == 0 and check.stdout.count("was not finished") == 2, check
     with site.proxy() as p:
         assert p.stats()["disk"]["objects"] == 0
         assert site.allocated() == 0
