@@ -7,7 +7,7 @@
 
 /* For how long in all the disk may hold up an answer that clients wait for; beyond that they matter more than the cache.
  * Where nobody waits, how long it may do nothing at all. */
-#define STALL_MAX_MS 1000
+#define STALL_MAX_MS 3000
 #define STALL_ALONE_MAX_MS 10000
 
 bool flight_may_stream(const struct flight *f, int status, bool is_part, uint64_t length)

