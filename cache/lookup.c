@@ -132,7 +132,6 @@ static struct object *select_variant(struct lookup *l, struct entry *e, bool *is
 {
 	struct object *o = e->variants, *next;
 
-	l->partial = NULL;
 	for (; o; o = next) {
 		enum scope_state scopes = object_check(o);
 
@@ -503,6 +502,7 @@ static bool decide_locked(struct lookup *l)
 	bool is_soft = false, any = false;
 
 	*l->out = (struct cache_result){.verdict = CACHE_PASS};
+	l->partial = NULL; /* of an earlier look: making room may have taken it, and the entry too */
 	if (e) {
 		o = select_variant(l, e, &is_soft, &any);
 		if (!e->variants) {

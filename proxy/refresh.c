@@ -162,6 +162,11 @@ static void ask(struct refresh *r)
 	};
 	struct cache_result found = {.verdict = CACHE_PASS};
 
+	/* Among the last letters: nobody would fetch any more. */
+	if (r->server->is_ended) {
+		finish(r, 503);
+		return;
+	}
 	if (r->target.is_cacheable)
 		cache_refresh(r->worker->cache, &request, clock_now(), &found);
 	object_unref(&found.object);

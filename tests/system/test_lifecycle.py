@@ -1,6 +1,7 @@
 """Start, drain, stop: what is under way is finished, what is new goes elsewhere."""
 import signal
 import socket
+import threading
 import time
 
 import pytest
@@ -205,3 +206,21 @@ def test_nothing_leaks_over_many_connections(start_proxy, origin):
                 c.response_head()
             (c.reset if i % 5 == 0 else c.close)()
     eventually(lambda: proxy.open_files() <= before + 4, "descriptors are given back")
+
+
+def test_a_refresh_that_is_under_way_ends_with_the_process(start_proxy, origin):
+    """Its flight is given up at the stop, and nobody may lead another one then."""
+    proxy = start_proxy(SECTIONS, grace="100ms")
+    path = origin.on(origin.fresh(), [Hang()])
+
+    def ask():
+        try:
+            proxy.admin("POST", f"/refresh?url={path}")
+        except (OSError, AssertionError):
+            pass  # the process has gone
+    asked = threading.Thread(target=ask)
+    asked.start()
+    origin.wait_for(path)
+    proxy.process.signal(signal.SIGTERM)
+    ends(proxy, 5)
+    asked.join()
