@@ -325,6 +325,45 @@ static void what_the_device_has_to_be_asked_for_is_read_once_for_all(void **stat
 	end(&t);
 }
 
+static void the_hit_road_gets_from_disk_what_is_there_at_once(void **state)
+{
+	struct tiers t;
+	struct ask a;
+
+	(void)state;
+	begin(&t);
+	store(&t, "GET /a", FRESH, "body of a");
+	restart(&t);
+	ask_init(&t.g, &a, "GET /a", NULL);
+	a.r.hit_only = true;
+	assert_int_equal(ask_lookup(&t.g, &a), CACHE_HIT);
+	assert_true(a.out.from_disk);
+	rig_body_is(a.out.object, "body of a");
+	ask_fini(&a);
+	end(&t);
+}
+
+static void a_read_that_the_hit_road_began_is_joined_on_the_other(void **state)
+{
+	struct tiers t;
+	struct ask a;
+
+	(void)state;
+	begin(&t);
+	store(&t, "GET /a", FRESH, "body of a");
+	restart(&t);
+	atomic_store(&is_cold, true);
+	ask_init(&t.g, &a, "GET /a", NULL);
+	a.r.hit_only = true;
+	assert_int_equal(ask_lookup(&t.g, &a), CACHE_PASS);
+	assert_null(a.out.flight);
+	assert_int_equal(ask_lookup(&t.g, &a), CACHE_PASS);
+	ask_fini(&a);
+	expect_body(&t, "GET /a", NULL, "body of a");
+	assert_int_equal(rig_stats(&t.g).disk.hits, 1);
+	end(&t);
+}
+
 static void all_who_wait_may_leave_before_the_disk_has_spoken(void **state)
 {
 	struct tiers t;
@@ -776,6 +815,8 @@ int main(void)
 		cmocka_unit_test(what_memory_stores_comes_back_from_disk_and_then_from_memory),
 		cmocka_unit_test(an_absent_key_is_led_without_a_read),
 		cmocka_unit_test(what_the_device_has_to_be_asked_for_is_read_once_for_all),
+		cmocka_unit_test(the_hit_road_gets_from_disk_what_is_there_at_once),
+		cmocka_unit_test(a_read_that_the_hit_road_began_is_joined_on_the_other),
 		cmocka_unit_test(all_who_wait_may_leave_before_the_disk_has_spoken),
 		cmocka_unit_test(variants_come_back_each_to_its_own),
 		cmocka_unit_test(what_is_one_users_or_not_for_storing_is_not_written),
