@@ -6,8 +6,9 @@ import subprocess
 import pytest
 
 from support.origin import Close, Reply, Reset, Send, Wait, chunk, head
-from support.proxy import Proxy, SLOW, binary, eventually
+from support.proxy import Port, Proxy, SLOW, binary, eventually
 from support.rawclient import Aborted
+from support.secure import Pair, TlsClient
 
 KIB, MIB = 1 << 10, 1 << 20
 BLOCK = 64 * KIB
@@ -418,3 +419,26 @@ def test_forced_refresh_of_a_large_answer(site):
         answer = p.refresh(url)
         assert answer["status"] == 200, answer
         is_hit_of(p.fetch(url), new)
+
+
+def test_over_tls_and_to_http_1_0(origin, tmp_path):
+    site = Site(origin, tmp_path)
+    pair = Pair(tmp_path / "pair")
+    site.sections["proxy"] = {"tls_certificate": pair.certificate, "tls_key": pair.key}
+    url, body = site.serve("/tls", 8 * MIB, "chunked")
+    tls = Port()
+
+    class Both(Started):
+        def config(self):
+            self.sections["proxy"]["listen"] = f"127.0.0.1:{tls.number} tls, 127.0.0.1:{self.port}"
+            return super().config()
+    with Both(origin.url, site.sections).start() as p:
+        assert p.fetch(url).body == body
+        with TlsClient(tls.number, pair.context()) as c:
+            for _ in range(2):  # on one connection
+                is_hit_of(c.get(url), body)
+            part = c.get(url, {"Range": "bytes=100000-2100000"})
+            assert part.status == 206 and part.body == body[100_000:2_100_001]
+        is_hit_of(p.fetch(url, version="HTTP/1.0"), body)
+        assert origin.count(url) == 1
+    tls.release()
