@@ -49,7 +49,7 @@ void cache_hand_over_disk(struct cache *c);
 int cache_disown_disk(struct cache *c) WARN_UNUSED;
 /* Is something stored there for the key, as far as its index knows? False without a disk tier. */
 bool cache_is_on_disk(struct cache *c, const struct cache_key *key);
-/* Lookups that wait for the disk now: cache_free wants none, and their letters have to be delivered for it. */
+/* What waits for a letter of the disk's now (lookups, blocks, answers that are written to their end): cache_free wants none. */
 unsigned cache_disk_reads(const struct cache *c);
 
 enum cache_verdict {
