@@ -118,6 +118,7 @@ struct disk {
 	unsigned jobs_n;
 	bool jobs_stopping;
 
+	uint64_t streams_bytes; /* the writer's: what files hold of answers that are still arriving */
 	/* the writer's, and the keeper's */
 	struct appender log, own, kept;
 	uint64_t spared_bytes; /* the keeper's: of large records kept since a segment went */

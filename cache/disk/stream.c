@@ -38,6 +38,7 @@ struct disk_stream {
 	enum stream_end end;
 	/* the writer's */
 	struct segment *seg;
+	uint64_t reserved; /* of d->streams_bytes */
 	uint64_t body_at, written;
 	uint64_t *sums;
 	size_t sums_n, sums_cap;
@@ -259,14 +260,38 @@ static int with_room(struct disk_stream *st, uint64_t size, int (*take)(struct d
 	}
 }
 
+/* Answers may be long under way, as slow as their clients: what they hold meanwhile must leave room for what is stored. */
+static bool is_within_share(const struct disk_stream *st, uint64_t size)
+{
+	return st->d->streams_bytes - st->reserved + size <= st->d->o.size / 2;
+}
+
+static void note_reserved(struct disk_stream *st, uint64_t size)
+{
+	st->d->streams_bytes += size - st->reserved;
+	st->reserved = size;
+}
+
 static int begin(struct disk_stream *st, uint64_t size)
 {
-	return segment_begin(&st->d->segments, size, st->d->o.segment_bytes, &st->seg);
+	int err = is_within_share(st, size) ? 0 : -ENOBUFS;
+
+	if (!err)
+		err = segment_begin(&st->d->segments, size, st->d->o.segment_bytes, &st->seg);
+	if (!err)
+		note_reserved(st, size);
+	return err;
 }
 
 static int grow(struct disk_stream *st, uint64_t size)
 {
-	return segment_grow(&st->d->segments, st->seg, size, st->d->o.segment_bytes);
+	int err = is_within_share(st, size) ? 0 : -ENOBUFS;
+
+	if (!err)
+		err = segment_grow(&st->d->segments, st->seg, size, st->d->o.segment_bytes);
+	if (!err)
+		note_reserved(st, size);
+	return err;
 }
 
 static int put(struct disk_stream *st, const void *p, size_t n, uint64_t at)
@@ -448,13 +473,15 @@ static void let_go_of_file(struct disk_stream *st)
 		return;
 	segment_retire(t, st->seg);
 	segment_put(t, &st->seg);
+	note_reserved(st, 0);
 }
 
 static void fail(struct disk_stream *st, int err)
 {
 	if (!atomic_exchange(&st->has_failed, true))
 		disk_add(&st->d->n.dropped_error, 1);
-	if (err != -ENOSPC) /* that there was no room within the capacity is not the device's fault */
+	if (err != -ENOSPC &&
+		err != -ENOBUFS) /* that there was no room within the capacity is not the device's fault */
 		disk_rest(st->d, err);
 }
 
@@ -506,6 +533,7 @@ static void end(struct disk_stream *st, enum stream_end how)
 	if (how == STREAM_WHOLE)
 		atomic_fetch_sub(&d->ending[s->hash.lo & (PUT_SLOTS - 1)], 1);
 	let_go_of_file(st);
+	note_reserved(st, 0);
 	mem_free(st->sums);
 	mem_free(st);
 	s->on_release(s);

@@ -221,6 +221,38 @@ static void there_is_a_bound_of_them(void **state)
 	assert_int_equal(stream(r, 8, 10, true, true), 0);
 }
 
+static void those_that_still_arrive_hold_no_more_than_half_of_the_room(void **state)
+{
+	static const char *const urls[] = {"http://o/0", "http://o/1", "http://o/2"};
+	struct rig *r = *state;
+	struct disk_stream *st[3];
+	const char *body;
+
+	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 1000});
+	for (unsigned i = 0; i < 3; i++) {
+		const struct answer a = {.url = urls[i], .version = i, .body_n = 1500000};
+
+		assert_int_equal(drig_stream_begin(r, &a, i != 1, &st[i], &body), 0);
+		assert_int_not_equal(
+			disk_stream_write(st[i], body, a.body_n), DISK_GAVE_UP); /* queued, not written yet */
+		while (drig_stats(r).queue_bytes > (i + 1) * 65536)              /* the last piece of each */
+			sched_yield();
+	}
+	for (unsigned i = 0; i < 3; i++)
+		disk_stream_end(&st[i], true);
+	disk_flush(r->d);
+	assert_int_equal(drig_find(r, urls[0]), 0);
+	assert_int_equal(drig_find(r, urls[1]), 1);
+	assert_int_equal(drig_find(r, urls[2]), -1);
+	assert_int_equal(drig_find(r, A), 1);
+	assert_int_equal(drig_stats(r).dropped_error, 1);
+	assert_int_equal(drig_stats(r).write_errors, 0);
+	assert_int_equal(
+		drig_stream(r, &(struct answer){.url = urls[2], .version = 2, .body_n = 1500000}, true, 50000, true),
+		0);
+	assert_int_equal(drig_find(r, urls[2]), 2);
+}
+
 /* ---- Room ---- */
 
 static void capacity_is_exact_while_they_grow(void **state)
@@ -377,6 +409,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_hanging_device_bounds_what_waits_for_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_waits_for_room_hears_of_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(there_is_a_bound_of_them, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			those_that_still_arrive_hold_no_more_than_half_of_the_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(capacity_is_exact_while_they_grow, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_large_one_that_is_asked_for_outlives_those_that_are_not, setup, teardown),
