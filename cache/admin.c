@@ -57,8 +57,8 @@ static void collect_entry(struct entry *e, void *arg)
 		collect(l, o);
 }
 
-static void show(
-	struct listing *l, struct now now, void (*each)(const struct cache_entry_info *info, void *arg), void *arg)
+static void show(struct cache *c, struct listing *l, struct now now,
+	void (*each)(const struct cache_entry_info *info, void *arg), void *arg)
 {
 	for (unsigned i = 0; i < l->n; i++) {
 		struct object *o = l->v[i].object;
@@ -74,6 +74,7 @@ static void show(
 			.vary_names = object_vary_names(o),
 			.user = entry_user(o->entry),
 			.soft_purged = object_check(o) == SCOPE_SOFT,
+			.on_disk = tier_has(c, o),
 		};
 
 		each(&info, arg);
@@ -99,7 +100,7 @@ unsigned cache_list(struct cache *c, struct slice prefix, unsigned limit, struct
 					break;
 			}
 			pthread_mutex_unlock(&s->mu);
-			show(&l, now, each, arg);
+			show(c, &l, now, each, arg);
 		} while (cursor != 0 && l.seen < WALK_MAX);
 	}
 	mem_free(l.v);
@@ -118,7 +119,7 @@ bool cache_peek(struct cache *c, const struct cache_key *key, struct now now,
 	if (e)
 		collect_entry(e, &l);
 	pthread_mutex_unlock(&s->mu);
-	show(&l, now, each, arg);
+	show(c, &l, now, each, arg);
 	mem_free(l.v);
 	return l.matched > 0;
 }
@@ -202,7 +203,7 @@ static void sweep_entry(struct entry *e, void *arg)
 		/* What leaves memory for the disk counts too: it may have been written since the round began. */
 		if (object_epoch(o) < w->c->sweep_oldest)
 			w->c->sweep_oldest = object_epoch(o);
-		if (is_idle && tier_has_locked(w->c, o))
+		if (is_idle && tier_has(w->c, o))
 			sweep_out(w, e, o, DROP_IDLE);
 	}
 	drop_outdated_marker(e, w->now);

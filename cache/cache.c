@@ -74,6 +74,24 @@ bool cache_is_on_disk(struct cache *c, const struct cache_key *key)
 	return c->disk && tier_may_have(c, key);
 }
 
+int cache_browse_disk(struct cache *c, struct disk_listing *l)
+{
+	int err;
+
+	if (!c->disk)
+		return -ENODEV;
+	count(&c->disk_reads);
+	err = disk_browse(c->disk, l);
+	if (err)
+		uncount(&c->disk_reads);
+	return err;
+}
+
+void cache_browse_end(struct cache *c)
+{
+	uncount(&c->disk_reads);
+}
+
 unsigned cache_disk_reads(const struct cache *c)
 {
 	return (unsigned)counted(&c->disk_reads);

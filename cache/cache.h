@@ -49,7 +49,8 @@ void cache_hand_over_disk(struct cache *c);
 int cache_disown_disk(struct cache *c) WARN_UNUSED;
 /* Is something stored there for the key, as far as its index knows? False without a disk tier. */
 bool cache_is_on_disk(struct cache *c, const struct cache_key *key);
-/* What waits for a letter of the disk's now (lookups, blocks, answers that are written to their end): cache_free wants none. */
+/* What waits for a letter of the disk's now (lookups, listings, blocks, answers that are written to their end): cache_free wants
+ * none. */
 unsigned cache_disk_reads(const struct cache *c);
 
 enum cache_verdict {
@@ -164,11 +165,16 @@ struct cache_entry_info {
 	struct slice vary_names;
 	uint64_t user; /* hash, 0 when shared */
 	bool soft_purged;
+	bool on_disk; /* of what is in memory: the disk tier has it too */
 };
 /* Calls `each` for entries whose URL starts with prefix, most `limit`; info is valid during the call, which runs outside
  * shard locks. Returns how many matched in all among those seen (bounded walk: at most 1e6 entries). */
 unsigned cache_list(struct cache *c, struct slice prefix, unsigned limit, struct now now,
 	void (*each)(const struct cache_entry_info *info, void *arg), void *arg);
+/* What is on disk: fills in l->reply_to's answer as disk_browse says; once the letter has come, cache_browse_end. -ENODEV
+ * without a disk tier. */
+int cache_browse_disk(struct cache *c, struct disk_listing *l) WARN_UNUSED;
+void cache_browse_end(struct cache *c);
 /* State of one key for /explain: fills info and returns true when something is stored. No effect on LRU or counters. */
 bool cache_peek(struct cache *c, const struct cache_key *key, struct now now,
 	void (*each)(const struct cache_entry_info *info, void *arg), void *arg);

@@ -143,7 +143,7 @@ void tier_forget(struct cache *c, const struct entry *e)
 		disk_forget(c->disk, hash_of(e));
 }
 
-bool tier_has_locked(struct cache *c, const struct object *o)
+bool tier_has(struct cache *c, const struct object *o)
 {
 	return c->disk && disk_holds(c->disk, hash_of(o->entry), object_vary_names(o), object_vary_values(o));
 }

@@ -24,7 +24,7 @@ void tier_write_locked(struct tier_write *w, struct cache *c, bool is_refresh);
 void tier_write_end(struct tier_write *w, struct cache *c, const struct entry *e);
 void tier_forget(struct cache *c, const struct entry *e);
 /* It is on disk, with nothing on its way there that would take its place. */
-bool tier_has_locked(struct cache *c, const struct object *o);
+bool tier_has(struct cache *c, const struct object *o);
 
 /* ---- Reading ---- */
 bool tier_may_have(struct cache *c, const struct cache_key *key);

@@ -298,7 +298,7 @@ static const struct endpoint endpoints[] = {
 	{"/readyz", HTTP_GET, readyz, " "},
 	{"/stats", HTTP_GET, admin_stats, " "},
 	{"/metrics", HTTP_GET, admin_metrics, " "},
-	{"/entries", HTTP_GET, admin_entries, " prefix limit "},
+	{"/entries", HTTP_GET, admin_entries, " prefix limit tier after "},
 	{"/explain", HTTP_GET, admin_explain, " url "},
 	{"/purge", HTTP_POST, admin_purge, " url prefix tag user all soft "},
 	{"/refresh", HTTP_POST, admin_refresh, " url "},

@@ -1,22 +1,9 @@
-/* purge, refresh, entries, explain. */
+/* purge, refresh, explain. */
 #include <errno.h>
 
 #include "base/mem.h"
 #include "proxy/admin_internal.h"
 #include "proxy/refresh.h"
-
-#define LIMIT_DEFAULT 100
-#define LIMIT_MAX 10000
-
-static void location_problem(struct admin_call *c, int err, const char *why)
-{
-	if (err == -ENOBUFS)
-		admin_problem(c, 400, "the url is too long");
-	else if (err == -EINVAL)
-		admin_problem(c, 400, why);
-	else
-		admin_problem(c, 503, "out of memory");
-}
 
 /* 1 or 0, or -1 for anything else. */
 static int flag(const struct admin_call *c, const char *name)
@@ -26,13 +13,6 @@ static int flag(const struct admin_call *c, const char *name)
 	if (!admin_parameter(c, name, &v))
 		return 0;
 	return slice_equal(v, SLICE_LIT("1")) ? 1 : slice_equal(v, SLICE_LIT("0")) ? 0 : -1;
-}
-
-static json_t *json_of(struct slice s)
-{
-	json_t *j = json_stringn(s.p ? s.p : "", s.n);
-
-	return j ? j : json_string("(not UTF-8)");
 }
 
 /* ---- purge ---- */
@@ -54,7 +34,7 @@ static void purge(struct admin_call *c, unsigned scope, struct slice what, bool 
 	}
 	answer = json_pack("{s:s, s:b, s:I}", "purged", scopes[scope].name, "soft", soft, "sequence", (json_int_t)seq);
 	if (answer && scopes[scope].kind != SCOPE_ALL)
-		json_object_set_new(answer, scopes[scope].name, json_of(what));
+		json_object_set_new(answer, scopes[scope].name, admin_json_of(what));
 	admin_answer(c, 200, answer);
 }
 
@@ -67,7 +47,7 @@ static void purge_location(struct admin_call *c, unsigned scope, struct slice wh
 	location_init(&l);
 	err = location_find(&l, c->server->snapshot, what, scopes[scope].kind == SCOPE_PREFIX, &why);
 	if (err)
-		location_problem(c, err, why);
+		admin_location_problem(c, err, why);
 	else
 		purge(c, scope, buf_slice(&l.url), soft);
 	location_fini(&l);
@@ -130,21 +110,6 @@ void admin_purge(struct admin_call *c)
 
 /* ---- refresh ---- */
 
-static const char *source_name(enum policy_source s)
-{
-	static const char *const names[] = {
-		[LIFETIME_NONE] = "none",
-		[LIFETIME_TARGETED] = "CDN-Cache-Control",
-		[LIFETIME_S_MAXAGE] = "s-maxage",
-		[LIFETIME_MAX_AGE] = "max-age",
-		[LIFETIME_EXPIRES] = "Expires",
-		[LIFETIME_HEURISTIC] = "heuristic",
-		[LIFETIME_ROUTE] = "route",
-		[LIFETIME_ROUTE_FORCE] = "route (forced)",
-	};
-	return (unsigned)s < ARRAY_LEN(names) ? names[s] : "none";
-}
-
 static void on_refreshed(void *arg, const struct refresh_result *r)
 {
 	struct admin_call *c = arg;
@@ -159,7 +124,7 @@ static void on_refreshed(void *arg, const struct refresh_result *r)
 		admin_answer(c, 200,
 			json_pack("{s:i, s:b, s:f, s:f, s:s}", "status", r->status, "stored", 1, "lifetime_s",
 				(double)r->lifetime_ms / 1000, "age_s", (double)r->age_ms / 1000, "source",
-				source_name(r->source)));
+				admin_source_name(r->source)));
 }
 
 void admin_refresh(struct admin_call *c)
@@ -177,71 +142,13 @@ void admin_refresh(struct admin_call *c)
 	err = location_find(&l, c->server->snapshot, url, false, &why);
 	location_fini(&l);
 	if (err) {
-		location_problem(c, err, why);
+		admin_location_problem(c, err, why);
 		return;
 	}
 	if (!admin_defer(c))
 		return;
 	if (refresh_start(c->server, url, on_refreshed, c))
 		admin_problem(c, 503, "out of memory");
-}
-
-/* ---- entries ---- */
-
-static json_t *json_of_entry(const struct cache_entry_info *e)
-{
-	json_t *j = json_pack("{s:o, s:i, s:f, s:f, s:I, s:I, s:I, s:s, s:b}", "url", json_of(e->url), "status",
-		e->status, "age_s", (double)e->age_ms / 1000, "ttl_s", (double)e->ttl_ms / 1000, "body_bytes",
-		(json_int_t)e->body_bytes, "memory_bytes", (json_int_t)e->total_bytes, "hits", (json_int_t)e->hits,
-		"lifetime_source", source_name(e->source), "soft_purged", e->soft_purged);
-	char user[20];
-
-	if (j && e->vary_names.n)
-		json_object_set_new(j, "vary", json_of(e->vary_names));
-	if (j && e->user) {
-		snprintf(user, sizeof(user), "%016llx", (unsigned long long)e->user);
-		json_object_set_new(j, "user", json_string(user));
-	}
-	return j;
-}
-
-static void add_entry(const struct cache_entry_info *e, void *arg)
-{
-	json_array_append_new(arg, json_of_entry(e));
-}
-
-static void list(struct admin_call *c, struct slice prefix, unsigned limit)
-{
-	json_t *entries = json_array();
-	unsigned seen = cache_list(c->server->cache, prefix, limit, clock_now(), add_entry, entries);
-
-	admin_answer(c, 200, json_pack("{s:i, s:o}", "matched", (int)seen, "entries", entries));
-}
-
-void admin_entries(struct admin_call *c)
-{
-	unsigned long long limit = LIMIT_DEFAULT;
-	struct location l;
-	struct slice v;
-	const char *why = "";
-	int err;
-
-	if (admin_parameter(c, "limit", &v) &&
-		(!slice_to_u64(v, LIMIT_MAX + 1, &limit) || limit > LIMIT_MAX || limit == 0)) {
-		admin_problem(c, 400, "limit is a number from 1 to 10000");
-		return;
-	}
-	if (!admin_parameter(c, "prefix", &v)) {
-		list(c, (struct slice){"", 0}, (unsigned)limit);
-		return;
-	}
-	location_init(&l);
-	err = location_find(&l, c->server->snapshot, v, true, &why);
-	if (err)
-		location_problem(c, err, why);
-	else
-		list(c, buf_slice(&l.url), (unsigned)limit);
-	location_fini(&l);
 }
 
 /* ---- explain ---- */
@@ -278,10 +185,10 @@ static void explain(struct admin_call *c, const struct location *l, struct targe
 	json_t *j;
 
 	if (t->has_key)
-		cache_peek(c->server->cache, &t->key, clock_now(), add_entry, stored);
-	j = json_pack("{s:o, s:o, s:o, s:b, s:o, s:o}", "url", json_of(buf_slice(&l->url)), "route",
-		json_of(l->rules->route), "upstream", json_of(config->upstreams[l->upstream].name), "cacheable",
-		t->is_cacheable, "rules", json_of_rules(l->rules), "memory", stored);
+		cache_peek(c->server->cache, &t->key, clock_now(), admin_add_entry, stored);
+	j = json_pack("{s:o, s:o, s:o, s:b, s:o, s:o}", "url", admin_json_of(buf_slice(&l->url)), "route",
+		admin_json_of(l->rules->route), "upstream", admin_json_of(config->upstreams[l->upstream].name),
+		"cacheable", t->is_cacheable, "rules", json_of_rules(l->rules), "memory", stored);
 	if (j && why_not)
 		json_object_set_new(j, "why_not", json_string(why_not));
 	if (j && config->disk.path.n > 0)
@@ -307,7 +214,7 @@ void admin_explain(struct admin_call *c)
 	if (!err)
 		err = target_resolve(&t, c->server->snapshot, &l.request, (struct slice){NULL, 0});
 	if (err)
-		location_problem(c, err, why);
+		admin_location_problem(c, err, why);
 	else
 		explain(c, &l, &t);
 	target_fini(&t);

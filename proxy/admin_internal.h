@@ -45,6 +45,12 @@ bool admin_defer(struct admin_call *c);
 /* Calls `done` with the workers' counters, from main's loop; it answers the call. */
 void admin_collect(struct admin_call *c, void (*done)(void *arg, const struct collected *sum));
 
+/* What several endpoints say alike. */
+const char *admin_source_name(enum policy_source s);
+void admin_location_problem(struct admin_call *c, int err, const char *why);
+json_t *admin_json_of(struct slice s);
+void admin_add_entry(const struct cache_entry_info *e, void *arg); /* to a JSON array */
+
 /* The endpoints. */
 void admin_purge(struct admin_call *c);
 void admin_refresh(struct admin_call *c);

@@ -455,6 +455,7 @@ static void deliver_last_letters(struct server *s)
 		for (unsigned i = 0; i < s->workers_n; i++)
 			if (s->mailboxes[i])
 				mailbox_deliver(s->mailboxes[i]);
+		mailbox_deliver(&s->mailbox);
 		if (reads) {
 			left = 4;
 			nanosleep(&moment, NULL); /* the device is at work */

@@ -1,6 +1,7 @@
 #include "cache/disk/index.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/mem.h"
 
@@ -417,6 +418,50 @@ void index_drop_segment(struct index *ix, uint32_t seg)
 		drop_segment_locked(ix, &ix->shards[i], seg);
 		pthread_mutex_unlock(&ix->shards[i].mu);
 	}
+}
+
+static int by_key(const void *a, const void *b)
+{
+	const struct index_slot *x = a, *y = b;
+
+	if (x->key != y->key)
+		return x->key < y->key ? -1 : 1;
+	return (x->lsn > y->lsn) - (x->lsn < y->lsn);
+}
+
+static unsigned copy_from(struct index_shard *s, uint64_t from, struct index_slot *out, unsigned cap)
+{
+	unsigned n = 0;
+
+	pthread_mutex_lock(&s->mu);
+	for (uint32_t i = 0; i < s->slots_n; i++) {
+		if (!is_record(&s->slots[i]) || s->slots[i].key < from)
+			continue;
+		if (n < cap)
+			out[n] = s->slots[i];
+		n++;
+	}
+	pthread_mutex_unlock(&s->mu);
+	return n;
+}
+
+int index_list(struct index *ix, unsigned shard, uint64_t from, struct index_slot **out, unsigned *n)
+{
+	struct index_shard *s = &ix->shards[shard];
+	unsigned cap = 0;
+
+	*out = NULL;
+	/* Nothing is allocated under the lock, so it may have grown in between. */
+	while ((*n = copy_from(s, from, *out, cap)) > cap) {
+		mem_free(*out);
+		cap = *n + *n / 8;
+		*out = mem_alloc(cap * sizeof(**out));
+		if (!*out)
+			return -ENOMEM;
+	}
+	if (*n > 1)
+		qsort(*out, *n, sizeof(**out), by_key);
+	return 0;
 }
 
 void index_stats(struct index *ix, struct index_stats *out)

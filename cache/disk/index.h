@@ -74,6 +74,9 @@ unsigned index_drop_key(struct index *ix, struct hash128 hash, uint64_t before_l
 /* A walk over all: for a segment whose footer can't be read any more. */
 void index_drop_segment(struct index *ix, uint32_t seg);
 
+/* Records of a shard with keys from `from` on, ascending; the caller frees *out. 0 or -ENOMEM. */
+int index_list(struct index *ix, unsigned shard, uint64_t from, struct index_slot **out, unsigned *n) WARN_UNUSED;
+
 struct index_stats {
 	uint64_t records, bytes;
 };

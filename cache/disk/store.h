@@ -211,6 +211,40 @@ struct disk_read {
 /* 0: done, see err and bytes. -EINPROGRESS: the letter will come. */
 int disk_read(struct disk *d, struct disk_read *r) WARN_UNUSED;
 
+/* ---- Listing ---- */
+struct disk_record_info {
+	struct slice url, vary_names;
+	int status;
+	struct freshness freshness;
+	uint64_t user, body_n, bytes; /* bytes: of the record */
+	bool soft_purged;
+};
+/* Records in the order of their keys' hashes, some at a time; what is stored or goes meanwhile may be seen or not. */
+struct disk_cursor {
+	unsigned shard; /* DISK_CURSOR_END: all were seen */
+	uint64_t key;
+};
+#define DISK_CURSOR_END 256
+struct disk_listing {
+	/* set by the caller; all of it lives until the letter */
+	struct slice prefix;       /* of the URL */
+	unsigned limit, reads_max; /* records to tell of, and to read; a key's variants are not parted, so a few more */
+	struct now now;
+	void (*each)(struct disk_listing *l,
+		const struct disk_record_info *info); /* on a reader's thread; valid meanwhile */
+	struct mailbox *reply_to;
+	struct mail mail;
+	/* where to begin; afterwards where to go on */
+	struct disk_cursor cursor;
+	/* the answer */
+	unsigned told, read;
+	/* private */
+	struct disk_job job;
+};
+/* Reads heads, never bodies, on a reader's thread, in turns with what requests wait for. 0: the letter will come. -EBUSY, or
+ * -EAGAIN while the index is being loaded. */
+int disk_browse(struct disk *d, struct disk_listing *l) WARN_UNUSED;
+
 /* ---- Looking at it ---- */
 struct disk_stats {
 	uint64_t objects, index_bytes, bytes, size, segments;

@@ -267,3 +267,65 @@ def test_memory_idle_wants_a_disk(tmp_path):
     assert r.returncode == 1 and "memory_idle: needs [disk] path" in r.stderr and f"{config}:2:" in r.stderr, r.stderr
     config.write_text(config.read_text() + f"[disk]\npath = {tmp_path}/disk\n")
     assert subprocess.run([binary(), "-t", "-c", str(config)], capture_output=True, timeout=20 * SLOW).returncode == 0
+
+
+def disk_entries(p, **parameters):
+    """All pages; no more of them than there have to be, and nothing twice."""
+    found, after = [], None
+    while True:
+        more = {"tier": "disk", **parameters, **({"after": after} if after else {})}
+        answer = p.admin_json("GET", "/entries?" + "&".join(f"{k}={v}" for k, v in more.items()))
+        found += answer["entries"]
+        assert answer["matched"] == len(answer["entries"]) <= int(parameters.get("limit", 100))
+        after = answer.get("next")
+        if not after:
+            break
+    urls = [e["url"] for e in found]
+    assert len(urls) == len(set(urls))
+    return found
+
+
+def test_entries_lists_what_is_on_disk(origin, tmp_path):
+    site = Site(origin, tmp_path)
+    names = site.serve(*[f"/{i}" for i in range(130)])
+    with site.proxy() as p:
+        for name in names:
+            site.get(p, name)
+        written(p)
+        answer = p.admin_json("GET", f"/entries?prefix={site.stem}/1&limit=3")
+        assert answer["disk_entries"] == len(names)
+        assert [(e["tier"], e["disk"]) for e in answer["entries"]] == [("memory", True)] * 3
+    with site.proxy() as p:
+        assert p.admin_json("GET", "/entries")["entries"] == []
+        for limit in (1, 7, 1000):
+            found = disk_entries(p, limit=limit)
+            assert {e["url"] for e in found} == {site.origin.url + site.stem + name for name in names}
+        entry = found[0]
+        assert entry["tier"] == "disk" and entry["status"] == 200 and 0 < entry["ttl_s"] <= 600
+        assert entry["body_bytes"] == 240 and entry["disk_bytes"] > 240 and entry["lifetime_source"] == "route"
+        assert len(disk_entries(p, prefix=site.stem + "/12")) == 11
+        p.purge(prefix=site.stem + "/12")
+        assert disk_entries(p, prefix=site.stem + "/12") == []
+        assert p.stats()["cache"]["objects"] == 0  # to look is not to read in
+
+
+def test_entries_of_the_disk_say_whose_they_are(users):
+    with users.proxy() as p:
+        users.get_as(p, "ann")
+        users.get_as(p, "bob")
+        written(p)
+        seen = {e["user"] for e in p.admin_json("GET", "/entries")["entries"]}
+        answer = p.admin_json("GET", "/entries?tier=disk")
+        assert {e["user"] for e in answer["entries"]} == seen and len(seen) == 2
+
+
+@pytest.mark.parametrize("query", ["tier=tape", "after=00", "tier=disk&after=xyz", "tier=disk&after=00000000000000000G",
+                                   "tier=memory&after=000000000000000000", "tier=disk&limit=0"])
+def test_entries_refuses_what_it_does_not_know(origin, tmp_path, query):
+    with Site(origin, tmp_path).proxy() as p:
+        assert p.admin("GET", "/entries?" + query).status == 400
+
+
+def test_without_a_disk_tier_there_is_nothing_to_list(start_proxy):
+    p = start_proxy({"route all": {"match": "*", "ttl": "60s"}})
+    assert p.admin("GET", "/entries?tier=disk").status == 400

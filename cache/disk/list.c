@@ -1,0 +1,123 @@
+/* What is on disk, for operators: the index has hashes only, so heads are read. */
+#include <errno.h>
+
+#include "base/mem.h"
+#include "cache/disk/store_internal.h"
+
+_Static_assert(DISK_CURSOR_END == INDEX_SHARDS, "a cursor's end is behind the last shard");
+
+/* Then others that wait for a reader have their turn. */
+#define READS_A_TURN 32
+
+/* ---- One record ---- */
+
+static void tell(struct disk *d, struct disk_listing *l, const struct record_header *h, const struct record_meta *m)
+{
+	const struct scope_set scopes = {m->url, m->tags, h->tags_n, h->user};
+	_Atomic uint64_t checked = h->epoch;
+	enum scope_state state = scope_check(d->o.scopes, &scopes, h->epoch, &checked);
+	struct disk_record_info info = {
+		.url = m->url,
+		.vary_names = m->names,
+		.status = h->status,
+		.user = h->user,
+		.body_n = h->body_n,
+		.bytes = record_total(h),
+		.soft_purged = state == SCOPE_SOFT,
+	};
+
+	if (state == SCOPE_HARD || !slice_starts_with(m->url, l->prefix))
+		return;
+	record_freshness(h, d->o.clock_id, l->now, &info.freshness);
+	l->told++;
+	l->each(l, &info);
+}
+
+/* What can't be read, or has moved, is left out. */
+static void read_one(struct disk *d, struct disk_listing *l, const struct index_slot *slot)
+{
+	struct segment *seg = segment_get(&d->segments, slot->seg);
+	uint64_t at = (uint64_t)slot->off8 * 8;
+	char bytes[sizeof(struct record_header)], *meta = NULL;
+	struct record_header h;
+	struct record_meta m;
+
+	l->read++;
+	if (seg && at < seg->size && disk_read_at(d, seg, bytes, sizeof(bytes), at, true) == 0 &&
+		record_read_header(bytes, seg->generation, seg->size - at, &h) == 0 && h.lsn == slot->lsn &&
+		h.key_lo == slot->key)
+		meta = mem_alloc(record_meta_n(&h));
+	if (meta && disk_read_at(d, seg, meta, record_meta_n(&h), at + sizeof(h), true) == 0 &&
+		record_read_meta(&h, meta, &m) == 0)
+		tell(d, l, &h, &m);
+	mem_free(meta);
+	segment_put(&d->segments, &seg);
+}
+
+/* ---- Some of them ---- */
+
+static bool is_done(const struct disk_listing *l)
+{
+	return l->told >= l->limit || l->read >= l->reads_max || l->cursor.shard >= INDEX_SHARDS;
+}
+
+static void next_shard(struct disk_cursor *c)
+{
+	c->shard++;
+	c->key = 0;
+}
+
+static void pass_key(struct disk_cursor *c, uint64_t key)
+{
+	if (key == UINT64_MAX)
+		next_shard(c);
+	else
+		c->key = key + 1;
+}
+
+/* As many keys of the cursor's shard as the turn and the listing have room for. */
+static void list_shard(struct disk *d, struct disk_listing *l, unsigned turn_ends)
+{
+	struct disk_cursor *c = &l->cursor;
+	unsigned shard = c->shard, n = 0, i = 0;
+	struct index_slot *v;
+
+	if (index_list(&d->index, c->shard, c->key, &v, &n) != 0)
+		n = 0; /* left out */
+	while (i < n && !is_done(l) && l->read < turn_ends) {
+		uint64_t key = v[i].key;
+
+		for (; i < n && v[i].key == key; i++)
+			read_one(d, l, &v[i]);
+		pass_key(c, key);
+	}
+	if (i == n && c->shard == shard)
+		next_shard(c);
+	mem_free(v);
+}
+
+static void run(struct disk *d, struct disk_job *job)
+{
+	struct disk_listing *l = CONTAINER_OF(job, struct disk_listing, job);
+
+	for (;;) {
+		for (unsigned ends = l->read + READS_A_TURN; !is_done(l) && l->read < ends;)
+			list_shard(d, l, ends);
+		if (is_done(l)) {
+			(void)post_mail(l->reply_to, &l->mail);
+			return;
+		}
+		/* Once it is posted it is another turn's. */
+		if (disk_post_job(d, &l->job))
+			return;
+	}
+}
+
+int disk_browse(struct disk *d, struct disk_listing *l)
+{
+	if (!disk_is_ready(d))
+		return -EAGAIN;
+	l->told = l->read = 0;
+	l->job.run = run;
+	return disk_post_job(d, &l->job) ? 0 : -EBUSY;
+}
