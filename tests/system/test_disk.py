@@ -93,7 +93,7 @@ def test_warm_after_a_restart(site, end):
     first = site.proxy()
     for name in NAMES:
         site.get(first, name)
-    written(first)
+        written(first)  # else what the queue has no room for is not written
     end(first)
     asked = site.asked
     with site.proxy() as second:
