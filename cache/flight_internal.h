@@ -84,6 +84,7 @@ struct ending {
 	struct object *object; /* to be announced (ANSWER); its reference is taken */
 	struct object *store;  /* to go into the memory tier; its reference is taken */
 	uint64_t read_lsn;     /* of a disk flight: the record that `store` comes from */
+	bool completes;        /* the flight's object is whole */
 	bool marks_pass, marks_failure, drops_stored, opens_window;
 	struct now now;
 };

@@ -58,6 +58,9 @@ static void drop_stored_locked(struct flight *f, struct garbage *g)
 
 static void end_locked(struct flight *f, const struct ending *x, struct tier_write *written, struct garbage *g)
 {
+	/* Under the lock: who has seen that it is whole, and looks up then, finds it stored and nothing older. */
+	if (x->completes)
+		object_finish(f->object, BODY_COMPLETE);
 	if (x->drops_stored)
 		drop_stored_locked(f, g);
 	if (x->store && f->is_disk && !tier_is_newest_locked(f, x->read_lsn)) {
@@ -480,7 +483,7 @@ void flight_end(struct flight *f, bool complete, struct now now)
 		if (f->is_held)
 			tag_held(f);
 		x.store = to_store(f);
-		object_finish(f->object, BODY_COMPLETE);
+		x.completes = true;
 	} else {
 		if (complete)
 			x.store = keep_short_tail(f);

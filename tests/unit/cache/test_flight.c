@@ -1,6 +1,10 @@
 #include "rig.h"
 
+#include <pthread.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "cache/cache_internal.h"
 
 #define FRESH "Cache-Control: max-age=60\r\n"
 
@@ -528,6 +532,73 @@ static void a_waiter_may_make_itself_and_others_leave_while_it_is_told(void **st
 	rig_end(&g);
 }
 
+struct ender {
+	struct flight *flight;
+	struct now now;
+	_Atomic pid_t tid;
+};
+
+static void *end_flight(void *arg)
+{
+	struct ender *e = arg;
+
+	atomic_store(&e->tid, gettid());
+	flight_end(e->flight, true, e->now);
+	return NULL;
+}
+
+/* Until the kernel says that the thread sleeps: it wants a lock. */
+static void wait_until_asleep(struct ender *e)
+{
+	char path[64], line[256] = "";
+
+	while (!strstr(line, ") S ")) {
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)atomic_load(&e->tid));
+		f = atomic_load(&e->tid) ? fopen(path, "r") : NULL;
+		if (f && !fgets(line, sizeof(line), f))
+			line[0] = '\0';
+		if (f)
+			fclose(f);
+	}
+}
+
+static void who_sees_an_answer_whole_finds_nothing_older(void **state)
+{
+	struct rig g;
+	struct ask a;
+	struct waiter w;
+	struct ender e = {0};
+	struct shard *s;
+	uint64_t n;
+	pthread_t thread;
+
+	(void)state;
+	rig_begin(&g);
+	rig_store(&g, "GET /a", NULL, FRESH, "old");
+	ask_init(&g, &a, "GET /a", NULL);
+	cache_refresh(g.c, &a.r, g.now, &a.out);
+	waiter_join(&w, &a, 0);
+	rig_answer(&g, a.out.flight, 200, FRESH, 3, NULL);
+	assert_int_equal(flight_body(a.out.flight, "new", 3), FLIGHT_BODY_OK);
+	e.flight = a.out.flight;
+	e.now = g.now;
+	s = memory_shard(&g.c->memory, &a.key);
+	pthread_mutex_lock(&s->mu); /* nothing is stored or looked up now */
+	assert_int_equal(pthread_create(&thread, NULL, end_flight, &e), 0);
+	wait_until_asleep(&e);
+	assert_int_equal(object_body_state(waiter_look(&w).object, &n), BODY_GROWING);
+	pthread_mutex_unlock(&s->mu);
+	pthread_join(thread, NULL);
+	assert_int_equal(object_body_state(waiter_look(&w).object, &n), BODY_COMPLETE);
+	flight_leave(&w.w);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_HIT);
+	rig_body_is(a.out.object, "new");
+	ask_fini(&a);
+	rig_end(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -551,6 +622,7 @@ int main(void)
 		cmocka_unit_test(without_coalescing_everyone_leads),
 		cmocka_unit_test(waiters_and_flights_are_bounded),
 		cmocka_unit_test(a_waiter_may_make_itself_and_others_leave_while_it_is_told),
+		cmocka_unit_test(who_sees_an_answer_whole_finds_nothing_older),
 	};
 
 	return cmocka_run_group_tests_name("flight", tests, NULL, NULL);
