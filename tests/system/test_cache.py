@@ -811,6 +811,7 @@ def test_routes_invalidate_what_they_name(proxy, origin):
 
 # ---- bounds ----
 
+@memory_alone
 @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
 def test_object_past_max_object_is_passed_and_not_stored(proxy, origin, framing):
     body = pattern(300000)
