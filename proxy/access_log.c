@@ -49,6 +49,7 @@ struct access_log {
 	bool is_idle; /* the writer waits for a first line */
 	bool wants_reopen, wants_move, is_closing;
 	struct place next; /* where wants_move says to go */
+	size_t move_at;    /* what is in front from there on goes there */
 
 	/* atomic */
 	_Atomic uint64_t dropped;
@@ -202,7 +203,7 @@ static void write_lines(struct access_log *log, const char *p, size_t n)
 
 struct batch {
 	const char *p;
-	size_t n;
+	size_t n, move_at;
 	bool reopen, move, last;
 	struct place next;
 };
@@ -242,7 +243,15 @@ static struct batch take_batch(struct access_log *log)
 	pthread_mutex_lock(&log->mu);
 	wait_for_lines_locked(log);
 	front = log->front;
-	b = (struct batch){front, log->front_bytes, log->wants_reopen, log->wants_move, log->is_closing, log->next};
+	b = (struct batch){
+		.p = front,
+		.n = log->front_bytes,
+		.move_at = log->wants_move ? log->move_at : log->front_bytes,
+		.reopen = log->wants_reopen,
+		.move = log->wants_move,
+		.last = log->is_closing,
+		.next = log->next,
+	};
 	log->front = log->back;
 	log->front_bytes = 0;
 	log->wants_reopen = log->wants_move = false;
@@ -260,9 +269,10 @@ static void *writer_main(void *arg)
 		b = take_batch(log);
 		if (b.reopen)
 			reopen(log);
-		write_lines(log, b.p, b.n);
+		write_lines(log, b.p, b.move_at);
 		if (b.move)
 			move_to(log, b.next);
+		write_lines(log, b.p + b.move_at, b.n - b.move_at);
 	} while (!b.last);
 	return NULL;
 }
@@ -376,6 +386,7 @@ int access_log_configure(struct access_log *log, struct slice path, enum config_
 		overtaken = log->next;
 	log->next = next;
 	log->wants_move = true;
+	log->move_at = log->front_bytes;
 	pthread_cond_signal(&log->wake);
 	pthread_mutex_unlock(&log->mu);
 	place_close(&overtaken);

@@ -97,16 +97,22 @@ class Scene:
         if self.proxy.admin("POST", f"/purge?url={self.path(i)}").status == 200:
             self.floor[i] = self.version
 
+    def settled(self):
+        """All that is to be written was, or was given up: what comes next finds room in the queue."""
+        eventually(lambda: self.proxy.stats()["disk"]["queue"] == 0, "nothing waits to be written")
+
     def play(self):
         """Writes, reads of what memory has lost, room made, purges."""
         for i in range(14):
             self.get(i)
+            self.settled()
         for i in range(0, 14, 3):
             self.get(i)
         self.purge(2)
         self.purge(5)
         for i in range(6):
             self.get(i)
+            self.settled()
 
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC, 0], ids=["EIO", "ENOSPC", "short"])
