@@ -123,6 +123,7 @@ def test_each_call_fails_in_turn(origin, library, tmp_path, error, count):
         with Faulty(origin, library, tmp_path, f"disk{first}") as p:
             scene = Scene(origin, p)
             scene.get(0)
+            scene.settled()  # no call comes between the counting and the fault
             p.fail(first, count, error)
             scene.play()
             reached = p.hits > 0
