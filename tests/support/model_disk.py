@@ -93,6 +93,7 @@ class Run(model.Run):
             self.up.clear()
             down = [clock(), math.inf]
             self.downs.append(down)
+            self.forget_refreshes()  # who was about to connect may meet the new process before we hear that it is up
             try:
                 await asyncio.to_thread(self.proxy.restart, signal.SIGTERM if how == "term" else signal.SIGKILL)
             except AssertionError as e:
@@ -100,9 +101,12 @@ class Run(model.Run):
             finally:
                 down[1] = clock()
                 self.starts += 1
-                for r in self.site.resources.values():
-                    r.refreshed.clear()
+                self.forget_refreshes()
                 self.up.set()
+
+    def forget_refreshes(self):
+        for r in self.site.resources.values():
+            r.refreshed.clear()
 
     async def do_refresh(self, connection, path):
         asked = clock()
