@@ -49,7 +49,7 @@ CC := $(if $(filter fuzz,$(MODE)),clang,gcc)
 endif
 AR := ar
 
-PKGS := libevent libevent_pthreads libevent_openssl libcurl jansson libxxhash inih zlib libbrotlienc libzstd openssl
+PKGS := libevent libevent_pthreads libevent_openssl libcurl libnghttp2 jansson libxxhash inih zlib libbrotlienc libzstd openssl
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LIBS_common   := $(shell pkg-config --libs jansson zlib libbrotlienc libzstd openssl 2>/dev/null) -lpthread
 LIBS_event    := $(shell pkg-config --libs libevent libevent_pthreads libevent_openssl 2>/dev/null)
@@ -57,7 +57,7 @@ LIBS_base     := $(LIBS_common)
 LIBS_http     := $(LIBS_common)
 LIBS_cache    := $(LIBS_common)
 LIBS_config   := $(shell pkg-config --libs inih 2>/dev/null) $(LIBS_common)
-LIBS_upstream := $(shell pkg-config --libs libcurl 2>/dev/null) $(LIBS_event) $(LIBS_common)
+LIBS_upstream := $(shell pkg-config --libs libcurl libnghttp2 2>/dev/null) $(LIBS_event) $(LIBS_common)
 LIBS_proxy    := $(LIBS_config) $(LIBS_upstream)
 
 # MEMOPROXY_HOOKS lets the environment inject faults; a release binary has no such door.

@@ -238,6 +238,20 @@ bool answer_is_framed(const struct fetch *f)
 	return a->phase == ANSWER_BODY && (f->is_h2 || a->is_bodiless || a->is_chunked || a->content_length >= 0);
 }
 
+void answer_on_frame(struct fetch *f, size_t content_bytes, bool ends_stream)
+{
+	f->answer.h2_bytes += content_bytes;
+	f->answer.has_h2_end |= ends_stream;
+}
+
+/* RFC 9113 8.1: END_STREAM ends an answer; a stream that is only reset, with whatever code, was given up. */
+static bool is_cut_h2(const struct fetch *f)
+{
+	const struct answer *a = &f->answer;
+
+	return f->is_h2 && !a->is_bodiless && a->content_length < 0 && (!a->has_h2_end || a->h2_bytes != a->body_bytes);
+}
+
 /* libcurl calls it a success when the connection ends in the middle of a head, among others (RFC 9112 8). */
 static enum fetch_result whole_or_broken(const struct fetch *f, const char **detail)
 {
@@ -248,6 +262,10 @@ static enum fetch_result whole_or_broken(const struct fetch *f, const char **det
 		return FETCH_BROKEN;
 	if (!a->is_bodiless && a->content_length >= 0 && a->body_bytes != (uint64_t)a->content_length)
 		return FETCH_BROKEN;
+	if (is_cut_h2(f)) {
+		*detail = "the HTTP/2 stream ended inside the answer";
+		return FETCH_BROKEN;
+	}
 	if (a->needs_tls_end && !a->has_tls_end) { /* anybody on the way may have cut it off (RFC 9112 9.8) */
 		*detail = "TLS ended without close_notify";
 		return FETCH_BROKEN;

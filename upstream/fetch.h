@@ -74,10 +74,10 @@ int upstream_loop_new(const struct upstream_loop_options *o, struct upstream_loo
 void upstream_loop_free(struct upstream_loop **l); /* fetches still running end with FETCH_CANCELLED, unannounced */
 
 enum fetch_result {
-	FETCH_OK,         /* whole: the length that was announced arrived, or the end was framed */
-	FETCH_REFUSED,    /* no connection: refused, unreachable, DNS, TLS: 502 */
-	FETCH_TIMEOUT,    /* connect, first byte or stall: 504 */
-	FETCH_BROKEN,     /* the connection ended before or inside the answer: 502, or an aborted body */
+	FETCH_OK,      /* whole: the length that was announced arrived, or the end was framed: last chunk, END_STREAM */
+	FETCH_REFUSED, /* no connection: refused, unreachable, DNS, TLS: 502 */
+	FETCH_TIMEOUT, /* connect, first byte or stall: 504 */
+	FETCH_BROKEN,  /* the connection ended before or inside the answer: 502, or an aborted body */
 	FETCH_BAD_ANSWER, /* broke HTTP's rules, or its head was too large: 502 */
 	FETCH_BUSY,       /* max_connections and the queue are full: 503 */
 	FETCH_CANCELLED,

@@ -79,6 +79,8 @@ struct answer { /* of the present attempt */
 	unsigned informational;
 	size_t informational_bytes, head_bytes;
 	int64_t content_length; /* -1: not announced */
+	bool has_h2_end;        /* END_STREAM came */
+	uint64_t h2_bytes;      /* of content in the DATA frames so far */
 	uint64_t body_bytes, wire_bytes;
 	size_t skip; /* bytes of the buffer that libcurl will offer again which were taken before a pause */
 	struct chunk_decoder chunks;
@@ -237,6 +239,11 @@ size_t answer_on_body(char *p, size_t size, size_t n, void *arg);
 /* What the transfer's end amounts to. */
 enum fetch_result answer_result(struct fetch *f, CURLcode code, const char **detail);
 bool answer_is_framed(const struct fetch *f);
+/* A frame of its HTTP/2 stream, with so many bytes of content, before libcurl sees it. */
+void answer_on_frame(struct fetch *f, size_t content_bytes, bool ends_stream);
+
+/* h2.c: any thread. Do frames pass by us? Else no HTTP/2 answer without a length could be told from half of one. */
+bool h2_sees_frames(void);
 
 /* connection.c */
 int connection_on_request(void *arg, char *peer_ip, char *local_ip, int peer_port, int local_port);

@@ -112,6 +112,7 @@ void loop_settle(struct upstream_loop *l)
 
 static void init_libcurl(void)
 {
+	CHECK(h2_sees_frames());
 	CHECK(curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, free, realloc, strdup, mem_library_calloc) == CURLE_OK);
 }
 

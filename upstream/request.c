@@ -183,18 +183,26 @@ static int apply_method(struct fetch *f)
 	return bad;
 }
 
+/* Before 8.0 libcurl begins HTTP/2 anew on a connection without TLS that it uses again, which ends it for all its streams. */
+static bool spoils_reuse(const struct origin *o)
+{
+	return !o->is_https && o->u->options->http_version == UPSTREAM_HTTP_2 &&
+	       curl_version_info(CURLVERSION_NOW)->version_num < 0x080000;
+}
+
 /* libcurl may send a request a second time when a pooled connection ends; one that must not be repeated goes on a
  * connection of its own (RFC 9110 9.2.2), which the pool gets afterwards. */
 int request_apply(struct fetch *f)
 {
 	const struct origin *o = f->o;
-	bool fresh = f->fresh || !f->is_safe;
+	bool is_alone = spoils_reuse(o), fresh = f->fresh || !f->is_safe || is_alone;
 	bool may_multiplex = o->is_https && o->u->options->http_version != UPSTREAM_HTTP_1_1 && !o->knows_http1;
 	int bad = apply_method(f);
 
 	bad |= curl_easy_setopt(f->easy, CURLOPT_REQUEST_TARGET, f->text.p + f->target_at);
 	bad |= curl_easy_setopt(f->easy, CURLOPT_HTTPHEADER, f->lines_n > 0 ? f->lines : NULL);
 	bad |= curl_easy_setopt(f->easy, CURLOPT_FRESH_CONNECT, fresh ? 1L : 0L);
+	bad |= curl_easy_setopt(f->easy, CURLOPT_FORBID_REUSE, is_alone ? 1L : 0L);
 	bad |= curl_easy_setopt(f->easy, CURLOPT_PIPEWAIT, may_multiplex ? 1L : 0L);
 	bad |= curl_easy_setopt(f->easy, CURLOPT_NOPROGRESS, 1L);
 	return bad ? -ENOMEM : 0;
