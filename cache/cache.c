@@ -126,7 +126,8 @@ static int purge(
 {
 	int err = purge_here(c, kind, what, user, soft, wait, seq);
 
-	if (c->o.on_purge)
+	if (c->o.on_purge &&
+		err != -EMSGSIZE) /* which nobody purged: another process is not to make up for it either */
 		c->o.on_purge(c->o.on_purge_arg, kind, what, user, soft);
 	return err;
 }

@@ -28,7 +28,8 @@ struct cache_options {
 	int64_t pass_memory_ms;      /* 120 000: how long a PASS marker lasts */
 	unsigned max_waiters, max_flights, max_markers, max_variants, max_scope_rules;
 	struct slice via; /* "1.1 memoproxy": what is appended to Via at store time */
-	/* Told of each purge, once it holds here, by the thread that made it; not of those that cache_purge_as_told makes. */
+	/* Told of each purge, once it holds here, by the thread that made it; not of those that cache_purge_as_told makes, nor of
+	 * those that are refused as too long (-EMSGSIZE). */
 	void (*on_purge)(void *arg, enum scope_kind kind, struct slice what, uint64_t user, bool soft);
 	void *on_purge_arg;
 	struct mailbox *const *mailboxes; /* one a worker, borrowed; the leader's and waiters' news arrive there */

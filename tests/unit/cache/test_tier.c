@@ -809,9 +809,44 @@ static void no_failed_allocation_keeps_a_lookup_from_an_answer(void **state)
 	end(&t);
 }
 
+static void note_purge(void *arg, enum scope_kind kind, struct slice what, uint64_t user, bool soft)
+{
+	(void)what;
+	(void)user;
+	(void)soft;
+	assert_int_equal(kind, SCOPE_URL);
+	++*(unsigned *)arg;
+}
+
+/* What is too long to be journalled is refused and purges nothing: another process must not purge in its place. */
+static void nobody_is_told_of_a_purge_that_was_refused(void **state)
+{
+	struct tiers t;
+	unsigned told = 0;
+	uint64_t seq;
+	char *url = test_calloc(1, 20000);
+
+	(void)state;
+	begin(&t);
+	rig_end(&t.g);
+	t.g.o.on_purge = note_purge;
+	t.g.o.on_purge_arg = &told;
+	rig_start(&t.g);
+	open_disk(&t);
+	memset(url, 'u', 19999);
+	assert_int_equal(cache_purge(t.g.c, SCOPE_URL, slice_of(url), 0, false, &seq), -EMSGSIZE);
+	assert_int_equal(cache_purge_soon(t.g.c, SCOPE_URL, slice_of(url), 0, false, &seq), -EMSGSIZE);
+	assert_int_equal(told, 0);
+	assert_int_equal(cache_purge(t.g.c, SCOPE_URL, SLICE_LIT("http://o/a"), 0, false, &seq), 0);
+	assert_int_equal(told, 1);
+	test_free(url);
+	end(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(nobody_is_told_of_a_purge_that_was_refused),
 		cmocka_unit_test(what_memory_stores_comes_back_from_disk_and_then_from_memory),
 		cmocka_unit_test(an_absent_key_is_led_without_a_read),
 		cmocka_unit_test(what_the_device_has_to_be_asked_for_is_read_once_for_all),
