@@ -302,7 +302,7 @@ void flight_look(const struct flight_waiter *waiter, struct flight_view *out)
 	*out = (struct flight_view){.phase = f->phase, .status = f->status, .verdict = f->verdict};
 	if (f->phase == FLIGHT_WAITING && f->is_silent && (w != f->own || f->is_disk))
 		out->phase = FLIGHT_RETRY;
-	if (f->is_committing && w->mismatched && !w->begun) /* it came for what is on disk in a moment */
+	if (flight_has_all_locked(f) && w->mismatched && !w->begun) /* it came for what is on disk in a moment */
 		out->phase = f->is_silent ? FLIGHT_RETRY : FLIGHT_WAITING;
 	else if (f->phase == FLIGHT_ANSWER && !suits(f, w)) {
 		w->mismatched = true;

@@ -131,6 +131,10 @@ void flight_check_stall_locked(struct flight *f, struct now now);
 void flight_resume(struct flight *f);
 void flight_post_resume_locked(struct flight *f); /* by letter */
 
+/* Under mu: an answer on its way to disk of which nothing more is to come. Its client may have all of it, and ask again,
+ * before the leader hears of the end. */
+bool flight_has_all_locked(const struct flight *f);
+
 /* Told to all who wait, after something has changed. Under mu. */
 void flight_wake_locked(struct flight *f);
 /* Under mu: the least offset anew, room freed, the leader resumed. */

@@ -29,6 +29,17 @@ static void set_streamed(struct flight *f, bool is_streamed)
 	pthread_mutex_unlock(&f->mu);
 }
 
+bool flight_has_all_locked(const struct flight *f)
+{
+	int64_t length = f->is_streamed && f->object ? object_announced_length(f->object) : -1;
+	uint64_t published;
+
+	if (length < 0)
+		return f->is_committing;
+	(void)object_body_state(f->object, &published);
+	return f->is_committing || (uint64_t)length == published;
+}
+
 int flight_stream_begin(struct flight *f, struct object *o, int64_t length)
 {
 	int err = tier_stream_begin(f, o, length, &f->stream);

@@ -7,11 +7,21 @@ static bool wants_disk(struct lookup *l)
 	return l->c->disk && !l->disk_done && !l->r->skip_disk && !l->is_forced && !l->partial;
 }
 
-/* Read from there, or on its way to it: there in a moment. */
+/* Read from there, or on its way to it with all of its bytes: there in a moment. */
+static bool is_there_soon(struct flight *f)
+{
+	bool has_all;
+
+	pthread_mutex_lock(&f->mu);
+	has_all = flight_has_all_locked(f);
+	pthread_mutex_unlock(&f->mu);
+	return f->is_disk || has_all;
+}
+
 static struct flight *find_read(struct entry *e)
 {
 	for (struct flight *f = e && e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
-		if (f->is_disk || f->is_committing)
+		if (is_there_soon(f))
 			return f;
 	return NULL;
 }

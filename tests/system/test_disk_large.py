@@ -1,4 +1,5 @@
 """Answers larger than memory is to hold: written to disk as they arrive, served from there, and never a wrong byte."""
+import contextlib
 import pathlib
 import random
 import subprocess
@@ -61,7 +62,12 @@ class Site:
         return sorted(self.path.glob("seg-*"))
 
     def allocated(self):
-        return sum(f.stat().st_size for f in self.segments())
+        """Once all is written: the keeper only takes files away then."""
+        sizes = 0
+        for path in self.segments():
+            with contextlib.suppress(FileNotFoundError):
+                sizes += path.stat().st_size
+        return sizes
 
 
 @pytest.fixture
@@ -394,20 +400,24 @@ def test_what_must_be_looked_into_is_not_stored_unseen(origin, tmp_path):
             assert answer.body == body and not answer.is_hit
 
 
+def dropped(proxy):
+    """A busy machine's disk may be too slow for one, which is counted."""
+    disk = proxy.stats()["disk"]
+    return disk["dropped_slow"] + disk["dropped_queue"] + disk["dropped_error"]
+
+
 def test_the_capacity_holds(origin, tmp_path):
     site = Site(origin, tmp_path, disk={"size": "32M"})
     made = [site.serve(f"/{i}", (i % 7 + 1) * 1_000_000 + i, "chunked" if i % 2 else "length") for i in range(30)]
     with site.proxy() as p:
-        stored = 0
         for url, body in made:
-            answer = p.fetch(url)
-            assert answer.body == body
+            before = dropped(p)
+            assert p.fetch(url).body == body
+            written(p)
             assert site.allocated() <= 32 * MIB and p.stats()["disk"]["bytes"] <= 32 * MIB
+            was_dropped = dropped(p) > before
             again = p.fetch(url)
-            assert again.body == body
-            stored += again.is_hit
-        disk = p.stats()["disk"]  # a busy machine's disk may be too slow for one, which is counted
-        assert stored + disk["dropped_slow"] + disk["dropped_queue"] + disk["dropped_error"] == len(made), disk
+            assert again.body == body and (again.is_hit or was_dropped), (again, p.stats())
         assert p.stats()["disk"]["reclaimed_segments"] > 10
 
 

@@ -196,6 +196,35 @@ static void it_is_there(struct large *l)
 	ask_fini(&a);
 }
 
+/* Who has all the bytes that were announced may ask again before the leader hears of the end, on another worker. */
+static void who_asks_between_the_last_byte_and_the_end_waits_for_it(void **state)
+{
+	struct large *l = *state;
+	struct ask late;
+
+	for (int ends_well = 0; ends_well < 2; ends_well++) {
+		struct flight *f = begin(l, BODY_N, false);
+		struct waiter w = {0};
+
+		feed(l, f, 0, BODY_N);
+		ask_init(&l->t.g, &late, "GET /large", NULL);
+		assert_int_equal(ask_lookup(&l->t.g, &late), CACHE_DISK);
+		waiter_join(&w, &late, 1);
+		assert_int_equal(waiter_look(&w).phase, FLIGHT_WAITING);
+		flight_end(f, ends_well, l->t.g.now);
+		deliver_until_written(l);
+		rig_deliver(&l->t.g);
+		assert_true(w.told > 0);
+		assert_int_equal(waiter_look(&w).phase, FLIGHT_RETRY);
+		flight_leave(&w.w);
+		assert_int_equal(tiers_look_up(&l->t, &late), ends_well ? CACHE_HIT : CACHE_LEAD);
+		if (late.out.flight)
+			flight_abandon(late.out.flight);
+		ask_fini(&late);
+		finish(l);
+	}
+}
+
 static void a_large_answer_is_written_while_it_passes_and_found_at_once(void **state)
 {
 	struct large *l = *state;
@@ -440,6 +469,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(a_large_answer_is_written_while_it_passes_and_found_at_once),
 		CASE(who_asks_while_it_passes_goes_alone),
+		CASE(who_asks_between_the_last_byte_and_the_end_waits_for_it),
 		CASE(what_breaks_off_is_not_there),
 		CASE(a_purge_ends_what_nobody_waits_for),
 		CASE(a_hanging_disk_holds_a_client_up_for_three_seconds),
