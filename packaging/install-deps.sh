@@ -5,7 +5,7 @@ set -euo pipefail
 
 build="gcc make pkg-config libevent-dev libcurl4-openssl-dev libnghttp2-dev uthash-dev libxxhash-dev libinih-dev libjansson-dev
 	zlib1g-dev libbrotli-dev libzstd-dev libssl-dev"
-test="libcmocka-dev python3 python3-pytest nginx-light curl openssl clang clang-tidy clang-format libclang-rt-14-dev"
+test="libcmocka-dev python3 python3-pytest python3-pytest-xdist nginx-light curl openssl clang clang-tidy clang-format libclang-rt-14-dev"
 bench="wrk varnish haproxy"
 services="nginx varnish varnishncsa haproxy"
 

@@ -1,5 +1,7 @@
 #!/bin/bash
 # Runs the pytest suite against MEMOPROXY_BIN and leaves "<passed> <failed>" in build/<mode>/results/system.count.
+# The files are shared out to TEST_JOBS processes (two a core: most tests wait for something); TEST_JOBS=0 runs them in one,
+# as a debugger wants it.
 set -euo pipefail
 here=$(dirname "$0")
 mode=${MODE:-release}
@@ -20,7 +22,7 @@ case "$*" in
 *) where=(tests/system) ;;
 esac
 rc=0
-timeout -k 30 "${SYSTEM_TIMEOUT:-3600}" $FIXED_LAYOUT "$PYTHON" -m pytest "${where[@]}" -p no:cacheprovider -q --junitxml="$results/$suite.xml" "$@" </dev/null || rc=$?
+timeout -k 30 "${SYSTEM_TIMEOUT:-3600}" $FIXED_LAYOUT "$PYTHON" -m pytest "${where[@]}" -p no:cacheprovider -q -n "${TEST_JOBS:-$((2 * $(nproc)))}" --dist loadfile --junitxml="$results/$suite.xml" "$@" </dev/null || rc=$?
 [ $rc != 124 ] || echo "system: stopped after ${SYSTEM_TIMEOUT:-3600} s"
 if [ -e "$results/$suite.xml" ]; then
 	"$PYTHON" - "$results/$suite.xml" >"$results/$suite.count" <<'PY'
