@@ -196,6 +196,8 @@ static void set_reading(struct gate *g)
 {
 	bool full = evbuffer_get_length(g->in) >= g->o->max_header + GATE_READ_AHEAD && g->phase != GATE_LINGER;
 
+	if (g->room_wait_ms)
+		full = true;
 	/* TLS answers some of what it reads by itself. */
 	if (g->tls && evbuffer_get_length(bufferevent_get_output(g->sock)) > 2 * g->o->high_water)
 		full = true;

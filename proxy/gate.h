@@ -21,6 +21,7 @@
 #include "http/message.h"
 
 struct admission;
+struct body_port;
 struct tls;
 struct event_base;
 struct evhttp;
@@ -33,6 +34,8 @@ struct gate;
 struct gate_stats {
 	uint64_t accepted, open, refused_total_bound, refused_address_bound, requests, bad_requests, header_timeouts,
 		body_timeouts, slow_bodies, idle_timeouts, write_timeouts;
+	uint64_t body_bytes, bodies_waiting;    /* gauges: memory of request bodies; those that wait for some */
+	uint64_t bodies_waited, bodies_refused; /* the latter: client_body_timeout was over before there was any */
 	uint64_t bytes_in, bytes_out, answered_here;
 	uint64_t accept_pauses; /* for want of descriptors or memory */
 	uint64_t proxy_refused; /* PROXY protocol: malformed, or from whom it is not taken */
@@ -44,7 +47,7 @@ struct gate_options { /* one a listener, immutable while connections live; borro
 	uint64_t max_body;
 	int64_t header_timeout_ms; /* from the first byte of a head (or accept) to its end */
 	int64_t body_timeout_ms;   /* longest silence inside a request body */
-	uint64_t body_rate;        /* bytes a second that a body must reach once body_timeout_ms is over; 0: any */
+	uint64_t body_rate;        /* bytes a second on average over any body_timeout_ms of a body; 0: any */
 	int64_t idle_timeout_ms;   /* between requests */
 	int64_t write_timeout_ms; /* longest time without a byte taken by the client while there is something to send */
 	size_t high_water;        /* unsent bytes from which gate_room is 0 */
@@ -58,6 +61,7 @@ struct gate_options { /* one a listener, immutable while connections live; borro
 	void *arg;
 	struct gate_stats *stats;              /* the worker's own; written without locks */
 	struct admission *admission;           /* NULL: everybody may come in */
+	struct body_port *bodies;              /* NULL: no bound but max_body of each */
 	struct tls *tls;                       /* NULL: plain */
 	bool proxy_protocol;                   /* connections begin with its header, before TLS */
 	const struct config_networks *trusted; /* who may send one */

@@ -23,14 +23,13 @@ static void free_buffers(struct gate *g)
 		evbuffer_free(g->in);
 	if (g->out)
 		evbuffer_free(g->out);
-	if (g->body)
-		evbuffer_free(g->body);
 }
 
 void gate_count_out(struct gate *g)
 {
 	if (!g->o)
 		return;
+	gate_drop_body(g);
 	g->o->stats->open--;
 	if (g->admitted_address)
 		admission_leave_address(g->o->admission, &g->peer);
@@ -72,13 +71,12 @@ static enum bufferevent_filter_result no_filter(
 static bool make_buffers(struct gate *g)
 {
 	g->out = evbuffer_new();
-	g->body = evbuffer_new();
 	g->in_is_own = g->o->tls || gate_is_quick(g->o);
 	g->in = g->in_is_own ? evbuffer_new() : bufferevent_get_input(g->sock);
 	if (!g->o->tls)
-		return g->out && g->body && g->in;
+		return g->out && g->in;
 	g->wire = evbuffer_new();
-	return g->out && g->body && g->in && g->wire &&
+	return g->out && g->in && g->wire &&
 	       tls_stream_new(g->o->tls, bufferevent_get_input(g->sock), g->wire, &g->tls) == 0;
 }
 

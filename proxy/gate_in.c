@@ -1,4 +1,4 @@
-/* The way in: a request's head and body off the socket, the hit road, refusals, and the canonical request for evhttp. */
+/* The way in: a request's head off the socket, the hit road, refusals, and the canonical request for evhttp. */
 #include "proxy/gate_internal.h"
 
 #include <string.h>
@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "http/date.h"
+
+static const struct http_error out_of_memory = {503, "Out of memory."};
 
 /* Heads longer than max_header are refused by the parser, which must see that they are. */
 #define PAST_MAX_HEADER 64
@@ -25,7 +27,9 @@ static void write_problem(struct gate *g, const struct http_error *e)
 		"HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: application/problem+json\r\n"
 		"Content-Length: %d\r\nConnection: close\r\n%s\r\n",
 		e->status, http_reason(e->status), date, n,
-		e->status == 405 ? "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, QUERY\r\n" : "");
+		e->status == 405   ? "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, QUERY\r\n"
+		: e->status == 503 ? "Retry-After: 1\r\n"
+				   : "");
 	if (g->view.method != HTTP_HEAD || g->phase == GATE_HEAD)
 		evbuffer_add(g->out, text, (size_t)n);
 }
@@ -34,6 +38,7 @@ static void write_problem(struct gate *g, const struct http_error *e)
 void gate_refuse(struct gate *g, struct http_error e)
 {
 	g->o->stats->bad_requests++;
+	gate_drop_body(g);
 	write_problem(g, &e);
 	if (g->phase == GATE_HEAD) { /* the view may be half a request, and of bytes that are about to go */
 		struct http_fields fields = g->view.fields;
@@ -52,7 +57,7 @@ void gate_refuse(struct gate *g, struct http_error e)
 static int add_canonical_head(const struct gate *g, struct evbuffer *to)
 {
 	static const char usual[] = "GET / HTTP/1.1\r\n\r\n";
-	size_t n = evbuffer_get_length(g->body);
+	size_t n = g->body ? body_length(g->body) : 0;
 	const char *method = g->view.method == HTTP_HEAD ? "HEAD" : n > 0 ? "POST" : "GET";
 	const char *connection = g->close_after ? "close" : "keep-alive";
 
@@ -63,118 +68,17 @@ static int add_canonical_head(const struct gate *g, struct evbuffer *to)
 }
 
 /* One whole request in the one form that evhttp ever sees. */
-static void hand_over(struct gate *g)
+void gate_hand_over(struct gate *g)
 {
 	struct evbuffer *to = bufferevent_get_input(g->filter);
 
-	if (add_canonical_head(g, to) < 0 || evbuffer_add_buffer(to, g->body) < 0) {
+	if (add_canonical_head(g, to) < 0 || (g->body && body_pass_on(&g->body, to) != 0)) {
 		gate_end(g); /* out of memory, with half a request in evhttp's buffer */
 		return;
 	}
 	g->phase = GATE_REPLY;
 	g->o->stats->requests++;
 	bufferevent_trigger(g->filter, EV_READ, BEV_TRIG_IGNORE_WATERMARKS);
-}
-
-/* ---- Bodies ---- */
-
-static const struct http_error out_of_memory = {503, "Out of memory."};
-static const struct http_error too_large = {413, "The request body is larger than is accepted here."};
-static const struct http_error bad_chunks = {400, "The chunked request body is malformed."};
-
-/* The body of a HEAD request has no meaning (RFC 9110 9.3.2), and evhttp can't read it. */
-static bool drops_body(const struct gate *g)
-{
-	return g->view.method == HTTP_HEAD;
-}
-
-static void read_length(struct gate *g)
-{
-	size_t n = evbuffer_get_length(g->in);
-
-	if (n > g->body_left)
-		n = (size_t)g->body_left;
-	g->body_left -= n;
-	g->body_bytes += n;
-	if (drops_body(g)) {
-		evbuffer_drain(g->in, n);
-	} else if (evbuffer_remove_buffer(g->in, g->body, n) != (int)n) {
-		gate_refuse(g, out_of_memory);
-		return;
-	}
-	if (g->body_left == 0)
-		hand_over(g);
-}
-
-/* False: refused. */
-static bool keep_chunk_data(struct gate *g, struct slice data)
-{
-	g->body_bytes += data.n;
-	if (g->body_bytes > g->o->max_body) {
-		gate_refuse(g, too_large);
-		return false;
-	}
-	if (drops_body(g) || evbuffer_add(g->body, data.p, data.n) == 0)
-		return true;
-	gate_refuse(g, out_of_memory);
-	return false;
-}
-
-/* Decodes one piece of the input. Trailers are dropped: nothing downstream asks for them (RFC 9110 6.5.1). */
-static void read_chunks(struct gate *g)
-{
-	size_t n = evbuffer_get_contiguous_space(g->in), at = 0, used = 0;
-	const char *p = (const char *)evbuffer_pullup(g->in, (ev_ssize_t)n);
-	enum chunk_result got;
-	struct slice data;
-
-	do {
-		got = chunk_decode(&g->chunk, p + at, n - at, &used, &data);
-		at += used;
-	} while (got == CHUNK_DATA && keep_chunk_data(g, data));
-	evbuffer_drain(g->in, at);
-	if (got == CHUNK_END)
-		hand_over(g);
-	else if (got == CHUNK_BAD)
-		gate_refuse(g, bad_chunks);
-	else if (got == CHUNK_MORE && chunk_expects(&g->chunk) > g->o->max_body - g->body_bytes)
-		gate_refuse(g, too_large);
-}
-
-bool gate_read_body(struct gate *g)
-{
-	if (evbuffer_get_length(g->in) == 0) {
-		if (!g->read_eof)
-			return false;
-		gate_refuse(g, (struct http_error){400, "The connection ended inside the request body."});
-		return true;
-	}
-	g->body_ms = g->now_ms;
-	if (g->view.framing == HTTP_BODY_CHUNKED)
-		read_chunks(g);
-	else
-		read_length(g);
-	return true;
-}
-
-static void begin_body(struct gate *g)
-{
-	const struct http_request *r = &g->view;
-
-	g->phase = GATE_BODY;
-	g->body_start_ms = g->body_ms = g->now_ms;
-	g->body_bytes = 0;
-	g->body_left = r->framing == HTTP_BODY_LENGTH ? r->content_length : 0;
-	if (g->body_left > g->o->max_body) {
-		gate_refuse(g, too_large);
-	} else if (r->framing != HTTP_BODY_CHUNKED && g->body_left == 0) {
-		hand_over(g);
-	} else {
-		chunk_decoder_init(&g->chunk, CHUNK_STRICT);
-		/* Bytes that are here already say that the client does not wait (RFC 9110 10.1.1). */
-		if (r->expect_continue && r->minor == 1 && evbuffer_get_length(g->in) == 0)
-			evbuffer_add_printf(g->out, "HTTP/1.1 100 Continue\r\n\r\n");
-	}
 }
 
 /* ---- Heads ---- */
@@ -309,7 +213,7 @@ static void begin_request(struct gate *g, const char *p)
 	gate_keep_ahead(g);
 	if (!g->view.keep_alive)
 		g->close_after = true;
-	begin_body(g);
+	gate_begin_body(g);
 }
 
 static bool read_heads(struct gate *g)

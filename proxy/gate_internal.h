@@ -32,6 +32,7 @@
 #include "base/clock.h"
 #include "http/chunk.h"
 #include "http/message.h"
+#include "proxy/bodies.h"
 #include "proxy/gate.h"
 #include "proxy/peer.h"
 
@@ -109,12 +110,15 @@ struct gate {
 	size_t scanned;        /* parser's progress in an incomplete head */
 	int64_t head_start_ms; /* first byte of the head, 0: none yet */
 	int64_t head_done_us;
-	struct evbuffer *body; /* decoded so far */
-	uint64_t body_left;    /* of a Content-Length */
-	uint64_t body_bytes;   /* decoded so far, dropped ones included */
+	struct body *body;   /* decoded so far; NULL: nothing yet, or evhttp has it */
+	uint64_t body_most;  /* max_body as it was when the body began */
+	uint64_t body_left;  /* of a Content-Length */
+	uint64_t body_bytes; /* decoded so far, dropped ones included */
 	struct chunk_decoder chunk;
-	int64_t body_start_ms, body_ms; /* when it was first awaited, when its last byte came */
-	struct evhttp_request *req;     /* from gate_of until evhttp is done with it */
+	int64_t body_ms;                       /* when its last byte came */
+	int64_t room_wait_ms;                  /* since when it has waited for memory; 0: it does not */
+	int64_t body_slow_us, body_pressed_us; /* gate_timer.c: until when what came is enough */
+	struct evhttp_request *req;            /* from gate_of until evhttp is done with it */
 
 	/* The reply. */
 	uint64_t reply_bytes;
@@ -197,8 +201,15 @@ void gate_on_timer(evutil_socket_t fd, short what, void *arg);
 
 /* gate_in.c: true when something was taken from the input and the next step can be tried */
 bool gate_read_head(struct gate *g);
-bool gate_read_body(struct gate *g);
 void gate_refuse(struct gate *g, struct http_error e);
+void gate_hand_over(struct gate *g); /* head and body, whole, to evhttp */
+
+/* gate_body.c */
+void gate_begin_body(struct gate *g);
+bool gate_read_body(struct gate *g); /* the same */
+int64_t gate_body_deadline(const struct gate *g);
+void gate_body_is_late(struct gate *g);
+void gate_drop_body(struct gate *g);
 
 /* gate_out.c */
 void gate_take_output(struct gate *g); /* evhttp's output to ours */

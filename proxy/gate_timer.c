@@ -11,18 +11,6 @@ static bool has_input(const struct gate *g)
 	return evbuffer_get_length(g->in) > 0;
 }
 
-/* Each byte buys time, so that a whole body has a bound too: a client that sends a byte now and then would keep its place
- * for as long as it likes. */
-static int64_t body_deadline(const struct gate *g)
-{
-	int64_t silent = g->body_ms + g->o->body_timeout_ms;
-	int64_t slow = NEVER;
-
-	if (g->o->body_rate)
-		slow = g->body_start_ms + g->o->body_timeout_ms + (int64_t)(g->body_bytes * 1000 / g->o->body_rate);
-	return silent < slow ? silent : slow;
-}
-
 static int64_t phase_deadline(const struct gate *g)
 {
 	switch (g->phase) {
@@ -36,7 +24,7 @@ static int64_t phase_deadline(const struct gate *g)
 			return NEVER; /* the client has its turn: write_deadline */
 		return (g->idle_since_ms > g->progress_ms ? g->idle_since_ms : g->progress_ms) + g->o->idle_timeout_ms;
 	case GATE_BODY:
-		return body_deadline(g);
+		return gate_body_deadline(g);
 	case GATE_LINGER:
 		return g->linger_ms + GATE_LINGER_MS;
 	default:
@@ -90,17 +78,6 @@ static void head_is_late(struct gate *g)
 	gate_refuse(g, (struct http_error){408, "The request head was not complete in time."});
 }
 
-static void body_is_late(struct gate *g)
-{
-	if (g->body_ms + g->o->body_timeout_ms <= g->now_ms) {
-		g->o->stats->body_timeouts++;
-		gate_refuse(g, (struct http_error){408, "The request body stopped arriving."});
-	} else {
-		g->o->stats->slow_bodies++;
-		gate_refuse(g, (struct http_error){408, "The request body arrived too slowly."});
-	}
-}
-
 static void phase_is_over(struct gate *g)
 {
 	switch (g->phase) {
@@ -119,7 +96,7 @@ static void phase_is_over(struct gate *g)
 		gate_close(g);
 		break;
 	case GATE_BODY:
-		body_is_late(g);
+		gate_body_is_late(g);
 		break;
 	default:
 		gate_end(g);

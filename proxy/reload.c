@@ -137,6 +137,7 @@ static int publish(struct server *s, struct snapshot *next, struct buf *errors)
 	s->snapshot = next;
 	if (tls)
 		tls_replace(s->tls, &tls);
+	bodies_set_bounds(s->bodies, p->body_memory_bytes, p->max_body_bytes);
 	admission_set_bounds(s->admission, p->max_connections, p->max_connections_per_address);
 	for (unsigned i = 0; i < s->workers_n; i++)
 		post_worker_news(&s->workers[i], news[i], s->access_log);

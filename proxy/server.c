@@ -345,6 +345,8 @@ static int make_front(struct server *s)
 
 	if (admission_new(p->max_connections, p->max_connections_per_address, &s->admission))
 		return complain("can't count connections", -ENOMEM);
+	if (bodies_new(p->body_memory_bytes, p->max_body_bytes, &s->bodies))
+		return complain("can't count request bodies", -ENOMEM);
 	for (unsigned i = 0; i < p->listen.n; i++)
 		tls = tls || p->listen.v[i].tls;
 	if (!tls || !tls_new(p->tls_certificate.p, p->tls_key.p, &s->tls, why))
@@ -486,6 +488,7 @@ static void server_fini(struct server *s)
 		worker_fini(&s->workers[i]);
 	tls_free(&s->tls);
 	admission_free(&s->admission);
+	bodies_free(&s->bodies);
 	demo_stop(&s->demo);
 	cache_free(&s->cache);
 	relay_free(&s->relay);

@@ -13,6 +13,7 @@
 
 struct admin;
 struct admission;
+struct bodies;
 struct demo;
 struct tls;
 struct upgrade;
@@ -26,6 +27,7 @@ struct server {
 	struct cache *cache;
 	struct access_log *access_log;
 	struct admission *admission;
+	struct bodies *bodies;
 	struct tls *tls;        /* NULL: no listener has it */
 	struct mailbox mailbox; /* main's */
 	struct mailbox *mailboxes[WORKERS_MAX];

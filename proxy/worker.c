@@ -231,6 +231,7 @@ int worker_init(struct worker *w, const struct worker_options *o)
 	w->drain_mail.on_mail = on_drain_mail;
 	w->stop_mail.on_mail = on_stop_mail;
 	w->news_mail.on_mail = on_news_mail;
+	body_port_init(&w->bodies, w->server->bodies, &w->mailbox, &w->gate_stats.body_bytes);
 	worker_list_init(&w->exchanges);
 	worker_list_init(&w->fills);
 	forward_init(&w->forward);

@@ -10,6 +10,7 @@
 
 #include "base/mailbox.h"
 #include "cache/cache.h"
+#include "proxy/bodies.h"
 #include "proxy/forward.h"
 #include "proxy/gate.h"
 #include "proxy/reply.h"
@@ -52,6 +53,7 @@ struct worker {
 	struct worker_listener *listeners; /* one a listen_fd */
 	struct event *mail_event, *tick_event;
 	struct gate_stats gate_stats;
+	struct body_port bodies;
 	struct worker_stats stats;
 	struct worker_list exchanges, fills;
 	unsigned exchanges_n;

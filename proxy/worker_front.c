@@ -69,6 +69,7 @@ static int open_listener(struct worker *w, unsigned i)
 		.arg = w,
 		.stats = &w->gate_stats,
 		.admission = w->server->admission,
+		.bodies = &w->bodies,
 		.tls = address->tls ? w->server->tls : NULL,
 		.proxy_protocol = address->proxy_protocol,
 	};

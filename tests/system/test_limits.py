@@ -1,4 +1,5 @@
 """Bounds on clients: how many, how slow, and what happens when the process runs out of descriptors or memory."""
+import hashlib
 import os
 import resource
 import signal
@@ -182,6 +183,108 @@ def test_a_body_that_is_slow_enough_to_be_fast_enough_passes(start_proxy, origin
             c.send(b"x" * 1000)
             time.sleep(0.1)
         assert c.response().body == b"12000"
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_a_body_that_comes_fast_and_then_drips_is_refused(start_proxy, framing):
+    """The least rate holds over any client_body_timeout, not over the body's life."""
+    proxy = start_proxy(with_keys(client_body_timeout="400ms", client_body_rate="1000"))
+    with proxy.client() as c:
+        if framing == "length":
+            c.send(build("POST", "/slow", {"Content-Length": 200100}) + b"x" * 200000)
+        else:
+            c.send(build("POST", "/slow", {"Transfer-Encoding": "chunked"}) + b"30d40\r\n" + b"x" * 200000 + b"\r\n")
+        stop = threading.Event()
+        dripper = threading.Thread(target=drip, args=([c], stop, b"x" if framing == "length" else b"1\r\nx\r\n"))
+        dripper.start()
+        try:
+            assert c.response().status == 408
+        finally:
+            stop.set()
+            dripper.join()
+    taken = counters(proxy)
+    assert taken["slow_bodies"] == 1 and taken["body_bytes"] == 0
+
+
+# ---- the memory of all bodies ----
+
+def upload(proxy, path, body, last, answers):
+    """All but the last ten bytes, then those when `last` says so."""
+    try:
+        with proxy.client(timeout=60) as c:
+            c.send(build("POST", path, {"Content-Length": len(body)}) + body[:-10])
+            last.wait()
+            c.send(body[-10:])
+            answers.append(c.response().body)
+    except (OSError, Aborted) as e:
+        answers.append(repr(e))
+
+
+def test_unfinished_bodies_stay_within_body_memory_and_all_of_them_are_finished(start_proxy, origin):
+    """Each of them alone is within max_body; together they are six times body_memory."""
+    body, many = pattern(4 << 20), 24
+    whole = hashlib.sha256(body).hexdigest()
+    proxy = start_proxy(with_keys(body_memory="16M", max_body="4M"))
+    path = origin.on("/off" + origin.fresh(), lambda r: [Reply(body=b"%d" % (r.body_hash == whole))])
+    before, last, answers = proxy.rss_bytes(), threading.Event(), []
+    threads = [threading.Thread(target=upload, args=(proxy, path, body, last, answers)) for _ in range(many)]
+    for t in threads:
+        t.start()
+    try:
+        eventually(lambda: counters(proxy)["bodies_waiting"] >= many - 5, "the others wait")
+        assert 8 << 20 < counters(proxy)["body_bytes"] <= 16 << 20
+        if SLOW == 1:
+            assert proxy.rss_bytes() - before < 24 << 20
+    finally:
+        last.set()
+        for t in threads:
+            t.join()
+    assert answers == [b"1"] * many
+    eventually(lambda: counters(proxy)["body_bytes"] == 0, "nothing is held")
+    taken = counters(proxy)
+    assert taken["bodies_waiting"] == 0 and taken["bodies_refused"] == 0 and taken["bodies_waited"] >= many - 5
+    if SLOW == 1:
+        eventually(lambda: proxy.rss_bytes() - before < 8 << 20, "the memory is back with the system")
+
+
+def test_a_body_that_finds_no_memory_in_time_is_refused(start_proxy, origin):
+    proxy = start_proxy(with_keys(body_memory="1M", max_body="1M", client_body_timeout="500ms"))
+    gate = origin.gate()
+    path = origin.on("/off" + origin.fresh(), [Wait(gate), Reply(body=b"held")])
+    other = origin.on("/off" + origin.fresh(), lambda r: [Reply(body=b"%d" % len(r.body))])
+    with proxy.client() as holds, proxy.client() as waits:
+        holds.send(build("POST", path, {"Content-Length": 1 << 20}) + b"x" * (1 << 20))
+        eventually(lambda: origin.seen(path), "the origin has it")
+        waits.send(build("POST", other, {"Content-Length": 1000}) + b"x" * 1000)
+        refused = waits.response()
+        assert refused.status == 503 and refused.has("Retry-After")
+        assert counters(proxy)["bodies_refused"] == 1 and not origin.seen(other)
+        with proxy.client() as next_one:
+            next_one.send(build("POST", other, {"Content-Length": 1000}) + b"x" * 1000)
+            eventually(lambda: counters(proxy)["bodies_waiting"] == 1, "it waits")
+            gate.open()
+            assert holds.response().body == b"held"
+            assert next_one.response().body == b"1000"
+    assert "bodies_refused" in proxy.admin("GET", "/metrics").body.decode()
+
+
+def test_a_slow_body_gives_way_when_others_wait_for_its_memory(start_proxy, origin):
+    proxy = start_proxy(with_keys(body_memory="1M", max_body="1M", client_body_timeout="6s", client_body_rate="1"))
+    path = origin.on("/off" + origin.fresh(), lambda r: [Reply(body=b"%d" % len(r.body))])
+    with proxy.client() as slow, proxy.client() as waits:
+        slow.send(build("POST", path, {"Content-Length": 1 << 20}) + b"x" * 600000)
+        eventually(lambda: counters(proxy)["body_bytes"] >= 600000, "it holds the memory")
+        waits.send(build("POST", path, {"Content-Length": 600000}) + b"x" * 600000)
+        stop = threading.Event()
+        dripper = threading.Thread(target=drip, args=([slow], stop, b"x"))
+        dripper.start()
+        try:
+            assert slow.response().status == 408
+            assert waits.response().body == b"600000"
+        finally:
+            stop.set()
+            dripper.join()
+    assert counters(proxy)["slow_bodies"] == 1
 
 
 def test_a_client_that_takes_nothing_is_given_up(start_proxy, origin):

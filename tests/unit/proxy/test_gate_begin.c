@@ -209,6 +209,16 @@ static void drip(struct rig *r, const char *head, const char *byte)
 	client_free(c);
 }
 
+/* What came fast before is no credit: the average is over the last body_timeout. */
+static void a_body_that_comes_fast_and_then_drips_is_refused(void **state)
+{
+	static char head[70000];
+	int n = snprintf(head, sizeof(head), "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n%60000s", "");
+
+	assert_in_range(n, 60000, sizeof(head) - 1);
+	drip(*state, head, "x");
+}
+
 static void a_body_that_drips_is_refused(void **state)
 {
 	drip(*state, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n", "x");
@@ -265,6 +275,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_header_that_does_not_come_is_not_waited_for, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(a_drain_ends_connections_that_have_not_begun, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(a_body_that_drips_is_refused, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			a_body_that_comes_fast_and_then_drips_is_refused, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(a_chunked_body_that_drips_is_refused, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(a_chunk_extension_that_drips_is_refused, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(out_of_descriptors_accepting_pauses, rig_setup, rig_teardown),
