@@ -45,7 +45,7 @@ static inline uint64_t counted(const _Atomic uint64_t *counter)
 }
 
 /* The successor of a stored answer after a 304 or HEAD named some fields anew (RFC 9111 3.2, 4.3.4): new head, same
- * body. `request` is of the exchange that brought them. NULL when there is no room. */
+ * body. Fields that say what the bytes are (coding, type, range, digests) stay as they came with them. `request` is of the exchange that brought them. NULL when there is no room. */
 struct refresh {
 	const struct http_fields *request, *update;
 	enum http_method method;
@@ -64,7 +64,10 @@ struct object *object_refreshed(struct object *old, const struct refresh *r) WAR
 /* A successor with room for other bytes, which the caller appends, as 200 where they are all (RFC 9111 3.4). NULL where
  * there is no room, or what the fields say together may not be stored. */
 struct object *object_respanned(struct object *old, const struct refresh *r, const struct span *span) WARN_UNUSED;
-/* Do the validators in `update` speak of the stored answer? */
+/* Is the stored answer in the content coding that the fields of `answer` name (none: identity)? */
+bool object_has_coding_of(const struct object *o, const struct http_fields *answer);
+bool objects_have_one_coding(const struct object *a, const struct object *b);
+/* Do the validators in `update` speak of the stored answer, and is that of the same content coding? */
 bool object_is_confirmed_by(const struct object *o, const struct http_fields *update);
 
 #endif

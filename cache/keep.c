@@ -108,7 +108,8 @@ static struct slice strong_validator(const struct object *o)
 	return policy_strong_validator(etag, modified, date);
 }
 
-/* RFC 9110 15.3.7.3: only parts with the same strong validator may be combined. */
+/* RFC 9110 15.3.7.3: only parts with the same strong validator may be combined. (Of one coding, too: many origins give the
+ * coded bytes the tag of the plain ones.) */
 static bool are_of_one(struct slice a, struct slice b)
 {
 	return a.n > 0 && slice_equal(a, b);
@@ -150,7 +151,8 @@ static bool fits(struct object *a, const struct object *b)
 	       object_part(b, &b_first, &b_total) && a_total == b_total &&
 	       a_first <= b_first + (uint64_t)object_body_length(b) &&
 	       b_first <= a_first + (uint64_t)object_body_length(a) && is_same_variant(a, b) &&
-	       are_of_one(strong_validator(a), strong_validator(b)) && object_check(a) == SCOPE_VALID;
+	       are_of_one(strong_validator(a), strong_validator(b)) && objects_have_one_coding(a, b) &&
+	       object_check(a) == SCOPE_VALID;
 }
 
 static struct object *find_fitting(struct flight *f)
@@ -291,7 +293,8 @@ struct object *keep_whole(struct flight *f, const struct flight_answer *a, const
 
 	if (!object_part(f->stored, &first, &total) || !keep_read_part(a, &part, &n) || part.total != total ||
 		part.first != (uint64_t)object_body_length(f->stored) || part.first + n != total ||
-		!are_of_one(strong, strong_validator(f->stored)) || object_check(f->stored) != SCOPE_VALID)
+		!are_of_one(strong, strong_validator(f->stored)) || !object_has_coding_of(f->stored, a->fields) ||
+		object_check(f->stored) != SCOPE_VALID)
 		return NULL;
 	span = (struct span){0, total, total};
 	o = object_respanned(f->stored, r, &span);

@@ -241,6 +241,13 @@ static void write_extras(struct object *o, const struct object_spec *spec, const
 	put_slice(&s, spec->vary_values);
 }
 
+static bool can_be_validated(const struct object_spec *spec)
+{
+	bool has_etag = http_fields_get(spec->fields, HF_ETAG) && spec->etag.n == 0 && !spec->etag_is_ours;
+
+	return policy_may_validate(spec->status) && (has_etag || http_fields_get(spec->fields, HF_LAST_MODIFIED));
+}
+
 struct object *object_new(const struct object_spec *spec)
 {
 	struct layout l = measure(spec);
@@ -261,9 +268,7 @@ struct object *object_new(const struct object_spec *spec)
 	o->freshness = spec->freshness;
 	if (spec->etag.n > 0 || spec->etag_is_ours)
 		o->flags |= OBJECT_ETAG_IS_OURS;
-	else if (http_fields_get(spec->fields, HF_ETAG))
-		o->flags |= OBJECT_HAS_VALIDATOR;
-	if (http_fields_get(spec->fields, HF_LAST_MODIFIED))
+	if (can_be_validated(spec))
 		o->flags |= OBJECT_HAS_VALIDATOR;
 	if (has_content_length(spec))
 		o->flags |= OBJECT_SAYS_LENGTH;

@@ -96,7 +96,7 @@ const char *policy_store_name(enum policy_store s); /* token for Cache-Status an
  *   ttl_min leave it alone. Fields named in no-cache="" or private="" do not count, as they are not stored.
  * - A request's no-store counts where client_refresh is on.
  * - 428, 429, 431 and 511 are never stored (RFC 6585), nor are 304, 226 and, but for is_part, 206: parts of answers.
- * - no-cache is stored even without a validator; a lifetime of 0 only with a validator or a stale window.
+ * - no-cache is stored even without a validator; a lifetime of 0 only with a stale window, or a validator on a 2xx.
  * - POST: where the route caches it, or where policy_post_answers_get says so. */
 enum policy_store policy_store(const struct policy_exchange *x, struct freshness *out);
 /* An answer to POST that says it is what GET on the same URL would give: 2xx, explicit freshness, Content-Location equal
@@ -142,6 +142,10 @@ bool policy_stale_if_error(const struct freshness *f, int status, bool soft_purg
 
 /* May a stale answer serve because the upstream must be spared? As long as it might in place of an error, else a day. */
 bool policy_stale_if_spared(const struct freshness *f, struct now now);
+
+/* May a stored answer of this status be asked about with a condition? An origin does not look at conditions where it would
+ * answer anything but 2xx (RFC 9110 13.2.1), so a 304 would speak of another answer than a stored redirect or error. */
+bool policy_may_validate(int status);
 
 /* Has it any of the conditions below? Most have none, and the stored validators need not be looked for. */
 bool policy_has_condition(const struct http_fields *request);

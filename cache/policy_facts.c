@@ -27,6 +27,11 @@ bool policy_status_is_heuristic(int status)
 	}
 }
 
+bool policy_may_validate(int status)
+{
+	return status >= 200 && status <= 299;
+}
+
 /* The name may be one that is not interned, hence not http_fields_join. */
 static int join_lines(const struct http_fields *fields, struct slice name, struct buf *out)
 {
@@ -99,7 +104,8 @@ static void read_validators(const struct policy_exchange *x, struct policy_facts
 	if (modified && http_fields_count(x->response, HF_LAST_MODIFIED) == 1 &&
 		http_date_parse(modified->value, wall_s(x), &modified_s) && modified_s >= 0)
 		facts->last_modified_ms = modified_s * 1000;
-	facts->has_validator = (etag && etag->value.n > 0) || facts->last_modified_ms >= 0;
+	facts->has_validator =
+		policy_may_validate(x->status) && ((etag && etag->value.n > 0) || facts->last_modified_ms >= 0);
 }
 
 /* RFC 9111 5.3: what is no date, and more than one of them, is a time in the past. */

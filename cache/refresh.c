@@ -2,6 +2,70 @@
 #include "cache/cache_internal.h"
 #include "cache/encode.h"
 #include "cache/vary.h"
+#include "http/etag.h"
+#include "http/negotiate.h"
+
+/* Content codings in their order, of a stored answer or of fields; identity is none (RFC 9110 8.4.1). */
+struct codings {
+	const struct object *o;
+	size_t at;
+	const struct http_fields *fields;
+	uint32_t i;
+	struct slice rest;
+};
+
+static bool next_line(struct codings *c)
+{
+	const struct http_field *line;
+	struct http_field f;
+
+	if (!c->o) {
+		line = http_fields_next(c->fields, HF_CONTENT_ENCODING, &c->i);
+		if (line)
+			c->rest = line->value;
+		return line != NULL;
+	}
+	while (object_field_next(c->o, &c->at, &f))
+		if (f.id == HF_CONTENT_ENCODING) {
+			c->rest = f.value;
+			return true;
+		}
+	return false;
+}
+
+static struct slice next_coding(struct codings *c)
+{
+	struct slice coding;
+
+	do {
+		while (http_list_next(&c->rest, &coding))
+			if (!slice_equal_nocase(coding, SLICE_LIT("identity")))
+				return http_coding_less_x(coding);
+	} while (next_line(c));
+	return (struct slice){"", 0};
+}
+
+static bool are_equal(struct codings a, struct codings b)
+{
+	struct slice one, other;
+
+	do {
+		one = next_coding(&a);
+		other = next_coding(&b);
+	} while (one.n > 0 && slice_equal_nocase(one, other));
+	return one.n == 0 && other.n == 0;
+}
+
+bool object_has_coding_of(const struct object *o, const struct http_fields *answer)
+{
+	return are_equal(
+		(struct codings){.o = o, .rest = {"", 0}}, (struct codings){.fields = answer, .rest = {"", 0}});
+}
+
+bool objects_have_one_coding(const struct object *a, const struct object *b)
+{
+	return are_equal((struct codings){.o = a, .rest = {"", 0}}, (struct codings){.o = b, .rest = {"", 0}});
+}
 
 /* An entity tag less its weakness: a 304 may weaken what it confirms. */
 static struct slice opaque_tag(struct slice etag)
@@ -9,7 +73,7 @@ static struct slice opaque_tag(struct slice etag)
 	return slice_starts_with(etag, SLICE_LIT("W/")) ? (struct slice){etag.p + 2, etag.n - 2} : etag;
 }
 
-bool object_is_confirmed_by(const struct object *o, const struct http_fields *update)
+static bool is_validated_by(const struct object *o, const struct http_fields *update)
 {
 	const struct http_field *etag = http_fields_get(update, HF_ETAG);
 	const struct http_field *modified = http_fields_get(update, HF_LAST_MODIFIED);
@@ -20,6 +84,15 @@ bool object_is_confirmed_by(const struct object *o, const struct http_fields *up
 	if (modified && object_field(o, HF_LAST_MODIFIED, &stored))
 		return slice_equal(modified->value, stored);
 	return true;
+}
+
+/* What the bytes are is said when they come. A 304 or HEAD of another coding is of another representation, though many
+ * origins give both one tag (RFC 9110 8.8.3.3); one that leaves the coding out says nothing of it. */
+bool object_is_confirmed_by(const struct object *o, const struct http_fields *update)
+{
+	if (!is_validated_by(o, update))
+		return false;
+	return !http_fields_get(update, HF_CONTENT_ENCODING) || object_has_coding_of(o, update);
 }
 
 static struct policy_exchange exchange_of(
@@ -54,10 +127,47 @@ static bool takes_cookies(const struct object *old, const struct refresh *r)
 	       f.source <= LIFETIME_EXPIRES;
 }
 
-static bool is_kept_from_update(enum http_field_id id, bool takes_cookies)
+/* Parameters may be added to a media type that has none (RFC 9110 8.3). */
+static bool refines(struct slice type, const struct object *old)
 {
-	return id == HF_CONTENT_LENGTH || id == HF_CACHE_STATUS || http_field_is_hop_by_hop(id) ||
-	       (id == HF_SET_COOKIE && !takes_cookies);
+	struct slice stored;
+
+	return object_field(old, HF_CONTENT_TYPE, &stored) && type.n > stored.n && type.p[stored.n] == ';' &&
+	       !memchr(stored.p, ';', stored.n) && slice_equal_nocase((struct slice){type.p, stored.n}, stored);
+}
+
+/* Bytes that were never promised to be those of a strong tag do not become them: some origins send W/"x" with a 200 and "x"
+ * with the 304. */
+static bool strengthens(struct slice etag, const struct object *old)
+{
+	struct slice stored;
+
+	return !(old->flags & OBJECT_ETAG_IS_OURS) && object_field(old, HF_ETAG, &stored) && etag_is_strong(etag) &&
+	       !etag_is_strong(stored);
+}
+
+/* What the stored bytes are, no update changes (RFC 9111 3.2). */
+static bool is_kept_from_update(const struct http_field *f, const struct object *old, bool takes_cookies)
+{
+	switch (f->id) {
+	case HF_CONTENT_LENGTH:
+	case HF_CONTENT_ENCODING:
+	case HF_CONTENT_RANGE:
+	case HF_CONTENT_MD5:
+	case HF_CONTENT_DIGEST:
+	case HF_REPR_DIGEST:
+	case HF_DIGEST:
+	case HF_CACHE_STATUS:
+		return true;
+	case HF_CONTENT_TYPE:
+		return !refines(f->value, old);
+	case HF_ETAG:
+		return strengthens(f->value, old);
+	case HF_SET_COOKIE:
+		return !takes_cookies;
+	default:
+		return http_field_is_hop_by_hop(f->id);
+	}
 }
 
 static int merge(const struct object *old, const struct refresh *r, struct http_fields *out)
@@ -71,12 +181,12 @@ static int merge(const struct object *old, const struct refresh *r, struct http_
 			f.id == HF_OTHER ? http_fields_find(r->update, f.name) : http_fields_get(r->update, f.id);
 
 		/* Without a Date of its own the update was made when it came. */
-		if (f.id == HF_DATE || (named && !is_kept_from_update(f.id, cookies)))
+		if (f.id == HF_DATE || (named && !is_kept_from_update(named, old, cookies)))
 			continue;
 		err = http_fields_add(out, f.name, f.value);
 	}
 	for (uint32_t i = 0; !err && i < r->update->n; i++)
-		if (!is_kept_from_update(r->update->v[i].id, cookies))
+		if (!is_kept_from_update(&r->update->v[i], old, cookies))
 			err = http_fields_add(out, r->update->v[i].name, r->update->v[i].value);
 	return err;
 }

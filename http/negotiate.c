@@ -99,7 +99,7 @@ static bool walk_next(struct walk *w, struct http_preference *out)
 	return true;
 }
 
-static struct slice without_x(struct slice coding)
+struct slice http_coding_less_x(struct slice coding)
 {
 	if (slice_equal_nocase(coding, SLICE_LIT("x-gzip")) || slice_equal_nocase(coding, SLICE_LIT("x-compress")))
 		return (struct slice){coding.p + 2, coding.n - 2};
@@ -116,7 +116,7 @@ int http_accept_encoding_q(const struct http_fields *f, struct slice coding)
 	while (walk_next(&w, &p)) {
 		if (slice_equal(p.token, star))
 			any = p.q;
-		else if (own < 0 && slice_equal_nocase(without_x(p.token), without_x(coding)))
+		else if (own < 0 && slice_equal_nocase(http_coding_less_x(p.token), http_coding_less_x(coding)))
 			own = p.q;
 	}
 	if (own >= 0)

@@ -27,6 +27,9 @@ bool http_preference_next(struct slice *rest, struct http_preference *out);
  * (1). Without the field everything is acceptable (1000); with an empty one, identity only. */
 int http_accept_encoding_q(const struct http_fields *f, struct slice coding);
 
+/* "gzip" for "x-gzip", "compress" for "x-compress"; others as they are (RFC 9110 8.4.1). */
+struct slice http_coding_less_x(struct slice coding);
+
 /* How much a language tag is wanted (12.5.4): the longest range that matches it (RFC 4647 3.3.1, basic filtering), else
  * the longest whose shortened form does (3.4, lookup: "de" will do for "de-CH"), else that of `*`, else 0. Without the
  * field 1000. content_language may list several: the most wanted counts. */

@@ -102,10 +102,12 @@ static bool is_named(const struct target *t, struct slice name)
 	return false;
 }
 
-/* What is to be looked into, or coded here, must come as it is. */
+/* What is to be looked into, or coded here, must come as it is; and HEAD speaks of what GET would get. */
 static bool wants_identity(const struct forward_options *o)
 {
-	return o->is_plain && (o->target->rules->store_if != CACHE_STORE_ANY || o->target->rules->compress);
+	bool is_for_cache = o->is_plain || (o->target->is_cacheable && o->http->method == HTTP_HEAD);
+
+	return is_for_cache && (o->target->rules->store_if != CACHE_STORE_ANY || o->target->rules->compress);
 }
 
 static bool passes(const struct forward_options *o, const struct http_field *f)

@@ -176,7 +176,7 @@ static void credentials_need_the_upstreams_word(void **state)
 		NO("private wins over public", "9111 3", "GET 200", AUTH, CC "max-age=60, public, private", NULL, PRIVATE),
 		YES("a user's own copy", "route", "GET 200", AUTH, CC "max-age=60", "scope=user", 60, MAX_AGE, 'F'),
 		YES("a user's own copy of something private", "route", "GET 200", AUTH, CC "max-age=60, private", "scope=user", 60, MAX_AGE, 'F'),
-		YES("private for a user, without a lifetime", "9111 3", "GET 403", NULL, CC "private\nETag: \"a\"", "scope=user", 0, NONE, 'V'),
+		YES("private for a user, without a lifetime", "9111 3", "GET 201", NULL, CC "private\nETag: \"a\"", "scope=user", 0, NONE, 'V'),
 		NO("no-store for a user", "9111 5.2.2.5", "GET 200", AUTH, CC "max-age=60, no-store", "scope=user", NO_STORE),
 	};
 	RUN(rows);
@@ -236,7 +236,8 @@ static void what_can_be_of_no_use_is_not_stored(void **state)
 		NO("s-maxage=0 may not be stale", "9111 5.2.2.10", "GET 200", NULL, CC "s-maxage=0, stale-if-error=9", NULL, FRESH),
 		NO("must-revalidate may not be stale", "9111 5.2.2.2", "GET 200", NULL, CC "max-age=0, must-revalidate, stale-if-error=9", NULL, FRESH),
 		NO("no lifetime, but the route's window", "route", "GET 200", NULL, NULL, "swr=60 sie=60", FRESH),
-		YES("an error for validation only", "9111 4.3", "GET 404", NULL, "ETag: \"a\"", NULL, 0, NONE, 'V'),
+		NO("an error for validation only", "9110 13.2.1", "GET 404", NULL, "ETag: \"a\"", NULL, FRESH),
+		NO("a redirect for validation only", "9110 13.2.1", "GET 301", NULL, CC "max-age=0\nLast-Modified: @-9", NULL, FRESH),
 		NO("an error without anything", "9111 3", "GET 404", NULL, NULL, NULL, FRESH),
 		NO("an error with the route's ttl for answers", "route", "GET 404", NULL, NULL, "ttl=60", FRESH),
 		NO("vary star", "9111 4.1", "GET 200", NULL, CC "max-age=60\nVary: *", NULL, VARY_STAR),

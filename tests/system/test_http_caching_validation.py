@@ -1,0 +1,201 @@
+"""Conditions, and what answers to them say: which stored answers are asked about, what a 304 or HEAD may change (RFC 9110 13,
+RFC 9111 4.3)."""
+import gzip
+import json
+
+import pytest
+
+from support.origin import Reply, pattern
+
+OLD = "Sat, 01 Jan 2000 00:00:00 GMT"
+STALE = {"Cache-Control": "max-age=60", "Age": "60"}
+FRESH = {"Cache-Control": "max-age=60"}
+VALIDATORS = [{"ETag": '"a"'}, {"Last-Modified": OLD}]
+TEXT = json.dumps([{"id": n, "name": f"name {n}", "text": "lorem ipsum " * 3} for n in range(100)]).encode()
+CONFIG = {
+    "cache": {"failure_memory": "0"},
+    "route made": {"match": "/made/*", "compress": "gzip"},
+}
+
+
+def confirming(*script):
+    """304 to whoever asks with a condition; else the script's answers in their order."""
+    rest = list(script)
+
+    def answer(request):
+        if request.has("if-none-match") or request.has("if-modified-since"):
+            return [Reply(304, FRESH)]
+        return [rest.pop(0) if len(rest) > 1 else rest[0]]
+    return answer
+
+
+def asked_with_condition(origin, path):
+    return [r.has("if-none-match") or r.has("if-modified-since") for r in origin.seen(path)]
+
+
+# ---- which stored answers are asked about (RFC 9110 13.2.1) ----
+
+@pytest.mark.parametrize("validator", VALIDATORS, ids=str)
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 300, 400, 403, 404, 405, 410, 414, 451, 500, 501, 503])
+def test_what_is_no_2xx_is_never_confirmed(proxy, origin, status, validator):
+    path = origin.on(origin.fresh(), confirming(Reply(status, {**STALE, **validator}, b"gone"), Reply(200, FRESH, b"here")))
+    assert proxy.fetch(path).status == status
+    r = proxy.fetch(path)
+    assert (r.status, r.body) == (200, b"here")
+    assert asked_with_condition(origin, path) == [False, False]
+
+
+@pytest.mark.parametrize("validator", VALIDATORS, ids=str)
+@pytest.mark.parametrize("status", [200, 203, 204])
+def test_a_2xx_is(proxy, origin, status, validator):
+    path = origin.on(origin.fresh(), confirming(Reply(status, {**STALE, **validator}, b"" if status == 204 else b"here")))
+    proxy.fetch(path)
+    r = proxy.fetch(path)
+    assert (r.status, r.cache_status["fwd-status"]) == (status, 304)
+    assert asked_with_condition(origin, path) == [False, True]
+
+
+def test_an_error_is_not_kept_only_to_be_confirmed(proxy, origin):
+    path = origin.on(origin.fresh(), [Reply(404, {"Cache-Control": "max-age=0", "ETag": '"a"'}, b"gone")])
+    r = proxy.fetch(path)
+    assert (r.status, r.cache_status.get("stored"), r.cache_status.get("detail")) == (404, None, "no-lifetime")
+
+
+def test_nor_is_a_redirect_confirmed_in_the_background_or_by_a_refresh(proxy, origin):
+    moved = Reply(301, {"Cache-Control": "max-age=60, stale-while-revalidate=600", "Age": "60", "ETag": '"a"',
+                        "Location": "/elsewhere"})
+    path = origin.on(origin.fresh(), confirming(moved, moved, Reply(200, FRESH, b"here")))
+    for _ in range(2):
+        assert proxy.fetch(path).status == 301
+    origin.wait_for(path, 2)
+    origin.wait_idle(path)
+    assert proxy.refresh(path)["status"] == 200
+    assert proxy.fetch(path).body == b"here"
+    assert asked_with_condition(origin, path) == [False] * 3
+
+
+# ---- what a 304 or HEAD may change (RFC 9111 3.2, 4.3.4, 4.3.5) ----
+
+GZIPPED = gzip.compress(TEXT)
+STORED = {"ETag": '"a"', "Content-Type": "text/html", "Content-Encoding": "gzip", "Content-MD5": "AAAA", "X-A": "1"}
+UPDATE = {"Content-Type": "application/octet-stream", "Content-Range": "bytes 0-4/9", "Content-MD5": "BBBB", "Digest": "sha=CC",
+          "Repr-Digest": "sha-256=:BB:", "X-A": "2"}
+
+
+def what_it_is(r):
+    return tuple(r.get(name) for name in ("content-type", "content-encoding", "content-range", "content-md5", "digest",
+                                          "repr-digest", "content-length", "etag", "x-a"))
+
+
+@pytest.mark.parametrize("by", ["304", "HEAD"])
+@pytest.mark.parametrize("coding", [{}, {"Content-Encoding": "gzip"}, {"Content-Encoding": "X-GZip"},
+                                    {"Content-Encoding": "identity, gzip"}], ids=str)
+def test_an_update_says_nothing_of_what_the_stored_bytes_are(proxy, origin, by, coding):
+    path = origin.fresh()
+    origin.on(path, [Reply(200, {**STALE, **STORED}, GZIPPED)], [Reply(304, {**FRESH, **UPDATE, **coding})], method="GET")
+    origin.on(path, [Reply(200, {**FRESH, **UPDATE, **coding, "ETag": '"a"', "Content-Length": len(GZIPPED)})], method="HEAD")
+    proxy.fetch(path)
+    if by == "HEAD":
+        proxy.fetch(path, method="HEAD")
+    for _ in range(2):
+        r = proxy.fetch(path)
+        assert what_it_is(r) == ("text/html", "gzip", None, "AAAA", None, None, str(len(GZIPPED)), '"a"', "2")
+        assert r.body == GZIPPED
+    assert r.is_hit and origin.count(path) == 2
+
+
+@pytest.mark.parametrize("by", ["304", "HEAD"])
+@pytest.mark.parametrize("stored, update", [("gzip", "br"), ("gzip", "identity"), ("gzip", "gzip, gzip"), ("gzip", ""),
+                                            (None, "gzip"), ("br, gzip", "gzip, br")])
+def test_an_update_of_another_coding_is_of_something_else(proxy, origin, by, stored, update):
+    path = origin.fresh()
+    whole = {"ETag": '"a"', **({"Content-Encoding": stored} if stored else {})}
+    other = Reply(304, {**FRESH, "ETag": '"a"', "Content-Encoding": update})
+    origin.on(path, lambda r: [other if r.has("if-none-match") else
+                               Reply(200, {**(FRESH if origin.count(path) > 1 else STALE), **whole}, b"stored")], method="GET")
+    origin.on(path, [Reply(200, {**FRESH, "ETag": '"a"', "Content-Encoding": update, "Content-Length": 6})], method="HEAD")
+    proxy.fetch(path)
+    if by == "HEAD":
+        proxy.fetch(path, method="HEAD")
+    for _ in range(2):
+        r = proxy.fetch(path)
+        assert (r.status, r.body, r.get("content-encoding"), r.get("content-length")) == (200, b"stored", stored, "6")
+    assert r.is_hit
+    assert [r.method for r in origin.seen(path)] == (["GET", "GET", "GET"] if by == "304" else ["GET", "HEAD", "GET"])
+    assert not origin.last(path).has("if-none-match")
+
+
+@pytest.mark.parametrize("update, shown", [("text/html;charset=utf-8", "text/html;charset=utf-8"), ("TEXT/HTML; a=b", "TEXT/HTML; a=b"),
+                                           ("text/htm", "text/html"), ("text/html5;a=b", "text/html"), ("text/plain;a=b", "text/html")])
+def test_a_media_type_may_get_parameters(proxy, origin, update, shown):
+    path = origin.on(origin.fresh(), [Reply(200, {**STALE, "ETag": '"a"', "Content-Type": "text/html"}, b"body")],
+                     [Reply(304, {**FRESH, "Content-Type": update})])
+    proxy.fetch(path)
+    assert [proxy.fetch(path).all("content-type") for _ in range(2)] == [[shown]] * 2
+
+
+def test_parameters_of_a_media_type_stay(proxy, origin):
+    path = origin.on(origin.fresh(), [Reply(200, {**STALE, "ETag": '"a"', "Content-Type": "text/html;charset=utf-8"}, b"body")],
+                     [Reply(304, {**FRESH, "Content-Type": "text/html;charset=utf-7"})])
+    proxy.fetch(path)
+    assert proxy.fetch(path).all("content-type") == ["text/html;charset=utf-8"]
+
+
+@pytest.mark.parametrize("stored, update, shown", [('W/"a"', '"a"', 'W/"a"'), ('"a"', 'W/"a"', 'W/"a"'), ('W/"a"', 'W/"a"', 'W/"a"')])
+def test_a_tag_is_weakened_and_never_made_strong(proxy, origin, stored, update, shown):
+    path = origin.on(origin.fresh(), [Reply(200, {**STALE, "ETag": stored}, b"0123456789")], [Reply(304, {**FRESH, "ETag": update})])
+    proxy.fetch(path)
+    assert [proxy.fetch(path).all("etag") for _ in range(2)] == [[shown]] * 2
+    assert origin.count(path) == 2
+    assert proxy.fetch(path, {"Range": "bytes=0-1", "If-Range": '"a"'}).status == 200
+
+
+def test_codings_made_here_stay_those_of_the_stored_text(proxy, origin):
+    plain = {"ETag": '"a"', "Content-Type": "application/json"}
+    path = origin.on("/made" + origin.fresh(), [Reply(200, {**STALE, **plain}, TEXT)],
+                     [Reply(304, {**STALE, "Content-Type": "image/png", "Repr-Digest": "sha-256=:BB:"})],
+                     [Reply(304, {**FRESH, "Content-Encoding": "gzip"})], [Reply(200, {**FRESH, **plain}, TEXT)])
+    accepts = {"Accept-Encoding": "gzip"}
+    proxy.fetch(path, accepts)
+    r = proxy.fetch(path, accepts)
+    assert (r.get("content-type"), r.get("content-encoding"), gzip.decompress(r.body)) == ("application/json", "gzip", TEXT)
+    assert proxy.fetch(path).body == TEXT
+    r = proxy.fetch(path, accepts)
+    assert (r.all("content-encoding"), gzip.decompress(r.body)) == (["gzip"], TEXT)
+    assert [q.get("if-none-match") for q in origin.seen(path)] == [None, '"a"', '"a"', None]
+
+
+def test_a_head_asks_for_what_get_would_be_given(proxy, origin):
+    path = origin.on("/made" + origin.fresh(), [Reply(200, {**STALE, "ETag": '"a"', "Content-Type": "application/json"}, TEXT)])
+    proxy.fetch(path)
+    proxy.fetch(path, {"Accept-Encoding": "gzip"}, method="HEAD")
+    assert origin.last(path).all("accept-encoding") == ["identity"]
+
+
+# ---- parts (RFC 9110 15.3.7) ----
+
+PARTS = pattern(100)
+
+
+def part(first, last, **fields):
+    return Reply(206, {**FRESH, "ETag": '"a"', "Content-Range": f"bytes {first}-{last}/100", **fields}, PARTS[first:last + 1])
+
+
+@pytest.mark.parametrize("first, second", [("gzip", None), (None, "gzip"), ("gzip", "br")])
+def test_parts_of_two_codings_are_not_put_together(proxy, origin, first, second):
+    def of(coding):
+        return {"Content-Encoding": coding} if coding else {}
+    path = origin.on(origin.fresh(), [part(0, 49, **of(first))], [part(50, 99, **of(second))], [Reply(200, FRESH, b"whole")])
+    for ranges in ("0-49", "50-99"):
+        proxy.fetch(path, {"Range": f"bytes={ranges}"})
+    assert proxy.fetch(path).body == b"whole"
+
+
+@pytest.mark.parametrize("first, second", [("gzip", None), (None, "gzip")])
+def test_nor_is_the_rest_of_another_coding_taken(proxy, origin, first, second):
+    def of(coding):
+        return {"Content-Encoding": coding} if coding else {}
+    path = origin.on(origin.fresh(), [part(0, 49, **of(first))],
+                     lambda r: [part(50, 99, **of(second)) if r.has("range") else Reply(200, FRESH, b"whole")])
+    proxy.fetch(path, {"Range": "bytes=0-49"})
+    assert proxy.fetch(path).body == b"whole"
