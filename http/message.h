@@ -107,8 +107,8 @@ void http_response_head_fini(struct http_response_head *h);
  * or HTTP/1.1; else it is what libcurl composes for HTTP/2 and 3. 0, or -EPROTO with err set. After an error, the other two
  * functions return -EPROTO until the next status line. */
 int http_response_head_status(struct http_response_head *h, struct slice line, bool wire_is_http1) WARN_UNUSED;
-/* One field line without its CRLF, strict: obs-fold, bad names and `Name :` are -EPROTO. -ENOBUFS past max_bytes or
- * HTTP_FIELDS_MAX, -ENOMEM. */
+/* One field line without its CRLF, strict: obs-fold and bad names are -EPROTO. Blanks before the colon are taken out (RFC 9112
+ * 5.1), but those of Content-Length and Transfer-Encoding are -EPROTO. -ENOBUFS past max_bytes or HTTP_FIELDS_MAX, -ENOMEM. */
 int http_response_head_field(struct http_response_head *h, struct slice line) WARN_UNUSED;
 /* The empty line: makes the field slices valid and checks framing (RFC 9112 6.3): every Content-Length a plain number or a
  * list of them, all equal; then one line is left of them, with that number. Transfer-Encoding exactly `chunked`, in

@@ -26,14 +26,13 @@ static size_t refuse_head(struct fetch *f, int rc)
 	return refuse(f, rc == -ENOMEM ? FETCH_NO_MEMORY : FETCH_BAD_ANSWER, reason);
 }
 
-/* 0, or the line is not what the grammar allows: libcurl takes all that begins with CR for a head's end. */
+/* False: the line does not end as the grammar says. libcurl takes a bare LF for a line's end, and all that begins with CR
+ * for a head's; others may not, and would see other fields (RFC 9112 2.2). */
 static bool strip_line_end(struct slice *line)
 {
-	if (line->n == 0 || line->p[line->n - 1] != '\n')
+	if (line->n < 2 || line->p[line->n - 2] != '\r' || line->p[line->n - 1] != '\n')
 		return false;
-	line->n--;
-	if (line->n > 0 && line->p[line->n - 1] == '\r')
-		line->n--;
+	line->n -= 2;
 	return line->n == 0 || line->p[0] != '\r';
 }
 

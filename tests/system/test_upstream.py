@@ -199,7 +199,18 @@ BAD_ANSWERS = {
     "TE chunked not last": answer(b"Transfer-Encoding: chunked, gzip\r\n", b"0\r\n\r\n"),
     "TE twice": answer(b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n"),
     "TE identity": answer(b"Transfer-Encoding: identity\r\n"),
-    "space before colon": answer(b"Content-Length: 5\r\nX-A : 1\r\n"),
+    "TE frob": answer(b"Transfer-Encoding: frob\r\n"),
+    "TE br": answer(b"Cache-Control: max-age=60\r\nTransfer-Encoding: br\r\n"),
+    "TE zstd, chunked": answer(b"Transfer-Encoding: zstd, chunked\r\n", b"5\r\nhello\r\n0\r\n\r\n"),
+    "TE empty": answer(b"Transfer-Encoding:\r\n"),
+    "TE with a parameter": answer(b"Transfer-Encoding: chunked;a=b\r\n", b"5\r\nhello\r\n0\r\n\r\n"),
+    "TE tab before colon": answer(b"Transfer-Encoding\t: chunked\r\n", b"5\r\nhello\r\n0\r\n\r\n"),
+    "LF alone ends the status line": b"HTTP/1.1 200 OK\nContent-Length: 5\r\n\r\nhello",
+    "LF alone ends a field line": b"HTTP/1.1 200 OK\r\nX-A: 1\nContent-Length: 5\r\n\r\nhello",
+    "LF alone ends the last field line": b"HTTP/1.1 200 OK\r\nContent-Length: 5\n\r\nhello",
+    "LF alone ends the head": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\nhello",
+    "LF alone throughout": b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello",
+    "LF alone in a 1xx": b"HTTP/1.1 103 Early\nX-A: 1\n\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
     "CL space before colon": answer(b"Content-Length : 5\r\n"),
     "field without colon": answer(b"Content-Length: 5\r\nX-A\r\n"),
     "field without name": answer(b"Content-Length: 5\r\n: a\r\n"),
@@ -217,7 +228,7 @@ BAD_ANSWERS = {
 def cite(name):
     """The id of a case: where what it breaks is written, and its name."""
     sections = {"CL": "6.3", "TE": "6.1", "status": "4", "no status": "4", "HTTP": "2.3", "http": "2.3", "ICY": "2.3", "1xx": "9.2",
-                "101": "RFC 9110 7.8", "NUL": "RFC 9110 5.5", "CR": "2.2", "folded": "5.2", "size": "7.1", "no CRLF": "7.1",
+                "101": "RFC 9110 7.8", "NUL": "RFC 9110 5.5", "CR": "2.2", "LF": "2.2", "folded": "5.2", "size": "7.1", "no CRLF": "7.1",
                 "no end": "8", "data": "7.1", "nothing": "8", "only CRLF": "4", "another protocol": "4", "binary": "4",
                 "extension": "7.1.1"}
     section = next((s for beginning, s in sections.items() if name.startswith(beginning)), "5.1")
@@ -237,11 +248,18 @@ def test_answer_that_breaks_the_rules_is_502(proxy, origin, where, name):
     ok(proxy, origin)
 
 
-def test_body_with_an_unknown_transfer_coding_lasts_to_the_end_of_the_connection(proxy, origin):
-    path = origin.on(origin.fresh(), [Send(answer(b"Transfer-Encoding: frob\r\n", b"hello")), Close()])
+@EVERYWHERE
+def test_blanks_before_a_colon_are_taken_out_of_an_answer(proxy, origin, where):
+    path = origin.on(where + origin.fresh(), [Send(answer(b"Content-Length: 5\r\nX-A : 1\r\nX-B\t :2\r\n"))])
     r = proxy.fetch(path)
-    assert (r.status, r.body) == (200, b"hello")
-    assert r.get("transfer-encoding") in (None, "chunked")
+    assert (r.status, r.body, r.get("X-A"), r.get("X-B")) == (200, b"hello", "1", "2")
+
+
+def test_a_blank_before_the_colon_of_no_store_hides_nothing(proxy, origin):
+    path = origin.on("/cached" + origin.fresh(), [Send(answer(b"Content-Length: 5\r\nCache-Control : no-store\r\n"))])
+    for _ in range(2):
+        assert proxy.fetch(path).get("Cache-Control") == "no-store"
+    assert origin.count(path) == 2
 
 
 CHUNK_FAULTS = {

@@ -61,7 +61,9 @@ static void bad_field_lines_are_refused(void **state)
 		ROW(": x"),
 		ROW(" A: b"),
 		ROW("\tA: b"),
-		ROW("A : b"),
+		ROW(" : b"),
+		ROW("Content-Length : 5"),
+		ROW("transfer-encoding\t: chunked"),
 		ROW("A"),
 		ROW("A b: c"),
 		ROW("A\0: b"),
@@ -87,6 +89,22 @@ static void bad_field_lines_are_refused(void **state)
 		http_response_head_fini(&h);
 		free_copy(copy);
 	}
+}
+
+static void blanks_before_a_colon_are_taken_out(void **state)
+{
+	struct http_response_head h;
+	int64_t length;
+	(void)state;
+	http_response_head_init(&h, 1024);
+	assert_int_equal(http_response_head_status(&h, BYTES("HTTP/1.1 200 OK"), true), 0);
+	assert_int_equal(http_response_head_field(&h, BYTES("Cache-Control : no-store")), 0);
+	assert_int_equal(http_response_head_field(&h, BYTES("X-Own \t :")), 0);
+	assert_int_equal(http_response_head_end(&h, &length), 0);
+	EXPECT_SLICE("known", http_fields_get(&h.fields, HF_CACHE_CONTROL)->value, BYTES("no-store"));
+	EXPECT_SLICE("other", h.fields.v[1].name, BYTES("X-Own"));
+	EXPECT_INT("empty", h.fields.v[1].value.n, 0);
+	http_response_head_fini(&h);
 }
 
 static void framing_is_checked_at_the_end(void **state)
@@ -119,7 +137,12 @@ static void framing_is_checked_at_the_end(void **state)
 		{"HTTP/1.1 200 OK", {"Transfer-Encoding: frob, chunked"}, -EPROTO, -1, NULL},
 		{"HTTP/1.1 200 OK", {"Transfer-Encoding: frob", "Content-Length: 5"}, -EPROTO, -1, NULL},
 		{"HTTP/1.0 200 OK", {"Transfer-Encoding: frob"}, -EPROTO, -1, NULL},
-		{"HTTP/1.1 200 OK", {"Transfer-Encoding: frob"}, 0, -1, NULL},
+		{"HTTP/1.1 200 OK", {"Transfer-Encoding: frob"}, -EPROTO, -1, NULL},
+		{"HTTP/1.1 200 OK", {"Transfer-Encoding: br"}, -EPROTO, -1, NULL},
+		{"HTTP/1.1 200 OK", {"Transfer-Encoding:"}, -EPROTO, -1, NULL},
+		{"HTTP/1.1 200 OK", {"Transfer-Encoding: chunked, chunked"}, -EPROTO, -1, NULL},
+		{"HTTP/1.1 200 OK", {"Transfer-Encoding: chunked;q=1"}, -EPROTO, -1, NULL},
+		{"HTTP/1.1 304 Not Modified", {"Transfer-Encoding: br"}, -EPROTO, -1, NULL},
 		{"HTTP/1.1 200 OK", {"Transfer-Encoding: chunked", "Transfer-Encoding: chunked"}, -EPROTO, -1, NULL},
 		{"HTTP/1.1 200 OK", {"Transfer-Encoding: chunked", "Content-Length: 5"}, -EPROTO, -1, NULL},
 		{"HTTP/1.0 200 OK", {"Transfer-Encoding: chunked"}, -EPROTO, -1, NULL},
@@ -218,6 +241,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_strict_status_lines_are_taken),
 		cmocka_unit_test(bad_field_lines_are_refused),
+		cmocka_unit_test(blanks_before_a_colon_are_taken_out),
 		cmocka_unit_test(framing_is_checked_at_the_end),
 		cmocka_unit_test(a_final_head_replaces_a_1xx),
 		cmocka_unit_test(many_fields_survive_the_growth_of_the_bytes),
