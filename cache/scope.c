@@ -52,11 +52,20 @@ static uint64_t rule_id(enum scope_kind kind, uint64_t h)
 	return id ? id : 1;
 }
 
-/* Goes on over p[0..n), so that one pass over a URL yields the hash of each of its prefixes. */
-static uint64_t hash_on(uint64_t h, const char *p, size_t n)
+/* %c3 and %C3 are one (RFC 3986 6.2.2.1). What only looks like an escape is folded too: that purges more, never less. */
+static unsigned char folded(const char *url, size_t i)
 {
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ (unsigned char)p[i]) * 0x9fb21c651e98df25u + 1;
+	char c = url[i];
+	bool is_escape = c >= 'a' && c <= 'f' && ((i > 0 && url[i - 1] == '%') || (i > 1 && url[i - 2] == '%'));
+
+	return (unsigned char)(is_escape ? c - 0x20 : c);
+}
+
+/* Goes on over url[from..to), so that one pass over a URL yields the hash of each of its prefixes. */
+static uint64_t hash_on(uint64_t h, const char *url, size_t from, size_t to)
+{
+	for (size_t i = from; i < to; i++)
+		h = (h ^ folded(url, i)) * 0x9fb21c651e98df25u + 1;
 	return h;
 }
 
@@ -272,13 +281,13 @@ static int note_purge(
 
 	switch (kind) {
 	case SCOPE_URL:
-		h = hash_on(0, what.p, what.n);
+		h = hash_on(0, what.p, 0, what.n);
 		break;
 	case SCOPE_PREFIX:
 		prefix_n = usable_length(t, what.n);
 		if (prefix_n == 0)
 			kind = SCOPE_ALL;
-		h = hash_on(0, what.p, prefix_n);
+		h = hash_on(0, what.p, 0, prefix_n);
 		break;
 	case SCOPE_TAG:
 		h = scope_tag_hash(what);
@@ -333,11 +342,11 @@ static void look_at_url(const struct scope_table *t, struct slice url, uint64_t 
 	size_t done = 0;
 
 	for (unsigned i = 0; i < t->lengths_n && t->lengths[i] <= url.n && *state != SCOPE_HARD; i++) {
-		h = hash_on(h, url.p + done, t->lengths[i] - done);
+		h = hash_on(h, url.p, done, t->lengths[i]);
 		done = t->lengths[i];
 		look_at(t, rule_id(SCOPE_PREFIX, h), epoch, state);
 	}
-	h = hash_on(h, url.p + done, url.n - done);
+	h = hash_on(h, url.p, done, url.n);
 	look_at(t, rule_id(SCOPE_URL, h), epoch, state);
 }
 

@@ -2,7 +2,8 @@
  * Thread: any. Bounds: `max_rules`; past it floor_seq rises (over-invalidates, never resurrects) and a counter says so.
  *
  * A purge takes the next number of inval_seq and notes it under its scope. An answer carries as its epoch the number
- * read before its fetch began. It is usable if and only if no scope that it belongs to has a number above its epoch. */
+ * read before its fetch began. It is usable if and only if no scope that it belongs to has a number above its epoch.
+ * URLs that differ in the case of their percent-encodings only are one scope. */
 #ifndef CACHE_SCOPE_H
 #define CACHE_SCOPE_H
 

@@ -96,7 +96,7 @@ struct config_admin {
 };
 
 struct config_url {
-	struct slice whole;     /* scheme://authority[/base], no final '/'; scheme and authority in lower case */
+	struct slice whole;     /* scheme://authority[/base], no final '/'; in lower case up to base, no default port */
 	struct slice authority; /* host[:port] of it */
 	bool is_https;
 	struct config_url *next; /* a further origin of the same upstream, with the same path; or NULL */

@@ -208,6 +208,22 @@ static const char *why_not_base(struct slice base)
 	return http_all_of(base, HTTP_CH_TARGET) ? NULL : "visible ASCII characters only; percent-encode others";
 }
 
+/* "http://a:80" is "http://a" (RFC 9110 4.2.3): keys, purges and Host know one spelling. */
+static void drop_default_port(struct config_url *url, struct slice scheme)
+{
+	char *at = (char *)(uintptr_t)url->authority.p; /* the copy in the arena */
+	struct slice host;
+	size_t rest_n;
+	int port;
+
+	if (!uri_authority_parse(url->authority, &host, &port) || port != uri_default_port(scheme))
+		return;
+	rest_n = (size_t)(url->whole.p + url->whole.n - (url->authority.p + url->authority.n));
+	memmove(at + host.n, at + url->authority.n, rest_n);
+	url->whole.n -= url->authority.n - host.n;
+	url->authority.n = host.n;
+}
+
 /* Errors never show the URL: somebody may have put a password in it. */
 static int read_url(const struct value_source *s, struct slice text, struct config_url *url)
 {
@@ -233,6 +249,7 @@ static int read_url(const struct value_source *s, struct slice text, struct conf
 	z = (char *)(uintptr_t)url->whole.p; /* the copy that was just made */
 	for (const char *end = url->authority.p + authority.n; z < end; z++)
 		*z = http_char_lower(*z);
+	drop_default_port(url, scheme);
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "http/date.h"
+#include "http/syntax.h"
 #include "http/uri.h"
 #include "proxy/admin_internal.h"
 #include "proxy/listen.h"
@@ -323,6 +324,19 @@ static bool knows(const struct endpoint *e, struct slice name)
 	return strstr(e->parameters, wanted) != NULL;
 }
 
+/* Most often it is a part of the query of an url that was not encoded. */
+static void refuse_parameter(struct admin_call *c, const struct endpoint *e, struct slice name)
+{
+	const char *hint = strstr(e->parameters, " url ") || strstr(e->parameters, " prefix ")
+				   ? "; an & inside a URL is written %26"
+				   : "";
+	char why[128];
+
+	snprintf(why, sizeof(why), "there is no parameter %.*s%s",
+		(int)(http_is_token(name) && name.n < 64 ? name.n : 0), name.p, hint);
+	admin_problem(c, 400, why);
+}
+
 static void run(struct admin_call *c, const struct endpoint *e)
 {
 	const char *why = read_parameters(c);
@@ -333,7 +347,7 @@ static void run(struct admin_call *c, const struct endpoint *e)
 	}
 	for (unsigned i = 0; i < c->parameters_n; i++) {
 		if (!knows(e, c->parameters[i].name)) {
-			admin_problem(c, 400, "an unknown parameter");
+			refuse_parameter(c, e, c->parameters[i].name);
 			return;
 		}
 	}

@@ -140,12 +140,10 @@ void admin_refresh(struct admin_call *c)
 	}
 	location_init(&l);
 	err = location_find(&l, c->server->snapshot, url, false, &why);
-	location_fini(&l);
-	if (err) {
+	if (err)
 		admin_location_problem(c, err, why);
-		return;
-	}
-	if (!admin_defer(c))
+	location_fini(&l);
+	if (err || !admin_defer(c))
 		return;
 	if (refresh_start(c->server, url, on_refreshed, c))
 		admin_problem(c, 503, "out of memory");

@@ -150,13 +150,13 @@ static void keep_body(struct fill *f, const void *p, size_t n)
 
 /* What the write itself makes stale does not count against its own answer; what others purge meanwhile does: up to
  * `before` the check sees it, and later purges keep the answer's sequence from passing them. */
-static void invalidate(struct fill *f, const struct http_fields *fields)
+static void invalidate(struct fill *f, int status, const struct http_fields *fields)
 {
 	struct cache *c = f->worker->cache;
 	uint64_t before = cache_sequence(c), after;
 	bool is_current = !cache_was_purged(c, invalidation_url(f->invalidation), f->sequence);
 
-	after = invalidation_apply(f->invalidation, f->worker, fields, before);
+	after = invalidation_apply(f->invalidation, f->worker, f->snapshot, status, fields, before);
 	if (is_current)
 		f->sequence = after;
 }
@@ -196,7 +196,7 @@ static bool on_head(void *arg, int status, struct http_fields *fields, int64_t c
 	if (http_fields_drop_hop_by_hop(fields))
 		return false;
 	if (f->invalidation && status < 400)
-		invalidate(f, fields);
+		invalidate(f, status, fields);
 	if (f->flight)
 		return begin_flight(f, status, fields, content_length);
 	return begin_private(f, status, fields, content_length, POLICY_NOT_ROUTE);

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "http/sf.h"
 #include "http/uri.h"
+#include "proxy/locate.h"
 #include "proxy/worker.h"
 
 #define INVALIDATION_MAX (64 * 1024)
@@ -13,7 +14,9 @@
 /* One thing to purge: a kind byte ('u' or 'p'), the URL, NUL. URLs hold no NUL. */
 struct invalidation {
 	struct buf list;
-	size_t own_n; /* the first entry is the target URL itself: list.p + 1, own_n bytes */
+	size_t own_n;          /* the first entry is the target URL itself: list.p + 1, own_n bytes */
+	struct buf public_url; /* the same as the client asked it: http, its Host, its path; empty without a Host */
+	unsigned upstream;
 };
 
 static void add_entry(struct buf *list, char kind, struct slice url)
@@ -35,6 +38,15 @@ static int add_own(struct invalidation *i, const struct target *t, const struct 
 	i->own_n = url.n;
 	buf_fini(&url);
 	return err ? err : i->list.err;
+}
+
+static int add_public(struct invalidation *i, const struct http_request *r)
+{
+	if (r->host.n == 0)
+		return 0;
+	buf_add_str(&i->public_url, "http://");
+	buf_add_slice(&i->public_url, r->host);
+	return buf_add_slice(&i->public_url, r->path);
 }
 
 static int add_templates(struct invalidation *i, const struct target *t, struct slice origin)
@@ -64,10 +76,14 @@ int invalidation_new(const struct target *t, const struct http_request *r, struc
 	if (!i)
 		return -ENOMEM;
 	buf_init(&i->list, INVALIDATION_MAX);
+	buf_init(&i->public_url, INVALIDATION_MAX);
+	i->upstream = t->upstream_index;
 	buf_init(&origin, INVALIDATION_MAX);
 	err = target_origin(t->upstream, r, &origin);
 	if (!err)
 		err = add_own(i, t, r, buf_slice(&origin));
+	if (!err)
+		err = add_public(i, r);
 	if (!err)
 		err = add_templates(i, t, buf_slice(&origin));
 	buf_fini(&origin);
@@ -85,6 +101,7 @@ void invalidation_free(struct invalidation **ip)
 	if (!i)
 		return;
 	buf_fini(&i->list);
+	buf_fini(&i->public_url);
 	mem_free(i);
 }
 
@@ -111,20 +128,64 @@ struct slice invalidation_url(const struct invalidation *i)
 	return (struct slice){i->list.p + 1, i->own_n};
 }
 
-/* Location and Content-Location count on the same origin only: else one site could empty another's cache. */
-static void purge_named(
-	const struct invalidation *i, struct purges *p, const struct http_fields *response, enum http_field_id id)
+/* Whatever scheme and port TLS has where it ends. */
+static bool same_host(struct slice a, struct slice b)
+{
+	struct slice scheme, authority[2], host[2], rest;
+	int port[2];
+
+	if (!uri_split_absolute(a, &scheme, &authority[0], &rest) ||
+		!uri_split_absolute(b, &scheme, &authority[1], &rest) || uri_default_port(scheme) < 0)
+		return false;
+	for (unsigned i = 0; i < 2; i++) {
+		if (!uri_authority_parse(authority[i], &host[i], &port[i]))
+			return false;
+		port[i] = port[i] == 80 || port[i] == 443 ? -1 : port[i];
+	}
+	return port[0] == port[1] && slice_equal_nocase(host[0], host[1]);
+}
+
+/* The path and query that clients ask of us, but on a route of the same upstream: a host that the client chose must not
+ * reach another one's answers. */
+static bool find_public(const struct invalidation *i, const struct snapshot *s, struct slice url, struct location *l)
+{
+	struct slice scheme, authority, path_query;
+
+	return same_host(buf_slice(&i->public_url), url) && uri_split_absolute(url, &scheme, &authority, &path_query) &&
+	       location_find_on(l, s, authority, path_query) == 0 && l->upstream == i->upstream;
+}
+
+static bool find_at_origin(const struct invalidation *i, const struct snapshot *s, struct slice url, struct location *l)
+{
+	const char *why;
+
+	return uri_same_origin(invalidation_url(i), url) && location_find(l, s, url, false, &why) == 0;
+}
+
+/* A reference may be meant as the origin sees itself, or as its clients see it. It counts on the same origin, or on the Host
+ * of the request, only: else one site could empty another's cache. */
+static void purge_named(const struct invalidation *i, const struct snapshot *s, struct purges *p,
+	const struct http_fields *response, enum http_field_id id)
 {
 	const struct http_field *f = http_fields_get(response, id);
-	struct slice own = invalidation_url(i);
+	struct location at_origin, public;
 	struct buf url;
 
 	if (!f)
 		return;
+	location_init(&at_origin);
+	location_init(&public);
 	buf_init(&url, INVALIDATION_MAX);
-	if (uri_resolve(own, f->value, &url) == 0 && uri_same_origin(own, buf_slice(&url)))
-		purge(p, SCOPE_URL, buf_slice(&url));
+	if (uri_resolve(invalidation_url(i), f->value, &url) == 0 && find_at_origin(i, s, buf_slice(&url), &at_origin))
+		purge(p, SCOPE_URL, buf_slice(&at_origin.url));
+	buf_reset(&url);
+	if (uri_resolve(buf_slice(&i->public_url), f->value, &url) == 0 &&
+		find_public(i, s, buf_slice(&url), &public) &&
+		!slice_equal(buf_slice(&public.url), buf_slice(&at_origin.url)))
+		purge(p, SCOPE_URL, buf_slice(&public.url));
 	buf_fini(&url);
+	location_fini(&public);
+	location_fini(&at_origin);
 }
 
 /* RFC 9875 3: a list of Strings, on answers to unsafe requests only, which is what we are called for. Groups of another
@@ -152,20 +213,29 @@ static void purge_groups(struct purges *p, const struct http_fields *response)
 	buf_fini(&joined);
 }
 
-uint64_t invalidation_apply(
-	const struct invalidation *i, struct worker *w, const struct http_fields *response, uint64_t before)
+static void purge_listed(const struct invalidation *i, struct purges *p)
 {
 	const char *at = i->list.p, *end = i->list.p + i->list.n;
-	struct purges p = {w, before, 0};
 
 	while (at < end) {
 		struct slice url = slice_of(at + 1);
 
-		purge(&p, *at == 'p' ? SCOPE_PREFIX : SCOPE_URL, url);
+		purge(p, *at == 'p' ? SCOPE_PREFIX : SCOPE_URL, url);
 		at = url.p + url.n + 1;
 	}
-	purge_named(i, &p, response, HF_LOCATION);
-	purge_named(i, &p, response, HF_CONTENT_LOCATION);
+}
+
+uint64_t invalidation_apply(const struct invalidation *i, struct worker *w, const struct snapshot *s, int status,
+	const struct http_fields *response, uint64_t before)
+{
+	struct purges p = {w, before, 0};
+
+	if (status < 300)
+		purge_listed(i, &p);
+	else
+		purge(&p, SCOPE_URL, invalidation_url(i));
+	purge_named(i, s, &p, response, HF_LOCATION);
+	purge_named(i, s, &p, response, HF_CONTENT_LOCATION);
 	purge_groups(&p, response);
 	return p.last == before + p.n ? p.last : before;
 }

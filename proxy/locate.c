@@ -1,16 +1,21 @@
 #include "proxy/locate.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 
+#include "http/syntax.h"
 #include "http/uri.h"
 
 #define LOCATION_MAX (64 * 1024)
+#define WHY_MAX 4096
 
 void location_init(struct location *l)
 {
 	memset(l, 0, sizeof(*l));
 	buf_init(&l->url, LOCATION_MAX);
 	buf_init(&l->head, LOCATION_MAX);
+	buf_init(&l->spelled, LOCATION_MAX);
+	buf_init(&l->why, WHY_MAX);
 	http_request_init(&l->request);
 }
 
@@ -18,6 +23,8 @@ void location_fini(struct location *l)
 {
 	buf_fini(&l->url);
 	buf_fini(&l->head);
+	buf_fini(&l->spelled);
+	buf_fini(&l->why);
 	http_request_fini(&l->request);
 }
 
@@ -26,12 +33,14 @@ static struct slice after(struct slice s, size_t n)
 	return (struct slice){s.p + n, s.n - n};
 }
 
-/* The part of an absolute URL that a client asks of this upstream, or false when the URL is not the upstream's. */
-static bool is_of_upstream(const struct snapshot_upstream *u, struct slice url, struct slice *rest)
+/* Of an absolute URL with this path and query, the part that a client asks of this upstream; false when it is not the
+ * upstream's. */
+static bool is_of_upstream(
+	const struct snapshot_upstream *u, struct slice url, struct slice path_query, struct slice *rest)
 {
-	if (!slice_starts_with(url, u->url))
+	if (!uri_same_origin(u->url, url) || !slice_starts_with(path_query, u->base))
 		return false;
-	*rest = after(url, u->url.n);
+	*rest = after(path_query, u->base.n);
 	return rest->n == 0 || rest->p[0] == '/' || rest->p[0] == '?';
 }
 
@@ -75,6 +84,56 @@ static void split_query(struct slice target, struct parts *p)
 		p->path = SLICE_LIT("/");
 }
 
+static bool is_any_address(const struct config_address *a)
+{
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)&a->sa;
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)&a->sa;
+
+	return a->sa.ss_family == AF_INET6 ? IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr)
+					   : v4->sin_addr.s_addr == htonl(INADDR_ANY);
+}
+
+/* As far as addresses tell; what names lead here nobody knows. */
+static bool is_listened_on(const struct config_addresses *listen, struct slice scheme, struct slice authority)
+{
+	struct slice host, own_host;
+	int port, own_port;
+
+	if (!uri_authority_parse(authority, &host, &port))
+		return false;
+	port = port < 0 ? uri_default_port(scheme) : port;
+	for (unsigned i = 0; i < listen->n; i++) {
+		const struct config_address *a = &listen->v[i];
+
+		if (!uri_authority_parse(a->text, &own_host, &own_port) || own_port != port)
+			continue;
+		if (is_any_address(a) || slice_equal_nocase(host, own_host) ||
+			(a->is_loopback && slice_equal_nocase(host, SLICE_LIT("localhost"))))
+			return true;
+	}
+	return false;
+}
+
+/* Says what was probably meant. */
+static int refuse_origin(
+	struct location *l, const struct snapshot *s, struct slice scheme, struct slice authority, const char **why)
+{
+	struct buf *text = &l->why;
+
+	buf_reset(text);
+	if (is_listened_on(&s->config->proxy.listen, scheme, authority))
+		buf_add_str(text, "this is the proxy's own address: give the path alone");
+	else
+		buf_add_str(text, "no upstream has this origin: give the path alone");
+	for (unsigned i = 0; i < s->config->upstreams_n; i++) {
+		buf_add_str(text, i == 0 ? ", or a URL of " : ", ");
+		buf_add_slice(text, s->upstreams[i].url);
+	}
+	buf_add(text, "", 1);
+	*why = text->err ? "no upstream has this origin" : text->p;
+	return -EINVAL;
+}
+
 static int find_absolute(
 	struct location *l, const struct snapshot *s, struct slice url, struct parts *p, const char **why)
 {
@@ -87,7 +146,7 @@ static int find_absolute(
 	for (unsigned i = 0; i < s->config->upstreams_n; i++) {
 		struct slice asked;
 
-		if (!is_of_upstream(&s->upstreams[i], url, &asked))
+		if (!is_of_upstream(&s->upstreams[i], url, rest, &asked))
 			continue;
 		split_query(asked, p);
 		l->upstream = i;
@@ -97,13 +156,35 @@ static int find_absolute(
 	split_query(rest, p);
 	if (find_by_client_host(s, p->authority, p->path, p->has_query, p->query, l))
 		return 0;
-	*why = "no upstream has this origin";
-	return -EINVAL;
+	return refuse_origin(l, s, scheme, p->authority, why);
+}
+
+/* The admin side decodes its parameters, so that an URL with escapes that was given as it is has lost them. */
+static int spell(struct buf *to, struct slice *what)
+{
+	static const char digits[] = "0123456789ABCDEF";
+
+	buf_reset(to);
+	for (size_t i = 0; i < what->n; i++) {
+		unsigned char c = (unsigned char)what->p[i];
+		char escape[3] = {'%', digits[c >> 4], digits[c & 15]};
+
+		if (c == ' ' || c >= 0x80)
+			buf_add(to, escape, sizeof(escape));
+		else
+			buf_add_char(to, (char)c);
+	}
+	*what = buf_slice(to);
+	return to->err;
 }
 
 static int find(struct location *l, const struct snapshot *s, struct slice what, struct parts *p, const char **why)
 {
+	int err = spell(&l->spelled, &what);
+
 	*p = (struct parts){0};
+	if (err)
+		return err;
 	if (what.n == 0) {
 		*why = "an empty url";
 		return -EINVAL;
@@ -141,24 +222,25 @@ static int make_request(struct location *l, const struct parts *p, struct slice 
 	return 0;
 }
 
-int location_find(struct location *l, const struct snapshot *s, struct slice what, bool is_prefix, const char **why)
+/* What `parts` are of l's upstream. */
+static int make_location(
+	struct location *l, const struct snapshot *s, const struct parts *parts, bool is_prefix, const char **why)
 {
-	const struct snapshot_upstream *u;
-	struct http_request with_host = {0};
-	struct parts p;
+	const struct snapshot_upstream *u = &s->upstreams[l->upstream];
+	struct http_request with_host = {.host = parts->authority};
+	struct parts p = *parts;
 	struct buf origin;
-	int err = find(l, s, what, &p, why);
+	int err = 0;
 
+	l->rules = &s->rules[l->route->index];
+	if (u->host_from_client && p.authority.n == 0) {
+		*why = "the upstream is asked with the client's Host here: give an absolute URL with it";
+		return -EINVAL;
+	}
+	if (!is_prefix)
+		err = make_request(l, &p, p.authority.n ? p.authority : u->authority, why);
 	if (err)
 		return err;
-	l->rules = &s->rules[l->route->index];
-	u = &s->upstreams[l->upstream];
-	if (!is_prefix) {
-		err = make_request(l, &p, p.authority.n ? p.authority : u->authority, why);
-		if (err)
-			return err;
-	}
-	with_host.host = p.authority;
 	buf_reset(&l->url);
 	buf_init(&origin, LOCATION_MAX);
 	err = target_origin(u, &with_host, &origin);
@@ -175,4 +257,23 @@ int location_find(struct location *l, const struct snapshot *s, struct slice wha
 	}
 	buf_fini(&origin);
 	return err;
+}
+
+int location_find(struct location *l, const struct snapshot *s, struct slice what, bool is_prefix, const char **why)
+{
+	struct parts p;
+	int err = find(l, s, what, &p, why);
+
+	return err ? err : make_location(l, s, &p, is_prefix, why);
+}
+
+int location_find_on(struct location *l, const struct snapshot *s, struct slice host, struct slice path_query)
+{
+	struct parts p = {.authority = host};
+	const char *why;
+
+	split_query(path_query, &p);
+	l->route = config_route_for(s->config, host, p.path, p.has_query, p.query, NULL);
+	l->upstream = l->route->upstream;
+	return make_location(l, s, &p, false, &why);
 }

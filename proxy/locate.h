@@ -11,6 +11,7 @@ struct location {
 	const struct config_route *route;
 	const struct cache_rules *rules;
 	unsigned upstream;
+	struct buf spelled, why;     /* what it was looked for by, and what was wrong with that */
 	struct buf url;              /* as in keys */
 	struct buf head;             /* a GET for it, as a client would send it */
 	struct http_request request; /* parsed from `head` */
@@ -18,9 +19,12 @@ struct location {
 
 void location_init(struct location *l);
 void location_fini(struct location *l);
-/* 0; -EINVAL with *why a constant sentence; -ENOMEM; -ENOBUFS when it is too long. `is_prefix`: taken literally, no
+/* 0; -EINVAL with *why a sentence, which lives as long as l or longer; -ENOMEM; -ENOBUFS when it is too long. `is_prefix`: taken literally, no
  * query rule, and `request` is not filled. */
 int location_find(
 	struct location *l, const struct snapshot *s, struct slice what, bool is_prefix, const char **why) WARN_UNUSED;
+/* What a client with this Host asks by this path and query. 0, -EINVAL, -ENOMEM or -ENOBUFS. */
+int location_find_on(
+	struct location *l, const struct snapshot *s, struct slice host, struct slice path_query) WARN_UNUSED;
 
 #endif

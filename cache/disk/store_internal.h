@@ -16,7 +16,7 @@
 #include "cache/disk/store.h"
 
 #define FORMAT_MAGIC 0x314d464458504d4du /* "MMPXDFM1" */
-#define FORMAT_MAJOR 2
+#define FORMAT_MAJOR 3
 /* Sequence numbers and lsns of one run of the store: all later runs' are greater, whatever a crash took away. */
 #define RUN_SHIFT 40
 #define RUNS_MAX ((uint64_t)1 << 22)

@@ -286,3 +286,123 @@ def test_wrong_methods_and_places_are_problems(proxy, method, target, status):
     problem(r, status)
     if status == 405:
         assert r.has("Allow")
+
+
+# ---- spellings, and what was probably meant ----
+
+@pytest.mark.parametrize("asked", ["/caf%C3%A9", "/caf%c3%a9"])
+@pytest.mark.parametrize("purged", ["/caf%C3%A9", "/caf%c3%a9", "/caf\u00e9"])
+@pytest.mark.parametrize("scope", ["url", "prefix"])
+def test_the_case_of_escapes_does_not_matter(proxy, origin, asked, purged, scope):
+    site = Site(proxy, origin).fill(asked, "/cafe")
+    proxy.purge(**{scope: site(purged)})
+    assert site.state(asked, "/cafe") == [asked]
+
+
+def test_a_purge_takes_both_spellings(proxy, origin):
+    site = Site(proxy, origin).fill("/a%2fb", "/a%2Fb", "/A%2Fb", "/abcdef")
+    proxy.purge(url=site("/a%2fb"))
+    assert site.state("/a%2fb", "/a%2Fb", "/A%2Fb", "/abcdef") == ["/a%2fb", "/a%2Fb"]
+
+
+def test_a_write_takes_both_spellings(proxy, origin):
+    site = Site(proxy, origin).fill("/%c3%a9", "/%C3%A9")
+    origin.on(site("/%c3%A9"), [Reply(204)], method="PUT")
+    proxy.fetch(site("/%c3%A9"), method="PUT", body=b"x")
+    assert site.state("/%c3%a9", "/%C3%A9") == ["/%c3%a9", "/%C3%A9"]
+
+
+@pytest.mark.parametrize("scope", ["url", "prefix"])
+@pytest.mark.parametrize("spell", [lambda url: url.replace("http", "HTTP"), lambda url: url.replace("localhost", "LocalHost")])
+def test_scheme_and_host_are_in_any_case(start_proxy, origin, spell, scope):
+    proxy = start_proxy(CONFIG, upstream=f"http://localhost:{origin.port}/base")
+    site = Site(proxy, origin)
+    origin.on("/base" + site("/a"), lambda r: [Reply(body=b"1")])
+    assert not proxy.fetch(site("/a")).is_hit and proxy.fetch(site("/a")).is_hit
+    proxy.purge(**{scope: spell(proxy.upstream) + site("/a")})
+    assert not proxy.fetch(site("/a")).is_hit
+
+
+def test_a_default_port_in_an_upstreams_url_says_nothing(start_proxy):
+    """Nothing answers there; what was asked for is seen in what a purge says."""
+    proxy = start_proxy(CONFIG, upstream="http://127.0.0.1:80/base")
+    for url in ("http://127.0.0.1/base/x", "http://127.0.0.1:80/base/x", "/x"):
+        for scope in ("url", "prefix"):
+            assert proxy.purge(**{scope: url})[scope] == "http://127.0.0.1/base/x"
+
+
+@pytest.mark.parametrize("location", ["http://test.example{}", "https://test.example{}", "//test.example{}", "http://TEST.example:80{}",
+                                      "{}", "http://127.0.0.1:{port}{}"])
+@pytest.mark.parametrize("field", ["Location", "Content-Location"])
+@pytest.mark.parametrize("status", [201, 303])
+def test_a_location_on_the_clients_host_is_made_stale(proxy, origin, location, field, status):
+    site = Site(proxy, origin).fill("/new")
+    origin.on(site("/list"), [Reply(status, {field: location.format(site("/new"), port=origin.port)})], method="POST")
+    proxy.fetch(site("/list"), method="POST", body=b"x")
+    assert site.state("/new") == ["/new"]
+
+
+@pytest.mark.parametrize("location", ["http://other.example{}", "http://test.example.evil{}", "http://test.example:81{}", "ftp://test.example{}",
+                                      "http://test.example@evil{}"])
+def test_a_location_elsewhere_is_left_alone(proxy, origin, location):
+    site = Site(proxy, origin).fill("/new")
+    origin.on(site("/list"), [Reply(201, {"Location": location.format(site("/new"))})], method="POST")
+    proxy.fetch(site("/list"), method="POST", body=b"x")
+    assert site.state("/new") == []
+
+
+def test_a_location_goes_by_the_query_rule_of_its_route(proxy, origin):
+    stem = "/sorted" + origin.fresh("/s")
+    origin.on(stem, lambda r: [Reply(body=b"1")], method="GET")
+    origin.on(stem, [Reply(201, {"Location": stem + "?b=2&a=1"})], method="POST")
+    assert not proxy.fetch(stem + "?a=1&b=2").is_hit and proxy.fetch(stem + "?b=2&a=1").is_hit
+    proxy.fetch(stem, method="POST", body=b"x")
+    assert not proxy.fetch(stem + "?a=1&b=2").is_hit
+
+
+def test_a_host_that_the_client_chose_does_not_reach_another_upstream(start_proxy, origin):
+    """What POSTs to one upstream say must not make another's answers stale."""
+    proxy = start_proxy({"upstream other": {"url": origin.url}, "route b": {"match": "*", "host": "b.example", "ttl": "60s", "upstream": "other"},
+                         "route a": {"match": "*", "ttl": "60s"}}, upstream=f"http://localhost:{origin.port}")
+    path, write = origin.on(origin.fresh(), lambda r: [Reply(body=b"1")]), origin.fresh()
+    origin.on(write, [Reply(201, {"Location": "http://b.example" + path})])
+    proxy.fetch(path, host="b.example")
+    proxy.fetch(write, method="POST", body=b"x", host="a.example")
+    assert proxy.fetch(path, host="b.example").is_hit
+
+
+@pytest.mark.parametrize("status, wide", [(200, True), (204, True), (302, False), (303, False), (307, False), (403, False)])
+def test_only_a_success_triggers_a_routes_patterns(start_proxy, origin, status, wide):
+    proxy = start_proxy({"route items": {"match": "/items/{id}", "ttl": "60s", "invalidates": "/items*"}, "route all": {"match": "*", "ttl": "60s"}})
+    for path in ("/items/1", "/items/2"):
+        origin.on(path, lambda r: [Reply(body=b"1")], method="GET")
+        proxy.fetch(path)
+    origin.on("/items/1", [Reply(status, {"Location": "/login"} if 300 <= status < 400 else None)], method="DELETE")
+    proxy.fetch("/items/1", method="DELETE")
+    assert proxy.fetch("/items/2").is_hit != wide
+    assert proxy.fetch("/items/1").is_hit == (status >= 400)
+
+
+def test_wrong_ways_of_asking_are_told_what_was_meant(start_proxy, origin):
+    proxy = start_proxy({**CONFIG, "upstream other": {"url": "https://api.example/v1"}})
+    def why(target):
+        r = proxy.admin("POST", target)
+        problem(r, 400)
+        return r.json()["detail"]
+    assert "parameter b" in why("/purge?url=/x?a=1&b=2") and "%26" in why("/refresh?url=/x?a=1&b=2")
+    for host in (f"127.0.0.1:{proxy.port}", f"localhost:{proxy.port}", f"LOCALHOST:{proxy.port}"):
+        said = why(f"/purge?url=http://{host}/x")
+        assert "own address" in said and origin.url in said
+    said = why("/purge?prefix=http://elsewhere.example/x")
+    assert "no upstream" in said and origin.url in said and "https://api.example/v1" in said
+    assert "no upstream" in why("/purge?url=http://api.example/v1/x"), "another scheme is another origin"
+
+
+def test_a_path_alone_says_too_little_where_the_clients_host_goes_on(start_proxy, origin):
+    proxy = start_proxy({**CONFIG, "upstream": {"host_header": "client"}})
+    site = Site(proxy, origin).fill("/a")
+    r = proxy.admin("POST", f"/purge?url={site('/a')}")
+    problem(r, 400)
+    assert "Host" in r.json()["detail"]
+    proxy.purge(url="HTTP://TEST.example" + site("/a"))
+    assert site.state("/a") == ["/a"]
