@@ -219,7 +219,7 @@ static void drop_default_port(struct config_url *url, struct slice scheme)
 	if (!uri_authority_parse(url->authority, &host, &port) || port != uri_default_port(scheme))
 		return;
 	rest_n = (size_t)(url->whole.p + url->whole.n - (url->authority.p + url->authority.n));
-	memmove(at + host.n, at + url->authority.n, rest_n);
+	memmove(at + host.n, at + url->authority.n, rest_n + 1); /* its NUL too */
 	url->whole.n -= url->authority.n - host.n;
 	url->authority.n = host.n;
 }

@@ -236,7 +236,9 @@ static void urls_are_made_canonical_and_split(void **state)
 		{"http://h", "http://h", "h", false},
 		{"HTTP://Host.Example:3000/", "http://host.example:3000", "host.example:3000", false},
 		{"https://h/Base/v1//", "https://h/Base/v1", "h", true},
-		{"http://[::1]:80/x", "http://[::1]:80/x", "[::1]:80", false},
+		{"http://[::1]:80/x", "http://[::1]/x", "[::1]", false},
+		{"https://h:443", "https://h", "h", true},
+		{"https://h:80/x", "https://h:80/x", "h:80", true},
 		{"http://h/a%20;b,c", "http://h/a%20;b,c", "h", false},
 	};
 
