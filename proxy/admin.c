@@ -1,10 +1,10 @@
-/* The admin listener: who may ask, which endpoint, which parameters. */
+/* The admin listener: its calls one by one, which endpoint, which parameters. */
 #include "proxy/admin.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
+#include <event2/event.h>
 #include <event2/http.h>
-#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -19,21 +19,23 @@
 
 #define TEXT_MAX (128 * 1024)
 #define FORM_MAX (64 * 1024)
+#define CONNECTIONS_MAX (ADMIN_CALLS_MAX + 16) /* a connection has one call at a time: some are left for /healthz */
 
 struct admin {
 	struct server *server;
 	struct evhttp *http;
+	struct event *next_call;
+	struct admin_call *first, **last; /* that wait for their turn of the loop */
 	struct gate_options gate_options;
 	struct gate_stats gate_stats;
-	unsigned pending;
+	unsigned calls; /* under way */
 };
 
 /* ---- Answers ---- */
 
 static void call_free(struct admin_call *c)
 {
-	if (c->is_deferred)
-		c->admin->pending--;
+	c->admin->calls--;
 	buf_fini(&c->text);
 	mem_free(c);
 }
@@ -98,25 +100,15 @@ static void on_gone(void *arg)
 	c->is_gone = true;
 }
 
-bool admin_defer(struct admin_call *c)
-{
-	if (c->admin->pending >= ADMIN_PENDING_MAX) {
-		c->server->admin_refused++;
-		admin_problem(c, 503, "too many requests wait for the workers");
-		return false;
-	}
-	c->is_deferred = true;
-	c->admin->pending++;
-	gate_on_gone(c->gate, on_gone, c);
-	return true;
-}
-
 void admin_collect(struct admin_call *c, void (*done)(void *arg, const struct collected *sum))
 {
-	if (!admin_defer(c))
-		return;
 	if (collect_start(c->server, done, c))
 		admin_problem(c, 503, "out of memory");
+}
+
+const struct gate_stats *admin_connections(const struct admin *a)
+{
+	return &a->gate_stats;
 }
 
 /* ---- Parameters ---- */
@@ -207,59 +199,32 @@ static const char *read_parameters(struct admin_call *c)
 	return add_parameters(c, (struct slice){(const char *)evbuffer_pullup(body, -1), n});
 }
 
-/* ---- Who may ask ---- */
-
-static bool token_matches(struct slice token, struct slice authorization)
-{
-	struct slice scheme = {authorization.p, authorization.n < 7 ? authorization.n : 7};
-	struct slice given;
-
-	if (!slice_equal_nocase(scheme, SLICE_LIT("Bearer ")))
-		return false;
-	given = slice_trim((struct slice){authorization.p + 7, authorization.n - 7});
-	return given.n == token.n && CRYPTO_memcmp(given.p, token.p, token.n) == 0;
-}
-
-static bool is_loopback_name(struct slice host)
-{
-	static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
-	const char *bracket = memchr(host.p, ']', host.n);
-	const char *colon = bracket ? bracket + 1 : memchr(host.p, ':', host.n);
-	struct slice name = {host.p, colon ? (size_t)(colon - host.p) : host.n};
-
-	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
-		if (slice_equal_nocase(name, slice_of(names[i])))
-			return true;
-	return name.n > 4 && memcmp(name.p, "127.", 4) == 0;
-}
-
-/* A web page in the operator's browser must not reach the loopback listener, by its own name or across sites. */
-static const char *refusal(const struct admin_call *c, int *status)
-{
-	const struct config_admin *a = &c->server->snapshot->config->admin;
-	const struct http_fields *fields = &c->http->fields;
-	const struct http_field *f;
-
-	*status = 403;
-	if (a->token.n && !slice_equal(c->http->path, SLICE_LIT("/healthz"))) {
-		f = http_fields_get(fields, HF_AUTHORIZATION);
-		*status = 401;
-		return f && token_matches(a->token, f->value) ? NULL : "a bearer token is required";
-	}
-	if (!a->token.n && c->http->host.n && !is_loopback_name(c->http->host))
-		return "Host is not a loopback name";
-	f = http_fields_find(fields, SLICE_LIT("Sec-Fetch-Site"));
-	if (c->http->method == HTTP_POST &&
-		(http_fields_get(fields, HF_ORIGIN) || (f && !slice_equal(f->value, SLICE_LIT("none")))))
-		return "requests from web pages are refused";
-	return NULL;
-}
-
 /* ---- Endpoints ---- */
+
+static const char alive[] = "{\n  \"status\": \"alive\"\n}";
 
 static void healthz(struct admin_call *c)
 {
-	admin_answer(c, 200, json_pack("{s:s}", "status", "alive"));
+	admin_answer_text(c, "application/json", SLICE_LIT(alive));
+}
+
+/* /healthz at once, where requests are parsed: it waits for no other call. */
+static bool answer_health(void *arg, struct gate *g, const struct http_request *r, bool *close)
+{
+	const struct admin *a = arg;
+	char date[30], head[256];
+	int n, status;
+
+	if (!slice_equal(r->path, SLICE_LIT("/healthz")) || r->has_query ||
+		admin_refusal(&a->server->snapshot->config->admin, r, &status))
+		return false;
+	http_date_format(clock_now().wall_ms / 1000, date);
+	n = snprintf(head, sizeof(head),
+		"HTTP/1.1 200 OK\r\nDate: %s\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"
+		"X-Content-Type-Options: nosniff\r\nContent-Length: %zu\r\n%s\r\n",
+		date, sizeof(alive) - 1, *close ? "Connection: close\r\n" : "");
+	return gate_say(g, head, (size_t)n) == 0 &&
+	       (r->method == HTTP_HEAD || gate_say(g, alive, sizeof(alive) - 1) == 0);
 }
 
 /* While the disk tier is being read in, requests are served from memory and the upstream. */
@@ -358,7 +323,7 @@ static void dispatch(struct admin_call *c)
 {
 	const struct endpoint *e = endpoint_of(c->http->path);
 	int status;
-	const char *why = refusal(c, &status);
+	const char *why = admin_refusal(&c->server->snapshot->config->admin, c->http, &status);
 
 	if (why) {
 		admin_problem(c, status, why);
@@ -371,6 +336,37 @@ static void dispatch(struct admin_call *c)
 	} else {
 		run(c, e);
 	}
+}
+
+/* ---- Calls, one in a turn of the loop ---- */
+
+/* So those of many connections don't keep others, whose heads are read meanwhile, or signals waiting. */
+static void run_next_soon(struct admin *a)
+{
+	static const struct timeval next_turn = {0, 0};
+
+	(void)event_add(a->next_call, &next_turn);
+}
+
+static void on_next_call(evutil_socket_t fd, short what, void *arg)
+{
+	struct admin *a = arg;
+	struct admin_call *c = a->first;
+
+	(void)fd;
+	(void)what;
+	if (!c)
+		return;
+	a->first = c->next;
+	if (!a->first)
+		a->last = &a->first;
+	else
+		run_next_soon(a);
+	if (c->is_gone) {
+		call_free(c);
+		return;
+	}
+	dispatch(c);
 }
 
 static void on_request(struct evhttp_request *req, void *arg)
@@ -394,7 +390,15 @@ static void on_request(struct evhttp_request *req, void *arg)
 	c->gate = gate;
 	c->http = gate_request(c->gate);
 	buf_init(&c->text, TEXT_MAX);
-	dispatch(c);
+	gate_on_gone(gate, on_gone, c);
+	if (++a->calls > ADMIN_CALLS_MAX) {
+		a->server->admin_refused++;
+		admin_problem(c, 503, "too many requests are under way");
+		return;
+	}
+	*a->last = c;
+	a->last = &c->next;
+	run_next_soon(a);
 }
 
 /* ---- Start and stop ---- */
@@ -466,14 +470,19 @@ int admin_start(struct server *s, struct admin **out)
 	if (!a)
 		return -ENOMEM;
 	a->server = s;
+	a->last = &a->first;
 	a->http = evhttp_new(s->base);
+	a->next_call = event_new(s->base, -1, 0, on_next_call, a);
 	a->gate_options = (struct gate_options){
 		.max_body = FORM_MAX,
 		.high_water = 1 << 20,
+		.answer = answer_health,
+		.arg = a,
+		.most_open = CONNECTIONS_MAX,
 		.stats = &a->gate_stats,
 	};
 	admin_reconfigure(a);
-	err = a->http ? gate_install(a->http, s->base, &a->gate_options) : -ENOMEM;
+	err = a->http && a->next_call ? gate_install(a->http, s->base, &a->gate_options) : -ENOMEM;
 	if (!err) {
 		evhttp_set_gencb(a->http, on_request, a);
 		err = open_listeners(a);
@@ -493,6 +502,14 @@ void admin_stop(struct admin *a)
 	evhttp_free(a->http);
 	gate_uninstall(a->http);
 	a->http = NULL;
+	while (a->first) { /* their clients are gone now */
+		struct admin_call *c = a->first;
+		a->first = c->next;
+		call_free(c);
+	}
+	if (a->next_call)
+		event_free(a->next_call);
+	a->next_call = NULL;
 }
 
 void admin_free(struct admin **ap)

@@ -1,6 +1,7 @@
 /* The admin listener: health, purge, refresh, stats, entries, explain. An evhttp of its own on main's loop, behind a gate
  * of its own; what needs a worker goes there and back by letter.
- * Thread: main. Owns: its listener and the letters in flight. Bounds: ADMIN_PENDING requests that wait for workers. */
+ * Thread: main. Owns: its listener and the letters in flight. Bounds: ADMIN_CALLS_MAX, and
+ * CONNECTIONS_MAX, of which the longest idle one makes place for the next. */
 #ifndef PROXY_ADMIN_H
 #define PROXY_ADMIN_H
 

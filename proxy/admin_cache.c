@@ -143,7 +143,7 @@ void admin_refresh(struct admin_call *c)
 	if (err)
 		admin_location_problem(c, err, why);
 	location_fini(&l);
-	if (err || !admin_defer(c))
+	if (err)
 		return;
 	if (refresh_start(c->server, url, on_refreshed, c))
 		admin_problem(c, 503, "out of memory");

@@ -186,10 +186,6 @@ static void list_disk(struct admin_call *c, struct slice prefix, unsigned limit,
 			.reply_to = &c->server->mailbox,
 			.mail.on_mail = on_browsed,
 			.cursor = from};
-		if (!admin_defer(c)) {
-			free_browse(b);
-			return;
-		}
 		err = cache_browse_disk(c->server->cache, &b->listing);
 	}
 	if (!err)

@@ -12,7 +12,7 @@
 struct evhttp_request;
 
 #define ADMIN_PARAMETERS_MAX 8
-#define ADMIN_PENDING_MAX 64 /* calls that wait for workers at once */
+#define ADMIN_CALLS_MAX 64 /* under way at once */
 
 struct admin_parameter {
 	struct slice name, value; /* decoded; in the call's text */
@@ -20,6 +20,7 @@ struct admin_parameter {
 
 /* One request to the admin side. Freed by the function that answers it. */
 struct admin_call {
+	struct admin_call *next; /* of those that wait for their turn */
 	struct admin *admin;
 	struct server *server;
 	struct evhttp_request *req;
@@ -28,9 +29,12 @@ struct admin_call {
 	struct buf text;
 	struct admin_parameter parameters[ADMIN_PARAMETERS_MAX];
 	unsigned parameters_n;
-	bool is_deferred; /* counted in the admin's pending calls */
-	bool is_gone;     /* the client left while we waited for workers */
+	bool is_gone; /* the client left before the answer */
 };
+
+/* Why not, with *status, or NULL. A web page in the operator's browser must not reach the loopback listener, by a name of its
+ * own or across sites. */
+const char *admin_refusal(const struct config_admin *a, const struct http_request *r, int *status);
 
 /* NULL-valued slice when it is not there. */
 bool admin_parameter(const struct admin_call *c, const char *name, struct slice *value);
@@ -39,11 +43,12 @@ bool admin_parameter(const struct admin_call *c, const char *name, struct slice 
 void admin_answer(struct admin_call *c, int status, json_t *json);
 void admin_answer_text(struct admin_call *c, const char *content_type, struct slice text);
 void admin_problem(struct admin_call *c, int status, const char *detail);
-/* The answer comes later: counts it, and sees that a client that leaves is noticed. False: too many wait, answered. */
-bool admin_defer(struct admin_call *c);
 
 /* Calls `done` with the workers' counters, from main's loop; it answers the call. */
 void admin_collect(struct admin_call *c, void (*done)(void *arg, const struct collected *sum));
+
+/* Of the operators' connections. */
+const struct gate_stats *admin_connections(const struct admin *a);
 
 /* What several endpoints say alike. */
 const char *admin_source_name(enum policy_source s);

@@ -100,9 +100,16 @@ static void add_server(struct buf *b, const struct server *s, const struct colle
 			"config", "reloads_failed", "counter", "Configurations refused because of mistakes in them"},
 		(double)s->reloads_failed);
 	add_one(b,
-		&(struct metric){
-			"admin", "refused", "counter", "Admin calls refused because too many waited for the workers"},
+		&(struct metric){"admin", "refused", "counter", "Admin calls refused because too many were under way"},
 		(double)s->admin_refused);
+	add_one(b,
+		&(struct metric){"admin", "connections_refused", "counter",
+			"Operators' connections refused because there were too many"},
+		(double)admin_connections(s->admin)->refused_total_bound);
+	add_one(b,
+		&(struct metric){"admin", "idle_evicted", "counter",
+			"Operators' idle connections closed because there were too many"},
+		(double)admin_connections(s->admin)->idle_evicted);
 	add_one(b,
 		&(struct metric){"access_log", "dropped", "counter", "Lines lost because the log took them too slowly"},
 		s->access_log ? (double)access_log_dropped(s->access_log) : 0);

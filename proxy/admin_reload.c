@@ -58,8 +58,6 @@ void admin_reload(struct admin_call *c)
 	struct buf errors;
 	int err;
 
-	if (!admin_defer(c))
-		return;
 	r = mem_zalloc(sizeof(*r));
 	if (!r) {
 		admin_problem(c, 503, "out of memory");

@@ -37,6 +37,7 @@ struct gate_stats {
 	uint64_t body_bytes, bodies_waiting;    /* gauges: memory of request bodies; those that wait for some */
 	uint64_t bodies_waited, bodies_refused; /* the latter: client_body_timeout was over before there was any */
 	uint64_t bytes_in, bytes_out, answered_here;
+	uint64_t idle_evicted;  /* idle connections that made place */
 	uint64_t accept_pauses; /* for want of descriptors or memory */
 	uint64_t proxy_refused; /* PROXY protocol: malformed, or from whom it is not taken */
 	uint64_t tls_handshakes, tls_failures;
@@ -59,8 +60,11 @@ struct gate_options { /* one a listener, immutable while connections live; borro
 	 * body was at fault, and empty when its head was. */
 	void (*on_refused)(void *arg, struct gate *g, const struct http_error *e);
 	void *arg;
-	struct gate_stats *stats;              /* the worker's own; written without locks */
-	struct admission *admission;           /* NULL: everybody may come in */
+	struct gate_stats *stats;    /* the worker's own; written without locks */
+	struct admission *admission; /* NULL: everybody may come in */
+	/* Connections of this listener: one more makes the one that has been idle for longest end. While none is, there may
+	 * be four times as many. 0: no such bound. */
+	unsigned most_open;
 	struct body_port *bodies;              /* NULL: no bound but max_body of each */
 	struct tls *tls;                       /* NULL: plain */
 	bool proxy_protocol;                   /* connections begin with its header, before TLS */

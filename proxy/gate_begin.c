@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
@@ -31,6 +32,8 @@ void gate_count_out(struct gate *g)
 		return;
 	gate_drop_body(g);
 	g->o->stats->open--;
+	if (g->is_inside)
+		g->l->inside--;
 	if (g->admitted_address)
 		admission_leave_address(g->o->admission, &g->peer);
 	if (g->admitted)
@@ -192,6 +195,48 @@ static bool admit(struct gate *g)
 	return false;
 }
 
+/* Half a head is idle too; what the kernel still holds is not. */
+static bool is_idle(const struct gate *g)
+{
+	int unread = 0;
+
+	return g->is_inside && g->o && g->phase == GATE_HEAD && gate_unsent(g) == 0 &&
+	       ioctl(bufferevent_getfd(g->sock), FIONREAD, &unread) == 0 && unread == 0;
+}
+
+/* Those that came last stand first. */
+static struct gate *longest_idle(const struct gate *g)
+{
+	struct gate *found = NULL;
+
+	for (struct gate *other = g->l->gates; other; other = other->next)
+		if (other != g && is_idle(other) && (!found || other->idle_since_ms <= found->idle_since_ms))
+			found = other;
+	return found;
+}
+
+/* Of those that come at once none has been read yet, so none may seem idle: they may stay until the next one comes. False:
+ * turned away. */
+static bool find_place(struct gate *g)
+{
+	unsigned most = g->o->most_open;
+	struct gate *idle;
+
+	while (most && g->l->inside >= most && (idle = longest_idle(g))) {
+		g->o->stats->idle_evicted++;
+		gate_count_out(idle); /* libevent frees it in its own time */
+		gate_end(idle);
+	}
+	if (most == 0 || g->l->inside < 4 * most) {
+		g->is_inside = true;
+		g->l->inside++;
+		return true;
+	}
+	g->o->stats->refused_total_bound++;
+	turn_away(g);
+	return false;
+}
+
 /* ---- The PROXY protocol ---- */
 
 static void refuse_proxy(struct gate *g, const char *why)
@@ -213,7 +258,7 @@ void gate_set_up(struct gate *g, struct evhttp_connection *evcon)
 	(void)setsockopt(bufferevent_getfd(g->sock), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	gate_begin_quick(g);
 	read_peer(g);
-	if (!admit(g))
+	if (!find_place(g) || !admit(g))
 		return;
 	if (!g->o->proxy_protocol)
 		(void)admit_address(g);

@@ -68,6 +68,7 @@ struct gate_listener { /* one an evhttp; shared by its gates */
 	struct event_base *base;
 	struct gate *gates; /* doubly linked through next, prev */
 	unsigned refs;      /* one a gate, one for the installation */
+	unsigned inside;    /* gates that found a place (most_open) */
 	bool draining;
 	struct gate_socket *sockets;
 	struct gate_listener *next; /* guarded by the list's mutex */
@@ -139,6 +140,7 @@ struct gate {
 
 	bool set_up;           /* evhttp has given the socket */
 	bool is_quick;         /* the gate reads the socket itself; what the hit road says is sent without a buffer */
+	bool is_inside;        /* counted in the listener's */
 	bool admitted;         /* counted in all */
 	bool admitted_address; /* counted under `peer` */
 	bool at_once;          /* closing must not wait for the client */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/random.h"
 #include "http/compose.h"
 #include "http/date.h"
 #include "http/negotiate.h"
@@ -248,19 +249,17 @@ static void add_part(struct reply *r, size_t head_off, uint64_t offset, uint64_t
 	r->content_length += (int64_t)(part->head_n + length);
 }
 
-/* multipart/byteranges (RFC 9110 14.6). A body that happens to contain the boundary is still framed right by the lengths
- * that the parts announce. */
-static void multiple_ranges(
-	struct reply *r, const struct object *o, const struct http_ranges *set, uint64_t total, struct now now)
+/* multipart/byteranges (RFC 9110 14.6). Nobody can make a body that contains the boundary: it can't be guessed. */
+static void multiple_ranges(struct reply *r, const struct object *o, const struct http_ranges *set, uint64_t total)
 {
 	struct slice type = object_value(o, HF_CONTENT_TYPE);
 	struct slice boundary;
+	unsigned long long number[2];
 	char text[48];
 	size_t off;
 
-	snprintf(text, sizeof(text), "memoproxy-%016llx%016llx",
-		(unsigned long long)now.mono_ms * 0x9E3779B97F4A7C15ull,
-		(unsigned long long)total * 0xC2B2AE3D27D4EB4Full);
+	random_bytes(number, sizeof(number));
+	snprintf(text, sizeof(text), "memoproxy-%016llx%016llx", number[0], number[1]);
 	boundary = slice_of(text);
 	r->status = 206;
 	r->body = REPLY_PARTS;
@@ -302,8 +301,7 @@ static void whole_part(struct reply *r, const struct object *o, uint64_t first, 
 	single_range(r, o, &held, total);
 }
 
-static void object_or_ranges(
-	struct reply *r, const struct http_request *request, const struct object *o, struct now now)
+static void object_or_ranges(struct reply *r, const struct http_request *request, const struct object *o)
 {
 	struct http_ranges set;
 	struct slice coded;
@@ -325,7 +323,7 @@ static void object_or_ranges(
 		if (set.n == 1)
 			single_range(r, o, &set.v[0], total);
 		else
-			multiple_ranges(r, o, &set, total, now);
+			multiple_ranges(r, o, &set, total);
 		break;
 	case HTTP_RANGE_UNSATISFIABLE:
 		unsatisfiable_range(r, o, total);
@@ -395,7 +393,7 @@ int reply_from_object(struct reply *r, const struct http_request *request, const
 	} else if (condition == 412) {
 		precondition_failed(r, now);
 	} else {
-		object_or_ranges(r, request, o, now);
+		object_or_ranges(r, request, o);
 		buf_add_slice(&r->head, note->own_lines);
 	}
 	add_number_field(&r->head, "Age: ", (uint64_t)(age_ms / 1000));

@@ -225,8 +225,8 @@ def test_admin_works_while_every_fetch_hangs(start_proxy, origin):
 def test_more_calls_at_once_than_may_wait_are_refused_and_counted(start_proxy, origin):
     proxy = start_proxy({}, upstream=origin.url)
     answers = []
-    for _ in range(20):  # how many calls main reads before it reads the workers' letters is the kernel's choice
-        clients = [Client(proxy.admin_port) for _ in range(150)]
+    for _ in range(20):  # how many calls main reads before it answers one is the kernel's choice
+        clients = [Client(proxy.admin_port) for _ in range(80)]
         os.kill(proxy.process.pid, signal.SIGSTOP)
         try:
             for c in clients:
@@ -240,3 +240,72 @@ def test_more_calls_at_once_than_may_wait_are_refused_and_counted(start_proxy, o
             break
     assert set(answers) == {200, 503}
     assert proxy.stats()["admin_refused"] == answers.count(503)
+
+
+def test_a_connection_more_than_there_may_be_ends_the_longest_idle_one(start_proxy, origin):
+    proxy = start_proxy({}, upstream=origin.url)
+    idle = [Client(proxy.admin_port) for _ in range(300)]
+    half = [Client(proxy.admin_port) for _ in range(100)]
+    for c in half:
+        c.send(b"GET /stats HTTP/1.1\r\nHost: ")
+    for target in ("/healthz", "/readyz", "/stats"):
+        assert proxy.admin("GET", target).status == 200
+    assert proxy.stats()["admin_idle_evicted"] >= 320
+    assert idle[0].wait_closed() == b""
+    busy = Client(proxy.admin_port)
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply()])
+    busy.start("POST", f"/refresh?url={path}", host=f"127.0.0.1:{proxy.admin_port}")
+    origin.wait_for(path, 1)
+    more = [Client(proxy.admin_port) for _ in range(200)]
+    gate.open()
+    assert busy.response().status == 200, "who waits for an answer is not idle"
+    for c in idle + half + more + [busy]:
+        c.close()
+
+
+def test_health_is_answered_before_other_calls_that_wait(start_proxy, origin):
+    """Sixty connections with fifty calls each: an answer comes between two of them, not after all."""
+    proxy = start_proxy({}, upstream=origin.url)
+    host = f"127.0.0.1:{proxy.admin_port}"
+    busy = [Client(proxy.admin_port) for _ in range(60)]
+    probe = Client(proxy.admin_port)
+    assert probe.get("/healthz", host=host).status == 200
+    os.kill(proxy.process.pid, signal.SIGSTOP)
+    try:
+        for c in busy:
+            c.send(build(target="/metrics", host=host) * 50)
+        probe.start(target="/healthz", host=host)
+    finally:
+        os.kill(proxy.process.pid, signal.SIGCONT)
+    assert probe.response().status == 200
+    os.kill(proxy.process.pid, signal.SIGSTOP)
+    try:
+        answered = 0
+        for c in busy:
+            c.sock.setblocking(False)
+            try:
+                while data := c.sock.recv(1 << 20):
+                    answered += data.count(b"HTTP/1.1 200 OK")
+            except BlockingIOError:
+                pass
+    finally:
+        os.kill(proxy.process.pid, signal.SIGCONT)
+    assert answered < 1500
+    for c in busy + [probe]:
+        c.close()
+
+
+@pytest.mark.parametrize("name, status", [
+    ("localhost", 200), ("LocalHost", 200), ("127.0.0.1", 200), ("127.1.2.3", 200), ("[::1]", 200), ("[0:0:0:0:0:0:0:1]", 200),
+    ("127.evil.example", 403), ("127.0.0.1.evil.example", 403), ("127.0.0.1.", 403), ("localhost.", 403), ("localhost.evil", 403),
+    ("127", 403), ("127.1", 403), ("2130706433", 403), ("0177.0.0.1", 403), ("0x7f.0.0.1", 403), ("127.0.0.01", 403), ("0", 403),
+    ("0.0.0.0", 403), ("128.0.0.1", 403), ("[::]", 403), ("[::2]", 403), ("a.localhost", 403), ("localhost%2e", 403),
+])
+def test_only_names_of_this_machine_are_taken_without_a_token(proxy, name, status):
+    """A page of 127.evil.example, whose DNS says 127.0.0.1, must not read or purge anything."""
+    for host in (name, f"{name}:{proxy.admin_port}"):
+        for method, target in (("GET", "/healthz"), ("GET", "/stats"), ("POST", "/purge?url=/nothing")):
+            with Client(proxy.admin_port) as c:
+                assert c.request(method, target, host=host).status == status, (method, target)
+

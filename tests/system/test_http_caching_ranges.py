@@ -2,6 +2,7 @@
 import pytest
 
 from support.origin import Reply, pattern
+from support.rawclient import build
 
 BODY = pattern(1000)
 
@@ -46,6 +47,19 @@ def test_several_ranges_come_as_multipart(proxy, origin):
     assert not r.has("content-range") and r.body.count(b"Content-Range: bytes ") == 2
     assert BODY[:10] in r.body and BODY[100:110] in r.body
     assert int(r.get("content-length")) == len(r.body)
+
+
+def test_no_two_multipart_answers_have_the_same_boundary(proxy, origin):
+    """An origin that could guess it could write one into its body. These are answered in one turn of the loop."""
+    path = origin.on(origin.fresh(), [whole()])
+    get(proxy, path)
+    with proxy.client() as c:
+        c.send(build(target=path, fields={"Range": "bytes=0-9,100-109"}) * 50)
+        answers = [c.response() for _ in range(50)]
+    boundaries = {r.get("content-type").partition("boundary=")[2] for r in answers}
+    assert len(boundaries) == 50
+    digits = "".join(b.removeprefix("memoproxy-") for b in boundaries)
+    assert set(digits) == set("0123456789abcdef") and not any(len({b[i] for b in boundaries}) == 1 for i in range(10, 42))
 
 
 def test_too_many_ranges_get_the_whole(proxy, origin):
