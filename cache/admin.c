@@ -4,8 +4,7 @@
 
 #include "cache/flight_internal.h"
 
-#include "cache/tier.h"
-#include "cache/vary.h"
+#include "cache/landing.h"
 
 /* ---- Listing ---- */
 
@@ -129,7 +128,7 @@ bool cache_peek(struct cache *c, const struct cache_key *key, struct now now,
 void cache_hold_begin(struct cache *c, struct cache_hold *h)
 {
 	pthread_mutex_lock(&c->holds_mu);
-	h->sequence = scope_now(c->scopes);
+	h->asked = cache_ask(c);
 	h->prev = NULL;
 	h->next = c->holds;
 	if (h->next)
@@ -158,8 +157,8 @@ static uint64_t oldest_held(struct cache *c)
 	pthread_mutex_lock(&c->holds_mu);
 	oldest = scope_now(c->scopes);
 	for (const struct cache_hold *h = c->holds; h; h = h->next)
-		if (h->sequence < oldest)
-			oldest = h->sequence;
+		if (h->asked.sequence < oldest)
+			oldest = h->asked.sequence;
 	pthread_mutex_unlock(&c->holds_mu);
 	return oldest;
 }
@@ -297,14 +296,10 @@ static struct object *find_stored(struct cache *c, const struct cache_request *r
 
 	pthread_mutex_lock(&s->mu);
 	e = entry_find_locked(s, r->key);
-	for (struct object *o = e ? e->variants : NULL; o && !found; o = object_next(o) ? *object_next(o) : NULL) {
-		struct slice language;
-
-		(void)object_field(o, HF_CONTENT_LANGUAGE, &language);
+	for (struct object *o = e ? e->variants : NULL; o && !found; o = object_next(o) ? *object_next(o) : NULL)
 		if (object_check(o) != SCOPE_HARD && !(o->flags & OBJECT_IS_PARTIAL) &&
-			vary_matches(object_vary_names(o), object_vary_values(o), language, &r->http->fields))
+			object_serves(o, &r->http->fields))
 			found = object_ref(o);
-	}
 	pthread_mutex_unlock(&s->mu);
 	return found;
 }
@@ -317,38 +312,46 @@ static bool says_the_same_length(const struct object *o, const struct http_field
 	return !f || !slice_to_u64(f->value, UINT64_MAX, &n) || n == (uint64_t)object_body_length(o);
 }
 
-/* `fresh` (or NULL: nothing) takes the place of `old`, if that is still there. */
-static void replace(struct cache *c, struct entry *e, struct object *old, struct object *fresh, struct now now)
+static bool still_stored_locked(const struct entry *e, const struct object *old)
 {
+	const struct object *o = e->variants;
+
+	while (o && o != old)
+		o = object_next(o) ? *object_next(o) : NULL;
+	return o != NULL;
+}
+
+/* `fresh` (or NULL: nothing) takes the place of `old`, if nothing newer has come. */
+static void replace(struct cache *c, struct object *old, struct object *fresh, uint64_t order, struct now now)
+{
+	struct entry *e = old->entry;
 	struct shard *s = e->shard;
 	struct garbage g = {0};
 	struct tier_write written;
-	struct object *o;
 
 	tier_write_begin(&written, c, fresh);
-
 	pthread_mutex_lock(&s->mu);
-	for (o = e->variants; o && o != old; o = object_next(o) ? *object_next(o) : NULL)
-		;
-	if (o && fresh) {
-		variant_drop_locked(e, old, DROP_REPLACED, &g);
-		variant_store_locked(e, object_ref(fresh), now, &g);
-		tier_write_locked(&written, c, true);
-	} else if (o) {
-		variant_drop_locked(e, old, DROP_REPLACED, &g);
+	if (!landing_is_past_locked(c, e, order)) {
+		bool is_there = still_stored_locked(e, old);
+
+		landing_locked(c, e, &(struct landing){.order = order, .stored = old});
+		if (is_there)
+			variant_drop_locked(e, old, DROP_REPLACED, &g);
+		if (!fresh)
+			tier_retire_locked(&written, c, e); /* also where it has left memory meanwhile */
+		else if (is_there && variant_store_locked(e, object_ref(fresh), now, &g))
+			tier_write_locked(&written, c, true);
+		if (is_there)
+			entry_tidy_locked(e, &g);
 	}
-	if (o)
-		entry_tidy_locked(e, &g);
 	pthread_mutex_unlock(&s->mu);
 	tier_write_end(&written, c, e);
-	if (!fresh)
-		tier_forget(c, e);
 	garbage_free(&g);
 	memory_trim(s);
 }
 
-void cache_saw_head(
-	struct cache *c, const struct cache_request *r, int status, const struct http_fields *response, struct now now)
+void cache_saw_head(struct cache *c, const struct cache_request *r, const struct cache_asked *asked, int status,
+	const struct http_fields *response, struct now now)
 {
 	struct object *old, *fresh = NULL;
 	struct refresh how = {
@@ -358,7 +361,6 @@ void cache_saw_head(
 		.rules = r->rules,
 		.request_time = now,
 		.response_time = now,
-		.epoch = scope_now(c->scopes),
 		.via = c->o.via,
 	};
 
@@ -371,7 +373,61 @@ void cache_saw_head(
 	how.epoch = object_epoch(old);
 	if (old->status == 200 && object_is_confirmed_by(old, response) && says_the_same_length(old, response))
 		fresh = object_refreshed(old, &how);
-	replace(c, old->entry, old, fresh, now);
+	replace(c, old, fresh, asked->order, now);
 	object_unref(&fresh);
 	object_unref(&old);
+}
+
+/* What was passed on may be the very answer that is stored, or is about to be. */
+static bool may_be_the_same(const struct object *o, int status, const struct http_fields *response)
+{
+	return status == o->status && object_is_confirmed_by(o, response) && says_the_same_length(o, response);
+}
+
+static bool drop_superseded_locked(struct entry *e, const struct cache_request *r, int status,
+	const struct http_fields *response, struct garbage *g)
+{
+	bool any = false;
+
+	for (struct object *o = e->variants, *next; o; o = next) {
+		next = object_next(o) ? *object_next(o) : NULL;
+		if (!object_serves(o, &r->http->fields) || may_be_the_same(o, status, response))
+			continue;
+		variant_drop_locked(e, o, DROP_REPLACED, g);
+		any = true;
+	}
+	return any;
+}
+
+void cache_saw_answer(struct cache *c, const struct cache_request *r, const struct cache_asked *asked, int status,
+	const struct http_fields *response)
+{
+	struct shard *s = memory_shard(&c->memory, r->key);
+	struct landing l = {.order = asked->order, .request = &r->http->fields, .is_hint = status < 300};
+	struct garbage g = {0};
+	struct tier_write written;
+	struct entry *e;
+
+	if (!flight_is_full_answer(status) || !r->rules->cache ||
+		(http_fields_get(&r->http->fields, HF_AUTHORIZATION) && r->key->user == 0))
+		return;
+	l.validator = policy_strong_validator_of(response);
+	tier_write_begin(&written, c, NULL);
+	pthread_mutex_lock(&s->mu);
+	e = entry_find_locked(s, r->key);
+	if (e && landing_is_past_locked(c, e, asked->order))
+		e = NULL;
+	if (e) {
+		entry_ref(e);
+		if (drop_superseded_locked(e, r, status, response, &g))
+			tier_retire_locked(&written, c, e);
+		landing_locked(c, e, &l);
+		entry_tidy_locked(e, &g);
+	}
+	pthread_mutex_unlock(&s->mu);
+	if (e) {
+		tier_write_end(&written, c, e);
+		entry_unref(&e);
+	}
+	garbage_free(&g);
 }

@@ -111,24 +111,35 @@ struct cache_result {
 void cache_lookup(struct cache *c, const struct cache_request *r, struct now now, struct cache_result *out);
 /* Forced refresh: leads (or joins) a fetch whatever is stored; readers keep the old object until the new one lands. */
 void cache_refresh(struct cache *c, const struct cache_request *r, struct now now, struct cache_result *out);
+/* When the upstream was asked: what was purged later counts against its answer, and what was asked for later is newer. */
+struct cache_asked {
+	uint64_t sequence; /* of purges */
+	uint64_t order;    /* among all requests */
+};
+struct cache_asked cache_ask(struct cache *c); /* now */
 /* An answer that goes to one client alone may be of use to others all the same: a 206, or a POST's that answers GET (then
  * r->http says GET). This makes a flight that nobody joins or waits for, to be given that answer like any other; NULL
- * where there is no room for one. `sequence` is what cache_sequence said before the upstream was asked. */
-struct flight *cache_keep(struct cache *c, const struct cache_request *r, uint64_t sequence, struct now now);
+ * where there is no room for one. */
+struct flight *cache_keep(
+	struct cache *c, const struct cache_request *r, const struct cache_asked *asked, struct now now);
 uint64_t cache_sequence(const struct cache *c);
-/* From begin to end no purge after `sequence` is forgotten: for whoever asks the upstream and may keep the answer. Begin
- * sets `sequence` to what cache_sequence says then. The caller's memory, at one place; any thread. */
+/* From begin to end no purge after asked.sequence is forgotten: for whoever asks the upstream and may keep the answer. Begin
+ * sets `asked`. The caller's memory, at one place; any thread. */
 struct cache_hold {
-	uint64_t sequence;
+	struct cache_asked asked;
 	struct cache_hold *prev, *next; /* private */
 };
 void cache_hold_begin(struct cache *c, struct cache_hold *h);
 void cache_hold_end(struct cache *c, struct cache_hold *h);
 /* Has the URL, by itself or by its beginning, been purged since then? */
 bool cache_was_purged(const struct cache *c, struct slice url, uint64_t sequence);
-/* A HEAD or uncached GET answer (200) came for this key: update or invalidate what is stored (RFC 9111 4.3.5). */
-void cache_saw_head(
-	struct cache *c, const struct cache_request *r, int status, const struct http_fields *response, struct now now);
+/* A HEAD's 200 came for this key: update or invalidate what is stored (RFC 9111 4.3.5), if nothing that was asked for later has
+ * come before it. Other statuses say nothing: many an API has no HEAD where it has GET. */
+void cache_saw_head(struct cache *c, const struct cache_request *r, const struct cache_asked *asked, int status,
+	const struct http_fields *response, struct now now);
+/* An answer to GET for one client alone, which nobody keeps, came for this key: what it supersedes goes. */
+void cache_saw_answer(struct cache *c, const struct cache_request *r, const struct cache_asked *asked, int status,
+	const struct http_fields *response);
 
 /* Invalidation, both tiers. 0 or negative errno (the answer must then not claim success). With a disk tier it blocks until
  * the purge is on the device, so that it outlives a crash: not for workers. */

@@ -13,12 +13,16 @@ struct counters {
 	_Atomic uint64_t large_readers, large_read_bytes;
 };
 
+#define LANDED_SLOTS 16384 /* keys may share one */
+
 struct cache {
 	struct cache_options o; /* set once */
 	struct memory memory;
 	struct scope_table *scopes;
 	struct disk *disk; /* set before any lookup; NULL: off */
 	_Atomic uint64_t disk_reads;
+	_Atomic uint64_t orders;               /* of requests that went upstream: landing.h */
+	_Atomic uint64_t landed[LANDED_SLOTS]; /* by the key's hash: the order of the last answer that landed */
 	struct counters n;
 	/* the sweeper's own */
 	unsigned sweep_shard;
@@ -64,6 +68,8 @@ struct object *object_refreshed(struct object *old, const struct refresh *r) WAR
 /* A successor with room for other bytes, which the caller appends, as 200 where they are all (RFC 9111 3.4). NULL where
  * there is no room, or what the fields say together may not be stored. */
 struct object *object_respanned(struct object *old, const struct refresh *r, const struct span *span) WARN_UNUSED;
+/* What proves that two parts are of the same bytes; empty: nothing does. */
+struct slice object_strong_validator(const struct object *o);
 /* Is the stored answer in the content coding that the fields of `answer` name (none: identity)? */
 bool object_has_coding_of(const struct object *o, const struct http_fields *answer);
 bool objects_have_one_coding(const struct object *a, const struct object *b);

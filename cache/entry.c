@@ -272,11 +272,9 @@ static bool is_superseded(const struct object *old, const struct object *new)
 	       slice_equal(object_vary_values(old), object_vary_values(new));
 }
 
-/* Newer, or the whole of what is new only in part, while it can be used. */
+/* The whole of what is new only in part, while it can be used. Which of two is newer, landing.h says. */
 static bool keeps_its_place(const struct object *old, const struct object *new, struct now now)
 {
-	if (old->freshness.received_mono_ms > new->freshness.received_mono_ms)
-		return true;
 	return (new->flags &OBJECT_IS_PARTIAL) && !(old->flags & OBJECT_IS_PARTIAL) &&
 	       policy_ttl_ms(&old->freshness, now) > 0;
 }
@@ -294,7 +292,7 @@ bool variant_supersede_locked(struct entry *e, struct object *o, struct now now,
 	return true;
 }
 
-void variant_store_locked(struct entry *e, struct object *o, struct now now, struct garbage *g)
+bool variant_store_locked(struct entry *e, struct object *o, struct now now, struct garbage *g)
 {
 	struct shard *s = e->shard;
 	struct object *last = NULL;
@@ -303,7 +301,7 @@ void variant_store_locked(struct entry *e, struct object *o, struct now now, str
 	for (struct object *old = e->variants; old; old = next_variant(old))
 		if (is_superseded(old, o) && keeps_its_place(old, o, now)) {
 			garbage_add(g, o);
-			return;
+			return false;
 		}
 	for (struct object *old = e->variants, *next; old; old = next) {
 		next = next_variant(old);
@@ -325,6 +323,7 @@ void variant_store_locked(struct entry *e, struct object *o, struct now now, str
 	atomic_fetch_add_explicit(&s->memory->objects, 1, memory_order_relaxed);
 	e->touched_s = (uint32_t)(now.mono_ms / 1000);
 	entry_move_last_locked(e);
+	return true;
 }
 
 /* ---- Users ---- */

@@ -299,7 +299,8 @@ void flight_look(const struct flight_waiter *waiter, struct flight_view *out)
 	struct flight *f = w->flight;
 
 	pthread_mutex_lock(&f->mu);
-	*out = (struct flight_view){.phase = f->phase, .status = f->status, .verdict = f->verdict};
+	*out = (struct flight_view){
+		.phase = f->phase, .status = f->status, .verdict = f->verdict, .storing = f->storing};
 	if (f->phase == FLIGHT_WAITING && f->is_silent && (w != f->own || f->is_disk))
 		out->phase = FLIGHT_RETRY;
 	if (flight_has_all_locked(f) && w->mismatched && !w->begun) /* it came for what is on disk in a moment */

@@ -37,12 +37,20 @@ struct flight_waiter {
 	bool begun, mismatched;
 };
 
+enum flight_storing {
+	FLIGHT_UNSETTLED,  /* it has not ended, or is not on disk yet; news will come */
+	FLIGHT_STORED,     /* it was stored */
+	FLIGHT_NOT_STORED, /* see the verdict; POLICY_STORE: there was no room, or something newer came before it */
+};
+
 struct flight_view {
 	enum flight_phase phase;
 	struct object *object; /* borrowed until flight_leave; take a reference to keep it */
 	int status; /* of the upstream's answer (304: `object` was confirmed); of FAILED and STALE: 502, 503, 504 */
-	struct slice own_lines;    /* of ANSWER: field lines that are for this waiter alone; valid until it leaves */
-	enum policy_store verdict; /* of ANSWER: POLICY_STORE, or why it will not be stored, as far as that is known */
+	struct slice own_lines; /* of ANSWER: field lines that are for this waiter alone; valid until it leaves */
+	enum policy_store
+		verdict; /* of ANSWER and RELEASED: POLICY_STORE, or why it will not be stored, as far as is known */
+	enum flight_storing storing;
 };
 
 struct flight *flight_ref(struct flight *f);

@@ -39,6 +39,8 @@ static void open_window(struct flight *f)
 	f->is_windowed = true;
 	flight_move_window(f);
 	pthread_mutex_unlock(&f->mu);
+	if (!f->stream)
+		flight_retire(f);
 }
 
 static int append(struct flight *f, const void *p, size_t n)

@@ -29,11 +29,13 @@ struct flight {
 	bool has_authorization;
 	bool is_shared; /* may be joined */
 	bool is_background;
-	bool is_kept;  /* made by cache_keep */
-	bool is_tail;  /* `stored` is the beginning of what is wanted; the rest is asked for */
-	bool is_disk;  /* reads the disk tier; all who wait look up again after it */
-	bool may_mark; /* what becomes of it says something about others: no credentials, not alone by wish */
+	bool is_kept;   /* made by cache_keep */
+	bool is_tail;   /* `stored` is the beginning of what is wanted; the rest is asked for */
+	bool is_disk;   /* reads the disk tier; all who wait look up again after it */
+	bool may_mark;  /* what becomes of it says something about others: no credentials, not alone by wish */
+	bool is_forced; /* a refresh: it replaces what others were told a moment ago */
 	uint64_t epoch;
+	uint64_t order; /* of its request among all: landing.h */
 	struct now started;
 	struct object *stored;      /* what it may validate or stand in for; or NULL */
 	struct tier_stream *stream; /* the leader's: its answer goes to disk as it arrives; else NULL */
@@ -45,7 +47,9 @@ struct flight {
 	bool is_listed;
 	int64_t progress_ms; /* when `progress` was seen to change */
 	uint64_t progress;
-	_Atomic uint64_t checked; /* as scope_check wants it */
+	_Atomic uint64_t checked;              /* as scope_check wants it */
+	bool is_late;                          /* an answer to a later request has landed */
+	uint64_t wants_names, wants_validator; /* or is, unless its answer has these: landing.c; 0: any */
 
 	pthread_mutex_t mu;
 	/* guarded by mu */
@@ -54,7 +58,8 @@ struct flight {
 	int status;
 	unsigned waiters_n;
 	bool had_waiter;
-	enum policy_store verdict; /* of ANSWER: what is known of its storing */
+	enum policy_store verdict; /* what is known of its storing */
+	enum flight_storing storing;
 	struct flight_waiter *own; /* of the client that caused it: it stays when the others look up again */
 	bool is_silent;            /* the leader timed out: not joined any more, waiters look up again */
 	bool is_windowed;          /* outgrew max_object: bytes go when all waiters have passed them on */
@@ -85,6 +90,7 @@ struct ending {
 	struct object *store;  /* to go into the memory tier; its reference is taken */
 	uint64_t read_lsn;     /* of a disk flight: the record that `store` comes from */
 	bool completes;        /* the flight's object is whole */
+	bool retires;          /* nothing is stored, and what the answer supersedes goes */
 	bool marks_pass, marks_failure, drops_stored, opens_window;
 	struct now now;
 };
@@ -93,8 +99,25 @@ struct ending {
 void flight_announce(struct flight *f, const struct ending *x);
 void flight_finish(struct flight *f, const struct ending *x);
 void flight_mark_pass(struct flight *f);
+/* Its answer, of which the body still comes, will not be stored: what it supersedes goes, if it does. */
+void flight_retire(struct flight *f);
+/* Has an answer to a later request landed meanwhile? */
+bool flight_is_late(struct flight *f);
 /* flight_body.c. What has streamed is aborted. */
 void flight_break_off(struct flight *f);
+
+/* ---- What its answer is (flight_judge.c) ---- */
+enum policy_store flight_judge(
+	struct flight *f, const struct flight_answer *a, struct freshness *freshness) WARN_UNUSED;
+bool flight_is_large(const struct flight *f, const struct flight_answer *a);
+/* Another one for each key and each time that it is stored. */
+uint32_t flight_jitter(const struct flight *f, struct now now);
+/* Below 500 and neither a part, nor about the request or the connection rather than the page; 429 only asks for patience. */
+bool flight_is_full_answer(int status);
+/* Does what is stored have to go, as `a` can't be stored for that reason (RFC 9111 4.3.3)? */
+bool flight_head_supersedes(const struct flight *f, const struct flight_answer *a, enum policy_store why);
+/* The same of an answer that could have been stored by its head. */
+bool flight_supersedes(const struct flight *f);
 
 struct flight *flight_new(struct cache *c, const struct cache_request *r) WARN_UNUSED;
 /* keep.c. Does it say which one part of how many bytes it bears? */

@@ -5,7 +5,7 @@
 
 #include "cache/encode.h"
 #include "cache/guard.h"
-#include "cache/tier.h"
+#include "cache/landing.h"
 #include "cache/tier_large.h"
 #include "cache/vary.h"
 
@@ -56,23 +56,46 @@ static void drop_stored_locked(struct flight *f, struct garbage *g)
 		}
 }
 
+static bool may_store_locked(const struct flight *f, const struct ending *x)
+{
+	return f->is_disk ? tier_is_newest_locked(f, x->read_lsn) : !landing_is_late_locked(f, x->store);
+}
+
+static bool store_locked(struct flight *f, const struct ending *x, struct tier_write *written, struct garbage *g)
+{
+	if (!may_store_locked(f, x)) {
+		garbage_add(g, x->store);
+		return false;
+	}
+	marker_clear_locked(f->entry->notes);
+	if (!f->is_disk)
+		landing_stored_locked(f, x->store);
+	if (!variant_store_locked(f->entry, x->store, x->now, g))
+		return false;
+	entry_set_idle_locked(f->entry, f->rules->memory_idle_ms);
+	/* Under the lock, so that both tiers see answers of one key in the same order. */
+	tier_write_locked(written, f->cache, x->status == 304);
+	user_bound_locked(f->entry, f->rules->max_entries_per_user, g);
+	return true;
+}
+
 static void end_locked(struct flight *f, const struct ending *x, struct tier_write *written, struct garbage *g)
 {
+	bool is_stored;
+
 	/* Under the lock: who has seen that it is whole, and looks up then, finds it stored and nothing older. */
 	if (x->completes)
 		object_finish(f->object, BODY_COMPLETE);
-	if (x->drops_stored)
+	is_stored = x->store && store_locked(f, x, written, g);
+	if (x->drops_stored && !landing_is_late_locked(f, NULL)) {
 		drop_stored_locked(f, g);
-	if (x->store && f->is_disk && !tier_is_newest_locked(f, x->read_lsn)) {
-		garbage_add(g, x->store);
-	} else if (x->store) {
-		marker_clear_locked(f->entry->notes);
-		variant_store_locked(f->entry, x->store, x->now, g);
-		entry_set_idle_locked(f->entry, f->rules->memory_idle_ms);
-		/* Under the lock, so that both tiers see answers of one key in the same order. */
-		tier_write_locked(written, f->cache, x->status == 304);
-		user_bound_locked(f->entry, f->rules->max_entries_per_user, g);
+		tier_retire_locked(written, f->cache, f->entry);
 	}
+	if (x->retires && !landing_is_late_locked(f, NULL))
+		landing_retire_locked(f, written, g);
+	pthread_mutex_lock(&f->mu);
+	f->storing = is_stored ? FLIGHT_STORED : FLIGHT_NOT_STORED;
+	pthread_mutex_unlock(&f->mu);
 	if (x->marks_pass)
 		mark_pass_locked(f, x->now.mono_ms, g);
 	if (x->marks_failure)
@@ -112,17 +135,50 @@ void flight_finish(struct flight *f, const struct ending *x)
 	entry_tidy_locked(f->entry, &g);
 	pthread_mutex_unlock(&s->mu);
 	tier_write_end(&written, f->cache, f->entry);
-	if (x->drops_stored)
-		tier_forget(f->cache, f->entry);
 	flight_announce(f, x);
 	garbage_free(&g);
 	memory_trim(s);
 	flight_unref(&listed);
 }
 
+bool flight_is_late(struct flight *f)
+{
+	struct shard *s = f->entry->shard;
+	bool is_late;
+
+	pthread_mutex_lock(&s->mu);
+	is_late = landing_is_late_locked(f, NULL);
+	pthread_mutex_unlock(&s->mu);
+	return is_late;
+}
+
+void flight_retire(struct flight *f)
+{
+	struct shard *s = f->entry->shard;
+	struct garbage g = {0};
+	struct tier_write written;
+
+	if (!flight_supersedes(f))
+		return;
+	tier_write_begin(&written, f->cache, NULL);
+	pthread_mutex_lock(&s->mu);
+	if (!landing_is_late_locked(f, NULL))
+		landing_retire_locked(f, &written, &g);
+	pthread_mutex_unlock(&s->mu);
+	tier_write_end(&written, f->cache, f->entry);
+	garbage_free(&g);
+}
+
 void flight_end_read(struct flight *f, struct object *o, uint64_t lsn, struct now now)
 {
 	flight_finish(f, &(struct ending){.phase = FLIGHT_RETRY, .store = o, .read_lsn = lsn, .now = now});
+}
+
+static void note_verdict(struct flight *f, enum policy_store why)
+{
+	pthread_mutex_lock(&f->mu);
+	f->verdict = why;
+	pthread_mutex_unlock(&f->mu);
 }
 
 /* ---- The head ---- */
@@ -147,14 +203,6 @@ static enum flight_fate stand_in(struct flight *f, int status, struct now now)
 	return FLIGHT_REVALIDATED;
 }
 
-/* Another one for each key and each time that it is stored. */
-static uint32_t jitter_of(const struct flight *f, struct now now)
-{
-	uint64_t from[2] = {hash64_of(f->entry->key, f->entry->url_off + f->entry->url_n), (uint64_t)now.wall_ms};
-
-	return (uint32_t)hash64_of(from, sizeof(from));
-}
-
 static struct refresh refresh_of(const struct flight *f, const struct flight_answer *a)
 {
 	return (struct refresh){
@@ -166,7 +214,7 @@ static struct refresh refresh_of(const struct flight *f, const struct flight_ans
 		.response_time = a->now,
 		.epoch = f->epoch,
 		.via = f->cache->o.via,
-		.jitter = jitter_of(f, a->now),
+		.jitter = flight_jitter(f, a->now),
 		.stretch = a->stretch,
 	};
 }
@@ -184,7 +232,8 @@ static enum flight_fate take_not_modified(struct flight *f, const struct flight_
 {
 	struct ending x = {.phase = FLIGHT_RETRY, .drops_stored = true, .now = a->now};
 
-	if (object_is_confirmed_by(f->stored, a->fields) && object_check(f->stored) != SCOPE_HARD)
+	/* What a newer answer replaced meanwhile is not confirmed any more. */
+	if (!flight_is_late(f) && object_is_confirmed_by(f->stored, a->fields) && object_check(f->stored) != SCOPE_HARD)
 		x.object = refreshed(f, a);
 	if (x.object) {
 		x.phase = FLIGHT_ANSWER;
@@ -209,48 +258,6 @@ static enum flight_fate take_tail(struct flight *f, const struct flight_answer *
 	}
 	flight_finish(f, &(struct ending){.phase = FLIGHT_RETRY, .drops_stored = true, .now = a->now});
 	return FLIGHT_REVALIDATED;
-}
-
-static bool is_event_stream(const struct http_fields *fields)
-{
-	const struct slice type = SLICE_LIT("text/event-stream");
-	const struct http_field *f = http_fields_get(fields, HF_CONTENT_TYPE);
-
-	return f && f->value.n >= type.n && slice_equal_nocase((struct slice){f->value.p, type.n}, type);
-}
-
-static bool is_large(const struct flight *f, const struct flight_answer *a)
-{
-	return a->content_length >= 0 && (uint64_t)a->content_length > f->cache->o.max_object_bytes;
-}
-
-static enum policy_store judge(struct flight *f, const struct flight_answer *a, struct freshness *freshness)
-{
-	struct policy_exchange x = {
-		.method = f->method,
-		.target_url = entry_url(f->entry),
-		.request = &f->request,
-		.request_has_authorization = f->has_authorization,
-		.is_part = f->is_kept && a->status == 206,
-		.status = a->status,
-		.response = a->fields,
-		.request_time = a->request_time,
-		.response_time = a->now,
-		.rules = f->rules,
-		.jitter = jitter_of(f, a->now),
-		.stretch = a->stretch,
-	};
-	enum policy_store s = policy_store(&x, freshness);
-
-	if (s != POLICY_STORE)
-		return s;
-	if (is_event_stream(a->fields) || !guard_allows_head(f->rules, a->status, a->fields))
-		return POLICY_NOT_BODY;
-	if (is_large(f, a) && !flight_may_stream(f, a->status, f->is_kept, (uint64_t)a->content_length)) {
-		count(&f->cache->n.refused_too_large);
-		return POLICY_NOT_TOO_LARGE;
-	}
-	return POLICY_STORE;
 }
 
 /* no-cache="a" and private="a" keep a field from being stored; whoever asked for the answer gets it nevertheless (RFC 9111
@@ -309,7 +316,7 @@ static struct object *make_object(
 		.fields = a->fields,
 		.via = f->cache->o.via,
 		.content_length = a->content_length,
-		.is_windowed = is_large(f, a),
+		.is_windowed = flight_is_large(f, a),
 		.freshness = *freshness,
 		.epoch = f->epoch,
 		.tag_headers = &f->rules->tag_headers,
@@ -375,11 +382,11 @@ enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, 
 		return take_not_modified(f, a);
 	if (a->status >= 500 && may_stand_in(f, a->status, a->now))
 		return stand_in(f, a->status, a->now);
-	*why = judge(f, a, &freshness);
+	*why = flight_judge(f, a, &freshness);
 	is_lack_of_room = *why == POLICY_STORE;
 	if (*why == POLICY_STORE)
 		o = make_object(f, a, &freshness, why);
-	if (o && is_large(f, a) && flight_stream_begin(f, o, a->content_length) != 0) {
+	if (o && flight_is_large(f, a) && flight_stream_begin(f, o, a->content_length) != 0) {
 		count(&f->cache->n.refused_too_large);
 		*why = POLICY_NOT_TOO_LARGE;
 		object_unref(&o);
@@ -388,7 +395,11 @@ enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, 
 		/* That there was no room just now says nothing about the next time. */
 		bool marks = !(is_lack_of_room && *why == POLICY_NOT_TOO_LARGE);
 
-		flight_finish(f, &(struct ending){.phase = FLIGHT_RELEASED, .marks_pass = marks, .now = a->now});
+		note_verdict(f, *why);
+		flight_finish(f, &(struct ending){.phase = FLIGHT_RELEASED,
+					 .marks_pass = marks,
+					 .retires = flight_head_supersedes(f, a, *why),
+					 .now = a->now});
 		return FLIGHT_PRIVATE;
 	}
 	*why = POLICY_STORE;
@@ -420,7 +431,7 @@ static struct object *to_store(struct flight *f)
 	if (f->is_windowed || object_check(f->object) == SCOPE_HARD)
 		return NULL;
 	if (!guard_allows_body(f->rules, f->object)) {
-		f->verdict = POLICY_NOT_BODY;
+		note_verdict(f, POLICY_NOT_BODY);
 		return NULL;
 	}
 	if (f->object->flags & OBJECT_IS_PARTIAL)
@@ -483,6 +494,7 @@ void flight_end(struct flight *f, bool complete, struct now now)
 		if (f->is_held)
 			tag_held(f);
 		x.store = to_store(f);
+		x.retires = !x.store && flight_supersedes(f);
 		x.completes = true;
 	} else {
 		if (complete)

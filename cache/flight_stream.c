@@ -2,7 +2,7 @@
 #include <errno.h>
 
 #include "cache/disk/store.h"
-#include "cache/flight_internal.h"
+#include "cache/landing.h"
 #include "cache/tier_large.h"
 
 /* For how long in all the disk may hold up an answer that clients wait for; beyond that they matter more than the cache.
@@ -73,8 +73,10 @@ bool flight_stream_take(struct flight *f, const void *p, size_t n)
 
 	if (object_check(f->object) != SCOPE_HARD && !is_disk_slow(f))
 		flow = tier_stream_write(f->stream, p, n);
-	if (flow == DISK_GAVE_UP)
+	if (flow == DISK_GAVE_UP) {
 		flight_stream_drop(f);
+		flight_retire(f);
+	}
 	return flow == DISK_IS_FULL;
 }
 
@@ -90,8 +92,9 @@ bool flight_stream_commit(struct flight *f, struct now now)
 	if (object_check(f->object) == SCOPE_HARD)
 		return false;
 	pthread_mutex_lock(&s->mu);
-	is_newest = variant_supersede_locked(f->entry, f->object, now, &g);
+	is_newest = !landing_is_late_locked(f, f->object) && variant_supersede_locked(f->entry, f->object, now, &g);
 	if (is_newest) {
+		landing_stored_locked(f, f->object);
 		marker_clear_locked(f->entry->notes);
 		pthread_mutex_lock(&f->mu);
 		f->is_committing = true;
@@ -116,6 +119,7 @@ void flight_stream_committed(struct flight *f)
 	pthread_mutex_lock(&f->mu);
 	f->is_committing = false;
 	f->is_streamed = false;
+	f->storing = tier_has(f->cache, f->object) ? FLIGHT_STORED : FLIGHT_NOT_STORED;
 	flight_wake_locked(f);
 	pthread_mutex_unlock(&f->mu);
 	pthread_mutex_unlock(&s->mu);

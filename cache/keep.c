@@ -1,11 +1,15 @@
 /* What answers that went to one client alone leave behind for others. */
-#include "cache/flight_internal.h"
-
+#include "cache/landing.h"
 #include "http/range.h"
 
 uint64_t cache_sequence(const struct cache *c)
 {
 	return scope_now(c->scopes);
+}
+
+struct cache_asked cache_ask(struct cache *c)
+{
+	return (struct cache_asked){scope_now(c->scopes), landing_order(c)};
 }
 
 bool cache_was_purged(const struct cache *c, struct slice url, uint64_t sequence)
@@ -44,8 +48,10 @@ static bool list_alone(struct flight *f, struct shard *s, const struct cache_key
 	if (spare_entry && spare_notes) {
 		pthread_mutex_lock(&s->mu);
 		e = ensure_entry_locked(s, key, &spare_entry, &spare_notes);
-		if (e)
+		if (e) {
+			f->is_late = landing_is_past_locked(f->cache, e, f->order);
 			flight_list_locked(f, e);
+		}
 		pthread_mutex_unlock(&s->mu);
 	}
 	if (spare_notes)
@@ -54,7 +60,8 @@ static bool list_alone(struct flight *f, struct shard *s, const struct cache_key
 	return e != NULL;
 }
 
-struct flight *cache_keep(struct cache *c, const struct cache_request *r, uint64_t sequence, struct now now)
+struct flight *cache_keep(
+	struct cache *c, const struct cache_request *r, const struct cache_asked *asked, struct now now)
 {
 	struct shard *s = memory_shard(&c->memory, r->key);
 	struct flight *f;
@@ -67,8 +74,9 @@ struct flight *cache_keep(struct cache *c, const struct cache_request *r, uint64
 	f->is_kept = true;
 	f->started = now;
 	f->progress_ms = now.mono_ms;
-	f->epoch = sequence;
-	atomic_init(&f->checked, sequence);
+	f->epoch = asked->sequence;
+	f->order = asked->order;
+	atomic_init(&f->checked, asked->sequence);
 	if (!list_alone(f, s, r->key)) {
 		flight_unref(&f);
 		return NULL;
@@ -98,7 +106,7 @@ bool keep_read_part(const struct flight_answer *a, struct object_part *part, uin
 	return a->content_length < 0 || (uint64_t)a->content_length == *n;
 }
 
-static struct slice strong_validator(const struct object *o)
+struct slice object_strong_validator(const struct object *o)
 {
 	struct slice etag, modified, date;
 
@@ -123,7 +131,7 @@ bool keep_has_tail(const struct object *o, struct now now)
 	if (!object_part(o, &first, &total) || first != 0 || object_body_is_on_disk(o))
 		return false;
 	/* Without any validator the two can't be combined; an origin that has none mostly sends the whole all the same. */
-	return strong_validator(o).n > 0 ||
+	return object_strong_validator(o).n > 0 ||
 	       (!object_field(o, HF_ETAG, &value) && !object_field(o, HF_LAST_MODIFIED, &value) &&
 		       policy_ttl_ms(&o->freshness, now) > 0);
 }
@@ -133,7 +141,7 @@ bool flight_tail(const struct flight *f, uint64_t *from, struct slice *validator
 	if (!f->is_tail)
 		return false;
 	*from = (uint64_t)object_body_length(f->stored);
-	*validator = strong_validator(f->stored);
+	*validator = object_strong_validator(f->stored);
 	return true;
 }
 
@@ -151,7 +159,7 @@ static bool fits(struct object *a, const struct object *b)
 	       object_part(b, &b_first, &b_total) && a_total == b_total &&
 	       a_first <= b_first + (uint64_t)object_body_length(b) &&
 	       b_first <= a_first + (uint64_t)object_body_length(a) && is_same_variant(a, b) &&
-	       are_of_one(strong_validator(a), strong_validator(b)) && objects_have_one_coding(a, b) &&
+	       are_of_one(object_strong_validator(a), object_strong_validator(b)) && objects_have_one_coding(a, b) &&
 	       object_check(a) == SCOPE_VALID;
 }
 
@@ -275,17 +283,9 @@ struct object *keep_short_tail(struct flight *f)
 	return o;
 }
 
-static struct slice value_in(const struct http_fields *fields, enum http_field_id id)
-{
-	const struct http_field *f = http_fields_get(fields, id);
-
-	return f ? f->value : (struct slice){"", 0};
-}
-
 struct object *keep_whole(struct flight *f, const struct flight_answer *a, const struct refresh *r)
 {
-	struct slice strong = policy_strong_validator(
-		value_in(a->fields, HF_ETAG), value_in(a->fields, HF_LAST_MODIFIED), value_in(a->fields, HF_DATE));
+	struct slice strong = policy_strong_validator_of(a->fields);
 	struct object_part part;
 	struct span span;
 	struct object *o;
@@ -293,8 +293,8 @@ struct object *keep_whole(struct flight *f, const struct flight_answer *a, const
 
 	if (!object_part(f->stored, &first, &total) || !keep_read_part(a, &part, &n) || part.total != total ||
 		part.first != (uint64_t)object_body_length(f->stored) || part.first + n != total ||
-		!are_of_one(strong, strong_validator(f->stored)) || !object_has_coding_of(f->stored, a->fields) ||
-		object_check(f->stored) != SCOPE_VALID)
+		!are_of_one(strong, object_strong_validator(f->stored)) ||
+		!object_has_coding_of(f->stored, a->fields) || object_check(f->stored) != SCOPE_VALID)
 		return NULL;
 	span = (struct span){0, total, total};
 	o = object_respanned(f->stored, r, &span);

@@ -2,6 +2,7 @@
 #include "cache/lookup_internal.h"
 
 #include "cache/disk/body.h"
+#include "cache/landing.h"
 #include "cache/vary.h"
 #include "http/range.h"
 
@@ -79,16 +80,6 @@ static bool prepare(struct lookup *l, struct cache_control *storage)
 
 /* ---- Variants ---- */
 
-static bool serves(const struct object *o, const struct http_fields *request)
-{
-	struct slice names = object_vary_names(o), language;
-
-	if (names.n == 0)
-		return true;
-	(void)object_field(o, HF_CONTENT_LANGUAGE, &language);
-	return vary_matches(names, object_vary_values(o), language, request);
-}
-
 /* Has a stored part all that is asked for? */
 static bool part_serves(struct lookup *l, const struct object *o)
 {
@@ -147,13 +138,13 @@ static struct object *select_variant(struct lookup *l, struct entry *e, bool *is
 			continue;
 		}
 		if (!part_serves(l, o)) {
-			if (scopes == SCOPE_VALID && serves(o, &l->r->http->fields))
+			if (scopes == SCOPE_VALID && object_serves(o, &l->r->http->fields))
 				l->partial = o;
 			continue;
 		}
 		*any = true;
 		*is_soft = scopes == SCOPE_SOFT;
-		if (serves(o, &l->r->http->fields))
+		if (object_serves(o, &l->r->http->fields))
 			return o;
 	}
 	return NULL;
@@ -165,9 +156,8 @@ static bool answer_suits(struct lookup *l, struct flight *f)
 {
 	uint64_t published;
 
-	/* What began to come before somebody asked for a new one is not it. */
-	return !l->is_forced && !f->is_windowed && object_body_state(f->object, &published) != BODY_BROKEN &&
-	       object_check(f->object) == SCOPE_VALID && serves(f->object, &l->r->http->fields) &&
+	return !f->is_windowed && object_body_state(f->object, &published) != BODY_BROKEN &&
+	       object_check(f->object) == SCOPE_VALID && object_serves(f->object, &l->r->http->fields) &&
 	       policy_reuse(&f->object->freshness, l->client_cc, l->pragma_no_cache, false, l->now).use == POLICY_FRESH;
 }
 
@@ -182,7 +172,7 @@ static bool may_join(struct lookup *l, struct flight *f)
 {
 	bool joins;
 
-	if (!f->is_shared || flight_is_silent_locked(f, l->now) || is_purged(l, f))
+	if (!f->is_shared || f->is_late || flight_is_silent_locked(f, l->now) || is_purged(l, f))
 		return false;
 	pthread_mutex_lock(&f->mu);
 	if (f->phase == FLIGHT_ANSWER)
@@ -207,7 +197,8 @@ static struct flight *find_flight(struct lookup *l, struct entry *e)
 static bool is_being_fetched(struct lookup *l, struct entry *e, const struct object *o)
 {
 	for (struct flight *f = e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
-		if (f->stored == o && (f->is_shared || f->is_background) && !flight_is_silent_locked(f, l->now))
+		if (f->stored == o && (f->is_shared || f->is_background) && !f->is_late &&
+			!flight_is_silent_locked(f, l->now))
 			return true;
 	return false;
 }
@@ -219,7 +210,8 @@ static bool is_being_streamed(struct lookup *l, struct entry *e)
 
 	for (struct flight *f = e && e->notes ? e->notes->flights : NULL; f && !is_streamed; f = f->next_of_entry) {
 		pthread_mutex_lock(&f->mu);
-		is_streamed = f->is_streamed && f->object && serves(f->object, &l->r->http->fields);
+		is_streamed =
+			f->is_streamed && !f->is_late && f->object && object_serves(f->object, &l->r->http->fields);
 		pthread_mutex_unlock(&f->mu);
 	}
 	return is_streamed;
@@ -329,9 +321,11 @@ static bool lead(struct lookup *l, struct entry *e, struct object *stored, bool 
 	f->is_shared = !is_alone && l->c->o.coalesce;
 	f->is_background = is_background;
 	f->may_mark = !l->is_alone;
+	f->is_forced = l->is_forced;
 	f->started = l->now;
 	f->progress_ms = l->now.mono_ms;
 	f->epoch = scope_now(l->c->scopes); /* before anything is asked */
+	f->order = landing_order(l->c);
 	atomic_init(&f->checked, f->epoch);
 	f->is_tail = !stored && has_use_of_tail(l);
 	if (f->is_tail)
@@ -370,14 +364,15 @@ static bool use_failure(struct lookup *l, struct entry *e, struct object *o, boo
 	return true;
 }
 
-/* Known uncacheable: alone. Once a second one of them finds out whether that is still so. */
-static bool use_pass_marker(struct lookup *l, struct entry *e, bool *is_probe)
+/* Known uncacheable: alone. Once a second one of them finds out whether that is still so; and, while something is stored for
+ * it (of another time, by which the marker was not set), each of them, as its answer may retire that. */
+static bool use_pass_marker(struct lookup *l, struct entry *e, const struct object *stored, bool *is_probe)
 {
 	struct notes *n = e ? e->notes : NULL;
 
 	if (!n || n->pass_until_ms <= l->now.mono_ms || l->is_forced)
 		return false;
-	*is_probe = l->now.mono_ms >= n->probe_at_ms && !l->is_alone;
+	*is_probe = stored || (l->now.mono_ms >= n->probe_at_ms && !l->is_alone);
 	if (*is_probe && l->spare_flight)
 		n->probe_at_ms = l->now.mono_ms + 1000;
 	if (!*is_probe)
@@ -403,7 +398,8 @@ static bool decide_fetch(struct lookup *l, struct entry *e, struct object *o, bo
 	}
 	if (use_failure(l, e, o, is_soft))
 		return true;
-	f = l->is_alone || (l->is_range && !can_validate(o)) ? NULL : find_flight(l, e);
+	/* What was sent before somebody asked for a new answer is not it. */
+	f = l->is_alone || l->is_forced || (l->is_range && !can_validate(o)) ? NULL : find_flight(l, e);
 	if (f) {
 		join(l, f);
 		return true;
@@ -412,7 +408,7 @@ static bool decide_fetch(struct lookup *l, struct entry *e, struct object *o, bo
 		pass(l, l->out->forward);
 		return true;
 	}
-	if (use_pass_marker(l, e, &is_probe))
+	if (use_pass_marker(l, e, o, &is_probe))
 		return true;
 	return lead(l, e, o, false, l->is_alone || is_probe);
 }

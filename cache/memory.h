@@ -130,8 +130,8 @@ void entry_move_last_locked(struct entry *e);
 
 /* ---- Variants ---- */
 enum drop_reason { DROP_LRU, DROP_EXPIRED, DROP_IDLE, DROP_PURGED, DROP_REPLACED };
-/* Takes the caller's reference. What it replaces (same Vary names and values) goes; older answers never replace newer. */
-void variant_store_locked(struct entry *e, struct object *o, struct now now, struct garbage *g);
+/* Takes the caller's reference. What it replaces (same Vary names and values) goes. False: something keeps its place. */
+bool variant_store_locked(struct entry *e, struct object *o, struct now now, struct garbage *g);
 /* Makes room for what is stored elsewhere: what it would replace goes. False: something newer keeps its place. */
 bool variant_supersede_locked(struct entry *e, struct object *o, struct now now, struct garbage *g) WARN_UNUSED;
 void variant_drop_locked(struct entry *e, struct object *o, enum drop_reason why, struct garbage *g);

@@ -157,6 +157,7 @@ int policy_condition(
 /* What proves that two parts are of the same bytes (RFC 9110 8.8.1): the entity tag if it is strong; where there is none,
  * Last-Modified if it is at least a second before Date. Empty: nothing does. */
 struct slice policy_strong_validator(struct slice etag, struct slice last_modified, struct slice date);
+struct slice policy_strong_validator_of(const struct http_fields *response);
 /* Does If-Range let the request's Range count (RFC 9110 13.1.5)? True without If-Range. */
 bool policy_if_range(
 	const struct http_fields *request, struct slice etag, struct slice last_modified, struct slice date);

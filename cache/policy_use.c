@@ -159,6 +159,18 @@ struct slice policy_strong_validator(struct slice etag, struct slice last_modifi
 	return is_strong ? last_modified : (struct slice){"", 0};
 }
 
+static struct slice value_in(const struct http_fields *fields, enum http_field_id id)
+{
+	const struct http_field *f = http_fields_get(fields, id);
+	return f ? f->value : (struct slice){"", 0};
+}
+
+struct slice policy_strong_validator_of(const struct http_fields *response)
+{
+	return policy_strong_validator(
+		value_in(response, HF_ETAG), value_in(response, HF_LAST_MODIFIED), value_in(response, HF_DATE));
+}
+
 bool policy_if_range(
 	const struct http_fields *request, struct slice etag, struct slice last_modified, struct slice date)
 {

@@ -129,18 +129,17 @@ void tier_write_locked(struct tier_write *w, struct cache *c, bool is_refresh)
 			disk_drop_put(c->disk, hash_of(o->entry), object_vary_names(o), object_vary_values(o));
 }
 
+void tier_retire_locked(struct tier_write *w, struct cache *c, const struct entry *e)
+{
+	if (c->disk)
+		w->forget_before = disk_retire(c->disk, hash_of(e));
+}
+
 void tier_write_end(struct tier_write *w, struct cache *c, const struct entry *e)
 {
 	source_free(&w->source);
 	if (w->forget_before > 0) /* a file is written to, so not under the lock */
 		disk_forget_before(c->disk, hash_of(e), w->forget_before);
-}
-
-void tier_forget(struct cache *c, const struct entry *e)
-{
-	/* Even where the index has nothing: it may be on its way there. */
-	if (c->disk)
-		disk_forget(c->disk, hash_of(e));
 }
 
 bool tier_has(struct cache *c, const struct object *o)

@@ -11,7 +11,7 @@ struct tier_source;
 /* ---- Writing ---- */
 /* All of an answer but its body; borrows from it. */
 void tier_describe(const struct object *o, struct disk_source *out);
-/* An answer on its way into both tiers; begin and end are called without a lock. */
+/* An answer on its way into both tiers, or on its way out of them; begin and end are called without a lock. */
 struct tier_write {
 	struct object *object;      /* borrowed until it was stored; NULL: nothing for the disk */
 	struct tier_source *source; /* NULL too when there was no memory for it */
@@ -21,8 +21,10 @@ void tier_write_begin(struct tier_write *w, struct cache *c, struct object *o); 
 /* Hands it over, if it was stored in memory and nothing newer kept its place. Whether or not the disk takes it, what it
  * replaces does not come back from there. */
 void tier_write_locked(struct tier_write *w, struct cache *c, bool is_refresh);
+/* All of the key, and what of it waits to be written, is out of date at once. After a restart too, once tier_write_end has
+ * said so to the journal. */
+void tier_retire_locked(struct tier_write *w, struct cache *c, const struct entry *e);
 void tier_write_end(struct tier_write *w, struct cache *c, const struct entry *e);
-void tier_forget(struct cache *c, const struct entry *e);
 /* It is on disk, with nothing on its way there that would take its place. */
 bool tier_has(struct cache *c, const struct object *o);
 

@@ -116,8 +116,8 @@ static void on_refreshed(void *arg, const struct refresh_result *r)
 
 	if (r->uncacheable)
 		admin_answer(c, 200,
-			json_pack("{s:b, s:s}", "stored", 0, "detail",
-				"the upstream answered with nothing that may be stored"));
+			json_pack("{s:b, s:s, s:s}", "stored", 0, "reason", r->why ? r->why : "route", "detail",
+				"the upstream answered, and the answer was not stored"));
 	else if (!r->stored)
 		admin_problem(c, r->status, "the refresh failed; what was stored stays");
 	else

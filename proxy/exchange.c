@@ -216,15 +216,18 @@ static void on_informational(void *arg, int status, const struct http_fields *fi
 	gate_write_informational(exchange_of(arg)->gate, status, fields);
 }
 
-/* RFC 9111 4.3.5, 4.4: what an answer to HEAD says about the stored answer to GET. */
+/* What an answer that nobody keeps says about the stored one: RFC 9111 4.3.3, and 4.3.5 for HEAD. */
 static void tell_cache(struct exchange *x, int status, const struct http_fields *fields)
 {
-	if (x->target.is_cacheable && x->http->method == HTTP_HEAD) {
-		struct cache_request r = {
-			.http = x->http, .rules = x->target.rules, .key = &x->target.key, .worker = x->worker->index};
+	struct cache_request r = {
+		.http = x->http, .rules = x->target.rules, .key = &x->target.key, .worker = x->worker->index};
 
-		cache_saw_head(x->worker->cache, &r, status, fields, x->now);
-	}
+	if (!x->target.is_cacheable || x->kind != ANSWER_PASS || !x->fill)
+		return;
+	if (x->http->method == HTTP_HEAD)
+		cache_saw_head(x->worker->cache, &r, fill_asked(x->fill), status, fields, x->now);
+	else if (x->http->method == HTTP_GET && !x->note.stored)
+		cache_saw_answer(x->worker->cache, &r, fill_asked(x->fill), status, fields);
 }
 
 static void on_private_head(
@@ -235,10 +238,10 @@ static void on_private_head(
 	x->now = clock_now();
 	x->upstream_us = clock_mono_us();
 	stop_waiting(x);
-	tell_cache(x, status, fields);
 	x->note.forward_status = status;
 	x->note.detail = why_not(why);
 	x->note.stored = exchange_keep(x, status, fields, content_length);
+	tell_cache(x, status, fields);
 	if (reply_from_fields(&x->reply, x->http, status, fields, content_length, x->now, &x->note)) {
 		fill_release(&x->fill);
 		exchange_problem(x, 502, "the upstream's head is too large", -1);

@@ -29,7 +29,7 @@ struct fill {
 	struct flight *flight;  /* NULL once it has ended, or when private from the start */
 	struct flight *kept;    /* that takes a copy of a private answer; else NULL */
 	struct cache_hold hold; /* of invalidations, from when the upstream was asked */
-	uint64_t sequence;      /* what counts as asked before or after */
+	struct cache_asked asked;
 	const struct fill_client *client;
 	void *client_arg;
 	struct fill **handle; /* the client's pointer to us, cleared when we end first; NULL without a client */
@@ -127,7 +127,7 @@ bool fill_keep(struct fill *f, const struct cache_request *r, int status, const 
 	enum policy_store why;
 	int err = 0;
 
-	f->kept = cache_keep(f->worker->cache, r, f->sequence, answer.now);
+	f->kept = cache_keep(f->worker->cache, r, &f->asked, answer.now);
 	if (!f->kept)
 		return false;
 	http_fields_init(&copy); /* the cache strips its own; the client gets all */
@@ -149,16 +149,17 @@ static void keep_body(struct fill *f, const void *p, size_t n)
 }
 
 /* What the write itself makes stale does not count against its own answer; what others purge meanwhile does: up to
- * `before` the check sees it, and later purges keep the answer's sequence from passing them. */
+ * `before` the check sees it, and later purges keep the answer's sequence from passing them. What was asked before has been
+ * purged, so among answers this one counts as asked now. */
 static void invalidate(struct fill *f, int status, const struct http_fields *fields)
 {
 	struct cache *c = f->worker->cache;
 	uint64_t before = cache_sequence(c), after;
-	bool is_current = !cache_was_purged(c, invalidation_url(f->invalidation), f->sequence);
+	bool is_current = !cache_was_purged(c, invalidation_url(f->invalidation), f->asked.sequence);
 
 	after = invalidation_apply(f->invalidation, f->worker, f->snapshot, status, fields, before);
 	if (is_current)
-		f->sequence = after;
+		f->asked = (struct cache_asked){after, cache_ask(c).order};
 }
 
 static bool begin_flight(struct fill *f, int status, struct http_fields *fields, int64_t content_length)
@@ -374,7 +375,7 @@ static struct fill *fill_new(const struct fill_request *r)
 	f->start_us = clock_mono_us();
 	f->route = r->target->rules->route_index;
 	cache_hold_begin(r->worker->cache, &f->hold);
-	f->sequence = f->hold.sequence;
+	f->asked = f->hold.asked;
 	worker_list_add(&r->worker->fills, &f->link);
 	r->worker->stats.fills++;
 	r->worker->stats.fills_active++;
@@ -441,6 +442,11 @@ void fill_resume(struct fill *f)
 {
 	if (f->fetch)
 		fetch_resume(f->fetch);
+}
+
+const struct cache_asked *fill_asked(const struct fill *f)
+{
+	return &f->asked;
 }
 
 bool fill_timing(const struct fill *f, struct fetch_timing *out)

@@ -56,15 +56,27 @@ static void finish(struct refresh *r, int status)
 	post_mail(&r->server->mailbox, &r->to_main);
 }
 
-static void finish_with(struct refresh *r, const struct object *o)
+static void finish_with_nothing_stored(struct refresh *r, const struct flight_view *view)
 {
+	r->result.uncacheable = true;
+	r->result.why = view->verdict == POLICY_STORE ? "no-room" : policy_store_name(view->verdict);
+	finish(r, 0);
+}
+
+static void finish_with(struct refresh *r, const struct flight_view *view)
+{
+	const struct object *o = view->object;
 	const struct freshness *f = object_freshness(o);
 	uint64_t available;
 	enum body_state state = object_body_state(o, &available);
 
-	if (state == BODY_GROWING) {
+	if (state == BODY_GROWING || (state == BODY_COMPLETE && view->storing == FLIGHT_UNSETTLED)) {
 		flight_advance(
 			&r->waiter, available); /* it wants none of the bytes, and others shall not wait for it */
+		return;
+	}
+	if (state == BODY_COMPLETE && view->storing == FLIGHT_NOT_STORED) {
+		finish_with_nothing_stored(r, view);
 		return;
 	}
 	r->result.stored = state == BODY_COMPLETE;
@@ -99,11 +111,10 @@ static void on_progress(struct flight_waiter *w)
 	case FLIGHT_WAITING:
 		return;
 	case FLIGHT_ANSWER:
-		finish_with(r, view.object);
+		finish_with(r, &view);
 		return;
 	case FLIGHT_RELEASED:
-		r->result.uncacheable = true;
-		finish(r, 0);
+		finish_with_nothing_stored(r, &view);
 		return;
 	case FLIGHT_STALE:
 	case FLIGHT_FAILED:

@@ -15,7 +15,8 @@ struct server;
 struct refresh_result {
 	int status; /* of the answer that is stored now; or 502, 503, 504 when none came, and the old one stays */
 	bool stored;
-	bool uncacheable; /* the upstream answered, but not with something to store */
+	bool uncacheable; /* the upstream answered, but that was not stored, and: */
+	const char *why;  /* a token; NULL: the request itself is for no cache */
 	int64_t lifetime_ms, age_ms;
 	enum policy_source source;
 };

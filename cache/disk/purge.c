@@ -49,12 +49,7 @@ void disk_forget_before(struct disk *d, struct hash128 hash, uint64_t number)
 
 void disk_forget(struct disk *d, struct hash128 hash)
 {
-	uint64_t lsn;
-
-	pthread_mutex_lock(&d->queue_mu);
-	lsn = d->next_lsn++;
-	pthread_mutex_unlock(&d->queue_mu);
-	disk_forget_before(d, hash, lsn);
+	disk_forget_before(d, hash, disk_retire(d, hash));
 }
 
 /* ---- Checkpoints ---- */

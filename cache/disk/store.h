@@ -126,7 +126,10 @@ uint64_t disk_max_object(const struct disk *d);
 /* What a put would have replaced that could not even be made; needs no memory. Returns what forget_before would be. */
 uint64_t disk_drop_put(
 	struct disk *d, struct hash128 hash, struct slice vary_names, struct slice vary_values) WARN_UNUSED;
-/* All variants. Durable soon, not at once: after a crash of the process it holds, after one of the machine perhaps not. */
+/* All variants of the key, queued ones too, are out of date; no I/O, so it can be done under a lock. What is put from then on is
+ * not. Returns what to give to disk_forget_before; 0: nothing was there. */
+uint64_t disk_retire(struct disk *d, struct hash128 hash) WARN_UNUSED;
+/* Both. Durable soon, not at once: after a crash of the process it holds, after one of the machine perhaps not. */
 void disk_forget(struct disk *d, struct hash128 hash);
 /* Of what is older than such a number; 0: nothing. */
 void disk_forget_before(struct disk *d, struct hash128 hash, uint64_t number);

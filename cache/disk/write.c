@@ -136,6 +136,29 @@ uint64_t disk_drop_put(struct disk *d, struct hash128 hash, struct slice vary_na
 	return lies ? lsn : 0;
 }
 
+/* What is queued or ending comes into the index before it stops being that, so the index is asked last. */
+static bool may_come(struct disk *d, struct hash128 hash)
+{
+	unsigned slot = hash.lo & (PUT_SLOTS - 1);
+
+	return atomic_load(&d->ending[slot]) > 0 || atomic_load(&d->queued[slot]) > atomic_load(&d->written_lsn) ||
+	       disk_may_lie_in_log(d, hash);
+}
+
+uint64_t disk_retire(struct disk *d, struct hash128 hash)
+{
+	uint64_t lsn;
+
+	if (!may_come(d, hash))
+		return 0;
+	pthread_mutex_lock(&d->queue_mu);
+	lsn = d->next_lsn++;
+	pthread_mutex_unlock(&d->queue_mu);
+	raise_to(&d->dropped[hash.lo & (PUT_SLOTS - 1)], lsn);
+	(void)index_drop_key(&d->index, hash, lsn);
+	return lsn;
+}
+
 void disk_flush(struct disk *d)
 {
 	pthread_mutex_lock(&d->queue_mu);

@@ -66,6 +66,12 @@ void rig_end(struct rig *g)
 		mailbox_fini(&g->mailboxes[i]);
 }
 
+const struct cache_asked *rig_asked(struct rig *g)
+{
+	g->asked = cache_ask(g->c);
+	return &g->asked;
+}
+
 void ask_init(struct rig *g, struct ask *a, const char *method_and_target, const char *fields)
 {
 	struct http_head_limits limits = {.max_head = sizeof(a->text), .max_fields = 100};

@@ -24,6 +24,7 @@ struct rig {
 	struct mailbox mailboxes[RIG_WORKERS];
 	struct mailbox *mailbox_list[RIG_WORKERS];
 	struct now now;
+	struct cache_asked asked;
 };
 
 void rig_options(struct rig *g); /* fills o and rules; to be changed before rig_start */
@@ -31,6 +32,8 @@ void rig_start(struct rig *g);
 void rig_begin(struct rig *g); /* both */
 void rig_end(struct rig *g);   /* delivers what is left and frees the cache, which checks for leaks */
 void rig_deliver(struct rig *g);
+/* For an answer whose request went upstream just now. */
+const struct cache_asked *rig_asked(struct rig *g);
 
 /* A request with its key. */
 struct ask {

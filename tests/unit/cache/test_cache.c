@@ -517,10 +517,10 @@ static void a_head_answer_updates_or_invalidates(void **state)
 	http_fields_init(&f);
 	assert_int_equal(http_fields_add(&f, SLICE_LIT("ETag"), SLICE_LIT("\"1\"")), 0);
 	assert_int_equal(http_fields_add(&f, SLICE_LIT("Cache-Control"), SLICE_LIT("max-age=10")), 0);
-	cache_saw_head(g.c, &a.r, 200, &f, g.now);
+	cache_saw_head(g.c, &a.r, rig_asked(&g), 200, &f, g.now);
 	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_HIT);
 	f.v[0].value = SLICE_LIT("\"2\"");
-	cache_saw_head(g.c, &a.r, 200, &f, g.now);
+	cache_saw_head(g.c, &a.r, rig_asked(&g), 200, &f, g.now);
 	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
 	http_fields_fini(&f);
 	ask_fini(&a);
@@ -628,8 +628,8 @@ static void a_purge_is_not_forgotten_while_somebody_who_may_keep_the_answer_asks
 	cache_hold_begin(g.c, &late);
 	for (int i = 0; i < 1000; i++)
 		cache_sweep(g.c, 20, g.now);
-	assert_true(cache_was_purged(g.c, SLICE_LIT("http://o/x"), early.sequence));
-	assert_false(cache_was_purged(g.c, SLICE_LIT("http://o/x"), late.sequence));
+	assert_true(cache_was_purged(g.c, SLICE_LIT("http://o/x"), early.asked.sequence));
+	assert_false(cache_was_purged(g.c, SLICE_LIT("http://o/x"), late.asked.sequence));
 	cache_hold_end(g.c, &early);
 	for (int i = 0; i < 1000; i++)
 		cache_sweep(g.c, 20, g.now);

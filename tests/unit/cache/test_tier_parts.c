@@ -33,7 +33,7 @@ static void store_part(
 	snprintf(head, sizeof(head), "Content-Range: bytes %s\r\n%s", content_range, fields);
 	ask_init(&t->g, &a, TARGET, line);
 	assert_int_equal(tiers_look_up(t, &a), CACHE_PASS);
-	f = cache_keep(t->g.c, &a.r, cache_sequence(t->g.c), t->g.now);
+	f = cache_keep(t->g.c, &a.r, rig_asked(&t->g), t->g.now);
 	assert_non_null(f);
 	assert_int_equal(rig_answer(&t->g, f, 206, head, (int64_t)strlen(body), NULL), FLIGHT_STORES);
 	assert_int_equal(flight_body(f, body, strlen(body)), FLIGHT_BODY_OK);

@@ -1,0 +1,110 @@
+/* What a flight's answer is: may it be stored, and does what is stored have to go where it may not? */
+#include "cache/flight_internal.h"
+
+#include "cache/guard.h"
+
+static bool is_event_stream(const struct http_fields *fields)
+{
+	const struct slice type = SLICE_LIT("text/event-stream");
+	const struct http_field *f = http_fields_get(fields, HF_CONTENT_TYPE);
+
+	return f && f->value.n >= type.n && slice_equal_nocase((struct slice){f->value.p, type.n}, type);
+}
+
+uint32_t flight_jitter(const struct flight *f, struct now now)
+{
+	uint64_t from[2] = {hash64_of(f->entry->key, f->entry->url_off + f->entry->url_n), (uint64_t)now.wall_ms};
+
+	return (uint32_t)hash64_of(from, sizeof(from));
+}
+
+static struct policy_exchange exchange_of(const struct flight *f, const struct flight_answer *a)
+{
+	return (struct policy_exchange){
+		.method = f->method,
+		.target_url = entry_url(f->entry),
+		.request = &f->request,
+		.request_has_authorization = f->has_authorization,
+		.is_part = f->is_kept && a->status == 206,
+		.status = a->status,
+		.response = a->fields,
+		.request_time = a->request_time,
+		.response_time = a->now,
+		.rules = f->rules,
+		.jitter = flight_jitter(f, a->now),
+		.stretch = a->stretch,
+	};
+}
+
+bool flight_is_full_answer(int status)
+{
+	switch (status) {
+	case 206:
+	case 226:
+	case 304:
+	case 408:
+	case 412:
+	case 416:
+	case 421:
+	case 425:
+	case 429:
+	case 431:
+		return false;
+	default:
+		return status < 500;
+	}
+}
+
+bool flight_supersedes(const struct flight *f)
+{
+	return flight_is_full_answer(f->object->status) && !(f->object->flags & OBJECT_IS_PARTIAL) &&
+	       f->verdict != POLICY_NOT_BODY;
+}
+
+bool flight_head_supersedes(const struct flight *f, const struct flight_answer *a, enum policy_store why)
+{
+	struct policy_exchange x = exchange_of(f, a);
+	struct http_fields nothing = {0};
+	struct freshness unused;
+
+	if (!flight_is_full_answer(a->status))
+		return false;
+	switch (why) {
+	case POLICY_STORE:
+	case POLICY_NOT_TOO_LARGE: /* it was for everybody, there only was no room */
+		return true;
+	case POLICY_NOT_BODY: /* by store_if, the operator's word, it is an error in disguise, which what is stored may outlast */
+		return is_event_stream(a->fields);
+	case POLICY_NOT_NO_STORE:
+		/* A client's own wish is about its own answer; else anybody could empty the cache. */
+		x.request = &nothing;
+		if (policy_store(&x, &unused) == POLICY_STORE)
+			return false;
+		break;
+	default:
+		break;
+	}
+	/* What one person is told (with a bad token, or as somebody who has logged in) says nothing about all others' answer. */
+	return !f->has_authorization || entry_user(f->entry) != 0;
+}
+
+bool flight_is_large(const struct flight *f, const struct flight_answer *a)
+{
+	return a->content_length >= 0 && (uint64_t)a->content_length > f->cache->o.max_object_bytes;
+}
+
+enum policy_store flight_judge(struct flight *f, const struct flight_answer *a, struct freshness *freshness)
+{
+	struct policy_exchange x = exchange_of(f, a);
+	enum policy_store s = policy_store(&x, freshness);
+
+	if (s != POLICY_STORE)
+		return s;
+	if (is_event_stream(a->fields) || !guard_allows_head(f->rules, a->status, a->fields))
+		return POLICY_NOT_BODY;
+	if (flight_is_large(f, a) && !flight_may_stream(f, a->status, f->is_kept, (uint64_t)a->content_length)) {
+		count(&f->cache->n.refused_too_large);
+		return POLICY_NOT_TOO_LARGE;
+	}
+	return POLICY_STORE;
+}

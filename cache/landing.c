@@ -1,0 +1,130 @@
+#include "cache/landing.h"
+
+#include "cache/vary.h"
+
+/* ---- Numbers ---- */
+
+uint64_t landing_order(struct cache *c)
+{
+	return atomic_fetch_add_explicit(&c->orders, 1, memory_order_relaxed) + 1;
+}
+
+static unsigned slot_of(const struct entry *e)
+{
+	return e->hh.hashv & (LANDED_SLOTS - 1);
+}
+
+bool landing_is_past_locked(const struct cache *c, const struct entry *e, uint64_t order)
+{
+	return atomic_load(&c->landed[slot_of(e)]) > order;
+}
+
+static void note_landed(struct cache *c, const struct entry *e, uint64_t order)
+{
+	_Atomic uint64_t *slot = &c->landed[slot_of(e)];
+	uint64_t was = atomic_load(slot);
+
+	/* Keys of several shards may share it. */
+	while (was < order && !atomic_compare_exchange_weak(slot, &was, order))
+		;
+}
+
+/* ---- Who is late ---- */
+
+/* Never 0, which says that there is none. */
+static uint64_t sign_of(struct slice s)
+{
+	return hash64_of(s.p, s.n) | 1;
+}
+
+/* Two that differ leave nothing that an older answer could be like. */
+static void want(struct flight *f, uint64_t *sign, uint64_t wanted)
+{
+	if (*sign != 0 && *sign != wanted)
+		f->is_late = true;
+	*sign = wanted;
+}
+
+/* By the Vary that its answer has, or else that answers of the key had when it began. */
+static bool is_of_one_variant(struct flight *f, const struct http_fields *request)
+{
+	bool is;
+
+	pthread_mutex_lock(&f->mu);
+	if (f->object)
+		is = object_serves(f->object, request);
+	else
+		is = f->names.n == 0 ||
+		     vary_matches(buf_slice(&f->names), buf_slice(&f->values), (struct slice){"", 0}, request);
+	pthread_mutex_unlock(&f->mu);
+	return is;
+}
+
+static void tell_older(struct flight *f, const struct landing *l)
+{
+	bool is_meant = l->stored ? object_serves(l->stored, &f->request) : is_of_one_variant(f, l->request);
+
+	if (f->is_disk) /* what it reads is judged by its number in the log */
+		return;
+	if (is_meant && l->is_hint && l->validator.n > 0)
+		want(f, &f->wants_validator, sign_of(l->validator));
+	else if (is_meant && !l->is_hint)
+		f->is_late = true;
+	else if (!is_meant && l->stored) /* an answer that speaks for everybody would take the newer one's place too */
+		want(f, &f->wants_names, sign_of(object_vary_names(l->stored)));
+}
+
+void landing_locked(struct cache *c, struct entry *e, const struct landing *l)
+{
+	note_landed(c, e, l->order);
+	for (struct flight *f = e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
+		if (f->order < l->order)
+			tell_older(f, l);
+}
+
+bool landing_is_late_locked(const struct flight *f, const struct object *o)
+{
+	if (f->is_late)
+		return true;
+	return o && ((f->wants_names != 0 && f->wants_names != sign_of(object_vary_names(o))) ||
+			    (f->wants_validator != 0 && f->wants_validator != sign_of(object_strong_validator(o))));
+}
+
+/* ---- Landing ---- */
+
+bool object_serves(const struct object *o, const struct http_fields *request)
+{
+	struct slice names = object_vary_names(o), language;
+
+	if (names.n == 0)
+		return true;
+	(void)object_field(o, HF_CONTENT_LANGUAGE, &language);
+	return vary_matches(names, object_vary_values(o), language, request);
+}
+
+void landing_stored_locked(struct flight *f, const struct object *o)
+{
+	landing_locked(f->cache, f->entry,
+		&(struct landing){
+			.order = f->order,
+			.stored = o,
+			.is_hint = o->flags & OBJECT_IS_PARTIAL,
+			.validator = object_strong_validator(o),
+		});
+}
+
+static void drop_selected_locked(struct entry *e, const struct http_fields *request, struct garbage *g)
+{
+	for (struct object *o = e->variants, *next; o; o = next) {
+		next = object_next(o) ? *object_next(o) : NULL;
+		if (object_serves(o, request))
+			variant_drop_locked(e, o, DROP_REPLACED, g);
+	}
+}
+
+void landing_retire_locked(struct flight *f, struct tier_write *w, struct garbage *g)
+{
+	drop_selected_locked(f->entry, &f->request, g);
+	tier_retire_locked(w, f->cache, f->entry);
+	landing_locked(f->cache, f->entry, &(struct landing){.order = f->order, .request = &f->request});
+}
