@@ -114,7 +114,7 @@ memoproxy: $(BUILD)/release/memoproxy
 # --- Targets for use -----------------------------------------------------------------------------------------------
 
 .PHONY: all run test unit system asan tsan fuzz fuzz-build lint format bench churn conformance soak install clean help
-.PHONY: unit-build unit-build-tsan deps deps-test deps-bench node-modules binary
+.PHONY: mutants mutants-check unit-build unit-build-tsan deps deps-test deps-bench node-modules binary
 
 ifeq ($(MODE),release)
 all: memoproxy
@@ -126,7 +126,7 @@ binary: $(B)/memoproxy
 
 help:
 	@echo 'all (./memoproxy)  run  test  unit  unit-<folder>  system  asan  tsan  fuzz  lint  format[-<folder>]  bench  churn'
-	@echo 'conformance  soak  install  clean  deps  deps-test  deps-bench;   MODE=release|debug|asan|tsan|fuzz'
+	@echo 'conformance  soak  install  clean  mutants  deps  deps-test  deps-bench;   MODE=release|debug|asan|tsan|fuzz'
 
 deps:
 	@packaging/install-deps.sh build
@@ -187,6 +187,17 @@ $(NODE)/node_modules/.package-lock.json: $(NODE)/package-lock.json
 # PYTEST_ARGS='-k purge' chooses among them.
 system: $(B)/memoproxy node-modules
 	@MODE=$(MODE) PYTHON='$(PYTHON)' MEMOPROXY_BIN='$(abspath $(B)/memoproxy)' tests/support/run-system.sh $(PYTEST_ARGS)
+
+# --- Do the tests notice? tests/mutants/*.toml has small faults as data -----------------------------------------------
+
+# MUTANTS=20 for a random sample (MUTANTS_SEED=n: which), 0 for all; MUTANTS_ARGS='--only cache/disk' chooses.
+MUTANTS ?= 20
+mutants:
+	@nice $(PYTHON) tests/mutants/run.py --sample $(MUTANTS) $(if $(MUTANTS_SEED),--seed $(MUTANTS_SEED)) $(MUTANTS_ARGS)
+
+# Which of them name text that is not there any more.
+mutants-check:
+	@$(PYTHON) tests/mutants/run.py --check
 
 # --- Fuzzing: tests/fuzz/fuzz_<name>.c, seeds in tests/fuzz/corpus/<name>, what is found goes to build/fuzz ---------
 

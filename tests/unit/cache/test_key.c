@@ -278,6 +278,12 @@ static void bodies_are_in_the_keys_of_post_and_query(void **state)
 			ASK(.method = m, .body = "a", .fields = "Content-Type: a/c"));
 		DIFFERENT(&r, ASK(.method = m, .body = "a", .fields = "Content-Encoding: gzip"),
 			ASK(.method = m, .body = "a", .fields = "Content-Language: gzip"));
+		DIFFERENT(&r, ASK(.method = m, .body = "a", .fields = "Content-Encoding: gzip"),
+			ASK(.method = m, .body = "a"));
+		DIFFERENT(&r, ASK(.method = m, .body = "a", .fields = "Content-Language: de"),
+			ASK(.method = m, .body = "a", .fields = "Content-Language: fr"));
+		SAME(&r, ASK(.method = m, .body = "a", .fields = "Content-Language: de"),
+			ASK(.method = m, .body = "a", .fields = "Content-Language: de"));
 		DIFFERENT(&r, ASK(.method = m, .body = "{\"a\": 1}", .fields = JSON),
 			ASK(.method = m, .body = "{\"a\":1}", .fields = JSON));
 	}

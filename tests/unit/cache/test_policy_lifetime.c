@@ -358,6 +358,35 @@ static void a_clock_that_runs_backwards_makes_nothing_younger(void **state)
 	assert_int_equal(policy_ttl_ms(&f, rows_at(40)), -10000);
 }
 
+/* When the origin's budget is low, what it lets be stale lives longer; what it does not, does not. */
+static void only_what_may_be_stale_is_stretched(void **state)
+{
+	static const struct {
+		const char *response, *route;
+		double seconds;
+	} rows[] = {
+		{"Cache-Control: max-age=60", NULL, 600},
+		{"Cache-Control: max-age=60\nAge: 20", NULL, 60 + 40 * 9},
+		{"Cache-Control: max-age=60\nAge: 60\nETag: \"a\"", NULL, 60},
+		{"Cache-Control: max-age=60, must-revalidate", NULL, 60},
+		{"Cache-Control: max-age=60, proxy-revalidate", NULL, 60},
+		{"Cache-Control: s-maxage=60", NULL, 60},
+		{"Cache-Control: max-age=60, no-cache\nETag: \"a\"", NULL, 60},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		struct rows_exchange e;
+		struct freshness f = {0};
+		rows_exchange_init(&e, "GET 200", NULL, rows[i].response, rows[i].route, 0);
+		e.x.stretch = 10;
+		assert_int_equal(policy_store(&e.x, &f), POLICY_STORE);
+		if (f.lifetime_ms != rows[i].seconds * 1000)
+			fail_msg("%s: %lld ms", rows[i].response, (long long)f.lifetime_ms);
+		rows_exchange_fini(&e);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -372,6 +401,7 @@ int main(void)
 		cmocka_unit_test(a_refused_answer_leaves_the_freshness_alone),
 		cmocka_unit_test(apparent_age_is_in_whole_seconds),
 		cmocka_unit_test(a_clock_that_runs_backwards_makes_nothing_younger),
+		cmocka_unit_test(only_what_may_be_stale_is_stretched),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

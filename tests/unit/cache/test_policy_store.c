@@ -332,6 +332,9 @@ static void fields_that_are_not_to_be_stored_are_stripped(void **state)
 	assert_left("A: 1\nB: 2\n" CC "private=\"b\"", "scope=user", "A,B,Cache-Control");
 	assert_left("A: 1\n" CC "private=\"a\"\nB: 2\n" CC "no-cache=\"b\"", NULL, "Cache-Control,Cache-Control");
 	assert_left("Vary: A\nDate: @0\n" CC "no-cache=\"vary, date, cache-control\"", NULL, "Vary,Date,Cache-Control");
+	assert_left("Expires: @0\nAge: 1\nContent-Type: a/b\nContent-Encoding: gzip\nContent-Length: 1\n" CC "no-cache=\"Expires, Age, Content-Type, Content-Encoding, Content-Length\"", NULL, "Expires,Age,Content-Type,Content-Encoding,Content-Length,Cache-Control");
+	assert_left("Content-Encoding: gzip\nA: 1\n" CC "private=\"content-encoding, a\"", NULL, "Content-Encoding,Cache-Control");
+	assert_left("CDN-Cache-Control: max-age=9\n" CC "no-cache=\"cdn-cache-control\"", NULL, "CDN-Cache-Control,Cache-Control");
 	assert_left("Set-Cookie: a\nA: 1\nSet-Cookie: b", NULL, "Set-Cookie,A,Set-Cookie");
 	assert_left("Set-Cookie: a\nA: 1\nSet-Cookie2: b", "cookie=strip", "A");
 	assert_left("Set-Cookie: a\nA: 1\n" CC "no-cache=\"set-cookie\"", "cookie=store", "A,Cache-Control");

@@ -348,6 +348,102 @@ static void rules_for_others_leave_an_answer_valid_however_many(void **state)
 	}
 }
 
+static uint64_t purge_prefix(struct scope_table *t, const char *url, size_t n)
+{
+	uint64_t seq;
+
+	assert_int_equal(scope_purge(t, SCOPE_PREFIX, (struct slice){url, n}, 0, false, &seq), 0);
+	return seq;
+}
+
+/* 256 lengths are looked for; another prefix is cut to the next shorter of them, never stretched to a longer one. */
+static void a_prefix_of_a_257th_length_still_covers_all_that_begins_with_it(void **state)
+{
+	struct scope_table *t = table(10000);
+	char in_use[700], other[700];
+	uint64_t before;
+
+	(void)state;
+	memset(in_use, 'a', sizeof(in_use));
+	memset(other, 'b', sizeof(other));
+	for (size_t n = 2; n <= 512; n += 2)
+		purge_prefix(t, in_use, n);
+	for (size_t n = 3; n <= 511; n += 4) {
+		char url[700];
+
+		before = scope_now(t);
+		purge_prefix(t, other, n);
+		snprintf(url, sizeof(url), "%.*s", (int)n, other);
+		assert_int_equal(check_url(t, url, before), SCOPE_HARD); /* one byte shorter than the next length */
+		snprintf(url, sizeof(url), "%.*sx", (int)n, other);
+		assert_int_equal(check_url(t, url, before), SCOPE_HARD);
+	}
+	/* Shorter than all of them: everything. */
+	before = scope_now(t);
+	purge_prefix(t, "c", 1);
+	assert_int_equal(check_url(t, "c", before), SCOPE_HARD);
+	scope_table_free(&t);
+}
+
+static void what_was_retired_is_below_the_exported_floor(void **state)
+{
+	struct scope_table *t = table(100), *other = table(100);
+	struct scope_image image;
+	uint64_t before = scope_now(t), after;
+
+	(void)state;
+	purge(t, SCOPE_URL, "http://o/a", 0, false);
+	purge(t, SCOPE_URL, "http://o/b", 0, true);
+	after = scope_now(t);
+	scope_retire(t, after); /* nothing older is left here, so the rules go */
+	assert_int_equal(check_url(t, "http://o/a", before), SCOPE_VALID);
+	assert_int_equal(scope_export(t, &image), 0);
+	assert_int_equal(image.rules_n, 0);
+	scope_import(other, &image);
+	scope_start_at(other, after + 1);
+	assert_int_equal(check_url(other, "http://o/a", before), SCOPE_HARD); /* a file may have it still */
+	assert_int_equal(check_url(other, "http://o/b", before), SCOPE_HARD);
+	assert_int_equal(check_url(other, "http://o/a", after), SCOPE_VALID);
+	mem_free(image.rules);
+	scope_table_free(&t);
+	scope_table_free(&other);
+}
+
+/* Hard and soft of one scope are two numbers: the one never keeps the other out. */
+static void an_import_brings_both_kinds_of_a_scope(void **state)
+{
+	for (int soft_first = 0; soft_first < 2; soft_first++) {
+		struct scope_table *t = table(100), *other = table(100);
+		struct scope_image image;
+		uint64_t epochs[2];
+
+		(void)state;
+		/* The table has one kind already, with a number above all that comes. */
+		scope_start_at(other, 1000);
+		purge(other, SCOPE_URL, "http://o/a", 0, !soft_first);
+		epochs[0] = scope_now(t);
+		purge(t, SCOPE_URL, "http://o/a", 0, soft_first);
+		epochs[1] = scope_now(t);
+		purge(t, SCOPE_URL, "http://o/a", 0, !soft_first);
+		assert_int_equal(scope_export(t, &image), 0);
+		assert_int_equal(image.rules_n, 1);
+		scope_import(other, &image);
+		mem_free(image.rules);
+		if (!soft_first) /* there is a soft one at 1001; the hard one came with the import */
+			assert_int_equal(check_url(other, "http://o/a", epochs[0]), SCOPE_HARD);
+		assert_int_equal(scope_export(other, &image), 0);
+		assert_int_equal(image.rules_n, 1);
+		assert_true(image.rules[0].hard_seq > epochs[0] && image.rules[0].soft_seq > epochs[0]);
+		assert_int_equal(soft_first ? image.rules[0].hard_seq : image.rules[0].soft_seq, 1001);
+		mem_free(image.rules);
+		/* An older number changes nothing. */
+		scope_replay(other, SCOPE_URL, slice_of("http://o/zzz"), 0, false, 5);
+		assert_int_equal(check_url(other, "http://o/zzz", 4), SCOPE_HARD);
+		scope_table_free(&t);
+		scope_table_free(&other);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -362,6 +458,9 @@ int main(void)
 		cmocka_unit_test(any_sequence_agrees_with_a_naive_model),
 		cmocka_unit_test(a_bounded_table_is_never_more_permissive_than_the_model),
 		cmocka_unit_test(rules_for_others_leave_an_answer_valid_however_many),
+		cmocka_unit_test(a_prefix_of_a_257th_length_still_covers_all_that_begins_with_it),
+		cmocka_unit_test(what_was_retired_is_below_the_exported_floor),
+		cmocka_unit_test(an_import_brings_both_kinds_of_a_scope),
 	};
 
 	return cmocka_run_group_tests_name("scope", tests, NULL, NULL);

@@ -388,6 +388,31 @@ static void many_runs_cost_no_more_than_pattern_times_text(void **state)
 	mem_free(text);
 }
 
+/* The last run is tried again from further on: what was captured behind it is captured anew, in the same places. */
+static void captures_are_those_of_the_match_not_of_tries_before_it(void **state)
+{
+	static const struct {
+		const char *pattern, *url, *v[2];
+	} cases[] = {
+		{"*/posts/{post}", "/a/posts/b/posts/c", {"c"}},
+		{"*/posts/{post}", "/posts/a/posts/b/posts/c", {"c"}},
+		{"/{x}/*/posts/{post}", "/u/a/posts/b/posts/c", {"u", "c"}},
+		{"/{x}/*/b/{y}", "/1//b/2/b/3", {"1", "3"}},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+		struct pattern *p = compiled(cases[i].pattern);
+		struct pattern_captures captures;
+
+		assert_true(matches(p, cases[i].url, &captures));
+		for (unsigned k = 0; k < captures.n; k++)
+			if (!slice_equal(captures.v[k], slice_of(cases[i].v[k])))
+				fail_msg("%s on %s: %.*s", cases[i].pattern, cases[i].url, SLICE_ARG(captures.v[k]));
+		pattern_free(&p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -401,6 +426,7 @@ int main(void)
 		cmocka_unit_test(no_memory_is_an_error_of_compile),
 		cmocka_unit_test(matching_agrees_with_an_oracle_that_tries_everything),
 		cmocka_unit_test(many_runs_cost_no_more_than_pattern_times_text),
+		cmocka_unit_test(captures_are_those_of_the_match_not_of_tries_before_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,6 +51,10 @@ static const struct {
 	{"defaults", "ttl = 1.5s", "the units are"},
 	{"defaults", "ttl = 3651d", "ttl: 3651d is not in 0 to 3650d"},
 	{"defaults", "ttl = 9223372036854775807d", "is not in 0 to 3650d"},
+	/* Each a little above 2^64 ms, or bytes. */
+	{"defaults", "ttl = 213503982335d", "is not in 0 to 3650d"},
+	{"defaults", "ttl = 18446744073709552s", "is not in 0 to 3650d"},
+	{"proxy", "max_body = 17179869184G", "is not in 0 to 1024G"},
 	{"defaults", "ttl = 99999999999999999999999999ms", "is not in 0 to 3650d"},
 	{"defaults", "stale_if_error = off", "is not a duration"},
 	{"proxy", "client_idle_timeout = 0", "client_idle_timeout: 0 is not in 1ms to 1d"},

@@ -41,6 +41,11 @@ static void describe(const struct cache_control *cc, char *out, size_t n)
 			snprintf(out + strlen(out), n - strlen(out), " %s=%lld", deltas[i].name,
 				(long long)deltas[i].seconds);
 	}
+	/* Set, and for no field at all: no answer may have it so. */
+	if (cc->no_cache && !cc->no_cache_fields.is_unqualified && cc->no_cache_fields.n == 0)
+		snprintf(out + strlen(out), n - strlen(out), " nc:none");
+	if (cc->private_ && !cc->private_fields.is_unqualified && cc->private_fields.n == 0)
+		snprintf(out + strlen(out), n - strlen(out), " p:none");
 	for (unsigned i = 0; i < cc->no_cache_fields.n; i++)
 		snprintf(out + strlen(out), n - strlen(out), " nc:%.*s", SLICE_ARG(cc->no_cache_fields.v[i]));
 	for (unsigned i = 0; i < cc->private_fields.n; i++)
@@ -188,6 +193,10 @@ static void targeted_fields_are_dictionaries(void **state)
 		{"max-age=999999999999", true, " max-age=2147483648"},
 		{"private=\"a, b\"", true, " private p:a p:b"},
 		{"private=\"a\", private", true, " private"},
+		{"no-cache=\"a\", no-cache=\"b\"", true, " no-cache nc:b"},
+		{"no-cache, no-cache=\"a\"", true, " no-cache nc:a"},
+		{"private=\"a\", private=\"b\"", true, " private p:b"},
+		{"private, private=\"a\"", true, " private p:a"},
 		{"no-cache=(\"a\")", true, " no-cache"},
 	};
 	(void)state;

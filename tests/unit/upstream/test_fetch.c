@@ -401,6 +401,37 @@ static void an_answer_before_the_body_was_read_is_whole(void **state)
 	free(body);
 }
 
+static void send_filler(struct conn *c, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		conn_send(c, "X-Filler: abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqr\r\n");
+}
+
+/* 40 KiB of hints, and a head of 40 KiB: each is bounded by 64 KiB, not both together. */
+static void long_hints(struct conn *c)
+{
+	while (conn_read(c)) {
+		conn_send(c, "HTTP/1.1 103 Early Hints\r\n");
+		send_filler(c, 450);
+		conn_send(c, "\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n");
+		send_filler(c, 450);
+		conn_send(c, "\r\nok");
+	}
+}
+
+static void hints_do_not_count_against_the_final_head(void **state)
+{
+	struct world w;
+
+	(void)state;
+	open_world(&w, long_hints);
+	rig_fetch(&w.seen, "GET", "/");
+	assert_int_equal(w.seen.result, FETCH_OK);
+	assert_int_equal(w.seen.informational, 103);
+	assert_true(seen_body_is(&w.seen, "ok"));
+	close_world(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -417,6 +448,7 @@ int main(void)
 		cmocka_unit_test(informational_answers_come_before_the_final_one),
 		cmocka_unit_test(chunks_are_decoded_and_trailers_dropped),
 		cmocka_unit_test(a_body_that_the_close_ends_is_ok_but_not_framed),
+		cmocka_unit_test(hints_do_not_count_against_the_final_head),
 	};
 	/* A proxy of the environment is none of ours. */
 	setenv("http_proxy", "http://127.0.0.1:1", 1);

@@ -296,6 +296,33 @@ static void no_memory_anywhere_leaks_nothing(void **state)
 	}
 }
 
+static void of_three_origins_the_third_is_asked_when_two_are_dead(void **state)
+{
+	static struct world w;
+	struct server third;
+	struct slice more[2];
+	char url[64];
+
+	(void)state;
+	prepare(&w, answer_nothing, answer_nothing);
+	server_start(&third, answer_ok);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d", third.port);
+	more[0] = w.more[0];
+	more[1] = slice_of(url);
+	w.rig.upstream.more_urls = more;
+	w.rig.upstream.more_urls_n = 2;
+	w.rig.upstream.max_fails =
+		1000; /* none is left out: what was tried is all that keeps it from being asked again */
+	w.rig.upstream.retries = 2;
+	begin(&w);
+	for (int i = 0; i < 6; i++)
+		assert_int_equal(fetch(&w, "GET"), FETCH_OK);
+	assert_int_equal(third.requests, 6);
+	assert_true(w.servers[0].requests <= 6 && w.servers[1].requests <= 6);
+	end(&w);
+	server_stop(&third);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -310,6 +337,7 @@ int main(void)
 		cmocka_unit_test(withheld_fetches_can_be_cancelled_and_left_behind),
 		cmocka_unit_test(the_breaker_opens_and_withholds),
 		cmocka_unit_test(no_memory_anywhere_leaks_nothing),
+		cmocka_unit_test(of_three_origins_the_third_is_asked_when_two_are_dead),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

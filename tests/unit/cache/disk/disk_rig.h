@@ -55,6 +55,7 @@ struct answer {
 	const char *names, *values; /* of Vary; NULL: none */
 	const char *tag;            /* NULL: none */
 	int64_t lifetime_ms;        /* 0: an hour */
+	int64_t stale_ms;           /* of stale-if-error, beyond that */
 	bool refresh;
 	bool is_new_head; /* another head for the same body */
 };

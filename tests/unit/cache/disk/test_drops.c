@@ -14,13 +14,13 @@ static struct answer version(const char *url, unsigned v)
 }
 
 /* The writer waits in its next write until it may go on. */
-static _Atomic bool writes_wait;
+static _Atomic bool writes_wait, pieces_wait; /* pieces: of what streams */
 static sem_t writer_is_there, writer_may_go;
 static ssize_t (*write_on)(const struct disk_io *io, int fd, const void *p, size_t n, uint64_t at);
 
 static ssize_t slow_write(const struct disk_io *io, int fd, const void *p, size_t n, uint64_t at)
 {
-	if (atomic_exchange(&writes_wait, false)) {
+	if (atomic_exchange(&writes_wait, false) || (n >= DISK_BLOCK && atomic_exchange(&pieces_wait, false))) {
 		sem_post(&writer_is_there);
 		while (sem_wait(&writer_may_go) != 0)
 			;
@@ -189,6 +189,43 @@ static void what_is_not_admitted_forgets_nothing_that_is_not_there(void **state)
 	assert_int_equal(drig_stats(r).forgets, forgets);
 }
 
+static void rules_stay_while_older_answers_wait_to_be_written(void **state)
+{
+	struct rig *r = *state;
+	uint64_t oldest;
+
+	drig_store(r, &(struct answer){.url = OTHER, .version = 1, .body_n = 300});
+	oldest = disk_oldest_epoch(r->d);
+	assert_true(oldest > 0);
+	block_writer(r);
+	assert_int_equal(disk_oldest_epoch(r->d), 0); /* nobody knows what is under way */
+	let_writer_go(r);
+	assert_true(disk_oldest_epoch(r->d) >= oldest);
+}
+
+/* 1 is queued and written, and comes into the index, while 2, which is large and has all come, is still being written. */
+static void an_older_record_is_not_found_while_a_newer_one_is_being_written(void **state)
+{
+	struct answer large = {.url = A, .version = 2, .body_n = DISK_BLOCK + 1000};
+	struct disk_stream *st;
+	struct rig *r = *state;
+	const char *body;
+
+	block_writer(r);
+	put(r, version(A, 1), 0);
+	atomic_store(&pieces_wait, true);
+	assert_int_equal(drig_stream_begin(r, &large, false, &st, &body), 0);
+	assert_int_equal(disk_stream_write(st, body, large.body_n), DISK_FLOWS);
+	disk_stream_end(&st, true);
+	sem_post(&writer_may_go);
+	while (sem_wait(&writer_is_there) != 0)
+		;
+	assert_int_equal(drig_stats(r).puts, 2); /* the first is there, by itself */
+	assert_int_equal(drig_find(r, A), -1);
+	let_writer_go(r);
+	assert_int_equal(drig_find(r, A), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +237,8 @@ int main(void)
 		CASE(what_a_failed_write_outdates_is_gone_after_a_restart_too),
 		CASE(what_is_dropped_while_writing_rests_is_outdated_as_well),
 		CASE(what_is_not_admitted_forgets_nothing_that_is_not_there),
+		CASE(rules_stay_while_older_answers_wait_to_be_written),
+		CASE(an_older_record_is_not_found_while_a_newer_one_is_being_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -162,6 +162,11 @@ static void only_what_is_still_there_is_moved(void **state)
 	assert_true(index_move(ix, h, &from, 2, 8));
 	assert_false(index_move(ix, h, &from, 3, 8));
 	assert_true(index_get_at(ix, h, 2, 8, &from));
+	/* The place is another record's by now. */
+	from.lsn++;
+	assert_false(index_move(ix, h, &from, 3, 8));
+	assert_false(index_get_at(ix, h, 3, 8, &from));
+	assert_true(index_get_at(ix, h, 2, 8, &from));
 	assert_false(from.hit);
 }
 
@@ -197,6 +202,24 @@ static void forgotten_keys_beyond_the_bound_are_covered_by_a_floor(void **state)
 	forgets_fini(&f);
 }
 
+static void without_memory_all_that_was_forgotten_is_below_the_floor(void **state)
+{
+	struct forgets f = {0};
+
+	(void)state;
+	assert_int_equal(forgets_init(&f, 8), 0);
+	for (uint64_t i = 1; i <= 8; i++)
+		forgets_add(&f, i << 7, 10 * i);
+	mem_fail_at(1, 1);
+	forgets_add(&f, 100 << 7, 1000);
+	mem_fail_at(0, 0);
+	for (uint64_t i = 1; i <= 8; i++)
+		assert_true(forgets_covers(&f, i << 7, 10 * i - 1));
+	assert_true(forgets_covers(&f, 100 << 7, 999));
+	assert_false(forgets_covers(&f, 1 << 7, 1000));
+	forgets_fini(&f);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -207,6 +230,7 @@ int main(void)
 		CASE(only_what_is_still_there_is_moved),
 		CASE(without_memory_it_says_so_and_stays_as_it_was),
 		CASE(forgotten_keys_beyond_the_bound_are_covered_by_a_floor),
+		CASE(without_memory_all_that_was_forgotten_is_below_the_floor),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -470,6 +470,73 @@ static void a_check_says_what_is_there_and_what_is_spoilt(void **state)
 	drig_open(r);
 }
 
+static void what_was_hit_and_may_still_stand_in_when_stale_survives_a_reclaim(void **state)
+{
+	struct rig *r = *state;
+	char url[40];
+	struct now now;
+
+	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 1000, .lifetime_ms = 1, .stale_ms = 3600000});
+	drig_store(r, &(struct answer){.url = B, .version = 1, .body_n = 1000, .lifetime_ms = 1});
+	for (now = clock_now(); clock_now().mono_ms < now.mono_ms + 3;) /* both are stale now */
+		;
+	for (unsigned i = 0; drig_stats(r).reclaimed_segments < 40 && i < 20000; i++) {
+		snprintf(url, sizeof(url), "http://o/%u", i);
+		drig_store(r, &(struct answer){.url = url, .version = i, .body_n = 1000});
+		assert_int_equal(drig_find(r, A), 1);
+		(void)drig_find(r, B);
+	}
+	assert_int_equal(drig_find(r, B), -1);
+	assert_true(drig_stats(r).reinserted > 0);
+}
+
+/* The hash alone never decides. */
+static void what_has_another_key_is_not_found_by_its_hash(void **state)
+{
+	struct disk_lookup l = {.hash = drig_hash(A), .now = clock_now(), .key = {"G" B, sizeof("G" B)}};
+	struct rig *r = *state;
+
+	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 300});
+	assert_int_equal(disk_get(r->d, &l), DISK_MISS);
+	assert_null(l.object);
+	l.key = (struct slice){"G" A, sizeof("G" A)};
+	assert_int_equal(disk_get(r->d, &l), DISK_HIT);
+	disk_object_free(r->d, &l.object);
+}
+
+static void what_is_larger_than_the_queue_is_written_when_it_is_alone(void **state)
+{
+	struct rig *r = *state;
+
+	drig_close(r);
+	r->o.queue_bytes = 1000;
+	drig_open(r);
+	for (unsigned i = 0; i < 3; i++) {
+		drig_store(r, &(struct answer){.url = A, .version = i, .body_n = 5000});
+		assert_int_equal(drig_find(r, A), i);
+	}
+}
+
+static void the_oldest_epoch_is_known_after_a_restart(void **state)
+{
+	struct rig *r = *state;
+	uint64_t oldest;
+
+	drig_purge(r, SCOPE_TAG, "x", false);
+	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 300});
+	assert_int_equal(drig_find(r, A), 1);
+	oldest = disk_oldest_epoch(r->d);
+	assert_true(oldest > 0 && oldest <= drig_epoch);
+	for (unsigned i = 0; i < 5; i++) {
+		drig_purge(r, SCOPE_TAG, "y", false);
+		drig_store(r, &(struct answer){.url = B, .version = i, .body_n = 300});
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		drig_reopen(r);
+		assert_int_equal(disk_oldest_epoch(r->d), oldest);
+	}
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -499,6 +566,10 @@ int main(void)
 		CASE(a_flipped_bit_in_a_body_is_a_miss_and_is_counted),
 		CASE(another_format_starts_empty),
 		CASE(a_check_says_what_is_there_and_what_is_spoilt),
+		CASE(what_was_hit_and_may_still_stand_in_when_stale_survives_a_reclaim),
+		CASE(what_has_another_key_is_not_found_by_its_hash),
+		CASE(what_is_larger_than_the_queue_is_written_when_it_is_alone),
+		CASE(the_oldest_epoch_is_known_after_a_restart),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,235 @@
+/* What is on the device when the power goes: a name only once its directory is synced, an entry once its file is. */
+#include "disk_rig.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "cache/disk/store_internal.h"
+
+#define A "http://o/a"
+#define B "http://o/b"
+#define NAMES_MAX 64
+
+/* ---- Files whose names are not on the device yet ---- */
+
+static pthread_mutex_t names_mu = PTHREAD_MUTEX_INITIALIZER;
+static char names[NAMES_MAX][64];
+static unsigned names_n;
+static struct disk_io below;
+static _Atomic int sync_error;
+
+static void note_name(const char *name)
+{
+	pthread_mutex_lock(&names_mu);
+	assert_true(names_n < NAMES_MAX);
+	snprintf(names[names_n++], sizeof(names[0]), "%s", name);
+	pthread_mutex_unlock(&names_mu);
+}
+
+static bool is_on_device(const char *name)
+{
+	bool is = true;
+
+	pthread_mutex_lock(&names_mu);
+	for (unsigned i = 0; i < names_n; i++)
+		is = is && strcmp(names[i], name) != 0;
+	pthread_mutex_unlock(&names_mu);
+	return is;
+}
+
+static int p_open(const struct disk_io *io, int dir, const char *name, int flags)
+{
+	bool is_new = (flags & O_CREAT) && faccessat(dir, name, F_OK, 0) != 0;
+	int fd = below.open(io, dir, name, flags);
+
+	if (fd >= 0 && is_new)
+		note_name(name);
+	return fd;
+}
+
+static int p_sync_dir(const struct disk_io *io, int dir)
+{
+	int err = below.sync_dir(io, dir);
+
+	if (!err) {
+		pthread_mutex_lock(&names_mu);
+		names_n = 0;
+		pthread_mutex_unlock(&names_mu);
+	}
+	return err;
+}
+
+static int p_sync(const struct disk_io *io, int fd)
+{
+	int err = atomic_exchange(&sync_error, 0);
+
+	return err ? -err : below.sync(io, fd);
+}
+
+static int set_up(void **state)
+{
+	static struct rig r;
+
+	drig_init(&r);
+	names_n = 0;
+	atomic_store(&sync_error, 0);
+	below = r.io.io;
+	r.io.io.open = p_open;
+	r.io.io.sync_dir = p_sync_dir;
+	r.io.io.sync = p_sync;
+	*state = &r;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	drig_fini(*state);
+	return 0;
+}
+
+/* Nothing has any effect any more, and what has no name on the device has none after it. */
+static void cut_power(struct rig *r)
+{
+	char path[200];
+
+	atomic_store(&r->io.is_dead, true);
+	drig_close(r);
+	for (unsigned i = 0; i < names_n; i++)
+		if (strncmp(names[i], "seg-", 4) != 0) { /* the worst case: what may be purged is there */
+			snprintf(path, sizeof(path), "%s/%s", r->path, names[i]);
+			unlink(path);
+		}
+	names_n = 0;
+	drig_heal(r);
+	drig_open(r);
+}
+
+static void a_checkpoint_is_on_the_device_before_its_journals_go(void **state)
+{
+	struct rig *r = *state;
+
+	r->o.journal_bytes = 1 << 20; /* no other checkpoint but ours */
+	drig_open(r);
+	for (unsigned i = 0; i < 3; i++) {
+		drig_store(r, &(struct answer){.url = A, .version = i, .body_n = 300});
+		drig_store(r, &(struct answer){.url = B, .version = i, .body_n = 300});
+		drig_purge(r, SCOPE_URL, A, false);
+		assert_int_equal(disk_checkpoint(r->d), 0);
+		cut_power(r);
+		assert_int_equal(drig_stats(r).started_empty, 0);
+		assert_int_equal(drig_find(r, B), i);
+		assert_int_equal(drig_find(r, A), -1);
+	}
+}
+
+/* ---- The journal by itself; this thread is the one that syncs ---- */
+
+static void begin_journal(struct rig *r, struct journal *j, int *dir)
+{
+	*dir = open(r->path, O_RDONLY | O_DIRECTORY);
+	assert_true(*dir >= 0);
+	assert_int_equal(journal_init(j, &r->io.io, *dir, 1, 65536, 1), 0);
+}
+
+static uint64_t append(struct journal *j)
+{
+	const struct journal_entry e = {.kind = JOURNAL_FORGET, .a = 1, .b = 2, .what = {"", 0}};
+	uint64_t ticket = 0;
+
+	pthread_mutex_lock(&j->mu);
+	assert_int_equal(journal_append_locked(j, &e, &ticket), 0);
+	pthread_mutex_unlock(&j->mu);
+	return ticket;
+}
+
+static void rotate(struct journal *j)
+{
+	uint64_t number;
+
+	pthread_mutex_lock(&j->mu);
+	assert_int_equal(journal_rotate_locked(j, &number), 0);
+	pthread_mutex_unlock(&j->mu);
+}
+
+static void what_is_acknowledged_is_in_a_file_whose_name_is_on_the_device(void **state)
+{
+	struct rig *r = *state;
+	struct journal j;
+	int dir;
+
+	begin_journal(r, &j, &dir);
+	for (unsigned i = 0; i < 3; i++) {
+		char name[JOURNAL_NAME_MAX];
+		uint64_t ticket;
+
+		rotate(&j);
+		ticket = append(&j);
+		(void)journal_work(&j, 0);
+		assert_int_equal(journal_wait(&j, ticket), 0);
+		journal_name(j.number, name);
+		assert_true(is_on_device(name));
+	}
+	journal_fini(&j);
+	close(dir);
+}
+
+static void who_waits_hears_of_a_sync_that_failed_at_a_rotation(void **state)
+{
+	struct rig *r = *state;
+	uint64_t early, late;
+	struct journal j;
+	int dir;
+
+	begin_journal(r, &j, &dir);
+	early = append(&j);
+	rotate(&j);
+	late = append(&j);
+	atomic_store(&sync_error, EIO);
+	rotate(&j); /* syncs the first file, for the second takes its place as the old one */
+	(void)journal_work(&j, 0);
+	assert_int_equal(journal_wait(&j, early), -EIO);
+	assert_int_equal(journal_wait(&j, late), -EIO);
+	late = append(&j);
+	(void)journal_work(&j, 0);
+	assert_int_equal(journal_wait(&j, late), 0);
+	assert_int_equal(journal_wait(&j, early), -EIO); /* a later sync does not make it good */
+	journal_cover(&j, early);                        /* a checkpoint does */
+	assert_int_equal(journal_wait(&j, early), 0);
+	journal_fini(&j);
+	close(dir);
+}
+
+static void who_waits_hears_of_a_sync_that_failed(void **state)
+{
+	struct rig *r = *state;
+	uint64_t early, late;
+	struct journal j;
+	int dir;
+
+	begin_journal(r, &j, &dir);
+	early = append(&j);
+	atomic_store(&sync_error, EIO);
+	assert_true(journal_work(&j, 0)); /* a checkpoint is due */
+	assert_int_equal(journal_wait(&j, early), -EIO);
+	late = append(&j);
+	(void)journal_work(&j, 0);
+	assert_int_equal(journal_wait(&j, late), 0);
+	assert_int_equal(journal_wait(&j, early), -EIO);
+	journal_fini(&j);
+	close(dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+		CASE(a_checkpoint_is_on_the_device_before_its_journals_go),
+		CASE(what_is_acknowledged_is_in_a_file_whose_name_is_on_the_device),
+		CASE(who_waits_hears_of_a_sync_that_failed_at_a_rotation),
+		CASE(who_waits_hears_of_a_sync_that_failed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
