@@ -213,6 +213,9 @@ void *disk_journalist(void *arg)
 	while (!atomic_load(&d->stopping) && !atomic_load(&d->leaving))
 		if (journal_work(&d->journal, 1000))
 			try_checkpoint(d, &retry_at_ms);
-	(void)journal_work(&d->journal, 0);
+	/* What could not be journalled is in no file before a checkpoint: who ends now would leave it behind. */
+	retry_at_ms = 0;
+	if (journal_work(&d->journal, 0))
+		try_checkpoint(d, &retry_at_ms);
 	return NULL;
 }

@@ -22,7 +22,7 @@ TABLES = sorted((ROOT / "tests/mutants").glob("*.toml"))
 TREE = ROOT / "build/mutants/tree"
 LOGS = ROOT / "build/mutants/logs"
 MODE = "debug"  # builds quickest
-TEST_S = 120
+TEST_S = 60
 NOTICED, SURVIVED, BROKEN, STALE = "noticed", "SURVIVED", "does not build", "stale"
 
 
@@ -132,7 +132,7 @@ def passes(test, log):
     env = dict(os.environ, MEMOPROXY_BIN=str(TREE / target_of(test)), PYTHONDONTWRITEBYTECODE="1",
                MEMOPROXY_TEST_SLOWNESS="2")
     return run([sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", f"tests/{where}", *rest], log,
-               3 * TEST_S, env) == 0
+               5 * TEST_S, env) == 0
 
 
 def unit_tests_of(mutant):
