@@ -4,6 +4,7 @@
  * line before libcurl joins it to a line of an answer before, which it may have freed. */
 #include <errno.h>
 
+#include "http/asked.h"
 #include "upstream/internal.h"
 
 void answer_reset(struct fetch *f)
@@ -97,6 +98,8 @@ static size_t on_head_end(struct fetch *f, size_t n)
 		curl_easy_setopt(f->easy, CURLOPT_NOPROGRESS, 0L);
 	fetch_set_deadline(f, f->u->options->stall_timeout_ms);
 	place_learn_head(f, status, &f->head.fields);
+	if (!http_was_asked_for(f->asked, f->method, status, &f->head.fields))
+		return refuse(f, FETCH_BAD_ANSWER, "The upstream answered a condition or range that it was not sent.");
 	if ((f->todo & TODO_DROP) || !f->handler.on_head(f->arg, status, &f->head.fields, a->content_length))
 		return refuse(f, FETCH_CANCELLED, "cancelled");
 	end_if_complete(f);

@@ -112,7 +112,8 @@ struct fetch {
 	struct slice body;
 	size_t body_read;
 	bool has_body, is_safe;
-	bool uploads; /* the body is read piece by piece */
+	unsigned asked; /* what its fields ask for: enum http_asked */
+	bool uploads;   /* the body is read piece by piece */
 
 	uint64_t hash;
 	unsigned tried;    /* bits: origins that failed it */

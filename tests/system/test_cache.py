@@ -115,7 +115,7 @@ NOT_STORED = {
     "503": (503, {}, {}),
     "400": (400, {}, {}),
     "403": (403, {}, {}),
-    "206 nobody asked for": (206, {"Cache-Control": "max-age=60", "Content-Range": "bytes 0-3/10"}, {}),
+    "206 of another unit": (206, {"Cache-Control": "max-age=60", "Content-Range": "items 0-3/10"}, {}),
 }
 
 
@@ -475,8 +475,7 @@ def test_304_with_another_etag_does_not_renew_what_is_stored(proxy, origin):
 def test_304_nobody_asked_for_is_not_stored(proxy, origin):
     path = origin.on("/ttl" + origin.fresh(), [Reply(304, {"ETag": '"1"', "Cache-Control": "max-age=60"})],
                      [Reply(body=b"real")])
-    r = proxy.fetch(path)
-    assert r.status in (304, 502)
+    assert proxy.fetch(path).status == 502
     eventually(lambda: proxy.fetch(path).body == b"real", "the real answer")
 
 

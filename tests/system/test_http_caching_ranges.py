@@ -240,8 +240,7 @@ def test_a_part_that_says_too_little_is_passed_on_and_not_stored(proxy, origin, 
 def test_an_unasked_206_is_not_stored(proxy, origin):
     path = origin.on(origin.fresh(), [part(0, 99)])
     for _ in range(2):
-        get(proxy, path)
-    assert origin.count(path) == 2
+        assert get(proxy, path).status == 502
 
 
 def test_a_part_of_another_variant_is_left_alone(proxy, origin):

@@ -1,0 +1,83 @@
+#include "http/asked.h"
+
+static bool begins(struct slice s, struct slice with)
+{
+	return s.n >= with.n && slice_equal_nocase((struct slice){s.p, with.n}, with);
+}
+
+static bool ends(struct slice s, struct slice with)
+{
+	return s.n >= with.n && slice_equal_nocase((struct slice){s.p + s.n - with.n, with.n}, with);
+}
+
+static bool holds(struct slice s, struct slice part)
+{
+	for (size_t i = 0; i + part.n <= s.n; i++)
+		if (slice_equal_nocase((struct slice){s.p + i, part.n}, part))
+			return true;
+	return false;
+}
+
+static bool is_condition(struct slice name)
+{
+	return begins(name, SLICE_LIT("If-")) || holds(name, SLICE_LIT("-If-")) ||
+	       slice_equal_nocase(name, SLICE_LIT("If")) || slice_equal_nocase(name, SLICE_LIT("Overwrite"));
+}
+
+static unsigned asked_by(enum http_method method, const struct http_field *f)
+{
+	bool reads = method == HTTP_GET || method == HTTP_HEAD;
+
+	switch (f->id) {
+	case HF_IF_NONE_MATCH:
+	case HF_IF_MODIFIED_SINCE:
+		return reads ? HTTP_ASKED_304 : HTTP_ASKED_304 | HTTP_ASKED_412;
+	case HF_IF_RANGE: /* of no use alone, but many take it for a condition */
+		return HTTP_ASKED_304 | HTTP_ASKED_412;
+	case HF_IF_MATCH:
+	case HF_IF_UNMODIFIED_SINCE:
+		return HTTP_ASKED_412;
+	case HF_RANGE:
+		return HTTP_ASKED_PART;
+	case HF_OTHER:
+		if (is_condition(f->name))
+			return HTTP_ASKED_304 | HTTP_ASKED_412;
+		return ends(f->name, SLICE_LIT("-Range")) ? HTTP_ASKED_PART : 0;
+	default:
+		return 0;
+	}
+}
+
+unsigned http_asked(enum http_method method, const struct http_fields *request)
+{
+	unsigned asked = 0;
+
+	for (uint32_t i = 0; i < request->n; i++)
+		asked |= asked_by(method, &request->v[i]);
+	return asked;
+}
+
+static bool is_of_bytes(int status, const struct http_fields *answer)
+{
+	const struct http_field *range = http_fields_get(answer, HF_CONTENT_RANGE);
+	const struct http_field *type = http_fields_get(answer, HF_CONTENT_TYPE);
+
+	return (range && begins(range->value, SLICE_LIT("bytes"))) ||
+	       (status == 206 && type && begins(type->value, SLICE_LIT("multipart/byteranges")));
+}
+
+bool http_was_asked_for(unsigned asked, enum http_method method, int status, const struct http_fields *answer)
+{
+	switch (status) {
+	case 304:
+		return asked & HTTP_ASKED_304;
+	case 412:
+		return asked & HTTP_ASKED_412;
+	case 206:
+	case 416:
+		return (asked & HTTP_ASKED_PART) || (method != HTTP_GET && method != HTTP_HEAD) ||
+		       !is_of_bytes(status, answer);
+	default:
+		return true;
+	}
+}

@@ -1,0 +1,26 @@
+/* Was an answer asked for? Some say something only to a request that brought a condition or a range (RFC 9110 15.3.7, 15.4.5,
+ * 15.5.13, 15.5.17); to any other they are an origin's fault, and its client could make nothing of them.
+ * Thread: any. Borrows: what it is given. */
+#ifndef HTTP_ASKED_H
+#define HTTP_ASKED_H
+
+#include <stdbool.h>
+
+#include "http/fields.h"
+#include "http/message.h"
+
+enum http_asked {
+	HTTP_ASKED_304 = 1 << 0,
+	HTTP_ASKED_412 = 1 << 1,
+	HTTP_ASKED_PART = 1 << 2, /* 206, and 416 */
+};
+
+/* What a request asks for: a set of enum http_asked. Fields that servers of their own kind use as conditions or ranges count
+ * (WebDAV's If and Overwrite, X-Goog-If-Generation-Match, X-Ms-Range). If-None-Match and If-Modified-Since of GET and HEAD ask
+ * for no 412. */
+unsigned http_asked(enum http_method method, const struct http_fields *request);
+
+/* A 206 or 416 is looked at where it is of bytes, and answers GET or HEAD: some APIs say 206 of pages of a list. */
+bool http_was_asked_for(unsigned asked, enum http_method method, int status, const struct http_fields *answer);
+
+#endif
