@@ -1,4 +1,6 @@
-/* uthash set up once (XXH3, out of memory is an error and not an exit), and the hashes that the project uses.
+/* uthash set up once (keyed, out of memory is an error and not an exit), and the hashes that the project uses: where clients
+ * or origins choose what is hashed, a table is placed by hash_keyed, whose collisions nobody can look for. XXH3 names what
+ * other processes must know by the same number.
  * Thread: any. Include this, never <uthash.h>. */
 #ifndef BASE_HASH_H
 #define BASE_HASH_H
@@ -18,8 +20,18 @@
 #define uthash_nonfatal_oom(elt) (hash_ok = false)
 #define uthash_malloc(n) mem_alloc(n)
 #define uthash_free(p, n) mem_free(p)
-#define HASH_FUNCTION(keyptr, keylen, hashv) ((hashv) = (unsigned)XXH3_64bits((keyptr), (keylen)))
+#define HASH_FUNCTION(keyptr, keylen, hashv) ((hashv) = (unsigned)hash_keyed((keyptr), (keylen)))
 #include <uthash.h>
+
+/* SipHash-1-3 with a secret of this process; little-endian machines only. */
+uint64_t hash_keyed(const void *p, size_t n);
+uint64_t hash_keyed_with(const uint64_t key[2], const void *p, size_t n); /* the same with another */
+
+/* For numbers that are hashes already, of which somebody may have chosen many that fall together. */
+static inline uint64_t hash_keyed_u64(uint64_t x)
+{
+	return hash_keyed(&x, sizeof(x));
+}
 
 struct hash128 {
 	uint64_t lo, hi;

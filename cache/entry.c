@@ -39,7 +39,7 @@ struct entry *entry_new(struct shard *s, const struct cache_key *key)
 		*user_of(e) = (struct entry_user){.user = key->user, .entry = e};
 		link_init(&user_of(e)->link);
 	}
-	e->hh.hashv = (unsigned)key->hash.lo;
+	e->hh.hashv = (unsigned)key->place;
 	return e;
 }
 
@@ -86,7 +86,7 @@ struct entry *entry_find_locked(struct shard *s, const struct cache_key *key)
 	struct entry *e = NULL;
 
 	/* uthash compares the whole key where the hash is equal. */
-	HASH_FIND_BYHASHVALUE(hh, s->index, key->bytes.p, key->bytes.n, (unsigned)key->hash.lo, e);
+	HASH_FIND_BYHASHVALUE(hh, s->index, key->bytes.p, key->bytes.n, (unsigned)key->place, e);
 	return e;
 }
 
@@ -101,11 +101,20 @@ static void count_index(struct shard *s)
 	s->index_bytes = now;
 }
 
+/* uthash doubles a table when one chain is long, and never again once that has not helped. Here it does when there are
+ * more entries than chains, always. */
+static void let_index_grow(struct shard *s)
+{
+	if (s->index)
+		s->index->hh.tbl->noexpand = s->index->hh.tbl->num_items < s->index->hh.tbl->num_buckets;
+}
+
 int entry_link_locked(struct shard *s, struct entry *e)
 {
 	bool hash_ok = true;
 	unsigned n = e->hh.keylen, hash = e->hh.hashv;
 
+	let_index_grow(s);
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, s->index, e->key, n, hash, e);
 	if (!hash_ok) {
 		e->hh.keylen = n;

@@ -253,5 +253,6 @@ int cache_key_build(struct cache_key *k, const struct cache_rules *rules, const 
 	if (k->bytes.err)
 		return k->bytes.err;
 	k->hash = hash128_of(k->bytes.p, k->bytes.n);
+	k->place = hash_keyed(k->bytes.p, k->bytes.n);
 	return 0;
 }

@@ -78,7 +78,7 @@ void memory_fini(struct memory *m)
 struct shard *memory_shard(struct memory *m, const struct cache_key *key)
 {
 	/* All of a user's entries together, so that one lock guards their number. */
-	return &m->shards[(key->user ? key->user : key->hash.hi >> 32) & (m->shards_n - 1)];
+	return &m->shards[(key->user ? key->user : key->place >> 32) & (m->shards_n - 1)];
 }
 
 /* Not on every call: all threads read this line. */

@@ -140,7 +140,7 @@ static uint64_t rule_seq(const struct rule *r)
 /* The slot that holds id, or the free one where it would go. */
 static struct rule *slot_for(struct rule *slots, unsigned slots_n, uint64_t id)
 {
-	unsigned i = (unsigned)id & (slots_n - 1);
+	unsigned i = (unsigned)hash_keyed_u64(id) & (slots_n - 1);
 
 	while (slots[i].id != 0 && slots[i].id != id)
 		i = (i + 1) & (slots_n - 1);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 
 int forgets_init(struct forgets *f, uint32_t max)
@@ -28,7 +29,7 @@ void forgets_fini(struct forgets *f)
 
 static struct forgotten *slot_of(const struct forgets *f, uint64_t key)
 {
-	uint32_t i = (uint32_t)(key >> 7) & (f->slots_n - 1);
+	uint32_t i = (uint32_t)hash_keyed_u64(key) & (f->slots_n - 1);
 
 	while (f->slots[i].before_lsn != 0 && f->slots[i].key != key)
 		i = (i + 1) & (f->slots_n - 1);

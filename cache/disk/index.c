@@ -12,9 +12,10 @@ static struct index_shard *shard_of(const struct index *ix, struct hash128 hash)
 	return &ix->shards[hash.hi & (INDEX_SHARDS - 1)];
 }
 
+/* Keyed: those who choose what is asked for could choose it so that long runs come about. */
 static uint32_t home_of(uint64_t key, uint32_t slots_n)
 {
-	return (uint32_t)(((key >> 32) * slots_n) >> 32);
+	return (uint32_t)(((hash_keyed_u64(key) >> 32) * slots_n) >> 32);
 }
 
 static uint32_t next_of(const struct index_shard *s, uint32_t i)

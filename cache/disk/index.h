@@ -37,7 +37,7 @@ _Static_assert(sizeof(struct index_slot) == 32, "an index slot is 32 bytes");
 
 struct index_shard {
 	pthread_mutex_t mu;
-	struct index_slot *slots; /* linear probing from a home that rises with the hash; a run has no gaps */
+	struct index_slot *slots; /* linear probing from a home that is keyed by the process; a run has no gaps */
 	uint32_t slots_n, used;
 	uint32_t records; /* WHOLE and HEAD */
 };
