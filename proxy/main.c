@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "cache/disk/store.h"
 #include "config/config.h"
+#include "proxy/privacy.h"
 #include "proxy/server.h"
 #include "proxy/tls.h"
 
@@ -42,6 +43,11 @@ static int check_tls(const struct config_proxy *p)
 	return err;
 }
 
+static void warn(const char *sentence)
+{
+	fprintf(stderr, "memoproxy: warning: %s\n", sentence);
+}
+
 static int check_config(const char *path)
 {
 	struct config *config;
@@ -54,6 +60,7 @@ static int check_config(const char *path)
 		fprintf(stderr, "%.*s", SLICE_ARG(buf_slice(&errors)));
 	} else {
 		err = check_tls(&config->proxy);
+		privacy_look(config, path, warn);
 		config_unref(&config);
 	}
 	if (!err)

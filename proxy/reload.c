@@ -142,6 +142,7 @@ static int publish(struct server *s, struct snapshot *next, struct buf *errors)
 	for (unsigned i = 0; i < s->workers_n; i++)
 		post_worker_news(&s->workers[i], news[i], s->access_log);
 	log_set_level(next->config->proxy.log_level);
+	server_look_at_privacy(s);
 	admin_reconfigure(s->admin);
 	snapshot_unref(&before);
 	return 0;

@@ -17,6 +17,7 @@
 #include "proxy/demo.h"
 #include "proxy/notify.h"
 #include "proxy/origins.h"
+#include "proxy/privacy.h"
 #include "proxy/relay.h"
 #include "proxy/reload.h"
 #include "proxy/takeover.h"
@@ -199,6 +200,16 @@ static int load_config(struct server *s)
 		complain("can't load the configuration", err);
 	buf_fini(&errors);
 	return err;
+}
+
+static void warn(const char *sentence)
+{
+	log_warn("%s", sentence);
+}
+
+void server_look_at_privacy(const struct server *s)
+{
+	privacy_look(s->snapshot->config, s->config_path, warn);
 }
 
 static unsigned count_shards(uint64_t memory_bytes)
@@ -411,6 +422,7 @@ static int server_init(struct server *s, bool demo)
 	if (inherited_init(&s->inherited) || load_config(s))
 		return 1;
 	log_set_level(s->snapshot->config->proxy.log_level);
+	server_look_at_privacy(s);
 	s->started_mono_ms = clock_now().mono_ms;
 	s->base = event_base_new();
 	if (!s->base || mailbox_init(&s->mailbox))

@@ -57,10 +57,10 @@ class Secure:
 def start_secure(origin, pairs, tmp_path):
     started = []
 
-    def start(**kwargs):
+    def start(pair=pairs[0], **kwargs):
         folder = tmp_path / f"live{len(started)}"
         folder.mkdir()
-        started.append(Secure(origin, pairs[0], folder, **kwargs))
+        started.append(Secure(origin, pair, folder, **kwargs))
         return started[-1]
     yield start
     for s in started:
@@ -395,3 +395,81 @@ def test_a_bad_pair_at_the_start_is_one_sentence(pairs, tmp_path, break_it, says
     assert len(done.stderr.decode().splitlines()) == 1, done.stderr.decode()
     for p in (port, admin, plain):
         p.release()
+
+
+# ---- what is agreed on ----
+
+STRONG = ["ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-CHACHA20-POLY1305"]
+WEAK = ["AES128-SHA", "AES256-SHA256", "AES128-GCM-SHA256", "AES256-GCM-SHA384", "ECDHE-RSA-AES128-SHA",
+        "ECDHE-RSA-AES256-SHA384", "ECDHE-RSA-AES128-SHA256", "DHE-RSA-AES128-GCM-SHA256", "AES128-CCM", "AECDH-AES128-SHA"]
+
+
+def test_version_1_2_has_forward_secrecy_and_authenticated_encryption_only(start_secure, origin, pairs):
+    """The RSA pair: with it the exchange of keys without forward secrecy would be possible."""
+    s = start_secure(pair=pairs[1])
+    path = origin.on(origin.fresh(), [Reply(body=b"x")])
+    for name in STRONG + WEAK:
+        context = pairs[1].context(lowest=ssl.TLSVersion.TLSv1_2, highest=ssl.TLSVersion.TLSv1_2)
+        context.set_ciphers(name + ":@SECLEVEL=0")
+        if name in STRONG:
+            with s.client(context) as c:
+                assert c.get(path).body == b"x" and c.sock.cipher()[0] == name
+        else:
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                s.client(context)
+    serves(s, origin)
+
+
+# ---- files that others can get at ----
+
+def checked(path):
+    done = subprocess.run([binary(), "-t", "-c", str(path)], capture_output=True, text=True, env=sanitized_environment())
+    assert done.returncode == 0, done.stderr
+    return done.stderr.splitlines()
+
+
+def test_secrets_that_others_can_read_or_change_are_warned_of(tmp_path, origin, pairs):
+    folder = tmp_path / "site"
+    folder.mkdir()
+    copy(pairs[0], folder)
+    token, disk, ini = folder / "token", folder / "disk", folder / "proxy.ini"
+    token.write_text("secret-of-operators\n")
+    disk.mkdir()
+    ports = [Port() for _ in range(3)]
+    text = config(folder, ports[0].number, upstream=origin.url, rest=f"[disk]\npath = {disk}\nsize = 64M")
+    with_file = text.replace("[upstream]", f"token_file = {token}\n[upstream]")
+    numbers = {"port": ports[1].number, "admin_port": ports[2].number}
+    files = {folder / "key.pem": "tls_key", token: "token_file", disk: "[disk] path"}
+
+    def private():
+        for path in (*files, ini):
+            path.chmod(0o700 if path == disk else 0o640)
+
+    ini.write_text(with_file.format(**numbers))
+    private()
+    assert checked(ini) == []
+    for path, name in files.items():
+        for mode, what in ((0o644, "read"), (0o620, "change"), (0o602, "change"), (0o666, "read and change")):
+            path.chmod(mode | (0o100 if path == disk else 0))
+            (line,) = checked(ini)
+            assert line.startswith(f"memoproxy: warning: {name}: {path}: other users can {what} it"), line
+        private()
+    # The token itself in a file that anybody can read.
+    ini.write_text(text.replace("[upstream]", "token = secret-of-operators\n[upstream]").format(**numbers))
+    assert checked(ini) == []
+    ini.chmod(0o644)
+    (line,) = checked(ini)
+    assert "token" in line and "secret-of-operators" not in line
+    # At the start, and at a reload, the log says the same.
+    proxy = Proxy(origin.url, config_text=text)
+    (folder / "key.pem").chmod(0o604)
+    for p in ports:
+        p.release()
+    proxy.start()
+    try:
+        assert proxy.stderr.count("tls_key: ") == 1
+        disk.chmod(0o755)
+        proxy.process.signal(signal.SIGHUP)
+        eventually(lambda: "[disk] path: " in proxy.stderr, "the reload says it")
+    finally:
+        proxy.stop()
