@@ -407,9 +407,12 @@ static int open_listener(struct admin *a, const struct config_address *address)
 {
 	struct server *s = a->server;
 	int fd = inherited_take(&s->inherited, address);
-	int err = fd >= 0 ? 0 : listen_open_one(address, &fd);
 	char name[64];
+	int err = 0;
 
+	if (fd < 0)
+		err = inherited_makes_way(&s->inherited, address) ? listen_open_beside(address, 1, &fd)
+								  : listen_open_one(address, &fd);
 	if (err) {
 		fprintf(stderr, "memoproxy: can't listen on %.*s (admin): %s\n", SLICE_ARG(address->text),
 			strerror(-err));

@@ -28,6 +28,7 @@ static void read_environment(struct inherited *in)
 
 	if (number_of(getenv(INHERIT_VARIABLE), &n)) {
 		in->n = (unsigned)n;
+		in->is_upgrade = true;
 		in->relay_fd = INHERIT_FIRST_FD + (int)n;
 	} else if (number_of(getenv("LISTEN_PID"), &pid) && pid == (unsigned long long)getpid() &&
 		   number_of(getenv("LISTEN_FDS"), &n)) {
@@ -106,6 +107,29 @@ int inherited_take(struct inherited *in, const struct config_address *a)
 	return -1;
 }
 
+static in_port_t port_of(const struct sockaddr_storage *sa)
+{
+	return sa->ss_family == AF_INET ? ((const struct sockaddr_in *)sa)->sin_port
+					: ((const struct sockaddr_in6 *)sa)->sin6_port;
+}
+
+bool inherited_makes_way(struct inherited *in, const struct config_address *a)
+{
+	bool found = false;
+	int one = 1;
+
+	for (unsigned i = 0; in->is_upgrade && i < in->n; i++) {
+		struct sockaddr_storage bound = {0};
+		socklen_t n = sizeof(bound);
+
+		if (in->fds[i] < 0 || getsockname(in->fds[i], (struct sockaddr *)&bound, &n) ||
+			port_of(&bound) != port_of(&a->sa))
+			continue;
+		found = setsockopt(in->fds[i], SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) == 0 || found;
+	}
+	return found;
+}
+
 int inherited_check(struct inherited *in)
 {
 	char name[64];
@@ -114,7 +138,7 @@ int inherited_check(struct inherited *in)
 		if (in->fds[i] < 0)
 			continue;
 		listen_name(in->fds[i], name, sizeof(name));
-		if (in->relay_fd < 0) {
+		if (!in->is_upgrade) {
 			fprintf(stderr,
 				"memoproxy: a socket that listens on %s was passed, but no `listen` names that "
 				"address\n",

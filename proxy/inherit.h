@@ -14,13 +14,17 @@
 struct inherited {
 	int *fds; /* -1: taken */
 	unsigned n;
-	int relay_fd; /* -1: no upgrade, or taken */
+	int relay_fd;    /* -1: no upgrade, or taken */
+	bool is_upgrade; /* another memoproxy passed them, and listens on them until this one serves */
 };
 
 /* Reads and clears the environment's variables. 0, -ENOMEM, or -EINVAL after a sentence on standard error. */
 int inherited_init(struct inherited *in) WARN_UNUSED;
 /* The next socket that listens on this address, or -1. */
 int inherited_take(struct inherited *in, const struct config_address *a);
+/* After an upgrade, whether a socket that nobody has taken has this port: then it is made to bear another one beside it
+ * (SO_REUSEPORT), for the process before listens there still. */
+bool inherited_makes_way(struct inherited *in, const struct config_address *a);
 /* Nobody listens to what is left: closed after an upgrade, whose configuration gave the address up; an error otherwise, for
  * systemd would let clients wait there. 0, or -EINVAL after a sentence on standard error. */
 int inherited_check(struct inherited *in) WARN_UNUSED;

@@ -48,9 +48,16 @@ static int probe(const struct config_address *a)
 
 int listen_open(const struct config_address *a, unsigned n, int *fds)
 {
+	int err = probe(a);
+
+	return err ? err : listen_open_beside(a, n, fds);
+}
+
+int listen_open_beside(const struct config_address *a, unsigned n, int *fds)
+{
 	struct sockaddr_storage sa = a->sa;
 	socklen_t sa_bytes = a->sa_bytes;
-	int err = probe(a);
+	int err = 0;
 
 	for (unsigned i = 0; i < n && !err; i++) {
 		err = open_socket((const struct sockaddr *)&sa, sa_bytes, true, &fds[i]);

@@ -19,7 +19,10 @@ static void look_at(const char *path, const char *what, void (*say)(const char *
 	if (!reads && !writes)
 		return;
 	snprintf(sentence, sizeof(sentence), "%s: %s: other users can %s it (its mode is %03o)", what, path,
-		reads && writes ? "read and change" : reads ? "read" : "change", (unsigned)st.st_mode & 0777);
+		reads && writes ? "read and change"
+		: reads         ? "read"
+				: "change",
+		(unsigned)st.st_mode & 0777);
 	say(sentence);
 }
 

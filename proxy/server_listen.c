@@ -58,8 +58,10 @@ static int share_inherited(struct server *s, unsigned address, int first)
 /* SO_REUSEPORT: each worker accepts on its own. */
 static int open_own(struct server *s, unsigned address)
 {
+	const struct config_address *a = &s->snapshot->config->proxy.listen.v[address];
 	int fds[WORKERS_MAX];
-	int err = listen_open(&s->snapshot->config->proxy.listen.v[address], s->workers_n, fds);
+	int err = inherited_makes_way(&s->inherited, a) ? listen_open_beside(a, s->workers_n, fds)
+							: listen_open(a, s->workers_n, fds);
 
 	for (unsigned i = 0; i < s->workers_n && !err; i++)
 		err = give_socket(s, &s->workers[i], address, fds[i]);

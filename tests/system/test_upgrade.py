@@ -12,7 +12,7 @@ import time
 import pytest
 
 from support.origin import Reply, Send, Wait, head
-from support.proxy import SANITIZER, SLOW, Proxy, WITH_DISK, binary, eventually, sanitized_environment
+from support.proxy import SANITIZER, SLOW, Port, Proxy, WITH_DISK, binary, eventually, sanitized_environment
 from support.rawclient import Client, fetch
 
 ALL = {"route all": {"match": "*", "ttl": "60s"}}
@@ -148,6 +148,77 @@ def test_another_configuration_and_number_of_workers(upgraded, origin):
         for _ in range(30):
             assert u.proxy.fetch(path).body == b"x"
         assert u.proxy.stats()["workers"] == workers
+
+
+def accepts(port):
+    try:
+        with socket.create_connection(("127.0.0.1", port), 5):
+            return True
+    except ConnectionRefusedError:
+        return False
+
+
+def test_listen_addresses_come_and_go_with_an_upgrade(upgraded, origin):
+    """What is no longer named is closed, what is new is bound; the other sockets move along."""
+    kept, dropped, added = Port(), Port(), Port()
+
+    def listens(*ports, admin=None, **keys):
+        return {"proxy": {"listen": ", ".join(f"127.0.0.1:{p.number}" for p in ports), **keys},
+                "admin": {"listen": admin or f"127.0.0.1:{u.proxy.admin_port}"}}
+
+    u = upgraded({"proxy": {"listen": f"127.0.0.1:{kept.number}, 127.0.0.1:{dropped.number}"}, **ALL})
+    path = origin.on(origin.fresh(), [Reply(body=b"x")])
+
+    def serves(port):
+        return fetch(port.number, path).body == b"x"
+
+    assert serves(kept) and serves(dropped)
+    with Client(dropped.number) as old_client:
+        assert old_client.get(path).body == b"x"
+        u.proxy.write_config({**ALL, **listens(kept, added)})
+        u.upgrade()
+        assert serves(kept) and serves(added)
+        eventually(lambda: not accepts(dropped.number), "nobody listens there any more")
+        assert "no longer listening on 127.0.0.1:%d" % dropped.number in u.proxy.stderr
+        gone(u.pids[0])
+    # All of them change, and what was clients' is operators'.
+    u.proxy.write_config({**ALL, **listens(dropped, workers=1, admin=f"127.0.0.1:{added.number}")})
+    u.upgrade()
+    gone(u.pids[1])
+    assert serves(dropped) and fetch(added.number, "/healthz", host=f"127.0.0.1:{added.number}").status == 200
+    assert not accepts(kept.number)
+    # Each other's: one wider than it was, on the same port.
+    u.proxy.write_config({**ALL, **listens(workers=2, admin=f"127.0.0.1:{u.proxy.admin_port}"),
+                          "proxy": {"listen": f"0.0.0.0:{dropped.number}"}})
+    u.upgrade()
+    gone(u.pids[2])
+    assert serves(dropped) and u.proxy.ready()
+    u.proxy.write_config({**ALL, **listens(dropped)})
+    u.upgrade()
+    gone(u.pids[3])
+    assert serves(dropped)
+    for p in (kept, dropped, added):
+        p.release()
+
+
+def test_addresses_that_can_not_be_bound_leave_all_as_it_was(upgraded, origin):
+    kept, dropped = Port(), Port()
+    u = upgraded({"proxy": {"listen": f"127.0.0.1:{kept.number}, 127.0.0.1:{dropped.number}"}, **ALL})
+    path = origin.on(origin.fresh(), [Reply(body=b"x")])
+    with listening() as others:
+        taken = others.getsockname()[1]
+        u.proxy.write_config({"proxy": {"listen": f"127.0.0.1:{kept.number}, 127.0.0.1:{taken}"}, **ALL})
+        os.kill(u.pids[0], signal.SIGUSR2)
+        eventually(lambda: "this one goes on" in u.proxy.stderr, "the new process gives up", 20)
+        assert f"can't listen on 127.0.0.1:{taken}" in u.proxy.stderr
+        for port in (kept, dropped):
+            assert fetch(port.number, path).body == b"x"
+    u.proxy.write_config({"proxy": {"listen": f"127.0.0.1:{kept.number}"}, **ALL})
+    u.upgrade()
+    gone(u.pids[0])
+    assert fetch(kept.number, path).body == b"x" and not accepts(dropped.number)
+    for p in (kept, dropped):
+        p.release()
 
 
 def test_a_new_process_that_can_not_start_changes_nothing(upgraded, origin):
