@@ -4,6 +4,7 @@
 
 #include "cache/flight_internal.h"
 
+#include "cache/credentials.h"
 #include "cache/landing.h"
 
 /* ---- Listing ---- */
@@ -73,6 +74,7 @@ static void show(struct cache *c, struct listing *l, struct now now,
 			.vary_names = object_vary_names(o),
 			.user = entry_user(o->entry),
 			.soft_purged = object_check(o) == SCOPE_SOFT,
+			.for_all = o->freshness.flags & POLICY_FOR_ALL,
 			.on_disk = tier_has(c, o),
 		};
 
@@ -354,6 +356,7 @@ void cache_saw_head(struct cache *c, const struct cache_request *r, const struct
 	const struct http_fields *response, struct now now)
 {
 	struct object *old, *fresh = NULL;
+	struct credentials bears = credentials_of(r->rules, &r->http->fields);
 	struct refresh how = {
 		.request = &r->http->fields,
 		.update = response,
@@ -365,7 +368,7 @@ void cache_saw_head(struct cache *c, const struct cache_request *r, const struct
 	};
 
 	/* What somebody is shown who proved who he is says nothing about what all others are shown. */
-	if (status != 200 || !r->rules->cache || http_fields_get(&r->http->fields, HF_AUTHORIZATION))
+	if (status != 200 || !r->rules->cache || credentials_are_any(&bears))
 		return;
 	old = find_stored(c, r);
 	if (!old)
@@ -404,12 +407,12 @@ void cache_saw_answer(struct cache *c, const struct cache_request *r, const stru
 {
 	struct shard *s = memory_shard(&c->memory, r->key);
 	struct landing l = {.order = asked->order, .request = &r->http->fields, .is_hint = status < 300};
+	struct credentials bears = credentials_of(r->rules, &r->http->fields);
 	struct garbage g = {0};
 	struct tier_write written;
 	struct entry *e;
 
-	if (!flight_is_full_answer(status) || !r->rules->cache ||
-		(http_fields_get(&r->http->fields, HF_AUTHORIZATION) && r->key->user == 0))
+	if (!flight_is_full_answer(status) || !r->rules->cache || credentials_are_any(&bears))
 		return;
 	l.validator = policy_strong_validator_of(response);
 	tier_write_begin(&written, c, NULL);

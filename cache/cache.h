@@ -177,6 +177,7 @@ struct cache_entry_info {
 	struct slice vary_names;
 	uint64_t user; /* hash, 0 when shared */
 	bool soft_purged;
+	bool for_all; /* for requests with credentials too */
 	bool on_disk; /* of what is in memory: the disk tier has it too */
 };
 /* Calls `each` for entries whose URL starts with prefix, most `limit`; info is valid during the call, which runs outside

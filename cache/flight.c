@@ -1,6 +1,7 @@
 /* Flights as their waiters see them: joining, looking, leaving, being told. */
 #include "cache/flight_internal.h"
 
+#include "cache/credentials.h"
 #include "cache/vary.h"
 
 #define OWN_LINES_MAX (128 * 1024)
@@ -69,6 +70,7 @@ static void on_room(struct mail *mail);
 struct flight *flight_new(struct cache *c, const struct cache_request *r)
 {
 	struct flight *f = mem_zalloc(sizeof(*f) + c->o.workers * sizeof(f->slots[0]));
+	struct credentials bears;
 
 	if (!f)
 		return NULL;
@@ -85,7 +87,9 @@ struct flight *flight_new(struct cache *c, const struct cache_request *r)
 	buf_init(&f->own_lines, OWN_LINES_MAX);
 	buf_init(&f->names, CACHE_KEY_MAX);
 	buf_init(&f->values, 4 * CACHE_KEY_MAX);
-	f->has_authorization = http_fields_get(&r->http->fields, HF_AUTHORIZATION) != NULL;
+	bears = credentials_of(r->rules, &r->http->fields);
+	f->has_authorization = bears.has_authorization;
+	f->has_credential = bears.has_other;
 	f->resume_mail.on_mail = on_room;
 	for (unsigned i = 0; i < c->o.workers; i++) {
 		f->slots[i].mail.on_mail = on_news;

@@ -26,7 +26,7 @@ struct flight {
 	enum http_method method;
 	struct http_fields request; /* a copy, over request_bytes */
 	char *request_bytes;
-	bool has_authorization;
+	bool has_authorization, has_credential; /* the request, as credentials_of has it */
 	bool is_shared; /* may be joined */
 	bool is_background;
 	bool is_kept;   /* made by cache_keep */

@@ -25,6 +25,7 @@ static struct policy_exchange exchange_of(const struct flight *f, const struct f
 		.target_url = entry_url(f->entry),
 		.request = &f->request,
 		.request_has_authorization = f->has_authorization,
+		.request_has_credential = f->has_credential,
 		.is_part = f->is_kept && a->status == 206,
 		.status = a->status,
 		.response = a->fields,
@@ -85,7 +86,7 @@ bool flight_head_supersedes(const struct flight *f, const struct flight_answer *
 		break;
 	}
 	/* What one person is told (with a bad token, or as somebody who has logged in) says nothing about all others' answer. */
-	return !f->has_authorization || entry_user(f->entry) != 0;
+	return !f->has_authorization && !f->has_credential;
 }
 
 bool flight_is_large(const struct flight *f, const struct flight_answer *a)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "cache/credentials.h"
 #include "cache/key_body.h"
 #include "http/syntax.h"
 
@@ -81,27 +82,6 @@ static size_t add_lines(struct buf *out, const struct http_fields *fields, struc
 	return valued;
 }
 
-static bool take_pair(struct slice *rest, struct slice *pair)
-{
-	if (rest->n == 0)
-		return false;
-	const char *end = memchr(rest->p, ';', rest->n);
-	size_t n = end ? (size_t)(end - rest->p) : rest->n;
-	*pair = slice_trim((struct slice){rest->p, n});
-	size_t taken = end ? n + 1 : n;
-	*rest = (struct slice){rest->p + taken, rest->n - taken};
-	return true;
-}
-
-/* A pair without '=' is a name without a value to some readers (and a value without a name to others, who then do not
- * see this cookie at all: the key tells both from the rest). */
-static bool pair_is_named(struct slice pair, struct slice name)
-{
-	const char *equals = pair.n ? memchr(pair.p, '=', pair.n) : NULL;
-	struct slice found = equals ? (struct slice){pair.p, (size_t)(equals - pair.p)} : pair;
-	return slice_equal(slice_trim(found), name);
-}
-
 /* Every pair of that name, whole, in order: readers differ on whether the first or the last counts (RFC 6265 5.4).
  * Returns how many of them have a value. */
 static size_t add_cookie(struct buf *out, const struct http_fields *fields, struct slice name)
@@ -110,8 +90,8 @@ static size_t add_cookie(struct buf *out, const struct http_fields *fields, stru
 	uint32_t i = 0;
 	for (const struct http_field *line; (line = http_fields_next(fields, HF_COOKIE, &i)) != NULL;) {
 		struct slice rest = line->value, pair;
-		while (take_pair(&rest, &pair)) {
-			if (!pair_is_named(pair, name))
+		while (cookie_next(&rest, &pair)) {
+			if (!slice_equal(cookie_name(pair), name))
 				continue;
 			add_part(out, pair);
 			count++;

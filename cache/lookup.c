@@ -1,6 +1,7 @@
 /* What becomes of a request: used, joined, led or passed (the walk of RFC 9111 4 with coalescing in it). */
 #include "cache/lookup_internal.h"
 
+#include "cache/credentials.h"
 #include "cache/disk/body.h"
 #include "cache/landing.h"
 #include "cache/vary.h"
@@ -57,6 +58,7 @@ static bool prepare(struct lookup *l, struct cache_control *storage)
 	const struct cache_control *cc;
 	const struct http_request *http = l->r->http;
 	const struct cache_rules *rules = l->r->rules;
+	struct credentials bears;
 
 	*l->out = (struct cache_result){.verdict = CACHE_PASS, .forward = reason_to_pass(l->r)};
 	if (l->out->forward != CACHE_FWD_NONE)
@@ -72,8 +74,9 @@ static bool prepare(struct lookup *l, struct cache_control *storage)
 	l->is_head = http->method == HTTP_HEAD;
 	l->is_range = http_fields_get(&http->fields, HF_RANGE) != NULL;
 	/* no-store of a request keeps its answer from being stored, which must not be made others' fate. */
-	l->is_alone =
-		l->r->no_join || http_fields_get(&http->fields, HF_AUTHORIZATION) || (l->client_cc && cc->no_store);
+	bears = credentials_of(rules, &http->fields);
+	l->has_credential = credentials_are_any(&bears);
+	l->is_alone = l->r->no_join || l->has_credential || (l->client_cc && cc->no_store);
 	l->shard = memory_shard(&l->c->memory, l->r->key);
 	return true;
 }
@@ -135,6 +138,10 @@ static struct object *select_variant(struct lookup *l, struct entry *e, bool *is
 		if (object_body_is_on_disk(o) && !disk_body_is_there(object_disk_body(o))) {
 			if (!l->r->hit_only)
 				variant_drop_locked(e, o, DROP_REPLACED, &l->garbage);
+			continue;
+		}
+		if (l->has_credential && !(o->freshness.flags & POLICY_FOR_ALL)) {
+			l->is_withheld = l->is_withheld || object_serves(o, &l->r->http->fields);
 			continue;
 		}
 		if (!part_serves(l, o)) {
@@ -499,6 +506,7 @@ static bool decide_locked(struct lookup *l)
 
 	*l->out = (struct cache_result){.verdict = CACHE_PASS};
 	l->partial = NULL; /* of an earlier look: making room may have taken it, and the entry too */
+	l->is_withheld = false;
 	if (e) {
 		o = select_variant(l, e, &is_soft, &any);
 		if (!e->variants) {
@@ -514,7 +522,10 @@ static bool decide_locked(struct lookup *l)
 		if (decide_stored(l, e, o, is_soft))
 			return true;
 	} else {
-		l->out->forward = l->partial ? CACHE_FWD_PARTIAL : any ? CACHE_FWD_VARY_MISS : CACHE_FWD_URI_MISS;
+		l->out->forward = l->is_withheld ? CACHE_FWD_REQUEST
+				  : l->partial   ? CACHE_FWD_PARTIAL
+				  : any          ? CACHE_FWD_VARY_MISS
+						 : CACHE_FWD_URI_MISS;
 		if (lookup_turn_to_disk(l, e) || l->r->hit_only || decide_fetch(l, e, NULL, false))
 			return true;
 	}

@@ -1,10 +1,10 @@
 /* A lookup that finds nothing of use in memory asks the disk tier before anybody asks the upstream. */
 #include "cache/lookup_internal.h"
 
-/* A forced refresh wants a new answer, and of a part in memory the rest is fetched. */
+/* A forced refresh wants a new answer, of a part in memory the rest is fetched, and what is withheld is there as well. */
 static bool wants_disk(struct lookup *l)
 {
-	return l->c->disk && !l->disk_done && !l->r->skip_disk && !l->is_forced && !l->partial;
+	return l->c->disk && !l->disk_done && !l->r->skip_disk && !l->is_forced && !l->partial && !l->is_withheld;
 }
 
 /* Read from there, or on its way to it with all of its bytes: there in a moment. */

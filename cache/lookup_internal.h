@@ -12,9 +12,11 @@ struct lookup {
 	const struct cache_control *client_cc; /* NULL: the route does not let clients decide */
 	bool pragma_no_cache, only_if_cached;
 	bool is_head, is_range;
+	bool has_credential;    /* what its answer says goes for nobody else, unless the origin says so */
 	bool is_alone;          /* joins nothing and is not joined */
 	bool is_forced;         /* cache_refresh */
 	struct object *partial; /* that answers would need more than; or NULL */
+	bool is_withheld;       /* what is stored for it may not go to who bears a credential */
 	struct shard *shard;
 	struct cache_result *out;
 	/* made outside the lock where the request may come to lead */

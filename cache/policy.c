@@ -17,6 +17,7 @@ const char *policy_store_name(enum policy_store s)
 		[POLICY_NOT_NO_STORE] = "no-store",
 		[POLICY_NOT_PRIVATE] = "private",
 		[POLICY_NOT_AUTHORIZATION] = "authorization",
+		[POLICY_NOT_CREDENTIAL] = "credential",
 		[POLICY_NOT_SET_COOKIE] = "set-cookie",
 		[POLICY_NOT_VARY_STAR] = "vary-star",
 		[POLICY_NOT_PARTIAL] = "partial",
@@ -118,13 +119,16 @@ static enum policy_store judge_no_store(const struct policy_exchange *x, const s
 static enum policy_store judge_credentials(const struct policy_exchange *x, const struct policy_facts *facts)
 {
 	const struct cache_control *cc = &facts->cc;
-	if (x->rules->scope == CACHE_SCOPE_USER)
-		return POLICY_STORE;
-	if (policy_private_all(cc))
+	bool is_users = x->rules->scope == CACHE_SCOPE_USER;
+	bool is_open = cc->public_ || cc->s_maxage != CC_ABSENT;
+	bool has_lifetime = facts->explicit_ms > 0 && !policy_no_cache_all(cc);
+	if (!is_users && policy_private_all(cc))
 		return POLICY_NOT_PRIVATE;
 	/* RFC 9111 3.5 */
-	if (x->request_has_authorization && !cc->public_ && !cc->must_revalidate && cc->s_maxage == CC_ABSENT)
+	if (x->request_has_authorization && !is_open && !cc->must_revalidate && !(is_users && has_lifetime))
 		return POLICY_NOT_AUTHORIZATION;
+	if (x->request_has_credential && !is_open && !has_lifetime)
+		return POLICY_NOT_CREDENTIAL;
 	return POLICY_STORE;
 }
 
@@ -208,6 +212,7 @@ void policy_refresh(const struct policy_exchange *x, struct freshness *out)
 	out->lifetime_ms = 0;
 	out->source = LIFETIME_NONE;
 	out->flags |= POLICY_NO_CACHE | POLICY_NEVER_STALE;
+	out->flags &= (uint16_t)~POLICY_FOR_ALL;
 }
 
 /* ---- Fields that are not stored ---- */

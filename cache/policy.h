@@ -4,7 +4,7 @@
  * Where a lifetime comes from, the first that there is:
  * 1. ttl_force, for 2xx and 3xx that are heuristically cacheable or have explicit freshness. It stands in for the
  *    upstream's lifetime, no-cache and no-store (an upstream's framework often sends them for everything); private,
- *    Authorization, Vary: * and, under set_cookie = auto, Set-Cookie are about who may see the answer and still refuse.
+ *    credentials, Vary: * and, under set_cookie = auto, Set-Cookie are about who may see the answer and still refuse.
  * 2. Explicit freshness: the first valid targeted field (RFC 9213), which replaces Cache-Control and Expires altogether;
  *    else s-maxage, max-age, Expires less Date.
  * 3. ttl_404, ttl_5xx and the like, for any status in their range.
@@ -14,7 +14,11 @@
  *    and for any with `public`; not for POST (RFC 9110 9.3.3).
  * The route's own times (1, 3, 4, ttl_min, ttl_max) run from the moment of receipt: an answer that took five seconds to
  * make, or came out of another cache, gets all of a ttl of two. The upstream's are compared with the age of RFC 9111 4.2.3.
- * ttl_min raises lifetimes of 2xx and 3xx only, and of those that have one. */
+ * ttl_min raises lifetimes of 2xx and 3xx only, and of those that have one.
+ *
+ * An answer to a request that bears a credential (credentials.h) is stored only where the upstream itself says that others
+ * may have it, and nothing of the route lengthens it: 1, 3, 4, 5 and ttl_min are not for it, but for 3, 4 and 5 with `public`.
+ * And where the upstream has not said so of an answer to anybody, it is not used for who bears one (POLICY_FOR_ALL). */
 #ifndef CACHE_POLICY_H
 #define CACHE_POLICY_H
 
@@ -42,7 +46,7 @@ enum policy_flag {
 	POLICY_NEVER_STALE = 1 << 1, /* must-revalidate, proxy-revalidate, s-maxage, no-cache */
 	POLICY_IMMUTABLE = 1 << 2,
 	POLICY_PRIVATE = 1 << 3,     /* stored for one user only */
-	POLICY_SHARED_AUTH = 1 << 4, /* an answer to a request with Authorization that may be shared */
+	POLICY_FOR_ALL = 1 << 4,     /* by the upstream's own word, so for requests with credentials too */
 };
 
 /* The part of a stored answer that decides its use. Plain data: kept in objects and in disk records. */
@@ -61,7 +65,8 @@ struct policy_exchange {
 	enum http_method method;
 	struct slice target_url;           /* as asked; for POST's Content-Location rule; may be empty */
 	const struct http_fields *request; /* as sent upstream, less what never matters; never NULL */
-	bool request_has_authorization;
+	/* What credentials_of says of the request. */
+	bool request_has_authorization, request_has_credential;
 	bool is_part; /* a 206 of one range, to a request that asked for one: it can be stored as a part */
 	int status;
 	const struct http_fields *response;
@@ -82,6 +87,7 @@ enum policy_store {
 	POLICY_NOT_NO_STORE,
 	POLICY_NOT_PRIVATE,
 	POLICY_NOT_AUTHORIZATION,
+	POLICY_NOT_CREDENTIAL,
 	POLICY_NOT_SET_COOKIE,
 	POLICY_NOT_VARY_STAR,
 	POLICY_NOT_PARTIAL,   /* a 206 or 304 that nobody asked for */
@@ -92,6 +98,8 @@ enum policy_store {
 const char *policy_store_name(enum policy_store s); /* token for Cache-Status and explain */
 
 /* Decides storing (RFC 9111 3, 3.5, 5.2.2) and fills *out when it is POLICY_STORE.
+ * - Authorization: public, must-revalidate or s-maxage (RFC 9111 3.5). Other credentials: public, s-maxage, or a lifetime
+ *   above 0 without no-cache; under scope = user Authorization too, for then the answer is that user's alone.
  * - Set-Cookie under auto: only with an explicit lifetime above 0 and without no-cache, and then the route's ttl_force and
  *   ttl_min leave it alone. Fields named in no-cache="" or private="" do not count, as they are not stored.
  * - A request's no-store counts where client_refresh is on.

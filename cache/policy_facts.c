@@ -166,6 +166,7 @@ static bool is_forced(const struct policy_exchange *x, const struct policy_facts
 
 void policy_read(const struct policy_exchange *x, struct policy_facts *facts)
 {
+	bool has_credential = x->request_has_authorization || x->request_has_credential;
 	*facts = (struct policy_facts){0};
 	facts->is_targeted = read_targeted(x, &facts->cc);
 	if (!facts->is_targeted)
@@ -174,6 +175,8 @@ void policy_read(const struct policy_exchange *x, struct policy_facts *facts)
 	read_validators(x, facts);
 	read_explicit(x, facts);
 	facts->has_set_cookie = stores_set_cookie(x);
-	facts->route_may_raise = !facts->has_set_cookie || x->rules->set_cookie != CACHE_COOKIE_AUTO;
+	facts->route_may_raise =
+		!has_credential && (!facts->has_set_cookie || x->rules->set_cookie != CACHE_COOKIE_AUTO);
+	facts->route_may_give = !has_credential || facts->cc.public_;
 	facts->is_forced = is_forced(x, facts);
 }

@@ -18,6 +18,7 @@ struct policy_facts {
 	bool has_validator;
 	bool has_set_cookie;  /* one that would be stored */
 	bool route_may_raise; /* ttl_force and ttl_min count */
+	bool route_may_give;  /* ttl, ttl_404 and heuristics do, where the upstream gives none */
 	bool is_forced;
 	int64_t ttl_ms; /* the lifetime before age and clamping: 0 is of use for validation only */
 };

@@ -69,6 +69,9 @@ static enum policy_source choose(const struct policy_exchange *x, const struct p
 	*ms = facts->explicit_ms;
 	if (*ms >= 0)
 		return facts->explicit_source;
+	*ms = 0;
+	if (!facts->route_may_give)
+		return LIFETIME_NONE;
 	*ms = status_ttl(rules, x->status);
 	if (*ms >= 0)
 		return LIFETIME_ROUTE;
@@ -118,6 +121,15 @@ static int64_t jittered(const struct policy_exchange *x, int64_t lifetime_ms, in
 	return lifetime_ms - (left_ms / 100 * part >> 16);
 }
 
+/* What a request with a credential brought was stored by the upstream's word (judge_credentials). */
+static bool is_for_all(const struct policy_exchange *x, const struct policy_facts *facts)
+{
+	const struct cache_control *cc = &facts->cc;
+	if (x->request_has_authorization || x->request_has_credential)
+		return true;
+	return !facts->is_forced && (cc->public_ || cc->s_maxage != CC_ABSENT || facts->explicit_ms > 0);
+}
+
 static uint16_t flags_of(const struct policy_exchange *x, const struct policy_facts *facts)
 {
 	const struct cache_control *cc = &facts->cc;
@@ -134,8 +146,8 @@ static uint16_t flags_of(const struct policy_exchange *x, const struct policy_fa
 		flags |= POLICY_IMMUTABLE;
 	if (is_private)
 		flags |= POLICY_PRIVATE;
-	else if (x->request_has_authorization)
-		flags |= POLICY_SHARED_AUTH;
+	if (is_for_all(x, facts))
+		flags |= POLICY_FOR_ALL;
 	return (uint16_t)flags;
 }
 
@@ -176,8 +188,12 @@ void policy_fill(const struct policy_exchange *x, struct policy_facts *facts, st
 	if (runs_from_receipt(source))
 		lifetime_ms += age_ms;
 	lifetime_ms = stretched(x, out->flags, lifetime_ms, age_ms);
-	if (source != LIFETIME_ROUTE_FORCE)
+	if (source != LIFETIME_ROUTE_FORCE) {
+		int64_t given_ms = lifetime_ms;
 		lifetime_ms = clamp(x, facts, lifetime_ms, age_ms);
+		if (lifetime_ms > given_ms && source == facts->explicit_source)
+			out->flags &= (uint16_t)~POLICY_FOR_ALL;
+	}
 	if (lifetime_ms > age_ms)
 		facts->ttl_ms = larger(facts->ttl_ms, lifetime_ms - age_ms);
 	out->lifetime_ms = jittered(x, lifetime_ms, age_ms);

@@ -1,5 +1,6 @@
 /* Updating a stored answer from a 304 or a HEAD (RFC 9111 3.2, 4.3.4, 4.3.5). */
 #include "cache/cache_internal.h"
+#include "cache/credentials.h"
 #include "cache/encode.h"
 #include "cache/vary.h"
 #include "http/etag.h"
@@ -98,11 +99,14 @@ bool object_is_confirmed_by(const struct object *o, const struct http_fields *up
 static struct policy_exchange exchange_of(
 	const struct object *old, const struct refresh *r, const struct http_fields *response)
 {
+	struct credentials bears = credentials_of(r->rules, r->request);
+
 	return (struct policy_exchange){
 		.method = r->method,
 		.target_url = object_url(old),
 		.request = r->request,
-		.request_has_authorization = http_fields_get(r->request, HF_AUTHORIZATION) != NULL,
+		.request_has_authorization = bears.has_authorization,
+		.request_has_credential = bears.has_other,
 		.status = old->status,
 		.response = response,
 		.request_time = r->request_time,

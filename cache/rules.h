@@ -36,7 +36,7 @@ struct cache_rules {
 
 	int64_t ttl_ms;       /* lifetime when the upstream gives none */
 	int64_t ttl_force_ms; /* instead of what the upstream says: of lifetimes, no-cache and no-store. `private`,
-	                       * Authorization and (under AUTO) Set-Cookie still refuse. Not for errors: see policy.h */
+	                       * credentials and (under AUTO) Set-Cookie still refuse. Not for errors: see policy.h */
 	int64_t ttl_min_ms, ttl_max_ms;
 	const struct cache_status_ttl *status_ttl;
 	unsigned status_ttl_n;
@@ -51,6 +51,8 @@ struct cache_rules {
 	enum cache_query_rule query;
 	struct cache_names query_names; /* of ONLY and DROP; a trailing '*' matches a prefix */
 	struct cache_names key_headers, key_cookies;
+	struct cache_names credentials;        /* fields, beside Authorization and Cookie; see credentials.h */
+	struct cache_names shared_credentials; /* fields and cookies; a trailing '*' matches a prefix */
 
 	enum cache_scope scope;
 	bool user_from_cookie;  /* else from a header */

@@ -345,5 +345,7 @@ int build_config(struct build *b)
 		rc = build_routes(b);
 	if (rc == 0 && b->report->errors == 0)
 		validate_listeners(b);
+	if (rc == 0 && b->report->errors == 0)
+		warn_of_routes(b);
 	return rc;
 }

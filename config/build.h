@@ -28,5 +28,7 @@ void validate_cache(struct build *b, const struct ini_section *s);
 void validate_route(struct build *b, const struct config_route *r, const struct ini_section *s);
 void validate_proxy(struct build *b, const struct ini_section *s);
 void validate_listeners(struct build *b);
+/* warn.c: after all was read without a mistake. */
+void warn_of_routes(struct build *b);
 
 #endif

@@ -193,6 +193,8 @@ struct config_route {
 	int64_t memory_idle_ms;
 	struct config_query query;
 	struct config_names key_headers, key_cookies;
+	struct config_names credentials;        /* request fields, beside Authorization and Cookie */
+	struct config_names shared_credentials; /* fields and cookies; a trailing '*' matches a prefix */
 	struct config_names forward_headers; /* request fields that go upstream although they are not in the key */
 	enum config_scope scope;
 	struct config_user_from user_from; /* set when scope is USER */
@@ -223,7 +225,7 @@ struct config {
 
 /* Reads and checks a file. 0 and *out with one reference, or negative errno: -ENOENT, -EACCES and the like when it can't
  * be read, -EINVAL for mistakes in it, -ENOMEM. On failure `errors` holds lines "file:line: what is wrong", each ended by
- * a newline; never a secret. Paths in the file are relative to the working directory. */
+ * a newline; never a secret. With 0 it may hold lines "file:line: warning: ...". Paths in the file are relative to the working directory. */
 int config_load(const char *path, struct config **out, struct buf *errors) WARN_UNUSED;
 /* The same for text in memory; `name` stands in for the file's name in errors. */
 int config_parse(struct slice text, const char *name, struct config **out, struct buf *errors) WARN_UNUSED;

@@ -91,6 +91,7 @@ static bool same_value(enum option_type type, const void *a, const void *b)
 	case TYPE_PATTERNS:
 	case TYPE_HOSTS:
 	case TYPE_FIELDS:
+	case TYPE_PREFIXES:
 		return same_names(a, b);
 	case TYPE_QUERY:
 		return query_a->rule == query_b->rule && same_names(&query_a->names, &query_b->names);

@@ -31,6 +31,7 @@
 #define MEMBER_METHODS unsigned
 #define MEMBER_CODINGS unsigned
 #define MEMBER_FIELDS struct config_names
+#define MEMBER_PREFIXES struct config_names
 #define MEMBER_QUERY struct config_query
 #define MEMBER_USER_FROM struct config_user_from
 #define MEMBER_STATUS_TTL struct config_status_ttls
@@ -255,6 +256,7 @@ int option_describe(const struct option *o, struct buf *out)
 		[TYPE_METHODS] = "list of methods",
 		[TYPE_CODINGS] = "list of gzip, br, zstd",
 		[TYPE_FIELDS] = "list of names",
+		[TYPE_PREFIXES] = "list of names, with * at the end of beginnings",
 		[TYPE_QUERY] = "keep, sort, ignore, only:LIST or drop:LIST",
 		[TYPE_USER_FROM] = "header:NAME or cookie:NAME",
 	};

@@ -5,20 +5,37 @@
 
 #include "config/config.h"
 
-void report_at(struct report *r, unsigned line, const char *fmt, ...)
+static void add_line(struct report *r, unsigned line, const char *kind, const char *fmt, va_list args)
 {
 	char text[512];
+
+	vsnprintf(text, sizeof(text), fmt, args);
+	if (line)
+		buf_addf(r->out, "%s:%u: %s%s\n", r->file, line, kind, text);
+	else
+		buf_addf(r->out, "%s: %s%s\n", r->file, kind, text);
+}
+
+void report_at(struct report *r, unsigned line, const char *fmt, ...)
+{
 	va_list args;
 
 	if (++r->errors > CONFIG_ERRORS_MAX)
 		return;
 	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
+	add_line(r, line, "", fmt, args);
 	va_end(args);
-	if (line)
-		buf_addf(r->out, "%s:%u: %s\n", r->file, line, text);
-	else
-		buf_addf(r->out, "%s: %s\n", r->file, text);
+}
+
+void report_warning(struct report *r, unsigned line, const char *fmt, ...)
+{
+	va_list args;
+
+	if (++r->warnings > CONFIG_ERRORS_MAX)
+		return;
+	va_start(args, fmt);
+	add_line(r, line, "warning: ", fmt, args);
+	va_end(args);
 }
 
 void report_end(struct report *r)

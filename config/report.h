@@ -1,6 +1,6 @@
 /* The list of mistakes in one configuration file, each with its line.
  * Thread: one at a time. Borrows: the file's name and the buffer that receives the text.
- * Bounds: CONFIG_ERRORS_MAX lines, then one that says how many more there are. */
+ * Bounds: CONFIG_ERRORS_MAX lines, then one that says how many more there are; as many warnings. */
 #ifndef CONFIG_REPORT_H
 #define CONFIG_REPORT_H
 
@@ -11,10 +11,13 @@ struct report {
 	const char *file;
 	struct buf *out;
 	unsigned errors; /* all of them, those left out too */
+	unsigned warnings;
 };
 
 /* Appends "file:line: text"; line 0 is the file as a whole. */
 void report_at(struct report *r, unsigned line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Appends "file:line: warning: text": nothing is wrong with the file, but somebody should look at it. */
+void report_warning(struct report *r, unsigned line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Says how many were left out; to be called once at the end. */
 void report_end(struct report *r);
 

@@ -272,6 +272,7 @@ int value_read(const struct value_source *s, void *to)
 		[TYPE_METHODS] = value_read_methods,
 		[TYPE_CODINGS] = value_read_codings,
 		[TYPE_FIELDS] = value_read_fields,
+		[TYPE_PREFIXES] = value_read_prefixes,
 		[TYPE_QUERY] = value_read_query,
 		[TYPE_USER_FROM] = value_read_user_from,
 		[TYPE_STATUS_TTL] = value_read_status_ttl,

@@ -35,7 +35,7 @@ value_reader value_read_uint, value_read_percent, value_read_ahead, value_read_d
 value_reader value_read_log, value_read_secret, value_read_path, value_read_name;
 /* value_list.c */
 value_reader value_read_pattern, value_read_patterns, value_read_hosts, value_read_methods, value_read_fields,
-	value_read_codings;
+	value_read_prefixes, value_read_codings;
 value_reader value_read_query, value_read_user_from, value_read_status_ttl;
 /* value_net.c */
 value_reader value_read_addresses, value_read_networks, value_read_url;

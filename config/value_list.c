@@ -62,6 +62,20 @@ int value_read_fields(const struct value_source *s, void *to)
 	return read_list(s, s->text, check_field, to);
 }
 
+static const char *check_prefix(struct slice item)
+{
+	const char *star = memchr(item.p, '*', item.n);
+
+	if (star && (star == item.p || star != item.p + item.n - 1))
+		return "a * can only stand at the end of a name";
+	return check_field(item);
+}
+
+int value_read_prefixes(const struct value_source *s, void *to)
+{
+	return read_list(s, s->text, check_prefix, to);
+}
+
 static const char *check_host(struct slice host)
 {
 	if (host.n > 2 && host.p[0] == '*' && host.p[1] == '.')

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
+#include "http/syntax.h"
 #include "proxy/admin_internal.h"
 #include "proxy/refresh.h"
 
@@ -156,6 +157,15 @@ static void set_ms(json_t *j, const char *name, int64_t ms)
 	json_object_set_new(j, name, ms < 0 ? json_null() : json_real((double)ms / 1000));
 }
 
+static json_t *json_of_names(const struct cache_names *names)
+{
+	json_t *j = json_array();
+
+	for (unsigned i = 0; i < names->n; i++)
+		json_array_append_new(j, admin_json_of(names->v[i]));
+	return j;
+}
+
 static json_t *json_of_rules(const struct cache_rules *r)
 {
 	json_t *j = json_object();
@@ -169,7 +179,32 @@ static json_t *json_of_rules(const struct cache_rules *r)
 	set_ms(j, "stale_if_unreachable_s", r->stale_if_unreachable_ms);
 	json_object_set_new(j, "scope", json_string(r->scope == CACHE_SCOPE_USER ? "user" : "shared"));
 	json_object_set_new(j, "client_refresh", json_boolean(r->client_refresh));
+	json_object_set_new(j, "credentials", json_of_names(&r->credentials));
+	json_object_set_new(j, "shared_credentials", json_of_names(&r->shared_credentials));
 	return j;
+}
+
+#define CREDENTIAL_MAX 192
+
+/* The fields of the request that is asked about: "Name: value", one a line. Borrows the text. */
+static int add_fields(struct http_fields *to, struct slice text)
+{
+	struct slice name, value;
+	int err = 0;
+
+	while (text.n > 0 && !err) {
+		const char *end = memchr(text.p, '\n', text.n);
+		struct slice line = {text.p, end ? (size_t)(end - text.p) : text.n};
+		size_t taken = line.n + (end != NULL);
+
+		text = (struct slice){text.p + taken, text.n - taken};
+		if (line.n > 0 && line.p[line.n - 1] == '\r')
+			line.n--;
+		if (!http_field_line_split(line, &name, &value))
+			return -EINVAL;
+		err = http_fields_add(to, name, value);
+	}
+	return err;
 }
 
 static void explain(struct admin_call *c, const struct location *l, struct target *t)
@@ -180,6 +215,7 @@ static void explain(struct admin_call *c, const struct location *l, struct targe
 			      : !t->rules->cache ? "cache = off on this route"
 			      : !t->has_key      ? "scope = user, and this dry run bears no identity"
 						 : "not a cacheable request";
+	char credential[CREDENTIAL_MAX];
 	json_t *j;
 
 	if (t->has_key)
@@ -189,6 +225,9 @@ static void explain(struct admin_call *c, const struct location *l, struct targe
 		"cacheable", t->is_cacheable, "rules", json_of_rules(l->rules), "memory", stored);
 	if (j && why_not)
 		json_object_set_new(j, "why_not", json_string(why_not));
+	target_explain_credential(l->rules, &l->request, credential, sizeof(credential));
+	if (j && *credential)
+		json_object_set_new(j, "credential", json_string(credential));
 	if (j && config->disk.path.n > 0)
 		json_object_set_new(j, "disk", json_boolean(t->has_key && cache_is_on_disk(c->server->cache, &t->key)));
 	admin_answer(c, 200, j);
@@ -198,7 +237,7 @@ void admin_explain(struct admin_call *c)
 {
 	struct location l;
 	struct target t;
-	struct slice url;
+	struct slice url, headers;
 	const char *why = "";
 	int err;
 
@@ -209,6 +248,10 @@ void admin_explain(struct admin_call *c)
 	location_init(&l);
 	target_init(&t);
 	err = location_find(&l, c->server->snapshot, url, false, &why);
+	if (!err && admin_parameter(c, "headers", &headers)) {
+		why = "headers are lines of \"Name: value\"";
+		err = add_fields(&l.request.fields, headers);
+	}
 	if (!err)
 		err = target_resolve(&t, c->server->snapshot, &l.request, (struct slice){NULL, 0});
 	if (err)

@@ -24,8 +24,15 @@ static json_t *json_of_lines(struct slice text)
 
 struct reload_call {
 	struct admin_call *call;
-	struct buf later;
+	struct buf later, warnings;
 };
+
+static void free_call(struct reload_call *r)
+{
+	buf_fini(&r->later);
+	buf_fini(&r->warnings);
+	mem_free(r);
+}
 
 /* Letters keep their order: the workers took the new configuration before they answered this. */
 static void on_all_told(void *arg, const struct collected *sum)
@@ -35,11 +42,10 @@ static void on_all_told(void *arg, const struct collected *sum)
 
 	(void)sum;
 	admin_answer(r->call, 200,
-		json_pack("{s:b, s:i, s:i, s:o}", "reloaded", 1, "routes", (int)routes, "upstreams",
+		json_pack("{s:b, s:i, s:i, s:o, s:o}", "reloaded", 1, "routes", (int)routes, "upstreams",
 			(int)r->call->server->snapshot->config->upstreams_n, "needs_restart",
-			json_of_lines(buf_slice(&r->later))));
-	buf_fini(&r->later);
-	mem_free(r);
+			json_of_lines(buf_slice(&r->later)), "warnings", json_of_lines(buf_slice(&r->warnings))));
+	free_call(r);
 }
 
 static void refuse(struct admin_call *c, int err, const struct buf *errors)
@@ -55,7 +61,6 @@ static void refuse(struct admin_call *c, int err, const struct buf *errors)
 void admin_reload(struct admin_call *c)
 {
 	struct reload_call *r;
-	struct buf errors;
 	int err;
 
 	r = mem_zalloc(sizeof(*r));
@@ -65,12 +70,10 @@ void admin_reload(struct admin_call *c)
 	}
 	r->call = c;
 	buf_init(&r->later, TEXT_MAX);
-	buf_init(&errors, TEXT_MAX);
-	err = server_reload(c->server, &errors, &r->later);
+	buf_init(&r->warnings, TEXT_MAX);
+	err = server_reload(c->server, &r->warnings, &r->later); /* with an error: what is wrong */
 	if (err || collect_start(c->server, on_all_told, r)) {
-		refuse(c, err ? err : -ENOMEM, &errors);
-		buf_fini(&r->later);
-		mem_free(r);
+		refuse(c, err ? err : -ENOMEM, &r->warnings);
+		free_call(r);
 	}
-	buf_fini(&errors);
 }

@@ -123,10 +123,20 @@ void exchange_decide_again(struct exchange *x)
 		decide(x, false);
 }
 
-static const char *why_not(enum policy_store why)
+static const char *why_not(struct exchange *x, enum policy_store why)
 {
-	return why == POLICY_STORE || why == POLICY_NOT_ROUTE || why == POLICY_NOT_METHOD ? NULL
-											  : policy_store_name(why);
+	switch (why) {
+	case POLICY_STORE:
+	case POLICY_NOT_ROUTE:
+	case POLICY_NOT_METHOD:
+		return NULL;
+	case POLICY_NOT_AUTHORIZATION:
+	case POLICY_NOT_CREDENTIAL:
+		target_explain_credential(x->target.rules, x->http, x->detail, sizeof(x->detail));
+		return x->detail;
+	default:
+		return policy_store_name(why);
+	}
 }
 
 static void answer_flight(struct exchange *x, const struct flight_view *view)
@@ -143,7 +153,7 @@ static void answer_flight(struct exchange *x, const struct flight_view *view)
 		x->kind = ANSWER_REVALIDATED;
 	} else {
 		x->note.stored = view->verdict == POLICY_STORE;
-		x->note.detail = why_not(view->verdict);
+		x->note.detail = why_not(x, view->verdict);
 	}
 	x->note.own_lines = view->own_lines;
 	answer_object(x, view->object);
@@ -239,7 +249,7 @@ static void on_private_head(
 	x->upstream_us = clock_mono_us();
 	stop_waiting(x);
 	x->note.forward_status = status;
-	x->note.detail = why_not(why);
+	x->note.detail = why_not(x, why);
 	x->note.stored = exchange_keep(x, status, fields, content_length);
 	tell_cache(x, status, fields);
 	if (reply_from_fields(&x->reply, x->http, status, fields, content_length, x->now, &x->note)) {

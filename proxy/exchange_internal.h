@@ -7,6 +7,7 @@
 #include "proxy/worker.h"
 
 #define EXCHANGE_MAGIC 0x58434847u
+#define EXCHANGE_DETAIL_MAX 192
 
 struct exchange {
 	unsigned magic;
@@ -31,6 +32,7 @@ struct exchange {
 
 	struct reply reply;
 	struct reply_note note;
+	char detail[EXCHANGE_DETAIL_MAX]; /* of note, where it is of this request */
 	enum answer_kind kind;
 	bool has_begun;        /* the final head is out */
 	bool is_stream_paused; /* the fill waits for room */

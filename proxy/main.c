@@ -56,9 +56,8 @@ static int check_config(const char *path)
 
 	buf_init(&errors, ERRORS_MAX);
 	err = config_load(path, &config, &errors);
-	if (err) {
-		fprintf(stderr, "%.*s", SLICE_ARG(buf_slice(&errors)));
-	} else {
+	fprintf(stderr, "%.*s", SLICE_ARG(buf_slice(&errors)));
+	if (!err) {
 		err = check_tls(&config->proxy);
 		privacy_look(config, path, warn);
 		config_unref(&config);

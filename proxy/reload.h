@@ -7,8 +7,8 @@
 
 struct server;
 
-/* Loads the file, and from the next request on each worker goes by it. 0; or negative errno with lines in `errors` that say
- * why nothing changed. `later` gets the names of the keys that differ but count from the next start on only, as
+/* Loads the file, and from the next request on each worker goes by it. 0, with warnings in `errors`; or negative errno with
+ * lines in it that say why nothing changed. `later` gets the names of the keys that differ but count from the next start on only, as
  * "[section] key" and a newline each. */
 int server_reload(struct server *s, struct buf *errors, struct buf *later) WARN_UNUSED;
 

@@ -7,6 +7,7 @@
 #include "http/compose.h"
 #include "http/date.h"
 #include "http/negotiate.h"
+#include "http/syntax.h"
 
 #define VIA "1.1 memoproxy"
 
@@ -105,8 +106,12 @@ static void add_cache_status(struct buf *b, const struct reply_note *note)
 	if (note->collapsed)
 		buf_add_str(b, "; collapsed");
 	if (note->detail) {
-		buf_add_str(b, "; detail=");
+		bool is_token = http_is_token(slice_of(note->detail)); /* RFC 9211 2.8: that, or a string */
+
+		buf_add_str(b, is_token ? "; detail=" : "; detail=\"");
 		buf_add_str(b, note->detail);
+		if (!is_token)
+			buf_add_char(b, '"');
 	}
 	buf_add(b, "\r\n", 2);
 }

@@ -51,7 +51,7 @@ struct reply_note {
 	bool stored, collapsed;
 	bool has_ttl;
 	int64_t ttl_ms;
-	const char *detail;     /* token or NULL */
+	const char *detail;     /* text of visible ASCII characters without quotes, or NULL */
 	struct slice key;       /* empty: not said */
 	struct slice own_lines; /* field lines for this client alone; empty: none */
 };

@@ -133,8 +133,10 @@ static void on_hup(evutil_socket_t sig, short what, void *arg)
 	buf_init(&later, ERRORS_MAX);
 	if (server_reload(arg, &errors, &later))
 		log_lines(LOG_LEVEL_ERROR, "reload: the old configuration stays in force: ", buf_slice(&errors));
-	else
+	else {
+		log_lines(LOG_LEVEL_WARN, "reload: ", buf_slice(&errors));
 		log_info("reload: the new configuration is in force");
+	}
 	log_lines(LOG_LEVEL_WARN, "reload: counts from the next start on only: ", buf_slice(&later));
 	buf_fini(&errors);
 	buf_fini(&later);
@@ -192,9 +194,8 @@ static int load_config(struct server *s)
 
 	buf_init(&errors, ERRORS_MAX);
 	err = config_load(s->config_path, &config, &errors);
-	if (err)
-		fprintf(stderr, "%.*s", SLICE_ARG(buf_slice(&errors)));
-	else
+	fprintf(stderr, "%.*s", SLICE_ARG(buf_slice(&errors)));
+	if (!err)
 		err = make_snapshot(s, config);
 	if (err && errors.n == 0)
 		complain("can't load the configuration", err);

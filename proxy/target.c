@@ -1,12 +1,18 @@
 #include "proxy/target.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/mem.h"
+#include "cache/credentials.h"
 #include "proxy/origins.h"
 #include "http/uri.h"
 
 #define PATH_MAX_BYTES (64 * 1024)
+
+/* For "%.*s": as much of a name as is shown. */
+#define NAME_SHOWN_MAX 48
+#define NAME_SHOWN_ARG(s) (int)((s).n < NAME_SHOWN_MAX ? (s).n : NAME_SHOWN_MAX), (s).p
 
 /* ---- Snapshot ---- */
 
@@ -93,6 +99,8 @@ static void fill_rules(struct cache_rules *to, const struct config_route *from)
 		.query_names = names_of(from->query.names),
 		.key_headers = names_of(from->key_headers),
 		.key_cookies = names_of(from->key_cookies),
+		.credentials = names_of(from->credentials),
+		.shared_credentials = names_of(from->shared_credentials),
 		.scope = from->scope == CONFIG_SCOPE_USER ? CACHE_SCOPE_USER : CACHE_SCOPE_SHARED,
 		.user_from_cookie = from->user_from.is_cookie,
 		.user_from = from->user_from.name,
@@ -302,6 +310,20 @@ static int build_key(struct target *t, const struct http_request *r, struct slic
 	}
 	buf_fini(&origin);
 	return err;
+}
+
+void target_explain_credential(
+	const struct cache_rules *rules, const struct http_request *request, char *out, size_t size)
+{
+	struct credentials c = credentials_of(rules, &request->fields);
+	struct slice field = c.has_authorization ? http_field_name(HF_AUTHORIZATION) : c.field;
+	bool is_cookie = !c.has_authorization && http_field_id_of(field) == HF_COOKIE;
+	struct slice cookie = is_cookie ? c.cookie : (struct slice){"", 0};
+
+	*out = '\0';
+	if (credentials_are_any(&c))
+		snprintf(out, size, "%.*s%s%.*s: see %s or user_from or shared_credentials", NAME_SHOWN_ARG(field),
+			cookie.n > 0 ? " " : "", NAME_SHOWN_ARG(cookie), is_cookie ? "key_cookies" : "key_headers");
 }
 
 int target_find(struct target *t, struct snapshot *s, const struct http_request *request, struct slice body)

@@ -65,6 +65,10 @@ int target_resolve(
 /* As far as the cache is asked: all but `path`. */
 int target_find(
 	struct target *t, struct snapshot *s, const struct http_request *request, struct slice body) WARN_UNUSED;
+/* Which credential keeps the answer to this request from being stored for others, and which keys would change that:
+ * "Cookie sid: see key_cookies or ..."; empty: none does. Never a value. Names that are longer than is reasonable are cut. */
+void target_explain_credential(
+	const struct cache_rules *rules, const struct http_request *request, char *out, size_t size);
 /* Lets go of the snapshot, keeps the storage for the next request. */
 void target_release(struct target *t);
 

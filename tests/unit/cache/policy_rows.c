@@ -7,6 +7,7 @@
 
 #include "policy_rows.h"
 
+#include "cache/credentials.h"
 #include "http/date.h"
 
 #define MONO_T0_MS 5000000
@@ -166,7 +167,9 @@ void rows_exchange_init(struct rows_exchange *e, const char *what, const char *r
 	rows_fields(e, &e->response, response);
 	e->x.target_url = SLICE_LIT("http://a.example/dir/page");
 	e->x.request = &e->request;
-	e->x.request_has_authorization = http_fields_get(&e->request, HF_AUTHORIZATION) != NULL;
+	struct credentials bears = credentials_of(&e->rules, &e->request);
+	e->x.request_has_authorization = bears.has_authorization;
+	e->x.request_has_credential = bears.has_other;
 	e->x.response = &e->response;
 	e->x.request_time = rows_at(-delay_s);
 	e->x.response_time = rows_at(0);

@@ -15,6 +15,7 @@
 
 #define LM "Date: @0\nLast-Modified: @-86400"  /* 8640 s of heuristic freshness */
 #define AUTH "Authorization: Basic Zm9v"
+#define COOKIE "Cookie: sid=a"
 #define CC "Cache-Control: "
 
 static void methods_decide_first(void **state)
@@ -182,6 +183,47 @@ static void credentials_need_the_upstreams_word(void **state)
 	RUN(rows);
 }
 
+static void other_credentials_need_the_upstreams_word(void **state)
+{
+	(void)state;
+	static const struct policy_row rows[] = {
+		NO("the route's ttl is not", "route", "GET 200", COOKIE, NULL, "ttl=60", CREDENTIAL),
+		NO("nor beside a validator", "route", "GET 200", COOKIE, "ETag: \"a\"", "ttl=60", CREDENTIAL),
+		NO("nor a window", "route", "GET 200", COOKIE, NULL, "ttl=60 swr=60 sie=60", CREDENTIAL),
+		NO("heuristics are not", "route", "GET 200", COOKIE, LM, NULL, CREDENTIAL),
+		NO("force is not", "route", "GET 200", COOKIE, NULL, "force=60", CREDENTIAL),
+		NO("force over a lifetime of 0 is not", "route", "GET 200", COOKIE, CC "max-age=0", "force=60", CREDENTIAL),
+		NO("ttl_min over a lifetime of 0 is not", "route", "GET 200", COOKIE, CC "max-age=0", "min=60", CREDENTIAL),
+		NO("an error's ttl is not", "route", "GET 404", COOKIE, NULL, "t404=60", CREDENTIAL),
+		NO("must-revalidate is not", "route", "GET 200", COOKIE, CC "must-revalidate\nETag: \"a\"", "ttl=60", CREDENTIAL),
+		NO("no-cache is not", "route", "GET 200", COOKIE, CC "no-cache\nETag: \"a\"", NULL, CREDENTIAL),
+		NO("no-cache beside a lifetime is not", "route", "GET 200", COOKIE, CC "no-cache, max-age=9\nETag: \"a\"", NULL, CREDENTIAL),
+		NO("Expires in the past is not", "route", "GET 200", COOKIE, "Date: @0\nExpires: @-9\nETag: \"a\"", NULL, CREDENTIAL),
+		NO("private", "9111 3", "GET 200", COOKIE, CC "max-age=60, private", NULL, PRIVATE),
+		YES("max-age is", "9111 3", "GET 200", COOKIE, CC "max-age=60", NULL, 60, MAX_AGE, 'F'),
+		YES("Expires is", "9111 3", "GET 200", COOKIE, "Date: @0\nExpires: @60", NULL, 60, EXPIRES, 'F'),
+		YES("s-maxage is", "9111 3", "GET 200", COOKIE, CC "s-maxage=60", NULL, 60, S_MAXAGE, 'F'),
+		YES("a targeted field is", "9213 2.2", "GET 200", COOKIE, "CDN-Cache-Control: max-age=60", NULL, 60, TARGETED, 'F'),
+		YES("an error's own lifetime is", "9111 3", "GET 404", COOKIE, CC "max-age=60", NULL, 60, MAX_AGE, 'F'),
+		YES("public is, for the route's ttl", "9111 5.2.2.9", "GET 200", COOKIE, CC "public", "ttl=60", 60, ROUTE, 'F'),
+		YES("public is, for heuristics", "9111 4.2.2", "GET 200", COOKIE, CC "public\n" LM, NULL, 8640, HEURISTIC, 'F'),
+		YES("force does not lengthen it", "route", "GET 200", COOKIE, CC "max-age=9", "force=60", 9, MAX_AGE, 'F'),
+		YES("nor does ttl_min", "route", "GET 200", COOKIE, CC "max-age=9", "min=60", 9, MAX_AGE, 'F'),
+		YES("ttl_max shortens it", "route", "GET 200", COOKIE, CC "max-age=90", "max=60", 60, MAX_AGE, 'F'),
+		NO("force lengthens nothing of Authorization's", "route", "GET 200", AUTH, CC "public, max-age=0", "force=60", FRESH),
+		NO("must-revalidate does not let the ttl count", "9111 3.5", "GET 200", AUTH, CC "must-revalidate", "ttl=60", FRESH),
+		YES("public lets it count", "9111 3.5", "GET 200", AUTH, CC "public", "ttl=60", 60, ROUTE, 'F'),
+		NO("both", "9111 3.5", "GET 200", AUTH "\n" COOKIE, CC "max-age=60", NULL, AUTHORIZATION),
+		NO("both, of which one is let through", "route", "GET 200", AUTH "\n" COOKIE, CC "must-revalidate", "ttl=60", CREDENTIAL),
+		YES("both let through", "route", "GET 200", AUTH "\n" COOKIE, CC "max-age=60, must-revalidate", NULL, 60, MAX_AGE, 'F'),
+		NO("a user's, by the route's ttl", "route", "GET 200", COOKIE, NULL, "scope=user ttl=60", CREDENTIAL),
+		NO("a user's, private without a lifetime", "route", "GET 200", COOKIE, CC "private", "scope=user ttl=60", CREDENTIAL),
+		YES("a user's, private with a lifetime", "route", "GET 200", COOKIE, CC "private, max-age=9", "scope=user", 9, MAX_AGE, 'F'),
+		NO("a user's Authorization, by the route's ttl", "route", "GET 200", AUTH, NULL, "scope=user ttl=60", AUTHORIZATION),
+	};
+	RUN(rows);
+}
+
 static void set_cookie_needs_explicit_freshness(void **state)
 {
 	(void)state;
@@ -269,23 +311,37 @@ static void flags_say_how_it_may_be_used(void **state)
 		const char *request, *response, *route;
 		unsigned flags;
 	} rows[] = {
-		{NULL, CC "max-age=9", NULL, 0},
-		{NULL, CC "max-age=9, no-cache", NULL, POLICY_NO_CACHE | POLICY_NEVER_STALE},
-		{NULL, CC "max-age=9, no-cache=\"a\"", NULL, 0},
-		{NULL, CC "max-age=9, must-revalidate", NULL, POLICY_NEVER_STALE},
-		{NULL, CC "max-age=9, proxy-revalidate", NULL, POLICY_NEVER_STALE},
-		{NULL, CC "s-maxage=9", NULL, POLICY_NEVER_STALE},
-		{NULL, CC "max-age=9, immutable", NULL, POLICY_IMMUTABLE},
-		{AUTH, CC "max-age=9, public", NULL, POLICY_SHARED_AUTH},
-		{AUTH, CC "max-age=9, public", "scope=user", POLICY_PRIVATE},
-		{AUTH, CC "max-age=9", "scope=user", POLICY_PRIVATE},
-		{NULL, CC "max-age=9, private", "scope=user", POLICY_PRIVATE},
-		{NULL, CC "max-age=9", "scope=user", 0},
+		{NULL, CC "max-age=9", NULL, POLICY_FOR_ALL},
+		{NULL, CC "max-age=9, no-cache", NULL, POLICY_NO_CACHE | POLICY_NEVER_STALE | POLICY_FOR_ALL},
+		{NULL, CC "max-age=9, no-cache=\"a\"", NULL, POLICY_FOR_ALL},
+		{NULL, CC "max-age=9, must-revalidate", NULL, POLICY_NEVER_STALE | POLICY_FOR_ALL},
+		{NULL, CC "max-age=9, proxy-revalidate", NULL, POLICY_NEVER_STALE | POLICY_FOR_ALL},
+		{NULL, CC "s-maxage=9", NULL, POLICY_NEVER_STALE | POLICY_FOR_ALL},
+		{NULL, CC "max-age=9, immutable", NULL, POLICY_IMMUTABLE | POLICY_FOR_ALL},
+		{NULL, "Expires: @9\nDate: @0", NULL, POLICY_FOR_ALL},
+		{NULL, CC "public", "ttl=9", POLICY_FOR_ALL},
+		{NULL, NULL, "ttl=9", 0},
+		{NULL, LM, NULL, 0},
+		{NULL, CC "max-age=0\nETag: \"a\"", NULL, 0},
+		{NULL, CC "max-age=9", "force=60", 0},
+		{NULL, CC "max-age=9, public", "force=60", 0},
+		{NULL, CC "max-age=9", "min=60", 0},
+		{NULL, CC "max-age=9", "min=5", POLICY_FOR_ALL},
+		{NULL, CC "max-age=9", "max=5", POLICY_FOR_ALL},
+		{COOKIE, CC "max-age=9", "force=60 min=60", POLICY_FOR_ALL},
+		{AUTH, CC "max-age=9, public", NULL, POLICY_FOR_ALL},
+		{AUTH, CC "max-age=9, must-revalidate", NULL, POLICY_NEVER_STALE | POLICY_FOR_ALL},
+		{AUTH, CC "max-age=9, public", "scope=user", POLICY_PRIVATE | POLICY_FOR_ALL},
+		{AUTH, CC "max-age=9", "scope=user", POLICY_PRIVATE | POLICY_FOR_ALL},
+		{NULL, CC "max-age=9, private", "scope=user", POLICY_PRIVATE | POLICY_FOR_ALL},
+		{NULL, CC "max-age=9", "scope=user", POLICY_FOR_ALL},
 		{NULL, CC "no-cache, no-store", "force=9", 0},
 		{NULL, CC "s-maxage=1", "force=9", 0},
 		{NULL, CC "s-maxage=1, must-revalidate", "force=9", POLICY_NEVER_STALE},
-		{NULL, "CDN-Cache-Control: max-age=9, must-revalidate, immutable", NULL, POLICY_NEVER_STALE | POLICY_IMMUTABLE},
-		{NULL, CC "must-revalidate\nCDN-Cache-Control: max-age=9", NULL, 0},
+		{NULL, "CDN-Cache-Control: max-age=9, must-revalidate, immutable", NULL,
+			POLICY_NEVER_STALE | POLICY_IMMUTABLE | POLICY_FOR_ALL},
+		{NULL, CC "must-revalidate\nCDN-Cache-Control: max-age=9", NULL, POLICY_FOR_ALL},
+		{NULL, CC "public\nCDN-Cache-Control: stale-if-error=9", "ttl=9", 0},
 	};
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
 		unsigned flags = flags_of(rows[i].request, rows[i].response, rows[i].route);
@@ -395,6 +451,7 @@ int main(void)
 		cmocka_unit_test(must_understand_limits_storing_to_known_statuses),
 		cmocka_unit_test(no_store_and_private_forbid),
 		cmocka_unit_test(credentials_need_the_upstreams_word),
+		cmocka_unit_test(other_credentials_need_the_upstreams_word),
 		cmocka_unit_test(set_cookie_needs_explicit_freshness),
 		cmocka_unit_test(what_can_be_of_no_use_is_not_stored),
 		cmocka_unit_test(flags_say_how_it_may_be_used),

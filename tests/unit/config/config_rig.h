@@ -13,6 +13,8 @@
 
 /* Parsed from text; fails the test and shows the errors when it has any. */
 struct config *config_of(const char *text);
+/* Expects it to be taken; returns all warnings, valid until the next call. */
+const char *warnings_of(const char *text);
 /* Expects it to be refused with -EINVAL; returns all error lines, valid until the next call. */
 const char *errors_of(struct slice text);
 

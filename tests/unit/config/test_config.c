@@ -396,7 +396,7 @@ static void the_reference_names_every_key_with_its_default(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < options_n; i++) {
-		char line[200];
+		char line[1024];
 
 		snprintf(line, sizeof(line), "\n  %s = %s    (", options[i].key, options[i].default_text);
 		if (!strstr(text, line))
@@ -405,6 +405,66 @@ static void the_reference_names_every_key_with_its_default(void **state)
 	}
 	assert_non_null(strstr(text, "client_idle_timeout = 60s    (duration, 1ms to 1d)\n"));
 	free(text); /* allocated by open_memstream */
+}
+
+/* What is said of a file: the first of these, at that line; NULL: nothing at all. */
+static void assert_warning(const char *text, const char *expected)
+{
+	const char *got = warnings_of(text);
+
+	if (expected ? strncmp(got, expected, strlen(expected)) != 0 || strchr(got, '\n')[1] != '\0' : *got)
+		fail_msg("\"%s\", not \"%s\", of\n%s", got, expected ? expected : "", text);
+}
+
+static void settings_that_can_not_count_are_told_of(void **state)
+{
+	(void)state;
+	assert_warning("", NULL);
+	assert_warning("[route a]\nmatch = /a\nttl_force = 1h\n", NULL);
+	assert_warning("[route a]\ncache = off\nttl_force = 1h\n", "t:3: warning: ttl_force: ");
+	assert_warning("[route a]\ncache = off\nttl_force = off\n", NULL);
+	assert_warning("[route a]\nscope = user\nuser_from = cookie:a\ncache = off\n", "t:2: warning: scope: ");
+	assert_warning("[route a]\nuser_from = cookie:a\n", "t:2: warning: user_from: ");
+	assert_warning("[route a]\nuser_from = cookie:a\nscope = user\n", NULL);
+	assert_warning("[route a]\nuser_from = header:Connection\nscope = user\n", "t:2: warning: user_from: ");
+	/* What [defaults] says is for those routes where it counts. */
+	assert_warning("[defaults]\nttl_force = 1h\n[route a]\ncache = off\n", NULL);
+	assert_warning("[defaults]\nttl_force = 1h\ncache = off\n[route a]\ncache = on\n", NULL);
+	assert_warning("[defaults]\nttl_force = 1h\ncache = off\n[route a]\nttl = 1h\n", "t:2: warning: ttl_force: ");
+	assert_warning("[defaults]\nuser_from = cookie:a\n[route a]\nscope = user\n", NULL);
+	assert_warning("[defaults]\nuser_from = cookie:a\n[route a]\nttl = 1h\n", "t:2: warning: user_from: ");
+}
+
+static void force_is_told_of_where_requests_bear_a_credential(void **state)
+{
+	(void)state;
+	static const char *const without[] = {"key_cookies = sid", "key_headers = Cookie", "shared_credentials = si*",
+		"shared_credentials = cookie"};
+	const char *both = warnings_of("[route a]\nttl_force = 1h\nuser_from = cookie:sid\n");
+
+	assert_non_null(strstr(both, "t:2: warning: ttl_force: "));
+	assert_non_null(strstr(both, "t:3: warning: user_from: "));
+	for (unsigned i = 0; i < ARRAY_LEN(without); i++) {
+		char text[200];
+
+		snprintf(text, sizeof(text), "[route a]\nttl_force = 1h\nuser_from = cookie:sid\n%s\n", without[i]);
+		assert_warning(text, "t:3: warning: user_from: ");
+	}
+	assert_non_null(strstr(warnings_of("[route a]\nttl_force = 1h\nuser_from = header:x-api-key\n"), "ttl_force"));
+	assert_warning("[route a]\nttl_force = 1h\nuser_from = header:X-Theme\n", "t:3: warning: user_from: ");
+	assert_non_null(strstr(
+		warnings_of("[route a]\nttl_force = 1h\nuser_from = header:X-Theme\ncredentials = X-Theme\n"), "ttl_force"));
+}
+
+static void posts_that_may_be_writes_are_told_of(void **state)
+{
+	(void)state;
+	assert_warning("[route a]\nmethods = GET, POST\n", "t:2: warning: methods: ");
+	assert_warning("[defaults]\nmethods = GET, POST\n", "t:2: warning: methods: ");
+	assert_warning("[route a]\nmethods = GET, POST\nstore_if = graphql\n", NULL);
+	assert_warning("[route a]\nmethods = GET, POST\njson_body_key = on\n", NULL);
+	assert_warning("[route a]\nmethods = GET, POST\ncache = off\n", NULL);
+	assert_warning("[route a]\nmethods = GET, QUERY\n", NULL);
 }
 
 int main(void)
@@ -425,6 +485,9 @@ int main(void)
 		cmocka_unit_test(proxy_ini_is_the_defaults_and_the_demonstrations_routes),
 		cmocka_unit_test(the_defaults_shown_in_proxy_ini_are_the_defaults),
 		cmocka_unit_test(no_key_stands_twice_in_a_section),
+		cmocka_unit_test(settings_that_can_not_count_are_told_of),
+		cmocka_unit_test(force_is_told_of_where_requests_bear_a_credential),
+		cmocka_unit_test(posts_that_may_be_writes_are_told_of),
 		cmocka_unit_test(the_reference_names_every_key_with_its_default),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

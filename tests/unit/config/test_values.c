@@ -127,6 +127,10 @@ static const struct {
 	{"defaults", "methods = GET GET", "stands there twice"},
 	{"defaults", "key_headers = a:b", "key_headers: \"a:b\": not a name"},
 	{"defaults", "key_headers = A, a", "stands there twice"},
+	{"defaults", "shared_credentials = _ga, *", "a * can only stand at the end"},
+	{"defaults", "shared_credentials = _*a", "a * can only stand at the end"},
+	{"defaults", "shared_credentials = a:b*", "not a name"},
+	{"defaults", "credentials = a:b", "not a name"},
 	{"defaults", "query = some", "query: \"some\" is none of"},
 	{"defaults", "query = only:", "query: names are missing"},
 	{"defaults", "query = drop:a*b", "at the end of a name"},
@@ -307,6 +311,7 @@ static void lists_and_rules_are_read_whole(void **state)
 {
 	struct config *c = config_of("[route r]\nmatch = /a,b/*\nhost = A.b, *.C.d\nmethods = GET,QUERY POST\n"
 				     "query = only:a, b*\nkey_headers = Accept-Language,X-A\nkey_cookies = s\n"
+				     "credentials = X-A, B\nshared_credentials = _ga, _ga*, X-B\n"
 				     "forward_headers = X-Forwarded-Host\nscope = user\nuser_from = cookie:sid\n"
 				     "set_cookie = strip\nclient_refresh = off\ntag_headers =\ntargeted = A B\n"
 				     "max_entries_per_user = 5\ncache = off\njson_body_key = on\n"
@@ -323,6 +328,8 @@ static void lists_and_rules_are_read_whole(void **state)
 	assert_names(r->key_headers, "Accept-Language|X-A|");
 	assert_names(r->key_cookies, "s|");
 	assert_names(r->forward_headers, "X-Forwarded-Host|");
+	assert_names(r->credentials, "X-A|B|");
+	assert_names(r->shared_credentials, "_ga|_ga*|X-B|");
 	assert_int_equal(r->scope, CONFIG_SCOPE_USER);
 	assert_true(r->user_from.is_cookie);
 	assert_string_equal(r->user_from.name.p, "sid");

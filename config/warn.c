@@ -1,0 +1,120 @@
+/* Settings that are valid and can't do what they seem to say. */
+#include "config/build.h"
+#include "http/fields.h"
+
+/* Whether the key that the route has does not count there, in spite of what it says. */
+typedef bool route_check(const struct config_route *r);
+
+static bool has_name(const struct config_names *names, struct slice name, bool patterns)
+{
+	for (unsigned i = 0; i < names->n; i++) {
+		struct slice one = names->v[i], begin = name;
+
+		if (patterns && one.p[one.n - 1] == '*') {
+			one.n--;
+			begin.n = begin.n < one.n ? begin.n : one.n;
+		}
+		if (slice_equal_nocase(one, begin))
+			return true;
+	}
+	return false;
+}
+
+/* A field that is a credential, and neither in the key nor said not to matter. */
+static bool is_open_credential(const struct config_route *r, struct slice name)
+{
+	enum http_field_id id = http_field_id_of(name);
+	bool counts = id == HF_AUTHORIZATION || id == HF_COOKIE || has_name(&r->credentials, name, false);
+
+	return counts && !has_name(&r->key_headers, name, false) && !has_name(&r->shared_credentials, name, true);
+}
+
+static bool force_stores_nothing(const struct config_route *r)
+{
+	return r->ttl_force_ms >= 0 && !r->cache;
+}
+
+static bool scope_stores_nothing(const struct config_route *r)
+{
+	return r->scope == CONFIG_SCOPE_USER && !r->cache;
+}
+
+static bool identity_is_unused(const struct config_route *r)
+{
+	return r->scope != CONFIG_SCOPE_USER && r->user_from.name.n > 0;
+}
+
+static bool identity_forbids_force(const struct config_route *r)
+{
+	const struct config_user_from *from = &r->user_from;
+
+	if (r->ttl_force_ms < 0 || !identity_is_unused(r))
+		return false;
+	if (!from->is_cookie)
+		return is_open_credential(r, from->name);
+	return !has_name(&r->key_cookies, from->name, false) && !has_name(&r->shared_credentials, from->name, true) &&
+	       is_open_credential(r, SLICE_LIT("Cookie"));
+}
+
+static bool identity_stays_here(const struct config_route *r)
+{
+	return r->scope == CONFIG_SCOPE_USER && !r->user_from.is_cookie &&
+	       http_field_is_hop_by_hop(http_field_id_of(r->user_from.name));
+}
+
+static bool posts_are_all_alike(const struct config_route *r)
+{
+	return r->cache && (r->methods & 1U << HTTP_POST) && r->store_if == CONFIG_STORE_ANY && !r->json_body_key;
+}
+
+static const struct {
+	const char *key;
+	route_check *is_vain;
+	const char *why;
+} rules[] = {
+	{"ttl_force", force_stores_nothing, "has no effect where cache = off"},
+	{"ttl_force", identity_forbids_force,
+		"has no effect on requests with what user_from names: it is a credential, and in the key only with scope = user"},
+	{"scope", scope_stores_nothing, "has no effect where cache = off"},
+	{"user_from", identity_is_unused, "has no effect without scope = user"},
+	{"user_from", identity_stays_here, "that field never reaches the origin, so no request has an identity"},
+	{"methods", posts_are_all_alike,
+		"a POST that changes something would be answered from the cache: set store_if, or json_body_key if all of them read"},
+};
+
+static const struct ini_section *section_of(const struct build *b, const struct config_route *r)
+{
+	return build_section(b, "route", r->name);
+}
+
+/* What [defaults] says is in vain if it is so in every route that takes it from there. */
+static bool is_vain_everywhere(const struct build *b, const char *key, route_check *is_vain)
+{
+	const struct config *c = b->config;
+
+	for (unsigned i = 0; i < c->routes_n; i++) {
+		const struct ini_section *s = i + 1 < c->routes_n ? section_of(b, &c->routes[i]) : NULL;
+
+		if (!(s && ini_find(s, key)) && !is_vain(&c->routes[i]))
+			return false;
+	}
+	return true;
+}
+
+void warn_of_routes(struct build *b)
+{
+	const struct ini_section *defaults = build_section(b, "defaults", (struct slice){"", 0});
+	const struct config *c = b->config;
+
+	for (unsigned k = 0; k < ARRAY_LEN(rules); k++) {
+		const struct ini_entry *set = defaults ? ini_find(defaults, rules[k].key) : NULL;
+
+		if (set && is_vain_everywhere(b, rules[k].key, rules[k].is_vain))
+			report_warning(b->report, set->line, "%s: %s", rules[k].key, rules[k].why);
+		for (unsigned i = 0; i + 1 < c->routes_n; i++) {
+			set = ini_find(section_of(b, &c->routes[i]), rules[k].key);
+			if (set && rules[k].is_vain(&c->routes[i]))
+				report_warning(b->report, set->line, "%s: %s", rules[k].key, rules[k].why);
+		}
+	}
+}
