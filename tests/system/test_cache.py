@@ -31,7 +31,7 @@ CONFIG = {
     "route q-only": {"match": "/q-only/*", "ttl": "60s", "query": "only:a,b"},
     "route q-drop": {"match": "/q-drop/*", "ttl": "60s", "query": "drop:x,utm_*"},
     "route headers": {"match": "/headers/*", "ttl": "60s", "key_headers": "X-Tenant, X-Forwarded-Host"},
-    "route cookies": {"match": "/cookies/*", "ttl": "60s", "key_cookies": "sid, lang"},
+    "route cookies": {"match": "/cookies/*", "ttl": "60s", "shared_credentials": "other", "key_cookies": "sid, lang"},
     "route sc-auto": {"match": "/sc-auto/*", "ttl": "60s", "set_cookie": "auto"},
     "route sc-store": {"match": "/sc-store/*", "ttl": "60s", "set_cookie": "store"},
     "route sc-strip": {"match": "/sc-strip/*", "ttl": "60s", "set_cookie": "strip"},
