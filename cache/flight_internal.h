@@ -27,7 +27,7 @@ struct flight {
 	struct http_fields request; /* a copy, over request_bytes */
 	char *request_bytes;
 	bool has_authorization, has_credential; /* the request, as credentials_of has it */
-	bool is_shared; /* may be joined */
+	bool is_shared;                         /* may be joined */
 	bool is_background;
 	bool is_kept;   /* made by cache_keep */
 	bool is_tail;   /* `stored` is the beginning of what is wanted; the rest is asked for */

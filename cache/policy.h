@@ -45,8 +45,8 @@ enum policy_flag {
 	POLICY_NO_CACHE = 1 << 0,    /* validate before every use */
 	POLICY_NEVER_STALE = 1 << 1, /* must-revalidate, proxy-revalidate, s-maxage, no-cache */
 	POLICY_IMMUTABLE = 1 << 2,
-	POLICY_PRIVATE = 1 << 3,     /* stored for one user only */
-	POLICY_FOR_ALL = 1 << 4,     /* by the upstream's own word, so for requests with credentials too */
+	POLICY_PRIVATE = 1 << 3, /* stored for one user only */
+	POLICY_FOR_ALL = 1 << 4, /* by the upstream's own word, so for requests with credentials too */
 };
 
 /* The part of a stored answer that decides its use. Plain data: kept in objects and in disk records. */

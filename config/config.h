@@ -195,7 +195,7 @@ struct config_route {
 	struct config_names key_headers, key_cookies;
 	struct config_names credentials;        /* request fields, beside Authorization and Cookie */
 	struct config_names shared_credentials; /* fields and cookies; a trailing '*' matches a prefix */
-	struct config_names forward_headers; /* request fields that go upstream although they are not in the key */
+	struct config_names forward_headers;    /* request fields that go upstream although they are not in the key */
 	enum config_scope scope;
 	struct config_user_from user_from; /* set when scope is USER */
 	unsigned max_entries_per_user;

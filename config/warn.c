@@ -74,12 +74,14 @@ static const struct {
 } rules[] = {
 	{"ttl_force", force_stores_nothing, "has no effect where cache = off"},
 	{"ttl_force", identity_forbids_force,
-		"has no effect on requests with what user_from names: it is a credential, and in the key only with scope = user"},
+		"has no effect on requests with what user_from names: it is a credential, and in the key only with "
+		"scope = user"},
 	{"scope", scope_stores_nothing, "has no effect where cache = off"},
 	{"user_from", identity_is_unused, "has no effect without scope = user"},
 	{"user_from", identity_stays_here, "that field never reaches the origin, so no request has an identity"},
 	{"methods", posts_are_all_alike,
-		"a POST that changes something would be answered from the cache: set store_if, or json_body_key if all of them read"},
+		"a POST that changes something would be answered from the cache: set store_if, or json_body_key if all "
+		"of them read"},
 };
 
 static const struct ini_section *section_of(const struct build *b, const struct config_route *r)

@@ -46,8 +46,8 @@ json_t *admin_json_of(struct slice s)
 static json_t *json_of_both(const char *tier, struct slice url, int status, int64_t age_ms, int64_t ttl_ms,
 	uint64_t body_bytes, enum policy_source source, bool soft_purged, bool for_all)
 {
-	return json_pack("{s:s, s:o, s:i, s:f, s:f, s:I, s:s, s:b, s:b}", "tier", tier, "url", admin_json_of(url), "status",
-		status, "age_s", (double)age_ms / 1000, "ttl_s", (double)ttl_ms / 1000, "body_bytes",
+	return json_pack("{s:s, s:o, s:i, s:f, s:f, s:I, s:s, s:b, s:b}", "tier", tier, "url", admin_json_of(url),
+		"status", status, "age_s", (double)age_ms / 1000, "ttl_s", (double)ttl_ms / 1000, "body_bytes",
 		(json_int_t)body_bytes, "lifetime_source", admin_source_name(source), "soft_purged", soft_purged,
 		"for_all", for_all);
 }
@@ -66,8 +66,8 @@ static void set_whose(json_t *j, struct slice vary_names, uint64_t user)
 
 void admin_add_entry(const struct cache_entry_info *e, void *arg)
 {
-	json_t *j = json_of_both(
-		"memory", e->url, e->status, e->age_ms, e->ttl_ms, e->body_bytes, e->source, e->soft_purged, e->for_all);
+	json_t *j = json_of_both("memory", e->url, e->status, e->age_ms, e->ttl_ms, e->body_bytes, e->source,
+		e->soft_purged, e->for_all);
 
 	json_object_set_new(j, "memory_bytes", json_integer((json_int_t)e->total_bytes));
 	json_object_set_new(j, "hits", json_integer((json_int_t)e->hits));

@@ -9,7 +9,7 @@
 
 #include "cache/credentials.h"
 
-#define N(...)                                           \
+#define N(...)                                                     \
 	((struct cache_names){(const struct slice[]){__VA_ARGS__}, \
 		sizeof((const struct slice[]){__VA_ARGS__}) / sizeof(struct slice)})
 #define S(s) SLICE_LIT(s)

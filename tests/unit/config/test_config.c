@@ -438,8 +438,8 @@ static void settings_that_can_not_count_are_told_of(void **state)
 static void force_is_told_of_where_requests_bear_a_credential(void **state)
 {
 	(void)state;
-	static const char *const without[] = {"key_cookies = sid", "key_headers = Cookie", "shared_credentials = si*",
-		"shared_credentials = cookie"};
+	static const char *const without[] = {
+		"key_cookies = sid", "key_headers = Cookie", "shared_credentials = si*", "shared_credentials = cookie"};
 	const char *both = warnings_of("[route a]\nttl_force = 1h\nuser_from = cookie:sid\n");
 
 	assert_non_null(strstr(both, "t:2: warning: ttl_force: "));
@@ -452,8 +452,9 @@ static void force_is_told_of_where_requests_bear_a_credential(void **state)
 	}
 	assert_non_null(strstr(warnings_of("[route a]\nttl_force = 1h\nuser_from = header:x-api-key\n"), "ttl_force"));
 	assert_warning("[route a]\nttl_force = 1h\nuser_from = header:X-Theme\n", "t:3: warning: user_from: ");
-	assert_non_null(strstr(
-		warnings_of("[route a]\nttl_force = 1h\nuser_from = header:X-Theme\ncredentials = X-Theme\n"), "ttl_force"));
+	assert_non_null(
+		strstr(warnings_of("[route a]\nttl_force = 1h\nuser_from = header:X-Theme\ncredentials = X-Theme\n"),
+			"ttl_force"));
 }
 
 static void posts_that_may_be_writes_are_told_of(void **state)
