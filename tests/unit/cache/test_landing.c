@@ -1,0 +1,222 @@
+/* Landing: what an answer that is stored nowhere retires, and what comes too late, where the two tiers meet. */
+#include "tier_rig.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FRESH "Cache-Control: max-age=60\r\n"
+#define GONE "Content-Type: text/plain\r\n"
+
+/* Nothing is in the page cache: who asks has to wait for a reader. */
+static ssize_t not_at_once(const struct disk_io *io, int fd, void *p, size_t n, uint64_t at)
+{
+	(void)io;
+	(void)fd;
+	(void)p;
+	(void)n;
+	(void)at;
+	return -EAGAIN;
+}
+
+static struct disk_io cold;
+
+static int set_up(void **state)
+{
+	static struct tiers t;
+
+	cold = disk_io_real;
+	cold.pread_nowait = not_at_once;
+	tiers_begin(&t);
+	t.g.o.pass_memory_ms = 0; /* what is not stored is led by the next who asks */
+	tiers_restart(&t);
+	*state = &t;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	tiers_end(*state);
+	return 0;
+}
+
+static struct flight *begin_refresh(struct tiers *t, struct ask *a, const char *target)
+{
+	ask_init(&t->g, a, target, NULL);
+	cache_refresh(t->g.c, &a->r, t->g.now, &a->out);
+	assert_int_equal(a->out.verdict, CACHE_LEAD);
+	return a->out.flight;
+}
+
+static void refresh_finds_it_gone(struct tiers *t, const char *target)
+{
+	struct ask a;
+
+	assert_int_equal(rig_answer(&t->g, begin_refresh(t, &a, target), 404, GONE, 0, NULL), FLIGHT_PRIVATE);
+	ask_fini(&a);
+}
+
+static void fill(struct flight *f, size_t n)
+{
+	char *body = test_calloc(1, n);
+
+	memset(body, 'n', n);
+	(void)flight_body(f, body, n);
+	test_free(body);
+}
+
+static void is_nowhere(struct tiers *t, const char *target)
+{
+	assert_int_equal(tiers_verdict(t, target, NULL, NULL), CACHE_LEAD);
+	tiers_written(t);
+	tiers_restart(t);
+	assert_int_equal(tiers_verdict(t, target, NULL, NULL), CACHE_LEAD);
+}
+
+static void what_is_on_disk_only_is_retired_now_and_after_a_restart(void **state)
+{
+	struct tiers *t = *state;
+
+	tiers_store(t, "GET /a", NULL, FRESH, "old");
+	tiers_restart(t);
+	refresh_finds_it_gone(t, "GET /a");
+	is_nowhere(t, "GET /a");
+}
+
+static void what_is_on_its_way_to_the_disk_is_retired_too(void **state)
+{
+	struct tiers *t = *state;
+
+	for (unsigned i = 0; i < 50; i++) { /* wherever the writer is by then */
+		char target[30];
+
+		snprintf(target, sizeof(target), "GET /%u", i);
+		rig_store(&t->g, target, NULL, FRESH, "old");
+		refresh_finds_it_gone(t, target);
+		assert_int_equal(tiers_verdict(t, target, NULL, NULL), CACHE_LEAD);
+	}
+	tiers_written(t);
+	tiers_restart(t);
+	for (unsigned i = 0; i < 50; i++) {
+		char target[30];
+
+		snprintf(target, sizeof(target), "GET /%u", i);
+		assert_int_equal(tiers_verdict(t, target, NULL, NULL), CACHE_LEAD);
+	}
+}
+
+static void an_answer_without_room_retires_what_it_would_have_replaced(void **state)
+{
+	static const int64_t lengths[] = {9 << 20, -1}; /* more than the disk takes: by its head, and in passing */
+	struct tiers *t = *state;
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct ask a;
+		struct flight *f;
+
+		tiers_store(t, "GET /a", NULL, FRESH, "old");
+		f = begin_refresh(t, &a, "GET /a");
+		if (rig_answer(&t->g, f, 200, FRESH, lengths[i], NULL) == FLIGHT_STORES) {
+			for (unsigned k = 0; k < 9; k++)
+				fill(f, 1 << 20);
+			flight_end(f, true, t->g.now);
+		}
+		ask_fini(&a);
+		is_nowhere(t, "GET /a");
+	}
+}
+
+static void what_was_read_before_it_was_retired_does_not_come_into_memory(void **state)
+{
+	struct tiers *t = *state;
+	struct ask a;
+	struct waiter w;
+
+	tiers_store(t, "GET /a", NULL, FRESH, "old");
+	t->o.io = &cold;
+	tiers_restart(t);
+	ask_init(&t->g, &a, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&t->g, &a), CACHE_DISK);
+	waiter_join(&w, &a, 0);
+	refresh_finds_it_gone(t, "GET /a");
+	while (waiter_look(&w).phase == FLIGHT_WAITING) {
+		struct pollfd p = {.fd = t->g.mailboxes[0].event_fd, .events = POLLIN};
+
+		assert_int_equal(poll(&p, 1, 20000), 1);
+		rig_deliver(&t->g);
+	}
+	flight_leave(&w.w);
+	ask_fini(&a);
+	is_nowhere(t, "GET /a");
+}
+
+/* The newer one has left memory, and only the disk has it, when the older one ends. */
+static void an_older_fetch_does_not_replace_what_only_the_disk_has(void **state)
+{
+	struct tiers *t = *state;
+	struct ask older, newer;
+	struct flight *f;
+
+	t->g.rules.memory_idle_ms = 1000;
+	ask_init(&t->g, &older, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&t->g, &older), CACHE_LEAD);
+	assert_int_equal(rig_answer(&t->g, older.out.flight, 200, FRESH, 3, NULL), FLIGHT_STORES);
+	f = begin_refresh(t, &newer, "GET /a");
+	assert_int_equal(rig_answer(&t->g, f, 200, FRESH, 3, NULL), FLIGHT_STORES);
+	assert_int_equal(flight_body(f, "new", 3), FLIGHT_BODY_OK);
+	flight_end(f, true, t->g.now);
+	ask_fini(&newer);
+	tiers_written(t);
+	t->g.now.mono_ms += 5000;
+	t->g.now.wall_ms += 5000;
+	while (rig_stats(&t->g).objects > 0)
+		(void)cache_sweep(t->g.c, 1000, t->g.now);
+	assert_int_equal(flight_body(older.out.flight, "old", 3), FLIGHT_BODY_OK);
+	flight_end(older.out.flight, true, t->g.now);
+	ask_fini(&older);
+	tiers_written(t);
+	tiers_disk_has(t, "GET /a", NULL, "new");
+	tiers_restart(t);
+	tiers_disk_has(t, "GET /a", NULL, "new");
+}
+
+/* That was sent earlier and answered later: what decides is when it was asked. */
+static void the_one_that_was_asked_for_later_is_stored_though_it_was_answered_first(void **state)
+{
+	struct tiers *t = *state;
+	struct ask older, newer;
+	struct flight *f;
+
+	ask_init(&t->g, &older, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&t->g, &older), CACHE_LEAD);
+	f = begin_refresh(t, &newer, "GET /a");
+	assert_int_equal(rig_answer(&t->g, f, 200, FRESH, 3, NULL), FLIGHT_STORES);
+	t->g.now.mono_ms += 10;
+	t->g.now.wall_ms += 10;
+	assert_int_equal(rig_answer(&t->g, older.out.flight, 200, FRESH, 3, NULL), FLIGHT_STORES);
+	assert_int_equal(flight_body(older.out.flight, "old", 3), FLIGHT_BODY_OK);
+	flight_end(older.out.flight, true, t->g.now);
+	assert_int_equal(flight_body(f, "new", 3), FLIGHT_BODY_OK);
+	flight_end(f, true, t->g.now);
+	ask_fini(&older);
+	ask_fini(&newer);
+	tiers_written(t);
+	tiers_restart(t);
+	tiers_disk_has(t, "GET /a", NULL, "new");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+		CASE(what_is_on_disk_only_is_retired_now_and_after_a_restart),
+		CASE(what_is_on_its_way_to_the_disk_is_retired_too),
+		CASE(an_answer_without_room_retires_what_it_would_have_replaced),
+		CASE(what_was_read_before_it_was_retired_does_not_come_into_memory),
+		CASE(an_older_fetch_does_not_replace_what_only_the_disk_has),
+		CASE(the_one_that_was_asked_for_later_is_stored_though_it_was_answered_first),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
