@@ -337,6 +337,7 @@ static void replace(struct cache *c, struct object *old, struct object *fresh, u
 		bool is_there = still_stored_locked(e, old);
 
 		landing_locked(c, e, &(struct landing){.order = order, .stored = old});
+		written.tells = !fresh;
 		if (is_there)
 			variant_drop_locked(e, old, DROP_REPLACED, &g);
 		if (!fresh)
@@ -432,5 +433,36 @@ void cache_saw_answer(struct cache *c, const struct cache_request *r, const stru
 		tier_write_end(&written, c, e);
 		entry_unref(&e);
 	}
+	garbage_free(&g);
+}
+
+/* ---- What another process says ---- */
+
+void cache_forget_as_told(struct cache *c, struct slice bytes, uint64_t user)
+{
+	const struct cache_key key = {
+		.bytes = {.p = (char *)(uintptr_t)bytes.p, .n = bytes.n}, /* borrowed, and only read */
+		.hash = hash128_of(bytes.p, bytes.n),
+		.place = hash_keyed(bytes.p, bytes.n),
+		.user = user,
+	};
+	struct shard *s = memory_shard(&c->memory, &key);
+	struct garbage g = {0};
+	uint64_t forget_before = 0;
+	struct entry *e;
+
+	pthread_mutex_lock(&s->mu);
+	e = entry_find_locked(s, &key);
+	if (e) {
+		landing_locked(c, e, &(struct landing){.order = landing_order(c)});
+		while (e->variants)
+			variant_drop_locked(e, e->variants, DROP_REPLACED, &g);
+		entry_tidy_locked(e, &g);
+	}
+	if (c->disk)
+		forget_before = disk_retire(c->disk, key.hash);
+	pthread_mutex_unlock(&s->mu);
+	if (forget_before > 0)
+		disk_forget_before(c->disk, key.hash, forget_before);
 	garbage_free(&g);
 }

@@ -32,6 +32,10 @@ struct cache_options {
 	 * those that are refused as too long (-EMSGSIZE). */
 	void (*on_purge)(void *arg, enum scope_kind kind, struct slice what, uint64_t user, bool soft);
 	void *on_purge_arg;
+	/* Told of a key when an answer was stored here, or retired what was, of which another process may have an older one; once that
+	 * holds here, by the thread that made it. Not of what cache_forget_as_told makes. NULL: nobody. */
+	void (*on_forget)(void *arg, struct slice key, uint64_t user);
+	void *on_forget_arg;
 	struct mailbox *const *mailboxes; /* one a worker, borrowed; the leader's and waiters' news arrive there */
 	unsigned workers;
 };
@@ -148,6 +152,9 @@ int cache_purge(
 /* The same without waiting: a crash of the machine a moment later may take it back. */
 int cache_purge_soon(
 	struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq) WARN_UNUSED;
+/* Another process has something newer, or knows that it has gone: what is stored here of the key goes, in both tiers, and what is
+ * being fetched is late. */
+void cache_forget_as_told(struct cache *c, struct slice key, uint64_t user);
 /* Another process made it. */
 void cache_purge_as_told(struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft);
 

@@ -68,8 +68,10 @@ static bool store_locked(struct flight *f, const struct ending *x, struct tier_w
 		return false;
 	}
 	marker_clear_locked(f->entry->notes);
-	if (!f->is_disk)
+	if (!f->is_disk) {
 		landing_stored_locked(f, x->store);
+		written->tells = f->is_forced || f->entry->variants;
+	}
 	if (!variant_store_locked(f->entry, x->store, x->now, g))
 		return false;
 	entry_set_idle_locked(f->entry, f->rules->memory_idle_ms);
@@ -90,6 +92,7 @@ static void end_locked(struct flight *f, const struct ending *x, struct tier_wri
 	if (x->drops_stored && !landing_is_late_locked(f, NULL)) {
 		drop_stored_locked(f, g);
 		tier_retire_locked(written, f->cache, f->entry);
+		written->tells = true;
 	}
 	if (x->retires && !landing_is_late_locked(f, NULL))
 		landing_retire_locked(f, written, g);

@@ -86,12 +86,15 @@ bool flight_stream_commit(struct flight *f, struct now now)
 {
 	struct shard *s = f->entry->shard;
 	struct garbage g = {0};
+	struct tier_write written;
 	bool is_newest;
 
 	/* Purged while it was fetched. (Once more at each use: a purge may come right after this.) */
 	if (object_check(f->object) == SCOPE_HARD)
 		return false;
+	tier_write_begin(&written, f->cache, NULL);
 	pthread_mutex_lock(&s->mu);
+	written.tells = f->is_forced || f->entry->variants;
 	is_newest = !landing_is_late_locked(f, f->object) && variant_supersede_locked(f->entry, f->object, now, &g);
 	if (is_newest) {
 		landing_stored_locked(f, f->object);
@@ -103,6 +106,8 @@ bool flight_stream_commit(struct flight *f, struct now now)
 		tier_stream_commit_locked(f->stream);
 	}
 	pthread_mutex_unlock(&s->mu);
+	if (is_newest)
+		tier_write_end(&written, f->cache, f->entry);
 	garbage_free(&g);
 	return is_newest;
 }

@@ -62,7 +62,9 @@ static bool is_of_one_variant(struct flight *f, const struct http_fields *reques
 
 static void tell_older(struct flight *f, const struct landing *l)
 {
-	bool is_meant = l->stored ? object_serves(l->stored, &f->request) : is_of_one_variant(f, l->request);
+	bool is_meant = l->stored    ? object_serves(l->stored, &f->request)
+			: l->request ? is_of_one_variant(f, l->request)
+				     : true;
 
 	if (f->is_disk) /* what it reads is judged by its number in the log */
 		return;
@@ -113,18 +115,23 @@ void landing_stored_locked(struct flight *f, const struct object *o)
 		});
 }
 
-static void drop_selected_locked(struct entry *e, const struct http_fields *request, struct garbage *g)
+static bool drop_selected_locked(struct entry *e, const struct http_fields *request, struct garbage *g)
 {
+	bool any = false;
+
 	for (struct object *o = e->variants, *next; o; o = next) {
 		next = object_next(o) ? *object_next(o) : NULL;
-		if (object_serves(o, request))
-			variant_drop_locked(e, o, DROP_REPLACED, g);
+		if (!object_serves(o, request))
+			continue;
+		variant_drop_locked(e, o, DROP_REPLACED, g);
+		any = true;
 	}
+	return any;
 }
 
 void landing_retire_locked(struct flight *f, struct tier_write *w, struct garbage *g)
 {
-	drop_selected_locked(f->entry, &f->request, g);
+	w->tells = drop_selected_locked(f->entry, &f->request, g) || f->is_forced;
 	tier_retire_locked(w, f->cache, f->entry);
 	landing_locked(f->cache, f->entry, &(struct landing){.order = f->order, .request = &f->request});
 }

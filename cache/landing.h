@@ -9,11 +9,12 @@
 
 #include "cache/tier.h"
 
-/* Whom it speaks for: what is stored, for all whom it serves; else those whose request can't be told from this one. */
+/* Whom it speaks for: what is stored, for all whom it serves; else those whose request can't be told from this one; without
+ * either, everybody. */
 struct landing {
 	uint64_t order;
 	const struct object *stored;       /* or NULL, and: */
-	const struct http_fields *request; /* of the answer that is not stored */
+	const struct http_fields *request; /* of the answer that is not stored; or NULL */
 	/* Not the whole of an answer, or one that nobody looked at: an older fetch is late only where it brings another strong
 	 * validator than this; empty: it is not. */
 	bool is_hint;

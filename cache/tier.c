@@ -140,6 +140,8 @@ void tier_write_end(struct tier_write *w, struct cache *c, const struct entry *e
 	source_free(&w->source);
 	if (w->forget_before > 0) /* a file is written to, so not under the lock */
 		disk_forget_before(c->disk, hash_of(e), w->forget_before);
+	if ((w->tells || w->forget_before > 0) && c->o.on_forget)
+		c->o.on_forget(c->o.on_forget_arg, (struct slice){e->key, e->hh.keylen}, entry_user(e));
 }
 
 bool tier_has(struct cache *c, const struct object *o)

@@ -16,6 +16,7 @@ struct tier_write {
 	struct object *object;      /* borrowed until it was stored; NULL: nothing for the disk */
 	struct tier_source *source; /* NULL too when there was no memory for it */
 	uint64_t forget_before;
+	bool tells; /* an older answer may have been there, so that another process may have it still */
 };
 void tier_write_begin(struct tier_write *w, struct cache *c, struct object *o); /* o may be NULL */
 /* Hands it over, if it was stored in memory and nothing newer kept its place. Whether or not the disk takes it, what it
@@ -24,7 +25,7 @@ void tier_write_locked(struct tier_write *w, struct cache *c, bool is_refresh);
 /* All of the key, and what of it waits to be written, is out of date at once. After a restart too, once tier_write_end has
  * said so to the journal. */
 void tier_retire_locked(struct tier_write *w, struct cache *c, const struct entry *e);
-void tier_write_end(struct tier_write *w, struct cache *c, const struct entry *e);
+void tier_write_end(struct tier_write *w, struct cache *c, const struct entry *e); /* and tells the other process */
 /* It is on disk, with nothing on its way there that would take its place. */
 bool tier_has(struct cache *c, const struct object *o);
 

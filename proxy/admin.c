@@ -441,10 +441,17 @@ static int open_listeners(struct admin *a)
 	return err;
 }
 
-void admin_stop_listening(struct admin *a)
+void admin_drain(struct admin *a)
 {
-	if (a)
-		gate_stop_listening(a->http);
+	if (!a)
+		return;
+	gate_stop_listening(a->http);
+	gate_drain_all(a->http);
+}
+
+bool admin_is_drained(const struct admin *a)
+{
+	return !a || a->gate_stats.open == 0;
 }
 
 void admin_reconfigure(struct admin *a)

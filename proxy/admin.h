@@ -5,6 +5,8 @@
 #ifndef PROXY_ADMIN_H
 #define PROXY_ADMIN_H
 
+#include <stdbool.h>
+
 #include "base/check.h"
 
 struct admin;
@@ -16,8 +18,10 @@ int admin_start(struct server *s, struct admin **out) WARN_UNUSED;
 void admin_stop(struct admin *a);
 /* After the event base. */
 void admin_free(struct admin **a);
-/* Open connections stay. NULL is harmless. */
-void admin_stop_listening(struct admin *a);
+/* No further connections; those that are open go after the answer to what was asked on them, idle ones now. NULL is harmless. */
+void admin_drain(struct admin *a);
+/* Is none left? */
+bool admin_is_drained(const struct admin *a);
 /* The server's snapshot is another one: its limits and time-outs count from now on. NULL is harmless. */
 void admin_reconfigure(struct admin *a);
 

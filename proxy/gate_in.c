@@ -2,6 +2,7 @@
 #include "proxy/gate_internal.h"
 
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -149,9 +150,17 @@ static bool head_is_incomplete(struct gate *g)
 	return true;
 }
 
+/* What has come and was not read yet would be lost, and its sender would not know whether it was carried out. */
+static bool has_unread(struct gate *g)
+{
+	int n = 0;
+
+	return ioctl(bufferevent_getfd(g->sock), FIONREAD, &n) == 0 && n > 0;
+}
+
 static bool no_head_begun(struct gate *g)
 {
-	if (!g->read_eof && !g->close_idle)
+	if (!g->read_eof && (!g->close_idle || has_unread(g)))
 		return false;
 	gate_close(g);
 	return true;

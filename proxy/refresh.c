@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "proxy/fill.h"
 #include "proxy/locate.h"
+#include "proxy/relay.h"
 #include "proxy/server.h"
 
 #define TRIES_MAX 5
@@ -37,12 +38,20 @@ static void refresh_free(struct refresh *r)
 }
 
 /* On main. */
+static void give_result(void *arg)
+{
+	struct refresh *r = arg;
+
+	r->done(r->arg, &r->result);
+	refresh_free(r);
+}
+
+/* What it replaced is to be gone in the other process too, while there are two. */
 static void on_result(struct mail *m)
 {
 	struct refresh *r = CONTAINER_OF(m, struct refresh, to_main);
 
-	r->done(r->arg, &r->result);
-	refresh_free(r);
+	relay_when_heard(r->server->relay, give_result, r);
 }
 
 /* On the worker, from here to the end of on_asked. */

@@ -16,7 +16,8 @@
 #define TICK_MS 100
 #define KEPT_MAX 10000
 
-/* A purge's is followed by what is purged. Both ends are of one machine. */
+/* Words of relay_word, and these; a purge's is followed by what is purged, a key's by the key. Both ends are of one machine. */
+enum { WORD_PURGE = 'P', WORD_FORGET = 'F', WORD_ASK = 'B', WORD_HEARD = 'b' };
 struct head {
 	char word;
 	unsigned char kind, soft, zero[5];
@@ -30,6 +31,12 @@ struct told {
 	char bytes[];
 };
 
+struct asker {
+	struct asker *next;
+	void (*fn)(void *arg);
+	void *arg;
+};
+
 struct relay {
 	struct event_base *base;
 	/* main's */
@@ -39,13 +46,17 @@ struct relay {
 	struct event *readable, *tick;
 	struct told *kept, **kept_tail;
 	unsigned kept_n;
-	bool has_dropped; /* one that could not be kept */
-	char *bytes;      /* room for one message */
+	bool has_dropped;                    /* one that could not be kept */
+	struct asker *askers, **askers_tail; /* who wants to know that all was heard */
+	char *bytes;                         /* room for one message */
 	/* atomic: a purge looks here before it takes the lock */
 	_Atomic bool is_open;
 	pthread_mutex_t mu;
 	/* guarded by mu */
 	int fd;
+	struct told *waiting, **waiting_tail; /* to be said when there is room again */
+	unsigned waiting_n;
+	size_t waiting_bytes;
 	bool has_lost;
 };
 
@@ -63,39 +74,139 @@ static int send_locked(struct relay *r, const struct head *h, struct slice what)
 	return n < 0 ? -errno : 0;
 }
 
+static struct told *told_new(const struct head *h, struct slice what)
+{
+	struct told *t = mem_alloc(sizeof(*t) + sizeof(*h) + what.n);
+
+	if (!t)
+		return NULL;
+	t->next = NULL;
+	t->n = sizeof(*h) + what.n;
+	memcpy(t->bytes, h, sizeof(*h));
+	if (what.n > 0)
+		memcpy(t->bytes + sizeof(*h), what.p, what.n);
+	return t;
+}
+
+static int wait_locked(struct relay *r, const struct head *h, struct slice what)
+{
+	struct told *t = r->waiting_n < RELAY_WAITING_MAX && r->waiting_bytes + what.n <= RELAY_WAITING_BYTES
+				 ? told_new(h, what)
+				 : NULL;
+
+	if (!t)
+		return -ENOBUFS;
+	*r->waiting_tail = t;
+	r->waiting_tail = &t->next;
+	r->waiting_n++;
+	r->waiting_bytes += t->n;
+	return 0;
+}
+
+/* In the order in which things are said. */
+static int say_locked(struct relay *r, const struct head *h, struct slice what)
+{
+	int err = r->waiting ? -EAGAIN : send_locked(r, h, what);
+
+	return err == -EAGAIN ? wait_locked(r, h, what) : err;
+}
+
+static void say_waiting_locked(struct relay *r)
+{
+	while (r->fd >= 0 && r->waiting) {
+		struct told *t = r->waiting;
+		struct head h;
+
+		memcpy(&h, t->bytes, sizeof(h));
+		if (send_locked(r, &h, (struct slice){t->bytes + sizeof(h), t->n - sizeof(h)}) == -EAGAIN)
+			return;
+		r->waiting = t->next;
+		if (!r->waiting)
+			r->waiting_tail = &r->waiting;
+		r->waiting_n--;
+		r->waiting_bytes -= t->n;
+		mem_free(t);
+	}
+}
+
 /* More than was asked for, when what was asked for could not be said. */
 static void make_up_locked(struct relay *r)
 {
-	const struct head all = {.word = 'P', .kind = SCOPE_ALL};
+	const struct head all = {.word = WORD_PURGE, .kind = SCOPE_ALL};
 
-	if (r->has_lost && r->fd >= 0 && send_locked(r, &all, (struct slice){NULL, 0}) == 0)
+	say_waiting_locked(r);
+	if (r->has_lost && r->fd >= 0 && !r->waiting && send_locked(r, &all, (struct slice){NULL, 0}) == 0)
 		r->has_lost = false;
 }
 
-void relay_purge(void *arg, enum scope_kind kind, struct slice what, uint64_t user, bool soft)
+static void tell(struct relay *r, const struct head *h, struct slice what)
 {
-	struct relay *r = arg;
-	const struct head h = {.word = 'P', .kind = (unsigned char)kind, .soft = soft, .user = user};
 	int err;
 
 	if (!atomic_load(&r->is_open))
 		return;
 	pthread_mutex_lock(&r->mu);
 	if (r->fd >= 0 && !r->has_lost) {
-		err = what.n > WHAT_MAX ? -EMSGSIZE : send_locked(r, &h, what);
+		err = what.n > WHAT_MAX ? -EMSGSIZE : say_locked(r, h, what);
 		r->has_lost = err && err != -EPIPE && err != -ECONNRESET;
 	}
 	pthread_mutex_unlock(&r->mu);
 }
 
+void relay_purge(void *arg, enum scope_kind kind, struct slice what, uint64_t user, bool soft)
+{
+	tell(arg, &(struct head){.word = WORD_PURGE, .kind = (unsigned char)kind, .soft = soft, .user = user}, what);
+}
+
+void relay_forget(void *arg, struct slice key, uint64_t user)
+{
+	tell(arg, &(struct head){.word = WORD_FORGET, .user = user}, key);
+}
+
 void relay_say(struct relay *r, enum relay_word word)
 {
 	const struct head h = {.word = (char)word};
+	int err = 0;
 
 	pthread_mutex_lock(&r->mu);
-	if (r->fd >= 0 && send_locked(r, &h, (struct slice){NULL, 0}) != 0)
-		log_warn("upgrade: can't reach the other process: %s", strerror(errno));
+	if (r->fd >= 0)
+		err = say_locked(r, &h, (struct slice){NULL, 0});
 	pthread_mutex_unlock(&r->mu);
+	if (err)
+		log_warn("upgrade: can't reach the other process: %s", strerror(-err));
+}
+
+static void call_next(struct relay *r)
+{
+	struct asker *a = r->askers;
+
+	if (!a)
+		return;
+	r->askers = a->next;
+	if (!r->askers)
+		r->askers_tail = &r->askers;
+	a->fn(a->arg);
+	mem_free(a);
+}
+
+void relay_release(struct relay *r)
+{
+	while (r->askers)
+		call_next(r);
+}
+
+void relay_when_heard(struct relay *r, void (*fn)(void *arg), void *arg)
+{
+	struct asker *a = relay_is_open(r) ? mem_zalloc(sizeof(*a)) : NULL;
+
+	if (!a) {
+		fn(arg);
+		return;
+	}
+	*a = (struct asker){.fn = fn, .arg = arg};
+	*r->askers_tail = a;
+	r->askers_tail = &a->next;
+	relay_say(r, (enum relay_word)WORD_ASK);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -111,8 +222,18 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 /* ---- Hearing ---- */
 
+static void free_told(struct told *t)
+{
+	for (struct told *next; t; t = next) {
+		next = t->next;
+		mem_free(t);
+	}
+}
+
 static void close_end(struct relay *r)
 {
+	struct told *gone;
+
 	if (r->readable)
 		event_free(r->readable);
 	if (r->tick)
@@ -124,17 +245,34 @@ static void close_end(struct relay *r)
 		close(r->fd);
 	r->fd = -1;
 	r->has_lost = false;
+	gone = r->waiting;
+	r->waiting = NULL;
+	r->waiting_tail = &r->waiting;
+	r->waiting_n = 0;
+	r->waiting_bytes = 0;
 	pthread_mutex_unlock(&r->mu);
+	free_told(gone);
+	relay_release(r);
 }
 
-static void purge_as_told(struct relay *r, const char *bytes, size_t n)
+/* What concerns what is stored; in the order in which it came. */
+static bool is_for_cache(const char *bytes)
 {
+	return bytes[0] == WORD_PURGE || bytes[0] == WORD_FORGET || bytes[0] == WORD_ASK;
+}
+
+static void do_as_told(struct relay *r, const char *bytes, size_t n)
+{
+	struct slice what = {bytes + sizeof(struct head), n - sizeof(struct head)};
 	struct head h;
 
 	memcpy(&h, bytes, sizeof(h));
-	if (h.kind <= SCOPE_ALL)
-		cache_purge_as_told(r->cache, (enum scope_kind)h.kind, (struct slice){bytes + sizeof(h), n - sizeof(h)},
-			h.user, h.soft);
+	if (h.word == WORD_ASK)
+		relay_say(r, (enum relay_word)WORD_HEARD);
+	else if (h.word == WORD_FORGET)
+		cache_forget_as_told(r->cache, what, h.user);
+	else if (h.kind <= SCOPE_ALL)
+		cache_purge_as_told(r->cache, (enum scope_kind)h.kind, what, h.user, h.soft);
 }
 
 /* RELAY_END when there is no more; false: nothing has come yet. */
@@ -153,11 +291,9 @@ static bool hear(struct relay *r, size_t *n)
 
 static void take_kept(struct relay *r)
 {
-	for (struct told *t = r->kept, *next; t; t = next) {
-		next = t->next;
-		purge_as_told(r, t->bytes, t->n);
-		mem_free(t);
-	}
+	for (const struct told *t = r->kept; t; t = t->next)
+		do_as_told(r, t->bytes, t->n);
+	free_told(r->kept);
 	r->kept = NULL;
 	r->kept_tail = &r->kept;
 	r->kept_n = 0;
@@ -174,8 +310,10 @@ void relay_look(struct relay *r)
 	while (r->fd >= 0 && hear(r, &n)) {
 		if (n == 0)
 			close_end(r);
-		if (n > 0 && r->bytes[0] == 'P')
-			purge_as_told(r, r->bytes, n);
+		if (n > 0 && is_for_cache(r->bytes))
+			do_as_told(r, r->bytes, n);
+		else if (n > 0 && r->bytes[0] == WORD_HEARD)
+			call_next(r);
 		else if (r->on_word)
 			r->on_word(r->arg, n > 0 ? (enum relay_word)(unsigned char)r->bytes[0] : RELAY_END);
 	}
@@ -227,7 +365,7 @@ int relay_ask_for_disk(struct relay *r)
 		}
 		if (r->bytes[0] == RELAY_HAS_DISK)
 			return 0;
-		if (r->bytes[0] == 'P')
+		if (is_for_cache(r->bytes))
 			keep(r, n);
 	}
 }
@@ -244,6 +382,8 @@ int relay_new(struct event_base *base, struct relay **out)
 	r->base = base;
 	r->fd = -1;
 	r->kept_tail = &r->kept;
+	r->waiting_tail = &r->waiting;
+	r->askers_tail = &r->askers;
 	r->bytes = mem_alloc(sizeof(struct head) + WHAT_MAX);
 	if (!r->bytes) {
 		mem_free(r);
@@ -264,14 +404,11 @@ void relay_free(struct relay **relay)
 		return;
 	pthread_mutex_lock(&r->mu);
 	p = (struct pollfd){.fd = r->fd, .events = POLLOUT};
-	if (r->has_lost && poll(&p, 1, LAST_WAIT_MS) == 1)
+	while ((r->has_lost || r->waiting) && poll(&p, 1, LAST_WAIT_MS) == 1 && !(p.revents & (POLLHUP | POLLERR)))
 		make_up_locked(r);
 	pthread_mutex_unlock(&r->mu);
 	close_end(r);
-	for (struct told *t = r->kept, *next; t; t = next) {
-		next = t->next;
-		mem_free(t);
-	}
+	free_told(r->kept);
 	pthread_mutex_destroy(&r->mu);
 	mem_free(r->bytes);
 	mem_free(r);

@@ -34,6 +34,7 @@
 #define SCOPE_RULES_MAX 100000
 #define DISK_QUEUE_BYTES ((uint64_t)64 << 20)
 #define DEMO_DELAY_MS 300
+#define END_TICK_US 20000
 
 static int complain(const char *what, int err)
 {
@@ -66,15 +67,30 @@ static void on_grace_over(evutil_socket_t fd, short what, void *arg)
 	stop_all(arg);
 }
 
+static void on_end_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *s = arg;
+
+	(void)fd;
+	(void)what;
+	if (admin_is_drained(s->admin))
+		event_base_loopbreak(s->base);
+}
+
+/* No client is left. An operator who has asked for something (a refresh, say) gets his answer. */
 static void on_worker_drained(struct mail *m)
 {
+	const struct timeval tick = {0, END_TICK_US};
+
 	struct worker *w = CONTAINER_OF(m, struct worker, drained_mail);
 	struct server *s = w->server;
 
 	for (unsigned i = 0; i < s->workers_n; i++)
 		if (!atomic_load(&s->workers[i].drained))
 			return;
-	event_base_loopbreak(s->base);
+	admin_drain(s->admin);
+	if (event_add(s->end_event, &tick) || admin_is_drained(s->admin))
+		event_base_loopbreak(s->base);
 }
 
 void server_set_grace(struct server *s)
@@ -279,6 +295,8 @@ static int make_cache(struct server *s)
 		.via = SLICE_LIT("1.1 memoproxy"),
 		.on_purge = relay_purge,
 		.on_purge_arg = s->relay,
+		.on_forget = relay_forget,
+		.on_forget_arg = s->relay,
 		.mailboxes = s->mailboxes,
 		.workers = s->workers_n,
 	};
@@ -329,7 +347,8 @@ static int make_events(struct server *s)
 	}
 	s->mail_event = event_new(s->base, s->mailbox.event_fd, EV_READ | EV_PERSIST, on_mail_event, s);
 	s->grace_event = event_new(s->base, -1, 0, on_grace_over, s);
-	if (!s->mail_event || !s->grace_event || event_add(s->mail_event, NULL))
+	s->end_event = event_new(s->base, -1, EV_PERSIST, on_end_tick, s);
+	if (!s->mail_event || !s->grace_event || !s->end_event || event_add(s->mail_event, NULL))
 		return -ENOMEM;
 	return 0;
 }
@@ -490,6 +509,8 @@ static void server_fini(struct server *s)
 		worker_drop_requests(&s->workers[i]);
 	if (s->mailbox.event_fd > 0)
 		deliver_last_letters(s);
+	if (s->relay)
+		relay_release(s->relay);
 	admin_stop(s->admin);
 	for (unsigned i = 0; i < s->workers_n; i++)
 		worker_close_front(&s->workers[i]);
@@ -513,6 +534,8 @@ static void server_fini(struct server *s)
 		event_free(s->mail_event);
 	if (s->grace_event)
 		event_free(s->grace_event);
+	if (s->end_event)
+		event_free(s->end_event);
 	if (s->base)
 		event_base_free(s->base);
 	admin_free(&s->admin);

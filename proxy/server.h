@@ -42,7 +42,7 @@ struct server {
 	struct demo *demo;
 	int64_t started_mono_ms;
 	/* main's own */
-	struct event *signal_events[6], *mail_event, *grace_event;
+	struct event *signal_events[6], *mail_event, *grace_event, *end_event;
 	struct upgrade *upgrade; /* under way; or NULL */
 	bool gave_disk;          /* to a new process */
 	bool is_ready;           /* serving, not draining */

@@ -34,7 +34,7 @@ static void on_upgraded(void *arg, pid_t pid)
 	notify_main_pid((long)pid);
 	s->is_retiring = true;
 	s->is_ready = false;
-	admin_stop_listening(s->admin);
+	admin_drain(s->admin);
 	for (unsigned i = 0; i < s->workers_n; i++)
 		post_worker_retire(&s->workers[i]);
 	server_set_grace(s);

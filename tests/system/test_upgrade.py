@@ -13,7 +13,7 @@ import pytest
 
 from support.origin import Reply, Send, Wait, head
 from support.proxy import SANITIZER, SLOW, Port, Proxy, WITH_DISK, binary, eventually, sanitized_environment
-from support.rawclient import Client, fetch
+from support.rawclient import Client, build, fetch
 
 ALL = {"route all": {"match": "*", "ttl": "60s"}}
 
@@ -317,6 +317,59 @@ def test_a_write_that_the_old_process_finishes_holds_in_the_new_one(upgraded, or
     with Proxy(origin.url, u.proxy.sections) as again:
         eventually(lambda: again.admin_json("GET", "/readyz")["disk"]["ready"], "the disk tier is read in")
         assert again.fetch(path).body == b"2"
+
+
+@pytest.mark.parametrize("answer", [Reply(body=b"2"), Reply(404, body=b"gone")], ids=["stored", "gone"])
+def test_a_refresh_that_the_old_process_finishes_holds_in_the_new_one(upgraded, origin, tmp_path, answer):
+    """Nothing but the refresh keeps the old one. Its answer comes, and from then on nobody gets what was there before."""
+    u = upgraded(with_disk(tmp_path), grace="30s")
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Reply(body=b"1")], [Wait(gate), answer], [Reply(body=b"3")])
+    assert u.proxy.fetch(path).body == b"1"
+    with Client(u.proxy.admin_port) as operator:
+        operator.send(build("POST", "/refresh?url=" + path, host=f"127.0.0.1:{u.proxy.admin_port}"))
+        origin.wait_for(path, 2)
+        u.upgrade()
+        eventually(lambda: u.proxy.admin_json("GET", "/readyz")["disk"]["ready"], "the disk tier is read in")
+        assert u.proxy.fetch(path).body == b"1", "what the disk brought"
+        gate.open()
+        r = operator.response("POST")
+        assert r.status == 200 and r.json()["stored"] is (answer.status == 200)
+    assert u.proxy.fetch(path).body == b"3"
+    gone(u.pids[0])
+    os.kill(u.pids[-1], signal.SIGKILL)
+    gone(u.pids[-1])
+    with Proxy(origin.url, u.proxy.sections) as again:
+        eventually(lambda: again.admin_json("GET", "/readyz")["disk"]["ready"], "the disk tier is read in")
+        assert again.fetch(path).body == b"3"
+
+
+def test_a_refresh_in_the_new_process_holds_in_the_old_one(upgraded, origin, tmp_path):
+    u = upgraded(with_disk(tmp_path), grace="30s")
+    path = origin.on(origin.fresh(), [Reply(body=b"1")], [Reply(body=b"2")])
+    with u.proxy.client() as kept:
+        assert kept.get(path).body == b"1"
+        u.upgrade()
+        assert u.proxy.refresh(path)["stored"] is True
+        assert kept.get(path).body != b"1", "an old connection's last answer"
+    gone(u.pids[0])
+
+
+def test_what_the_old_process_begins_on_an_operators_connection_it_answers(upgraded, origin):
+    u = upgraded(grace="30s")
+    with Client(u.proxy.admin_port) as operator:
+        operator.send(build("GET", "/healthz", host=f"127.0.0.1:{u.proxy.admin_port}"))
+        assert operator.response().status == 200
+        gate = origin.gate()
+        path = origin.on(origin.fresh(), [Wait(gate), Reply(body=b"x")])
+        operator.send(build("POST", "/refresh?url=" + path, host=f"127.0.0.1:{u.proxy.admin_port}"))
+        origin.wait_for(path)
+        os.kill(u.pids[0], signal.SIGTERM)
+        eventually(lambda: "stopping" in u.proxy.stderr, "it stops")
+        gate.open()
+        r = operator.response("POST")
+        assert r.status == 200 and r.json()["stored"] is True
+    assert u.proxy.process.wait(20) == 0
 
 
 def test_a_purge_in_the_new_process_holds_in_the_old_one(upgraded, origin, tmp_path):
