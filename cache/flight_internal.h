@@ -86,6 +86,7 @@ struct flight {
 struct ending {
 	enum flight_phase phase;
 	int status;
+	int said;              /* of STALE: what the origin said; 0: nothing */
 	struct object *object; /* to be announced (ANSWER); its reference is taken */
 	struct object *store;  /* to go into the memory tier; its reference is taken */
 	uint64_t read_lsn;     /* of a disk flight: the record that `store` comes from */

@@ -114,7 +114,9 @@ void flight_announce(struct flight *f, const struct ending *x)
 		f->is_windowed = x->opens_window;
 	}
 	f->phase = x->phase;
-	if (x->status)
+	if (x->phase == FLIGHT_STALE)
+		f->status = x->said;
+	else if (x->status)
 		f->status = x->status;
 	if (x->phase == FLIGHT_RELEASED)
 		atomic_fetch_add_explicit(&f->cache->n.released, f->waiters_n, memory_order_relaxed);
@@ -198,11 +200,14 @@ static int gateway_status(int status)
 	return status == 503 || status == 504 ? status : 502;
 }
 
-static enum flight_fate stand_in(struct flight *f, int status, struct now now)
+/* `said`: the status of the origin's answer; 0: there was none. */
+static enum flight_fate stand_in(struct flight *f, int status, int said, struct now now)
 {
-	flight_finish(
-		f, &(struct ending){
-			   .phase = FLIGHT_STALE, .status = gateway_status(status), .marks_failure = true, .now = now});
+	flight_finish(f, &(struct ending){.phase = FLIGHT_STALE,
+				 .status = gateway_status(status),
+				 .said = said,
+				 .marks_failure = true,
+				 .now = now});
 	return FLIGHT_REVALIDATED;
 }
 
@@ -384,7 +389,7 @@ enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, 
 	if (a->status == 304 && flight_stored(f))
 		return take_not_modified(f, a);
 	if (a->status >= 500 && may_stand_in(f, a->status, a->now))
-		return stand_in(f, a->status, a->now);
+		return stand_in(f, a->status, a->status, a->now);
 	*why = flight_judge(f, a, &freshness);
 	is_lack_of_room = *why == POLICY_STORE;
 	if (*why == POLICY_STORE)
@@ -521,7 +526,7 @@ void flight_fail(struct flight *f, int status, struct now now)
 		return;
 	}
 	if (may_stand_in(f, 0, now)) {
-		(void)stand_in(f, status, now);
+		(void)stand_in(f, status, 0, now);
 		return;
 	}
 	flight_finish(f, &(struct ending){.phase = FLIGHT_FAILED, .status = status, .marks_failure = true, .now = now});

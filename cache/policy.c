@@ -77,6 +77,7 @@ static enum policy_store judge_status(const struct policy_exchange *x)
 	case 226:
 	case 304:
 		return POLICY_NOT_PARTIAL;
+	case 426: /* about the connection, like the Upgrade field that it bears */
 	case 428:
 	case 429:
 	case 431:
@@ -99,7 +100,7 @@ static bool understands(int status)
 		return true;
 	if (status >= 500 && status <= 505)
 		return true;
-	return status == 421 || status == 422 || status == 426 || status == 451;
+	return status == 421 || status == 422 || status == 451;
 }
 
 static bool request_forbids(const struct policy_exchange *x)

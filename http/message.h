@@ -21,11 +21,14 @@ enum http_method {
 	HTTP_CONNECT,
 	HTTP_PATCH,
 	HTTP_QUERY,
+	HTTP_PROPFIND,
+	HTTP_REPORT,
+	HTTP_SEARCH,
 	HTTP_OTHER, /* any other token: carried by its bytes */
 };
 
 enum http_method http_method_of(struct slice token); /* case-sensitive (RFC 9110 9.1) */
-bool http_method_is_safe(enum http_method m);        /* GET HEAD OPTIONS TRACE QUERY; OTHER is unsafe */
+bool http_method_is_safe(enum http_method m);        /* as IANA's registry of methods has it; OTHER is unsafe */
 bool http_method_is_idempotent(enum http_method m);  /* the safe ones, PUT and DELETE */
 
 enum http_target_form { HTTP_TARGET_ORIGIN, HTTP_TARGET_ABSOLUTE, HTTP_TARGET_ASTERISK };
@@ -86,6 +89,9 @@ void http_request_fini(struct http_request *r);
 enum http_parse http_request_parse(const char *p, size_t n, const struct http_head_limits *limits, size_t *scanned,
 	struct http_request *out, struct http_error *err);
 
+/* Chunks count, even if it turns out that there are none. */
+bool http_request_has_content(const struct http_request *r);
+
 /* ---- Answers of an upstream, seen line by line as libcurl hands them over ---- */
 
 struct http_response_head {
@@ -112,7 +118,8 @@ int http_response_head_status(struct http_response_head *h, struct slice line, b
 int http_response_head_field(struct http_response_head *h, struct slice line) WARN_UNUSED;
 /* The empty line: makes the field slices valid and checks framing (RFC 9112 6.3): every Content-Length a plain number or a
  * list of them, all equal; then one line is left of them, with that number. Transfer-Encoding exactly `chunked`, in
- * HTTP/1.1 only, never together with Content-Length (such a head may be an attempt at splitting, RFC 9112 6.1).
+ * HTTP/1.1 only, never together with Content-Length (such a head may be an attempt at splitting, RFC 9112 6.1). A 1xx frames
+ * nothing and is not checked.
  * *content_length is -1 when there is none and for 1xx and 204, which have no content whatever they say; for 304 and
  * answers to HEAD it is the length that a GET would have. */
 int http_response_head_end(struct http_response_head *h, int64_t *content_length) WARN_UNUSED;

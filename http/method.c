@@ -11,6 +11,9 @@ static const struct slice tokens[] = {
 	[HTTP_CONNECT] = {"CONNECT", 7},
 	[HTTP_PATCH] = {"PATCH", 5},
 	[HTTP_QUERY] = {"QUERY", 5},
+	[HTTP_PROPFIND] = {"PROPFIND", 8},
+	[HTTP_REPORT] = {"REPORT", 6},
+	[HTTP_SEARCH] = {"SEARCH", 6},
 };
 
 enum http_method http_method_of(struct slice token)
@@ -30,6 +33,9 @@ bool http_method_is_safe(enum http_method m)
 	case HTTP_OPTIONS:
 	case HTTP_TRACE:
 	case HTTP_QUERY:
+	case HTTP_PROPFIND:
+	case HTTP_REPORT:
+	case HTTP_SEARCH:
 		return true;
 	default:
 		return false;

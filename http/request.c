@@ -300,6 +300,11 @@ static enum http_parse read_framing(const struct seen *seen, struct http_request
 	return HTTP_PARSE_DONE;
 }
 
+bool http_request_has_content(const struct http_request *r)
+{
+	return r->framing == HTTP_BODY_CHUNKED || (r->framing == HTTP_BODY_LENGTH && r->content_length > 0);
+}
+
 /* RFC 9112 9.3: close wins over keep-alive wherever they stand. */
 static void read_connection(const struct seen *seen, struct http_request *out)
 {
@@ -321,9 +326,7 @@ static enum http_parse read_expect(const struct seen *seen, struct http_request 
 		if (!slice_equal_nocase(f->value, SLICE_LIT("100-continue")))
 			return bad(err, 417, "The only expectation that can be met is 100-continue.");
 	}
-	bool has_content =
-		out->framing == HTTP_BODY_CHUNKED || (out->framing == HTTP_BODY_LENGTH && out->content_length > 0);
-	out->expect_continue = out->minor >= 1 && has_content;
+	out->expect_continue = out->minor >= 1 && http_request_has_content(out);
 	return HTTP_PARSE_DONE;
 }
 

@@ -217,6 +217,8 @@ int http_response_head_end(struct http_response_head *h, int64_t *content_length
 	int rc = make_fields(h);
 	if (rc < 0)
 		return refuse(h, rc, "Out of memory.");
+	if (h->status < 200)
+		return 0; /* it ends here, whatever it says of content */
 	const struct http_field *coding = http_fields_get(&h->fields, HF_TRANSFER_ENCODING);
 	if (coding) {
 		if (h->minor != 1 || http_fields_count(&h->fields, HF_TRANSFER_ENCODING) > 1 ||
@@ -230,7 +232,7 @@ int http_response_head_end(struct http_response_head *h, int64_t *content_length
 		return refuse(h, -EPROTO, "The upstream's Content-Length is not one number.");
 	if (length >= 0)
 		keep_one_content_length(&h->fields, value);
-	if (h->status >= 200 && h->status != 204)
+	if (h->status != 204)
 		*content_length = length;
 	return 0;
 }

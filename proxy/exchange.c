@@ -402,8 +402,8 @@ static void look_up(struct exchange *x, bool no_join, struct cache_result *out)
 	*out = (struct cache_result){.verdict = CACHE_PASS, .forward = CACHE_FWD_BYPASS};
 	if (x->target.is_cacheable)
 		cache_lookup(x->worker->cache, &r, x->now, out);
-	else if (!http_method_is_safe(x->http->method) || x->http->method == HTTP_OPTIONS)
-		out->forward = x->target.rules->cache ? CACHE_FWD_METHOD : CACHE_FWD_BYPASS;
+	else if (x->http->method != HTTP_GET && x->http->method != HTTP_HEAD && x->target.rules->cache)
+		out->forward = CACHE_FWD_METHOD;
 }
 
 static void decide(struct exchange *x, bool no_join)
@@ -486,6 +486,8 @@ void exchange_begin(struct evhttp_request *req, void *arg)
 		exchange_problem(x, 414, "the target is too long", -1);
 	else if (err)
 		exchange_problem(x, 503, "out of memory", 1);
+	else if (x->http->method == HTTP_HEAD && http_request_has_content(x->http)) /* RFC 9110 9.3.2 */
+		exchange_problem(x, 400, "a HEAD request with content can't be passed on", -1);
 	else
 		decide(x, false);
 }

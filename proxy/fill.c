@@ -89,12 +89,38 @@ static void fill_free(struct fill *f)
 
 /* ---- Answers ---- */
 
-static void on_informational(void *arg, int status, const struct http_fields *fields)
+/* An entity tag has quotes at least (RFC 9110 8.8.3): without any it would be equal to all others of that kind. */
+static void drop_empty_etags(struct http_fields *fields)
+{
+	for (uint32_t i = fields->n; i > 0; i--)
+		if (fields->v[i - 1].id == HF_ETAG && fields->v[i - 1].value.n == 0)
+			http_fields_remove_at(fields, i - 1);
+}
+
+/* A 1xx has no content, so nothing that frames one (RFC 9110 15.2, 8.6). */
+static void on_informational(void *arg, int status, struct http_fields *fields)
 {
 	struct fill *f = fill_of(arg);
 
-	if (f->client)
-		f->client->on_informational(f->client_arg, status, fields);
+	if (!f->client || http_fields_drop_hop_by_hop(fields))
+		return;
+	http_fields_remove(fields, HF_CONTENT_LENGTH);
+	f->client->on_informational(f->client_arg, status, fields);
+}
+
+/* Hop-by-hop fields end here. But the Upgrade of a 426 is the answer (RFC 9110 15.5.22), and Connection has to name it.
+ * 0, -ENOBUFS or -ENOMEM. */
+static int clean(struct http_fields *fields, int status)
+{
+	const struct http_field *upgrade = status == 426 ? http_fields_get(fields, HF_UPGRADE) : NULL;
+	struct slice wanted = upgrade ? upgrade->value : (struct slice){NULL, 0};
+	int err = http_fields_drop_hop_by_hop(fields);
+
+	drop_empty_etags(fields);
+	if (err || !upgrade)
+		return err;
+	err = http_fields_add_id(fields, HF_UPGRADE, wanted);
+	return err ? err : http_fields_add_id(fields, HF_CONNECTION, SLICE_LIT("upgrade"));
 }
 
 /* True: go on reading. */
@@ -194,7 +220,7 @@ static bool on_head(void *arg, int status, struct http_fields *fields, int64_t c
 {
 	struct fill *f = fill_of(arg);
 
-	if (http_fields_drop_hop_by_hop(fields))
+	if (clean(fields, status))
 		return false;
 	if (f->invalidation && status < 400)
 		invalidate(f, status, fields);

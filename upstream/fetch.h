@@ -95,8 +95,8 @@ enum fetch_write {
 /* Called from the loop, never from inside fetch_start. A handler may call fetch_cancel for its own fetch only by
  * returning FETCH_WRITE_CANCEL or false. */
 struct fetch_handler {
-	/* 1xx other than 100 and 101; may be NULL. */
-	void (*on_informational)(void *arg, int status, const struct http_fields *fields);
+	/* 1xx other than 100 and 101, hop-by-hop not dropped yet; fields as below. May be NULL. */
+	void (*on_informational)(void *arg, int status, struct http_fields *fields);
 	/* The final head, checked; hop-by-hop not dropped yet. fields are valid (and may be changed) during the call only.
 	 * content_length is -1 when not announced. false cancels. */
 	bool (*on_head)(void *arg, int status, struct http_fields *fields, int64_t content_length);

@@ -791,9 +791,33 @@ def test_successful_unsafe_request_invalidates_its_url(proxy, origin, method):
 def test_safe_requests_invalidate_nothing(proxy, origin):
     path = origin.on("/ttl" + origin.fresh(), lambda r: [Reply(body=r.method)])
     proxy.fetch(path)
-    for method in ("OPTIONS", "HEAD", "QUERY"):
-        proxy.fetch(path, method=method)
+    for method in ("OPTIONS", "HEAD", "QUERY", "PROPFIND", "REPORT", "SEARCH"):
+        r = proxy.fetch(path, method=method)
         assert proxy.fetch(path).is_hit, method
+        assert method == "HEAD" or "fwd=method" in r.get("Cache-Status"), method
+
+
+def test_an_empty_etag_is_none(proxy, origin):
+    """It would be equal to every other of that kind: nothing is confirmed by it, nor asked with it."""
+    path = origin.on("/ttl" + origin.fresh(), [Reply(200, {"ETag": "", "Cache-Control": "max-age=60"}, b"1")])
+    for _ in range(2):
+        r = proxy.fetch(path, {"If-None-Match": ""})
+        assert (r.status, r.has("ETag"), r.body) == (200, False, b"1")
+    proxy.purge(url=path, soft=True)
+    proxy.fetch(path)
+    assert not origin.last(path).has("If-None-Match")
+
+
+@pytest.mark.parametrize("failure, said", [([Reply(500)], 500), ([Reply(503)], 503), ([Close()], None), ([Send(b"rubbish\r\n\r\n"), Close()], None)],
+                         ids=["500", "503", "closed", "rubbish"])
+def test_fwd_status_is_what_the_origin_said(start_proxy, origin, failure, said):
+    proxy = start_proxy({"upstream": {"retries": 0}, "route a": {"match": "*"}})
+    path = origin.fresh()
+    origin.on(path, [Reply(200, {"Cache-Control": "max-age=0, stale-if-error=60"}, b"old")], failure)
+    proxy.fetch(path)
+    r = proxy.fetch(path)
+    assert (r.status, r.body) == (200, b"old")
+    assert r.cache_status.get("fwd-status") == said, r.get("Cache-Status")
 
 
 def test_routes_invalidate_what_they_name(proxy, origin):

@@ -650,3 +650,55 @@ def test_answer_that_ends_with_the_connection_is_whole(proxy, origin):
     with proxy.client() as c:
         for _ in range(2):
             assert c.get(path).body == pattern(300000)
+
+
+# ---- what belongs to one hop, to nobody, or to the method ----
+
+def test_hop_by_hop_fields_of_interim_answers_are_dropped(proxy, origin):
+    hop = [("Connection", "X-Hop, keep-alive"), ("X-Hop", "1"), ("Keep-Alive", "timeout=5"), ("Upgrade", "h2c"), ("TE", "x"),
+           ("Trailer", "X-T"), ("Transfer-Encoding", "chunked"), ("Content-Length", "5"), ("Proxy-Connection", "close"),
+           ("Proxy-Authenticate", "Basic")]
+    path = origin.on(origin.fresh(), [Reply(200, {"X-Hop": "2"}, b"hello", interim=[(103, hop + [("Link", "</a>"), ("Content-Type", "a/b")])])])
+    with proxy.client() as c:
+        r = c.get(path)
+    assert (r.body, r.get("X-Hop")) == (b"hello", "2")
+    assert [(n.lower(), v) for n, v in r.interim[0].fields] == [("link", "</a>"), ("content-type", "a/b")]
+
+
+@pytest.mark.parametrize("fields", [{"Content-Length": "3"}, {"Transfer-Encoding": "br"}, {"Transfer-Encoding": "chunked", "Content-Length": "3"}])
+def test_framing_in_an_interim_answer_frames_nothing(proxy, origin, fields):
+    path = origin.on(origin.fresh(), [Reply(200, {}, b"hello", framing="close", interim=[(103, {"Link": "</a>", **fields})])])
+    r = proxy.fetch(path)
+    assert (r.status, r.body) == (200, b"hello")
+
+
+@pytest.mark.parametrize("path", ["/p", "/stored/p"])
+def test_426_keeps_its_upgrade(start_proxy, origin, path):
+    proxy = start_proxy({"route stored": {"match": "/stored/*", "ttl_426": "60s", "ttl": "60s"}, "route all": {"match": "*", "cache": "off"}})
+    origin.on(path, [Reply(426, {"Upgrade": "TLS/1.2, HTTP/1.1", "Connection": "Upgrade, X-Hop", "X-Hop": "1", "Cache-Control": "max-age=60"}, b"no")])
+    for _ in range(2):
+        r = proxy.fetch(path)
+        assert (r.status, r.get("Upgrade"), r.has("X-Hop"), r.body) == (426, "TLS/1.2, HTTP/1.1", False, b"no")
+        assert "upgrade" in ", ".join(r.all("Connection")).lower()
+
+
+def test_other_statuses_do_not_keep_an_upgrade(proxy, origin):
+    path = origin.on(origin.fresh(), [Reply(200, {"Upgrade": "h2c", "Connection": "Upgrade"}, b"ok")])
+    assert not proxy.fetch(path).has("Upgrade")
+
+
+@pytest.mark.parametrize("raw", [b"Content-Length: 5\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"])
+def test_a_head_request_with_content_is_refused(proxy, origin, raw):
+    path = origin.on(origin.fresh(), [Reply(200)])
+    with proxy.client() as c:
+        c.send(f"HEAD {path} HTTP/1.1\r\nHost: a\r\n".encode() + raw)
+        assert c.response("HEAD").status == 400
+        assert c.get(path).status == 200, "what it had was not taken for a request"
+    assert [r.method for r in origin.seen(path)] == ["GET"]
+
+
+def test_a_head_request_with_empty_content_is_served(proxy, origin):
+    path = origin.on(origin.fresh(), [Reply(200)])
+    with proxy.client() as c:
+        c.send(f"HEAD {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n".encode())
+        assert c.response("HEAD").status == 200

@@ -60,7 +60,7 @@ void seen_fini(struct seen *s)
 	buf_fini(&s->body);
 }
 
-static void on_informational(void *arg, int status, const struct http_fields *fields)
+static void on_informational(void *arg, int status, struct http_fields *fields)
 {
 	struct seen *s = arg;
 
