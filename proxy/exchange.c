@@ -5,9 +5,11 @@
 #include <event2/buffer.h>
 #include <event2/http.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "proxy/access_log.h"
 #include "proxy/exchange_internal.h"
+#include "proxy/hops.h"
 #include "proxy/origins.h"
 
 /* Lookups again after an answer that turned out to be for others; then the request goes alone. */
@@ -464,6 +466,44 @@ static struct slice request_body(struct exchange *x)
 	return (struct slice){(const char *)evbuffer_pullup(b, -1), n};
 }
 
+/* It would go round until something is full, or wait for itself. */
+static void answer_loop(struct exchange *x)
+{
+	static struct log_limit limit;
+
+	x->worker->stats.loops++;
+	if (log_allowed(&limit))
+		log_warn("a request came back: the url of upstream %.*s leads to this proxy",
+			SLICE_ARG(x->target.snapshot->config->upstreams[x->target.upstream_index].name));
+	exchange_problem(x, 508, "the request has been here before: the upstream leads back to this proxy", -1);
+}
+
+/* RFC 9110 7.6.2: at 0 whoever has it answers. */
+static void answer_options(struct exchange *x)
+{
+	struct http_fields none = {0};
+
+	x->kind = ANSWER_PASS;
+	if (reply_from_fields(&x->reply, x->http, 200, &none, 0, x->now, &x->note)) {
+		exchange_problem(x, 503, "out of memory", 1);
+		return;
+	}
+	x->reply.body = REPLY_EMPTY;
+	exchange_send(x);
+}
+
+static void begin(struct exchange *x)
+{
+	if (hops_were_here(&x->http->fields))
+		answer_loop(x);
+	else if (hops_left(x->http) == 0)
+		answer_options(x);
+	else if (x->http->method == HTTP_HEAD && http_request_has_content(x->http)) /* RFC 9110 9.3.2 */
+		exchange_problem(x, 400, "a HEAD request with content can't be passed on", -1);
+	else
+		decide(x, false);
+}
+
 void exchange_begin(struct evhttp_request *req, void *arg)
 {
 	struct worker *w = arg;
@@ -486,8 +526,6 @@ void exchange_begin(struct evhttp_request *req, void *arg)
 		exchange_problem(x, 414, "the target is too long", -1);
 	else if (err)
 		exchange_problem(x, 503, "out of memory", 1);
-	else if (x->http->method == HTTP_HEAD && http_request_has_content(x->http)) /* RFC 9110 9.3.2 */
-		exchange_problem(x, 400, "a HEAD request with content can't be passed on", -1);
 	else
-		decide(x, false);
+		begin(x);
 }

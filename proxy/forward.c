@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "proxy/hops.h"
+
 #define TEXT_MAX (128 * 1024)
 
 void forward_init(struct forward *f)
@@ -167,7 +169,7 @@ static void add_via(struct buf *b, const struct http_request *r)
 		buf_add_slice(b, f->value);
 		buf_add(b, ", ", 2);
 	}
-	buf_add_str(b, r->minor ? "1.1 memoproxy" : "1.0 memoproxy");
+	buf_add_slice(b, hops_via(r->minor));
 }
 
 /* Our own fields are composed into `text` first, for its storage may move while it grows. */
@@ -192,6 +194,16 @@ static int add_own(struct forward *f, const struct forward_options *o)
 				&f->fields, HF_X_FORWARDED_PROTO, o->tls ? SLICE_LIT("https") : SLICE_LIT("http"));
 	}
 	return err;
+}
+
+/* The one that was checked to be above 0 when the request came. */
+static int add_max_forwards(struct forward *f, const struct http_request *r)
+{
+	int64_t left = hops_left(r);
+	int n = snprintf(f->max_forwards, sizeof(f->max_forwards), "%lld", (long long)left - 1);
+
+	return left <= 0 ? 0
+			 : http_fields_add_id(&f->fields, HF_MAX_FORWARDS, (struct slice){f->max_forwards, (size_t)n});
 }
 
 static int add_validators(struct forward *f, const struct object *stored)
@@ -241,6 +253,10 @@ int forward_build(struct forward *f, const struct forward_options *o)
 	err = copy_passing(f, o);
 	if (!err)
 		err = add_own(f, o);
+	if (!err)
+		err = http_fields_add_id(&f->fields, HF_CDN_LOOP, hops_cdn_loop());
+	if (!err)
+		err = add_max_forwards(f, o->http);
 	if (!err && o->stored)
 		err = add_validators(f, o->stored);
 	if (!err && wants_identity(o))

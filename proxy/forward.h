@@ -12,6 +12,7 @@ struct forward {
 	struct http_fields fields; /* end-to-end, in order; slices of the request, the stored object and `text` */
 	struct buf text;
 	char range[40];
+	char max_forwards[24];
 };
 
 struct forward_options {

@@ -46,6 +46,7 @@ struct worker_stats {
 	struct latency latency[ANSWER_KINDS];
 	uint64_t aborted; /* replies cut because the upstream broke off */
 	uint64_t clients_gone;
+	uint64_t loops; /* requests that this process had sent itself */
 	uint64_t background_fetches;
 	uint64_t fills, fills_active;
 	uint64_t invalidated_by_writes;
