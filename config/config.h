@@ -111,6 +111,7 @@ struct config_upstream {
 	struct slice name; /* "default" for the one without a name, which is upstreams[0] */
 	struct config_url url;
 	int64_t connect_timeout_ms, first_byte_timeout_ms, stall_timeout_ms;
+	int64_t dns_ttl_ms, connection_max_age_ms /* -1: off */;
 	unsigned max_connections; /* in all workers together */
 	unsigned queue;           /* requests that wait for a connection, per worker */
 	unsigned retries;

@@ -71,6 +71,8 @@ static void fill_options(struct upstream_options *to, const struct config_upstre
 		.connect_timeout_ms = from->connect_timeout_ms,
 		.first_byte_timeout_ms = from->first_byte_timeout_ms,
 		.stall_timeout_ms = from->stall_timeout_ms,
+		.dns_ttl_ms = from->dns_ttl_ms,
+		.connection_max_age_ms = from->connection_max_age_ms > 0 ? from->connection_max_age_ms : 0,
 		.max_connections = from->max_connections,
 		.queue_max = from->queue,
 		.retries = from->retries,
@@ -183,6 +185,12 @@ int origins_open(struct origins *o, struct worker *w)
 	};
 
 	return p->loop ? 0 : upstream_loop_new(&options, &p->loop);
+}
+
+void origins_renew(struct origins *o, struct worker *w)
+{
+	if (o->parts[w->index].loop)
+		upstream_loop_renew(o->parts[w->index].loop);
 }
 
 const struct upstream_options *origins_options(const struct origins *o, unsigned upstream)

@@ -20,6 +20,8 @@ struct origins *origins_ref(struct origins *o);
 void origins_unref(struct origins **o);
 /* Makes the worker's loop, unless there is one. 0 or negative errno. */
 int origins_open(struct origins *o, struct worker *w) WARN_UNUSED;
+/* After a reload that left the upstreams as they are: the worker's loop, if there is one, looks names up anew. */
+void origins_renew(struct origins *o, struct worker *w);
 /* Of the upstream with that index, for upstream_health. */
 const struct upstream_options *origins_options(const struct origins *o, unsigned upstream);
 /* The worker's loop; NULL when it could not be made. */

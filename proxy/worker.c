@@ -199,6 +199,7 @@ static void on_news_mail(struct mail *m)
 	worker_news_free(&n);
 	target_release(&w->hit_target);
 	worker_configure_front(w);
+	origins_renew(w->snapshot->origins, w);
 	if (origins_open(w->snapshot->origins, w))
 		log_error("worker %u: no memory for connections to the upstreams: requests to them are answered 503",
 			w->index);

@@ -102,6 +102,9 @@ int connection_on_request(void *arg, char *peer_ip, char *local_ip, int peer_por
 		f->u->stats.stale_connections++;
 		return CURL_PREREQFUNC_ABORT;
 	}
+	/* It is shared: only when nothing else runs on it does libcurl close it at this request's end. */
+	if (f->is_h2 && s && s->stale)
+		curl_easy_setopt(f->easy, CURLOPT_FORBID_REUSE, 1L);
 	if (s)
 		s->in_use = true;
 	on_connected(f);

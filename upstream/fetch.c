@@ -191,6 +191,8 @@ void fetch_on_done(struct fetch *f, CURLcode code)
 	enum fetch_result result;
 
 	fetch_leave_multi(f);
+	if (code != CURLE_OK && !f->met_stale && !f->answer.any_byte && !(f->todo & TODO_DROP))
+		origin_forget_name(f->o);
 	if (may_try_again(f, code)) {
 		f->fresh = true;
 		fetch_attempt(f);
@@ -214,6 +216,7 @@ void fetch_on_done(struct fetch *f, CURLcode code)
 static void no_connection(struct fetch *f)
 {
 	fetch_leave_multi(f);
+	origin_forget_name(f->o);
 	if (f->retries_left == 0 || !place_move_on(f, true)) {
 		finish(f, FETCH_TIMEOUT, "no connection in time");
 		return;
@@ -221,6 +224,12 @@ static void no_connection(struct fetch *f)
 	f->retries_left--;
 	f->u->stats.retries++;
 	fetch_attempt(f);
+}
+
+static void no_answer(struct fetch *f)
+{
+	origin_forget_name(f->o);
+	finish(f, FETCH_TIMEOUT, "no first byte in time");
 }
 
 void fetch_on_timer(evutil_socket_t fd, short what, void *arg)
@@ -244,7 +253,7 @@ void fetch_on_timer(evutil_socket_t fd, short what, void *arg)
 	else if (f->prepared == 0)
 		no_connection(f);
 	else if (f->answer.phase == ANSWER_STATUS)
-		finish(f, FETCH_TIMEOUT, "no first byte in time");
+		no_answer(f);
 	else
 		finish(f, FETCH_TIMEOUT, "the answer stalled");
 	loop_settle(l);

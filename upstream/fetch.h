@@ -49,6 +49,8 @@ struct upstream_options { /* one [upstream]; immutable, borrowed until upstream_
 	bool quota_guard;
 	unsigned quota_reserve_percent, quota_stretch;
 	int64_t connect_timeout_ms, first_byte_timeout_ms, stall_timeout_ms;
+	/* Of a name's address, 0: not kept; of a kept connection, 0: no bound. libcurl counts both in seconds: rounded up. */
+	int64_t dns_ttl_ms, connection_max_age_ms;
 	/* In all workers together; each loop gets its share, at least 1. It bounds the requests at the origin at one time: a
 	 * stream of an HTTP/2 connection counts like a connection. */
 	unsigned max_connections;
@@ -72,6 +74,10 @@ struct upstream_loop_options {
 
 int upstream_loop_new(const struct upstream_loop_options *o, struct upstream_loop **out) WARN_UNUSED;
 void upstream_loop_free(struct upstream_loop **l); /* fetches still running end with FETCH_CANCELLED, unannounced */
+
+/* Names are looked up anew, and no connection that is open now gets another request; those of HTTP/2 go once nothing runs on
+ * them. Fetches that run are not touched. */
+void upstream_loop_renew(struct upstream_loop *l);
 
 enum fetch_result {
 	FETCH_OK,      /* whole: the length that was announced arrived, or the end was framed: last chunk, END_STREAM */

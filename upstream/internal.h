@@ -52,6 +52,8 @@ struct sock *sock_identify(struct fetch *f, const struct sock_address *address);
 bool sock_has_unread(const struct sock *s);
 /* More received than the answers so far account for? (RFC 9112 6.3: such bytes must not become an answer.) */
 bool sock_has_excess(const struct sock *s);
+/* No connection that is open now serves another request. */
+void sock_retire_all(struct upstream_loop *l);
 void sock_free_all(struct upstream_loop *l);
 
 /* ---- One fetch ---- */
@@ -142,6 +144,7 @@ struct fetch {
 	struct event timer;
 	int64_t deadline_ms, armed_ms; /* CLOCK_MONOTONIC; 0: none. armed_ms may be the earlier one */
 
+	bool forgets_name;      /* the easy handle is told to drop its origin's address */
 	struct origin *applied; /* what the easy handle is set up for */
 	int64_t started_us, begun_us, connected_us, first_byte_us, ended_us;
 	char error[CURL_ERROR_SIZE];
@@ -154,6 +157,8 @@ struct origin { /* one URL */
 	struct origin_state *state;
 	CURLU *url;
 	struct slice text;
+	struct curl_slist forget;   /* has libcurl drop the name's address; its data is owned */
+	bool forgets_name;          /* the next request has it do so */
 	bool is_https, knows_http1; /* a connection of ours settled on HTTP/1.1: no use to wait for multiplexing */
 	struct fetch *check;        /* under way; or NULL */
 	struct event check_timer;   /* that check's time is up */
@@ -204,6 +209,9 @@ int origin_init(struct origin *o, struct upstream *u, struct slice url) WARN_UNU
 void origin_fini(struct origin *o);
 /* The easy handle goes to this origin from now on. 0 or -ENOMEM. */
 int origin_apply(struct fetch *f) WARN_UNUSED;
+
+/* No connection came about, or it must not be relied on: the address that was used may be out of date. */
+void origin_forget_name(struct origin *o);
 
 /* place.c: whether a fetch may go, when, and where to */
 /* A new fetch: begun, queued or withheld. */

@@ -241,6 +241,14 @@ void upstream_loop_free(struct upstream_loop **lp)
 	mem_free(l);
 }
 
+void upstream_loop_renew(struct upstream_loop *l)
+{
+	for (unsigned i = 0; i < l->upstreams_n; i++)
+		for (unsigned k = 0; k < l->upstreams[i].origins_n; k++)
+			origin_forget_name(&l->upstreams[i].origins[k]);
+	sock_retire_all(l);
+}
+
 void upstream_stats(const struct upstream_loop *l, unsigned upstream, struct upstream_stats *out)
 {
 	*out = (struct upstream_stats){0};

@@ -1,6 +1,7 @@
 /* One origin: its URL, and an easy handle turned towards it. */
 #include <errno.h>
 
+#include "base/mem.h"
 #include "http/uri.h"
 #include "upstream/internal.h"
 
@@ -29,6 +30,27 @@ static int set_url(struct origin *o)
 	return rc;
 }
 
+/* As CURLOPT_RESOLVE takes it: "-host:port". */
+static int set_forget(struct origin *o)
+{
+	char *host = NULL, *port = NULL;
+	struct buf text;
+	int rc = -ENOMEM;
+
+	buf_init(&text, 4096);
+	if (curl_url_get(o->url, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+		curl_url_get(o->url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK)
+		rc = buf_addf(&text, "-%s:%s", host, port);
+	if (rc == 0) {
+		o->forget.data = mem_strndup(text.p, text.n);
+		rc = o->forget.data ? 0 : -ENOMEM;
+	}
+	curl_free(host);
+	curl_free(port);
+	buf_fini(&text);
+	return rc;
+}
+
 /* Over plain TCP version 2 is spoken only where it is known to be understood: no Upgrade. */
 static long version_of(const struct origin *o)
 {
@@ -45,20 +67,43 @@ static long version_of(const struct origin *o)
 
 int origin_init(struct origin *o, struct upstream *u, struct slice url)
 {
+	int rc;
+
 	*o = (struct origin){.u = u, .text = url};
-	return set_url(o);
+	rc = set_url(o);
+	return rc < 0 ? rc : set_forget(o);
 }
 
 void origin_fini(struct origin *o)
 {
 	if (o->url)
 		curl_url_cleanup(o->url);
+	mem_free(o->forget.data);
+}
+
+void origin_forget_name(struct origin *o)
+{
+	o->forgets_name = true;
+}
+
+/* libcurl drops it when the transfer begins. */
+static int apply_forget(struct fetch *f)
+{
+	bool forgets = f->o->forgets_name;
+
+	if (!forgets && !f->forgets_name)
+		return 0;
+	f->o->forgets_name = false;
+	f->forgets_name = forgets;
+	return curl_easy_setopt(f->easy, CURLOPT_RESOLVE, forgets ? &f->o->forget : NULL);
 }
 
 int origin_apply(struct fetch *f)
 {
 	int bad = 0;
 
+	if (apply_forget(f))
+		return -ENOMEM;
 	if (f->applied == f->o)
 		return 0;
 	bad |= curl_easy_setopt(f->easy, CURLOPT_CURLU, f->o->url);

@@ -246,6 +246,13 @@ bool sock_has_excess(const struct sock *s)
 	return info.tcpi_bytes_received > s->wire_bytes;
 }
 
+void sock_retire_all(struct upstream_loop *l)
+{
+	for (size_t fd = 0; fd < l->socks_n; fd++)
+		if (l->socks[fd] && l->socks[fd]->established)
+			l->socks[fd]->stale = true;
+}
+
 void sock_free_all(struct upstream_loop *l)
 {
 	for (size_t fd = 0; fd < l->socks_n; fd++) {

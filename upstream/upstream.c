@@ -94,6 +94,11 @@ static int set_callbacks(struct fetch *f)
 	return bad;
 }
 
+static long seconds(int64_t ms)
+{
+	return (long)((ms + 999) / 1000);
+}
+
 static int set_connection(const struct upstream *u, CURL *e)
 {
 	const struct upstream_options *options = u->options;
@@ -102,6 +107,8 @@ static int set_connection(const struct upstream *u, CURL *e)
 
 	for (unsigned i = 0; i < u->origins_n; i++)
 		any_https |= u->origins[i].is_https;
+	bad |= curl_easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT, seconds(options->dns_ttl_ms));
+	bad |= curl_easy_setopt(e, CURLOPT_MAXLIFETIME_CONN, seconds(options->connection_max_age_ms));
 	bad |= curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)options->connect_timeout_ms);
 	bad |= curl_easy_setopt(e, CURLOPT_TCP_NODELAY, 1L);
 	bad |= curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);

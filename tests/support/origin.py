@@ -401,7 +401,9 @@ NOT_FOUND = [Reply(404, {"Content-Type": "text/plain", "Cache-Control": "no-stor
 class Origin:
     """Use as a context manager, or start() and stop()."""
 
-    def __init__(self, tls=None):
+    address = "127.0.0.1"
+
+    def __init__(self, tls=None, port=0):
         self.loop = asyncio.new_event_loop()
         self._tls = tls
         self._changed = threading.Condition()
@@ -413,7 +415,8 @@ class Origin:
         self._names = itertools.count(1)
         self._thread = threading.Thread(target=self._run, name="origin", daemon=True)
         self._started = threading.Event()
-        self.port = 0
+        self.port = port
+        self._server = None
 
     # ---- life ----
 
@@ -427,6 +430,18 @@ class Origin:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(WAIT_S)
 
+    def stop_listening(self):
+        """Connections are refused from now on; open ones are closed."""
+        done = threading.Event()
+
+        def close():
+            self._server.close()
+            for task in asyncio.all_tasks(self.loop):
+                task.cancel()
+            self.loop.call_soon(done.set)
+        self.loop.call_soon_threadsafe(close)
+        assert done.wait(WAIT_S)
+
     def __enter__(self):
         return self.start()
 
@@ -436,8 +451,8 @@ class Origin:
     def _run(self):
         asyncio.set_event_loop(self.loop)
         self.loop.set_exception_handler(lambda loop, context: None)
-        server = self.loop.run_until_complete(asyncio.start_server(
-            self._accept, "127.0.0.1", self.port, limit=1 << 22, backlog=4096, ssl=self._tls))
+        server = self._server = self.loop.run_until_complete(asyncio.start_server(
+            self._accept, self.address, self.port, limit=1 << 22, backlog=4096, ssl=self._tls))
         self.port = server.sockets[0].getsockname()[1]
         self._started.set()
         self.loop.run_forever()
