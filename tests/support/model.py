@@ -3,7 +3,9 @@
 What a request that began at `a` may be answered with, from fetch f (whose request the origin saw at f.at):
   whole        its body is exactly that of its URL, variant, user and version; it ended early only if the origin's did
   its own      URL, variant and user are those asked for; what may not be shared went to one client only
-  not older    than what was written and acknowledged before a; not from before a hard purge acknowledged before a
+  not older    than what was written and acknowledged before a; not from before a hard purge acknowledged before a; not fetched
+               before a refresh that was acknowledged before a was asked, whether or not its answer could be stored; and not
+               before what another client was shown, as stored or from the store, and had all of before a
   fresh        a - f.born is within its lifetime; or it came in after a; or stale-while-revalidate, stale-if-error (and there
                was an error) or a soft purge allow it
 Times are taken so that what the proxy does in an order that no client can tell apart is never blamed.
@@ -38,8 +40,8 @@ def paths_of(folder):
 
 
 PATHS = {f: paths_of(f) for f in FOLDERS}
-WEIGHTS = [("get", 100), ("pipe", 6), ("write", 9), ("purge", 7), ("change", 6), ("refresh", 3), ("fault", 10), ("refuse", 0.3),
-           ("reload", 0.5), ("pause", 3)]
+WEIGHTS = [("get", 100), ("pipe", 6), ("write", 9), ("purge", 7), ("change", 6), ("refresh", 4), ("race", 2), ("fault", 10),
+           ("refuse", 0.3), ("reload", 0.5), ("pause", 3)]
 
 
 def pick_path(rng):
@@ -91,6 +93,8 @@ def make_operation(rng):
         return ["write", rng.choice(("PUT", "PUT", "POST", "DELETE")), pick_path(rng), rng.random() < 0.05]
     if kind == "purge":
         return make_purge(rng)
+    if kind == "race":
+        return ["race", pick_path(rng), rng.choice(("drip", "slow")), round(rng.uniform(0.1, 0.8), 3), rng.choice((0, 0, 1))]
     if kind == "fault":
         return ["fault", pick_path(rng), rng.choice(FAULTS[:-2] if rng.random() < 0.9 else FAULTS), round(rng.uniform(0, 0.4), 3)]
     if kind == "refuse":
@@ -159,6 +163,7 @@ class Judge:
         except Forbidden as e:
             raise type(e)(f"{e}\n{answer.start} {answer.fields}\nasked {a:.3f}, head {answer.head_at:.3f}, "
                             f"{f.method} fetch {number} at {f.at:.3f}, answered {f.answered:.3f}, status {f.status}") from None
+        self.note_shown(how, f, answer)
         if f.is_unshared and f.taken > 1 and f.method == "GET":
             raise Forbidden(f"fetch {number} is not for sharing and was used {f.taken} times")
 
@@ -210,8 +215,11 @@ class Judge:
         if f.version < needed:
             raise Forbidden(f"version {f.version}, though {needed} was written before")
         for asked, acknowledged in r.refreshed:
-            if acknowledged < a and f.variant == "" and f.user == "" and f.answered < asked - self.slack:
-                raise Forbidden(f"fetched {asked - f.answered:.3f} s before a refresh")
+            if acknowledged < a and f.variant == "" and f.user == "" and f.at < asked - self.slack:
+                raise Forbidden(f"fetched {asked - f.at:.3f} s before a refresh")
+        had, newest = r.shown.get((f.variant, f.user), (a, 0))
+        if had < a and f.at < newest - self.slack:
+            raise Forbidden(f"fetched {newest - f.at:.3f} s before what was shown {a - had:.3f} s before the request")
         age = a - max(f.born, head.born) - self.slack
         swr = f.swr > 0 and age <= f.ttl + f.swr and how.get("cc") not in ("no-cache", "max-age=0", "min-fresh=1")
         sie = f.sie > 0 and age <= f.ttl + f.sie and self.site.failed_between(
@@ -223,6 +231,17 @@ class Judge:
         fresh = f.ttl > 0 and age <= f.ttl + max_stale and not wants_new
         if not (came_after or fresh or swr or sie):
             raise Forbidden(f"stale: {a - f.born:.3f} s old, lifetime {f.ttl}+{f.swr}, {how.get('cc')}")
+
+    def note_shown(self, how, f, answer):
+        """Not what went to one client alone: that is in no order with what others get."""
+        status = answer.get("cache-status") or ""
+        if answer.status != 200 or not answer.complete or how.get("method") == "HEAD" or f.resource.folder == "auth":
+            return
+        if not re.search(r"memoproxy; (hit|.*stored)", status) or self.site.failed_between(f.path, f.at - 1, clock()):
+            return
+        key = (f.variant, f.user)
+        if f.at > f.resource.shown.get(key, (0, 0))[1]:
+            f.resource.shown[key] = (clock(), f.at)
 
     def purged(self, a, f, stale_is_allowed):
         for p in reversed(self.purges):
@@ -459,10 +478,28 @@ class Run:
         asked = clock()
         quoted = path.replace("?", "%3F").replace("&", "%26").replace("=", "%3D")
         answer = await self._admin("POST", f"/refresh?url={quoted}")
-        if answer.status == 200 and json.loads(answer.body)["stored"]:
+        failed = self.site.failed_between(path, asked - 1 - self.judge.slack, clock())
+        said = json.loads(answer.body) if answer.status == 200 else {}
+        # What it found and could not be stored, retires. (Of a user's route it asked nobody.)
+        if said.get("stored") or (said and not failed and said.get("reason") != "route"):
             self.site.resource(path).refreshed.append((asked, clock()))
-        elif answer.status != 200 and not self.site.failed_between(path, asked - 1 - self.judge.slack, clock()):
+        elif answer.status != 200 and not failed:
             raise Missing(f"{answer.status} {answer.body[:300]}")
+
+    async def do_race(self, connection, path, kind, length_s, changes):
+        """A fetch that is slow to come, or to end, and a refresh that overtakes it."""
+        self.site.resource(path).faults.insert(0, (kind, length_s))
+        slow = model_http.Connection(self.proxy.port)
+        task = asyncio.create_task(self.do_get(slow, path, {"cc": "no-cache"}))
+        try:
+            await asyncio.sleep(0.02)
+            if changes:
+                self.site.change(path)
+            await self.do_refresh(connection, path)
+            await task
+        finally:
+            task.cancel()
+            slow.close()
 
     async def do_fault(self, _, path, kind, length_s):
         faults = self.site.resource(path).faults
@@ -596,4 +633,8 @@ def self_check():
     site.resource(long).written.clear()
     site.resource(long).refreshed.append((now - 2, now - 1))
     yield "what a refresh replaced", refused(long, good)
+    site.resource(long).refreshed.clear()
+    later = _fetched(site, long, 1)
+    assert refused(long, later, cache_status="memoproxy; hit") is None
+    yield "an older answer than was shown", refused(long, _fetched(site, long, 5), a=clock())
     site.listener.close()

@@ -20,7 +20,7 @@ from .model_site import clock
 from .proxy import SLOW, binary, merge
 
 WEIGHTS = [("restart", 0.4), ("cool", 1)]
-SECTIONS = {"proxy": {"shutdown_grace": "500ms"}, "cache": {"memory": "512K", "max_object": "256K"}, "disk": {"size": "2M"}}
+SECTIONS = {"proxy": {"shutdown_grace": "500ms"}, "cache": {"memory": "512K", "max_object": "256K"}, "disk": {"size": "2M", "max_object": "400K"}}
 SUMMED = ("hits", "inline_reads", "thread_reads", "reclaimed_segments", "reinserted", "recovered_objects", "purged_reads",
           "bad_records", "dropped_queue", "heads_written")
 
@@ -107,12 +107,14 @@ class Run(model.Run):
     def forget_refreshes(self):
         for r in self.site.resources.values():
             r.refreshed.clear()
+            r.shown.clear()
 
     async def do_refresh(self, connection, path):
         asked = clock()
         await super().do_refresh(connection, path)
         if self.is_excused(asked):
             self.site.resource(path).refreshed.clear()
+            self.site.resource(path).shown.clear()
 
     async def do_cool(self, _):
         """The page cache forgets the segments, so that readers have to read."""
