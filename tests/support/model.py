@@ -299,8 +299,11 @@ class Run:
             self.site.listener.close()
             if self.problem:
                 self.problem += "\n" + self.proxy.stderr[-4000:]
-            self.proxy.stop()
+            self._stop()
         return self.problem
+
+    def _stop(self):
+        self.proxy.stop()
 
     def summary(self):
         return f"{sum(self.done.values())} operations {self.done}, {getattr(self, 'stats', {}).get('answers')}"
@@ -368,6 +371,10 @@ class Run:
                 await asyncio.sleep(random.uniform(0, self.pace_s))
         connection.close()
 
+    def known_from(self, began):
+        """What was acknowledged now, to who asked for it then, holds for all who ask later than this."""
+        return clock()
+
     def is_excused(self, began):
         """May an operation that began then have been left without its answer?"""
         return False
@@ -375,8 +382,11 @@ class Run:
     def _fail(self, op, why):
         if not self.problem:
             self.problem = f"{json.dumps(op)}: {why}"
-            if not self.proxy.process.alive:
+            if not self._is_alive():
                 self.problem += f"\nmemoproxy ended, status {self.proxy.process.child.returncode}"
+
+    def _is_alive(self):
+        return self.proxy.process.alive
 
     # -- operations --
 
@@ -445,7 +455,7 @@ class Run:
             raise Missing(f"no answer: {answer.problem}")
         for item in filter(None, (answer.get("x-versions") or "").split(",")):
             version, _, changed = item.partition("@")
-            self.site.resource(changed).written.append((clock(), int(version)))
+            self.site.resource(changed).written.append((self.known_from(began), int(version)))
         if answer.status >= 502 and not self.site.failed_between(path, began - 1 - self.judge.slack, clock() + 1):
             raise Missing(f"{answer.status} although nothing failed: {answer.body[:200]}")
 
@@ -464,7 +474,7 @@ class Run:
         answer = await self._admin("POST", f"/purge?{kind}={quoted}" + ("&soft=1" if soft else ""))
         if answer.status != 200:
             raise Missing(f"{answer.status} {answer.body[:300]}")
-        purge.acknowledged = clock()
+        purge.acknowledged = self.known_from(purge.asked)
         # In the order of asking, for Judge.purged.
         at = len(self.judge.purges)
         while at and self.judge.purges[at - 1].asked > purge.asked:

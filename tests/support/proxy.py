@@ -185,6 +185,14 @@ class Proxy:
         self._launch()
         assert self._wait_ready(), f"memoproxy did not start again:\n{self.process.stderr}"
 
+    def relaunch(self):
+        """The same, where its process has ended already: another took over, which the caller has ended."""
+        old = self.process
+        self.past_stderr += old.stderr
+        assert not SANITIZER.search(old.stderr.encode()), old.stderr[-8000:]
+        self._launch()
+        assert self._wait_ready(), f"memoproxy did not start again:\n{self.process.stderr}"
+
     def _wait_ready(self):
         deadline = time.monotonic() + START_S * SLOW
         while self.process.alive and time.monotonic() < deadline:
@@ -283,6 +291,16 @@ class Proxy:
 
     def open_files(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+
+def is_alive(pid):
+    """Also while only threads of it are left, which may hold its files, though it counts as a zombie."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+            state = f.read().rsplit(")", 1)[1].split()[0]
+        return state != "Z" or len(os.listdir(f"/proc/{pid}/task")) > 1
+    except OSError:
+        return False
 
 
 def seconds(text):

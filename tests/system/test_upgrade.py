@@ -12,18 +12,10 @@ import time
 import pytest
 
 from support.origin import Reply, Send, Wait, head
-from support.proxy import SANITIZER, SLOW, Port, Proxy, WITH_DISK, binary, eventually, sanitized_environment
+from support.proxy import SANITIZER, SLOW, Port, Proxy, WITH_DISK, binary, eventually, is_alive, sanitized_environment
 from support.rawclient import Client, build, fetch
 
 ALL = {"route all": {"match": "*", "ttl": "60s"}}
-
-
-def is_alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
-            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def gone(pid):
