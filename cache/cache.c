@@ -22,9 +22,15 @@ int cache_new(const struct cache_options *o, struct cache **out)
 	err = memory_init(&c->memory, o->memory_bytes, o->shards, o->max_variants, o->max_markers, c->scopes);
 	if (err)
 		goto fail_memory;
+	/* What waits to be encoded is held in memory: no more than an eighth of it. */
+	err = encoder_new((o->workers + 3) / 4, o->memory_bytes / 8, &c->encoder);
+	if (err)
+		goto fail_encoder;
 	*out = c;
 	return 0;
 
+fail_encoder:
+	memory_fini(&c->memory);
 fail_memory:
 	scope_table_free(&c->scopes);
 fail_scopes:
@@ -41,6 +47,7 @@ void cache_free(struct cache **cache)
 	if (!c)
 		return;
 	CHECK(counted(&c->disk_reads) == 0);
+	encoder_free(&c->encoder);
 	disk_close(&c->disk); /* what it still writes is the memory's */
 	memory_fini(&c->memory);
 #ifdef MEMOPROXY_HOOKS
@@ -154,6 +161,7 @@ int cache_purge_soon(struct cache *c, enum scope_kind kind, struct slice what, u
 void cache_stats(struct cache *c, struct cache_stats *out)
 {
 	struct memory *m = &c->memory;
+	struct encoder_stats encoder;
 
 	*out = (struct cache_stats){
 		.entries = counted(&m->entries),
@@ -183,6 +191,10 @@ void cache_stats(struct cache *c, struct cache_stats *out)
 		.large_readers = counted(&c->n.large_readers),
 		.large_read_bytes = counted(&c->n.large_read_bytes),
 	};
+	encoder_stats(c->encoder, &encoder);
+	out->encodings_waiting = encoder.waiting;
+	out->encodings_made = encoder.made;
+	out->encodings_dropped = encoder.dropped;
 	scope_stats(c->scopes, &out->scopes);
 	out->has_disk = c->disk != NULL;
 	if (c->disk)

@@ -168,6 +168,8 @@ struct cache_stats {
 		refused_memory;
 	uint64_t flights, waiters, flights_refused, waiters_refused, markers, markers_evicted;
 	uint64_t stored, revalidated, collapsed, released, failures_remembered, leader_timeouts, purges;
+	uint64_t encodings_waiting, encodings_made,
+		encodings_dropped;                /* of bodies that the encoder's threads compress */
 	uint64_t large_readers, large_read_bytes; /* replies from disk under way, and the blocks that they hold */
 	struct scope_stats scopes;
 	bool has_disk;

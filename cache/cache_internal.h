@@ -4,6 +4,7 @@
 #define CACHE_CACHE_INTERNAL_H
 
 #include "cache/cache.h"
+#include "cache/encoder.h"
 #include "cache/memory.h"
 #include "cache/object_internal.h"
 
@@ -19,6 +20,7 @@ struct cache {
 	struct cache_options o; /* set once */
 	struct memory memory;
 	struct scope_table *scopes;
+	struct encoder *encoder;
 	struct disk *disk; /* set before any lookup; NULL: off */
 	_Atomic uint64_t disk_reads;
 	_Atomic uint64_t orders;               /* of requests that went upstream: landing.h */

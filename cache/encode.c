@@ -5,6 +5,7 @@
 #include <zstd.h>
 
 #include "base/mem.h"
+#include "cache/encoder.h"
 #include "http/cache_control.h"
 
 #define BROTLI_QUALITY 5
@@ -13,8 +14,21 @@
 
 struct encodings {
 	_Atomic uint32_t refs;
-	struct block *v[CACHE_CODINGS]; /* NULL: not made */
+	_Atomic bool is_made;           /* v does not change any more */
+	struct block *v[CACHE_CODINGS]; /* NULL: there is none */
 };
+
+static struct encodings *encodings_of(const struct object *o)
+{
+	_Atomic(struct encodings *) *at = object_encodings(o);
+
+	return at ? atomic_load_explicit(at, memory_order_acquire) : NULL;
+}
+
+static bool is_made(const struct encodings *e)
+{
+	return atomic_load_explicit(&e->is_made, memory_order_acquire);
+}
 
 struct slice cache_coding_name(enum cache_coding c)
 {
@@ -144,46 +158,56 @@ static struct block *make(struct shard *s, enum cache_coding c, struct slice in,
 	return b;
 }
 
-void encode_object(struct object *o, const struct cache_rules *rules)
+void encode_run(struct object *o, unsigned codings)
 {
-	_Atomic(struct encodings *) *at = object_encodings(o);
-	struct shard *s = o->entry->shard;
+	struct encodings *e = encodings_of(o);
 	struct slice body = object_body_at(o, 0);
-	struct encodings *e;
-	char *scratch;
+	char *scratch = mem_alloc(body.n);
 
-	if (!at || !rules->compress || atomic_load(at) || body.n < ENCODE_MIN || body.n > ENCODE_MAX)
-		return;
-	scratch = mem_alloc(body.n);
-	e = memory_take(s, sizeof(*e));
-	if (scratch && e) {
-		memset(e, 0, sizeof(*e));
-		atomic_init(&e->refs, 1);
-		for (unsigned c = 0; c < CACHE_CODINGS; c++)
-			if (rules->compress & (1U << c))
-				e->v[c] = make(s, (enum cache_coding)c, body, scratch);
-		/* Readers that see it see what it holds. */
-		atomic_store_explicit(at, e, memory_order_release);
-	} else if (e) {
-		memory_give(s, e);
-	}
+	for (unsigned c = 0; scratch && c < CACHE_CODINGS; c++)
+		if (codings & (1U << c))
+			e->v[c] = make(o->entry->shard, (enum cache_coding)c, body, scratch);
+	/* Readers that see it see what it holds. */
+	atomic_store_explicit(&e->is_made, true, memory_order_release);
 	mem_free(scratch);
 }
 
-/* ---- Use ---- */
+/* A successor after a 304 shares what is to be made. */
+bool encode_is_wanted(const struct object *o)
+{
+	const struct encodings *e = encodings_of(o);
 
-static struct encodings *encodings_of(const struct object *o)
+	return atomic_load_explicit(&o->refs, memory_order_relaxed) > 1 ||
+	       atomic_load_explicit(&e->refs, memory_order_relaxed) > 1;
+}
+
+void encode_object(struct encoder *encoder, struct object *o, const struct cache_rules *rules)
 {
 	_Atomic(struct encodings *) *at = object_encodings(o);
+	struct slice body = object_body_at(o, 0);
+	struct encodings *e;
 
-	return at ? atomic_load_explicit(at, memory_order_acquire) : NULL;
+	if (!at || !rules->compress || atomic_load(at) || body.n < ENCODE_MIN || body.n > ENCODE_MAX)
+		return;
+	e = memory_take(o->entry->shard, sizeof(*e));
+	if (!e)
+		return;
+	memset(e, 0, sizeof(*e));
+	atomic_init(&e->refs, 1);
+	atomic_store_explicit(at, e, memory_order_release);
+	if (body.n <= ENCODE_AT_ONCE)
+		encode_run(o, rules->compress);
+	else
+		encoder_give(encoder, o, rules->compress);
 }
+
+/* ---- Use ---- */
 
 bool object_encoded(const struct object *o, enum cache_coding c, struct slice *bytes)
 {
 	const struct encodings *e = c < CACHE_CODINGS ? encodings_of(o) : NULL;
 
-	if (!e || !e->v[c])
+	if (!e || !is_made(e) || !e->v[c])
 		return false;
 	*bytes = (struct slice){e->v[c]->bytes, e->v[c]->n};
 	return true;
@@ -218,7 +242,7 @@ uint64_t encodings_bytes(const struct object *o)
 	const struct encodings *e = encodings_of(o);
 	uint64_t n = e ? mem_size(e) : 0;
 
-	for (unsigned c = 0; e && c < CACHE_CODINGS; c++)
+	for (unsigned c = 0; e && is_made(e) && c < CACHE_CODINGS; c++)
 		n += e->v[c] ? mem_size(e->v[c]) : 0;
 	return n;
 }

@@ -449,7 +449,7 @@ static struct object *to_store(struct flight *f)
 	else
 		o = object_ref(f->object);
 	if (o)
-		encode_object(o, f->rules);
+		encode_object(f->cache->encoder, o, f->rules);
 	count(o ? &f->cache->n.stored : &f->cache->n.refused_memory);
 	return o;
 }

@@ -237,7 +237,8 @@ static struct object *object_from(struct flight *f, const struct disk_object *d)
 	if (o) {
 		object_finish(o, BODY_COMPLETE);
 		if (!d->large)
-			encode_object(o, f->rules); /* before anybody can see it, as when it was stored */
+			encode_object(
+				f->cache->encoder, o, f->rules); /* before anybody can see it, as when it was stored */
 	}
 	return o;
 }

@@ -1,5 +1,6 @@
 """Content codings: those that a route makes, and those of the upstream (RFC 9110 8.4, 12.5.3)."""
 import gzip
+import hashlib
 import json
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import subprocess
 import pytest
 
 from support.origin import Reply
+from support.proxy import eventually
 
 TEXT = json.dumps([{"id": n, "name": f"name {n}", "text": "lorem ipsum " * 3} for n in range(100)]).encode()
 JSON = {"Content-Type": "application/json", "ETag": '"x"'}
@@ -66,6 +68,24 @@ def test_a_route_makes_no_other_coding_than_its_own(proxy, origin):
     path = stored(proxy, origin, "/gzip")
     assert proxy.fetch(path, {"Accept-Encoding": "br, gzip;q=0.1"}).get("content-encoding") == "gzip"
     assert not proxy.fetch(path, {"Accept-Encoding": "br"}).has("content-encoding")
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_a_long_body_serves_as_it_is_until_it_has_been_compressed(proxy, origin, framing):
+    """Compressing it takes a worker's tenth of a second and more: others do it."""
+    body = b"".join(hashlib.sha256(b"%d" % i).hexdigest().encode() for i in range(16384))
+    path = stored(proxy, origin, body=body, framing=framing)
+
+    def is_gzipped():
+        r = proxy.fetch(path, {"Accept-Encoding": "gzip"})
+        assert r.is_hit and decoded(r) == body and r.get("etag") in ('"x"', '"x-gzip"')
+        assert (r.get("content-encoding") == "gzip") == (r.get("etag") == '"x-gzip"')
+        return r.has("content-encoding")
+
+    eventually(is_gzipped, "it is compressed", 30)
+    counted = proxy.stats()["cache"]
+    assert counted["encodings_made"] >= 1 and counted["encodings_dropped"] == 0
+    assert origin.count(path) == 1
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
