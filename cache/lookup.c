@@ -73,6 +73,12 @@ static bool prepare(struct lookup *l, struct cache_control *storage)
 	}
 	l->is_head = http->method == HTTP_HEAD;
 	l->is_range = http_fields_get(&http->fields, HF_RANGE) != NULL;
+	if (policy_is_for_origin(&http->fields)) {
+		l->out->forward = CACHE_FWD_REQUEST;
+		if (l->only_if_cached)
+			l->out->verdict = CACHE_ONLY_CACHED;
+		return false;
+	}
 	/* no-store of a request keeps its answer from being stored, which must not be made others' fate. */
 	bears = credentials_of(rules, &http->fields);
 	l->has_credential = credentials_are_any(&bears);
@@ -379,7 +385,9 @@ static bool use_pass_marker(struct lookup *l, struct entry *e, const struct obje
 
 	if (!n || n->pass_until_ms <= l->now.mono_ms || l->is_forced)
 		return false;
-	*is_probe = stored || (l->now.mono_ms >= n->probe_at_ms && !l->is_alone);
+	/* Whoever has a condition may be spared a transfer by it: that others can't share the answer is found out by others. */
+	*is_probe = stored ||
+		    (l->now.mono_ms >= n->probe_at_ms && !l->is_alone && !policy_has_condition(&l->r->http->fields));
 	if (*is_probe && l->spare_flight)
 		n->probe_at_ms = l->now.mono_ms + 1000;
 	if (!*is_probe)

@@ -155,12 +155,14 @@ bool policy_stale_if_spared(const struct freshness *f, struct now now);
  * answer anything but 2xx (RFC 9110 13.2.1), so a 304 would speak of another answer than a stored redirect or error. */
 bool policy_may_validate(int status);
 
-/* Has it any of the conditions below? Most have none, and the stored validators need not be looked for. */
+/* If-Match and If-Unmodified-Since are for the origin, whatever the method: no stored answer can fulfil or fail them (RFC 9111
+ * 4.3.2). */
+bool policy_is_for_origin(const struct http_fields *request);
+/* Has it If-None-Match or If-Modified-Since? Most have none, and the stored validators need not be looked for. */
 bool policy_has_condition(const struct http_fields *request);
-/* The request's own validators, against the stored answer (RFC 9110 13.2.2): 200, 304 or 412 for GET and HEAD. Absent
- * validators are empty slices. Without Last-Modified, If-Modified-Since is compared with Date (RFC 9111 4.3.2), and
- * If-Unmodified-Since is ignored. What can't be read is ignored, but for If-Match: there nothing matches. */
-int policy_condition(
+/* The request's own validators, against an answer to GET or HEAD (RFC 9110 13.2.2): is 304 due? Absent validators are empty
+ * slices. Without Last-Modified, If-Modified-Since is compared with Date (RFC 9111 4.3.2). What can't be read is ignored. */
+bool policy_is_not_modified(
 	const struct http_fields *request, struct slice etag, struct slice last_modified, struct slice date);
 /* What proves that two parts are of the same bytes (RFC 9110 8.8.1): the entity tag if it is strong; where there is none,
  * Last-Modified if it is at least a second before Date. Empty: nothing does. */

@@ -113,39 +113,28 @@ static bool date_of(const struct http_fields *request, enum http_field_id id, in
 	return line && http_fields_count(request, id) == 1 && parse_date(line->value, out_s);
 }
 
-bool policy_has_condition(const struct http_fields *request)
+bool policy_is_for_origin(const struct http_fields *request)
 {
-	for (uint32_t i = 0; i < request->n; i++)
-		switch (request->v[i].id) {
-		case HF_IF_MATCH:
-		case HF_IF_NONE_MATCH:
-		case HF_IF_MODIFIED_SINCE:
-		case HF_IF_UNMODIFIED_SINCE:
-			return true;
-		default:
-			break;
-		}
-	return false;
+	return http_fields_get(request, HF_IF_MATCH) || http_fields_get(request, HF_IF_UNMODIFIED_SINCE);
 }
 
-int policy_condition(
+bool policy_has_condition(const struct http_fields *request)
+{
+	return http_fields_get(request, HF_IF_NONE_MATCH) || http_fields_get(request, HF_IF_MODIFIED_SINCE);
+}
+
+bool policy_is_not_modified(
 	const struct http_fields *request, struct slice etag, struct slice last_modified, struct slice date)
 {
 	int64_t date_s = 0, modified_s = 0, condition_s;
 	bool has_date = parse_date(date, &date_s);
 	bool has_modified = parse_date(last_modified, &modified_s);
-	enum etag_condition if_match = etag_if_match(request, etag, true);
-	if (if_match == ETAG_MATCHES_NOT)
-		return 412;
-	if (if_match == ETAG_NO_CONDITION && has_modified && date_of(request, HF_IF_UNMODIFIED_SINCE, &condition_s) &&
-		modified_s > condition_s)
-		return 412;
 	enum etag_condition if_none_match = etag_if_none_match(request, etag, true);
 	if (if_none_match != ETAG_NO_CONDITION)
-		return if_none_match == ETAG_MATCHES ? 304 : 200;
+		return if_none_match == ETAG_MATCHES;
 	if ((has_modified || has_date) && date_of(request, HF_IF_MODIFIED_SINCE, &condition_s))
-		return (has_modified ? modified_s : date_s) <= condition_s ? 304 : 200;
-	return 200;
+		return (has_modified ? modified_s : date_s) <= condition_s;
+	return false;
 }
 
 struct slice policy_strong_validator(struct slice etag, struct slice last_modified, struct slice date)

@@ -242,6 +242,29 @@ static void tell_cache(struct exchange *x, int status, const struct http_fields 
 		cache_saw_answer(x->worker->cache, &r, fill_asked(x->fill), status, fields);
 }
 
+static struct slice value_of(const struct http_fields *fields, enum http_field_id id)
+{
+	const struct http_field *f = http_fields_get(fields, id);
+
+	return f ? f->value : (struct slice){"", 0};
+}
+
+/* A flight asks without the client's condition. Where its answer turns out to be for this client alone, the condition is looked
+ * at here: what the client has already need not be sent, nor fetched to its end. */
+static bool becomes_not_modified(const struct exchange *x, int status, struct http_fields *fields)
+{
+	static const enum http_field_id of_content[] = {
+		HF_CONTENT_LENGTH, HF_CONTENT_TYPE, HF_CONTENT_ENCODING, HF_CONTENT_LANGUAGE, HF_CONTENT_RANGE};
+
+	if (x->kind != ANSWER_MISS || x->http->method != HTTP_GET || status != 200 ||
+		!policy_is_not_modified(&x->http->fields, value_of(fields, HF_ETAG), value_of(fields, HF_LAST_MODIFIED),
+			(struct slice){"", 0}))
+		return false;
+	for (unsigned i = 0; i < ARRAY_LEN(of_content); i++)
+		http_fields_remove(fields, of_content[i]);
+	return true;
+}
+
 static void on_private_head(
 	void *arg, int status, struct http_fields *fields, int64_t content_length, enum policy_store why)
 {
@@ -254,6 +277,10 @@ static void on_private_head(
 	x->note.detail = why_not(x, why);
 	x->note.stored = exchange_keep(x, status, fields, content_length);
 	tell_cache(x, status, fields);
+	if (becomes_not_modified(x, status, fields)) {
+		status = 304;
+		content_length = -1;
+	}
 	if (reply_from_fields(&x->reply, x->http, status, fields, content_length, x->now, &x->note)) {
 		fill_release(&x->fill);
 		exchange_problem(x, 502, "the upstream's head is too large", -1);

@@ -349,15 +349,6 @@ static void add_date(struct buf *b, struct now now)
 	http_field_append(b, SLICE_LIT("Date"), slice_of(date));
 }
 
-static void precondition_failed(struct reply *r, struct now now)
-{
-	r->status = 412;
-	http_status_line_append(&r->head, 412);
-	add_date(&r->head, now);
-	buf_add_str(&r->head, "Content-Length: 0\r\n");
-	r->content_length = 0;
-}
-
 /* The one that the client wants most, of those that are there; ranges are of the bytes as they are. */
 static enum cache_coding choose_coding(const struct http_request *request, const struct object *o)
 {
@@ -385,18 +376,16 @@ int reply_from_object(struct reply *r, const struct http_request *request, const
 	const struct reply_note *note)
 {
 	int64_t age_ms = policy_age_ms(object_freshness(o), now);
-	int condition = 200;
+	bool is_not_modified = false;
 
 	start(r, object_status(o));
 	r->coding = choose_coding(request, o);
 	if (r->status >= 200 && r->status < 300 && policy_has_condition(&request->fields))
-		condition = policy_condition(&request->fields, coded_etag(r, object_value(o, HF_ETAG)),
+		is_not_modified = policy_is_not_modified(&request->fields, coded_etag(r, object_value(o, HF_ETAG)),
 			object_value(o, HF_LAST_MODIFIED), object_value(o, HF_DATE));
-	if (condition == 304) {
+	if (is_not_modified) {
 		r->status = 304;
 		add_object_fields(r, o, is_in_304);
-	} else if (condition == 412) {
-		precondition_failed(r, now);
 	} else {
 		object_or_ranges(r, request, o);
 		buf_add_slice(&r->head, note->own_lines);

@@ -59,7 +59,7 @@ struct reply_note {
 void reply_init(struct reply *r);
 void reply_fini(struct reply *r);
 
-/* The answer that a stored (or arriving) object gives to a request: 200 and the like, 304, 206, 412 or 416, with Age and
+/* The answer that a stored (or arriving) object gives to a request: 200 and the like, 304, 206 or 416, with Age and
  * Cache-Status (RFC 9110 13.2.2, 14; RFC 9111 4). 0, -ENOMEM or -ENOBUFS. */
 int reply_from_object(struct reply *r, const struct http_request *request, const struct object *o, struct now now,
 	const struct reply_note *note) WARN_UNUSED;

@@ -58,31 +58,10 @@ static const struct {
 	{"9111 4.3.2", "If-Modified-Since: @0", "", "", "", 200},
 	{"9111 4.3.2", "If-Modified-Since: @0", "", "", "rubbish", 200},
 	{"9111 4.3.2", "If-Modified-Since: @-30", "", "@-60", "@0", 304},
-	/* If-Match: strong comparison */
-	{"9110 13.1.1", "If-Match: \"a\"", "\"a\"", "", "", 200},
-	{"9110 13.1.1", "If-Match: \"b\"", "\"a\"", "", "", 412},
-	{"9110 13.1.1", "If-Match: W/\"a\"", "\"a\"", "", "", 412},
-	{"9110 13.1.1", "If-Match: \"a\"", "W/\"a\"", "", "", 412},
-	{"9110 13.1.1", "If-Match: W/\"a\"", "W/\"a\"", "", "", 412},
-	{"9110 13.1.1", "If-Match: \"x\", \"a\"", "\"a\"", "", "", 200},
-	{"9110 13.1.1", "If-Match: \"x\"\nIf-Match: \"a\"", "\"a\"", "", "", 200},
-	{"9110 13.1.1", "If-Match: *", "\"a\"", "", "", 200},
-	{"9110 13.1.1", "If-Match: *", "", "", "", 200},
-	{"9110 13.1.1", "If-Match: \"a\"", "", "", "", 412},
-	{"9110 13.1.1", "If-Match:", "\"a\"", "", "", 412},
-	{"9110 13.2.2", "If-Match: \"a\"\nIf-None-Match: \"a\"", "\"a\"", "", "", 304},
-	{"9110 13.2.2", "If-Match: \"b\"\nIf-None-Match: \"a\"", "\"a\"", "", "", 412},
-	{"9110 13.2.2", "If-Match: \"a\"\nIf-Modified-Since: @0", "\"a\"", "@-60", "@0", 304},
-	/* If-Unmodified-Since */
-	{"9110 13.1.4", "If-Unmodified-Since: @-60", "", "@-60", "@0", 200},
-	{"9110 13.1.4", "If-Unmodified-Since: @0", "", "@-60", "@0", 200},
-	{"9110 13.1.4", "If-Unmodified-Since: @-61", "", "@-60", "@0", 412},
-	{"9110 13.1.4", "If-Unmodified-Since: x", "", "@-60", "@0", 200},
-	{"9110 13.1.4", "If-Unmodified-Since: @-61\nIf-Unmodified-Since: @-61", "", "@-60", "@0", 200},
-	{"9110 13.1.4", "If-Unmodified-Since: @-61", "", "", "@0", 200},
-	{"9110 13.2.2", "If-Match: \"a\"\nIf-Unmodified-Since: @-61", "\"a\"", "@-60", "@0", 200},
-	{"9110 13.2.2", "If-Unmodified-Since: @-61\nIf-None-Match: \"a\"", "\"a\"", "@-60", "@0", 412},
-	{"9110 13.2.2", "If-Unmodified-Since: @0\nIf-None-Match: \"a\"", "\"a\"", "@-60", "@0", 304},
+	/* the origin's, wherever they are looked at: here they change nothing */
+	{"9111 4.3.2", "If-Match: \"b\"", "\"a\"", "", "", 200},
+	{"9111 4.3.2", "If-Match: \"b\"\nIf-None-Match: \"a\"", "\"a\"", "", "", 304},
+	{"9111 4.3.2", "If-Unmodified-Since: @-61", "", "@-60", "@0", 200},
 };
 /* clang-format on */
 
@@ -102,8 +81,10 @@ static void conditions_are_evaluated_in_order(void **state)
 		struct rows_exchange e;
 		struct http_fields etag, modified, date;
 		rows_exchange_init(&e, "GET 200", rows[i].request, NULL, NULL, 0);
-		int status = policy_condition(&e.request, value_of(&e, &etag, rows[i].etag),
-			value_of(&e, &modified, rows[i].last_modified), value_of(&e, &date, rows[i].date));
+		int status = policy_is_not_modified(&e.request, value_of(&e, &etag, rows[i].etag),
+				     value_of(&e, &modified, rows[i].last_modified), value_of(&e, &date, rows[i].date))
+				     ? 304
+				     : 200;
 		if (status != rows[i].status)
 			fail_msg("row %u (%s): %s: %d, not %d", i, rows[i].section, rows[i].request, status,
 				rows[i].status);
