@@ -223,9 +223,11 @@ void flight_wait(struct flight *f, unsigned worker, const struct http_fields *re
 	w->prev = NULL;
 	count(&f->cache->n.waiters);
 	pthread_mutex_lock(&f->mu);
-	if (!f->had_waiter && worker == f->worker && !f->is_background)
+	/* Who leads waits before anything else happens on his worker; on others somebody may have come first. */
+	if (!f->had_own && worker == f->worker && !f->is_background) {
 		f->own = w;
-	f->had_waiter = true;
+		f->had_own = true;
+	}
 	/* Its first bytes may be gone. */
 	if (f->is_windowed)
 		w->mismatched = true;

@@ -75,7 +75,7 @@ enum flight_fate {
 
 struct flight_answer {
 	int status;
-	struct http_fields *fields; /* hop-by-hop dropped already; may be changed by the call */
+	struct http_fields *fields; /* hop-by-hop dropped already */
 	int64_t content_length;     /* -1: not known */
 	struct now request_time, now;
 	unsigned stretch; /* as in policy_exchange */

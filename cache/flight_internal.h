@@ -57,7 +57,7 @@ struct flight {
 	struct object *object;
 	int status;
 	unsigned waiters_n;
-	bool had_waiter;
+	bool had_own;
 	enum policy_store verdict; /* what is known of its storing */
 	enum flight_storing storing;
 	struct flight_waiter *own; /* of the client that caused it: it stays when the others look up again */

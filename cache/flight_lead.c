@@ -234,6 +234,30 @@ static struct object *refreshed(struct flight *f, const struct flight_answer *a)
 	return object_refreshed(f->stored, &r);
 }
 
+static bool sets_cookies(const struct http_field *line)
+{
+	return line->id == HF_SET_COOKIE || slice_equal_nocase(line->name, SLICE_LIT("Set-Cookie2"));
+}
+
+static void note_own_line(struct flight *f, const struct http_field *line)
+{
+	if (http_field_is_hop_by_hop(line->id) || line->id == HF_CONNECTION ||
+		(sets_cookies(line) && f->rules->set_cookie == CACHE_COOKIE_STRIP))
+		return;
+	buf_add_slice(&f->own_lines, line->name);
+	buf_add(&f->own_lines, ": ", 2);
+	buf_add_slice(&f->own_lines, line->value);
+	buf_add(&f->own_lines, "\r\n", 2);
+}
+
+/* Of an answer that confirms or completes what is stored: its cookies are for who asked. */
+static void note_own_cookies(struct flight *f, const struct http_fields *fields)
+{
+	for (uint32_t i = 0; i < fields->n; i++)
+		if (sets_cookies(&fields->v[i]) && f->rules->set_cookie != CACHE_COOKIE_STORE)
+			note_own_line(f, &fields->v[i]);
+}
+
 /* A 304 that does not speak of what is stored, or speaks of what was purged meanwhile, confirms nothing: the stored
  * answer goes, and whoever looks up next asks without conditions. */
 static enum flight_fate take_not_modified(struct flight *f, const struct flight_answer *a)
@@ -249,6 +273,7 @@ static enum flight_fate take_not_modified(struct flight *f, const struct flight_
 		x.store = object_ref(x.object);
 		x.drops_stored = false;
 		count(&f->cache->n.revalidated);
+		note_own_cookies(f, a->fields);
 	}
 	flight_finish(f, &x);
 	return FLIGHT_REVALIDATED;
@@ -261,6 +286,7 @@ static enum flight_fate take_tail(struct flight *f, const struct flight_answer *
 	struct object *o = keep_whole(f, a, &r);
 
 	if (o) {
+		note_own_cookies(f, a->fields);
 		flight_announce(f, &(struct ending){.phase = FLIGHT_ANSWER, .object = o});
 		return FLIGHT_STORES;
 	}
@@ -268,8 +294,8 @@ static enum flight_fate take_tail(struct flight *f, const struct flight_answer *
 	return FLIGHT_REVALIDATED;
 }
 
-/* no-cache="a" and private="a" keep a field from being stored; whoever asked for the answer gets it nevertheless (RFC 9111
- * 5.2.2.4, 5.2.2.7). `all` and what is left of it are in one order. */
+/* no-cache="a" and private="a" keep a field from being stored, set_cookie keeps cookies from it; whoever asked for the answer
+ * gets them nevertheless (RFC 9111 5.2.2.4, 5.2.2.7). `all` and what is left of it are in one order. */
 static void note_own_lines(struct flight *f, const struct http_field *all, uint32_t n, const struct http_fields *left)
 {
 	uint32_t k = 0;
@@ -279,13 +305,7 @@ static void note_own_lines(struct flight *f, const struct http_field *all, uint3
 			k++;
 			continue;
 		}
-		if (http_field_is_hop_by_hop(all[i].id) || all[i].id == HF_CONNECTION ||
-			(all[i].id == HF_SET_COOKIE && f->rules->set_cookie == CACHE_COOKIE_STRIP))
-			continue;
-		buf_add_slice(&f->own_lines, all[i].name);
-		buf_add(&f->own_lines, ": ", 2);
-		buf_add_slice(&f->own_lines, all[i].value);
-		buf_add(&f->own_lines, "\r\n", 2);
+		note_own_line(f, &all[i]);
 	}
 }
 
@@ -314,7 +334,16 @@ static enum vary_kind variant_names(const struct http_fields *fields, bool may_e
 	return kind;
 }
 
-/* NULL when there is no room or the fields are beyond what can be told apart; *s then says which. */
+static int copy_fields(struct http_fields *to, const struct http_fields *from)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < from->n && !err; i++)
+		err = http_fields_add(to, from->v[i].name, from->v[i].value);
+	return err;
+}
+
+/* NULL when there is no room or the fields are beyond what can be told apart; *s then says which. Changes a->fields. */
 static struct object *make_object(
 	struct flight *f, const struct flight_answer *a, const struct freshness *freshness, enum policy_store *s)
 {
@@ -364,6 +393,23 @@ static struct object *make_object(
 	return o;
 }
 
+/* The same without changing a->fields: if the answer is not stored after all, its client gets all of them. */
+static struct object *make_stored(
+	struct flight *f, const struct flight_answer *a, const struct freshness *freshness, enum policy_store *s)
+{
+	struct flight_answer stored = *a;
+	struct http_fields fields;
+	struct object *o = NULL;
+
+	http_fields_init(&fields);
+	stored.fields = &fields;
+	*s = POLICY_NOT_TOO_LARGE;
+	if (copy_fields(&fields, a->fields) == 0)
+		o = make_object(f, &stored, freshness, s);
+	http_fields_fini(&fields);
+	return o;
+}
+
 /* What a look at the whole body decides is not begun before: a tag in the head, whether it is stored. */
 static bool is_to_be_held(const struct flight *f, const struct flight_answer *a)
 {
@@ -393,7 +439,7 @@ enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, 
 	*why = flight_judge(f, a, &freshness);
 	is_lack_of_room = *why == POLICY_STORE;
 	if (*why == POLICY_STORE)
-		o = make_object(f, a, &freshness, why);
+		o = make_stored(f, a, &freshness, why);
 	if (o && flight_is_large(f, a) && flight_stream_begin(f, o, a->content_length) != 0) {
 		count(&f->cache->n.refused_too_large);
 		*why = POLICY_NOT_TOO_LARGE;

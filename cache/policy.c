@@ -249,7 +249,7 @@ static bool is_listed(const struct cc_fields *names, const struct http_field *fi
 int policy_strip_fields(struct http_fields *response, const struct cache_rules *rules)
 {
 	struct cache_control cc;
-	bool strip_cookies = rules->set_cookie == CACHE_COOKIE_STRIP;
+	bool strip_cookies = rules->set_cookie != CACHE_COOKIE_STORE;
 	(void)cache_control_of(&cc, response, HF_CACHE_CONTROL);
 	int rc = http_fields_drop_hop_by_hop(response);
 	if (rc < 0)

@@ -100,7 +100,7 @@ const char *policy_store_name(enum policy_store s); /* token for Cache-Status an
 /* Decides storing (RFC 9111 3, 3.5, 5.2.2) and fills *out when it is POLICY_STORE.
  * - Authorization: public, must-revalidate or s-maxage (RFC 9111 3.5). Other credentials: public, s-maxage, or a lifetime
  *   above 0 without no-cache; under scope = user Authorization too, for then the answer is that user's alone.
- * - Set-Cookie under auto: only with an explicit lifetime above 0 and without no-cache, and then the route's ttl_force and
+ * - Set-Cookie under auto, of which all but that field is stored: only with an explicit lifetime above 0 and without no-cache, and then the route's ttl_force and
  *   ttl_min leave it alone. Fields named in no-cache="" or private="" do not count, as they are not stored.
  * - A request's no-store counts where client_refresh is on.
  * - 428, 429, 431 and 511 are never stored (RFC 6585), nor are 304, 226 and, but for is_part, 206: parts of answers.
@@ -114,8 +114,8 @@ bool policy_post_answers_get(const struct policy_exchange *x);
 /* Freshness of a stored answer after a 304 or HEAD updated its fields; same rules, storing not decided anew: what
  * now forbids storing makes the answer stale and to be validated before every use. */
 void policy_refresh(const struct policy_exchange *x, struct freshness *out);
-/* Fields that must not be stored or replayed: hop-by-hop, no-cache="f" and private="f" lists, Set-Cookie when stripped,
- * Proxy-Authenticate and the like (RFC 9111 3.1). Removes them in place; 0 or -ENOBUFS (Connection names too many fields;
+/* Fields that must not be stored or replayed: hop-by-hop, no-cache="f" and private="f" lists,
+ * Proxy-Authenticate and the like (RFC 9111 3.1); Set-Cookie but under set_cookie = store. Removes them in place; 0 or -ENOBUFS (Connection names too many fields;
  * nothing was removed then). To validate before each use, as no-cache="f" also allows, would cost a round trip for a
  * field that most readers do without. What describes the message itself stays (Vary, Cache-Control, Content-Type ...). */
 int policy_strip_fields(struct http_fields *response, const struct cache_rules *rules) WARN_UNUSED;

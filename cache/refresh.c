@@ -117,20 +117,6 @@ static struct policy_exchange exchange_of(
 	};
 }
 
-/* A cookie that comes with an update is stored where one that comes with a 200 is: the update itself must say for how
- * long it may be shared. */
-static bool takes_cookies(const struct object *old, const struct refresh *r)
-{
-	struct policy_exchange x = exchange_of(old, r, r->update);
-	struct freshness f;
-
-	if (r->rules->set_cookie != CACHE_COOKIE_AUTO || !http_fields_get(r->update, HF_SET_COOKIE))
-		return r->rules->set_cookie == CACHE_COOKIE_STORE;
-	policy_refresh(&x, &f);
-	return f.lifetime_ms > 0 && !(f.flags & POLICY_NO_CACHE) && f.source >= LIFETIME_TARGETED &&
-	       f.source <= LIFETIME_EXPIRES;
-}
-
 /* Parameters may be added to a media type that has none (RFC 9110 8.3). */
 static bool refines(struct slice type, const struct object *old)
 {
@@ -176,7 +162,7 @@ static bool is_kept_from_update(const struct http_field *f, const struct object 
 
 static int merge(const struct object *old, const struct refresh *r, struct http_fields *out)
 {
-	bool cookies = takes_cookies(old, r);
+	bool cookies = r->rules->set_cookie == CACHE_COOKIE_STORE;
 	struct http_field f;
 	int err = 0;
 

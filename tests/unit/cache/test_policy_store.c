@@ -391,7 +391,8 @@ static void fields_that_are_not_to_be_stored_are_stripped(void **state)
 	assert_left("Expires: @0\nAge: 1\nContent-Type: a/b\nContent-Encoding: gzip\nContent-Length: 1\n" CC "no-cache=\"Expires, Age, Content-Type, Content-Encoding, Content-Length\"", NULL, "Expires,Age,Content-Type,Content-Encoding,Content-Length,Cache-Control");
 	assert_left("Content-Encoding: gzip\nA: 1\n" CC "private=\"content-encoding, a\"", NULL, "Content-Encoding,Cache-Control");
 	assert_left("CDN-Cache-Control: max-age=9\n" CC "no-cache=\"cdn-cache-control\"", NULL, "CDN-Cache-Control,Cache-Control");
-	assert_left("Set-Cookie: a\nA: 1\nSet-Cookie: b", NULL, "Set-Cookie,A,Set-Cookie");
+	assert_left("Set-Cookie: a\nA: 1\nSet-Cookie: b", "cookie=store", "Set-Cookie,A,Set-Cookie");
+	assert_left("Set-Cookie: a\nA: 1\nSet-Cookie2: b", NULL, "A");
 	assert_left("Set-Cookie: a\nA: 1\nSet-Cookie2: b", "cookie=strip", "A");
 	assert_left("Set-Cookie: a\nA: 1\n" CC "no-cache=\"set-cookie\"", "cookie=store", "A,Cache-Control");
 }
