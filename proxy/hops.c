@@ -6,9 +6,7 @@
 #include "base/random.h"
 #include "http/syntax.h"
 
-static struct {
-	char mark[17], via[2][64], cdn_loop[64];
-} own;
+static char mark[17], via[2][64], cdn_loop[64];
 
 /* Before main, so that no reader needs a lock or a once-flag. */
 __attribute__((constructor)) static void make_mark(void)
@@ -16,10 +14,10 @@ __attribute__((constructor)) static void make_mark(void)
 	uint64_t number;
 
 	random_bytes(&number, sizeof(number));
-	snprintf(own.mark, sizeof(own.mark), "%016llx", (unsigned long long)number);
-	for (int minor = 0; minor < 2; minor++)
-		snprintf(own.via[minor], sizeof(own.via[minor]), "1.%d memoproxy (%s)", minor, own.mark);
-	snprintf(own.cdn_loop, sizeof(own.cdn_loop), "memoproxy; id=%s", own.mark);
+	snprintf(mark, sizeof(mark), "%016llx", (unsigned long long)number);
+	snprintf(via[0], sizeof(via[0]), "1.0 memoproxy (%s)", mark);
+	snprintf(via[1], sizeof(via[1]), "1.1 memoproxy (%s)", mark);
+	snprintf(cdn_loop, sizeof(cdn_loop), "memoproxy; id=%s", mark);
 }
 
 /* However others put such a list together anew: nobody else has this number. */
@@ -29,7 +27,7 @@ static bool bears_mark(const struct http_fields *fields, enum http_field_id id)
 	uint32_t i = 0;
 
 	while ((f = http_fields_next(fields, id, &i)))
-		if (f->value.n && memmem(f->value.p, f->value.n, own.mark, sizeof(own.mark) - 1))
+		if (f->value.n && memmem(f->value.p, f->value.n, mark, sizeof(mark) - 1))
 			return true;
 	return false;
 }
@@ -41,12 +39,12 @@ bool hops_were_here(const struct http_fields *request)
 
 struct slice hops_via(int minor)
 {
-	return slice_of(own.via[minor > 0]);
+	return slice_of(via[minor > 0]);
 }
 
 struct slice hops_cdn_loop(void)
 {
-	return slice_of(own.cdn_loop);
+	return slice_of(cdn_loop);
 }
 
 int64_t hops_left(const struct http_request *r)
