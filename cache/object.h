@@ -28,6 +28,8 @@ bool object_field(const struct object *o, enum http_field_id id, struct slice *v
 bool object_part(const struct object *o, uint64_t *first, uint64_t *total);
 /* Its ETag was made here: the upstream does not know it. */
 bool object_etag_is_ours(const struct object *o);
+/* Is it such a tag, less its last quote? So they can be told without what is stored. */
+bool object_tag_is_made(struct slice tag_less_quote);
 const struct freshness *object_freshness(const struct object *o);
 struct slice object_url(const struct object *o);
 uint64_t object_epoch(const struct object *o);

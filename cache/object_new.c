@@ -349,12 +349,25 @@ struct object *object_consolidated(const struct object *o, const struct cache_na
 	return copy_of(o, tag_headers, (struct slice){"", 0});
 }
 
+#define MADE "\"auto-"
+#define MADE_DIGITS 32
+
+bool object_tag_is_made(struct slice tag)
+{
+	if (tag.n != sizeof(MADE) - 1 + MADE_DIGITS || !slice_starts_with(tag, SLICE_LIT(MADE)))
+		return false;
+	for (size_t i = sizeof(MADE) - 1; i < tag.n; i++)
+		if (!(tag.p[i] >= '0' && tag.p[i] <= '9') && !(tag.p[i] >= 'a' && tag.p[i] <= 'f'))
+			return false;
+	return true;
+}
+
 /* Strong: other bytes, other tag. */
 struct object *object_tagged(const struct object *o, const struct cache_names *tag_headers)
 {
 	XXH3_state_t state;
 	XXH128_hash_t hash;
-	char etag[40];
+	char etag[sizeof(MADE) + MADE_DIGITS + 1];
 	uint64_t n, at = 0;
 
 	(void)XXH3_128bits_reset(&state);
@@ -366,7 +379,7 @@ struct object *object_tagged(const struct object *o, const struct cache_names *t
 		at += run.n;
 	}
 	hash = XXH3_128bits_digest(&state);
-	snprintf(etag, sizeof(etag), "\"%016llx%016llx\"", (unsigned long long)hash.high64,
+	snprintf(etag, sizeof(etag), MADE "%016llx%016llx\"", (unsigned long long)hash.high64,
 		(unsigned long long)hash.low64);
 	return copy_of(o, tag_headers, slice_of(etag));
 }

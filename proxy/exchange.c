@@ -11,6 +11,7 @@
 #include "proxy/exchange_internal.h"
 #include "proxy/hops.h"
 #include "proxy/origins.h"
+#include "proxy/tags.h"
 
 /* Lookups again after an answer that turned out to be for others; then the request goes alone. */
 #define RETRIES_MAX 3
@@ -102,6 +103,7 @@ static void answer_object(struct exchange *x, struct object *o)
 	}
 	x->note.has_ttl = true;
 	x->note.ttl_ms = policy_ttl_ms(object_freshness(o), x->now);
+	x->note.shows_forms = x->target.rules->compress != 0;
 	if (object_body_is_on_disk(o))
 		x->note.detail = "disk";
 	if (reply_from_object(&x->reply, x->http, o, x->now, &x->note))
@@ -274,6 +276,7 @@ static void on_private_head(
 	x->upstream_us = clock_mono_us();
 	stop_waiting(x);
 	x->note.forward_status = status;
+	x->note.shows_forms = x->target.rules->compress != 0;
 	x->note.detail = why_not(x, why);
 	x->note.stored = exchange_keep(x, status, fields, content_length);
 	tell_cache(x, status, fields);
@@ -553,6 +556,9 @@ void exchange_begin(struct evhttp_request *req, void *arg)
 		exchange_problem(x, 414, "the target is too long", -1);
 	else if (err)
 		exchange_problem(x, 503, "out of memory", 1);
+	else if (tags_cannot_be_judged(x->http, x->target.rules))
+		exchange_problem(
+			x, 412, "the entity tag was made by the proxy (etag = auto): the origin can't judge it", -1);
 	else
 		begin(x);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "proxy/hops.h"
+#include "proxy/tags.h"
 
 #define TEXT_MAX (128 * 1024)
 
@@ -12,12 +13,14 @@ void forward_init(struct forward *f)
 {
 	http_fields_init(&f->fields);
 	buf_init(&f->text, TEXT_MAX);
+	buf_init(&f->tags, TEXT_MAX);
 }
 
 void forward_fini(struct forward *f)
 {
 	http_fields_fini(&f->fields);
 	buf_fini(&f->text);
+	buf_fini(&f->tags);
 }
 
 /* Written by us, or between hops: never as they came. */
@@ -244,6 +247,57 @@ static int copy_passing(struct forward *f, const struct forward_options *o)
 	return http_fields_drop_hop_by_hop(&f->fields);
 }
 
+/* The client's byte positions are of a body that the origin does not have. */
+static bool is_of_other_bytes(struct slice if_range, const struct cache_rules *rules)
+{
+	return (rules->compress && tags_is_coded(if_range)) || tags_is_made(if_range, rules);
+}
+
+/* In place; the text stays where it is, for tags get no longer by it but for their commas. */
+static int turn_tags_back(struct forward *f, const struct cache_rules *rules)
+{
+	struct http_fields *fields = &f->fields;
+	uint32_t kept = 0;
+	size_t n = 0;
+
+	buf_reset(&f->tags);
+	for (uint32_t i = 0; i < fields->n; i++)
+		if (tags_are_in(fields->v[i].id))
+			n += 2 * fields->v[i].value.n + 2;
+	if (n == 0)
+		return 0;
+	if (!buf_reserve(&f->tags, n))
+		return f->tags.err;
+	for (uint32_t i = 0; i < fields->n; i++) {
+		struct http_field field = fields->v[i];
+		size_t from = f->tags.n;
+
+		if (tags_are_in(field.id)) {
+			if (tags_add_condition(&f->tags, &field, rules))
+				return f->tags.err;
+			if (f->tags.n == from && field.value.n > 0)
+				continue;
+			field.value = (struct slice){f->tags.p + from, f->tags.n - from};
+		}
+		fields->v[kept++] = field;
+	}
+	fields->n = kept;
+	return 0;
+}
+
+static int restore_conditions(struct forward *f, const struct cache_rules *rules)
+{
+	const struct http_field *if_range = http_fields_get(&f->fields, HF_IF_RANGE);
+
+	if (!rules->compress && !rules->etag_auto)
+		return 0;
+	if (if_range && is_of_other_bytes(if_range->value, rules)) {
+		http_fields_remove(&f->fields, HF_RANGE);
+		http_fields_remove(&f->fields, HF_IF_RANGE);
+	}
+	return turn_tags_back(f, rules);
+}
+
 int forward_build(struct forward *f, const struct forward_options *o)
 {
 	int err;
@@ -251,6 +305,8 @@ int forward_build(struct forward *f, const struct forward_options *o)
 	http_fields_clear(&f->fields);
 	buf_reset(&f->text);
 	err = copy_passing(f, o);
+	if (!err)
+		err = restore_conditions(f, o->target->rules);
 	if (!err)
 		err = add_own(f, o);
 	if (!err)

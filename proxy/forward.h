@@ -11,6 +11,7 @@
 struct forward {
 	struct http_fields fields; /* end-to-end, in order; slices of the request, the stored object and `text` */
 	struct buf text;
+	struct buf tags; /* of the client's conditions, as the origin made them */
 	char range[40];
 	char max_forwards[24];
 };

@@ -97,6 +97,7 @@ static bool answer_with(struct worker *w, struct gate *g, const struct http_requ
 	struct reply *reply = &w->hit_reply;
 	struct reply_note note = {
 		.hit = true,
+		.shows_forms = w->hit_target.rules->compress != 0,
 		.has_ttl = true,
 		.ttl_ms = policy_ttl_ms(object_freshness(o), now),
 		.detail = found->from_disk ? "disk" : NULL,

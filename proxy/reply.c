@@ -6,7 +6,9 @@
 #include "base/random.h"
 #include "http/compose.h"
 #include "http/date.h"
+#include "http/etag.h"
 #include "http/negotiate.h"
+#include "proxy/tags.h"
 #include "http/syntax.h"
 
 #define VIA "1.1 memoproxy"
@@ -147,19 +149,9 @@ static bool is_in_304(enum http_field_id id)
 	       id != HF_CONTENT_LANGUAGE && id != HF_CONTENT_RANGE;
 }
 
-/* Each coding has a tag of its own (RFC 9110 8.8.3.3): "x" becomes "x-br". What has no closing quote stays. */
-static struct slice coded_etag(struct reply *r, struct slice etag)
+static struct slice shown_etag(struct reply *r, struct slice etag)
 {
-	struct slice name = cache_coding_name(r->coding);
-	size_t from = r->text.n;
-
-	if (name.n == 0 || etag.n < 2 || etag.p[etag.n - 1] != '"')
-		return etag;
-	buf_add(&r->text, etag.p, etag.n - 1);
-	buf_add_char(&r->text, '-');
-	buf_add_slice(&r->text, name);
-	buf_add_char(&r->text, '"');
-	return (struct slice){r->text.p + from, r->text.n - from};
+	return r->shows_forms ? tags_for_client(&r->text, etag, r->coding) : etag;
 }
 
 static void add_object_fields(struct reply *r, const struct object *o, bool (*keep)(enum http_field_id id))
@@ -170,7 +162,13 @@ static void add_object_fields(struct reply *r, const struct object *o, bool (*ke
 	http_status_line_append(&r->head, r->status);
 	while (object_field_next(o, &at, &f))
 		if (keep(f.id))
-			http_field_append(&r->head, f.name, f.id == HF_ETAG ? coded_etag(r, f.value) : f.value);
+			http_field_append(&r->head, f.name, f.id == HF_ETAG ? shown_etag(r, f.value) : f.value);
+}
+
+static bool is_any(enum http_field_id id)
+{
+	(void)id;
+	return true;
 }
 
 static bool is_not_length(enum http_field_id id)
@@ -198,7 +196,10 @@ static void whole_coded(struct reply *r, const struct http_request *request, con
 static void whole_object(struct reply *r, const struct http_request *request, const struct object *o)
 {
 	r->status = object_status(o);
-	buf_add_slice(&r->head, object_head(o));
+	if (r->shows_forms && tags_looks_coded(object_value(o, HF_ETAG)))
+		add_object_fields(r, o, is_any);
+	else
+		buf_add_slice(&r->head, object_head(o));
 	r->content_length = object_announced_length(o);
 	if (reply_has_no_content(request->method, r->status))
 		return;
@@ -282,20 +283,20 @@ static void multiple_ranges(struct reply *r, const struct object *o, const struc
 	add_number_field(&r->head, "Content-Length: ", (uint64_t)r->content_length);
 }
 
-static bool if_range_allows(const struct http_request *request, const struct object *o)
+static bool if_range_allows(struct reply *r, const struct http_request *request, const struct object *o)
 {
-	return policy_if_range(&request->fields, object_value(o, HF_ETAG), object_value(o, HF_LAST_MODIFIED),
-		object_value(o, HF_DATE));
+	return policy_if_range(&request->fields, shown_etag(r, object_value(o, HF_ETAG)),
+		object_value(o, HF_LAST_MODIFIED), object_value(o, HF_DATE));
 }
 
 /* RFC 9110 14.2: Range is for GET, and only where If-Range does not say that the client holds something else. */
-static bool wants_ranges(const struct http_request *request, const struct object *o)
+static bool wants_ranges(struct reply *r, const struct http_request *request, const struct object *o)
 {
 	int status = object_status(o);
 
 	if (request->method != HTTP_GET || (status != 200 && status != 206) || object_body_length(o) < 0)
 		return false;
-	return http_fields_count(&request->fields, HF_RANGE) == 1 && if_range_allows(request, o);
+	return http_fields_count(&request->fields, HF_RANGE) == 1 && if_range_allows(r, request, o);
 }
 
 /* All of a stored part: the lookup chose it because it holds what is asked for. */
@@ -317,7 +318,7 @@ static void object_or_ranges(struct reply *r, const struct http_request *request
 		whole_coded(r, request, o, coded);
 		return;
 	}
-	if (!wants_ranges(request, o)) {
+	if (!wants_ranges(r, request, o)) {
 		whole_object(r, request, o);
 		return;
 	}
@@ -379,9 +380,10 @@ int reply_from_object(struct reply *r, const struct http_request *request, const
 	bool is_not_modified = false;
 
 	start(r, object_status(o));
+	r->shows_forms = note->shows_forms;
 	r->coding = choose_coding(request, o);
 	if (r->status >= 200 && r->status < 300 && policy_has_condition(&request->fields))
-		is_not_modified = policy_is_not_modified(&request->fields, coded_etag(r, object_value(o, HF_ETAG)),
+		is_not_modified = policy_is_not_modified(&request->fields, shown_etag(r, object_value(o, HF_ETAG)),
 			object_value(o, HF_LAST_MODIFIED), object_value(o, HF_DATE));
 	if (is_not_modified) {
 		r->status = 304;
@@ -397,13 +399,46 @@ int reply_from_object(struct reply *r, const struct http_request *request, const
 
 /* ---- From an upstream's fields ---- */
 
+/* A 304 is of the representation that the client has: its tag is the one that the client gave. */
+static struct slice given_etag(struct reply *r, const struct http_request *request, struct slice etag)
+{
+	const struct http_field *f;
+	struct slice rest, tag, own;
+	uint32_t i = 0;
+
+	while ((f = http_fields_next(&request->fields, HF_IF_NONE_MATCH, &i)))
+		for (rest = f->value; etag_list_next(&rest, &tag);) {
+			size_t from = r->text.n;
+
+			if (tags_add_own(&r->text, tag))
+				return etag;
+			own = (struct slice){r->text.p + from, r->text.n - from};
+			if (etag_weak_equal(own, etag))
+				return tag;
+			r->text.n = from;
+		}
+	return shown_etag(r, etag);
+}
+
+static void add_etag(struct reply *r, const struct http_request *request, const struct http_field *f)
+{
+	struct slice etag = f->value;
+
+	if (r->shows_forms)
+		etag = r->status == 304 ? given_etag(r, request, etag) : shown_etag(r, etag);
+	http_field_append(&r->head, f->name, etag);
+}
+
 int reply_from_fields(struct reply *r, const struct http_request *request, int status, const struct http_fields *fields,
 	int64_t content_length, struct now now, const struct reply_note *note)
 {
 	start(r, status);
+	r->shows_forms = note->shows_forms;
 	http_status_line_append(&r->head, status);
 	for (uint32_t i = 0; i < fields->n; i++)
-		if (fields->v[i].id != HF_CONTENT_LENGTH)
+		if (fields->v[i].id == HF_ETAG)
+			add_etag(r, request, &fields->v[i]);
+		else if (fields->v[i].id != HF_CONTENT_LENGTH)
 			http_field_append(&r->head, fields->v[i].name, fields->v[i].value);
 	if (!http_fields_get(fields, HF_DATE))
 		add_date(&r->head, now);

@@ -41,6 +41,7 @@ struct reply {
 	struct reply_part parts[HTTP_RANGES_MAX + 1];
 	unsigned parts_n;
 	enum cache_coding coding; /* of an object's body */
+	bool shows_forms;         /* as in reply_note */
 };
 
 /* What Cache-Status says (RFC 9211). */
@@ -49,6 +50,7 @@ struct reply_note {
 	enum cache_forward forward; /* NONE on a plain hit */
 	int forward_status;         /* 0: not known */
 	bool stored, collapsed;
+	bool shows_forms; /* the route compresses: tags are shown as tags.h says */
 	bool has_ttl;
 	int64_t ttl_ms;
 	const char *detail;     /* text of visible ASCII characters without quotes, or NULL */
