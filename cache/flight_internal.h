@@ -49,6 +49,7 @@ struct flight {
 	uint64_t progress;
 	_Atomic uint64_t checked;              /* as scope_check wants it */
 	bool is_late;                          /* an answer to a later request has landed */
+	bool has_newer;                        /* any answer has, that took the place of `stored` or retired it */
 	uint64_t wants_names, wants_validator; /* or is, unless its answer has these: landing.c; 0: any */
 
 	pthread_mutex_t mu;
@@ -104,6 +105,8 @@ void flight_mark_pass(struct flight *f);
 void flight_retire(struct flight *f);
 /* Has an answer to a later request landed meanwhile? */
 bool flight_is_late(struct flight *f);
+/* Has any, so that what it was to validate must not stand in for an error any more? */
+bool flight_has_newer(struct flight *f);
 /* flight_body.c. What has streamed is aborted. */
 void flight_break_off(struct flight *f);
 

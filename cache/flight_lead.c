@@ -157,6 +157,17 @@ bool flight_is_late(struct flight *f)
 	return is_late;
 }
 
+bool flight_has_newer(struct flight *f)
+{
+	struct shard *s = f->entry->shard;
+	bool has_newer;
+
+	pthread_mutex_lock(&s->mu);
+	has_newer = f->has_newer;
+	pthread_mutex_unlock(&s->mu);
+	return has_newer;
+}
+
 void flight_retire(struct flight *f)
 {
 	struct shard *s = f->entry->shard;
@@ -201,9 +212,15 @@ static int gateway_status(int status)
 }
 
 /* `said`: the status of the origin's answer; 0: there was none. */
+/* Where something newer was stored, or what was stored retired, whoever waits looks for that. */
+static enum flight_phase stand_in_phase(struct flight *f)
+{
+	return flight_has_newer(f) ? FLIGHT_RETRY : FLIGHT_STALE;
+}
+
 static enum flight_fate stand_in(struct flight *f, int status, int said, struct now now)
 {
-	flight_finish(f, &(struct ending){.phase = FLIGHT_STALE,
+	flight_finish(f, &(struct ending){.phase = stand_in_phase(f),
 				 .status = gateway_status(status),
 				 .said = said,
 				 .marks_failure = true,
@@ -555,7 +572,7 @@ void flight_end(struct flight *f, bool complete, struct now now)
 			x.store = keep_short_tail(f);
 		object_finish(f->object, BODY_BROKEN);
 		if (f->is_held) {
-			x.phase = may_stand_in(f, 0, now) ? FLIGHT_STALE : FLIGHT_FAILED;
+			x.phase = may_stand_in(f, 0, now) ? stand_in_phase(f) : FLIGHT_FAILED;
 			x.status = 502;
 			x.marks_failure = true;
 		}

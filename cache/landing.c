@@ -60,14 +60,15 @@ static bool is_of_one_variant(struct flight *f, const struct http_fields *reques
 	return is;
 }
 
-static void tell_older(struct flight *f, const struct landing *l)
+static bool speaks_for(const struct landing *l, struct flight *f)
 {
-	bool is_meant = l->stored    ? object_serves(l->stored, &f->request)
-			: l->request ? is_of_one_variant(f, l->request)
-				     : true;
+	if (l->stored)
+		return object_serves(l->stored, &f->request);
+	return !l->request || is_of_one_variant(f, l->request);
+}
 
-	if (f->is_disk) /* what it reads is judged by its number in the log */
-		return;
+static void tell_older(struct flight *f, const struct landing *l, bool is_meant)
+{
 	if (is_meant && l->is_hint && l->validator.n > 0)
 		want(f, &f->wants_validator, sign_of(l->validator));
 	else if (is_meant && !l->is_hint)
@@ -76,12 +77,25 @@ static void tell_older(struct flight *f, const struct landing *l)
 		want(f, &f->wants_names, sign_of(object_vary_names(l->stored)));
 }
 
+static void tell(struct flight *f, const struct landing *l)
+{
+	bool is_meant;
+
+	/* What is read from disk is judged by its number in the log. */
+	if (f->is_disk || f->order == l->order)
+		return;
+	is_meant = speaks_for(l, f);
+	if (f->order < l->order)
+		tell_older(f, l, is_meant);
+	if (is_meant && !l->is_hint)
+		f->has_newer = true;
+}
+
 void landing_locked(struct cache *c, struct entry *e, const struct landing *l)
 {
 	note_landed(c, e, l->order);
 	for (struct flight *f = e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
-		if (f->order < l->order)
-			tell_older(f, l);
+		tell(f, l);
 }
 
 bool landing_is_late_locked(const struct flight *f, const struct object *o)

@@ -5,7 +5,7 @@ What a request that began at `a` may be answered with, from fetch f (whose reque
   its own      URL, variant and user are those asked for; what may not be shared went to one client only
   not older    than what was written and acknowledged before a; not from before a hard purge acknowledged before a; not fetched
                before a refresh that was acknowledged before a was asked, whether or not its answer could be stored; and not
-               before what another client was shown, as stored or from the store, and had all of before a
+               before what another client was shown from the store and had all of before a
   fresh        a - f.born is within its lifetime; or it came in after a; or stale-while-revalidate, stale-if-error (and there
                was an error) or a soft purge allow it
 Times are taken so that what the proxy does in an order that no client can tell apart is never blamed.
@@ -233,11 +233,11 @@ class Judge:
             raise Forbidden(f"stale: {a - f.born:.3f} s old, lifetime {f.ttl}+{f.swr}, {how.get('cc')}")
 
     def note_shown(self, how, f, answer):
-        """Not what went to one client alone: that is in no order with what others get."""
+        """What was in the store; an answer that is called stored by its head may come too late for that by its end."""
         status = answer.get("cache-status") or ""
         if answer.status != 200 or not answer.complete or how.get("method") == "HEAD" or f.resource.folder == "auth":
             return
-        if not re.search(r"memoproxy; (hit|.*stored)", status) or self.site.failed_between(f.path, f.at - 1, clock()):
+        if not re.search(r"memoproxy; hit", status) or self.site.failed_between(f.path, f.at - 1, clock()):
             return
         key = (f.variant, f.user)
         if f.at > f.resource.shown.get(key, (0, 0))[1]:

@@ -206,10 +206,35 @@ static void the_one_that_was_asked_for_later_is_stored_though_it_was_answered_fi
 	tiers_disk_has(t, "GET /a", NULL, "new");
 }
 
+static void what_has_been_replaced_stands_in_for_no_error(void **state)
+{
+	struct tiers *t = *state;
+	struct ask first, second;
+	struct waiter w;
+
+	rig_store(&t->g, "GET /a", NULL, "Cache-Control: max-age=1, stale-if-error=600\r\n", "old");
+	t->g.now.mono_ms += 10000;
+	t->g.now.wall_ms += 10000;
+	ask_init(&t->g, &first, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&t->g, &first), CACHE_LEAD);
+	(void)begin_refresh(t, &second, "GET /a");
+	waiter_join(&w, &second, 0);
+	assert_int_equal(rig_answer(&t->g, first.out.flight, 200, FRESH, 3, NULL), FLIGHT_STORES);
+	assert_int_equal(flight_body(first.out.flight, "new", 3), FLIGHT_BODY_OK);
+	flight_end(first.out.flight, true, t->g.now);
+	flight_fail(second.out.flight, 502, t->g.now);
+	assert_int_equal(waiter_look(&w).phase, FLIGHT_RETRY);
+	flight_leave(&w.w);
+	ask_fini(&first);
+	ask_fini(&second);
+	assert_int_equal(tiers_verdict(t, "GET /a", NULL, NULL), CACHE_HIT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+		CASE(what_has_been_replaced_stands_in_for_no_error),
 		CASE(what_is_on_disk_only_is_retired_now_and_after_a_restart),
 		CASE(what_is_on_its_way_to_the_disk_is_retired_too),
 		CASE(an_answer_without_room_retires_what_it_would_have_replaced),
