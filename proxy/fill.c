@@ -396,7 +396,7 @@ static struct fill *fill_new(const struct fill_request *r)
 	f->client = r->client;
 	f->client_arg = r->client_arg;
 	/* A method that the route caches is safe by the operator's word. */
-	f->is_safe = http_method_is_safe(r->http->method) || r->target->is_cacheable;
+	f->is_safe = (http_method_is_safe(r->http->method) && !r->target->is_write) || r->target->is_cacheable;
 	f->request_time = clock_now();
 	f->start_us = clock_mono_us();
 	f->route = r->target->rules->route_index;

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "cache/credentials.h"
+#include "cache/graphql.h"
 #include "proxy/origins.h"
 #include "http/uri.h"
 
@@ -267,6 +268,16 @@ static bool cacheable_request(const struct target *t, const struct http_request 
 	}
 }
 
+/* A GraphQL operation may change something whatever the method is that brings it. */
+static void look_into_graphql(struct target *t, const struct http_request *r, struct slice body)
+{
+	enum graphql_kind kind = graphql_kind_of(r, body);
+
+	if (kind != GRAPHQL_READS)
+		t->is_cacheable = false;
+	t->is_write = kind == GRAPHQL_CHANGES;
+}
+
 /* What may be cached is asked as it is keyed: after the query rule, so that nothing outside the key has a say. */
 static int build_path(struct target *t, const struct http_request *r)
 {
@@ -344,6 +355,9 @@ int target_find(struct target *t, struct snapshot *s, const struct http_request 
 		return err;
 	t->has_key = err == 0;
 	t->is_cacheable = t->has_key && cacheable_request(t, request);
+	t->is_write = false;
+	if (t->rules->cache && t->rules->store_if == CACHE_STORE_GRAPHQL)
+		look_into_graphql(t, request, body);
 	return 0;
 }
 

@@ -53,6 +53,7 @@ struct target {
 	struct pattern_captures captures; /* of the route's match, for invalidates; slices of the request */
 	struct cache_key key;
 	bool has_key;      /* else the request passes uncached: no identity, or a key past its bound */
+	bool is_write;     /* of a safe method, or of one that the route caches: it changes something all the same */
 	bool is_cacheable; /* the cache may be asked: route, method, body and Range allow it */
 	struct buf path;   /* what the origin is asked: base, path and query */
 };
