@@ -76,7 +76,9 @@ class Resource:
         self.shown = {}  # (variant, user): (when a client had all of it, when the newest such fetch was seen)
 
     def etag(self, variant, user):
-        return f'"{self.version}.{variant}.{user}"'
+        """What is deleted says with its 404 the tag that it will have when it is back, as a page made of a template may: who
+        asks about the 404 with that is told 304 of the page."""
+        return f'"{self.version + self.is_deleted}.{variant}.{user}"'
 
     @property
     def tags(self):
@@ -214,12 +216,12 @@ class Site:
 
     def head_of(self, f, request, status=None):
         r = f.resource
-        etag = r.etag(f.variant, f.user) if r.has_etag and not r.is_deleted else None
+        etag = r.etag(f.variant, f.user) if r.has_etag else None
         status = status or (404 if r.is_deleted else 200)
         if status == 200 and etag and request.get("if-none-match") == etag:
             status = 304
         fields = f.decide(status)
-        if etag and status < 400:
+        if etag and status < 500:
             fields["ETag"] = etag
         if r.varies:
             fields["Vary"] = "X-Variant"
