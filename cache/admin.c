@@ -174,12 +174,15 @@ struct sweep {
 	struct garbage garbage;
 };
 
-static void drop_outdated_marker(struct entry *e, struct now now)
+static void drop_outdated_marker(struct entry *e, struct now now, struct garbage *g)
 {
 	struct notes *n = e->notes;
 
-	if (n && n->is_marked && n->pass_until_ms <= now.mono_ms && n->failed_until_ms <= now.mono_ms)
-		marker_clear_locked(n);
+	if (n && n->failed_until_ms <= now.mono_ms)
+		marker_keep_answer_locked(n, NULL, g);
+	if (n && n->is_marked && n->pass_until_ms <= now.mono_ms && n->failed_until_ms <= now.mono_ms &&
+		n->trouble_until_ms <= now.mono_ms)
+		marker_clear_locked(n, g);
 }
 
 static void sweep_out(struct sweep *w, struct entry *e, struct object *o, enum drop_reason why)
@@ -207,7 +210,7 @@ static void sweep_entry(struct entry *e, void *arg)
 		if (is_idle && tier_has(w->c, o))
 			sweep_out(w, e, o, DROP_IDLE);
 	}
-	drop_outdated_marker(e, w->now);
+	drop_outdated_marker(e, w->now, &w->garbage);
 	entry_tidy_locked(e, &w->garbage);
 }
 

@@ -23,9 +23,8 @@ struct cache_options {
 	uint64_t max_object_bytes;
 	unsigned shards; /* power of two */
 	bool coalesce;
-	int64_t coalesce_timeout_ms; /* a leader silent for longer is not joined any more */
-	int64_t failure_memory_ms;   /* 1000 */
-	int64_t pass_memory_ms;      /* 120 000: how long a PASS marker lasts */
+	int64_t failure_memory_ms; /* 1000 */
+	int64_t pass_memory_ms;    /* 120 000: how long a PASS marker lasts */
 	unsigned max_waiters, max_flights, max_markers, max_variants, max_scope_rules;
 	struct slice via; /* "1.1 memoproxy": what is appended to Via at store time */
 	/* Told of each purge, once it holds here, by the thread that made it; not of those that cache_purge_as_told makes, nor of
@@ -66,7 +65,7 @@ enum cache_verdict {
 	CACHE_LEAD,  /* flight: fetch for all; flight_stored says what to validate */
 	CACHE_PASS,  /* fetch alone, nothing is stored (HEAD and Range misses too: forward says why) */
 	CACHE_ONLY_CACHED, /* 504 (RFC 9111 5.2.1.7) */
-	CACHE_FAILED,      /* a failure a moment ago: `status` without asking again */
+	CACHE_FAILED,      /* a failure a moment ago: without asking again `object`, or where there is none `status` */
 	CACHE_BUSY,        /* a bound on waiters or flights: 503 */
 };
 
@@ -99,6 +98,7 @@ struct cache_request {
 	/* For the hit road: HIT, or no more happens than that a read of the disk tier begins which can't end at once; any other
 	 * verdict comes back as CACHE_PASS. */
 	bool hit_only;
+	bool takes_large; /* with hit_only: also what has its body on disk */
 };
 
 struct cache_result {

@@ -4,6 +4,9 @@
 #include "cache/memory.h"
 #include "cache/object_internal.h"
 
+/* This part of memory, 1/n, may hold errors that are remembered. */
+#define FAILED_SHARE 32
+
 /* Behind the key, where it is aligned for what it holds. */
 static size_t user_offset(size_t key_n)
 {
@@ -371,12 +374,31 @@ void user_bound_locked(struct entry *e, unsigned max, struct garbage *g)
 
 /* ---- Markers ---- */
 
-void marker_clear_locked(struct notes *n)
+void marker_keep_answer_locked(struct notes *n, struct object *o, struct garbage *g)
+{
+	struct memory *m = n->shard->memory;
+
+	if (n->failed_answer) {
+		atomic_fetch_sub_explicit(&m->failed_bytes, object_total_bytes(n->failed_answer), memory_order_relaxed);
+		garbage_add(g, n->failed_answer);
+	}
+	n->failed_answer = NULL;
+	/* They are not in the order of eviction: what is stored shall not have to make room for many of them. */
+	if (!o || atomic_load_explicit(&m->failed_bytes, memory_order_relaxed) + object_total_bytes(o) >
+			  m->limit_bytes / FAILED_SHARE)
+		return;
+	n->failed_answer = object_ref(o);
+	atomic_fetch_add_explicit(&m->failed_bytes, object_total_bytes(o), memory_order_relaxed);
+}
+
+void marker_clear_locked(struct notes *n, struct garbage *g)
 {
 	struct shard *s = n->shard;
 
 	n->pass_until_ms = 0;
 	n->failed_until_ms = 0;
+	n->trouble_until_ms = 0;
+	marker_keep_answer_locked(n, NULL, g);
 	if (!n->is_marked)
 		return;
 	n->is_marked = false;
@@ -399,7 +421,7 @@ void marker_set_locked(struct entry *e, struct garbage *g)
 		struct notes *oldest = CONTAINER_OF(s->markers.next, struct notes, marker);
 
 		atomic_fetch_add_explicit(&s->memory->markers_evicted, 1, memory_order_relaxed);
-		marker_clear_locked(oldest);
+		marker_clear_locked(oldest, g);
 		entry_tidy_locked(oldest->entry, g);
 	}
 	n->is_marked = true;

@@ -2,10 +2,12 @@
 #include "cache/flight_internal.h"
 
 #include "cache/credentials.h"
+#include "cache/form.h"
 #include "cache/vary.h"
 
 #define OWN_LINES_MAX (128 * 1024)
 #define WINDOW_BYTES (512 * 1024)
+#define DISK_PATIENCE_MS 10000
 
 /* ---- Life ---- */
 
@@ -87,6 +89,7 @@ struct flight *flight_new(struct cache *c, const struct cache_request *r)
 	buf_init(&f->own_lines, OWN_LINES_MAX);
 	buf_init(&f->names, CACHE_KEY_MAX);
 	buf_init(&f->values, 4 * CACHE_KEY_MAX);
+	f->form = form_of(&r->http->fields);
 	bears = credentials_of(r->rules, &r->http->fields);
 	f->has_authorization = bears.has_authorization;
 	f->has_credential = bears.has_other;
@@ -136,6 +139,20 @@ static void on_news(struct mail *mail)
 		w->on_progress(w);
 	}
 	flight_unref(&f);
+}
+
+void flight_tell_stored_locked(const struct flight *by)
+{
+	for (struct flight *f = by->entry->notes->flights; f; f = f->next_of_entry) {
+		if (f == by || f->is_disk || f->is_kept)
+			continue;
+		pthread_mutex_lock(&f->mu);
+		if (f->phase == FLIGHT_WAITING) {
+			f->stores++;
+			flight_wake_locked(f);
+		}
+		pthread_mutex_unlock(&f->mu);
+	}
 }
 
 void flight_post_resume_locked(struct flight *f)
@@ -218,6 +235,7 @@ void flight_wait(struct flight *f, unsigned worker, const struct http_fields *re
 	w->request = request;
 	w->begun = false;
 	w->mismatched = false;
+	w->stores_seen = 0;
 	w->joined_seq = scope_now(f->cache->scopes);
 	atomic_init(&w->offset, 0);
 	w->prev = NULL;
@@ -299,6 +317,25 @@ static bool suits(struct flight *f, struct flight_waiter *w)
 	return true;
 }
 
+/* Whether what befell the leader's request would befall the waiter's: who caused it, and who looks the same to the origin. */
+static bool is_told_of_failure(const struct flight *f, const struct flight_waiter *w, bool befalls_all)
+{
+	if (w == f->own || w->begun || !w->request || (befalls_all && f->form == FORM_PLAIN))
+		return true;
+	return f->form == form_of(w->request);
+}
+
+/* An error may be the leader's own: the others ask again, in the hope that one of them fares better, or, where that is an
+ * answer to one request rather than a fault of the origin, each for himself. */
+static enum flight_phase phase_of_failure(const struct flight *f, const struct flight_waiter *w)
+{
+	if (f->phase == FLIGHT_FAILED && !is_told_of_failure(f, w, true))
+		return FLIGHT_RETRY;
+	if (f->phase == FLIGHT_ANSWER && f->shares != POLICY_SHARE_NOT && !is_told_of_failure(f, w, false))
+		return f->status >= 500 ? FLIGHT_RETRY : FLIGHT_RELEASED;
+	return f->phase;
+}
+
 void flight_look(const struct flight_waiter *waiter, struct flight_view *out)
 {
 	struct flight_waiter *w = (struct flight_waiter *)(uintptr_t)waiter; /* what was decided once is noted in it */
@@ -306,12 +343,14 @@ void flight_look(const struct flight_waiter *waiter, struct flight_view *out)
 
 	pthread_mutex_lock(&f->mu);
 	*out = (struct flight_view){
-		.phase = f->phase, .status = f->status, .verdict = f->verdict, .storing = f->storing};
+		.phase = phase_of_failure(f, w), .status = f->status, .verdict = f->verdict, .storing = f->storing};
+	out->looks_again = f->phase == FLIGHT_WAITING && w->stores_seen != f->stores;
+	w->stores_seen = f->stores;
 	if (f->phase == FLIGHT_WAITING && f->is_silent && (w != f->own || f->is_disk))
 		out->phase = FLIGHT_RETRY;
 	if (flight_has_all_locked(f) && w->mismatched && !w->begun) /* it came for what is on disk in a moment */
 		out->phase = f->is_silent ? FLIGHT_RETRY : FLIGHT_WAITING;
-	else if (f->phase == FLIGHT_ANSWER && !suits(f, w)) {
+	else if (out->phase == FLIGHT_ANSWER && !suits(f, w)) {
 		w->mismatched = true;
 		out->phase = FLIGHT_RETRY;
 	}
@@ -387,6 +426,14 @@ bool flight_unlist_locked(struct flight *f)
 	return true;
 }
 
+/* A disk that hangs is passed by earlier than an origin that works. */
+static int64_t patience_ms(const struct flight *f)
+{
+	int64_t ms = f->rules->coalesce_timeout_ms;
+
+	return f->is_disk && ms > DISK_PATIENCE_MS ? DISK_PATIENCE_MS : ms;
+}
+
 bool flight_is_silent_locked(struct flight *f, struct now now)
 {
 	uint64_t progress = 0;
@@ -401,7 +448,7 @@ bool flight_is_silent_locked(struct flight *f, struct now now)
 		f->progress = progress;
 		f->progress_ms = now.mono_ms;
 	}
-	if (!f->is_silent && now.mono_ms - f->progress_ms > f->cache->o.coalesce_timeout_ms) {
+	if (!f->is_silent && now.mono_ms - f->progress_ms > patience_ms(f)) {
 		f->is_silent = true;
 		count(&f->cache->n.leader_timeouts);
 		flight_wake_locked(f);

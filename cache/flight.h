@@ -35,6 +35,7 @@ struct flight_waiter {
 	_Atomic uint64_t offset;
 	uint64_t joined_seq; /* of purges, when it began to wait */
 	bool begun, mismatched;
+	unsigned stores_seen;
 };
 
 enum flight_storing {
@@ -51,6 +52,7 @@ struct flight_view {
 	enum policy_store
 		verdict; /* of ANSWER and RELEASED: POLICY_STORE, or why it will not be stored, as far as is known */
 	enum flight_storing storing;
+	bool looks_again; /* of WAITING, once each time: another fetch of the key was stored, and may be what is waited for */
 };
 
 struct flight *flight_ref(struct flight *f);

@@ -30,12 +30,14 @@ static void turn_to_disk(struct flight *f)
 /* From here on bytes are kept only until all who wait have passed them on, and nobody can join any more. */
 static void open_window(struct flight *f)
 {
-	turn_to_disk(f);
-	if (!f->stream)
+	if (f->shares == POLICY_SHARE_NOT)
+		turn_to_disk(f);
+	if (f->shares == POLICY_SHARE_NOT && !f->stream)
 		flight_mark_pass(f);
 	let_go(f);
 	pthread_mutex_lock(&f->mu);
-	f->verdict = f->stream ? POLICY_STORE : POLICY_NOT_TOO_LARGE;
+	if (f->shares == POLICY_SHARE_NOT)
+		f->verdict = f->stream ? POLICY_STORE : POLICY_NOT_TOO_LARGE;
 	f->is_windowed = true;
 	flight_move_window(f);
 	pthread_mutex_unlock(&f->mu);

@@ -32,6 +32,7 @@ struct flight {
 	bool is_kept;   /* made by cache_keep */
 	bool is_tail;   /* `stored` is the beginning of what is wanted; the rest is asked for */
 	bool is_disk;   /* reads the disk tier; all who wait look up again after it */
+	uint64_t form;  /* of its leader's request */
 	bool may_mark;  /* what becomes of it says something about others: no credentials, not alone by wish */
 	bool is_forced; /* a refresh: it replaces what others were told a moment ago */
 	uint64_t epoch;
@@ -59,6 +60,8 @@ struct flight {
 	int status;
 	unsigned waiters_n;
 	bool had_own;
+	unsigned stores;           /* of other flights of the entry, while this one has nothing to show */
+	enum policy_share shares;  /* `object` is an error that is not stored: for whom else it is */
 	enum policy_store verdict; /* what is known of its storing */
 	enum flight_storing storing;
 	struct flight_waiter *own; /* of the client that caused it: it stays when the others look up again */
@@ -87,32 +90,44 @@ struct flight {
 struct ending {
 	enum flight_phase phase;
 	int status;
-	int said;              /* of STALE: what the origin said; 0: nothing */
-	struct object *object; /* to be announced (ANSWER); its reference is taken */
-	struct object *store;  /* to go into the memory tier; its reference is taken */
-	uint64_t read_lsn;     /* of a disk flight: the record that `store` comes from */
-	bool completes;        /* the flight's object is whole */
-	bool retires;          /* nothing is stored, and what the answer supersedes goes */
-	bool marks_pass, marks_failure, drops_stored, opens_window;
+	int said;                     /* of STALE, and of a failure: what the origin said; 0: nothing */
+	struct object *object;        /* to be announced (ANSWER); its reference is taken */
+	struct object *store;         /* to go into the memory tier; its reference is taken */
+	uint64_t read_lsn;            /* of a disk flight: the record that `store` comes from */
+	bool completes;               /* the flight's object is whole */
+	bool retires;                 /* nothing is stored, and what the answer supersedes goes */
+	enum policy_store verdict;    /* of `object` */
+	int64_t pass_ms;              /* for how long those who ask don't wait for each other */
+	struct object *failed_answer; /* and the answer, borrowed; or NULL */
+	bool shows_trouble;           /* of a failure: it is an answer, to be remembered when it comes again */
+	bool marks_failure, drops_stored, opens_window;
 	struct now now;
 };
 /* What it has come to, to all who wait; and no more is to come: the store and the markers first, then the waiters, so that
  * whoever looks up again finds what the flight has learnt. */
 void flight_announce(struct flight *f, const struct ending *x);
 void flight_finish(struct flight *f, const struct ending *x);
-void flight_mark_pass(struct flight *f);
 /* Its answer, of which the body still comes, will not be stored: what it supersedes goes, if it does. */
 void flight_retire(struct flight *f);
 /* Has an answer to a later request landed meanwhile? */
 bool flight_is_late(struct flight *f);
 /* Has any, so that what it was to validate must not stand in for an error any more? */
 bool flight_has_newer(struct flight *f);
+/* flight_mark.c. Requests don't wait for each other for so long; a failure as `x` has it is remembered. */
+void flight_mark_pass(struct flight *f); /* for pass_memory; not under the shard's mu */
+void flight_mark_pass_locked(struct flight *f, int64_t now_ms, int64_t pass_ms, struct garbage *g);
+void flight_mark_failure_locked(struct flight *f, const struct ending *x, struct garbage *g);
 /* flight_body.c. What has streamed is aborted. */
 void flight_break_off(struct flight *f);
 
 /* ---- What its answer is (flight_judge.c) ---- */
 enum policy_store flight_judge(
 	struct flight *f, const struct flight_answer *a, struct freshness *freshness) WARN_UNUSED;
+/* Whom else than its leader's client an error goes to that is not stored. */
+enum policy_share flight_share_error(const struct flight *f, const struct flight_answer *a);
+/* For how long those who ask next need not wait for each other, as the answer, not stored because of `why`, will not be for
+ * sharing again. */
+int64_t flight_pass_ms(const struct flight *f, const struct flight_answer *a, enum policy_store why);
 bool flight_is_large(const struct flight *f, const struct flight_answer *a);
 /* Another one for each key and each time that it is stored. */
 uint32_t flight_jitter(const struct flight *f, struct now now);
@@ -162,6 +177,8 @@ void flight_post_resume_locked(struct flight *f); /* by letter */
  * before the leader hears of the end. */
 bool flight_has_all_locked(const struct flight *f);
 
+/* Under the shard's mu: those who wait for other flights of its entry may find their answer stored. */
+void flight_tell_stored_locked(const struct flight *by);
 /* Told to all who wait, after something has changed. Under mu. */
 void flight_wake_locked(struct flight *f);
 /* Under mu: the least offset anew, room freed, the leader resumed. */

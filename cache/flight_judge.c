@@ -89,6 +89,26 @@ bool flight_head_supersedes(const struct flight *f, const struct flight_answer *
 	return !f->has_authorization && !f->has_credential;
 }
 
+enum policy_share flight_share_error(const struct flight *f, const struct flight_answer *a)
+{
+	struct policy_exchange x = exchange_of(f, a);
+
+	if (!f->is_shared || !f->may_mark || is_event_stream(a->fields) || flight_is_large(f, a))
+		return POLICY_SHARE_NOT;
+	return policy_share_error(&x);
+}
+
+/* An answer without a lifetime says that it will not be shared as well as one with no-store does: were it forgotten, each
+ * herd would first wait for one answer and then fetch its own. An error says nothing about what comes after it. */
+int64_t flight_pass_ms(const struct flight *f, const struct flight_answer *a, enum policy_store why)
+{
+	const struct cache_options *o = &f->cache->o;
+	bool is_by_nature = a->status >= 200 && a->status < 300 && why != POLICY_NOT_PARTIAL &&
+			    (why != POLICY_NOT_BODY || is_event_stream(a->fields));
+
+	return is_by_nature || o->pass_memory_ms < o->failure_memory_ms ? o->pass_memory_ms : o->failure_memory_ms;
+}
+
 bool flight_is_large(const struct flight *f, const struct flight_answer *a)
 {
 	return a->content_length >= 0 && (uint64_t)a->content_length > f->cache->o.max_object_bytes;

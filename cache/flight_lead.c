@@ -9,43 +9,10 @@
 #include "cache/tier_large.h"
 #include "cache/vary.h"
 
-#define PROBE_EVERY_MS 1000
+/* Of a remembered error with a longer body only the status is. */
+#define FAILED_ANSWER_MAX (64 * 1024)
 
 /* ---- Endings ---- */
-
-static void mark_pass_locked(struct flight *f, int64_t now_ms, struct garbage *g)
-{
-	struct notes *n = f->entry->notes;
-
-	if (!f->may_mark)
-		return;
-	n->pass_until_ms = now_ms + f->cache->o.pass_memory_ms;
-	n->probe_at_ms = now_ms + PROBE_EVERY_MS;
-	marker_set_locked(f->entry, g);
-}
-
-void flight_mark_pass(struct flight *f)
-{
-	struct shard *s = f->entry->shard;
-	struct garbage g = {0};
-
-	pthread_mutex_lock(&s->mu);
-	mark_pass_locked(f, atomic_load(&s->memory->now_ms), &g);
-	pthread_mutex_unlock(&s->mu);
-	garbage_free(&g);
-}
-
-static void mark_failure_locked(struct flight *f, const struct ending *x, struct garbage *g)
-{
-	struct notes *n = f->entry->notes;
-
-	if (!f->may_mark || f->cache->o.failure_memory_ms <= 0)
-		return;
-	n->failed_until_ms = x->now.mono_ms + f->cache->o.failure_memory_ms;
-	n->failed_status = x->status;
-	count(&f->cache->n.failures_remembered);
-	marker_set_locked(f->entry, g);
-}
 
 static void drop_stored_locked(struct flight *f, struct garbage *g)
 {
@@ -67,7 +34,7 @@ static bool store_locked(struct flight *f, const struct ending *x, struct tier_w
 		garbage_add(g, x->store);
 		return false;
 	}
-	marker_clear_locked(f->entry->notes);
+	marker_clear_locked(f->entry->notes, g);
 	if (!f->is_disk) {
 		landing_stored_locked(f, x->store);
 		written->tells = f->is_forced || f->entry->variants;
@@ -77,6 +44,7 @@ static bool store_locked(struct flight *f, const struct ending *x, struct tier_w
 	entry_set_idle_locked(f->entry, f->rules->memory_idle_ms);
 	/* Under the lock, so that both tiers see answers of one key in the same order. */
 	tier_write_locked(written, f->cache, x->status == 304);
+	flight_tell_stored_locked(f);
 	user_bound_locked(f->entry, f->rules->max_entries_per_user, g);
 	return true;
 }
@@ -99,10 +67,10 @@ static void end_locked(struct flight *f, const struct ending *x, struct tier_wri
 	pthread_mutex_lock(&f->mu);
 	f->storing = is_stored ? FLIGHT_STORED : FLIGHT_NOT_STORED;
 	pthread_mutex_unlock(&f->mu);
-	if (x->marks_pass)
-		mark_pass_locked(f, x->now.mono_ms, g);
+	if (x->pass_ms > 0)
+		flight_mark_pass_locked(f, x->now.mono_ms, x->pass_ms, g);
 	if (x->marks_failure)
-		mark_failure_locked(f, x, g);
+		flight_mark_failure_locked(f, x, g);
 }
 
 void flight_announce(struct flight *f, const struct ending *x)
@@ -111,6 +79,7 @@ void flight_announce(struct flight *f, const struct ending *x)
 	if (x->object) {
 		CHECK(!f->object);
 		f->object = x->object;
+		f->verdict = x->verdict;
 		f->is_windowed = x->opens_window;
 	}
 	f->phase = x->phase;
@@ -435,6 +404,21 @@ static bool is_to_be_held(const struct flight *f, const struct flight_answer *a)
 	return f->rules->store_if != CACHE_STORE_ANY || (f->rules->etag_auto && !http_fields_get(a->fields, HF_ETAG));
 }
 
+/* An error that may not be stored answers those who waited for it all the same. NULL: it does not. */
+static struct object *make_shared_error(struct flight *f, const struct flight_answer *a)
+{
+	struct freshness none = {.received_mono_ms = a->now.mono_ms, .received_wall_ms = a->now.wall_ms};
+	enum policy_store why;
+	struct object *o = NULL;
+
+	f->shares = flight_share_error(f, a);
+	if (f->shares != POLICY_SHARE_NOT)
+		o = make_object(f, a, &none, &why);
+	if (!o)
+		f->shares = POLICY_SHARE_NOT;
+	return o;
+}
+
 enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, enum policy_store *why)
 {
 	struct freshness freshness;
@@ -462,21 +446,25 @@ enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, 
 		*why = POLICY_NOT_TOO_LARGE;
 		object_unref(&o);
 	}
+	if (!o && (*why == POLICY_NOT_STATUS || *why == POLICY_NOT_FRESH))
+		o = make_shared_error(f, a);
 	if (!o) {
 		/* That there was no room just now says nothing about the next time. */
 		bool marks = !(is_lack_of_room && *why == POLICY_NOT_TOO_LARGE);
 
 		note_verdict(f, *why);
 		flight_finish(f, &(struct ending){.phase = FLIGHT_RELEASED,
-					 .marks_pass = marks,
+					 .pass_ms = marks ? flight_pass_ms(f, a, *why) : 0,
 					 .retires = flight_head_supersedes(f, a, *why),
 					 .now = a->now});
 		return FLIGHT_PRIVATE;
 	}
-	*why = POLICY_STORE;
+	if (f->shares == POLICY_SHARE_NOT)
+		*why = POLICY_STORE;
 	f->is_held = is_to_be_held(f, a);
 	flight_announce(f, &(struct ending){.phase = f->is_held ? FLIGHT_WAITING : FLIGHT_ANSWER,
 				   .object = o,
+				   .verdict = *why,
 				   .status = a->status,
 				   .opens_window = f->stream != NULL});
 	return FLIGHT_STORES;
@@ -544,6 +532,22 @@ static void end_in_writing(struct flight *f, const struct ending *x)
 	memory_trim(f->entry->shard);
 }
 
+/* It goes to those who come in the next moment too, where it is one of the origin's troubles. */
+static void end_error(const struct flight *f, struct ending *x)
+{
+	uint64_t n;
+
+	(void)object_body_state(f->object, &n);
+	x->completes = true;
+	x->retires = flight_supersedes(f);
+	x->marks_failure = f->shares == POLICY_SHARE_MOMENT;
+	x->shows_trouble = true;
+	x->status = f->object->status;
+	x->said = f->object->status;
+	if (!f->is_windowed && n <= FAILED_ANSWER_MAX)
+		x->failed_answer = f->object;
+}
+
 void flight_end(struct flight *f, bool complete, struct now now)
 {
 	struct ending x = {.phase = FLIGHT_ANSWER, .now = now};
@@ -561,7 +565,9 @@ void flight_end(struct flight *f, bool complete, struct now now)
 		return;
 	}
 	flight_stream_drop(f);
-	if (complete && is_whole(f)) {
+	if (complete && is_whole(f) && f->shares != POLICY_SHARE_NOT) {
+		end_error(f, &x);
+	} else if (complete && is_whole(f)) {
 		if (f->is_held)
 			tag_held(f);
 		x.store = to_store(f);

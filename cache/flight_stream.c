@@ -98,7 +98,7 @@ bool flight_stream_commit(struct flight *f, struct now now)
 	is_newest = !landing_is_late_locked(f, f->object) && variant_supersede_locked(f->entry, f->object, now, &g);
 	if (is_newest) {
 		landing_stored_locked(f, f->object);
-		marker_clear_locked(f->entry->notes);
+		marker_clear_locked(f->entry->notes, &g);
 		pthread_mutex_lock(&f->mu);
 		f->is_committing = true;
 		pthread_mutex_unlock(&f->mu);
@@ -119,6 +119,7 @@ void flight_stream_committed(struct flight *f)
 	struct flight *listed = f;
 
 	pthread_mutex_lock(&s->mu);
+	flight_tell_stored_locked(f);
 	(void)flight_unlist_locked(f);
 	entry_tidy_locked(f->entry, &g);
 	pthread_mutex_lock(&f->mu);

@@ -3,6 +3,7 @@
 
 #include "cache/credentials.h"
 #include "cache/disk/body.h"
+#include "cache/form.h"
 #include "cache/landing.h"
 #include "cache/vary.h"
 #include "http/range.h"
@@ -163,85 +164,6 @@ static struct object *select_variant(struct lookup *l, struct entry *e, bool *is
 	return NULL;
 }
 
-/* ---- Flights ---- */
-
-static bool answer_suits(struct lookup *l, struct flight *f)
-{
-	uint64_t published;
-
-	return !f->is_windowed && object_body_state(f->object, &published) != BODY_BROKEN &&
-	       object_check(f->object) == SCOPE_VALID && object_serves(f->object, &l->r->http->fields) &&
-	       policy_reuse(&f->object->freshness, l->client_cc, l->pragma_no_cache, false, l->now).use == POLICY_FRESH;
-}
-
-static bool is_purged(struct lookup *l, struct flight *f)
-{
-	struct scope_set set = {.url = entry_url(f->entry), .user = entry_user(f->entry)};
-
-	return scope_check(l->c->scopes, &set, f->epoch, &f->checked) != SCOPE_VALID;
-}
-
-static bool may_join(struct lookup *l, struct flight *f)
-{
-	bool joins;
-
-	if (!f->is_shared || f->is_late || flight_is_silent_locked(f, l->now) || is_purged(l, f))
-		return false;
-	pthread_mutex_lock(&f->mu);
-	if (f->phase == FLIGHT_ANSWER)
-		joins = answer_suits(l, f);
-	else
-		joins = f->phase == FLIGHT_WAITING && !l->is_head &&
-			(f->names.n == 0 || vary_matches(buf_slice(&f->names), buf_slice(&f->values),
-						    (struct slice){"", 0}, &l->r->http->fields));
-	pthread_mutex_unlock(&f->mu);
-	return joins;
-}
-
-static struct flight *find_flight(struct lookup *l, struct entry *e)
-{
-	for (struct flight *f = e && e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
-		if (may_join(l, f))
-			return f;
-	return NULL;
-}
-
-/* Is what is stored being validated already? */
-static bool is_being_fetched(struct lookup *l, struct entry *e, const struct object *o)
-{
-	for (struct flight *f = e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
-		if (f->stored == o && (f->is_shared || f->is_background) && !f->is_late &&
-			!flight_is_silent_locked(f, l->now))
-			return true;
-	return false;
-}
-
-/* An answer on its way to disk can't be joined once its first bytes are gone, and one writer of it is enough. */
-static bool is_being_streamed(struct lookup *l, struct entry *e)
-{
-	bool is_streamed = false;
-
-	for (struct flight *f = e && e->notes ? e->notes->flights : NULL; f && !is_streamed; f = f->next_of_entry) {
-		pthread_mutex_lock(&f->mu);
-		is_streamed =
-			f->is_streamed && !f->is_late && f->object && object_serves(f->object, &l->r->http->fields);
-		pthread_mutex_unlock(&f->mu);
-	}
-	return is_streamed;
-}
-
-static void join(struct lookup *l, struct flight *f)
-{
-	if (counted(&l->c->n.waiters) >= l->c->o.max_waiters) {
-		count(&l->c->n.waiters_refused);
-		l->out->verdict = CACHE_BUSY;
-		return;
-	}
-	count(&l->c->n.collapsed);
-	l->out->verdict = CACHE_JOIN;
-	l->out->flight = flight_ref(f);
-}
-
 /* ---- Leading ---- */
 
 /* The Vary that the key's answers had: those of another class than this request's are not made to wait for it. */
@@ -362,18 +284,41 @@ static void use(struct lookup *l, struct entry *e, struct object *o, enum cache_
 	entry_touch_locked(e, l->now);
 }
 
+/* A failure a moment ago that would befall this request too. */
+static bool is_failing(struct lookup *l, const struct entry *e)
+{
+	const struct notes *n = e ? e->notes : NULL;
+	uint64_t form;
+
+	if (!n || n->failed_until_ms <= l->now.mono_ms)
+		return false;
+	/* That there are too many requests is said to one client, and not of the origin. */
+	if (n->failed_form == FORM_PLAIN && n->failed_by != 429)
+		return true;
+	form = form_of(&l->r->http->fields);
+	return n->failed_form == form;
+}
+
 static bool use_failure(struct lookup *l, struct entry *e, struct object *o, bool is_soft)
 {
-	struct notes *n = e ? e->notes : NULL;
+	struct notes *n;
 
-	if (!n || n->failed_until_ms <= l->now.mono_ms || l->is_forced)
+	if (l->is_forced || !is_failing(l, e))
 		return false;
-	if (o && policy_stale_if_error(&o->freshness, 0, is_soft, l->now)) {
+	n = e->notes;
+	if (o && policy_stale_if_error(&o->freshness, n->failed_by, is_soft, l->now)) {
 		use(l, e, o, CACHE_STALE);
-	} else {
-		l->out->verdict = CACHE_FAILED;
-		l->out->status = n->failed_status;
+		return true;
 	}
+	/* An answer is for those who may share it. */
+	if (n->failed_by && l->is_alone)
+		return false;
+	if (n->failed_answer && (object_check(n->failed_answer) != SCOPE_VALID ||
+					!object_serves(n->failed_answer, &l->r->http->fields)))
+		return false;
+	l->out->verdict = CACHE_FAILED;
+	l->out->status = n->failed_status;
+	l->out->object = n->failed_answer ? object_ref(n->failed_answer) : NULL;
 	return true;
 }
 
@@ -414,12 +359,12 @@ static bool decide_fetch(struct lookup *l, struct entry *e, struct object *o, bo
 	if (use_failure(l, e, o, is_soft))
 		return true;
 	/* What was sent before somebody asked for a new answer is not it. */
-	f = l->is_alone || l->is_forced || (l->is_range && !can_validate(o)) ? NULL : find_flight(l, e);
+	f = l->is_alone || l->is_forced || (l->is_range && !can_validate(o)) ? NULL : lookup_find_flight(l, e);
 	if (f) {
-		join(l, f);
+		lookup_join(l, f);
 		return true;
 	}
-	if (l->is_head || (l->is_range && !can_validate(o)) || (!l->is_forced && is_being_streamed(l, e))) {
+	if (l->is_head || (l->is_range && !can_validate(o)) || (!l->is_forced && lookup_is_being_streamed(l, e))) {
 		pass(l, l->out->forward);
 		return true;
 	}
@@ -441,16 +386,16 @@ static bool wants_new_one(struct lookup *l, struct entry *e, const struct object
 		return false;
 	if (l->is_alone || l->is_head || l->is_range || l->only_if_cached || l->r->spare_upstream)
 		return false;
-	if (e->notes && (e->notes->failed_until_ms > l->now.mono_ms || e->notes->pass_until_ms > l->now.mono_ms))
+	if (is_failing(l, e) || (e->notes && e->notes->pass_until_ms > l->now.mono_ms))
 		return false;
-	return !is_being_fetched(l, e, o);
+	return !lookup_is_being_fetched(l, e, o);
 }
 
 /* False: it needs spares. */
 static bool use_fresh(struct lookup *l, struct entry *e, struct object *o)
 {
 	l->out->forward = CACHE_FWD_NONE;
-	if (l->r->hit_only && object_body_is_on_disk(o)) { /* that takes its time */
+	if (l->r->hit_only && !l->r->takes_large && object_body_is_on_disk(o)) { /* that takes its time */
 		pass(l, CACHE_FWD_NONE);
 		return true;
 	}
@@ -497,8 +442,8 @@ static bool decide_stored(struct lookup *l, struct entry *e, struct object *o, b
 	if (reuse.use == POLICY_VALIDATE)
 		return decide_fetch(l, e, o, is_soft);
 	if (reuse.use == POLICY_STALE_WHILE_REVALIDATE && !l->only_if_cached && !l->is_head &&
-		(!l->is_range || can_validate(o)) && !is_being_fetched(l, e, o) &&
-		!(e->notes && e->notes->failed_until_ms > l->now.mono_ms) && !lead(l, e, o, true, l->is_alone))
+		(!l->is_range || can_validate(o)) && !lookup_is_being_fetched(l, e, o) && !is_failing(l, e) &&
+		!lead(l, e, o, true, l->is_alone))
 		return false;
 	use(l, e, o, CACHE_STALE);
 	return true;

@@ -35,6 +35,15 @@ bool lookup_make_spares(struct lookup *l);
 /* The key's entry, with notes, made of the spares where it is NULL; NULL: no memory. */
 struct entry *lookup_ensure_entry(struct lookup *l, struct entry *e);
 
+/* ---- Waiting for others (lookup_join.c) ---- */
+/* A fetch that the request may wait for; or NULL. */
+struct flight *lookup_find_flight(struct lookup *l, struct entry *e);
+void lookup_join(struct lookup *l, struct flight *f);
+/* Is what is stored being validated already? */
+bool lookup_is_being_fetched(struct lookup *l, struct entry *e, const struct object *o);
+/* An answer on its way to disk can't be joined once its first bytes are gone, and one writer of it is enough. */
+bool lookup_is_being_streamed(struct lookup *l, struct entry *e);
+
 /* With the entry, or NULL: true when the disk tier comes before the upstream; then the verdict is there, or asks_disk. */
 bool lookup_turn_to_disk(struct lookup *l, struct entry *e);
 /* After that, without the lock. True: the request waits for it. Else what was there, if anything, is in memory now. */

@@ -52,7 +52,7 @@ static void drop_everything(struct entry *e, void *arg)
 	while (e->variants)
 		variant_drop_locked(e, e->variants, DROP_REPLACED, g);
 	if (e->notes)
-		marker_clear_locked(e->notes);
+		marker_clear_locked(e->notes, g);
 	entry_tidy_locked(e, g);
 }
 

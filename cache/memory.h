@@ -24,12 +24,16 @@ struct notes {
 	struct flight *flights; /* each holds a reference of its own for being here */
 	struct link marker;     /* in the shard's list while PASS or failure is remembered; the link of garbage later */
 	bool is_marked;
-	int64_t pass_until_ms;   /* 0: none. Known uncacheable until then */
-	int64_t probe_at_ms;     /* one request may find out again from then on */
-	int64_t failed_until_ms; /* 0: none */
-	int failed_status;
-	struct entry *entry; /* the entry holds the notes, not they it */
-	struct shard *shard; /* set once */
+	int64_t pass_until_ms;    /* 0: none. Known uncacheable until then */
+	int64_t probe_at_ms;      /* one request may find out again from then on */
+	int64_t failed_until_ms;  /* 0: none */
+	int64_t trouble_until_ms; /* an error of the origin was answered with: the next one until then is remembered */
+	int failed_status;        /* to be answered with */
+	int failed_by;            /* the status with which the origin answered; 0: no answer came */
+	uint64_t failed_form;     /* whom it befell, or the error before: FORM_PLAIN says that it would befall all */
+	struct object *failed_answer; /* owned; NULL: there is only the status */
+	struct entry *entry;          /* the entry holds the notes, not they it */
+	struct shard *shard;          /* set once */
 };
 
 /* One key. It lives as long as anything refers to it: the index, its objects, flights. */
@@ -77,7 +81,7 @@ struct memory {
 	uint64_t limit_bytes;
 	struct scope_table *scopes;
 	/* atomic */
-	_Atomic uint64_t bytes, entries, objects, markers;
+	_Atomic uint64_t bytes, entries, objects, markers, failed_bytes;
 	_Atomic int64_t now_ms; /* of a late lookup: coarse */
 	_Atomic uint64_t evicted_lru, evicted_expired, evicted_idle, evicted_purged, evicted_replaced, markers_evicted;
 };
@@ -142,7 +146,10 @@ void user_bound_locked(struct entry *e, unsigned max, struct garbage *g);
 /* ---- Markers ---- */
 /* To be called after one of the notes' times was set: within the bound, by forgetting the oldest. */
 void marker_set_locked(struct entry *e, struct garbage *g);
-void marker_clear_locked(struct notes *n);
+void marker_clear_locked(struct notes *n, struct garbage *g);
+/* The answer that is remembered with a failure, or NULL, in place of the one that was; of a marked key only. What is beyond
+ * a bound in all is not kept: then there is the failure's status. */
+void marker_keep_answer_locked(struct notes *n, struct object *o, struct garbage *g);
 
 /* ---- Walking ---- */
 /* Visits the entries of one bucket; *cursor starts at 0 and is 0 again at the end of a round. No entry that stays

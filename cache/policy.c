@@ -202,6 +202,22 @@ enum policy_store policy_store(const struct policy_exchange *x, struct freshness
 	return verdict;
 }
 
+enum policy_share policy_share_error(const struct policy_exchange *x)
+{
+	struct policy_facts facts;
+	bool is_troubled = x->status == 429 || x->status >= 500;
+
+	if (!x->rules->share_errors || x->status < 300 || x->status == 304)
+		return POLICY_SHARE_NOT;
+	policy_read(x, &facts);
+	if (request_forbids(x) || x->request_has_authorization || x->request_has_credential || facts.cc.no_store ||
+		judge_credentials(x, &facts) != POLICY_STORE || facts.has_set_cookie || judge_vary(x) != POLICY_STORE)
+		return POLICY_SHARE_NOT;
+	/* What its origin calls outdated at once is not shown to those who come later. */
+	return is_troubled && !policy_no_cache_all(&facts.cc) && facts.explicit_ms != 0 ? POLICY_SHARE_MOMENT
+											: POLICY_SHARE_WAITERS;
+}
+
 void policy_refresh(const struct policy_exchange *x, struct freshness *out)
 {
 	struct policy_facts facts;

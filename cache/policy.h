@@ -107,6 +107,14 @@ const char *policy_store_name(enum policy_store s); /* token for Cache-Status an
  * - no-cache is stored even without a validator; a lifetime of 0 only with a stale window, or a validator on a 2xx.
  * - POST: where the route caches it, or where policy_post_answers_get says so. */
 enum policy_store policy_store(const struct policy_exchange *x, struct freshness *out);
+/* An error, or a redirect, that is not stored only because nothing gives it a lifetime or because of its status: to whom else
+ * than to the one whose request caused it may it go? */
+enum policy_share {
+	POLICY_SHARE_NOT,
+	POLICY_SHARE_WAITERS, /* to those who were waiting for it */
+	POLICY_SHARE_MOMENT, /* and to those who come in the moment after it: the origin can't answer, or does not want to */
+};
+enum policy_share policy_share_error(const struct policy_exchange *x);
 /* An answer to POST that says it is what GET on the same URL would give: 2xx, explicit freshness, Content-Location equal
  * to target_url (RFC 9110 9.3.3, RFC 9111 4). It is then stored for GET, under GET's key, and not for POST. Always false
  * where the route caches POST under its own key. */

@@ -60,6 +60,8 @@ struct cache_rules {
 	unsigned max_entries_per_user;
 
 	enum cache_set_cookie set_cookie;
+	int64_t coalesce_timeout_ms; /* a leader silent for longer is not joined any more */
+	bool share_errors; /* errors that are not stored go to all who waited, those of the origin's own for a moment more */
 	bool client_refresh; /* obey Cache-Control and Pragma of requests */
 	unsigned compress;   /* bits 1u << enum cache_coding: made once, when an answer is stored */
 	bool etag_auto;
@@ -73,6 +75,7 @@ static inline struct cache_rules cache_rules_default(void)
 {
 	return (struct cache_rules){
 		.cache = true,
+		.share_errors = true,
 		.ttl_ms = -1,
 		.ttl_force_ms = -1,
 		.ttl_min_ms = -1,
@@ -82,6 +85,7 @@ static inline struct cache_rules cache_rules_default(void)
 		.stale_if_unreachable_ms = -1,
 		.refresh_ahead_ms = -1,
 		.memory_idle_ms = -1,
+		.coalesce_timeout_ms = 30000,
 	};
 }
 

@@ -134,7 +134,7 @@ struct config_upstream {
 struct config_cache {
 	uint64_t memory_bytes, max_object_bytes;
 	bool coalesce, hit_road;
-	int64_t coalesce_timeout_ms;
+	int64_t coalesce_timeout_ms; /* -1: auto */
 	unsigned max_waiters;
 	int64_t failure_memory_ms, pass_memory_ms;
 };
@@ -201,7 +201,7 @@ struct config_route {
 	struct config_user_from user_from; /* set when scope is USER */
 	unsigned max_entries_per_user;
 	enum config_set_cookie set_cookie;
-	bool client_refresh;
+	bool share_errors, client_refresh;
 	unsigned compress; /* bits 1u << enum config_coding */
 	enum config_etag etag;
 	enum config_store_if store_if;

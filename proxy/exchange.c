@@ -163,6 +163,37 @@ static void answer_flight(struct exchange *x, const struct flight_view *view)
 	answer_object(x, view->object);
 }
 
+/* ---- Looking up ---- */
+
+void exchange_owner_ref(void *owner)
+{
+	snapshot_ref(owner);
+}
+
+void exchange_owner_unref(void *owner)
+{
+	struct snapshot *s = owner;
+
+	snapshot_unref(&s);
+}
+
+static struct cache_request request_of(struct exchange *x)
+{
+	const struct upstream_loop *loop = origins_loop(x->target.snapshot->origins, x->worker);
+
+	return (struct cache_request){
+		.http = x->http,
+		.rules = x->target.rules,
+		.key = &x->target.key,
+		.worker = x->worker->index,
+		.rules_owner = x->target.snapshot,
+		.rules_ref = exchange_owner_ref,
+		.rules_unref = exchange_owner_unref,
+		.skip_disk = x->disk_waits >= DISK_WAITS_MAX,
+		.spare_upstream = loop && upstream_is_spared(loop, x->target.upstream_index),
+	};
+}
+
 /* ---- Waiting on a flight ---- */
 
 static void waited_in_vain(struct exchange *x, const struct flight_view *view)
@@ -184,6 +215,28 @@ static void waited_in_vain(struct exchange *x, const struct flight_view *view)
 		decide(x, phase == FLIGHT_RELEASED || ++x->retries > RETRIES_MAX);
 }
 
+/* The fetch that it waits for is slower than another one of the same, or began later. */
+static void look_at_stored(struct exchange *x)
+{
+	struct cache_request r = request_of(x);
+	struct cache_result found;
+
+	r.hit_only = true;
+	r.takes_large = true;
+	cache_lookup(x->worker->cache, &r, x->now, &found);
+	flight_unref(&found.flight);
+	if (found.verdict != CACHE_HIT) {
+		object_unref(&found.object);
+		return;
+	}
+	stop_waiting(x);
+	fill_detach(&x->fill);
+	x->note = (struct reply_note){.hit = true};
+	x->kind = ANSWER_HIT;
+	x->object = found.object;
+	answer_object(x, found.object);
+}
+
 static void look(struct exchange *x)
 {
 	struct flight_view view;
@@ -191,6 +244,8 @@ static void look(struct exchange *x)
 	flight_look(&x->waiter, &view);
 	switch (view.phase) {
 	case FLIGHT_WAITING:
+		if (view.looks_again)
+			look_at_stored(x);
 		return;
 	case FLIGHT_ANSWER:
 	case FLIGHT_STALE:
@@ -403,34 +458,11 @@ static void refresh_in_background(struct exchange *x, struct flight *f)
 
 /* ---- Deciding ---- */
 
-void exchange_owner_ref(void *owner)
-{
-	snapshot_ref(owner);
-}
-
-void exchange_owner_unref(void *owner)
-{
-	struct snapshot *s = owner;
-
-	snapshot_unref(&s);
-}
-
 static void look_up(struct exchange *x, bool no_join, struct cache_result *out)
 {
-	const struct upstream_loop *loop = origins_loop(x->target.snapshot->origins, x->worker);
-	struct cache_request r = {
-		.http = x->http,
-		.rules = x->target.rules,
-		.key = &x->target.key,
-		.worker = x->worker->index,
-		.rules_owner = x->target.snapshot,
-		.rules_ref = exchange_owner_ref,
-		.rules_unref = exchange_owner_unref,
-		.no_join = no_join,
-		.skip_disk = x->disk_waits >= DISK_WAITS_MAX,
-		.spare_upstream = loop && upstream_is_spared(loop, x->target.upstream_index),
-	};
+	struct cache_request r = request_of(x);
 
+	r.no_join = no_join;
 	*out = (struct cache_result){.verdict = CACHE_PASS, .forward = CACHE_FWD_BYPASS};
 	if (x->target.is_cacheable)
 		cache_lookup(x->worker->cache, &r, x->now, out);
@@ -478,6 +510,13 @@ static void decide(struct exchange *x, bool no_join)
 		exchange_problem(x, 504, "nothing is stored and only-if-cached was asked for", -1);
 		return;
 	case CACHE_FAILED:
+		if (found.object) {
+			x->note.hit = true;
+			x->note.detail = "failure-memory";
+			x->kind = ANSWER_ERROR;
+			answer_object(x, found.object);
+			return;
+		}
 		exchange_problem(x, found.status, "the upstream failed a moment ago", 1);
 		return;
 	case CACHE_BUSY:

@@ -23,7 +23,6 @@ static bool needs_restart(const char *section, const char *key)
 		{"[cache]", "memory"},
 		{"[cache]", "max_object"},
 		{"[cache]", "coalesce"},
-		{"[cache]", "coalesce_timeout"},
 		{"[cache]", "max_waiters"},
 		{"[cache]", "failure_memory"},
 		{"[cache]", "pass_memory"},

@@ -284,7 +284,6 @@ static int make_cache(struct server *s)
 		.max_object_bytes = c->max_object_bytes,
 		.shards = count_shards(c->memory_bytes),
 		.coalesce = c->coalesce,
-		.coalesce_timeout_ms = c->coalesce_timeout_ms,
 		.failure_memory_ms = c->failure_memory_ms,
 		.pass_memory_ms = c->pass_memory_ms,
 		.max_waiters = c->max_waiters,

@@ -73,7 +73,17 @@ static unsigned codings(unsigned bits)
 /* The status list is shared: both structs are {low, high, ttl}. */
 _Static_assert(sizeof(struct config_status_ttl) == sizeof(struct cache_status_ttl), "one layout for status TTLs");
 
-static void fill_rules(struct cache_rules *to, const struct config_route *from)
+/* Who waits may wait as long as the upstream may work. */
+static int64_t coalesce_timeout(const struct config *c, const struct config_upstream *u)
+{
+	int64_t head_ms = u->connect_timeout_ms + u->first_byte_timeout_ms;
+
+	if (c->cache.coalesce_timeout_ms >= 0)
+		return c->cache.coalesce_timeout_ms;
+	return head_ms > u->stall_timeout_ms ? head_ms : u->stall_timeout_ms;
+}
+
+static void fill_rules(struct cache_rules *to, const struct config *config, const struct config_route *from)
 {
 	*to = (struct cache_rules){
 		.route = from->name,
@@ -107,6 +117,8 @@ static void fill_rules(struct cache_rules *to, const struct config_route *from)
 		.user_from = from->user_from.name,
 		.max_entries_per_user = from->max_entries_per_user,
 		.set_cookie = set_cookie_rule(from->set_cookie),
+		.coalesce_timeout_ms = coalesce_timeout(config, &config->upstreams[from->upstream]),
+		.share_errors = from->share_errors,
 		.client_refresh = from->client_refresh,
 		.compress = codings(from->compress),
 		.etag_auto = from->etag == CONFIG_ETAG_AUTO,
@@ -146,7 +158,7 @@ int snapshot_new(struct config *config, struct origins *origins, struct snapshot
 	if (!s->fetch_us)
 		goto fail_fetch_us;
 	for (unsigned i = 0; i < config->routes_n; i++)
-		fill_rules(&s->rules[i], &config->routes[i]);
+		fill_rules(&s->rules[i], config, &config->routes[i]);
 	for (unsigned i = 0; i < config->upstreams_n; i++)
 		fill_upstream(&s->upstreams[i], &config->upstreams[i]);
 	s->config = config;

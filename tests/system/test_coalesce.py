@@ -236,6 +236,103 @@ def test_errors_of_the_origin_reach_all(proxy, origin):
     assert origin.count(path) == 1
 
 
+ERRORS = [302, 401, 403, 404, 429, 500, 503]
+
+
+@pytest.mark.parametrize("status", ERRORS)
+def test_error_without_a_lifetime_answers_all_who_waited(proxy, origin, status):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(status, {"X-Why": "because", "Retry-After": "7"}, b"no")])
+    with herd(proxy, 40, path) as h:
+        origin.wait_for(path)
+        all_asked(proxy, path, 39)
+        gate.open()
+        h.run().check(status, b"no")
+        assert all(("X-Why", "because") in m.fields for m in h.members.values())
+    assert origin.count(path) == 1
+
+
+@pytest.mark.parametrize("status", ERRORS)
+def test_after_one_error_a_herd_is_one_fetch_again(proxy, origin, status):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Reply(status, {}, b"no")], [Wait(gate), Reply(200, {}, b"well again")])
+    assert proxy.fetch(path).status == status
+    with herd(proxy, 40, path) as h:
+        origin.wait_for(path, 2)
+        all_asked(proxy, path, 39)
+        gate.open()
+        h.run().check(200, b"well again")
+    assert origin.count(path) == 2
+
+
+def test_error_with_no_store_goes_to_one_client_each(proxy, origin):
+    gate, rest = origin.gate(), origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(503, {"Cache-Control": "no-store"}, b"first")],
+                     [Wait(rest), Reply(503, {"Cache-Control": "no-store"}, b"own")])
+    with herd(proxy, 20, path) as h:
+        origin.wait_for(path)
+        all_asked(proxy, path, 19)
+        gate.open()
+        origin.wait_active(path, 19)
+        rest.open()
+        h.run()
+        assert sorted(m.body for m in h.members.values()) == [b"first"] + [b"own"] * 19
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_error_that_comes_twice_is_remembered_for_failure_memory(start_proxy, origin, status):
+    proxy = start_proxy({**CONFIG, "cache": {"failure_memory": "60s"}})
+    path = origin.on(origin.fresh(), [Reply(status, {"Retry-After": "7", "X-Why": "because"}, b"no")])
+    for _ in range(2):
+        assert "failure-memory" not in str(proxy.fetch(path).cache_status)
+    for _ in range(5):
+        r = proxy.fetch(path)
+        assert (r.status, r.body, r.get("Retry-After"), r.get("X-Why")) == (status, b"no", "7", "because")
+        assert r.cache_status.get("detail") == "failure-memory"
+    assert proxy.fetch(path, method="HEAD").status == status
+    assert origin.count(path) == 2
+    assert proxy.fetch(path, {"Authorization": "Basic x"}).cache_status.get("detail") != "failure-memory"
+    assert origin.count(path) == 3
+    proxy.purge(url=path)
+    assert proxy.fetch(path).cache_status.get("detail") != "failure-memory"
+    assert origin.count(path) == 4
+
+
+def test_share_errors_off_lets_each_ask(start_proxy, origin):
+    proxy = start_proxy({**CONFIG, "route all": {"match": "*", "share_errors": "off"}})
+    gate, rest = origin.gate(), origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(503, {}, b"first")], [Wait(rest), Reply(503, {}, b"own")])
+    with herd(proxy, 20, path) as h:
+        origin.wait_for(path)
+        all_asked(proxy, path, 19)
+        gate.open()
+        origin.wait_active(path, 19)
+        rest.open()
+        h.run()
+    assert origin.count(path) == 20
+
+
+def test_what_one_odd_request_met_is_not_told_to_others(start_proxy, origin):
+    proxy = start_proxy({**CONFIG, "cache": {"failure_memory": "60s"}})
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), lambda r: [Wait(gate), Reset()] if r.has("X-Odd") else [Reply(body=b"well")])
+    with proxy.client() as odd:
+        odd.start(target=path, fields={"X-Odd": "1"})
+        origin.wait_for(path)
+        with herd(proxy, 20, path) as h:
+            all_asked(proxy, path, 20)
+            gate.open()
+            h.run().check(200, b"well")
+        assert odd.response().status == 502
+    assert origin.count(path) == 2
+
+    path = origin.on(origin.fresh(), lambda r: [Reset()] if r.has("X-Odd") else [Reply(body=b"well")])
+    for _ in range(3):
+        assert proxy.fetch(path, {"X-Odd": "1"}).status == 502
+    assert origin.count(path) == 1, "its own failure is remembered"
+    assert proxy.fetch(path).body == b"well"
+
+
 def test_break_in_mid_body_aborts_all_and_stores_nothing(proxy, origin):
     gate = origin.gate()
     path = origin.on(origin.fresh(), [Send(head(200, {"Content-Length": 5000}) + BODY[:2000]), Wait(gate), Reset()],
@@ -275,6 +372,29 @@ def test_waiters_of_a_silent_leader_go_on_without_it(start_proxy, origin):
         first.start(target=path)
         h.run_until(lambda members: sum(m.done for m in members) >= 19, timeout=15 * SLOW)
     assert origin.count(path) <= 4, "each waiter asked for itself"
+
+
+def test_whoever_waits_is_answered_by_the_fetch_that_is_stored_first(start_proxy, origin):
+    proxy = start_proxy({**CONFIG, "cache": {"coalesce_timeout": "300ms"}})
+    slow, slower = origin.gate(), origin.gate()
+    path = origin.on(origin.fresh(), [Wait(slow), Reply(body=b"first")], [Wait(slower), Reply(body=b"second")])
+    with proxy.client() as first, herd(proxy, 10, path) as h:
+        origin.wait_for(path, 2)  # the first is silent: one of those who waited for it asks again
+        first.start(target=path)
+        slow.open()
+        h.run().check(200, b"first")
+        assert first.response().body == b"first"
+    slower.open()
+    origin.wait_idle(path)
+    assert origin.count(path) == 2
+
+
+def test_waiters_wait_as_long_as_the_upstream_may_work(start_proxy, origin):
+    def patience(cache):
+        proxy = start_proxy({**CONFIG, "cache": cache})
+        return proxy.explain("/x")["rules"]["coalesce_timeout_ms"]
+    assert patience({}) >= 20000  # first_byte_timeout
+    assert patience({"coalesce_timeout": "3s"}) == 3000
 
 
 def test_with_coalescing_off_everyone_asks(start_proxy, origin):

@@ -218,7 +218,7 @@ static void run(uint64_t memory_bytes, uint64_t max_object)
 	rig_options(&rig);
 	rig.o.memory_bytes = memory_bytes;
 	rig.o.max_object_bytes = max_object;
-	rig.o.coalesce_timeout_ms = 100;
+	rig.rules.coalesce_timeout_ms = 100;
 	rig.o.pass_memory_ms = 50;
 	rig.o.failure_memory_ms = 5;
 	rig.o.max_scope_rules = 8;

@@ -52,8 +52,11 @@ static struct flight *begin_refresh(struct tiers *t, struct ask *a, const char *
 static void refresh_finds_it_gone(struct tiers *t, const char *target)
 {
 	struct ask a;
+	struct flight *f = begin_refresh(t, &a, target);
 
-	assert_int_equal(rig_answer(&t->g, begin_refresh(t, &a, target), 404, GONE, 0, NULL), FLIGHT_PRIVATE);
+	assert_int_equal(
+		rig_answer(&t->g, f, 404, GONE, 0, NULL), FLIGHT_STORES); /* for those who wait, and not kept */
+	flight_end(f, true, t->g.now);
 	ask_fini(&a);
 }
 

@@ -1,0 +1,60 @@
+/* What a flight's end says of the requests that come next. */
+#include "cache/flight_internal.h"
+
+#include "cache/form.h"
+
+#define PROBE_EVERY_MS 1000
+
+void flight_mark_pass_locked(struct flight *f, int64_t now_ms, int64_t pass_ms, struct garbage *g)
+{
+	struct notes *n = f->entry->notes;
+
+	if (!f->may_mark)
+		return;
+	if (n->pass_until_ms < now_ms + pass_ms)
+		n->pass_until_ms = now_ms + pass_ms;
+	n->probe_at_ms = now_ms + PROBE_EVERY_MS;
+	marker_set_locked(f->entry, g);
+}
+
+void flight_mark_pass(struct flight *f)
+{
+	struct shard *s = f->entry->shard;
+	struct garbage g = {0};
+
+	pthread_mutex_lock(&s->mu);
+	flight_mark_pass_locked(f, atomic_load(&s->memory->now_ms), f->cache->o.pass_memory_ms, &g);
+	pthread_mutex_unlock(&s->mu);
+	garbage_free(&g);
+}
+
+/* Who failed in the same moment? It is remembered of the form that failed; of two that did, of all. */
+static void note_form_locked(struct notes *n, uint64_t form, int64_t now_ms)
+{
+	bool befell_another = (n->failed_until_ms > now_ms || n->trouble_until_ms > now_ms) && n->failed_form != form;
+
+	n->failed_form = befell_another ? FORM_PLAIN : form;
+}
+
+/* One error that an origin answers with may be a slip, and whoever tries again may have luck: the second is remembered. That
+ * no answer comes takes a connection and perhaps a time-out each time, so that is remembered at once. */
+void flight_mark_failure_locked(struct flight *f, const struct ending *x, struct garbage *g)
+{
+	struct notes *n = f->entry->notes;
+	int64_t memory_ms = f->cache->o.failure_memory_ms, now_ms = x->now.mono_ms;
+	bool is_first = x->shows_trouble && n->trouble_until_ms <= now_ms && n->failed_until_ms <= now_ms;
+
+	if (!f->may_mark || memory_ms <= 0)
+		return;
+	note_form_locked(n, f->form, now_ms);
+	if (x->shows_trouble)
+		n->trouble_until_ms = now_ms + 2 * memory_ms;
+	marker_set_locked(f->entry, g);
+	if (is_first)
+		return;
+	n->failed_until_ms = now_ms + memory_ms;
+	n->failed_status = x->status;
+	n->failed_by = x->said;
+	marker_keep_answer_locked(n, x->failed_answer, g);
+	count(&f->cache->n.failures_remembered);
+}

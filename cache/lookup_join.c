@@ -1,0 +1,92 @@
+/* Whose fetch a request may wait for. */
+#include "cache/lookup_internal.h"
+
+#include "cache/form.h"
+#include "cache/landing.h"
+#include "cache/vary.h"
+
+static bool error_suits(struct lookup *l, struct flight *f)
+{
+	return f->shares == POLICY_SHARE_MOMENT && object_check(f->object) == SCOPE_VALID &&
+	       object_serves(f->object, &l->r->http->fields) && f->form == form_of(&l->r->http->fields);
+}
+
+static bool answer_suits(struct lookup *l, struct flight *f)
+{
+	uint64_t published;
+
+	if (f->shares != POLICY_SHARE_NOT)
+		return !f->is_windowed && object_body_state(f->object, &published) != BODY_BROKEN && error_suits(l, f);
+
+	return !f->is_windowed && object_body_state(f->object, &published) != BODY_BROKEN &&
+	       object_check(f->object) == SCOPE_VALID && object_serves(f->object, &l->r->http->fields) &&
+	       policy_reuse(&f->object->freshness, l->client_cc, l->pragma_no_cache, false, l->now).use == POLICY_FRESH;
+}
+
+static bool is_purged(struct lookup *l, struct flight *f)
+{
+	struct scope_set set = {.url = entry_url(f->entry), .user = entry_user(f->entry)};
+
+	return scope_check(l->c->scopes, &set, f->epoch, &f->checked) != SCOPE_VALID;
+}
+
+static bool may_join(struct lookup *l, struct flight *f)
+{
+	bool joins;
+
+	if (!f->is_shared || f->is_late || flight_is_silent_locked(f, l->now) || is_purged(l, f))
+		return false;
+	pthread_mutex_lock(&f->mu);
+	if (f->phase == FLIGHT_ANSWER)
+		joins = answer_suits(l, f);
+	else
+		joins = f->phase == FLIGHT_WAITING && !l->is_head &&
+			(f->names.n == 0 || vary_matches(buf_slice(&f->names), buf_slice(&f->values),
+						    (struct slice){"", 0}, &l->r->http->fields));
+	pthread_mutex_unlock(&f->mu);
+	return joins;
+}
+
+struct flight *lookup_find_flight(struct lookup *l, struct entry *e)
+{
+	for (struct flight *f = e && e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
+		if (may_join(l, f))
+			return f;
+	return NULL;
+}
+
+/* Is what is stored being validated already? */
+bool lookup_is_being_fetched(struct lookup *l, struct entry *e, const struct object *o)
+{
+	for (struct flight *f = e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
+		if (f->stored == o && (f->is_shared || f->is_background) && !f->is_late &&
+			!flight_is_silent_locked(f, l->now))
+			return true;
+	return false;
+}
+
+/* An answer on its way to disk can't be joined once its first bytes are gone, and one writer of it is enough. */
+bool lookup_is_being_streamed(struct lookup *l, struct entry *e)
+{
+	bool is_streamed = false;
+
+	for (struct flight *f = e && e->notes ? e->notes->flights : NULL; f && !is_streamed; f = f->next_of_entry) {
+		pthread_mutex_lock(&f->mu);
+		is_streamed =
+			f->is_streamed && !f->is_late && f->object && object_serves(f->object, &l->r->http->fields);
+		pthread_mutex_unlock(&f->mu);
+	}
+	return is_streamed;
+}
+
+void lookup_join(struct lookup *l, struct flight *f)
+{
+	if (counted(&l->c->n.waiters) >= l->c->o.max_waiters) {
+		count(&l->c->n.waiters_refused);
+		l->out->verdict = CACHE_BUSY;
+		return;
+	}
+	count(&l->c->n.collapsed);
+	l->out->verdict = CACHE_JOIN;
+	l->out->flight = flight_ref(f);
+}

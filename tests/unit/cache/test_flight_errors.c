@@ -1,0 +1,385 @@
+/* Errors that may not be stored: who gets them, for how long, and what they say of those who come next. */
+#include "rig.h"
+
+#include <string.h>
+
+#define WAITERS 3
+
+/* A leader and two who wait, with those fields of theirs. */
+struct herd {
+	struct rig g;
+	struct ask a[WAITERS];
+	struct waiter w[WAITERS];
+	struct flight *f;
+};
+
+static void herd_begin_with(struct herd *h, const char *first, const char *second, const char *third)
+{
+	const char *fields[WAITERS] = {first, second, third};
+
+	for (unsigned i = 0; i < WAITERS; i++) {
+		ask_init(&h->g, &h->a[i], "GET /a", fields[i]);
+		h->a[i].r.worker = i;
+		assert_int_equal(ask_lookup(&h->g, &h->a[i]), i == 0 ? CACHE_LEAD : CACHE_JOIN);
+		waiter_join(&h->w[i], &h->a[i], i);
+	}
+	h->f = h->a[0].out.flight;
+}
+
+static void herd_begin(struct herd *h)
+{
+	rig_begin(&h->g);
+	herd_begin_with(h, NULL, NULL, NULL);
+}
+
+static void herd_end(struct herd *h)
+{
+	for (unsigned i = 0; i < WAITERS; i++) {
+		flight_leave(&h->w[i].w);
+		ask_fini(&h->a[i]);
+	}
+	rig_end(&h->g);
+}
+
+static enum flight_phase phase_of(struct herd *h, unsigned i)
+{
+	return waiter_look(&h->w[i]).phase;
+}
+
+static enum flight_fate answer_with(struct rig *g, struct flight *f, int status, const char *fields, const char *body)
+{
+	enum flight_fate fate = rig_answer(g, f, status, fields ? fields : "", (int64_t)strlen(body), NULL);
+
+	if (fate == FLIGHT_STORES) {
+		assert_int_equal(flight_body(f, body, strlen(body)), FLIGHT_BODY_OK);
+		flight_end(f, true, g->now);
+	}
+	return fate;
+}
+
+/* Leads with those fields of a request, and is answered. */
+static void lead_and_answer(struct rig *g, const char *request_fields, int status, const char *fields)
+{
+	struct ask a;
+
+	ask_init(g, &a, "GET /a", request_fields);
+	assert_int_equal(ask_lookup(g, &a), CACHE_LEAD);
+	answer_with(g, a.out.flight, status, fields, "no");
+	ask_fini(&a);
+}
+
+static const int errors[] = {302, 401, 403, 404, 429, 500, 503};
+
+static void an_error_without_a_lifetime_answers_all_who_waited_and_is_not_stored(void **state)
+{
+	(void)state;
+	for (unsigned k = 0; k < ARRAY_LEN(errors); k++) {
+		struct herd h;
+
+		herd_begin(&h);
+		assert_int_equal(answer_with(&h.g, h.f, errors[k], "X-Why: because\r\n", "no"), FLIGHT_STORES);
+		for (unsigned i = 0; i < WAITERS; i++) {
+			struct flight_view v = waiter_look(&h.w[i]);
+
+			assert_int_equal(v.phase, FLIGHT_ANSWER);
+			assert_int_not_equal(v.verdict, POLICY_STORE);
+			assert_int_equal(v.status, errors[k]);
+			assert_true(rig_head_has(v.object, "X-Why: because\r\n"));
+			rig_body_is(v.object, "no");
+		}
+		assert_int_equal(rig_stats(&h.g).objects, 0);
+		assert_int_equal(rig_stats(&h.g).released, 0);
+		herd_end(&h);
+	}
+}
+
+static void an_error_leaves_the_next_herd_together(void **state)
+{
+	static const char *const fields[] = {NULL, "Cache-Control: no-store\r\n", "Set-Cookie: a=b\r\n", "Vary: *\r\n"};
+
+	(void)state;
+	for (unsigned k = 0; k < ARRAY_LEN(errors); k++)
+		for (unsigned i = 0; i < ARRAY_LEN(fields); i++) {
+			struct rig g;
+
+			rig_begin(&g);
+			lead_and_answer(&g, NULL, errors[k], fields[i]);
+			g.now.mono_ms += 1001; /* failure_memory */
+			lead_and_answer(&g, NULL, 200, "Cache-Control: max-age=60\r\n");
+			assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_HIT);
+			rig_end(&g);
+		}
+}
+
+static void what_is_uncacheable_by_nature_is_not_waited_for(void **state)
+{
+	static const char *const fields[] = {"Cache-Control: no-store\r\n", "Cache-Control: private\r\n",
+		"Set-Cookie: a=b\r\n", "Vary: *\r\n", NULL,
+		"Content-Type: text/event-stream\r\nCache-Control: max-age=9\r\n"};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(fields); i++) {
+		struct rig g;
+
+		rig_begin(&g);
+		lead_and_answer(&g, NULL, 200, fields[i]);
+		assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_PASS);
+		g.now.mono_ms += 119999;
+		lead_and_answer(
+			&g, NULL, 503, NULL); /* a second's probe meets an error: that says nothing of what is usual */
+		assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_PASS);
+		rig_end(&g);
+	}
+}
+
+static void an_error_that_may_not_be_shared_releases_all(void **state)
+{
+	static const char *const fields[] = {"Cache-Control: no-store\r\n", "Cache-Control: private\r\n",
+		"Set-Cookie: a=b\r\n", "Vary: *\r\n", "Content-Type: text/event-stream\r\n"};
+
+	(void)state;
+	for (unsigned k = 0; k < ARRAY_LEN(errors); k++)
+		for (unsigned i = 0; i <= ARRAY_LEN(fields); i++) {
+			struct herd h;
+
+			rig_options(&h.g);
+			h.g.rules.share_errors = i < ARRAY_LEN(fields);
+			rig_start(&h.g);
+			herd_begin_with(&h, NULL, NULL, NULL);
+			assert_int_equal(
+				answer_with(&h.g, h.f, errors[k], i < ARRAY_LEN(fields) ? fields[i] : NULL, "no"),
+				FLIGHT_PRIVATE);
+			assert_int_equal(phase_of(&h, 1), FLIGHT_RELEASED);
+			/* For a moment nobody waits for another: after that they do. */
+			assert_int_equal(rig_verdict(&h.g, "GET /a", NULL), CACHE_PASS);
+			herd_end(&h);
+		}
+}
+
+static void who_comes_within_failure_memory_gets_the_answer_of_an_origin_in_trouble(void **state)
+{
+	struct rig g;
+	struct ask a;
+
+	(void)state;
+	for (unsigned k = 0; k < ARRAY_LEN(errors); k++) {
+		bool is_troubled = errors[k] == 429 || errors[k] >= 500;
+
+		rig_begin(&g);
+		lead_and_answer(&g, NULL, errors[k], "Retry-After: 9\r\n");
+		lead_and_answer(&g, NULL, errors[k], "Retry-After: 9\r\n"); /* one may be a slip */
+		ask_init(&g, &a, "GET /a", NULL);
+		assert_int_equal(ask_lookup(&g, &a), is_troubled ? CACHE_FAILED : CACHE_LEAD);
+		if (is_troubled) {
+			assert_int_equal(a.out.status, errors[k]);
+			rig_body_is(a.out.object, "no");
+			assert_true(rig_head_has(a.out.object, "Retry-After: 9\r\n"));
+			g.now.mono_ms += 1000;
+			assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+			answer_with(&g, a.out.flight, errors[k], "", "no");
+			assert_int_equal(ask_lookup(&g, &a), CACHE_FAILED);
+			g.now.mono_ms += 2000; /* that is long ago: the next one may be a slip again */
+			assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+			answer_with(&g, a.out.flight, errors[k], "", "no");
+			assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+		}
+		flight_abandon(a.out.flight);
+		ask_fini(&a);
+		rig_end(&g);
+	}
+}
+
+static void a_remembered_error_is_not_for_credentials_nor_beyond_a_purge_nor_for_another_variant(void **state)
+{
+	struct rig g;
+	uint64_t seq;
+
+	(void)state;
+	rig_begin(&g);
+	lead_and_answer(&g, NULL, 500, "Vary: Accept\r\n");
+	lead_and_answer(&g, NULL, 500, "Vary: Accept\r\n");
+	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_FAILED);
+	assert_int_equal(rig_verdict(&g, "GET /a", "Authorization: x\r\n"), CACHE_LEAD);
+	assert_int_equal(rig_verdict(&g, "GET /a", "Cookie: sid=a\r\n"), CACHE_LEAD);
+	assert_int_equal(rig_verdict(&g, "GET /a", "Accept: b\r\n"), CACHE_LEAD);
+	assert_int_equal(cache_purge(g.c, SCOPE_ALL, (struct slice){"", 0}, 0, false, &seq), 0);
+	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
+	rig_end(&g);
+}
+
+static void what_its_origin_calls_outdated_is_not_remembered(void **state)
+{
+	static const char *const fields[] = {"Cache-Control: no-cache\r\n", "Cache-Control: max-age=0\r\n"};
+	struct herd h;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(fields); i++) {
+		herd_begin(&h);
+		assert_int_equal(answer_with(&h.g, h.f, 503, fields[i], "no"), FLIGHT_STORES);
+		assert_int_equal(phase_of(&h, 1), FLIGHT_ANSWER);
+		lead_and_answer(&h.g, NULL, 503, fields[i]);
+		assert_int_equal(rig_verdict(&h.g, "GET /a", NULL), CACHE_LEAD);
+		herd_end(&h);
+	}
+}
+
+static void a_long_error_is_remembered_by_its_status_only(void **state)
+{
+	static char body[70000];
+	struct rig g;
+	struct ask a;
+
+	(void)state;
+	memset(body, 'x', sizeof(body) - 1);
+	rig_begin(&g);
+	ask_init(&g, &a, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	assert_int_equal(answer_with(&g, a.out.flight, 500, NULL, body), FLIGHT_STORES);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	assert_int_equal(answer_with(&g, a.out.flight, 500, NULL, body), FLIGHT_STORES);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_FAILED);
+	assert_int_equal(a.out.status, 500);
+	assert_null(a.out.object);
+	ask_fini(&a);
+	rig_end(&g);
+}
+
+static void errors_remembered_take_a_bounded_part_of_memory_and_go_when_they_are_over(void **state)
+{
+	char target[32], body[16001];
+	uint64_t before;
+	struct rig g;
+
+	(void)state;
+	memset(body, 'x', sizeof(body) - 1);
+	body[sizeof(body) - 1] = '\0';
+	rig_begin(&g);
+	before = rig_stats(&g).bytes;
+	for (unsigned i = 0; i < 60; i++) { /* 960 kB of them, in 8 MiB */
+		struct ask a;
+		unsigned k;
+
+		snprintf(target, sizeof(target), "GET /%u", i);
+		ask_init(&g, &a, target, NULL);
+		for (k = 0; k < 2; k++) {
+			assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+			assert_int_equal(answer_with(&g, a.out.flight, 500, NULL, body), FLIGHT_STORES);
+		}
+		ask_fini(&a);
+	}
+	assert_true(rig_stats(&g).bytes - before < (8 << 20) / 32 + 60000);
+	assert_true(rig_stats(&g).bytes - before > 200000);
+	g.now.mono_ms += 2001;
+	for (unsigned i = 0; i < 100; i++)
+		(void)cache_sweep(g.c, 1000, g.now);
+	assert_true(rig_stats(&g).bytes - before < 20000);
+	rig_end(&g);
+}
+
+#define ODD "X-Odd: 1\r\n"
+#define USUAL "User-Agent: a\r\n"
+
+static void what_one_odd_request_caused_is_its_own(void **state)
+{
+	struct herd h;
+
+	(void)state;
+	rig_begin(&h.g);
+	herd_begin_with(&h, ODD, USUAL, ODD);
+	flight_fail(h.f, 502, h.g.now);
+	assert_int_equal(phase_of(&h, 0), FLIGHT_FAILED);
+	assert_int_equal(phase_of(&h, 1), FLIGHT_RETRY);
+	assert_int_equal(phase_of(&h, 2), FLIGHT_FAILED);
+	assert_int_equal(rig_verdict(&h.g, "GET /a", ODD), CACHE_FAILED);
+	/* The second try: well, so nothing is remembered. */
+	lead_and_answer(&h.g, USUAL, 200, "Cache-Control: max-age=60\r\n");
+	assert_int_equal(rig_verdict(&h.g, "GET /a", USUAL), CACHE_HIT);
+	herd_end(&h);
+}
+
+static void what_befell_two_befalls_all(void **state)
+{
+	struct rig g;
+	struct ask a;
+
+	(void)state;
+	rig_begin(&g);
+	lead_and_answer(&g, ODD, 503, NULL);
+	ask_init(&g, &a, "GET /a", USUAL);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	flight_fail(a.out.flight, 502, g.now);
+	assert_int_equal(rig_verdict(&g, "GET /a", "User-Agent: b\r\n"), CACHE_FAILED);
+	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_FAILED);
+	ask_fini(&a);
+	rig_end(&g);
+}
+
+static void too_many_requests_is_said_to_those_who_look_the_same(void **state)
+{
+	struct rig g;
+
+	(void)state;
+	rig_begin(&g);
+	lead_and_answer(&g, NULL, 429, NULL);
+	lead_and_answer(&g, NULL, 429, NULL);
+	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_FAILED);
+	assert_int_equal(rig_verdict(&g, "GET /a", "X-Key: mine\r\n"), CACHE_LEAD);
+	rig_end(&g);
+}
+
+static void an_error_of_another_form_sends_the_others_on(void **state)
+{
+	static const struct {
+		int status;
+		enum flight_phase others;
+	} rows[] = {{403, FLIGHT_RELEASED}, {404, FLIGHT_RELEASED}, {429, FLIGHT_RELEASED}, {500, FLIGHT_RETRY}};
+
+	(void)state;
+	for (unsigned k = 0; k < ARRAY_LEN(rows); k++) {
+		struct herd h;
+
+		rig_begin(&h.g);
+		herd_begin_with(&h, USUAL, ODD, USUAL);
+		assert_int_equal(answer_with(&h.g, h.f, rows[k].status, NULL, "no"), FLIGHT_STORES);
+		assert_int_equal(phase_of(&h, 0), FLIGHT_ANSWER);
+		assert_int_equal(phase_of(&h, 1), rows[k].others);
+		assert_int_equal(phase_of(&h, 2), FLIGHT_ANSWER);
+		herd_end(&h);
+	}
+}
+
+static void ids_and_conditions_make_no_other_form(void **state)
+{
+	struct rig g;
+
+	(void)state;
+	rig_begin(&g);
+	lead_and_answer(&g, "X-Request-ID: 1\r\nIf-None-Match: \"a\"\r\n" USUAL, 500, NULL);
+	lead_and_answer(&g, "X-Request-ID: 3\r\n" USUAL, 500, NULL);
+	assert_int_equal(rig_verdict(&g, "GET /a", "traceparent: 2\r\nX-Request-ID: 2\r\nConnection: close\r\n" USUAL),
+		CACHE_FAILED);
+	assert_int_equal(rig_verdict(&g, "GET /a", ODD), CACHE_LEAD);
+	rig_end(&g);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_error_without_a_lifetime_answers_all_who_waited_and_is_not_stored),
+		cmocka_unit_test(an_error_leaves_the_next_herd_together),
+		cmocka_unit_test(what_is_uncacheable_by_nature_is_not_waited_for),
+		cmocka_unit_test(an_error_that_may_not_be_shared_releases_all),
+		cmocka_unit_test(who_comes_within_failure_memory_gets_the_answer_of_an_origin_in_trouble),
+		cmocka_unit_test(a_remembered_error_is_not_for_credentials_nor_beyond_a_purge_nor_for_another_variant),
+		cmocka_unit_test(what_its_origin_calls_outdated_is_not_remembered),
+		cmocka_unit_test(a_long_error_is_remembered_by_its_status_only),
+		cmocka_unit_test(errors_remembered_take_a_bounded_part_of_memory_and_go_when_they_are_over),
+		cmocka_unit_test(what_one_odd_request_caused_is_its_own),
+		cmocka_unit_test(what_befell_two_befalls_all),
+		cmocka_unit_test(too_many_requests_is_said_to_those_who_look_the_same),
+		cmocka_unit_test(an_error_of_another_form_sends_the_others_on),
+		cmocka_unit_test(ids_and_conditions_make_no_other_form),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
