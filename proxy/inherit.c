@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -107,10 +108,13 @@ int inherited_take(struct inherited *in, const struct config_address *a)
 	return -1;
 }
 
+/* At one place in both families. */
 static in_port_t port_of(const struct sockaddr_storage *sa)
 {
-	return sa->ss_family == AF_INET ? ((const struct sockaddr_in *)sa)->sin_port
-					: ((const struct sockaddr_in6 *)sa)->sin6_port;
+	in_port_t port;
+
+	memcpy(&port, (const char *)sa + offsetof(struct sockaddr_in, sin_port), sizeof(port));
+	return port;
 }
 
 bool inherited_makes_way(struct inherited *in, const struct config_address *a)
