@@ -2,7 +2,8 @@
 
 What a request that began at `a` may be answered with, from fetch f (whose request the origin saw at f.at):
   whole        its body is exactly that of its URL, variant, user and version; it ended early only if the origin's did
-  its own      URL, variant and user are those asked for; what may not be shared went to one client only
+  its own      URL, variant and user are those asked for; what may not be shared went to one client only; what is stored by the
+               route's word for visitors went to nobody who bears a credential
   not older    than what was written and acknowledged before a; not from before a hard purge acknowledged before a; not fetched
                before a refresh that was acknowledged before a was asked, whether or not its answer could be stored; and not
                before what another client was shown from the store and had all of before a
@@ -177,10 +178,10 @@ class Judge:
             raise Missing(f"{answer.status} although nothing failed: {answer.body[:200]}")
 
     def identity(self, path, how, f):
-        user = {"mine": how.get("user", ""), "auth": how.get("user", "")}.get(f.resource.folder, "")
+        user = how.get("user", "") if f.resource.folder in ("mine", "auth", "sess") else ""
         variant = how.get("variant", "") if f.resource.varies else ""
-        if f.path != path or f.variant != variant or (f.user != user and not (f.resource.folder == "auth" and (
-                f.user == "" or f.is_public))):
+        if f.path != path or f.variant != variant or (f.user != user and not (
+                f.is_public or (f.resource.folder == "auth" and f.user == ""))):
             raise Forbidden(f"foreign: fetch {f.number} is of {f.path} variant {f.variant!r} user {f.user!r}")
 
     def content(self, how, f, answer):
@@ -235,7 +236,7 @@ class Judge:
     def note_shown(self, how, f, answer):
         """What was in the store; an answer that is called stored by its head may come too late for that by its end."""
         status = answer.get("cache-status") or ""
-        if answer.status != 200 or not answer.complete or how.get("method") == "HEAD" or f.resource.folder == "auth":
+        if answer.status != 200 or not answer.complete or how.get("method") == "HEAD" or f.resource.folder in ("auth", "sess"):
             return
         if not re.search(r"memoproxy; hit", status) or self.site.failed_between(f.path, f.at - 1, clock()):
             return
@@ -401,10 +402,12 @@ class Run:
             fields.append(("X-User", how["user"]))
             if folder == "auth":
                 fields.append(("Authorization", how["user"]))
+            elif folder == "sess":
+                fields.append(("Cookie", f"_ga=1; sid={how['user']}"))
         if "range" in how:
             fields.append(("Range", "bytes={}-{}".format(*how["range"])))
         if how.get("if_none_match"):
-            user = how.get("user", "") if folder in ("mine", "auth") else ""
+            user = how.get("user", "") if folder in ("mine", "auth", "sess") else ""
             how["etag"] = r.etag(how.get("variant", "") if r.varies else "", user)
             fields.append(("If-None-Match", how["etag"]))
         if "cc" in how:
@@ -627,6 +630,12 @@ def self_check():
     yield "what the origin cut short", refused("/long/1", cut) if body_of("/long/1", "", "", 1) else "empty"
     mine = _fetched(site, "/mine/1", 0.1, [("x-user", "alice")])
     yield "another user's answer", refused("/mine/1", mine, how={"user": "bob"})
+    by_route, declared = (next(p for p in PATHS["sess"] if site.resource(p).lifetime()[0] < 60),
+                          next(p for p in PATHS["sess"] if site.resource(p).lifetime()[0] == 60))
+    yield "a session's page for another", refused(by_route, _fetched(site, by_route, 0, [("cookie", "sid=bob")]), how={"user": "carol"})
+    yield "a session's page for a visitor", refused(by_route, _fetched(site, by_route, 0, [("cookie", "sid=bob")]))
+    yield "a visitor's page for a session", refused(by_route, _fetched(site, by_route), how={"user": "bob"})
+    assert refused(declared, _fetched(site, declared, 0, [("cookie", "sid=bob")]), how={"user": "carol"}) is None
     private = _fetched(site, "/auth/1", 0.1, [("authorization", "bob")])
     private.is_unshared = True
     refused("/auth/1", private, how={"user": "bob"})

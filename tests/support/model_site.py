@@ -12,7 +12,7 @@ import time
 
 from . import model_http
 
-FOLDERS = ("long", "short", "route", "swr", "sie", "priv", "mine", "auth", "q", "users")
+FOLDERS = ("long", "short", "route", "swr", "sie", "priv", "mine", "auth", "sess", "q", "users")
 SIZES = (0, 60, 60, 500, 500, 3000, 3000, 20000, 120000, 400000)
 MAX_OBJECT = 256 * 1024
 TOO_LARGE = 450_000  # of what grows: over the disk's max_object too
@@ -38,6 +38,7 @@ def config(route_ttl_s=ROUTE_TTL_S):
         "defaults": {"stale_if_unreachable": "0"},
         "route route": {"match": "/route/*", "ttl": ms(route_ttl_s)},
         "route sie": {"match": "/sie/*", "ttl": ms(ROUTE_TTL_S), "stale_if_error": "2s"},
+        "route sess": {"match": "/sess/*", "ttl": ms(ROUTE_TTL_S)},
         "route mine": {"match": "/mine/*", "scope": "user", "user_from": "header:X-User", "max_entries_per_user": 4},
         "route q": {"match": "/q/*", "query": "sort"},
         "route user": {"match": "/users/{id}", "invalidates": "/users/{id} /users/{id}/posts /users?*".replace(" ", ", ")},
@@ -100,6 +101,8 @@ class Resource:
             return s, s, 0, {"Cache-Control": f"max-age={s}, stale-while-revalidate={s}"}
         if self.folder == "auth":
             return 60, 0, 0, {"Cache-Control": "max-age=60" + (", public" if is_long else "")}
+        if self.folder == "sess":  # by the route's word for visitors, by its own for all
+            return (60, 0, 0, {"Cache-Control": "max-age=60"}) if is_long else (ROUTE_TTL_S, 0, 0, {})
         if self.folder == "priv":
             kind = ("no-store", "private", "max-age=1")[self.version % 3]
             return (1 if self.version % 3 == 2 else 0), 0, 0, {"Cache-Control": kind}
@@ -114,18 +117,21 @@ class Fetch:
         self.method = request.start.split(" ")[0]
         self.variant = request.get("x-variant", "") if resource.varies else ""
         self.user = request.get({"mine": "x-user", "auth": "authorization"}.get(resource.folder, "-"), "")
+        if resource.folder == "sess":
+            self.user = "".join(re.findall(r"sid=(\w+)", request.get("cookie", "")))
         self.at = clock()
         self.answered = math.inf  # when its head was sent
         self.version = self.status = None
         self.ttl = self.swr = self.sie = 0
         self.is_cut = False
-        self.is_unshared = False
+        self.is_unshared = self.is_public = False
         self.taken = 0  # by how many requests of clients
 
     @property
     def born(self):
         """From when its age counts: a lifetime that the route gives runs from the answer's receipt."""
-        return self.answered if self.resource.folder in ("route", "sie") else self.at
+        is_routes = self.resource.folder in ("route", "sie") or (self.resource.folder == "sess" and not self.is_public)
+        return self.answered if is_routes else self.at
 
     def decide(self, status):
         """The answer is made now: of the resource as it is now."""
@@ -133,8 +139,9 @@ class Fetch:
         self.version, self.status, self.answered = r.version, status, clock()
         self.tags = r.tags
         self.ttl, self.swr, self.sie, fields = r.lifetime()
-        is_public = "public" in fields.get("Cache-Control", "")
-        self.is_unshared = (r.folder == "priv" and self.ttl == 0) or (r.folder == "auth" and self.user != "" and not is_public)
+        is_public = "public" in fields.get("Cache-Control", "") or (r.folder == "sess" and "Cache-Control" in fields)
+        self.is_unshared = (r.folder == "priv" and self.ttl == 0) or (
+            r.folder in ("auth", "sess") and self.user != "" and not is_public)
         self.is_public = is_public
         if status >= 500:
             self.ttl = self.swr = self.sie = 0
