@@ -40,7 +40,7 @@ static bool may_join(struct lookup *l, struct flight *f)
 	if (f->phase == FLIGHT_ANSWER)
 		joins = answer_suits(l, f);
 	else
-		joins = f->phase == FLIGHT_WAITING && !l->is_head &&
+		joins = f->phase == FLIGHT_WAITING &&
 			(f->names.n == 0 || vary_matches(buf_slice(&f->names), buf_slice(&f->values),
 						    (struct slice){"", 0}, &l->r->http->fields));
 	pthread_mutex_unlock(&f->mu);

@@ -463,6 +463,20 @@ def test_head_and_ranges_can_wait_too(proxy, origin):
     assert origin.count(path) == 1
 
 
+def test_heads_wait_for_the_fetch_that_runs(proxy, origin):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(200, {"X-Why": "because"}, BODY)])
+    with proxy.client() as get:
+        get.start(target=path)
+        origin.wait_for(path)
+        with herd(proxy, 20, path, method="HEAD") as h:
+            all_asked(proxy, path, 20)
+            gate.open()
+            h.run_until(lambda members: all(("X-Why", "because") in m.fields for m in members))
+        assert get.response().body == BODY
+    assert origin.count(path) == 1
+
+
 def test_pipelined_requests_for_one_key_do_not_deadlock(proxy, origin):
     gate = origin.gate()
     path = origin.on(origin.fresh(), [Wait(gate), Reply(body=b"x")])

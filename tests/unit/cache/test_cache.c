@@ -105,7 +105,7 @@ static void head_and_range_are_answered_from_a_stored_get_and_pass_on_a_miss(voi
 	rig_end(&g);
 }
 
-static void head_joins_a_get_whose_answer_has_begun(void **state)
+static void head_joins_a_get_whether_its_answer_has_begun_or_not(void **state)
 {
 	struct rig g;
 	struct ask a;
@@ -114,7 +114,7 @@ static void head_joins_a_get_whose_answer_has_begun(void **state)
 	rig_begin(&g);
 	ask_init(&g, &a, "GET /a", NULL);
 	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	assert_int_equal(rig_verdict(&g, "HEAD /a", NULL), CACHE_PASS);
+	assert_int_equal(rig_verdict(&g, "HEAD /a", NULL), CACHE_JOIN);
 	rig_answer(&g, a.out.flight, 200, FRESH, 5, NULL);
 	assert_int_equal(rig_verdict(&g, "HEAD /a", NULL), CACHE_JOIN);
 	flight_end(a.out.flight, false, g.now);
@@ -648,7 +648,7 @@ int main(void)
 		cmocka_unit_test(the_full_key_decides_and_not_its_hash),
 		cmocka_unit_test(variants_are_kept_apart_and_bounded),
 		cmocka_unit_test(head_and_range_are_answered_from_a_stored_get_and_pass_on_a_miss),
-		cmocka_unit_test(head_joins_a_get_whose_answer_has_begun),
+		cmocka_unit_test(head_joins_a_get_whether_its_answer_has_begun_or_not),
 		cmocka_unit_test(what_the_route_or_the_method_forbids_passes),
 		cmocka_unit_test(only_if_cached_never_asks_the_origin),
 		cmocka_unit_test(no_cache_of_a_client_counts_only_where_the_route_lets_it),
