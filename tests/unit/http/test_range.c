@@ -139,12 +139,25 @@ static void multipart_bodies_are_framed_as_rfc_9110_14_6_says(void **state)
 	buf_fini(&b);
 }
 
+static void the_last_byte_is_the_last_there_is(void **state)
+{
+	static const char *const values[] = {"bytes=0-9", "bytes=0-10", "bytes=0-11", "bytes=0-"};
+	struct http_ranges r;
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(http_range_parse(slice_of(values[i]), 10, &r), HTTP_RANGE_SATISFIABLE);
+		assert_int_equal(r.v[0].last, 9);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ranges_are_satisfied_ignored_or_refused),
 		cmocka_unit_test(content_range_is_read_strictly_and_written_back),
 		cmocka_unit_test(multipart_bodies_are_framed_as_rfc_9110_14_6_says),
+		cmocka_unit_test(the_last_byte_is_the_last_there_is),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

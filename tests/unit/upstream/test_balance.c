@@ -228,6 +228,21 @@ static void state_is_shared_by_name_and_urls_and_goes_with_the_last(void **state
 	upstream_state_put(&c);
 }
 
+static void bad_checks_count_in_a_row_only(void **state)
+{
+	struct upstream_options o = options_of(UPSTREAM_ROUND_ROBIN);
+	struct upstream_state *s = state_of(&o);
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		assert_false(health_checked(&s->origins[0], &o, false));
+		assert_false(health_checked(&s->origins[0], &o, true));
+	}
+	assert_false(health_checked(&s->origins[0], &o, false));
+	assert_true(health_checked(&s->origins[0], &o, false));
+	upstream_state_put(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +255,7 @@ int main(void)
 		cmocka_unit_test(what_was_tried_is_not_chosen_again),
 		cmocka_unit_test(checks_take_an_origin_out_and_bring_it_back),
 		cmocka_unit_test(state_is_shared_by_name_and_urls_and_goes_with_the_last),
+		cmocka_unit_test(bad_checks_count_in_a_row_only),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -220,6 +220,32 @@ static void without_memory_all_that_was_forgotten_is_below_the_floor(void **stat
 	forgets_fini(&f);
 }
 
+static void bounds_are_exact(void **state)
+{
+	struct index *ix = *state;
+	struct index_slot found[INDEX_FOUND_MAX];
+	struct hash128 h = {5, 5}, many = {6, 6};
+	struct index_stats stats;
+	struct forgets f = {0};
+
+	assert_int_equal(add(ix, h, 3, 0, 1, 100), 0);
+	assert_int_equal(index_drop_variant(ix, h, 0, 3), 0); /* not itself */
+	assert_int_equal(index_find(ix, h, false, found), 1);
+	assert_int_equal(index_drop_variant(ix, h, 0, 4), 1);
+	for (uint32_t v = 0; v <= INDEX_VARIANTS; v++)
+		assert_int_equal(add(ix, many, 10 + v, v, 1, 8 * (v + 1)), 0);
+	index_stats(ix, &stats);
+	assert_int_equal(stats.records, INDEX_VARIANTS);
+	assert_int_equal(forgets_init(&f, 8), 0);
+	forgets_add(&f, 1 << 7, 5);
+	forgets_add(&f, 1 << 7, 11);
+	forgets_add(&f, 1 << 7, 7);
+	forgets_retire(&f, 10);
+	assert_true(forgets_covers(&f, 1 << 7, 10));
+	assert_false(forgets_covers(&f, 1 << 7, 11));
+	forgets_fini(&f);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -231,6 +257,7 @@ int main(void)
 		CASE(without_memory_it_says_so_and_stays_as_it_was),
 		CASE(forgotten_keys_beyond_the_bound_are_covered_by_a_floor),
 		CASE(without_memory_all_that_was_forgotten_is_below_the_floor),
+		CASE(bounds_are_exact),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
