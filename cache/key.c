@@ -207,6 +207,17 @@ int cache_user_hash(const struct cache_rules *rules, struct slice identity, uint
 	return rc;
 }
 
+/* What the origin is told of where it was asked. The URL has a Host in it too, but as scopes spell it. */
+static void add_where(struct buf *out, const struct cache_key_input *in)
+{
+	if (in->host.n > 0) {
+		buf_add_char(out, 'o');
+		add_part(out, in->host);
+	}
+	if (in->is_https)
+		buf_add_char(out, 's');
+}
+
 int cache_key_build(struct cache_key *k, const struct cache_rules *rules, const struct cache_key_input *in)
 {
 	const struct http_request *http = in->http;
@@ -224,6 +235,7 @@ int cache_key_build(struct cache_key *k, const struct cache_rules *rules, const 
 	buf_add_char(&k->bytes, '\0');
 	buf_add_char(&k->bytes, 'x');
 	add_part(&k->bytes, in->extra);
+	add_where(&k->bytes, in);
 	add_headers_and_cookies(&k->bytes, rules, &http->fields);
 	if (class == 'P' || class == 'Q')
 		add_body(&k->bytes, rules, in);

@@ -5,8 +5,8 @@
  * Layout of the bytes (every part is length-prefixed or cannot contain its delimiter, so that no two different requests
  * share them): class byte ('G' GET and HEAD, 'P' POST, 'Q' QUERY, '-' any other method, under which nothing is ever
  * stored), target URI as sent to the origin after the query rule, NUL, then the route's extra parts, each a letter and
- * lengths of 4 bytes: 'x' extra; 'h' a field of key_headers: name and every line; 'c' a cookie of key_cookies: name and
- * every pair of that name; 'b' or 'j' Content-Type, Content-Encoding and Content-Language, then SHA-256 of the body, or
+ * lengths of 4 bytes: 'x' extra; 'o' the Host that the client gave, where that is sent; 's' the client's scheme is https, and
+ * alone; 'h' a field of key_headers: name and every line; 'c' a cookie of key_cookies: name and every pair of that name; 'b' or 'j' Content-Type, Content-Encoding and Content-Language, then SHA-256 of the body, or
  * of its canonical JSON; 'u' a keyed hash of the user's identity.
  *
  * Query rules. KEEP leaves the query as it is; SORT orders the parameters by decoded name and keeps the order of those
@@ -31,6 +31,8 @@ struct cache_key_input {
 		origin; /* "scheme://authority" plus the upstream's base path, as the origin is asked; no final '/' */
 	struct slice
 		extra; /* further bytes that separate (upstream name when Host comes from the client); may be empty */
+	struct slice host;     /* as sent, where it comes from the client; else empty */
+	bool is_https;         /* which the origin is told, and may answer by (a redirect to https) */
 	struct slice body;     /* POST and QUERY; empty otherwise */
 	bool is_normal_origin; /* cache_origin_is_normal said so: it is taken as it is */
 };

@@ -30,6 +30,7 @@ enum config_log_format { CONFIG_LOG_COMBINED, CONFIG_LOG_JSON };
 enum config_http_version { CONFIG_HTTP_AUTO, CONFIG_HTTP_1_1, CONFIG_HTTP_2 };
 enum config_balance { CONFIG_ROUND_ROBIN, CONFIG_LEAST_CONNECTIONS, CONFIG_BALANCE_HASH };
 enum config_host_header { CONFIG_HOST_UPSTREAM, CONFIG_HOST_CLIENT };
+enum config_underscore { CONFIG_UNDERSCORE_DROP, CONFIG_UNDERSCORE_PASS };
 enum config_scope { CONFIG_SCOPE_SHARED, CONFIG_SCOPE_USER };
 enum config_set_cookie { CONFIG_COOKIE_AUTO, CONFIG_COOKIE_STORE, CONFIG_COOKIE_STRIP, CONFIG_COOKIE_PASS };
 enum config_coding { CONFIG_GZIP, CONFIG_BR, CONFIG_ZSTD };
@@ -197,6 +198,7 @@ struct config_route {
 	struct config_names credentials;        /* request fields, beside Authorization and Cookie */
 	struct config_names shared_credentials; /* fields and cookies; a trailing '*' matches a prefix */
 	struct config_names forward_headers;    /* request fields that go upstream although they are not in the key */
+	enum config_underscore underscore_headers;
 	enum config_scope scope;
 	struct config_user_from user_from; /* set when scope is USER */
 	unsigned max_entries_per_user;

@@ -119,6 +119,14 @@ int http_fields_add_id(struct http_fields *f, enum http_field_id id, struct slic
 	return append(f, http_field_name(id), value, id);
 }
 
+int http_fields_reserve(struct http_fields *f, uint32_t n)
+{
+	int rc = n > HTTP_FIELDS_MAX - f->n ? -ENOBUFS : 0;
+	while (rc == 0 && f->cap - f->n < n)
+		rc = grow(f);
+	return rc;
+}
+
 void http_fields_remove(struct http_fields *f, enum http_field_id id)
 {
 	uint32_t kept = 0;

@@ -39,6 +39,13 @@ enum http_field_id http_field_id_of(struct slice name);
 struct slice http_field_name(enum http_field_id id);
 /* 0, -ENOBUFS or -ENOMEM. The name is interned here. */
 int http_fields_add(struct http_fields *f, struct slice name, struct slice value) WARN_UNUSED;
+/* Room for n more. 0, -ENOBUFS or -ENOMEM. */
+int http_fields_reserve(struct http_fields *f, uint32_t n) WARN_UNUSED;
+/* One of another list, as it is there; room was reserved for it. */
+static inline void http_fields_append(struct http_fields *f, const struct http_field *field)
+{
+	f->v[f->n++] = *field;
+}
 int http_fields_add_id(struct http_fields *f, enum http_field_id id, struct slice value) WARN_UNUSED;
 void http_fields_remove(struct http_fields *f, enum http_field_id id);
 void http_fields_remove_at(struct http_fields *f, uint32_t i); /* keeps the order */

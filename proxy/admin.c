@@ -265,7 +265,7 @@ static const struct endpoint endpoints[] = {
 	{"/stats", HTTP_GET, admin_stats, " "},
 	{"/metrics", HTTP_GET, admin_metrics, " "},
 	{"/entries", HTTP_GET, admin_entries, " prefix limit tier after "},
-	{"/explain", HTTP_GET, admin_explain, " url headers "},
+	{"/explain", HTTP_GET, admin_explain, " url headers scheme "},
 	{"/purge", HTTP_POST, admin_purge, " url prefix tag user all soft "},
 	{"/refresh", HTTP_POST, admin_refresh, " url "},
 	{"/reload", HTTP_POST, admin_reload, " "},

@@ -222,12 +222,13 @@ static void explain(struct admin_call *c, const struct location *l, struct targe
 
 	if (t->has_key)
 		cache_peek(c->server->cache, &t->key, clock_now(), admin_add_entry, stored);
-	j = json_pack("{s:o, s:o, s:o, s:b, s:o, s:o}", "url", admin_json_of(buf_slice(&l->url)), "route",
-		admin_json_of(l->rules->route), "upstream", admin_json_of(config->upstreams[l->upstream].name),
-		"cacheable", t->is_cacheable, "rules", json_of_rules(l->rules), "memory", stored);
+	j = json_pack("{s:o, s:s, s:o, s:o, s:b, s:o, s:o}", "url", admin_json_of(buf_slice(&l->url)), "scheme",
+		l->is_tls ? "https" : "http", "route", admin_json_of(l->rules->route), "upstream",
+		admin_json_of(config->upstreams[l->upstream].name), "cacheable", t->is_cacheable, "rules",
+		json_of_rules(l->rules), "memory", stored);
 	if (j && why_not)
 		json_object_set_new(j, "why_not", json_string(why_not));
-	target_explain_credential(l->rules, &l->request, credential, sizeof(credential));
+	target_explain_credential(t, credential, sizeof(credential));
 	if (j && *credential)
 		json_object_set_new(j, "credential", json_string(credential));
 	if (j && config->disk.path.n > 0)
@@ -235,10 +236,22 @@ static void explain(struct admin_call *c, const struct location *l, struct targe
 	admin_answer(c, 200, j);
 }
 
+/* By which scheme a client would ask: what `scheme` says, where it says something. False for another word. */
+static bool take_scheme(const struct admin_call *c, struct location *l)
+{
+	struct slice v;
+
+	if (!admin_parameter(c, "scheme", &v))
+		return true;
+	l->is_tls = slice_equal(v, SLICE_LIT("https"));
+	return l->is_tls || slice_equal(v, SLICE_LIT("http"));
+}
+
 void admin_explain(struct admin_call *c)
 {
 	struct location l;
 	struct target t;
+	struct asked asked;
 	struct slice url, headers;
 	const char *why = "";
 	int err;
@@ -254,8 +267,13 @@ void admin_explain(struct admin_call *c)
 		why = "headers are lines of \"Name: value\"";
 		err = add_fields(&l.request.fields, headers);
 	}
+	if (!err && !take_scheme(c, &l)) {
+		err = -EINVAL;
+		why = "scheme is http or https";
+	}
+	asked = location_asked(&l);
 	if (!err)
-		err = target_resolve(&t, c->server->snapshot, &l.request, (struct slice){NULL, 0});
+		err = target_resolve(&t, c->server->snapshot, &asked, (struct slice){NULL, 0});
 	if (err)
 		admin_location_problem(c, err, why);
 	else

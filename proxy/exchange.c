@@ -75,7 +75,7 @@ static struct exchange *exchange_new(struct worker *w, struct evhttp_request *re
 	x->worker = w;
 	x->req = req;
 	x->gate = gate;
-	x->http = gate_request(gate);
+	x->client = gate_request(gate);
 	x->start_us = gate_request_start_us(gate);
 	target_init(&x->target);
 	reply_init(&x->reply);
@@ -106,7 +106,7 @@ static void answer_object(struct exchange *x, struct object *o)
 	x->note.shows_forms = x->target.rules->compress != 0;
 	if (object_body_is_on_disk(o))
 		x->note.detail = "disk";
-	if (reply_from_object(&x->reply, x->http, o, x->now, &x->note))
+	if (reply_from_object(&x->reply, &x->target.sent.http, o, x->now, &x->note))
 		exchange_problem(x, 503, "out of memory", 1);
 	else if (exchange_is_large(x))
 		exchange_begin_large(x);
@@ -136,7 +136,7 @@ static const char *why_not(struct exchange *x, enum policy_store why)
 		return NULL;
 	case POLICY_NOT_AUTHORIZATION:
 	case POLICY_NOT_CREDENTIAL:
-		target_explain_credential(x->target.rules, x->http, x->detail, sizeof(x->detail));
+		target_explain_credential(&x->target, x->detail, sizeof(x->detail));
 		return x->detail;
 	default:
 		return policy_store_name(why);
@@ -165,33 +165,14 @@ static void answer_flight(struct exchange *x, const struct flight_view *view)
 
 /* ---- Looking up ---- */
 
-void exchange_owner_ref(void *owner)
-{
-	snapshot_ref(owner);
-}
-
-void exchange_owner_unref(void *owner)
-{
-	struct snapshot *s = owner;
-
-	snapshot_unref(&s);
-}
-
 static struct cache_request request_of(struct exchange *x)
 {
 	const struct upstream_loop *loop = origins_loop(x->target.snapshot->origins, x->worker);
+	struct cache_request r = target_cache_request(&x->target, x->worker->index);
 
-	return (struct cache_request){
-		.http = x->http,
-		.rules = x->target.rules,
-		.key = &x->target.key,
-		.worker = x->worker->index,
-		.rules_owner = x->target.snapshot,
-		.rules_ref = exchange_owner_ref,
-		.rules_unref = exchange_owner_unref,
-		.skip_disk = x->disk_waits >= DISK_WAITS_MAX,
-		.spare_upstream = loop && upstream_is_spared(loop, x->target.upstream_index),
-	};
+	r.skip_disk = x->disk_waits >= DISK_WAITS_MAX;
+	r.spare_upstream = loop && upstream_is_spared(loop, x->target.upstream_index);
+	return r;
 }
 
 /* ---- Waiting on a flight ---- */
@@ -274,7 +255,7 @@ static void on_progress(struct flight_waiter *w)
 static void wait_for(struct exchange *x, struct flight *f)
 {
 	x->flight = f;
-	flight_wait(f, x->worker->index, &x->http->fields, &x->waiter);
+	flight_wait(f, x->worker->index, &x->target.sent.http.fields, &x->waiter);
 	x->is_waiting = true;
 }
 
@@ -288,14 +269,13 @@ static void on_informational(void *arg, int status, const struct http_fields *fi
 /* What an answer that nobody keeps says about the stored one: RFC 9111 4.3.3, and 4.3.5 for HEAD. */
 static void tell_cache(struct exchange *x, int status, const struct http_fields *fields)
 {
-	struct cache_request r = {
-		.http = x->http, .rules = x->target.rules, .key = &x->target.key, .worker = x->worker->index};
+	struct cache_request r = target_cache_request(&x->target, x->worker->index);
 
 	if (!x->target.is_cacheable || x->kind != ANSWER_PASS || !x->fill)
 		return;
-	if (x->http->method == HTTP_HEAD)
+	if (x->client->method == HTTP_HEAD)
 		cache_saw_head(x->worker->cache, &r, fill_asked(x->fill), status, fields, x->now);
-	else if (x->http->method == HTTP_GET && !x->note.stored)
+	else if (x->client->method == HTTP_GET && !x->note.stored)
 		cache_saw_answer(x->worker->cache, &r, fill_asked(x->fill), status, fields);
 }
 
@@ -313,9 +293,9 @@ static bool becomes_not_modified(const struct exchange *x, int status, struct ht
 	static const enum http_field_id of_content[] = {
 		HF_CONTENT_LENGTH, HF_CONTENT_TYPE, HF_CONTENT_ENCODING, HF_CONTENT_LANGUAGE, HF_CONTENT_RANGE};
 
-	if (x->kind != ANSWER_MISS || x->http->method != HTTP_GET || status != 200 ||
-		!policy_is_not_modified(&x->http->fields, value_of(fields, HF_ETAG), value_of(fields, HF_LAST_MODIFIED),
-			(struct slice){"", 0}))
+	if (x->kind != ANSWER_MISS || x->client->method != HTTP_GET || status != 200 ||
+		!policy_is_not_modified(&x->target.sent.http.fields, value_of(fields, HF_ETAG),
+			value_of(fields, HF_LAST_MODIFIED), (struct slice){"", 0}))
 		return false;
 	for (unsigned i = 0; i < ARRAY_LEN(of_content); i++)
 		http_fields_remove(fields, of_content[i]);
@@ -339,7 +319,7 @@ static void on_private_head(
 		status = 304;
 		content_length = -1;
 	}
-	if (reply_from_fields(&x->reply, x->http, status, fields, content_length, x->now, &x->note)) {
+	if (reply_from_fields(&x->reply, &x->target.sent.http, status, fields, content_length, x->now, &x->note)) {
 		fill_release(&x->fill);
 		exchange_problem(x, 502, "the upstream's head is too large", -1);
 		return;
@@ -395,20 +375,16 @@ static const struct fill_client client = {on_informational, on_private_head, on_
 
 static int start_fill(struct exchange *x, struct flight *f, bool for_client)
 {
-	uint16_t port;
 	struct fill_request r = {
 		.worker = x->worker,
 		.target = &x->target,
-		.http = x->http,
-		.peer = gate_peer(x->gate, &port),
-		.tls = gate_is_tls(x->gate),
 		.flight = f,
 		.client = for_client ? &client : NULL,
 		.client_arg = for_client ? x : NULL,
 	};
 	struct fill *background;
 
-	if (x->http->framing != HTTP_BODY_NONE && x->http->method != HTTP_HEAD)
+	if (x->client->framing != HTTP_BODY_NONE && x->client->method != HTTP_HEAD)
 		r.body = evhttp_request_get_input_buffer(x->req);
 	return fill_start(&r, for_client ? &x->fill : &background);
 }
@@ -466,7 +442,7 @@ static void look_up(struct exchange *x, bool no_join, struct cache_result *out)
 	*out = (struct cache_result){.verdict = CACHE_PASS, .forward = CACHE_FWD_BYPASS};
 	if (x->target.is_cacheable)
 		cache_lookup(x->worker->cache, &r, x->now, out);
-	else if (x->http->method != HTTP_GET && x->http->method != HTTP_HEAD && x->target.rules->cache)
+	else if (x->client->method != HTTP_GET && x->client->method != HTTP_HEAD && x->target.rules->cache)
 		out->forward = CACHE_FWD_METHOD;
 }
 
@@ -525,12 +501,19 @@ static void decide(struct exchange *x, bool no_join)
 	}
 }
 
+struct asked exchange_asked(const struct exchange *x)
+{
+	uint16_t port;
+
+	return (struct asked){.http = x->client, .peer = gate_peer(x->gate, &port), .is_tls = gate_is_tls(x->gate)};
+}
+
 static struct slice request_body(struct exchange *x)
 {
 	struct evbuffer *b = evhttp_request_get_input_buffer(x->req);
 	size_t n = evbuffer_get_length(b);
 
-	if (x->http->framing == HTTP_BODY_NONE || x->http->method == HTTP_HEAD || n == 0)
+	if (x->client->framing == HTTP_BODY_NONE || x->client->method == HTTP_HEAD || n == 0)
 		return (struct slice){NULL, 0};
 	return (struct slice){(const char *)evbuffer_pullup(b, -1), n};
 }
@@ -553,7 +536,7 @@ static void answer_options(struct exchange *x)
 	struct http_fields none = {0};
 
 	x->kind = ANSWER_PASS;
-	if (reply_from_fields(&x->reply, x->http, 200, &none, 0, x->now, &x->note)) {
+	if (reply_from_fields(&x->reply, &x->target.sent.http, 200, &none, 0, x->now, &x->note)) {
 		exchange_problem(x, 503, "out of memory", 1);
 		return;
 	}
@@ -563,11 +546,11 @@ static void answer_options(struct exchange *x)
 
 static void begin(struct exchange *x)
 {
-	if (hops_were_here(&x->http->fields))
+	if (hops_were_here(&x->client->fields))
 		answer_loop(x);
-	else if (hops_left(x->http) == 0)
+	else if (hops_left(x->client) == 0)
 		answer_options(x);
-	else if (x->http->method == HTTP_HEAD && http_request_has_content(x->http)) /* RFC 9110 9.3.2 */
+	else if (x->client->method == HTTP_HEAD && http_request_has_content(x->client)) /* RFC 9110 9.3.2 */
 		exchange_problem(x, 400, "a HEAD request with content can't be passed on", -1);
 	else
 		decide(x, false);
@@ -578,6 +561,7 @@ void exchange_begin(struct evhttp_request *req, void *arg)
 	struct worker *w = arg;
 	struct gate *gate = gate_of(req);
 	struct exchange *x;
+	struct asked asked;
 	int err;
 
 	if (!gate) {
@@ -590,12 +574,15 @@ void exchange_begin(struct evhttp_request *req, void *arg)
 		return;
 	}
 	x->now = clock_now();
-	err = target_resolve(&x->target, w->snapshot, x->http, request_body(x));
+	asked = exchange_asked(x);
+	err = target_resolve(&x->target, w->snapshot, &asked, request_body(x));
 	if (err == -ENOBUFS)
 		exchange_problem(x, 414, "the target is too long", -1);
+	else if (err == -EMSGSIZE)
+		exchange_problem(x, 431, "the request's fields are too many to forward", -1);
 	else if (err)
 		exchange_problem(x, 503, "out of memory", 1);
-	else if (tags_cannot_be_judged(x->http, x->target.rules))
+	else if (tags_cannot_be_judged(&x->target.sent.http, x->target.rules))
 		exchange_problem(
 			x, 412, "the entity tag was made by the proxy (etag = auto): the origin can't judge it", -1);
 	else

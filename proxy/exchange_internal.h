@@ -15,8 +15,8 @@ struct exchange {
 	struct worker_list link;
 	struct evhttp_request *req;
 	struct gate *gate;
-	const struct http_request *http; /* the gate's view */
-	struct target target;
+	const struct http_request *client; /* as the client sent it: for its connection and the framing of replies */
+	struct target target;              /* and target.sent for everything else */
 
 	struct flight *flight;       /* joined or led; NULL otherwise */
 	struct flight_waiter waiter; /* in `flight` while is_waiting */
@@ -69,9 +69,8 @@ void exchange_problem(struct exchange *x, int status, const char *detail, int re
 
 /* Of a private answer whose head is here: what may serve others goes into the cache too. True when it does, so far. */
 bool exchange_keep(struct exchange *x, int status, const struct http_fields *fields, int64_t content_length);
-/* A snapshot's references as a flight holds them. */
-void exchange_owner_ref(void *owner);
-void exchange_owner_unref(void *owner);
+/* What target_find is told of it. */
+struct asked exchange_asked(const struct exchange *x);
 
 /* Counters and the access log. The answer has been handed over: frees the exchange, and notes it when the client has all of
  * it, or has left. */

@@ -1,27 +1,14 @@
 /* What an answer that goes to this client alone leaves in the cache. */
 #include "proxy/exchange_internal.h"
 
-static struct cache_request request_for(
-	const struct exchange *x, const struct http_request *http, const struct target *target)
-{
-	return (struct cache_request){
-		.http = http,
-		.rules = target->rules,
-		.key = &target->key,
-		.worker = x->worker->index,
-		.rules_owner = target->snapshot,
-		.rules_ref = exchange_owner_ref,
-		.rules_unref = exchange_owner_unref,
-	};
-}
-
 /* RFC 9110 9.3.3: an answer to POST that says it is what GET would give. */
 static bool keep_for_get(struct exchange *x, int status, const struct http_fields *fields, int64_t content_length)
 {
-	struct http_request get = *x->http;
+	struct http_request get = *x->client;
+	struct asked asked = exchange_asked(x);
 	struct policy_exchange p = {
 		.method = HTTP_POST,
-		.request = &x->http->fields,
+		.request = &x->target.sent.http.fields,
 		.status = status,
 		.response = fields,
 		.request_time = x->now,
@@ -34,9 +21,10 @@ static bool keep_for_get(struct exchange *x, int status, const struct http_field
 	get.method = HTTP_GET;
 	get.method_token = SLICE_LIT("GET");
 	get.framing = HTTP_BODY_NONE;
+	asked.http = &get;
 	target_init(&target);
-	if (target_resolve(&target, x->target.snapshot, &get, (struct slice){NULL, 0}) == 0 && target.is_cacheable) {
-		struct cache_request r = request_for(x, &get, &target);
+	if (target_resolve(&target, x->target.snapshot, &asked, (struct slice){NULL, 0}) == 0 && target.is_cacheable) {
+		struct cache_request r = target_cache_request(&target, x->worker->index);
 
 		p.target_url = cache_key_url(&target.key);
 		is_kept = policy_post_answers_get(&p) && fill_keep(x->fill, &r, status, fields, content_length);
@@ -49,12 +37,12 @@ bool exchange_keep(struct exchange *x, int status, const struct http_fields *fie
 {
 	if (x->kind != ANSWER_PASS || !x->fill || !x->target.rules->cache)
 		return false;
-	if (x->http->method == HTTP_POST && !x->target.rules->cache_post &&
+	if (x->client->method == HTTP_POST && !x->target.rules->cache_post &&
 		http_fields_get(fields, HF_CONTENT_LOCATION))
 		return keep_for_get(x, status, fields, content_length);
-	if (x->target.is_cacheable && x->http->method == HTTP_GET && (status == 200 || status == 206) &&
-		http_fields_get(&x->http->fields, HF_RANGE)) {
-		struct cache_request r = request_for(x, x->http, &x->target);
+	if (x->target.is_cacheable && x->client->method == HTTP_GET && (status == 200 || status == 206) &&
+		http_fields_get(&x->target.sent.http.fields, HF_RANGE)) {
+		struct cache_request r = target_cache_request(&x->target, x->worker->index);
 
 		return fill_keep(x->fill, &r, status, fields, content_length);
 	}

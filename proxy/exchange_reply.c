@@ -21,13 +21,13 @@ static bool is_unframed(const struct exchange *x)
 static int end_head(struct exchange *x)
 {
 	struct buf *head = &x->reply.head;
-	bool ends_with_connection = is_unframed(x) && x->http->minor == 0;
+	bool ends_with_connection = is_unframed(x) && x->client->minor == 0;
 
 	if (ends_with_connection || x->worker->draining)
 		gate_close_after_reply(x->gate);
 	if (is_unframed(x) && !ends_with_connection)
 		buf_add_str(head, "Transfer-Encoding: chunked\r\n");
-	reply_end_head(head, x->http, gate_is_closing(x->gate));
+	reply_end_head(head, x->client, gate_is_closing(x->gate));
 	return head->err;
 }
 
@@ -35,13 +35,13 @@ static int end_head(struct exchange *x)
  * of that, the less it costs. */
 static void prepare_evhttp(struct exchange *x)
 {
-	x->req->minor = is_unframed(x) && x->http->minor != 0;
+	x->req->minor = is_unframed(x) && x->client->minor != 0;
 }
 
 /* In place of evhttp's head, once that is written; body_n: bytes that were written behind it. */
 static void put_head(struct exchange *x, size_t body_n)
 {
-	gate_put_head(x->gate, buf_slice(&x->reply.head), body_n, !is_unframed(x) || x->http->minor != 0);
+	gate_put_head(x->gate, buf_slice(&x->reply.head), body_n, !is_unframed(x) || x->client->minor != 0);
 }
 
 /* ---- Bodies ---- */
@@ -311,7 +311,7 @@ static int retry_after_s(const struct exchange *x, int wanted_s)
 void exchange_problem(struct exchange *x, int status, const char *detail, int wait_s)
 {
 	x->kind = ANSWER_ERROR;
-	if (reply_problem(&x->reply, x->http, status, detail, retry_after_s(x, wait_s), clock_now(), &x->note))
+	if (reply_problem(&x->reply, x->client, status, detail, retry_after_s(x, wait_s), clock_now(), &x->note))
 		send_no_memory(x);
 	else
 		exchange_send(x);

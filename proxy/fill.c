@@ -348,19 +348,16 @@ static int start_fetch(struct fill *f, const struct fill_request *r)
 	struct forward *forward = &f->worker->forward;
 	struct forward_options options = {
 		.target = t,
-		.http = r->http,
-		.peer = r->peer,
-		.tls = r->tls,
 		.is_plain = r->flight != NULL,
 		.stored = r->flight ? flight_stored(r->flight) : NULL,
 	};
 	struct fetch_request request = {
 		.upstream = t->upstream_index,
 		.hash = t->has_key ? t->key.hash.lo : hash64_of(t->path.p, t->path.n),
-		.method = r->http->method,
-		.method_token = r->http->method_token,
+		.method = t->sent.http.method,
+		.method_token = t->sent.http.method_token,
 		.target = buf_slice(&t->path),
-		.host = t->upstream->host_from_client ? r->http->host : (struct slice){NULL, 0},
+		.host = t->sent.http.host,
 		.fields = &forward->fields,
 	};
 	struct upstream_loop *loop;
@@ -396,7 +393,8 @@ static struct fill *fill_new(const struct fill_request *r)
 	f->client = r->client;
 	f->client_arg = r->client_arg;
 	/* A method that the route caches is safe by the operator's word. */
-	f->is_safe = (http_method_is_safe(r->http->method) && !r->target->is_write) || r->target->is_cacheable;
+	f->is_safe =
+		(http_method_is_safe(r->target->sent.http.method) && !r->target->is_write) || r->target->is_cacheable;
 	f->request_time = clock_now();
 	f->start_us = clock_mono_us();
 	f->route = r->target->rules->route_index;
@@ -423,7 +421,7 @@ int fill_start(const struct fill_request *r, struct fill **out)
 	if (f) {
 		err = take_body(f, r->body);
 		if (!err && !f->is_safe)
-			err = invalidation_new(r->target, r->http, &f->invalidation);
+			err = invalidation_new(r->target, &f->invalidation);
 		if (!err)
 			err = start_fetch(f, r);
 	}

@@ -28,9 +28,6 @@ struct fill_client {
 struct fill_request {
 	struct worker *worker;
 	const struct target *target;      /* copied as far as needed */
-	const struct http_request *http;  /* borrowed for the call */
-	const char *peer;                 /* client address for X-Forwarded-For; NULL: none (refresh) */
-	bool tls;                         /* X-Forwarded-Proto */
 	struct evbuffer *body;            /* its bytes are referred to, and stay; NULL: no body */
 	struct flight *flight;            /* its reference is taken over; NULL: private from the start */
 	const struct fill_client *client; /* NULL: nobody waits (background, refresh) */

@@ -103,7 +103,7 @@ static bool answer_with(struct worker *w, struct gate *g, const struct http_requ
 		.detail = found->from_disk ? "disk" : NULL,
 	};
 
-	if (reply_from_object(reply, r, o, now, &note))
+	if (reply_from_object(reply, &w->hit_target.sent.http, o, now, &note))
 		return false;
 	*close = !r->keep_alive || w->draining;
 	reply_end_head(&reply->head, r, *close);
@@ -123,20 +123,14 @@ bool hit_answer(void *arg, struct gate *g, const struct http_request *r, bool *c
 	struct now now = gate_now(g);
 	struct cache_request request;
 	struct cache_result found;
+	uint16_t port;
+	const struct asked asked = {.http = r, .peer = gate_peer(g, &port), .is_tls = gate_is_tls(g)};
 	bool is_answered;
 
-	if (target_find(t, w->snapshot, r, (struct slice){NULL, 0}) || !t->is_cacheable)
+	if (target_find(t, w->snapshot, &asked, (struct slice){NULL, 0}) || !t->is_cacheable)
 		return false;
-	request = (struct cache_request){
-		.http = r,
-		.rules = t->rules,
-		.key = &t->key,
-		.worker = w->index,
-		.rules_owner = w->snapshot,
-		.rules_ref = exchange_owner_ref,
-		.rules_unref = exchange_owner_unref,
-		.hit_only = true,
-	};
+	request = target_cache_request(t, w->index);
+	request.hit_only = true;
 	cache_lookup(w->cache, &request, now, &found);
 	if (found.verdict != CACHE_HIT)
 		return false;

@@ -26,8 +26,9 @@ static void add_entry(struct buf *list, char kind, struct slice url)
 	buf_add_char(list, '\0');
 }
 
-static int add_own(struct invalidation *i, const struct target *t, const struct http_request *r, struct slice origin)
+static int add_own(struct invalidation *i, const struct target *t, struct slice origin)
 {
+	const struct http_request *r = &t->sent.http;
 	struct buf url;
 	int err;
 
@@ -40,13 +41,13 @@ static int add_own(struct invalidation *i, const struct target *t, const struct 
 	return err ? err : i->list.err;
 }
 
-static int add_public(struct invalidation *i, const struct http_request *r)
+static int add_public(struct invalidation *i, const struct target *t)
 {
-	if (r->host.n == 0)
+	if (t->sent.public_host.n == 0)
 		return 0;
 	buf_add_str(&i->public_url, "http://");
-	buf_add_slice(&i->public_url, r->host);
-	return buf_add_slice(&i->public_url, r->path);
+	buf_add_slice(&i->public_url, t->sent.public_host);
+	return buf_add_slice(&i->public_url, t->sent.http.path);
 }
 
 static int add_templates(struct invalidation *i, const struct target *t, struct slice origin)
@@ -63,8 +64,9 @@ static int add_templates(struct invalidation *i, const struct target *t, struct 
 	return err ? err : i->list.err;
 }
 
-int invalidation_new(const struct target *t, const struct http_request *r, struct invalidation **out)
+int invalidation_new(const struct target *t, struct invalidation **out)
 {
+	const struct http_request *r = &t->sent.http;
 	struct invalidation *i;
 	struct buf origin;
 	int err;
@@ -79,11 +81,11 @@ int invalidation_new(const struct target *t, const struct http_request *r, struc
 	buf_init(&i->public_url, INVALIDATION_MAX);
 	i->upstream = t->upstream_index;
 	buf_init(&origin, INVALIDATION_MAX);
-	err = target_origin(t->upstream, r, &origin);
+	err = target_origin(t->upstream, r->host, &origin);
 	if (!err)
-		err = add_own(i, t, r, buf_slice(&origin));
+		err = add_own(i, t, buf_slice(&origin));
 	if (!err)
-		err = add_public(i, r);
+		err = add_public(i, t);
 	if (!err)
 		err = add_templates(i, t, buf_slice(&origin));
 	buf_fini(&origin);
@@ -152,7 +154,7 @@ static bool find_public(const struct invalidation *i, const struct snapshot *s, 
 	struct slice scheme, authority, path_query;
 
 	return same_host(buf_slice(&i->public_url), url) && uri_split_absolute(url, &scheme, &authority, &path_query) &&
-	       location_find_on(l, s, authority, path_query) == 0 && l->upstream == i->upstream;
+	       location_find_on(l, s, scheme, authority, path_query) == 0 && l->upstream == i->upstream;
 }
 
 static bool find_at_origin(const struct invalidation *i, const struct snapshot *s, struct slice url, struct location *l)

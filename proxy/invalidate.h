@@ -15,7 +15,7 @@ struct snapshot;
 struct target;
 struct worker;
 
-int invalidation_new(const struct target *t, const struct http_request *r, struct invalidation **out) WARN_UNUSED;
+int invalidation_new(const struct target *t, struct invalidation **out) WARN_UNUSED;
 /* The target URL as the cache spells it; borrowed. */
 struct slice invalidation_url(const struct invalidation *i);
 void invalidation_free(struct invalidation **i);

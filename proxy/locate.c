@@ -154,8 +154,10 @@ static int find_absolute(
 		return 0;
 	}
 	split_query(rest, p);
-	if (find_by_client_host(s, p->authority, p->path, p->has_query, p->query, l))
+	if (find_by_client_host(s, p->authority, p->path, p->has_query, p->query, l)) {
+		l->is_tls = slice_equal_nocase(scheme, SLICE_LIT("https"));
 		return 0;
+	}
 	return refuse_origin(l, s, scheme, p->authority, why);
 }
 
@@ -183,6 +185,7 @@ static int find(struct location *l, const struct snapshot *s, struct slice what,
 	int err = spell(&l->spelled, &what);
 
 	*p = (struct parts){0};
+	l->is_tls = !location_has_listener(s, false);
 	if (err)
 		return err;
 	if (what.n == 0) {
@@ -222,41 +225,50 @@ static int make_request(struct location *l, const struct parts *p, struct slice 
 	return 0;
 }
 
-/* What `parts` are of l's upstream. */
-static int make_location(
-	struct location *l, const struct snapshot *s, const struct parts *parts, bool is_prefix, const char **why)
+/* The URL as keys have it. A prefix is taken literally. */
+static int make_url(struct location *l, const struct snapshot_upstream *u, const struct parts *p, bool is_prefix)
 {
-	const struct snapshot_upstream *u = &s->upstreams[l->upstream];
-	struct http_request with_host = {.host = parts->authority};
-	struct parts p = *parts;
-	struct buf origin;
+	struct buf host, origin;
 	int err = 0;
 
-	l->rules = &s->rules[l->route->index];
-	if (u->host_from_client && p.authority.n == 0) {
-		*why = "the upstream is asked with the client's Host here: give an absolute URL with it";
-		return -EINVAL;
-	}
-	if (!is_prefix)
-		err = make_request(l, &p, p.authority.n ? p.authority : u->authority, why);
-	if (err)
-		return err;
 	buf_reset(&l->url);
+	buf_init(&host, LOCATION_MAX);
 	buf_init(&origin, LOCATION_MAX);
-	err = target_origin(u, &with_host, &origin);
-	if (!err && !is_prefix)
-		err = cache_url_build(&l->url, l->rules, buf_slice(&origin), p.path, p.has_query, p.query);
-	else if (!err) {
+	if (u->host_from_client)
+		err = sent_host_add(&host, p->authority, l->is_tls ? SLICE_LIT("https") : SLICE_LIT("http"));
+	if (!err)
+		err = target_origin(u, buf_slice(&host), &origin);
+	if (!err && !is_prefix) {
+		err = cache_url_build(&l->url, l->rules, buf_slice(&origin), p->path, p->has_query, p->query);
+	} else if (!err) {
 		buf_add_slice(&l->url, buf_slice(&origin));
-		buf_add_slice(&l->url, p.path);
-		if (p.has_query) {
+		buf_add_slice(&l->url, p->path);
+		if (p->has_query) {
 			buf_add_char(&l->url, '?');
-			buf_add_slice(&l->url, p.query);
+			buf_add_slice(&l->url, p->query);
 		}
 		err = l->url.err;
 	}
 	buf_fini(&origin);
+	buf_fini(&host);
 	return err;
+}
+
+/* What `parts` are of l's upstream. */
+static int make_location(
+	struct location *l, const struct snapshot *s, const struct parts *p, bool is_prefix, const char **why)
+{
+	const struct snapshot_upstream *u = &s->upstreams[l->upstream];
+	int err = 0;
+
+	l->rules = &s->rules[l->route->index];
+	if (u->host_from_client && p->authority.n == 0) {
+		*why = "the upstream is asked with the client's Host here: give an absolute URL with it";
+		return -EINVAL;
+	}
+	if (!is_prefix)
+		err = make_request(l, p, p->authority.n ? p->authority : u->authority, why);
+	return err ? err : make_url(l, u, p, is_prefix);
 }
 
 int location_find(struct location *l, const struct snapshot *s, struct slice what, bool is_prefix, const char **why)
@@ -267,13 +279,30 @@ int location_find(struct location *l, const struct snapshot *s, struct slice wha
 	return err ? err : make_location(l, s, &p, is_prefix, why);
 }
 
-int location_find_on(struct location *l, const struct snapshot *s, struct slice host, struct slice path_query)
+int location_find_on(
+	struct location *l, const struct snapshot *s, struct slice scheme, struct slice host, struct slice path_query)
 {
 	struct parts p = {.authority = host};
 	const char *why;
 
 	split_query(path_query, &p);
+	l->is_tls = slice_equal_nocase(scheme, SLICE_LIT("https"));
 	l->route = config_route_for(s->config, host, p.path, p.has_query, p.query, NULL);
 	l->upstream = l->route->upstream;
 	return make_location(l, s, &p, false, &why);
+}
+
+struct asked location_asked(const struct location *l)
+{
+	return (struct asked){.http = &l->request, .peer = NULL, .is_tls = l->is_tls};
+}
+
+bool location_has_listener(const struct snapshot *s, bool is_tls)
+{
+	const struct config_addresses *listen = &s->config->proxy.listen;
+
+	for (unsigned i = 0; i < listen->n; i++)
+		if (listen->v[i].tls == is_tls)
+			return true;
+	return false;
 }

@@ -15,6 +15,7 @@ struct location {
 	struct buf url;              /* as in keys */
 	struct buf head;             /* a GET for it, as a client would send it */
 	struct http_request request; /* parsed from `head` */
+	bool is_tls; /* the scheme that it is asked by: what the URL says or else the listeners leave, http where they are of both kinds */
 };
 
 void location_init(struct location *l);
@@ -23,8 +24,13 @@ void location_fini(struct location *l);
  * query rule, and `request` is not filled. */
 int location_find(
 	struct location *l, const struct snapshot *s, struct slice what, bool is_prefix, const char **why) WARN_UNUSED;
-/* What a client with this Host asks by this path and query. 0, -EINVAL, -ENOMEM or -ENOBUFS. */
-int location_find_on(
-	struct location *l, const struct snapshot *s, struct slice host, struct slice path_query) WARN_UNUSED;
+/* What a client with this Host asks by this scheme, path and query. 0, -EINVAL, -ENOMEM or -ENOBUFS. */
+int location_find_on(struct location *l, const struct snapshot *s, struct slice scheme, struct slice host,
+	struct slice path_query) WARN_UNUSED;
+
+/* For target_find; nobody asks. */
+struct asked location_asked(const struct location *l);
+/* Are there listeners of this kind? */
+bool location_has_listener(const struct snapshot *s, bool is_tls);
 
 #endif

@@ -25,6 +25,7 @@ struct refresh {
 	struct flight_waiter waiter;
 	bool is_waiting;
 	unsigned tries;
+	bool wants_https; /* after http, whose answers are others */
 	char *url;
 };
 
@@ -54,6 +55,8 @@ static void on_result(struct mail *m)
 	relay_when_heard(r->server->relay, give_result, r);
 }
 
+static void begin(struct refresh *r);
+
 /* On the worker, from here to the end of on_asked. */
 static void finish(struct refresh *r, int status)
 {
@@ -62,6 +65,13 @@ static void finish(struct refresh *r, int status)
 	r->is_waiting = false;
 	flight_unref(&r->flight);
 	r->result.status = status;
+	if (status < 500 && r->wants_https) {
+		r->wants_https = false;
+		r->location.is_tls = true;
+		r->result = (struct refresh_result){0};
+		begin(r);
+		return;
+	}
 	post_mail(&r->server->mailbox, &r->to_main);
 }
 
@@ -143,22 +153,9 @@ static void wait_for(struct refresh *r, struct flight *f)
 	on_progress(&r->waiter);
 }
 
-static void owner_ref(void *owner)
-{
-	snapshot_ref(owner);
-}
-
-static void owner_unref(void *owner)
-{
-	struct snapshot *s = owner;
-
-	snapshot_unref(&s);
-}
-
 static void lead(struct refresh *r, struct flight *f)
 {
-	struct fill_request request = {
-		.worker = r->worker, .target = &r->target, .http = &r->location.request, .flight = flight_ref(f)};
+	struct fill_request request = {.worker = r->worker, .target = &r->target, .flight = flight_ref(f)};
 	struct fill *fill;
 
 	if (fill_start(&request, &fill)) {
@@ -171,15 +168,7 @@ static void lead(struct refresh *r, struct flight *f)
 
 static void ask(struct refresh *r)
 {
-	struct cache_request request = {
-		.http = &r->location.request,
-		.rules = r->target.rules,
-		.key = &r->target.key,
-		.worker = r->worker->index,
-		.rules_owner = r->target.snapshot,
-		.rules_ref = owner_ref,
-		.rules_unref = owner_unref,
-	};
+	struct cache_request request = target_cache_request(&r->target, r->worker->index);
 	struct cache_result found = {.verdict = CACHE_PASS};
 
 	/* Among the last letters: nobody would fetch any more. */
@@ -207,16 +196,27 @@ static void ask(struct refresh *r)
 	}
 }
 
+static void begin(struct refresh *r)
+{
+	const struct asked asked = location_asked(&r->location);
+
+	if (target_resolve(&r->target, r->snapshot, &asked, (struct slice){NULL, 0}))
+		finish(r, 503);
+	else
+		ask(r);
+}
+
 static void on_asked(struct mail *m)
 {
 	struct refresh *r = CONTAINER_OF(m, struct refresh, to_worker);
 	const char *why;
 
-	if (location_find(&r->location, r->snapshot, slice_of(r->url), false, &why) ||
-		target_resolve(&r->target, r->snapshot, &r->location.request, (struct slice){NULL, 0}))
+	if (location_find(&r->location, r->snapshot, slice_of(r->url), false, &why)) {
 		finish(r, 503);
-	else
-		ask(r);
+		return;
+	}
+	r->wants_https = !r->location.is_tls && location_has_listener(r->snapshot, true);
+	begin(r);
 }
 
 int refresh_start(

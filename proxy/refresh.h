@@ -1,4 +1,5 @@
-/* A forced refresh: a fetch on a worker for a URL that an operator names; readers keep the old answer until the new one
+/* A forced refresh: a fetch on a worker for a URL that an operator names, by each scheme that there are
+ * listeners for (the result is the last one's); readers keep the old answer until the new one
  * has landed, and keep it if the refresh fails.
  * Thread: refresh_start and `done` on main; the rest on the worker. Owns: a reference to the snapshot. */
 #ifndef PROXY_REFRESH_H

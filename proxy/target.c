@@ -222,8 +222,10 @@ void snapshot_note_fetch(struct snapshot *s, unsigned route, int64_t us)
 void target_init(struct target *t)
 {
 	memset(t, 0, sizeof(*t));
+	sent_init(&t->sent);
 	cache_key_init(&t->key);
 	buf_init(&t->path, PATH_MAX_BYTES);
+	buf_init(&t->origin, CACHE_KEY_MAX);
 }
 
 void target_release(struct target *t)
@@ -234,29 +236,20 @@ void target_release(struct target *t)
 void target_fini(struct target *t)
 {
 	target_release(t);
+	sent_fini(&t->sent);
 	cache_key_fini(&t->key);
 	buf_fini(&t->path);
+	buf_fini(&t->origin);
 }
 
-static void add_lower(struct buf *b, struct slice s)
-{
-	char *p = buf_reserve(b, s.n);
-
-	if (!p)
-		return;
-	for (size_t i = 0; i < s.n; i++)
-		p[i] = s.p[i] >= 'A' && s.p[i] <= 'Z' ? (char)(s.p[i] | 0x20) : s.p[i];
-	b->n += s.n;
-}
-
-int target_origin(const struct snapshot_upstream *u, const struct http_request *request, struct buf *out)
+int target_origin(const struct snapshot_upstream *u, struct slice host, struct buf *out)
 {
 	buf_reset(out);
-	if (!u->host_from_client || request->host.n == 0)
+	if (host.n == 0)
 		return buf_add_slice(out, u->url);
 	buf_add_slice(out, u->scheme);
 	buf_add(out, "://", 3);
-	add_lower(out, request->host);
+	buf_add_slice(out, host);
 	return buf_add_slice(out, u->base);
 }
 
@@ -291,8 +284,10 @@ static void look_into_graphql(struct target *t, const struct http_request *r, st
 }
 
 /* What may be cached is asked as it is keyed: after the query rule, so that nothing outside the key has a say. */
-static int build_path(struct target *t, const struct http_request *r)
+static int build_path(struct target *t)
 {
+	const struct http_request *r = &t->sent.http;
+
 	buf_reset(&t->path);
 	if (r->form == HTTP_TARGET_ASTERISK)
 		return buf_add_char(&t->path, '*');
@@ -311,34 +306,33 @@ static int build_path(struct target *t, const struct http_request *r)
 	return t->path.err;
 }
 
-static int build_key(struct target *t, const struct http_request *r, struct slice body)
+static int build_key(struct target *t, struct slice body)
 {
-	struct buf origin;
-	int err;
+	struct cache_key_input in = {
+		.http = &t->sent.http,
+		.origin = t->upstream->url,
+		.is_https = t->sent.is_tls,
+		.body = body,
+		.is_normal_origin = t->upstream->is_normal,
+	};
 
-	if (!t->upstream->host_from_client) {
-		struct cache_key_input in = {.http = r,
-			.origin = t->upstream->url,
-			.body = body,
-			.is_normal_origin = t->upstream->is_normal};
-		return cache_key_build(&t->key, t->rules, &in);
+	if (t->sent.http.host.n > 0) {
+		int err = target_origin(t->upstream, t->sent.http.host, &t->origin);
+
+		if (err)
+			return err;
+		/* Two upstreams may be asked for the same Host: the upstream's own URL separates them. */
+		in.extra = t->upstream->url;
+		in.origin = buf_slice(&t->origin);
+		in.host = t->sent.http.host;
+		in.is_normal_origin = false;
 	}
-	/* Two upstreams may be asked for the same Host: the upstream's own URL separates them. */
-	buf_init(&origin, CACHE_KEY_MAX);
-	err = target_origin(t->upstream, r, &origin);
-	if (!err) {
-		struct cache_key_input in = {
-			.http = r, .origin = buf_slice(&origin), .extra = t->upstream->url, .body = body};
-		err = cache_key_build(&t->key, t->rules, &in);
-	}
-	buf_fini(&origin);
-	return err;
+	return cache_key_build(&t->key, t->rules, &in);
 }
 
-void target_explain_credential(
-	const struct cache_rules *rules, const struct http_request *request, char *out, size_t size)
+void target_explain_credential(const struct target *t, char *out, size_t size)
 {
-	struct credentials c = credentials_of(rules, &request->fields);
+	struct credentials c = credentials_of(t->rules, &t->sent.http.fields);
 	struct slice field = c.has_authorization ? http_field_name(HF_AUTHORIZATION) : c.field;
 	bool is_cookie = !c.has_authorization && http_field_id_of(field) == HF_COOKIE;
 	struct slice cookie = is_cookie ? c.cookie : (struct slice){"", 0};
@@ -349,33 +343,75 @@ void target_explain_credential(
 			cookie.n > 0 ? " " : "", NAME_SHOWN_ARG(cookie), is_cookie ? "key_cookies" : "key_headers");
 }
 
-int target_find(struct target *t, struct snapshot *s, const struct http_request *request, struct slice body)
+static int make_sent(struct target *t, const struct asked *asked)
 {
+	const struct sent_terms terms = {
+		.route = t->route,
+		.host_from_client = t->upstream->host_from_client,
+		.is_cacheable = t->is_cacheable,
+	};
+
+	return sent_make(&t->sent, asked, &terms);
+}
+
+int target_find(struct target *t, struct snapshot *s, const struct asked *asked, struct slice body)
+{
+	const struct http_request *r = asked->http;
+	bool is_wanted;
 	int err;
 
 	if (t->snapshot != s) {
 		target_release(t);
 		t->snapshot = snapshot_ref(s);
 	}
-	t->route = config_route_for(
-		s->config, request->host, request->path, request->has_query, request->query, &t->captures);
+	t->route = config_route_for(s->config, r->host, r->path, r->has_query, r->query, &t->captures);
 	t->rules = &s->rules[t->route->index];
 	t->upstream_index = t->route->upstream;
 	t->upstream = &s->upstreams[t->upstream_index];
-	err = build_key(t, request, body);
+	is_wanted = t->is_cacheable = cacheable_request(t, r);
+	t->is_write = false;
+	err = make_sent(t, asked);
+	if (err)
+		return err;
+	if (t->rules->cache && t->rules->store_if == CACHE_STORE_GRAPHQL)
+		look_into_graphql(t, &t->sent.http, body);
+	err = build_key(t, body);
+	t->has_key = err == 0;
 	if (err && err != -ENOKEY && err != -ENOBUFS)
 		return err;
-	t->has_key = err == 0;
-	t->is_cacheable = t->has_key && cacheable_request(t, request);
-	t->is_write = false;
-	if (t->rules->cache && t->rules->store_if == CACHE_STORE_GRAPHQL)
-		look_into_graphql(t, request, body);
-	return 0;
+	t->is_cacheable &= t->has_key;
+	/* What passes uncached passes with all its fields. */
+	return is_wanted && !t->is_cacheable ? make_sent(t, asked) : 0;
 }
 
-int target_resolve(struct target *t, struct snapshot *s, const struct http_request *request, struct slice body)
+int target_resolve(struct target *t, struct snapshot *s, const struct asked *asked, struct slice body)
 {
-	int err = target_find(t, s, request, body);
+	int err = target_find(t, s, asked, body);
 
-	return err ? err : build_path(t, request);
+	return err ? err : build_path(t);
+}
+
+static void owner_ref(void *owner)
+{
+	snapshot_ref(owner);
+}
+
+static void owner_unref(void *owner)
+{
+	struct snapshot *s = owner;
+
+	snapshot_unref(&s);
+}
+
+struct cache_request target_cache_request(const struct target *t, unsigned worker)
+{
+	return (struct cache_request){
+		.http = &t->sent.http,
+		.rules = t->rules,
+		.key = &t->key,
+		.worker = worker,
+		.rules_owner = t->snapshot,
+		.rules_ref = owner_ref,
+		.rules_unref = owner_unref,
+	};
 }

@@ -7,11 +7,10 @@
 
 #include <stdatomic.h>
 
-#include "cache/key.h"
-#include "cache/rules.h"
+#include "cache/cache.h"
 #include "config/config.h"
 #include "config/pattern.h"
-#include "http/message.h"
+#include "proxy/sent.h"
 
 struct snapshot_upstream {
 	struct slice url;       /* scheme://authority/base, no final '/' */
@@ -51,29 +50,32 @@ struct target {
 	const struct snapshot_upstream *upstream;
 	unsigned upstream_index;
 	struct pattern_captures captures; /* of the route's match, for invalidates; slices of the request */
+	struct sent sent;                 /* the request as the origin gets it: what all else is made of */
 	struct cache_key key;
 	bool has_key;      /* else the request passes uncached: no identity, or a key past its bound */
 	bool is_write;     /* of a safe method, or of one that the route caches: it changes something all the same */
 	bool is_cacheable; /* the cache may be asked: route, method, body and Range allow it */
 	struct buf path;   /* what the origin is asked: base, path and query */
+	struct buf origin; /* of the key, where it is not the upstream's own URL */
 };
 
 void target_init(struct target *t);
 void target_fini(struct target *t);
-/* Fills t for this request; body is that of a POST or QUERY, else empty. 0, -ENOMEM or -ENOBUFS (the URL is too long). */
-int target_resolve(
-	struct target *t, struct snapshot *s, const struct http_request *request, struct slice body) WARN_UNUSED;
+/* Fills t for this request; body is that of a POST or QUERY, else empty. t borrows the request's bytes and the peer's text
+ * until it is released. 0, -ENOMEM, -ENOBUFS (the URL is too long) or -EMSGSIZE (its fields are too many). */
+int target_resolve(struct target *t, struct snapshot *s, const struct asked *asked, struct slice body) WARN_UNUSED;
 /* As far as the cache is asked: all but `path`. */
-int target_find(
-	struct target *t, struct snapshot *s, const struct http_request *request, struct slice body) WARN_UNUSED;
+int target_find(struct target *t, struct snapshot *s, const struct asked *asked, struct slice body) WARN_UNUSED;
+/* What the cache is asked for it. Nothing else makes a cache_request: the cache sees what the origin would be sent. */
+struct cache_request target_cache_request(const struct target *t, unsigned worker);
 /* Which credential keeps the answer to this request from being stored for others, and which keys would change that:
  * "Cookie sid: see key_cookies or ..."; empty: none does. Never a value. Names that are longer than is reasonable are cut. */
-void target_explain_credential(
-	const struct cache_rules *rules, const struct http_request *request, char *out, size_t size);
+void target_explain_credential(const struct target *t, char *out, size_t size);
 /* Lets go of the snapshot, keeps the storage for the next request. */
 void target_release(struct target *t);
 
-/* The origin of this request's URLs as keys and scopes spell them: "scheme://authority/base". */
-int target_origin(const struct snapshot_upstream *u, const struct http_request *request, struct buf *out) WARN_UNUSED;
+/* The origin of URLs that are asked with this Host (sent.http.host; empty: the upstream's own), as keys and scopes spell
+ * it: "scheme://authority/base". */
+int target_origin(const struct snapshot_upstream *u, struct slice host, struct buf *out) WARN_UNUSED;
 
 #endif

@@ -85,11 +85,11 @@ def test_answers_are_those_of_a_plain_connection(secure, origin):
     with secure.client() as c, Client(secure.plain.number) as plain:
         first, second, third = c.get(path), c.get(path), plain.get(path)
         assert first.body == second.body == third.body == b"hello"
-        assert second.is_hit and third.is_hit and not first.is_hit
+        assert second.is_hit and not first.is_hit and not third.is_hit, "an origin may answer by the scheme"
         assert c.get(path, {"If-None-Match": '"1"'}).status == 304
         assert c.get(path, {"Range": "bytes=1-2"}).body == b"el"
         assert c.request("HEAD", path).get("Content-Length") == "5"
-    assert origin.count(path) == 1
+    assert origin.count(path) == 2
 
 
 def test_the_origin_hears_of_https(secure, origin):

@@ -21,7 +21,8 @@
 struct ask {
 	const char *method, *path, *query; /* NULL: no '?' */
 	const char *fields;                /* "Name: value\n..." */
-	const char *body, *origin, *extra;
+	const char *body, *origin, *extra, *host;
+	bool is_https;
 };
 
 static void fields_of(struct http_fields *f, const char *text)
@@ -55,6 +56,8 @@ static int build(struct cache_key *k, const struct cache_rules *rules, const str
 		.http = &r,
 		.origin = a->origin ? slice_of(a->origin) : ORIGIN,
 		.extra = or_empty(a->extra),
+		.host = or_empty(a->host),
+		.is_https = a->is_https,
 		.body = or_empty(a->body),
 	};
 	in.is_normal_origin =
@@ -82,6 +85,24 @@ static void assert_pair(const struct cache_rules *rules, const struct ask *a, co
 #define ASK(...) (&(struct ask){__VA_ARGS__})
 #define SAME(rules, a, b) assert_pair(rules, a, b, true, __LINE__)
 #define DIFFERENT(rules, a, b) assert_pair(rules, a, b, false, __LINE__)
+
+static void scheme_and_sent_host_count_and_are_not_in_the_url(void **state)
+{
+	(void)state;
+	struct cache_rules r = cache_rules_default();
+	DIFFERENT(&r, ASK(.is_https = true), ASK(.is_https = false));
+	DIFFERENT(&r, ASK(.host = "a:443"), ASK(.host = "a"));
+	DIFFERENT(&r, ASK(.host = "a", .is_https = true), ASK(.host = "as"));
+	SAME(&r, ASK(.host = "a", .is_https = true), ASK(.host = "a", .is_https = true));
+	struct cache_key plain, secure;
+	cache_key_init(&plain);
+	cache_key_init(&secure);
+	assert_int_equal(build(&plain, &r, ASK(.path = "/p")), 0);
+	assert_int_equal(build(&secure, &r, ASK(.path = "/p", .host = "h", .is_https = true)), 0);
+	assert_true(slice_equal(cache_key_url(&plain), cache_key_url(&secure)));
+	cache_key_fini(&plain);
+	cache_key_fini(&secure);
+}
 
 static void get_and_head_share_and_other_methods_do_not(void **state)
 {
@@ -602,6 +623,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(normal_origins_are_told_from_others),
+		cmocka_unit_test(scheme_and_sent_host_count_and_are_not_in_the_url),
 		cmocka_unit_test(get_and_head_share_and_other_methods_do_not),
 		cmocka_unit_test(every_byte_of_the_target_counts),
 		cmocka_unit_test(the_origin_is_in_its_normal_form),
