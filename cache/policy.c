@@ -202,12 +202,31 @@ enum policy_store policy_store(const struct policy_exchange *x, struct freshness
 	return verdict;
 }
 
+/* About the one request or the one connection, whoever else asks for the same. */
+static bool is_of_one_client(int status)
+{
+	switch (status) {
+	case 407:
+	case 408:
+	case 417:
+	case 421:
+	case 425:
+	case 426: /* its Upgrade field goes no further than one hop */
+	case 428:
+	case 431:
+	case 511:
+		return true;
+	default:
+		return false;
+	}
+}
+
 enum policy_share policy_share_error(const struct policy_exchange *x)
 {
 	struct policy_facts facts;
 	bool is_troubled = x->status == 429 || x->status >= 500;
 
-	if (!x->rules->share_errors || x->status < 300 || x->status == 304)
+	if (!x->rules->share_errors || x->status < 300 || x->status == 304 || is_of_one_client(x->status))
 		return POLICY_SHARE_NOT;
 	policy_read(x, &facts);
 	if (request_forbids(x) || x->request_has_authorization || x->request_has_credential || facts.cc.no_store ||
