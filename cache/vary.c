@@ -1,20 +1,21 @@
 /* What is normalised, and why it may be (RFC 9111 4.1: only where the field's specification gives both forms one meaning):
- * - any field: its lines are joined (RFC 9110 5.3);
+ * - any field that is longer than NORMALISED_MAX: nothing, not even that its lines could be one;
+ * - any other field: its lines are joined (RFC 9110 5.3);
  * - a field that is not known to hold one value only: no whitespace around the commas outside quoted strings;
  * - Accept-Encoding: names in lower case, sorted; codings that are refused only by not being accepted anyway go;
  * - Accept-Language: ranges in lower case, sorted; q-values in one form. Order has no meaning (RFC 9110 12.5.4). */
 #include "cache/vary.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 #include "http/negotiate.h"
 #include "http/syntax.h"
 
 #define MEMBERS_MAX 64
-#define VALUES_ON_STACK 1024
-/* More than what fields a head can hold: only memory bounds it before this. */
-#define VALUES_MAX (1024 * 1024)
+/* A longer field is taken byte for byte: two that mean the same are two variants then, but nobody can have this work done
+ * for each variant of a key, which happens under its shard's lock. */
+#define NORMALISED_MAX 512
+#define VALUES_ON_STACK 2048
 
 /* ---- Names ---- */
 
@@ -306,13 +307,66 @@ static void write_length(struct buf *out, size_t at, size_t n)
 		out->p[at + i] = (char)(unsigned char)(n >> (24 - 8 * i));
 }
 
+/* Bytes of all lines with a separator between them; *is_there: there is at least one. */
+static size_t raw_length(const struct http_fields *request, struct slice name, bool *is_there)
+{
+	size_t n = 0;
+	uint32_t i = 0;
+	*is_there = false;
+	for (const struct http_field *line; (line = http_fields_find_next(request, name, &i)) != NULL;) {
+		n += line->value.n + *is_there;
+		*is_there = true;
+	}
+	return n;
+}
+
+/* No value holds a line feed. */
+static void add_raw(struct buf *out, const struct http_fields *request, struct slice name)
+{
+	bool first = true;
+	uint32_t i = 0;
+	for (const struct http_field *line; (line = http_fields_find_next(request, name, &i)) != NULL; first = false) {
+		if (!first)
+			buf_add_char(out, '\n');
+		buf_add_slice(out, line->value);
+	}
+}
+
+/* Is `stored` what add_raw would write? Compares no more than it has to, and copies nothing. */
+static bool is_raw(struct slice stored, const struct http_fields *request, struct slice name, size_t length)
+{
+	uint32_t i = 0;
+	if (stored.n != length + 5 || stored.p[0] != '#')
+		return false;
+	stored = (struct slice){stored.p + 5, length};
+	for (const struct http_field *line; (line = http_fields_find_next(request, name, &i)) != NULL;) {
+		struct slice value = line->value;
+		if (value.n > stored.n || !slice_equal(value, (struct slice){stored.p, value.n}))
+			return false;
+		stored = (struct slice){stored.p + value.n, stored.n - value.n};
+		if (stored.n == 0)
+			continue;
+		if (stored.p[0] != '\n')
+			return false;
+		stored = (struct slice){stored.p + 1, stored.n - 1};
+	}
+	return stored.n == 0;
+}
+
 static int add_value(struct buf *out, const struct http_fields *request, struct slice name)
 {
 	enum http_field_id id = http_field_id_of(name);
-	if (!http_fields_find(request, name))
+	bool is_there;
+	size_t length = raw_length(request, name, &is_there), at = out->n;
+	if (!is_there)
 		return buf_add_char(out, '-');
-	size_t at = out->n;
-	buf_add(out, "=\0\0\0\0", 5);
+	buf_add(out, length > NORMALISED_MAX ? "#\0\0\0\0" : "=\0\0\0\0", 5);
+	if (length > NORMALISED_MAX) {
+		add_raw(out, request, name);
+		if (out->err == 0)
+			write_length(out, at + 1, length);
+		return out->err;
+	}
 	bool is_weighted = id == HF_ACCEPT_ENCODING || id == HF_ACCEPT_LANGUAGE;
 	if (!is_weighted || !add_weighted(out, request, id)) {
 		add_generic(out, request, name);
@@ -394,8 +448,17 @@ static bool matches_in(struct buf *scratch, struct slice names, struct slice val
 {
 	struct slice name, stored;
 	while (next_name(&names, &name)) {
+		bool is_there;
+		size_t length = raw_length(request, name, &is_there);
+		if (!take_value(&values, &stored))
+			return false;
+		if (length > NORMALISED_MAX) {
+			if (!is_raw(stored, request, name, length))
+				return false;
+			continue;
+		}
 		buf_reset(scratch);
-		if (!take_value(&values, &stored) || add_value(scratch, request, name) < 0)
+		if (add_value(scratch, request, name) < 0)
 			return false;
 		if (slice_equal(stored, buf_slice(scratch)))
 			continue;
@@ -409,13 +472,7 @@ bool vary_matches(
 	struct slice names, struct slice values, struct slice content_language, const struct http_fields *request)
 {
 	char stack[VALUES_ON_STACK];
-	/* Its capacity is its maximum, so it never asks for memory. */
+	/* Its capacity is its maximum, so it never asks for memory: normalised values are hardly longer than they came. */
 	struct buf scratch = {.p = stack, .cap = sizeof(stack), .max = sizeof(stack)};
-	bool matches = matches_in(&scratch, names, values, content_language, request);
-	if (scratch.err != -ENOBUFS)
-		return matches;
-	buf_init(&scratch, VALUES_MAX);
-	matches = matches_in(&scratch, names, values, content_language, request);
-	buf_fini(&scratch);
-	return matches;
+	return matches_in(&scratch, names, values, content_language, request);
 }

@@ -13,7 +13,8 @@ enum vary_kind { VARY_NONE, VARY_FIELDS, VARY_STAR }; /* STAR: '*' anywhere, or 
 /* Writes the nominated names to out: lower case, sorted, without doubles, comma-separated. */
 enum vary_kind vary_names(const struct http_fields *response, struct buf *out);
 /* Writes the normalised values of those names in this request: absent differs from empty; list fields lose insignificant
- * whitespace, line breaks and, where order has no meaning, order; Accept-Encoding is reduced to what it accepts. */
+ * whitespace, line breaks and, where order has no meaning, order; Accept-Encoding is reduced to what it accepts. Fields of more
+ * than 512 bytes are taken as they are. */
 int vary_values(struct slice names, const struct http_fields *request, struct buf *out) WARN_UNUSED;
 /* Does a stored answer serve this request: its names, its values and (for Accept-Language) its Content-Language. */
 bool vary_matches(

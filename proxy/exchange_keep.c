@@ -1,7 +1,15 @@
 /* What an answer that goes to this client alone leaves in the cache. */
 #include "proxy/exchange_internal.h"
 
-/* RFC 9110 9.3.3: an answer to POST that says it is what GET would give. */
+/* Was the origin sent what a GET that may be cached would have sent, beside the body? Fields that are left out of that, and
+ * parameters that the query rule drops, could have changed the answer. */
+static bool is_as_get(const struct target *post, const struct target *get)
+{
+	return post->sent.http.fields.n == get->sent.http.fields.n &&
+	       slice_equal(buf_slice(&post->path), buf_slice(&get->path));
+}
+
+/* RFC 9110 9.3.3: an answer to POST that says it is what GET would give. What the body did to it is the origin's word. */
 static bool keep_for_get(struct exchange *x, int status, const struct http_fields *fields, int64_t content_length)
 {
 	struct http_request get = *x->client;
@@ -27,7 +35,8 @@ static bool keep_for_get(struct exchange *x, int status, const struct http_field
 		struct cache_request r = target_cache_request(&target, x->worker->index);
 
 		p.target_url = cache_key_url(&target.key);
-		is_kept = policy_post_answers_get(&p) && fill_keep(x->fill, &r, status, fields, content_length);
+		is_kept = is_as_get(&x->target, &target) && policy_post_answers_get(&p) &&
+			  fill_keep(x->fill, &r, status, fields, content_length);
 	}
 	target_fini(&target);
 	return is_kept;

@@ -18,6 +18,7 @@ ROUTES = {
     "route passing": {"match": "/passing/*", "underscore_headers": "pass", "key_headers": "X-Tenant"},
     "route off": {"match": "/off/*", "cache": "off"},
     "route post": {"match": "/post/*", "methods": "GET, HEAD, POST, QUERY"},
+    "route dropping": {"match": "/dropping/*", "query": "drop:utm"},
     "route any": {"match": "*"},
 }
 OWN = {"host", "via", "cdn-loop", "x-forwarded-for", "x-forwarded-proto"}
@@ -225,6 +226,40 @@ def test_fields_that_programs_obey_do_not_pass_unkeyed(two, origin):
     assert set(seen(r)) == OWN
     off = origin.on("/off/" + origin.fresh()[1:], echo())
     assert seen(two.fetch(off, {"X-HTTP-Method-Override": "PUT"}))["x-http-method-override"] == ["PUT"]
+
+
+# ---- an answer to POST that is kept for GET ----
+
+@pytest.mark.parametrize("field", ["X-HTTP-Method-Override", "X-Original-URL", "X-Real-IP", "Client-IP"])
+def test_an_answer_made_for_an_unkeyed_field_is_not_kept_for_get(two, origin, field):
+    path = origin.fresh()
+    origin.on(path, echo(fields={"Cache-Control": "max-age=60", "Content-Location": path}))
+    assert seen(two.fetch(path, {field: "evil"}, "POST", b"x"))[field.lower()] == ["evil"]
+    r = two.fetch(path)
+    assert not r.is_hit and "evil" not in r.body.decode()
+    two.purge(url=path)
+    two.fetch(path, {}, "POST", b"x")
+    assert two.fetch(path).is_hit
+
+
+def test_an_answer_made_for_a_dropped_parameter_is_not_kept_for_get(two, origin):
+    path = "/dropping/" + origin.fresh()[1:]
+    origin.on(path, echo(fields={"Cache-Control": "max-age=60", "Content-Location": path}))
+    two.fetch(path + "?utm=evil", {}, "POST", b"x")
+    assert not two.fetch(path).is_hit
+
+
+# ---- long fields ----
+
+def test_long_fields_select_byte_for_byte(two, origin):
+    path = origin.on(origin.fresh(), echo("Accept-Language"))
+    with two.client() as c:
+        for n in range(64):
+            c.get(path, {"Accept-Language": f"x{n}" + ", de;q=0.5" * 2900})
+        assert c.get(path, {"Accept-Language": "x63" + ", de;q=0.5" * 2900}).is_hit
+        assert not c.get(path, {"Accept-Language": "x64" + ", de;q=0.5" * 2900}).is_hit
+        assert c.get(path, {"Accept-Language": "x64" + ", de;q=0.5" * 2900}).is_hit
+        assert not c.get(path, {"Accept-Language": "x64" + ",de;q=0.5" * 2900}).is_hit
 
 
 # ---- Host ----

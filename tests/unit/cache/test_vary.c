@@ -270,6 +270,25 @@ static void more_weighted_members_than_the_bound_are_compared_as_they_are(void *
 	assert_false(serves("accept-language", a, "", b));
 }
 
+/* Whoever sends long fields has them compared, and not sorted, 64 times under a lock. */
+static void long_fields_are_compared_byte_for_byte(void **state)
+{
+	(void)state;
+	char a[700] = "Accept-Language: de, en, ", b[700] = "Accept-Language: en, de, ", c[700];
+	memset(a + 25, 'x', 600);
+	memset(b + 25, 'x', 600);
+	assert_true(serves("accept-language", a, "", a));
+	assert_false(serves("accept-language", a, "", b));
+	assert_false(serves("accept-language", a, "", "Accept-Language: de"));
+	assert_false(serves("accept-language", "Accept-Language: de", "de", a));
+	memcpy(c, a, sizeof(c));
+	c[500] = '\n';
+	memcpy(c + 501, "Accept-Language: ", 17);
+	assert_true(serves("accept-language", c, "", c));
+	assert_false(serves("accept-language", a, "", c));
+	assert_false(serves("accept-language", c, "", a));
+}
+
 static void stored_bytes_that_are_cut_match_nothing(void **state)
 {
 	(void)state;
@@ -325,6 +344,7 @@ int main(void)
 		cmocka_unit_test(a_stored_language_serves_who_wants_it_most),
 		cmocka_unit_test(values_of_any_length_match),
 		cmocka_unit_test(more_weighted_members_than_the_bound_are_compared_as_they_are),
+		cmocka_unit_test(long_fields_are_compared_byte_for_byte),
 		cmocka_unit_test(stored_bytes_that_are_cut_match_nothing),
 		cmocka_unit_test(values_beyond_the_buffers_bound_are_an_error),
 	};
