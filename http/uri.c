@@ -270,6 +270,88 @@ int uri_resolve(struct slice base, struct slice reference, struct buf *out)
 	return out->err;
 }
 
+/* What an escape at s.p[i] stands for, if that is a byte which shapes a path; else '\0'. */
+static char shaping_escape(struct slice s, size_t i)
+{
+	int high = i + 2 < s.n ? http_hex_value(s.p[i + 1]) : -1, low = i + 2 < s.n ? http_hex_value(s.p[i + 2]) : -1;
+	char c = high >= 0 && low >= 0 ? (char)(high << 4 | low) : '\0';
+	return c == '/' || c == '\\' || c == '.' || c == ';' || c == '%' ? c : '\0';
+}
+
+bool uri_path_is_plain(struct slice path)
+{
+	for (size_t i = 0; i < path.n; i++) {
+		char c = path.p[i], next = i + 1 < path.n ? path.p[i + 1] : '\0';
+		if (c == '\\' || c == ';' || (c == '/' && (next == '/' || next == '.')))
+			return false;
+		if (c == '%' && shaping_escape(path, i))
+			return false;
+	}
+	return true;
+}
+
+/* In place: each round undoes one coat of encoding. Servers undo one or two; nobody can have this go on for ever. */
+enum { DECODING_ROUNDS = 4 };
+
+static size_t decode_shaping(char *p, size_t n)
+{
+	size_t to = 0;
+	for (size_t i = 0; i < n; i++) {
+		char c = p[i] == '%' ? shaping_escape((struct slice){p, n}, i) : '\0';
+		p[to++] = c ? c : p[i];
+		i += c ? 2 : 0;
+	}
+	return to;
+}
+
+/* What precedes the last segment that was written. */
+static size_t less_one_segment(const char *p, size_t n)
+{
+	while (n > 0 && p[n - 1] != '/')
+		n--;
+	return n > 0 ? n - 1 : 0;
+}
+
+/* p begins with a slash; what is written never outruns what is read. Returns the length. */
+static size_t join_segments(char *p, size_t n)
+{
+	size_t to = 0, at = 0;
+	bool is_open = true; /* it ends as a folder */
+	while (at < n) {
+		size_t begin = ++at, end;
+		while (at < n && p[at] != '/' && p[at] != '\\')
+			at++;
+		for (end = begin; end < at && p[end] != ';';)
+			end++;
+		struct slice segment = {p + begin, end - begin};
+		is_open =
+			segment.n == 0 || slice_equal(segment, SLICE_LIT(".")) || slice_equal(segment, SLICE_LIT(".."));
+		if (segment.n == 2 && is_open)
+			to = less_one_segment(p, to);
+		if (is_open)
+			continue;
+		p[to++] = '/';
+		memmove(p + to, segment.p, segment.n);
+		to += segment.n;
+	}
+	if (is_open)
+		p[to++] = '/';
+	return to;
+}
+
+int uri_normal_path(struct slice path, struct buf *out)
+{
+	size_t start = out->n;
+	if (path.n == 0 || path.p[0] != '/' || buf_add_slice(out, path) != 0)
+		return buf_add_slice(out, path);
+	char *p = out->p + start;
+	size_t n = path.n;
+	for (int i = 0; i < DECODING_ROUNDS; i++)
+		n = decode_shaping(p, n);
+	out->n = start + join_segments(p, n);
+	return out->err;
+}
+
 bool uri_same_origin(struct slice a, struct slice b)
 {
 	struct slice scheme_a, scheme_b, authority_a, authority_b, host_a, host_b, rest;

@@ -46,6 +46,14 @@ bool uri_glob(struct slice pattern, struct slice text);
  * through here. */
 int uri_resolve(struct slice base, struct slice reference, struct buf *out) WARN_UNUSED;
 
+/* Might a server read the path as another one than its bytes say? Dot segments, doubled or encoded slashes, backslashes,
+ * `;` parameters, a dot, semicolon or percent sign that is encoded. Most paths have none: a cheap look. */
+bool uri_path_is_plain(struct slice path);
+/* Appends the path as a server reads it that undoes all of these: dot segments resolved (RFC 3986 5.2.4), slashes that are
+ * encoded, doubled or reversed made one, parameters cut off their segments, twice encoded things decoded. Other escapes stay.
+ * For comparing, never for sending. Returns out's error. */
+int uri_normal_path(struct slice path, struct buf *out) WARN_UNUSED;
+
 /* Same scheme, host (any case) and port, the scheme's own where none is written (RFC 9110 4.3.1). False for what is not
  * an absolute http or https URL. */
 bool uri_same_origin(struct slice a, struct slice b);

@@ -215,6 +215,7 @@ static void explain(struct admin_call *c, const struct location *l, struct targe
 	json_t *stored = json_array();
 	const char *why_not = t->is_cacheable    ? NULL
 			      : !t->rules->cache ? "cache = off on this route"
+			      : t->is_ambiguous  ? "an origin may read this path as one of another route"
 			      : !t->has_key      ? "scope = user, and this dry run bears no identity"
 						 : "not a cacheable request";
 	char credential[CREDENTIAL_MAX];

@@ -50,6 +50,7 @@ const struct counter counters[] = {
 	WORKER(requests, false, "Requests"),
 	WORKER(aborted, false, "Answers cut short because the upstream broke off"),
 	WORKER(clients_gone, false, "Clients that left before their answer was complete"),
+	WORKER(ambiguous_paths, false, "Requests passed uncached because their path may be read as one of another route"),
 	WORKER(loops, false, "Requests that came back to the process that had sent them on"),
 	WORKER(background_fetches, false, "Fetches for stale answers, in the background"),
 	WORKER(fills, false, "Fetches started"),

@@ -576,6 +576,7 @@ void exchange_begin(struct evhttp_request *req, void *arg)
 	x->now = clock_now();
 	asked = exchange_asked(x);
 	err = target_resolve(&x->target, w->snapshot, &asked, request_body(x));
+	w->stats.ambiguous_paths += !err && x->target.is_ambiguous;
 	if (err == -ENOBUFS)
 		exchange_problem(x, 414, "the target is too long", -1);
 	else if (err == -EMSGSIZE)

@@ -225,6 +225,7 @@ void target_init(struct target *t)
 	sent_init(&t->sent);
 	cache_key_init(&t->key);
 	buf_init(&t->path, PATH_MAX_BYTES);
+	buf_init(&t->normal, PATH_MAX_BYTES);
 	buf_init(&t->origin, CACHE_KEY_MAX);
 }
 
@@ -239,6 +240,7 @@ void target_fini(struct target *t)
 	sent_fini(&t->sent);
 	cache_key_fini(&t->key);
 	buf_fini(&t->path);
+	buf_fini(&t->normal);
 	buf_fini(&t->origin);
 }
 
@@ -354,6 +356,23 @@ static int make_sent(struct target *t, const struct asked *asked)
 	return sent_make(&t->sent, asked, &terms);
 }
 
+/* Routes match what the client wrote. Where an origin could read that as a path of another route ("//account/me",
+ * "/static/..%2faccount/me"), nobody knows which rules are meant: then nothing is cached. */
+static int look_for_ambiguity(struct target *t, const struct http_request *r)
+{
+	const struct config_route *other;
+
+	t->is_ambiguous = false;
+	if (uri_path_is_plain(r->path))
+		return 0;
+	buf_reset(&t->normal);
+	if (uri_normal_path(r->path, &t->normal) != 0)
+		return t->normal.err;
+	other = config_route_for(t->snapshot->config, r->host, buf_slice(&t->normal), r->has_query, r->query, NULL);
+	t->is_ambiguous = other != t->route;
+	return 0;
+}
+
 int target_find(struct target *t, struct snapshot *s, const struct asked *asked, struct slice body)
 {
 	const struct http_request *r = asked->http;
@@ -368,7 +387,10 @@ int target_find(struct target *t, struct snapshot *s, const struct asked *asked,
 	t->rules = &s->rules[t->route->index];
 	t->upstream_index = t->route->upstream;
 	t->upstream = &s->upstreams[t->upstream_index];
-	is_wanted = t->is_cacheable = cacheable_request(t, r);
+	err = look_for_ambiguity(t, r);
+	if (err)
+		return err;
+	is_wanted = t->is_cacheable = cacheable_request(t, r) && !t->is_ambiguous;
 	t->is_write = false;
 	err = make_sent(t, asked);
 	if (err)

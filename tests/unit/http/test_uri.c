@@ -285,10 +285,64 @@ static void origins_are_compared_with_their_default_ports(void **state)
 	}
 }
 
+static void paths_are_read_as_servers_may(void **state)
+{
+	static const struct {
+		const char *path, *normal;
+		bool is_plain;
+	} rows[] = {
+		{"/", "/", true},
+		{"/a/b", "/a/b", true},
+		{"/a/b/", "/a/b/", true},
+		{"/a%20b/%C3%A9", "/a%20b/%C3%A9", true},
+		{"/a..b/c.", "/a..b/c.", true},
+		{"/.well-known/x", "/.well-known/x", false},
+		{"//a", "/a", false},
+		{"/a///b//", "/a/b/", false},
+		{"/./a/./b/.", "/a/b/", false},
+		{"/a/../b", "/b", false},
+		{"/a/..", "/", false},
+		{"/../../a", "/a", false},
+		{"/x/..%2fa", "/a", false},
+		{"/x/%2E%2e/a", "/a", false},
+		{"/x/.%2e/a", "/a", false},
+		{"/x%2Fy", "/x/y", false},
+		{"/x\\..\\a", "/a", false},
+		{"/x/..%5Ca", "/a", false},
+		{"/a;v=1/b;w", "/a/b", false},
+		{"/x/..;/a", "/a", false},
+		{"/x/..%3bv/a", "/a", false},
+		{"/x/%252e%252e/a", "/a", false},
+		{"/x%252fy", "/x/y", false},
+		{"/100%25", "/100%", false},
+		{"/a%", "/a%", true},
+		{"/a%2", "/a%2", true},
+		{"/a%zz", "/a%zz", true},
+		{"/;a", "/", false},
+		{"*", "*", true},
+		{"", "", true},
+	};
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 1000);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct slice path = exact_copy(slice_of(rows[i].path));
+
+		buf_reset(&out);
+		EXPECT_INT(rows[i].path, uri_path_is_plain(path), rows[i].is_plain);
+		assert_int_equal(uri_normal_path(path, &out), 0);
+		EXPECT_SLICE(rows[i].path, buf_slice(&out), slice_of(rows[i].normal));
+		free_copy(path);
+	}
+	buf_fini(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(absolute_urls_are_split),
+		cmocka_unit_test(paths_are_read_as_servers_may),
 		cmocka_unit_test(authorities_are_checked),
 		cmocka_unit_test(percent_encoding_is_decoded_where_it_is_valid),
 		cmocka_unit_test(queries_are_walked),

@@ -1,0 +1,34 @@
+"""Paths that an origin may read as another route's: they pass uncached, as they came."""
+import pytest
+
+from support.origin import Reply
+
+CONFIG = {"route account": {"match": "/account/*", "cache": "off"}, "route static": {"match": "/static/*", "ttl": "60s"},
+          "route rest": {"match": "*", "ttl": "60s"}}
+
+
+@pytest.mark.parametrize("target", [
+    "//account/me", "/x/../account/me", "/./account/me", "/x/..%2faccount/me", "/static/..%2Faccount/me", "/static/%2e%2e/account/me",
+    "/static/..;/account/me", "/account;v=1/me", "/account%2fme", "/static/..%5caccount/me", "/static/%252e%252e/account/me",
+    "/account/../static/me", "/static/../x"])
+def test_what_may_be_another_routes_passes_uncached_as_it_came(proxy, origin, target):
+    origin.on(target, [Reply(200, body=b"one's own")])
+    before = proxy.stats()["requests"]["ambiguous_paths"]
+    for _ in range(2):
+        assert proxy.fetch(target).body == b"one's own"
+    assert [r.target for r in origin.seen(target)] == [target] * 2
+    assert proxy.stats()["requests"]["ambiguous_paths"] == before + 2
+    explained = proxy.explain(target)
+    assert not explained["cacheable"]
+
+
+@pytest.mark.parametrize("target", ["/static/a/../b", "/static//a", "/static/a%2fb", "/static/a;v=1", "/%73tatic/a", "/.well-known/x"])
+def test_what_is_of_one_route_either_way_is_cached(proxy, origin, target):
+    origin.on(target, [Reply(200, body=b"for all")])
+    for _ in range(2):
+        assert proxy.fetch(target).body == b"for all"
+    assert origin.count(target) == 1
+
+
+def test_explain_says_why(proxy):
+    assert proxy.explain("//account/me")["why_not"] == "an origin may read this path as one of another route"
