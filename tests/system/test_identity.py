@@ -74,6 +74,16 @@ def test_a_forwarded_address_that_selects_is_the_one_that_is_sent(two, origin, f
     assert origin.count(path) == 2
 
 
+@pytest.mark.parametrize("folder, vary", [("/vary/", "X-Forwarded-For"), ("/address/", ""), ("/user-address/", "")])
+def test_clients_that_say_nothing_are_told_apart_by_their_own_address(two, origin, folder, vary):
+    path = origin.on(folder + origin.fresh()[1:], echo(vary))
+    for is_hit in (False, True):
+        for address in ("127.0.0.1", "127.0.0.2"):
+            with Client(two.port, source=address) as c:
+                r = c.get(path)
+                assert (seen(r)["x-forwarded-for"], r.is_hit) == ([address], is_hit)
+
+
 def test_what_is_no_address_in_a_forwarded_list_selects_nothing(two, origin):
     path = origin.on(origin.fresh(), echo("X-Forwarded-For"))
     assert not two.fetch(path, {"X-Forwarded-For": "evil"}).is_hit
