@@ -278,11 +278,13 @@ static void do_as_told(struct relay *r, const char *bytes, size_t n)
 /* RELAY_END when there is no more; false: nothing has come yet. */
 static bool hear(struct relay *r, size_t *n)
 {
+	unsigned resets = 0;
 	ssize_t got;
 
+	/* The other end closed without having heard all that we said: that is told first, then what it had said comes. */
 	do
 		got = recv(r->fd, r->bytes, sizeof(struct head) + WHAT_MAX, MSG_DONTWAIT);
-	while (got < 0 && errno == EINTR);
+	while (got < 0 && (errno == EINTR || (errno == ECONNRESET && resets++ == 0)));
 	if (got < 0 && errno == EAGAIN)
 		return false;
 	*n = got < (ssize_t)sizeof(struct head) ? 0 : (size_t)got;

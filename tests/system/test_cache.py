@@ -936,3 +936,32 @@ def test_both_roads_give_the_same_answer(roads, origin, raw):
             status = {k: v for k, v in r.cache_status.items() if k != "ttl"}
             answers.append((r.version, r.status, r.reason, sorted(fields), body, status))
     assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("road", ["on", "off"])
+def test_a_GET_with_content_is_nobody_elses(start_proxy, origin, road):
+    proxy = start_proxy({"cache": {"hit_road": road}, "route all": {"match": "*", "ttl": "60s"}})
+    path = origin.on(origin.fresh(), lambda r: [Reply(200, {"Cache-Control": "public, max-age=60"}, b"<" + r.body + b">")])
+    for body in (b"a", b"b", b"a"):
+        r = proxy.fetch(path, body=body)
+        assert (r.body, r.is_hit) == (b"<" + body + b">", False)
+    chunked = {"Transfer-Encoding": "chunked"}
+    assert proxy.fetch(path, chunked, body=b"1\r\nc\r\n0\r\n\r\n").body == b"<c>"
+    assert origin.count(path) == 4
+    assert proxy.fetch(path).body == b"<>" and proxy.fetch(path).is_hit
+    assert proxy.fetch(path, body=b"d").body == b"<d>", "nor is it answered by what is stored without"
+
+
+def test_what_passes_uncached_passes_with_all_that_chooses(start_proxy, origin):
+    proxy = start_proxy({"route user": {"match": "/user/*", "ttl": "60s", "scope": "user", "user_from": "header:X-User"},
+                         "route all": {"match": "*", "ttl": "60s"}})
+    path = origin.on(origin.fresh(), [Reply()])
+    override = {"X-HTTP-Method-Override": "DELETE", "X-Original-URL": "/other"}
+    for method, body in (("POST", b"x"), ("PUT", b"x"), ("GET", b"x"), ("OPTIONS", b"")):
+        proxy.fetch(path, override, method, body)
+        assert {n: origin.last(path).get(n) for n in override} == override, method
+    path = origin.on("/user" + path, [Reply()])
+    proxy.fetch(path, override)
+    assert {n: origin.last(path).get(n) for n in override} == override, "without an identity nothing is stored"
+    proxy.fetch(path, {"X-User": "a", **override})
+    assert not any(origin.last(path).has(n) for n in override)

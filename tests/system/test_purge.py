@@ -406,3 +406,61 @@ def test_a_path_alone_says_too_little_where_the_clients_host_goes_on(start_proxy
     assert "Host" in r.json()["detail"]
     proxy.purge(url="HTTP://TEST.example" + site("/a"))
     assert site.state("/a") == ["/a"]
+
+
+def test_an_answer_to_a_write_is_not_kept_where_others_purged_meanwhile(proxy, origin):
+    gate = origin.gate()
+    path = origin.fresh()
+    fields = {"Cache-Control": "max-age=60", "Content-Location": path}
+    origin.on(path, [Wait(gate), Reply(200, fields, b"posted")], [Reply(200, fields, b"posted again")], method="POST")
+    origin.on(path, [Reply(body=b"got")], method="GET")
+    with proxy.client() as c:
+        c.start(method="POST", target=path, body=b"x")
+        origin.wait_for(path)
+        proxy.purge(url=path)
+        gate.open()
+        assert c.response("POST").body == b"posted"
+    assert proxy.fetch(path).body == b"got"
+    proxy.fetch(path, method="POST", body=b"x")
+    assert proxy.fetch(path).body == b"posted again", "its own purge does not count against it"
+
+
+@pytest.mark.parametrize("field", ["Location", "Content-Location"])
+def test_a_site_does_not_empty_another_sites_cache(start_proxy, origin, field):
+    proxy = start_proxy({"upstream": {"host_header": "client"}, "route all": {"match": "*", "ttl": "60s"}})
+    path, write = origin.on(origin.fresh(), lambda r: [Reply(body=r.get("Host"))]), origin.fresh()
+    origin.on(write, [Reply(201, {field: "http://b.example" + path})])
+    for host in ("a.example", "b.example"):
+        proxy.fetch(path, host=host)
+    proxy.fetch(write, method="POST", body=b"x", host="a.example")
+    assert proxy.fetch(path, host="b.example").is_hit
+    proxy.fetch(write, method="POST", body=b"x", host="b.example")
+    assert not proxy.fetch(path, host="b.example").is_hit and proxy.fetch(path, host="a.example").is_hit
+
+
+def test_soft_is_1_or_0_and_hard_without_it(proxy, origin):
+    path = origin.on(origin.fresh(), [Reply(body=b"old")], [Reply(500)])
+    proxy.fetch(path)
+    assert proxy.admin("POST", f"/purge?url={path}&soft=2").status == 400
+    assert proxy.fetch(path).is_hit
+    r = proxy.admin_json("POST", f"/purge?url={path}&soft=0")
+    assert r["soft"] is False and proxy.fetch(path).status == 500
+
+
+def test_all_is_1_or_nothing_is_purged(proxy, site):
+    for value in ("0", "", "yes"):
+        assert proxy.admin("POST", f"/purge?all={value}").status == 400
+    assert site.state(*NAMES) == []
+
+
+def test_a_sequence_grows_with_each_purge(proxy, site):
+    numbers = [proxy.purge(url=site("/a"))["sequence"], proxy.purge(tag="no-such")["sequence"], proxy.purge(all=1)["sequence"]]
+    assert numbers == sorted(set(numbers))
+
+
+def test_an_error_to_a_write_makes_nothing_stale(proxy, origin):
+    site = Site(proxy, origin).fill("/item", "/other")
+    for status in (400, 404, 500):
+        origin.on(site("/item"), [Reply(status, {"Location": site("/other"), "Cache-Group-Invalidation": '"g"'})], method="DELETE")
+        proxy.fetch(site("/item"), method="DELETE")
+    assert site.state("/item", "/other") == []

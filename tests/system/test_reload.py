@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from support.origin import Origin, Reply, Send, Wait, head, pattern
+from support.origin import Origin, Pause, Reply, Send, Wait, head, pattern
 from support.proxy import eventually
 
 ALL = {"route all": {"match": "*", "ttl": "60s"}}
@@ -339,3 +339,44 @@ def test_stop_while_requests_of_before_a_reload_run(start_proxy, origin, where, 
         gate.open()
         for c in clients:
             c.close()
+
+
+def test_upstreams_that_are_asked_for_one_Host_share_nothing(start_proxy, origin):
+    client_host = {"upstream": {"host_header": "client"}, **ALL}
+    proxy = start_proxy(client_host)
+    with Origin() as other:
+        path = origin.on(origin.fresh(), [Reply(body=b"one")])
+        other.on(path, [Reply(body=b"two")])
+        assert proxy.fetch(path, host="site.example").body == b"one"
+        reload(proxy, {"upstream": {"host_header": "client", "url": other.url}, **ALL})
+        assert proxy.fetch(path, host="site.example").body == b"two"
+        reload(proxy, client_host)
+        r = proxy.fetch(path, host="site.example")
+        assert r.is_hit and r.body == b"one"
+
+
+def test_how_long_fetches_take_is_known_after_a_reload(start_proxy, origin):
+    """Else the first hits after it count as having saved nothing."""
+    proxy = start_proxy(ALL)
+    path = origin.on(origin.fresh(), [Pause(0.1), Reply(body=b"x")])
+    proxy.fetch(path)
+    reload(proxy, {"route new": {"match": "/new/*", "ttl": "5s"}, **ALL})
+    assert proxy.stats()["routes"]["all"]["mean_fetch_s"] >= 0.1, "its place among the routes is another now"
+    assert proxy.stats()["routes"]["new"]["mean_fetch_s"] == 0
+    before = proxy.stats()["routes"]["all"]["upstream_saved_s"]
+    assert proxy.fetch(path).is_hit
+    assert proxy.stats()["routes"]["all"]["upstream_saved_s"] >= before + 0.1
+    mean = proxy.stats()["routes"]["all"]["mean_fetch_s"]
+    origin.on(path, [Pause(0.5), Reply()], method="POST")
+    proxy.fetch(path, method="POST", body=b"x")
+    assert proxy.stats()["routes"]["all"]["mean_fetch_s"] == mean, "a hit saves nobody a write"
+
+
+def test_a_failed_reload_announces_nothing_for_the_next_start(start_proxy, tmp_path):
+    proxy = start_proxy(ALL)
+    proxy.write_config({"cache": {"memory": "99M"}, "proxy": {"access_log": tmp_path / "no" / "such"}, **ALL})
+    proxy.process.signal(signal.SIGHUP)
+    eventually(lambda: "old configuration stays" in proxy.stderr, "the log says so")
+    proxy.write_config(ALL)
+    reload(proxy, ALL)
+    assert "next start" not in proxy.stderr

@@ -379,6 +379,25 @@ def test_a_purge_in_the_new_process_holds_in_the_old_one(upgraded, origin, tmp_p
     gone(u.pids[0])
 
 
+@pytest.mark.parametrize("soft", [True, False], ids=["soft", "hard"])
+def test_a_purge_is_as_soft_in_the_other_process(upgraded, origin, tmp_path, soft):
+    u = upgraded({**with_disk(tmp_path), "route all": {"match": "*", "ttl": "60s", "stale_if_error": "60s"}}, grace="30s")
+    path, probe = [origin.on(origin.fresh(), [Reply(body=b"1")], [Reply(500, body=b"2")]) for _ in range(2)]
+    kept = u.proxy.client()
+    probers = [u.proxy.client() for _ in range(100)]
+    assert kept.get(path).body == b"1" and all(c.get(probe).body == b"1" for c in probers)
+    u.upgrade()
+    u.proxy.purge(url=path, soft=soft)
+    u.proxy.purge(url=probe)
+    # The old process is told of both in order, and gives one more answer on each connection.
+    eventually(lambda: probers.pop().get(probe).body == b"2", "the old process is told")
+    assert kept.get(path).body == (b"1" if soft else b"2")
+    assert origin.count(path) == 2
+    for c in [kept, *probers]:
+        c.close()
+    gone(u.pids[0])
+
+
 def test_what_was_purged_stays_away_over_upgrades(upgraded, origin, tmp_path):
     """Gets, purges and writes all the time; what was acknowledged is never undone. A purge may be refused in between."""
     u = upgraded(with_disk(tmp_path), grace="10s")

@@ -270,6 +270,37 @@ static void long_values_are_cut_between_characters(void **state)
 	http_request_fini(&s.http);
 }
 
+static void an_escape_that_just_fits_is_whole(void **state)
+{
+	static char value[ACCESS_VALUE_MAX + 1];
+	struct sample s;
+	const char *text;
+
+	(void)state;
+	memset(value, 'a', sizeof(value));
+	for (size_t before = ACCESS_VALUE_MAX - 4; before <= ACCESS_VALUE_MAX - 3; before++) {
+		json_t *j;
+		bool fits = before + 4 <= ACCESS_VALUE_MAX;
+
+		value[before] = '\x1b'; /* \x1B takes 4, \u001b 6 */
+		sample_init(&s, "/");
+		sample_field(&s, "User-Agent", (struct slice){value, before + 1});
+		text = line_of(&s, CONFIG_LOG_COMBINED);
+		assert_int_equal(strstr(text, "a\\x1B\" cache=") != NULL, fits);
+		assert_int_equal(strstr(text, "aa\" cache=") != NULL, !fits);
+		http_request_fini(&s.http);
+		value[before] = 'a';
+		value[before - 2] = '\x1b';
+		sample_init(&s, "/");
+		sample_field(&s, "User-Agent", (struct slice){value, before - 1});
+		j = json_loads(line_of(&s, CONFIG_LOG_JSON), 0, NULL);
+		assert_int_equal(json_string_length(json_object_get(j, "user_agent")), before - 2 + fits);
+		json_decref(j);
+		http_request_fini(&s.http);
+		value[before - 2] = 'a';
+	}
+}
+
 static void credentials_are_never_in_a_line(void **state)
 {
 	struct sample s;
@@ -698,6 +729,7 @@ int main(void)
 		cmocka_unit_test(json_line_has_every_member),
 		cmocka_unit_test(json_line_of_any_bytes_can_be_parsed),
 		cmocka_unit_test(long_values_are_cut_between_characters),
+		cmocka_unit_test(an_escape_that_just_fits_is_whole),
 		cmocka_unit_test(credentials_are_never_in_a_line),
 		cmocka_unit_test(only_a_short_token_is_a_request_id),
 		FILE_TEST(closing_writes_what_is_buffered_in_order),
