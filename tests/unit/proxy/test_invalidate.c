@@ -143,8 +143,9 @@ static void a_redirect_counts_for_its_own_url_and_what_it_names(void **state)
 
 static void what_is_elsewhere_is_left_alone(void **state)
 {
-	static const char *const elsewhere[] = {"http://other.example/x", "https://o.example/x", "http://o.example:81/x",
-		"http://o.example.evil/x", "http://o.example@evil/x", "ftp://front.example/x", "//other.example/x"};
+	static const char *const elsewhere[] = {"http://other.example/x", "https://o.example/x",
+		"http://o.example:81/x", "http://o.example.evil/x", "http://o.example@evil/x", "ftp://front.example/x",
+		"//other.example/x"};
 	struct rig *r = *state;
 
 	for (size_t i = 0; i < ARRAY_LEN(elsewhere); i++)
@@ -155,7 +156,8 @@ static void what_is_elsewhere_is_left_alone(void **state)
 
 static void where_clients_asked_counts_too(void **state)
 {
-	static const char *const there[] = {"http://front.example/x", "https://FRONT.example/x", "//front.example:80/x"};
+	static const char *const there[] = {
+		"http://front.example/x", "https://FRONT.example/x", "//front.example:80/x"};
 
 	for (size_t i = 0; i < ARRAY_LEN(there); i++) {
 		struct rig *r = *state;
