@@ -950,6 +950,10 @@ def test_a_GET_with_content_is_nobody_elses(start_proxy, origin, road):
     assert origin.count(path) == 4
     assert proxy.fetch(path).body == b"<>" and proxy.fetch(path).is_hit
     assert proxy.fetch(path, body=b"d").body == b"<d>", "nor is it answered by what is stored without"
+    part = {"Content-Range": "bytes 0-0/9", "Cache-Control": "max-age=60", "ETag": '"1"'}
+    path = origin.on(origin.fresh(), lambda r: [Reply(206, part, r.body or b"-")])
+    assert proxy.fetch(path, {"Range": "bytes=0-0"}, body=b"e").body == b"e"
+    assert proxy.fetch(path, {"Range": "bytes=0-0"}).body == b"-"
 
 
 def test_what_passes_uncached_passes_with_all_that_chooses(start_proxy, origin):

@@ -371,6 +371,17 @@ def test_a_host_that_the_client_chose_does_not_reach_another_upstream(start_prox
     assert proxy.fetch(path, host="b.example").is_hit
 
 
+def test_a_path_that_another_upstream_serves_is_left_alone(start_proxy, origin):
+    """It is the client's host, and what the reference means there is another upstream's."""
+    proxy = start_proxy({"upstream other": {"url": origin.url}, "route b": {"match": "/b/*", "ttl": "60s", "upstream": "other"},
+                         "route a": {"match": "*", "ttl": "60s"}}, upstream=f"http://localhost:{origin.port}")
+    path, write = origin.on("/b" + origin.fresh(), lambda r: [Reply(body=b"1")]), origin.fresh()
+    origin.on(write, [Reply(201, {"Location": path})])
+    proxy.fetch(path)
+    proxy.fetch(write, method="POST", body=b"x")
+    assert proxy.fetch(path).is_hit
+
+
 @pytest.mark.parametrize("status, wide", [(200, True), (204, True), (302, False), (303, False), (307, False), (403, False)])
 def test_only_a_success_triggers_a_routes_patterns(start_proxy, origin, status, wide):
     proxy = start_proxy({"route items": {"match": "/items/{id}", "ttl": "60s", "invalidates": "/items*"}, "route all": {"match": "*", "ttl": "60s"}})

@@ -107,7 +107,11 @@ static bool answer(void *arg, struct gate *g, const struct http_request *view, b
 	r->hits++;
 	snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: %s\r\n\r\n%s",
 		*close ? "close" : "keep-alive", view->method == HTTP_HEAD ? "" : "[hit]");
-	return gate_say(g, text, strlen(text)) == 0;
+	if (gate_say(g, text, strlen(text)))
+		return false;
+	if (gate_unsent(g) > r->most_unsent)
+		r->most_unsent = gate_unsent(g);
+	return true;
 }
 
 static void on_refused(void *arg, struct gate *g, const struct http_error *e)

@@ -42,7 +42,7 @@ struct rig {
 	struct served held[4096];    /* of /hold, /stream and /bulk, in the order in which they came */
 	unsigned held_n, requests, completed, gone, refused, refused_status, hits;
 	char last_method[32], last_target[128], last_body[256];
-	size_t last_body_n, most_unsent;
+	size_t last_body_n, most_unsent; /* the latter: behind hits */
 };
 
 /* The group's set-up and tear-down of each test: *state is the rig. */

@@ -112,6 +112,7 @@ static void hits_stop_for_a_client_that_does_not_read(void **state)
 	client_send_bytes(c, requests, sizeof(requests));
 	wait_for(r, r->stats.write_timeouts == 1);
 	assert_true(r->hits < sizeof(requests) / 32);
+	assert_true(r->most_unsent < r->options.high_water + 1024);
 	wait_for(r, r->stats.open == 0);
 	client_free(c);
 }

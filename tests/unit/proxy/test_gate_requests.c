@@ -156,6 +156,16 @@ static void many_pipelined_hits_are_all_answered(void **state)
 	client_free(c);
 }
 
+static void a_request_with_content_is_never_a_hit(void **state)
+{
+	struct rig *r = *state;
+
+	exchange(r, HEAD_OF("GET", "/hit") "Content-Length: 5\r\n\r\nhello", "<GET /hit hello>");
+	exchange(r, HEAD_OF("GET", "/hit") "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n", "<GET /hit ab>");
+	assert_int_equal(r->hits, 0);
+	exchange(r, HEAD_OF("GET", "/hit") "\r\n", "[hit]");
+}
+
 static void interim_answers_come_before_the_reply_on_a_reused_connection(void **state)
 {
 	struct rig *r = *state;
@@ -320,6 +330,27 @@ static void body_of_exactly_the_limit_is_served(void **state)
 	client_free(c);
 }
 
+static void chunked_body_of_exactly_the_limit_is_served(void **state)
+{
+	struct rig *r = *state;
+	struct client *c = client_new(r);
+	static char data[100000];
+
+	memset(data, 'x', sizeof(data));
+	client_send(c, HEAD_OF("POST", "/limit") "Transfer-Encoding: chunked\r\n\r\n186a0\r\n");
+	client_send_bytes(c, data, sizeof(data));
+	client_send(c, "\r\n0\r\n\r\n");
+	wait_for(r, r->requests == 1 || r->refused);
+	assert_int_equal(r->last_body_n, 100000);
+	wait_for(r, r->completed == 1);
+	client_free(c);
+}
+
+static void chunk_that_announces_too_much_is_413_before_it_comes(void **state)
+{
+	exchange(*state, HEAD_OF("POST", "/big") "Transfer-Encoding: chunked\r\n\r\n186a1\r\n", "HTTP/1.1 413 ");
+}
+
 static void http10_is_closed_unless_it_asks(void **state)
 {
 	struct rig *r = *state;
@@ -408,6 +439,7 @@ int main(void)
 		RIG_TEST(pipelined_requests_of_both_roads_are_answered_in_order),
 		RIG_TEST(refusal_waits_for_earlier_replies),
 		RIG_TEST(many_pipelined_hits_are_all_answered),
+		RIG_TEST(a_request_with_content_is_never_a_hit),
 		RIG_TEST(interim_answers_come_before_the_reply_on_a_reused_connection),
 		RIG_TEST(any_method_may_have_a_body),
 		RIG_TEST(head_with_a_body_does_not_disturb_the_next_request),
@@ -417,6 +449,8 @@ int main(void)
 		RIG_TEST(announced_body_past_the_limit_is_413_at_once),
 		RIG_TEST(chunked_body_past_the_limit_is_413_and_the_client_can_read_it),
 		RIG_TEST(body_of_exactly_the_limit_is_served),
+		RIG_TEST(chunked_body_of_exactly_the_limit_is_served),
+		RIG_TEST(chunk_that_announces_too_much_is_413_before_it_comes),
 		RIG_TEST(http10_is_closed_unless_it_asks),
 		RIG_TEST(http10_reply_of_unknown_length_ends_with_the_connection),
 		RIG_TEST(close_is_obeyed_in_any_spelling),
