@@ -68,7 +68,8 @@ static bool is_too_much_locked(const struct breaker *b, const struct upstream_op
 	return total >= o->breaker_requests && errors * 100 >= total * o->breaker_errors_percent;
 }
 
-/* What was under way when it opened says nothing about now: while it is open only the probe counts. */
+/* What was under way when it opened says nothing about now: while it is open only the probe counts, and the window begins
+ * anew with its answer. */
 static bool note_locked(
 	struct breaker *b, const struct upstream_options *o, bool failed, bool was_probe, int64_t now_ms)
 {
@@ -85,7 +86,6 @@ static bool note_locked(
 	count_locked(b, number, failed);
 	if (!failed || !is_too_much_locked(b, o, number))
 		return false;
-	clear_locked(b);
 	atomic_store(&b->open_until_ms, now_ms + o->breaker_open_ms);
 	return true;
 }

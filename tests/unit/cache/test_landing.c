@@ -233,11 +233,40 @@ static void what_has_been_replaced_stands_in_for_no_error(void **state)
 	assert_int_equal(tiers_verdict(t, "GET /a", NULL, NULL), CACHE_HIT);
 }
 
+/* Else each validation would find it on disk again, and be told nothing again. */
+static void what_a_304_does_not_confirm_goes_from_both_tiers(void **state)
+{
+	struct tiers *t = *state;
+	struct ask a;
+
+	for (unsigned i = 0; i < 2; i++) {
+		tiers_store(t, "GET /a", NULL, FRESH "ETag: \"1\"\r\n", "old");
+		t->g.now.mono_ms += 100000;
+		t->g.now.wall_ms += 100000;
+		ask_init(&t->g, &a, "GET /a", NULL);
+		assert_int_equal(tiers_look_up(t, &a), CACHE_LEAD);
+		assert_non_null(flight_stored(a.out.flight));
+		assert_int_equal(rig_answer(&t->g, a.out.flight, 304, FRESH "ETag: \"2\"\r\n", -1, NULL),
+			FLIGHT_REVALIDATED);
+		ask_fini(&a);
+		if (i > 0) {
+			tiers_written(t);
+			tiers_restart(t);
+		}
+		ask_init(&t->g, &a, "GET /a", NULL);
+		assert_int_equal(tiers_look_up(t, &a), CACHE_LEAD);
+		assert_null(flight_stored(a.out.flight));
+		flight_abandon(a.out.flight);
+		ask_fini(&a);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 		CASE(what_has_been_replaced_stands_in_for_no_error),
+		CASE(what_a_304_does_not_confirm_goes_from_both_tiers),
 		CASE(what_is_on_disk_only_is_retired_now_and_after_a_restart),
 		CASE(what_is_on_its_way_to_the_disk_is_retired_too),
 		CASE(an_answer_without_room_retires_what_it_would_have_replaced),

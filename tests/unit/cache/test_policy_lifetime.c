@@ -288,6 +288,7 @@ static void routes_force_and_clamp_lifetimes(void **state)
 		AT("jitter of none", "route", CC "max-age=1000", "jitter=50:0", 1000, MAX_AGE, 0, 0, 'F'),
 		AT("jitter of half", "route", CC "max-age=1000", "jitter=50:2147483648", 750, MAX_AGE, 0, 0, 'F'),
 		AT("jitter of nearly all", "route", CC "max-age=1000", "jitter=50:4294967295", 500.001, MAX_AGE, 0, 0, 'F'),
+		AT("jitter of more than all", "route", CC "max-age=1000", "jitter=200:2147483648", 500, MAX_AGE, 0, 0, 'F'),
 		AT("jitter on what is left", "route", CC "max-age=1000\nAge: 500", "jitter=50:2147483648", 875, MAX_AGE, 0, 500, 'F'),
 		AT("jitter on the longest", "route", CC "max-age=2147483648", "jitter=100:2147483648", 1073741824.0, MAX_AGE, 0, 0, 'F'),
 		AT("jitter on what is stale", "route", CC "max-age=10\nAge: 500", "jitter=50:2147483648", 10, MAX_AGE, 0, 500, 'V'),

@@ -367,6 +367,29 @@ static void where_nobody_waits_it_has_longer(void **state)
 	it_is_there(l);
 }
 
+/* It is the disk that waits: whoever led it works. */
+static void a_leader_that_waits_for_the_disk_is_not_silent(void **state)
+{
+	struct large *l = *state;
+	struct flight *f;
+	size_t at;
+
+	l->t.g.rules.coalesce_timeout_ms = 1000;
+	f = begin(l, BODY_N, true);
+	atomic_store(&is_held, true);
+	at = feed_until_paused(l, f);
+	sweep_after(l, 1500);
+	sweep_after(l, 1100);
+	assert_int_equal(rig_stats(&l->t.g).leader_timeouts, 0);
+	atomic_store(&is_held, false);
+	while (l->resumed == 0)
+		rig_deliver(&l->t.g);
+	feed(l, f, at, BODY_N);
+	flight_end(f, true, l->t.g.now);
+	deliver_until_written(l);
+	finish(l);
+}
+
 static void a_disk_that_never_comes_back_ends_what_nobody_waits_for(void **state)
 {
 	struct large *l = *state;
@@ -474,6 +497,7 @@ int main(void)
 		CASE(a_purge_ends_what_nobody_waits_for),
 		CASE(a_hanging_disk_holds_a_client_up_for_three_seconds),
 		CASE(where_nobody_waits_it_has_longer),
+		CASE(a_leader_that_waits_for_the_disk_is_not_silent),
 		CASE(a_disk_that_never_comes_back_ends_what_nobody_waits_for),
 		CASE(a_device_that_has_to_be_waited_for_is_read_by_letter),
 		CASE(a_reader_may_be_let_go_while_it_reads),

@@ -1,10 +1,24 @@
 /* Parts of answers (206) on disk: read again they are the parts that they were. */
 #include "tier_rig.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define FIELDS "ETag: \"1\"\r\nCache-Control: max-age=60\r\n"
 #define TARGET "GET /p"
+
+static struct disk_io cold;
+
+/* Nothing is in the page cache: who asks has to wait for a reader. */
+static ssize_t not_at_once(const struct disk_io *io, int fd, void *p, size_t n, uint64_t at)
+{
+	(void)io;
+	(void)fd;
+	(void)p;
+	(void)n;
+	(void)at;
+	return -EAGAIN;
+}
 
 static int set_up(void **state)
 {
@@ -148,6 +162,30 @@ static void a_purge_reaches_a_part(void **state)
 	assert_int_equal(forward_of(t, "Range: bytes=10-14\r\n", CACHE_PASS), CACHE_FWD_URI_MISS);
 }
 
+/* The rest of it is fetched. */
+static void with_a_part_in_memory_the_disk_is_not_asked(void **state)
+{
+	struct tiers *t = *state;
+	struct ask a;
+
+	cold = disk_io_real;
+	cold.pread_nowait = not_at_once;
+	t->o.io = &cold;
+	tiers_restart(t);
+	store_part(t, "0-4", "0-4/20", FIELDS, "ABCDE");
+	ask_init(&t->g, &a, TARGET, NULL);
+	assert_int_equal(ask_lookup(&t->g, &a), CACHE_LEAD);
+	flight_abandon(a.out.flight);
+	ask_fini(&a);
+	tiers_restart(t); /* and it is there to be asked */
+	ask_init(&t->g, &a, TARGET, NULL);
+	assert_int_equal(ask_lookup(&t->g, &a), CACHE_DISK);
+	(void)tiers_look_up(t, &a);
+	if (a.out.flight)
+		flight_abandon(a.out.flight);
+	ask_fini(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -157,6 +195,7 @@ int main(void)
 		CASE(parts_with_other_validators_or_none_replace_each_other),
 		CASE(a_whole_answer_takes_the_parts_place_on_disk),
 		CASE(a_purge_reaches_a_part),
+		CASE(with_a_part_in_memory_the_disk_is_not_asked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

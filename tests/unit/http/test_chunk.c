@@ -27,6 +27,7 @@ static enum chunk_result decode(
 			EXPECT_INT("all consumed", at, n);
 		*used += at;
 		free_copy(piece);
+		EXPECT_INT("complete at the end only", chunk_is_complete(&d), rc == CHUNK_END);
 	}
 	return rc;
 }

@@ -65,6 +65,11 @@ static void what_is_older_than_the_window_does_not_count(void **state)
 	assert_int_equal(note(&b, true, 9, 6000), 0);
 	assert_int_equal(note(&b, true, 1, 6900), 1);
 	breaker_fini(&b);
+	begin(&b);
+	assert_int_equal(note(&b, true, 9, 5000), 0);
+	assert_int_equal(note(&b, true, 9, 6100), 0); /* nobody has come to its place since */
+	assert_int_equal(note(&b, true, 1, 6100), 1);
+	breaker_fini(&b);
 }
 
 static void one_probe_goes_through_and_closes_it(void **state)

@@ -140,6 +140,9 @@ static void a_head_keeps_its_body_and_goes_with_it(void **state)
 	assert_int_equal(live[4], 1);
 	head = slot(5, 8, 0, 2, 300, INDEX_HEAD);
 	assert_int_equal(index_add(ix, h, &head, 3), -ESTALE);
+	/* Nor does a record between the two, as recovery comes upon it after both. */
+	assert_int_equal(add(ix, h, 5, 0, 6, 600), -ESTALE);
+	assert_int_equal(index_find(ix, h, false, found), 2);
 	head = slot(5, 12, 0, 3, 300, INDEX_HEAD);
 	assert_int_equal(index_add(ix, h, &head, 3), 0);
 	assert_int_equal(live[2], 0);

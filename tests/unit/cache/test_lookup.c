@@ -1,0 +1,330 @@
+/* What a lookup makes of what is stored, what was remembered and what is being fetched; and who gets which cookie. */
+#include "rig.h"
+
+#include <string.h>
+
+#include "cache/cache_internal.h"
+
+#define FRESH "Cache-Control: max-age=60\r\n"
+#define TAGGED FRESH "ETag: \"1\"\r\n"
+
+static void pass_s(struct rig *g, int64_t s)
+{
+	g->now.mono_ms += s * 1000;
+	g->now.wall_ms += s * 1000;
+}
+
+/* As an exchange does with the answer to a Range request that it passed on. */
+static void store_part(struct rig *g, const char *content_range, int64_t length, const char *body)
+{
+	char head[300];
+	struct flight *f;
+	struct ask a;
+
+	snprintf(head, sizeof(head), "Content-Range: bytes %s\r\n" TAGGED, content_range);
+	ask_init(g, &a, "GET /a", "Range: bytes=0-\r\n");
+	f = cache_keep(g->c, &a.r, rig_asked(g), g->now);
+	assert_non_null(f);
+	assert_int_equal(rig_answer(g, f, 206, head, length, NULL), FLIGHT_STORES);
+	assert_int_equal(flight_body(f, body, strlen(body)), FLIGHT_BODY_OK);
+	flight_end(f, true, g->now);
+	flight_unref(&f);
+	ask_fini(&a);
+}
+
+/* ---- What is remembered ---- */
+
+static void a_forced_refresh_asks_in_spite_of_a_failure_a_moment_ago(void **state)
+{
+	struct rig g;
+	struct ask a;
+
+	(void)state;
+	rig_begin(&g);
+	ask_init(&g, &a, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	flight_fail(a.out.flight, 504, g.now);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_FAILED);
+	cache_refresh(g.c, &a.r, g.now, &a.out);
+	assert_int_equal(a.out.verdict, CACHE_LEAD);
+	flight_abandon(a.out.flight);
+	ask_fini(&a);
+	rig_end(&g);
+}
+
+/* ---- Fetching in the background ---- */
+
+static bool fetches_ahead(struct rig *g)
+{
+	struct ask a;
+	bool fetches;
+
+	ask_init(g, &a, "GET /a", NULL);
+	assert_int_equal(ask_lookup(g, &a), CACHE_HIT);
+	fetches = a.out.flight != NULL;
+	if (fetches)
+		flight_abandon(a.out.flight);
+	ask_fini(&a);
+	return fetches;
+}
+
+static void refreshing_ahead_counts_from_the_lifetime_that_was_left_on_arrival(void **state)
+{
+	struct rig g;
+
+	(void)state;
+	rig_options(&g);
+	g.rules.refresh_ahead_percent = 20;
+	rig_start(&g);
+	rig_store(&g, "GET /a", NULL, "Cache-Control: max-age=100\r\nAge: 50\r\n", "x");
+	pass_s(&g, 39);
+	assert_false(fetches_ahead(&g));
+	pass_s(&g, 2);
+	assert_true(fetches_ahead(&g));
+	rig_end(&g);
+}
+
+static void what_bears_credentials_is_validated_in_the_background_once(void **state)
+{
+	struct rig g;
+	struct ask a[2];
+
+	(void)state;
+	rig_begin(&g);
+	rig_store(&g, "GET /a", NULL, "Cache-Control: public, max-age=60, stale-while-revalidate=600\r\n", "x");
+	pass_s(&g, 100);
+	for (unsigned i = 0; i < 2; i++) {
+		ask_init(&g, &a[i], "GET /a", "Authorization: x\r\n");
+		assert_int_equal(ask_lookup(&g, &a[i]), CACHE_STALE);
+		assert_int_equal(a[i].out.flight != NULL, i == 0);
+	}
+	flight_abandon(a[0].out.flight);
+	ask_fini(&a[0]);
+	ask_fini(&a[1]);
+	rig_end(&g);
+}
+
+/* ---- Parts ---- */
+
+static void only_a_get_is_answered_from_a_part(void **state)
+{
+	struct rig g;
+
+	(void)state;
+	rig_begin(&g);
+	store_part(&g, "0-4/20", 5, "ABCDE");
+	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=1-2\r\n"), CACHE_HIT);
+	assert_int_equal(rig_verdict(&g, "HEAD /a", "Range: bytes=1-2\r\n"), CACHE_PASS);
+	assert_int_equal(rig_verdict(&g, "HEAD /a", NULL), CACHE_PASS);
+	rig_end(&g);
+}
+
+static void a_forced_refresh_asks_for_all_of_it(void **state)
+{
+	struct slice validator;
+	struct rig g;
+	struct ask a;
+	uint64_t from;
+
+	(void)state;
+	rig_begin(&g);
+	store_part(&g, "0-4/20", 5, "ABCDE");
+	ask_init(&g, &a, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	assert_true(flight_tail(a.out.flight, &from, &validator));
+	assert_int_equal(from, 5);
+	flight_abandon(a.out.flight);
+	flight_unref(&a.out.flight);
+	cache_refresh(g.c, &a.r, g.now, &a.out);
+	assert_int_equal(a.out.verdict, CACHE_LEAD);
+	assert_false(flight_tail(a.out.flight, &from, &validator));
+	flight_abandon(a.out.flight);
+	ask_fini(&a);
+	rig_end(&g);
+}
+
+/* An origin that announces one byte too many at the end of what it has; its framing is whole. */
+static void a_tail_that_ends_earlier_than_it_says_is_kept(void **state)
+{
+	static const int64_t lengths[] = {10, -1};
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct rig g;
+		struct ask a;
+		uint64_t first, total;
+
+		rig_begin(&g);
+		store_part(&g, "10-20/21", lengths[i], "ABCDEFGHIJ");
+		ask_init(&g, &a, "GET /a", "Range: bytes=10-19\r\n");
+		assert_int_equal(ask_lookup(&g, &a), CACHE_HIT);
+		assert_true(object_part(a.out.object, &first, &total));
+		assert_int_equal(first, 10);
+		assert_int_equal(total, 20);
+		rig_body_is(a.out.object, "ABCDEFGHIJ");
+		ask_fini(&a);
+		rig_end(&g);
+	}
+}
+
+/* ---- Soft purges of what is being fetched ---- */
+
+static void a_soft_purge_binds_only_those_who_come_after_it(void **state)
+{
+	struct rig g;
+	struct ask a[3];
+	struct waiter w[3];
+	uint64_t seq;
+
+	(void)state;
+	rig_begin(&g);
+	for (unsigned i = 0; i < 3; i++) {
+		ask_init(&g, &a[i], "GET /a", NULL);
+		a[i].r.worker = i;
+		/* That it will have the tag, nobody knows yet. */
+		if (i == 2)
+			assert_int_equal(cache_purge(g.c, SCOPE_TAG, SLICE_LIT("t"), 0, true, &seq), 0);
+		assert_int_equal(ask_lookup(&g, &a[i]), i == 0 ? CACHE_LEAD : CACHE_JOIN);
+		waiter_join(&w[i], &a[i], i);
+	}
+	rig_answer(&g, a[0].out.flight, 200, FRESH "Cache-Tag: t\r\n", 1, NULL);
+	assert_int_equal(waiter_look(&w[0]).phase, FLIGHT_ANSWER);
+	assert_int_equal(waiter_look(&w[1]).phase, FLIGHT_ANSWER);
+	assert_int_equal(waiter_look(&w[2]).phase, FLIGHT_RETRY);
+	flight_body(a[0].out.flight, "x", 1);
+	flight_end(a[0].out.flight, true, g.now);
+	for (unsigned i = 0; i < 3; i++) {
+		flight_leave(&w[i].w);
+		ask_fini(&a[i]);
+	}
+	rig_end(&g);
+}
+
+/* ---- Whose cookie ---- */
+
+struct own {
+	struct rig g;
+	struct ask a[2];
+	struct waiter w[2];
+};
+
+/* Two who wait for one fetch, which is answered so. */
+static void answer_both(struct own *o, int status, const char *fields)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		ask_init(&o->g, &o->a[i], "GET /a", NULL);
+		o->a[i].r.worker = i;
+		assert_int_equal(ask_lookup(&o->g, &o->a[i]), i == 0 ? CACHE_LEAD : CACHE_JOIN);
+		waiter_join(&o->w[i], &o->a[i], i);
+	}
+	if (rig_answer(&o->g, o->a[0].out.flight, status, fields, status == 304 ? -1 : 0, NULL) == FLIGHT_STORES)
+		flight_end(o->a[0].out.flight, true, o->g.now);
+}
+
+static bool gets_cookie(struct own *o, unsigned i)
+{
+	struct flight_view v = waiter_look(&o->w[i]);
+
+	assert_int_equal(v.phase, FLIGHT_ANSWER);
+	return memmem(v.own_lines.p, v.own_lines.n, "Set-Cookie: a=b\r\n", 17) || rig_head_has(v.object, "Set-Cookie");
+}
+
+static void both_leave(struct own *o)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		flight_leave(&o->w[i].w);
+		ask_fini(&o->a[i]);
+	}
+}
+
+static void the_cookie_of_an_answer_is_for_whom_the_route_says(void **state)
+{
+	static const struct {
+		enum cache_set_cookie rule;
+		bool leader, other;
+	} rows[] = {{CACHE_COOKIE_AUTO, true, false}, {CACHE_COOKIE_STRIP, false, false}, {CACHE_COOKIE_STORE, true, true}};
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		for (unsigned is_304 = 0; is_304 < 2; is_304++) {
+			struct own o;
+
+			rig_options(&o.g);
+			o.g.rules.set_cookie = rows[i].rule;
+			rig_start(&o.g);
+			if (is_304)
+				rig_store(&o.g, "GET /a", NULL, TAGGED, "x");
+			pass_s(&o.g, 100);
+			answer_both(&o, is_304 ? 304 : 200, TAGGED "Set-Cookie: a=b\r\n");
+			assert_int_equal(gets_cookie(&o, 0), rows[i].leader);
+			assert_int_equal(gets_cookie(&o, 1), rows[i].other);
+			both_leave(&o);
+			rig_end(&o.g);
+		}
+}
+
+static void a_304_without_a_lifetime_leaves_no_cookie_behind(void **state)
+{
+	struct own o;
+
+	(void)state;
+	rig_begin(&o.g);
+	rig_store(&o.g, "GET /a", NULL, TAGGED, "x");
+	pass_s(&o.g, 100);
+	answer_both(&o, 304, "Cache-Control: max-age=0\r\nETag: \"1\"\r\nSet-Cookie: a=b\r\n");
+	assert_true(gets_cookie(&o, 0));
+	assert_false(gets_cookie(&o, 1));
+	both_leave(&o);
+	/* And the next validation hands it to nobody. */
+	answer_both(&o, 304, TAGGED);
+	assert_false(gets_cookie(&o, 0));
+	assert_false(gets_cookie(&o, 1));
+	both_leave(&o);
+	rig_end(&o.g);
+}
+
+/* ---- Tags of our own ---- */
+
+static void a_tag_that_a_304_brings_is_the_origins(void **state)
+{
+	struct rig g;
+	struct ask a;
+
+	(void)state;
+	rig_options(&g);
+	g.rules.etag_auto = true;
+	rig_start(&g);
+	rig_store(&g, "GET /a", NULL, FRESH "Last-Modified: Tue, 14 Nov 2023 20:00:00 GMT\r\n", "x");
+	ask_init(&g, &a, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_HIT);
+	assert_true(object_etag_is_ours(a.out.object));
+	pass_s(&g, 100);
+	for (unsigned i = 0; i < 2; i++) { /* a 304 without one leaves ours, one with it brings the origin's */
+		assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+		assert_int_equal(rig_answer(&g, a.out.flight, 304, i ? FRESH "ETag: \"o\"\r\n" : FRESH, -1, NULL),
+			FLIGHT_REVALIDATED);
+		assert_int_equal(ask_lookup(&g, &a), CACHE_HIT);
+		assert_int_equal(object_etag_is_ours(a.out.object), i == 0);
+		assert_int_equal(rig_head_has(a.out.object, "ETag: \"o\"\r\n"), i == 1);
+		pass_s(&g, 100);
+	}
+	ask_fini(&a);
+	rig_end(&g);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_forced_refresh_asks_in_spite_of_a_failure_a_moment_ago),
+		cmocka_unit_test(refreshing_ahead_counts_from_the_lifetime_that_was_left_on_arrival),
+		cmocka_unit_test(what_bears_credentials_is_validated_in_the_background_once),
+		cmocka_unit_test(only_a_get_is_answered_from_a_part),
+		cmocka_unit_test(a_forced_refresh_asks_for_all_of_it),
+		cmocka_unit_test(a_tail_that_ends_earlier_than_it_says_is_kept),
+		cmocka_unit_test(a_soft_purge_binds_only_those_who_come_after_it),
+		cmocka_unit_test(the_cookie_of_an_answer_is_for_whom_the_route_says),
+		cmocka_unit_test(a_304_without_a_lifetime_leaves_no_cookie_behind),
+		cmocka_unit_test(a_tag_that_a_304_brings_is_the_origins),
+	};
+	return cmocka_run_group_tests_name("lookup", tests, NULL, NULL);
+}
