@@ -64,6 +64,7 @@ static int teardown(void **state)
 {
 	struct large *l = *state;
 
+	atomic_store(&is_held, false); /* of a test that failed */
 	tiers_end(&l->t);
 	mem_free(l->body);
 	mem_free(l);
