@@ -15,13 +15,11 @@ static void pass_s(struct rig *g, int64_t s)
 }
 
 /* As an exchange does with the answer to a Range request that it passed on. */
-static void store_part(struct rig *g, const char *content_range, int64_t length, const char *body)
+static void store_part_with(struct rig *g, const char *head, int64_t length, const char *body)
 {
-	char head[300];
 	struct flight *f;
 	struct ask a;
 
-	snprintf(head, sizeof(head), "Content-Range: bytes %s\r\n" TAGGED, content_range);
 	ask_init(g, &a, "GET /a", "Range: bytes=0-\r\n");
 	f = cache_keep(g->c, &a.r, rig_asked(g), g->now);
 	assert_non_null(f);
@@ -30,6 +28,14 @@ static void store_part(struct rig *g, const char *content_range, int64_t length,
 	flight_end(f, true, g->now);
 	flight_unref(&f);
 	ask_fini(&a);
+}
+
+static void store_part(struct rig *g, const char *content_range, int64_t length, const char *body)
+{
+	char head[300];
+
+	snprintf(head, sizeof(head), "Content-Range: bytes %s\r\n" TAGGED, content_range);
+	store_part_with(g, head, length, body);
 }
 
 /* ---- What is remembered ---- */
@@ -49,6 +55,72 @@ static void a_forced_refresh_asks_in_spite_of_a_failure_a_moment_ago(void **stat
 	assert_int_equal(a.out.verdict, CACHE_LEAD);
 	flight_abandon(a.out.flight);
 	ask_fini(&a);
+	rig_end(&g);
+}
+
+/* Another variant was private; whether this one may be kept now, each says that validates it. */
+static void what_is_stored_is_validated_though_the_key_is_marked(void **state)
+{
+	struct rig g;
+	struct ask one, other;
+
+	(void)state;
+	rig_begin(&g);
+	rig_store(&g, "GET /a", "X-V: 1\r\n", TAGGED "Vary: X-V\r\n", "x");
+	ask_init(&g, &other, "GET /a", "X-V: 2\r\n");
+	assert_int_equal(ask_lookup(&g, &other), CACHE_LEAD);
+	pass_s(&g, 100);
+	assert_int_equal(rig_answer(&g, other.out.flight, 200, "Cache-Control: private\r\nVary: X-V\r\n", 0, NULL),
+		FLIGHT_PRIVATE);
+	assert_int_equal(ask_lookup(&g, &other), CACHE_PASS);
+	ask_init(&g, &one, "GET /a", "X-V: 1\r\n");
+	assert_int_equal(ask_lookup(&g, &one), CACHE_LEAD);
+	assert_non_null(flight_stored(one.out.flight));
+	flight_abandon(one.out.flight);
+	ask_fini(&one);
+	ask_fini(&other);
+	rig_end(&g);
+}
+
+static void a_206_that_nobody_asked_for_marks_the_key_for_a_moment_only(void **state)
+{
+	struct rig g;
+	struct ask a;
+
+	(void)state;
+	rig_begin(&g);
+	ask_init(&g, &a, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	assert_int_equal(
+		rig_answer(&g, a.out.flight, 206, "Content-Range: bytes 0-4/20\r\n" TAGGED, 5, NULL), FLIGHT_PRIVATE);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_PASS);
+	pass_s(&g, 2);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_JOIN);
+	flight_abandon(a.out.flight);
+	ask_fini(&a);
+	rig_end(&g);
+}
+
+/* Errors about the one request, or of the moment. */
+static void what_is_no_answer_about_the_resource_leaves_the_stored_one(void **state)
+{
+	static const int statuses[] = {408, 412, 416, 421, 425, 429, 431, 500, 503};
+	struct rig g;
+	struct ask a;
+
+	(void)state;
+	rig_begin(&g);
+	rig_store(&g, "GET /a", NULL, TAGGED, "x");
+	for (unsigned i = 0; i < sizeof(statuses) / sizeof(*statuses); i++) {
+		ask_init(&g, &a, "GET /a", NULL);
+		cache_refresh(g.c, &a.r, g.now, &a.out);
+		assert_int_equal(a.out.verdict, CACHE_LEAD);
+		if (rig_answer(&g, a.out.flight, statuses[i], "", 0, NULL) == FLIGHT_STORES)
+			flight_end(a.out.flight, true, g.now);
+		ask_fini(&a);
+		assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_HIT);
+	}
 	rig_end(&g);
 }
 
@@ -167,6 +239,68 @@ static void a_tail_that_ends_earlier_than_it_says_is_kept(void **state)
 	}
 }
 
+static void a_part_serves_what_lies_within_it_while_it_is_fresh(void **state)
+{
+	struct rig g;
+
+	(void)state;
+	rig_begin(&g);
+	store_part(&g, "5-9/20", 5, "ABCDE");
+	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=5-9\r\n"), CACHE_HIT);
+	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=5-10\r\n"), CACHE_PASS);
+	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=4-9\r\n"), CACHE_PASS);
+	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=5-5, 10-10\r\n"), CACHE_PASS);
+	pass_s(&g, 100);
+	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=5-9\r\n"), CACHE_PASS);
+	rig_end(&g);
+}
+
+/* Two newer parts of two versions: what was asked for before both may be of either, or of neither. */
+static void an_older_fetch_lands_on_none_of_two_versions(void **state)
+{
+	struct rig g;
+	struct ask a;
+
+	(void)state;
+	rig_begin(&g);
+	ask_init(&g, &a, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	store_part_with(&g, "Content-Range: bytes 0-4/20\r\n" FRESH "ETag: \"1\"\r\n", 5, "ABCDE");
+	store_part_with(&g, "Content-Range: bytes 0-4/20\r\n" FRESH "ETag: \"2\"\r\n", 5, "abcde");
+	assert_int_equal(rig_answer(&g, a.out.flight, 200, FRESH "ETag: \"2\"\r\n", 1, NULL), FLIGHT_STORES);
+	assert_int_equal(flight_body(a.out.flight, "x", 1), FLIGHT_BODY_OK);
+	flight_end(a.out.flight, true, g.now);
+	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
+	ask_fini(&a);
+	rig_end(&g);
+}
+
+/* ---- Joining ---- */
+
+static void who_comes_after_a_soft_purge_or_reloads_does_not_join(void **state)
+{
+	struct rig g;
+	struct ask a;
+	uint64_t seq;
+
+	(void)state;
+	rig_begin(&g);
+	ask_init(&g, &a, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	rig_answer(&g, a.out.flight, 200, FRESH, 1, NULL);
+	pass_s(&g, 3);
+	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_JOIN);
+	assert_int_equal(rig_verdict(&g, "GET /a", "Cache-Control: no-cache\r\n"), CACHE_LEAD);
+	flight_end(a.out.flight, false, g.now);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_JOIN);
+	assert_int_equal(cache_purge(g.c, SCOPE_URL, SLICE_LIT("http://o/a"), 0, true, &seq), 0);
+	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
+	flight_abandon(a.out.flight);
+	ask_fini(&a);
+	rig_end(&g);
+}
+
 /* ---- Soft purges of what is being fetched ---- */
 
 static void a_soft_purge_binds_only_those_who_come_after_it(void **state)
@@ -221,10 +355,8 @@ static void answer_both(struct own *o, int status, const char *fields)
 		flight_end(o->a[0].out.flight, true, o->g.now);
 }
 
-static bool gets_cookie(struct own *o, unsigned i)
+static bool has_cookie(struct flight_view v)
 {
-	struct flight_view v = waiter_look(&o->w[i]);
-
 	assert_int_equal(v.phase, FLIGHT_ANSWER);
 	return memmem(v.own_lines.p, v.own_lines.n, "Set-Cookie: a=b\r\n", 17) || rig_head_has(v.object, "Set-Cookie");
 }
@@ -242,7 +374,8 @@ static void the_cookie_of_an_answer_is_for_whom_the_route_says(void **state)
 	static const struct {
 		enum cache_set_cookie rule;
 		bool leader, other;
-	} rows[] = {{CACHE_COOKIE_AUTO, true, false}, {CACHE_COOKIE_STRIP, false, false}, {CACHE_COOKIE_STORE, true, true}};
+	} rows[] = {
+		{CACHE_COOKIE_AUTO, true, false}, {CACHE_COOKIE_STRIP, false, false}, {CACHE_COOKIE_STORE, true, true}};
 
 	(void)state;
 	for (unsigned i = 0; i < 3; i++)
@@ -256,8 +389,8 @@ static void the_cookie_of_an_answer_is_for_whom_the_route_says(void **state)
 				rig_store(&o.g, "GET /a", NULL, TAGGED, "x");
 			pass_s(&o.g, 100);
 			answer_both(&o, is_304 ? 304 : 200, TAGGED "Set-Cookie: a=b\r\n");
-			assert_int_equal(gets_cookie(&o, 0), rows[i].leader);
-			assert_int_equal(gets_cookie(&o, 1), rows[i].other);
+			assert_int_equal(has_cookie(waiter_look(&o.w[0])), rows[i].leader);
+			assert_int_equal(has_cookie(waiter_look(&o.w[1])), rows[i].other);
 			both_leave(&o);
 			rig_end(&o.g);
 		}
@@ -272,15 +405,64 @@ static void a_304_without_a_lifetime_leaves_no_cookie_behind(void **state)
 	rig_store(&o.g, "GET /a", NULL, TAGGED, "x");
 	pass_s(&o.g, 100);
 	answer_both(&o, 304, "Cache-Control: max-age=0\r\nETag: \"1\"\r\nSet-Cookie: a=b\r\n");
-	assert_true(gets_cookie(&o, 0));
-	assert_false(gets_cookie(&o, 1));
+	assert_true(has_cookie(waiter_look(&o.w[0])));
+	assert_false(has_cookie(waiter_look(&o.w[1])));
 	both_leave(&o);
 	/* And the next validation hands it to nobody. */
 	answer_both(&o, 304, TAGGED);
-	assert_false(gets_cookie(&o, 0));
-	assert_false(gets_cookie(&o, 1));
+	assert_false(has_cookie(waiter_look(&o.w[0])));
+	assert_false(has_cookie(waiter_look(&o.w[1])));
 	both_leave(&o);
 	rig_end(&o.g);
+}
+
+/* The rest of what is stored comes with a cookie and no lifetime: alone it would not be stored. */
+static void a_tail_with_a_cookie_completes_what_is_stored(void **state)
+{
+	static const char head[] = "ETag: \"1\"\r\nLast-Modified: Tue, 14 Nov 2023 20:00:00 GMT\r\n";
+	struct waiter w;
+	struct rig g;
+	struct ask a;
+	char fields[300];
+
+	(void)state;
+	rig_begin(&g);
+	snprintf(fields, sizeof(fields), "Content-Range: bytes 0-4/10\r\n%s", head);
+	store_part_with(&g, fields, 5, "ABCDE");
+	ask_init(&g, &a, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	waiter_join(&w, &a, 0);
+	snprintf(fields, sizeof(fields), "Content-Range: bytes 5-9/10\r\nSet-Cookie: a=b\r\n%s", head);
+	assert_int_equal(rig_answer(&g, a.out.flight, 206, fields, 5, NULL), FLIGHT_STORES);
+	assert_int_equal(flight_body(a.out.flight, "FGHIJ", 5), FLIGHT_BODY_OK);
+	flight_end(a.out.flight, true, g.now);
+	assert_true(has_cookie(waiter_look(&w)));
+	flight_leave(&w.w);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_HIT);
+	rig_body_is(a.out.object, "ABCDEFGHIJ");
+	assert_false(rig_head_has(a.out.object, "Set-Cookie"));
+	ask_fini(&a);
+	rig_end(&g);
+}
+
+/* ---- 304 ---- */
+
+static void a_304_without_a_date_was_made_when_it_came(void **state)
+{
+	struct rig g;
+	struct ask a;
+
+	(void)state;
+	rig_begin(&g);
+	rig_store(&g, "GET /a", NULL, TAGGED "Date: Tue, 14 Nov 2023 22:13:20 GMT\r\n", "x");
+	pass_s(&g, 100);
+	ask_init(&g, &a, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	assert_int_equal(rig_answer(&g, a.out.flight, 304, "ETag: \"1\"\r\n", -1, NULL), FLIGHT_REVALIDATED);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_HIT);
+	assert_true(rig_head_has(a.out.object, "Date: Tue, 14 Nov 2023 22:15:00 GMT\r\n"));
+	ask_fini(&a);
+	rig_end(&g);
 }
 
 /* ---- Tags of our own ---- */
@@ -316,14 +498,22 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_forced_refresh_asks_in_spite_of_a_failure_a_moment_ago),
+		cmocka_unit_test(what_is_stored_is_validated_though_the_key_is_marked),
+		cmocka_unit_test(a_206_that_nobody_asked_for_marks_the_key_for_a_moment_only),
+		cmocka_unit_test(what_is_no_answer_about_the_resource_leaves_the_stored_one),
 		cmocka_unit_test(refreshing_ahead_counts_from_the_lifetime_that_was_left_on_arrival),
 		cmocka_unit_test(what_bears_credentials_is_validated_in_the_background_once),
 		cmocka_unit_test(only_a_get_is_answered_from_a_part),
 		cmocka_unit_test(a_forced_refresh_asks_for_all_of_it),
 		cmocka_unit_test(a_tail_that_ends_earlier_than_it_says_is_kept),
+		cmocka_unit_test(a_part_serves_what_lies_within_it_while_it_is_fresh),
+		cmocka_unit_test(an_older_fetch_lands_on_none_of_two_versions),
+		cmocka_unit_test(who_comes_after_a_soft_purge_or_reloads_does_not_join),
+		cmocka_unit_test(a_304_without_a_date_was_made_when_it_came),
 		cmocka_unit_test(a_soft_purge_binds_only_those_who_come_after_it),
 		cmocka_unit_test(the_cookie_of_an_answer_is_for_whom_the_route_says),
 		cmocka_unit_test(a_304_without_a_lifetime_leaves_no_cookie_behind),
+		cmocka_unit_test(a_tail_with_a_cookie_completes_what_is_stored),
 		cmocka_unit_test(a_tag_that_a_304_brings_is_the_origins),
 	};
 	return cmocka_run_group_tests_name("lookup", tests, NULL, NULL);
