@@ -246,8 +246,8 @@ static void what_a_304_does_not_confirm_goes_from_both_tiers(void **state)
 		ask_init(&t->g, &a, "GET /a", NULL);
 		assert_int_equal(tiers_look_up(t, &a), CACHE_LEAD);
 		assert_non_null(flight_stored(a.out.flight));
-		assert_int_equal(rig_answer(&t->g, a.out.flight, 304, FRESH "ETag: \"2\"\r\n", -1, NULL),
-			FLIGHT_REVALIDATED);
+		assert_int_equal(
+			rig_answer(&t->g, a.out.flight, 304, FRESH "ETag: \"2\"\r\n", -1, NULL), FLIGHT_REVALIDATED);
 		ask_fini(&a);
 		if (i > 0) {
 			tiers_written(t);
@@ -261,11 +261,39 @@ static void what_a_304_does_not_confirm_goes_from_both_tiers(void **state)
 	}
 }
 
+/* A reader that says nothing for so long hangs: the origin is asked. */
+static void who_comes_while_the_disk_hangs_asks_the_origin(void **state)
+{
+	struct tiers *t = *state;
+	struct ask a;
+	struct waiter w;
+
+	tiers_store(t, "GET /a", NULL, "Cache-Control: max-age=6000\r\n", "old");
+	t->o.io = &cold;
+	tiers_restart(t);
+	ask_init(&t->g, &a, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&t->g, &a), CACHE_DISK);
+	waiter_join(&w, &a, 0);
+	assert_int_equal(rig_verdict(&t->g, "GET /b", NULL), CACHE_LEAD);
+	t->g.now.mono_ms += 11000;
+	t->g.now.wall_ms += 11000;
+	assert_int_equal(rig_verdict(&t->g, "GET /a", NULL), CACHE_LEAD); /* its letter is not read */
+	while (cache_disk_reads(t->g.c) > 0) {
+		struct pollfd p = {.fd = t->g.mailboxes[0].event_fd, .events = POLLIN};
+
+		assert_int_equal(poll(&p, 1, 20000), 1);
+		rig_deliver(&t->g);
+	}
+	flight_leave(&w.w);
+	ask_fini(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 		CASE(what_has_been_replaced_stands_in_for_no_error),
+		CASE(who_comes_while_the_disk_hangs_asks_the_origin),
 		CASE(what_a_304_does_not_confirm_goes_from_both_tiers),
 		CASE(what_is_on_disk_only_is_retired_now_and_after_a_restart),
 		CASE(what_is_on_its_way_to_the_disk_is_retired_too),

@@ -58,6 +58,48 @@ static void a_forced_refresh_asks_in_spite_of_a_failure_a_moment_ago(void **stat
 	rig_end(&g);
 }
 
+static void a_forced_refresh_asks_though_the_upstream_is_to_be_spared(void **state)
+{
+	struct rig g;
+	struct ask a;
+
+	(void)state;
+	rig_begin(&g);
+	rig_store(&g, "GET /a", NULL, FRESH, "x");
+	ask_init(&g, &a, "GET /a", NULL);
+	a.r.spare_upstream = true;
+	assert_int_equal(ask_lookup(&g, &a), CACHE_HIT);
+	object_unref(&a.out.object);
+	cache_refresh(g.c, &a.r, g.now, &a.out);
+	assert_int_equal(a.out.verdict, CACHE_LEAD);
+	flight_abandon(a.out.flight);
+	ask_fini(&a);
+	rig_end(&g);
+}
+
+/* Its window ends while the failure is still remembered. */
+static void the_origins_503_is_remembered_as_a_503(void **state)
+{
+	struct rig g;
+	struct ask a;
+
+	(void)state;
+	rig_begin(&g);
+	rig_store(&g, "GET /a", NULL, "Cache-Control: max-age=1, stale-if-error=50\r\n", "x");
+	g.now.mono_ms += 50700;
+	g.now.wall_ms += 50700;
+	ask_init(&g, &a, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	assert_int_equal(rig_answer(&g, a.out.flight, 503, "", 0, NULL), FLIGHT_REVALIDATED);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_STALE);
+	g.now.mono_ms += 500;
+	g.now.wall_ms += 500;
+	assert_int_equal(ask_lookup(&g, &a), CACHE_FAILED);
+	assert_int_equal(a.out.status, 503);
+	ask_fini(&a);
+	rig_end(&g);
+}
+
 /* Another variant was private; whether this one may be kept now, each says that validates it. */
 static void what_is_stored_is_validated_though_the_key_is_marked(void **state)
 {
@@ -118,6 +160,26 @@ static void what_is_no_answer_about_the_resource_leaves_the_stored_one(void **st
 		assert_int_equal(a.out.verdict, CACHE_LEAD);
 		if (rig_answer(&g, a.out.flight, statuses[i], "", 0, NULL) == FLIGHT_STORES)
 			flight_end(a.out.flight, true, g.now);
+		ask_fini(&a);
+		assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_HIT);
+	}
+	rig_end(&g);
+}
+
+static void what_one_who_is_logged_in_is_told_leaves_what_all_others_get(void **state)
+{
+	static const char *const fields[] = {"Cookie: session=1\r\n", "Authorization: x\r\n"};
+	struct rig g;
+	struct ask a;
+
+	(void)state;
+	rig_begin(&g);
+	rig_store(&g, "GET /a", NULL, TAGGED, "x");
+	for (unsigned i = 0; i < 2; i++) {
+		ask_init(&g, &a, "GET /a", fields[i]);
+		cache_refresh(g.c, &a.r, g.now, &a.out);
+		assert_int_equal(a.out.verdict, CACHE_LEAD);
+		assert_int_equal(rig_answer(&g, a.out.flight, 404, "", 0, NULL), FLIGHT_PRIVATE);
 		ask_fini(&a);
 		assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_HIT);
 	}
@@ -301,6 +363,29 @@ static void who_comes_after_a_soft_purge_or_reloads_does_not_join(void **state)
 	rig_end(&g);
 }
 
+static void who_comes_after_a_newer_answer_does_not_wait_for_an_older_one(void **state)
+{
+	struct rig g;
+	struct ask older, newer;
+
+	(void)state;
+	rig_options(&g);
+	g.o.pass_memory_ms = 0;
+	rig_start(&g);
+	ask_init(&g, &older, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&g, &older), CACHE_LEAD);
+	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_JOIN);
+	ask_init(&g, &newer, "GET /a", NULL);
+	cache_refresh(g.c, &newer.r, g.now, &newer.out);
+	assert_int_equal(rig_answer(&g, newer.out.flight, 404, "", 0, NULL), FLIGHT_STORES);
+	flight_end(newer.out.flight, true, g.now);
+	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
+	flight_abandon(older.out.flight);
+	ask_fini(&older);
+	ask_fini(&newer);
+	rig_end(&g);
+}
+
 /* ---- Soft purges of what is being fetched ---- */
 
 static void a_soft_purge_binds_only_those_who_come_after_it(void **state)
@@ -465,6 +550,29 @@ static void a_304_without_a_date_was_made_when_it_came(void **state)
 	rig_end(&g);
 }
 
+static void a_304_confirms_to_nobody_what_was_purged_meanwhile(void **state)
+{
+	struct rig g;
+	struct ask a;
+	struct waiter w;
+	uint64_t seq;
+
+	(void)state;
+	rig_begin(&g);
+	rig_store(&g, "GET /a", NULL, TAGGED, "x");
+	pass_s(&g, 100);
+	ask_init(&g, &a, "GET /a", NULL);
+	a.r.no_join = true;
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	waiter_join(&w, &a, 0);
+	assert_int_equal(cache_purge(g.c, SCOPE_URL, SLICE_LIT("http://o/a"), 0, false, &seq), 0);
+	assert_int_equal(rig_answer(&g, a.out.flight, 304, TAGGED, -1, NULL), FLIGHT_REVALIDATED);
+	assert_int_equal(waiter_look(&w).phase, FLIGHT_RETRY);
+	flight_leave(&w.w);
+	ask_fini(&a);
+	rig_end(&g);
+}
+
 /* ---- Tags of our own ---- */
 
 static void a_tag_that_a_304_brings_is_the_origins(void **state)
@@ -501,6 +609,11 @@ int main(void)
 		cmocka_unit_test(what_is_stored_is_validated_though_the_key_is_marked),
 		cmocka_unit_test(a_206_that_nobody_asked_for_marks_the_key_for_a_moment_only),
 		cmocka_unit_test(what_is_no_answer_about_the_resource_leaves_the_stored_one),
+		cmocka_unit_test(a_forced_refresh_asks_though_the_upstream_is_to_be_spared),
+		cmocka_unit_test(the_origins_503_is_remembered_as_a_503),
+		cmocka_unit_test(what_one_who_is_logged_in_is_told_leaves_what_all_others_get),
+		cmocka_unit_test(who_comes_after_a_newer_answer_does_not_wait_for_an_older_one),
+		cmocka_unit_test(a_304_confirms_to_nobody_what_was_purged_meanwhile),
 		cmocka_unit_test(refreshing_ahead_counts_from_the_lifetime_that_was_left_on_arrival),
 		cmocka_unit_test(what_bears_credentials_is_validated_in_the_background_once),
 		cmocka_unit_test(only_a_get_is_answered_from_a_part),
