@@ -573,6 +573,24 @@ static void a_304_confirms_to_nobody_what_was_purged_meanwhile(void **state)
 	rig_end(&g);
 }
 
+static void a_304_does_not_make_a_weak_tag_strong(void **state)
+{
+	struct rig g;
+	struct ask a;
+
+	(void)state;
+	rig_begin(&g);
+	rig_store(&g, "GET /a", NULL, FRESH "ETag: W/\"1\"\r\n", "x");
+	pass_s(&g, 100);
+	ask_init(&g, &a, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	assert_int_equal(rig_answer(&g, a.out.flight, 304, TAGGED, -1, NULL), FLIGHT_REVALIDATED);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_HIT);
+	assert_true(rig_head_has(a.out.object, "ETag: W/\"1\"\r\n"));
+	ask_fini(&a);
+	rig_end(&g);
+}
+
 /* ---- Tags of our own ---- */
 
 static void a_tag_that_a_304_brings_is_the_origins(void **state)
@@ -626,6 +644,7 @@ int main(void)
 		cmocka_unit_test(a_soft_purge_binds_only_those_who_come_after_it),
 		cmocka_unit_test(the_cookie_of_an_answer_is_for_whom_the_route_says),
 		cmocka_unit_test(a_304_without_a_lifetime_leaves_no_cookie_behind),
+		cmocka_unit_test(a_304_does_not_make_a_weak_tag_strong),
 		cmocka_unit_test(a_tail_with_a_cookie_completes_what_is_stored),
 		cmocka_unit_test(a_tag_that_a_304_brings_is_the_origins),
 	};
