@@ -74,6 +74,32 @@ static void documents_are_told_by_their_operations(void **state)
 	assert_int_equal(graphql_document_kind((struct slice){"{ a }\0mutation { b }", 20}), GRAPHQL_UNKNOWN);
 }
 
+/* "METHOD target", and fields behind it, each after a newline. */
+static enum graphql_kind kind_of_request(const char *request, const char *body)
+{
+	char text[1024];
+	const char *fields = strchr(request, '\n');
+	struct http_head_limits limits = {.max_head = sizeof(text), .max_fields = 100};
+	struct http_request r;
+	struct http_error error;
+	size_t scanned = 0;
+	enum graphql_kind kind;
+
+	snprintf(text, sizeof(text), "%.*s HTTP/1.1\r\nHost: h%s\r\n\r\n", (int)strcspn(request, "\n"), request,
+		fields ? fields : "");
+	for (char *p = text; *p; p++) /* each line of fields gets its CR */
+		if (*p == '\n' && p[-1] != '\r') {
+			memmove(p + 1, p, strlen(p) + 1);
+			*p++ = '\r';
+		}
+	http_request_init(&r);
+	if (http_request_parse(text, strlen(text), &limits, &scanned, &r, &error) != HTTP_PARSE_DONE)
+		fail_msg("%s", text);
+	kind = graphql_kind_of(&r, slice_of(body));
+	http_request_fini(&r);
+	return kind;
+}
+
 static void requests_are_told_by_url_and_body(void **state)
 {
 	(void)state;
@@ -131,29 +157,10 @@ static void requests_are_told_by_url_and_body(void **state)
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
-		char text[1024];
-		const char *fields = strchr(rows[i].request, '\n');
-		struct http_head_limits limits = {.max_head = sizeof(text), .max_fields = 100};
-		struct http_request r;
-		struct http_error error;
-		size_t scanned = 0;
-		enum graphql_kind got;
-
-		snprintf(text, sizeof(text), "%.*s HTTP/1.1\r\nHost: h%s\r\n\r\n", (int)strcspn(rows[i].request, "\n"),
-			rows[i].request, fields ? fields : "");
-		for (char *p = text; *p; p++) /* each line of fields gets its CR */
-			if (*p == '\n' && p[-1] != '\r') {
-				memmove(p + 1, p, strlen(p) + 1);
-				*p++ = '\r';
-			}
-		http_request_init(&r);
-		if (http_request_parse(text, strlen(text), &limits, &scanned, &r, &error) != HTTP_PARSE_DONE)
-			fail_msg("%s", text);
-		got = graphql_kind_of(&r, slice_of(rows[i].body));
+		enum graphql_kind got = kind_of_request(rows[i].request, rows[i].body);
 		if (got != rows[i].kind)
 			fail_msg("%s, %s: %s, not %s", rows[i].request, rows[i].body, name_of(got),
 				name_of(rows[i].kind));
-		http_request_fini(&r);
 	}
 }
 
