@@ -381,6 +381,13 @@ def test_max_stale(proxy, origin, wish, served):
     assert proxy.fetch(path, {CC: wish}).body == (b"old" if served else b"new")
 
 
+def test_what_is_stale_shows_a_ttl_below_0_at_once(proxy, origin):
+    path = origin.on(origin.fresh(), [Reply(200, {CC: "max-age=60", "Age": "60"}, b"old")])
+    proxy.fetch(path)
+    sums = [r.age + r.cache_status["ttl"] for r in (proxy.fetch(path, {CC: "max-stale"}) for _ in range(5)) if r.is_hit]
+    assert sums and 59 in sums, "both are rounded down, so the sum is 60 on the very second only"
+
+
 def test_no_store_of_a_request_keeps_its_answer_out(proxy, origin):
     path = origin.on(origin.fresh(), [Reply(200, {CC: "max-age=60"}, b"body")])
     proxy.fetch(path, {CC: "no-store"})

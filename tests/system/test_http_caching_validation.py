@@ -398,3 +398,12 @@ def test_what_is_too_large_is_not_sent_to_who_has_it(start_proxy, origin):
         assert (r.status, r.body) == (304, b"")
         origin.wait_idle(path)
     assert stream.sent < whole / 2
+
+
+def test_a_304_leaves_out_what_describes_the_content(proxy, origin):
+    describing = {"Content-Type": "text/x", "Content-Encoding": "x-own", "Content-Language": "de"}
+    path = origin.on(origin.fresh(), [Reply(200, {**FRESH, **describing, "ETag": '"a"', "X-Other": "1"}, b"x")])
+    proxy.fetch(path)
+    r = proxy.fetch(path, {"If-None-Match": '"a"'})
+    assert (r.status, r.get("ETag"), r.get("X-Other"), r.get("Cache-Control")) == (304, '"a"', "1", FRESH["Cache-Control"])
+    assert not any(r.has(name) for name in (*describing, "Content-Length"))

@@ -246,6 +246,25 @@ def test_client_that_leaves_does_not_end_a_write(proxy, origin):
     assert not request.client_left
 
 
+def test_the_answer_to_a_write_whose_client_has_left_is_read_to_its_end(start_proxy, origin):
+    """Its connection serves on."""
+    proxy = start_proxy({"route all": {"match": "*", "cache": "off"}}, workers=1)
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(body=pattern(MB))])
+    gone, after = origin.on(origin.fresh(), [Hang()]), origin.on(origin.fresh(), [Reply()])
+    for method, target in (("POST", path), ("OPTIONS", gone)):
+        with proxy.client() as c:
+            c.start(method, target, {}, b"")
+            request, = origin.wait_for(target)
+            c.reset()
+    origin.wait_until(lambda: request.client_left, "the proxy has noticed clients that left")
+    gate.open()
+    origin.wait_idle(path)
+    eventually(lambda: proxy.stats()["upstreams"]["default"]["origins"][0]["active"] == 0, "it is read")
+    proxy.fetch(after)
+    assert origin.last(after).conn_no == origin.last(path).conn_no
+
+
 def test_client_that_leaves_in_mid_upload_harms_nobody(proxy, origin):
     path = origin.on(origin.fresh(), [Reply(body=b"no")])
     for leave in ("reset", "close", "half_close"):
@@ -496,6 +515,14 @@ def test_answers_that_have_no_body(proxy, origin, status):
             assert (r.status, r.get("ETag"), r.has("Transfer-Encoding")) == (status, '"a"', False)
             assert not (status == 204 and r.has("Content-Length")), "RFC 9110 8.6"
         c.nothing_comes(0.02)
+
+
+@pytest.mark.parametrize("where", ["", "/cached"])
+def test_a_204_says_no_length_though_the_origin_does(proxy, origin, where):
+    path = origin.on(where + origin.fresh(), [Send(head(204, {"Content-Length": "0"}))])
+    for _ in range(2):
+        r = proxy.fetch(path)
+        assert (r.status, r.has("Content-Length")) == (204, False)
 
 
 def test_client_conditionals_pass_on_uncached_routes(proxy, origin):

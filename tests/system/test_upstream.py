@@ -605,3 +605,10 @@ def test_many_origin_failures_leave_no_descriptors_behind(start_proxy, origin):
             c.start(target=path)
             c.wait_closed() if c.response_head().status == 200 else None
     eventually(lambda: proxy.open_files() <= before + 3, "descriptors are given back")
+
+
+@pytest.mark.parametrize("method, where", [("GET", ""), ("GET", "/cached"), ("POST", "")])
+def test_a_silent_origin_is_504_and_a_broken_one_502(start_proxy, origin, method, where):
+    proxy = start_proxy({**CONFIG, "upstream": {"first_byte_timeout": "200ms", "retries": 0}, "cache": {"failure_memory": "0"}})
+    for script, status in (([Hang()], 504), ([Close()], 502)):
+        assert proxy.fetch(origin.on(where + origin.fresh(), script), method=method).status == status
