@@ -510,21 +510,26 @@ static void look_up(struct lookup *l)
 {
 	struct cache_control storage;
 
-	if (!prepare(l, &storage))
-		return;
-	buf_init(&l->known_vary, CACHE_KEY_MAX);
-	decide(l);
-	if (l->asks_disk && !lookup_ask_disk(l))
+	if (prepare(l, &storage)) {
+		buf_init(&l->known_vary, CACHE_KEY_MAX);
 		decide(l);
-	free_spares(l);
+		if (l->asks_disk && !lookup_ask_disk(l))
+			decide(l);
+		free_spares(l);
+	}
+	l->client_cc = NULL; /* `storage` ends here */
 }
 
 void cache_lookup(struct cache *c, const struct cache_request *r, struct now now, struct cache_result *out)
 {
-	look_up(&(struct lookup){.c = c, .r = r, .now = now, .out = out});
+	struct lookup l = {.c = c, .r = r, .now = now, .out = out};
+
+	look_up(&l);
 }
 
 void cache_refresh(struct cache *c, const struct cache_request *r, struct now now, struct cache_result *out)
 {
-	look_up(&(struct lookup){.c = c, .r = r, .now = now, .out = out, .is_forced = true});
+	struct lookup l = {.c = c, .r = r, .now = now, .out = out, .is_forced = true};
+
+	look_up(&l);
 }
