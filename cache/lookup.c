@@ -303,7 +303,7 @@ static bool use_failure(struct lookup *l, struct entry *e, struct object *o, boo
 {
 	struct notes *n;
 
-	if (l->is_forced || !is_failing(l, e))
+	if (!e || l->is_forced || !is_failing(l, e))
 		return false;
 	n = e->notes;
 	if (o && policy_stale_if_error(&o->freshness, n->failed_by, is_soft, l->now)) {
