@@ -49,6 +49,7 @@ void gate_end(struct gate *g)
 	if (g->phase == GATE_DEAD)
 		return;
 	g->phase = GATE_DEAD;
+	g->req = NULL; /* goes with its connection, which we may outlive by a moment */
 	gate_end_quick(g);
 	if (g->reset) { /* evhttp is about to send a FIN, which would make what was cut look whole: RST instead */
 		struct sockaddr unspecified = {.sa_family = AF_UNSPEC};
@@ -89,6 +90,7 @@ void gate_on_evhttp_close(struct evhttp_connection *evcon, void *arg)
 		return;
 	tell_gone(g);
 	gate_end_quick(g);
+	g->req = NULL;
 	g->phase = GATE_DEAD;
 }
 

@@ -412,10 +412,44 @@ static void lingering_close_is_bounded_in_time(void **state)
 	client_free(c);
 }
 
+static struct event *drain_event;
+
+static void drain(evutil_socket_t fd, short what, void *arg)
+{
+	struct rig *r = arg;
+
+	(void)fd;
+	(void)what;
+	gate_drain_all(r->http);
+	r->gone++;
+}
+
+static void drain_next(void *arg)
+{
+	(void)arg;
+	event_active(drain_event, 0, 0);
+}
+
+/* The gate is there for a moment longer than its request. */
+static void draining_just_when_a_client_left_touches_nothing_of_it(void **state)
+{
+	struct rig *r = *state;
+	struct client *c = hold_one(r, HEAD_OF("GET", "/hold") "\r\n");
+
+	drain_event = event_new(r->base, -1, 0, drain, r);
+	gate_on_gone(r->held[0].g, drain_next, NULL);
+	r->held[0].req = NULL;
+	r->held[0].g = NULL;
+	client_reset(c);
+	wait_for(r, r->gone == 1 && r->stats.open == 0);
+	event_free(drain_event);
+}
+
 int main(void)
 {
 #define RIG_TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
+		RIG_TEST(draining_just_when_a_client_left_touches_nothing_of_it),
 		RIG_TEST(half_closed_client_gets_its_reply),
 		RIG_TEST(client_that_closes_between_requests_is_let_go),
 		RIG_TEST(requests_cut_short_by_a_half_close_are_refused),
