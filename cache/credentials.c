@@ -64,6 +64,14 @@ static bool is_shared(const struct cache_rules *rules, struct slice name, bool i
 	return false;
 }
 
+/* A pattern is for cookies and for fields of one's own; that all cookies, or Authorization, do not matter has to be said by name. */
+static bool is_shared_field(const struct cache_rules *rules, const struct http_field *f)
+{
+	if (f->id == HF_COOKIE || f->id == HF_AUTHORIZATION)
+		return has_field(&rules->shared_credentials, f->name);
+	return is_shared(rules, f->name, true);
+}
+
 /* ---- Fields ---- */
 
 static bool is_keyed_field(const struct cache_rules *rules, struct slice name)
@@ -82,11 +90,15 @@ static bool is_keyed_cookie(const struct cache_rules *rules, struct slice name)
 	return is_identity || has_cookie(&rules->key_cookies, name);
 }
 
-/* Some readers end a cookie at a comma (RFC 2109 did), so what follows one could be another cookie: not one of those that
- * are known not to matter. */
+/* Some readers end a cookie at a comma (RFC 2109 did) or at white space, and quotes change where others do: what follows could
+ * be another cookie. None of these may stand in one (RFC 6265 4.1.1), so such a pair is not one of those that are known not to
+ * matter. */
 static bool is_harmless(const struct cache_rules *rules, struct slice pair, struct slice name)
 {
-	return memchr(pair.p, ',', pair.n) == NULL && is_shared(rules, name, false);
+	for (size_t i = 0; i < pair.n; i++)
+		if (pair.p[i] <= ' ' || pair.p[i] == ',' || pair.p[i] == '"' || (unsigned char)pair.p[i] >= 0x7f)
+			return false;
+	return is_shared(rules, name, false);
 }
 
 static void look_at_cookies(struct credentials *c, const struct cache_rules *rules, const struct http_field *f)
@@ -116,7 +128,7 @@ struct credentials credentials_of(const struct cache_rules *rules, const struct 
 	for (uint32_t i = 0; i < request->n; i++) {
 		const struct http_field *f = &request->v[i];
 
-		if (!is_credential(rules, f) || is_keyed_field(rules, f->name) || is_shared(rules, f->name, true))
+		if (!is_credential(rules, f) || is_keyed_field(rules, f->name) || is_shared_field(rules, f))
 			continue;
 		if (f->id == HF_AUTHORIZATION) {
 			c.has_authorization = true;

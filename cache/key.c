@@ -233,6 +233,7 @@ int cache_key_build(struct cache_key *k, const struct cache_rules *rules, const 
 		return rc;
 	k->url_n = k->bytes.n - k->url_off;
 	buf_add_char(&k->bytes, '\0');
+	buf_add(&k->bytes, &rules->trust, sizeof(rules->trust));
 	buf_add_char(&k->bytes, 'x');
 	add_part(&k->bytes, in->extra);
 	add_where(&k->bytes, in);

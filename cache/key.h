@@ -4,7 +4,7 @@
  *
  * Layout of the bytes (every part is length-prefixed or cannot contain its delimiter, so that no two different requests
  * share them): class byte ('G' GET and HEAD, 'P' POST, 'Q' QUERY, '-' any other method, under which nothing is ever
- * stored), target URI as sent to the origin after the query rule, NUL, then the route's extra parts, each a letter and
+ * stored), target URI as sent to the origin after the query rule, NUL, the 4 bytes of the rules' `trust`, then the route's extra parts, each a letter and
  * lengths of 4 bytes: 'x' extra; 'o' the Host that the client gave, where that is sent; 's' the client's scheme is https, and
  * alone; 'h' a field of key_headers: name and every line; 'c' a cookie of key_cookies: name and every pair of that name; 'b' or 'j' Content-Type, Content-Encoding and Content-Language, then SHA-256 of the body, or
  * of its canonical JSON; 'u' a keyed hash of the user's identity.

@@ -123,10 +123,12 @@ static enum policy_store judge_credentials(const struct policy_exchange *x, cons
 	bool is_users = x->rules->scope == CACHE_SCOPE_USER;
 	bool is_open = cc->public_ || cc->s_maxage != CC_ABSENT;
 	bool has_lifetime = facts->explicit_ms > 0 && !policy_no_cache_all(cc);
-	if (!is_users && policy_private_all(cc))
+	bool has_another = x->request_has_authorization || x->request_has_credential;
+	/* `private` is a user's own only where nothing but the identity says who asks: it is no word about another credential. */
+	if (policy_private_all(cc) && (!is_users || has_another))
 		return POLICY_NOT_PRIVATE;
 	/* RFC 9111 3.5 */
-	if (x->request_has_authorization && !is_open && !cc->must_revalidate && !(is_users && has_lifetime))
+	if (x->request_has_authorization && !is_open && !cc->must_revalidate)
 		return POLICY_NOT_AUTHORIZATION;
 	if (x->request_has_credential && !is_open && !has_lifetime)
 		return POLICY_NOT_CREDENTIAL;

@@ -99,7 +99,8 @@ const char *policy_store_name(enum policy_store s); /* token for Cache-Status an
 
 /* Decides storing (RFC 9111 3, 3.5, 5.2.2) and fills *out when it is POLICY_STORE.
  * - Authorization: public, must-revalidate or s-maxage (RFC 9111 3.5). Other credentials: public, s-maxage, or a lifetime
- *   above 0 without no-cache; under scope = user Authorization too, for then the answer is that user's alone.
+ *   above 0 without no-cache. What is the identity of scope = user is none of these. private: only for such a user, of a request
+ *   without any other credential.
  * - Set-Cookie under auto, of which all but that field is stored: only with an explicit lifetime above 0 and without no-cache, and then the route's ttl_force and
  *   ttl_min leave it alone. Fields named in no-cache="" or private="" do not count, as they are not stored.
  * - A request's no-store counts where client_refresh is on.

@@ -125,6 +125,8 @@ static int64_t jittered(const struct policy_exchange *x, int64_t lifetime_ms, in
 static bool is_for_all(const struct policy_exchange *x, const struct policy_facts *facts)
 {
 	const struct cache_control *cc = &facts->cc;
+	if (policy_private_all(cc))
+		return false;
 	if (x->request_has_authorization || x->request_has_credential)
 		return true;
 	return !facts->is_forced && (cc->public_ || cc->s_maxage != CC_ABSENT || facts->explicit_ms > 0);

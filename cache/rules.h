@@ -53,6 +53,9 @@ struct cache_rules {
 	struct cache_names key_headers, key_cookies;
 	struct cache_names credentials;        /* fields, beside Authorization and Cookie; see credentials.h */
 	struct cache_names shared_credentials; /* fields and cookies; a trailing '*' matches a prefix */
+	/* A digest of all rules by which an answer is given to others, the same in every process. Part of the key, so that
+	 * what was stored under other rules (before a reload, or of another route for the same URL) is not found. */
+	uint32_t trust;
 
 	enum cache_scope scope;
 	bool user_from_cookie;  /* else from a header */

@@ -261,6 +261,8 @@ static bool twin_passes(const struct sent_terms *terms, struct slice name)
 	kind = kind_of(id, twin);
 	if (kind == OURS || kind == WORD || is_keyed(terms->route, twin))
 		return false;
+	if (terms->is_cacheable && names_hold(&terms->route->credentials, twin))
+		return false;
 	return !terms->is_cacheable || (id == HF_OTHER && kind == ORDINARY);
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "cache/credentials.h"
 #include "cache/graphql.h"
@@ -83,6 +84,29 @@ static int64_t coalesce_timeout(const struct config *c, const struct config_upst
 	return head_ms > u->stall_timeout_ms ? head_ms : u->stall_timeout_ms;
 }
 
+static uint64_t mix(uint64_t digest, uint64_t more)
+{
+	uint64_t both[2] = {digest, more};
+
+	return hash64_of(both, sizeof(both));
+}
+
+static uint64_t mix_names(uint64_t digest, const struct config_names *names)
+{
+	for (unsigned i = 0; i < names->n; i++)
+		digest = mix(digest, hash64_of(names->v[i].p, names->v[i].n));
+	return mix(digest, names->n);
+}
+
+static uint32_t trust_of(const struct config_route *r)
+{
+	uint64_t digest = mix_names(0, &r->credentials);
+
+	digest = mix_names(digest, &r->shared_credentials);
+	digest = mix_names(digest, &r->forward_headers);
+	return (uint32_t)mix(digest, (uint64_t)r->set_cookie << 8 | (uint64_t)r->underscore_headers);
+}
+
 static void fill_rules(struct cache_rules *to, const struct config *config, const struct config_route *from)
 {
 	*to = (struct cache_rules){
@@ -112,6 +136,7 @@ static void fill_rules(struct cache_rules *to, const struct config *config, cons
 		.key_cookies = names_of(from->key_cookies),
 		.credentials = names_of(from->credentials),
 		.shared_credentials = names_of(from->shared_credentials),
+		.trust = trust_of(from),
 		.scope = from->scope == CONFIG_SCOPE_USER ? CACHE_SCOPE_USER : CACHE_SCOPE_SHARED,
 		.user_from_cookie = from->user_from.is_cookie,
 		.user_from = from->user_from.name,

@@ -183,9 +183,38 @@ def test_a_users_own_answers_are_stored_by_the_route_and_others_count(proxy, ori
             for _ in range(2):
                 assert not proxy.fetch(path, more).is_hit
     path = place(origin, "/user", {CC: "private, max-age=60"})
-    proxy.fetch(path, {"Cookie": "sid=a; role=x"})
-    assert proxy.fetch(path, {"Cookie": "sid=a; role=y"}).is_hit, "the origin gave it a lifetime"
-    assert not proxy.fetch(path, {"Cookie": "sid=b; role=x"}).is_hit
+    for _ in range(2):
+        assert not proxy.fetch(path, {"Cookie": "sid=a; role=x"}).is_hit, "private to sid=a and role=x"
+    assert [proxy.fetch(path, {"Cookie": "sid=a"}).is_hit for _ in range(2)] == [False, True]
+    for other in ({"Cookie": "sid=a; role=y"}, {"Cookie": "sid=a", "Authorization": "Bearer x"}):
+        assert not proxy.fetch(path, other).is_hit
+    assert not proxy.fetch(path, {"Cookie": "sid=b"}).is_hit
+
+
+def test_what_other_rules_let_in_is_not_found_after_a_reload(start_proxy, origin):
+    lax, strict = ({"route all": {"match": "*", "ttl": "60s", **keys}} for keys in ({"shared_credentials": "sid"}, {}))
+    proxy = start_proxy(lax)
+    path = place(origin, "/reload")
+    assert [proxy.fetch(path, {"Cookie": "sid=a"}).is_hit for _ in range(2)] == [False, True]
+    proxy.write_config(strict)
+    assert proxy.admin("POST", "/reload").status == 200
+    assert proxy.fetch(path).body == b"nobody"
+
+
+def test_a_pattern_of_cookies_is_not_all_cookies(start_proxy, origin):
+    proxy = start_proxy({"route all": {"match": "*", "ttl": "60s", "shared_credentials": "cookie*"}})
+    path = place(origin, "/pattern")
+    for who in ("a", "b"):
+        assert proxy.fetch(path, bearer("Cookie", who)).body == body_of("Cookie", who)
+    assert [proxy.fetch(path, {"Cookie": "cookieconsent=1"}).is_hit for _ in range(2)] == [False, True]
+
+
+def test_twins_of_credentials_do_not_pass_where_answers_may_be_stored(start_proxy, origin):
+    proxy = start_proxy({"route all": {"match": "*", "ttl": "60s", "underscore_headers": "pass"}})
+    path = place(origin, "/twin")
+    proxy.fetch(path, {"X_Auth_Token": "secret", "Api_Key": "secret", "X_Kind": "1"})
+    seen = origin.last(path)
+    assert not seen.has("X_Auth_Token") and not seen.has("Api_Key") and seen.has("X_Kind")
 
 
 # ---- coalescing ----

@@ -96,7 +96,10 @@ static void each_cookie_counts_for_itself(void **state)
 	assert_found(&r, "Cookie: a b=c", "Cookie");
 	assert_found(&r, "Cookie: _ga=1,sid=a", "Cookie _ga");
 	assert_found(&r, "Cookie: lang=1,sid=a", "");
-	assert_found(&r, "Cookie: _ga=\"1; sid=a\"", "Cookie sid");
+	assert_found(&r, "Cookie: _ga=1 sid=7", "Cookie _ga");
+	assert_found(&r, "Cookie: _ga=1\tsid=7", "Cookie _ga");
+	assert_found(&r, "Cookie: _ga=\xa0sid=7", "Cookie _ga");
+	assert_found(&r, "Cookie: _ga=\"1; sid=a\"", "Cookie _ga");
 }
 
 static void what_is_keyed_does_not_count(void **state)

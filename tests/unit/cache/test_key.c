@@ -429,6 +429,7 @@ static void the_layout_is_as_the_header_says(void **state)
 	struct cache_rules r = cache_rules_default();
 	r.key_headers = NAMES(SLICE_LIT("X-A"));
 	r.key_cookies = NAMES(SLICE_LIT("c"));
+	r.trust = 0x01020304;
 	struct cache_key k;
 	cache_key_init(&k);
 	assert_int_equal(
@@ -436,6 +437,7 @@ static void the_layout_is_as_the_header_says(void **state)
 			ASK(.path = "/p", .query = "q", .extra = "up", .fields = "X-A: 1\nX-A: 22\nCookie: b=1; c=2")),
 		0);
 	static const char expected[] = "Ghttp://origin.example/p?q\0"
+				       "\4\3\2\1"
 				       "x\0\0\0\2up"
 				       "h\0\0\0\3x-a\0\0\0\2\0\0\0\1"
 				       "1\0\0\0\2"

@@ -175,8 +175,9 @@ static void credentials_need_the_upstreams_word(void **state)
 		YES("s-maxage in a targeted field is", "9213 2.2", "GET 200", AUTH, "CDN-Cache-Control: s-maxage=60", NULL, 60, TARGETED, 'F'),
 		NO("public beside a targeted field is not", "9213 2.2", "GET 200", AUTH, CC "public\nCDN-Cache-Control: max-age=60", NULL, AUTHORIZATION),
 		NO("private wins over public", "9111 3", "GET 200", AUTH, CC "max-age=60, public, private", NULL, PRIVATE),
-		YES("a user's own copy", "route", "GET 200", AUTH, CC "max-age=60", "scope=user", 60, MAX_AGE, 'F'),
-		YES("a user's own copy of something private", "route", "GET 200", AUTH, CC "max-age=60, private", "scope=user", 60, MAX_AGE, 'F'),
+		NO("Authorization that is not the identity", "9111 3.5", "GET 200", AUTH, CC "max-age=60", "scope=user", AUTHORIZATION),
+		NO("private, and Authorization beside the identity", "9111 3", "GET 200", AUTH, CC "max-age=60, private", "scope=user", PRIVATE),
+		YES("a user's own copy of something private", "route", "GET 200", NULL, CC "max-age=60, private", "scope=user", 60, MAX_AGE, 'F'),
 		YES("private for a user, without a lifetime", "9111 3", "GET 201", NULL, CC "private\nETag: \"a\"", "scope=user", 0, NONE, 'V'),
 		NO("no-store for a user", "9111 5.2.2.5", "GET 200", AUTH, CC "max-age=60, no-store", "scope=user", NO_STORE),
 	};
@@ -217,8 +218,8 @@ static void other_credentials_need_the_upstreams_word(void **state)
 		NO("both, of which one is let through", "route", "GET 200", AUTH "\n" COOKIE, CC "must-revalidate", "ttl=60", CREDENTIAL),
 		YES("both let through", "route", "GET 200", AUTH "\n" COOKIE, CC "max-age=60, must-revalidate", NULL, 60, MAX_AGE, 'F'),
 		NO("a user's, by the route's ttl", "route", "GET 200", COOKIE, NULL, "scope=user ttl=60", CREDENTIAL),
-		NO("a user's, private without a lifetime", "route", "GET 200", COOKIE, CC "private", "scope=user ttl=60", CREDENTIAL),
-		YES("a user's, private with a lifetime", "route", "GET 200", COOKIE, CC "private, max-age=9", "scope=user", 9, MAX_AGE, 'F'),
+		NO("a user's, private without a lifetime", "route", "GET 200", COOKIE, CC "private", "scope=user ttl=60", PRIVATE),
+		NO("a user's, private with a lifetime", "route", "GET 200", COOKIE, CC "private, max-age=9", "scope=user", PRIVATE),
 		NO("a user's Authorization, by the route's ttl", "route", "GET 200", AUTH, NULL, "scope=user ttl=60", AUTHORIZATION),
 	};
 	RUN(rows);
@@ -332,8 +333,7 @@ static void flags_say_how_it_may_be_used(void **state)
 		{AUTH, CC "max-age=9, public", NULL, POLICY_FOR_ALL},
 		{AUTH, CC "max-age=9, must-revalidate", NULL, POLICY_NEVER_STALE | POLICY_FOR_ALL},
 		{AUTH, CC "max-age=9, public", "scope=user", POLICY_PRIVATE | POLICY_FOR_ALL},
-		{AUTH, CC "max-age=9", "scope=user", POLICY_PRIVATE | POLICY_FOR_ALL},
-		{NULL, CC "max-age=9, private", "scope=user", POLICY_PRIVATE | POLICY_FOR_ALL},
+		{NULL, CC "max-age=9, private", "scope=user", POLICY_PRIVATE},
 		{NULL, CC "max-age=9", "scope=user", POLICY_FOR_ALL},
 		{NULL, CC "no-cache, no-store", "force=9", 0},
 		{NULL, CC "s-maxage=1", "force=9", 0},
