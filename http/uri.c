@@ -270,85 +270,96 @@ int uri_resolve(struct slice base, struct slice reference, struct buf *out)
 	return out->err;
 }
 
-/* What an escape at s.p[i] stands for, if that is a byte which shapes a path; else '\0'. */
-static char shaping_escape(struct slice s, size_t i)
+/* The byte that an escape at s.p[i] stands for, or -1. */
+static int escaped_at(struct slice s, size_t i)
 {
 	int high = i + 2 < s.n ? http_hex_value(s.p[i + 1]) : -1, low = i + 2 < s.n ? http_hex_value(s.p[i + 2]) : -1;
-	char c = high >= 0 && low >= 0 ? (char)(high << 4 | low) : '\0';
-	return c == '/' || c == '\\' || c == '.' || c == ';' || c == '%' ? c : '\0';
+	return s.p[i] == '%' && high >= 0 && low >= 0 ? high << 4 | low : -1;
+}
+
+static bool is_shaping(int c)
+{
+	return c == '/' || c == '\\' || c == '.' || c == ';' || c == '%';
+}
+
+/* What ends a path for a server that decodes it before it looks for its end. */
+static bool is_ending(int c)
+{
+	return c == '\0' || c == '\n' || c == '\r' || c == '#' || c == '?';
 }
 
 bool uri_path_is_plain(struct slice path)
 {
 	for (size_t i = 0; i < path.n; i++) {
 		char c = path.p[i], next = i + 1 < path.n ? path.p[i + 1] : '\0';
+		int escaped = escaped_at(path, i);
 		if (c == '\\' || c == ';' || (c == '/' && (next == '/' || next == '.')))
 			return false;
-		if (c == '%' && shaping_escape(path, i))
+		if (is_shaping(escaped) || is_ending(escaped))
 			return false;
 	}
 	return true;
 }
 
-/* In place: each round undoes one coat of encoding. Servers undo one or two; nobody can have this go on for ever. */
-enum { DECODING_ROUNDS = 4 };
+static size_t end_of(struct slice path)
+{
+	size_t i = 0;
+	while (i < path.n && !is_ending(escaped_at(path, i)))
+		i++;
+	return i;
+}
 
-static size_t decode_shaping(char *p, size_t n)
+bool uri_path_has_dots(struct slice path)
+{
+	for (size_t at = 0; at < path.n;) {
+		size_t begin = ++at, n;
+		while (at < path.n && path.p[at] != '/' && path.p[at] != '\\')
+			at++;
+		struct slice segment = cut(path, begin, at);
+		n = end_of(segment);
+		n = index_of_any((struct slice){segment.p, n}, 0, ";");
+		if ((n == 1 || n == 2) && segment.p[0] == '.' && segment.p[n - 1] == '.')
+			return true;
+	}
+	return false;
+}
+
+bool uri_path_undo_coat(struct buf *path)
 {
 	size_t to = 0;
-	for (size_t i = 0; i < n; i++) {
-		char c = p[i] == '%' ? shaping_escape((struct slice){p, n}, i) : '\0';
-		p[to++] = c ? c : p[i];
-		i += c ? 2 : 0;
+	for (size_t i = 0; i < path->n; i++) {
+		int c = escaped_at(buf_slice(path), i);
+		path->p[to++] = is_shaping(c) ? (char)c : path->p[i];
+		i += is_shaping(c) ? 2 : 0;
 	}
-	return to;
+	bool has_changed = to < path->n;
+	path->n = to;
+	return has_changed;
 }
 
-/* What precedes the last segment that was written. */
-static size_t less_one_segment(const char *p, size_t n)
+unsigned uri_path_readings(struct slice path)
 {
-	while (n > 0 && p[n - 1] != '/')
-		n--;
-	return n > 0 ? n - 1 : 0;
-}
-
-/* p begins with a slash; what is written never outruns what is read. Returns the length. */
-static size_t join_segments(char *p, size_t n)
-{
-	size_t to = 0, at = 0;
-	bool is_open = true; /* it ends as a folder */
-	while (at < n) {
-		size_t begin = ++at, end;
-		while (at < n && p[at] != '/' && p[at] != '\\')
-			at++;
-		for (end = begin; end < at && p[end] != ';';)
-			end++;
-		struct slice segment = {p + begin, end - begin};
-		is_open =
-			segment.n == 0 || slice_equal(segment, SLICE_LIT(".")) || slice_equal(segment, SLICE_LIT(".."));
-		if (segment.n == 2 && is_open)
-			to = less_one_segment(p, to);
-		if (is_open)
-			continue;
-		p[to++] = '/';
-		memmove(p + to, segment.p, segment.n);
-		to += segment.n;
+	unsigned readings = end_of(path) < path.n ? URI_ENDS : 0;
+	for (size_t i = 0; i < path.n; i++) {
+		bool is_double = path.p[i] == '/' && i + 1 < path.n && path.p[i + 1] == '/';
+		readings |= path.p[i] == ';' ? URI_STRIPS | URI_MERGES : 0;
+		readings |= path.p[i] == '\\' ? URI_REVERSES | URI_MERGES : 0;
+		readings |= is_double ? URI_MERGES : 0;
 	}
-	if (is_open)
-		p[to++] = '/';
-	return to;
+	return readings;
 }
 
-int uri_normal_path(struct slice path, struct buf *out)
+int uri_read_path(struct slice path, unsigned readings, struct buf *out)
 {
-	size_t start = out->n;
-	if (path.n == 0 || path.p[0] != '/' || buf_add_slice(out, path) != 0)
-		return buf_add_slice(out, path);
-	char *p = out->p + start;
-	size_t n = path.n;
-	for (int i = 0; i < DECODING_ROUNDS; i++)
-		n = decode_shaping(p, n);
-	out->n = start + join_segments(p, n);
+	size_t start = out->n, n = readings & URI_ENDS ? end_of(path) : path.n;
+	bool is_parameter = false;
+	for (size_t i = 0; i < n && out->err == 0; i++) {
+		char c = path.p[i] == '\\' && (readings & URI_REVERSES) ? '/' : path.p[i];
+		bool follows_slash = out->n > start && out->p[out->n - 1] == '/';
+		is_parameter = c != '/' && (is_parameter || (c == ';' && (readings & URI_STRIPS)));
+		if (!is_parameter && !(c == '/' && follows_slash && (readings & URI_MERGES)))
+			buf_add_char(out, c);
+	}
 	return out->err;
 }
 

@@ -47,12 +47,25 @@ bool uri_glob(struct slice pattern, struct slice text);
 int uri_resolve(struct slice base, struct slice reference, struct buf *out) WARN_UNUSED;
 
 /* Might a server read the path as another one than its bytes say? Dot segments, doubled or encoded slashes, backslashes,
- * `;` parameters, a dot, semicolon or percent sign that is encoded. Most paths have none: a cheap look. */
+ * `;` parameters, a dot, semicolon, percent sign, '#', '?', NUL or line end that is encoded. Most paths have none: a cheap look. */
 bool uri_path_is_plain(struct slice path);
-/* Appends the path as a server reads it that undoes all of these: dot segments resolved (RFC 3986 5.2.4), slashes that are
- * encoded, doubled or reversed made one, parameters cut off their segments, twice encoded things decoded. Other escapes stay.
- * For comparing, never for sending. Returns out's error. */
-int uri_normal_path(struct slice path, struct buf *out) WARN_UNUSED;
+/* Is a segment "." or ".." (RFC 3986 5.2.4), with parameters or without, between slashes or backslashes? Escapes are not
+ * looked through: uri_path_undo_coat is for that. */
+bool uri_path_has_dots(struct slice path);
+/* Decodes, once and in place, the escapes of bytes that shape a path: / \ . ; and %. False: there were none. */
+bool uri_path_undo_coat(struct buf *path);
+
+/* What a server may do to a path that it reads. */
+enum uri_reading {
+	URI_MERGES = 1,   /* doubled slashes are one */
+	URI_STRIPS = 2,   /* a segment ends at its ';' */
+	URI_REVERSES = 4, /* a backslash is a slash */
+	URI_ENDS = 8,     /* the path ends at an encoded '#', '?', NUL or line end */
+};
+/* Those that would change this path, alone or together. */
+unsigned uri_path_readings(struct slice path);
+/* Appends the path as a server reads it that does these. For comparing, never for sending. Returns out's error. */
+int uri_read_path(struct slice path, unsigned readings, struct buf *out) WARN_UNUSED;
 
 /* Same scheme, host (any case) and port, the scheme's own where none is written (RFC 9110 4.3.1). False for what is not
  * an absolute http or https URL. */

@@ -285,42 +285,48 @@ static void origins_are_compared_with_their_default_ports(void **state)
 	}
 }
 
-static void paths_are_read_as_servers_may(void **state)
+static void paths_that_servers_read_in_their_own_ways_are_told(void **state)
 {
 	static const struct {
-		const char *path, *normal;
-		bool is_plain;
+		const char *path;
+		bool is_plain, has_dots; /* the latter with all escapes decoded */
 	} rows[] = {
-		{"/", "/", true},
-		{"/a/b", "/a/b", true},
-		{"/a/b/", "/a/b/", true},
-		{"/a%20b/%C3%A9", "/a%20b/%C3%A9", true},
-		{"/a..b/c.", "/a..b/c.", true},
-		{"/.well-known/x", "/.well-known/x", false},
-		{"//a", "/a", false},
-		{"/a///b//", "/a/b/", false},
-		{"/./a/./b/.", "/a/b/", false},
-		{"/a/../b", "/b", false},
-		{"/a/..", "/", false},
-		{"/../../a", "/a", false},
-		{"/x/..%2fa", "/a", false},
-		{"/x/%2E%2e/a", "/a", false},
-		{"/x/.%2e/a", "/a", false},
-		{"/x%2Fy", "/x/y", false},
-		{"/x\\..\\a", "/a", false},
-		{"/x/..%5Ca", "/a", false},
-		{"/a;v=1/b;w", "/a/b", false},
-		{"/x/..;/a", "/a", false},
-		{"/x/..%3bv/a", "/a", false},
-		{"/x/%252e%252e/a", "/a", false},
-		{"/x%252fy", "/x/y", false},
-		{"/100%25", "/100%", false},
-		{"/a%", "/a%", true},
-		{"/a%2", "/a%2", true},
-		{"/a%zz", "/a%zz", true},
-		{"/;a", "/", false},
-		{"*", "*", true},
-		{"", "", true},
+		{"/", true, false},
+		{"/a/b/", true, false},
+		{"/a%20b/%C3%A9", true, false},
+		{"/a..b/c.", true, false},
+		{"/a%", true, false},
+		{"/a%2", true, false},
+		{"/a%zz", true, false},
+		{"*", true, false},
+		{"", true, false},
+		{"/.well-known/x", false, false},
+		{"/...", false, false},
+		{"/..a/.b", false, false},
+		{"//a", false, false},
+		{"/a;v=1/b;w", false, false},
+		{"/100%25", false, false},
+		{"/x%252fy", false, false},
+		{"/a%00", false, false},
+		{"/a%0a", false, false},
+		{"/a%0D", false, false},
+		{"/a%23b", false, false},
+		{"/a%3fb", false, false},
+		{"/./a", false, true},
+		{"/a/.", false, true},
+		{"/a/..", false, true},
+		{"/a/../b", false, true},
+		{"/x/..%2fa", false, true},
+		{"/x%2f%2E%2e/a", false, true},
+		{"/x/.%2e/a", false, true},
+		{"/x\\..\\a", false, true},
+		{"/x%5c..", false, true},
+		{"/x/..;/a", false, true},
+		{"/x/.;v/a", false, true},
+		{"/x/..%3bv/a", false, true},
+		{"/x/%252e%252e/a", false, true},
+		{"/x/..%00/a", false, true},
+		{"/x/..%3fa", false, true},
 	};
 	struct buf out;
 
@@ -331,8 +337,48 @@ static void paths_are_read_as_servers_may(void **state)
 
 		buf_reset(&out);
 		EXPECT_INT(rows[i].path, uri_path_is_plain(path), rows[i].is_plain);
-		assert_int_equal(uri_normal_path(path, &out), 0);
-		EXPECT_SLICE(rows[i].path, buf_slice(&out), slice_of(rows[i].normal));
+		assert_int_equal(buf_add_slice(&out, path), 0);
+		while (uri_path_undo_coat(&out))
+			;
+		EXPECT_INT(rows[i].path, uri_path_has_dots(buf_slice(&out)), rows[i].has_dots);
+		free_copy(path);
+	}
+	buf_fini(&out);
+}
+
+static void paths_are_read_as_servers_may(void **state)
+{
+	static const struct {
+		const char *path;
+		unsigned all, readings;
+		const char *as;
+	} rows[] = {
+		{"/a/b", 0, 0, "/a/b"},
+		{"/a///b//", URI_MERGES, URI_MERGES, "/a/b/"},
+		{"/a;v=1/b;w", URI_STRIPS | URI_MERGES, URI_STRIPS, "/a/b"},
+		{"/u/;/7", URI_STRIPS | URI_MERGES, URI_STRIPS, "/u//7"},
+		{"/u/;/7", URI_STRIPS | URI_MERGES, URI_STRIPS | URI_MERGES, "/u/7"},
+		{"/a\\\\b", URI_REVERSES | URI_MERGES, URI_REVERSES, "/a//b"},
+		{"/a\\\\b", URI_REVERSES | URI_MERGES, URI_REVERSES | URI_MERGES, "/a/b"},
+		{"/a;x\\b", URI_STRIPS | URI_REVERSES | URI_MERGES, URI_STRIPS, "/a"},
+		{"/a;x\\b", URI_STRIPS | URI_REVERSES | URI_MERGES, URI_STRIPS | URI_REVERSES, "/a/b"},
+		{"/a%00b", URI_ENDS, URI_ENDS, "/a"},
+		{"/a%3fx.css", URI_ENDS, URI_ENDS, "/a"},
+		{"/a%3fx.css", URI_ENDS, 0, "/a%3fx.css"},
+		{"/a%2fb", 0, 0, "/a%2fb"},
+		{"", 0, URI_MERGES, ""},
+	};
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 1000);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct slice path = exact_copy(slice_of(rows[i].path));
+
+		buf_reset(&out);
+		EXPECT_INT(rows[i].path, uri_path_readings(path), rows[i].all);
+		assert_int_equal(uri_read_path(path, rows[i].readings, &out), 0);
+		EXPECT_SLICE(rows[i].path, buf_slice(&out), slice_of(rows[i].as));
 		free_copy(path);
 	}
 	buf_fini(&out);
@@ -342,6 +388,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(absolute_urls_are_split),
+		cmocka_unit_test(paths_that_servers_read_in_their_own_ways_are_told),
 		cmocka_unit_test(paths_are_read_as_servers_may),
 		cmocka_unit_test(authorities_are_checked),
 		cmocka_unit_test(percent_encoding_is_decoded_where_it_is_valid),
