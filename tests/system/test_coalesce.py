@@ -333,6 +333,32 @@ def test_what_one_odd_request_met_is_not_told_to_others(start_proxy, origin):
     assert proxy.fetch(path).body == b"well"
 
 
+@pytest.mark.parametrize("status", [403, 429])
+def test_what_a_forwarded_address_met_is_not_told_to_others(start_proxy, origin, status):
+    proxy = start_proxy({**CONFIG, "cache": {"failure_memory": "60s"}})
+    banned = {"X-Forwarded-For": "6.6.6.6"}
+    gate = origin.gate()
+
+    def answer(request):
+        if "6.6.6.6" in request.get("X-Forwarded-For", ""):
+            return [Wait(gate), Reply(status, body=b"you are banned")]
+        return [Reply(body=b"well")]
+    path = origin.on(origin.fresh(), answer)
+    with proxy.client() as first:
+        first.start(target=path, fields=banned)
+        origin.wait_for(path)
+        with herd(proxy, 20, path) as h:
+            all_asked(proxy, path, 20)
+            gate.open()
+            h.run().check(200, b"well")
+        assert first.response().status == status
+
+    path = origin.on(origin.fresh(), answer)
+    for _ in range(3):
+        assert proxy.fetch(path, banned).status == status
+    assert proxy.fetch(path).body == b"well"
+
+
 def test_break_in_mid_body_aborts_all_and_stores_nothing(proxy, origin):
     gate = origin.gate()
     path = origin.on(origin.fresh(), [Send(head(200, {"Content-Length": 5000}) + BODY[:2000]), Wait(gate), Reset()],

@@ -362,6 +362,47 @@ static void ids_and_conditions_make_no_other_form(void **state)
 	rig_end(&g);
 }
 
+#define PEER "10.0.0.1"
+#define SPOOFED "X-Forwarded-For: 6.6.6.6, " PEER "\r\n"
+
+static void the_clients_own_list_of_addresses_makes_another_form(void **state)
+{
+	static const int statuses[] = {403, 429, 500};
+	struct rig g;
+
+	(void)state;
+	for (unsigned k = 0; k < ARRAY_LEN(statuses); k++) {
+		struct herd h;
+
+		rig_begin(&h.g);
+		herd_begin_with(&h, SPOOFED, "X-Forwarded-For: " PEER "\r\n", SPOOFED);
+		assert_int_equal(answer_with(&h.g, h.f, statuses[k], NULL, "no"), FLIGHT_STORES);
+		assert_int_equal(phase_of(&h, 0), FLIGHT_ANSWER);
+		assert_int_not_equal(phase_of(&h, 1), FLIGHT_ANSWER);
+		assert_int_equal(phase_of(&h, 2), FLIGHT_ANSWER);
+		herd_end(&h);
+	}
+	rig_begin(&g);
+	lead_and_answer(&g, SPOOFED, 429, NULL);
+	lead_and_answer(&g, SPOOFED, 429, NULL);
+	assert_int_equal(rig_verdict(&g, "GET /a", "X-Forwarded-For: 6.6.6.6, 10.0.0.2\r\n"), CACHE_FAILED);
+	assert_int_equal(rig_verdict(&g, "GET /a", "X-Forwarded-For: 7.7.7.7, " PEER "\r\n"), CACHE_LEAD);
+	assert_int_equal(rig_verdict(&g, "GET /a", "X-Forwarded-For: " PEER "\r\n"), CACHE_LEAD);
+	rig_end(&g);
+}
+
+static void the_clients_address_makes_no_other_form(void **state)
+{
+	struct rig g;
+
+	(void)state;
+	rig_begin(&g);
+	lead_and_answer(&g, "X-Forwarded-For: " PEER "\r\n", 429, NULL);
+	lead_and_answer(&g, "X-Forwarded-For: " PEER "\r\n", 429, NULL);
+	assert_int_equal(rig_verdict(&g, "GET /a", "X-Forwarded-For: 10.0.0.2\r\n"), CACHE_FAILED);
+	rig_end(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -379,6 +420,8 @@ int main(void)
 		cmocka_unit_test(too_many_requests_is_said_to_those_who_look_the_same),
 		cmocka_unit_test(an_error_of_another_form_sends_the_others_on),
 		cmocka_unit_test(ids_and_conditions_make_no_other_form),
+		cmocka_unit_test(the_clients_own_list_of_addresses_makes_another_form),
+		cmocka_unit_test(the_clients_address_makes_no_other_form),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
