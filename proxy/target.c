@@ -399,8 +399,8 @@ static int match_readings(struct target *t, const struct http_request *r, struct
 	return 0;
 }
 
-/* Servers undo one or two coats of encoding; nobody can have this go on for ever. */
-enum { CODING_COATS_MAX = 4 };
+/* Servers undo one or two coats of encoding; nobody can have this go on for ever, or long paths read so many times. */
+enum { CODING_COATS_MAX = 4, READ_PATH_MAX = 2048 };
 
 /* Routes match what the client wrote. Where an origin could read that as a path of another route ("//account/me",
  * "/account%2fme"), nobody knows which rules are meant: then nothing is cached. Nor where a path has dot segments, for
@@ -414,6 +414,10 @@ static int look_for_ambiguity(struct target *t, const struct http_request *r)
 	t->is_ambiguous = false;
 	if (uri_path_is_plain(r->path))
 		return 0;
+	if (r->path.n > READ_PATH_MAX) {
+		t->is_ambiguous = true;
+		return 0;
+	}
 	buf_reset(&t->normal);
 	if (buf_add_slice(&t->normal, r->path) != 0)
 		return t->normal.err;

@@ -44,5 +44,14 @@ def test_a_path_that_leaves_the_upstreams_base_passes_uncached(start_proxy, orig
         assert origin.count("/base" + target) == 2
 
 
+def test_a_long_path_that_is_not_plain_is_not_read_many_times(proxy, origin):
+    target = "/static//" + "a" * 3000
+    origin.on(target, [Reply(200, body=b"long")])
+    assert [proxy.fetch(target).is_hit for _ in range(2)] == [False, False]
+    plain = "/static/" + "a" * 3000
+    origin.on(plain, [Reply(200, body=b"long")])
+    assert [proxy.fetch(plain).is_hit for _ in range(2)] == [False, True]
+
+
 def test_explain_says_why(proxy):
     assert proxy.explain("//account/me")["why_not"] == "an origin may read this path as one of another route"
