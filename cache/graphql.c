@@ -198,7 +198,25 @@ static enum graphql_kind worse(enum graphql_kind a, enum graphql_kind b)
 	return a == GRAPHQL_UNKNOWN ? a : b;
 }
 
-/* Some servers take names of members in any case. */
+enum query_name { NAME_IS_OTHER, NAME_IS_QUERY, NAME_IS_UNSURE };
+
+/* Some servers take names in any case. And some trim them, end them at a NUL or read a '[' or '.' in them as a member
+ * of "query": what these see is not what is seen here. */
+static enum query_name query_name_of(struct slice name)
+{
+	struct slice word = name;
+	size_t n = 0;
+
+	if (slice_equal_nocase(name, SLICE_LIT("query")))
+		return NAME_IS_QUERY;
+	while (word.n > 0 && !is_name_char(*word.p) && *word.p != '-')
+		word = (struct slice){word.p + 1, word.n - 1};
+	while (n < word.n && (is_name_char(word.p[n]) || word.p[n] == '-'))
+		n++;
+	return n > 0 && slice_equal_nocase((struct slice){word.p, n}, SLICE_LIT("query")) ? NAME_IS_UNSURE
+											  : NAME_IS_OTHER;
+}
+
 static enum graphql_kind object_kind(json_t *object)
 {
 	enum graphql_kind kind = GRAPHQL_READS;
@@ -207,9 +225,11 @@ static enum graphql_kind object_kind(json_t *object)
 	for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
 		const json_t *value = json_object_iter_value(at);
 
-		if (!slice_equal_nocase(slice_of(json_object_iter_key(at)), SLICE_LIT("query")))
+		enum query_name name = query_name_of(slice_of(json_object_iter_key(at)));
+
+		if (name == NAME_IS_OTHER)
 			continue;
-		if (!json_is_string(value))
+		if (name == NAME_IS_UNSURE || !json_is_string(value))
 			return GRAPHQL_UNKNOWN;
 		has_query = true;
 		kind = worse(kind,
@@ -252,12 +272,33 @@ static int decode(struct slice s, struct buf *out)
 	return out->err;
 }
 
+/* Where one server splits at '&' and another at ';' as well: does either see a "query" where there is a ';'? */
+static bool is_split_unsurely(struct slice form)
+{
+	bool has_query = false;
+	struct buf name;
+
+	if (form.n == 0 || !memchr(form.p, ';', form.n))
+		return false;
+	buf_init(&name, GRAPHQL_BODY_MAX);
+	for (size_t at = 0, begin = 0; at <= form.n && !has_query; at++) {
+		if (at < form.n && !strchr("&;=", form.p[at]))
+			continue;
+		buf_reset(&name);
+		has_query = decode((struct slice){form.p + begin, at - begin}, &name) != 0 ||
+			    query_name_of(buf_slice(&name)) != NAME_IS_OTHER;
+		begin = at + 1;
+	}
+	buf_fini(&name);
+	return has_query;
+}
+
 /* Of the parameters "query" of a form or URL; `without`: there is none. */
 static enum graphql_kind form_kind(struct slice form, enum graphql_kind without)
 {
-	enum graphql_kind kind = GRAPHQL_READS;
+	bool is_unsure = is_split_unsurely(form), at_end = false, has_query = is_unsure;
+	enum graphql_kind kind = is_unsure ? GRAPHQL_UNKNOWN : GRAPHQL_READS;
 	struct uri_param param;
-	bool at_end = false, has_query = false;
 	struct buf name, document;
 
 	buf_init(&name, GRAPHQL_BODY_MAX);
@@ -265,10 +306,12 @@ static enum graphql_kind form_kind(struct slice form, enum graphql_kind without)
 	while (uri_query_next(&form, &at_end, &param)) {
 		buf_reset(&name);
 		buf_reset(&document);
-		if (decode(param.name, &name) == 0 && !slice_equal_nocase(buf_slice(&name), SLICE_LIT("query")))
+		enum query_name is = decode(param.name, &name) ? NAME_IS_UNSURE : query_name_of(buf_slice(&name));
+
+		if (is == NAME_IS_OTHER)
 			continue;
 		has_query = true;
-		kind = worse(kind, name.err || decode(param.value, &document) != 0
+		kind = worse(kind, is == NAME_IS_UNSURE || decode(param.value, &document) != 0
 					   ? GRAPHQL_UNKNOWN
 					   : graphql_document_kind(buf_slice(&document)));
 	}
@@ -277,16 +320,37 @@ static enum graphql_kind form_kind(struct slice form, enum graphql_kind without)
 	return has_query ? kind : without;
 }
 
+/* Content-Type without its media type: each parameter, quoted or not, that may be a charset (RFC 9110 8.3.2) is UTF-8. */
+static bool is_utf8(struct slice parameters)
+{
+	while (parameters.n > 0) {
+		const char *end = memchr(parameters.p, ';', parameters.n);
+		size_t n = end ? (size_t)(end - parameters.p) : parameters.n;
+		struct slice one = slice_trim((struct slice){parameters.p, n});
+		bool is_charset = one.n >= 7 && slice_equal_nocase((struct slice){one.p, 7}, SLICE_LIT("charset"));
+
+		if (is_charset && !slice_equal_nocase(one, SLICE_LIT("charset=utf-8")) &&
+			!slice_equal_nocase(one, SLICE_LIT("charset=\"utf-8\"")))
+			return false;
+		n += end != NULL;
+		parameters = (struct slice){parameters.p + n, parameters.n - n};
+	}
+	return true;
+}
+
 static struct slice media_type(const struct http_fields *fields, bool *is_plain)
 {
 	const struct http_field *type = http_fields_get(fields, HF_CONTENT_TYPE);
 	const char *end;
+	size_t n;
 
 	*is_plain = http_fields_count(fields, HF_CONTENT_TYPE) <= 1 && !http_fields_get(fields, HF_CONTENT_ENCODING);
 	if (!type || type->value.n == 0)
 		return (struct slice){"", 0};
 	end = memchr(type->value.p, ';', type->value.n);
-	return slice_trim((struct slice){type->value.p, end ? (size_t)(end - type->value.p) : type->value.n});
+	n = end ? (size_t)(end - type->value.p) : type->value.n;
+	*is_plain = *is_plain && is_utf8((struct slice){type->value.p + n, type->value.n - n});
+	return slice_trim((struct slice){type->value.p, n});
 }
 
 static enum graphql_kind body_kind(const struct http_fields *fields, struct slice body)

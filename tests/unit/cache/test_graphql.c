@@ -100,13 +100,25 @@ static enum graphql_kind kind_of_request(const char *request, const char *body)
 	return kind;
 }
 
+struct request_row {
+	const char *request, *body;
+	enum graphql_kind kind;
+};
+
+static void expect_kinds(const struct request_row *rows, size_t n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		enum graphql_kind got = kind_of_request(rows[i].request, rows[i].body);
+		if (got != rows[i].kind)
+			fail_msg("%s, %s: %s, not %s", rows[i].request, rows[i].body, name_of(got),
+				name_of(rows[i].kind));
+	}
+}
+
 static void requests_are_told_by_url_and_body(void **state)
 {
 	(void)state;
-	static const struct {
-		const char *request, *body;
-		enum graphql_kind kind;
-	} rows[] = {
+	static const struct request_row rows[] = {
 		{"POST /g", "{\"query\": \"{ a }\"}", GRAPHQL_READS},
 		{"POST /g", "{\"operationName\": \"A\", \"query\": \"query A { a } mutation B { b }\"}",
 			GRAPHQL_CHANGES},
@@ -156,12 +168,54 @@ static void requests_are_told_by_url_and_body(void **state)
 		{"HEAD /g?query=mutation%7Ba%7D", "", GRAPHQL_CHANGES},
 	};
 
-	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
-		enum graphql_kind got = kind_of_request(rows[i].request, rows[i].body);
-		if (got != rows[i].kind)
-			fail_msg("%s, %s: %s, not %s", rows[i].request, rows[i].body, name_of(got),
-				name_of(rows[i].kind));
-	}
+	expect_kinds(rows, ARRAY_LEN(rows));
+}
+
+static void what_another_parser_may_see_is_unknown(void **state)
+{
+	(void)state;
+	static const struct request_row rows[] = {
+		{"POST /g\nContent-Type: application/x-www-form-urlencoded", "query={a}&%20query=mutation{x}",
+			GRAPHQL_UNKNOWN},
+		{"POST /g\nContent-Type: application/x-www-form-urlencoded", "query={a}&+query+=mutation{x}",
+			GRAPHQL_UNKNOWN},
+		{"POST /g\nContent-Type: application/x-www-form-urlencoded", "query={a}&query[]=mutation{x}",
+			GRAPHQL_UNKNOWN},
+		{"POST /g\nContent-Type: application/x-www-form-urlencoded", "query={a}&query%5B0%5D=mutation{x}",
+			GRAPHQL_UNKNOWN},
+		{"POST /g\nContent-Type: application/x-www-form-urlencoded", "query={a}&query%00x=mutation{x}",
+			GRAPHQL_UNKNOWN},
+		{"POST /g\nContent-Type: application/x-www-form-urlencoded", "query={a}&%EF%BB%BFQuery=mutation{x}",
+			GRAPHQL_UNKNOWN},
+		{"POST /g\nContent-Type: application/x-www-form-urlencoded", "x=1;query=mutation{x}&query={a}",
+			GRAPHQL_UNKNOWN},
+		{"POST /g\nContent-Type: application/x-www-form-urlencoded", "query={a}%23;query=mutation{x}",
+			GRAPHQL_UNKNOWN},
+		{"POST /g\nContent-Type: application/x-www-form-urlencoded", "query={a}&x=1;%71uery=mutation{x}",
+			GRAPHQL_UNKNOWN},
+		{"POST /g\nContent-Type: application/x-www-form-urlencoded", "query={a};", GRAPHQL_UNKNOWN},
+		{"POST /g\nContent-Type: application/x-www-form-urlencoded", "query=mutation{a}&x=;", GRAPHQL_CHANGES},
+		{"POST /g\nContent-Type: application/x-www-form-urlencoded",
+			"query={a}&queryId=7&my-query=1&query_id=2&a[query]=3", GRAPHQL_READS},
+		{"POST /g\nContent-Type: application/x-www-form-urlencoded", "query={a}&x=%3B", GRAPHQL_READS},
+		{"POST /g", "{\"query\": \"{ a }\", \"query \": \"mutation { x }\"}", GRAPHQL_UNKNOWN},
+		{"POST /g", "[{\"query\": \"{ a }\", \"\\u0009Query\": \"mutation { x }\"}]", GRAPHQL_UNKNOWN},
+		{"POST /g", "{\"query\": \"{ a }\", \"queryId\": \"mutation { x }\"}", GRAPHQL_READS},
+		{"POST /g\nContent-Type: application/json; charset=utf-16", "{\"query\": \"{ a }\"}", GRAPHQL_UNKNOWN},
+		{"POST /g\nContent-Type: application/json;x=1; CharSet=utf-7", "{\"query\": \"{ a }\"}",
+			GRAPHQL_UNKNOWN},
+		{"POST /g\nContent-Type: application/json;charset=utf-8;charset=utf-16", "{\"query\": \"{ a }\"}",
+			GRAPHQL_UNKNOWN},
+		{"POST /g\nContent-Type: application/json; charset=\"UTF-8\"", "{\"query\": \"{ a }\"}", GRAPHQL_READS},
+		{"POST /g\nContent-Type: application/json; charset=", "{\"query\": \"{ a }\"}", GRAPHQL_UNKNOWN},
+		{"POST /g\nContent-Type: application/json; x=utf-16", "{\"query\": \"{ a }\"}", GRAPHQL_READS},
+		{"GET /g?query={a}&%20query=mutation{x}", "", GRAPHQL_UNKNOWN},
+		{"GET /g?x=1;query=mutation{x}", "", GRAPHQL_UNKNOWN},
+		{"GET /g?x=1;y=2", "", GRAPHQL_READS},
+		{"GET /g?query[]=mutation{x}", "", GRAPHQL_UNKNOWN},
+	};
+
+	expect_kinds(rows, ARRAY_LEN(rows));
 }
 
 /* Every beginning of a document, and every byte of it changed: no crash, and no query of what was a mutation's whole. */
@@ -186,6 +240,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(documents_are_told_by_their_operations),
 		cmocka_unit_test(requests_are_told_by_url_and_body),
+		cmocka_unit_test(what_another_parser_may_see_is_unknown),
 		cmocka_unit_test(no_document_is_read_past_its_end),
 	};
 
