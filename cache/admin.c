@@ -391,14 +391,33 @@ static bool may_be_the_same(const struct object *o, int status, const struct htt
 	return status == o->status && object_is_confirmed_by(o, response) && says_the_same_length(o, response);
 }
 
-static bool drop_superseded_locked(struct entry *e, const struct cache_request *r, int status,
-	const struct http_fields *response, struct garbage *g)
+/* By its nature; a client's own wish is about its own answer. Of a request without credentials. */
+static bool may_be_stored(const struct cache_request *r, int status, const struct http_fields *response, struct now now)
+{
+	struct http_fields nothing = {0};
+	struct freshness unused;
+	struct policy_exchange x = {
+		.method = HTTP_GET,
+		.request = &nothing,
+		.status = status,
+		.response = response,
+		.request_time = now,
+		.response_time = now,
+		.rules = r->rules,
+	};
+
+	return policy_store(&x, &unused) == POLICY_STORE;
+}
+
+/* `l`: what has come; as a hint, it may be the very answer that is stored. */
+static bool drop_superseded_locked(
+	struct entry *e, const struct landing *l, int status, const struct http_fields *response, struct garbage *g)
 {
 	bool any = false;
 
 	for (struct object *o = e->variants, *next; o; o = next) {
 		next = object_next(o) ? *object_next(o) : NULL;
-		if (!object_serves(o, &r->http->fields) || may_be_the_same(o, status, response))
+		if (!object_serves(o, l->request) || (l->is_hint && may_be_the_same(o, status, response)))
 			continue;
 		variant_drop_locked(e, o, DROP_REPLACED, g);
 		any = true;
@@ -407,35 +426,35 @@ static bool drop_superseded_locked(struct entry *e, const struct cache_request *
 }
 
 void cache_saw_answer(struct cache *c, const struct cache_request *r, const struct cache_asked *asked, int status,
-	const struct http_fields *response)
+	const struct http_fields *response, struct now now)
 {
 	struct shard *s = memory_shard(&c->memory, r->key);
-	struct landing l = {.order = asked->order, .request = &r->http->fields, .is_hint = status < 300};
+	struct landing l = {.order = asked->order, .request = &r->http->fields};
 	struct credentials bears = credentials_of(r->rules, &r->http->fields);
 	struct garbage g = {0};
 	struct tier_write written;
-	struct entry *e;
 
 	if (!flight_is_full_answer(status) || !r->rules->cache || credentials_are_any(&bears))
 		return;
 	l.validator = policy_strong_validator_of(response);
+	l.is_hint = status < 300 && may_be_stored(r, status, response, now);
 	tier_write_begin(&written, c, NULL);
 	pthread_mutex_lock(&s->mu);
-	e = entry_find_locked(s, r->key);
-	if (e && landing_is_past_locked(c, e, asked->order))
-		e = NULL;
-	if (e) {
-		entry_ref(e);
-		if (drop_superseded_locked(e, r, status, response, &g))
-			tier_retire_locked(&written, c, e);
-		landing_locked(c, e, &l);
-		entry_tidy_locked(e, &g);
+	if (!landing_key_is_past_locked(c, r->key, asked->order)) {
+		struct entry *e = entry_find_locked(s, r->key);
+
+		written.tells = e && drop_superseded_locked(e, &l, status, response, &g);
+		/* What has left memory, or was not read yet, may be on disk still. */
+		if (written.tells || !l.is_hint)
+			tier_retire_key_locked(&written, c, r->key);
+		landing_key_locked(c, r->key, asked->order);
+		if (e) {
+			landing_locked(c, e, &l);
+			entry_tidy_locked(e, &g);
+		}
 	}
 	pthread_mutex_unlock(&s->mu);
-	if (e) {
-		tier_write_end(&written, c, e);
-		entry_unref(&e);
-	}
+	tier_write_end_key(&written, c, r->key);
 	garbage_free(&g);
 }
 

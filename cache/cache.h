@@ -143,7 +143,7 @@ void cache_saw_head(struct cache *c, const struct cache_request *r, const struct
 	const struct http_fields *response, struct now now);
 /* An answer to GET for one client alone, which nobody keeps, came for this key: what it supersedes goes. */
 void cache_saw_answer(struct cache *c, const struct cache_request *r, const struct cache_asked *asked, int status,
-	const struct http_fields *response);
+	const struct http_fields *response, struct now now);
 
 /* Invalidation, both tiers. 0 or negative errno (the answer must then not claim success). With a disk tier it blocks until
  * the purge is on the device, so that it outlives a crash: not for workers. */

@@ -9,24 +9,34 @@ uint64_t landing_order(struct cache *c)
 	return atomic_fetch_add_explicit(&c->orders, 1, memory_order_relaxed) + 1;
 }
 
-static unsigned slot_of(const struct entry *e)
+static unsigned slot_of(unsigned place)
 {
-	return e->hh.hashv & (LANDED_SLOTS - 1);
+	return place & (LANDED_SLOTS - 1);
 }
 
 bool landing_is_past_locked(const struct cache *c, const struct entry *e, uint64_t order)
 {
-	return atomic_load(&c->landed[slot_of(e)]) > order;
+	return atomic_load(&c->landed[slot_of(e->hh.hashv)]) > order;
 }
 
-static void note_landed(struct cache *c, const struct entry *e, uint64_t order)
+bool landing_key_is_past_locked(const struct cache *c, const struct cache_key *key, uint64_t order)
 {
-	_Atomic uint64_t *slot = &c->landed[slot_of(e)];
+	return atomic_load(&c->landed[slot_of((unsigned)key->place)]) > order;
+}
+
+static void note_landed(struct cache *c, unsigned place, uint64_t order)
+{
+	_Atomic uint64_t *slot = &c->landed[slot_of(place)];
 	uint64_t was = atomic_load(slot);
 
 	/* Keys of several shards may share it. */
 	while (was < order && !atomic_compare_exchange_weak(slot, &was, order))
 		;
+}
+
+void landing_key_locked(struct cache *c, const struct cache_key *key, uint64_t order)
+{
+	note_landed(c, (unsigned)key->place, order);
 }
 
 /* ---- Who is late ---- */
@@ -93,7 +103,7 @@ static void tell(struct flight *f, const struct landing *l)
 
 void landing_locked(struct cache *c, struct entry *e, const struct landing *l)
 {
-	note_landed(c, e, l->order);
+	note_landed(c, e->hh.hashv, l->order);
 	for (struct flight *f = e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
 		tell(f, l);
 }

@@ -144,6 +144,21 @@ void tier_write_end(struct tier_write *w, struct cache *c, const struct entry *e
 		c->o.on_forget(c->o.on_forget_arg, (struct slice){e->key, e->hh.keylen}, entry_user(e));
 }
 
+void tier_retire_key_locked(struct tier_write *w, struct cache *c, const struct cache_key *key)
+{
+	if (c->disk)
+		w->forget_before = disk_retire(c->disk, key->hash);
+}
+
+void tier_write_end_key(struct tier_write *w, struct cache *c, const struct cache_key *key)
+{
+	source_free(&w->source);
+	if (w->forget_before > 0)
+		disk_forget_before(c->disk, key->hash, w->forget_before);
+	if ((w->tells || w->forget_before > 0) && c->o.on_forget)
+		c->o.on_forget(c->o.on_forget_arg, (struct slice){key->bytes.p, key->bytes.n}, key->user);
+}
+
 bool tier_has(struct cache *c, const struct object *o)
 {
 	return c->disk && disk_holds(c->disk, hash_of(o->entry), object_vary_names(o), object_vary_values(o));

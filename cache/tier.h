@@ -26,6 +26,9 @@ void tier_write_locked(struct tier_write *w, struct cache *c, bool is_refresh);
  * said so to the journal. */
 void tier_retire_locked(struct tier_write *w, struct cache *c, const struct entry *e);
 void tier_write_end(struct tier_write *w, struct cache *c, const struct entry *e); /* and tells the other process */
+/* The same by the key, which may have no entry in memory. */
+void tier_retire_key_locked(struct tier_write *w, struct cache *c, const struct cache_key *key);
+void tier_write_end_key(struct tier_write *w, struct cache *c, const struct cache_key *key);
 /* It is on disk, with nothing on its way there that would take its place. */
 bool tier_has(struct cache *c, const struct object *o);
 

@@ -276,7 +276,7 @@ static void tell_cache(struct exchange *x, int status, const struct http_fields 
 	if (x->client->method == HTTP_HEAD)
 		cache_saw_head(x->worker->cache, &r, fill_asked(x->fill), status, fields, x->now);
 	else if (x->client->method == HTTP_GET && !x->note.stored)
-		cache_saw_answer(x->worker->cache, &r, fill_asked(x->fill), status, fields);
+		cache_saw_answer(x->worker->cache, &r, fill_asked(x->fill), status, fields, x->now);
 }
 
 static struct slice value_of(const struct http_fields *fields, enum http_field_id id)

@@ -138,6 +138,46 @@ def test_not_after_a_restart(start_proxy, origin, how, tmp_path):
         assert p.fetch(path).status == 500, name
 
 
+# ---- An answer that goes to one client alone ----
+
+PASSED = {"404": GONE["404"], "410": GONE["410"], "no-store": Reply(200, {CC: "no-store"}, b"new"), "private": Reply(200, {CC: "private"}, b"new")}
+
+
+@pytest.mark.parametrize("reply", PASSED.values(), ids=list(PASSED))
+def test_not_after_an_answer_that_was_passed_on(proxy, origin, reply):
+    path = origin.on(origin.fresh(), old("max-age=600"), [reply], FAILURES["500"])
+    proxy.fetch(path)
+    settled(proxy)
+    assert proxy.fetch(path, {"If-Match": "*"}).body != b"old"
+    idle(proxy)
+    assert proxy.fetch(path).status == 500
+
+
+def test_not_from_disk_after_an_answer_that_was_passed_on(start_proxy, origin, tmp_path):
+    p = start_proxy({**ON_DISK, "disk": {**ON_DISK["disk"], "path": str(tmp_path / "disk")}})
+    paths = {name: origin.on(origin.fresh(), old("max-age=600"), [reply], FAILURES["500"]) for name, reply in PASSED.items()}
+    same = origin.on(origin.fresh(), old("max-age=600"), old("max-age=600"), FAILURES["500"])
+    for path in [*paths.values(), same]:
+        p.fetch(path)
+    settled(p)
+    p.restart()
+    eventually(lambda: p.admin_json("GET", "/readyz")["disk"]["ready"], "the disk tier is ready")
+    for path in [*paths.values(), same]:  # nothing is in memory
+        p.fetch(path, {"If-Match": "*"})
+    idle(p)
+    for name, path in paths.items():
+        assert p.fetch(path).status == 500, name
+    assert p.fetch(same).body == b"old", "it may be the very answer that is stored"
+
+
+def test_what_one_person_is_passed_retires_nothing_for_others(proxy, origin):
+    path = origin.on(origin.fresh(), old("max-age=600"), [PASSED["private"]])
+    proxy.fetch(path)
+    proxy.fetch(path, {"If-Match": "*", "Authorization": "Bearer bad"})
+    idle(proxy)
+    assert proxy.fetch(path).body == b"old"
+
+
 # ---- What does not retire ----
 
 @pytest.mark.parametrize("answer", [Reply(429, body=b"slow down"), Reply(503, body=b"no"), Reply(206, {"Content-Range": "bytes 0-0/9"}, b"n"),
