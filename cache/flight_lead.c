@@ -318,6 +318,9 @@ enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, 
 				   .verdict = *why,
 				   .status = a->status,
 				   .opens_window = f->stream != NULL});
+	/* Of a shared error the head says it all: what it supersedes does not wait for its end, which may never come. */
+	if (f->shares != POLICY_SHARE_NOT)
+		flight_retire(f);
 	return FLIGHT_STORES;
 }
 

@@ -178,6 +178,19 @@ def test_what_one_person_is_passed_retires_nothing_for_others(proxy, origin):
     assert proxy.fetch(path).body == b"old"
 
 
+def test_an_error_whose_body_breaks_off_has_taken_it_back(proxy, origin):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), stale(), [Send(head(404, {"Content-Length": 100}) + b"x" * 50), Wait(gate), Close()], FAILURES["500"])
+    proxy.fetch(path)
+    settled(proxy)
+    with proxy.client() as client:
+        client.start(target=path)
+        assert client.response_head().status == 404
+        gate.open()
+    idle(proxy)
+    assert proxy.fetch(path).status == 500
+
+
 # ---- What does not retire ----
 
 @pytest.mark.parametrize("answer", [Reply(429, body=b"slow down"), Reply(503, body=b"no"), Reply(206, {"Content-Range": "bytes 0-0/9"}, b"n"),
