@@ -57,6 +57,9 @@ static void end_locked(struct flight *f, const struct ending *x, struct tier_wri
 	pthread_mutex_lock(&f->mu);
 	f->storing = is_stored ? FLIGHT_STORED : FLIGHT_NOT_STORED;
 	pthread_mutex_unlock(&f->mu);
+	/* What came too late says nothing about the requests that come next. */
+	if (landing_is_late_locked(f, NULL))
+		return;
 	if (x->pass_ms > 0)
 		flight_mark_pass_locked(f, x->now.mono_ms, x->pass_ms, g);
 	if (x->marks_failure)

@@ -2,6 +2,7 @@
 #include "cache/flight_internal.h"
 
 #include "cache/form.h"
+#include "cache/landing.h"
 
 #define PROBE_EVERY_MS 1000
 
@@ -23,7 +24,8 @@ void flight_mark_pass(struct flight *f)
 	struct garbage g = {0};
 
 	pthread_mutex_lock(&s->mu);
-	flight_mark_pass_locked(f, atomic_load(&s->memory->now_ms), f->cache->o.pass_memory_ms, &g);
+	if (!landing_is_late_locked(f, NULL))
+		flight_mark_pass_locked(f, atomic_load(&s->memory->now_ms), f->cache->o.pass_memory_ms, &g);
 	pthread_mutex_unlock(&s->mu);
 	garbage_free(&g);
 }
