@@ -299,6 +299,15 @@ static bool wants_ranges(struct reply *r, const struct http_request *request, co
 	return http_fields_count(&request->fields, HF_RANGE) == 1 && if_range_allows(r, request, o);
 }
 
+/* Several ranges go out in one piece, which there is none of while the bytes still arrive; to leave Range unheeded is allowed
+ * (RFC 9110 14.2). One range is sent as they come. */
+static bool is_at_hand(const struct object *o)
+{
+	uint64_t available;
+
+	return object_body_is_on_disk(o) || object_body_state(o, &available) == BODY_COMPLETE;
+}
+
 /* All of a stored part: the lookup chose it because it holds what is asked for. */
 static void whole_part(struct reply *r, const struct object *o, uint64_t first, uint64_t total)
 {
@@ -328,6 +337,8 @@ static void object_or_ranges(struct reply *r, const struct http_request *request
 	case HTTP_RANGE_SATISFIABLE:
 		if (set.n == 1)
 			single_range(r, o, &set.v[0], total);
+		else if (!is_at_hand(o))
+			whole_object(r, request, o);
 		else
 			multiple_ranges(r, o, &set, total);
 		break;

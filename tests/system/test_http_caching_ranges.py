@@ -1,7 +1,7 @@
 """Parts of answers: served from what is stored, stored themselves, put together (RFC 9110 14, RFC 9111 3.3, 3.4)."""
 import pytest
 
-from support.origin import Reply, pattern
+from support.origin import Reply, Send, Wait, head, pattern
 from support.rawclient import build
 
 BODY = pattern(1000)
@@ -273,3 +273,25 @@ def test_the_answer_to_a_range_that_the_origin_ignored_is_stored_whole(proxy, or
     assert is_part(get(proxy, path, "10-19"), 10, 19)
     assert get(proxy, path).is_hit
     assert origin.count(path) == 1
+
+
+@pytest.mark.parametrize("ranges", ["0-9,900-909", "900-909"])
+def test_ranges_of_an_answer_that_still_arrives(proxy, origin, ranges):
+    """One is cut from it as its bytes come; several would have to wait for its end, and get the whole instead."""
+    rest = origin.gate()
+    fields = {"Cache-Control": "max-age=60", "ETag": '"b"', "Content-Type": "text/plain", "Content-Length": len(BODY)}
+    path = origin.on(origin.fresh(), [whole({"Cache-Control": "max-age=0"})],
+                     [Send(head(200, fields) + BODY[:50]), Wait(rest), Send(BODY[50:])])
+    get(proxy, path)
+    with proxy.client() as leader, proxy.client() as c:
+        leader.start(target=path)
+        leader.response_head()
+        c.start(target=path, fields={"Range": f"bytes={ranges}"})
+        early = c.response_head()
+        rest.open()
+        c.read_body(early)
+    if "," in ranges:
+        assert (early.status, early.body) == (200, BODY)
+    else:
+        assert is_part(early, 900, 909)
+    assert origin.count(path) == 2
