@@ -35,7 +35,8 @@ def config(route_ttl_s=ROUTE_TTL_S):
         "upstream": {"first_byte_timeout": ms(FIRST_BYTE_S), "stall_timeout": ms(FIRST_BYTE_S), "max_connections": 64},
         "cache": {"memory": "4M", "max_object": str(MAX_OBJECT), "coalesce_timeout": "300ms",
                   "failure_memory": ms(FAILURE_MEMORY_S), "pass_memory": "500ms"},
-        "defaults": {"stale_if_unreachable": "0"},
+        # An answer that is told again without being stored, as share_errors does, is not in the model.
+        "defaults": {"stale_if_unreachable": "0", "share_errors": "off"},
         "route route": {"match": "/route/*", "ttl": ms(route_ttl_s)},
         "route sie": {"match": "/sie/*", "ttl": ms(ROUTE_TTL_S), "stale_if_error": "2s"},
         "route sess": {"match": "/sess/*", "ttl": ms(ROUTE_TTL_S)},
