@@ -31,13 +31,13 @@ static int gateway_status(int status)
 	return status == 503 || status == 504 ? status : 502;
 }
 
-/* `said`: the status of the origin's answer; 0: there was none. */
 /* Where something newer was stored, or what was stored retired, whoever waits looks for that. */
 static enum flight_phase stand_in_phase(struct flight *f)
 {
 	return flight_has_newer(f) ? FLIGHT_RETRY : FLIGHT_STALE;
 }
 
+/* `said`: the status of the origin's answer; 0: there was none. */
 static enum flight_fate stand_in(struct flight *f, int status, int said, struct now now)
 {
 	flight_finish(f, &(struct ending){.phase = stand_in_phase(f),
