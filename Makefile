@@ -20,24 +20,28 @@ PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
 
 # --- What is built -------------------------------------------------------------------------------------------------
 
-# In link order: each folder may use those to its right, as BELOW_* says. Tests link exactly these, so a call that runs
-# against the arrows is a link error.
-FOLDERS        := proxy config cache upstream http base
-BELOW_base     := base
-BELOW_http     := http base
-BELOW_upstream := upstream http base
-BELOW_cache    := cache http base
-BELOW_config   := config http base
-BELOW_proxy    := $(FOLDERS)
-
-SRC_base     := $(wildcard base/*.c)
-SRC_http     := $(wildcard http/*.c)
-SRC_config   := $(wildcard config/*.c)
-SRC_cache    := $(wildcard cache/*.c cache/disk/*.c)
-SRC_upstream := $(wildcard upstream/*.c)
-SRC_proxy    := $(filter-out proxy/main.c,$(wildcard proxy/*.c))
-SOURCES      := $(foreach f,$(FOLDERS),$(SRC_$f)) $(wildcard proxy/main.c)
-HEADERS      := $(wildcard $(addsuffix /*.h,$(FOLDERS)) cache/disk/*.h)
+# Each room (a folder with its archive) may use those that its line names, in link order. `make lint` checks that headers and
+# symbols keep to it; a unit test links its own room and what that may use, no more.
+BELOW_base              := base
+BELOW_http              := http base
+BELOW_cache/policy      := cache/policy http base
+BELOW_cache/disk        := cache/disk cache/policy http base
+BELOW_cache/memory      := cache/memory cache/disk cache/policy http base
+BELOW_cache             := cache cache/memory cache/disk cache/policy http base
+BELOW_config            := config http base
+BELOW_upstream          := upstream http base
+BELOW_proxy/front       := proxy/front http base
+BELOW_proxy/record      := proxy/record proxy/front http base
+BELOW_proxy/request     := proxy/request $(filter-out base http,$(BELOW_cache)) config upstream http base
+BELOW_proxy/transaction := proxy/transaction proxy/record proxy/front $(BELOW_proxy/request)
+BELOW_proxy/demo        := proxy/demo http base
+BELOW_proxy/admin       := proxy/admin $(BELOW_proxy/transaction)
+BELOW_proxy/process     := proxy/process proxy/demo $(BELOW_proxy/admin)
+ROOMS        := $(BELOW_proxy/process)
+SOURCES      := $(wildcard $(addsuffix /*.c,$(ROOMS)))
+HEADERS      := $(wildcard $(addsuffix /*.h,$(ROOMS)))
+# The program's main function is in no archive: tests have their own.
+sources_of    = $(filter-out proxy/process/main.c,$(wildcard $1/*.c))
 
 B := $(BUILD)/$(MODE)
 export BUILD
@@ -53,12 +57,11 @@ PKGS := libevent libevent_pthreads libevent_openssl libcurl libnghttp2 jansson l
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LIBS_common   := $(shell pkg-config --libs jansson zlib libbrotlienc libzstd openssl 2>/dev/null) -lpthread
 LIBS_event    := $(shell pkg-config --libs libevent libevent_pthreads libevent_openssl 2>/dev/null)
-LIBS_base     := $(LIBS_common)
-LIBS_http     := $(LIBS_common)
-LIBS_cache    := $(LIBS_common)
-LIBS_config   := $(shell pkg-config --libs inih 2>/dev/null) $(LIBS_common)
-LIBS_upstream := $(shell pkg-config --libs libcurl libnghttp2 2>/dev/null) $(LIBS_event) $(LIBS_common)
-LIBS_proxy    := $(LIBS_config) $(LIBS_upstream)
+LIBS_inih     := $(shell pkg-config --libs inih 2>/dev/null)
+LIBS_curl     := $(shell pkg-config --libs libcurl libnghttp2 2>/dev/null)
+# What the archives that a program links need: libs_of <room>
+libs_of = $(if $(filter upstream,$(BELOW_$1)),$(LIBS_curl)) $(if $(filter upstream proxy/%,$(BELOW_$1)),$(LIBS_event)) \
+	$(if $(filter config,$(BELOW_$1)),$(LIBS_inih)) $(LIBS_common)
 
 # MEMOPROXY_HOOKS lets the environment inject faults; a release binary has no such door.
 HOOKS := -DMEMOPROXY_HOOKS=1 -fno-omit-frame-pointer
@@ -87,7 +90,7 @@ say = $(if $(filter 0,$(V)),@echo '$1 $@' && )
 quote    = '$(subst ','"'"',$1)'
 remember = printf '%s\n' $(call quote,$2) | cmp -s - $1 || printf '%s\n' $(call quote,$2) > $1;
 $(shell mkdir -p $(B); $(call remember,$(B)/flags,$(COMPILE)) \
-	$(foreach f,$(FOLDERS),$(call remember,$(B)/$f.list,$(SRC_$f))))
+	$(foreach f,$(ROOMS),mkdir -p $(B)/$(dir $f); $(call remember,$(B)/$f.list,$(call sources_of,$f))))
 
 $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
@@ -97,14 +100,14 @@ obj_of      = $(patsubst %.c,$(B)/obj/%.o,$1)
 archives_of = $(foreach f,$(BELOW_$1),$(B)/$f.a)
 
 define archive_rule
-$(B)/$1.a: $(call obj_of,$(SRC_$1)) $(B)/$1.list
+$(B)/$1.a: $(call obj_of,$(call sources_of,$1)) $(B)/$1.list
 	@rm -f $$@
 	$$(call say,AR)$(AR) rcsD $$@ $$(filter %.o,$$^)
 endef
-$(foreach f,$(FOLDERS),$(eval $(call archive_rule,$f)))
+$(foreach f,$(ROOMS),$(eval $(call archive_rule,$f)))
 
-$(B)/memoproxy: $(B)/obj/proxy/main.o $(call archives_of,proxy)
-	$(call say,LD)$(LINK) -o $@ $^ $(LIBS_proxy)
+$(B)/memoproxy: $(B)/obj/proxy/process/main.o $(call archives_of,proxy/process)
+	$(call say,LD)$(LINK) -o $@ $^ $(call libs_of,proxy/process)
 
 memoproxy: $(BUILD)/release/memoproxy
 	cp -f $< $@
@@ -147,14 +150,14 @@ asan:
 	@$(MAKE) --no-print-directory MODE=asan unit
 	@$(MAKE) --no-print-directory MODE=asan system
 
-# The folders whose unit tests start threads.
-TSAN_FOLDERS := base upstream cache
+# The rooms whose unit tests start threads.
+TSAN_ROOMS := base upstream cache/disk cache proxy/front
 tsan:
-	@$(MAKE) --no-print-directory MODE=tsan $(addprefix unit-,$(TSAN_FOLDERS))
+	@$(MAKE) --no-print-directory MODE=tsan $(addprefix unit-,$(TSAN_ROOMS))
 
-# --- Unit tests: tests/unit/<folder>/test_<module>.c; other .c files beside them are helpers of that folder's tests ---
+# --- Unit tests: tests/unit/<room>/test_<module>.c; other .c files beside them are helpers of that room's tests ---
 
-unit_sources = $(wildcard tests/unit/$1/*.c tests/unit/$1/disk/*.c)
+unit_sources = $(wildcard tests/unit/$1/*.c)
 unit_tests   = $(foreach s,$(call unit_sources,$1),$(if $(filter test_%,$(notdir $s)),$s))
 unit_helpers = $(filter-out $(call unit_tests,$1),$(call unit_sources,$1))
 unit_bins    = $(patsubst %.c,$(B)/%,$(call unit_tests,$1))
@@ -165,15 +168,19 @@ unit-$1: $(call unit_bins,$1)
 	@MODE=$(MODE) tests/support/run-unit.sh $1 $$^
 $(call unit_bins,$1): $(B)/%: $(B)/obj/%.o $(call obj_of,$(call unit_helpers,$1)) $(call archives_of,$1)
 	@mkdir -p $$(@D)
-	$$(call say,LD)$$(LINK) -o $$@ $$^ $(LIBS_$1) -lcmocka
+	$$(call say,LD)$$(LINK) -o $$@ $$^ $(call libs_of,$1) -lcmocka
 -include $(wildcard $(patsubst %.o,%.d,$(call obj_of,$(call unit_sources,$1))))
 endef
-$(foreach f,$(FOLDERS),$(eval $(call unit_rules,$f)))
+TESTED_ROOMS := $(foreach f,$(ROOMS),$(if $(call unit_tests,$f),$f))
+$(foreach f,$(TESTED_ROOMS),$(eval $(call unit_rules,$f)))
 
-# Bottom up, and at the first failing folder it stops.
-unit-build: $(foreach f,$(FOLDERS),$(call unit_bins,$f))
-unit-build-tsan: $(foreach f,$(TSAN_FOLDERS),$(call unit_bins,$f))
-unit: $(foreach f,base http upstream cache config proxy,$(if $(call unit_tests,$f),unit-$f))
+# Bottom up, and at the first failing room it stops. unit-proxy is all that lies in proxy/.
+unit-build: $(foreach f,$(TESTED_ROOMS),$(call unit_bins,$f))
+unit-build-tsan: $(foreach f,$(TSAN_ROOMS),$(call unit_bins,$f))
+reverse = $(if $1,$(call reverse,$(wordlist 2,$(words $1),$1)) $(firstword $1))
+unit: $(addprefix unit-,$(call reverse,$(TESTED_ROOMS)))
+.PHONY: unit-proxy
+unit-proxy: $(addprefix unit-,$(call reverse,$(filter proxy/%,$(TESTED_ROOMS))))
 .PRECIOUS: $(B)/obj/%.o
 
 # --- System tests --------------------------------------------------------------------------------------------------
@@ -202,15 +209,15 @@ mutants-check:
 # --- Fuzzing: tests/fuzz/fuzz_<name>.c, seeds in tests/fuzz/corpus/<name>, what is found goes to build/fuzz ---------
 
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
-# A fuzz target links the folders whose headers it includes, and those below.
-fuzz_uses     = $(shell sed -n 's|^\#include "\([a-z]*\)/.*|\1|p' $1 | sort -u)
+# A fuzz target links the rooms whose headers it includes, and what those may use.
+fuzz_uses     = $(shell sed -n 's|^\#include "\([a-z/]*\)/[^/]*".*|\1|p' $1 | sort -u)
 fuzz_closure  = $(sort $(foreach f,$(call fuzz_uses,$1),$(BELOW_$f)))
-fuzz_archives = $(foreach f,$(filter $(call fuzz_closure,$1),$(FOLDERS)),$(B)/$f.a)
+fuzz_archives = $(foreach f,$(filter $(call fuzz_closure,$1),$(ROOMS)),$(B)/$f.a)
 
 define fuzz_rule
 $(patsubst %.c,$(B)/%,$1): $(call obj_of,$1) $(call fuzz_archives,$1)
 	@mkdir -p $$(@D)
-	$$(call say,LD)$$(LINK) -fsanitize=fuzzer -o $$@ $$^ $(LIBS_proxy)
+	$$(call say,LD)$$(LINK) -fsanitize=fuzzer -o $$@ $$^ $(call libs_of,proxy/process)
 endef
 
 ifeq ($(MODE),fuzz)

@@ -4,7 +4,7 @@
 
 #include "cache/flight_internal.h"
 
-#include "cache/credentials.h"
+#include "cache/policy/credentials.h"
 #include "cache/landing.h"
 
 /* ---- Listing ---- */

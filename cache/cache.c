@@ -2,7 +2,7 @@
 
 #include <errno.h>
 
-#include "cache/key_body.h"
+#include "cache/policy/key_body.h"
 #include "cache/tier.h"
 
 int cache_new(const struct cache_options *o, struct cache **out)

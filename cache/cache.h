@@ -10,11 +10,11 @@
 #include "base/mailbox.h"
 #include "cache/disk/store.h"
 #include "cache/flight.h"
-#include "cache/key.h"
-#include "cache/object.h"
-#include "cache/policy.h"
-#include "cache/rules.h"
-#include "cache/scope.h"
+#include "cache/policy/key.h"
+#include "cache/memory/object.h"
+#include "cache/policy/policy.h"
+#include "cache/policy/rules.h"
+#include "cache/policy/scope.h"
 
 struct cache;
 

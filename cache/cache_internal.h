@@ -4,9 +4,9 @@
 #define CACHE_CACHE_INTERNAL_H
 
 #include "cache/cache.h"
-#include "cache/encoder.h"
-#include "cache/memory.h"
-#include "cache/object_internal.h"
+#include "cache/memory/encoder.h"
+#include "cache/memory/memory.h"
+#include "cache/memory/object_internal.h"
 
 struct counters {
 	_Atomic uint64_t refused_too_large, refused_memory, flights, waiters, flights_refused, waiters_refused, stored,

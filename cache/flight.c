@@ -1,9 +1,9 @@
 /* Flights as their waiters see them: joining, looking, leaving, being told. */
 #include "cache/flight_internal.h"
 
-#include "cache/credentials.h"
-#include "cache/form.h"
-#include "cache/vary.h"
+#include "cache/policy/credentials.h"
+#include "cache/policy/form.h"
+#include "cache/policy/vary.h"
 
 #define OWN_LINES_MAX (128 * 1024)
 #define WINDOW_BYTES (512 * 1024)

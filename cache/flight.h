@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "base/mailbox.h"
-#include "cache/object.h"
+#include "cache/memory/object.h"
 
 struct flight;
 

@@ -3,9 +3,9 @@
 
 #include "cache/flight_internal.h"
 
-#include "cache/encode.h"
+#include "cache/memory/encode.h"
 #include "cache/guard.h"
-#include "cache/vary.h"
+#include "cache/policy/vary.h"
 
 /* Of a remembered error with a longer body only the status is. */
 #define FAILED_ANSWER_MAX (64 * 1024)

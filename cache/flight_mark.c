@@ -1,7 +1,7 @@
 /* What a flight's end says of the requests that come next. */
 #include "cache/flight_internal.h"
 
-#include "cache/form.h"
+#include "cache/policy/form.h"
 #include "cache/landing.h"
 
 #define PROBE_EVERY_MS 1000

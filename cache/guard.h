@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-#include "cache/object.h"
-#include "cache/rules.h"
+#include "cache/memory/object.h"
+#include "cache/policy/rules.h"
 #include "http/fields.h"
 
 /* By its head: false where no body could make up for it. */

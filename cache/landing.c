@@ -1,6 +1,6 @@
 #include "cache/landing.h"
 
-#include "cache/vary.h"
+#include "cache/policy/vary.h"
 
 /* ---- Numbers ---- */
 

@@ -1,11 +1,11 @@
 /* What becomes of a request: used, joined, led or passed (the walk of RFC 9111 4 with coalescing in it). */
 #include "cache/lookup_internal.h"
 
-#include "cache/credentials.h"
+#include "cache/policy/credentials.h"
 #include "cache/disk/body.h"
-#include "cache/form.h"
+#include "cache/policy/form.h"
 #include "cache/landing.h"
-#include "cache/vary.h"
+#include "cache/policy/vary.h"
 #include "http/range.h"
 
 static bool is_cacheable_method(const struct cache_rules *rules, enum http_method m)

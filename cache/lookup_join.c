@@ -1,9 +1,9 @@
 /* Whose fetch a request may wait for. */
 #include "cache/lookup_internal.h"
 
-#include "cache/form.h"
+#include "cache/policy/form.h"
 #include "cache/landing.h"
-#include "cache/vary.h"
+#include "cache/policy/vary.h"
 
 static bool error_suits(struct lookup *l, struct flight *f)
 {

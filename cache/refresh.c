@@ -1,8 +1,8 @@
 /* Updating a stored answer from a 304 or a HEAD (RFC 9111 3.2, 4.3.4, 4.3.5). */
 #include "cache/cache_internal.h"
-#include "cache/credentials.h"
-#include "cache/encode.h"
-#include "cache/vary.h"
+#include "cache/policy/credentials.h"
+#include "cache/memory/encode.h"
+#include "cache/policy/vary.h"
 #include "http/etag.h"
 #include "http/negotiate.h"
 

@@ -2,9 +2,9 @@
 
 #include "base/mem.h"
 #include "cache/disk/body.h"
-#include "cache/encode.h"
+#include "cache/memory/encode.h"
 #include "cache/tier_large.h"
-#include "cache/vary.h"
+#include "cache/policy/vary.h"
 
 /* What an object knows of itself beside its fields goes with the record's freshness, in bits that policy has no use for. */
 enum { FLAG_ETAG_IS_OURS = 1 << 14, FLAG_MAY_ENCODE = 1 << 15 };

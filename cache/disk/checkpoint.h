@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "base/check.h"
-#include "cache/scope.h"
+#include "cache/policy/scope.h"
 
 #define CHECKPOINT_MAGIC 0x31504b4358504d4du /* "MMPXCKP1" */
 #define CHECKPOINT_BYTES_MAX (256u << 20)

@@ -20,7 +20,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/slice.h"
-#include "cache/policy.h"
+#include "cache/policy/policy.h"
 
 #define RECORD_MAGIC 0x3252504du /* "MPR2" */
 #define RECORD_BLOCK 65536u

@@ -13,8 +13,8 @@
 #include "base/hash.h"
 #include "base/mailbox.h"
 #include "cache/disk/io.h"
-#include "cache/policy.h"
-#include "cache/scope.h"
+#include "cache/policy/policy.h"
+#include "cache/policy/scope.h"
 
 struct disk;
 struct disk_body;

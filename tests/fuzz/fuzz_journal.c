@@ -4,7 +4,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "cache/disk/journal.h"
-#include "cache/scope.h"
+#include "cache/policy/scope.h"
 
 struct run {
 	const char *p;

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cache/key.h"
-#include "cache/vary.h"
+#include "cache/policy/key.h"
+#include "cache/policy/vary.h"
 
 struct input {
 	const uint8_t *p;

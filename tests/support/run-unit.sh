@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs cmocka programs of one folder: run-unit.sh <folder> <program>...  with MODE in the environment, JOBS at a time.
+# Runs cmocka programs of one room: run-unit.sh <room> <program>...  with MODE in the environment, JOBS at a time.
 # Prints one line a program, the whole output of those that fail, and leaves "<passed> <failed>" for each program in
 # build/<mode>/results/. A program that dies or hangs before its summary counts as a failure.
 set -euo pipefail
@@ -8,10 +8,9 @@ here=$(dirname "$0")
 # Sums the counts of cmocka's "[  PASSED  ] 3 test(s)." lines; a program may hold several groups.
 count() { sed -n "s/^\[  $1 *\] \([0-9][0-9]*\) test(s).*/\1/p" "$2" | awk '{ n += $1 } END { print n + 0 }'; }
 
-run_one() { # <folder> <program>
+run_one() { # <room> <program>
 	local name=${2##*/tests/unit/"$1"/} rc=0 out passed failed
-	name=${name//\//-}
-	out=$results/unit-$1-$name.log
+	out=$results/unit-${1//\//.}-$name.log
 	timeout -k 5 "$limit_s" $FIXED_LAYOUT "$2" >"$out" 2>&1 </dev/null || rc=$?
 	passed=$(count PASSED "$out")
 	failed=$(count FAILED "$out")
@@ -23,7 +22,7 @@ run_one() { # <folder> <program>
 		echo "$2: no test ran" >>"$out"
 		failed=1
 	fi
-	echo "$passed $failed" >"$results/unit-$1-$name.count"
+	echo "$passed $failed" >"${out%.log}.count"
 	if [ "$failed" = 0 ]; then
 		echo "ok   $mode $1/$name: $passed"
 		return 0
@@ -41,8 +40,8 @@ if [ "$1" = --one ]; then
 	run_one "$2" "$3"
 	exit
 fi
-folder=$1
+room=$1
 shift
 mkdir -p "$results"
-rm -f "$results/unit-$folder"-*
-printf '%s\0' "$@" | xargs -0 -P "${JOBS:-$(nproc)}" -n 1 "$0" --one "$folder"
+rm -f "$results/unit-${room//\//.}"-*
+printf '%s\0' "$@" | xargs -0 -P "${JOBS:-$(nproc)}" -n 1 "$0" --one "$room"

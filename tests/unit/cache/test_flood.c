@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "cache/disk/forgets.h"
 #include "cache/disk/index.h"
-#include "cache/memory.h"
+#include "cache/memory/memory.h"
 
 static int64_t cpu_us(void)
 {

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cache/key_body.h"
+#include "cache/policy/key_body.h"
 
 #define PRIVATE "Cache-Control: private, max-age=60\r\n"
 #define ANN "X-User: ann\r\n"

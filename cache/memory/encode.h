@@ -1,0 +1,37 @@
+/* Bodies in the codings that a route has made once, when they are stored (`compress`): small ones at once, others by threads
+ * of their own (encoder.h), until when the body serves as it is.
+ * Thread: any; what is made does not change. Bounds: ENCODE_MIN to ENCODE_MAX bytes; all of it comes out of the cache's
+ * budget. Private to cache/. */
+#ifndef CACHE_MEMORY_ENCODE_H
+#define CACHE_MEMORY_ENCODE_H
+
+#include "cache/memory/object_internal.h"
+#include "http/fields.h"
+
+#define ENCODE_MIN 256
+#define ENCODE_AT_ONCE (16 * 1024) /* a millisecond in all codings */
+#define ENCODE_MAX (2 * 1024 * 1024)
+
+struct encoder;
+
+/* Is it text of the origin's own coding, which may be changed? */
+bool encode_is_meant(const struct cache_rules *rules, int status, const struct http_fields *fields);
+/* Then its Vary names Accept-Encoding, for caches beyond us. 0 or negative errno. */
+int encode_announce(struct http_fields *fields) WARN_UNUSED;
+/* And here it does not separate variants: takes accept-encoding out of the list. */
+void encode_drop_name(struct buf *names);
+
+/* Has them made, as far as there is room and they are shorter. The body is whole and in one piece. Before others can see
+ * the object. */
+void encode_object(struct encoder *e, struct object *o, const struct cache_rules *rules);
+/* Makes them now: what encode_object left to the encoder. codings: bits 1u << enum cache_coding. */
+void encode_run(struct object *o, unsigned codings);
+/* Whether anybody but the caller has use for that: whoever was evicted or replaced while it waited only keeps bytes from
+ * others. */
+bool encode_is_wanted(const struct object *o);
+/* The same body: the same encodings, also those that are still to be made. */
+void encodings_share(struct object *to, const struct object *from);
+void encodings_drop(struct object *o);
+uint64_t encodings_bytes(const struct object *o);
+
+#endif

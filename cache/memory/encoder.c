@@ -1,0 +1,167 @@
+#include "cache/memory/encoder.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+
+#include "base/mem.h"
+#include "cache/memory/encode.h"
+
+struct job {
+	struct job *next;
+	struct object *object;
+	unsigned codings;
+	uint64_t bytes;
+};
+
+struct encoder {
+	/* set once */
+	unsigned threads_max;
+	uint64_t bytes_max;
+	/* guarded by mu */
+	pthread_mutex_t mu;
+	pthread_cond_t more;
+	struct job *first, **last;
+	unsigned jobs_n; /* waiting and under way */
+	uint64_t bytes;  /* of these */
+	pthread_t threads[ENCODER_THREADS_MAX];
+	unsigned threads_n;
+	bool is_ending;
+	uint64_t made, dropped;
+};
+
+int encoder_new(unsigned threads, uint64_t bytes_max, struct encoder **out)
+{
+	struct encoder *e = mem_zalloc(sizeof(*e));
+
+	*out = e;
+	if (!e)
+		return -ENOMEM;
+	e->threads_max = threads < 1 ? 1 : threads > ENCODER_THREADS_MAX ? ENCODER_THREADS_MAX : threads;
+	e->bytes_max = bytes_max;
+	e->last = &e->first;
+	pthread_mutex_init(&e->mu, NULL);
+	pthread_cond_init(&e->more, NULL);
+	return 0;
+}
+
+static struct job *take_first_locked(struct encoder *e)
+{
+	struct job *j = e->first;
+
+	if (j) {
+		e->first = j->next;
+		if (!e->first)
+			e->last = &e->first;
+	}
+	return j;
+}
+
+static void free_job(struct job *j)
+{
+	object_unref(&j->object);
+	mem_free(j);
+}
+
+static void *run(void *arg)
+{
+	struct encoder *e = arg;
+	struct job *j;
+
+	pthread_mutex_lock(&e->mu);
+	while (!e->is_ending) {
+		uint64_t bytes;
+		bool done;
+
+		j = take_first_locked(e);
+		if (!j) {
+			pthread_cond_wait(&e->more, &e->mu);
+			continue;
+		}
+		pthread_mutex_unlock(&e->mu);
+		done = encode_is_wanted(j->object);
+		if (done)
+			encode_run(j->object, j->codings);
+		bytes = j->bytes;
+		free_job(j);
+		pthread_mutex_lock(&e->mu);
+		e->jobs_n--;
+		e->bytes -= bytes;
+		e->made += done;
+	}
+	pthread_mutex_unlock(&e->mu);
+	return NULL;
+}
+
+/* Signals belong to the main thread. */
+static void start_thread_locked(struct encoder *e)
+{
+	sigset_t all, before;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	if (pthread_create(&e->threads[e->threads_n], NULL, run, e) == 0)
+		e->threads_n++;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static bool add_locked(struct encoder *e, struct job *j)
+{
+	if (e->is_ending || e->jobs_n >= ENCODER_JOBS || j->bytes > e->bytes_max - e->bytes)
+		return false;
+	if (e->threads_n < e->threads_max && e->threads_n <= e->jobs_n)
+		start_thread_locked(e);
+	if (e->threads_n == 0)
+		return false;
+	e->jobs_n++;
+	e->bytes += j->bytes;
+	*e->last = j;
+	e->last = &j->next;
+	pthread_cond_signal(&e->more);
+	return true;
+}
+
+void encoder_give(struct encoder *e, struct object *o, unsigned codings)
+{
+	struct job *j = mem_zalloc(sizeof(*j));
+	bool taken = false;
+
+	if (j)
+		*j = (struct job){.object = object_ref(o), .codings = codings, .bytes = object_body_at(o, 0).n};
+	pthread_mutex_lock(&e->mu);
+	if (j)
+		taken = add_locked(e, j);
+	e->dropped += !taken;
+	pthread_mutex_unlock(&e->mu);
+	if (j && !taken)
+		free_job(j);
+}
+
+void encoder_stats(struct encoder *e, struct encoder_stats *out)
+{
+	pthread_mutex_lock(&e->mu);
+	*out = (struct encoder_stats){.waiting = e->jobs_n, .made = e->made, .dropped = e->dropped};
+	pthread_mutex_unlock(&e->mu);
+}
+
+void encoder_free(struct encoder **ep)
+{
+	struct encoder *e = *ep;
+	struct job *j;
+
+	*ep = NULL;
+	if (!e)
+		return;
+	pthread_mutex_lock(&e->mu);
+	e->is_ending = true;
+	pthread_cond_broadcast(&e->more);
+	pthread_mutex_unlock(&e->mu);
+	for (unsigned i = 0; i < e->threads_n; i++)
+		pthread_join(e->threads[i], NULL);
+	while ((j = take_first_locked(e)))
+		free_job(j);
+	pthread_cond_destroy(&e->more);
+	pthread_mutex_destroy(&e->mu);
+	mem_free(e);
+}

@@ -1,0 +1,245 @@
+#include "cache/memory/memory.h"
+
+#include <errno.h>
+
+#include "cache/memory/object_internal.h"
+
+static int64_t object_due_second(const struct link *l)
+{
+	const struct object *o = CONTAINER_OF(l, const struct object, expiry);
+
+	return object_useful_until_ms(o) / 1000 + 1;
+}
+
+static int init_shard(struct shard *s, struct memory *m)
+{
+	s->memory = m;
+	wheel_init(&s->wheel, 0, object_due_second);
+	link_init(&s->markers);
+	for (unsigned i = 0; i < USER_BUCKETS; i++)
+		link_init(&s->users[i]);
+	return -pthread_mutex_init(&s->mu, NULL);
+}
+
+int memory_init(struct memory *m, uint64_t limit_bytes, unsigned shards, unsigned max_variants, unsigned max_markers,
+	struct scope_table *scopes)
+{
+	const size_t line = _Alignof(struct shard);
+
+	m->block = mem_zalloc(shards * sizeof(struct shard) + line);
+	if (!m->block)
+		return -ENOMEM;
+	m->shards = (void *)(((uintptr_t)m->block + line - 1) & ~(uintptr_t)(line - 1));
+	m->limit_bytes = limit_bytes;
+	m->max_variants = max_variants ? max_variants : 1;
+	m->max_markers = max_markers / shards ? max_markers / shards : 1;
+	m->scopes = scopes;
+	for (m->shards_n = 0; m->shards_n < shards; m->shards_n++) {
+		int err = init_shard(&m->shards[m->shards_n], m);
+
+		if (err) {
+			memory_fini(m);
+			return err;
+		}
+	}
+	return 0;
+}
+
+static void drop_everything(struct entry *e, void *arg)
+{
+	struct garbage *g = arg;
+
+	while (e->variants)
+		variant_drop_locked(e, e->variants, DROP_REPLACED, g);
+	if (e->notes)
+		marker_clear_locked(e->notes, g);
+	entry_tidy_locked(e, g);
+}
+
+void memory_fini(struct memory *m)
+{
+	for (unsigned i = 0; i < m->shards_n; i++) {
+		struct shard *s = &m->shards[i];
+		struct garbage g = {0};
+		uint32_t cursor = 0;
+
+		pthread_mutex_lock(&s->mu);
+		do
+			shard_walk_locked(s, &cursor, drop_everything, &g);
+		while (cursor != 0);
+		pthread_mutex_unlock(&s->mu);
+		garbage_free(&g);
+		pthread_mutex_destroy(&s->mu);
+	}
+	mem_free(m->block);
+	m->block = NULL;
+}
+
+struct shard *memory_shard(struct memory *m, const struct cache_key *key)
+{
+	/* All of a user's entries together, so that one lock guards their number. */
+	return &m->shards[(key->user ? key->user : key->place >> 32) & (m->shards_n - 1)];
+}
+
+/* Not on every call: all threads read this line. */
+void memory_tick(struct memory *m, struct now now)
+{
+	if (now.mono_ms - atomic_load_explicit(&m->now_ms, memory_order_relaxed) > 200)
+		atomic_store_explicit(&m->now_ms, now.mono_ms, memory_order_relaxed);
+}
+
+/* ---- Eviction ---- */
+
+unsigned shard_expire_locked(struct shard *s, int64_t now_ms, unsigned max, struct garbage *g)
+{
+	unsigned n = 0;
+
+	wheel_advance(&s->wheel, now_ms / 1000);
+	for (; n < max && !link_is_empty(&s->wheel.due); n++) {
+		struct object *o = CONTAINER_OF(s->wheel.due.next, struct object, expiry);
+		struct entry *e = o->entry;
+
+		variant_drop_locked(e, o, DROP_EXPIRED, g);
+		entry_tidy_locked(e, g);
+	}
+	return n;
+}
+
+/* The entry that was used longest ago and holds an answer; those without are put behind. */
+static bool evict_oldest_locked(struct shard *s, struct garbage *g)
+{
+	for (unsigned looked = 0; s->index && looked < 1024; looked++) {
+		struct entry *e = s->index;
+
+		if (!e->variants) {
+			entry_move_last_locked(e);
+			continue;
+		}
+		while (e->variants)
+			variant_drop_locked(e, e->variants, DROP_LRU, g);
+		entry_tidy_locked(e, g);
+		return true;
+	}
+	return false;
+}
+
+static bool evict_from(struct shard *s, bool only_expired, bool may_wait)
+{
+	int64_t now_ms = atomic_load_explicit(&s->memory->now_ms, memory_order_relaxed);
+	struct garbage g = {0};
+	bool any;
+
+	if (atomic_load_explicit(&s->objects_n, memory_order_relaxed) == 0)
+		return false;
+	if (may_wait)
+		pthread_mutex_lock(&s->mu);
+	else if (pthread_mutex_trylock(&s->mu) != 0)
+		return false;
+	any = shard_expire_locked(s, now_ms, 8, &g) > 0;
+	if (!any && !only_expired)
+		any = evict_oldest_locked(s, &g);
+	pthread_mutex_unlock(&s->mu);
+	garbage_free(&g);
+	return any;
+}
+
+/* The expired first, wherever they are; then the least recently used, at home first. No lock is held on the way from one
+ * shard to the next, so waiting for one can't deadlock. */
+static bool evict_some(struct shard *home)
+{
+	struct memory *m = home->memory;
+	unsigned at = (unsigned)(home - m->shards);
+
+	for (unsigned i = 0; i < m->shards_n; i++)
+		if (evict_from(&m->shards[(at + i) & (m->shards_n - 1)], true, i == 0))
+			return true;
+	if (evict_from(home, false, true))
+		return true;
+	for (unsigned wait = 0; wait < 2; wait++)
+		for (unsigned i = 1; i < m->shards_n; i++)
+			if (evict_from(&m->shards[(at + i) & (m->shards_n - 1)], false, wait))
+				return true;
+	return false;
+}
+
+/* ---- Bytes ---- */
+
+/* At least what the allocator will take for n bytes: its header, rounding, and a remainder too small to split off. */
+static size_t reserve_size(size_t n)
+{
+	return n < 64 * 1024 ? ((n + 8 + 15) & ~(size_t)15) + 32 : n + 2 * 4096 + 64;
+}
+
+static bool reserve(struct shard *home, size_t n)
+{
+	struct memory *m = home->memory;
+
+	if (n > m->limit_bytes)
+		return false;
+	for (;;) {
+		uint64_t before = atomic_fetch_add_explicit(&m->bytes, n, memory_order_relaxed);
+
+		if (before + n <= m->limit_bytes)
+			return true;
+		atomic_fetch_sub_explicit(&m->bytes, n, memory_order_relaxed);
+		if (!evict_some(home))
+			return false;
+	}
+}
+
+void *memory_take(struct shard *home, size_t n)
+{
+	size_t reserved = reserve_size(n);
+	void *p;
+
+	if (!reserve(home, reserved))
+		return NULL;
+	p = mem_alloc(n);
+	/* Unsigned arithmetic wraps as it should when the guess was too low. */
+	atomic_fetch_add_explicit(&home->memory->bytes, mem_size(p) - reserved, memory_order_relaxed);
+	return p;
+}
+
+void *memory_take_beyond(struct shard *home, size_t n)
+{
+	void *p = mem_alloc(n);
+
+	atomic_fetch_add_explicit(&home->memory->bytes, mem_size(p), memory_order_relaxed);
+	return p;
+}
+
+void memory_give(struct shard *home, void *p)
+{
+	atomic_fetch_sub_explicit(&home->memory->bytes, mem_size(p), memory_order_relaxed);
+	mem_free(p);
+}
+
+void memory_trim(struct shard *home)
+{
+	while (atomic_load_explicit(&home->memory->bytes, memory_order_relaxed) > home->memory->limit_bytes)
+		if (!evict_some(home))
+			return;
+}
+
+void garbage_add(struct garbage *g, struct object *o)
+{
+	o->expiry.next = g->objects ? &g->objects->expiry : NULL;
+	g->objects = o;
+}
+
+void garbage_free(struct garbage *g)
+{
+	for (struct object *o = g->objects, *next; o; o = next) {
+		next = o->expiry.next ? CONTAINER_OF(o->expiry.next, struct object, expiry) : NULL;
+		object_unref(&o);
+	}
+	for (struct notes *n = g->notes, *next; n; n = next) {
+		next = n->marker.next ? CONTAINER_OF(n->marker.next, struct notes, marker) : NULL;
+		memory_give(n->shard, n);
+	}
+	for (struct entry *e = g->entries, *next; e; e = next) {
+		next = e->hh.next;
+		entry_unref(&e);
+	}
+	*g = (struct garbage){0};
+}

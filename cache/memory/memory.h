@@ -1,0 +1,161 @@
+/* The memory tier: shards of a hash index over entries, the budget that all of their bytes come from, and who goes first
+ * when it is used up.
+ * Thread: any; `_locked` functions want the shard's mu. Owns: entries, and a reference to each object in the index.
+ * Bounds: limit_bytes, exact: every byte that the allocator takes for entries, notes, index tables, objects and bodies is
+ * in `bytes` until it is freed, whoever still holds it. Private to cache/. */
+#ifndef CACHE_MEMORY_MEMORY_H
+#define CACHE_MEMORY_MEMORY_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "cache/policy/key.h"
+#include "cache/policy/scope.h"
+#include "cache/memory/wheel.h"
+
+struct object;
+struct flight;
+struct memory;
+
+/* What an entry needs only now and then: who fetches it, and what went wrong. All guarded by the shard's mu. */
+struct notes {
+	struct flight *flights; /* each holds a reference of its own for being here */
+	struct link marker;     /* in the shard's list while PASS or failure is remembered; the link of garbage later */
+	bool is_marked;
+	int64_t pass_until_ms;    /* 0: none. Known uncacheable until then */
+	int64_t probe_at_ms;      /* one request may find out again from then on */
+	int64_t failed_until_ms;  /* 0: none */
+	int64_t trouble_until_ms; /* an error of the origin was answered with: the next one until then is remembered */
+	int failed_status;        /* to be answered with */
+	int failed_by;            /* the status with which the origin answered; 0: no answer came */
+	uint64_t failed_form;     /* whom it befell, or the error before: FORM_PLAIN says that it would befall all */
+	struct object *failed_answer; /* owned; NULL: there is only the status */
+	struct entry *entry;          /* the entry holds the notes, not they it */
+	struct shard *shard;          /* set once */
+};
+
+/* One key. It lives as long as anything refers to it: the index, its objects, flights. */
+struct entry {
+	UT_hash_handle hh; /* over key[]; uthash's own order of elements is the LRU, oldest first */
+	_Atomic uint32_t refs;
+	uint16_t url_off, url_n; /* set once; CACHE_KEY_MAX fits */
+	uint32_t touched_s;      /* guarded by the shard */
+	bool has_user;           /* set once: a struct entry_user follows the key */
+	uint16_t idle;           /* guarded by the shard: see entry_set_idle_locked; 0: it may stay */
+	struct shard *shard;     /* set once */
+	struct object *variants; /* guarded by the shard; newest first */
+	struct notes *notes;     /* guarded by the shard; NULL most of the time */
+	char key[];              /* set once */
+};
+
+/* Of entries that are private to a user: whose, and their place in the order in which that user's were stored. */
+struct entry_user {
+	struct link link; /* guarded by the shard */
+	uint64_t user;
+	struct entry *entry;
+};
+
+#define USER_BUCKETS 1024
+
+struct shard {
+	pthread_mutex_t mu;
+	/* guarded by mu */
+	struct entry *index;
+	size_t index_bytes;
+	struct wheel wheel;              /* of objects, by when they stop being of use */
+	struct link users[USER_BUCKETS]; /* of entry_user, by user, oldest first; all of a user's are in one shard */
+	struct link markers;             /* of notes, oldest first */
+	unsigned markers_n;
+	struct flight *flights; /* all of this shard, those that nobody may join too */
+	_Atomic uint64_t objects_n;
+	struct memory *memory; /* set once */
+} __attribute__((aligned(64)));
+
+struct memory {
+	/* set once */
+	struct shard *shards;
+	void *block;
+	unsigned shards_n, max_variants, max_markers;
+	uint64_t limit_bytes;
+	struct scope_table *scopes;
+	/* atomic */
+	_Atomic uint64_t bytes, entries, objects, markers, failed_bytes;
+	_Atomic int64_t now_ms; /* of a late lookup: coarse */
+	_Atomic uint64_t evicted_lru, evicted_expired, evicted_idle, evicted_purged, evicted_replaced, markers_evicted;
+};
+
+int memory_init(struct memory *m, uint64_t limit_bytes, unsigned shards, unsigned max_variants, unsigned max_markers,
+	struct scope_table *scopes) WARN_UNUSED;
+/* Unlinks and frees all; what others still hold a reference to stays theirs. */
+void memory_fini(struct memory *m);
+
+struct shard *memory_shard(struct memory *m, const struct cache_key *key);
+void memory_tick(struct memory *m, struct now now);
+
+/* ---- Bytes ---- */
+/* Room within the budget, by eviction if need be, and n bytes; NULL when there is none. The caller holds no lock. */
+void *memory_take(struct shard *home, size_t n) WARN_UNUSED;
+/* The same past the budget: for what bounds itself (windows of answers that are too large to keep). */
+void *memory_take_beyond(struct shard *home, size_t n) WARN_UNUSED;
+void memory_give(struct shard *home, void *p);
+/* Evicts until the bytes are within the budget again, or nothing is left to evict. The caller holds no lock. */
+void memory_trim(struct shard *home);
+
+/* ---- Garbage: unlinked under the lock, freed after it ---- */
+struct garbage {
+	struct object *objects;
+	struct entry *entries;
+	struct notes *notes;
+};
+void garbage_free(struct garbage *g);
+void garbage_add(struct garbage *g, struct object *o); /* which is in no list; its reference is taken */
+
+/* ---- Entries ---- */
+struct entry *entry_new(struct shard *s, const struct cache_key *key) WARN_UNUSED; /* not in the index yet */
+struct notes *notes_new(struct shard *s) WARN_UNUSED;
+struct entry *entry_ref(struct entry *e);
+void entry_unref(struct entry **e);
+struct slice entry_url(const struct entry *e);
+uint64_t entry_user(const struct entry *e);
+
+struct entry *entry_find_locked(struct shard *s, const struct cache_key *key);
+/* Takes the caller's reference; -ENOMEM leaves it with the caller. */
+int entry_link_locked(struct shard *s, struct entry *e) WARN_UNUSED;
+/* Drops the entry when nothing is left in it. */
+void entry_tidy_locked(struct entry *e, struct garbage *g);
+/* Makes it the last to go, when it has not been that for a second. */
+void entry_touch_locked(struct entry *e, struct now now);
+/* After so long without a touch it may leave memory; -1: never. To the second up to nine hours, above that to the hour. */
+void entry_set_idle_locked(struct entry *e, int64_t ms);
+bool entry_is_idle_locked(const struct entry *e, struct now now);
+void entry_move_last_locked(struct entry *e);
+
+/* ---- Variants ---- */
+enum drop_reason { DROP_LRU, DROP_EXPIRED, DROP_IDLE, DROP_PURGED, DROP_REPLACED };
+/* Takes the caller's reference. What it replaces (same Vary names and values) goes. False: something keeps its place. */
+bool variant_store_locked(struct entry *e, struct object *o, struct now now, struct garbage *g);
+/* Makes room for what is stored elsewhere: what it would replace goes. False: something newer keeps its place. */
+bool variant_supersede_locked(struct entry *e, struct object *o, struct now now, struct garbage *g) WARN_UNUSED;
+void variant_drop_locked(struct entry *e, struct object *o, enum drop_reason why, struct garbage *g);
+/* After a store: the user whose entry it is keeps `max` entries, the oldest go. Nothing for shared entries. Costs a walk over
+ * the entries in the user's bucket. */
+void user_bound_locked(struct entry *e, unsigned max, struct garbage *g);
+
+/* ---- Markers ---- */
+/* To be called after one of the notes' times was set: within the bound, by forgetting the oldest. */
+void marker_set_locked(struct entry *e, struct garbage *g);
+void marker_clear_locked(struct notes *n, struct garbage *g);
+/* The answer that is remembered with a failure, or NULL, in place of the one that was; of a marked key only. What is beyond
+ * a bound in all is not kept: then there is the failure's status. */
+void marker_keep_answer_locked(struct notes *n, struct object *o, struct garbage *g);
+
+/* ---- Walking ---- */
+/* Visits the entries of one bucket; *cursor starts at 0 and is 0 again at the end of a round. No entry that stays
+ * is missed and none is seen twice, though the index grows in between. `visit` may drop the entry. Returns the count. */
+unsigned shard_walk_locked(struct shard *s, uint32_t *cursor, void (*visit)(struct entry *e, void *arg), void *arg);
+/* Drops what is of no use any more, at most max; returns how many. */
+unsigned shard_expire_locked(struct shard *s, int64_t now_ms, unsigned max, struct garbage *g);
+
+#endif

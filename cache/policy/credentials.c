@@ -1,0 +1,144 @@
+#include "cache/policy/credentials.h"
+
+#include "http/syntax.h"
+
+/* ---- Cookies ---- */
+
+bool cookie_next(struct slice *rest, struct slice *pair)
+{
+	const char *end;
+	size_t n, taken;
+
+	if (rest->n == 0)
+		return false;
+	end = memchr(rest->p, ';', rest->n);
+	n = end ? (size_t)(end - rest->p) : rest->n;
+	taken = end ? n + 1 : n;
+	*pair = slice_trim((struct slice){rest->p, n});
+	*rest = (struct slice){rest->p + taken, rest->n - taken};
+	return true;
+}
+
+struct slice cookie_name(struct slice pair)
+{
+	const char *equals = pair.n ? memchr(pair.p, '=', pair.n) : NULL;
+
+	return slice_trim(equals ? (struct slice){pair.p, (size_t)(equals - pair.p)} : pair);
+}
+
+/* ---- Names ---- */
+
+/* Most names differ in their length already, and this is asked of each field of most requests. */
+static bool has_field(const struct cache_names *names, struct slice name)
+{
+	for (unsigned i = 0; i < names->n; i++)
+		if (names->v[i].n == name.n && slice_equal_nocase(names->v[i], name))
+			return true;
+	return false;
+}
+
+static bool has_cookie(const struct cache_names *names, struct slice name)
+{
+	for (unsigned i = 0; i < names->n; i++)
+		if (slice_equal(names->v[i], name))
+			return true;
+	return false;
+}
+
+/* "_ga_*" is every name that begins so. */
+static bool fits(struct slice pattern, struct slice name, bool any_case)
+{
+	if (pattern.n > 0 && pattern.p[pattern.n - 1] == '*') {
+		pattern.n--;
+		if (name.n > pattern.n)
+			name.n = pattern.n;
+	}
+	return any_case ? slice_equal_nocase(pattern, name) : slice_equal(pattern, name);
+}
+
+static bool is_shared(const struct cache_rules *rules, struct slice name, bool is_field)
+{
+	for (unsigned i = 0; i < rules->shared_credentials.n; i++)
+		if (fits(rules->shared_credentials.v[i], name, is_field))
+			return true;
+	return false;
+}
+
+/* A pattern is for cookies and for fields of one's own; that all cookies, or Authorization, do not matter has to be said by name. */
+static bool is_shared_field(const struct cache_rules *rules, const struct http_field *f)
+{
+	if (f->id == HF_COOKIE || f->id == HF_AUTHORIZATION)
+		return has_field(&rules->shared_credentials, f->name);
+	return is_shared(rules, f->name, true);
+}
+
+/* ---- Fields ---- */
+
+static bool is_keyed_field(const struct cache_rules *rules, struct slice name)
+{
+	bool is_identity = rules->scope == CACHE_SCOPE_USER && !rules->user_from_cookie &&
+			   slice_equal_nocase(rules->user_from, name);
+
+	return is_identity || has_field(&rules->key_headers, name);
+}
+
+static bool is_keyed_cookie(const struct cache_rules *rules, struct slice name)
+{
+	bool is_identity =
+		rules->scope == CACHE_SCOPE_USER && rules->user_from_cookie && slice_equal(rules->user_from, name);
+
+	return is_identity || has_cookie(&rules->key_cookies, name);
+}
+
+/* Some readers end a cookie at a comma (RFC 2109 did) or at white space, and quotes change where others do: what follows could
+ * be another cookie. None of these may stand in one (RFC 6265 4.1.1), so such a pair is not one of those that are known not to
+ * matter. */
+static bool is_harmless(const struct cache_rules *rules, struct slice pair, struct slice name)
+{
+	for (size_t i = 0; i < pair.n; i++)
+		if (pair.p[i] <= ' ' || pair.p[i] == ',' || pair.p[i] == '"' || (unsigned char)pair.p[i] >= 0x7f)
+			return false;
+	return is_shared(rules, name, false);
+}
+
+static void look_at_cookies(struct credentials *c, const struct cache_rules *rules, const struct http_field *f)
+{
+	struct slice rest = f->value, pair;
+
+	while (!c->has_other && cookie_next(&rest, &pair)) {
+		struct slice name = cookie_name(pair);
+
+		if (pair.n == 0 || is_keyed_cookie(rules, name) || is_harmless(rules, pair, name))
+			continue;
+		c->has_other = true;
+		c->field = f->name;
+		c->cookie = http_is_token(name) ? name : (struct slice){"", 0};
+	}
+}
+
+static bool is_credential(const struct cache_rules *rules, const struct http_field *f)
+{
+	return f->id == HF_AUTHORIZATION || f->id == HF_COOKIE || has_field(&rules->credentials, f->name);
+}
+
+struct credentials credentials_of(const struct cache_rules *rules, const struct http_fields *request)
+{
+	struct credentials c = {0};
+
+	for (uint32_t i = 0; i < request->n; i++) {
+		const struct http_field *f = &request->v[i];
+
+		if (!is_credential(rules, f) || is_keyed_field(rules, f->name) || is_shared_field(rules, f))
+			continue;
+		if (f->id == HF_AUTHORIZATION) {
+			c.has_authorization = true;
+		} else if (f->id == HF_COOKIE) {
+			look_at_cookies(&c, rules, f);
+		} else if (!c.has_other) {
+			c.has_other = true;
+			c.field = f->name;
+			c.cookie = (struct slice){"", 0};
+		}
+	}
+	return c;
+}

@@ -1,0 +1,68 @@
+#include "cache/policy/form.h"
+
+#include "base/hash.h"
+
+static bool is_nobodys(enum http_field_id id)
+{
+	switch (id) {
+	case HF_HOST: /* in the key, as far as it is sent */
+	case HF_CONTENT_LENGTH:
+	case HF_CONTENT_TYPE: /* of a body, which is in the key */
+	case HF_EXPECT:
+	case HF_VIA:
+	case HF_X_FORWARDED_PROTO:
+	case HF_CACHE_CONTROL:
+	case HF_PRAGMA:
+	case HF_RANGE:
+	case HF_IF_RANGE:
+	case HF_IF_MATCH:
+	case HF_IF_NONE_MATCH:
+	case HF_IF_MODIFIED_SINCE:
+	case HF_IF_UNMODIFIED_SINCE:
+	case HF_PRIORITY:
+	case HF_TRACEPARENT:
+	case HF_TRACESTATE:
+	case HF_BAGGAGE:
+	case HF_X_REQUEST_ID:
+	case HF_X_CORRELATION_ID:
+		return true;
+	default:
+		return http_field_is_hop_by_hop(id);
+	}
+}
+
+static uint64_t mix(uint64_t h, struct slice s)
+{
+	uint64_t both[2] = {h, hash64_of(s.n ? s.p : "", s.n)};
+
+	return hash64_of(both, sizeof(both));
+}
+
+static uint64_t mix_name(uint64_t h, const struct http_field *f)
+{
+	return f->id == HF_OTHER ? mix(h, f->name) : mix(h, http_field_name(f->id));
+}
+
+/* The client's own list. The last member is the client's address, as the proxy has it: it would make each client a form of
+ * its own. Empty: there is no other member. */
+static struct slice forwarded_before(struct slice list)
+{
+	while (list.n > 0 && list.p[list.n - 1] != ',')
+		list.n--;
+	return list;
+}
+
+uint64_t form_of(const struct http_fields *request)
+{
+	uint64_t h = FORM_PLAIN;
+
+	for (uint32_t i = 0; i < request->n; i++) {
+		const struct http_field *f = &request->v[i];
+		bool is_forwarded = f->id == HF_X_FORWARDED_FOR;
+		struct slice value = is_forwarded ? forwarded_before(f->value) : f->value;
+
+		if (is_forwarded ? value.n > 0 : !is_nobodys(f->id))
+			h = mix(mix_name(h, f), value);
+	}
+	return h;
+}

@@ -1,0 +1,18 @@
+/* What a request brings of its own: all that its origin sees of it beyond the key. An error may be the request's doing and
+ * not the URL's, so it says something about those that look the same to the origin, and little about others.
+ * Thread: any; pure. */
+#ifndef CACHE_POLICY_FORM_H
+#define CACHE_POLICY_FORM_H
+
+#include <stdint.h>
+
+#include "http/fields.h"
+
+/* It has nothing of its own: what becomes of it is the URL's doing. */
+#define FORM_PLAIN 0
+
+/* A hash of all fields but those that tell requests apart without changing what they are answered (hop-by-hop, conditions,
+ * ranges, ids for tracing, the last address of X-Forwarded-For, which is the proxy's own word). The target is not in it: the origin is asked for it as it is in the key. */
+uint64_t form_of(const struct http_fields *request);
+
+#endif

@@ -1,0 +1,251 @@
+#include "cache/policy/key.h"
+
+#include <errno.h>
+
+#include "cache/policy/credentials.h"
+#include "cache/policy/key_body.h"
+#include "http/syntax.h"
+
+void cache_key_init(struct cache_key *k)
+{
+	*k = (struct cache_key){0};
+	buf_init(&k->bytes, CACHE_KEY_MAX);
+}
+
+void cache_key_fini(struct cache_key *k)
+{
+	buf_fini(&k->bytes);
+	cache_key_init(k);
+}
+
+static char class_of(enum http_method m)
+{
+	switch (m) {
+	case HTTP_GET:
+	case HTTP_HEAD:
+		return 'G';
+	case HTTP_POST:
+		return 'P';
+	case HTTP_QUERY:
+		return 'Q';
+	default:
+		return '-';
+	}
+}
+
+static void add_u32(struct buf *out, size_t v)
+{
+	const unsigned char bytes[] = {
+		(unsigned char)(v >> 24), (unsigned char)(v >> 16), (unsigned char)(v >> 8), (unsigned char)v};
+	buf_add(out, bytes, sizeof(bytes));
+}
+
+static void add_part(struct buf *out, struct slice s)
+{
+	add_u32(out, s.n);
+	buf_add_slice(out, s);
+}
+
+static void add_name(struct buf *out, struct slice name)
+{
+	add_u32(out, name.n);
+	for (size_t i = 0; i < name.n; i++)
+		buf_add_char(out, http_char_lower(name.p[i]));
+}
+
+/* A count is written in front of what it counts once that is known. Returns where it goes. */
+static size_t begin_count(struct buf *out)
+{
+	size_t at = out->n;
+	add_u32(out, 0);
+	return at;
+}
+
+static void end_count(struct buf *out, size_t at, size_t count)
+{
+	if (out->err)
+		return;
+	for (unsigned i = 0; i < 4; i++)
+		out->p[at + i] = (char)(unsigned char)(count >> (24 - 8 * i));
+}
+
+/* Every line for itself: joining them is a list's business, and this may be no list. Returns how many have a value. */
+static size_t add_lines(struct buf *out, const struct http_fields *fields, struct slice name)
+{
+	size_t at = begin_count(out), count = 0, valued = 0;
+	uint32_t i = 0;
+	for (const struct http_field *line; (line = http_fields_find_next(fields, name, &i)) != NULL; count++) {
+		add_part(out, line->value);
+		valued += line->value.n > 0;
+	}
+	end_count(out, at, count);
+	return valued;
+}
+
+/* Every pair of that name, whole, in order: readers differ on whether the first or the last counts (RFC 6265 5.4).
+ * Returns how many of them have a value. */
+static size_t add_cookie(struct buf *out, const struct http_fields *fields, struct slice name)
+{
+	size_t at = begin_count(out), count = 0, valued = 0;
+	uint32_t i = 0;
+	for (const struct http_field *line; (line = http_fields_next(fields, HF_COOKIE, &i)) != NULL;) {
+		struct slice rest = line->value, pair;
+		while (cookie_next(&rest, &pair)) {
+			if (!slice_equal(cookie_name(pair), name))
+				continue;
+			add_part(out, pair);
+			count++;
+			const char *equals = pair.n ? memchr(pair.p, '=', pair.n) : NULL;
+			valued += equals && equals + 1 < pair.p + pair.n;
+		}
+	}
+	end_count(out, at, count);
+	return valued;
+}
+
+static void add_headers_and_cookies(struct buf *out, const struct cache_rules *rules, const struct http_fields *fields)
+{
+	for (unsigned i = 0; i < rules->key_headers.n; i++) {
+		buf_add_char(out, 'h');
+		add_name(out, rules->key_headers.v[i]);
+		add_lines(out, fields, rules->key_headers.v[i]);
+	}
+	for (unsigned i = 0; i < rules->key_cookies.n; i++) {
+		buf_add_char(out, 'c');
+		add_part(out, rules->key_cookies.v[i]);
+		add_cookie(out, fields, rules->key_cookies.v[i]);
+	}
+}
+
+/* application/json and +json types; without a Content-Type nobody knows. */
+static bool says_json(const struct http_fields *fields)
+{
+	const struct http_field *type = http_fields_get(fields, HF_CONTENT_TYPE);
+	if (!type || http_fields_count(fields, HF_CONTENT_TYPE) != 1 || http_fields_get(fields, HF_CONTENT_ENCODING))
+		return false;
+	const char *end = type->value.n ? memchr(type->value.p, ';', type->value.n) : NULL;
+	struct slice media = {type->value.p, end ? (size_t)(end - type->value.p) : type->value.n};
+	media = slice_trim(media);
+	if (media.n < 5 || !slice_equal_nocase((struct slice){media.p + media.n - 4, 4}, SLICE_LIT("json")))
+		return false;
+	char before = media.p[media.n - 5];
+	return before == '/' || before == '+';
+}
+
+/* What a body means depends on the fields that describe it, so they belong to the key with it. */
+static void add_body(struct buf *out, const struct cache_rules *rules, const struct cache_key_input *in)
+{
+	unsigned char digest[KEY_DIGEST_BYTES];
+	const struct http_fields *fields = &in->http->fields;
+	bool canonical = rules->json_body_key && says_json(fields) && key_json_digest(in->body, digest);
+	if (!canonical)
+		key_digest(in->body, digest);
+	buf_add_char(out, canonical ? 'j' : 'b');
+	add_lines(out, fields, http_field_name(HF_CONTENT_TYPE));
+	add_lines(out, fields, http_field_name(HF_CONTENT_ENCODING));
+	add_lines(out, fields, http_field_name(HF_CONTENT_LANGUAGE));
+	buf_add(out, digest, sizeof(digest));
+}
+
+/* The identity is often a credential: only its keyed hash leaves this function. `digest` is the key's part, *user its
+ * short form (never 0, which means shared). */
+static int hash_user(
+	const struct cache_rules *rules, const struct http_fields *fields, unsigned char *digest, uint64_t *user)
+{
+	struct buf identity;
+	buf_init(&identity, CACHE_KEY_MAX);
+	buf_add_char(&identity, rules->user_from_cookie ? 'c' : 'h');
+	size_t valued;
+	if (rules->user_from_cookie) {
+		add_part(&identity, rules->user_from);
+		valued = add_cookie(&identity, fields, rules->user_from);
+	} else {
+		add_name(&identity, rules->user_from);
+		valued = add_lines(&identity, fields, rules->user_from);
+	}
+	int rc = identity.err;
+	if (rc == 0 && (valued == 0 || !key_identity_digest(buf_slice(&identity), digest)))
+		rc = -ENOKEY;
+	if (rc == 0) {
+		memcpy(user, digest, sizeof(*user));
+		*user += *user == 0;
+	}
+	buf_fini(&identity);
+	return rc;
+}
+
+static int add_user(struct cache_key *k, const struct cache_rules *rules, const struct http_fields *fields)
+{
+	unsigned char digest[KEY_DIGEST_BYTES];
+	int rc = hash_user(rules, fields, digest, &k->user);
+	if (rc < 0)
+		return rc;
+	buf_add_char(&k->bytes, 'u');
+	return buf_add(&k->bytes, digest, sizeof(digest));
+}
+
+/* As the one request line would that bears this identity: the same function hashes both. */
+int cache_user_hash(const struct cache_rules *rules, struct slice identity, uint64_t *user)
+{
+	unsigned char digest[KEY_DIGEST_BYTES];
+	struct http_fields fields;
+	struct buf cookie;
+	http_fields_init(&fields);
+	buf_init(&cookie, CACHE_KEY_MAX);
+	buf_add_slice(&cookie, rules->user_from);
+	buf_add_char(&cookie, '=');
+	buf_add_slice(&cookie, identity);
+	int rc = cookie.err;
+	if (rc == 0 && rules->user_from_cookie)
+		rc = http_fields_add_id(&fields, HF_COOKIE, buf_slice(&cookie));
+	else if (rc == 0)
+		rc = http_fields_add(&fields, rules->user_from, identity);
+	if (rc == 0)
+		rc = hash_user(rules, &fields, digest, user);
+	http_fields_fini(&fields);
+	buf_fini(&cookie);
+	return rc;
+}
+
+/* What the origin is told of where it was asked. The URL has a Host in it too, but as scopes spell it. */
+static void add_where(struct buf *out, const struct cache_key_input *in)
+{
+	if (in->host.n > 0) {
+		buf_add_char(out, 'o');
+		add_part(out, in->host);
+	}
+	if (in->is_https)
+		buf_add_char(out, 's');
+}
+
+int cache_key_build(struct cache_key *k, const struct cache_rules *rules, const struct cache_key_input *in)
+{
+	const struct http_request *http = in->http;
+	char class = class_of(http->method);
+	buf_reset(&k->bytes);
+	k->user = 0;
+	k->hash = (struct hash128){0};
+	k->url_off = 1;
+	k->url_n = 0;
+	buf_add_char(&k->bytes, class);
+	int rc = cache_key_url_build(&k->bytes, rules, in);
+	if (rc < 0)
+		return rc;
+	k->url_n = k->bytes.n - k->url_off;
+	buf_add_char(&k->bytes, '\0');
+	buf_add(&k->bytes, &rules->trust, sizeof(rules->trust));
+	buf_add_char(&k->bytes, 'x');
+	add_part(&k->bytes, in->extra);
+	add_where(&k->bytes, in);
+	add_headers_and_cookies(&k->bytes, rules, &http->fields);
+	if (class == 'P' || class == 'Q')
+		add_body(&k->bytes, rules, in);
+	rc = rules->scope == CACHE_SCOPE_USER ? add_user(k, rules, &http->fields) : 0;
+	if (rc < 0)
+		return rc;
+	if (k->bytes.err)
+		return k->bytes.err;
+	k->hash = hash128_of(k->bytes.p, k->bytes.n);
+	k->place = hash_keyed(k->bytes.p, k->bytes.n);
+	return 0;
+}

@@ -1,0 +1,99 @@
+#include "cache/policy/key_body.h"
+
+#include <jansson.h>
+#include <openssl/hmac.h>
+#include <openssl/sha.h>
+#include <pthread.h>
+#include <sys/random.h>
+
+#include "base/buf.h"
+
+_Static_assert(KEY_DIGEST_BYTES == SHA256_DIGEST_LENGTH, "SHA-256 throughout");
+
+void key_digest(struct slice body, unsigned char out[KEY_DIGEST_BYTES])
+{
+	SHA256((const unsigned char *)(body.n ? body.p : ""), body.n, out);
+}
+
+static bool has_real(const json_t *value)
+{
+	if (json_is_real(value))
+		return true;
+	if (json_is_array(value)) {
+		for (size_t i = 0; i < json_array_size(value); i++) {
+			if (has_real(json_array_get(value, i)))
+				return true;
+		}
+		return false;
+	}
+	/* jansson's iterators take no const, yet change nothing. */
+	json_t *object = (json_t *)(uintptr_t)value;
+	for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
+		if (has_real(json_object_iter_value(at)))
+			return true;
+	}
+	return false;
+}
+
+static int add_text(const char *text, size_t n, void *arg)
+{
+	return buf_add(arg, text, n) < 0 ? -1 : 0;
+}
+
+/* The parser's own limit on depth (2048) bounds the recursion here, in has_real and in jansson. */
+bool key_json_digest(struct slice body, unsigned char out[KEY_DIGEST_BYTES])
+{
+	if (body.n == 0 || body.n > KEY_JSON_MAX)
+		return false;
+	json_error_t error;
+	json_t *root = json_loadb(body.p, body.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+	if (!root)
+		return false;
+	struct buf text;
+	buf_init(&text, 2 * KEY_JSON_MAX);
+	bool done = !has_real(root) &&
+		    json_dump_callback(root, add_text, &text, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY) == 0;
+	if (done)
+		key_digest(buf_slice(&text), out);
+	buf_fini(&text);
+	json_decref(root);
+	return done;
+}
+
+static struct {
+	pthread_mutex_t mu;
+	/* guarded by mu */
+	bool is_set;
+	unsigned char bytes[KEY_SECRET_BYTES];
+} secret = {.mu = PTHREAD_MUTEX_INITIALIZER};
+
+void key_identity_secret(const unsigned char bytes[KEY_SECRET_BYTES])
+{
+	pthread_mutex_lock(&secret.mu);
+	memcpy(secret.bytes, bytes, sizeof(secret.bytes));
+	secret.is_set = true;
+	pthread_mutex_unlock(&secret.mu);
+}
+
+static bool take_secret(unsigned char out[KEY_SECRET_BYTES])
+{
+	pthread_mutex_lock(&secret.mu);
+	if (!secret.is_set)
+		secret.is_set = getrandom(secret.bytes, sizeof(secret.bytes), 0) == (ssize_t)sizeof(secret.bytes);
+	memcpy(out, secret.bytes, sizeof(secret.bytes));
+	bool is_set = secret.is_set;
+	pthread_mutex_unlock(&secret.mu);
+	return is_set;
+}
+
+bool key_identity_digest(struct slice identity, unsigned char out[KEY_DIGEST_BYTES])
+{
+	unsigned char bytes[KEY_SECRET_BYTES];
+	unsigned n = 0;
+	bool done = take_secret(bytes) &&
+		    HMAC(EVP_sha256(), bytes, sizeof(bytes), (const unsigned char *)(identity.n ? identity.p : ""),
+			    identity.n, out, &n) &&
+		    n == KEY_DIGEST_BYTES;
+	explicit_bzero(bytes, sizeof(bytes));
+	return done;
+}

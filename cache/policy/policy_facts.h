@@ -1,0 +1,42 @@
+/* What policy's files know of one exchange: its fields, read once.
+ * Thread: any. Borrows: the exchange's fields. */
+#ifndef CACHE_POLICY_POLICY_FACTS_H
+#define CACHE_POLICY_POLICY_FACTS_H
+
+#include "cache/policy/policy.h"
+
+/* "max-age=4294967295" and the like: longer is as good as this (RFC 9111 1.2.2), for lifetimes and ages alike. */
+#define POLICY_DELTA_MAX_MS (CC_DELTA_MAX * 1000)
+
+struct policy_facts {
+	struct cache_control cc; /* of the targeted field that counts, else of Cache-Control */
+	bool is_targeted;
+	int64_t explicit_ms; /* the upstream's own lifetime, -1 when it gives none */
+	enum policy_source explicit_source;
+	int64_t date_min_ms, date_max_ms; /* Date, or the time of receipt; they differ for repeated lines that do */
+	int64_t last_modified_ms;         /* -1: none, or more than one */
+	bool has_validator;
+	bool has_set_cookie;  /* one that would be stored */
+	bool route_may_raise; /* ttl_force and ttl_min count */
+	bool route_may_give;  /* ttl, ttl_404 and heuristics do, where the upstream gives none */
+	bool is_forced;
+	int64_t ttl_ms; /* the lifetime before age and clamping: 0 is of use for validation only */
+};
+
+void policy_read(const struct policy_exchange *x, struct policy_facts *facts);
+/* Chooses the lifetime and fills *out from it; sets facts->ttl_ms. */
+void policy_fill(const struct policy_exchange *x, struct policy_facts *facts, struct freshness *out);
+
+/* RFC 9110 15.1, without 206. */
+bool policy_status_is_heuristic(int status);
+
+static inline bool policy_no_cache_all(const struct cache_control *cc)
+{
+	return cc->no_cache && cc->no_cache_fields.n == 0;
+}
+static inline bool policy_private_all(const struct cache_control *cc)
+{
+	return cc->private_ && cc->private_fields.n == 0;
+}
+
+#endif

@@ -1,0 +1,23 @@
+/* The second level of the key: request fields that Vary nominates, normalised (RFC 9111 4.1).
+ * Thread: any; pure. */
+#ifndef CACHE_POLICY_VARY_H
+#define CACHE_POLICY_VARY_H
+
+#include "base/buf.h"
+#include "http/fields.h"
+
+#define VARY_NAMES_MAX 32
+
+enum vary_kind { VARY_NONE, VARY_FIELDS, VARY_STAR }; /* STAR: '*' anywhere, or more than VARY_NAMES_MAX names */
+
+/* Writes the nominated names to out: lower case, sorted, without doubles, comma-separated. */
+enum vary_kind vary_names(const struct http_fields *response, struct buf *out);
+/* Writes the normalised values of those names in this request: absent differs from empty; list fields lose insignificant
+ * whitespace, line breaks and, where order has no meaning, order; Accept-Encoding is reduced to what it accepts. Fields of more
+ * than 512 bytes are taken as they are. */
+int vary_values(struct slice names, const struct http_fields *request, struct buf *out) WARN_UNUSED;
+/* Does a stored answer serve this request: its names, its values and (for Accept-Language) its Content-Language. */
+bool vary_matches(
+	struct slice names, struct slice values, struct slice content_language, const struct http_fields *request);
+
+#endif

@@ -1,0 +1,531 @@
+/* The admin listener: its calls one by one, which endpoint, which parameters. */
+#include "proxy/admin/admin.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "http/date.h"
+#include "http/syntax.h"
+#include "http/uri.h"
+#include "proxy/admin/admin_internal.h"
+#include "proxy/front/listen.h"
+
+#define TEXT_MAX (128 * 1024)
+#define FORM_MAX (64 * 1024)
+#define CONNECTIONS_MAX (ADMIN_CALLS_MAX + 16) /* a connection has one call at a time: some are left for /healthz */
+
+struct admin {
+	struct server *server;
+	struct evhttp *http;
+	struct event *next_call;
+	struct admin_call *first, **last; /* that wait for their turn of the loop */
+	struct gate_options gate_options;
+	struct gate_stats gate_stats;
+	unsigned calls; /* under way */
+};
+
+/* ---- Answers ---- */
+
+static void call_free(struct admin_call *c)
+{
+	c->admin->calls--;
+	buf_fini(&c->text);
+	mem_free(c);
+}
+
+static void send_answer(struct admin_call *c, int status, const char *content_type, const char *p, size_t n)
+{
+	struct evkeyvalq *out = evhttp_request_get_output_headers(c->req);
+	struct evbuffer *body = evbuffer_new();
+	char date[30], length[24];
+
+	http_date_format(clock_now().wall_ms / 1000, date);
+	snprintf(length, sizeof(length), "%zu", n);
+	evhttp_add_header(out, "Date", date);
+	evhttp_add_header(out, "Content-Type", content_type);
+	evhttp_add_header(out, "Cache-Control", "no-store");
+	evhttp_add_header(out, "X-Content-Type-Options", "nosniff");
+	if (status == 401)
+		evhttp_add_header(out, "WWW-Authenticate", "Bearer realm=\"memoproxy\"");
+	evhttp_add_header(out, "Content-Length", length);
+	if (body && c->http->method != HTTP_HEAD)
+		evbuffer_add(body, p, n);
+	gate_on_gone(c->gate, NULL, NULL);
+	evhttp_send_reply(c->req, status, http_reason(status), c->http->method == HTTP_HEAD ? NULL : body);
+	if (body)
+		evbuffer_free(body);
+}
+
+void admin_answer_text(struct admin_call *c, const char *content_type, struct slice text)
+{
+	if (!c->is_gone)
+		send_answer(c, 200, content_type, text.p, text.n);
+	call_free(c);
+}
+
+void admin_answer(struct admin_call *c, int status, json_t *json)
+{
+	char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
+
+	if (c->is_gone)
+		;
+	else if (!text)
+		send_answer(c, 503, "application/problem+json", "{}\n", 3);
+	else
+		send_answer(
+			c, status, status < 400 ? "application/json" : "application/problem+json", text, strlen(text));
+	free(text); /* allocated by jansson */
+	json_decref(json);
+	call_free(c);
+}
+
+void admin_problem(struct admin_call *c, int status, const char *detail)
+{
+	admin_answer(c, status,
+		json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", http_reason(status), "status", status,
+			"detail", detail));
+}
+
+static void on_gone(void *arg)
+{
+	struct admin_call *c = arg;
+
+	c->is_gone = true;
+}
+
+void admin_collect(struct admin_call *c, void (*done)(void *arg, const struct collected *sum))
+{
+	if (collect_start(c->server, done, c))
+		admin_problem(c, 503, "out of memory");
+}
+
+const struct gate_stats *admin_connections(const struct admin *a)
+{
+	return &a->gate_stats;
+}
+
+/* ---- Parameters ---- */
+
+bool admin_parameter(const struct admin_call *c, const char *name, struct slice *value)
+{
+	*value = (struct slice){NULL, 0};
+	for (unsigned i = 0; i < c->parameters_n; i++) {
+		if (!slice_equal(c->parameters[i].name, slice_of(name)))
+			continue;
+		*value = c->parameters[i].value;
+		return true;
+	}
+	return false;
+}
+
+/* Offsets first: the buffer may move while it grows. */
+static int decode(struct admin_call *c, struct slice encoded, size_t *off, size_t *n)
+{
+	*off = c->text.n;
+	if (uri_decode(encoded, &c->text))
+		return -ENOBUFS;
+	*n = c->text.n - *off;
+	return 0;
+}
+
+static bool is_hex(char c)
+{
+	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+}
+
+/* A purge of something else than what was meant is worse than a refusal. */
+static bool is_encoded(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] == '%' && (i + 2 >= s.n || !is_hex(s.p[i + 1]) || !is_hex(s.p[i + 2])))
+			return false;
+	return true;
+}
+
+static const char *add_parameters(struct admin_call *c, struct slice query)
+{
+	struct uri_param p;
+	bool at_end = false;
+
+	/* Room for all: decoding never grows, so nothing moves from here on. */
+	if (!buf_reserve(&c->text, query.n + 1))
+		return "the parameters are too long";
+	while (query.n && uri_query_next(&query, &at_end, &p)) {
+		struct admin_parameter *to = &c->parameters[c->parameters_n];
+		size_t name_off, name_n, off, n;
+		struct slice already;
+
+		if (p.whole.n == 0)
+			continue;
+		if (c->parameters_n == ADMIN_PARAMETERS_MAX)
+			return "too many parameters";
+		if (!is_encoded(p.name) || !is_encoded(p.value))
+			return "a % that is not followed by two hexadecimal digits; write %25 for the sign itself";
+		if (decode(c, p.name, &name_off, &name_n) || decode(c, p.value, &off, &n))
+			return "the parameters are too long";
+		to->name = (struct slice){c->text.p + name_off, name_n};
+		to->value = (struct slice){c->text.p + off, n};
+		if (memchr(to->name.p, '\0', name_n) || (n && memchr(to->value.p, '\0', n)))
+			return "a parameter holds a NUL byte";
+		for (unsigned i = 0; i < c->parameters_n; i++) {
+			already = c->parameters[i].name;
+			if (slice_equal(already, to->name))
+				return "a parameter is given twice";
+		}
+		c->parameters_n++;
+	}
+	return NULL;
+}
+
+static const char *read_parameters(struct admin_call *c)
+{
+	struct evbuffer *body = evhttp_request_get_input_buffer(c->req);
+	size_t n = evbuffer_get_length(body);
+	const char *why;
+
+	/* One reservation for query and form together keeps the slices of the first valid. */
+	if (!buf_reserve(&c->text, c->http->query.n + n + 2))
+		return "the parameters are too long";
+	why = c->http->has_query ? add_parameters(c, c->http->query) : NULL;
+	if (why || c->http->framing == HTTP_BODY_NONE || n == 0)
+		return why;
+	return add_parameters(c, (struct slice){(const char *)evbuffer_pullup(body, -1), n});
+}
+
+/* ---- Endpoints ---- */
+
+static const char alive[] = "{\n  \"status\": \"alive\"\n}";
+
+static void healthz(struct admin_call *c)
+{
+	admin_answer_text(c, "application/json", SLICE_LIT(alive));
+}
+
+/* /healthz at once, where requests are parsed: it waits for no other call. */
+static bool answer_health(void *arg, struct gate *g, const struct http_request *r, bool *close)
+{
+	const struct admin *a = arg;
+	char date[30], head[256];
+	int n, status;
+
+	if (!slice_equal(r->path, SLICE_LIT("/healthz")) || r->has_query ||
+		admin_refusal(&a->server->snapshot->config->admin, r, &status))
+		return false;
+	http_date_format(clock_now().wall_ms / 1000, date);
+	n = snprintf(head, sizeof(head),
+		"HTTP/1.1 200 OK\r\nDate: %s\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"
+		"X-Content-Type-Options: nosniff\r\nContent-Length: %zu\r\n%s\r\n",
+		date, sizeof(alive) - 1, *close ? "Connection: close\r\n" : "");
+	return gate_say(g, head, (size_t)n) == 0 &&
+	       (r->method == HTTP_HEAD || gate_say(g, alive, sizeof(alive) - 1) == 0);
+}
+
+/* While the disk tier is being read in, requests are served from memory and the upstream. */
+static json_t *json_of_ready(const struct server *s)
+{
+	json_t *j = json_pack("{s:b}", "ready", 1);
+	struct cache_stats stats;
+
+	cache_stats(s->cache, &stats);
+	if (stats.has_disk)
+		json_object_set_new(j, "disk",
+			json_pack("{s:b, s:I, s:I}", "ready", stats.disk.is_ready, "segments_read",
+				(json_int_t)stats.disk.recovered_segments, "segments",
+				(json_int_t)stats.disk.recovery_segments));
+	return j;
+}
+
+static void readyz(struct admin_call *c)
+{
+	const struct server *s = c->server;
+
+	if (s->is_ready)
+		admin_answer(c, 200, json_of_ready(s));
+	else
+		admin_problem(c, 503, s->is_draining || s->is_retiring ? "draining" : "starting");
+}
+
+struct endpoint {
+	const char *path;
+	enum http_method method; /* GET answers HEAD too */
+	void (*run)(struct admin_call *c);
+	const char *parameters; /* names it knows, each between spaces */
+};
+
+static const struct endpoint endpoints[] = {
+	{"/healthz", HTTP_GET, healthz, " "},
+	{"/readyz", HTTP_GET, readyz, " "},
+	{"/stats", HTTP_GET, admin_stats, " "},
+	{"/metrics", HTTP_GET, admin_metrics, " "},
+	{"/entries", HTTP_GET, admin_entries, " prefix limit tier after "},
+	{"/explain", HTTP_GET, admin_explain, " url headers scheme "},
+	{"/purge", HTTP_POST, admin_purge, " url prefix tag user all soft "},
+	{"/refresh", HTTP_POST, admin_refresh, " url "},
+	{"/reload", HTTP_POST, admin_reload, " "},
+};
+
+static const struct endpoint *endpoint_of(struct slice path)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(endpoints); i++)
+		if (slice_equal(path, slice_of(endpoints[i].path)))
+			return &endpoints[i];
+	return NULL;
+}
+
+static bool knows(const struct endpoint *e, struct slice name)
+{
+	char wanted[32];
+
+	if (name.n == 0 || name.n > sizeof(wanted) - 3 || memchr(name.p, ' ', name.n))
+		return false;
+	snprintf(wanted, sizeof(wanted), " %.*s ", SLICE_ARG(name));
+	return strstr(e->parameters, wanted) != NULL;
+}
+
+/* Most often it is a part of the query of an url that was not encoded. */
+static void refuse_parameter(struct admin_call *c, const struct endpoint *e, struct slice name)
+{
+	const char *hint = strstr(e->parameters, " url ") || strstr(e->parameters, " prefix ")
+				   ? "; an & inside a URL is written %26"
+				   : "";
+	char why[128];
+
+	snprintf(why, sizeof(why), "there is no parameter %.*s%s",
+		(int)(http_is_token(name) && name.n < 64 ? name.n : 0), name.p, hint);
+	admin_problem(c, 400, why);
+}
+
+static void run(struct admin_call *c, const struct endpoint *e)
+{
+	const char *why = read_parameters(c);
+
+	if (why) {
+		admin_problem(c, 400, why);
+		return;
+	}
+	for (unsigned i = 0; i < c->parameters_n; i++) {
+		if (!knows(e, c->parameters[i].name)) {
+			refuse_parameter(c, e, c->parameters[i].name);
+			return;
+		}
+	}
+	e->run(c);
+}
+
+static void dispatch(struct admin_call *c)
+{
+	const struct endpoint *e = endpoint_of(c->http->path);
+	int status;
+	const char *why = admin_refusal(&c->server->snapshot->config->admin, c->http, &status);
+
+	if (why) {
+		admin_problem(c, status, why);
+	} else if (!e) {
+		admin_problem(c, 404, "no such endpoint");
+	} else if (c->http->method != e->method && !(e->method == HTTP_GET && c->http->method == HTTP_HEAD)) {
+		evhttp_add_header(evhttp_request_get_output_headers(c->req), "Allow",
+			e->method == HTTP_GET ? "GET, HEAD" : "POST");
+		admin_problem(c, 405, e->method == HTTP_GET ? "use GET" : "use POST");
+	} else {
+		run(c, e);
+	}
+}
+
+/* ---- Calls, one in a turn of the loop ---- */
+
+/* So those of many connections don't keep others, whose heads are read meanwhile, or signals waiting. */
+static void run_next_soon(struct admin *a)
+{
+	static const struct timeval next_turn = {0, 0};
+
+	(void)event_add(a->next_call, &next_turn);
+}
+
+static void on_next_call(evutil_socket_t fd, short what, void *arg)
+{
+	struct admin *a = arg;
+	struct admin_call *c = a->first;
+
+	(void)fd;
+	(void)what;
+	if (!c)
+		return;
+	a->first = c->next;
+	if (!a->first)
+		a->last = &a->first;
+	else
+		run_next_soon(a);
+	if (c->is_gone) {
+		call_free(c);
+		return;
+	}
+	dispatch(c);
+}
+
+static void on_request(struct evhttp_request *req, void *arg)
+{
+	struct admin *a = arg;
+	struct gate *gate = gate_of(req);
+	struct admin_call *c;
+
+	if (!gate) {
+		evhttp_connection_free(evhttp_request_get_connection(req)); /* out of memory when it was accepted */
+		return;
+	}
+	c = mem_zalloc(sizeof(*c));
+	if (!c) {
+		evhttp_send_error(req, 503, "Service Unavailable");
+		return;
+	}
+	c->admin = a;
+	c->server = a->server;
+	c->req = req;
+	c->gate = gate;
+	c->http = gate_request(c->gate);
+	buf_init(&c->text, TEXT_MAX);
+	gate_on_gone(gate, on_gone, c);
+	if (++a->calls > ADMIN_CALLS_MAX) {
+		a->server->admin_refused++;
+		admin_problem(c, 503, "too many requests are under way");
+		return;
+	}
+	*a->last = c;
+	a->last = &c->next;
+	run_next_soon(a);
+}
+
+/* ---- Start and stop ---- */
+
+static int open_listener(struct admin *a, const struct config_address *address)
+{
+	struct server *s = a->server;
+	int fd = inherited_take(&s->inherited, address);
+	char name[64];
+	int err = 0;
+
+	if (fd < 0)
+		err = inherited_makes_way(&s->inherited, address) ? listen_open_beside(address, 1, &fd)
+								  : listen_open_one(address, &fd);
+	if (err) {
+		fprintf(stderr, "memoproxy: can't listen on %.*s (admin): %s\n", SLICE_ARG(address->text),
+			strerror(-err));
+		return err;
+	}
+	listen_name(fd, name, sizeof(name));
+	if (server_note_socket(s, fd) || gate_listen(a->http, fd)) {
+		close(fd);
+		return -ENOMEM;
+	}
+	log_info("admin on %s", name);
+	return 0;
+}
+
+static int open_listeners(struct admin *a)
+{
+	const struct config_addresses *listen = &a->server->snapshot->config->admin.listen;
+	int err = 0;
+
+	for (unsigned i = 0; i < listen->n && !err; i++) {
+		err = open_listener(a, &listen->v[i]);
+		/* Of an address that several sockets were passed for, one loop needs one. */
+		for (int fd; !err && (fd = inherited_take(&a->server->inherited, &listen->v[i])) >= 0;)
+			close(fd);
+	}
+	return err;
+}
+
+void admin_drain(struct admin *a)
+{
+	if (!a)
+		return;
+	gate_stop_listening(a->http);
+	gate_drain_all(a->http);
+}
+
+bool admin_is_drained(const struct admin *a)
+{
+	return !a || a->gate_stats.open == 0;
+}
+
+void admin_reconfigure(struct admin *a)
+{
+	const struct config_proxy *p;
+
+	if (!a)
+		return;
+	p = &a->server->snapshot->config->proxy;
+	a->gate_options.max_header = p->max_header_bytes;
+	a->gate_options.header_timeout_ms = p->client_header_timeout_ms;
+	a->gate_options.body_timeout_ms = p->client_body_timeout_ms;
+	a->gate_options.idle_timeout_ms = p->client_idle_timeout_ms;
+	a->gate_options.write_timeout_ms = p->client_write_timeout_ms;
+}
+
+int admin_start(struct server *s, struct admin **out)
+{
+	struct admin *a;
+	int err;
+
+	*out = NULL;
+	if (s->snapshot->config->admin.listen.n == 0)
+		return 0;
+	a = mem_zalloc(sizeof(*a));
+	if (!a)
+		return -ENOMEM;
+	a->server = s;
+	a->last = &a->first;
+	a->http = evhttp_new(s->base);
+	a->next_call = event_new(s->base, -1, 0, on_next_call, a);
+	a->gate_options = (struct gate_options){
+		.max_body = FORM_MAX,
+		.high_water = 1 << 20,
+		.answer = answer_health,
+		.arg = a,
+		.most_open = CONNECTIONS_MAX,
+		.stats = &a->gate_stats,
+	};
+	admin_reconfigure(a);
+	err = a->http && a->next_call ? gate_install(a->http, s->base, &a->gate_options) : -ENOMEM;
+	if (!err) {
+		evhttp_set_gencb(a->http, on_request, a);
+		err = open_listeners(a);
+	}
+	if (err) { /* nobody has connected: no gate is left */
+		admin_stop(a);
+		admin_free(&a);
+	}
+	*out = a;
+	return err;
+}
+
+void admin_stop(struct admin *a)
+{
+	if (!a || !a->http)
+		return;
+	evhttp_free(a->http);
+	gate_uninstall(a->http);
+	a->http = NULL;
+	while (a->first) { /* their clients are gone now */
+		struct admin_call *c = a->first;
+		a->first = c->next;
+		call_free(c);
+	}
+	if (a->next_call)
+		event_free(a->next_call);
+	a->next_call = NULL;
+}
+
+void admin_free(struct admin **ap)
+{
+	struct admin *a = *ap;
+
+	*ap = NULL;
+	mem_free(a);
+}

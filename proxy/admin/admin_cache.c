@@ -1,0 +1,284 @@
+/* purge, refresh, explain. */
+#include <errno.h>
+
+#include "base/mem.h"
+#include "http/syntax.h"
+#include "proxy/admin/admin_internal.h"
+#include "proxy/transaction/refresh.h"
+
+/* 1 or 0, or -1 for anything else. */
+static int flag(const struct admin_call *c, const char *name)
+{
+	struct slice v;
+
+	if (!admin_parameter(c, name, &v))
+		return 0;
+	return slice_equal(v, SLICE_LIT("1")) ? 1 : slice_equal(v, SLICE_LIT("0")) ? 0 : -1;
+}
+
+/* ---- purge ---- */
+
+static const struct {
+	const char *name;
+	enum scope_kind kind;
+} scopes[] = {
+	{"url", SCOPE_URL}, {"prefix", SCOPE_PREFIX}, {"tag", SCOPE_TAG}, {"user", SCOPE_USER}, {"all", SCOPE_ALL}};
+
+static void purge(struct admin_call *c, unsigned scope, struct slice what, bool soft)
+{
+	uint64_t seq;
+	json_t *answer;
+
+	if (cache_purge(c->server->cache, scopes[scope].kind, what, 0, soft, &seq)) {
+		admin_problem(c, 503, "the purge could not be noted");
+		return;
+	}
+	answer = json_pack("{s:s, s:b, s:I}", "purged", scopes[scope].name, "soft", soft, "sequence", (json_int_t)seq);
+	if (answer && scopes[scope].kind != SCOPE_ALL)
+		json_object_set_new(answer, scopes[scope].name, admin_json_of(what));
+	admin_answer(c, 200, answer);
+}
+
+static void purge_location(struct admin_call *c, unsigned scope, struct slice what, bool soft)
+{
+	struct location l;
+	const char *why = "";
+	int err;
+
+	location_init(&l);
+	err = location_find(&l, c->server->snapshot, what, scopes[scope].kind == SCOPE_PREFIX, &why);
+	if (err)
+		admin_location_problem(c, err, why);
+	else
+		purge(c, scope, buf_slice(&l.url), soft);
+	location_fini(&l);
+}
+
+/* Routes may take identities from different places: the name is purged in each of them. */
+static void purge_user(struct admin_call *c, struct slice identity, bool soft)
+{
+	const struct snapshot *s = c->server->snapshot;
+	unsigned places = 0;
+	uint64_t user, seq = 0;
+	int err = 0;
+
+	for (unsigned i = 0; i < s->config->routes_n && !err; i++) {
+		if (s->rules[i].scope != CACHE_SCOPE_USER)
+			continue;
+		places++;
+		err = cache_user_hash(&s->rules[i], identity, &user);
+		if (!err)
+			err = cache_purge(c->server->cache, SCOPE_USER, (struct slice){NULL, 0}, user, soft, &seq);
+	}
+	/* An identity is a secret: it is not said again. */
+	if (!places)
+		admin_problem(c, 400, "no route has scope = user");
+	else if (err)
+		admin_problem(c, 503, "the purge could not be noted");
+	else
+		admin_answer(c, 200,
+			json_pack("{s:s, s:b, s:I}", "purged", "user", "soft", soft, "sequence", (json_int_t)seq));
+}
+
+void admin_purge(struct admin_call *c)
+{
+	unsigned given = 0, scope = 0;
+	struct slice what = {NULL, 0}, v;
+	int soft = flag(c, "soft");
+
+	for (unsigned i = 0; i < ARRAY_LEN(scopes); i++) {
+		if (!admin_parameter(c, scopes[i].name, &v))
+			continue;
+		given++;
+		scope = i;
+		what = v;
+	}
+	if (given != 1)
+		admin_problem(c, 400, "give exactly one of url, prefix, tag, user and all");
+	else if (soft < 0)
+		admin_problem(c, 400, "soft is 0 or 1");
+	else if (scopes[scope].kind == SCOPE_ALL && flag(c, "all") != 1)
+		admin_problem(c, 400, "all is 1");
+	else if (what.n == 0)
+		admin_problem(c, 400, "an empty parameter");
+	else if (scopes[scope].kind == SCOPE_URL || scopes[scope].kind == SCOPE_PREFIX)
+		purge_location(c, scope, what, soft);
+	else if (scopes[scope].kind == SCOPE_USER)
+		purge_user(c, what, soft);
+	else
+		purge(c, scope, what, soft);
+}
+
+/* ---- refresh ---- */
+
+static void on_refreshed(void *arg, const struct refresh_result *r)
+{
+	struct admin_call *c = arg;
+
+	if (r->uncacheable)
+		admin_answer(c, 200,
+			json_pack("{s:b, s:s, s:s}", "stored", 0, "reason", r->why ? r->why : "route", "detail",
+				"the upstream answered, and the answer was not stored"));
+	else if (!r->stored)
+		admin_problem(c, r->status, "the refresh failed; what was stored stays");
+	else
+		admin_answer(c, 200,
+			json_pack("{s:i, s:b, s:f, s:f, s:s}", "status", r->status, "stored", 1, "lifetime_s",
+				(double)r->lifetime_ms / 1000, "age_s", (double)r->age_ms / 1000, "source",
+				admin_source_name(r->source)));
+}
+
+void admin_refresh(struct admin_call *c)
+{
+	struct location l;
+	struct slice url;
+	const char *why = "";
+	int err;
+
+	if (!admin_parameter(c, "url", &url)) {
+		admin_problem(c, 400, "url is missing");
+		return;
+	}
+	location_init(&l);
+	err = location_find(&l, c->server->snapshot, url, false, &why);
+	if (err)
+		admin_location_problem(c, err, why);
+	location_fini(&l);
+	if (err)
+		return;
+	if (refresh_start(c->server, url, on_refreshed, c))
+		admin_problem(c, 503, "out of memory");
+}
+
+/* ---- explain ---- */
+
+static void set_ms(json_t *j, const char *name, int64_t ms)
+{
+	json_object_set_new(j, name, ms < 0 ? json_null() : json_real((double)ms / 1000));
+}
+
+static json_t *json_of_names(const struct cache_names *names)
+{
+	json_t *j = json_array();
+
+	for (unsigned i = 0; i < names->n; i++)
+		json_array_append_new(j, admin_json_of(names->v[i]));
+	return j;
+}
+
+static json_t *json_of_rules(const struct cache_rules *r)
+{
+	json_t *j = json_object();
+
+	set_ms(j, "ttl_s", r->ttl_ms);
+	set_ms(j, "ttl_force_s", r->ttl_force_ms);
+	set_ms(j, "ttl_min_s", r->ttl_min_ms);
+	set_ms(j, "ttl_max_s", r->ttl_max_ms);
+	set_ms(j, "stale_while_revalidate_s", r->stale_while_revalidate_ms);
+	set_ms(j, "stale_if_error_s", r->stale_if_error_ms);
+	set_ms(j, "stale_if_unreachable_s", r->stale_if_unreachable_ms);
+	json_object_set_new(j, "scope", json_string(r->scope == CACHE_SCOPE_USER ? "user" : "shared"));
+	json_object_set_new(j, "coalesce_timeout_ms", json_integer(r->coalesce_timeout_ms));
+	json_object_set_new(j, "share_errors", json_boolean(r->share_errors));
+	json_object_set_new(j, "client_refresh", json_boolean(r->client_refresh));
+	json_object_set_new(j, "credentials", json_of_names(&r->credentials));
+	json_object_set_new(j, "shared_credentials", json_of_names(&r->shared_credentials));
+	return j;
+}
+
+#define CREDENTIAL_MAX 192
+
+/* The fields of the request that is asked about: "Name: value", one a line. Borrows the text. */
+static int add_fields(struct http_fields *to, struct slice text)
+{
+	struct slice name, value;
+	int err = 0;
+
+	while (text.n > 0 && !err) {
+		const char *end = memchr(text.p, '\n', text.n);
+		struct slice line = {text.p, end ? (size_t)(end - text.p) : text.n};
+		size_t taken = line.n + (end != NULL);
+
+		text = (struct slice){text.p + taken, text.n - taken};
+		if (line.n > 0 && line.p[line.n - 1] == '\r')
+			line.n--;
+		if (!http_field_line_split(line, &name, &value))
+			return -EINVAL;
+		err = http_fields_add(to, name, value);
+	}
+	return err;
+}
+
+static void explain(struct admin_call *c, const struct location *l, struct target *t)
+{
+	const struct config *config = c->server->snapshot->config;
+	json_t *stored = json_array();
+	const char *why_not = t->is_cacheable    ? NULL
+			      : !t->rules->cache ? "cache = off on this route"
+			      : t->is_ambiguous  ? "an origin may read this path as one of another route"
+			      : !t->has_key      ? "scope = user, and this dry run bears no identity"
+						 : "not a cacheable request";
+	char credential[CREDENTIAL_MAX];
+	json_t *j;
+
+	if (t->has_key)
+		cache_peek(c->server->cache, &t->key, clock_now(), admin_add_entry, stored);
+	j = json_pack("{s:o, s:s, s:o, s:o, s:b, s:o, s:o}", "url", admin_json_of(buf_slice(&l->url)), "scheme",
+		l->is_tls ? "https" : "http", "route", admin_json_of(l->rules->route), "upstream",
+		admin_json_of(config->upstreams[l->upstream].name), "cacheable", t->is_cacheable, "rules",
+		json_of_rules(l->rules), "memory", stored);
+	if (j && why_not)
+		json_object_set_new(j, "why_not", json_string(why_not));
+	target_explain_credential(t, credential, sizeof(credential));
+	if (j && *credential)
+		json_object_set_new(j, "credential", json_string(credential));
+	if (j && config->disk.path.n > 0)
+		json_object_set_new(j, "disk", json_boolean(t->has_key && cache_is_on_disk(c->server->cache, &t->key)));
+	admin_answer(c, 200, j);
+}
+
+/* By which scheme a client would ask: what `scheme` says, where it says something. False for another word. */
+static bool take_scheme(const struct admin_call *c, struct location *l)
+{
+	struct slice v;
+
+	if (!admin_parameter(c, "scheme", &v))
+		return true;
+	l->is_tls = slice_equal(v, SLICE_LIT("https"));
+	return l->is_tls || slice_equal(v, SLICE_LIT("http"));
+}
+
+void admin_explain(struct admin_call *c)
+{
+	struct location l;
+	struct target t;
+	struct asked asked;
+	struct slice url, headers;
+	const char *why = "";
+	int err;
+
+	if (!admin_parameter(c, "url", &url)) {
+		admin_problem(c, 400, "url is missing");
+		return;
+	}
+	location_init(&l);
+	target_init(&t);
+	err = location_find(&l, c->server->snapshot, url, false, &why);
+	if (!err && admin_parameter(c, "headers", &headers)) {
+		why = "headers are lines of \"Name: value\"";
+		err = add_fields(&l.request.fields, headers);
+	}
+	if (!err && !take_scheme(c, &l)) {
+		err = -EINVAL;
+		why = "scheme is http or https";
+	}
+	asked = location_asked(&l);
+	if (!err)
+		err = target_resolve(&t, c->server->snapshot, &asked, (struct slice){NULL, 0});
+	if (err)
+		admin_location_problem(c, err, why);
+	else
+		explain(c, &l, &t);
+	target_fini(&t);
+	location_fini(&l);
+}

@@ -1,0 +1,63 @@
+/* Who may ask the admin side. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <openssl/crypto.h>
+#include <string.h>
+
+#include "http/uri.h"
+#include "proxy/admin/admin_internal.h"
+
+static bool token_matches(struct slice token, struct slice authorization)
+{
+	struct slice scheme = {authorization.p, authorization.n < 7 ? authorization.n : 7};
+	struct slice given;
+
+	if (!slice_equal_nocase(scheme, SLICE_LIT("Bearer ")))
+		return false;
+	given = slice_trim((struct slice){authorization.p + 7, authorization.n - 7});
+	return given.n == token.n && CRYPTO_memcmp(given.p, token.p, token.n) == 0;
+}
+
+/* An address of this machine or `localhost`, to the letter: what only looks like one may be a name in anybody's DNS, which
+ * a web page has made lead here. */
+static bool is_loopback(struct slice authority)
+{
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr v6;
+	struct in_addr v4;
+	struct slice host;
+	int port;
+
+	if (!uri_authority_parse(authority, &host, &port))
+		return false;
+	if (slice_equal_nocase(host, SLICE_LIT("localhost")))
+		return true;
+	if (host.n > 2 && host.p[0] == '[')
+		host = (struct slice){host.p + 1, host.n - 2};
+	if (host.n >= sizeof(text))
+		return false;
+	memcpy(text, host.p, host.n);
+	text[host.n] = '\0';
+	if (inet_pton(AF_INET, text, &v4) == 1)
+		return ntohl(v4.s_addr) >> 24 == 127;
+	return inet_pton(AF_INET6, text, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+const char *admin_refusal(const struct config_admin *a, const struct http_request *r, int *status)
+{
+	const struct http_field *f;
+
+	*status = 403;
+	if (a->token.n && !slice_equal(r->path, SLICE_LIT("/healthz"))) {
+		f = http_fields_get(&r->fields, HF_AUTHORIZATION);
+		*status = 401;
+		return f && token_matches(a->token, f->value) ? NULL : "a bearer token is required";
+	}
+	if (!a->token.n && r->host.n && !is_loopback(r->host))
+		return "Host is not a loopback name";
+	f = http_fields_find(&r->fields, SLICE_LIT("Sec-Fetch-Site"));
+	if (r->method == HTTP_POST &&
+		(http_fields_get(&r->fields, HF_ORIGIN) || (f && !slice_equal(f->value, SLICE_LIT("none")))))
+		return "requests from web pages are refused";
+	return NULL;
+}

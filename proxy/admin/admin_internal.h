@@ -1,0 +1,68 @@
+/* What the admin side's files share. Thread: main. */
+#ifndef PROXY_ADMIN_ADMIN_INTERNAL_H
+#define PROXY_ADMIN_ADMIN_INTERNAL_H
+
+#include <jansson.h>
+
+#include "http/message.h"
+#include "proxy/admin/collect.h"
+#include "proxy/request/locate.h"
+#include "proxy/process/server.h"
+
+struct evhttp_request;
+
+#define ADMIN_PARAMETERS_MAX 8
+#define ADMIN_CALLS_MAX 64 /* under way at once */
+
+struct admin_parameter {
+	struct slice name, value; /* decoded; in the call's text */
+};
+
+/* One request to the admin side. Freed by the function that answers it. */
+struct admin_call {
+	struct admin_call *next; /* of those that wait for their turn */
+	struct admin *admin;
+	struct server *server;
+	struct evhttp_request *req;
+	struct gate *gate;
+	const struct http_request *http;
+	struct buf text;
+	struct admin_parameter parameters[ADMIN_PARAMETERS_MAX];
+	unsigned parameters_n;
+	bool is_gone; /* the client left before the answer */
+};
+
+/* Why not, with *status, or NULL. A web page in the operator's browser must not reach the loopback listener, by a name of its
+ * own or across sites. */
+const char *admin_refusal(const struct config_admin *a, const struct http_request *r, int *status);
+
+/* NULL-valued slice when it is not there. */
+bool admin_parameter(const struct admin_call *c, const char *name, struct slice *value);
+
+/* All answer the call and free it; json is taken over. */
+void admin_answer(struct admin_call *c, int status, json_t *json);
+void admin_answer_text(struct admin_call *c, const char *content_type, struct slice text);
+void admin_problem(struct admin_call *c, int status, const char *detail);
+
+/* Calls `done` with the workers' counters, from main's loop; it answers the call. */
+void admin_collect(struct admin_call *c, void (*done)(void *arg, const struct collected *sum));
+
+/* Of the operators' connections. */
+const struct gate_stats *admin_connections(const struct admin *a);
+
+/* What several endpoints say alike. */
+const char *admin_source_name(enum policy_source s);
+void admin_location_problem(struct admin_call *c, int err, const char *why);
+json_t *admin_json_of(struct slice s);
+void admin_add_entry(const struct cache_entry_info *e, void *arg); /* to a JSON array */
+
+/* The endpoints. */
+void admin_purge(struct admin_call *c);
+void admin_refresh(struct admin_call *c);
+void admin_entries(struct admin_call *c);
+void admin_explain(struct admin_call *c);
+void admin_reload(struct admin_call *c);
+void admin_stats(struct admin_call *c);
+void admin_metrics(struct admin_call *c);
+
+#endif

@@ -1,0 +1,376 @@
+/* /metrics: the counters in the Prometheus text format 0.0.4. */
+#include "proxy/record/access_log.h"
+#include "proxy/admin/admin_internal.h"
+#include "proxy/admin/counters.h"
+#include "proxy/request/origins.h"
+#include "upstream/fetch.h"
+
+#define METRICS_MAX (8 << 20) /* CONFIG_ROUTES_MAX routes with long names fit */
+
+struct metric {
+	const char *group, *name, *type, *help;
+};
+
+/* A counter's name ends in _total. */
+static const char *suffix_of(const struct metric *m)
+{
+	return strcmp(m->type, "counter") == 0 ? "_total" : "";
+}
+
+static void add_head(struct buf *b, const struct metric *m)
+{
+	buf_addf(b, "# HELP memoproxy_%s_%s%s %s.\n# TYPE memoproxy_%s_%s%s %s\n", m->group, m->name, suffix_of(m),
+		m->help, m->group, m->name, suffix_of(m), m->type);
+}
+
+static void add_name(struct buf *b, const struct metric *m)
+{
+	buf_addf(b, "memoproxy_%s_%s%s", m->group, m->name, suffix_of(m));
+}
+
+/* name="value", the latter with \\, " and newlines escaped. */
+static void add_label(struct buf *b, const char *name, struct slice value)
+{
+	buf_addf(b, "%s=\"", name);
+	for (size_t i = 0; i < value.n; i++) {
+		char c = value.p[i];
+
+		if (c == '\\' || c == '"')
+			buf_add_char(b, '\\');
+		if (c == '\n')
+			buf_add_str(b, "\\n");
+		else
+			buf_add_char(b, c);
+	}
+	buf_add_char(b, '"');
+}
+
+static void add_count(struct buf *b, uint64_t n)
+{
+	buf_addf(b, " %llu\n", (unsigned long long)n);
+}
+
+static void add_seconds(struct buf *b, uint64_t us)
+{
+	buf_addf(b, " %llu.%06u\n", (unsigned long long)(us / 1000000), (unsigned)(us % 1000000));
+}
+
+/* ---- Plain ---- */
+
+static struct metric metric_of(const char *group, const struct counter *k)
+{
+	return (struct metric){group, k->name, k->is_gauge ? "gauge" : "counter", k->help};
+}
+
+static void add_counters(struct buf *b, const struct counted *counted)
+{
+	static const char *const names[GROUPS] = {"clients", "proxy", "cache", "invalidation", "disk"};
+
+	for (unsigned i = 0; i < counters_n; i++) {
+		struct metric m = metric_of(names[counters[i].group], &counters[i]);
+
+		if (!counted->bases[counters[i].group])
+			continue;
+		add_head(b, &m);
+		add_name(b, &m);
+		add_count(b, counter_value(&counters[i], counted));
+	}
+}
+
+static void add_one(struct buf *b, const struct metric *m, double value)
+{
+	add_head(b, m);
+	add_name(b, m);
+	buf_addf(b, " %.17g\n", value);
+}
+
+static void add_server(struct buf *b, const struct server *s, const struct collected *sum)
+{
+	static const struct metric info = {"build", "info", "gauge", "Always 1; the version is in the label"};
+
+	add_head(b, &info);
+	buf_addf(b, "memoproxy_build_info{version=\"%s\"} 1\n", MEMOPROXY_VERSION);
+	add_one(b, &(struct metric){"process", "uptime_seconds", "gauge", "Time since the start"},
+		(double)(clock_now().mono_ms - s->started_mono_ms) / 1000);
+	add_one(b, &(struct metric){"process", "workers", "gauge", "Threads that serve clients"}, s->workers_n);
+	add_one(b, &(struct metric){"config", "reloads", "counter", "Configurations loaded since the start"},
+		(double)s->reloads);
+	add_one(b,
+		&(struct metric){
+			"config", "reloads_failed", "counter", "Configurations refused because of mistakes in them"},
+		(double)s->reloads_failed);
+	add_one(b,
+		&(struct metric){"admin", "refused", "counter", "Admin calls refused because too many were under way"},
+		(double)s->admin_refused);
+	add_one(b,
+		&(struct metric){"admin", "connections_refused", "counter",
+			"Operators' connections refused because there were too many"},
+		(double)admin_connections(s->admin)->refused_total_bound);
+	add_one(b,
+		&(struct metric){"admin", "idle_evicted", "counter",
+			"Operators' idle connections closed because there were too many"},
+		(double)admin_connections(s->admin)->idle_evicted);
+	add_one(b,
+		&(struct metric){"access_log", "dropped", "counter", "Lines lost because the log took them too slowly"},
+		s->access_log ? (double)access_log_dropped(s->access_log) : 0);
+	add_one(b,
+		&(struct metric){"proxy", "hit_ratio", "gauge",
+			"Answers without an upstream request of their own (hit, stale, collapsed), of these and miss, "
+			"revalidated and pass"},
+		answers_hit_ratio(sum->worker.answers));
+}
+
+/* ---- By how the cache was used ---- */
+
+static void add_kind(struct buf *b, enum answer_kind k)
+{
+	add_label(b, "cache", slice_of(answer_kind_name(k)));
+}
+
+static void add_answers(struct buf *b, const struct worker_stats *w)
+{
+	static const struct metric m = {"proxy", "answers", "counter", "Answers by how the cache was used"};
+
+	add_head(b, &m);
+	for (enum answer_kind k = 0; k < ANSWER_KINDS; k++) {
+		add_name(b, &m);
+		buf_add_char(b, '{');
+		add_kind(b, k);
+		buf_add_char(b, '}');
+		add_count(b, w->answers[k]);
+	}
+}
+
+static void add_bucket(struct buf *b, enum answer_kind k, const char *bound, uint64_t n)
+{
+	buf_add_str(b, "memoproxy_request_duration_seconds_bucket{");
+	add_kind(b, k);
+	buf_addf(b, ",le=\"%s\"}", bound);
+	add_count(b, n);
+}
+
+static void add_histogram(struct buf *b, enum answer_kind k, const struct latency *l)
+{
+	uint64_t below = 0;
+	char bound[32];
+
+	for (unsigned i = 0; i < LATENCY_BOUNDS; i++) {
+		below += l->buckets[i];
+		snprintf(bound, sizeof(bound), "%.9g", (double)latency_bounds_us[i] / 1e6);
+		add_bucket(b, k, bound, below);
+	}
+	add_bucket(b, k, "+Inf", latency_count(l));
+	buf_add_str(b, "memoproxy_request_duration_seconds_sum{");
+	add_kind(b, k);
+	buf_add_char(b, '}');
+	add_seconds(b, l->sum_us);
+	buf_add_str(b, "memoproxy_request_duration_seconds_count{");
+	add_kind(b, k);
+	buf_add_char(b, '}');
+	add_count(b, latency_count(l));
+}
+
+static void add_latency(struct buf *b, const struct worker_stats *w)
+{
+	static const struct metric m = {"request", "duration_seconds", "histogram",
+		"From the end of a request's head until the last byte of its answer is with the kernel; clients that "
+		"left are not in it"};
+
+	add_head(b, &m);
+	for (enum answer_kind k = 0; k < ANSWER_KINDS; k++)
+		add_histogram(b, k, &w->latency[k]);
+}
+
+/* ---- Routes ---- */
+
+static void add_route(struct buf *b, const struct metric *m, struct slice route)
+{
+	add_name(b, m);
+	buf_add_char(b, '{');
+	add_label(b, "route", route);
+}
+
+static void add_route_answers(struct buf *b, const struct collected *sum)
+{
+	static const struct metric m = {"route", "answers", "counter", "Answers by route and how the cache was used"};
+
+	add_head(b, &m);
+	for (unsigned i = 0; i < sum->routes_n; i++) {
+		for (enum answer_kind k = 0; k < ANSWER_KINDS; k++) {
+			add_route(b, &m, sum->snapshot->config->routes[i].name);
+			buf_add_char(b, ',');
+			add_kind(b, k);
+			buf_add_char(b, '}');
+			add_count(b, sum->routes[i].answers[k]);
+		}
+	}
+}
+
+static void add_routes(struct buf *b, const struct collected *sum)
+{
+	static const struct metric ratio = {"route", "hit_ratio", "gauge", "memoproxy_proxy_hit_ratio of the route"};
+	static const struct metric saved = {"route", "upstream_saved_seconds", "counter",
+		"Estimate of the upstream's time that the cache saved: each hit, stale and collapsed answer counts for "
+		"the moving "
+		"average of how long fetches for its route took"};
+
+	add_route_answers(b, sum);
+	add_head(b, &ratio);
+	for (unsigned i = 0; i < sum->routes_n; i++) {
+		add_route(b, &ratio, sum->snapshot->config->routes[i].name);
+		buf_addf(b, "} %.17g\n", answers_hit_ratio(sum->routes[i].answers));
+	}
+	add_head(b, &saved);
+	for (unsigned i = 0; i < sum->routes_n; i++) {
+		add_route(b, &saved, sum->snapshot->config->routes[i].name);
+		buf_add_char(b, '}');
+		add_seconds(b, sum->routes[i].saved_us);
+	}
+}
+
+/* ---- Upstreams ---- */
+
+static void add_upstream(struct buf *b, const struct metric *m, struct slice name)
+{
+	add_name(b, m);
+	buf_add_char(b, '{');
+	add_label(b, "upstream", name);
+	buf_add_char(b, '}');
+}
+
+static void add_upstreams(struct buf *b, const struct collected *sum)
+{
+	static const struct metric seconds = {"upstream", "seconds", "counter", "Time spent waiting for the upstream"};
+	const struct config *c = sum->snapshot->config;
+
+	for (unsigned k = 0; k < upstream_counters_n; k++) {
+		struct metric m = metric_of("upstream", &upstream_counters[k]);
+
+		add_head(b, &m);
+		for (unsigned i = 0; i < sum->upstreams_n; i++) {
+			add_upstream(b, &m, c->upstreams[i].name);
+			add_count(b, upstream_counter_value(&upstream_counters[k], &sum->upstreams[i]));
+		}
+	}
+	add_head(b, &seconds);
+	for (unsigned i = 0; i < sum->upstreams_n; i++) {
+		add_upstream(b, &seconds, c->upstreams[i].name);
+		add_seconds(b, (uint64_t)sum->upstreams[i].time_us);
+	}
+}
+
+/* ---- What is known of the upstreams ---- */
+
+static void add_origin_gauge(struct buf *b, const struct metric *m, const struct collected *sum,
+	int64_t (*value_of)(const struct upstream_health *h, unsigned origin))
+{
+	struct upstream_health h;
+
+	add_head(b, m);
+	for (unsigned i = 0; i < sum->upstreams_n; i++) {
+		const struct upstream_options *o = origins_options(sum->snapshot->origins, i);
+
+		if (!upstream_health(o, &h))
+			continue;
+		for (unsigned k = 0; k < h.origins_n; k++) {
+			add_name(b, m);
+			buf_add_char(b, '{');
+			add_label(b, "upstream", sum->snapshot->config->upstreams[i].name);
+			buf_add_char(b, ',');
+			add_label(b, "origin", k == 0 ? o->url : o->more_urls[k - 1]);
+			buf_addf(b, "} %lld\n", (long long)value_of(&h, k));
+		}
+	}
+}
+
+static void add_upstream_gauge(struct buf *b, const struct metric *m, const struct collected *sum,
+	int64_t (*value_of)(const struct upstream_health *h))
+{
+	struct upstream_health h;
+
+	add_head(b, m);
+	for (unsigned i = 0; i < sum->upstreams_n; i++) {
+		if (!upstream_health(origins_options(sum->snapshot->origins, i), &h) || value_of(&h) < 0)
+			continue;
+		add_upstream(b, m, sum->snapshot->config->upstreams[i].name);
+		buf_addf(b, " %lld\n", (long long)value_of(&h));
+	}
+}
+
+static int64_t is_origin_up(const struct upstream_health *h, unsigned origin)
+{
+	return !h->origins[origin].is_down && !h->origins[origin].is_out;
+}
+
+static int64_t origin_failures(const struct upstream_health *h, unsigned origin)
+{
+	return h->origins[origin].failures;
+}
+
+static int64_t origin_active(const struct upstream_health *h, unsigned origin)
+{
+	return h->origins[origin].active;
+}
+
+static int64_t is_breaker_open(const struct upstream_health *h)
+{
+	return h->is_breaker_open;
+}
+
+static int64_t is_spared(const struct upstream_health *h)
+{
+	return h->is_spared;
+}
+
+static int64_t quota_remaining(const struct upstream_health *h)
+{
+	return h->quota_remaining;
+}
+
+static void add_health(struct buf *b, const struct collected *sum)
+{
+	add_origin_gauge(b,
+		&(struct metric){"upstream", "origin_up", "gauge", "1: the origin is asked; 0: it is left out for now"},
+		sum, is_origin_up);
+	add_origin_gauge(b,
+		&(struct metric){
+			"upstream", "origin_failures_in_a_row", "gauge", "Requests that the origin failed last"},
+		sum, origin_failures);
+	add_origin_gauge(b, &(struct metric){"upstream", "origin_active", "gauge", "Requests that the origin has now"},
+		sum, origin_active);
+	add_upstream_gauge(b, &(struct metric){"upstream", "breaker_open", "gauge", "1: the circuit breaker is open"},
+		sum, is_breaker_open);
+	add_upstream_gauge(b,
+		&(struct metric){"upstream", "spared", "gauge", "1: the quota guard keeps calls for true misses"}, sum,
+		is_spared);
+	add_upstream_gauge(b,
+		&(struct metric){"upstream", "quota_remaining", "gauge", "Calls that the upstream said are left"}, sum,
+		quota_remaining);
+}
+
+static void on_metrics(void *arg, const struct collected *sum)
+{
+	struct admin_call *c = arg;
+	struct counted counted;
+	struct buf b;
+
+	counted_init(&counted, c->server->cache, sum);
+	buf_init(&b, METRICS_MAX);
+	add_server(&b, c->server, sum);
+	add_answers(&b, &sum->worker);
+	add_latency(&b, &sum->worker);
+	add_routes(&b, sum);
+	add_counters(&b, &counted);
+	add_upstreams(&b, sum);
+	add_health(&b, sum);
+	if (b.err)
+		admin_problem(c, 503, "out of memory");
+	else
+		admin_answer_text(c, "text/plain; version=0.0.4; charset=utf-8", buf_slice(&b));
+	buf_fini(&b);
+}
+
+void admin_metrics(struct admin_call *c)
+{
+	admin_collect(c, on_metrics);
+}

@@ -1,0 +1,79 @@
+/* POST /reload: answers once every worker goes by the new configuration. */
+#include <errno.h>
+
+#include "base/mem.h"
+#include "proxy/admin/admin_internal.h"
+#include "proxy/process/reload.h"
+
+#define TEXT_MAX (64 * 1024)
+
+static json_t *json_of_lines(struct slice text)
+{
+	json_t *lines = json_array();
+
+	while (text.n) {
+		const char *end = memchr(text.p, '\n', text.n);
+		size_t n = end ? (size_t)(end - text.p) : text.n;
+
+		json_array_append_new(lines, json_stringn(text.p, n));
+		n += end != NULL;
+		text = (struct slice){text.p + n, text.n - n};
+	}
+	return lines;
+}
+
+struct reload_call {
+	struct admin_call *call;
+	struct buf later, warnings;
+};
+
+static void free_call(struct reload_call *r)
+{
+	buf_fini(&r->later);
+	buf_fini(&r->warnings);
+	mem_free(r);
+}
+
+/* Letters keep their order: the workers took the new configuration before they answered this. */
+static void on_all_told(void *arg, const struct collected *sum)
+{
+	struct reload_call *r = arg;
+	unsigned routes = r->call->server->snapshot->config->routes_n - 1; /* the default one has no section */
+
+	(void)sum;
+	admin_answer(r->call, 200,
+		json_pack("{s:b, s:i, s:i, s:o, s:o}", "reloaded", 1, "routes", (int)routes, "upstreams",
+			(int)r->call->server->snapshot->config->upstreams_n, "needs_restart",
+			json_of_lines(buf_slice(&r->later)), "warnings", json_of_lines(buf_slice(&r->warnings))));
+	free_call(r);
+}
+
+static void refuse(struct admin_call *c, int err, const struct buf *errors)
+{
+	int status = err == -ENOMEM ? 503 : 422;
+
+	admin_answer(c, status,
+		json_pack("{s:s, s:s, s:i, s:s, s:o}", "type", "about:blank", "title", http_reason(status), "status",
+			status, "detail", "the configuration was not loaded; the old one stays in force", "errors",
+			json_of_lines(buf_slice(errors))));
+}
+
+void admin_reload(struct admin_call *c)
+{
+	struct reload_call *r;
+	int err;
+
+	r = mem_zalloc(sizeof(*r));
+	if (!r) {
+		admin_problem(c, 503, "out of memory");
+		return;
+	}
+	r->call = c;
+	buf_init(&r->later, TEXT_MAX);
+	buf_init(&r->warnings, TEXT_MAX);
+	err = server_reload(c->server, &r->warnings, &r->later); /* with an error: what is wrong */
+	if (err || collect_start(c->server, on_all_told, r)) {
+		refuse(c, err ? err : -ENOMEM, &r->warnings);
+		free_call(r);
+	}
+}

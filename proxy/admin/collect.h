@@ -1,0 +1,24 @@
+/* The workers' counters, gathered by letter: each worker copies its own, so that none needs a lock or an atomic.
+ * Thread: main. Bounds: one letter a worker and collection. */
+#ifndef PROXY_ADMIN_COLLECT_H
+#define PROXY_ADMIN_COLLECT_H
+
+#include "proxy/record/stats.h"
+#include "upstream/fetch.h"
+
+struct server;
+
+struct collected {
+	unsigned workers;
+	struct worker_stats worker;
+	struct gate_stats gate;
+	struct snapshot *snapshot; /* of which `upstreams` and `routes` are */
+	unsigned upstreams_n, routes_n;
+	struct upstream_stats *upstreams; /* summed over workers, like all of it */
+	struct route_stats *routes;
+};
+
+/* `done` comes from main's loop once all workers have answered; `sum` is valid during the call. */
+int collect_start(struct server *s, void (*done)(void *arg, const struct collected *sum), void *arg) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,143 @@
+/* The gate: every client byte passes it before evhttp sees it, every answer byte passes it on the way out.
+ *
+ * It sits as a bufferevent_filter between a connection's socket and evhttp. It parses each request head strictly, frames
+ * the body itself and hands evhttp one request at a time in a canonical form (GET, HEAD or POST, "/", our own
+ * framing), so that nothing of evhttp's own parsing decides anything: the request that the program works with is the
+ * gate's view (gate_request). It refuses bad requests itself, writes 1xx answers below evhttp's, holds the header, body,
+ * idle and write timers, and keeps what follows a request back until its reply is complete.
+ *
+ * Thread: the worker that accepted the connection. Owns: the connection's parsed head and socket bufferevent.
+ * Bounds: max_head of unparsed bytes, max_body of a request's body, high water of unsent bytes (gate_room); connections
+ * by `admission`. */
+#ifndef PROXY_FRONT_GATE_H
+#define PROXY_FRONT_GATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/config.h"
+#include "base/clock.h"
+#include "http/message.h"
+
+struct admission;
+struct body_port;
+struct tls;
+struct event_base;
+struct evhttp;
+struct evhttp_request;
+struct evhttp_connection;
+struct evbuffer;
+struct bufferevent;
+struct gate;
+
+struct gate_stats {
+	uint64_t accepted, open, refused_total_bound, refused_address_bound, requests, bad_requests, header_timeouts,
+		body_timeouts, slow_bodies, idle_timeouts, write_timeouts;
+	uint64_t body_bytes, bodies_waiting;    /* gauges: memory of request bodies; those that wait for some */
+	uint64_t bodies_waited, bodies_refused; /* the latter: client_body_timeout was over before there was any */
+	uint64_t bytes_in, bytes_out, answered_here;
+	uint64_t idle_evicted;  /* idle connections that made place */
+	uint64_t accept_pauses; /* for want of descriptors or memory */
+	uint64_t proxy_refused; /* PROXY protocol: malformed, or from whom it is not taken */
+	uint64_t tls_handshakes, tls_failures;
+};
+
+struct gate_options { /* one a listener, immutable while connections live; borrowed */
+	size_t max_header;
+	uint64_t max_body;
+	int64_t header_timeout_ms; /* from the first byte of a head (or accept) to its end */
+	int64_t body_timeout_ms;   /* longest silence inside a request body */
+	uint64_t body_rate;        /* bytes a second on average over any body_timeout_ms of a body; 0: any */
+	int64_t idle_timeout_ms;   /* between requests */
+	int64_t write_timeout_ms; /* longest time without a byte taken by the client while there is something to send */
+	size_t high_water;        /* unsent bytes from which gate_room is 0 */
+	/* The hit road: answers at once from the head alone by gate_say and returns true, or returns false and has no
+	 * effect. *close tells the gate to close after it; it comes in as true when the gate will do so anyway (the
+	 * client's wish, a drain), so that the head can say so. NULL: no hit road. Called for GET and HEAD without a body. */
+	bool (*answer)(void *arg, struct gate *g, const struct http_request *r, bool *close);
+	/* A refusal was answered by the gate itself (for the access log); may be NULL. gate_request is the request when its
+	 * body was at fault, and empty when its head was. */
+	void (*on_refused)(void *arg, struct gate *g, const struct http_error *e);
+	void *arg;
+	struct gate_stats *stats;    /* the worker's own; written without locks */
+	struct admission *admission; /* NULL: everybody may come in */
+	/* Connections of this listener: one more makes the one that has been idle for longest end. While none is, there may
+	 * be four times as many. 0: no such bound. */
+	unsigned most_open;
+	struct body_port *bodies;              /* NULL: no bound but max_body of each */
+	struct tls *tls;                       /* NULL: plain */
+	bool proxy_protocol;                   /* connections begin with its header, before TLS */
+	const struct config_networks *trusted; /* who may send one */
+};
+
+/* Sets evhttp_set_bevcb, so that every connection gets its socket bufferevent, gate and filter. Also sets up `http` so
+ * that evhttp adds nothing of its own (no default Content-Type, all three methods allowed); its limits and time-outs are
+ * to be left unset. SIGPIPE must be ignored. 0 or -ENOMEM. */
+int gate_install(struct evhttp *http, struct event_base *base, const struct gate_options *o) WARN_UNUSED;
+/* After evhttp_free, which has ended all connections: options and stats are not touched any more. What libevent has not
+ * freed yet goes with its event base. */
+void gate_uninstall(struct evhttp *http);
+
+/* Accepts connections on a listening socket, which is taken when this succeeds. Out of descriptors or memory, accepting
+ * pauses for GATE_PAUSE_MS at a time. 0 or -ENOMEM. */
+int gate_listen(struct evhttp *http, int fd) WARN_UNUSED;
+/* Closes all of them; connections stay. */
+void gate_stop_listening(struct evhttp *http);
+#define GATE_PAUSE_MS 100
+
+/* The gate of a request that evhttp just handed over. To be called first in every handler: it is also how the gate
+ * learns of the request, whose on-complete callback it takes (gate_on_complete is yours). NULL: there was no memory for
+ * a gate when the connection was accepted, and evhttp's own parse is all there is: evhttp_connection_free it. */
+struct gate *gate_of(struct evhttp_request *req);
+/* The strict view of the request being served; valid until the reply is complete or the connection is gone. The body is
+ * evhttp_request_get_input_buffer. Body of a HEAD request: read and dropped. */
+const struct http_request *gate_request(const struct gate *g);
+/* "1.2.3.4" or "::1", as text, and the port: the socket's, or what the PROXY protocol says in its place. */
+const char *gate_peer(const struct gate *g, uint16_t *port);
+bool gate_is_tls(const struct gate *g);
+int64_t gate_request_start_us(const struct gate *g); /* CLOCK_MONOTONIC when the head was complete */
+
+/* Of the hit road only: appends to the answer, by copying, or by reference to bytes that stay until `done` is called. 0, or
+ * -ENOMEM: then `done` is not called and the connection is to be closed. */
+int gate_say(struct gate *g, const void *p, size_t n) WARN_UNUSED;
+int gate_say_by_reference(struct gate *g, const void *p, size_t n, void (*done)(const void *p, size_t n, void *arg),
+	void *arg) WARN_UNUSED;
+/* The time of this turn of the loop. */
+struct now gate_now(const struct gate *g);
+
+/* Writes an interim answer (102, 103...), below evhttp. Only before the final head; ignored for HTTP/1.0 clients. */
+void gate_write_informational(struct gate *g, int status, const struct http_fields *fields);
+/* Bytes that may be added to the reply before the high-water mark; 0: wait for on_room. Measured at the socket. */
+size_t gate_room(struct gate *g);
+/* The same with a mark of one's own, at most the high-water mark: below half of it on_room comes. */
+size_t gate_room_below(struct gate *g, size_t mark);
+/* Bytes of replies that the socket has not taken yet. */
+size_t gate_unsent(const struct gate *g);
+/* Called once from the loop when room is there again after gate_room gave 0 (below half the mark). NULL clears. */
+void gate_on_room(struct gate *g, void (*on_room)(void *arg), void *arg);
+/* The client's connection is gone (reset, write time-out, or closed in both directions). evhttp's close callback is not
+ * used elsewhere. Called once, from the loop or from evhttp_free; the gate and the evhttp_request (which is freed with the
+ * connection) are invalid after it. A half-closed client is still served. */
+void gate_on_gone(struct gate *g, void (*on_gone)(void *arg), void *arg);
+/* The reply is complete and its last byte is with the kernel. Called once, from the loop, never from within one of your
+ * calls; by then evhttp has freed the request. gate_request and gate_reply_bytes are valid until it returns. Exactly one of
+ * on_complete, on_gone and gate_abort_reply ends a request. */
+void gate_on_complete(struct gate *g, void (*on_complete)(void *arg), void *arg);
+/* The reply can't be finished as announced: what is buffered goes out, then the connection is closed without a final
+ * chunk so that the client sees it was cut (reset, where the reply's end is the connection's). Ends the request: neither
+ * it nor the gate may be used after this, and no callback is called. Only after the reply's head. */
+void gate_abort_reply(struct gate *g, struct evhttp_request *req);
+/* No further request on this connection after the current reply (drain, Connection: close). Before the reply's head: it
+ * will say `Connection: close`. Must be called before a reply of unknown length to an HTTP/1.0 client. */
+void gate_close_after_reply(struct gate *g);
+/* No further request is served on this connection: its client wished so, or the above. */
+bool gate_is_closing(const struct gate *g);
+/* Right after evhttp_send_reply or _start: `head`, empty line and all, in place of the head that evhttp wrote, which costs
+ * it a list entry and a printf a field. body_n: bytes of content behind it. is_framed: its end can be told from a cut. */
+void gate_put_head(struct gate *g, struct slice head, size_t body_n, bool is_framed);
+/* Closes connections that are idle between requests, and marks the others close-after-reply: start of a drain. */
+void gate_drain_all(struct evhttp *http);
+uint64_t gate_reply_bytes(const struct gate *g); /* sent to the socket's buffer for the current request */
+
+#endif

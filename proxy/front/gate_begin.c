@@ -1,0 +1,325 @@
+/* A connection's birth and death, and what comes before its first request: admission, the PROXY protocol, TLS. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "proxy/front/admission.h"
+#include "proxy/front/gate_internal.h"
+#include "proxy/front/proxy_protocol.h"
+#include "proxy/front/tls.h"
+
+/* ---- Death ---- */
+
+static void free_buffers(struct gate *g)
+{
+	tls_stream_free(&g->tls);
+	if (g->wire)
+		evbuffer_free(g->wire);
+	if (g->in_is_own && g->in)
+		evbuffer_free(g->in);
+	if (g->out)
+		evbuffer_free(g->out);
+}
+
+void gate_count_out(struct gate *g)
+{
+	if (!g->o)
+		return;
+	gate_drop_body(g);
+	g->o->stats->open--;
+	if (g->is_inside)
+		g->l->inside--;
+	if (g->admitted_address)
+		admission_leave_address(g->o->admission, &g->peer);
+	if (g->admitted)
+		admission_leave(g->o->admission);
+	g->o = NULL;
+}
+
+/* The filter's context goes away with it: after evhttp has freed the connection and no handler of it runs. */
+static void gate_free(void *arg)
+{
+	struct gate *g = gate_from(arg);
+
+	event_del(&g->work);
+	event_del(&g->timer);
+	gate_count_out(g);
+	gate_unlink(g);
+	free_buffers(g);
+	http_request_fini(&g->view);
+	mem_free(g->head);
+	g->magic = 0;
+	mem_free(g);
+}
+
+/* ---- Birth ---- */
+
+/* The filter moves nothing by itself. */
+static enum bufferevent_filter_result no_filter(
+	struct evbuffer *src, struct evbuffer *dst, ev_ssize_t limit, enum bufferevent_flush_mode mode, void *arg)
+{
+	(void)src;
+	(void)dst;
+	(void)limit;
+	(void)mode;
+	(void)arg;
+	return BEV_NEED_MORE;
+}
+
+static bool make_buffers(struct gate *g)
+{
+	g->out = evbuffer_new();
+	g->in_is_own = g->o->tls || gate_is_quick(g->o);
+	g->in = g->in_is_own ? evbuffer_new() : bufferevent_get_input(g->sock);
+	if (!g->o->tls)
+		return g->out && g->in;
+	g->wire = evbuffer_new();
+	return g->out && g->in && g->wire &&
+	       tls_stream_new(g->o->tls, bufferevent_get_input(g->sock), g->wire, &g->tls) == 0;
+}
+
+static struct gate *gate_new(struct gate_listener *l)
+{
+	struct gate *g = mem_zalloc(sizeof(*g));
+
+	if (!g)
+		return NULL;
+	g->magic = GATE_MAGIC;
+	g->o = l->o;
+	g->phase = g->o->proxy_protocol ? GATE_PROXY : g->o->tls ? GATE_HANDSHAKE : GATE_HEAD;
+	http_request_init(&g->view);
+	g->sock = bufferevent_socket_new(l->base, -1, BEV_OPT_CLOSE_ON_FREE);
+	if (g->sock && make_buffers(g))
+		g->filter = bufferevent_filter_new(g->sock, no_filter, no_filter, BEV_OPT_CLOSE_ON_FREE, gate_free, g);
+	if (g->filter)
+		return g;
+	free_buffers(g);
+	if (g->sock)
+		bufferevent_free(g->sock);
+	mem_free(g);
+	return NULL;
+}
+
+struct bufferevent *gate_on_accept(struct event_base *base, void *arg)
+{
+	struct gate_listener *l = arg;
+	struct gate *g = gate_new(l);
+
+	if (!g)
+		return NULL; /* evhttp then makes a plain connection, which gate_of refuses */
+	gate_link(g, l);
+	g->sock_out = bufferevent_get_output(g->sock);
+	g->filter_out = bufferevent_get_output(g->filter);
+	event_assign(&g->work, base, -1, 0, gate_on_work, g);
+	event_assign(&g->timer, base, -1, 0, gate_on_timer, g);
+	bufferevent_setcb(g->sock, gate_on_readable, gate_on_writable, gate_on_socket_event, g);
+	bufferevent_setwatermark(g->sock, EV_WRITE, l->o->high_water / 2, 0);
+	(void)evbuffer_add_cb(g->filter_out, gate_on_evhttp_output, g);
+	(void)evbuffer_add_cb(g->sock_out, gate_on_socket_output, g);
+	gate_touch(g);
+	g->head_start_ms = g->idle_since_ms = g->now_ms;
+	g->close_after = l->draining;
+	l->o->stats->accepted++;
+	l->o->stats->open++;
+	gate_schedule(g); /* by then evhttp has given the filter its socket */
+	return g->filter;
+}
+
+/* ---- Admission ---- */
+
+static void know_peer(struct gate *g, const struct peer *p)
+{
+	g->peer = *p;
+	peer_text(p, g->peer_text);
+}
+
+static void read_peer(struct gate *g)
+{
+	struct sockaddr_storage ss = {0};
+	socklen_t n = sizeof(ss);
+	struct peer p;
+
+	if (getpeername(bufferevent_getfd(g->sock), (struct sockaddr *)&ss, &n) == 0 &&
+		peer_from_sockaddr((const struct sockaddr *)&ss, &p))
+		know_peer(g, &p);
+}
+
+/* A word costs nothing before TLS and the PROXY protocol begin, and fits into the socket's empty buffer. */
+static void turn_away(struct gate *g)
+{
+	static const char busy[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n"
+				   "Connection: close\r\n\r\n";
+
+	if (g->phase == GATE_HEAD)
+		(void)evbuffer_add(g->out, busy, sizeof(busy) - 1);
+	g->at_once = g->told_end = true;
+	gate_close(g);
+}
+
+/* False: turned away. */
+static bool admit_address(struct gate *g)
+{
+	static struct log_limit limit;
+
+	if (!g->o->admission || !g->peer_text[0])
+		return true;
+	g->admitted_address = admission_enter_address(g->o->admission, &g->peer);
+	if (g->admitted_address)
+		return true;
+	g->o->stats->refused_address_bound++;
+	if (log_allowed(&limit))
+		log_warn("max_connections_per_address is reached by %s: its further connections are refused",
+			g->peer_text);
+	turn_away(g);
+	return false;
+}
+
+static bool admit(struct gate *g)
+{
+	static struct log_limit limit;
+
+	if (!g->o->admission)
+		return true;
+	g->admitted = admission_enter(g->o->admission);
+	if (g->admitted)
+		return true;
+	g->o->stats->refused_total_bound++;
+	if (log_allowed(&limit))
+		log_warn("max_connections is reached: further connections are refused");
+	turn_away(g);
+	return false;
+}
+
+/* Half a head is idle too; what the kernel still holds is not. */
+static bool is_idle(const struct gate *g)
+{
+	int unread = 0;
+
+	return g->is_inside && g->o && g->phase == GATE_HEAD && gate_unsent(g) == 0 &&
+	       ioctl(bufferevent_getfd(g->sock), FIONREAD, &unread) == 0 && unread == 0;
+}
+
+/* Those that came last stand first. */
+static struct gate *longest_idle(const struct gate *g)
+{
+	struct gate *found = NULL;
+
+	for (struct gate *other = g->l->gates; other; other = other->next)
+		if (other != g && is_idle(other) && (!found || other->idle_since_ms <= found->idle_since_ms))
+			found = other;
+	return found;
+}
+
+/* Of those that come at once none has been read yet, so none may seem idle: they may stay until the next one comes. False:
+ * turned away. */
+static bool find_place(struct gate *g)
+{
+	unsigned most = g->o->most_open;
+	struct gate *idle;
+
+	while (most && g->l->inside >= most && (idle = longest_idle(g))) {
+		g->o->stats->idle_evicted++;
+		gate_count_out(idle); /* libevent frees it in its own time */
+		gate_end(idle);
+	}
+	if (most == 0 || g->l->inside < 4 * most) {
+		g->is_inside = true;
+		g->l->inside++;
+		return true;
+	}
+	g->o->stats->refused_total_bound++;
+	turn_away(g);
+	return false;
+}
+
+/* ---- The PROXY protocol ---- */
+
+static void refuse_proxy(struct gate *g, const char *why)
+{
+	static struct log_limit limit;
+
+	g->o->stats->proxy_refused++;
+	if (log_allowed(&limit))
+		log_warn("PROXY protocol: connection from %s closed: %s", g->peer_text, why);
+	turn_away(g);
+}
+
+void gate_set_up(struct gate *g, struct evhttp_connection *evcon)
+{
+	int one = 1;
+
+	g->set_up = true;
+	evhttp_connection_set_closecb(evcon, gate_on_evhttp_close, g);
+	(void)setsockopt(bufferevent_getfd(g->sock), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	gate_begin_quick(g);
+	read_peer(g);
+	if (!find_place(g) || !admit(g))
+		return;
+	if (!g->o->proxy_protocol)
+		(void)admit_address(g);
+	else if (!peer_is_in(&g->peer, g->o->trusted))
+		refuse_proxy(g, "its address is not in proxy_trusted");
+}
+
+/* Nothing of a request has come, and nothing will. */
+static bool ends_before_request(struct gate *g)
+{
+	if (!g->read_eof && !(g->close_idle && evbuffer_get_length(bufferevent_get_input(g->sock)) == 0))
+		return false;
+	g->at_once = g->told_end = true;
+	gate_close(g);
+	return true;
+}
+
+bool gate_read_proxy_header(struct gate *g)
+{
+	struct evbuffer *input = bufferevent_get_input(g->sock);
+	size_t n = evbuffer_get_length(input);
+	struct proxy_header header;
+	const char *p;
+
+	if (n > PROXY_HEADER_MAX)
+		n = PROXY_HEADER_MAX;
+	p = (const char *)evbuffer_pullup(input, (ev_ssize_t)n);
+	switch (p || n == 0 ? proxy_header_parse(p, n, &header) : PROXY_HEADER_BAD) {
+	case PROXY_HEADER_MORE:
+		return ends_before_request(g);
+	case PROXY_HEADER_BAD:
+		refuse_proxy(g, "its header is malformed");
+		return true;
+	case PROXY_HEADER_DONE:
+		break;
+	}
+	evbuffer_drain(input, header.bytes);
+	if (header.has_source)
+		know_peer(g, &header.source);
+	g->phase = g->tls ? GATE_HANDSHAKE : GATE_HEAD;
+	(void)admit_address(g);
+	return true;
+}
+
+/* ---- TLS ---- */
+
+bool gate_handshake(struct gate *g)
+{
+	switch (tls_stream_handshake(g->tls)) {
+	case TLS_OK:
+		g->o->stats->tls_handshakes++;
+		g->head_start_ms = g->now_ms;
+		g->phase = GATE_HEAD;
+		return true;
+	case TLS_MORE:
+		gate_send(g);
+		return ends_before_request(g);
+	default:
+		g->o->stats->tls_failures++;
+		g->told_end = true; /* by an alert */
+		gate_close(g);
+		return true;
+	}
+}

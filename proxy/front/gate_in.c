@@ -1,0 +1,271 @@
+/* The way in: a request's head off the socket, the hit road, refusals, and the canonical request for evhttp. */
+#include "proxy/front/gate_internal.h"
+
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "http/date.h"
+
+static const struct http_error out_of_memory = {503, "Out of memory."};
+
+/* Heads longer than max_header are refused by the parser, which must see that they are. */
+#define PAST_MAX_HEADER 64
+
+/* ---- Refusing ---- */
+
+static void write_problem(struct gate *g, const struct http_error *e)
+{
+	char date[30], text[256];
+	int n = evutil_snprintf(text, sizeof(text), "{\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\"}\n",
+		http_reason(e->status), e->status, e->reason);
+
+	if (n < 0 || (size_t)n >= sizeof(text))
+		n = 0;
+	http_date_format(clock_now().wall_ms / 1000, date);
+	evbuffer_add_printf(g->out,
+		"HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: application/problem+json\r\n"
+		"Content-Length: %d\r\nConnection: close\r\n%s\r\n",
+		e->status, http_reason(e->status), date, n,
+		e->status == 405   ? "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, QUERY\r\n"
+		: e->status == 503 ? "Retry-After: 1\r\n"
+				   : "");
+	if (g->view.method != HTTP_HEAD || g->phase == GATE_HEAD)
+		evbuffer_add(g->out, text, (size_t)n);
+}
+
+/* Answers in evhttp's place, which knows of no request now, and closes. Earlier replies are in the buffers already. */
+void gate_refuse(struct gate *g, struct http_error e)
+{
+	g->o->stats->bad_requests++;
+	gate_drop_body(g);
+	write_problem(g, &e);
+	if (g->phase == GATE_HEAD) { /* the view may be half a request, and of bytes that are about to go */
+		struct http_fields fields = g->view.fields;
+		http_fields_clear(&fields);
+		g->view = (struct http_request){.fields = fields};
+	}
+	if (g->o->on_refused)
+		g->o->on_refused(g->o->arg, g, &e);
+	g->linger = true;
+	gate_close(g);
+}
+
+/* ---- Handing over ---- */
+
+/* Connection is for what evhttp's own head says, where that is used. */
+static int add_canonical_head(const struct gate *g, struct evbuffer *to)
+{
+	static const char usual[] = "GET / HTTP/1.1\r\n\r\n";
+	size_t n = g->body ? body_length(g->body) : 0;
+	const char *method = g->view.method == HTTP_HEAD ? "HEAD" : n > 0 ? "POST" : "GET";
+	const char *connection = g->close_after ? "close" : "keep-alive";
+
+	if (n == 0 && g->view.method != HTTP_HEAD && g->view.minor != 0 && !g->close_after)
+		return evbuffer_add(to, usual, sizeof(usual) - 1);
+	return evbuffer_add_printf(to, "%s / HTTP/1.%d\r\nConnection: %s\r\nContent-Length: %zu\r\n\r\n", method,
+		g->view.minor, connection, n);
+}
+
+/* One whole request in the one form that evhttp ever sees. */
+void gate_hand_over(struct gate *g)
+{
+	struct evbuffer *to = bufferevent_get_input(g->filter);
+
+	if (add_canonical_head(g, to) < 0 || (g->body && body_pass_on(&g->body, to) != 0)) {
+		gate_end(g); /* out of memory, with half a request in evhttp's buffer */
+		return;
+	}
+	g->phase = GATE_REPLY;
+	g->o->stats->requests++;
+	bufferevent_trigger(g->filter, EV_READ, BEV_TRIG_IGNORE_WATERMARKS);
+}
+
+/* ---- Heads ---- */
+
+static size_t input_length(const struct gate *g)
+{
+	return g->l->ahead.n ? g->l->ahead.n : evbuffer_get_length(g->in);
+}
+
+static void take_input(struct gate *g, size_t n)
+{
+	struct slice *ahead = &g->l->ahead;
+
+	if (ahead->n)
+		*ahead = (struct slice){ahead->p + n, ahead->n - n};
+	else
+		evbuffer_drain(g->in, n);
+}
+
+static enum http_parse parse(struct gate *g, const char *p, size_t n, struct http_error *err)
+{
+	const struct http_head_limits limits = {g->o->max_header, HTTP_FIELDS_MAX};
+	enum http_parse got = http_request_parse(p, n, &limits, &g->scanned, &g->view, err);
+
+	if (got != HTTP_PARSE_MORE)
+		g->scanned = 0;
+	return got;
+}
+
+/* Parses where the bytes are; moves them together only when the head is spread over several pieces. */
+static enum http_parse parse_buffer(struct gate *g, const char **p, struct http_error *err)
+{
+	struct evbuffer *input = g->in;
+	size_t all = evbuffer_get_length(input), n = evbuffer_get_contiguous_space(input);
+
+	if (all > g->o->max_header + PAST_MAX_HEADER)
+		all = g->o->max_header + PAST_MAX_HEADER;
+	if (n > all)
+		n = all;
+	*p = (const char *)evbuffer_pullup(input, (ev_ssize_t)n);
+	enum http_parse got = parse(g, *p, n, err);
+	if (got != HTTP_PARSE_MORE || n == all)
+		return got;
+	*p = (const char *)evbuffer_pullup(input, (ev_ssize_t)all);
+	if (*p)
+		return parse(g, *p, all, err);
+	*err = out_of_memory;
+	return HTTP_PARSE_BAD;
+}
+
+static enum http_parse parse_input(struct gate *g, const char **p, struct http_error *err)
+{
+	if (!g->l->ahead.n)
+		return parse_buffer(g, p, err);
+	*p = g->l->ahead.p;
+	return parse(g, *p, g->l->ahead.n, err);
+}
+
+static bool head_is_incomplete(struct gate *g)
+{
+	if (!g->read_eof) {
+		if (!g->head_start_ms)
+			g->head_start_ms = g->now_ms;
+		return false;
+	}
+	(void)gate_keep_said(g);
+	gate_refuse(g, (struct http_error){400, "The connection ended inside the request head."});
+	return true;
+}
+
+/* What has come and was not read yet would be lost, and its sender would not know whether it was carried out. */
+static bool has_unread(struct gate *g)
+{
+	int n = 0;
+
+	return ioctl(bufferevent_getfd(g->sock), FIONREAD, &n) == 0 && n > 0;
+}
+
+static bool no_head_begun(struct gate *g)
+{
+	if (!g->read_eof && (!g->close_idle || has_unread(g)))
+		return false;
+	gate_close(g);
+	return true;
+}
+
+/* Keeps the head's bytes in a place of our own for as long as the request lasts. False: refused. */
+static bool own_head(struct gate *g, const char *p)
+{
+	struct http_error err = out_of_memory;
+	size_t n = g->view.head_bytes;
+
+	if (n > g->head_cap) {
+		char *bigger = mem_realloc(g->head, n);
+		if (!bigger) {
+			gate_refuse(g, err);
+			return false;
+		}
+		g->head = bigger;
+		g->head_cap = n;
+	}
+	memcpy(g->head, p, n);
+	take_input(g, n);
+	if (parse(g, g->head, n, &err) == HTTP_PARSE_DONE)
+		return true;
+	gate_refuse(g, err);
+	return false;
+}
+
+static bool may_be_hit(const struct gate *g)
+{
+	return g->o->answer && g->view.framing == HTTP_BODY_NONE &&
+	       (g->view.method == HTTP_GET || g->view.method == HTTP_HEAD);
+}
+
+/* The hit road: answered from the head alone, where it lies. */
+static bool answer_here(struct gate *g)
+{
+	bool close = g->close_after || !g->view.keep_alive;
+
+	if (!may_be_hit(g) || !g->o->answer(g->o->arg, g, &g->view, &close))
+		return false;
+	take_input(g, g->view.head_bytes);
+	http_fields_clear(&g->view.fields);
+	g->o->stats->requests++;
+	g->o->stats->answered_here++;
+	g->head_start_ms = 0;
+	g->idle_since_ms = g->now_ms;
+	if (close) {
+		g->linger = g->view.keep_alive;
+		gate_close(g);
+	}
+	return true;
+}
+
+static void begin_request(struct gate *g, const char *p)
+{
+	if (!own_head(g, p))
+		return;
+	gate_keep_ahead(g);
+	if (!g->view.keep_alive)
+		g->close_after = true;
+	gate_begin_body(g);
+}
+
+static bool read_heads(struct gate *g)
+{
+	for (unsigned hits = 0; g->phase == GATE_HEAD; hits++) {
+		struct http_error err;
+		const char *p;
+
+		if (input_length(g) == 0)
+			return no_head_begun(g);
+		if (gate_unsent(g) >= g->o->high_water) {
+			gate_send(g);
+			if (gate_unsent(g) >= g->o->high_water)
+				return false; /* on_writable comes back here: the socket has not taken all of it */
+		}
+		if (g->broken)
+			return false;
+		if (hits == GATE_HITS_PER_TURN) {
+			gate_schedule_later(g);
+			return false;
+		}
+		switch (parse_input(g, &p, &err)) {
+		case HTTP_PARSE_MORE:
+			return head_is_incomplete(g);
+		case HTTP_PARSE_BAD:
+			(void)gate_keep_said(g);
+			gate_refuse(g, err);
+			return true;
+		case HTTP_PARSE_DONE:
+			g->head_done_us = g->l->now_us;
+			if (answer_here(g))
+				break;
+			(void)gate_keep_said(g);
+			begin_request(g, p);
+		}
+	}
+	return true;
+}
+
+bool gate_read_head(struct gate *g)
+{
+	bool goes_on = read_heads(g);
+
+	gate_keep_ahead(g);
+	return goes_on;
+}

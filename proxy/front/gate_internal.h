@@ -1,0 +1,225 @@
+/* What gate*.c share: the state of one connection and the steps that move it on.
+ *
+ *      socket bufferevent  <->  gate  <->  filter bufferevent  <->  evhttp
+ *
+ * The filter is a shell: its filter functions never move a byte. The gate puts whole canonical requests into the filter's
+ * input and takes replies from its output, both from its own handlers. evhttp's write callback is run only when what it
+ * wrote has left the socket's buffer, so evhttp's end of a reply means that the kernel has all of it.
+ *
+ *      [PROXY] -> [HANDSHAKE] -> HEAD                  what comes before the first request
+ *      HEAD -> [BODY] -> REPLY -> DRAIN -> HEAD        a request served through evhttp
+ *      HEAD -> HEAD                                    an answer of the hit road
+ *      any  -> CLOSING -> [LINGER] -> DEAD             the last bytes go out, then the client gets time to read them
+ *
+ * evhttp knows of a request in REPLY only, and has it whole. Every free of the connection is the gate's, from its own
+ * handlers (gate_end), but for evhttp_free at shutdown and evhttp being out of memory (on_evhttp_close).
+ *
+ * Over TLS the socket's bufferevent moves ciphertext: what it reads is decrypted to `in`, what is in `out` is encrypted to
+ * `wire`. After the PROXY protocol without TLS `in` is the socket's own input. All others are read by the gate itself
+ * (gate_quick.c). Without TLS `out` goes to the socket as it is.
+ *
+ * Thread: the connection's worker. */
+#ifndef PROXY_FRONT_GATE_INTERNAL_H
+#define PROXY_FRONT_GATE_INTERNAL_H
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <event2/http.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "http/chunk.h"
+#include "http/message.h"
+#include "proxy/front/bodies.h"
+#include "proxy/front/gate.h"
+#include "proxy/front/peer.h"
+
+#define GATE_MAGIC 0x67617465u
+#define GATE_READ_AHEAD (64 * 1024) /* held back beyond a head while a reply is under way */
+#define GATE_HITS_PER_TURN 64       /* then other connections get their turn */
+#define GATE_READ_MAX (16 * 1024)   /* from one connection, before others get their turn */
+#define GATE_SAID_MAX (64 * 1024)   /* answers of the hit road put together to be sent by one call */
+#define GATE_LINGER_MS 2000         /* how long a client may go on sending after our last byte */
+#define GATE_LINGER_BYTES (16 * 1024 * 1024)
+
+enum gate_phase {
+	GATE_PROXY,     /* the PROXY protocol's header is awaited */
+	GATE_HANDSHAKE, /* TLS begins */
+	GATE_HEAD,      /* evhttp is idle; a request head is awaited */
+	GATE_BODY,      /* the head is in `head`, its body is being read */
+	GATE_REPLY,     /* evhttp has the request; its reply is not finished */
+	GATE_DRAIN,     /* evhttp is done; the reply's last bytes are in the socket's buffer */
+	GATE_CLOSING,   /* what is buffered goes out, then the connection ends */
+	GATE_LINGER,    /* our side is shut down; what the client still sends is dropped */
+	GATE_DEAD,      /* given back to evhttp to be freed */
+};
+
+struct gate_socket { /* one that listens */
+	struct gate_socket *next;
+	struct evhttp_bound_socket *bound;
+	struct event resume; /* ends a pause */
+};
+
+struct gate_listener { /* one an evhttp; shared by its gates */
+	struct evhttp *http;
+	const struct gate_options *o;
+	struct event_base *base;
+	struct gate *gates; /* doubly linked through next, prev */
+	unsigned refs;      /* one a gate, one for the installation */
+	unsigned inside;    /* gates that found a place (most_open) */
+	bool draining;
+	struct gate_socket *sockets;
+	struct gate_listener *next; /* guarded by the list's mutex */
+
+	/* The time of this turn of the loop. */
+	struct now now;
+	int64_t now_us;
+	struct event turn_end;
+	bool clock_is_read, clock_is_stopped;
+	/* gate_quick.c: of the gate whose handler runs; empty when it returns. */
+	struct slice ahead; /* of `read`: not taken yet. `in` is empty as long as there is some */
+	size_t said_n;      /* of `said`. `out` is empty as long as there is some */
+	char read[GATE_READ_MAX];
+	char said[GATE_SAID_MAX];
+};
+
+struct gate {
+	uint32_t magic;
+	enum gate_phase phase;
+	struct gate_listener *l;
+	struct gate *next, *prev;
+	const struct gate_options *o;
+	struct bufferevent *sock, *filter;
+	struct evbuffer *sock_out, *filter_out; /* of these two */
+	struct evbuffer *in;                    /* what the client says */
+	struct evbuffer
+		*out; /* what it is told; without TLS empty between handlers: it goes to the socket and its buffer */
+	struct tls_stream *tls;
+	struct evbuffer *wire; /* `out` as it goes over TLS; empty between handlers */
+	struct event work;     /* activated to flush and go on */
+	struct event readable; /* is_quick: in place of the bufferevent's own */
+	evutil_socket_t fd;    /* is_quick */
+	struct event timer;
+	int64_t now_ms, timer_at_ms; /* timer_at_ms 0: not armed */
+
+	/* The request being read or served. */
+	struct http_request view; /* points into `head` while phase is BODY, REPLY or DRAIN */
+	char *head;
+	size_t head_cap;
+	size_t scanned;        /* parser's progress in an incomplete head */
+	int64_t head_start_ms; /* first byte of the head, 0: none yet */
+	int64_t head_done_us;
+	struct body *body;   /* decoded so far; NULL: nothing yet, or evhttp has it */
+	uint64_t body_most;  /* max_body as it was when the body began */
+	uint64_t body_left;  /* of a Content-Length */
+	uint64_t body_bytes; /* decoded so far, dropped ones included */
+	struct chunk_decoder chunk;
+	int64_t body_ms;                       /* when its last byte came */
+	int64_t room_wait_ms;                  /* since when it has waited for memory; 0: it does not */
+	int64_t body_slow_us, body_pressed_us; /* gate_timer.c: until when what came is enough */
+	struct evhttp_request *req;            /* from gate_of until evhttp is done with it */
+
+	/* The reply. */
+	uint64_t reply_bytes;
+	size_t wants_room_below; /* the mark at which there was none; 0: nobody waits for room */
+	void (*on_room)(void *arg);
+	void *on_room_arg;
+	void (*on_gone)(void *arg);
+	void *on_gone_arg;
+	void (*on_complete)(void *arg);
+	void *on_complete_arg;
+
+	int64_t idle_since_ms, progress_ms, linger_ms;
+	uint64_t lingered;
+	size_t input_seen; /* bytes of the socket's input that bytes_in has counted */
+
+	struct peer peer;
+	char peer_text[PEER_TEXT_MAX]; /* empty: not known */
+
+	bool set_up;           /* evhttp has given the socket */
+	bool is_quick;         /* the gate reads the socket itself; what the hit road says is sent without a buffer */
+	bool is_inside;        /* counted in the listener's */
+	bool admitted;         /* counted in all */
+	bool admitted_address; /* counted under `peer` */
+	bool at_once;          /* closing must not wait for the client */
+	bool in_is_own;        /* else it is the socket's input */
+	bool told_end;         /* TLS: close_notify was sent, or is not to be */
+	bool read_eof;         /* the client sends no more */
+	bool broken;           /* the socket failed: nothing can be sent */
+	bool close_after;      /* no further request on this connection */
+	bool close_idle;       /* nor is one waited for, when none has begun */
+	bool linger;           /* closing must leave the client time to read */
+	bool reset;            /* closing must look like a failure (a reply without length that was cut) */
+	bool reply_begun;      /* evhttp has written part of the final head */
+	bool is_framed;        /* that head says where the reply ends */
+	bool tell_evhttp;      /* evhttp's write callback is due when the socket's buffer is empty */
+	bool holds_back;       /* reading from the socket is off */
+};
+
+/* gate.c */
+struct evhttp_connection *gate_evcon(const struct gate *g); /* NULL: evhttp has freed the connection */
+void gate_schedule(struct gate *g);                         /* on_work soon */
+void gate_schedule_later(struct gate *g); /* on_work in the next turn of the loop, after others had theirs */
+void gate_run(struct gate *g);            /* goes as far as the bytes allow; the gate may be dead after it */
+void gate_end(struct gate *g);            /* frees the connection through evhttp; g lives until the handler returns */
+void gate_gone(struct gate *g);           /* tells the program, then gate_end */
+void gate_close(struct gate *g);          /* to CLOSING */
+bool gate_is_serving(const struct gate *g);
+void gate_on_work(evutil_socket_t fd, short what, void *arg);
+void gate_on_readable(struct bufferevent *sock, void *arg);
+void gate_on_writable(struct bufferevent *sock, void *arg);
+void gate_on_socket_event(struct bufferevent *sock, short what, void *arg);
+void gate_on_evhttp_close(struct evhttp_connection *evcon, void *arg);
+struct gate *gate_from(void *arg);
+
+/* gate_quick.c */
+void gate_clock_init(struct gate_listener *l);
+void gate_clock_fini(struct gate_listener *l);
+void gate_touch(struct gate *g); /* takes the time of this turn of the loop */
+bool gate_is_quick(const struct gate_options *o);
+void gate_begin_quick(struct gate *g);
+void gate_end_quick(struct gate *g);
+void gate_hold_back(struct gate *g, bool full); /* stops or goes on reading */
+void gate_keep_ahead(struct gate *g);           /* ahead to `in`; sets broken */
+int gate_keep_said(struct gate *g);             /* said to `out`; -ENOMEM sets broken too */
+void gate_send_said(struct gate *g);            /* to the socket, what it does not take to `out`; sets broken */
+
+/* gate_listen.c */
+void gate_link(struct gate *g, struct gate_listener *l);
+void gate_unlink(struct gate *g);
+
+/* gate_begin.c */
+struct bufferevent *gate_on_accept(struct event_base *base, void *arg); /* arg is the gate_listener */
+void gate_set_up(struct gate *g, struct evhttp_connection *evcon);      /* once evhttp has given the socket */
+bool gate_read_proxy_header(struct gate *g);
+bool gate_handshake(struct gate *g);
+void gate_count_out(struct gate *g); /* of all that need not outlive it; `o` is NULL after this */
+
+/* gate_timer.c */
+void gate_arm_timer(struct gate *g);
+void gate_on_timer(evutil_socket_t fd, short what, void *arg);
+
+/* gate_in.c: true when something was taken from the input and the next step can be tried */
+bool gate_read_head(struct gate *g);
+void gate_refuse(struct gate *g, struct http_error e);
+void gate_hand_over(struct gate *g); /* head and body, whole, to evhttp */
+
+/* gate_body.c */
+void gate_begin_body(struct gate *g);
+bool gate_read_body(struct gate *g); /* the same */
+int64_t gate_body_deadline(const struct gate *g);
+void gate_body_is_late(struct gate *g);
+void gate_drop_body(struct gate *g);
+
+/* gate_out.c */
+void gate_take_output(struct gate *g); /* evhttp's output to ours */
+void gate_send(struct gate *g);        /* writes `out`, the rest to the socket's buffer; sets broken */
+void gate_decrypt(struct gate *g);     /* what the socket has read to `in` */
+void gate_check_room(struct gate *g);
+void gate_on_evhttp_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg);
+void gate_on_socket_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg);
+void gate_on_evhttp_done(struct evhttp_request *req, void *arg);
+
+#endif

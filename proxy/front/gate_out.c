@@ -1,0 +1,245 @@
+/* The way out: evhttp's reply to the socket, interim answers, backpressure, replies that can't be finished. */
+#include "proxy/front/gate_internal.h"
+
+#include <errno.h>
+#include <event2/http_struct.h>
+#include <string.h>
+
+#include "proxy/front/tls.h"
+
+/* ---- evhttp's output ---- */
+
+/* evhttp writes its head field by field; the bytes are taken when it is back in the loop. */
+void gate_on_evhttp_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg)
+{
+	struct gate *g = arg;
+
+	(void)b;
+	if (info->n_added == 0)
+		return;
+	g->reply_begun = true;
+	gate_schedule(g);
+}
+
+void gate_take_output(struct gate *g)
+{
+	struct evbuffer *from = bufferevent_get_output(g->filter);
+	size_t n = evbuffer_get_length(from);
+
+	if (n == 0)
+		return;
+	if (g->phase != GATE_REPLY) { /* a reply that was given up: nothing of it may follow */
+		evbuffer_drain(from, n);
+		return;
+	}
+	g->reply_bytes += n;
+	g->tell_evhttp = true;
+	(void)evbuffer_add_buffer(g->out, from);
+}
+
+/* evhttp is done with the reply. It would end the connection by its own rules, and at once; ours is to send what is left
+ * and to let the client read it, so it is made to believe that the connection stays. */
+void gate_on_evhttp_done(struct evhttp_request *req, void *arg)
+{
+	struct gate *g = arg;
+	struct evkeyvalq *in = evhttp_request_get_input_headers(req);
+	struct evkeyvalq *out = evhttp_request_get_output_headers(req);
+	const char *connection = evhttp_find_header(out, "Connection");
+
+	CHECK(g->magic == GATE_MAGIC);
+	if (connection && evutil_ascii_strcasecmp(connection, "close") == 0)
+		g->close_after = true;
+	while (evhttp_remove_header(out, "Connection") == 0)
+		continue;
+	while (evhttp_remove_header(in, "Connection") == 0)
+		continue;
+	req->minor = 1;
+	g->req = NULL;
+	g->tell_evhttp = false;
+	if (g->phase == GATE_REPLY)
+		g->phase = GATE_DRAIN;
+	gate_schedule(g);
+}
+
+/* ---- The socket ---- */
+
+void gate_on_socket_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg)
+{
+	struct gate *g = arg;
+
+	(void)b;
+	if (info->n_deleted == 0)
+		return;
+	g->o->stats->bytes_out += info->n_deleted;
+	gate_touch(g);
+	g->progress_ms = g->now_ms;
+}
+
+/* What the socket takes at once need not wait for the loop to say that it is writable. */
+static void write_now(struct gate *g, struct evbuffer *wire)
+{
+	int n = evbuffer_write(wire, bufferevent_getfd(g->sock));
+
+	if (n > 0) {
+		g->o->stats->bytes_out += (uint64_t)n;
+		g->progress_ms = g->now_ms;
+	} else if (n < 0 && errno != EAGAIN && errno != EINTR) {
+		g->broken = true;
+	}
+}
+
+static void send_wire(struct gate *g, struct evbuffer *wire)
+{
+	struct evbuffer *socket_out = bufferevent_get_output(g->sock);
+
+	if (evbuffer_get_length(wire) == 0)
+		return;
+	if (evbuffer_get_length(socket_out) == 0) {
+		write_now(g, wire);
+		if (evbuffer_get_length(wire) == 0 || g->broken)
+			return;
+		g->progress_ms = g->now_ms;
+	}
+	(void)evbuffer_add_buffer(socket_out, wire);
+}
+
+/* Ciphertext takes memory of its own, where plain answers often refer to stored ones: it is made in portions, the next
+ * when the socket has taken most of the last (on_writable), or has taken all of it at once. */
+static void send_encrypted(struct gate *g)
+{
+	size_t waiting = evbuffer_get_length(bufferevent_get_output(g->sock));
+
+	if (evbuffer_get_length(g->out) > 0 && waiting < g->o->high_water &&
+		tls_stream_write(g->tls, g->out, g->o->high_water - waiting) != 0) {
+		g->broken = true;
+		return;
+	}
+	send_wire(g, g->wire);
+	if (evbuffer_get_length(g->out) > 0 && evbuffer_get_length(bufferevent_get_output(g->sock)) == 0)
+		gate_schedule_later(g);
+}
+
+void gate_send(struct gate *g)
+{
+	if (g->l->said_n > 0)
+		gate_send_said(g);
+	if (g->tls)
+		send_encrypted(g);
+	else
+		send_wire(g, g->out);
+}
+
+size_t gate_unsent(const struct gate *g)
+{
+	size_t n = evbuffer_get_length(g->sock_out) + evbuffer_get_length(g->out) + evbuffer_get_length(g->filter_out) +
+		   g->l->said_n;
+
+	return g->wire ? n + evbuffer_get_length(g->wire) : n;
+}
+
+void gate_decrypt(struct gate *g)
+{
+	if (!g->tls || g->broken || g->phase <= GATE_HANDSHAKE || g->phase >= GATE_LINGER ||
+		evbuffer_get_length(bufferevent_get_input(g->sock)) == 0)
+		return;
+	switch (tls_stream_read(g->tls, g->in)) {
+	case TLS_ENDED:
+		g->read_eof = true;
+		break;
+	case TLS_FAILED:
+		g->o->stats->tls_failures++;
+		send_wire(g, g->wire); /* an alert, if the socket has room for it */
+		g->broken = true;
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- Backpressure ---- */
+
+size_t gate_room_below(struct gate *g, size_t mark)
+{
+	size_t unsent = gate_unsent(g);
+
+	if (unsent < mark)
+		return mark - unsent;
+	g->wants_room_below = mark;
+	return 0;
+}
+
+size_t gate_room(struct gate *g)
+{
+	return gate_room_below(g, g->o->high_water);
+}
+
+void gate_check_room(struct gate *g)
+{
+	if (g->wants_room_below == 0 || gate_unsent(g) > g->wants_room_below / 2)
+		return;
+	g->wants_room_below = 0;
+	if (g->on_room)
+		g->on_room(g->on_room_arg);
+}
+
+/* ---- What the program does to a reply ---- */
+
+void gate_write_informational(struct gate *g, int status, const struct http_fields *fields)
+{
+	if (g->phase != GATE_REPLY || g->view.minor == 0 || g->reply_begun)
+		return;
+	evbuffer_add_printf(g->out, "HTTP/1.1 %d %s\r\n", status, http_reason(status));
+	for (uint32_t i = 0; fields && i < fields->n; i++) {
+		const struct http_field *f = &fields->v[i];
+		evbuffer_add(g->out, f->name.p, f->name.n);
+		evbuffer_add(g->out, ": ", 2);
+		evbuffer_add(g->out, f->value.p, f->value.n);
+		evbuffer_add(g->out, "\r\n", 2);
+	}
+	evbuffer_add(g->out, "\r\n", 2);
+	gate_schedule(g);
+}
+
+void gate_put_head(struct gate *g, struct slice head, size_t body_n, bool is_framed)
+{
+	size_t n = evbuffer_get_length(g->filter_out);
+
+	CHECK(n >= body_n);
+	g->is_framed = is_framed;
+	if (evbuffer_drain(g->filter_out, n - body_n) != 0 || evbuffer_prepend(g->filter_out, head.p, head.n) != 0)
+		g->broken = true;
+}
+
+bool gate_is_closing(const struct gate *g)
+{
+	return g->close_after;
+}
+
+void gate_close_after_reply(struct gate *g)
+{
+	g->close_after = true;
+	if (!g->req || g->reply_begun)
+		return;
+	struct evkeyvalq *in = evhttp_request_get_input_headers(g->req);
+	while (evhttp_remove_header(in, "Connection") == 0)
+		continue;
+	(void)evhttp_add_header(in, "Connection", "close"); /* evhttp then says so in its reply */
+}
+
+void gate_abort_reply(struct gate *g, struct evhttp_request *req)
+{
+	struct evkeyvalq *out = evhttp_request_get_output_headers(req);
+
+	if (g->phase != GATE_REPLY)
+		return;
+	gate_take_output(g);
+	g->on_gone = g->on_complete = NULL;
+	g->req = NULL;
+	g->tell_evhttp = false; /* evhttp must not finish it: its request is freed with the connection */
+	g->linger = true;
+	/* A reply that ends with the connection would look whole after an orderly close (RFC 9112 8). */
+	g->reset = !g->is_framed && !evhttp_find_header(out, "Content-Length") &&
+		   !evhttp_find_header(out, "Transfer-Encoding");
+	gate_close(g);
+	gate_schedule(g);
+}

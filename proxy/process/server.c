@@ -1,0 +1,589 @@
+#include "proxy/process/server.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/thread.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "proxy/record/access_log.h"
+#include "proxy/front/admission.h"
+#include "proxy/admin/admin.h"
+#include "proxy/demo/demo.h"
+#include "proxy/process/notify.h"
+#include "proxy/request/origins.h"
+#include "proxy/process/privacy.h"
+#include "proxy/process/relay.h"
+#include "proxy/process/reload.h"
+#include "proxy/process/takeover.h"
+#include "proxy/front/tls.h"
+#include "proxy/process/upgrade.h"
+
+#define ERRORS_MAX (64 * 1024)
+/* Shards share one budget, but each has its own order of use: so small a shard would evict far from that order. */
+#define SHARD_BYTES (16 << 20)
+#define SHARDS_MAX 64
+#define FLIGHTS_MAX 100000
+#define MARKERS_MAX 100000
+#define VARIANTS_MAX 64
+#define SCOPE_RULES_MAX 100000
+#define DISK_QUEUE_BYTES ((uint64_t)64 << 20)
+#define DEMO_DELAY_MS 300
+#define END_TICK_US 20000
+
+static int complain(const char *what, int err)
+{
+	fprintf(stderr, "memoproxy: %s: %s\n", what, strerror(-err));
+	return 1;
+}
+
+/* ---- Stop ---- */
+
+static void stop_all(struct server *s)
+{
+	for (unsigned i = 0; i < s->workers_n; i++)
+		post_worker_stop(&s->workers[i]);
+	event_base_loopbreak(s->base);
+}
+
+static void begin_drain(struct server *s);
+
+static void on_grace_over(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *s = arg;
+
+	(void)fd;
+	(void)what;
+	if (!s->is_draining) { /* retiring: clients had time for their next request */
+		begin_drain(s);
+		return;
+	}
+	log_warn("shutdown_grace is over: closing what still runs");
+	stop_all(arg);
+}
+
+static void on_end_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *s = arg;
+
+	(void)fd;
+	(void)what;
+	if (admin_is_drained(s->admin))
+		event_base_loopbreak(s->base);
+}
+
+/* No client is left. An operator who has asked for something (a refresh, say) gets his answer. */
+static void on_worker_drained(struct mail *m)
+{
+	const struct timeval tick = {0, END_TICK_US};
+
+	struct worker *w = CONTAINER_OF(m, struct worker, drained_mail);
+	struct server *s = w->server;
+
+	for (unsigned i = 0; i < s->workers_n; i++)
+		if (!atomic_load(&s->workers[i].drained))
+			return;
+	admin_drain(s->admin);
+	if (event_add(s->end_event, &tick) || admin_is_drained(s->admin))
+		event_base_loopbreak(s->base);
+}
+
+void server_set_grace(struct server *s)
+{
+	int64_t ms = s->snapshot->config->proxy.shutdown_grace_ms;
+	struct timeval grace = {ms / 1000, ms % 1000 * 1000};
+
+	event_add(s->grace_event, &grace);
+}
+
+static void begin_drain(struct server *s)
+{
+	log_info("stopping: finishing what runs, %lld ms at most",
+		(long long)s->snapshot->config->proxy.shutdown_grace_ms);
+	if (!s->is_retiring)
+		notify_state("STOPPING=1");
+	s->is_draining = true;
+	s->is_ready = false;
+	upgrade_free(&s->upgrade);
+	for (unsigned i = 0; i < s->workers_n; i++)
+		post_worker_drain(&s->workers[i]);
+	server_set_grace(s);
+}
+
+static void on_stop_signal(evutil_socket_t sig, short what, void *arg)
+{
+	struct server *s = arg;
+
+	(void)what;
+	(void)sig;
+	if (s->is_draining)
+		stop_all(s);
+	else
+		begin_drain(s);
+}
+
+static void log_lines(enum log_level level, const char *before, struct slice text)
+{
+	while (text.n) {
+		const char *end = memchr(text.p, '\n', text.n);
+		size_t n = end ? (size_t)(end - text.p) : text.n;
+
+		log_line(level, "%s%.*s", before, (int)n, text.p);
+		n += end != NULL;
+		text = (struct slice){text.p + n, text.n - n};
+	}
+}
+
+static void on_hup(evutil_socket_t sig, short what, void *arg)
+{
+	struct buf errors, later;
+
+	(void)what;
+	(void)sig;
+	buf_init(&errors, ERRORS_MAX);
+	buf_init(&later, ERRORS_MAX);
+	if (server_reload(arg, &errors, &later))
+		log_lines(LOG_LEVEL_ERROR, "reload: the old configuration stays in force: ", buf_slice(&errors));
+	else {
+		log_lines(LOG_LEVEL_WARN, "reload: ", buf_slice(&errors));
+		log_info("reload: the new configuration is in force");
+	}
+	log_lines(LOG_LEVEL_WARN, "reload: counts from the next start on only: ", buf_slice(&later));
+	buf_fini(&errors);
+	buf_fini(&later);
+}
+
+static void on_usr1(evutil_socket_t sig, short what, void *arg)
+{
+	struct server *s = arg;
+
+	(void)what;
+	(void)sig;
+	if (s->access_log)
+		access_log_reopen(s->access_log);
+}
+
+static void on_mail_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *s = arg;
+
+	(void)fd;
+	(void)what;
+	mailbox_deliver(&s->mailbox);
+}
+
+/* ---- Start ---- */
+
+static unsigned count_workers(const struct config *c)
+{
+	long n = c->proxy.workers ? (long)c->proxy.workers : sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : n > WORKERS_MAX ? WORKERS_MAX : (unsigned)n;
+}
+
+/* Needs the number of workers, which is in the configuration. */
+static int make_snapshot(struct server *s, struct config *config)
+{
+	struct origins *origins;
+	int err;
+
+	s->workers_n = count_workers(config);
+	err = origins_new(s, config, &origins);
+	if (err) {
+		config_unref(&config);
+		return err;
+	}
+	s->started_with = config_ref(config);
+	return snapshot_new(config, origins, &s->snapshot);
+}
+
+static int load_config(struct server *s)
+{
+	struct config *config;
+	struct buf errors;
+	int err;
+
+	buf_init(&errors, ERRORS_MAX);
+	err = config_load(s->config_path, &config, &errors);
+	fprintf(stderr, "%.*s", SLICE_ARG(buf_slice(&errors)));
+	if (!err)
+		err = make_snapshot(s, config);
+	if (err && errors.n == 0)
+		complain("can't load the configuration", err);
+	buf_fini(&errors);
+	return err;
+}
+
+static void warn(const char *sentence)
+{
+	log_warn("%s", sentence);
+}
+
+void server_look_at_privacy(const struct server *s)
+{
+	privacy_look(s->snapshot->config, s->config_path, warn);
+}
+
+static unsigned count_shards(uint64_t memory_bytes)
+{
+	unsigned n = 1;
+
+	while (n < SHARDS_MAX && memory_bytes / (2 * n) >= SHARD_BYTES)
+		n *= 2;
+	return n;
+}
+
+/* Answers on their way to the disk take room in memory: no more than an eighth of it. */
+static int open_disk(struct server *s)
+{
+	const struct config *c = s->snapshot->config;
+	struct disk_options options = {
+		.path = c->disk.path.p,
+		.size = c->disk.size_bytes,
+		.max_object = c->disk.max_object_bytes,
+		.threads = c->disk.threads,
+		.queue_bytes =
+			c->cache.memory_bytes / 8 < DISK_QUEUE_BYTES ? c->cache.memory_bytes / 8 : DISK_QUEUE_BYTES,
+		.admit_second_hit = c->disk.admit == CONFIG_ADMIT_SECOND_HIT,
+	};
+	char error[DISK_ERROR_MAX];
+	int err;
+
+	if (c->disk.path.n == 0)
+		return 0;
+	err = relay_ask_for_disk(s->relay);
+	if (err)
+		return complain("disk: the process before this one does not give it up", err);
+	err = cache_open_disk(s->cache, &options, error);
+	if (err)
+		fprintf(stderr, "memoproxy: %s\n", error);
+	return err;
+}
+
+static int make_relay(struct server *s)
+{
+	int err = relay_new(s->base, &s->relay);
+
+	if (!err && s->inherited.relay_fd >= 0) {
+		err = relay_open(s->relay, s->inherited.relay_fd);
+		s->inherited.relay_fd = -1;
+	}
+	return err;
+}
+
+static int make_cache(struct server *s)
+{
+	const struct config_cache *c = &s->snapshot->config->cache;
+	struct cache_options options = {
+		.memory_bytes = c->memory_bytes,
+		.max_object_bytes = c->max_object_bytes,
+		.shards = count_shards(c->memory_bytes),
+		.coalesce = c->coalesce,
+		.failure_memory_ms = c->failure_memory_ms,
+		.pass_memory_ms = c->pass_memory_ms,
+		.max_waiters = c->max_waiters,
+		.max_flights = FLIGHTS_MAX,
+		.max_markers = MARKERS_MAX,
+		.max_variants = VARIANTS_MAX,
+		.max_scope_rules = SCOPE_RULES_MAX,
+		.via = SLICE_LIT("1.1 memoproxy"),
+		.on_purge = relay_purge,
+		.on_purge_arg = s->relay,
+		.on_forget = relay_forget,
+		.on_forget_arg = s->relay,
+		.mailboxes = s->mailboxes,
+		.workers = s->workers_n,
+	};
+	int err;
+
+	for (unsigned i = 0; i < s->workers_n; i++) {
+		err = mailbox_init(&s->workers[i].mailbox);
+		if (err)
+			return err;
+		s->mailboxes[i] = &s->workers[i].mailbox;
+	}
+	return cache_new(&options, &s->cache);
+}
+
+static int make_workers(struct server *s)
+{
+	for (unsigned i = 0; i < s->workers_n; i++) {
+		struct worker_options options = {
+			.index = i,
+			.server = s,
+			.cache = s->cache,
+			.access_log = s->access_log,
+			.snapshot = s->snapshot,
+		};
+		int err = 0;
+
+		s->workers[i].drained_mail.on_mail = on_worker_drained;
+		err = worker_init(&s->workers[i], &options);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int make_events(struct server *s)
+{
+	static const struct {
+		int sig;
+		event_callback_fn fn;
+	} signals[] = {{SIGTERM, on_stop_signal}, {SIGINT, on_stop_signal}, {SIGUSR1, on_usr1},
+		{SIGUSR2, takeover_on_usr2}, {SIGHUP, on_hup}};
+
+	signal(SIGPIPE, SIG_IGN);
+	for (unsigned i = 0; i < ARRAY_LEN(signals); i++) {
+		s->signal_events[i] = evsignal_new(s->base, signals[i].sig, signals[i].fn, s);
+		if (!s->signal_events[i] || event_add(s->signal_events[i], NULL))
+			return -ENOMEM;
+	}
+	s->mail_event = event_new(s->base, s->mailbox.event_fd, EV_READ | EV_PERSIST, on_mail_event, s);
+	s->grace_event = event_new(s->base, -1, 0, on_grace_over, s);
+	s->end_event = event_new(s->base, -1, EV_PERSIST, on_end_tick, s);
+	if (!s->mail_event || !s->grace_event || !s->end_event || event_add(s->mail_event, NULL))
+		return -ENOMEM;
+	return 0;
+}
+
+static int open_access_log(struct server *s)
+{
+	const struct config_proxy *p = &s->snapshot->config->proxy;
+	int err;
+
+	if (p->access_log.n == 0)
+		return 0;
+	err = access_log_open(p->access_log, p->access_log_format, &s->access_log);
+	if (err)
+		fprintf(stderr, "memoproxy: can't open the access log %.*s: %s\n", SLICE_ARG(p->access_log),
+			strerror(-err));
+	return err;
+}
+
+/* What all workers' listeners share. */
+static int make_front(struct server *s)
+{
+	const struct config_proxy *p = &s->snapshot->config->proxy;
+	char why[TLS_WHY_MAX];
+	bool tls = false;
+
+	if (admission_new(p->max_connections, p->max_connections_per_address, &s->admission))
+		return complain("can't count connections", -ENOMEM);
+	if (bodies_new(p->body_memory_bytes, p->max_body_bytes, &s->bodies))
+		return complain("can't count request bodies", -ENOMEM);
+	for (unsigned i = 0; i < p->listen.n; i++)
+		tls = tls || p->listen.v[i].tls;
+	if (!tls || !tls_new(p->tls_certificate.p, p->tls_key.p, &s->tls, why))
+		return 0;
+	fprintf(stderr, "memoproxy: TLS: %s\n", why);
+	return 1;
+}
+
+/* The demonstration's origin takes the place that [upstream] url names: plain http on this machine. */
+static int start_demo(struct server *s)
+{
+	struct slice authority = s->snapshot->upstreams[0].authority;
+	char host[64];
+	char *colon;
+	int err;
+
+	if (authority.n >= sizeof(host))
+		return complain("--demo needs an [upstream] url such as http://127.0.0.1:8082", -EINVAL);
+	memcpy(host, authority.p, authority.n);
+	host[authority.n] = '\0';
+	colon = strrchr(host, ':');
+	if (!colon)
+		return complain("--demo needs a port in the [upstream] url", -EINVAL);
+	*colon = '\0';
+	err = demo_start(host, (uint16_t)atoi(colon + 1), DEMO_DELAY_MS, &s->demo);
+	if (err) {
+		fprintf(stderr, "memoproxy: can't serve the demonstration on %s:%s: %s\n", host, colon + 1,
+			strerror(-err));
+		return err;
+	}
+	return 0;
+}
+
+/* Every descriptor that the hard limit grants: a connection takes one. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+/* Large blocks go back to the system when they are freed: without a fixed threshold one large body would raise it for
+ * good, and what it took would stay. */
+static void set_up_allocator(unsigned workers)
+{
+	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
+	mallopt(M_ARENA_MAX, (int)workers + 1);
+}
+
+/* 0, or 1 after a sentence on standard error. */
+static int server_init(struct server *s, bool demo)
+{
+	bool takes_over;
+	int err;
+
+	upgrade_note_path();
+	raise_descriptor_limit();
+	if (inherited_init(&s->inherited) || load_config(s))
+		return 1;
+	log_set_level(s->snapshot->config->proxy.log_level);
+	server_look_at_privacy(s);
+	s->started_mono_ms = clock_now().mono_ms;
+	s->base = event_base_new();
+	if (!s->base || mailbox_init(&s->mailbox))
+		return complain("can't make an event loop", -ENOMEM);
+	set_up_allocator(s->workers_n);
+	s->workers = mem_zalloc(s->workers_n * sizeof(*s->workers));
+	if (!s->workers)
+		return complain("can't make workers", -ENOMEM);
+	err = make_relay(s);
+	if (!err)
+		err = make_cache(s);
+	if (err)
+		return complain("can't make the cache", err);
+	relay_set(s->relay, s->cache, takeover_on_word, s);
+	/* Another process gives its disk tier up only for one that can do all else. */
+	takes_over = relay_is_open(s->relay);
+	if ((!takes_over && open_disk(s)) || open_access_log(s) || make_front(s) || server_open_listeners(s) ||
+		(demo && start_demo(s)))
+		return 1;
+	err = make_workers(s);
+	if (err)
+		return complain("can't make workers", err);
+	err = make_events(s);
+	if (err)
+		return complain("can't make events", err);
+	err = admin_start(s, &s->admin); /* a listener that fails is told there */
+	if (err == -ENOMEM)
+		return complain("can't make the admin side", err);
+	if (err || inherited_check(&s->inherited) || (takes_over && open_disk(s)))
+		return 1;
+	relay_look(s->relay); /* what was purged meanwhile, before anybody is served */
+	return 0;
+}
+
+/* Letters that were posted to a stopped loop still hold references: deliver them before anything is freed. */
+static void deliver_last_letters(struct server *s)
+{
+	const struct timespec moment = {.tv_nsec = 1000000};
+
+	/* Each letter may be the cause of others; a read that ends is. */
+	for (unsigned left = 3; left > 0; left--) {
+		bool reads = s->cache && cache_disk_reads(s->cache) > 0;
+
+		for (unsigned i = 0; i < s->workers_n; i++)
+			if (s->mailboxes[i])
+				mailbox_deliver(s->mailboxes[i]);
+		mailbox_deliver(&s->mailbox);
+		if (reads) {
+			left = 4;
+			nanosleep(&moment, NULL); /* the device is at work */
+		}
+	}
+	mailbox_deliver(&s->mailbox);
+}
+
+static void server_fini(struct server *s)
+{
+	if (!s->workers)
+		s->workers_n = 0;
+	for (unsigned i = 0; i < s->workers_n; i++)
+		worker_join(&s->workers[i]);
+	s->is_ended = true;
+	for (unsigned i = 0; i < s->workers_n; i++)
+		worker_drop_requests(&s->workers[i]);
+	if (s->mailbox.event_fd > 0)
+		deliver_last_letters(s);
+	if (s->relay)
+		relay_release(s->relay);
+	admin_stop(s->admin);
+	for (unsigned i = 0; i < s->workers_n; i++)
+		worker_close_front(&s->workers[i]);
+	for (unsigned i = 0; i < s->workers_n; i++)
+		worker_drop_snapshot(&s->workers[i]);
+	snapshot_unref(
+		&s->snapshot); /* the last of it: the connections to the upstreams go, before their event bases */
+	for (unsigned i = 0; i < s->workers_n; i++)
+		worker_fini(&s->workers[i]);
+	tls_free(&s->tls);
+	admission_free(&s->admission);
+	bodies_free(&s->bodies);
+	demo_stop(&s->demo);
+	cache_free(&s->cache);
+	relay_free(&s->relay);
+	access_log_close(&s->access_log);
+	for (unsigned i = 0; i < ARRAY_LEN(s->signal_events); i++)
+		if (s->signal_events[i])
+			event_free(s->signal_events[i]);
+	if (s->mail_event)
+		event_free(s->mail_event);
+	if (s->grace_event)
+		event_free(s->grace_event);
+	if (s->end_event)
+		event_free(s->end_event);
+	if (s->base)
+		event_base_free(s->base);
+	admin_free(&s->admin);
+	for (unsigned i = 0; i < s->workers_n; i++)
+		if (s->mailboxes[i])
+			mailbox_fini(s->mailboxes[i]);
+	mailbox_fini(&s->mailbox);
+	upgrade_free(&s->upgrade);
+	inherited_fini(&s->inherited);
+	mem_free(s->sockets);
+	mem_free(s->workers);
+	config_unref(&s->started_with);
+}
+
+static void say_hello(const struct server *s, bool demo)
+{
+	const struct config_addresses *listen = &s->snapshot->config->proxy.listen;
+	const struct config_addresses *admin = &s->snapshot->config->admin.listen;
+
+	if (!demo || listen->n == 0)
+		return;
+	printf("memoproxy serves a slow demonstration API. Try, in another terminal:\n"
+	       "  curl -i http://%.*s/users/1     # asks the API: 300 ms\n"
+	       "  curl -i http://%.*s/users/1     # from memory: Cache-Status says hit\n",
+		SLICE_ARG(listen->v[0].text), SLICE_ARG(listen->v[0].text));
+	if (admin->n)
+		printf("  curl -X POST 'http://%.*s/purge?prefix=/users'\n", SLICE_ARG(admin->v[0].text));
+	fflush(stdout);
+}
+
+int server_run(const char *config_path, bool demo, char *const *argv)
+{
+	struct server s = {.config_path = config_path, .argv = argv};
+	int result = server_init(&s, demo);
+
+	for (unsigned i = 0; result == 0 && i < s.workers_n; i++)
+		if (worker_start(&s.workers[i]))
+			result = complain("can't start a worker", -EAGAIN);
+	if (result == 0) {
+		s.is_ready = true;
+		log_info("ready");
+		notify_state("READY=1");
+		relay_say(s.relay, RELAY_READY);
+		say_hello(&s, demo);
+		event_base_dispatch(s.base);
+	}
+	for (unsigned i = 0; s.workers && i < s.workers_n; i++)
+		if (s.workers[i].is_running)
+			post_worker_stop(&s.workers[i]);
+	server_fini(&s);
+	return result;
+}

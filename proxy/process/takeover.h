@@ -1,0 +1,16 @@
+/* What a server does while another process takes over from it (upgrade.h, relay.h).
+ * Thread: main. Borrows: the server. */
+#ifndef PROXY_PROCESS_TAKEOVER_H
+#define PROXY_PROCESS_TAKEOVER_H
+
+#include <event2/util.h>
+
+#include "proxy/process/relay.h"
+#include "proxy/process/server.h"
+
+/* The signal's handler, with the server. */
+void takeover_on_usr2(evutil_socket_t sig, short what, void *arg);
+/* What the process says that this one takes over from, or that takes over. */
+void takeover_on_word(void *arg, enum relay_word word);
+
+#endif

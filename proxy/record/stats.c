@@ -1,0 +1,62 @@
+#include "proxy/record/stats.h"
+
+const int64_t latency_bounds_us[LATENCY_BOUNDS] = {
+	500,
+	1000,
+	2500,
+	5000,
+	10000,
+	25000,
+	50000,
+	100000,
+	250000,
+	500000,
+	1000000,
+	2500000,
+	5000000,
+	10000000,
+	30000000,
+	60000000,
+};
+
+const char *answer_kind_name(enum answer_kind k)
+{
+	static const char *const names[ANSWER_KINDS] = {
+		[ANSWER_HIT] = "hit",
+		[ANSWER_STALE] = "stale",
+		[ANSWER_REVALIDATED] = "revalidated",
+		[ANSWER_MISS] = "miss",
+		[ANSWER_COLLAPSED] = "collapsed",
+		[ANSWER_PASS] = "pass",
+		[ANSWER_ERROR] = "error",
+	};
+
+	return (unsigned)k < ANSWER_KINDS ? names[k] : "unknown";
+}
+
+void latency_add(struct latency *l, int64_t us)
+{
+	unsigned i = 0;
+
+	while (i < LATENCY_BOUNDS && us > latency_bounds_us[i])
+		i++;
+	l->buckets[i]++;
+	l->sum_us += us > 0 ? (uint64_t)us : 0;
+}
+
+uint64_t latency_count(const struct latency *l)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i <= LATENCY_BOUNDS; i++)
+		n += l->buckets[i];
+	return n;
+}
+
+double answers_hit_ratio(const uint64_t answers[ANSWER_KINDS])
+{
+	uint64_t hits = answers[ANSWER_HIT] + answers[ANSWER_STALE] + answers[ANSWER_COLLAPSED];
+	uint64_t all = hits + answers[ANSWER_MISS] + answers[ANSWER_REVALIDATED] + answers[ANSWER_PASS];
+
+	return all ? (double)hits / (double)all : 0;
+}

@@ -1,0 +1,58 @@
+/* Counters of one worker, written by its own thread only and collected by letter, so that none needs a lock.
+ * Thread: the worker's. */
+#ifndef PROXY_RECORD_STATS_H
+#define PROXY_RECORD_STATS_H
+
+#include <stdint.h>
+
+#include "proxy/front/gate.h"
+#include "upstream/fetch.h"
+
+enum answer_kind {
+	ANSWER_HIT,
+	ANSWER_STALE,
+	ANSWER_REVALIDATED,
+	ANSWER_MISS,
+	ANSWER_COLLAPSED,
+	ANSWER_PASS,
+	ANSWER_ERROR,
+	ANSWER_KINDS
+};
+const char *answer_kind_name(enum answer_kind k);
+
+#define LATENCY_BOUNDS 16
+/* Upper bounds of the histograms' buckets, included, in microseconds; one more bucket takes what is longer. */
+extern const int64_t latency_bounds_us[LATENCY_BOUNDS];
+
+/* How long answers took, from the end of the request's head to their last byte. */
+struct latency {
+	uint64_t buckets[LATENCY_BOUNDS + 1]; /* each counts what is in no lower one */
+	uint64_t sum_us;
+};
+void latency_add(struct latency *l, int64_t us);
+uint64_t latency_count(const struct latency *l);
+
+/* Answers without an upstream request of their own, of all that the cache had to do with. */
+double answers_hit_ratio(const uint64_t answers[ANSWER_KINDS]);
+
+struct route_stats {
+	uint64_t answers[ANSWER_KINDS];
+	uint64_t saved_us; /* of the upstream's time: each such answer counts for the route's average fetch */
+};
+
+struct worker_stats {
+	uint64_t requests;
+	uint64_t answers[ANSWER_KINDS];
+	struct latency latency[ANSWER_KINDS];
+	uint64_t aborted; /* replies cut because the upstream broke off */
+	uint64_t clients_gone;
+	uint64_t
+		ambiguous_paths; /* requests that passed uncached, because an origin may read their path as another route's */
+	uint64_t loops;          /* requests that this process had sent itself */
+	uint64_t background_fetches;
+	uint64_t fills, fills_active;
+	uint64_t invalidated_by_writes;
+	uint64_t body_bytes_out;
+};
+
+#endif

@@ -1,0 +1,308 @@
+#include "proxy/request/locate.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+
+#include "http/syntax.h"
+#include "http/uri.h"
+
+#define LOCATION_MAX (64 * 1024)
+#define WHY_MAX 4096
+
+void location_init(struct location *l)
+{
+	memset(l, 0, sizeof(*l));
+	buf_init(&l->url, LOCATION_MAX);
+	buf_init(&l->head, LOCATION_MAX);
+	buf_init(&l->spelled, LOCATION_MAX);
+	buf_init(&l->why, WHY_MAX);
+	http_request_init(&l->request);
+}
+
+void location_fini(struct location *l)
+{
+	buf_fini(&l->url);
+	buf_fini(&l->head);
+	buf_fini(&l->spelled);
+	buf_fini(&l->why);
+	http_request_fini(&l->request);
+}
+
+static struct slice after(struct slice s, size_t n)
+{
+	return (struct slice){s.p + n, s.n - n};
+}
+
+/* Of an absolute URL with this path and query, the part that a client asks of this upstream; false when it is not the
+ * upstream's. */
+static bool is_of_upstream(
+	const struct snapshot_upstream *u, struct slice url, struct slice path_query, struct slice *rest)
+{
+	if (!uri_same_origin(u->url, url) || !slice_starts_with(path_query, u->base))
+		return false;
+	*rest = after(path_query, u->base.n);
+	return rest->n == 0 || rest->p[0] == '/' || rest->p[0] == '?';
+}
+
+static const struct config_route *route_of_upstream(
+	const struct config *c, unsigned upstream, struct slice path, bool has_query, struct slice query)
+{
+	struct pattern_captures captures;
+
+	for (unsigned i = 0; i < c->routes_n; i++) {
+		const struct config_route *r = &c->routes[i];
+
+		if (r->upstream == upstream &&
+			(!r->match || pattern_match(r->match, path, has_query, query, &captures)))
+			return r;
+	}
+	return &c->routes[c->routes_n - 1];
+}
+
+/* scheme://host of the client's choosing: an upstream whose requests bear the client's Host. */
+static bool find_by_client_host(const struct snapshot *s, struct slice authority, struct slice path, bool has_query,
+	struct slice query, struct location *l)
+{
+	l->route = config_route_for(s->config, authority, path, has_query, query, NULL);
+	l->upstream = l->route->upstream;
+	return s->upstreams[l->upstream].host_from_client;
+}
+
+struct parts {
+	struct slice authority, path, query;
+	bool has_query;
+};
+
+static void split_query(struct slice target, struct parts *p)
+{
+	const char *q = memchr(target.p, '?', target.n);
+
+	p->has_query = q != NULL;
+	p->path = q ? (struct slice){target.p, (size_t)(q - target.p)} : target;
+	p->query = q ? after(target, p->path.n + 1) : (struct slice){NULL, 0};
+	if (p->path.n == 0)
+		p->path = SLICE_LIT("/");
+}
+
+static bool is_any_address(const struct config_address *a)
+{
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)&a->sa;
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)&a->sa;
+
+	return a->sa.ss_family == AF_INET6 ? IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr)
+					   : v4->sin_addr.s_addr == htonl(INADDR_ANY);
+}
+
+/* As far as addresses tell; what names lead here nobody knows. */
+static bool is_listened_on(const struct config_addresses *listen, struct slice scheme, struct slice authority)
+{
+	struct slice host, own_host;
+	int port, own_port;
+
+	if (!uri_authority_parse(authority, &host, &port))
+		return false;
+	port = port < 0 ? uri_default_port(scheme) : port;
+	for (unsigned i = 0; i < listen->n; i++) {
+		const struct config_address *a = &listen->v[i];
+
+		if (!uri_authority_parse(a->text, &own_host, &own_port) || own_port != port)
+			continue;
+		if (is_any_address(a) || slice_equal_nocase(host, own_host) ||
+			(a->is_loopback && slice_equal_nocase(host, SLICE_LIT("localhost"))))
+			return true;
+	}
+	return false;
+}
+
+/* Says what was probably meant. */
+static int refuse_origin(
+	struct location *l, const struct snapshot *s, struct slice scheme, struct slice authority, const char **why)
+{
+	struct buf *text = &l->why;
+
+	buf_reset(text);
+	if (is_listened_on(&s->config->proxy.listen, scheme, authority))
+		buf_add_str(text, "this is the proxy's own address: give the path alone");
+	else
+		buf_add_str(text, "no upstream has this origin: give the path alone");
+	for (unsigned i = 0; i < s->config->upstreams_n; i++) {
+		buf_add_str(text, i == 0 ? ", or a URL of " : ", ");
+		buf_add_slice(text, s->upstreams[i].url);
+	}
+	buf_add(text, "", 1);
+	*why = text->err ? "no upstream has this origin" : text->p;
+	return -EINVAL;
+}
+
+static int find_absolute(
+	struct location *l, const struct snapshot *s, struct slice url, struct parts *p, const char **why)
+{
+	struct slice scheme, rest;
+
+	if (!uri_split_absolute(url, &scheme, &p->authority, &rest)) {
+		*why = "url must be a path that begins with '/' or an absolute http or https URL";
+		return -EINVAL;
+	}
+	for (unsigned i = 0; i < s->config->upstreams_n; i++) {
+		struct slice asked;
+
+		if (!is_of_upstream(&s->upstreams[i], url, rest, &asked))
+			continue;
+		split_query(asked, p);
+		l->upstream = i;
+		l->route = route_of_upstream(s->config, i, p->path, p->has_query, p->query);
+		return 0;
+	}
+	split_query(rest, p);
+	if (find_by_client_host(s, p->authority, p->path, p->has_query, p->query, l)) {
+		l->is_tls = slice_equal_nocase(scheme, SLICE_LIT("https"));
+		return 0;
+	}
+	return refuse_origin(l, s, scheme, p->authority, why);
+}
+
+/* The admin side decodes its parameters, so that an URL with escapes that was given as it is has lost them. */
+static int spell(struct buf *to, struct slice *what)
+{
+	static const char digits[] = "0123456789ABCDEF";
+
+	buf_reset(to);
+	for (size_t i = 0; i < what->n; i++) {
+		unsigned char c = (unsigned char)what->p[i];
+		char escape[3] = {'%', digits[c >> 4], digits[c & 15]};
+
+		if (c == ' ' || c >= 0x80)
+			buf_add(to, escape, sizeof(escape));
+		else
+			buf_add_char(to, (char)c);
+	}
+	*what = buf_slice(to);
+	return to->err;
+}
+
+static int find(struct location *l, const struct snapshot *s, struct slice what, struct parts *p, const char **why)
+{
+	int err = spell(&l->spelled, &what);
+
+	*p = (struct parts){0};
+	l->is_tls = !location_has_listener(s, false);
+	if (err)
+		return err;
+	if (what.n == 0) {
+		*why = "an empty url";
+		return -EINVAL;
+	}
+	if (what.p[0] != '/')
+		return find_absolute(l, s, what, p, why);
+	split_query(what, p);
+	l->route = config_route_for(s->config, p->authority, p->path, p->has_query, p->query, NULL);
+	l->upstream = l->route->upstream;
+	return 0;
+}
+
+static int make_request(struct location *l, const struct parts *p, struct slice authority, const char **why)
+{
+	const struct http_head_limits limits = {.max_head = LOCATION_MAX, .max_fields = 4};
+	struct http_error error;
+	size_t scanned = 0;
+
+	buf_reset(&l->head);
+	buf_add_str(&l->head, "GET ");
+	buf_add_slice(&l->head, p->path);
+	if (p->has_query) {
+		buf_add_char(&l->head, '?');
+		buf_add_slice(&l->head, p->query);
+	}
+	buf_add_str(&l->head, " HTTP/1.1\r\nHost: ");
+	buf_add_slice(&l->head, authority);
+	buf_add_str(&l->head, "\r\n\r\n");
+	if (l->head.err)
+		return l->head.err;
+	if (http_request_parse(l->head.p, l->head.n, &limits, &scanned, &l->request, &error) != HTTP_PARSE_DONE) {
+		*why = "not a URL that a request could have";
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* The URL as keys have it. A prefix is taken literally. */
+static int make_url(struct location *l, const struct snapshot_upstream *u, const struct parts *p, bool is_prefix)
+{
+	struct buf host, origin;
+	int err = 0;
+
+	buf_reset(&l->url);
+	buf_init(&host, LOCATION_MAX);
+	buf_init(&origin, LOCATION_MAX);
+	if (u->host_from_client)
+		err = sent_host_add(&host, p->authority, l->is_tls ? SLICE_LIT("https") : SLICE_LIT("http"));
+	if (!err)
+		err = target_origin(u, buf_slice(&host), &origin);
+	if (!err && !is_prefix) {
+		err = cache_url_build(&l->url, l->rules, buf_slice(&origin), p->path, p->has_query, p->query);
+	} else if (!err) {
+		buf_add_slice(&l->url, buf_slice(&origin));
+		buf_add_slice(&l->url, p->path);
+		if (p->has_query) {
+			buf_add_char(&l->url, '?');
+			buf_add_slice(&l->url, p->query);
+		}
+		err = l->url.err;
+	}
+	buf_fini(&origin);
+	buf_fini(&host);
+	return err;
+}
+
+/* What `parts` are of l's upstream. */
+static int make_location(
+	struct location *l, const struct snapshot *s, const struct parts *p, bool is_prefix, const char **why)
+{
+	const struct snapshot_upstream *u = &s->upstreams[l->upstream];
+	int err = 0;
+
+	l->rules = &s->rules[l->route->index];
+	if (u->host_from_client && p->authority.n == 0) {
+		*why = "the upstream is asked with the client's Host here: give an absolute URL with it";
+		return -EINVAL;
+	}
+	if (!is_prefix)
+		err = make_request(l, p, p->authority.n ? p->authority : u->authority, why);
+	return err ? err : make_url(l, u, p, is_prefix);
+}
+
+int location_find(struct location *l, const struct snapshot *s, struct slice what, bool is_prefix, const char **why)
+{
+	struct parts p;
+	int err = find(l, s, what, &p, why);
+
+	return err ? err : make_location(l, s, &p, is_prefix, why);
+}
+
+int location_find_on(
+	struct location *l, const struct snapshot *s, struct slice scheme, struct slice host, struct slice path_query)
+{
+	struct parts p = {.authority = host};
+	const char *why;
+
+	split_query(path_query, &p);
+	l->is_tls = slice_equal_nocase(scheme, SLICE_LIT("https"));
+	l->route = config_route_for(s->config, host, p.path, p.has_query, p.query, NULL);
+	l->upstream = l->route->upstream;
+	return make_location(l, s, &p, false, &why);
+}
+
+struct asked location_asked(const struct location *l)
+{
+	return (struct asked){.http = &l->request, .peer = NULL, .is_tls = l->is_tls};
+}
+
+bool location_has_listener(const struct snapshot *s, bool is_tls)
+{
+	const struct config_addresses *listen = &s->config->proxy.listen;
+
+	for (unsigned i = 0; i < listen->n; i++)
+		if (listen->v[i].tls == is_tls)
+			return true;
+	return false;
+}

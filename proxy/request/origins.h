@@ -1,0 +1,30 @@
+/* The upstream connections of one configuration: a loop for each worker, shared by all snapshots with the same [upstream]
+ * sections. A reload that changes them makes new ones; requests in progress end on the old.
+ * Thread: origins_new on main; origins_open and origins_loop on the worker; references from any.
+ * Owns: its loops. The last reference posts a letter to each worker, which frees its own loop.
+ * Bounds: while requests of before a reload still run, max_connections counts for old and new apart. */
+#ifndef PROXY_REQUEST_ORIGINS_H
+#define PROXY_REQUEST_ORIGINS_H
+
+#include "base/check.h"
+#include "config/config.h"
+
+struct origins;
+struct server;
+struct upstream_loop;
+struct worker;
+
+/* A reference to `config` is taken. 0 or -ENOMEM. */
+int origins_new(struct server *s, struct config *config, struct origins **out) WARN_UNUSED;
+struct origins *origins_ref(struct origins *o);
+void origins_unref(struct origins **o);
+/* Makes the worker's loop, unless there is one. 0 or negative errno. */
+int origins_open(struct origins *o, struct worker *w) WARN_UNUSED;
+/* After a reload that left the upstreams as they are: the worker's loop, if there is one, looks names up anew. */
+void origins_renew(struct origins *o, struct worker *w);
+/* Of the upstream with that index, for upstream_health. */
+const struct upstream_options *origins_options(const struct origins *o, unsigned upstream);
+/* The worker's loop; NULL when it could not be made. */
+struct upstream_loop *origins_loop(const struct origins *o, const struct worker *w);
+
+#endif

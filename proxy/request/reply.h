@@ -1,0 +1,82 @@
+/* Composes what goes to a client: one function answers from a stored object for both roads, others from an upstream's
+ * fields or from ourselves. The result is a finished head and a description of the body; sending is the caller's.
+ * Thread: one at a time. Owns: its head buffer, reused from reply to reply. Borrows: the object of an object body.
+ * Bounds: REPLY_HEAD_MAX bytes of head. */
+#ifndef PROXY_REQUEST_REPLY_H
+#define PROXY_REQUEST_REPLY_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "cache/cache.h"
+#include "http/message.h"
+#include "http/range.h"
+
+#define REPLY_HEAD_MAX (256 * 1024)
+
+enum reply_body {
+	REPLY_EMPTY,  /* no body bytes follow the head (HEAD, 204, 304...) */
+	REPLY_BYTES,  /* `bytes` */
+	REPLY_OBJECT, /* bytes [offset, offset + length) of the object; length -1: to its end, which is not known yet */
+	REPLY_PARTS,  /* multipart/byteranges: parts of a complete object, each after its own head */
+	REPLY_STREAM, /* comes from the upstream as it arrives */
+};
+
+struct reply_part {
+	size_t head_off, head_n; /* in part_heads: delimiter and part fields that go before the part's bytes */
+	uint64_t offset, length; /* length 0: the closing delimiter */
+};
+
+struct reply {
+	int status;
+	struct buf head;        /* status line and field lines, each with CRLF, no empty line, no Connection */
+	int64_t content_length; /* -1: not announced */
+	enum reply_body body;
+	struct slice bytes; /* of BYTES: points into `text` or at a constant */
+	struct buf text;
+	uint64_t offset;
+	int64_t length;
+	struct buf part_heads;
+	struct reply_part parts[HTTP_RANGES_MAX + 1];
+	unsigned parts_n;
+	enum cache_coding coding; /* of an object's body */
+	bool shows_forms;         /* as in reply_note */
+};
+
+/* What Cache-Status says (RFC 9211). */
+struct reply_note {
+	bool hit;
+	enum cache_forward forward; /* NONE on a plain hit */
+	int forward_status;         /* 0: not known */
+	bool stored, collapsed;
+	bool shows_forms; /* the route compresses: tags are shown as tags.h says */
+	bool has_ttl;
+	int64_t ttl_ms;
+	const char *detail;     /* text of visible ASCII characters without quotes, or NULL */
+	struct slice key;       /* empty: not said */
+	struct slice own_lines; /* field lines for this client alone; empty: none */
+};
+
+void reply_init(struct reply *r);
+void reply_fini(struct reply *r);
+
+/* The answer that a stored (or arriving) object gives to a request: 200 and the like, 304, 206 or 416, with Age and
+ * Cache-Status (RFC 9110 13.2.2, 14; RFC 9111 4). 0, -ENOMEM or -ENOBUFS. */
+int reply_from_object(struct reply *r, const struct http_request *request, const struct object *o, struct now now,
+	const struct reply_note *note) WARN_UNUSED;
+/* An upstream's answer passed through: fields less hop-by-hop already; Via and Date are added where due. */
+int reply_from_fields(struct reply *r, const struct http_request *request, int status, const struct http_fields *fields,
+	int64_t content_length, struct now now, const struct reply_note *note) WARN_UNUSED;
+/* Our own word about something that went wrong, as RFC 9457 problem details. retry_after_s < 0: no Retry-After. */
+int reply_problem(struct reply *r, const struct http_request *request, int status, const char *detail,
+	int retry_after_s, struct now now, const struct reply_note *note) WARN_UNUSED;
+
+/* The last lines of a head: whether the connection stays (RFC 9112 9.3; an HTTP/1.0 client that asked for it is told), and
+ * the empty one. */
+void reply_end_head(struct buf *head, const struct http_request *request, bool close);
+
+/* A final answer to this method and status bears no content (RFC 9110 6.4.1). */
+bool reply_has_no_content(enum http_method method, int status);
+
+#endif

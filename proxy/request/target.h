@@ -1,0 +1,84 @@
+/* What a request is about: its route, its rules, its origin, the key it is cached under. Both roads and the admin side
+ * ask here, so that they can't disagree.
+ * Thread: a snapshot is immutable and shared by reference count; a target belongs to one thread.
+ * Owns: a snapshot owns the configuration and everything derived from it. A target holds a reference to its snapshot. */
+#ifndef PROXY_REQUEST_TARGET_H
+#define PROXY_REQUEST_TARGET_H
+
+#include <stdatomic.h>
+
+#include "cache/cache.h"
+#include "config/config.h"
+#include "config/pattern.h"
+#include "proxy/request/sent.h"
+
+struct snapshot_upstream {
+	struct slice url;       /* scheme://authority/base, no final '/' */
+	struct slice scheme;    /* "http" or "https" */
+	struct slice authority; /* host[:port] as sent in Host */
+	struct slice base;      /* path before the request's own; may be empty */
+	bool host_from_client;
+	bool is_normal; /* url, as keys are written */
+};
+
+struct origins;
+
+struct snapshot {
+	_Atomic unsigned refs;
+	struct config *config;
+	struct origins
+		*origins; /* the connections to its upstreams; shared with snapshots whose upstreams are the same */
+	struct cache_rules *rules;           /* one a route, same index; the last is the implicit default route's */
+	struct snapshot_upstream *upstreams; /* same index as the configuration's */
+	_Atomic int64_t *fetch_us;           /* one a route: moving average of how long its fetches take; 0: none yet */
+};
+
+/* Takes the caller's references to `config` and `origins`. */
+int snapshot_new(struct config *config, struct origins *origins, struct snapshot **out) WARN_UNUSED;
+struct snapshot *snapshot_ref(struct snapshot *s);
+void snapshot_unref(struct snapshot **s);
+
+/* The averages of routes that both have, by name. Before `to` is published. */
+void snapshot_inherit(struct snapshot *to, const struct snapshot *from);
+/* A fetch for this route took so long. Any thread. */
+void snapshot_note_fetch(struct snapshot *s, unsigned route, int64_t us);
+
+struct target {
+	struct snapshot *snapshot;
+	const struct config_route *route;
+	const struct cache_rules *rules;
+	const struct snapshot_upstream *upstream;
+	unsigned upstream_index;
+	struct pattern_captures captures; /* of the route's match, for invalidates; slices of the request */
+	struct sent sent;                 /* the request as the origin gets it: what all else is made of */
+	struct cache_key key;
+	bool has_key;       /* else the request passes uncached: no identity, or a key past its bound */
+	bool is_write;      /* of a safe method, or of one that the route caches: it changes something all the same */
+	bool is_cacheable;  /* the cache may be asked: route, method, body and Range allow it */
+	bool is_ambiguous;  /* an origin may read the path as one of another route: it passes uncached */
+	struct buf path;    /* what the origin is asked: base, path and query */
+	struct buf normal;  /* the path with its escapes undone */
+	struct buf reading; /* that, as an origin may read it */
+	struct buf origin;  /* of the key, where it is not the upstream's own URL */
+};
+
+void target_init(struct target *t);
+void target_fini(struct target *t);
+/* Fills t for this request; body is that of a POST or QUERY, else empty. t borrows the request's bytes and the peer's text
+ * until it is released. 0, -ENOMEM, -ENOBUFS (the URL is too long) or -EMSGSIZE (its fields are too many). */
+int target_resolve(struct target *t, struct snapshot *s, const struct asked *asked, struct slice body) WARN_UNUSED;
+/* As far as the cache is asked: all but `path`. */
+int target_find(struct target *t, struct snapshot *s, const struct asked *asked, struct slice body) WARN_UNUSED;
+/* What the cache is asked for it. Nothing else makes a cache_request: the cache sees what the origin would be sent. */
+struct cache_request target_cache_request(const struct target *t, unsigned worker);
+/* Which credential keeps the answer to this request from being stored for others, and which keys would change that:
+ * "Cookie sid: see key_cookies or ..."; empty: none does. Never a value. Names that are longer than is reasonable are cut. */
+void target_explain_credential(const struct target *t, char *out, size_t size);
+/* Lets go of the snapshot, keeps the storage for the next request. */
+void target_release(struct target *t);
+
+/* The origin of URLs that are asked with this Host (sent.http.host; empty: the upstream's own), as keys and scopes spell
+ * it: "scheme://authority/base". */
+int target_origin(const struct snapshot_upstream *u, struct slice host, struct buf *out) WARN_UNUSED;
+
+#endif

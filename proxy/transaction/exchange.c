@@ -1,0 +1,591 @@
+/* Deciding: which of the cache's verdicts a request gets, and who answers it. */
+#include "proxy/transaction/exchange.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/http.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "proxy/record/access_log.h"
+#include "proxy/transaction/exchange_internal.h"
+#include "proxy/request/hops.h"
+#include "proxy/request/origins.h"
+#include "proxy/request/tags.h"
+
+/* Lookups again after an answer that turned out to be for others; then the request goes alone. */
+#define RETRIES_MAX 3
+
+/* Reads of the disk tier that a request waits for: one of its own, after it perhaps waited for another variant's. */
+#define DISK_WAITS_MAX 2
+
+static void decide(struct exchange *x, bool no_join);
+static void on_progress(struct flight_waiter *w);
+
+static struct exchange *exchange_of(void *arg)
+{
+	struct exchange *x = arg;
+
+	CHECK(x->magic == EXCHANGE_MAGIC);
+	return x;
+}
+
+/* ---- Life ---- */
+
+static void stop_waiting(struct exchange *x)
+{
+	if (x->is_waiting)
+		flight_leave(&x->waiter);
+	x->is_waiting = false;
+	flight_unref(&x->flight);
+}
+
+void exchange_free(struct exchange *x)
+{
+	gate_on_gone(x->gate, NULL, NULL);
+	gate_on_room(x->gate, NULL, NULL);
+	stop_waiting(x);
+	fill_detach(&x->fill);
+	body_reader_free(&x->reader);
+	object_unref(&x->object);
+	worker_list_remove(&x->link);
+	x->worker->exchanges_n--;
+	target_fini(&x->target);
+	reply_fini(&x->reply);
+	x->magic = 0;
+	mem_free(x);
+}
+
+static void on_gone(void *arg)
+{
+	struct exchange *x = exchange_of(arg);
+
+	x->worker->stats.clients_gone++;
+	exchange_note_gone(x);
+	exchange_free(x);
+}
+
+static struct exchange *exchange_new(struct worker *w, struct evhttp_request *req, struct gate *gate)
+{
+	struct exchange *x = mem_zalloc(sizeof(*x));
+
+	if (!x)
+		return NULL;
+	x->magic = EXCHANGE_MAGIC;
+	x->worker = w;
+	x->req = req;
+	x->gate = gate;
+	x->client = gate_request(gate);
+	x->start_us = gate_request_start_us(gate);
+	target_init(&x->target);
+	reply_init(&x->reply);
+	x->waiter.on_progress = on_progress;
+	worker_list_add(&w->exchanges, &x->link);
+	w->exchanges_n++;
+	w->stats.requests++;
+	gate_on_gone(gate, on_gone, x);
+	return x;
+}
+
+void exchange_drop_all(struct worker *w)
+{
+	while (w->exchanges.next != &w->exchanges)
+		exchange_free(CONTAINER_OF(w->exchanges.next, struct exchange, link));
+}
+
+/* ---- Answers from an object: a hit, or a flight's answer as it arrives ---- */
+
+static void answer_object(struct exchange *x, struct object *o)
+{
+	if (x->object != o) {
+		object_unref(&x->object);
+		x->object = object_ref(o);
+	}
+	x->note.has_ttl = true;
+	x->note.ttl_ms = policy_ttl_ms(object_freshness(o), x->now);
+	x->note.shows_forms = x->target.rules->compress != 0;
+	if (object_body_is_on_disk(o))
+		x->note.detail = "disk";
+	if (reply_from_object(&x->reply, &x->target.sent.http, o, x->now, &x->note))
+		exchange_problem(x, 503, "out of memory", 1);
+	else if (exchange_is_large(x))
+		exchange_begin_large(x);
+	else
+		exchange_send(x);
+}
+
+void exchange_decide_again(struct exchange *x)
+{
+	stop_waiting(x);
+	fill_detach(&x->fill);
+	object_unref(&x->object);
+	x->note = (struct reply_note){0};
+	x->now = clock_now();
+	if (++x->retries > RETRIES_MAX)
+		exchange_problem(x, 503, "the stored answer can't be read", 1);
+	else
+		decide(x, false);
+}
+
+static const char *why_not(struct exchange *x, enum policy_store why)
+{
+	switch (why) {
+	case POLICY_STORE:
+	case POLICY_NOT_ROUTE:
+	case POLICY_NOT_METHOD:
+		return NULL;
+	case POLICY_NOT_AUTHORIZATION:
+	case POLICY_NOT_CREDENTIAL:
+		target_explain_credential(&x->target, x->detail, sizeof(x->detail));
+		return x->detail;
+	default:
+		return policy_store_name(why);
+	}
+}
+
+static void answer_flight(struct exchange *x, const struct flight_view *view)
+{
+	/* The background fetch of a stale hit does not come here: all who do were misses. */
+	x->note.hit = false;
+	if (!x->note.collapsed)
+		x->upstream_us = clock_mono_us();
+	x->note.forward_status = view->status;
+	if (view->phase == FLIGHT_STALE) {
+		x->note.forward = CACHE_FWD_STALE;
+		x->kind = ANSWER_STALE;
+	} else if (view->status == 304) {
+		x->kind = ANSWER_REVALIDATED;
+	} else {
+		x->note.stored = view->verdict == POLICY_STORE;
+		x->note.detail = why_not(x, view->verdict);
+	}
+	x->note.own_lines = view->own_lines;
+	answer_object(x, view->object);
+}
+
+/* ---- Looking up ---- */
+
+static struct cache_request request_of(struct exchange *x)
+{
+	const struct upstream_loop *loop = origins_loop(x->target.snapshot->origins, x->worker);
+	struct cache_request r = target_cache_request(&x->target, x->worker->index);
+
+	r.skip_disk = x->disk_waits >= DISK_WAITS_MAX;
+	r.spare_upstream = loop && upstream_is_spared(loop, x->target.upstream_index);
+	return r;
+}
+
+/* ---- Waiting on a flight ---- */
+
+static void waited_in_vain(struct exchange *x, const struct flight_view *view)
+{
+	enum flight_phase phase = view->phase;
+	int status = view->status;
+
+	stop_waiting(x);
+	fill_detach(&x->fill);
+	if (phase == FLIGHT_FAILED)
+		exchange_problem(x, status,
+			status == 504   ? "the upstream did not answer in time"
+			: status == 503 ? "the upstream has too much to do, or is given a pause"
+					: "the upstream could not be reached or broke off",
+			status == 503 ? 1 : -1);
+	else if (x->is_reading)
+		decide(x, false);
+	else
+		decide(x, phase == FLIGHT_RELEASED || ++x->retries > RETRIES_MAX);
+}
+
+/* The fetch that it waits for is slower than another one of the same, or began later. */
+static void look_at_stored(struct exchange *x)
+{
+	struct cache_request r = request_of(x);
+	struct cache_result found;
+
+	r.hit_only = true;
+	r.takes_large = true;
+	cache_lookup(x->worker->cache, &r, x->now, &found);
+	flight_unref(&found.flight);
+	if (found.verdict != CACHE_HIT) {
+		object_unref(&found.object);
+		return;
+	}
+	stop_waiting(x);
+	fill_detach(&x->fill);
+	x->note = (struct reply_note){.hit = true};
+	x->kind = ANSWER_HIT;
+	x->object = found.object;
+	answer_object(x, found.object);
+}
+
+static void look(struct exchange *x)
+{
+	struct flight_view view;
+
+	flight_look(&x->waiter, &view);
+	switch (view.phase) {
+	case FLIGHT_WAITING:
+		if (view.looks_again)
+			look_at_stored(x);
+		return;
+	case FLIGHT_ANSWER:
+	case FLIGHT_STALE:
+		if (x->has_begun)
+			exchange_pump(x);
+		else if (!x->reader) /* else its first block is on its way */
+			answer_flight(x, &view);
+		return;
+	default:
+		if (x->has_begun)
+			exchange_break(x, 502, "the upstream broke off");
+		else
+			waited_in_vain(x, &view);
+	}
+}
+
+static void on_progress(struct flight_waiter *w)
+{
+	struct exchange *x = exchange_of(CONTAINER_OF(w, struct exchange, waiter));
+
+	x->now = clock_now();
+	look(x);
+}
+
+/* Takes over the caller's reference to the flight. */
+static void wait_for(struct exchange *x, struct flight *f)
+{
+	x->flight = f;
+	flight_wait(f, x->worker->index, &x->target.sent.http.fields, &x->waiter);
+	x->is_waiting = true;
+}
+
+/* ---- The private answer of our own fill ---- */
+
+static void on_informational(void *arg, int status, const struct http_fields *fields)
+{
+	gate_write_informational(exchange_of(arg)->gate, status, fields);
+}
+
+/* What an answer that nobody keeps says about the stored one: RFC 9111 4.3.3, and 4.3.5 for HEAD. */
+static void tell_cache(struct exchange *x, int status, const struct http_fields *fields)
+{
+	struct cache_request r = target_cache_request(&x->target, x->worker->index);
+
+	if (!x->target.is_cacheable || x->kind != ANSWER_PASS || !x->fill)
+		return;
+	if (x->client->method == HTTP_HEAD)
+		cache_saw_head(x->worker->cache, &r, fill_asked(x->fill), status, fields, x->now);
+	else if (x->client->method == HTTP_GET && !x->note.stored)
+		cache_saw_answer(x->worker->cache, &r, fill_asked(x->fill), status, fields, x->now);
+}
+
+static struct slice value_of(const struct http_fields *fields, enum http_field_id id)
+{
+	const struct http_field *f = http_fields_get(fields, id);
+
+	return f ? f->value : (struct slice){"", 0};
+}
+
+/* A flight asks without the client's condition. Where its answer turns out to be for this client alone, the condition is looked
+ * at here: what the client has already need not be sent, nor fetched to its end. */
+static bool becomes_not_modified(const struct exchange *x, int status, struct http_fields *fields)
+{
+	static const enum http_field_id of_content[] = {
+		HF_CONTENT_LENGTH, HF_CONTENT_TYPE, HF_CONTENT_ENCODING, HF_CONTENT_LANGUAGE, HF_CONTENT_RANGE};
+
+	if (x->kind != ANSWER_MISS || x->client->method != HTTP_GET || status != 200 ||
+		!policy_is_not_modified(&x->target.sent.http.fields, value_of(fields, HF_ETAG),
+			value_of(fields, HF_LAST_MODIFIED), (struct slice){"", 0}))
+		return false;
+	for (unsigned i = 0; i < ARRAY_LEN(of_content); i++)
+		http_fields_remove(fields, of_content[i]);
+	return true;
+}
+
+static void on_private_head(
+	void *arg, int status, struct http_fields *fields, int64_t content_length, enum policy_store why)
+{
+	struct exchange *x = exchange_of(arg);
+
+	x->now = clock_now();
+	x->upstream_us = clock_mono_us();
+	stop_waiting(x);
+	x->note.forward_status = status;
+	x->note.shows_forms = x->target.rules->compress != 0;
+	x->note.detail = why_not(x, why);
+	x->note.stored = exchange_keep(x, status, fields, content_length);
+	tell_cache(x, status, fields);
+	if (becomes_not_modified(x, status, fields)) {
+		status = 304;
+		content_length = -1;
+	}
+	if (reply_from_fields(&x->reply, &x->target.sent.http, status, fields, content_length, x->now, &x->note)) {
+		fill_release(&x->fill);
+		exchange_problem(x, 502, "the upstream's head is too large", -1);
+		return;
+	}
+	/* The request is answered whole at once where no body follows. */
+	if (x->reply.body == REPLY_EMPTY)
+		fill_release(&x->fill);
+	exchange_send(x);
+}
+
+static enum fetch_write on_private_body(void *arg, const void *p, size_t n)
+{
+	return exchange_stream(exchange_of(arg), p, n);
+}
+
+static const char *failure_text(enum fetch_result r)
+{
+	switch (r) {
+	case FETCH_TIMEOUT:
+		return "the upstream did not answer in time";
+	case FETCH_BUSY:
+		return "too many requests are waiting for the upstream";
+	case FETCH_BAD_ANSWER:
+		return "the upstream's answer is not valid HTTP";
+	case FETCH_NO_MEMORY:
+		return "out of memory";
+	case FETCH_WITHHELD:
+		return "the upstream is given a pause";
+	default:
+		return "the upstream could not be reached or broke off";
+	}
+}
+
+static int failure_status(enum fetch_result r)
+{
+	return r == FETCH_TIMEOUT ? 504 : r == FETCH_BUSY || r == FETCH_NO_MEMORY || r == FETCH_WITHHELD ? 503 : 502;
+}
+
+static void on_private_end(void *arg, enum fetch_result result)
+{
+	struct exchange *x = exchange_of(arg);
+
+	fill_release(&x->fill);
+	if (result == FETCH_OK && x->has_begun)
+		exchange_finish(x);
+	else
+		exchange_break(x, failure_status(result), failure_text(result));
+}
+
+static const struct fill_client client = {on_informational, on_private_head, on_private_body, on_private_end};
+
+/* ---- Starting a fetch ---- */
+
+static int start_fill(struct exchange *x, struct flight *f, bool for_client)
+{
+	struct fill_request r = {
+		.worker = x->worker,
+		.target = &x->target,
+		.flight = f,
+		.client = for_client ? &client : NULL,
+		.client_arg = for_client ? x : NULL,
+	};
+	struct fill *background;
+
+	if (x->client->framing != HTTP_BODY_NONE && x->client->method != HTTP_HEAD)
+		r.body = evhttp_request_get_input_buffer(x->req);
+	return fill_start(&r, for_client ? &x->fill : &background);
+}
+
+static void could_not_start(struct exchange *x, int err)
+{
+	stop_waiting(x);
+	if (err == -EBUSY)
+		exchange_problem(x, 503, "too many requests are waiting for the upstream", 1);
+	else if (err == -ENOBUFS)
+		exchange_problem(x, 431, "the request's fields are too large to forward", -1);
+	else
+		exchange_problem(x, 503, "out of memory", 1);
+}
+
+static void pass(struct exchange *x)
+{
+	int err;
+
+	x->kind = ANSWER_PASS;
+	err = start_fill(x, NULL, true);
+	if (err)
+		could_not_start(x, err);
+}
+
+static void lead(struct exchange *x, struct flight *f)
+{
+	int err;
+
+	x->kind = ANSWER_MISS;
+	err = start_fill(x, flight_ref(f), true);
+	if (err) {
+		flight_unref(&f);
+		could_not_start(x, err);
+		return;
+	}
+	wait_for(x, f);
+}
+
+static void refresh_in_background(struct exchange *x, struct flight *f)
+{
+	x->worker->stats.background_fetches++;
+	/* On failure the flight has failed: the next request tries again. */
+	if (start_fill(x, f, false))
+		return;
+}
+
+/* ---- Deciding ---- */
+
+static void look_up(struct exchange *x, bool no_join, struct cache_result *out)
+{
+	struct cache_request r = request_of(x);
+
+	r.no_join = no_join;
+	*out = (struct cache_result){.verdict = CACHE_PASS, .forward = CACHE_FWD_BYPASS};
+	if (x->target.is_cacheable)
+		cache_lookup(x->worker->cache, &r, x->now, out);
+	else if (x->client->method != HTTP_GET && x->client->method != HTTP_HEAD && x->target.rules->cache)
+		out->forward = CACHE_FWD_METHOD;
+}
+
+static void decide(struct exchange *x, bool no_join)
+{
+	struct cache_result found;
+
+	look_up(x, no_join, &found);
+	x->is_reading = found.verdict == CACHE_DISK;
+	x->note.forward = found.forward;
+	x->object = found.object;
+	switch (found.verdict) {
+	case CACHE_HIT:
+	case CACHE_STALE:
+		x->note.hit = true;
+		if (found.from_disk || x->disk_waits > 0)
+			x->note.detail = "disk";
+		x->kind = found.verdict == CACHE_HIT ? ANSWER_HIT : ANSWER_STALE;
+		if (found.flight)
+			refresh_in_background(x, found.flight);
+		answer_object(x, found.object);
+		return;
+	case CACHE_JOIN:
+		x->note.collapsed = true;
+		x->kind = ANSWER_COLLAPSED;
+		wait_for(x, found.flight);
+		look(x);
+		return;
+	case CACHE_DISK:
+		x->disk_waits += found.leads_read ? DISK_WAITS_MAX : 1;
+		wait_for(x, found.flight);
+		look(x);
+		return;
+	case CACHE_LEAD:
+		lead(x, found.flight);
+		return;
+	case CACHE_PASS:
+		pass(x);
+		return;
+	case CACHE_ONLY_CACHED:
+		exchange_problem(x, 504, "nothing is stored and only-if-cached was asked for", -1);
+		return;
+	case CACHE_FAILED:
+		if (found.object) {
+			x->note.hit = true;
+			x->note.detail = "failure-memory";
+			x->kind = ANSWER_ERROR;
+			answer_object(x, found.object);
+			return;
+		}
+		exchange_problem(x, found.status, "the upstream failed a moment ago", 1);
+		return;
+	case CACHE_BUSY:
+		exchange_problem(x, 503, "too many requests are waiting", 1);
+		return;
+	}
+}
+
+struct asked exchange_asked(const struct exchange *x)
+{
+	uint16_t port;
+
+	return (struct asked){.http = x->client, .peer = gate_peer(x->gate, &port), .is_tls = gate_is_tls(x->gate)};
+}
+
+static struct slice request_body(struct exchange *x)
+{
+	struct evbuffer *b = evhttp_request_get_input_buffer(x->req);
+	size_t n = evbuffer_get_length(b);
+
+	if (x->client->framing == HTTP_BODY_NONE || x->client->method == HTTP_HEAD || n == 0)
+		return (struct slice){NULL, 0};
+	return (struct slice){(const char *)evbuffer_pullup(b, -1), n};
+}
+
+/* It would go round until something is full, or wait for itself. */
+static void answer_loop(struct exchange *x)
+{
+	static struct log_limit limit;
+
+	x->worker->stats.loops++;
+	if (log_allowed(&limit))
+		log_warn("a request came back: the url of upstream %.*s leads to this proxy",
+			SLICE_ARG(x->target.snapshot->config->upstreams[x->target.upstream_index].name));
+	exchange_problem(x, 508, "the request has been here before: the upstream leads back to this proxy", -1);
+}
+
+/* RFC 9110 7.6.2: at 0 whoever has it answers. */
+static void answer_options(struct exchange *x)
+{
+	struct http_fields none = {0};
+
+	x->kind = ANSWER_PASS;
+	if (reply_from_fields(&x->reply, &x->target.sent.http, 200, &none, 0, x->now, &x->note)) {
+		exchange_problem(x, 503, "out of memory", 1);
+		return;
+	}
+	x->reply.body = REPLY_EMPTY;
+	exchange_send(x);
+}
+
+static void begin(struct exchange *x)
+{
+	if (hops_were_here(&x->client->fields))
+		answer_loop(x);
+	else if (hops_left(x->client) == 0)
+		answer_options(x);
+	else if (x->client->method == HTTP_HEAD && http_request_has_content(x->client)) /* RFC 9110 9.3.2 */
+		exchange_problem(x, 400, "a HEAD request with content can't be passed on", -1);
+	else
+		decide(x, false);
+}
+
+void exchange_begin(struct evhttp_request *req, void *arg)
+{
+	struct worker *w = arg;
+	struct gate *gate = gate_of(req);
+	struct exchange *x;
+	struct asked asked;
+	int err;
+
+	if (!gate) {
+		evhttp_connection_free(evhttp_request_get_connection(req)); /* out of memory when it was accepted */
+		return;
+	}
+	x = exchange_new(w, req, gate);
+	if (!x) {
+		evhttp_send_error(req, 503, "Service Unavailable");
+		return;
+	}
+	x->now = clock_now();
+	asked = exchange_asked(x);
+	err = target_resolve(&x->target, w->snapshot, &asked, request_body(x));
+	w->stats.ambiguous_paths += !err && x->target.is_ambiguous;
+	if (err == -ENOBUFS)
+		exchange_problem(x, 414, "the target is too long", -1);
+	else if (err == -EMSGSIZE)
+		exchange_problem(x, 431, "the request's fields are too many to forward", -1);
+	else if (err)
+		exchange_problem(x, 503, "out of memory", 1);
+	else if (tags_cannot_be_judged(&x->target.sent.http, x->target.rules))
+		exchange_problem(
+			x, 412, "the entity tag was made by the proxy (etag = auto): the origin can't judge it", -1);
+	else
+		begin(x);
+}

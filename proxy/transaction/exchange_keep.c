@@ -1,0 +1,59 @@
+/* What an answer that goes to this client alone leaves in the cache. */
+#include "proxy/transaction/exchange_internal.h"
+
+/* Was the origin sent what a GET that may be cached would have sent, beside the body? Fields that are left out of that, and
+ * parameters that the query rule drops, could have changed the answer. */
+static bool is_as_get(const struct target *post, const struct target *get)
+{
+	return post->sent.http.fields.n == get->sent.http.fields.n &&
+	       slice_equal(buf_slice(&post->path), buf_slice(&get->path));
+}
+
+/* RFC 9110 9.3.3: an answer to POST that says it is what GET would give. What the body did to it is the origin's word. */
+static bool keep_for_get(struct exchange *x, int status, const struct http_fields *fields, int64_t content_length)
+{
+	struct http_request get = *x->client;
+	struct asked asked = exchange_asked(x);
+	struct policy_exchange p = {
+		.method = HTTP_POST,
+		.request = &x->target.sent.http.fields,
+		.status = status,
+		.response = fields,
+		.request_time = x->now,
+		.response_time = x->now,
+		.rules = x->target.rules,
+	};
+	struct target target;
+	bool is_kept = false;
+
+	get.method = HTTP_GET;
+	get.method_token = SLICE_LIT("GET");
+	get.framing = HTTP_BODY_NONE;
+	asked.http = &get;
+	target_init(&target);
+	if (target_resolve(&target, x->target.snapshot, &asked, (struct slice){NULL, 0}) == 0 && target.is_cacheable) {
+		struct cache_request r = target_cache_request(&target, x->worker->index);
+
+		p.target_url = cache_key_url(&target.key);
+		is_kept = is_as_get(&x->target, &target) && policy_post_answers_get(&p) &&
+			  fill_keep(x->fill, &r, status, fields, content_length);
+	}
+	target_fini(&target);
+	return is_kept;
+}
+
+bool exchange_keep(struct exchange *x, int status, const struct http_fields *fields, int64_t content_length)
+{
+	if (x->kind != ANSWER_PASS || !x->fill || !x->target.rules->cache)
+		return false;
+	if (x->client->method == HTTP_POST && !x->target.rules->cache_post &&
+		http_fields_get(fields, HF_CONTENT_LOCATION))
+		return keep_for_get(x, status, fields, content_length);
+	if (x->target.is_cacheable && x->client->method == HTTP_GET && (status == 200 || status == 206) &&
+		http_fields_get(&x->target.sent.http.fields, HF_RANGE)) {
+		struct cache_request r = target_cache_request(&x->target, x->worker->index);
+
+		return fill_keep(x->fill, &r, status, fields, content_length);
+	}
+	return false;
+}

@@ -1,0 +1,163 @@
+/* Sending bodies that lie on disk: one verified block after the other, as fast as the client takes them. */
+#include <errno.h>
+#include <event2/buffer.h>
+
+#include "proxy/transaction/exchange_internal.h"
+
+/* Unsent bytes from which no further block is read: with the one being read a reply holds two. */
+#define UNSENT_MAX DISK_BLOCK
+/* Less than that is copied, so that a small range does not keep a whole block. */
+#define COPY_MAX (DISK_BLOCK / 2)
+
+bool exchange_is_large(const struct exchange *x)
+{
+	return x->object && object_body_is_on_disk(x->object) &&
+	       (x->reply.body == REPLY_PARTS || (x->reply.body == REPLY_OBJECT && x->reply.length > 0));
+}
+
+/* ---- What is to be sent: one range, or several, each behind its head ---- */
+
+static struct reply_part part_at(const struct exchange *x, unsigned i)
+{
+	const struct reply *r = &x->reply;
+
+	return r->body == REPLY_PARTS ? r->parts[i] : (struct reply_part){0, 0, r->offset, (uint64_t)r->length};
+}
+
+static unsigned parts_n(const struct exchange *x)
+{
+	return x->reply.body == REPLY_PARTS ? x->reply.parts_n : 1;
+}
+
+static void skip_what_is_done(struct exchange *x)
+{
+	while (x->part < parts_n(x) && x->part_begun && x->part_sent == part_at(x, x->part).length) {
+		x->part++;
+		x->part_sent = 0;
+		x->part_begun = false;
+	}
+}
+
+/* ---- Sending ---- */
+
+static void let_go(const void *p, size_t n, void *arg)
+{
+	(void)p;
+	(void)n;
+	body_block_let_go(arg);
+}
+
+static int add_run(struct exchange *x, struct evbuffer *b, struct slice run)
+{
+	struct body_block *block;
+
+	if (run.n < COPY_MAX)
+		return evbuffer_add(b, run.p, run.n);
+	block = body_reader_hold(x->reader);
+	if (evbuffer_add_reference(b, run.p, run.n, let_go, block) == 0)
+		return 0;
+	body_block_let_go(block);
+	return -1;
+}
+
+/* The part's head, when it is due, and what is at hand of its bytes. 0, -EINPROGRESS or what is wrong. */
+static int add_next(struct exchange *x, struct evbuffer *b)
+{
+	struct reply_part part = part_at(x, x->part);
+	struct slice run = {"", 0};
+	int err = 0;
+
+	if (!x->part_begun && part.head_n > 0 && evbuffer_add(b, x->reply.part_heads.p + part.head_off, part.head_n))
+		return -ENOMEM;
+	x->part_begun = true;
+	if (x->part_sent == part.length)
+		return 0;
+	err = body_reader_at(x->reader, part.offset + x->part_sent, &run);
+	if (err)
+		return err;
+	if (run.n > part.length - x->part_sent)
+		run.n = (size_t)(part.length - x->part_sent);
+	x->part_sent += run.n;
+	return add_run(x, b, run) ? -ENOMEM : 0;
+}
+
+static int send_next(struct exchange *x)
+{
+	struct evbuffer *b = evbuffer_new();
+	int err = b ? add_next(x, b) : -ENOMEM;
+
+	if (b && evbuffer_get_length(b) > 0) {
+		x->sent += evbuffer_get_length(b);
+		exchange_send_chunk(x, b);
+	}
+	if (b)
+		evbuffer_free(b);
+	return err;
+}
+
+void exchange_pump_large(struct exchange *x)
+{
+	int err;
+
+	if (!x->has_begun)
+		return;
+	for (skip_what_is_done(x); x->part < parts_n(x); skip_what_is_done(x)) {
+		if (gate_room_below(x->gate, UNSENT_MAX) == 0) {
+			exchange_await_room(x);
+			return;
+		}
+		err = send_next(x);
+		if (err == -EINPROGRESS)
+			return;
+		if (err) {
+			exchange_break(x, 503, "the stored answer can't be read");
+			return;
+		}
+	}
+	exchange_finish(x);
+}
+
+/* ---- Beginning ---- */
+
+static void give_up(struct exchange *x, int err)
+{
+	body_reader_free(&x->reader);
+	if (err == -ENOMEM || err == -EBUSY)
+		exchange_problem(x, 503, "too many requests are waiting for the disk", 1);
+	else
+		exchange_decide_again(x);
+}
+
+static void look_at_first(struct exchange *x)
+{
+	struct slice run;
+	int err = body_reader_at(x->reader, part_at(x, 0).offset, &run);
+
+	if (err == -EINPROGRESS)
+		return;
+	if (err)
+		give_up(x, err);
+	else
+		exchange_send(x);
+}
+
+static void on_ready(void *arg)
+{
+	struct exchange *x = arg;
+
+	CHECK(x->magic == EXCHANGE_MAGIC);
+	if (x->has_begun)
+		exchange_pump_large(x);
+	else
+		look_at_first(x);
+}
+
+void exchange_begin_large(struct exchange *x)
+{
+	int err = body_reader_new(x->worker->cache, x->object, x->worker->index, on_ready, x, &x->reader);
+
+	if (err)
+		give_up(x, err);
+	else
+		look_at_first(x);
+}

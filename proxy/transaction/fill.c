@@ -1,0 +1,496 @@
+#include "proxy/transaction/fill.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "proxy/transaction/invalidate.h"
+#include "proxy/request/origins.h"
+#include "proxy/transaction/worker.h"
+
+#define FILL_MAGIC 0x46494c4cu
+/* What is read of a body that nobody wants before its connection is given up rather than drained. */
+#define DROP_MAX (64 * 1024)
+
+enum fill_mode {
+	FILL_ASKING,  /* no answer yet */
+	FILL_FLIGHT,  /* the body goes into the flight */
+	FILL_PRIVATE, /* the body goes to the client */
+	FILL_DROP,    /* the verdict is known, the body is not wanted */
+};
+
+struct fill {
+	unsigned magic;
+	enum fill_mode mode;
+	struct worker *worker;
+	struct worker_list link;
+	struct fetch *fetch;
+	struct flight *flight;  /* NULL once it has ended, or when private from the start */
+	struct flight *kept;    /* that takes a copy of a private answer; else NULL */
+	struct cache_hold hold; /* of invalidations, from when the upstream was asked */
+	struct cache_asked asked;
+	const struct fill_client *client;
+	void *client_arg;
+	struct fill **handle; /* the client's pointer to us, cleared when we end first; NULL without a client */
+	struct snapshot *snapshot;
+	unsigned upstream;                 /* index in the snapshot's configuration */
+	struct invalidation *invalidation; /* of an unsafe method: what its success makes stale; else NULL */
+	struct evbuffer *body;
+	struct now request_time;
+	int64_t start_us;
+	unsigned route;
+	uint64_t dropped_bytes;
+	bool is_safe;
+	bool is_paused; /* by the flight: no more bytes until it resumes */
+};
+
+static struct fill *fill_of(void *arg)
+{
+	struct fill *f = arg;
+
+	CHECK(f->magic == FILL_MAGIC);
+	return f;
+}
+
+static void forget_client(struct fill *f)
+{
+	if (f->handle)
+		*f->handle = NULL;
+	f->handle = NULL;
+	f->client = NULL;
+	f->client_arg = NULL;
+}
+
+static void forget_kept(struct fill *f)
+{
+	if (f->kept)
+		flight_abandon(f->kept);
+	flight_unref(&f->kept);
+}
+
+static void fill_free(struct fill *f)
+{
+	forget_client(f);
+	if (f->flight)
+		flight_on_resume(f->flight, NULL, NULL);
+	worker_list_remove(&f->link);
+	f->worker->stats.fills_active--;
+	flight_unref(&f->flight);
+	forget_kept(f);
+	cache_hold_end(f->worker->cache, &f->hold);
+	snapshot_unref(&f->snapshot);
+	invalidation_free(&f->invalidation);
+	if (f->body)
+		evbuffer_free(f->body);
+	f->magic = 0;
+	mem_free(f);
+}
+
+/* ---- Answers ---- */
+
+/* An entity tag has quotes at least (RFC 9110 8.8.3): without any it would be equal to all others of that kind. */
+static void drop_empty_etags(struct http_fields *fields)
+{
+	for (uint32_t i = fields->n; i > 0; i--)
+		if (fields->v[i - 1].id == HF_ETAG && fields->v[i - 1].value.n == 0)
+			http_fields_remove_at(fields, i - 1);
+}
+
+/* A 1xx has no content, so nothing that frames one (RFC 9110 15.2, 8.6). */
+static void on_informational(void *arg, int status, struct http_fields *fields)
+{
+	struct fill *f = fill_of(arg);
+
+	if (!f->client || http_fields_drop_hop_by_hop(fields))
+		return;
+	http_fields_remove(fields, HF_CONTENT_LENGTH);
+	f->client->on_informational(f->client_arg, status, fields);
+}
+
+/* Hop-by-hop fields end here. But the Upgrade of a 426 is the answer (RFC 9110 15.5.22), and Connection has to name it.
+ * 0, -ENOBUFS or -ENOMEM. */
+static int clean(struct http_fields *fields, int status)
+{
+	const struct http_field *upgrade = status == 426 ? http_fields_get(fields, HF_UPGRADE) : NULL;
+	struct slice wanted = upgrade ? upgrade->value : (struct slice){NULL, 0};
+	int err = http_fields_drop_hop_by_hop(fields);
+
+	drop_empty_etags(fields);
+	if (err || !upgrade)
+		return err;
+	err = http_fields_add_id(fields, HF_UPGRADE, wanted);
+	return err ? err : http_fields_add_id(fields, HF_CONNECTION, SLICE_LIT("upgrade"));
+}
+
+/* True: go on reading. */
+static bool begin_private(
+	struct fill *f, int status, struct http_fields *fields, int64_t content_length, enum policy_store why)
+{
+	if (f->client) {
+		f->mode = FILL_PRIVATE;
+		f->client->on_head(f->client_arg, status, fields, content_length, why);
+		if (!f->client)
+			f->mode = FILL_DROP;
+		return true;
+	}
+	f->mode = FILL_DROP;
+	return !f->is_safe || content_length == 0;
+}
+
+bool fill_keep(struct fill *f, const struct cache_request *r, int status, const struct http_fields *fields,
+	int64_t content_length)
+{
+	struct http_fields copy;
+	struct flight_answer answer = {
+		.status = status,
+		.fields = &copy,
+		.content_length = content_length,
+		.request_time = f->request_time,
+		.now = clock_now(),
+		.stretch = upstream_stretch(origins_loop(f->snapshot->origins, f->worker), f->upstream),
+	};
+	enum policy_store why;
+	int err = 0;
+
+	f->kept = cache_keep(f->worker->cache, r, &f->asked, answer.now);
+	if (!f->kept)
+		return false;
+	http_fields_init(&copy); /* the cache strips its own; the client gets all */
+	for (uint32_t i = 0; i < fields->n && !err; i++)
+		err = http_fields_add(&copy, fields->v[i].name, fields->v[i].value);
+	if (err)
+		flight_abandon(f->kept);
+	if (err || flight_answer(f->kept, &answer, &why) != FLIGHT_STORES)
+		flight_unref(&f->kept);
+	http_fields_fini(&copy);
+	return f->kept != NULL;
+}
+
+/* The copy never holds up the client's. */
+static void keep_body(struct fill *f, const void *p, size_t n)
+{
+	if (f->kept && flight_body(f->kept, p, n) == FLIGHT_BODY_NOBODY)
+		flight_unref(&f->kept);
+}
+
+/* What the write itself makes stale does not count against its own answer; what others purge meanwhile does: up to
+ * `before` the check sees it, and later purges keep the answer's sequence from passing them. What was asked before has been
+ * purged, so among answers this one counts as asked now. */
+static void invalidate(struct fill *f, int status, const struct http_fields *fields)
+{
+	struct cache *c = f->worker->cache;
+	uint64_t before = cache_sequence(c), after;
+	bool is_current = !cache_was_purged(c, invalidation_url(f->invalidation), f->asked.sequence);
+
+	after = invalidation_apply(f->invalidation, f->worker, f->snapshot, status, fields, before);
+	if (is_current)
+		f->asked = (struct cache_asked){after, cache_ask(c).order};
+}
+
+static bool begin_flight(struct fill *f, int status, struct http_fields *fields, int64_t content_length)
+{
+	struct flight_answer answer = {
+		.status = status,
+		.fields = fields,
+		.content_length = content_length,
+		.request_time = f->request_time,
+		.now = clock_now(),
+		.stretch = upstream_stretch(origins_loop(f->snapshot->origins, f->worker), f->upstream),
+	};
+	enum policy_store why = POLICY_STORE;
+
+	switch (flight_answer(f->flight, &answer, &why)) {
+	case FLIGHT_STORES:
+		f->mode = FILL_FLIGHT;
+		return true;
+	case FLIGHT_REVALIDATED: /* the client, a waiter like any other, hears of it from the flight */
+		forget_client(f);
+		flight_unref(&f->flight);
+		f->mode = FILL_DROP;
+		return true;
+	case FLIGHT_PRIVATE:
+		flight_unref(&f->flight);
+		return begin_private(f, status, fields, content_length, why);
+	}
+	return false;
+}
+
+static bool on_head(void *arg, int status, struct http_fields *fields, int64_t content_length)
+{
+	struct fill *f = fill_of(arg);
+
+	if (clean(fields, status))
+		return false;
+	if (f->invalidation && status < 400)
+		invalidate(f, status, fields);
+	if (f->flight)
+		return begin_flight(f, status, fields, content_length);
+	return begin_private(f, status, fields, content_length, POLICY_NOT_ROUTE);
+}
+
+static enum fetch_write flight_takes(struct fill *f, const void *p, size_t n)
+{
+	if (f->is_paused)
+		return FETCH_WRITE_PAUSE;
+	switch (flight_body(f->flight, p, n)) {
+	case FLIGHT_BODY_PAUSE:
+		f->is_paused = true;
+		return FETCH_WRITE_TAKEN;
+	case FLIGHT_BODY_NOBODY:
+		return FETCH_WRITE_CANCEL;
+	default:
+		return FETCH_WRITE_TAKEN;
+	}
+}
+
+static enum fetch_write private_takes(struct fill *f, const void *p, size_t n)
+{
+	enum fetch_write how = FETCH_WRITE_TAKEN;
+
+	if (f->client)
+		how = f->client->on_body(f->client_arg, p, n);
+	else if (f->is_safe)
+		how = FETCH_WRITE_CANCEL;
+	if (how == FETCH_WRITE_TAKEN)
+		keep_body(f, p, n);
+	return how;
+}
+
+static enum fetch_write on_body(void *arg, const void *p, size_t n)
+{
+	struct fill *f = fill_of(arg);
+
+	switch (f->mode) {
+	case FILL_FLIGHT:
+		return flight_takes(f, p, n);
+	case FILL_PRIVATE:
+		return private_takes(f, p, n);
+	default:
+		forget_kept(f);
+		f->dropped_bytes += n;
+		return f->is_safe && f->dropped_bytes > DROP_MAX ? FETCH_WRITE_CANCEL : FETCH_WRITE_TAKEN;
+	}
+}
+
+static int status_of(enum fetch_result r)
+{
+	switch (r) {
+	case FETCH_TIMEOUT:
+		return 504;
+	case FETCH_BUSY:
+	case FETCH_NO_MEMORY:
+	case FETCH_WITHHELD:
+		return 503;
+	default:
+		return 502;
+	}
+}
+
+static void log_failure(const struct fill *f, enum fetch_result result, const char *detail)
+{
+	static struct log_limit limit;
+
+	if (result != FETCH_CANCELLED && log_allowed(&limit))
+		log_warn("upstream %s: %s: %s", f->snapshot->config->upstreams[f->upstream].name.p,
+			fetch_result_name(result), detail);
+}
+
+static void on_end(void *arg, enum fetch_result result, const char *detail)
+{
+	struct fill *f = fill_of(arg);
+
+	f->fetch = NULL;
+	if (result == FETCH_OK && f->is_safe)
+		snapshot_note_fetch(f->snapshot, f->route, clock_mono_us() - f->start_us);
+	if (result != FETCH_OK)
+		log_failure(f, result, detail);
+	if (f->kept)
+		flight_end(f->kept, result == FETCH_OK, clock_now());
+	if (f->flight && f->mode == FILL_FLIGHT)
+		flight_end(f->flight, result == FETCH_OK, clock_now());
+	else if (f->flight && result == FETCH_CANCELLED)
+		flight_abandon(f->flight);
+	else if (f->flight)
+		flight_fail(f->flight, status_of(result), clock_now());
+	else if (f->client)
+		f->client->on_end(f->client_arg, result);
+	fill_free(f);
+}
+
+static const struct fetch_handler handler = {on_informational, on_head, on_body, on_end};
+
+static void on_flight_resume(void *arg)
+{
+	struct fill *f = fill_of(arg);
+
+	f->is_paused = false;
+	if (f->fetch)
+		fetch_resume(f->fetch);
+}
+
+/* ---- Start ---- */
+
+static int take_body(struct fill *f, struct evbuffer *body)
+{
+	if (!body)
+		return 0;
+	f->body = evbuffer_new();
+	/* By reference: the request may have to be made again, by itself, when this fetch's answer is for others. */
+	if (!f->body || evbuffer_add_buffer_reference(f->body, body))
+		return -ENOMEM;
+	return 0;
+}
+
+static int start_fetch(struct fill *f, const struct fill_request *r)
+{
+	const struct target *t = r->target;
+	struct forward *forward = &f->worker->forward;
+	struct forward_options options = {
+		.target = t,
+		.is_plain = r->flight != NULL,
+		.stored = r->flight ? flight_stored(r->flight) : NULL,
+	};
+	struct fetch_request request = {
+		.upstream = t->upstream_index,
+		.hash = t->has_key ? t->key.hash.lo : hash64_of(t->path.p, t->path.n),
+		.method = t->sent.http.method,
+		.method_token = t->sent.http.method_token,
+		.target = buf_slice(&t->path),
+		.host = t->sent.http.host,
+		.fields = &forward->fields,
+	};
+	struct upstream_loop *loop;
+	int err;
+
+	options.is_tail = r->flight && flight_tail(r->flight, &options.tail_from, &options.tail_validator);
+	err = forward_build(forward, &options);
+
+	if (err)
+		return err;
+	if (f->body) {
+		request.has_body = true;
+		request.body.n = evbuffer_get_length(f->body);
+		request.body.p = (const char *)evbuffer_pullup(f->body, -1);
+		if (request.body.n && !request.body.p)
+			return -ENOMEM;
+	}
+	loop = origins_loop(t->snapshot->origins, f->worker);
+	return loop ? fetch_start(loop, &request, &handler, f, &f->fetch) : -ENOMEM;
+}
+
+static struct fill *fill_new(const struct fill_request *r)
+{
+	struct fill *f = mem_zalloc(sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->magic = FILL_MAGIC;
+	f->worker = r->worker;
+	f->snapshot = snapshot_ref(r->target->snapshot);
+	f->upstream = r->target->upstream_index;
+	f->flight = r->flight;
+	f->client = r->client;
+	f->client_arg = r->client_arg;
+	/* A method that the route caches is safe by the operator's word. */
+	f->is_safe =
+		(http_method_is_safe(r->target->sent.http.method) && !r->target->is_write) || r->target->is_cacheable;
+	f->request_time = clock_now();
+	f->start_us = clock_mono_us();
+	f->route = r->target->rules->route_index;
+	cache_hold_begin(r->worker->cache, &f->hold);
+	f->asked = f->hold.asked;
+	worker_list_add(&r->worker->fills, &f->link);
+	r->worker->stats.fills++;
+	r->worker->stats.fills_active++;
+	return f;
+}
+
+static int status_of_errno(int err)
+{
+	return err == -ENOBUFS ? 502 : 503;
+}
+
+int fill_start(const struct fill_request *r, struct fill **out)
+{
+	struct flight *flight = r->flight;
+	struct fill *f = fill_new(r);
+	int err = -ENOMEM;
+
+	*out = NULL;
+	if (f) {
+		err = take_body(f, r->body);
+		if (!err && !f->is_safe)
+			err = invalidation_new(r->target, &f->invalidation);
+		if (!err)
+			err = start_fetch(f, r);
+	}
+	if (!err) {
+		if (f->flight)
+			flight_on_resume(f->flight, on_flight_resume, f);
+		*out = f;
+		f->handle = r->client ? out : NULL;
+		return 0;
+	}
+	if (flight)
+		flight_fail(flight, status_of_errno(err), clock_now());
+	if (f)
+		fill_free(f);
+	else
+		flight_unref(&flight);
+	return err;
+}
+
+void fill_detach(struct fill **fp)
+{
+	struct fill *f = *fp;
+
+	if (!f)
+		return;
+	forget_client(f);
+	/* A write goes on: what it changed must still be invalidated. A flight goes on: others may wait. */
+	if (f->flight || !f->is_safe)
+		return;
+	if (f->mode == FILL_PRIVATE || f->mode == FILL_ASKING) {
+		fetch_cancel(&f->fetch);
+		fill_free(f);
+	}
+}
+
+void fill_release(struct fill **fp)
+{
+	forget_client(*fp);
+}
+
+void fill_resume(struct fill *f)
+{
+	if (f->fetch)
+		fetch_resume(f->fetch);
+}
+
+const struct cache_asked *fill_asked(const struct fill *f)
+{
+	return &f->asked;
+}
+
+bool fill_timing(const struct fill *f, struct fetch_timing *out)
+{
+	if (!f->fetch)
+		return false;
+	fetch_timing(f->fetch, out);
+	return true;
+}
+
+void fill_cancel_all(struct worker *w)
+{
+	while (w->fills.next != &w->fills) {
+		struct fill *f = CONTAINER_OF(w->fills.next, struct fill, link);
+
+		if (f->flight && f->mode == FILL_FLIGHT)
+			flight_end(f->flight, false, clock_now());
+		else if (f->flight)
+			flight_abandon(f->flight);
+		fetch_cancel(&f->fetch);
+		fill_free(f);
+	}
+}

@@ -1,0 +1,246 @@
+#include "proxy/transaction/refresh.h"
+
+#include <errno.h>
+
+#include "base/mem.h"
+#include "proxy/transaction/fill.h"
+#include "proxy/request/locate.h"
+#include "proxy/process/relay.h"
+#include "proxy/process/server.h"
+
+#define TRIES_MAX 5
+
+struct refresh {
+	struct mail to_worker, to_main;
+	struct server *server;
+	struct worker *worker;
+	struct snapshot *snapshot;
+	void (*done)(void *arg, const struct refresh_result *r);
+	void *arg;
+	struct refresh_result result;
+	/* the worker's, while it runs */
+	struct location location;
+	struct target target;
+	struct flight *flight;
+	struct flight_waiter waiter;
+	bool is_waiting;
+	unsigned tries;
+	bool wants_https; /* after http, whose answers are others */
+	char *url;
+};
+
+static void refresh_free(struct refresh *r)
+{
+	location_fini(&r->location);
+	target_fini(&r->target);
+	snapshot_unref(&r->snapshot);
+	mem_free(r->url);
+	mem_free(r);
+}
+
+/* On main. */
+static void give_result(void *arg)
+{
+	struct refresh *r = arg;
+
+	r->done(r->arg, &r->result);
+	refresh_free(r);
+}
+
+/* What it replaced is to be gone in the other process too, while there are two. */
+static void on_result(struct mail *m)
+{
+	struct refresh *r = CONTAINER_OF(m, struct refresh, to_main);
+
+	relay_when_heard(r->server->relay, give_result, r);
+}
+
+static void begin(struct refresh *r);
+
+/* On the worker, from here to the end of on_asked. */
+static void finish(struct refresh *r, int status)
+{
+	if (r->is_waiting)
+		flight_leave(&r->waiter);
+	r->is_waiting = false;
+	flight_unref(&r->flight);
+	r->result.status = status;
+	if (status < 500 && r->wants_https) {
+		r->wants_https = false;
+		r->location.is_tls = true;
+		r->result = (struct refresh_result){0};
+		begin(r);
+		return;
+	}
+	post_mail(&r->server->mailbox, &r->to_main);
+}
+
+static void finish_with_nothing_stored(struct refresh *r, const struct flight_view *view)
+{
+	r->result.uncacheable = true;
+	r->result.why = view->verdict == POLICY_STORE ? "no-room" : policy_store_name(view->verdict);
+	finish(r, 0);
+}
+
+static void finish_with(struct refresh *r, const struct flight_view *view)
+{
+	const struct object *o = view->object;
+	const struct freshness *f = object_freshness(o);
+	uint64_t available;
+	enum body_state state = object_body_state(o, &available);
+
+	if (state == BODY_GROWING || (state == BODY_COMPLETE && view->storing == FLIGHT_UNSETTLED)) {
+		flight_advance(
+			&r->waiter, available); /* it wants none of the bytes, and others shall not wait for it */
+		return;
+	}
+	if (state == BODY_COMPLETE && view->storing == FLIGHT_NOT_STORED) {
+		finish_with_nothing_stored(r, view);
+		return;
+	}
+	r->result.stored = state == BODY_COMPLETE;
+	r->result.lifetime_ms = f->lifetime_ms;
+	r->result.age_ms = policy_age_ms(f, clock_now());
+	r->result.source = (enum policy_source)f->source;
+	finish(r, state == BODY_COMPLETE ? object_status(o) : 502);
+}
+
+static void ask(struct refresh *r);
+
+/* Its flight was purged, or its leader fell silent: what was asked for is an answer from now. */
+static void ask_again(struct refresh *r)
+{
+	if (++r->tries == TRIES_MAX) {
+		finish(r, 503);
+		return;
+	}
+	flight_leave(&r->waiter);
+	r->is_waiting = false;
+	flight_unref(&r->flight);
+	ask(r);
+}
+
+static void on_progress(struct flight_waiter *w)
+{
+	struct refresh *r = CONTAINER_OF(w, struct refresh, waiter);
+	struct flight_view view;
+
+	flight_look(w, &view);
+	switch (view.phase) {
+	case FLIGHT_WAITING:
+		return;
+	case FLIGHT_ANSWER:
+		finish_with(r, &view);
+		return;
+	case FLIGHT_RELEASED:
+		finish_with_nothing_stored(r, &view);
+		return;
+	case FLIGHT_STALE:
+	case FLIGHT_FAILED:
+		finish(r, view.status >= 500 ? view.status : 502);
+		return;
+	case FLIGHT_RETRY:
+		ask_again(r);
+		return;
+	}
+}
+
+static void wait_for(struct refresh *r, struct flight *f)
+{
+	r->flight = f;
+	flight_wait(f, r->worker->index, NULL, &r->waiter);
+	r->is_waiting = true;
+	on_progress(&r->waiter);
+}
+
+static void lead(struct refresh *r, struct flight *f)
+{
+	struct fill_request request = {.worker = r->worker, .target = &r->target, .flight = flight_ref(f)};
+	struct fill *fill;
+
+	if (fill_start(&request, &fill)) {
+		flight_unref(&f);
+		finish(r, 503);
+		return;
+	}
+	wait_for(r, f);
+}
+
+static void ask(struct refresh *r)
+{
+	struct cache_request request = target_cache_request(&r->target, r->worker->index);
+	struct cache_result found = {.verdict = CACHE_PASS};
+
+	/* Among the last letters: nobody would fetch any more. */
+	if (r->server->is_ended) {
+		finish(r, 503);
+		return;
+	}
+	if (r->target.is_cacheable)
+		cache_refresh(r->worker->cache, &request, clock_now(), &found);
+	object_unref(&found.object);
+	switch (found.verdict) {
+	case CACHE_LEAD:
+		lead(r, found.flight);
+		return;
+	case CACHE_JOIN:
+		wait_for(r, found.flight);
+		return;
+	case CACHE_PASS:
+		r->result.uncacheable = true;
+		finish(r, 0);
+		return;
+	default:
+		flight_unref(&found.flight);
+		finish(r, 503);
+	}
+}
+
+static void begin(struct refresh *r)
+{
+	const struct asked asked = location_asked(&r->location);
+
+	if (target_resolve(&r->target, r->snapshot, &asked, (struct slice){NULL, 0}))
+		finish(r, 503);
+	else
+		ask(r);
+}
+
+static void on_asked(struct mail *m)
+{
+	struct refresh *r = CONTAINER_OF(m, struct refresh, to_worker);
+	const char *why;
+
+	if (location_find(&r->location, r->snapshot, slice_of(r->url), false, &why)) {
+		finish(r, 503);
+		return;
+	}
+	r->wants_https = !r->location.is_tls && location_has_listener(r->snapshot, true);
+	begin(r);
+}
+
+int refresh_start(
+	struct server *s, struct slice url, void (*done)(void *arg, const struct refresh_result *r), void *arg)
+{
+	struct refresh *r = mem_zalloc(sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	r->url = mem_strndup(url.p, url.n);
+	if (!r->url) {
+		mem_free(r);
+		return -ENOMEM;
+	}
+	r->to_worker.on_mail = on_asked;
+	r->to_main.on_mail = on_result;
+	r->waiter.on_progress = on_progress;
+	r->server = s;
+	r->worker = &s->workers[hash64_of(url.p, url.n) % s->workers_n];
+	r->snapshot = snapshot_ref(s->snapshot);
+	r->done = done;
+	r->arg = arg;
+	location_init(&r->location);
+	target_init(&r->target);
+	post_mail(&r->worker->mailbox, &r->to_worker);
+	return 0;
+}

@@ -1,0 +1,29 @@
+/* A forced refresh: a fetch on a worker for a URL that an operator names, by each scheme that there are
+ * listeners for (the result is the last one's); readers keep the old answer until the new one
+ * has landed, and keep it if the refresh fails.
+ * Thread: refresh_start and `done` on main; the rest on the worker. Owns: a reference to the snapshot. */
+#ifndef PROXY_TRANSACTION_REFRESH_H
+#define PROXY_TRANSACTION_REFRESH_H
+
+#include <stdint.h>
+
+#include "base/check.h"
+#include "base/slice.h"
+#include "cache/policy/policy.h"
+
+struct server;
+
+struct refresh_result {
+	int status; /* of the answer that is stored now; or 502, 503, 504 when none came, and the old one stays */
+	bool stored;
+	bool uncacheable; /* the upstream answered, but that was not stored, and: */
+	const char *why;  /* a token; NULL: the request itself is for no cache */
+	int64_t lifetime_ms, age_ms;
+	enum policy_source source;
+};
+
+/* url is copied. */
+int refresh_start(struct server *s, struct slice url, void (*done)(void *arg, const struct refresh_result *r),
+	void *arg) WARN_UNUSED;
+
+#endif

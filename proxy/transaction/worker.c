@@ -1,0 +1,314 @@
+#include "proxy/transaction/worker.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <malloc.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "proxy/record/access_log.h"
+#include "proxy/transaction/exchange.h"
+#include "proxy/transaction/fill.h"
+#include "proxy/request/origins.h"
+#include "proxy/process/server.h"
+
+#define TICK_MS 100
+#define TRIM_AFTER_BYTES (16 << 20)
+#define TRIM_QUIET_BYTES (64 << 10)
+/* Entries that one tick looks at: 10 ticks a second walk 20,000 entries a second. */
+#define SWEEP_STEPS 2000
+
+void worker_list_add(struct worker_list *head, struct worker_list *item)
+{
+	item->prev = head->prev;
+	item->next = head;
+	head->prev->next = item;
+	head->prev = item;
+}
+
+void worker_list_remove(struct worker_list *item)
+{
+	item->prev->next = item->next;
+	item->next->prev = item->prev;
+	item->prev = item->next = item;
+}
+
+static void worker_list_init(struct worker_list *head)
+{
+	head->prev = head->next = head;
+}
+
+/* ---- Letters and ticks ---- */
+
+static void on_mail_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+
+	(void)fd;
+	(void)what;
+	mailbox_deliver(&w->mailbox);
+}
+
+static void check_drained(struct worker *w)
+{
+	if (!w->draining || w->gate_stats.open || w->exchanges_n || atomic_load(&w->drained))
+		return;
+	atomic_store(&w->drained, true);
+	post_mail(&w->server->mailbox, &w->drained_mail);
+}
+
+/* What large request bodies took lies in pieces all over the heap: it goes back to the system once they are through. */
+static void trim_heap(struct worker *w)
+{
+	uint64_t in = w->gate_stats.bytes_in;
+	bool is_quiet = in - w->bytes_in_at_tick < TRIM_QUIET_BYTES;
+
+	w->bytes_in_at_tick = in;
+	if (!is_quiet || in - w->bytes_in_at_trim < TRIM_AFTER_BYTES)
+		return;
+	w->bytes_in_at_trim = in;
+	malloc_trim(0);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+
+	(void)fd;
+	(void)what;
+	if (w->index == 0) /* one at a time */
+		cache_sweep(w->cache, SWEEP_STEPS, clock_now());
+	trim_heap(w);
+	check_drained(w);
+}
+
+static void on_retire_mail(struct mail *m)
+{
+	struct worker *w = CONTAINER_OF(m, struct worker, retire_mail);
+
+	w->draining = true;
+	worker_retire_front(w);
+	check_drained(w);
+}
+
+static void on_drain_mail(struct mail *m)
+{
+	struct worker *w = CONTAINER_OF(m, struct worker, drain_mail);
+
+	w->draining = true;
+	worker_drain_front(w);
+	check_drained(w);
+}
+
+static void on_stop_mail(struct mail *m)
+{
+	struct worker *w = CONTAINER_OF(m, struct worker, stop_mail);
+
+	event_base_loopbreak(w->base);
+}
+
+void post_worker_retire(struct worker *w)
+{
+	post_mail(&w->mailbox, &w->retire_mail);
+}
+
+void post_worker_drain(struct worker *w)
+{
+	post_mail(&w->mailbox, &w->drain_mail);
+}
+
+void post_worker_stop(struct worker *w)
+{
+	post_mail(&w->mailbox, &w->stop_mail);
+}
+
+/* ---- A new configuration ---- */
+
+struct worker_news {
+	struct snapshot *snapshot;
+	struct access_log *access_log;
+	struct route_stats *routes; /* room for the new snapshot's */
+};
+
+struct worker_news *worker_news_new(struct snapshot *s)
+{
+	struct worker_news *n = mem_zalloc(sizeof(*n));
+
+	if (!n)
+		return NULL;
+	n->routes = mem_zalloc(s->config->routes_n * sizeof(*n->routes));
+	if (!n->routes) {
+		mem_free(n);
+		return NULL;
+	}
+	n->snapshot = snapshot_ref(s);
+	return n;
+}
+
+void worker_news_free(struct worker_news **np)
+{
+	struct worker_news *n = *np;
+
+	*np = NULL;
+	if (!n)
+		return;
+	snapshot_unref(&n->snapshot);
+	mem_free(n->routes);
+	mem_free(n);
+}
+
+void post_worker_news(struct worker *w, struct worker_news *n, struct access_log *log)
+{
+	struct worker_news *overtaken;
+
+	n->access_log = log;
+	overtaken = atomic_exchange(&w->news, n);
+	worker_news_free(&overtaken);
+	post_mail(&w->mailbox, &w->news_mail);
+}
+
+/* A route keeps its figures as long as it keeps its name. */
+static void inherit_routes(struct worker *w, const struct worker_news *n)
+{
+	const struct config *before = w->snapshot->config, *now = n->snapshot->config;
+
+	for (unsigned i = 0; i < now->routes_n; i++)
+		for (unsigned k = 0; k < before->routes_n; k++)
+			if (slice_equal(now->routes[i].name, before->routes[k].name))
+				n->routes[i] = w->routes[k];
+}
+
+static void on_news_mail(struct mail *m)
+{
+	struct worker *w = CONTAINER_OF(m, struct worker, news_mail);
+	struct worker_news *n = atomic_exchange(&w->news, NULL);
+	struct snapshot *before = w->snapshot;
+	struct route_stats *routes = w->routes;
+
+	if (!n)
+		return;
+	inherit_routes(w, n);
+	w->snapshot = n->snapshot;
+	w->routes = n->routes;
+	w->access_log = n->access_log;
+	n->snapshot = before;
+	n->routes = routes;
+	worker_news_free(&n);
+	target_release(&w->hit_target);
+	worker_configure_front(w);
+	origins_renew(w->snapshot->origins, w);
+	if (origins_open(w->snapshot->origins, w))
+		log_error("worker %u: no memory for connections to the upstreams: requests to them are answered 503",
+			w->index);
+}
+
+/* ---- Set-up ---- */
+
+static int make_events(struct worker *w)
+{
+	struct timeval tick = {0, TICK_MS * 1000};
+
+	w->mail_event = event_new(w->base, w->mailbox.event_fd, EV_READ | EV_PERSIST, on_mail_event, w);
+	w->tick_event = event_new(w->base, -1, EV_PERSIST, on_tick, w);
+	if (!w->mail_event || !w->tick_event || event_add(w->mail_event, NULL) || event_add(w->tick_event, &tick))
+		return -ENOMEM;
+	return 0;
+}
+
+int worker_init(struct worker *w, const struct worker_options *o)
+{
+	int err;
+
+	w->index = o->index;
+	w->cache = o->cache;
+	w->access_log = o->access_log;
+	w->snapshot = snapshot_ref(o->snapshot);
+	w->server = o->server;
+	w->next_request_id = hash64_of(&(uint64_t[]){(uint64_t)clock_now().wall_ms, (uint64_t)getpid(), o->index}, 24);
+	w->retire_mail.on_mail = on_retire_mail;
+	w->drain_mail.on_mail = on_drain_mail;
+	w->stop_mail.on_mail = on_stop_mail;
+	w->news_mail.on_mail = on_news_mail;
+	body_port_init(&w->bodies, w->server->bodies, &w->mailbox, &w->gate_stats.body_bytes);
+	worker_list_init(&w->exchanges);
+	worker_list_init(&w->fills);
+	forward_init(&w->forward);
+	target_init(&w->hit_target);
+	reply_init(&w->hit_reply);
+	w->base = event_base_new();
+	if (!w->base)
+		return -ENOMEM;
+	w->routes = mem_zalloc(w->snapshot->config->routes_n * sizeof(*w->routes));
+	err = w->routes ? origins_open(w->snapshot->origins, w) : -ENOMEM;
+	if (!err)
+		err = worker_open_front(w);
+	if (!err)
+		err = make_events(w);
+	return err;
+}
+
+static void *run(void *arg)
+{
+	struct worker *w = arg;
+
+	event_base_dispatch(w->base);
+	return NULL;
+}
+
+int worker_start(struct worker *w)
+{
+	sigset_t all, before;
+	int err;
+
+	/* Signals belong to main. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = pthread_create(&w->thread, NULL, run, w);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	w->is_running = err == 0;
+	return -err;
+}
+
+void worker_join(struct worker *w)
+{
+	if (w->is_running)
+		pthread_join(w->thread, NULL);
+	w->is_running = false;
+}
+
+void worker_drop_requests(struct worker *w)
+{
+	if (!w->base)
+		return;
+	exchange_drop_all(w);
+	fill_cancel_all(w);
+}
+
+void worker_drop_snapshot(struct worker *w)
+{
+	struct worker_news *n = atomic_exchange(&w->news, NULL);
+
+	worker_news_free(&n);
+	target_release(&w->hit_target);
+	snapshot_unref(&w->snapshot);
+}
+
+void worker_fini(struct worker *w)
+{
+	if (w->mail_event)
+		event_free(w->mail_event);
+	if (w->tick_event)
+		event_free(w->tick_event);
+	if (w->base)
+		event_base_free(w->base);
+	mem_free(w->listeners); /* gates read their options until they are freed */
+	mem_free(w->listen_fds);
+	mem_free(w->listen_addresses);
+	forward_fini(&w->forward);
+	target_fini(&w->hit_target);
+	reply_fini(&w->hit_reply);
+	mem_free(w->routes);
+}

@@ -1,0 +1,132 @@
+/* One worker: a thread with its event loop, its listeners, its evhttp and its upstream connections.
+ * Thread: worker_start and worker_stop from main; everything else on the worker's own thread unless it says post_.
+ * Owns: its loop, everything accepted on its listeners, its fills. Shares: the cache, the snapshot (by reference). */
+#ifndef PROXY_TRANSACTION_WORKER_H
+#define PROXY_TRANSACTION_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/mailbox.h"
+#include "cache/cache.h"
+#include "proxy/front/bodies.h"
+#include "proxy/request/forward.h"
+#include "proxy/front/gate.h"
+#include "proxy/request/reply.h"
+#include "proxy/record/stats.h"
+#include "proxy/request/target.h"
+#include "upstream/fetch.h"
+
+struct exchange;
+struct fill;
+struct worker_news;
+struct server;
+struct access_log;
+struct event;
+struct event_base;
+struct evhttp;
+struct http_error;
+
+/* A list of those that live on this worker. */
+struct worker_list {
+	struct worker_list *prev, *next;
+};
+
+struct worker {
+	/* set once, before the thread starts */
+	unsigned index;
+	struct cache *cache;
+	struct server *server;
+	int *listen_fds; /* this worker's own sockets, as the configuration at the start lists them; -1: taken by a gate */
+	unsigned *listen_addresses; /* which of the configuration's addresses each is for */
+	unsigned listen_fds_n;
+	struct mailbox mailbox;
+	pthread_t thread;
+
+	/* the worker's own */
+	struct access_log *access_log; /* NULL: off */
+	struct snapshot
+		*snapshot; /* current; replaced when a configuration is loaded. Exchanges in progress keep theirs */
+	struct route_stats *routes; /* of the current snapshot's routes */
+	struct event_base *base;
+	struct worker_listener *listeners; /* one a listen_fd */
+	struct event *mail_event, *tick_event;
+	struct gate_stats gate_stats;
+	struct body_port bodies;
+	struct worker_stats stats;
+	struct worker_list exchanges, fills;
+	unsigned exchanges_n;
+	uint64_t next_request_id;
+	/* scratch, reused from request to request; never kept over a return to the loop */
+	struct forward forward;
+	struct target hit_target;
+	struct reply hit_reply;
+	uint64_t bytes_in_at_tick, bytes_in_at_trim;
+	bool draining;
+
+	/* letters from main */
+	struct mail retire_mail, drain_mail, stop_mail, news_mail;
+	_Atomic(struct worker_news *) news; /* the newest that the worker has not taken yet */
+	struct mail drained_mail;           /* to main */
+	_Atomic bool drained;               /* no connection is left: the loop has ended */
+
+	bool is_running; /* main's: the thread was started and not joined */
+};
+
+struct worker_options {
+	unsigned index;
+	struct cache *cache;
+	struct access_log *access_log;
+	struct server *server;
+	struct snapshot *snapshot; /* a reference is taken */
+};
+
+/* `w` is zeroed but for its mailbox and listening sockets, which main has set up. On failure worker_fini is still due. */
+int worker_init(struct worker *w, const struct worker_options *o) WARN_UNUSED;
+int worker_start(struct worker *w) WARN_UNUSED;
+/* What a reload tells a worker: requests that begin from then on go by `s`, of which a reference is taken. Main; NULL: out
+ * of memory. */
+struct worker_news *worker_news_new(struct snapshot *s) WARN_UNUSED;
+void worker_news_free(struct worker_news **n);
+/* Takes `n` over. What is answered from then on is logged to `log`, which outlives the worker. */
+void post_worker_news(struct worker *w, struct worker_news *n, struct access_log *log);
+/* Stops accepting; each connection may have one more request. */
+void post_worker_retire(struct worker *w);
+/* Stops accepting, closes idle connections, lets the others finish. */
+void post_worker_drain(struct worker *w);
+/* Ends the loop now, whatever runs. */
+void post_worker_stop(struct worker *w);
+/* Waits for the thread to end. */
+void worker_join(struct worker *w);
+/* After the join, in this order for all workers: ends all requests and fetches; then, once the letters that this caused
+ * are delivered, frees all that the worker owns, its mailbox aside. */
+void worker_drop_requests(struct worker *w);
+/* All connections, and what their ends leave in the access log. */
+void worker_close_front(struct worker *w);
+/* The last of the snapshot: with it the upstream's connections go. */
+void worker_drop_snapshot(struct worker *w);
+void worker_fini(struct worker *w);
+
+/* worker_front.c */
+int worker_open_front(struct worker *w) WARN_UNUSED;
+/* After a reload: connections that are open read these as they go. */
+void worker_configure_front(struct worker *w);
+void worker_retire_front(struct worker *w);
+void worker_drain_front(struct worker *w);
+/* A request was answered, or its client left. */
+struct worker_answer {
+	const struct snapshot *snapshot; /* that the request went by */
+	unsigned route;
+	enum answer_kind kind;
+	int64_t total_us;
+	bool is_cut; /* says nothing about how long answers take */
+};
+void worker_note_answer(struct worker *w, const struct worker_answer *a);
+/* For the access log; unique, not secret. */
+uint64_t worker_request_id(struct worker *w);
+
+void worker_list_add(struct worker_list *head, struct worker_list *item);
+void worker_list_remove(struct worker_list *item);
+
+#endif
