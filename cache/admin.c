@@ -356,35 +356,6 @@ static void replace(struct cache *c, struct object *old, struct object *fresh, u
 	memory_trim(s);
 }
 
-void cache_saw_head(struct cache *c, const struct cache_request *r, const struct cache_asked *asked, int status,
-	const struct http_fields *response, struct now now)
-{
-	struct object *old, *fresh = NULL;
-	struct credentials bears = credentials_of(r->rules, &r->http->fields);
-	struct refresh how = {
-		.request = &r->http->fields,
-		.update = response,
-		.method = HTTP_GET,
-		.rules = r->rules,
-		.request_time = now,
-		.response_time = now,
-		.via = c->o.via,
-	};
-
-	/* What somebody is shown who proved who he is says nothing about what all others are shown. */
-	if (status != 200 || !r->rules->cache || credentials_are_any(&bears))
-		return;
-	old = find_stored(c, r);
-	if (!old)
-		return;
-	how.epoch = object_epoch(old);
-	if (old->status == 200 && object_is_confirmed_by(old, response) && says_the_same_length(old, response))
-		fresh = object_refreshed(old, &how);
-	replace(c, old, fresh, asked->order, now);
-	object_unref(&fresh);
-	object_unref(&old);
-}
-
 /* What was passed on may be the very answer that is stored, or is about to be. */
 static bool may_be_the_same(const struct object *o, int status, const struct http_fields *response)
 {
@@ -456,6 +427,49 @@ void cache_saw_answer(struct cache *c, const struct cache_request *r, const stru
 	pthread_mutex_unlock(&s->mu);
 	tier_write_end_key(&written, c, r->key);
 	garbage_free(&g);
+}
+
+/* What the GET that was not asked would have been answered. Many an API has no HEAD where it has GET, and says so by 405 (and 501,
+ * which is no full answer); a 2xx that may be stored may be what is on disk, which nobody has looked at. */
+static bool says_it_is_gone(
+	const struct cache_request *r, int status, const struct http_fields *response, struct now now)
+{
+	if (status < 300)
+		return status == 200 && !may_be_stored(r, status, response, now);
+	return status != 405;
+}
+
+void cache_saw_head(struct cache *c, const struct cache_request *r, const struct cache_asked *asked, int status,
+	const struct http_fields *response, struct now request_time, struct now now)
+{
+	struct object *old = NULL, *fresh = NULL;
+	struct credentials bears = credentials_of(r->rules, &r->http->fields);
+	struct refresh how = {
+		.request = &r->http->fields,
+		.update = response,
+		.method = HTTP_GET,
+		.rules = r->rules,
+		.request_time = request_time,
+		.response_time = now,
+		.via = c->o.via,
+	};
+
+	/* What somebody is shown who proved who he is says nothing about what all others are shown. */
+	if (!r->rules->cache || credentials_are_any(&bears))
+		return;
+	if (status == 200)
+		old = find_stored(c, r);
+	if (!old) {
+		if (says_it_is_gone(r, status, response, now))
+			cache_saw_answer(c, r, asked, status, response, now);
+		return;
+	}
+	how.epoch = object_epoch(old);
+	if (old->status == 200 && object_is_confirmed_by(old, response) && says_the_same_length(old, response))
+		fresh = object_refreshed(old, &how);
+	replace(c, old, fresh, asked->order, now);
+	object_unref(&fresh);
+	object_unref(&old);
 }
 
 /* ---- What another process says ---- */

@@ -137,10 +137,11 @@ void cache_hold_begin(struct cache *c, struct cache_hold *h);
 void cache_hold_end(struct cache *c, struct cache_hold *h);
 /* Has the URL, by itself or by its beginning, been purged since then? */
 bool cache_was_purged(const struct cache *c, struct slice url, uint64_t sequence);
-/* A HEAD's 200 came for this key: update or invalidate what is stored (RFC 9111 4.3.5), if nothing that was asked for later has
- * come before it. Other statuses say nothing: many an API has no HEAD where it has GET. */
+/* An answer to HEAD came for this key, if nothing that was asked for later has come before it. A 200 updates or invalidates what is
+ * stored (RFC 9111 4.3.5); what GET would then be told instead of it (301, 404, 410, or a 200 that may not be stored) retires it
+ * as GET's own answer would. 405 does not: many an API has no HEAD where it has GET. */
 void cache_saw_head(struct cache *c, const struct cache_request *r, const struct cache_asked *asked, int status,
-	const struct http_fields *response, struct now now);
+	const struct http_fields *response, struct now request_time, struct now now);
 /* An answer to GET for one client alone, which nobody keeps, came for this key: what it supersedes goes. */
 void cache_saw_answer(struct cache *c, const struct cache_request *r, const struct cache_asked *asked, int status,
 	const struct http_fields *response, struct now now);

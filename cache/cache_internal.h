@@ -67,6 +67,9 @@ struct span {
 	uint64_t first, n, total;
 };
 struct object *object_refreshed(struct object *old, const struct refresh *r) WARN_UNUSED;
+/* False: its request bore a credential and it does not itself say that others may have what it says. Then only what bears on
+ * the use of the stored answer is taken from it. */
+bool refresh_is_for_others(const struct object *old, const struct refresh *r);
 /* A successor with room for other bytes, which the caller appends, as 200 where they are all (RFC 9111 3.4). NULL where
  * there is no room, or what the fields say together may not be stored. */
 struct object *object_respanned(struct object *old, const struct refresh *r, const struct span *span) WARN_UNUSED;

@@ -64,13 +64,6 @@ static struct refresh refresh_of(const struct flight *f, const struct flight_ans
 	};
 }
 
-static struct object *refreshed(struct flight *f, const struct flight_answer *a)
-{
-	struct refresh r = refresh_of(f, a);
-
-	return object_refreshed(f->stored, &r);
-}
-
 static bool sets_cookies(const struct http_field *line)
 {
 	return line->id == HF_SET_COOKIE || slice_equal_nocase(line->name, SLICE_LIT("Set-Cookie2"));
@@ -87,12 +80,14 @@ static void note_own_line(struct flight *f, const struct http_field *line)
 	buf_add(&f->own_lines, "\r\n", 2);
 }
 
-/* Of an answer that confirms or completes what is stored: its cookies are for who asked. */
-static void note_own_cookies(struct flight *f, const struct http_fields *fields)
+/* Of an answer that confirms or completes what is stored: the cookies that are not stored with it are for who asked. */
+static void note_own_cookies(struct flight *f, const struct refresh *r)
 {
-	for (uint32_t i = 0; i < fields->n; i++)
-		if (sets_cookies(&fields->v[i]) && f->rules->set_cookie != CACHE_COOKIE_STORE)
-			note_own_line(f, &fields->v[i]);
+	bool are_stored = f->rules->set_cookie == CACHE_COOKIE_STORE && refresh_is_for_others(f->stored, r);
+
+	for (uint32_t i = 0; i < r->update->n && !are_stored; i++)
+		if (sets_cookies(&r->update->v[i]))
+			note_own_line(f, &r->update->v[i]);
 }
 
 /* A 304 that does not speak of what is stored, or speaks of what was purged meanwhile, confirms nothing: the stored
@@ -100,17 +95,18 @@ static void note_own_cookies(struct flight *f, const struct http_fields *fields)
 static enum flight_fate take_not_modified(struct flight *f, const struct flight_answer *a)
 {
 	struct ending x = {.phase = FLIGHT_RETRY, .drops_stored = true, .now = a->now};
+	struct refresh r = refresh_of(f, a);
 
 	/* What a newer answer replaced meanwhile is not confirmed any more. */
 	if (!flight_is_late(f) && object_is_confirmed_by(f->stored, a->fields) && object_check(f->stored) != SCOPE_HARD)
-		x.object = refreshed(f, a);
+		x.object = object_refreshed(f->stored, &r);
 	if (x.object) {
 		x.phase = FLIGHT_ANSWER;
 		x.status = 304;
 		x.store = object_ref(x.object);
 		x.drops_stored = false;
 		count(&f->cache->n.revalidated);
-		note_own_cookies(f, a->fields);
+		note_own_cookies(f, &r);
 	}
 	flight_finish(f, &x);
 	return FLIGHT_REVALIDATED;
@@ -123,7 +119,7 @@ static enum flight_fate take_tail(struct flight *f, const struct flight_answer *
 	struct object *o = keep_whole(f, a, &r);
 
 	if (o) {
-		note_own_cookies(f, a->fields);
+		note_own_cookies(f, &r);
 		flight_announce(f, &(struct ending){.phase = FLIGHT_ANSWER, .object = o});
 		return FLIGHT_STORES;
 	}

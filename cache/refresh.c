@@ -160,6 +160,44 @@ static bool is_kept_from_update(const struct http_field *f, const struct object 
 	}
 }
 
+bool refresh_is_for_others(const struct object *old, const struct refresh *r)
+{
+	struct policy_exchange x = exchange_of(old, r, r->update);
+
+	return policy_says_for_others(&x);
+}
+
+/* What says how long the stored answer may be used, and by whom; so it counts whoever was told. */
+static bool is_of_use(const struct http_field *f, const struct cache_names *targeted)
+{
+	switch (f->id) {
+	case HF_DATE:
+	case HF_CACHE_CONTROL:
+	case HF_EXPIRES:
+	case HF_AGE:
+	case HF_ETAG:
+	case HF_LAST_MODIFIED:
+	case HF_VARY:
+		return true;
+	default:
+		for (unsigned i = 0; i < targeted->n; i++)
+			if (slice_equal_nocase(targeted->v[i], f->name))
+				return true;
+		return false;
+	}
+}
+
+/* The update, less what its origin may have meant for the one who bore a credential. */
+static int cut_to_use(const struct refresh *r, struct http_fields *out)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; !err && i < r->update->n; i++)
+		if (is_of_use(&r->update->v[i], &r->rules->targeted_fields))
+			err = http_fields_add(out, r->update->v[i].name, r->update->v[i].value);
+	return err;
+}
+
 static int merge(const struct object *old, const struct refresh *r, struct http_fields *out)
 {
 	bool cookies = r->rules->set_cookie == CACHE_COOKIE_STORE;
@@ -257,19 +295,28 @@ static struct object *build_span(struct object *old, const struct refresh *r, co
 	return object_new(&spec);
 }
 
-static struct object *successor(struct object *old, const struct refresh *r, const struct span *span)
+static struct object *successor(struct object *old, const struct refresh *said, const struct span *span)
 {
-	struct http_fields fields;
+	struct refresh cut = *said;
+	const struct refresh *r = &cut;
+	struct http_fields fields, of_use;
 	struct buf names, values;
 	struct object *o = NULL;
+	int err = 0;
 
 	http_fields_init(&fields);
+	http_fields_init(&of_use);
+	if (!refresh_is_for_others(old, said)) {
+		cut.update = &of_use;
+		err = cut_to_use(said, &of_use);
+	}
 	buf_init(&names, CACHE_KEY_MAX);
 	buf_init(&values, 4 * CACHE_KEY_MAX);
-	if (merge(old, r, &fields) == 0)
+	if (!err && merge(old, r, &fields) == 0)
 		o = span ? build_span(old, r, span, &fields, &names, &values) : build(old, r, &fields, &names, &values);
 	buf_fini(&values);
 	buf_fini(&names);
+	http_fields_fini(&of_use);
 	http_fields_fini(&fields);
 	return o;
 }

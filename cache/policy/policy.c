@@ -135,6 +135,15 @@ static enum policy_store judge_credentials(const struct policy_exchange *x, cons
 	return POLICY_STORE;
 }
 
+bool policy_says_for_others(const struct policy_exchange *x)
+{
+	struct policy_facts facts;
+	if (!x->request_has_authorization && !x->request_has_credential)
+		return true;
+	policy_read(x, &facts);
+	return judge_credentials(x, &facts) == POLICY_STORE;
+}
+
 static enum policy_store judge_set_cookie(const struct policy_exchange *x, const struct policy_facts *facts)
 {
 	switch (x->rules->set_cookie) {

@@ -116,6 +116,8 @@ enum policy_share {
 	POLICY_SHARE_MOMENT, /* and to those who come in the moment after it: the origin can't answer, or does not want to */
 };
 enum policy_share policy_share_error(const struct policy_exchange *x);
+/* Does the response by its own fields say that others may have what the request's credentials brought? True where it bears none. */
+bool policy_says_for_others(const struct policy_exchange *x);
 /* An answer to POST that says it is what GET on the same URL would give: 2xx, explicit freshness, Content-Location equal
  * to target_url (RFC 9110 9.3.3, RFC 9111 4). It is then stored for GET, under GET's key, and not for POST. Always false
  * where the route caches POST under its own key. */

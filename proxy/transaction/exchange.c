@@ -274,7 +274,8 @@ static void tell_cache(struct exchange *x, int status, const struct http_fields 
 	if (!x->target.is_cacheable || x->kind != ANSWER_PASS || !x->fill)
 		return;
 	if (x->client->method == HTTP_HEAD)
-		cache_saw_head(x->worker->cache, &r, fill_asked(x->fill), status, fields, x->now);
+		cache_saw_head(
+			x->worker->cache, &r, fill_asked(x->fill), status, fields, fill_request_time(x->fill), x->now);
 	else if (x->client->method == HTTP_GET && !x->note.stored)
 		cache_saw_answer(x->worker->cache, &r, fill_asked(x->fill), status, fields, x->now);
 }

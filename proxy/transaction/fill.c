@@ -473,6 +473,11 @@ const struct cache_asked *fill_asked(const struct fill *f)
 	return &f->asked;
 }
 
+struct now fill_request_time(const struct fill *f)
+{
+	return f->request_time;
+}
+
 bool fill_timing(const struct fill *f, struct fetch_timing *out)
 {
 	if (!f->fetch)

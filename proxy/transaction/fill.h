@@ -46,8 +46,9 @@ void fill_release(struct fill **f);
  * r->key. True when it does, so far. */
 bool fill_keep(struct fill *f, const struct cache_request *r, int status, const struct http_fields *fields,
 	int64_t content_length) WARN_UNUSED;
-/* When the upstream was asked. */
+/* When the upstream was asked: by number, and by the clock. */
 const struct cache_asked *fill_asked(const struct fill *f);
+struct now fill_request_time(const struct fill *f);
 /* on_body said PAUSE before; there is room again. */
 void fill_resume(struct fill *f);
 bool fill_timing(const struct fill *f, struct fetch_timing *out);

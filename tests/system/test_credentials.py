@@ -23,6 +23,7 @@ CONFIG = {
     "route harmless": {"match": "/harmless/*", "ttl": "60s", "shared_credentials": "X-API-Key, theme*"},
     "route named": {"match": "/named/*", "ttl": "60s", "credentials": "X-Tenant"},
     "route user": {"match": "/user/*", "ttl": "60s", "scope": "user", "user_from": "cookie:sid"},
+    "route cookies": {"match": "/cookies/*", "set_cookie": "store"},
     "route swr": {"match": "/swr/*", "ttl": "1s", "stale_while_revalidate": "60s", "stale_if_error": "60s"},
     "route ahead": {"match": "/ahead/*", "ttl": "60s", "refresh_ahead": "59900ms", "refresh_ahead_hits": "1"},
     "route all": {"match": "*", "ttl": "60s"},
@@ -311,6 +312,55 @@ def test_a_declared_page_is_validated_with_a_credential_and_stays_for_all(proxy,
     r = proxy.fetch(path, {"Cookie": "sid=a"})
     assert (r.status, r.body, r.cache_status["fwd-status"]) == (200, b"page", 304)
     assert proxy.fetch(path).is_hit and proxy.fetch(path, {"Cookie": "sid=b"}).is_hit
+
+
+CARRIERS = [("Cookie", "max-age=60"), ("X-API-Key", "public, max-age=60"), ("Authorization", "public, max-age=60")]
+
+
+@pytest.mark.parametrize("name, cc", CARRIERS)
+@pytest.mark.parametrize("where", ["", "/cookies", "/user"])
+def test_a_304_to_a_credential_says_nothing_about_its_bearer_to_others(proxy, origin, name, cc, where):
+    def script(request):
+        mine = {"X-Account": "alice", "Content-Location": "/alice", "Set-Cookie": "who=alice",
+                "Date": "Mon, 02 Jan 2040 00:00:00 GMT"}
+        return [Reply(304, {"ETag": '"v"', **mine})] if request.has("If-None-Match") else [
+            Reply(200, {"ETag": '"v"', CC: cc, "X-Account": "nobody"}, b"page")]
+    path = origin.on(where + origin.fresh(), script)
+    identity = {"Cookie": "sid=u"} if where == "/user" else {}
+    proxy.fetch(path, identity)
+    proxy.purge(url=path, soft=True)
+    r = proxy.fetch(path, {**identity, name: "; ".join([*identity.values(), "who=alice"]) if name == "Cookie" else "alice"})
+    assert (r.body, r.cache_status["fwd-status"]) == (b"page", 304)
+    assert r.get("Set-Cookie") == "who=alice", "that is for who asked"
+    r = proxy.fetch(path, identity)
+    assert (r.is_hit, r.body, r.get("X-Account")) == (True, b"page", "nobody")
+    assert not r.has("Content-Location") and not r.has("Set-Cookie")
+    assert r.get("Date") == "Mon, 02 Jan 2040 00:00:00 GMT", "it was confirmed then"
+
+
+@pytest.mark.parametrize("cc", ["public, max-age=60", "s-maxage=60"])
+def test_a_304_to_a_credential_that_is_meant_for_all_is_taken_whole(proxy, origin, cc):
+    path = origin.on(origin.fresh(), lambda r: [Reply(304, {"ETag": '"v"', CC: cc, "X-Note": "new"})] if r.has("If-None-Match")
+                     else [Reply(200, {"ETag": '"v"', CC: "public, max-age=60", "X-Note": "old"}, b"page")])
+    proxy.fetch(path)
+    proxy.purge(url=path, soft=True)
+    proxy.fetch(path, {"Authorization": "Bearer a"})
+    r = proxy.fetch(path)
+    assert (r.is_hit, r.get("X-Note")) == (True, "new")
+
+
+def test_the_rest_of_what_is_stored_says_nothing_about_its_bearer_either(proxy, origin):
+    """A 206 for a credential completes a stored part: the fields of both are put together."""
+    def script(request):
+        if request.get("Range") == "bytes=0-3":
+            return [Reply(206, {"ETag": '"v"', CC: "max-age=60", "X-Account": "nobody", "Content-Range": "bytes 0-3/8"}, b"0123")]
+        assert request.get("Range") == "bytes=4-", request.raw_head
+        return [Reply(206, {"ETag": '"v"', "X-Account": request.get("Cookie"), "Content-Range": "bytes 4-7/8"}, b"4567")]
+    path = origin.on(origin.fresh(), script)
+    assert proxy.fetch(path, {"Range": "bytes=0-3"}).status == 206
+    assert proxy.fetch(path, {"Cookie": "sid=alice"}).body == b"01234567"
+    r = proxy.fetch(path)
+    assert (r.body, r.is_hit, r.get("X-Account")) == (b"01234567", True, "nobody")
 
 
 def test_a_304_that_withdraws_the_word_ends_it(proxy, origin):

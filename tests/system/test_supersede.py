@@ -143,6 +143,57 @@ def test_not_after_a_restart(start_proxy, origin, how, tmp_path):
 PASSED = {"404": GONE["404"], "410": GONE["410"], "no-store": Reply(200, {CC: "no-store"}, b"new"), "private": Reply(200, {CC: "private"}, b"new")}
 
 
+SAID_BY_HEAD = {**{name: GONE[name] for name in ("404", "410", "403", "302", "private", "no-store")},
+                "another tag": Reply(200, {CC: "max-age=600", "ETag": '"2"'}, b"new"),
+                "another length": Reply(200, {CC: "max-age=600", "ETag": '"1"'}, b"longer")}
+SAID_OF_HEAD = {"405": Reply(405), "501": Reply(501), "503": Reply(503), "429": Reply(429), "204": Reply(204, framing="none"),
+                "the same": Reply(200, {CC: "max-age=0, stale-if-error=3600", "ETag": '"1"'}, b"old")}
+
+
+@pytest.mark.parametrize("reply", SAID_BY_HEAD.values(), ids=list(SAID_BY_HEAD))
+@pytest.mark.parametrize("fields", [{}, {"If-Match": "*"}], ids=["looked up", "passed"])
+def test_not_after_what_head_was_told(proxy, origin, reply, fields):
+    path = origin.on(origin.fresh(), stale(), FAILURES["500"], method="GET")
+    origin.on(path, [reply], method="HEAD")
+    proxy.fetch(path)
+    settled(proxy)
+    proxy.fetch(path, fields, method="HEAD")
+    assert proxy.fetch(path).status == 500
+
+
+@pytest.mark.parametrize("reply", SAID_OF_HEAD.values(), ids=list(SAID_OF_HEAD))
+def test_what_says_nothing_of_the_page_retires_nothing(proxy, origin, reply):
+    path = origin.on(origin.fresh(), stale(), FAILURES["500"], method="GET")
+    origin.on(path, [reply], method="HEAD")
+    proxy.fetch(path)
+    proxy.fetch(path, method="HEAD")
+    assert proxy.fetch(path).body == b"old"
+
+
+def test_what_one_person_is_told_by_head_retires_nothing_for_others(proxy, origin):
+    path = origin.on(origin.fresh(), old("max-age=600"))
+    origin.on(path, [GONE["404"]], method="HEAD")
+    proxy.fetch(path)
+    assert proxy.fetch(path, {"Authorization": "Bearer bad", CC: "no-cache"}, method="HEAD").status == 404
+    assert proxy.fetch(path).is_hit
+
+
+@pytest.mark.parametrize("name", [n for n in SAID_BY_HEAD if not n.startswith("another")])
+def test_not_from_disk_after_what_head_was_told(start_proxy, origin, tmp_path, name):
+    """With If-Match nobody looks at what is stored, so it is not in memory when the answer comes."""
+    p = start_proxy({**ON_DISK, "disk": {**ON_DISK["disk"], "path": str(tmp_path / "disk")}})
+    path = origin.on(origin.fresh(), old("max-age=600"), FAILURES["500"], method="GET")
+    origin.on(path, [SAID_BY_HEAD[name]], method="HEAD")
+    p.fetch(path)
+    settled(p)
+    for again in (False, True):
+        p.restart()
+        eventually(lambda: p.admin_json("GET", "/readyz")["disk"]["ready"], "the disk tier is ready")
+        if not again:
+            p.fetch(path, {"If-Match": "*"}, method="HEAD")
+    assert p.fetch(path).status == 500
+
+
 @pytest.mark.parametrize("reply", PASSED.values(), ids=list(PASSED))
 def test_not_after_an_answer_that_was_passed_on(proxy, origin, reply):
     path = origin.on(origin.fresh(), old("max-age=600"), [reply], FAILURES["500"])

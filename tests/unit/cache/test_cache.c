@@ -519,10 +519,37 @@ static void a_head_answer_updates_or_invalidates(void **state)
 	http_fields_init(&f);
 	assert_int_equal(http_fields_add(&f, SLICE_LIT("ETag"), SLICE_LIT("\"1\"")), 0);
 	assert_int_equal(http_fields_add(&f, SLICE_LIT("Cache-Control"), SLICE_LIT("max-age=10")), 0);
-	cache_saw_head(g.c, &a.r, rig_asked(&g), 200, &f, g.now);
+	cache_saw_head(g.c, &a.r, rig_asked(&g), 200, &f, g.now, g.now);
 	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_HIT);
 	f.v[0].value = SLICE_LIT("\"2\"");
-	cache_saw_head(g.c, &a.r, rig_asked(&g), 200, &f, g.now);
+	cache_saw_head(g.c, &a.r, rig_asked(&g), 200, &f, g.now, g.now);
+	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
+	http_fields_fini(&f);
+	ask_fini(&a);
+	rig_end(&g);
+}
+
+/* Time on the way counts as age (RFC 9111 4.2.3). */
+static void a_head_answer_is_as_old_as_its_request(void **state)
+{
+	struct rig g;
+	struct ask a;
+	struct http_fields f;
+	struct now asked_at;
+
+	(void)state;
+	rig_begin(&g);
+	rig_store(&g, "GET /a", NULL, "Cache-Control: max-age=10\r\nETag: \"1\"\r\n", "x");
+	ask_init(&g, &a, "HEAD /a", NULL);
+	http_fields_init(&f);
+	assert_int_equal(http_fields_add(&f, SLICE_LIT("Cache-Control"), SLICE_LIT("max-age=10")), 0);
+	asked_at = g.now;
+	g.now.mono_ms += 8000;
+	g.now.wall_ms += 8000;
+	cache_saw_head(g.c, &a.r, rig_asked(&g), 200, &f, asked_at, g.now);
+	g.now.mono_ms += 1000;
+	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_HIT);
+	g.now.mono_ms += 2000;
 	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
 	http_fields_fini(&f);
 	ask_fini(&a);
@@ -665,6 +692,7 @@ int main(void)
 		cmocka_unit_test(the_useless_go_before_the_old),
 		cmocka_unit_test(an_object_costs_little_beyond_its_bytes),
 		cmocka_unit_test(a_head_answer_updates_or_invalidates),
+		cmocka_unit_test(a_head_answer_is_as_old_as_its_request),
 		cmocka_unit_test(entries_are_listed_by_prefix_and_peeked_at),
 		cmocka_unit_test(markers_are_bounded),
 		cmocka_unit_test(a_refresh_leads_though_the_stored_answer_is_fresh),

@@ -117,7 +117,7 @@ static void play(struct script *s)
 		if (leads(s, ASK_OTHER))
 			flight_fail(s->a[ASK_OTHER].out.flight, 502, s->g.now);
 		(void)cache_list(s->g.c, SLICE_LIT("http://o/"), 10, s->g.now, ignore_entry, NULL);
-		cache_saw_head(s->g.c, &s->a[ASK_HEAD].r, rig_asked(&s->g), 200, &s->not_modified, s->g.now);
+		cache_saw_head(s->g.c, &s->a[ASK_HEAD].r, rig_asked(&s->g), 200, &s->not_modified, s->g.now, s->g.now);
 		s->g.now.mono_ms += 15000;
 	}
 	assert_int_equal(cache_purge(s->g.c, SCOPE_TAG, SLICE_LIT("t"), 0, false, &seq), 0);

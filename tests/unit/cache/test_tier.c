@@ -484,7 +484,7 @@ static void contradict(struct tiers *t)
 	http_fields_init(&fields);
 	assert_int_equal(http_fields_add(&fields, SLICE_LIT("ETag"), SLICE_LIT("\"2\"")), 0);
 	ask_init(&t->g, &a, "HEAD /a", NULL);
-	cache_saw_head(t->g.c, &a.r, rig_asked(&t->g), 200, &fields, t->g.now);
+	cache_saw_head(t->g.c, &a.r, rig_asked(&t->g), 200, &fields, t->g.now, t->g.now);
 	ask_fini(&a);
 	http_fields_fini(&fields);
 }
