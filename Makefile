@@ -25,13 +25,14 @@ PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
 BELOW_base              := base
 BELOW_http              := http base
 BELOW_cache/policy      := cache/policy http base
-BELOW_cache/disk        := cache/disk cache/policy http base
-BELOW_cache/memory      := cache/memory cache/disk cache/policy http base
-BELOW_cache             := cache cache/memory cache/disk cache/policy http base
+BELOW_cache/disk/log    := cache/disk/log cache/policy http base
+BELOW_cache/disk        := cache/disk $(BELOW_cache/disk/log)
+BELOW_cache/memory      := cache/memory $(BELOW_cache/disk)
+BELOW_cache             := cache $(BELOW_cache/memory)
 BELOW_config            := config http base
 BELOW_upstream          := upstream http base
-BELOW_proxy/front       := proxy/front http base
-BELOW_proxy/record      := proxy/record proxy/front http base
+BELOW_proxy/front       := proxy/front config http base
+BELOW_proxy/record      := proxy/record proxy/front config upstream http base
 BELOW_proxy/request     := proxy/request $(filter-out base http,$(BELOW_cache)) config upstream http base
 BELOW_proxy/transaction := proxy/transaction proxy/record proxy/front $(BELOW_proxy/request)
 BELOW_proxy/demo        := proxy/demo http base
@@ -242,8 +243,11 @@ C_FILES     := $(SOURCES) $(HEADERS) $(wildcard tests/unit/*/*.[ch] tests/unit/*
 lint: lint-fast lint-tidy
 	@echo 'lint: clean'
 
-lint-fast:
-	@tests/support/lint-includes.sh $(SOURCES) $(HEADERS)
+empty :=
+comma := ,
+lint-fast: $(BUILD)/release/memoproxy
+	@tests/support/lint-rooms.py $(BUILD)/release/obj $(foreach r,$(ROOMS),$r=$(subst $(empty) $(empty),$(comma),$(strip $(BELOW_$r))))
+	@tests/support/lint-uses.sh $(SOURCES) $(HEADERS)
 	@tests/support/lint-length.sh $(C_FILES)
 	@clang-format --dry-run -Werror $(C_FILES) || { echo 'lint: run "make format"'; exit 1; }
 

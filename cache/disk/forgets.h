@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "base/check.h"
-#include "cache/disk/checkpoint.h"
+#include "cache/disk/log/checkpoint.h"
 
 struct forgets {
 	pthread_mutex_t mu;

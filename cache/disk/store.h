@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/mailbox.h"
-#include "cache/disk/io.h"
+#include "cache/disk/log/io.h"
 #include "cache/policy/policy.h"
 #include "cache/policy/scope.h"
 

@@ -9,10 +9,10 @@
 
 #include "cache/disk/forgets.h"
 #include "cache/disk/index.h"
-#include "cache/disk/journal.h"
-#include "cache/disk/record.h"
+#include "cache/disk/log/journal.h"
+#include "cache/disk/log/record.h"
 #include "cache/disk/secret.h"
-#include "cache/disk/segment.h"
+#include "cache/disk/log/segment.h"
 #include "cache/disk/store.h"
 
 #define FORMAT_MAGIC 0x314d464458504d4du /* "MMPXDFM1" */

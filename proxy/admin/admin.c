@@ -15,20 +15,21 @@
 #include "http/syntax.h"
 #include "http/uri.h"
 #include "proxy/admin/admin_internal.h"
-#include "proxy/front/listen.h"
 
 #define TEXT_MAX (128 * 1024)
 #define FORM_MAX (64 * 1024)
 #define CONNECTIONS_MAX (ADMIN_CALLS_MAX + 16) /* a connection has one call at a time: some are left for /healthz */
 
 struct admin {
-	struct server *server;
+	struct admin_options o;
+	struct service *service;
 	struct evhttp *http;
 	struct event *next_call;
 	struct admin_call *first, **last; /* that wait for their turn of the loop */
 	struct gate_options gate_options;
 	struct gate_stats gate_stats;
 	unsigned calls; /* under way */
+	uint64_t refused;
 };
 
 /* ---- Answers ---- */
@@ -102,8 +103,18 @@ static void on_gone(void *arg)
 
 void admin_collect(struct admin_call *c, void (*done)(void *arg, const struct collected *sum))
 {
-	if (collect_start(c->server, done, c))
+	if (collect_start(c->service, done, c))
 		admin_problem(c, 503, "out of memory");
+}
+
+int admin_load(struct admin *a, struct buf *errors, struct buf *later)
+{
+	return a->o.reload(a->o.owner, errors, later);
+}
+
+uint64_t admin_refused(const struct admin *a)
+{
+	return a->refused;
 }
 
 const struct gate_stats *admin_connections(const struct admin *a)
@@ -216,7 +227,7 @@ static bool answer_health(void *arg, struct gate *g, const struct http_request *
 	int n, status;
 
 	if (!slice_equal(r->path, SLICE_LIT("/healthz")) || r->has_query ||
-		admin_refusal(&a->server->snapshot->config->admin, r, &status))
+		admin_refusal(&a->service->snapshot->config->admin, r, &status))
 		return false;
 	http_date_format(clock_now().wall_ms / 1000, date);
 	n = snprintf(head, sizeof(head),
@@ -228,7 +239,7 @@ static bool answer_health(void *arg, struct gate *g, const struct http_request *
 }
 
 /* While the disk tier is being read in, requests are served from memory and the upstream. */
-static json_t *json_of_ready(const struct server *s)
+static json_t *json_of_ready(const struct service *s)
 {
 	json_t *j = json_pack("{s:b}", "ready", 1);
 	struct cache_stats stats;
@@ -244,12 +255,12 @@ static json_t *json_of_ready(const struct server *s)
 
 static void readyz(struct admin_call *c)
 {
-	const struct server *s = c->server;
+	const struct service *s = c->service;
 
-	if (s->is_ready)
+	if (s->state == SERVICE_READY)
 		admin_answer(c, 200, json_of_ready(s));
 	else
-		admin_problem(c, 503, s->is_draining || s->is_retiring ? "draining" : "starting");
+		admin_problem(c, 503, s->state == SERVICE_DRAINING ? "draining" : "starting");
 }
 
 struct endpoint {
@@ -323,7 +334,7 @@ static void dispatch(struct admin_call *c)
 {
 	const struct endpoint *e = endpoint_of(c->http->path);
 	int status;
-	const char *why = admin_refusal(&c->server->snapshot->config->admin, c->http, &status);
+	const char *why = admin_refusal(&c->service->snapshot->config->admin, c->http, &status);
 
 	if (why) {
 		admin_problem(c, status, why);
@@ -385,14 +396,14 @@ static void on_request(struct evhttp_request *req, void *arg)
 		return;
 	}
 	c->admin = a;
-	c->server = a->server;
+	c->service = a->service;
 	c->req = req;
 	c->gate = gate;
 	c->http = gate_request(c->gate);
 	buf_init(&c->text, TEXT_MAX);
 	gate_on_gone(gate, on_gone, c);
 	if (++a->calls > ADMIN_CALLS_MAX) {
-		a->server->admin_refused++;
+		a->refused++;
 		admin_problem(c, 503, "too many requests are under way");
 		return;
 	}
@@ -403,40 +414,15 @@ static void on_request(struct evhttp_request *req, void *arg)
 
 /* ---- Start and stop ---- */
 
-static int open_listener(struct admin *a, const struct config_address *address)
+static int take_sockets(struct admin *a)
 {
-	struct server *s = a->server;
-	int fd = inherited_take(&s->inherited, address);
-	char name[64];
 	int err = 0;
 
-	if (fd < 0)
-		err = inherited_makes_way(&s->inherited, address) ? listen_open_beside(address, 1, &fd)
-								  : listen_open_one(address, &fd);
-	if (err) {
-		fprintf(stderr, "memoproxy: can't listen on %.*s (admin): %s\n", SLICE_ARG(address->text),
-			strerror(-err));
-		return err;
-	}
-	listen_name(fd, name, sizeof(name));
-	if (server_note_socket(s, fd) || gate_listen(a->http, fd)) {
-		close(fd);
-		return -ENOMEM;
-	}
-	log_info("admin on %s", name);
-	return 0;
-}
-
-static int open_listeners(struct admin *a)
-{
-	const struct config_addresses *listen = &a->server->snapshot->config->admin.listen;
-	int err = 0;
-
-	for (unsigned i = 0; i < listen->n && !err; i++) {
-		err = open_listener(a, &listen->v[i]);
-		/* Of an address that several sockets were passed for, one loop needs one. */
-		for (int fd; !err && (fd = inherited_take(&a->server->inherited, &listen->v[i])) >= 0;)
-			close(fd);
+	for (unsigned i = 0; i < a->o.fds_n; i++) {
+		if (!err)
+			err = gate_listen(a->http, a->o.fds[i]);
+		if (err)
+			close(a->o.fds[i]);
 	}
 	return err;
 }
@@ -460,7 +446,7 @@ void admin_reconfigure(struct admin *a)
 
 	if (!a)
 		return;
-	p = &a->server->snapshot->config->proxy;
+	p = &a->service->snapshot->config->proxy;
 	a->gate_options.max_header = p->max_header_bytes;
 	a->gate_options.header_timeout_ms = p->client_header_timeout_ms;
 	a->gate_options.body_timeout_ms = p->client_body_timeout_ms;
@@ -468,21 +454,22 @@ void admin_reconfigure(struct admin *a)
 	a->gate_options.write_timeout_ms = p->client_write_timeout_ms;
 }
 
-int admin_start(struct server *s, struct admin **out)
+int admin_start(const struct admin_options *o, struct admin **out)
 {
-	struct admin *a;
+	struct admin *a = mem_zalloc(sizeof(*a));
 	int err;
 
 	*out = NULL;
-	if (s->snapshot->config->admin.listen.n == 0)
-		return 0;
-	a = mem_zalloc(sizeof(*a));
-	if (!a)
+	if (!a) {
+		for (unsigned i = 0; i < o->fds_n; i++)
+			close(o->fds[i]);
 		return -ENOMEM;
-	a->server = s;
+	}
+	a->o = *o;
+	a->service = o->service;
 	a->last = &a->first;
-	a->http = evhttp_new(s->base);
-	a->next_call = event_new(s->base, -1, 0, on_next_call, a);
+	a->http = evhttp_new(o->base);
+	a->next_call = event_new(o->base, -1, 0, on_next_call, a);
 	a->gate_options = (struct gate_options){
 		.max_body = FORM_MAX,
 		.high_water = 1 << 20,
@@ -492,10 +479,10 @@ int admin_start(struct server *s, struct admin **out)
 		.stats = &a->gate_stats,
 	};
 	admin_reconfigure(a);
-	err = a->http && a->next_call ? gate_install(a->http, s->base, &a->gate_options) : -ENOMEM;
+	err = a->http && a->next_call ? gate_install(a->http, o->base, &a->gate_options) : -ENOMEM;
 	if (!err) {
 		evhttp_set_gencb(a->http, on_request, a);
-		err = open_listeners(a);
+		err = take_sockets(a);
 	}
 	if (err) { /* nobody has connected: no gate is left */
 		admin_stop(a);

@@ -10,10 +10,22 @@
 #include "base/check.h"
 
 struct admin;
-struct server;
+struct buf;
+struct event_base;
+struct service;
 
-/* 0 with *out NULL where no admin listen is set. */
-int admin_start(struct server *s, struct admin **out) WARN_UNUSED;
+struct admin_options {
+	struct service *service;
+	struct event_base *base; /* main's */
+	const int *fds;          /* sockets that listen */
+	unsigned fds_n;
+	/* As server_reload: POST /reload. */
+	int (*reload)(void *owner, struct buf *errors, struct buf *later);
+	void *owner;
+};
+
+/* Takes the sockets, even when it fails. 0 or negative errno. */
+int admin_start(const struct admin_options *o, struct admin **out) WARN_UNUSED;
 /* Its connections go; their last bytes, and the gates that read our options, with the event base. NULL is harmless. */
 void admin_stop(struct admin *a);
 /* After the event base. */
@@ -22,7 +34,7 @@ void admin_free(struct admin **a);
 void admin_drain(struct admin *a);
 /* Is none left? */
 bool admin_is_drained(const struct admin *a);
-/* The server's snapshot is another one: its limits and time-outs count from now on. NULL is harmless. */
+/* The service's snapshot is another one: its limits and time-outs count from now on. NULL is harmless. */
 void admin_reconfigure(struct admin *a);
 
 #endif

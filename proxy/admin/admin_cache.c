@@ -29,7 +29,7 @@ static void purge(struct admin_call *c, unsigned scope, struct slice what, bool 
 	uint64_t seq;
 	json_t *answer;
 
-	if (cache_purge(c->server->cache, scopes[scope].kind, what, 0, soft, &seq)) {
+	if (cache_purge(c->service->cache, scopes[scope].kind, what, 0, soft, &seq)) {
 		admin_problem(c, 503, "the purge could not be noted");
 		return;
 	}
@@ -46,7 +46,7 @@ static void purge_location(struct admin_call *c, unsigned scope, struct slice wh
 	int err;
 
 	location_init(&l);
-	err = location_find(&l, c->server->snapshot, what, scopes[scope].kind == SCOPE_PREFIX, &why);
+	err = location_find(&l, c->service->snapshot, what, scopes[scope].kind == SCOPE_PREFIX, &why);
 	if (err)
 		admin_location_problem(c, err, why);
 	else
@@ -57,7 +57,7 @@ static void purge_location(struct admin_call *c, unsigned scope, struct slice wh
 /* Routes may take identities from different places: the name is purged in each of them. */
 static void purge_user(struct admin_call *c, struct slice identity, bool soft)
 {
-	const struct snapshot *s = c->server->snapshot;
+	const struct snapshot *s = c->service->snapshot;
 	unsigned places = 0;
 	uint64_t user, seq = 0;
 	int err = 0;
@@ -68,7 +68,7 @@ static void purge_user(struct admin_call *c, struct slice identity, bool soft)
 		places++;
 		err = cache_user_hash(&s->rules[i], identity, &user);
 		if (!err)
-			err = cache_purge(c->server->cache, SCOPE_USER, (struct slice){NULL, 0}, user, soft, &seq);
+			err = cache_purge(c->service->cache, SCOPE_USER, (struct slice){NULL, 0}, user, soft, &seq);
 	}
 	/* An identity is a secret: it is not said again. */
 	if (!places)
@@ -140,13 +140,13 @@ void admin_refresh(struct admin_call *c)
 		return;
 	}
 	location_init(&l);
-	err = location_find(&l, c->server->snapshot, url, false, &why);
+	err = location_find(&l, c->service->snapshot, url, false, &why);
 	if (err)
 		admin_location_problem(c, err, why);
 	location_fini(&l);
 	if (err)
 		return;
-	if (refresh_start(c->server, url, on_refreshed, c))
+	if (refresh_start(c->service, url, on_refreshed, c))
 		admin_problem(c, 503, "out of memory");
 }
 
@@ -211,7 +211,7 @@ static int add_fields(struct http_fields *to, struct slice text)
 
 static void explain(struct admin_call *c, const struct location *l, struct target *t)
 {
-	const struct config *config = c->server->snapshot->config;
+	const struct config *config = c->service->snapshot->config;
 	json_t *stored = json_array();
 	const char *why_not = t->is_cacheable    ? NULL
 			      : !t->rules->cache ? "cache = off on this route"
@@ -222,7 +222,7 @@ static void explain(struct admin_call *c, const struct location *l, struct targe
 	json_t *j;
 
 	if (t->has_key)
-		cache_peek(c->server->cache, &t->key, clock_now(), admin_add_entry, stored);
+		cache_peek(c->service->cache, &t->key, clock_now(), admin_add_entry, stored);
 	j = json_pack("{s:o, s:s, s:o, s:o, s:b, s:o, s:o}", "url", admin_json_of(buf_slice(&l->url)), "scheme",
 		l->is_tls ? "https" : "http", "route", admin_json_of(l->rules->route), "upstream",
 		admin_json_of(config->upstreams[l->upstream].name), "cacheable", t->is_cacheable, "rules",
@@ -233,7 +233,8 @@ static void explain(struct admin_call *c, const struct location *l, struct targe
 	if (j && *credential)
 		json_object_set_new(j, "credential", json_string(credential));
 	if (j && config->disk.path.n > 0)
-		json_object_set_new(j, "disk", json_boolean(t->has_key && cache_is_on_disk(c->server->cache, &t->key)));
+		json_object_set_new(
+			j, "disk", json_boolean(t->has_key && cache_is_on_disk(c->service->cache, &t->key)));
 	admin_answer(c, 200, j);
 }
 
@@ -263,7 +264,7 @@ void admin_explain(struct admin_call *c)
 	}
 	location_init(&l);
 	target_init(&t);
-	err = location_find(&l, c->server->snapshot, url, false, &why);
+	err = location_find(&l, c->service->snapshot, url, false, &why);
 	if (!err && admin_parameter(c, "headers", &headers)) {
 		why = "headers are lines of \"Name: value\"";
 		err = add_fields(&l.request.fields, headers);
@@ -274,7 +275,7 @@ void admin_explain(struct admin_call *c)
 	}
 	asked = location_asked(&l);
 	if (!err)
-		err = target_resolve(&t, c->server->snapshot, &asked, (struct slice){NULL, 0});
+		err = target_resolve(&t, c->service->snapshot, &asked, (struct slice){NULL, 0});
 	if (err)
 		admin_location_problem(c, err, why);
 	else

@@ -82,7 +82,7 @@ static void set_disk_total(struct admin_call *c, json_t *j)
 {
 	struct cache_stats stats;
 
-	cache_stats(c->server->cache, &stats);
+	cache_stats(c->service->cache, &stats);
 	if (stats.has_disk)
 		json_object_set_new(j, "disk_entries", json_integer((json_int_t)stats.disk.objects));
 }
@@ -90,7 +90,7 @@ static void set_disk_total(struct admin_call *c, json_t *j)
 static void list_memory(struct admin_call *c, struct slice prefix, unsigned limit)
 {
 	json_t *entries = json_array(), *j;
-	unsigned seen = cache_list(c->server->cache, prefix, limit, clock_now(), admin_add_entry, entries);
+	unsigned seen = cache_list(c->service->cache, prefix, limit, clock_now(), admin_add_entry, entries);
 
 	j = json_pack("{s:i, s:o}", "matched", (int)seen, "entries", entries);
 	set_disk_total(c, j);
@@ -136,7 +136,7 @@ static void on_browsed(struct mail *m)
 		json_object_set_new(j, "next", json_string(next));
 	}
 	set_disk_total(b->call, j);
-	cache_browse_end(b->call->server->cache);
+	cache_browse_end(b->call->service->cache);
 	admin_answer(b->call, 200, j);
 	free_browse(b);
 }
@@ -184,10 +184,10 @@ static void list_disk(struct admin_call *c, struct slice prefix, unsigned limit,
 			.reads_max = limit > READS_MIN ? limit : READS_MIN,
 			.now = clock_now(),
 			.each = on_record,
-			.reply_to = &c->server->mailbox,
+			.reply_to = &c->service->mailbox,
 			.mail.on_mail = on_browsed,
 			.cursor = from};
-		err = cache_browse_disk(c->server->cache, &b->listing);
+		err = cache_browse_disk(c->service->cache, &b->listing);
 	}
 	if (!err)
 		return;
@@ -252,7 +252,7 @@ void admin_entries(struct admin_call *c)
 		return;
 	}
 	location_init(&l);
-	err = location_find(&l, c->server->snapshot, v, true, &why);
+	err = location_find(&l, c->service->snapshot, v, true, &why);
 	if (err)
 		admin_location_problem(c, err, why);
 	else

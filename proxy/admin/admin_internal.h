@@ -7,7 +7,8 @@
 #include "http/message.h"
 #include "proxy/admin/collect.h"
 #include "proxy/request/locate.h"
-#include "proxy/process/server.h"
+#include "proxy/transaction/service.h"
+#include "proxy/transaction/worker.h"
 
 struct evhttp_request;
 
@@ -22,7 +23,7 @@ struct admin_parameter {
 struct admin_call {
 	struct admin_call *next; /* of those that wait for their turn */
 	struct admin *admin;
-	struct server *server;
+	struct service *service;
 	struct evhttp_request *req;
 	struct gate *gate;
 	const struct http_request *http;
@@ -47,6 +48,10 @@ void admin_problem(struct admin_call *c, int status, const char *detail);
 /* Calls `done` with the workers' counters, from main's loop; it answers the call. */
 void admin_collect(struct admin_call *c, void (*done)(void *arg, const struct collected *sum));
 
+/* As server_reload. */
+int admin_load(struct admin *a, struct buf *errors, struct buf *later);
+/* Calls refused because too many were under way. */
+uint64_t admin_refused(const struct admin *a);
 /* Of the operators' connections. */
 const struct gate_stats *admin_connections(const struct admin *a);
 

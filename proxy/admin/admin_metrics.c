@@ -84,8 +84,9 @@ static void add_one(struct buf *b, const struct metric *m, double value)
 	buf_addf(b, " %.17g\n", value);
 }
 
-static void add_server(struct buf *b, const struct server *s, const struct collected *sum)
+static void add_service(struct buf *b, const struct admin_call *c, const struct collected *sum)
 {
+	const struct service *s = c->service;
 	static const struct metric info = {"build", "info", "gauge", "Always 1; the version is in the label"};
 
 	add_head(b, &info);
@@ -101,15 +102,15 @@ static void add_server(struct buf *b, const struct server *s, const struct colle
 		(double)s->reloads_failed);
 	add_one(b,
 		&(struct metric){"admin", "refused", "counter", "Admin calls refused because too many were under way"},
-		(double)s->admin_refused);
+		(double)admin_refused(c->admin));
 	add_one(b,
 		&(struct metric){"admin", "connections_refused", "counter",
 			"Operators' connections refused because there were too many"},
-		(double)admin_connections(s->admin)->refused_total_bound);
+		(double)admin_connections(c->admin)->refused_total_bound);
 	add_one(b,
 		&(struct metric){"admin", "idle_evicted", "counter",
 			"Operators' idle connections closed because there were too many"},
-		(double)admin_connections(s->admin)->idle_evicted);
+		(double)admin_connections(c->admin)->idle_evicted);
 	add_one(b,
 		&(struct metric){"access_log", "dropped", "counter", "Lines lost because the log took them too slowly"},
 		s->access_log ? (double)access_log_dropped(s->access_log) : 0);
@@ -354,9 +355,9 @@ static void on_metrics(void *arg, const struct collected *sum)
 	struct counted counted;
 	struct buf b;
 
-	counted_init(&counted, c->server->cache, sum);
+	counted_init(&counted, c->service->cache, sum);
 	buf_init(&b, METRICS_MAX);
-	add_server(&b, c->server, sum);
+	add_service(&b, c, sum);
 	add_answers(&b, &sum->worker);
 	add_latency(&b, &sum->worker);
 	add_routes(&b, sum);

@@ -3,7 +3,6 @@
 
 #include "base/mem.h"
 #include "proxy/admin/admin_internal.h"
-#include "proxy/process/reload.h"
 
 #define TEXT_MAX (64 * 1024)
 
@@ -38,12 +37,12 @@ static void free_call(struct reload_call *r)
 static void on_all_told(void *arg, const struct collected *sum)
 {
 	struct reload_call *r = arg;
-	unsigned routes = r->call->server->snapshot->config->routes_n - 1; /* the default one has no section */
+	unsigned routes = r->call->service->snapshot->config->routes_n - 1; /* the default one has no section */
 
 	(void)sum;
 	admin_answer(r->call, 200,
 		json_pack("{s:b, s:i, s:i, s:o, s:o}", "reloaded", 1, "routes", (int)routes, "upstreams",
-			(int)r->call->server->snapshot->config->upstreams_n, "needs_restart",
+			(int)r->call->service->snapshot->config->upstreams_n, "needs_restart",
 			json_of_lines(buf_slice(&r->later)), "warnings", json_of_lines(buf_slice(&r->warnings))));
 	free_call(r);
 }
@@ -71,8 +70,8 @@ void admin_reload(struct admin_call *c)
 	r->call = c;
 	buf_init(&r->later, TEXT_MAX);
 	buf_init(&r->warnings, TEXT_MAX);
-	err = server_reload(c->server, &r->warnings, &r->later); /* with an error: what is wrong */
-	if (err || collect_start(c->server, on_all_told, r)) {
+	err = admin_load(c->admin, &r->warnings, &r->later); /* with an error: what is wrong */
+	if (err || collect_start(c->service, on_all_told, r)) {
 		refuse(c, err ? err : -ENOMEM, &r->warnings);
 		free_call(r);
 	}

@@ -91,7 +91,7 @@ static void add_groups(json_t *j, const struct counted *counted)
 static void on_stats(void *arg, const struct collected *sum)
 {
 	struct admin_call *c = arg;
-	struct server *s = c->server;
+	struct service *s = c->service;
 	struct counted counted;
 	json_t *j = json_object();
 
@@ -101,7 +101,7 @@ static void on_stats(void *arg, const struct collected *sum)
 	json_object_set_new(j, "workers", json_integer(s->workers_n));
 	json_object_set_new(j, "reloads", json_of_count(s->reloads));
 	json_object_set_new(j, "reloads_failed", json_of_count(s->reloads_failed));
-	json_object_set_new(j, "admin_refused", json_of_count(s->admin_refused));
+	json_object_set_new(j, "admin_refused", json_of_count(admin_refused(c->admin)));
 	json_object_set_new(
 		j, "admin_connections_refused", json_of_count(admin_connections(c->admin)->refused_total_bound));
 	json_object_set_new(j, "admin_idle_evicted", json_of_count(admin_connections(c->admin)->idle_evicted));

@@ -4,7 +4,8 @@
 
 #include "base/mem.h"
 #include "proxy/request/origins.h"
-#include "proxy/process/server.h"
+#include "proxy/transaction/service.h"
+#include "proxy/transaction/worker.h"
 
 struct part {
 	struct mail to_worker, to_main;
@@ -17,7 +18,7 @@ struct part {
 };
 
 struct collection {
-	struct server *server;
+	struct service *service;
 	void (*done)(void *arg, const struct collected *sum);
 	void *arg;
 	unsigned missing;
@@ -31,7 +32,7 @@ static void on_asked(struct mail *m)
 	struct part *p = CONTAINER_OF(m, struct part, to_worker);
 	struct worker *w = p->worker;
 	const struct collected *sum = &p->whole->sum;
-	struct upstream_loop *loop = origins_loop(sum->snapshot->origins, w);
+	struct upstream_loop *loop = origins_loop(sum->snapshot->origins, w->index);
 
 	p->stats = w->stats;
 	p->gate = w->gate_stats;
@@ -40,7 +41,7 @@ static void on_asked(struct mail *m)
 	/* Another configuration may have overtaken this letter. */
 	if (w->snapshot == sum->snapshot)
 		memcpy(p->routes, w->routes, sum->routes_n * sizeof(*p->routes));
-	post_mail(&w->server->mailbox, &p->to_main);
+	post_mail(&w->service->mailbox, &p->to_main);
 }
 
 /* All four are nothing but counters of one width. */
@@ -102,7 +103,7 @@ static int make_parts(struct collection *c)
 		p->to_worker.on_mail = on_asked;
 		p->to_main.on_mail = on_answered;
 		p->whole = c;
-		p->worker = &c->server->workers[i];
+		p->worker = &c->service->workers[i];
 		p->upstreams = mem_zalloc(bytes);
 		p->routes = mem_zalloc(route_bytes);
 		if (!p->upstreams || !p->routes)
@@ -111,13 +112,13 @@ static int make_parts(struct collection *c)
 	return 0;
 }
 
-int collect_start(struct server *s, void (*done)(void *arg, const struct collected *sum), void *arg)
+int collect_start(struct service *s, void (*done)(void *arg, const struct collected *sum), void *arg)
 {
 	struct collection *c = mem_zalloc(sizeof(*c) + s->workers_n * sizeof(c->parts[0]));
 
 	if (!c)
 		return -ENOMEM;
-	c->server = s;
+	c->service = s;
 	c->done = done;
 	c->arg = arg;
 	c->missing = c->sum.workers = s->workers_n;

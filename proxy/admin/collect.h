@@ -6,7 +6,7 @@
 #include "proxy/record/stats.h"
 #include "upstream/fetch.h"
 
-struct server;
+struct service;
 
 struct collected {
 	unsigned workers;
@@ -19,6 +19,6 @@ struct collected {
 };
 
 /* `done` comes from main's loop once all workers have answered; `sum` is valid during the call. */
-int collect_start(struct server *s, void (*done)(void *arg, const struct collected *sum), void *arg) WARN_UNUSED;
+int collect_start(struct service *s, void (*done)(void *arg, const struct collected *sum), void *arg) WARN_UNUSED;
 
 #endif

@@ -45,15 +45,15 @@ static void on_difference(void *arg, const char *section, const char *key)
 /* Opened before anything changes: a path that can't be written to is a mistake like any other. */
 static int move_access_log(struct server *s, const struct config_proxy *p, struct buf *errors)
 {
-	const struct config_proxy *before = &s->snapshot->config->proxy;
+	const struct config_proxy *before = &s->service.snapshot->config->proxy;
 	int err = 0;
 
 	if (slice_equal(before->access_log, p->access_log) && before->access_log_format == p->access_log_format)
 		return 0;
-	if (s->access_log)
-		err = access_log_configure(s->access_log, p->access_log, p->access_log_format);
+	if (s->service.access_log)
+		err = access_log_configure(s->service.access_log, p->access_log, p->access_log_format);
 	else if (p->access_log.n)
-		err = access_log_open(p->access_log, p->access_log_format, &s->access_log);
+		err = access_log_open(p->access_log, p->access_log_format, &s->service.access_log);
 	if (err)
 		buf_addf(
 			errors, "%s: access_log: %.*s: %s\n", s->config_path, SLICE_ARG(p->access_log), strerror(-err));
@@ -62,9 +62,11 @@ static int move_access_log(struct server *s, const struct config_proxy *p, struc
 
 static int make_origins(struct server *s, struct config *config, struct origins **out)
 {
-	if (!config_same_upstreams(s->snapshot->config, config))
-		return origins_new(s, config, out);
-	*out = origins_ref(s->snapshot->origins);
+	const struct origins_workers workers = {s->service.mailboxes, s->service.workers_n, &s->service.is_ended};
+
+	if (!config_same_upstreams(s->service.snapshot->config, config))
+		return origins_new(&workers, config, out);
+	*out = origins_ref(s->service.snapshot->origins);
 	return 0;
 }
 
@@ -75,7 +77,7 @@ static int load_tls(struct server *s, const struct config_proxy *p, struct tls *
 	int err;
 
 	*out = NULL;
-	if (!s->tls || p->tls_certificate.n == 0 || p->tls_key.n == 0)
+	if (!s->service.tls || p->tls_certificate.n == 0 || p->tls_key.n == 0)
 		return 0;
 	err = tls_new(p->tls_certificate.p, p->tls_key.p, out, why);
 	if (err)
@@ -95,7 +97,7 @@ static int make_snapshot(struct server *s, struct config *config, struct snapsho
 	}
 	err = snapshot_new(config, origins, out);
 	if (!err)
-		snapshot_inherit(*out, s->snapshot);
+		snapshot_inherit(*out, s->service.snapshot);
 	return err;
 }
 
@@ -103,7 +105,7 @@ static int make_snapshot(struct server *s, struct config *config, struct snapsho
 
 static int make_news(struct server *s, struct snapshot *next, struct worker_news **news)
 {
-	for (unsigned i = 0; i < s->workers_n; i++) {
+	for (unsigned i = 0; i < s->service.workers_n; i++) {
 		news[i] = worker_news_new(next);
 		if (news[i])
 			continue;
@@ -119,27 +121,27 @@ static int publish(struct server *s, struct snapshot *next, struct buf *errors)
 {
 	struct worker_news *news[WORKERS_MAX] = {0};
 	const struct config_proxy *p = &next->config->proxy;
-	struct snapshot *before = s->snapshot;
+	struct snapshot *before = s->service.snapshot;
 	struct tls *tls = NULL;
 	int err = make_news(s, next, news);
 
 	if (err)
 		buf_addf(errors, "%s: no memory to load it\n", s->config_path);
 	else if ((err = load_tls(s, p, &tls, errors)) || (err = move_access_log(s, p, errors)))
-		for (unsigned i = 0; i < s->workers_n; i++)
+		for (unsigned i = 0; i < s->service.workers_n; i++)
 			worker_news_free(&news[i]);
 	if (err) {
 		tls_free(&tls);
 		snapshot_unref(&next);
 		return err;
 	}
-	s->snapshot = next;
+	s->service.snapshot = next;
 	if (tls)
-		tls_replace(s->tls, &tls);
-	bodies_set_bounds(s->bodies, p->body_memory_bytes, p->max_body_bytes);
-	admission_set_bounds(s->admission, p->max_connections, p->max_connections_per_address);
-	for (unsigned i = 0; i < s->workers_n; i++)
-		post_worker_news(&s->workers[i], news[i], s->access_log);
+		tls_replace(s->service.tls, &tls);
+	bodies_set_bounds(s->service.bodies, p->body_memory_bytes, p->max_body_bytes);
+	admission_set_bounds(s->service.admission, p->max_connections, p->max_connections_per_address);
+	for (unsigned i = 0; i < s->service.workers_n; i++)
+		post_worker_news(&s->service.workers[i], news[i], s->service.access_log);
 	log_set_level(next->config->proxy.log_level);
 	server_look_at_privacy(s);
 	admin_reconfigure(s->admin);
@@ -172,10 +174,10 @@ int server_reload(struct server *s, struct buf *errors, struct buf *later)
 	err = load(s, errors, later);
 	notify_state("READY=1");
 	if (err) {
-		s->reloads_failed++;
+		s->service.reloads_failed++;
 		buf_reset(later); /* nothing counts, now or later */
 	} else {
-		s->reloads++;
+		s->service.reloads++;
 	}
 	return err;
 }

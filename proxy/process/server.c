@@ -15,6 +15,7 @@
 #include "proxy/front/admission.h"
 #include "proxy/admin/admin.h"
 #include "proxy/demo/demo.h"
+#include "proxy/process/drain.h"
 #include "proxy/process/notify.h"
 #include "proxy/request/origins.h"
 #include "proxy/process/privacy.h"
@@ -34,97 +35,11 @@
 #define SCOPE_RULES_MAX 100000
 #define DISK_QUEUE_BYTES ((uint64_t)64 << 20)
 #define DEMO_DELAY_MS 300
-#define END_TICK_US 20000
 
 static int complain(const char *what, int err)
 {
 	fprintf(stderr, "memoproxy: %s: %s\n", what, strerror(-err));
 	return 1;
-}
-
-/* ---- Stop ---- */
-
-static void stop_all(struct server *s)
-{
-	for (unsigned i = 0; i < s->workers_n; i++)
-		post_worker_stop(&s->workers[i]);
-	event_base_loopbreak(s->base);
-}
-
-static void begin_drain(struct server *s);
-
-static void on_grace_over(evutil_socket_t fd, short what, void *arg)
-{
-	struct server *s = arg;
-
-	(void)fd;
-	(void)what;
-	if (!s->is_draining) { /* retiring: clients had time for their next request */
-		begin_drain(s);
-		return;
-	}
-	log_warn("shutdown_grace is over: closing what still runs");
-	stop_all(arg);
-}
-
-static void on_end_tick(evutil_socket_t fd, short what, void *arg)
-{
-	struct server *s = arg;
-
-	(void)fd;
-	(void)what;
-	if (admin_is_drained(s->admin))
-		event_base_loopbreak(s->base);
-}
-
-/* No client is left. An operator who has asked for something (a refresh, say) gets his answer. */
-static void on_worker_drained(struct mail *m)
-{
-	const struct timeval tick = {0, END_TICK_US};
-
-	struct worker *w = CONTAINER_OF(m, struct worker, drained_mail);
-	struct server *s = w->server;
-
-	for (unsigned i = 0; i < s->workers_n; i++)
-		if (!atomic_load(&s->workers[i].drained))
-			return;
-	admin_drain(s->admin);
-	if (event_add(s->end_event, &tick) || admin_is_drained(s->admin))
-		event_base_loopbreak(s->base);
-}
-
-void server_set_grace(struct server *s)
-{
-	int64_t ms = s->snapshot->config->proxy.shutdown_grace_ms;
-	struct timeval grace = {ms / 1000, ms % 1000 * 1000};
-
-	event_add(s->grace_event, &grace);
-}
-
-static void begin_drain(struct server *s)
-{
-	log_info("stopping: finishing what runs, %lld ms at most",
-		(long long)s->snapshot->config->proxy.shutdown_grace_ms);
-	if (!s->is_retiring)
-		notify_state("STOPPING=1");
-	s->is_draining = true;
-	s->is_ready = false;
-	upgrade_free(&s->upgrade);
-	for (unsigned i = 0; i < s->workers_n; i++)
-		post_worker_drain(&s->workers[i]);
-	server_set_grace(s);
-}
-
-static void on_stop_signal(evutil_socket_t sig, short what, void *arg)
-{
-	struct server *s = arg;
-
-	(void)what;
-	(void)sig;
-	if (s->is_draining)
-		stop_all(s);
-	else
-		begin_drain(s);
 }
 
 static void log_lines(enum log_level level, const char *before, struct slice text)
@@ -164,8 +79,8 @@ static void on_usr1(evutil_socket_t sig, short what, void *arg)
 
 	(void)what;
 	(void)sig;
-	if (s->access_log)
-		access_log_reopen(s->access_log);
+	if (s->service.access_log)
+		access_log_reopen(s->service.access_log);
 }
 
 static void on_mail_event(evutil_socket_t fd, short what, void *arg)
@@ -174,7 +89,7 @@ static void on_mail_event(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	mailbox_deliver(&s->mailbox);
+	mailbox_deliver(&s->service.mailbox);
 }
 
 /* ---- Start ---- */
@@ -189,17 +104,18 @@ static unsigned count_workers(const struct config *c)
 /* Needs the number of workers, which is in the configuration. */
 static int make_snapshot(struct server *s, struct config *config)
 {
+	struct origins_workers workers = {s->service.mailboxes, 0, &s->service.is_ended};
 	struct origins *origins;
 	int err;
 
-	s->workers_n = count_workers(config);
-	err = origins_new(s, config, &origins);
+	workers.n = s->service.workers_n = count_workers(config);
+	err = origins_new(&workers, config, &origins);
 	if (err) {
 		config_unref(&config);
 		return err;
 	}
 	s->started_with = config_ref(config);
-	return snapshot_new(config, origins, &s->snapshot);
+	return snapshot_new(config, origins, &s->service.snapshot);
 }
 
 static int load_config(struct server *s)
@@ -226,7 +142,7 @@ static void warn(const char *sentence)
 
 void server_look_at_privacy(const struct server *s)
 {
-	privacy_look(s->snapshot->config, s->config_path, warn);
+	privacy_look(s->service.snapshot->config, s->config_path, warn);
 }
 
 static unsigned count_shards(uint64_t memory_bytes)
@@ -241,7 +157,7 @@ static unsigned count_shards(uint64_t memory_bytes)
 /* Answers on their way to the disk take room in memory: no more than an eighth of it. */
 static int open_disk(struct server *s)
 {
-	const struct config *c = s->snapshot->config;
+	const struct config *c = s->service.snapshot->config;
 	struct disk_options options = {
 		.path = c->disk.path.p,
 		.size = c->disk.size_bytes,
@@ -259,7 +175,7 @@ static int open_disk(struct server *s)
 	err = relay_ask_for_disk(s->relay);
 	if (err)
 		return complain("disk: the process before this one does not give it up", err);
-	err = cache_open_disk(s->cache, &options, error);
+	err = cache_open_disk(s->service.cache, &options, error);
 	if (err)
 		fprintf(stderr, "memoproxy: %s\n", error);
 	return err;
@@ -278,7 +194,7 @@ static int make_relay(struct server *s)
 
 static int make_cache(struct server *s)
 {
-	const struct config_cache *c = &s->snapshot->config->cache;
+	const struct config_cache *c = &s->service.snapshot->config->cache;
 	struct cache_options options = {
 		.memory_bytes = c->memory_bytes,
 		.max_object_bytes = c->max_object_bytes,
@@ -296,34 +212,33 @@ static int make_cache(struct server *s)
 		.on_purge_arg = s->relay,
 		.on_forget = relay_forget,
 		.on_forget_arg = s->relay,
-		.mailboxes = s->mailboxes,
-		.workers = s->workers_n,
+		.mailboxes = s->service.mailboxes,
+		.workers = s->service.workers_n,
 	};
 	int err;
 
-	for (unsigned i = 0; i < s->workers_n; i++) {
-		err = mailbox_init(&s->workers[i].mailbox);
+	for (unsigned i = 0; i < s->service.workers_n; i++) {
+		err = mailbox_init(&s->service.workers[i].mailbox);
 		if (err)
 			return err;
-		s->mailboxes[i] = &s->workers[i].mailbox;
+		s->service.mailboxes[i] = &s->service.workers[i].mailbox;
 	}
-	return cache_new(&options, &s->cache);
+	return cache_new(&options, &s->service.cache);
 }
 
 static int make_workers(struct server *s)
 {
-	for (unsigned i = 0; i < s->workers_n; i++) {
+	for (unsigned i = 0; i < s->service.workers_n; i++) {
 		struct worker_options options = {
 			.index = i,
-			.server = s,
-			.cache = s->cache,
-			.access_log = s->access_log,
-			.snapshot = s->snapshot,
+			.service = &s->service,
+			.access_log = s->service.access_log,
+			.snapshot = s->service.snapshot,
 		};
 		int err = 0;
 
-		s->workers[i].drained_mail.on_mail = on_worker_drained;
-		err = worker_init(&s->workers[i], &options);
+		s->service.workers[i].drained_mail.on_mail = drain_on_worker_drained;
+		err = worker_init(&s->service.workers[i], &options);
 		if (err)
 			return err;
 	}
@@ -335,7 +250,7 @@ static int make_events(struct server *s)
 	static const struct {
 		int sig;
 		event_callback_fn fn;
-	} signals[] = {{SIGTERM, on_stop_signal}, {SIGINT, on_stop_signal}, {SIGUSR1, on_usr1},
+	} signals[] = {{SIGTERM, drain_on_stop_signal}, {SIGINT, drain_on_stop_signal}, {SIGUSR1, on_usr1},
 		{SIGUSR2, takeover_on_usr2}, {SIGHUP, on_hup}};
 
 	signal(SIGPIPE, SIG_IGN);
@@ -344,9 +259,9 @@ static int make_events(struct server *s)
 		if (!s->signal_events[i] || event_add(s->signal_events[i], NULL))
 			return -ENOMEM;
 	}
-	s->mail_event = event_new(s->base, s->mailbox.event_fd, EV_READ | EV_PERSIST, on_mail_event, s);
-	s->grace_event = event_new(s->base, -1, 0, on_grace_over, s);
-	s->end_event = event_new(s->base, -1, EV_PERSIST, on_end_tick, s);
+	s->mail_event = event_new(s->base, s->service.mailbox.event_fd, EV_READ | EV_PERSIST, on_mail_event, s);
+	s->grace_event = event_new(s->base, -1, 0, drain_on_grace_over, s);
+	s->end_event = event_new(s->base, -1, EV_PERSIST, drain_on_end_tick, s);
 	if (!s->mail_event || !s->grace_event || !s->end_event || event_add(s->mail_event, NULL))
 		return -ENOMEM;
 	return 0;
@@ -354,12 +269,12 @@ static int make_events(struct server *s)
 
 static int open_access_log(struct server *s)
 {
-	const struct config_proxy *p = &s->snapshot->config->proxy;
+	const struct config_proxy *p = &s->service.snapshot->config->proxy;
 	int err;
 
 	if (p->access_log.n == 0)
 		return 0;
-	err = access_log_open(p->access_log, p->access_log_format, &s->access_log);
+	err = access_log_open(p->access_log, p->access_log_format, &s->service.access_log);
 	if (err)
 		fprintf(stderr, "memoproxy: can't open the access log %.*s: %s\n", SLICE_ARG(p->access_log),
 			strerror(-err));
@@ -369,17 +284,17 @@ static int open_access_log(struct server *s)
 /* What all workers' listeners share. */
 static int make_front(struct server *s)
 {
-	const struct config_proxy *p = &s->snapshot->config->proxy;
+	const struct config_proxy *p = &s->service.snapshot->config->proxy;
 	char why[TLS_WHY_MAX];
 	bool tls = false;
 
-	if (admission_new(p->max_connections, p->max_connections_per_address, &s->admission))
+	if (admission_new(p->max_connections, p->max_connections_per_address, &s->service.admission))
 		return complain("can't count connections", -ENOMEM);
-	if (bodies_new(p->body_memory_bytes, p->max_body_bytes, &s->bodies))
+	if (bodies_new(p->body_memory_bytes, p->max_body_bytes, &s->service.bodies))
 		return complain("can't count request bodies", -ENOMEM);
 	for (unsigned i = 0; i < p->listen.n; i++)
 		tls = tls || p->listen.v[i].tls;
-	if (!tls || !tls_new(p->tls_certificate.p, p->tls_key.p, &s->tls, why))
+	if (!tls || !tls_new(p->tls_certificate.p, p->tls_key.p, &s->service.tls, why))
 		return 0;
 	fprintf(stderr, "memoproxy: TLS: %s\n", why);
 	return 1;
@@ -388,7 +303,7 @@ static int make_front(struct server *s)
 /* The demonstration's origin takes the place that [upstream] url names: plain http on this machine. */
 static int start_demo(struct server *s)
 {
-	struct slice authority = s->snapshot->upstreams[0].authority;
+	struct slice authority = s->service.snapshot->upstreams[0].authority;
 	char host[64];
 	char *colon;
 	int err;
@@ -430,6 +345,33 @@ static void set_up_allocator(unsigned workers)
 	mallopt(M_ARENA_MAX, (int)workers + 1);
 }
 
+static int reload(void *arg, struct buf *errors, struct buf *later)
+{
+	return server_reload(arg, errors, later);
+}
+
+static int start_admin(struct server *s)
+{
+	struct admin_options o = {.service = &s->service, .base = s->base, .owner = s, .reload = reload};
+	int *fds, err;
+
+	o.fds_n = s->service.snapshot->config->admin.listen.n;
+	fds = mem_zalloc((o.fds_n + 1) * sizeof(*fds));
+	if (!fds)
+		return -ENOMEM;
+	o.fds = fds;
+	err = server_open_admin(s, fds);
+	if (!err && o.fds_n)
+		err = admin_start(&o, &s->admin);
+	mem_free(fds);
+	return err;
+}
+
+static void when_heard(const struct service *service, void (*fn)(void *arg), void *arg)
+{
+	relay_when_heard(CONTAINER_OF(service, struct server, service)->relay, fn, arg);
+}
+
 /* 0, or 1 after a sentence on standard error. */
 static int server_init(struct server *s, bool demo)
 {
@@ -440,22 +382,22 @@ static int server_init(struct server *s, bool demo)
 	raise_descriptor_limit();
 	if (inherited_init(&s->inherited) || load_config(s))
 		return 1;
-	log_set_level(s->snapshot->config->proxy.log_level);
+	log_set_level(s->service.snapshot->config->proxy.log_level);
 	server_look_at_privacy(s);
-	s->started_mono_ms = clock_now().mono_ms;
+	s->service.started_mono_ms = clock_now().mono_ms;
 	s->base = event_base_new();
-	if (!s->base || mailbox_init(&s->mailbox))
+	if (!s->base || mailbox_init(&s->service.mailbox))
 		return complain("can't make an event loop", -ENOMEM);
-	set_up_allocator(s->workers_n);
-	s->workers = mem_zalloc(s->workers_n * sizeof(*s->workers));
-	if (!s->workers)
+	set_up_allocator(s->service.workers_n);
+	s->service.workers = mem_zalloc(s->service.workers_n * sizeof(*s->service.workers));
+	if (!s->service.workers)
 		return complain("can't make workers", -ENOMEM);
 	err = make_relay(s);
 	if (!err)
 		err = make_cache(s);
 	if (err)
 		return complain("can't make the cache", err);
-	relay_set(s->relay, s->cache, takeover_on_word, s);
+	relay_set(s->relay, s->service.cache, takeover_on_word, s);
 	/* Another process gives its disk tier up only for one that can do all else. */
 	takes_over = relay_is_open(s->relay);
 	if ((!takes_over && open_disk(s)) || open_access_log(s) || make_front(s) || server_open_listeners(s) ||
@@ -467,7 +409,7 @@ static int server_init(struct server *s, bool demo)
 	err = make_events(s);
 	if (err)
 		return complain("can't make events", err);
-	err = admin_start(s, &s->admin); /* a listener that fails is told there */
+	err = start_admin(s); /* a listener that fails is told there */
 	if (err == -ENOMEM)
 		return complain("can't make the admin side", err);
 	if (err || inherited_check(&s->inherited) || (takes_over && open_disk(s)))
@@ -483,49 +425,50 @@ static void deliver_last_letters(struct server *s)
 
 	/* Each letter may be the cause of others; a read that ends is. */
 	for (unsigned left = 3; left > 0; left--) {
-		bool reads = s->cache && cache_disk_reads(s->cache) > 0;
+		bool reads = s->service.cache && cache_disk_reads(s->service.cache) > 0;
 
-		for (unsigned i = 0; i < s->workers_n; i++)
-			if (s->mailboxes[i])
-				mailbox_deliver(s->mailboxes[i]);
-		mailbox_deliver(&s->mailbox);
+		for (unsigned i = 0; i < s->service.workers_n; i++)
+			if (s->service.mailboxes[i])
+				mailbox_deliver(s->service.mailboxes[i]);
+		mailbox_deliver(&s->service.mailbox);
 		if (reads) {
 			left = 4;
 			nanosleep(&moment, NULL); /* the device is at work */
 		}
 	}
-	mailbox_deliver(&s->mailbox);
+	mailbox_deliver(&s->service.mailbox);
 }
 
 static void server_fini(struct server *s)
 {
-	if (!s->workers)
-		s->workers_n = 0;
-	for (unsigned i = 0; i < s->workers_n; i++)
-		worker_join(&s->workers[i]);
-	s->is_ended = true;
-	for (unsigned i = 0; i < s->workers_n; i++)
-		worker_drop_requests(&s->workers[i]);
-	if (s->mailbox.event_fd > 0)
+	if (!s->service.workers)
+		s->service.workers_n = 0;
+	for (unsigned i = 0; i < s->service.workers_n; i++)
+		worker_join(&s->service.workers[i]);
+	s->service.is_ended = true;
+	for (unsigned i = 0; i < s->service.workers_n; i++)
+		worker_drop_requests(&s->service.workers[i]);
+	if (s->service.mailbox.event_fd > 0)
 		deliver_last_letters(s);
 	if (s->relay)
 		relay_release(s->relay);
 	admin_stop(s->admin);
-	for (unsigned i = 0; i < s->workers_n; i++)
-		worker_close_front(&s->workers[i]);
-	for (unsigned i = 0; i < s->workers_n; i++)
-		worker_drop_snapshot(&s->workers[i]);
+	for (unsigned i = 0; i < s->service.workers_n; i++)
+		worker_close_front(&s->service.workers[i]);
+	for (unsigned i = 0; i < s->service.workers_n; i++)
+		worker_drop_snapshot(&s->service.workers[i]);
 	snapshot_unref(
-		&s->snapshot); /* the last of it: the connections to the upstreams go, before their event bases */
-	for (unsigned i = 0; i < s->workers_n; i++)
-		worker_fini(&s->workers[i]);
-	tls_free(&s->tls);
-	admission_free(&s->admission);
-	bodies_free(&s->bodies);
+		&s->service
+			 .snapshot); /* the last of it: the connections to the upstreams go, before their event bases */
+	for (unsigned i = 0; i < s->service.workers_n; i++)
+		worker_fini(&s->service.workers[i]);
+	tls_free(&s->service.tls);
+	admission_free(&s->service.admission);
+	bodies_free(&s->service.bodies);
 	demo_stop(&s->demo);
-	cache_free(&s->cache);
+	cache_free(&s->service.cache);
 	relay_free(&s->relay);
-	access_log_close(&s->access_log);
+	access_log_close(&s->service.access_log);
 	for (unsigned i = 0; i < ARRAY_LEN(s->signal_events); i++)
 		if (s->signal_events[i])
 			event_free(s->signal_events[i]);
@@ -538,21 +481,21 @@ static void server_fini(struct server *s)
 	if (s->base)
 		event_base_free(s->base);
 	admin_free(&s->admin);
-	for (unsigned i = 0; i < s->workers_n; i++)
-		if (s->mailboxes[i])
-			mailbox_fini(s->mailboxes[i]);
-	mailbox_fini(&s->mailbox);
+	for (unsigned i = 0; i < s->service.workers_n; i++)
+		if (s->service.mailboxes[i])
+			mailbox_fini(s->service.mailboxes[i]);
+	mailbox_fini(&s->service.mailbox);
 	upgrade_free(&s->upgrade);
 	inherited_fini(&s->inherited);
 	mem_free(s->sockets);
-	mem_free(s->workers);
+	mem_free(s->service.workers);
 	config_unref(&s->started_with);
 }
 
 static void say_hello(const struct server *s, bool demo)
 {
-	const struct config_addresses *listen = &s->snapshot->config->proxy.listen;
-	const struct config_addresses *admin = &s->snapshot->config->admin.listen;
+	const struct config_addresses *listen = &s->service.snapshot->config->proxy.listen;
+	const struct config_addresses *admin = &s->service.snapshot->config->admin.listen;
 
 	if (!demo || listen->n == 0)
 		return;
@@ -567,23 +510,23 @@ static void say_hello(const struct server *s, bool demo)
 
 int server_run(const char *config_path, bool demo, char *const *argv)
 {
-	struct server s = {.config_path = config_path, .argv = argv};
+	struct server s = {.service.when_heard = when_heard, .config_path = config_path, .argv = argv};
 	int result = server_init(&s, demo);
 
-	for (unsigned i = 0; result == 0 && i < s.workers_n; i++)
-		if (worker_start(&s.workers[i]))
+	for (unsigned i = 0; result == 0 && i < s.service.workers_n; i++)
+		if (worker_start(&s.service.workers[i]))
 			result = complain("can't start a worker", -EAGAIN);
 	if (result == 0) {
-		s.is_ready = true;
+		s.service.state = SERVICE_READY;
 		log_info("ready");
 		notify_state("READY=1");
 		relay_say(s.relay, RELAY_READY);
 		say_hello(&s, demo);
 		event_base_dispatch(s.base);
 	}
-	for (unsigned i = 0; s.workers && i < s.workers_n; i++)
-		if (s.workers[i].is_running)
-			post_worker_stop(&s.workers[i]);
+	for (unsigned i = 0; s.service.workers && i < s.service.workers_n; i++)
+		if (s.service.workers[i].is_running)
+			post_worker_stop(&s.service.workers[i]);
 	server_fini(&s);
 	return result;
 }

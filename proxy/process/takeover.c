@@ -12,7 +12,7 @@
 /* What is in the directory may have been purged here meanwhile, and nobody would know. */
 static void give_disk_up(struct server *s)
 {
-	int err = s->gave_disk ? cache_disown_disk(s->cache) : 0;
+	int err = s->gave_disk ? cache_disown_disk(s->service.cache) : 0;
 
 	if (s->gave_disk)
 		log_error("upgrade: this process goes on without a disk tier, which starts empty with the next one");
@@ -33,10 +33,10 @@ static void on_upgraded(void *arg, pid_t pid)
 	log_info("upgrade: process %ld has taken over; finishing what runs", (long)pid);
 	notify_main_pid((long)pid);
 	s->is_retiring = true;
-	s->is_ready = false;
+	s->service.state = SERVICE_DRAINING;
 	admin_drain(s->admin);
-	for (unsigned i = 0; i < s->workers_n; i++)
-		post_worker_retire(&s->workers[i]);
+	for (unsigned i = 0; i < s->service.workers_n; i++)
+		post_worker_retire(&s->service.workers[i]);
 	server_set_grace(s);
 }
 
@@ -46,8 +46,8 @@ void takeover_on_word(void *arg, enum relay_word word)
 	struct server *s = arg;
 
 	if (word == RELAY_WANTS_DISK) {
-		s->gave_disk = s->snapshot->config->disk.path.n > 0;
-		cache_hand_over_disk(s->cache);
+		s->gave_disk = s->service.snapshot->config->disk.path.n > 0;
+		cache_hand_over_disk(s->service.cache);
 		relay_say(s->relay, RELAY_HAS_DISK);
 	} else if (s->upgrade) {
 		upgrade_on_word(s->upgrade, word);

@@ -4,7 +4,8 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "proxy/process/server.h"
+#include "base/mailbox.h"
+#include "upstream/fetch.h"
 
 #define ANSWER_HEAD_MAX (64 * 1024)
 
@@ -18,7 +19,7 @@ struct origins {
 	_Atomic unsigned refs;
 	_Atomic unsigned parts_left; /* that have not freed their loop */
 	/* set once */
-	struct server *server;
+	struct origins_workers workers;
 	struct config *config; /* whose strings the options borrow */
 	struct upstream_options *options;
 	struct slice *urls; /* what the options' more_urls point into */
@@ -127,9 +128,9 @@ static void on_last_reference(struct mail *m)
 	free_part(CONTAINER_OF(m, struct origins_part, mail));
 }
 
-int origins_new(struct server *s, struct config *config, struct origins **out)
+int origins_new(const struct origins_workers *workers, struct config *config, struct origins **out)
 {
-	struct origins *o = mem_zalloc(sizeof(*o) + s->workers_n * sizeof(o->parts[0]));
+	struct origins *o = mem_zalloc(sizeof(*o) + workers->n * sizeof(o->parts[0]));
 
 	*out = NULL;
 	if (!o)
@@ -138,9 +139,9 @@ int origins_new(struct server *s, struct config *config, struct origins **out)
 		origins_free(o);
 		return -ENOMEM;
 	}
-	o->server = s;
+	o->workers = *workers;
 	o->config = config_ref(config);
-	o->parts_n = s->workers_n;
+	o->parts_n = workers->n;
 	for (unsigned i = 0; i < o->parts_n; i++)
 		o->parts[i] = (struct origins_part){.mail.on_mail = on_last_reference, .whole = o};
 	atomic_init(&o->refs, 1);
@@ -166,18 +167,18 @@ void origins_unref(struct origins **op)
 		return;
 	n = o->parts_n; /* the last part takes `o` along */
 	for (unsigned i = 0; i < n; i++) {
-		if (o->server->is_ended || !o->server->workers) /* or not begun */
+		if (*o->workers.are_ended || !o->workers.mailboxes[i])
 			free_part(&o->parts[i]);
 		else
-			post_mail(&o->server->workers[i].mailbox, &o->parts[i].mail);
+			post_mail(o->workers.mailboxes[i], &o->parts[i].mail);
 	}
 }
 
-int origins_open(struct origins *o, struct worker *w)
+int origins_open(struct origins *o, unsigned worker, struct event_base *base)
 {
-	struct origins_part *p = &o->parts[w->index];
+	struct origins_part *p = &o->parts[worker];
 	struct upstream_loop_options options = {
-		.base = w->base,
+		.base = base,
 		.upstreams = o->options,
 		.upstreams_n = o->config->upstreams_n,
 		.loops = o->parts_n,
@@ -187,10 +188,10 @@ int origins_open(struct origins *o, struct worker *w)
 	return p->loop ? 0 : upstream_loop_new(&options, &p->loop);
 }
 
-void origins_renew(struct origins *o, struct worker *w)
+void origins_renew(struct origins *o, unsigned worker)
 {
-	if (o->parts[w->index].loop)
-		upstream_loop_renew(o->parts[w->index].loop);
+	if (o->parts[worker].loop)
+		upstream_loop_renew(o->parts[worker].loop);
 }
 
 const struct upstream_options *origins_options(const struct origins *o, unsigned upstream)
@@ -198,7 +199,7 @@ const struct upstream_options *origins_options(const struct origins *o, unsigned
 	return &o->options[upstream];
 }
 
-struct upstream_loop *origins_loop(const struct origins *o, const struct worker *w)
+struct upstream_loop *origins_loop(const struct origins *o, unsigned worker)
 {
-	return o->parts[w->index].loop;
+	return o->parts[worker].loop;
 }

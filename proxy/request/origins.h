@@ -9,22 +9,29 @@
 #include "base/check.h"
 #include "config/config.h"
 
+struct event_base;
+struct mailbox;
 struct origins;
-struct server;
 struct upstream_loop;
-struct worker;
 
-/* A reference to `config` is taken. 0 or -ENOMEM. */
-int origins_new(struct server *s, struct config *config, struct origins **out) WARN_UNUSED;
+/* Who has a loop each. */
+struct origins_workers {
+	struct mailbox *const *mailboxes; /* NULL: not begun */
+	unsigned n;
+	const bool *are_ended; /* nobody reads letters any more */
+};
+
+/* A reference to `config` is taken; what `workers` points to outlives it. 0 or -ENOMEM. */
+int origins_new(const struct origins_workers *workers, struct config *config, struct origins **out) WARN_UNUSED;
 struct origins *origins_ref(struct origins *o);
 void origins_unref(struct origins **o);
 /* Makes the worker's loop, unless there is one. 0 or negative errno. */
-int origins_open(struct origins *o, struct worker *w) WARN_UNUSED;
+int origins_open(struct origins *o, unsigned worker, struct event_base *base) WARN_UNUSED;
 /* After a reload that left the upstreams as they are: the worker's loop, if there is one, looks names up anew. */
-void origins_renew(struct origins *o, struct worker *w);
+void origins_renew(struct origins *o, unsigned worker);
 /* Of the upstream with that index, for upstream_health. */
 const struct upstream_options *origins_options(const struct origins *o, unsigned upstream);
 /* The worker's loop; NULL when it could not be made. */
-struct upstream_loop *origins_loop(const struct origins *o, const struct worker *w);
+struct upstream_loop *origins_loop(const struct origins *o, unsigned worker);
 
 #endif

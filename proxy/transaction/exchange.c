@@ -167,7 +167,7 @@ static void answer_flight(struct exchange *x, const struct flight_view *view)
 
 static struct cache_request request_of(struct exchange *x)
 {
-	const struct upstream_loop *loop = origins_loop(x->target.snapshot->origins, x->worker);
+	const struct upstream_loop *loop = origins_loop(x->target.snapshot->origins, x->worker->index);
 	struct cache_request r = target_cache_request(&x->target, x->worker->index);
 
 	r.skip_disk = x->disk_waits >= DISK_WAITS_MAX;

@@ -303,7 +303,7 @@ static int retry_after_s(const struct exchange *x, int wanted_s)
 
 	if (wanted_s < 0 || !x->target.upstream)
 		return wanted_s;
-	loop = origins_loop(x->target.snapshot->origins, x->worker);
+	loop = origins_loop(x->target.snapshot->origins, x->worker->index);
 	s = loop ? upstream_retry_after_s(loop, x->target.upstream_index) : 0;
 	return s > (unsigned)wanted_s ? (int)s : wanted_s;
 }

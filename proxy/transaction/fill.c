@@ -148,7 +148,7 @@ bool fill_keep(struct fill *f, const struct cache_request *r, int status, const 
 		.content_length = content_length,
 		.request_time = f->request_time,
 		.now = clock_now(),
-		.stretch = upstream_stretch(origins_loop(f->snapshot->origins, f->worker), f->upstream),
+		.stretch = upstream_stretch(origins_loop(f->snapshot->origins, f->worker->index), f->upstream),
 	};
 	enum policy_store why;
 	int err = 0;
@@ -196,7 +196,7 @@ static bool begin_flight(struct fill *f, int status, struct http_fields *fields,
 		.content_length = content_length,
 		.request_time = f->request_time,
 		.now = clock_now(),
-		.stretch = upstream_stretch(origins_loop(f->snapshot->origins, f->worker), f->upstream),
+		.stretch = upstream_stretch(origins_loop(f->snapshot->origins, f->worker->index), f->upstream),
 	};
 	enum policy_store why = POLICY_STORE;
 
@@ -375,7 +375,7 @@ static int start_fetch(struct fill *f, const struct fill_request *r)
 		if (request.body.n && !request.body.p)
 			return -ENOMEM;
 	}
-	loop = origins_loop(t->snapshot->origins, f->worker);
+	loop = origins_loop(t->snapshot->origins, f->worker->index);
 	return loop ? fetch_start(loop, &request, &handler, f, &f->fetch) : -ENOMEM;
 }
 

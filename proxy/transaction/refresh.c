@@ -5,14 +5,14 @@
 #include "base/mem.h"
 #include "proxy/transaction/fill.h"
 #include "proxy/request/locate.h"
-#include "proxy/process/relay.h"
-#include "proxy/process/server.h"
+#include "proxy/transaction/service.h"
+#include "proxy/transaction/worker.h"
 
 #define TRIES_MAX 5
 
 struct refresh {
 	struct mail to_worker, to_main;
-	struct server *server;
+	struct service *service;
 	struct worker *worker;
 	struct snapshot *snapshot;
 	void (*done)(void *arg, const struct refresh_result *r);
@@ -52,7 +52,7 @@ static void on_result(struct mail *m)
 {
 	struct refresh *r = CONTAINER_OF(m, struct refresh, to_main);
 
-	relay_when_heard(r->server->relay, give_result, r);
+	r->service->when_heard(r->service, give_result, r);
 }
 
 static void begin(struct refresh *r);
@@ -72,7 +72,7 @@ static void finish(struct refresh *r, int status)
 		begin(r);
 		return;
 	}
-	post_mail(&r->server->mailbox, &r->to_main);
+	post_mail(&r->service->mailbox, &r->to_main);
 }
 
 static void finish_with_nothing_stored(struct refresh *r, const struct flight_view *view)
@@ -172,7 +172,7 @@ static void ask(struct refresh *r)
 	struct cache_result found = {.verdict = CACHE_PASS};
 
 	/* Among the last letters: nobody would fetch any more. */
-	if (r->server->is_ended) {
+	if (r->service->is_ended) {
 		finish(r, 503);
 		return;
 	}
@@ -220,7 +220,7 @@ static void on_asked(struct mail *m)
 }
 
 int refresh_start(
-	struct server *s, struct slice url, void (*done)(void *arg, const struct refresh_result *r), void *arg)
+	struct service *s, struct slice url, void (*done)(void *arg, const struct refresh_result *r), void *arg)
 {
 	struct refresh *r = mem_zalloc(sizeof(*r));
 
@@ -234,7 +234,7 @@ int refresh_start(
 	r->to_worker.on_mail = on_asked;
 	r->to_main.on_mail = on_result;
 	r->waiter.on_progress = on_progress;
-	r->server = s;
+	r->service = s;
 	r->worker = &s->workers[hash64_of(url.p, url.n) % s->workers_n];
 	r->snapshot = snapshot_ref(s->snapshot);
 	r->done = done;

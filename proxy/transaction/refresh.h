@@ -11,7 +11,7 @@
 #include "base/slice.h"
 #include "cache/policy/policy.h"
 
-struct server;
+struct service;
 
 struct refresh_result {
 	int status; /* of the answer that is stored now; or 502, 503, 504 when none came, and the old one stays */
@@ -23,7 +23,7 @@ struct refresh_result {
 };
 
 /* url is copied. */
-int refresh_start(struct server *s, struct slice url, void (*done)(void *arg, const struct refresh_result *r),
+int refresh_start(struct service *s, struct slice url, void (*done)(void *arg, const struct refresh_result *r),
 	void *arg) WARN_UNUSED;
 
 #endif

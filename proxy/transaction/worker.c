@@ -13,7 +13,7 @@
 #include "proxy/transaction/exchange.h"
 #include "proxy/transaction/fill.h"
 #include "proxy/request/origins.h"
-#include "proxy/process/server.h"
+#include "proxy/transaction/service.h"
 
 #define TICK_MS 100
 #define TRIM_AFTER_BYTES (16 << 20)
@@ -57,7 +57,7 @@ static void check_drained(struct worker *w)
 	if (!w->draining || w->gate_stats.open || w->exchanges_n || atomic_load(&w->drained))
 		return;
 	atomic_store(&w->drained, true);
-	post_mail(&w->server->mailbox, &w->drained_mail);
+	post_mail(&w->service->mailbox, &w->drained_mail);
 }
 
 /* What large request bodies took lies in pieces all over the heap: it goes back to the system once they are through. */
@@ -199,8 +199,8 @@ static void on_news_mail(struct mail *m)
 	worker_news_free(&n);
 	target_release(&w->hit_target);
 	worker_configure_front(w);
-	origins_renew(w->snapshot->origins, w);
-	if (origins_open(w->snapshot->origins, w))
+	origins_renew(w->snapshot->origins, w->index);
+	if (origins_open(w->snapshot->origins, w->index, w->base))
 		log_error("worker %u: no memory for connections to the upstreams: requests to them are answered 503",
 			w->index);
 }
@@ -223,16 +223,16 @@ int worker_init(struct worker *w, const struct worker_options *o)
 	int err;
 
 	w->index = o->index;
-	w->cache = o->cache;
+	w->cache = o->service->cache;
 	w->access_log = o->access_log;
 	w->snapshot = snapshot_ref(o->snapshot);
-	w->server = o->server;
+	w->service = o->service;
 	w->next_request_id = hash64_of(&(uint64_t[]){(uint64_t)clock_now().wall_ms, (uint64_t)getpid(), o->index}, 24);
 	w->retire_mail.on_mail = on_retire_mail;
 	w->drain_mail.on_mail = on_drain_mail;
 	w->stop_mail.on_mail = on_stop_mail;
 	w->news_mail.on_mail = on_news_mail;
-	body_port_init(&w->bodies, w->server->bodies, &w->mailbox, &w->gate_stats.body_bytes);
+	body_port_init(&w->bodies, w->service->bodies, &w->mailbox, &w->gate_stats.body_bytes);
 	worker_list_init(&w->exchanges);
 	worker_list_init(&w->fills);
 	forward_init(&w->forward);
@@ -242,7 +242,7 @@ int worker_init(struct worker *w, const struct worker_options *o)
 	if (!w->base)
 		return -ENOMEM;
 	w->routes = mem_zalloc(w->snapshot->config->routes_n * sizeof(*w->routes));
-	err = w->routes ? origins_open(w->snapshot->origins, w) : -ENOMEM;
+	err = w->routes ? origins_open(w->snapshot->origins, w->index, w->base) : -ENOMEM;
 	if (!err)
 		err = worker_open_front(w);
 	if (!err)

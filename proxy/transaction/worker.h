@@ -21,7 +21,7 @@
 struct exchange;
 struct fill;
 struct worker_news;
-struct server;
+struct service;
 struct access_log;
 struct event;
 struct event_base;
@@ -37,7 +37,7 @@ struct worker {
 	/* set once, before the thread starts */
 	unsigned index;
 	struct cache *cache;
-	struct server *server;
+	struct service *service;
 	int *listen_fds; /* this worker's own sockets, as the configuration at the start lists them; -1: taken by a gate */
 	unsigned *listen_addresses; /* which of the configuration's addresses each is for */
 	unsigned listen_fds_n;
@@ -76,9 +76,8 @@ struct worker {
 
 struct worker_options {
 	unsigned index;
-	struct cache *cache;
+	struct service *service;
 	struct access_log *access_log;
-	struct server *server;
 	struct snapshot *snapshot; /* a reference is taken */
 };
 

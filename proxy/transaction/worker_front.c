@@ -8,7 +8,7 @@
 #include "proxy/record/access_log.h"
 #include "proxy/transaction/exchange.h"
 #include "proxy/transaction/hit.h"
-#include "proxy/process/server.h"
+#include "proxy/transaction/service.h"
 #include "proxy/transaction/worker.h"
 
 #define HIGH_WATER (256 * 1024)
@@ -68,9 +68,9 @@ static int open_listener(struct worker *w, unsigned i)
 		.on_refused = on_refused,
 		.arg = w,
 		.stats = &w->gate_stats,
-		.admission = w->server->admission,
+		.admission = w->service->admission,
 		.bodies = &w->bodies,
-		.tls = address->tls ? w->server->tls : NULL,
+		.tls = address->tls ? w->service->tls : NULL,
 		.proxy_protocol = address->proxy_protocol,
 	};
 	configure(w, &l->options);

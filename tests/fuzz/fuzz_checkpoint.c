@@ -2,7 +2,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/mem.h"
-#include "cache/disk/checkpoint.h"
+#include "cache/disk/log/checkpoint.h"
 
 static void read_all(const char *p, size_t size)
 {

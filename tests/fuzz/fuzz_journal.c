@@ -3,7 +3,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/mem.h"
-#include "cache/disk/journal.h"
+#include "cache/disk/log/journal.h"
 #include "cache/policy/scope.h"
 
 struct run {

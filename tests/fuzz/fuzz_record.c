@@ -1,7 +1,7 @@
 /* Any bytes as a record: what is accepted lies within them. Sums are put right first, so that the rest is reached. */
 #include "base/check.h"
 #include "base/mem.h"
-#include "cache/disk/record.h"
+#include "cache/disk/log/record.h"
 
 static void touch(struct slice s, const char *p, size_t n)
 {

@@ -9,10 +9,10 @@
 #include <errno.h>
 
 #include "base/mem.h"
-#include "cache/disk/checkpoint.h"
-#include "cache/disk/journal.h"
-#include "cache/disk/record.h"
-#include "cache/disk/segment.h"
+#include "cache/disk/log/checkpoint.h"
+#include "cache/disk/log/journal.h"
+#include "cache/disk/log/record.h"
+#include "cache/disk/log/segment.h"
 #include "cache/disk/store_internal.h"
 
 /* ---- Records ---- */

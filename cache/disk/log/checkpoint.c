@@ -1,4 +1,4 @@
-#include "cache/disk/checkpoint.h"
+#include "cache/disk/log/checkpoint.h"
 
 #include <errno.h>
 

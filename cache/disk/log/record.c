@@ -1,4 +1,4 @@
-#include "cache/disk/record.h"
+#include "cache/disk/log/record.h"
 
 #include <errno.h>
 

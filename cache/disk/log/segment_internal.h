@@ -1,8 +1,8 @@
 /* What segment.c and segment_end.c share. Private to them. */
-#ifndef CACHE_DISK_SEGMENT_INTERNAL_H
-#define CACHE_DISK_SEGMENT_INTERNAL_H
+#ifndef CACHE_DISK_LOG_SEGMENT_INTERNAL_H
+#define CACHE_DISK_LOG_SEGMENT_INTERNAL_H
 
-#include "cache/disk/segment.h"
+#include "cache/disk/log/segment.h"
 
 /* A slot that nobody uses. NULL without memory, or when there are four million of them. */
 struct segment *segment_free_slot_locked(struct segments *t) WARN_UNUSED;

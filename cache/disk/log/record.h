@@ -12,8 +12,8 @@
  * A header is valid if and only if magic, kind and header_sum (XXH3-64 of the 200 bytes before it) are right, generation
  * is its segment's, the lengths fit each other and the room there is, and a part lies within its whole. The meta is valid if and only if meta_sum is its
  * XXH3-64; the sums, if and only if sums_sum is theirs; a block of body, if and only if its sum is right. */
-#ifndef CACHE_DISK_RECORD_H
-#define CACHE_DISK_RECORD_H
+#ifndef CACHE_DISK_LOG_RECORD_H
+#define CACHE_DISK_LOG_RECORD_H
 
 #include <stdint.h>
 

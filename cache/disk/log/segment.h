@@ -10,15 +10,15 @@
  * A header is valid if and only if magic and sum are right, store is the FORMAT's, size is the file's. A footer is valid
  * if and only if the trailer's magic, generation and sum are right, and footer_sum is the XXH3-64 of the entries. A
  * segment without a valid footer is read record by record up to the first that is not valid. */
-#ifndef CACHE_DISK_SEGMENT_H
-#define CACHE_DISK_SEGMENT_H
+#ifndef CACHE_DISK_LOG_SEGMENT_H
+#define CACHE_DISK_LOG_SEGMENT_H
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
 #include "base/check.h"
-#include "cache/disk/io.h"
+#include "cache/disk/log/io.h"
 
 #define SEGMENT_MAGIC 0x3147455358504d4du /* "MMPXSEG1" */
 #define TRAILER_MAGIC 0x31444e4558504d4du /* "MMPXEND1" */

@@ -11,8 +11,8 @@
  * XXH3-64 of all before it. Both sums have their top bit set, so that the last byte of neither is zero: what was cut
  * short by a crash ends in zeros, and was never acknowledged; anything else that is not valid is damage, and then nobody
  * knows what was purged, and the store starts empty. */
-#ifndef CACHE_DISK_JOURNAL_H
-#define CACHE_DISK_JOURNAL_H
+#ifndef CACHE_DISK_LOG_JOURNAL_H
+#define CACHE_DISK_LOG_JOURNAL_H
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -20,7 +20,7 @@
 
 #include "base/check.h"
 #include "base/slice.h"
-#include "cache/disk/io.h"
+#include "cache/disk/log/io.h"
 
 #define JOURNAL_MAGIC 0x314c4e4a58504d4du /* "MMPXJNL1" */
 #define ENTRY_MAGIC 0x314a504du           /* "MPJ1" */

@@ -1,4 +1,4 @@
-#include "cache/disk/io.h"
+#include "cache/disk/log/io.h"
 
 #include <dirent.h>
 #include <errno.h>

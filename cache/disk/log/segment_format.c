@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "base/hash.h"
-#include "cache/disk/segment.h"
+#include "cache/disk/log/segment.h"
 
 static uint64_t header_sum(const struct segment_header *h)
 {

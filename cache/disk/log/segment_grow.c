@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
-#include "cache/disk/segment.h"
+#include "cache/disk/log/segment.h"
 
 int segment_begin(struct segments *t, uint64_t size, uint64_t spare, struct segment **out)
 {

@@ -5,7 +5,7 @@
 #include <time.h>
 
 #include "base/log.h"
-#include "cache/disk/segment_internal.h"
+#include "cache/disk/log/segment_internal.h"
 
 static void release(struct segments *t, struct segment *s)
 {

@@ -1,4 +1,4 @@
-#include "cache/disk/segment_internal.h"
+#include "cache/disk/log/segment_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "base/hash.h"
-#include "cache/disk/journal.h"
+#include "cache/disk/log/journal.h"
 
 #define TOP64 ((uint64_t)1 << 63)
 #define TOP32 ((uint32_t)1 << 31)

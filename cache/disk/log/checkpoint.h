@@ -7,8 +7,8 @@
  *     end  XXH3-64 of all before it
  * Valid if and only if magic and sum are right, store is the FORMAT's, and the counts fit the file's length exactly. The
  * valid one with the greater number counts; the journals from first_journal on go on from it, without a gap. */
-#ifndef CACHE_DISK_CHECKPOINT_H
-#define CACHE_DISK_CHECKPOINT_H
+#ifndef CACHE_DISK_LOG_CHECKPOINT_H
+#define CACHE_DISK_LOG_CHECKPOINT_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "cache/disk/journal.h"
+#include "cache/disk/log/journal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,0 +1,24 @@
+#!/bin/bash
+# What only some files may do: allocate, and say what the cache is asked. What decides which answer serves a request is made
+# of the request as the origin is sent it (proxy/request/sent.h).
+# Reads only; the files are the arguments. A breach is printed as file:line: sentence.
+set -euo pipefail
+awk '
+function bad(text) { printf "%s:%d: %s\n", FILENAME, FNR, text; breaches = 1 }
+# An allocation that mem.h does not see can not be made to fail in a test.
+/(^|[^a-zA-Z0-9_>.])(malloc|calloc|realloc|strdup|strndup|asprintf|vasprintf|free)[ \t]*\(/ && FILENAME != "base/mem.c" {
+	code = $0
+	gsub(/"([^"\\]|\\.)*"/, "", code)
+	sub(/\/[\/*].*/, "", code)
+	if (code ~ /^[ \t]*\*/) next
+	if (code ~ /(^|[^a-zA-Z0-9_>.])(malloc|calloc|realloc|strdup|strndup|asprintf|vasprintf|free)[ \t]*\(/ &&
+	    $0 !~ /allocated by/) bad("allocate through base/mem.h (or say \"allocated by <library>\" on the line)")
+}
+FILENAME ~ /^proxy\// && FILENAME != "proxy/request/target.c" && /\(struct cache_request\)|struct cache_request [a-z_]+ = \{/ {
+	bad("only target_cache_request makes a cache_request: the cache sees what the origin is sent")
+}
+FILENAME ~ /^proxy\/(transaction\/(exchange|fill|hit|invalidate)|request\/forward)/ && /(client|gate_request\([a-z>-]+\))->(fields|host|path|query)|asked\.http->/ && !/hops_were_here/ {
+	bad("decide by target.sent, not by what the client sent")
+}
+END { exit breaches }
+' "$@"
