@@ -1,7 +1,8 @@
 #!/bin/bash
 # Runs cmocka programs of one room: run-unit.sh <room> <program>...  with MODE in the environment, JOBS at a time.
 # Prints one line a program, the whole output of those that fail, and leaves "<passed> <failed>" for each program in
-# build/<mode>/results/. A program that dies or hangs before its summary counts as a failure.
+# build/<mode>/results/. A program that dies or hangs before its summary counts as a failure. The output of a failed one is also
+# kept in build/failed/, where no later run removes it.
 set -euo pipefail
 here=$(dirname "$0")
 
@@ -27,6 +28,8 @@ run_one() { # <room> <program>
 		echo "ok   $mode $1/$name: $passed"
 		return 0
 	fi
+	mkdir -p "$kept"
+	cp "$out" "$kept/$mode-$1-$name-$(date +%m%d-%H%M%S).log"
 	# In one write, so that programs that fail at once do not mix their output.
 	printf '%s\n%s\n' "--- FAILED $mode $1/$name (exit status $rc)" "$(cat "$out")"
 	return 1
@@ -35,6 +38,7 @@ run_one() { # <room> <program>
 mode=${MODE:-release}
 limit_s=${UNIT_TIMEOUT:-300}
 results=${BUILD:-build}/$mode/results
+kept=${BUILD:-build}/failed
 . "$here/sanitizers.sh"
 if [ "$1" = --one ]; then
 	run_one "$2" "$3"
