@@ -75,12 +75,17 @@ ifndef MODE_$(MODE)
 $(error MODE is $(MODE); it must be release, debug, asan, tsan or fuzz)
 endif
 
-WARN   := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
+WARN   := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+# A warning is an error, but not in the release build of a user, whose compiler may know warnings that nobody has seen yet.
+# `make test` sets it there, too, and so does who develops: export WERROR=-Werror
+WERROR ?= $(if $(filter release,$(MODE)),,-Werror)
 LANG_C := -std=gnu11 -D_GNU_SOURCE -I. -DMEMOPROXY_VERSION='"$(VERSION)"' $(PKG_CFLAGS)
 HARDEN := -fstack-protector-strong -fPIE
-COMPILE = $(CC) $(LANG_C) $(WARN) -g -pthread $(HARDEN) $(MODE_$(MODE)) $(CFLAGS)
+COMPILE = $(CC) $(LANG_C) $(WARN) $(WERROR) -g -pthread $(HARDEN) $(MODE_$(MODE)) $(CFLAGS)
 LINK    = $(CC) -g -pthread $(filter -fsanitize% -fno-sanitize%,$(MODE_$(MODE))) -pie \
 	-Wl,-z,relro,-z,now -Wl,--as-needed $(CFLAGS) $(LDFLAGS)
+
+NEEDS = CC='$(CC)' PYTHON='$(PYTHON)' packaging/install-deps.sh
 
 # Short lines; V=1 shows the whole commands.
 V ?= 0
@@ -93,7 +98,11 @@ remember = printf '%s\n' $(call quote,$2) | cmp -s - $1 || printf '%s\n' $(call 
 $(shell mkdir -p $(B); $(call remember,$(B)/flags,$(COMPILE)) \
 	$(foreach f,$(ROOMS),mkdir -p $(B)/$(dir $f); $(call remember,$(B)/$f.list,$(call sources_of,$f))))
 
-$(B)/obj/%.o: %.c $(B)/flags
+# The first thing that is done before anything is compiled: one sentence, instead of a compiler's errors, if libraries are missing.
+needs-%:
+	@$(NEEDS) -c $*
+
+$(B)/obj/%.o: %.c $(B)/flags | needs-build
 	@mkdir -p $(@D)
 	$(call say,CC)$(COMPILE) -MMD -MP -c $< -o $@
 
@@ -133,11 +142,11 @@ help:
 	@echo 'conformance  soak  install  clean  mutants  deps  deps-test  deps-bench;   MODE=release|debug|asan|tsan|fuzz'
 
 deps:
-	@packaging/install-deps.sh build
+	@$(NEEDS) build
 deps-test:
-	@packaging/install-deps.sh build test
+	@$(NEEDS) build unit system lint fuzz
 deps-bench:
-	@packaging/install-deps.sh build test bench
+	@$(NEEDS) build unit system lint fuzz bench
 
 # A second make, because this one asked pkg-config before the packages were there.
 run: deps
@@ -170,6 +179,7 @@ unit-$1: $(call unit_bins,$1)
 $(call unit_bins,$1): $(B)/%: $(B)/obj/%.o $(call obj_of,$(call unit_helpers,$1)) $(call archives_of,$1)
 	@mkdir -p $$(@D)
 	$$(call say,LD)$$(LINK) -o $$@ $$^ $(call libs_of,$1) -lcmocka
+$(call obj_of,$(call unit_sources,$1)): | needs-unit
 -include $(wildcard $(patsubst %.o,%.d,$(call obj_of,$(call unit_sources,$1))))
 endef
 TESTED_ROOMS := $(foreach f,$(ROOMS),$(if $(call unit_tests,$f),$f))
@@ -193,7 +203,7 @@ $(NODE)/node_modules/.package-lock.json: $(NODE)/package-lock.json
 	@touch $@
 
 # PYTEST_ARGS='-k purge' chooses among them.
-system: $(B)/memoproxy node-modules
+system: needs-system $(B)/memoproxy node-modules
 	@MODE=$(MODE) PYTHON='$(PYTHON)' MEMOPROXY_BIN='$(abspath $(B)/memoproxy)' tests/support/run-system.sh $(PYTEST_ARGS)
 
 # --- Do the tests notice? tests/mutants/*.toml has small faults as data -----------------------------------------------
@@ -226,6 +236,7 @@ $(foreach s,$(FUZZ_SRC),$(eval $(call fuzz_rule,$s)))
 -include $(wildcard $(patsubst %.o,%.d,$(call obj_of,$(FUZZ_SRC))))
 # libFuzzer's entry point has no prototype in any header.
 $(call obj_of,$(FUZZ_SRC)): WARN += -Wno-missing-prototypes
+$(call obj_of,$(FUZZ_SRC)): | needs-fuzz
 fuzz-build: $(patsubst %.c,$(B)/%,$(FUZZ_SRC))
 fuzz: fuzz-build
 	@tests/support/run-fuzz.sh $(FUZZ_SECONDS) $(patsubst %.c,$(B)/%,$(FUZZ_SRC))
@@ -245,7 +256,7 @@ lint: lint-fast lint-tidy
 
 empty :=
 comma := ,
-lint-fast: $(BUILD)/release/memoproxy
+lint-fast: needs-lint $(BUILD)/release/memoproxy
 	@tests/support/lint-rooms.py $(BUILD)/release/obj $(foreach r,$(ROOMS),$r=$(subst $(empty) $(empty),$(comma),$(strip $(BELOW_$r))))
 	@tests/support/lint-uses.sh $(SOURCES) $(HEADERS)
 	@tests/support/lint-length.sh $(C_FILES)
@@ -254,7 +265,7 @@ lint-fast: $(BUILD)/release/memoproxy
 lint-tidy: $(TIDY_STAMPS)
 
 # One stamp a file, with the headers that it reads as prerequisites: a second run is quick.
-$(BUILD)/lint/%.tidy: %.c .clang-tidy
+$(BUILD)/lint/%.tidy: %.c .clang-tidy | needs-build needs-lint
 	@mkdir -p $(@D)
 	@echo "tidy $<"
 	@clang-tidy --quiet $< -- $(LANG_C) 2>$@.log || { cat $@.log; exit 1; }

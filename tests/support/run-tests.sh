@@ -7,6 +7,8 @@ MAKE=${MAKE:-make}
 JOBS=${JOBS:-$(nproc)}
 FUZZ_SECONDS=${FUZZ_SECONDS:-10}
 export BUILD=${BUILD:-build}
+# Every build, the release one too: the tree is free of warnings.
+export WERROR=-Werror
 unset MAKEFLAGS MFLAGS MAKELEVEL MODE
 rm -rf "$BUILD"/*/results
 
