@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # memoproxy. `make run` to try it, `make test` to prove it, `make help` for the rest.
 #
 # Everything made goes under build/<mode>/, except ./memoproxy, which is the release binary.
@@ -257,6 +258,7 @@ lint: lint-fast lint-tidy
 empty :=
 comma := ,
 lint-fast: needs-lint $(BUILD)/release/memoproxy
+	@tests/support/lint-spdx.sh
 	@tests/support/lint-rooms.py $(BUILD)/release/obj $(foreach r,$(ROOMS),$r=$(subst $(empty) $(empty),$(comma),$(strip $(BELOW_$r))))
 	@tests/support/lint-uses.sh $(SOURCES) $(HEADERS)
 	@tests/support/lint-length.sh $(C_FILES)
@@ -274,6 +276,7 @@ $(BUILD)/lint/%.tidy: %.c .clang-tidy | needs-build needs-lint
 -include $(wildcard $(addsuffix .d,$(TIDY_STAMPS)))
 
 format:
+	tests/support/lint-spdx.sh --fix
 	clang-format -i $(C_FILES)
 format-%:
 	clang-format -i $(filter $*/% tests/unit/$*/%,$(C_FILES))

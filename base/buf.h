@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A growable byte buffer that can't be made without a maximum.
  * Thread: one at a time. Owns: its bytes. Bounds: max, given at init; going past it is -ENOBUFS and changes nothing. */
 #ifndef BASE_BUF_H

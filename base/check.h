@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Assertions about our own code, never about bytes from a network, a disk or a file. */
 #ifndef BASE_CHECK_H
 #define BASE_CHECK_H

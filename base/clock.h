@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The time, read once a loop turn and passed as a parameter from there on.
  * Thread: any. */
 #ifndef BASE_CLOCK_H

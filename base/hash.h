@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* uthash set up once (keyed, out of memory is an error and not an exit), and the hashes that the project uses: where clients
  * or origins choose what is hashed, a table is placed by hash_keyed, whose collisions nobody can look for. XXH3 names what
  * other processes must know by the same number.

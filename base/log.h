@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The error log: one line an event on stderr (or journald behind it), never a secret.
  * Thread: any. Bounds: a line is cut at 2 KiB. */
 #ifndef BASE_LOG_H

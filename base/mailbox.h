@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The one cross-thread queue: letters go in from any thread, one owner takes them out.
  * Thread: post_mail from any; the rest only from the owner. Owns: nothing but its eventfd; letters are embedded in what
  * they are about and belong to the poster until taken. Bounds: a letter is queued at most once, so the queue holds no

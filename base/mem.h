@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The one way to the allocator, so that tests can make the n-th allocation fail.
  * Thread: any. Every function may return NULL; the caller turns that into a 503, a miss or a clear exit at start. */
 #ifndef BASE_MEM_H

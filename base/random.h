@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Numbers that nobody can guess.
  * Thread: any. */
 #ifndef BASE_RANDOM_H

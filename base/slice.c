@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "base/slice.h"
 
 /* Not tolower(): that follows the locale, and HTTP's names do not. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A borrowed run of bytes: pointer and length, no terminator.
  * Thread: any. Borrows: the bytes, for as long as whoever made the slice says. */
 #ifndef BASE_SLICE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The cache seen from outside the requests: listing, peeking, sweeping, and what HEAD tells about stored answers. */
 #include <errno.h>
 #include <stdlib.h>

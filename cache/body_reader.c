@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cache/body_reader.h"
 
 #include <errno.h>

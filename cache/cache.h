@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The cache: keyed memory tier, coalescing, invalidation behind one face.
  * Thread: any, except where a function names a worker. Lock order: shard, then flight, then mailbox; nothing is freed,
  * called out or read from disk under a shard lock.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the cache's own files share. Private to cache/.
  * Lock order: shard, flight, the list of a growing body, mailbox. */
 #ifndef CACHE_CACHE_INTERNAL_H

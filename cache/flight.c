@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Flights as their waiters see them: joining, looking, leaving, being told. */
 #include "cache/flight_internal.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Coalescing: one fetch for all who ask the same at once. The flight owns the answer as it arrives; waiters on any worker
  * stream from it; the client that caused it may leave.
  * Thread: leader functions only on the worker that leads; waiter functions on the waiter's worker.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Flights while their body arrives: stored, windowed once it is too large for that, handed to the disk. */
 #include <errno.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A flight's end: what it stores, retires and marks, in both tiers at once, and then what those who wait are told. */
 #include "cache/flight_internal.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A flight's insides. Private to cache/.
  * Life: made by a lookup that leads; in its shard's and its entry's lists until it has ended; the last reference frees
  * it. References: one for the lists, one for the leader, one for each waiter, one for each letter under way. */

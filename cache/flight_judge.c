@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a flight's answer is: may it be stored, and does what is stored have to go where it may not? */
 #include "cache/flight_internal.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Flights as their leader drives them: what becomes of the answer, for the waiters and for the store. */
 #include <errno.h>
 

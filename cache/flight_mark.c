@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a flight's end says of the requests that come next. */
 #include "cache/flight_internal.h"
 

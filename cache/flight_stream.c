@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Flights whose answer goes to disk as it arrives, because it is larger than memory is to hold. */
 #include <errno.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cache/guard.h"
 
 #include <jansson.h>

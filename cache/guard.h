@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Is a 200 what the route promises (store_if)? Thread: any. Private to cache/. */
 #ifndef CACHE_GUARD_H
 #define CACHE_GUARD_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What answers that went to one client alone leave behind for others. */
 #include "cache/landing.h"
 #include "http/range.h"

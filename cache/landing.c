@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cache/landing.h"
 
 #include "cache/policy/vary.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Order among the answers of one key. An answer *lands* when it is stored, or when it is known that it will not be and what
  * it supersedes goes (RFC 9111 4.3.3: a full answer below 500 takes the place of what is stored, whether or not it can be
  * kept itself). What was asked for before an answer that has landed is *late*: it goes to those who wait for it, but neither

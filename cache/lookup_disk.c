@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A lookup that finds nothing of use in memory asks the disk tier before anybody asks the upstream. */
 #include "cache/lookup_internal.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What lookup.c (deciding) and lookup_disk.c (asking the second tier) share. Private to cache/.
  * Thread: the one that looks up. `_locked`, and what takes an entry, wants the shard's mu. */
 #ifndef CACHE_LOOKUP_INTERNAL_H

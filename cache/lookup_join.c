@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Whose fetch a request may wait for. */
 #include "cache/lookup_internal.h"
 

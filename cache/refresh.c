@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Updating a stored answer from a 304 or a HEAD (RFC 9111 3.2, 4.3.4, 4.3.5). */
 #include "cache/cache_internal.h"
 #include "cache/policy/credentials.h"

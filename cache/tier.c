@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cache/tier.h"
 
 #include "base/mem.h"

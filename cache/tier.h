@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Between the tiers: what is stored in memory is written to disk, what is asked for and not in memory is read from there.
  * What is too large for memory: tier_large.h.
  * Thread: any; `_locked` functions want the mu of the key's shard. Private to cache/. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cache/tier_large.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Between the tiers, bodies that are larger than memory is to hold: their heads are in memory, they are on disk, written as
  * they arrive. Thread: the flight's leader, but for tier_place_block. Private to cache/. */
 #ifndef CACHE_TIER_LARGE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "config/arena.h"
 
 #include <stdalign.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Memory that goes all at once: everything a configuration points to.
  * Thread: one at a time. Owns: each block until arena_free. Bounds: what is put in, a configuration file of bounded size. */
 #ifndef CONFIG_ARENA_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "config/build.h"
 
 #include <errno.h>

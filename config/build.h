@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* From sections of text to struct config. Private to config/.
  * Thread: one at a time. Borrows: all that struct build points to. */
 #ifndef CONFIG_BUILD_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the operator wants, read from proxy.ini: every key has its line in options.def.
  * Thread: a loaded configuration never changes; any thread reads it, takes and drops references.
  * Owns: all that its members point to, until the last reference goes. Every slice here is followed by a NUL byte.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What differs between two configurations: what a reload needs to know.
  * Thread: any; both are only read. */
 #ifndef CONFIG_DIFF_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Reading a small file whole.
  * Thread: any; it blocks. Bounds: the buffer's maximum. */
 #ifndef CONFIG_FILE_H

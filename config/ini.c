@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "config/ini.h"
 
 #include <errno.h>

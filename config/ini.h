@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The syntax of proxy.ini, and nothing of its meaning: sections, keys, values and where they stand.
  *
  * A line is empty, a comment ('#' or ';' first), "[section]" or "[kind name]", or "key = value". Spaces around any of

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The table of keys that options.def makes, looked up by section and key.
  * Thread: any; it is constant. */
 #ifndef CONFIG_OPTIONS_H

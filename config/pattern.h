@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Path patterns of routes, compiled once: `*` is any run of characters, slashes included; `{name}` is one whole path
  * segment, which can be used again in a template. A pattern with `?` is matched against path and query, each part on its
  * own; one without takes every query.

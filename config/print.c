@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What options.def says, for people. */
 #include <string.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "config/report.h"
 
 #include <stdarg.h>

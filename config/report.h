@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The list of mistakes in one configuration file, each with its line.
  * Thread: one at a time. Borrows: the file's name and the buffer that receives the text.
  * Bounds: CONFIG_ERRORS_MAX lines, then one that says how many more there are; as many warnings. */

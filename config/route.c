@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Which route and which upstream. */
 #include "config/config.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* From a value's text to its member: one reader for each type of option.
  * Thread: one at a time. Owns: nothing; what is made goes into the arena. */
 #ifndef CONFIG_VALUE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Values that name several things: fields, hosts, methods, patterns, statuses. */
 #include <errno.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Values that are addresses and URLs. */
 #include <arpa/inet.h>
 #include <errno.h>

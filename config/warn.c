@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Settings that are valid and can't do what they seem to say. */
 #include "config/build.h"
 #include "http/fields.h"

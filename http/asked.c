@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "http/asked.h"
 
 static bool begins(struct slice s, struct slice with)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Was an answer asked for? Some say something only to a request that brought a condition or a range (RFC 9110 15.3.7, 15.4.5,
  * 15.5.13, 15.5.17); to any other they are an origin's fault, and its client could make nothing of them.
  * Thread: any. Borrows: what it is given. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "http/cache_control.h"
 
 #include "http/sf.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Cache-Control, and fields of its kind, as flags and seconds (RFC 9111 5.2, 5861, 8246; as a structured field RFC 9213).
  * Thread: any. Borrows: field names in no-cache="..." and private="..." point into the lines.
  * Bounds: CC_FIELDS_MAX names of each; more make the directive apply to the whole response. */

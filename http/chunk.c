@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "http/chunk.h"
 
 #include "http/syntax.h"

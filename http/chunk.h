@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Takes the chunked transfer coding off a body, byte stream in, slices of data out (RFC 9112 7.1). Strict: what another
  * parser could read in another way is an error.
  * Thread: one at a time. Borrows: the bytes of each call; data points into them. Owns: nothing.

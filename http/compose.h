@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Heads as bytes, to be built once and written many times.
  * Thread: any. */
 #ifndef HTTP_COMPOSE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* HTTP dates (RFC 9110 5.6.7) to and from seconds since 1970.
  * Thread: any. */
 #ifndef HTTP_DATE_H

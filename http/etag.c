@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "http/etag.h"
 
 /* Takes a weak tag's mark off. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Entity tags and the two conditions made of them (RFC 9110 8.8.3, 13.1.1, 13.1.2).
  * Thread: any. Borrows: what it is given. */
 #ifndef HTTP_ETAG_H

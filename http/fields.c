@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "http/fields.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Message heads, parsed strictly (RFC 9112) into slices of the caller's bytes. No I/O.
  * Thread: one at a time. Borrows: the head's bytes, which must stay in place while the view is used. */
 #ifndef HTTP_MESSAGE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "http/negotiate.h"
 
 #include "http/syntax.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Byte ranges (RFC 9110 14): requests for them, Content-Range, the parts of a multipart/byteranges body.
  * Thread: any. Bounds: HTTP_RANGES_MAX ranges; a request for more is answered as if it had asked for none. */
 #ifndef HTTP_RANGE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "http/message.h"
 
 /* RFC 9110 15 and the registry. */

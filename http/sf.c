@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "http/sf.h"
 
 #include <errno.h>

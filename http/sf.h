@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Structured fields (RFC 9651): dictionaries, lists and items, read in place.
  * Thread: any. Borrows: the value; keys, texts and parameters point into it. Owns: nothing. Bounds: none but the input's
  * length; nothing recurses.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "http/syntax.h"
 
 #define IS_DIGIT(c) ((c) >= '0' && (c) <= '9')

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The characters that HTTP's grammar is made of, and the pieces that several parsers share.
  * Thread: any. Borrows: what it is given; nothing is kept. */
 #ifndef HTTP_SYNTAX_H

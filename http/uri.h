@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* URIs as bytes (RFC 3986): splitting, percent-decoding, queries, name patterns, resolving references.
  * Thread: any. Borrows: what it is given; results point into it. Bounds: none but the input's length. */
 #ifndef HTTP_URI_H

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # What memoproxy is built and tested with: is it there, and which Debian packages have what is not?
 #   install-deps.sh SET...      as root installs what is missing; else names the command that does, and fails
 #   install-deps.sh -n SET...   prints the packages that would be installed

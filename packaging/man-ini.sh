@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # memoproxy.ini(5), made from the program's own table of keys so that the two can't differ.
 # usage: man-ini.sh <memoproxy> > memoproxy.ini.5
 set -euo pipefail

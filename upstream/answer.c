@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* An answer as libcurl hands it over: heads line by line, checked by http/, then the body's bytes, chunks still framed.
  *
  * CURLOPT_HEADER makes libcurl give each header line to the body callback first. That is what lets us refuse a folded

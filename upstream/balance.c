@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Which origin gets the next request. */
 #include "base/hash.h"
 #include "upstream/state.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The circuit breaker: a share of failures in a window opens it, one request that goes well closes it. */
 #include "upstream/state.h"
 

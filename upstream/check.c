@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Active health checks. Every loop's timer looks whether one is due; the shared state gives each to one of them, so that
  * an origin is asked once an interval however many workers there are, and a worker that hangs or ends leaves no gap. */
 #include "base/log.h"

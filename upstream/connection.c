@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* libcurl's callbacks about connections: which socket a request is about to use, and whether it may. */
 #include <openssl/ssl.h>
 

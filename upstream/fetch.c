@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A fetch's life: queued, running (one attempt or several), ended. Each change of state happens here. */
 #include "upstream/fetch.h"
 

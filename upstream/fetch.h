@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One request to an origin and its answer, streamed: libcurl's multi interface on a worker's event loop.
  * Thread: each upstream_loop and its fetches belong to one worker's thread. Owns: its connections and handles.
  * Bounds: max_connections and queue_max per upstream and loop, max_head_bytes per answer, nothing buffered beyond one

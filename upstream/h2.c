@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Where an HTTP/2 answer ends. libcurl takes RST_STREAM with NO_ERROR for the end of an answer and tells nobody whether
  * END_STREAM came before it (RFC 9113 8.1), nor, when a connection winds up, whether all that had come was handed over. An
  * answer without Content-Length that the origin gave up would look whole.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Which origins answer: what requests (passive) and checks (active) tell of them. */
 #include "upstream/state.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the files of upstream/ share; nobody else includes it.
  * Thread: the loop's. Owns: see each struct. Bounds: as fetch.h says. */
 #ifndef UPSTREAM_INTERNAL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* libcurl's multi interface on a libevent base. libcurl is entered from three events only (a socket, its timer, our kick),
  * and what must not happen while it is on the stack waits in `todo` until it is off. */
 #include <errno.h>

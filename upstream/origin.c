@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One origin: its URL, and an easy handle turned towards it. */
 #include <errno.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Whether a fetch may go, when, and to which origin; and what its end tells of them. */
 #include "base/log.h"
 #include "upstream/internal.h"

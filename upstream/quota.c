@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What an upstream says about how much more it wants to be asked, and what follows from it. */
 #include "http/date.h"
 #include "http/sf.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A request as libcurl wants it: a list of field lines, a method, a target that it sends untouched. */
 #include <errno.h>
 

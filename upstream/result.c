@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a fetch can come to: its name and its counter. */
 #include "upstream/internal.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The descriptors behind libcurl's handles. An established connection's read event stays registered while it idles in the
  * pool: the next request finds it in place (no epoll_ctl), and what arrives meanwhile proves the connection stale. */
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The registry of states: a list under a mutex, looked at when a loop is made or freed. */
 #include "upstream/state.h"
 

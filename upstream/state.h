@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What all loops know together of one upstream: which of its origins answer, whether its breaker is open, what is left
  * of its quota. Found by name and URLs, so that a reload that changes neither forgets nothing.
  * Thread: any; what is read for every request is atomic. Time is a parameter: CLOCK_MONOTONIC in ms where it says now_ms.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One [upstream]: its bounds and its origins, and easy handles that are set up for it once. */
 #include "upstream/internal.h"
 

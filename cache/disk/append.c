@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Records on their way into a segment: gathered in a buffer, written in large pieces, indexed once they are written. */
 #include <errno.h>
 

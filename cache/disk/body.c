@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Large bodies: kept by reference, read block by block, each block verified before a byte of it leaves. */
 #include "cache/disk/body.h"
 

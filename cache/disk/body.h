@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Where a large body lies on disk and what its bytes must be: to be kept with a head in memory, and read block by block.
  * Thread: any; what is set once does not change. Owns: nothing, so that whoever keeps one does not keep the file; whoever
  * reads holds the file (struct disk_hold). Bounds: 8 bytes for each 64 KiB of the body. Private to cache/. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* memoproxy disk-check: reads everything as a start and all reads after it would, and changes nothing. */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Keys that were forgotten, for as long as an older record of theirs may lie somewhere in the log.
  * Thread: any. Owns: its table. Bounds: `max` keys; past it the older half is covered by floor_lsn, which forgets more. */
 #ifndef CACHE_DISK_FORGETS_H

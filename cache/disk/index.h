@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Where every stored answer lies: 32 bytes a slot, at least 72 % of the slots in use once a shard has grown.
  * Thread: any. Owns: its tables. Bounds: INDEX_VARIANTS answers a key; memory by the segments that hold the records.
  *

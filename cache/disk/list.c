@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is on disk, for operators: the index has hashes only, so heads are read. */
 #include <errno.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is read at start before anything is served: FORMAT, checkpoints, journals, and which segments there are. */
 #include <errno.h>
 #include <stdio.h>

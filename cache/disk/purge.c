@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What must outlive a crash: purges, forgotten keys, and the checkpoints that let their journals go. */
 #include <errno.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Getting answers: what the page cache holds at once, the rest by the readers. Every byte is verified before it leaves. */
 #include <errno.h>
 

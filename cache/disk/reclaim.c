@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Making room before it is needed: the keeper's work once recovery is done. */
 #include <errno.h>
 #include <time.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Loading the index at start, in the background: lookups miss until it is done. */
 #include <errno.h>
 

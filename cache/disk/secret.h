@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What users' identities are hashed with: as long as it is the same, a user's answers are found again after a restart.
  * Thread: at opening. Owns: nothing.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What operators see of the disk tier. */
 #include "cache/disk/store_internal.h"
 

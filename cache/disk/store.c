@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Opening and closing the disk tier. */
 #include "cache/disk/store.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The disk tier: an append-only log of answers under the memory tier. A cache may forget; it may not lie.
  * Thread: any, where nothing else is said. Nothing here waits for a device, but for what says "blocks".
  * Owns: the directory (one process at a time), its files, its threads: a writer, a keeper (recovery and reclaim), a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The disk tier's insides. Private to cache/disk/.
  * Lock order: journal, then the scope table; index shard, then nothing; the others are taken alone. No lock is held over
  * file I/O but the journal's, whose one write goes to the page cache. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Putting answers as they arrive: pieces on their way to the writer, which gives each such answer a segment of its own.
  * A file of these is no segment before its header, which is the last that is written. */
 #include "cache/disk/stream.h"

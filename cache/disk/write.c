@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Putting answers: the queue, and the one thread that writes. */
 #include <errno.h>
 

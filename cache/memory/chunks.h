@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A body whose length is not known yet, or of which only a window is kept, in pieces that never move.
  * Thread: append from the one that fills it, the rest from any. Owns: its chunks. Bounds: whoever appends. */
 #ifndef CACHE_MEMORY_CHUNKS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cache/memory/encode.h"
 
 #include <brotli/encode.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Bodies in the codings that a route has made once, when they are stored (`compress`): small ones at once, others by threads
  * of their own (encoder.h), until when the body serves as it is.
  * Thread: any; what is made does not change. Bounds: ENCODE_MIN to ENCODE_MAX bytes; all of it comes out of the cache's

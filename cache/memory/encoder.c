@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cache/memory/encoder.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Threads that encode stored bodies which would keep a worker for too long (encode.h).
  * Thread: any. Owns: a reference to each object that waits, or is being encoded.
  * Bounds: ENCODER_JOBS objects, and bytes_max of their bodies; what is beyond is not encoded. Threads begin with the first

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Entries of the memory tier: the index, the LRU in its order, variants, markers. */
 #include <errno.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cache/memory/memory.h"
 
 #include <errno.h>

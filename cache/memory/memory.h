@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The memory tier: shards of a hash index over entries, the budget that all of their bytes come from, and who goes first
  * when it is used up.
  * Thread: any; `_locked` functions want the shard's mu. Owns: entries, and a reference to each object in the index.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cache/memory/object_internal.h"
 
 #include <errno.h>

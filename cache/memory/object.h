@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A stored answer: immutable head, a body that may still be arriving, shared by reference count.
  * Thread: any reads; body_append and body_finish only from the one that fills it. Owns: its bytes.
  * Life: made at the response head (body growing), published to waiters, complete at the end, then in L1 or dropped. The

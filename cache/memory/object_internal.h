@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How an object lies in memory, and how it is made. Private to cache/.
  * Thread: as object.h says; `expiry` and `hits` are guarded by the mu of the entry's shard. */
 #ifndef CACHE_MEMORY_OBJECT_INTERNAL_H

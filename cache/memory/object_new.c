@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Making objects: the head that every hit sends, and what decides its use, in one allocation. */
 #include <errno.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cache/memory/wheel.h"
 
 void link_init(struct link *l)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A hierarchical timing wheel of seconds: who is due, without ordering all.
  * Thread: one at a time. Owns: nothing; links are embedded. Bounds: a deadline further off than
  * 64^4 s is looked at again by then. */

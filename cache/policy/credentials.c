@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cache/policy/credentials.h"
 
 #include "http/syntax.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a request bears by which its origin may tell whom it answers, and which the key does not hold.
  * Thread: any; no state. Borrows: the names that it gives back are the request's. */
 #ifndef CACHE_POLICY_CREDENTIALS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cache/policy/form.h"
 
 #include "base/hash.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a request brings of its own: all that its origin sees of it beyond the key. An error may be the request's doing and
  * not the URL's, so it says something about those that look the same to the origin, and little about others.
  * Thread: any; pure. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cache/policy/graphql.h"
 
 #include <jansson.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cache/policy/key_body.h"
 
 #include <jansson.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a request's body and its user add to a key: digests.
  * Thread: any. Bounds: bodies over KEY_JSON_MAX are not parsed. */
 #ifndef CACHE_POLICY_KEY_BODY_H

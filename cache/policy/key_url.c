@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The URL of a key: the origin in its normal form, the path as it is, the query after the route's rule. */
 #include "cache/policy/key.h"
 

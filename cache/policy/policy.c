@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* May it be stored (RFC 9111 3)? */
 #include "cache/policy/policy.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* RFC 9111 as pure decisions: what may be stored, how long it is fresh, when it may be used.
  * Thread: any; no state, no clock, no I/O, no randomness: `now` and `jitter` are parameters.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cache/policy/policy_facts.h"
 
 #include <errno.h>

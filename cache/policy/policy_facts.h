@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What policy's files know of one exchange: its fields, read once.
  * Thread: any. Borrows: the exchange's fields. */
 #ifndef CACHE_POLICY_POLICY_FACTS_H

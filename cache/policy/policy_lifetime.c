@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Lifetime and age of an answer (RFC 9111 4.2). The order of sources is told in policy.h. */
 #include "cache/policy/policy_facts.h"
 

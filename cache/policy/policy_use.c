@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* May it be used (RFC 9111 4), now or in place of an error, and what do the request's own conditions make of it? */
 #include "cache/policy/policy.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a route says about caching: the cache's own options, filled from the configuration by proxy.
  * Thread: immutable once published, any thread reads. Borrows: all slices and arrays, which live as long as the rules.
  * All durations are milliseconds; -1 means "not set". */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cache/policy/scope.h"
 
 #include <errno.h>

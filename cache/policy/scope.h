@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Invalidation: one sequence and a table of scopes, never a walk over objects.
  * Thread: any. Bounds: `max_rules`; past it floor_seq rises (over-invalidates, never resurrects) and a counter says so.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is normalised, and why it may be (RFC 9111 4.1: only where the field's specification gives both forms one meaning):
  * - any field that is longer than NORMALISED_MAX: nothing, not even that its lines could be one;
  * - any other field: its lines are joined (RFC 9110 5.3);

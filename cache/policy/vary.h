@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The second level of the key: request fields that Vary nominates, normalised (RFC 9111 4.1).
  * Thread: any; pure. */
 #ifndef CACHE_POLICY_VARY_H

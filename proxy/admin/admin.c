@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The admin listener: its calls one by one, which endpoint, which parameters. */
 #include "proxy/admin/admin.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The admin listener: health, purge, refresh, stats, entries, explain. An evhttp of its own on main's loop, behind a gate
  * of its own; what needs a worker goes there and back by letter.
  * Thread: main. Owns: its listener and the letters in flight. Bounds: ADMIN_CALLS_MAX, and

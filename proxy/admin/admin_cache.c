@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* purge, refresh, explain. */
 #include <errno.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* entries: what is stored, in memory or on disk. */
 #include <errno.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Who may ask the admin side. */
 #include <arpa/inet.h>
 #include <netinet/in.h>

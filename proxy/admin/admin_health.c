@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/admin/admin_health.h"
 
 #include "proxy/request/origins.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is known of an upstream's origins, breaker and quota, as JSON for /stats.
  * Thread: main. */
 #ifndef PROXY_ADMIN_ADMIN_HEALTH_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the admin side's files share. Thread: main. */
 #ifndef PROXY_ADMIN_ADMIN_INTERNAL_H
 #define PROXY_ADMIN_ADMIN_INTERNAL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* /metrics: the counters in the Prometheus text format 0.0.4. */
 #include "proxy/record/access_log.h"
 #include "proxy/admin/admin_internal.h"

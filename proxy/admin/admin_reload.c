@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* POST /reload: answers once every worker goes by the new configuration. */
 #include <errno.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* /stats: the counters as JSON. */
 #include "base/mem.h"
 #include "proxy/record/access_log.h"

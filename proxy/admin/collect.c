@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/admin/collect.h"
 
 #include <errno.h>

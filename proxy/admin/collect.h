@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The workers' counters, gathered by letter: each worker copies its own, so that none needs a lock or an atomic.
  * Thread: main. Bounds: one letter a worker and collection. */
 #ifndef PROXY_ADMIN_COLLECT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/admin/counters.h"
 
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is counted, by name: the one table behind /stats and /metrics.
  * Thread: main. */
 #ifndef PROXY_ADMIN_COUNTERS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A slow JSON API to try the proxy with: `memoproxy --demo` serves in front of it with nothing else installed.
  * Thread: start and stop from one thread; it serves on a thread of its own, with plain evhttp and its own loop.
  * Owns: its listener, its loop, its data. Bounds: DEMO_CALLS_MAX calls at once (503), DEMO_BODY_MAX bytes of body (413),

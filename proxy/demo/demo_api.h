@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the demonstration's API answers: requests as slices in, status, fields and a body out. No I/O, no clock.
  * Thread: one at a time. Owns: the data. Bounds: those of demo_data.h; an answer has at most DEMO_ANSWER_MAX bytes. */
 #ifndef PROXY_DEMO_DEMO_API_H

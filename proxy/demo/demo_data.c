@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/demo/demo_data.h"
 
 #include <errno.h>

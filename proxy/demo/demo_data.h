@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The demonstration's users, posts and comments: the same after every start, changed in memory only.
  * Thread: one at a time. Owns: all items; what demo_find and demo_list return is the caller's reference.
  * Bounds: DEMO_ITEMS_MAX items of a kind. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/front/admission.h"
 
 #include <errno.h>

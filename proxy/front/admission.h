@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How many clients may be here at once: in all, and from one address.
  * Thread: any. Owns: the count of each address.
  * Bounds: it is one itself; its table holds one entry an address with a connection, so at most `total` of them. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/front/bodies.h"
 
 #include <errno.h>

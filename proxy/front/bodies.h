@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Request bodies as they arrive, and the memory that all of them together may take.
  *
  * A body takes room before it grows. What it can't have it waits for, first come first served, while its client meets a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The gate's life: moving it from phase to phase, ending it; what the program asks of it. */
 #include "proxy/front/gate_internal.h"
 

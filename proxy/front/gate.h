@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The gate: every client byte passes it before evhttp sees it, every answer byte passes it on the way out.
  *
  * It sits as a bufferevent_filter between a connection's socket and evhttp. It parses each request head strictly, frames

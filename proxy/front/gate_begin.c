@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A connection's birth and death, and what comes before its first request: admission, the PROXY protocol, TLS. */
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A request's body: framed, bounded, kept in memory that all bodies share (bodies.h), and its client's pace. */
 #include <errno.h>
 

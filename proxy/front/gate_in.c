@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The way in: a request's head off the socket, the hit road, refusals, and the canonical request for evhttp. */
 #include "proxy/front/gate_internal.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What gate*.c share: the state of one connection and the steps that move it on.
  *
  *      socket bufferevent  <->  gate  <->  filter bufferevent  <->  evhttp

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Installing the gate in an evhttp, accepting connections, pausing while there are no descriptors for them, draining. */
 #include <errno.h>
 #include <event2/listener.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The way out: evhttp's reply to the socket, interim answers, backpressure, replies that can't be finished. */
 #include "proxy/front/gate_internal.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One timer a gate for all of its limits. It is moved only to an earlier time: bytes that push a limit back merely note
  * when they came, and a timer that fires too early is set again. So the usual request costs no timer operation. */
 #include "proxy/front/gate_internal.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Listening sockets. Thread: main. */
 #ifndef PROXY_FRONT_LISTEN_H
 #define PROXY_FRONT_LISTEN_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/front/peer.h"
 
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A client's address, as the socket or a PROXY protocol header tells it.
  * Thread: any. Owns: nothing. */
 #ifndef PROXY_FRONT_PEER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/front/proxy_protocol.h"
 
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The PROXY protocol, versions 1 (text) and 2 (binary): what stands before a connection's first byte when something in
  * front of us passes it on, and says who the client is. A pure function from bytes to a verdict.
  * Thread: any. Owns: nothing. Bounds: PROXY_HEADER_MAX bytes of header. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/front/tls.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* TLS for client connections: 1.2 and 1.3, ALPN http/1.1, no renegotiation, no compression, session tickets.
  * A stream is OpenSSL between two evbuffers: it touches no socket, so that whoever owns the socket keeps the time-outs,
  * the bounds and what comes before the handshake (PROXY protocol).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/process/drain.h"
 
 #include <event2/event.h>

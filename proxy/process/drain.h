@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A stop: what runs is finished within shutdown_grace; a second signal, or the end of the grace, closes the rest.
  * Thread: main. Borrows: the server. */
 #ifndef PROXY_PROCESS_DRAIN_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/process/inherit.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Listening sockets that came with the process: from systemd (LISTEN_PID, LISTEN_FDS), or from the memoproxy that this one
  * takes over from (upgrade.h). They serve the addresses they listen on; addresses without one are opened as ever.
  * Thread: main, at start. Owns: sockets that nobody has taken. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* memoproxy: the command line. */
 #include <errno.h>
 #include <event2/event.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Telling a service manager how it goes: sd_notify's protocol, a datagram to the socket that NOTIFY_SOCKET names.
  * Thread: main. Without NOTIFY_SOCKET nothing happens. */
 #ifndef PROXY_PROCESS_NOTIFY_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Files that hold secrets or clients' answers, and that other users of the machine can get at.
  * Thread: main. Owns: nothing. */
 #ifndef PROXY_PROCESS_PRIVACY_H

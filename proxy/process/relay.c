@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/process/relay.h"
 
 #include <errno.h>

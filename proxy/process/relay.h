@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What two processes tell each other while one takes over from the other: words of a letter, every purge that either of
  * them makes, and every key of which it has something newer, or nothing any more, so that it holds in both.
  * Thread: main; relay_purge and relay_forget any. Owns: its end of a socket pair.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/process/reload.h"
 
 #include <errno.h>

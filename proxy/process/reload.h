@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A new configuration for a running proxy: no connection and nothing of the cache is lost.
  * Thread: main. A mistake in the new file leaves the old configuration in force, whole. */
 #ifndef PROXY_PROCESS_RELOAD_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The whole program: configuration, cache, workers, admin side, from start to stop.
  * Thread: main. Owns: everything. Order of start: snapshot, mailboxes, cache, access log, sockets, workers, admin, threads;
  * of stop: the reverse. */

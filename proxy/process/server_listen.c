@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Which sockets the workers listen on: their own, or those that came with the process. */
 #include <errno.h>
 #include <fcntl.h>

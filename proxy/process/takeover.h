@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a server does while another process takes over from it (upgrade.h, relay.h).
  * Thread: main. Borrows: the server. */
 #ifndef PROXY_PROCESS_TAKEOVER_H

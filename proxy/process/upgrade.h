@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Another program takes over without a connection being refused: this process starts its own path again, which may be a new
  * version by now, with the listening sockets passed on; once that one is ready this one finishes what it has and ends.
  * If the new one can't start, all stays as it was.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How one line of the access log looks. Every byte that came from outside is escaped, so that a line stays a line and a
  * reader's terminal stays as it was; nothing of Authorization or Cookie is ever read here.
  * Thread: any. Borrows: the record. Bounds: a value is cut at ACCESS_VALUE_MAX bytes after escaping, never inside an

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/record/access_log.h"
 
 #include <errno.h>

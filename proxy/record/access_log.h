@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The access log: one line a request, buffered and written off the loops; dropped with a counter rather than waited for.
  * Thread: access_log_add from any worker; the writer is a thread of its own. Owns: the file and the ring.
  * Bounds: ACCESS_LOG_RING bytes; a line that does not fit is dropped and counted. access_line.h: what a line holds. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/record/stats.h"
 
 const int64_t latency_bounds_us[LATENCY_BOUNDS] = {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/request/forward.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The fields of one fetch: those of the request as the origin is sent it, with the conditions and the range that the fetch
  * is made with.
  * Thread: one at a time. */

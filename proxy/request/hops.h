@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Between hops: requests that come back to the process that sent them on (RFC 8586; Via, RFC 9110 7.6.3), and those that may
  * go no further (Max-Forwards, RFC 9110 7.6.2).
  *

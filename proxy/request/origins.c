@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/request/origins.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The upstream connections of one configuration: a loop for each worker, shared by all snapshots with the same [upstream]
  * sections. A reload that changes them makes new ones; requests in progress end on the old.
  * Thread: origins_new on main; origins_open and origins_loop on the worker; references from any.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/request/reply.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Composes what goes to a client: one function answers from a stored object for both roads, others from an upstream's
  * fields or from ourselves. The result is a finished head and a description of the body; sending is the caller's.
  * Thread: one at a time. Owns: its head buffer, reused from reply to reply. Borrows: the object of an object body.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/request/sent.h"
 
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The request as the origin is sent it, made before anything is decided. Whatever decides which answer serves a request
  * (key, variant, user, credentials, conditions, ranges) looks at this and at nothing that the client sent: no field can
  * count that the origin did not see, and none can change an answer without having counted.

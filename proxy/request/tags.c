@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/request/tags.h"
 
 #include "http/etag.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Entity tags as clients are given them, and as the origin made them (RFC 9110 8.8.3).
  * On routes that compress, each coding of a stored body has a tag of its own: "x" becomes "x-gzip". A tag of the origin's that
  * looks like one of these is shown as "x-gzip-identity", so that what a client says can always be turned back without

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a request is about: its route, its rules, its origin, the key it is cached under. Both roads and the admin side
  * ask here, so that they can't disagree.
  * Thread: a snapshot is immutable and shared by reference count; a target belongs to one thread.

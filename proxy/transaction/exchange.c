@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Deciding: which of the cache's verdicts a request gets, and who answers it. */
 #include "proxy/transaction/exchange.h"
 

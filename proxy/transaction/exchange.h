@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One client request on the evhttp road, from its arrival to the end of its reply.
  * Thread: the worker that accepted the connection. Owns: its target, its references to object and flight; the gate and
  * evhttp own the connection and the request. Life: exchange_begin to the reply's end or the client's going, whichever

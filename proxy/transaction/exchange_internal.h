@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What exchange.c (deciding) and exchange_reply.c (sending) share. Thread: the exchange's worker. */
 #ifndef PROXY_TRANSACTION_EXCHANGE_INTERNAL_H
 #define PROXY_TRANSACTION_EXCHANGE_INTERNAL_H

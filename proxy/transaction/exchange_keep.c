@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What an answer that goes to this client alone leaves in the cache. */
 #include "proxy/transaction/exchange_internal.h"
 

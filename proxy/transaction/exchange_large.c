@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Sending bodies that lie on disk: one verified block after the other, as fast as the client takes them. */
 #include <errno.h>
 #include <event2/buffer.h>

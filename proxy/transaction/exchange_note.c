@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What an exchange leaves behind: counters, and a line in the access log once the client has the last byte or has left. */
 #include "base/mem.h"
 #include "proxy/record/access_log.h"

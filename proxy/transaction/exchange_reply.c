@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Sending: heads in place of evhttp's, bodies by reference where they stay put, by copy while they grow. */
 #include <event2/buffer.h>
 #include <event2/http.h>

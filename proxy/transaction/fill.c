@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/transaction/fill.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One fetch and where its answer goes: into a flight (and so to the cache and to all who wait), or to one client alone.
  * The fill, not the client that caused it, owns the fetch: that client may leave.
  * Thread: the worker that started it. Owns: the fetch, the request body, a reference to the flight and to the snapshot.

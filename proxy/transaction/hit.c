@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/transaction/hit.h"
 
 #include "proxy/record/access_log.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The hit road: a GET or HEAD that a fresh object can answer is answered by the gate, without evhttp.
  * Thread: the worker. */
 #ifndef PROXY_TRANSACTION_HIT_H

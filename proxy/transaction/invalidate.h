@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a successful unsafe request makes stale (RFC 9111 4.4, and the route's `invalidates`): its own URL, Location and
  * Content-Location on the same origin or the client's Host, and the route's patterns with what the request's path captured.
  * A 3xx may be a success, and it may be how a login is asked for: the patterns don't count then, only its own URL and what

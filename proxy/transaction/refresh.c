@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/transaction/refresh.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A forced refresh: a fetch on a worker for a URL that an operator names, by each scheme that there are
  * listeners for (the result is the last one's); readers keep the old answer until the new one
  * has landed, and keep it if the refresh fails.

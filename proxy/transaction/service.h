@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a running proxy has, for those who serve with it: its workers, its admin side, and main, which makes and ends it.
  * Thread: main, but where a member says otherwise. Owns: nothing; proxy/process/server.h does. */
 #ifndef PROXY_TRANSACTION_SERVICE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "proxy/transaction/worker.h"
 
 #include <errno.h>

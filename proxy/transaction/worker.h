@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One worker: a thread with its event loop, its listeners, its evhttp and its upstream connections.
  * Thread: worker_start and worker_stop from main; everything else on the worker's own thread unless it says post_.
  * Owns: its loop, everything accepted on its listeners, its fills. Shares: the cache, the snapshot (by reference). */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A worker's listeners, and what its gate tells it. */
 #include <errno.h>
 #include <event2/event.h>

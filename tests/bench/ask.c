@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Asks for keys one after the other: PREFIX1, PREFIX2 and so on, on several connections, each its next as soon as it has
  * an answer.
  *

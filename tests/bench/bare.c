@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The limit that a hit is measured against: one thread, one epoll, a recv and a send a request, and an answer that was
  * made before the first request came. It knows no HTTP beyond the end of a head.
  *

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: MIT
 -- Keys without end over bodies of mixed sizes, in phases: the mix changes every PHASE requests, which is what leaves an
 -- allocator with holes of the wrong size.
 --     wrk -s churn.lua URL -- SEED PHASE KEYS        (KEYS of each size class)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """make churn: bodies of mixed and changing sizes through a full cache; RSS must stay within 1.25 x memory + 64 MiB.
 
 CHURN_SECONDS (300), CHURN_MEMORY (in MiB, 256), CHURN_WORKERS (2), CHURN_SEED. The exit code says whether it did.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Row 7: the disk tier. Hits beside nginx's file cache, what writing and reclaiming does to hits from memory, a purge of many
 objects, a restart. All files are where run.sh puts them: a file system in memory unless BENCH_TMP names another."""
 import contextlib

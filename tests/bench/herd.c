@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Many clients at once: N connections are made, then all ask for the same, then each reads its answer to the end.
  *
  *     herd PORT TARGET N

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The load: wrk for throughput, pace for latency at a rate, connections that only wait, herds."""
 import os
 import pathlib

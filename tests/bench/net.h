@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the programs of the benchmark share: sockets of this machine, an epoll, the end of an answer. */
 #ifndef BENCH_NET_H
 #define BENCH_NET_H

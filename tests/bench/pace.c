@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Latency at a fixed rate: requests are due at even intervals whatever the answers do, and an answer's time counts from
  * when its request was due, so that a server that stalls is charged for those who would have waited.
  *

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What was found: tables on the terminal and in results.md, aims with whether they are met, where the time goes if not."""
 import os
 import pathlib

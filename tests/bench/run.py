@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The rows of the benchmark. run.py FOLDER FILES: works there, with the disk tier in FILES, and writes results.md beside itself."""
 import contextlib
 import os

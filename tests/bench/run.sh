@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Measures memoproxy beside nginx, Varnish, HAProxy and a bare loop, and writes tests/bench/results.md.
 # With an argument another script of this folder runs instead.
 # BENCH_QUICK=1: a few seconds a row, to see that all of it works. BENCH_ROWS="1 5": only those.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The servers that are measured: equal settings for each, one worker on one core, everything in a temporary folder."""
 import http.client
 import json

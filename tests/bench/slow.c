@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* An origin that takes its time: each request is answered DELAY_MS after it came, all alike and side by side.
  *
  *     slow PORT DELAY_MS

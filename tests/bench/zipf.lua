@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: MIT
 -- Keys by popularity: the k-th is asked for in proportion to k^-S. By the inverse of the continuous distribution, which
 -- is exact enough beyond the first few keys; the requests are made before the clock starts.
 --     wrk -s zipf.lua URL -- KEYS EXPONENT        (EXPONENT 0: every key alike)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Lines that LF separates, as Cache-Control and as a targeted field. More directives never make a delta larger. */
 #include "base/check.h"
 #include "http/cache_control.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Any bytes as a checkpoint: what is accepted is written again as the same bytes, and a scope table takes it. */
 #include "base/check.h"
 #include "base/hash.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A chunked body in one piece and in pieces gives the same bytes, the same answer and the same end. */
 #include <stdlib.h>
 

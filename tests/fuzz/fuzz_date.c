@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is read as a date and written again is read as the same second. */
 #include "base/check.h"
 #include "http/date.h"

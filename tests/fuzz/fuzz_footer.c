@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Any bytes as the end of a segment: entries that are accepted lie among the records. */
 #include "base/check.h"
 #include "base/hash.h"

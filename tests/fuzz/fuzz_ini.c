@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Configuration text: never a crash or leak; what is taken can be asked for routes, what is refused says why. */
 #include <errno.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Any bytes as a journal: entries lie within them, and a scope table takes them. Sums of the first entries are put right,
  * so that what is behind them is reached. */
 #include "base/check.h"

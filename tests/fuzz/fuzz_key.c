@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Keys and Vary from arbitrary bytes. Checked: whatever the rules, two requests share a key only if URL, named fields,
  * cookies and body are the same for them; a key can be built again to the same bytes; what vary_values wrote matches its
  * own request; and matching never trusts stored bytes. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* However a header is cut, every prefix asks for more until it is whole; what was refused stays refused with more bytes; the
  * verdict depends on the header's own bytes only. */
 #include "base/check.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Any bytes as a record: what is accepted lies within them. Sums are put right first, so that the rest is reached. */
 #include "base/check.h"
 #include "base/mem.h"

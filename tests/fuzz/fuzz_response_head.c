@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Lines as libcurl hands them over: the first byte says whether the wire is HTTP/1, then lines end in LF. */
 #include <stdlib.h>
 

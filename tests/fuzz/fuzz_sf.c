@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A value as dictionary, list and item: iterating agrees with validating, parts are parsed as the whole was, strings survive
  * being written and read. */
 #include "base/check.h"

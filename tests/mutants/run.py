@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Small faults, put into the code one at a time: do the tests notice?
 
 The tables beside this file say of each fault in which file it is, a piece of text that is there once, what stands in its

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Runs http-cache-tests against memoproxy: an origin made of the package's own handlers, the real binary before it with
 // nothing configured but where to listen and whom to ask, and the package's own client. All on free ports of 127.0.0.1.
 // Prints the score of each group; fails where a required or optimal test fails that conformance-exceptions.json does not

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A library to be preloaded: file calls in one directory fail when a test says so. The test and this share a page:
  * MEMOPROXY_FAULTS names its file, MEMOPROXY_FAULTS_UNDER the directory. */
 #define _GNU_SOURCE

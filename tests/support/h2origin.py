@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A scripted HTTP/2 origin over plain TCP (http_version = 2 with an http URL), that writes frames as a test wants them.
 
     with H2Origin() as h2:

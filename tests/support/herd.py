@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Many clients at once from one thread: the same request on N connections, with the time of each first byte."""
 import errno
 import select

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """json-server as a child process, with the data that node/make-data.js writes."""
 import os
 import pathlib

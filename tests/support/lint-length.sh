@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Refuses functions of more than 60 lines and files of more than 600 (tests may be longer).
 # A function is what runs from a "{" to a "}" in the first column.
 set -euo pipefail

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The house's arrows: lint-rooms.py <objects> <room>=<room>,<room>,...   Prints each breach as a sentence; exit status 1.
 
 Looks at what is written (#include) and at what is linked (the symbols of <objects>, a build's obj folder): a room may use

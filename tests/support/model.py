@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Thousands of operations at random on a running memoproxy, and a simple model that says which answers are allowed.
 
 What a request that began at `a` may be answered with, from fetch f (whose request the origin saw at f.at):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The model over both tiers: a memory too small for the site, a disk tier so small that it is always making room, and a
 proxy that is ended or killed and started again while clients ask.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """HTTP/1.1 for the model: a client that reads strictly and an origin's connection loop, both on asyncio."""
 import asyncio
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The model's site: resources with versions, an origin that serves and fails as told, and a record of every fetch.
 
 A body is a function of URL, variant, user and version, so that a mixed, shifted, truncated or foreign one is seen; the

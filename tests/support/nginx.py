@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """nginx as an origin (and, for testing the harness, as a stand-in proxy): files, ranges, HTTPS and HTTP/2."""
 import os
 import pathlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A scripted HTTP/1.1 origin that can misbehave in every way a test needs.
 
 A test registers scripts for a path; each request to that path runs the next script (the last one repeats). A script is

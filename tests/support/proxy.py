@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """memoproxy as a child process: configuration, start, readiness, orderly end."""
 import os
 import pathlib

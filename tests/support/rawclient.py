@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A client that writes the bytes it is told and reads answers strictly."""
 import json
 import select

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # run-fuzz.sh <seconds> <target>...: runs each libFuzzer target from its committed seeds, JOBS at a time; finds stay in build/fuzz.
 # A target tests/fuzz/fuzz_x.c may have a dictionary beside it, tests/fuzz/x.dict.
 set -euo pipefail

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Runs the pytest suite against MEMOPROXY_BIN and leaves "<passed> <failed>" in build/<mode>/results/system.count.
 # The files are shared out to TEST_JOBS processes (two a core: most tests wait for something); TEST_JOBS=0 runs them in one,
 # as a debugger wants it.

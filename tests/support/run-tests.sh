@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # All that `make test` runs, part by part; stops at the first part that fails. The last line is the sum of the cmocka
 # and pytest results, in which a part that failed without naming a test (lint, a compile error, a fuzz find) counts one.
 set -uo pipefail

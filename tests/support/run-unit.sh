@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Runs cmocka programs of one room: run-unit.sh <room> <program>...  with MODE in the environment, JOBS at a time.
 # Prints one line a program, the whole output of those that fail, and leaves "<passed> <failed>" for each program in
 # build/<mode>/results/. A program that dies or hangs before its summary counts as a failure. The output of a failed one is also

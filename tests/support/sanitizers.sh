@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Sourced by the runners: how the sanitizers behave, the same everywhere.
 # FIXED_LAYOUT is a command prefix: kernels that randomise more than 28 bits of an address map memory where the
 # sanitizers of gcc 12 and clang 14 keep their shadow.

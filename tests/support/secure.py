@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Certificates, and clients that speak TLS or send a PROXY protocol header first."""
 import pathlib
 import ssl

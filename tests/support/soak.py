@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """make soak: the operations of the model for a long time, over a small cache, and nothing grows.
 
 SOAK_SECONDS (600), SOAK_SEED, SOAK_CLIENTS (24). Each second RSS, descriptors and latencies are noted; the second quarter

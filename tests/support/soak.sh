@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A long mixed load with faults against MEMOPROXY_BIN; MODE says how it was built.
 set -euo pipefail
 here=$(dirname "$0")

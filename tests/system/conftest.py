@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Fixtures: one origin and one proxy per module (tests use paths of their own), and a factory for other configurations.
 
 A module says what its shared proxy is configured with in a global CONFIG (sections of proxy.ini, over the defaults in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The access log: one line a request, written when its client has all of it or has left."""
 import json
 import os

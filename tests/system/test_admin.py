@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The operators' side: health, numbers, what is stored and why."""
 import os
 import signal

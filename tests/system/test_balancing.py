@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Several origins behind one [upstream]: how requests are spread, and that the cache knows one upstream only."""
 import contextlib
 

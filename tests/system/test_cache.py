@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What is stored, for how long, for whom, and what clients see of it (RFC 9111, RFC 9211)."""
 import email.utils
 import time

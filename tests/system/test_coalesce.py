@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Many ask the same at once: one fetch for all, and nobody waits for what can't be shared."""
 import time
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The command line and proxy.ini: mistakes are named with file and line, and nothing half-read is served."""
 import os
 import re

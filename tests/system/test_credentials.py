@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Whoever bears a credential gets what was made for him, and what he gets is nobody else's unless the origin says so."""
 import copy
 import urllib.parse

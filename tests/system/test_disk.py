@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The disk tier: warm after a restart, and never a wrong, mixed or purged byte, whatever became of the files."""
 import hashlib
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A device that fails, seen from the client: each file call of a scenario fails in turn (support/faulty_files.c, preloaded).
 
 Every answer is right, what a purge was acknowledged for stays away, a counter and a log line say what happened, and when

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Answers larger than memory is to hold: written to disk as they arrive, served from there, and never a wrong byte."""
 import contextlib
 import pathlib

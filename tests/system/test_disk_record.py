@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What lives in memory lives on disk in the same way: windows of staleness, users, parts, encodings."""
 import json
 import pathlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Tags that the proxy makes or changes, in conditions that go to the origin: optimistic locking goes on working (RFC 9110 8.8.3, 13)."""
 import gzip
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Requests that are not what they should be: refused with the right status, connection closed, nothing smuggled."""
 import pytest
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """GraphQL over POST: queries are cached, what changes something goes alone and makes what it changed stale."""
 import json
 import threading

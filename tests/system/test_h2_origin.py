@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Where an HTTP/2 origin's answers end: END_STREAM, and nothing else, says that one without a length is whole."""
 import threading
 

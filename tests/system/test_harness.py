@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The harness itself: a test tool that is wrong would blame the proxy, or see nothing."""
 import json
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Origins that fail: left out and tried again, checked actively; the circuit breaker; a herd at a dead origin."""
 import time
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """More than one hop: loops are found at once, chains are none; Max-Forwards."""
 import time
 

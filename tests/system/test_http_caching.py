@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """RFC 9111 and its neighbours, bullet by bullet, over the wire. Times are given by Date, Age and Expires, not waited for."""
 import email.utils
 import time

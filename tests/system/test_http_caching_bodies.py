@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the bytes of an answer decide: tags made of them, guards that look into them."""
 import pytest
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Content codings: those that a route makes, and those of the upstream (RFC 9110 8.4, 12.5.3)."""
 import gzip
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Parts of answers: served from what is stored, stored themselves, put together (RFC 9110 14, RFC 9111 3.3, 3.4)."""
 import pytest
 

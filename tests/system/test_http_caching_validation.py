@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Conditions, and what answers to them say: which stored answers are asked about, what a 304 or HEAD may change (RFC 9110 13,
 RFC 9111 4.3)."""
 import gzip

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """For whom an answer is: what decides it (key, variant, user) is what the origin was sent, and nothing that the client said
 beside it. Each on both roads, and from disk after a restart."""
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Expiry that does not come all at once: ttl_jitter and refresh_ahead."""
 import pytest
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A real REST API behind the proxy: every answer is the one that a direct request gets."""
 import json
 

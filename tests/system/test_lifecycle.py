@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Start, drain, stop: what is under way is finished, what is new goes elsewhere."""
 import signal
 import socket

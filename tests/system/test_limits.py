@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Bounds on clients: how many, how slow, and what happens when the process runs out of descriptors or memory."""
 import hashlib
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """/stats and /metrics: what is counted is what happened, in a format that a strict reader takes."""
 import math
 import re

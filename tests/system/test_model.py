@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Operations at random on two workers, against the model of support/model.py.
 
 Each run prints its seed. MEMOPROXY_MODEL_SECONDS makes it longer, MEMOPROXY_MODEL_SEED begins at that seed,

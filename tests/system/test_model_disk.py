@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Operations at random on both tiers and over restarts and crashes, against the model (support/model_disk.py).
 
 Seeds, lengths and kept cases as in test_model.py; the cases are in model_cases_disk.

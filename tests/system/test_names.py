@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """An upstream whose name gets another address: when it is taken. The processes run with an /etc/hosts of their own."""
 import os
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """nginx as the origin: large files, ranges, HTTPS, HTTP/2."""
 import hashlib
 import pathlib

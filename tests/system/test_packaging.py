@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What is installed beside the program: manual pages that name every key, signal and endpoint, and systemd's units."""
 import re
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Paths that an origin may read as another route's: they pass uncached, as they came."""
 import pytest
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The PROXY protocol: who the client is, as what stands in front of us says it."""
 import socket
 import ssl

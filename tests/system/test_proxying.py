@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What passes through unchanged, what is added and dropped, in both directions."""
 import hashlib
 import time

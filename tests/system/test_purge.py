@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Invalidation by hand: what is gone is gone everywhere, at once, and what was under way does not bring it back."""
 import pytest
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The quota guard: Retry-After and RateLimit of the upstream are obeyed, what is stored stands in."""
 import pytest
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Another configuration while requests run: on HUP and by POST /reload, without losing a connection or the cache."""
 import os
 import signal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The hit road and the road through evhttp give the same answers: several thousand generated requests go down both, in
 front of one origin, and what comes back is compared byte by byte.
 

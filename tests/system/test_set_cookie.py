@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Set-Cookie goes to the client whose request fetched it, and to nobody else, unless the route says set_cookie = store."""
 import copy
 

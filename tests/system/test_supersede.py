@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the origin has taken back does not come back: an answer below 500 takes the place of the stored one whether or not it
 can be stored itself (RFC 9111 4.3.3), in both tiers. And of two answers the one that was asked for later counts."""
 import pytest

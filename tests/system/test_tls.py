@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """TLS for clients: the same answers as without, only new versions, certificates that can be changed while it runs."""
 import hashlib
 import os

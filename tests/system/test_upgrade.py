@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A new process takes over without a request failing; sockets that systemd passes; what the service manager is told."""
 import os
 import pathlib

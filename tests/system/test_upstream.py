@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Origins that fail, stall, lie or speak strangely; connections to them; HTTPS."""
 import socket
 import ssl

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cache/disk/log/checkpoint.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The state of invalidation at one moment: what the journals before it said is in here.
  * Thread: any; pure. Owns (struct checkpoint): its arrays.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cache/disk/log/io.h"
 
 #include <dirent.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Every touch of a file goes through this table, so that a test can make the n-th one fail, tear or end the process.
  * Thread: any. Borrows: whatever the table's own struct holds. All calls return negative errno on failure. */
 #ifndef CACHE_DISK_LOG_IO_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cache/disk/log/journal.h"
 
 #include <errno.h>

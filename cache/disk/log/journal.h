@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What was purged and forgotten since the last checkpoint.
  * Thread: any appends; one thread syncs. Owns: the current file's descriptor. Bounds: a file is journal_bytes long, and
  * what a purge names at most JOURNAL_WHAT_MAX.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The journal's bytes. */
 #include <errno.h>
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cache/disk/log/record.h"
 
 #include <errno.h>

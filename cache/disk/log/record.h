@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One stored answer as it lies in a segment, and what makes it valid.
  * Thread: any; pure. Borrows: the bytes given.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cache/disk/log/segment_internal.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The log's files: how one is laid out, who holds it, and how many bytes all of them take.
  * Thread: any, except where a function says. Owns: file descriptors and the bytes of the files until the last reference
  * is gone, unlinked or not. Bounds: `capacity`, exact.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How a segment's file ends: it counts until nothing of it is left on the device. */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A segment's header, footer and name: bytes only. */
 #include <errno.h>
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A segment of one large record whose length may not be known before its end. Its own header, without which the file is not
  * a segment, is written last. */
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What segment.c and segment_end.c share. Private to them. */
 #ifndef CACHE_DISK_LOG_SEGMENT_INTERNAL_H
 #define CACHE_DISK_LOG_SEGMENT_INTERNAL_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 'use strict';
 // Writes db.json for json-server: the same users, posts and comments at every run.
 // Usage: node make-data.js [FILE] [USERS] [POSTS] [COMMENTS]

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the cache's tests share: a cache with its own clock and mailboxes, requests written as text, answers as text.
  * Thread: the rig is one thread's; tests with threads say what they share. */
 #ifndef TESTS_UNIT_CACHE_RIG_H

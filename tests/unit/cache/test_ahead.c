@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Expiry that does not come all at once: jitter, refreshing ahead of it, and sparing an upstream. */
 #include "rig.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a hit costs. Times are printed, not judged; what is asserted does not depend on the machine. */
 #include "rig.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Out of memory at every single allocation, and bodies when the budget is small. */
 #include "rig.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Workers that lead, join, stream, leave and store on a few keys, with purges and sweeps in between. Every byte that any
  * of them is given must belong to its key. Run under the thread sanitizer. */
 #include "rig.h"

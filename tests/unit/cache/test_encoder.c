@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Long bodies are compressed by threads of their own. */
 #include "rig.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Errors that may not be stored: who gets them, for how long, and what they say of those who come next. */
 #include "rig.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Keys, rules and records that somebody chose so that they would fall together in a table of known hash. */
 #include "rig.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Landing: what an answer that is stored nowhere retires, and what comes too late, where the two tiers meet. */
 #include "tier_rig.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a lookup makes of what is stored, what was remembered and what is being fetched; and who gets which cookie. */
 #include "rig.h"
 

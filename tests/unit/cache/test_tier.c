@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Between the tiers, with a real directory: what memory stores is written, what it lacks is read, and whatever happens in
  * between (a purge, a newer answer, a dropped write) holds for both. The device is as slow as a test wants it. */
 #include "rig.h"

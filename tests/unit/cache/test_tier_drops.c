@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A new answer that finds no memory on its way to the disk: the older one there does not come back. */
 #include "tier_rig.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What nobody asks for leaves memory (memory_idle), if the disk has it, and comes back from there. */
 #include "tier_rig.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Answers larger than memory is to hold: a flight that writes them to disk while they pass, and what reads them from there. */
 #include "tier_rig.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Parts of answers (206) on disk: read again they are the parts that they were. */
 #include "tier_rig.h"
 

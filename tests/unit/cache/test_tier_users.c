@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Users' answers on disk: each is its user's, whatever else is there, before and after a restart. */
 #include "tier_rig.h"
 

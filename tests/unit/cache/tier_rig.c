@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tier_rig.h"
 
 #include <dirent.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A cache over a directory of its own, and restarts of the process that has them. One thread's. */
 #ifndef TESTS_UNIT_CACHE_TIER_RIG_H
 #define TESTS_UNIT_CACHE_TIER_RIG_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Configurations from text, for the tests of config/. */
 #ifndef TESTS_CONFIG_RIG_H
 #define TESTS_CONFIG_RIG_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Sections, inheritance, rules between keys, loading, references, and what options.def makes. */
 #include "tests/unit/config/config_rig.h"
 

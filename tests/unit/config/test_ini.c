@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The syntax of proxy.ini: what is taken, what is refused, and with which line. */
 #include "config/ini.h"
 

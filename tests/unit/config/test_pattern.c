@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Path patterns against a table, and against an oracle that tries everything. */
 #include "config/pattern.h"
 

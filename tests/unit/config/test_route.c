@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Which route a request gets. */
 #include "tests/unit/config/config_rig.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Every type of value: what is taken and what it means, what is refused and why. */
 #include "tests/unit/config/config_rig.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the table-driven tests of this folder share: each row is a sentence, and a failure names its row. */
 #ifndef TESTS_HTTP_ROWS_H
 #define TESTS_HTTP_ROWS_H

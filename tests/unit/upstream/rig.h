@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A loop with one upstream at a scripted origin, and fetches that write down what happened to them.
  * Thread: the test's. */
 #ifndef TESTS_UPSTREAM_RIG_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* An origin that says exactly what a test tells it to: a listening socket and a thread a connection.
  * Thread: server_* from the test's; conn_* from the script's. */
 #ifndef TESTS_UPSTREAM_SERVER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Which origin is asked, and which ones are left out. The clock is a number. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The circuit breaker. The clock is a number. */
 #include <setjmp.h>
 #include <stdarg.h>

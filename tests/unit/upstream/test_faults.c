@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a broken or hostile origin does, and what libcurl would make of it if it were left alone. */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Requests and answers as they should be. */
 #include <errno.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Pausing, cancelling, queueing, running out of memory. */
 #include <errno.h>
 #include <stdio.h>

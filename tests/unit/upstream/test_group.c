@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Several origins behind one upstream, over real sockets: balance, failover, checks, pauses, the breaker. */
 #include <stdio.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What an upstream says about its budget, and what follows. The clock is a number. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* HTTPS and HTTP/2, against an nginx that this program starts: on a socket that listens already, so nobody waits for it
  * (which nginx can do with a master process only). */
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A directory, a disk tier over it, answers whose every byte is known, and file I/O that fails when it is told to. */
 #ifndef TESTS_DISK_RIG_H
 #define TESTS_DISK_RIG_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How much more is written than what is put, while the store is full and everything goes on. Counted at the table of file
  * functions, so headers, footers, journals and what reclaim keeps are all in it. */
 #include "disk_rig.h"

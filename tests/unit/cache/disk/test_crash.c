@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A process that ends at any byte it writes, calls that fail one after the other, and files that were spoilt: a cache may
  * forget, it may not lie. */
 #include "disk_rig.h"

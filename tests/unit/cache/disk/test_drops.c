@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Puts that are dropped: what they would have replaced does not come back, not after a restart either. */
 #include "disk_rig.h"
 

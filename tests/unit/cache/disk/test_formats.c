@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The decoders of everything on disk: what is right comes back, and no cut or flipped byte goes unnoticed. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One process gives the directory up and goes on, another takes it: here two tiers of one process, each with its own
  * scopes, as two processes have. */
 #include "disk_rig.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is on disk, listed some at a time. */
 #include "disk_rig.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is on the device when the power goes: a name only once its directory is synced, an entry once its file is. */
 #include "disk_rig.h"
 

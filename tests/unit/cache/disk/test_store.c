@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "disk_rig.h"
 
 #include <errno.h>

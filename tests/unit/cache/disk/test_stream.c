@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Answers that are written as they arrive: whole or not there, within all bounds, and large ones that are asked for stay. */
 #include "disk_rig.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Puts, gets, purges, forgetting and reclaim at the same time: no answer from before a purge that was answered. */
 #include "disk_rig.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Files that can't be removed: what they take stays counted until it is there no more. */
 #include "disk_rig.h"
 

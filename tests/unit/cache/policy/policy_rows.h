@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Rows for policy's tables: an exchange as text, and what policy must say of it. */
 #ifndef TESTS_POLICY_ROWS_H
 #define TESTS_POLICY_ROWS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Seeded random answers against a naive oracle: it collects every lifetime and every age that some reader could find in the
  * fields that count, and policy must not hold an answer for fresher than the strictest of them allows. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "gate_rig.h"
 
 #include <arpa/inet.h>

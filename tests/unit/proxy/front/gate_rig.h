@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A server of evhttp behind a gate, and raw clients, all on one loop: what the gate's tests share.
  * Thread: one. Bounds: wait_for fails the test after 20 s. */
 #ifndef TESTS_GATE_RIG_H

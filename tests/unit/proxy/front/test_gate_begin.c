@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What comes before a connection's first request: bounds, the PROXY protocol, out of descriptors; and slow bodies. */
 #include "gate_rig.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How connections end: the client leaves, one of the limits of time runs out, a reply is cut, the server drains. */
 #include "gate_rig.h"
 

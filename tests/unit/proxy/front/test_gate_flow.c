@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How much is held in memory: replies to slow readers, requests of eager senders. */
 #include "gate_rig.h"
 

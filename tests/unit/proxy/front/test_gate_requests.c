@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the gate takes from a client, what it refuses, and what evhttp and the program get to see of it. */
 #include "gate_rig.h"
 

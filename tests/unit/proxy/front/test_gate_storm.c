@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Many clients that do anything at any moment, and a program that answers, streams, cuts or takes its time, by a fixed
  * sequence of random numbers. Nothing is left over, and every request ends exactly once. */
 #include "gate_rig.h"
