@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -266,6 +267,12 @@ void drig_open(struct rig *r)
 	if (err)
 		fail_msg("%s (%d)", r->error, err);
 	disk_wait_ready(r->d);
+}
+
+void drig_wait_room(struct rig *r)
+{
+	while (drig_stats(r).bytes > r->o.size - 3 * r->o.segment_bytes)
+		sched_yield();
 }
 
 void drig_close(struct rig *r)

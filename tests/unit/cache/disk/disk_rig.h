@@ -40,6 +40,9 @@ void drig_init(struct rig *r);
 void drig_fini(struct rig *r);    /* closes and removes all */
 int drig_try_open(struct rig *r); /* with a new scope table, as a new process has */
 void drig_open(struct rig *r);    /* and waits until it is ready */
+/* Until the keeper has made all the room that is wanted now, and at the next start: what was hit is in memory only, so what
+ * the next start reclaims may be what this one kept. */
+void drig_wait_room(struct rig *r);
 void drig_close(struct rig *r);
 void drig_reopen(struct rig *r);
 void drig_heal(struct rig *r); /* no more faults */

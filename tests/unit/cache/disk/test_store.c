@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -303,7 +304,7 @@ static void what_is_read_while_its_segment_goes_still_counts_and_still_reads(voi
 {
 	struct rig *r = *state;
 	struct disk_lookup l = {.hash = drig_hash(B), .now = clock_now(), .key = {"G" B, sizeof("G" B)}};
-	char *buffer = test_malloc(DISK_BLOCK), url[40];
+	char *buffer = test_malloc(DISK_BLOCK), url[40], path[400];
 	struct disk_read b = {.buffer = buffer};
 	uint64_t on_disk;
 
@@ -311,12 +312,17 @@ static void what_is_read_while_its_segment_goes_still_counts_and_still_reads(voi
 	r->o.size = 4 << 20;
 	drig_open(r);
 	drig_store(r, &(struct answer){.url = B, .version = 1, .body_n = 600000});
+	assert_true(drig_file(r, "seg-", path, sizeof(path)));
+	assert_true(drig_bytes(r, strrchr(path, '/') + 1) >= 600000);
 	assert_int_equal(disk_get(r->d, &l), DISK_HIT);
 	for (unsigned i = 0; disk_may_have(r->d, l.hash) && i < 5000; i++) {
 		snprintf(url, sizeof(url), "http://o/%u", i);
 		drig_store(r, &(struct answer){.url = url, .version = i, .body_n = 3000});
 	}
 	assert_int_equal(drig_find(r, B), -1);
+	/* It leaves the index first, and the directory after that. */
+	while (access(path, F_OK) == 0)
+		sched_yield();
 	on_disk = drig_bytes(r, "seg-");
 	assert_true(drig_stats(r).bytes >= on_disk + 600000);
 	assert_true(drig_stats(r).bytes <= r->o.size);
@@ -346,6 +352,7 @@ static void what_was_hit_survives_the_reclaim_of_its_segment(void **state)
 	assert_true(drig_stats(r).reinserted >= 5);
 	assert_true(drig_stats(r).reclaimed_segments > 30);
 	assert_true(kept >= 5 * 2990);
+	drig_wait_room(r);
 	drig_reopen(r);
 	assert_int_equal(drig_find(r, "http://o/0"), 0);
 	drig_purge(r, SCOPE_ALL, "", false);

@@ -299,8 +299,7 @@ static void a_large_one_that_is_asked_for_outlives_those_that_are_not(void **sta
 	assert_int_equal(drig_find(r, B), -1);
 	assert_true(drig_stats(r).spared_segments > 1);
 	assert_int_equal(drig_stats(r).reinserted_bytes, 0);
-	/* That it was kept is in memory only. So the room that its next start wants is made before this one ends. */
-	wait_for_bytes(r, r->o.size - 3 * r->o.segment_bytes);
+	drig_wait_room(r);
 	drig_reopen(r);
 	assert_int_equal(drig_find(r, A), 1);
 	/* Not asked for any more: it goes as well. */
