@@ -30,7 +30,7 @@ run_one() { # <room> <program>
 		return 0
 	fi
 	mkdir -p "$kept"
-	cp "$out" "$kept/$mode-$1-$name-$(date +%m%d-%H%M%S).log"
+	cp "$out" "$kept/$mode-$(basename "$out" .log)-$(date +%m%d-%H%M%S).log"
 	# In one write, so that programs that fail at once do not mix their output.
 	printf '%s\n%s\n' "--- FAILED $mode $1/$name (exit status $rc)" "$(cat "$out")"
 	return 1
