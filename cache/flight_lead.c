@@ -294,7 +294,7 @@ enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, 
 		*why = POLICY_NOT_TOO_LARGE;
 		object_unref(&o);
 	}
-	if (!o && (*why == POLICY_NOT_STATUS || *why == POLICY_NOT_FRESH))
+	if (!o && (*why == POLICY_NOT_STATUS || *why == POLICY_NOT_FRESH || *why == POLICY_NOT_TOO_LARGE))
 		o = make_shared_error(f, a);
 	if (!o) {
 		/* That there was no room just now says nothing about the next time. */
@@ -314,7 +314,7 @@ enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, 
 				   .object = o,
 				   .verdict = *why,
 				   .status = a->status,
-				   .opens_window = f->stream != NULL});
+				   .opens_window = flight_is_large(f, a)});
 	/* Of a shared error the head says it all: what it supersedes does not wait for its end, which may never come. */
 	if (f->shares != POLICY_SHARE_NOT)
 		flight_retire(f);

@@ -253,6 +253,19 @@ def test_error_without_a_lifetime_answers_all_who_waited(proxy, origin, status):
     assert origin.count(path) == 1
 
 
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+@pytest.mark.parametrize("status, fields", [(404, {}), (503, {}), (404, {"Cache-Control": "max-age=60"})], ids=["404", "503", "404 with a lifetime"])
+def test_error_too_large_to_be_stored_answers_all_who_waited(proxy, origin, status, fields, framing):
+    gate, body = origin.gate(), pattern(3 << 20)
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(status, fields, body, framing=framing, pieces=50000)])
+    with herd(proxy, 20, path) as h:
+        origin.wait_for(path)
+        all_asked(proxy, path, 19)
+        gate.open()
+        h.run().check(status, body)
+    assert origin.count(path) == 1
+
+
 @pytest.mark.parametrize("status", ERRORS)
 def test_after_one_error_a_herd_is_one_fetch_again(proxy, origin, status):
     gate = origin.gate()
