@@ -241,6 +241,9 @@ void config_unref(struct config **c); /* clears *c */
  * a Host value, port included or not; `out`, which may be NULL, receives what the route's {names} stand for. */
 const struct config_route *config_route_for(const struct config *c, struct slice host, struct slice path,
 	bool has_query, struct slice query, struct pattern_captures *out);
+/* The same for a server that decodes the path first (pattern_match_decoded). */
+const struct config_route *config_route_decoded(
+	const struct config *c, struct slice host, struct slice path, bool has_query, struct slice query);
 
 /* By name; "default" or an empty name is upstreams[0]. NULL when there is none. */
 const struct config_upstream *config_upstream_named(const struct config *c, struct slice name);

@@ -9,7 +9,7 @@
 
 /* A pattern is a run of symbols. A character stands for itself; what is percent-encoded and means something else than
  * the bare character would (RFC 3986 2.2) is its byte with ENCODED set. */
-enum { ENCODED = 0x100, ANY_RUN = 0x200, SEGMENT = 0x201 };
+enum { ENCODED = 0x100, ANY_RUN = 0x200, SEGMENT = 0x201, ALL_BITS = 0x3ff };
 enum { NAME_MAX_BYTES = 32, TEMPLATE_NAMES_MAX = 16 };
 
 struct pattern {
@@ -207,6 +207,7 @@ struct matcher {
 	const char *at, *end;
 	struct slice *captures; /* may be NULL */
 	unsigned segment;       /* the next one's index */
+	unsigned counts;        /* the bits of a symbol that do */
 };
 
 static bool step_segment(struct matcher *m)
@@ -231,7 +232,7 @@ static bool step(struct matcher *m)
 		return false;
 	if (*m->op == SEGMENT)
 		return step_segment(m);
-	if (next_symbol(&m->at, m->end) != *m->op)
+	if ((next_symbol(&m->at, m->end) ^ *m->op) & m->counts)
 		return false;
 	m->op++;
 	return true;
@@ -240,9 +241,9 @@ static bool step(struct matcher *m)
 /* What stands between two runs has one way to match from a given start, and from a later start it ends no earlier. So
  * the leftmost match is the best one, only the last run is ever tried again, and when the text ends too early once,
  * no later start can help. */
-static bool match_part(const uint16_t *ops, unsigned n, struct slice text, struct slice *captures)
+static bool match_part(const uint16_t *ops, unsigned n, struct slice text, struct slice *captures, unsigned counts)
 {
-	struct matcher m = {ops, ops + n, text.p, text.p + text.n, captures, 0};
+	struct matcher m = {ops, ops + n, text.p, text.p + text.n, captures, 0, counts};
 	struct matcher retry = {0};
 
 	for (;;) {
@@ -262,16 +263,26 @@ static bool match_part(const uint16_t *ops, unsigned n, struct slice text, struc
 	}
 }
 
+static bool match_query(const struct pattern *p, bool has_query, struct slice query)
+{
+	if (p->with_query && !has_query)
+		return false;
+	return !p->with_query || match_part(p->ops + p->path_n, p->query_n, query, NULL, ALL_BITS);
+}
+
 bool pattern_match(const struct pattern *p, struct slice path, bool has_query, struct slice query,
 	struct pattern_captures *captures)
 {
 	if (captures)
 		captures->n = p->names_n;
-	if (p->with_query && !has_query)
-		return false;
-	if (!match_part(p->ops, p->path_n, path, captures ? captures->v : NULL))
-		return false;
-	return !p->with_query || match_part(p->ops + p->path_n, p->query_n, query, NULL);
+	return match_part(p->ops, p->path_n, path, captures ? captures->v : NULL, ALL_BITS) &&
+	       match_query(p, has_query, query);
+}
+
+bool pattern_match_decoded(const struct pattern *p, struct slice path, bool has_query, struct slice query)
+{
+	return match_part(p->ops, p->path_n, path, NULL, ALL_BITS & ~(unsigned)ENCODED) &&
+	       match_query(p, has_query, query);
 }
 
 /* ---- Templates ---- */

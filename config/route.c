@@ -57,6 +57,20 @@ const struct config_route *config_route_for(const struct config *c, struct slice
 	return &c->routes[c->routes_n - 1];
 }
 
+const struct config_route *config_route_decoded(
+	const struct config *c, struct slice host, struct slice path, bool has_query, struct slice query)
+{
+	host = bare_host(host);
+	for (unsigned i = 0; i + 1 < c->routes_n; i++) {
+		const struct config_route *r = &c->routes[i];
+
+		if (any_host_fits(&r->hosts, host) &&
+			(!r->match || pattern_match_decoded(r->match, path, has_query, query)))
+			return r;
+	}
+	return &c->routes[c->routes_n - 1];
+}
+
 const struct config_upstream *config_upstream_named(const struct config *c, struct slice name)
 {
 	if (name.n == 0)

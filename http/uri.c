@@ -275,12 +275,7 @@ int uri_resolve(struct slice base, struct slice reference, struct buf *out)
 static int escaped_at(struct slice s, size_t i)
 {
 	int high = i + 2 < s.n ? http_hex_value(s.p[i + 1]) : -1, low = i + 2 < s.n ? http_hex_value(s.p[i + 2]) : -1;
-	return s.p[i] == '%' && high >= 0 && low >= 0 ? high << 4 | low : -1;
-}
-
-static bool is_shaping(int c)
-{
-	return c == '/' || c == '\\' || c == '.' || c == ';' || c == '%';
+	return high >= 0 && low >= 0 && s.p[i] == '%' ? high << 4 | low : -1;
 }
 
 /* What ends a path for a server that decodes it before it looks for its end. */
@@ -293,16 +288,13 @@ bool uri_path_is_plain(struct slice path)
 {
 	for (size_t i = 0; i < path.n; i++) {
 		char c = path.p[i], next = i + 1 < path.n ? path.p[i + 1] : '\0';
-		int escaped = escaped_at(path, i);
-		if (c == '\\' || c == ';' || (c == '/' && (next == '/' || next == '.')))
-			return false;
-		if (is_shaping(escaped) || is_ending(escaped))
+		if (c == '\\' || c == ';' || c == '%' || (c == '/' && (next == '/' || next == '.')))
 			return false;
 	}
 	return true;
 }
 
-static size_t end_of(struct slice path)
+size_t uri_path_end(struct slice path)
 {
 	size_t i = 0;
 	while (i < path.n && !is_ending(escaped_at(path, i)))
@@ -310,14 +302,14 @@ static size_t end_of(struct slice path)
 	return i;
 }
 
-bool uri_path_has_dots(struct slice path)
+static bool has_dots(struct slice path)
 {
 	for (size_t at = 0; at < path.n;) {
 		size_t begin = ++at, n;
 		while (at < path.n && path.p[at] != '/' && path.p[at] != '\\')
 			at++;
 		struct slice segment = cut(path, begin, at);
-		n = end_of(segment);
+		n = uri_path_end(segment);
 		n = index_of_any((struct slice){segment.p, n}, 0, ";");
 		if ((n == 1 || n == 2) && segment.p[0] == '.' && segment.p[n - 1] == '.')
 			return true;
@@ -325,40 +317,85 @@ bool uri_path_has_dots(struct slice path)
 	return false;
 }
 
-bool uri_path_undo_coat(struct buf *path)
+/* More bytes than the character needs (RFC 3629 3); lenient decoders make '/' of "%c0%af". */
+static bool is_overlong_at(struct slice path, size_t i)
 {
-	size_t to = 0;
-	for (size_t i = 0; i < path->n; i++) {
-		int c = escaped_at(buf_slice(path), i);
-		path->p[to++] = is_shaping(c) ? (char)c : path->p[i];
-		i += is_shaping(c) ? 2 : 0;
+	int first = escaped_at(path, i), second = escaped_at(path, i + 3);
+	switch (first) {
+	case 0xC0:
+	case 0xC1:
+		return second >= 0x80 && second <= 0xBF;
+	case 0xE0:
+		return second >= 0x80 && second <= 0x9F;
+	case 0xF0:
+		return second >= 0x80 && second <= 0x8F;
+	default:
+		return false;
 	}
-	bool has_changed = to < path->n;
-	path->n = to;
-	return has_changed;
+}
+
+bool uri_path_is_unreadable(struct slice path)
+{
+	for (size_t i = 0; i < path.n; i++) {
+		char next = i + 1 < path.n ? path.p[i + 1] : '\0';
+		if (path.p[i] == '%' && (next == 'u' || next == 'U' || is_overlong_at(path, i)))
+			return true;
+	}
+	return has_dots(path);
+}
+
+static unsigned decoding_of(int byte)
+{
+	switch (byte) {
+	case '/':
+		return URI_DECODES_SLASH;
+	case '\\':
+		return URI_DECODES_BACKSLASH;
+	case '.':
+		return URI_DECODES_DOT;
+	case ';':
+		return URI_DECODES_SEMICOLON;
+	case '%':
+		return URI_DECODES_PERCENT;
+	default:
+		return 0;
+	}
 }
 
 unsigned uri_path_readings(struct slice path)
 {
-	unsigned readings = end_of(path) < path.n ? URI_ENDS : 0;
+	unsigned readings = 0;
 	for (size_t i = 0; i < path.n; i++) {
-		bool is_double = path.p[i] == '/' && i + 1 < path.n && path.p[i + 1] == '/';
-		readings |= path.p[i] == ';' ? URI_STRIPS | URI_MERGES : 0;
-		readings |= path.p[i] == '\\' ? URI_REVERSES | URI_MERGES : 0;
-		readings |= is_double ? URI_MERGES : 0;
+		char c = path.p[i];
+		int byte = c == '%' ? escaped_at(path, i) : -1;
+		readings |= decoding_of(byte) | (is_ending(byte) ? URI_ENDS : 0U);
+		readings |= c == ';' ? URI_STRIPS | URI_CUTS : 0U;
+		readings |= c == '\\' ? URI_REVERSES : 0U;
+		readings |= c == '/' && i + 1 < path.n && path.p[i + 1] == '/' ? URI_MERGES : 0U;
 	}
 	return readings;
 }
 
-int uri_read_path(struct slice path, unsigned readings, struct buf *out)
+int uri_read_path(struct slice path, enum uri_reading reading, struct buf *out)
 {
-	size_t start = out->n, n = readings & URI_ENDS ? end_of(path) : path.n;
+	size_t n = path.n;
 	bool is_parameter = false;
+	if (reading == URI_ENDS)
+		n = uri_path_end(path);
+	if (reading == URI_CUTS)
+		n = index_of_any(path, 0, ";");
 	for (size_t i = 0; i < n && out->err == 0; i++) {
-		char c = path.p[i] == '\\' && (readings & URI_REVERSES) ? '/' : path.p[i];
-		bool follows_slash = out->n > start && out->p[out->n - 1] == '/';
-		is_parameter = c != '/' && (is_parameter || (c == ';' && (readings & URI_STRIPS)));
-		if (!is_parameter && !(c == '/' && follows_slash && (readings & URI_MERGES)))
+		char c = path.p[i];
+		int byte = c == '%' ? escaped_at(path, i) : -1;
+		bool doubles = c == '/' && i > 0 && path.p[i - 1] == '/';
+		if (byte >= 0 && decoding_of(byte) == reading) {
+			c = (char)byte;
+			i += 2;
+		} else if (c == '\\' && reading == URI_REVERSES) {
+			c = '/';
+		}
+		is_parameter = reading == URI_STRIPS && c != '/' && (is_parameter || c == ';');
+		if (!is_parameter && !(doubles && reading == URI_MERGES))
 			buf_add_char(out, c);
 	}
 	return out->err;

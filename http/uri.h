@@ -47,26 +47,35 @@ bool uri_glob(struct slice pattern, struct slice text);
  * through here. */
 int uri_resolve(struct slice base, struct slice reference, struct buf *out) WARN_UNUSED;
 
-/* Might a server read the path as another one than its bytes say? Dot segments, doubled or encoded slashes, backslashes,
- * `;` parameters, a dot, semicolon, percent sign, '#', '?', NUL or line end that is encoded. Most paths have none: a cheap look. */
+/* Might a server read the path as another one than its bytes say? Escapes, dot segments, doubled slashes, backslashes, `;`
+ * parameters. Most paths have none: a cheap look. */
 bool uri_path_is_plain(struct slice path);
-/* Is a segment "." or ".." (RFC 3986 5.2.4), with parameters or without, between slashes or backslashes? Escapes are not
- * looked through: uri_path_undo_coat is for that. */
-bool uri_path_has_dots(struct slice path);
-/* Decodes, once and in place, the escapes of bytes that shape a path: / \ . ; and %. False: there were none. */
-bool uri_path_undo_coat(struct buf *path);
+/* Is there what servers differ about in more ways than can be told: a segment "." or ".." (RFC 3986 5.2.4), with parameters or
+ * without, between slashes or backslashes; an escaped overlong UTF-8 sequence; a "%u002f"? Escapes of dots are not looked through:
+ * uri_read_path is for that. */
+bool uri_path_is_unreadable(struct slice path);
 
-/* What a server may do to a path that it reads. */
+/* What a server may do to a path that it reads, in any order and more than once. */
 enum uri_reading {
 	URI_MERGES = 1,   /* doubled slashes are one */
 	URI_STRIPS = 2,   /* a segment ends at its ';' */
-	URI_REVERSES = 4, /* a backslash is a slash */
-	URI_ENDS = 8,     /* the path ends at an encoded '#', '?', NUL or line end */
+	URI_CUTS = 4,     /* the path ends at its ';' */
+	URI_REVERSES = 8, /* a backslash is a slash */
+	URI_ENDS = 16,    /* the path ends at an encoded '#', '?', NUL or line end */
+	URI_DECODES_SLASH =
+		32, /* "%2f" is a slash, and so on for what shapes a path. Other escapes are looked through in matching. */
+	URI_DECODES_BACKSLASH = 64,
+	URI_DECODES_DOT = 128,
+	URI_DECODES_SEMICOLON = 256,
+	URI_DECODES_PERCENT = 512,
+	URI_READINGS_END = 1024, /* above the last */
 };
-/* Those that would change this path, alone or together. */
+/* Those that would change this path. */
 unsigned uri_path_readings(struct slice path);
-/* Appends the path as a server reads it that does these. For comparing, never for sending. Returns out's error. */
-int uri_read_path(struct slice path, unsigned readings, struct buf *out) WARN_UNUSED;
+/* Appends the path as a server reads it that does this one. For comparing, never for sending. Returns out's error. */
+int uri_read_path(struct slice path, enum uri_reading reading, struct buf *out) WARN_UNUSED;
+/* Where it ends under URI_ENDS, or its length. */
+size_t uri_path_end(struct slice path);
 
 /* Same scheme, host (any case) and port, the scheme's own where none is written (RFC 9110 4.3.1). False for what is not
  * an absolute http or https URL. */

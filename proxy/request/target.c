@@ -251,8 +251,7 @@ void target_init(struct target *t)
 	sent_init(&t->sent);
 	cache_key_init(&t->key);
 	buf_init(&t->path, PATH_MAX_BYTES);
-	buf_init(&t->normal, PATH_MAX_BYTES);
-	buf_init(&t->reading, PATH_MAX_BYTES);
+	readings_init(&t->readings);
 	buf_init(&t->origin, CACHE_KEY_MAX);
 }
 
@@ -267,8 +266,7 @@ void target_fini(struct target *t)
 	sent_fini(&t->sent);
 	cache_key_fini(&t->key);
 	buf_fini(&t->path);
-	buf_fini(&t->normal);
-	buf_fini(&t->reading);
+	readings_fini(&t->readings);
 	buf_fini(&t->origin);
 }
 
@@ -384,54 +382,6 @@ static int make_sent(struct target *t, const struct asked *asked)
 	return sent_make(&t->sent, asked, &terms);
 }
 
-/* Is the path, read in each way that a server may read it, one of this route? */
-static int match_readings(struct target *t, const struct http_request *r, struct slice path)
-{
-	unsigned all = uri_path_readings(path), readings = all;
-
-	do {
-		buf_reset(&t->reading);
-		if (uri_read_path(path, readings, &t->reading) != 0)
-			return t->reading.err;
-		t->is_ambiguous |= config_route_for(t->snapshot->config, r->host, buf_slice(&t->reading), r->has_query,
-					   r->query, NULL) != t->route;
-		readings = (readings - 1) & all;
-	} while (readings != all && !t->is_ambiguous);
-	return 0;
-}
-
-/* Servers undo one or two coats of encoding; nobody can have this go on for ever, or long paths read so many times. */
-enum { CODING_COATS_MAX = 4, READ_PATH_MAX = 2048 };
-
-/* Routes match what the client wrote. Where an origin could read that as a path of another route ("//account/me",
- * "/account%2fme"), nobody knows which rules are meant: then nothing is cached. Nor where a path has dot segments, for
- * which servers differ in more ways than can be tried (and the upstream's own base may be left by them), or both a ';' or
- * '\\' and escapes, whose order of reading matters. Clients that people use send neither. */
-static int look_for_ambiguity(struct target *t, const struct http_request *r)
-{
-	const unsigned before_decoding = URI_STRIPS | URI_REVERSES;
-	int err = 0;
-
-	t->is_ambiguous = false;
-	if (uri_path_is_plain(r->path))
-		return 0;
-	if (r->path.n > READ_PATH_MAX) {
-		t->is_ambiguous = true;
-		return 0;
-	}
-	buf_reset(&t->normal);
-	if (buf_add_slice(&t->normal, r->path) != 0)
-		return t->normal.err;
-	for (int coats = 0; coats <= CODING_COATS_MAX && !err && !t->is_ambiguous; coats++) {
-		if (coats > 0 && !uri_path_undo_coat(&t->normal))
-			break;
-		t->is_ambiguous = uri_path_has_dots(buf_slice(&t->normal)) ||
-				  (coats > 0 && (uri_path_readings(r->path) & before_decoding));
-		err = t->is_ambiguous ? 0 : match_readings(t, r, buf_slice(&t->normal));
-	}
-	return err;
-}
-
 int target_find(struct target *t, struct snapshot *s, const struct asked *asked, struct slice body)
 {
 	const struct http_request *r = asked->http;
@@ -446,7 +396,9 @@ int target_find(struct target *t, struct snapshot *s, const struct asked *asked,
 	t->rules = &s->rules[t->route->index];
 	t->upstream_index = t->route->upstream;
 	t->upstream = &s->upstreams[t->upstream_index];
-	err = look_for_ambiguity(t, r);
+	/* Routes match what the client wrote. Where an origin could read that as a path of another route ("//account/me",
+	 * "/account%2fme"), nobody knows which rules are meant: then nothing is cached. */
+	err = readings_look(&t->readings, s->config, r, t->route, &t->is_ambiguous);
 	if (err)
 		return err;
 	is_wanted = t->is_cacheable = cacheable_request(t, r) && !t->is_ambiguous;

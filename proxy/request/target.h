@@ -11,6 +11,7 @@
 #include "cache/cache.h"
 #include "config/config.h"
 #include "config/pattern.h"
+#include "proxy/request/readings.h"
 #include "proxy/request/sent.h"
 
 struct snapshot_upstream {
@@ -53,14 +54,13 @@ struct target {
 	struct pattern_captures captures; /* of the route's match, for invalidates; slices of the request */
 	struct sent sent;                 /* the request as the origin gets it: what all else is made of */
 	struct cache_key key;
-	bool has_key;       /* else the request passes uncached: no identity, or a key past its bound */
-	bool is_write;      /* of a safe method, or of one that the route caches: it changes something all the same */
-	bool is_cacheable;  /* the cache may be asked: route, method, body and Range allow it */
-	bool is_ambiguous;  /* an origin may read the path as one of another route: it passes uncached */
-	struct buf path;    /* what the origin is asked: base, path and query */
-	struct buf normal;  /* the path with its escapes undone */
-	struct buf reading; /* that, as an origin may read it */
-	struct buf origin;  /* of the key, where it is not the upstream's own URL */
+	bool has_key;      /* else the request passes uncached: no identity, or a key past its bound */
+	bool is_write;     /* of a safe method, or of one that the route caches: it changes something all the same */
+	bool is_cacheable; /* the cache may be asked: route, method, body and Range allow it */
+	bool is_ambiguous; /* an origin may read the path as one of another route: it passes uncached */
+	struct buf path;   /* what the origin is asked: base, path and query */
+	struct readings readings;
+	struct buf origin; /* of the key, where it is not the upstream's own URL */
 };
 
 void target_init(struct target *t);

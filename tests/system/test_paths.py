@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Paths that an origin may read as another route's: they pass uncached, as they came."""
+import itertools
+import random
+import re
+
 import pytest
 
 from support.origin import Reply
+from support.path_readers import STEPS, readings
 
 CONFIG = {"route account": {"match": "/account/*", "cache": "off"}, "route style": {"match": "*.css", "ttl": "60s"},
           "route user": {"match": "/u/{id}", "cache": "off"}, "route static": {"match": "/static/*", "ttl": "60s"},
@@ -56,3 +61,58 @@ def test_a_long_path_that_is_not_plain_is_not_read_many_times(proxy, origin):
 
 def test_explain_says_why(proxy):
     assert proxy.explain("//account/me")["why_not"] == "an origin may read this path as one of another route"
+
+
+# ---- Whatever a server makes of a path ----
+
+# Each has rules of its own; as a server that has decoded the path writes it.
+ROUTES = [("account", "/account/*", {"cache": "off"}, "/account/.*"), ("style", "*.css", {"ttl": "60s"}, r".*\.css"),
+          ("user", "/u/{id}", {"cache": "off"}, "/u/[^/]+"), ("own", "/users/@me", {"cache": "off"}, "/users/@me"),
+          ("blank", "/my%20own/*", {"cache": "off"}, "/my own/.*"), ("static", "/static/*", {"ttl": "70s"}, "/static/.*"),
+          ("rest", "*", {"ttl": "80s"}, ".*")]
+SLASHES = ["/", "//", "///", "%2f", "%2F", "%2f%2f", "/%2f", "%2f/", "//%2f%2f", "%252f", "%25252f", "\\", "/\\", "%5c", "%5C%5c", "%255c",
+           "%c0%af", "%e0%80%af", "%25c0%25af", "%u002f", ";/", ";a=1/", ";a/b;/", "%3b/", "%3bx%2f", "%253b/", "/;/", "/./", "/%2e/",
+           "/%252e/", "/x/../", "/x/%2e%2e/", "/x/.%2E/", "/x/%252e%252e/", "/x/..;/", "/x/..%3b/", "/x%2f..%2f", "/x/..%5c",
+           "/x\\..\\", "/x/%c0%ae%c0%ae/", "/x/..%00/", "/x/..%3f/"]
+FIRSTS = ["account", "%61ccount", "accoun%74", "%2561ccount", "u", "%75", "users", "my%20own", "my%2520own", "static", "%73tatic", "x"]
+SECONDS = ["me", "@me", "%40me", "%2540me", "7", "7%3bv%2fw", "7;v=1", "a%2fb", "caf%C3%A9", "a:b,c"]
+ENDS = ["", "", "", "/", "%2f", ";x", ";x.css", "%3bx.css", "%00", "%00.css", "%2500.css", "%0a.css", "%0D.css", "%3f.css", "%253f.css",
+        "%23.css", ".css", "%2ecss", "%20", "%"]
+
+
+def route_of(path):
+    """Escapes of what needs none make no difference to anybody (RFC 3986 6.2.2.2)."""
+    path = STEPS["decode but what is reserved"](path)
+    return next(name for name, _, _, pattern in ROUTES if re.fullmatch(pattern, path, re.DOTALL))
+
+
+def made_up(n):
+    """All slashes with all words in turn, and as many more by chance, always the same."""
+    chance = random.Random(9)
+    for first, word in itertools.product(SLASHES, FIRSTS):
+        yield first + word + "/" + SECONDS[0]
+    for slash, word in itertools.product(SLASHES, FIRSTS):
+        yield "/" + word + slash + SECONDS[0]
+    for word, second, end in itertools.product(FIRSTS[:8], SECONDS, ENDS):
+        yield f"/{word}/{second}{end}"
+    for _ in range(n):
+        yield "".join(chance.choice(of) for of in (SLASHES, FIRSTS, SLASHES, SECONDS, ENDS))
+
+
+def test_nothing_is_stored_under_rules_that_a_server_may_not_have_meant(start_proxy, origin):
+    proxy = start_proxy({f"route {name}": {"match": match, **rules} for name, match, rules, _ in ROUTES})
+    origin.on("*", [Reply(200, body=b"x")])
+    stored, wrong = 0, []
+    with proxy.client() as c:
+        for path in dict.fromkeys(p if p.startswith("/") else "/" + p for p in made_up(500)):
+            if not (c.request(target=path) and c.request(target=path).is_hit):
+                continue
+            stored += 1
+            routes = {}
+            for reading, steps in readings(path, 4).items():
+                if reading.startswith("/"):
+                    routes.setdefault(route_of(reading), f"{reading!r} by {', '.join(steps) or 'itself'}")
+            if len(routes) > 1:
+                wrong.append(f"{path}: {routes}")
+    assert not wrong, "\n".join(wrong[:20])
+    assert stored > 200, "what all servers read alike is cached"
