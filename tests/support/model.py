@@ -10,6 +10,7 @@ What a request that began at `a` may be answered with, from fetch f (whose reque
                before what another client was shown from the store and had all of before a
   fresh        a - f.born is within its lifetime; or it came in after a; or stale-while-revalidate, stale-if-error (and there
                was an error) or a soft purge allow it
+  for all      who may be told an error that is not stored, and for how long, is in model_errors.py
 Times are taken so that what the proxy does in an order that no client can tell apart is never blamed.
 """
 import asyncio
@@ -20,8 +21,9 @@ import re
 import time
 
 from . import model_http
-from .model_site import (FAILURE_MEMORY_S, FAULTS, FIRST_BYTE_S, FOLDERS, ROUTE_TTL_LONG_S, Fetch, Site, body_of, clock,
-                         config)
+from .model_errors import Errors
+from .model_site import (ERRORS, FAILURE_MEMORY_S, FAULTS, FIRST_BYTE_S, FOLDERS, ROUTE_TTL_LONG_S, Fetch, Site, body_of, clock,
+                         config, form_of)
 from .proxy import SLOW, Proxy, ini_text, merge
 
 CLIENTS = 16
@@ -29,6 +31,14 @@ SLACK_S = 0.15 * SLOW
 HANG_S = 20 * SLOW
 USERS = ("alice", "bob", "carol")
 VARIANTS = ("", "a", "b")
+HOLD_S = 0.4  # for so long the origin keeps a herd waiting
+HERDS = {
+    "plain": [{}] * 5,
+    "alice": [{"user": "alice"}] * 5,
+    "odd": [{"user": "alice"}] + [{}] * 4,
+    "each": [{"user": "alice"}, {"user": "bob"}, {"user": "carol"}, {}, {}],
+    "credential": [{"cookie": "sid=1"}, {"cookie": "sid=2"}, {}, {}, {}],
+}
 
 
 # ---- operations: JSON lists, made from a seed ----
@@ -43,7 +53,7 @@ def paths_of(folder):
 
 PATHS = {f: paths_of(f) for f in FOLDERS}
 WEIGHTS = [("get", 100), ("pipe", 6), ("write", 9), ("purge", 7), ("change", 6), ("refresh", 4), ("race", 2), ("fault", 10),
-           ("refuse", 0.3), ("reload", 0.5), ("pause", 3)]
+           ("storm", 2), ("herd", 1.5), ("refuse", 0.3), ("reload", 0.5), ("pause", 3)]
 
 
 def pick_path(rng):
@@ -75,6 +85,17 @@ def make_get(rng, path=None):
     return ["get", path or pick_path(rng), how]
 
 
+def own_fields(path, how):
+    """What the request brings of its own, as the origin will see it."""
+    folder = path.split("/")[1].split("?")[0]
+    fields = {"x-variant": how.get("variant"), "x-user": how.get("user"), "cookie": how.get("cookie")}
+    if "user" in how and folder == "auth":
+        fields["authorization"] = how["user"]
+    elif "user" in how and folder == "sess":
+        fields["cookie"] = f"_ga=1; sid={how['user']}"
+    return {n: v for n, v in fields.items() if v}
+
+
 def make_purge(rng):
     kind = rng.choice(("url", "url", "url", "prefix", "tag", "user", "all"))
     if kind == "all" and rng.random() < 0.7:
@@ -83,6 +104,12 @@ def make_purge(rng):
     what = {"url": lambda: pick_path(rng), "prefix": lambda: rng.choice((f"/{folder}/", f"/{folder}/1", "/users/1", "/users?")),
             "tag": lambda: rng.choice((folder, folder, "even", "odd")), "user": lambda: rng.choice(USERS), "all": lambda: "1"}[kind]()
     return ["purge", kind, what, rng.random() < 0.4]
+
+
+def make_step(rng):
+    """What the origin says, to whom, and how long after what it said before: 1 is when an error is forgotten."""
+    return [rng.choice((*ERRORS, "e500", "e503", "e404", "reset_head", "ok")),
+            rng.choice(("plain", "plain", "alice", "odd", "each", "credential")), rng.choice((0, 0, 0.4, 1))]
 
 
 def make_operation(rng):
@@ -97,6 +124,10 @@ def make_operation(rng):
         return make_purge(rng)
     if kind == "race":
         return ["race", pick_path(rng), rng.choice(("drip", "slow")), round(rng.uniform(0.1, 0.8), 3), rng.choice((0, 0, 1))]
+    if kind == "storm":
+        return ["storm", pick_path(rng), rng.choice(ERRORS), rng.randint(2, 3), round(rng.uniform(0, 0.4), 3)]
+    if kind == "herd":
+        return ["herd", rng.randrange(10**6), [make_step(rng) for _ in range(rng.randint(1, 3))]]
     if kind == "fault":
         return ["fault", pick_path(rng), rng.choice(FAULTS[:-2] if rng.random() < 0.9 else FAULTS), round(rng.uniform(0, 0.4), 3)]
     if kind == "refuse":
@@ -142,6 +173,7 @@ class Purge:
 class Judge:
     def __init__(self, site):
         self.site, self.purges, self.slack = site, [], SLACK_S
+        self.errors = Errors(site)
 
     def answer(self, path, how, a, answer):
         """Raises Forbidden, with why."""
@@ -161,22 +193,24 @@ class Judge:
         try:
             self.identity(path, how, f)
             self.content(how, f, answer)
-            self.age(how, a, f, head)
+            self.age(path, how, a, f, head)
         except Forbidden as e:
             raise type(e)(f"{e}\n{answer.start} {answer.fields}\nasked {a:.3f}, head {answer.head_at:.3f}, "
                             f"{f.method} fetch {number} at {f.at:.3f}, answered {f.answered:.3f}, status {f.status}") from None
         self.note_shown(how, f, answer)
-        if f.is_unshared and f.taken > 1 and f.method == "GET":
+        if f.taken > 1 and (f.shares == "one" or (f.is_unshared and f.method == "GET")):
             raise Forbidden(f"fetch {number} is not for sharing and was used {f.taken} times")
 
     def own(self, path, how, a, answer):
         """Made by the proxy."""
         if answer.status == 504 and how.get("cc") == "only-if-cached":
             return
-        if answer.status not in (502, 503, 504):
+        r = self.site.resource(path)
+        user = how.get("user", "") if r.folder == "mine" else ""
+        if not self.errors.is_known(path, how, form_of(own_fields(path, how)), user, a, answer.status, self.slack):
+            raise Missing(f"{answer.status} although nothing failed: {answer.start} {answer.fields} {answer.body[:200]}")
+        if answer.status not in (502, 503, 504) and not any(f.status == answer.status for f in r.fetches):
             raise Forbidden(f"status {answer.status} from nowhere")
-        if not self.site.failed_between(path, a - FAILURE_MEMORY_S - self.slack, clock()):
-            raise Missing(f"{answer.status} although nothing failed: {answer.body[:200]}")
 
     def identity(self, path, how, f):
         user = how.get("user", "") if f.resource.folder in ("mine", "auth", "sess") else ""
@@ -210,7 +244,7 @@ class Judge:
         if not answer.complete and not f.is_cut:
             raise Missing(f"ended after {len(got)} of {len(expected)} bytes: {answer.problem}")
 
-    def age(self, how, a, f, head):
+    def age(self, path, how, a, f, head):
         """head: an answer to HEAD that confirmed it later, or f itself."""
         r = f.resource
         needed = max((v for at, v in r.written if at < a), default=0)
@@ -227,6 +261,11 @@ class Judge:
         sie = f.sie > 0 and age <= f.ttl + f.sie and self.site.failed_between(
             f.path, a - FAILURE_MEMORY_S - self.slack, clock())
         self.purged(a, f, swr or sie or how.get("cc") == "max-stale=2")
+        if f.shares:
+            why = self.errors.why_not_told(f, how, form_of(own_fields(path, how)), a, self.slack)
+            if why:
+                raise Forbidden(f"an error that is not for it: {why}")
+            return
         came_after = max(f.answered, head.answered) >= a - self.slack
         wants_new = how.get("cc") in ("no-cache", "max-age=0")
         max_stale = 2 if how.get("cc") == "max-stale=2" else 0
@@ -396,15 +435,7 @@ class Run:
         """The request's bytes, and the target as the origin will see it."""
         folder = path.split("/")[1].split("?")[0]
         r = self.site.resource(path)
-        fields, target = [], path
-        if "variant" in how and how["variant"]:
-            fields.append(("X-Variant", how["variant"]))
-        if "user" in how:
-            fields.append(("X-User", how["user"]))
-            if folder == "auth":
-                fields.append(("Authorization", how["user"]))
-            elif folder == "sess":
-                fields.append(("Cookie", f"_ga=1; sid={how['user']}"))
+        fields, target = list(own_fields(path, how).items()), path
         if "range" in how:
             fields.append(("Range", "bytes={}-{}".format(*how["range"])))
         if how.get("if_none_match"):
@@ -492,7 +523,8 @@ class Run:
         asked = clock()
         quoted = path.replace("?", "%3F").replace("&", "%26").replace("=", "%3D")
         answer = await self._admin("POST", f"/refresh?url={quoted}")
-        failed = self.site.failed_between(path, asked - 1 - self.judge.slack, clock())
+        failed = self.site.failed_between(path, asked - 1 - self.judge.slack, clock()) or any(
+            f.shares and f.ended > asked - 1 for f in self.site.resource(path).fetches)
         said = json.loads(answer.body) if answer.status == 200 else {}
         # What it found and could not be stored, retires. (Of a user's route it asked nobody.)
         if said.get("stored") or (said and not failed and said.get("reason") != "route"):
@@ -520,12 +552,59 @@ class Run:
         if len(faults) < 3:
             faults.append((kind, length_s))
 
+    async def do_storm(self, _, path, kind, n, length_s):
+        """The same error some times in a row, and many who ask meanwhile."""
+        self.site.resource(path).faults += [(kind, length_s)] * n
+        hows = [{"user": "alice"}, {}, {}, {"user": "bob"}, {"variant": "a"}, {}, {"user": "alice"}]
+        await self._all(path, [how for how in hows for _ in range(2)], 0.3)
+
+    async def _all(self, path, hows, spread_s):
+        """All of them, each on a connection of its own, within spread_s. [(form, how, when, answer)]"""
+        return await asyncio.gather(*(self._one(path, how, spread_s * i / len(hows)) for i, how in enumerate(hows)))
+
+    async def _one(self, path, how, after_s):
+        await asyncio.sleep(after_s)
+        connection = model_http.Connection(self.proxy.port)
+        try:
+            a = await self._send(connection, self._prepare(path, how))
+            answer = await connection.answer(clock)
+            self.judge.answer(path, how, a, answer)
+            return form_of(own_fields(path, how)), how, a, answer
+        finally:
+            connection.close()
+
+    async def do_herd(self, connection, number, steps):
+        """Errors on a path that nobody else asks for, and herds of clients: see model_errors.py."""
+        path = f"/herd/{number}"
+        r, began = self.site.resource(path), clock()
+        for kind, who, waits in [*steps, ["ok", "plain", 1]]:
+            await asyncio.sleep(waits * (FAILURE_MEMORY_S + self.judge.slack + 0.05))
+            r.mood = ("slow" if kind == "ok" else kind, HOLD_S)
+            asked = await self._all(path, [dict(how) for how in HERDS[who]], 0)
+            asked = [x for x in asked if x[3].head_at]
+            why = self.judge.errors.why_not_herd(r, asked, self.judge.slack)
+            if why and not self.is_disturbed(began):
+                raise Forbidden(f"herd {steps}, {kind} {who}: {why}")
+            if kind == "ok":
+                await self._forget(connection, path, r)
+
+    async def _forget(self, connection, path, r):
+        answer = (await self._one(path, {}, 0))[3]
+        if answer.status == 200 and re.search("memoproxy; hit", answer.get("cache-status") or ""):
+            r.stored_at = clock()
+        await self.do_purge(connection, "url", path, False)
+
+    def is_disturbed(self, began):
+        """Did anything happen that herds are not judged through?"""
+        return self.site.failures_between(None, began, clock()) or self.is_excused(began) or any(
+            p.acknowledged >= began and p.kind in ("all", "tag") for p in self.judge.purges[-200:])
+
     async def do_refuse(self, _, length_s):
         failure = self.site.fail(None, clock(), clock() + 3600)
         self.site.listener.refuse()
         await asyncio.sleep(length_s)
         await self.site.listener.listen()
-        failure[2] = clock() + self.judge.slack
+        failure.end = clock() + self.judge.slack
 
     async def do_reload(self, _, what):
         async with self.admin_lock:

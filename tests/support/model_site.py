@@ -20,8 +20,15 @@ TOO_LARGE = 450_000  # of what grows: over the disk's max_object too
 ROUTE_TTL_S = 0.3  # also written by a reload as ROUTE_TTL_LONG_S
 ROUTE_TTL_LONG_S = 0.7
 FIRST_BYTE_S = 2.0
-FAILURE_MEMORY_S = 0.2
-FAULTS = ("reset_head", "reset_body", "short", "e500", "slow", "drip", "hang", "garbage")
+FAILURE_MEMORY_S = 0.5
+COALESCE_S = 1.0
+# An error's status, and what it says besides that keeps it from being shared.
+ERRORS = ("e500", "e503", "e429", "e404", "e302", "e403", "e500 private", "e503 no-store", "e404 no-store", "e500 cookie",
+          "e503 vary", "e429 private", "e403 cookie")
+ERROR_FIELDS = {"": {}, "private": {"Cache-Control": "private"}, "no-store": {"Cache-Control": "no-store"},
+                "cookie": {"Set-Cookie": "sid=1"}, "vary": {"Vary": "*"}}
+FAULTS = ("reset_head", "reset_body", "short", *ERRORS, "slow", "drip", "hang", "garbage")
+OWN_FIELDS = ("x-variant", "x-user", "authorization", "cookie")
 KEEP_S = 200  # longer than any answer may live
 
 clock = time.monotonic
@@ -34,10 +41,9 @@ def config(route_ttl_s=ROUTE_TTL_S):
     return {
         "proxy": {"log_level": "error"},
         "upstream": {"first_byte_timeout": ms(FIRST_BYTE_S), "stall_timeout": ms(FIRST_BYTE_S), "max_connections": 64},
-        "cache": {"memory": "4M", "max_object": str(MAX_OBJECT), "coalesce_timeout": "300ms",
-                  "failure_memory": ms(FAILURE_MEMORY_S), "pass_memory": "500ms"},
-        # An answer that is told again without being stored, as share_errors does, is not in the model.
-        "defaults": {"stale_if_unreachable": "0", "share_errors": "off"},
+        "cache": {"memory": "4M", "max_object": str(MAX_OBJECT), "coalesce_timeout": ms(COALESCE_S),
+                  "failure_memory": ms(FAILURE_MEMORY_S), "pass_memory": "3s"},
+        "defaults": {"stale_if_unreachable": "0"},
         "route route": {"match": "/route/*", "ttl": ms(route_ttl_s)},
         "route sie": {"match": "/sie/*", "ttl": ms(ROUTE_TTL_S), "stale_if_error": "2s"},
         "route sess": {"match": "/sess/*", "ttl": ms(ROUTE_TTL_S)},
@@ -50,7 +56,7 @@ def config(route_ttl_s=ROUTE_TTL_S):
 @functools.lru_cache(maxsize=512)
 def body_of(path, variant, user, version):
     name = f"{path}|{variant}|{user}|{version}"
-    size = number_of(path, "size", SIZES)
+    size = number_of(path, "size", SIZES[1:7] if path.startswith("/herd/") else SIZES)
     if size < 20000 and number_of(path, "grows", (False, False, True)) and version % 3 == 0:
         size = TOO_LARGE  # and shrinks with the next version
     size = size and size + (version * 7 + len(variant)) % 50
@@ -70,12 +76,15 @@ class Resource:
     def __init__(self, path):
         self.path, self.version, self.is_deleted = path, 1, False
         self.folder = path.split("/")[1].split("?")[0]
-        self.varies = number_of(path, "varies", (False, True)) and self.folder in ("long", "swr", "short", "route")
+        self.varies = number_of(path, "varies", (False, True)) and self.folder in ("long", "swr", "short", "route", "sie")
         self.has_etag = number_of(path, "etag", (True, True, True, False))
         self.is_chunked = number_of(path, "chunked", (False, True))
         self.faults = []
         self.written = []  # (when acknowledged, version): nothing older may be seen by who asks later
         self.refreshed = []  # (asked, acknowledged)
+        self.mood = None  # a fault that lasts
+        self.fetches = []  # the last ones
+        self.stored_at = 0  # when an answer was certainly stored, for errors that come in a row
         self.shown = {}  # (variant, user): (when a client had all of it, when the newest such fetch was seen)
 
     def etag(self, variant, user):
@@ -111,6 +120,11 @@ class Resource:
         return 60, 0, 0, {"Cache-Control": "max-age=60"}
 
 
+def form_of(fields):
+    """What a request brings of its own, beyond its URL: all that the origin may answer it differently for."""
+    return tuple((n, fields[n]) for n in OWN_FIELDS if fields.get(n))
+
+
 class Fetch:
     """One request that the origin saw, and what it answered."""
 
@@ -121,8 +135,15 @@ class Fetch:
         self.user = request.get({"mine": "x-user", "auth": "authorization"}.get(resource.folder, "-"), "")
         if resource.folder == "sess":
             self.user = "".join(re.findall(r"sid=(\w+)", request.get("cookie", "")))
+        self.form = form_of({n: request.get(n) for n in OWN_FIELDS})
+        # Who bears one is told nothing of others, nor others of him.
+        self.has_credential = any(n == "authorization" or "sid=" in v for n, v in self.form if n in ("authorization", "cookie"))
+        self.is_for_one = self.method != "GET" or self.has_credential or request.get("cache-control") == "no-store" or bool(
+            re.fullmatch(r"bytes=\d+-\d+", request.get("range", "")))
         self.at = clock()
         self.answered = math.inf  # when its head was sent
+        self.ended = math.inf  # when all of it was
+        self.shares = None  # of an error that is not stored: who else is told it; "one", "waiters", or "moment"
         self.version = self.status = None
         self.ttl = self.swr = self.sie = 0
         self.is_cut = False
@@ -135,8 +156,8 @@ class Fetch:
         is_routes = self.resource.folder in ("route", "sie") or (self.resource.folder == "sess" and not self.is_public)
         return self.answered if is_routes else self.at
 
-    def decide(self, status):
-        """The answer is made now: of the resource as it is now."""
+    def decide(self, status, word=None):
+        """The answer is made now: of the resource as it is now. word: of an error that says nothing of a lifetime."""
         r = self.resource
         self.version, self.status, self.answered = r.version, status, clock()
         self.tags = r.tags
@@ -145,11 +166,28 @@ class Fetch:
         self.is_unshared = (r.folder == "priv" and self.ttl == 0) or (
             r.folder in ("auth", "sess") and self.user != "" and not is_public)
         self.is_public = is_public
-        if status >= 500:
+        is_error = status >= 300 and status != 304
+        if is_error and (word is not None or "max-age" not in fields.get("Cache-Control", "")):
             self.ttl = self.swr = self.sie = 0
-            fields = {}
+            if word is not None:
+                fields = ERROR_FIELDS[word]
+                self.is_unshared = False
+            is_kept = "Set-Cookie" in fields or "Vary" in fields or fields.get("Cache-Control") == "no-store" or (
+                fields.get("Cache-Control") == "private" and r.folder != "mine")
+            self.shares = ("one" if self.is_for_one or is_kept or (r.folder == "mine" and not self.user) else
+                           "moment" if status == 429 or status >= 500 else "waiters")
         name = "X-Head-Fetch" if self.method == "HEAD" else "X-Fetch"
         return {**fields, name: str(self.number), "Cache-Tag": ", ".join(sorted(self.tags))}
+
+
+WRITE = "a write"
+
+
+class Failure:
+    """Of the fetch `fetch`, or of a WRITE, or, where that is None, of all that is asked for meanwhile."""
+
+    def __init__(self, path, begin, end, fetch):
+        self.path, self.begin, self.end, self.fetch = path, begin, end, fetch
 
 
 class Site:
@@ -157,7 +195,7 @@ class Site:
         self.resources = {}
         self.fetches = {}
         self.count = 0
-        self.failures = []  # [path or None, begin, end]
+        self.failures = []
         self.listener = model_http.Listener(self.on_request)
 
     def resource(self, path):
@@ -165,23 +203,23 @@ class Site:
             self.resources[path] = Resource(path)
         return self.resources[path]
 
-    def fail(self, path, begin, end):
-        failure = [path, begin, end]
+    def fail(self, path, begin, end, fetch=None):
+        failure = Failure(path, begin, end, fetch)
         self.failures.append(failure)
         return failure
 
+    def failures_between(self, path, begin, end):
+        return [f for f in self.failures if f.path in (path, None) and f.begin <= end and f.end >= begin]
+
     def failed_between(self, path, begin, end):
-        for f in reversed(self.failures):
-            if f[0] in (path, None) and f[1] <= end and f[2] >= begin:
-                return True
-        return False
+        return any(f.path in (path, None) and f.begin <= end and f.end >= begin for f in reversed(self.failures))
 
     def forget(self):
         """What can't be seen any more, so that long runs stay small."""
         oldest = clock() - KEEP_S
         for n in [n for n, f in self.fetches.items() if f.at < oldest]:
             del self.fetches[n]
-        self.failures = [f for f in self.failures if f[2] > oldest]
+        self.failures = [f for f in self.failures if f.end > oldest]
         for r in self.resources.values():
             r.written = r.written[-500:]
             r.refreshed = r.refreshed[-100:]
@@ -212,27 +250,34 @@ class Site:
         self.count += 1
         r = self.resource(target)
         f = self.fetches[self.count] = Fetch(self.count, r, request)
-        fault = r.faults.pop(0) if r.faults else None
-        if fault and fault[0] in ("reset_head", "reset_body", "short", "e500", "hang", "garbage"):
-            failure = self.fail(r.path, f.at, math.inf)
-            try:
+        fault = r.faults.pop(0) if r.faults else r.mood
+        r.fetches = [*r.fetches[-100:], f]
+        kind = fault[0] if fault else ""
+        is_failure = kind in ("reset_head", "reset_body", "short", "hang", "garbage") or kind.startswith("e5")
+        failure = self.fail(r.path, f.at, math.inf, f) if is_failure else None
+        try:
+            if is_failure and not kind.startswith("e5"):
                 return await self.misbehave(fault, f, request, reader, writer)
-            finally:
-                failure[2] = clock()
-        if fault and fault[0] == "slow":
-            await asyncio.sleep(fault[1])
-        return await self.answer(f, request, writer, fault)
+            if kind in ERRORS or kind == "slow":
+                await asyncio.sleep(fault[1])
+            return await self.answer(f, request, writer, fault)
+        finally:
+            f.ended = clock()
+            if failure:
+                failure.end = f.ended
 
-    def head_of(self, f, request, status=None):
+    def head_of(self, f, request, fault=None):
         r = f.resource
         etag = r.etag(f.variant, f.user) if r.has_etag else None
-        status = status or (404 if r.is_deleted else 200)
+        status, word = 404 if r.is_deleted else 200, None
+        if fault and fault[0] in ERRORS:
+            status, word = int(fault[0][1:4]), fault[0][5:]
         if status == 200 and etag and request.get("if-none-match") == etag:
             status = 304
-        fields = f.decide(status)
-        if etag and status < 500:
+        fields = f.decide(status, word)
+        if etag and word is None:
             fields["ETag"] = etag
-        if r.varies:
+        if r.varies and "Vary" not in fields:
             fields["Vary"] = "X-Variant"
         body = body_of(r.path, f.variant, f.user, f.version)
         asked = re.fullmatch(r"bytes=(\d+)-(\d+)", request.get("range", ""))
@@ -246,8 +291,8 @@ class Site:
     def head_bytes(status, fields):
         return "\r\n".join([f"HTTP/1.1 {status} Model", *(f"{n}: {v}" for n, v in fields.items()), "", ""]).encode()
 
-    async def answer(self, f, request, writer, fault=None, status=None):
-        status, fields, body = self.head_of(f, request, status)
+    async def answer(self, f, request, writer, fault=None):
+        status, fields, body = self.head_of(f, request, fault)
         is_chunked = f.resource.is_chunked and status != 304
         if status != 304:
             fields.update({"Transfer-Encoding": "chunked"} if is_chunked else {"Content-Length": str(len(body))})
@@ -270,8 +315,6 @@ class Site:
 
     async def misbehave(self, fault, f, request, reader, writer):
         kind = fault[0]
-        if kind == "e500":
-            return await self.answer(f, request, writer, status=500)
         f.is_cut = True
         if kind == "hang":
             await reader.read(1)  # until the proxy has had enough
@@ -307,8 +350,9 @@ class Site:
         if fault and fault[0] == "slow":
             await asyncio.sleep(fault[1])
         failed_here = fault and fault[0] in ("reset_head", "reset_body", "short", "hang", "garbage")
-        if fault and fault[0] == "e500":
-            writer.write(b"HTTP/1.1 500 Model\r\nContent-Length: 0\r\n\r\n")
+        if fault and fault[0] in ERRORS:
+            self.fail(path, clock() - 1, clock() + 1, WRITE)
+            writer.write(b"HTTP/1.1 %b Model\r\nContent-Length: 0\r\n\r\n" % fault[0][1:4].encode())
             await writer.drain()
             return True
         versions = self.change(path, method == "DELETE")
@@ -319,7 +363,7 @@ class Site:
             fields["Location"] = other
             fields["X-Versions"] += "," + ",".join(f"{v}@{p}" for p, v in versions.items())
         if failed_here:  # it is done, and nobody is told
-            self.fail(path, clock() - 1, clock() + 1)
+            self.fail(path, clock() - 1, clock() + 1, WRITE)
             model_http.reset(writer)
             return False
         writer.write(self.head_bytes(201 if method == "POST" else 200, fields))

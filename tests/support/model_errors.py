@@ -1,0 +1,150 @@
+"""What the model says of errors that are not stored, and of fetches at once: who may be told one, for how long, and what one
+leaves behind.
+
+  who          An error goes to those who waited for its fetch, or asked while it arrived, if they look the same to the origin (all
+               that their requests bring of their own is equal); it goes to one client alone where its request bore a credential or
+               no-store, or where it says private or no-store, sets a cookie or has Vary: *. Who bears a credential or no-store is told
+               his own errors only.
+  how long     429 and 5xx serve for failure_memory, from the second in a row on (in a row: within twice that time, and nothing was stored
+               between); an answer that did not come is remembered at once. Of a request with fields of its own that is for requests that
+               look the same, until one that looks otherwise met it too; so is 429 always.
+  nothing else A failure_memory after the last error, all who ask at once are one fetch again, whatever the errors were.
+  and so much  Who could be told, is: the herds of support/model.py's do_herd, on paths that nothing else disturbs, also see an error
+               that reaches only its leader, and one that is not remembered.
+"""
+from .model_site import COALESCE_S, FAILURE_MEMORY_S, WRITE, clock
+
+
+def is_trouble(f):
+    """Does it count for errors in a row? One that came, or an answer that did not."""
+    return f.shares == "moment" or (f.is_cut and not f.is_for_one)
+
+
+class Errors:
+    def __init__(self, site):
+        self.site = site
+
+    # ---- any answer ----
+
+    def is_second(self, f, slack):
+        """Had the same key an error just before?"""
+        for t in f.resource.fetches:
+            memory_s = FAILURE_MEMORY_S if t.is_cut else 2 * FAILURE_MEMORY_S
+            if t is not f and is_trouble(t) and t.user == f.user and t.ended <= f.ended + slack and (
+                    t.ended >= max(f.ended - memory_s, f.resource.stored_at) - slack):
+                return True
+        return False
+
+    def befell_another(self, f, slack):
+        """One that looked otherwise."""
+        return any(t.form != f.form and t.user == f.user and is_trouble(t) and
+                   f.ended - 2 * FAILURE_MEMORY_S - slack <= t.ended <= f.ended + slack for t in f.resource.fetches)
+
+    def why_not_remembered(self, f, form, a, slack):
+        """Why an answer that f came to (or the lack of one) may not be told again to who asked at a."""
+        if a > f.ended + FAILURE_MEMORY_S + slack:
+            return f"failed {a - f.ended:.3f} s before"
+        if f.shares is not None and f.shares != "moment":
+            return f"{f.status} is for {f.shares}"
+        if f.shares and not self.is_second(f, slack):
+            return "the first error is not remembered"
+        if form == f.form:
+            return None
+        if f.shares and f.status == 429:
+            return "429 is said to one client"
+        if f.form and not self.befell_another(f, slack):
+            return f"befell one of the form {f.form}"
+        return None
+
+    def why_not_told(self, f, how, form, a, slack):
+        """Why an error may not be told to who asked at a. (That of one client to two: Judge.answer counts.)"""
+        if f.shares == "one":
+            return None if form == f.form else f"of the form {f.form}"
+        if is_alone(form, how):
+            return "who is alone is told his own errors only"
+        until = f.ended if f.shares == "moment" else f.answered
+        if form == f.form and a <= until + slack:
+            return None
+        return self.why_not_remembered(f, form, a, slack)
+
+    def is_known(self, path, how, form, user, a, status, slack):
+        """May the proxy say itself that its upstream failed?"""
+        begin = a - FAILURE_MEMORY_S - slack
+        for failure in self.site.failures_between(path, begin, clock()):
+            f = failure.fetch
+            if f == WRITE:
+                continue
+            if f is None or (f.is_cut and f.form == form):
+                return True
+            if f.is_cut and (f.user == user or not f.form) and not f.is_for_one and (
+                    not f.form or self.befell_another(f, slack)):
+                return True
+        # Of an error that is long only the status is remembered.
+        return any(f.shares == "moment" and f.user == user and status in (f.status, 502, 503, 504) and
+                   self.why_not_remembered(f, form, a, slack) is None
+                   for f in self.site.resource(path).fetches) and not is_alone(form, how)
+
+    # ---- herds that nothing disturbs ----
+
+    def why_not_herd(self, r, asked, slack):
+        """asked: [(form, how, when, answer)] of one step, all of the resource r, answered by now."""
+        return self._at_once(r.fetches, slack) or self._not_shared(r, asked, slack) or self._not_remembered(r.fetches, slack)
+
+    @staticmethod
+    def _at_once(fetches, slack):
+        """Two fetches at once that could have been one."""
+        for i, late in enumerate(fetches):
+            for early in fetches[:i]:
+                if early.is_for_one or late.is_for_one or late.at - early.at > COALESCE_S / 2 or (
+                        not early.at <= late.at < min(early.answered, early.ended)):
+                    continue
+                if not any(scatters(e, late, slack) for e in fetches):
+                    return (f"fetches {early.number} and {late.number} at once: "
+                            f"asked {early.at:.3f} and {late.at:.3f}, the first answered {early.answered:.3f}")
+        return None
+
+    def _not_shared(self, r, asked, slack):
+        """Who waited for an error was sent away without it."""
+        for form, how, a, answer in asked:
+            number = answer.get("x-fetch")
+            f = number and self.site.fetches.get(int(number))
+            if not f or is_alone(form, how):
+                continue
+            for e in r.fetches:
+                if e.shares in ("waiters", "moment") and e.form == form and not e.is_for_one and (
+                        e.at - 0.1 <= a <= e.answered - slack) and f.at > e.answered + 0.001 and (
+                        e.answered - e.at < COALESCE_S / 2 and not is_scattered(e, r.fetches, slack)):
+                    return (f"fetch {f.number} at {f.at:.3f} for who asked at {a:.3f}, "
+                            f"though {e.number} was answered with {e.status} at {e.answered:.3f}")
+        return None
+
+    def _not_remembered(self, fetches, slack):
+        for i, e in enumerate(fetches):
+            if e.shares != "moment" or is_scattered(e, fetches, slack) or not any(
+                    t.shares == "moment" and not is_scattered(t, fetches, slack) and t.form == e.form and e.ended + slack < t.ended + 2 * FAILURE_MEMORY_S for t in fetches[:i]):
+                continue
+            if any(not f.is_cut and not f.shares for f in fetches[:i + 1] if f.ended > e.ended - 3 * FAILURE_MEMORY_S):
+                continue  # something was stored
+            if any(is_trouble(t) and t.form != e.form and t.ended < e.ended + FAILURE_MEMORY_S + slack for t in fetches):
+                continue  # of whom it is remembered then is hard to say
+            for f in fetches[i + 1:]:
+                if f.form == e.form and not f.is_for_one and e.ended + slack < f.at < e.ended + FAILURE_MEMORY_S:
+                    return f"fetch {f.number} {f.at - e.ended:.3f} s after the second error in a row, {e.number}"
+        return None
+
+
+def scatters(e, f, slack):
+    """Need those who ask not wait for each other after this error? One that may not be shared says so for a failure_memory, one
+    answer to a request with fields of its own to those who waited for it and look otherwise."""
+    if e.shares == "one":
+        return not e.is_for_one and e.answered - slack <= f.at <= e.ended + FAILURE_MEMORY_S + slack
+    return e.shares and e.status < 500 and e.form != f.form and e.answered - slack <= f.at <= e.answered + slack
+
+
+def is_scattered(f, fetches, slack):
+    """May it have been for one client alone?"""
+    return any(scatters(e, f, slack) for e in fetches if e is not f)
+
+
+def is_alone(form, how):
+    return any(n == "authorization" or "sid=" in v for n, v in form if n in ("authorization", "cookie")) or how.get("cc") == "no-store"
