@@ -45,6 +45,7 @@ static enum flight_fate stand_in(struct flight *f, int status, int said, struct 
 				 .status = gateway_status(status),
 				 .said = said,
 				 .marks_failure = true,
+				 .shows_trouble = said != 0,
 				 .now = now});
 	return FLIGHT_REVALIDATED;
 }

@@ -39,8 +39,9 @@ static void note_form_locked(struct notes *n, uint64_t form, int64_t now_ms)
 	n->failed_form = befell_another ? FORM_PLAIN : form;
 }
 
-/* One error that an origin answers with may be a slip, and whoever tries again may have luck: the second is remembered. That
- * no answer comes takes a connection and perhaps a time-out each time, so that is remembered at once. */
+/* One error that an origin answers with may be a slip, and whoever tries again may have luck: the second is remembered; the first
+ * only where a stale answer stood in for it, which may do so again. That no answer comes takes a connection and perhaps a time-out
+ * each time, so that is remembered at once. */
 void flight_mark_failure_locked(struct flight *f, const struct ending *x, struct garbage *g)
 {
 	struct notes *n = f->entry->notes;
@@ -53,9 +54,10 @@ void flight_mark_failure_locked(struct flight *f, const struct ending *x, struct
 	if (x->shows_trouble)
 		n->trouble_until_ms = now_ms + 2 * memory_ms;
 	marker_set_locked(f->entry, g);
-	if (is_first)
+	if (is_first && x->phase != FLIGHT_STALE)
 		return;
 	n->failed_until_ms = now_ms + memory_ms;
+	n->failed_once = is_first;
 	n->failed_status = x->status;
 	n->failed_by = x->said;
 	marker_keep_answer_locked(n, x->failed_answer, g);

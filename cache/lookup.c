@@ -312,7 +312,7 @@ static bool use_failure(struct lookup *l, struct entry *e, struct object *o, boo
 		return true;
 	}
 	/* An answer is for those who may share it. */
-	if (n->failed_by && l->is_alone)
+	if (n->failed_once || (n->failed_by && l->is_alone))
 		return false;
 	if (n->failed_answer && (object_check(n->failed_answer) != SCOPE_VALID ||
 					!object_serves(n->failed_answer, &l->r->http->fields)))

@@ -10,7 +10,6 @@ static bool is_nobodys(enum http_field_id id)
 	case HF_CONTENT_LENGTH:
 	case HF_CONTENT_TYPE: /* of a body, which is in the key */
 	case HF_EXPECT:
-	case HF_VIA:
 	case HF_X_FORWARDED_PROTO:
 	case HF_CACHE_CONTROL:
 	case HF_PRAGMA:
@@ -44,9 +43,18 @@ static uint64_t mix_name(uint64_t h, const struct http_field *f)
 	return f->id == HF_OTHER ? mix(h, f->name) : mix(h, http_field_name(f->id));
 }
 
-/* The client's own list. The last member is the client's address, as the proxy has it: it would make each client a form of
- * its own. Empty: there is no other member. */
-static struct slice forwarded_before(struct slice list)
+/* Lists whose last member is the proxy's own word: the client's address, which would make each client a form of its own, and its
+ * name. */
+static bool ends_with_proxys(const struct http_fields *request, uint32_t i)
+{
+	enum http_field_id id = request->v[i].id;
+	uint32_t next = i + 1;
+
+	return (id == HF_X_FORWARDED_FOR || id == HF_VIA || id == HF_CDN_LOOP) && !http_fields_next(request, id, &next);
+}
+
+/* The client's own part of such a list. Empty: there is no other member. */
+static struct slice clients_part(struct slice list)
 {
 	while (list.n > 0 && list.p[list.n - 1] != ',')
 		list.n--;
@@ -59,10 +67,10 @@ uint64_t form_of(const struct http_fields *request)
 
 	for (uint32_t i = 0; i < request->n; i++) {
 		const struct http_field *f = &request->v[i];
-		bool is_forwarded = f->id == HF_X_FORWARDED_FOR;
-		struct slice value = is_forwarded ? forwarded_before(f->value) : f->value;
+		bool is_ended = ends_with_proxys(request, i);
+		struct slice value = is_ended ? clients_part(f->value) : f->value;
 
-		if (is_forwarded ? value.n > 0 : !is_nobodys(f->id))
+		if (is_ended ? value.n > 0 : !is_nobodys(f->id))
 			h = mix(mix_name(h, f), value);
 	}
 	return h;

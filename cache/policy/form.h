@@ -13,7 +13,7 @@
 #define FORM_PLAIN 0
 
 /* A hash of all fields but those that tell requests apart without changing what they are answered (hop-by-hop, conditions,
- * ranges, ids for tracing, the last address of X-Forwarded-For, which is the proxy's own word). The target is not in it: the origin is asked for it as it is in the key. */
+ * ranges, ids for tracing, the last member of X-Forwarded-For, Via and CDN-Loop, which is the proxy's own word). The target is not in it: the origin is asked for it as it is in the key. */
 uint64_t form_of(const struct http_fields *request);
 
 #endif

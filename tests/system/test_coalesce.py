@@ -312,6 +312,37 @@ def test_error_that_comes_twice_is_remembered_for_failure_memory(start_proxy, or
     assert origin.count(path) == 4
 
 
+def test_what_a_stale_answer_stood_in_for_once_is_told_to_nobody(start_proxy, origin):
+    proxy = start_proxy({**CONFIG, "cache": {"failure_memory": "60s"}})
+
+    def answer(request):
+        if request.has("X-Form"):
+            return [Reply(500, body=b"no")]
+        return [Reply(500, body=b"no") if len(asked) > 1 else
+                Reply(200, {"Cache-Control": "max-age=0, stale-if-error=600", "Vary": "X-Form"}, b"old")]
+
+    asked = []
+    path = origin.on(origin.fresh(), lambda request: asked.append(request) or answer(request))
+    assert [proxy.fetch(path).body for _ in range(5)] == [b"old"] * 5
+    assert len(asked) == 2, "the error is remembered for whom a stale answer stands in"
+    r = proxy.fetch(path, {"X-Form": "b"})
+    assert (r.status, r.body, len(asked)) == (500, b"no", 3), "for nobody else"
+    r = proxy.fetch(path, {"X-Form": "c"})
+    assert (r.status, r.cache_status.get("detail"), len(asked)) == (500, "failure-memory", 3), "now it is the second in a row"
+
+
+@pytest.mark.parametrize("field", ["Via", "CDN-Loop"])
+def test_what_befell_a_request_with_nothing_of_its_own_is_told_to_all(start_proxy, origin, field):
+    proxy = start_proxy({**CONFIG, "cache": {"failure_memory": "60s"}})
+    path = origin.on(origin.fresh(), [Reset()])
+    assert proxy.fetch(path).status == 502
+    assert proxy.fetch(path, {"X-Form": "b"}).status == 502
+    assert origin.count(path) == 1, "it was the URL's doing"
+    path = origin.on(origin.fresh(), lambda r: [Reset()] if "other" in " ".join(r.all(field)) else [Reply(body=b"well")])
+    assert proxy.fetch(path, {field: "1.1 other" if field == "Via" else "other"}).status == 502
+    assert proxy.fetch(path).body == b"well", "it was that request's"
+
+
 def test_share_errors_off_lets_each_ask(start_proxy, origin):
     proxy = start_proxy({**CONFIG, "route all": {"match": "*", "share_errors": "off"}})
     gate, rest = origin.gate(), origin.gate()

@@ -363,6 +363,59 @@ static void ids_and_conditions_make_no_other_form(void **state)
 	rig_end(&g);
 }
 
+static void break_off(struct rig *g, struct flight *f)
+{
+	flight_fail(f, 502, g->now);
+}
+
+static void not_store(struct rig *g, struct flight *f)
+{
+	assert_int_equal(answer_with(g, f, 200, "Cache-Control: no-store\r\n", "x"), FLIGHT_PRIVATE);
+}
+
+static void not_share(struct rig *g, struct flight *f)
+{
+	assert_int_equal(answer_with(g, f, 503, "Cache-Control: no-store\r\n", "x"), FLIGHT_PRIVATE);
+}
+
+static void outgrow(struct rig *g, struct flight *f)
+{
+	static char much[1 << 16];
+
+	assert_int_equal(rig_answer(g, f, 200, "Cache-Control: max-age=60\r\n", -1, NULL), FLIGHT_STORES);
+	for (uint64_t n = 0; n <= g->o.max_object_bytes; n += sizeof(much))
+		(void)flight_body(f, much, sizeof(much));
+	flight_end(f, true, g->now);
+}
+
+/* What was asked for later has landed meanwhile: this end says nothing about those who come next. */
+static void what_comes_too_late_is_not_remembered(void **state)
+{
+	void (*const ends[])(struct rig * g, struct flight * f) = {break_off, not_store, not_share, outgrow};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(ends); i++)
+		for (int is_late = 0; is_late <= 1; is_late++) {
+			struct ask older, newer;
+			struct rig g;
+
+			rig_begin(&g);
+			ask_init(&g, &older, "GET /a", NULL);
+			assert_int_equal(ask_lookup(&g, &older), CACHE_LEAD);
+			if (is_late) {
+				ask_init(&g, &newer, "GET /a", NULL);
+				cache_refresh(g.c, &newer.r, g.now, &newer.out);
+				assert_int_equal(newer.out.verdict, CACHE_LEAD);
+				assert_int_equal(answer_with(&g, newer.out.flight, 404, NULL, "gone"), FLIGHT_STORES);
+				ask_fini(&newer);
+			}
+			ends[i](&g, older.out.flight);
+			assert_int_equal(rig_verdict(&g, "GET /a", NULL) == CACHE_LEAD, is_late);
+			ask_fini(&older);
+			rig_end(&g);
+		}
+}
+
 #define PEER "10.0.0.1"
 #define SPOOFED "X-Forwarded-For: 6.6.6.6, " PEER "\r\n"
 
@@ -392,6 +445,31 @@ static void the_clients_own_list_of_addresses_makes_another_form(void **state)
 	rig_end(&g);
 }
 
+static void the_proxys_own_words_make_no_form(void **state)
+{
+	static const char own[] =
+		"Via: 1.1 me\r\nX-Forwarded-For: " PEER "\r\nX-Forwarded-Proto: http\r\nCDN-Loop: me; id=1\r\n";
+	static const char *const others[] = {
+		"Via: 1.1 x, 1.1 me\r\n", "CDN-Loop: x\r\nCDN-Loop: me; id=1\r\n", "CDN-Loop: x, me; id=1\r\n"};
+	struct rig g;
+
+	(void)state;
+	rig_begin(&g);
+	lead_and_answer(&g, own, 500, NULL);
+	lead_and_answer(&g, own, 500, NULL);
+	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_FAILED);
+	assert_int_equal(rig_verdict(&g, "GET /a", ODD), CACHE_FAILED); /* it was the URL's doing */
+	rig_end(&g);
+	for (unsigned i = 0; i < ARRAY_LEN(others); i++) {
+		rig_begin(&g);
+		lead_and_answer(&g, others[i], 500, NULL);
+		lead_and_answer(&g, others[i], 500, NULL);
+		assert_int_equal(rig_verdict(&g, "GET /a", others[i]), CACHE_FAILED);
+		assert_int_equal(rig_verdict(&g, "GET /a", own), CACHE_LEAD);
+		rig_end(&g);
+	}
+}
+
 static void the_clients_address_makes_no_other_form(void **state)
 {
 	struct rig g;
@@ -418,6 +496,8 @@ int main(void)
 		cmocka_unit_test(errors_remembered_take_a_bounded_part_of_memory_and_go_when_they_are_over),
 		cmocka_unit_test(what_one_odd_request_caused_is_its_own),
 		cmocka_unit_test(what_befell_two_befalls_all),
+		cmocka_unit_test(what_comes_too_late_is_not_remembered),
+		cmocka_unit_test(the_proxys_own_words_make_no_form),
 		cmocka_unit_test(too_many_requests_is_said_to_those_who_look_the_same),
 		cmocka_unit_test(an_error_of_another_form_sends_the_others_on),
 		cmocka_unit_test(ids_and_conditions_make_no_other_form),
