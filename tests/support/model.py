@@ -29,6 +29,7 @@ from .proxy import SLOW, Proxy, ini_text, merge
 CLIENTS = 16
 SLACK_S = 0.15 * SLOW
 HANG_S = 20 * SLOW
+STEP_S = 5 * SLOW  # longer than a step of a herd takes
 USERS = ("alice", "bob", "carol")
 VARIANTS = ("", "a", "b")
 HOLD_S = 0.4  # for so long the origin keeps a herd waiting
@@ -400,9 +401,10 @@ class Run:
             del self.log[:-200]
             began = clock()
             try:
-                await asyncio.wait_for(getattr(self, "do_" + op[0])(connection, *op[1:]), HANG_S)
+                may_take = HANG_S + (STEP_S * len(op[2]) if op[0] == "herd" else 0)
+                await asyncio.wait_for(getattr(self, "do_" + op[0])(connection, *op[1:]), may_take)
             except asyncio.TimeoutError:
-                self._fail(op, f"no end within {HANG_S} s")
+                self._fail(op, f"no end within {may_take} s")
             except (Missing, OSError, model_http.Broken, asyncio.IncompleteReadError) as e:
                 if not self.is_excused(began):
                     self._fail(op, f"{type(e).__name__}: {e}")
