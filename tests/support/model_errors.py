@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the model says of errors that are not stored, and of fetches at once: who may be told one, for how long, and what one
 leaves behind.
 
