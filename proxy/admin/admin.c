@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
-#include <event2/http.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -18,13 +17,14 @@
 #include "proxy/admin/admin_internal.h"
 
 #define TEXT_MAX (128 * 1024)
+#define HEAD_MAX 1024
 #define FORM_MAX (64 * 1024)
 #define CONNECTIONS_MAX (ADMIN_CALLS_MAX + 16) /* a connection has one call at a time: some are left for /healthz */
 
 struct admin {
 	struct admin_options o;
 	struct service *service;
-	struct evhttp *http;
+	struct front *front;
 	struct event *next_call;
 	struct admin_call *first, **last; /* that wait for their turn of the loop */
 	struct gate_options gate_options;
@@ -42,33 +42,43 @@ static void call_free(struct admin_call *c)
 	mem_free(c);
 }
 
-static void send_answer(struct admin_call *c, int status, const char *content_type, const char *p, size_t n)
+/* `more`: further field lines, each with its CRLF. All of it, or 503 where there is no memory for it. */
+static void respond(struct transport *t, int status, const char *more, const char *content_type, struct slice body)
 {
-	struct evkeyvalq *out = evhttp_request_get_output_headers(c->req);
-	struct evbuffer *body = evbuffer_new();
-	char date[30], length[24];
+	struct buf head;
+	char date[30];
+	int err;
 
 	http_date_format(clock_now().wall_ms / 1000, date);
-	snprintf(length, sizeof(length), "%zu", n);
-	evhttp_add_header(out, "Date", date);
-	evhttp_add_header(out, "Content-Type", content_type);
-	evhttp_add_header(out, "Cache-Control", "no-store");
-	evhttp_add_header(out, "X-Content-Type-Options", "nosniff");
-	if (status == 401)
-		evhttp_add_header(out, "WWW-Authenticate", "Bearer realm=\"memoproxy\"");
-	evhttp_add_header(out, "Content-Length", length);
-	if (body && c->http->method != HTTP_HEAD)
-		evbuffer_add(body, p, n);
-	gate_on_gone(c->gate, NULL, NULL);
-	evhttp_send_reply(c->req, status, http_reason(status), c->http->method == HTTP_HEAD ? NULL : body);
-	if (body)
-		evbuffer_free(body);
+	buf_init(&head, HEAD_MAX);
+	buf_addf(&head,
+		"HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %s\r\nCache-Control: no-store\r\n"
+		"X-Content-Type-Options: nosniff\r\nContent-Length: %zu\r\n%s",
+		status, http_reason(status), date, content_type, body.n, more);
+	err = head.err ? head.err : t->ops->begin(t, &(struct transport_head){status, &head, false});
+	if (!err && t->request->method != HTTP_HEAD && body.n)
+		err = t->ops->add(t, body.p, body.n);
+	if (err)
+		t->ops->refuse(t);
+	else
+		t->ops->end(t);
+	buf_fini(&head);
+}
+
+static void send_answer(struct admin_call *c, int status, const char *content_type, struct slice body)
+{
+	const char *more = status == 401   ? "WWW-Authenticate: Bearer realm=\"memoproxy\"\r\n"
+			   : status == 405 ? c->allow
+					   : "";
+
+	transport_on_gone(c->transport, NULL, NULL);
+	respond(c->transport, status, more, content_type, body);
 }
 
 void admin_answer_text(struct admin_call *c, const char *content_type, struct slice text)
 {
 	if (!c->is_gone)
-		send_answer(c, 200, content_type, text.p, text.n);
+		send_answer(c, 200, content_type, text);
 	call_free(c);
 }
 
@@ -79,10 +89,9 @@ void admin_answer(struct admin_call *c, int status, json_t *json)
 	if (c->is_gone)
 		;
 	else if (!text)
-		send_answer(c, 503, "application/problem+json", "{}\n", 3);
+		send_answer(c, 503, "application/problem+json", SLICE_LIT("{}\n"));
 	else
-		send_answer(
-			c, status, status < 400 ? "application/json" : "application/problem+json", text, strlen(text));
+		send_answer(c, status, status < 400 ? "application/json" : "application/problem+json", slice_of(text));
 	free(text); /* allocated by jansson */
 	json_decref(json);
 	call_free(c);
@@ -198,7 +207,7 @@ static const char *add_parameters(struct admin_call *c, struct slice query)
 
 static const char *read_parameters(struct admin_call *c)
 {
-	struct evbuffer *body = evhttp_request_get_input_buffer(c->req);
+	struct evbuffer *body = c->transport->ops->body(c->transport);
 	size_t n = evbuffer_get_length(body);
 	const char *why;
 
@@ -221,22 +230,17 @@ static void healthz(struct admin_call *c)
 }
 
 /* /healthz at once, where requests are parsed: it waits for no other call. */
-static bool answer_health(void *arg, struct gate *g, const struct http_request *r, bool *close)
+static bool answer_health(void *arg, struct transport *t, struct now now)
 {
 	const struct admin *a = arg;
-	char date[30], head[256];
-	int n, status;
+	int status;
 
-	if (!slice_equal(r->path, SLICE_LIT("/healthz")) || r->has_query ||
-		admin_refusal(&a->service->snapshot->config->admin, r, &status))
+	(void)now;
+	if (!slice_equal(t->request->path, SLICE_LIT("/healthz")) || t->request->has_query ||
+		admin_refusal(&a->service->snapshot->config->admin, t->request, &status))
 		return false;
-	http_date_format(clock_now().wall_ms / 1000, date);
-	n = snprintf(head, sizeof(head),
-		"HTTP/1.1 200 OK\r\nDate: %s\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"
-		"X-Content-Type-Options: nosniff\r\nContent-Length: %zu\r\n%s\r\n",
-		date, sizeof(alive) - 1, *close ? "Connection: close\r\n" : "");
-	return gate_say(g, head, (size_t)n) == 0 &&
-	       (r->method == HTTP_HEAD || gate_say(g, alive, sizeof(alive) - 1) == 0);
+	respond(t, 200, "", "application/json", SLICE_LIT(alive));
+	return true;
 }
 
 /* While the disk tier is being read in, requests are served from memory and the upstream. */
@@ -342,8 +346,7 @@ static void dispatch(struct admin_call *c)
 	} else if (!e) {
 		admin_problem(c, 404, "no such endpoint");
 	} else if (c->http->method != e->method && !(e->method == HTTP_GET && c->http->method == HTTP_HEAD)) {
-		evhttp_add_header(evhttp_request_get_output_headers(c->req), "Allow",
-			e->method == HTTP_GET ? "GET, HEAD" : "POST");
+		c->allow = e->method == HTTP_GET ? "Allow: GET, HEAD\r\n" : "Allow: POST\r\n";
 		admin_problem(c, 405, e->method == HTTP_GET ? "use GET" : "use POST");
 	} else {
 		run(c, e);
@@ -381,28 +384,21 @@ static void on_next_call(evutil_socket_t fd, short what, void *arg)
 	dispatch(c);
 }
 
-static void on_request(struct evhttp_request *req, void *arg)
+static void on_request(void *arg, struct transport *t)
 {
 	struct admin *a = arg;
-	struct gate *gate = gate_of(req);
-	struct admin_call *c;
+	struct admin_call *c = mem_zalloc(sizeof(*c));
 
-	if (!gate) {
-		evhttp_connection_free(evhttp_request_get_connection(req)); /* out of memory when it was accepted */
-		return;
-	}
-	c = mem_zalloc(sizeof(*c));
 	if (!c) {
-		evhttp_send_error(req, 503, "Service Unavailable");
+		t->ops->refuse(t);
 		return;
 	}
 	c->admin = a;
 	c->service = a->service;
-	c->req = req;
-	c->gate = gate;
-	c->http = gate_request(c->gate);
+	c->transport = t;
+	c->http = t->request;
 	buf_init(&c->text, TEXT_MAX);
-	gate_on_gone(gate, on_gone, c);
+	transport_on_gone(t, on_gone, c);
 	if (++a->calls > ADMIN_CALLS_MAX) {
 		a->refused++;
 		admin_problem(c, 503, "too many requests are under way");
@@ -421,7 +417,7 @@ static int take_sockets(struct admin *a)
 
 	for (unsigned i = 0; i < a->o.fds_n; i++) {
 		if (!err)
-			err = gate_listen(a->http, a->o.fds[i]);
+			err = front_listen(a->front, a->o.fds[i]);
 		if (err)
 			close(a->o.fds[i]);
 	}
@@ -432,8 +428,7 @@ void admin_drain(struct admin *a)
 {
 	if (!a)
 		return;
-	gate_stop_listening(a->http);
-	gate_drain_all(a->http);
+	front_drain(a->front);
 }
 
 bool admin_is_drained(const struct admin *a)
@@ -469,22 +464,20 @@ int admin_start(const struct admin_options *o, struct admin **out)
 	a->o = *o;
 	a->service = o->service;
 	a->last = &a->first;
-	a->http = evhttp_new(o->base);
 	a->next_call = event_new(o->base, -1, 0, on_next_call, a);
 	a->gate_options = (struct gate_options){
 		.max_body = FORM_MAX,
 		.high_water = 1 << 20,
 		.answer = answer_health,
+		.on_request = on_request,
 		.arg = a,
 		.most_open = CONNECTIONS_MAX,
 		.stats = &a->gate_stats,
 	};
 	admin_reconfigure(a);
-	err = a->http && a->next_call ? gate_install(a->http, o->base, &a->gate_options) : -ENOMEM;
-	if (!err) {
-		evhttp_set_gencb(a->http, on_request, a);
+	err = a->next_call ? front_new(o->base, &a->gate_options, &a->front) : -ENOMEM;
+	if (!err)
 		err = take_sockets(a);
-	}
 	if (err) { /* nobody has connected: no gate is left */
 		admin_stop(a);
 		admin_free(&a);
@@ -495,11 +488,9 @@ int admin_start(const struct admin_options *o, struct admin **out)
 
 void admin_stop(struct admin *a)
 {
-	if (!a || !a->http)
+	if (!a)
 		return;
-	evhttp_free(a->http);
-	gate_uninstall(a->http);
-	a->http = NULL;
+	front_free(&a->front);
 	while (a->first) { /* their clients are gone now */
 		struct admin_call *c = a->first;
 		a->first = c->next;

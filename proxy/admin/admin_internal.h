@@ -7,11 +7,10 @@
 
 #include "http/message.h"
 #include "proxy/admin/collect.h"
+#include "proxy/front/front.h"
 #include "proxy/request/locate.h"
 #include "proxy/transaction/service.h"
 #include "proxy/transaction/worker.h"
-
-struct evhttp_request;
 
 #define ADMIN_PARAMETERS_MAX 8
 #define ADMIN_CALLS_MAX 64 /* under way at once */
@@ -25,9 +24,9 @@ struct admin_call {
 	struct admin_call *next; /* of those that wait for their turn */
 	struct admin *admin;
 	struct service *service;
-	struct evhttp_request *req;
-	struct gate *gate;
+	struct transport *transport;
 	const struct http_request *http;
+	const char *allow; /* of a 405: its field line */
 	struct buf text;
 	struct admin_parameter parameters[ADMIN_PARAMETERS_MAX];
 	unsigned parameters_n;

@@ -62,17 +62,18 @@ void gate_end(struct gate *g)
 
 static void forget_callbacks(struct gate *g)
 {
-	g->on_room = g->on_gone = g->on_complete = NULL;
+	g->transport.on_room = g->transport.on_gone = g->transport.on_complete =
+		(struct transport_callback){NULL, NULL};
 }
 
 static void tell_gone(struct gate *g)
 {
-	void (*on_gone)(void *arg) = gate_is_serving(g) ? g->on_gone : NULL;
-	void *arg = g->on_gone_arg;
+	struct transport_callback on_gone = g->transport.on_gone;
 
 	forget_callbacks(g);
-	if (on_gone)
-		on_gone(arg);
+	gate_drop_pending(g);
+	if (gate_is_serving(g) && on_gone.fn)
+		on_gone.fn(on_gone.arg);
 }
 
 void gate_gone(struct gate *g)
@@ -98,7 +99,7 @@ void gate_on_evhttp_close(struct evhttp_connection *evcon, void *arg)
 void gate_close(struct gate *g)
 {
 	g->phase = GATE_CLOSING;
-	g->on_room = NULL;
+	g->transport.on_room.fn = NULL;
 }
 
 /* Our last byte is with the kernel. */
@@ -131,12 +132,11 @@ static void drop_input(struct gate *g)
 
 static void end_request(struct gate *g)
 {
-	void (*on_complete)(void *arg) = g->on_complete;
-	void *arg = g->on_complete_arg;
+	struct transport_callback on_complete = g->transport.on_complete;
 
 	forget_callbacks(g);
-	if (on_complete)
-		on_complete(arg);
+	if (on_complete.fn)
+		on_complete.fn(on_complete.arg);
 	g->reply_bytes = 0;
 	g->reply_begun = false;
 	g->is_framed = false;
@@ -324,6 +324,15 @@ struct gate *gate_of(struct evhttp_request *req)
 	return g;
 }
 
+void gate_fill_transport(struct gate *g, const struct transport_ops *ops)
+{
+	g->transport.ops = ops;
+	g->transport.request = &g->view;
+	g->transport.peer = g->peer_text;
+	g->transport.is_tls = g->tls != NULL;
+	g->transport.start_us = g->head_done_us;
+}
+
 const struct http_request *gate_request(const struct gate *g)
 {
 	return &g->view;
@@ -353,18 +362,15 @@ bool gate_is_tls(const struct gate *g)
 
 void gate_on_room(struct gate *g, void (*on_room)(void *arg), void *arg)
 {
-	g->on_room = on_room;
-	g->on_room_arg = arg;
+	transport_on_room(&g->transport, on_room, arg);
 }
 
 void gate_on_gone(struct gate *g, void (*on_gone)(void *arg), void *arg)
 {
-	g->on_gone = on_gone;
-	g->on_gone_arg = arg;
+	transport_on_gone(&g->transport, on_gone, arg);
 }
 
 void gate_on_complete(struct gate *g, void (*on_complete)(void *arg), void *arg)
 {
-	g->on_complete = on_complete;
-	g->on_complete_arg = arg;
+	transport_on_complete(&g->transport, on_complete, arg);
 }

@@ -31,6 +31,7 @@ struct evhttp_connection;
 struct evbuffer;
 struct bufferevent;
 struct gate;
+struct transport;
 
 struct gate_stats {
 	uint64_t accepted, open, refused_total_bound, refused_address_bound, requests, bad_requests, header_timeouts,
@@ -53,10 +54,11 @@ struct gate_options { /* one a listener, immutable while connections live; borro
 	int64_t idle_timeout_ms;   /* between requests */
 	int64_t write_timeout_ms; /* longest time without a byte taken by the client while there is something to send */
 	size_t high_water;        /* unsent bytes from which gate_room is 0 */
-	/* The hit road: answers at once from the head alone by gate_say and returns true, or returns false and has no
-	 * effect. *close tells the gate to close after it; it comes in as true when the gate will do so anyway (the
-	 * client's wish, a drain), so that the head can say so. NULL: no hit road. Called for GET and HEAD without a body. */
-	bool (*answer)(void *arg, struct gate *g, const struct http_request *r, bool *close);
+	/* The hit road: answers at once from the head alone, begin to end, and returns true; or returns false and has had no
+	 * effect. NULL: no hit road. Called for GET and HEAD without a body. */
+	bool (*answer)(void *arg, struct transport *t, struct now now);
+	/* Every other request, once it is whole. */
+	void (*on_request)(void *arg, struct transport *t);
 	/* A refusal was answered by the gate itself (for the access log); may be NULL. gate_request is the request when its
 	 * body was at fault, and empty when its head was. */
 	void (*on_refused)(void *arg, struct gate *g, const struct http_error *e);
@@ -99,11 +101,6 @@ const char *gate_peer(const struct gate *g, uint16_t *port);
 bool gate_is_tls(const struct gate *g);
 int64_t gate_request_start_us(const struct gate *g); /* CLOCK_MONOTONIC when the head was complete */
 
-/* Of the hit road only: appends to the answer, by copying, or by reference to bytes that stay until `done` is called. 0, or
- * -ENOMEM: then `done` is not called and the connection is to be closed. */
-int gate_say(struct gate *g, const void *p, size_t n) WARN_UNUSED;
-int gate_say_by_reference(struct gate *g, const void *p, size_t n, void (*done)(const void *p, size_t n, void *arg),
-	void *arg) WARN_UNUSED;
 /* The time of this turn of the loop. */
 struct now gate_now(const struct gate *g);
 

@@ -55,6 +55,7 @@ static void gate_free(void *arg)
 	http_request_fini(&g->view);
 	mem_free(g->head);
 	g->magic = 0;
+	gate_drop_pending(g);
 	mem_free(g);
 }
 
@@ -102,6 +103,7 @@ static struct gate *gate_new(struct gate_listener *l)
 	free_buffers(g);
 	if (g->sock)
 		bufferevent_free(g->sock);
+	gate_drop_pending(g);
 	mem_free(g);
 	return NULL;
 }

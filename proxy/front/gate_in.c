@@ -199,9 +199,11 @@ static bool may_be_hit(const struct gate *g)
 /* The hit road: answered from the head alone, where it lies. */
 static bool answer_here(struct gate *g)
 {
-	bool close = g->close_after || !g->view.keep_alive;
-
-	if (!may_be_hit(g) || !g->o->answer(g->o->arg, g, &g->view, &close))
+	if (!may_be_hit(g))
+		return false;
+	g->closes_direct = g->close_after || !g->view.keep_alive;
+	gate_fill_transport(g, &gate_direct_ops);
+	if (!g->o->answer(g->o->arg, &g->transport, gate_now(g)))
 		return false;
 	take_input(g, g->view.head_bytes);
 	http_fields_clear(&g->view.fields);
@@ -209,7 +211,7 @@ static bool answer_here(struct gate *g)
 	g->o->stats->answered_here++;
 	g->head_start_ms = 0;
 	g->idle_since_ms = g->now_ms;
-	if (close) {
+	if (g->closes_direct) {
 		g->linger = g->view.keep_alive;
 		gate_close(g);
 	}

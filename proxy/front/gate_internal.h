@@ -36,6 +36,7 @@
 #include "proxy/front/bodies.h"
 #include "proxy/front/gate.h"
 #include "proxy/front/peer.h"
+#include "proxy/front/transport.h"
 
 #define GATE_MAGIC 0x67617465u
 #define GATE_READ_AHEAD (64 * 1024) /* held back beyond a head while a reply is under way */
@@ -86,9 +87,19 @@ struct gate_listener { /* one an evhttp; shared by its gates */
 	char said[GATE_SAID_MAX];
 };
 
+/* What goes through evhttp (gate_evhttp.c). */
+struct gate_response {
+	int status;
+	const struct buf *head;
+	struct evbuffer *pending; /* body bytes that were added and not flushed; NULL: none */
+	bool is_chunked, is_framed;
+	bool has_begun; /* evhttp's head is written */
+};
+
 struct gate {
 	uint32_t magic;
 	enum gate_phase phase;
+	struct transport transport; /* of the request that is being answered */
 	struct gate_listener *l;
 	struct gate *next, *prev;
 	const struct gate_options *o;
@@ -125,12 +136,7 @@ struct gate {
 	/* The reply. */
 	uint64_t reply_bytes;
 	size_t wants_room_below; /* the mark at which there was none; 0: nobody waits for room */
-	void (*on_room)(void *arg);
-	void *on_room_arg;
-	void (*on_gone)(void *arg);
-	void *on_gone_arg;
-	void (*on_complete)(void *arg);
-	void *on_complete_arg;
+	struct gate_response response;
 
 	int64_t idle_since_ms, progress_ms, linger_ms;
 	uint64_t lingered;
@@ -150,6 +156,7 @@ struct gate {
 	bool read_eof;         /* the client sends no more */
 	bool broken;           /* the socket failed: nothing can be sent */
 	bool close_after;      /* no further request on this connection */
+	bool closes_direct;    /* nor after the response of the direct way */
 	bool close_idle;       /* nor is one waited for, when none has begun */
 	bool linger;           /* closing must leave the client time to read */
 	bool reset;            /* closing must look like a failure (a reply without length that was cut) */
@@ -174,6 +181,7 @@ void gate_on_writable(struct bufferevent *sock, void *arg);
 void gate_on_socket_event(struct bufferevent *sock, short what, void *arg);
 void gate_on_evhttp_close(struct evhttp_connection *evcon, void *arg);
 struct gate *gate_from(void *arg);
+void gate_fill_transport(struct gate *g, const struct transport_ops *ops); /* for a request that is whole */
 
 /* gate_quick.c */
 void gate_clock_init(struct gate_listener *l);
@@ -185,7 +193,19 @@ void gate_end_quick(struct gate *g);
 void gate_hold_back(struct gate *g, bool full); /* stops or goes on reading */
 void gate_keep_ahead(struct gate *g);           /* ahead to `in`; sets broken */
 int gate_keep_said(struct gate *g);             /* said to `out`; -ENOMEM sets broken too */
-void gate_send_said(struct gate *g);            /* to the socket, what it does not take to `out`; sets broken */
+/* Appends to the answers of the hit road, by copying, or by reference to bytes that stay until `done` is called. 0, or -ENOMEM:
+ * then `done` is not called. */
+int gate_say(struct gate *g, const void *p, size_t n) WARN_UNUSED;
+int gate_say_by_reference(struct gate *g, const void *p, size_t n, void (*done)(const void *p, size_t n, void *arg),
+	void *arg) WARN_UNUSED;
+void gate_send_said(struct gate *g); /* to the socket, what it does not take to `out`; sets broken */
+
+/* gate_direct.c */
+extern const struct transport_ops gate_direct_ops;
+
+/* gate_evhttp.c */
+void gate_end_head(const struct gate *g, const struct transport_head *head, bool closes);
+void gate_drop_pending(struct gate *g);
 
 /* gate_listen.c */
 void gate_link(struct gate *g, struct gate_listener *l);

@@ -179,8 +179,8 @@ void gate_check_room(struct gate *g)
 	if (g->wants_room_below == 0 || gate_unsent(g) > g->wants_room_below / 2)
 		return;
 	g->wants_room_below = 0;
-	if (g->on_room)
-		g->on_room(g->on_room_arg);
+	if (g->transport.on_room.fn)
+		g->transport.on_room.fn(g->transport.on_room.arg);
 }
 
 /* ---- What the program does to a reply ---- */
@@ -234,7 +234,7 @@ void gate_abort_reply(struct gate *g, struct evhttp_request *req)
 	if (g->phase != GATE_REPLY)
 		return;
 	gate_take_output(g);
-	g->on_gone = g->on_complete = NULL;
+	g->transport.on_gone.fn = g->transport.on_complete.fn = NULL;
 	g->req = NULL;
 	g->tell_evhttp = false; /* evhttp must not finish it: its request is freed with the connection */
 	g->linger = true;

@@ -124,15 +124,6 @@ static int head_result(struct reply *r)
 	return r->head.err ? r->head.err : r->text.err ? r->text.err : r->part_heads.err;
 }
 
-void reply_end_head(struct buf *head, const struct http_request *request, bool close)
-{
-	if (close)
-		buf_add_str(head, "Connection: close\r\n");
-	else if (request->minor == 0)
-		buf_add_str(head, "Connection: keep-alive\r\n");
-	buf_add(head, "\r\n", 2);
-}
-
 /* ---- From an object ---- */
 
 static struct slice object_value(const struct object *o, enum http_field_id id)

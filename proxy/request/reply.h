@@ -73,10 +73,6 @@ int reply_from_fields(struct reply *r, const struct http_request *request, int s
 int reply_problem(struct reply *r, const struct http_request *request, int status, const char *detail,
 	int retry_after_s, struct now now, const struct reply_note *note) WARN_UNUSED;
 
-/* The last lines of a head: whether the connection stays (RFC 9112 9.3; an HTTP/1.0 client that asked for it is told), and
- * the empty one. */
-void reply_end_head(struct buf *head, const struct http_request *request, bool close);
-
 /* A final answer to this method and status bears no content (RFC 9110 6.4.1). */
 bool reply_has_no_content(enum http_method method, int status);
 

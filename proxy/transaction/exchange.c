@@ -4,11 +4,9 @@
 
 #include <errno.h>
 #include <event2/buffer.h>
-#include <event2/http.h>
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "proxy/record/access_log.h"
 #include "proxy/transaction/exchange_internal.h"
 #include "proxy/request/hops.h"
 #include "proxy/request/origins.h"
@@ -43,8 +41,8 @@ static void stop_waiting(struct exchange *x)
 
 void exchange_free(struct exchange *x)
 {
-	gate_on_gone(x->gate, NULL, NULL);
-	gate_on_room(x->gate, NULL, NULL);
+	transport_on_gone(x->transport, NULL, NULL);
+	transport_on_room(x->transport, NULL, NULL);
 	stop_waiting(x);
 	fill_detach(&x->fill);
 	body_reader_free(&x->reader);
@@ -66,7 +64,7 @@ static void on_gone(void *arg)
 	exchange_free(x);
 }
 
-static struct exchange *exchange_new(struct worker *w, struct evhttp_request *req, struct gate *gate)
+static struct exchange *exchange_new(struct worker *w, struct transport *t)
 {
 	struct exchange *x = mem_zalloc(sizeof(*x));
 
@@ -74,17 +72,16 @@ static struct exchange *exchange_new(struct worker *w, struct evhttp_request *re
 		return NULL;
 	x->magic = EXCHANGE_MAGIC;
 	x->worker = w;
-	x->req = req;
-	x->gate = gate;
-	x->client = gate_request(gate);
-	x->start_us = gate_request_start_us(gate);
+	x->transport = t;
+	x->client = t->request;
+	x->start_us = t->start_us;
 	target_init(&x->target);
 	reply_init(&x->reply);
 	x->waiter.on_progress = on_progress;
 	worker_list_add(&w->exchanges, &x->link);
 	w->exchanges_n++;
 	w->stats.requests++;
-	gate_on_gone(gate, on_gone, x);
+	transport_on_gone(t, on_gone, x);
 	return x;
 }
 
@@ -264,7 +261,9 @@ static void wait_for(struct exchange *x, struct flight *f)
 
 static void on_informational(void *arg, int status, const struct http_fields *fields)
 {
-	gate_write_informational(exchange_of(arg)->gate, status, fields);
+	struct transport *t = exchange_of(arg)->transport;
+
+	t->ops->informational(t, status, fields);
 }
 
 /* What an answer that nobody keeps says about the stored one: RFC 9111 4.3.3, and 4.3.5 for HEAD. */
@@ -387,7 +386,7 @@ static int start_fill(struct exchange *x, struct flight *f, bool for_client)
 	struct fill *background;
 
 	if (x->client->framing != HTTP_BODY_NONE && x->client->method != HTTP_HEAD)
-		r.body = evhttp_request_get_input_buffer(x->req);
+		r.body = x->transport->ops->body(x->transport);
 	return fill_start(&r, for_client ? &x->fill : &background);
 }
 
@@ -505,14 +504,12 @@ static void decide(struct exchange *x, bool no_join)
 
 struct asked exchange_asked(const struct exchange *x)
 {
-	uint16_t port;
-
-	return (struct asked){.http = x->client, .peer = gate_peer(x->gate, &port), .is_tls = gate_is_tls(x->gate)};
+	return (struct asked){.http = x->client, .peer = x->transport->peer, .is_tls = x->transport->is_tls};
 }
 
 static struct slice request_body(struct exchange *x)
 {
-	struct evbuffer *b = evhttp_request_get_input_buffer(x->req);
+	struct evbuffer *b = x->transport->ops->body(x->transport);
 	size_t n = evbuffer_get_length(b);
 
 	if (x->client->framing == HTTP_BODY_NONE || x->client->method == HTTP_HEAD || n == 0)
@@ -558,21 +555,15 @@ static void begin(struct exchange *x)
 		decide(x, false);
 }
 
-void exchange_begin(struct evhttp_request *req, void *arg)
+void exchange_begin(void *arg, struct transport *t)
 {
 	struct worker *w = arg;
-	struct gate *gate = gate_of(req);
-	struct exchange *x;
+	struct exchange *x = exchange_new(w, t);
 	struct asked asked;
 	int err;
 
-	if (!gate) {
-		evhttp_connection_free(evhttp_request_get_connection(req)); /* out of memory when it was accepted */
-		return;
-	}
-	x = exchange_new(w, req, gate);
 	if (!x) {
-		evhttp_send_error(req, 503, "Service Unavailable");
+		t->ops->refuse(t);
 		return;
 	}
 	x->now = clock_now();

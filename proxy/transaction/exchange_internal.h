@@ -4,6 +4,7 @@
 #define PROXY_TRANSACTION_EXCHANGE_INTERNAL_H
 
 #include "cache/body_reader.h"
+#include "proxy/front/transport.h"
 #include "proxy/transaction/fill.h"
 #include "proxy/transaction/worker.h"
 
@@ -14,8 +15,7 @@ struct exchange {
 	unsigned magic;
 	struct worker *worker;
 	struct worker_list link;
-	struct evhttp_request *req;
-	struct gate *gate;
+	struct transport *transport;
 	const struct http_request *client; /* as the client sent it: for its connection and the framing of replies */
 	struct target target;              /* and target.sent for everything else */
 
@@ -57,8 +57,8 @@ bool exchange_is_large(const struct exchange *x);
 void exchange_begin_large(struct exchange *x);
 void exchange_pump_large(struct exchange *x);
 void exchange_decide_again(struct exchange *x);
-/* Of exchange_reply.c: counts, and hands over. */
-void exchange_send_chunk(struct exchange *x, struct evbuffer *b);
+/* Of exchange_reply.c: n bytes of the body were added; they go out now. */
+void exchange_flush(struct exchange *x, uint64_t n);
 void exchange_await_room(struct exchange *x);
 
 /* A streamed body's next bytes. */
@@ -80,7 +80,7 @@ void exchange_part(struct exchange *x);
 void exchange_note_now(struct exchange *x);
 void exchange_note_gone(struct exchange *x);
 
-/* Frees the exchange: detaches from fill and flight. The evhttp request is not its business any more. */
+/* Frees the exchange: detaches from fill and flight. The response is not its business any more. */
 void exchange_free(struct exchange *x);
 
 #endif

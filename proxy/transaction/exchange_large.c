@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Sending bodies that lie on disk: one verified block after the other, as fast as the client takes them. */
 #include <errno.h>
-#include <event2/buffer.h>
 
 #include "proxy/transaction/exchange_internal.h"
 
@@ -48,28 +47,33 @@ static void let_go(const void *p, size_t n, void *arg)
 	body_block_let_go(arg);
 }
 
-static int add_run(struct exchange *x, struct evbuffer *b, struct slice run)
+static int add_run(struct exchange *x, struct slice run)
 {
+	struct transport *t = x->transport;
 	struct body_block *block;
 
 	if (run.n < COPY_MAX)
-		return evbuffer_add(b, run.p, run.n);
+		return t->ops->add(t, run.p, run.n);
 	block = body_reader_hold(x->reader);
-	if (evbuffer_add_reference(b, run.p, run.n, let_go, block) == 0)
+	if (t->ops->add_reference(t, run.p, run.n, let_go, block) == 0)
 		return 0;
 	body_block_let_go(block);
-	return -1;
+	return -ENOMEM;
 }
 
-/* The part's head, when it is due, and what is at hand of its bytes. 0, -EINPROGRESS or what is wrong. */
-static int add_next(struct exchange *x, struct evbuffer *b)
+/* The part's head, when it is due, and what is at hand of its bytes. *n: how many were added. 0, -EINPROGRESS or what is wrong. */
+static int add_next(struct exchange *x, uint64_t *n)
 {
+	struct transport *t = x->transport;
 	struct reply_part part = part_at(x, x->part);
 	struct slice run = {"", 0};
 	int err = 0;
 
-	if (!x->part_begun && part.head_n > 0 && evbuffer_add(b, x->reply.part_heads.p + part.head_off, part.head_n))
-		return -ENOMEM;
+	if (!x->part_begun && part.head_n > 0) {
+		if (t->ops->add(t, x->reply.part_heads.p + part.head_off, part.head_n))
+			return -ENOMEM;
+		*n += part.head_n;
+	}
 	x->part_begun = true;
 	if (x->part_sent == part.length)
 		return 0;
@@ -78,21 +82,20 @@ static int add_next(struct exchange *x, struct evbuffer *b)
 		return err;
 	if (run.n > part.length - x->part_sent)
 		run.n = (size_t)(part.length - x->part_sent);
+	if (add_run(x, run))
+		return -ENOMEM;
 	x->part_sent += run.n;
-	return add_run(x, b, run) ? -ENOMEM : 0;
+	*n += run.n;
+	return 0;
 }
 
 static int send_next(struct exchange *x)
 {
-	struct evbuffer *b = evbuffer_new();
-	int err = b ? add_next(x, b) : -ENOMEM;
+	uint64_t n = 0;
+	int err = add_next(x, &n);
 
-	if (b && evbuffer_get_length(b) > 0) {
-		x->sent += evbuffer_get_length(b);
-		exchange_send_chunk(x, b);
-	}
-	if (b)
-		evbuffer_free(b);
+	if (n > 0)
+		exchange_flush(x, n);
 	return err;
 }
 
@@ -103,7 +106,7 @@ void exchange_pump_large(struct exchange *x)
 	if (!x->has_begun)
 		return;
 	for (skip_what_is_done(x); x->part < parts_n(x); skip_what_is_done(x)) {
-		if (gate_room_below(x->gate, UNSENT_MAX) == 0) {
+		if (x->transport->ops->room(x->transport, UNSENT_MAX) == 0) {
 			exchange_await_room(x);
 			return;
 		}

@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* What an exchange leaves behind: counters, and a line in the access log once the client has the last byte or has left. */
 #include "base/mem.h"
-#include "proxy/record/access_log.h"
 #include "proxy/transaction/exchange_internal.h"
 
 #define PARTING_MAGIC 0x50415254u
-#define STATUS_CLIENT_GONE 499 /* no status of HTTP: nginx's word for it, which log readers know */
 
 /* What is left of an exchange while the client takes the last of its reply. The gate's callbacks own it. */
 struct parting {
 	unsigned magic;
 	struct worker *worker;
-	struct gate *gate;
+	struct transport *transport;
 	struct snapshot *snapshot;
 	unsigned route; /* in the snapshot */
 	enum answer_kind kind;
@@ -33,7 +31,7 @@ static void fill_parting(struct parting *p, struct exchange *x)
 	*p = (struct parting){
 		.magic = PARTING_MAGIC,
 		.worker = x->worker,
-		.gate = x->gate,
+		.transport = x->transport,
 		.snapshot = snapshot_ref(x->target.snapshot ? x->target.snapshot : x->worker->snapshot),
 		.route = x->target.rules ? x->target.rules->route_index : x->worker->snapshot->config->routes_n - 1,
 		.kind = x->kind,
@@ -47,39 +45,25 @@ static void fill_parting(struct parting *p, struct exchange *x)
 /* The bytes that the client's socket has taken. */
 static uint64_t body_bytes_sent(const struct parting *p)
 {
-	uint64_t unsent = gate_unsent(p->gate);
+	uint64_t unsent = p->transport->ops->unsent(p->transport);
 
 	return p->body_bytes > unsent ? p->body_bytes - unsent : 0;
 }
 
 static void note(const struct parting *p, int status, uint64_t body_bytes)
 {
-	struct worker_answer a = {
+	const struct worker_answer a = {
+		.transport = p->transport,
 		.snapshot = p->snapshot,
 		.route = p->route,
 		.kind = p->kind,
-		.total_us = clock_mono_us() - p->start_us,
-		.is_cut = status == STATUS_CLIENT_GONE,
-	};
-	struct access_record record;
-	uint16_t port;
-
-	worker_note_answer(p->worker, &a);
-	if (!p->worker->access_log)
-		return;
-	record = (struct access_record){
-		.http = gate_request(p->gate),
-		.peer = gate_peer(p->gate, &port),
 		.status = status,
 		.body_bytes = body_bytes,
-		.kind = p->kind,
-		.route = p->snapshot->rules[p->route].route,
-		.total_us = a.total_us,
+		.total_us = clock_mono_us() - p->start_us,
 		.upstream_us = p->upstream_us,
-		.wall_ms = clock_now().wall_ms,
-		.id = worker_request_id(p->worker),
 	};
-	access_log_add(p->worker->access_log, &record);
+
+	worker_note_answer(p->worker, &a);
 }
 
 static void parting_free(struct parting *p)
@@ -117,8 +101,8 @@ void exchange_part(struct exchange *x)
 	}
 	fill_parting(p, x);
 	exchange_free(x);
-	gate_on_complete(p->gate, on_complete, p);
-	gate_on_gone(p->gate, on_gone, p);
+	transport_on_complete(p->transport, on_complete, p);
+	transport_on_gone(p->transport, on_gone, p);
 }
 
 static void note_at_once(struct exchange *x, bool is_gone)

@@ -1,98 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 #include "proxy/transaction/hit.h"
 
-#include "proxy/record/access_log.h"
-#include "proxy/transaction/exchange_internal.h"
+#include "proxy/transaction/send.h"
+#include "proxy/transaction/worker.h"
 
-/* Up to here a body is copied behind its head: one buffer, one iovec, cheaper than a reference and its callback. */
-#define COPY_MAX 4096
-
-static void drop_object(const void *p, size_t n, void *arg)
+static void note_answer(struct worker *w, const struct transport *t, const struct reply *reply)
 {
-	struct object *o = arg;
-
-	(void)p;
-	(void)n;
-	object_unref(&o);
-}
-
-/* Bytes that live as long as the object. */
-static int add_bytes(struct gate *g, struct object *o, struct slice run)
-{
-	struct object *mine;
-
-	if (run.n <= COPY_MAX)
-		return gate_say(g, run.p, run.n);
-	mine = object_ref(o);
-	if (gate_say_by_reference(g, run.p, run.n, drop_object, mine) == 0)
-		return 0;
-	object_unref(&mine);
-	return -1;
-}
-
-static int add_run(struct gate *g, struct object *o, uint64_t from, uint64_t n)
-{
-	while (n) {
-		struct slice run = object_body_at(o, from);
-
-		if (run.n > n)
-			run.n = n;
-		if (add_bytes(g, o, run))
-			return -1;
-		from += run.n;
-		n -= run.n;
-	}
-	return 0;
-}
-
-static int add_body(struct gate *g, const struct reply *r, struct object *o)
-{
-	if (r->body == REPLY_BYTES)
-		return add_bytes(g, o, r->bytes);
-	if (r->body == REPLY_OBJECT)
-		return add_run(g, o, r->offset, (uint64_t)r->length);
-	for (unsigned i = 0; r->body == REPLY_PARTS && i < r->parts_n; i++)
-		if (gate_say(g, r->part_heads.p + r->parts[i].head_off, r->parts[i].head_n) ||
-			add_run(g, o, r->parts[i].offset, r->parts[i].length))
-			return -1;
-	return 0;
-}
-
-static void note_answer(
-	struct worker *w, struct gate *g, const struct http_request *r, const struct reply *reply, struct now now)
-{
-	uint16_t port;
-	struct access_record record;
-	uint64_t body_bytes = reply->body == REPLY_EMPTY ? 0 : (uint64_t)reply->content_length;
-	struct worker_answer a = {
+	const struct worker_answer a = {
+		.transport = t,
 		.snapshot = w->snapshot,
 		.route = w->hit_target.rules->route_index,
 		.kind = ANSWER_HIT,
-		.total_us = clock_mono_us() - gate_request_start_us(g),
+		.status = reply->status,
+		.body_bytes = send_body_n(reply),
+		.total_us = clock_mono_us() - t->start_us,
+		.upstream_us = -1,
 	};
 
 	w->stats.requests++;
+	w->stats.body_bytes_out += a.body_bytes;
 	worker_note_answer(w, &a);
-	w->stats.body_bytes_out += body_bytes;
-	if (!w->access_log)
-		return;
-	record = (struct access_record){
-		.http = r,
-		.peer = gate_peer(g, &port),
-		.status = reply->status,
-		.body_bytes = body_bytes,
-		.kind = ANSWER_HIT,
-		.route = w->hit_target.rules->route,
-		.total_us = a.total_us,
-		.upstream_us = -1,
-		.wall_ms = now.wall_ms,
-		.id = worker_request_id(w),
-	};
-	access_log_add(w->access_log, &record);
 }
 
-static bool answer_with(struct worker *w, struct gate *g, const struct http_request *r,
-	const struct cache_result *found, bool *close, struct now now)
+static bool answer_with(struct worker *w, struct transport *t, const struct cache_result *found, struct now now)
 {
 	struct object *o = found->object;
 	struct reply *reply = &w->hit_reply;
@@ -104,38 +34,37 @@ static bool answer_with(struct worker *w, struct gate *g, const struct http_requ
 		.detail = found->from_disk ? "disk" : NULL,
 	};
 
-	if (reply_from_object(reply, &w->hit_target.sent.http, o, now, &note))
+	if (reply_from_object(reply, &w->hit_target.sent.http, o, now, &note) || !send_is_whole(reply, o))
 		return false;
-	*close = !r->keep_alive || w->draining;
-	reply_end_head(&reply->head, r, *close);
-	/* What was said can't be taken back: a body that can't follow ends the connection, short of its length. */
-	if (reply->head.err || gate_say(g, reply->head.p, reply->head.n))
+	if (w->draining)
+		t->ops->close_after(t);
+	if (t->ops->begin(t, &(struct transport_head){reply->status, &reply->head, false}))
 		return false;
-	if (add_body(g, reply, o))
-		*close = true;
-	note_answer(w, g, r, reply, now);
+	if (send_body(t, reply, o))
+		t->ops->abort(t);
+	else
+		t->ops->end(t);
+	note_answer(w, t, reply);
 	return true;
 }
 
-bool hit_answer(void *arg, struct gate *g, const struct http_request *r, bool *close)
+bool hit_answer(void *arg, struct transport *t, struct now now)
 {
 	struct worker *w = arg;
-	struct target *t = &w->hit_target;
-	struct now now = gate_now(g);
+	struct target *target = &w->hit_target;
 	struct cache_request request;
 	struct cache_result found;
-	uint16_t port;
-	const struct asked asked = {.http = r, .peer = gate_peer(g, &port), .is_tls = gate_is_tls(g)};
+	const struct asked asked = {.http = t->request, .peer = t->peer, .is_tls = t->is_tls};
 	bool is_answered;
 
-	if (target_find(t, w->snapshot, &asked, (struct slice){NULL, 0}) || !t->is_cacheable)
+	if (target_find(target, w->snapshot, &asked, (struct slice){NULL, 0}) || !target->is_cacheable)
 		return false;
-	request = target_cache_request(t, w->index);
+	request = target_cache_request(target, w->index);
 	request.hit_only = true;
 	cache_lookup(w->cache, &request, now, &found);
 	if (found.verdict != CACHE_HIT)
 		return false;
-	is_answered = object_body_length(found.object) >= 0 && answer_with(w, g, r, &found, close, now);
+	is_answered = object_body_length(found.object) >= 0 && answer_with(w, t, &found, now);
 	object_unref(&found.object);
 	return is_answered;
 }

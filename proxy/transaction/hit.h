@@ -6,10 +6,11 @@
 
 #include <stdbool.h>
 
-struct gate;
-struct http_request;
+#include "base/clock.h"
+
+struct transport;
 
 /* gate_options.answer; arg is the worker. */
-bool hit_answer(void *arg, struct gate *g, const struct http_request *r, bool *close);
+bool hit_answer(void *arg, struct transport *t, struct now now);
 
 #endif

@@ -26,7 +26,7 @@ struct service;
 struct access_log;
 struct event;
 struct event_base;
-struct evhttp;
+struct transport;
 struct http_error;
 
 /* A list of those that live on this worker. */
@@ -116,15 +116,17 @@ void worker_retire_front(struct worker *w);
 void worker_drain_front(struct worker *w);
 /* A request was answered, or its client left. */
 struct worker_answer {
+	const struct transport *transport;
 	const struct snapshot *snapshot; /* that the request went by */
 	unsigned route;
 	enum answer_kind kind;
-	int64_t total_us;
-	bool is_cut; /* says nothing about how long answers take */
+	int status;                    /* STATUS_CLIENT_GONE: the client left first */
+	uint64_t body_bytes;           /* that it was sent */
+	int64_t total_us, upstream_us; /* -1: no upstream was asked */
 };
+#define STATUS_CLIENT_GONE 499 /* no status of HTTP: nginx's word for it, which log readers know */
+/* Counts it, and writes the line of the access log. */
 void worker_note_answer(struct worker *w, const struct worker_answer *a);
-/* For the access log; unique, not secret. */
-uint64_t worker_request_id(struct worker *w);
 
 void worker_list_add(struct worker_list *head, struct worker_list *item);
 void worker_list_remove(struct worker_list *item);

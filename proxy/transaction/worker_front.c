@@ -2,11 +2,11 @@
 /* A worker's listeners, and what its gate tells it. */
 #include <errno.h>
 #include <event2/event.h>
-#include <event2/http.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "proxy/record/access_log.h"
+#include "proxy/front/front.h"
 #include "proxy/transaction/exchange.h"
 #include "proxy/transaction/hit.h"
 #include "proxy/transaction/service.h"
@@ -15,29 +15,31 @@
 #define HIGH_WATER (256 * 1024)
 
 struct worker_listener {
-	struct evhttp *http;
+	struct front *front;
 	struct gate_options options;
 };
+
+static void log_answer(struct worker *w, const struct access_record *record)
+{
+	if (w->access_log)
+		access_log_add(w->access_log, record);
+}
 
 static void on_refused(void *arg, struct gate *g, const struct http_error *e)
 {
 	struct worker *w = arg;
-	struct access_record record;
 	uint16_t port;
 
-	if (!w->access_log)
-		return;
-	record = (struct access_record){
-		.http = gate_request(g)->target.n ? gate_request(g)
-						  : NULL, /* a bad head is not shown, the one of a bad body is */
-		.peer = gate_peer(g, &port),
-		.status = e->status,
-		.kind = ANSWER_ERROR,
-		.upstream_us = -1,
-		.wall_ms = clock_now().wall_ms,
-		.id = worker_request_id(w),
-	};
-	access_log_add(w->access_log, &record);
+	log_answer(w, &(struct access_record){
+			      /* A bad head is not shown, the one of a bad body is. */
+			      .http = gate_request(g)->target.n ? gate_request(g) : NULL,
+			      .peer = gate_peer(g, &port),
+			      .status = e->status,
+			      .kind = ANSWER_ERROR,
+			      .upstream_us = -1,
+			      .wall_ms = clock_now().wall_ms,
+			      .id = ++w->next_request_id,
+		      });
 }
 
 static void configure(const struct worker *w, struct gate_options *o)
@@ -61,12 +63,10 @@ static int open_listener(struct worker *w, unsigned i)
 	struct worker_listener *l = &w->listeners[i];
 	int err;
 
-	l->http = evhttp_new(w->base);
-	if (!l->http)
-		return -ENOMEM;
 	l->options = (struct gate_options){
 		.high_water = HIGH_WATER,
 		.on_refused = on_refused,
+		.on_request = exchange_begin,
 		.arg = w,
 		.stats = &w->gate_stats,
 		.admission = w->service->admission,
@@ -75,11 +75,9 @@ static int open_listener(struct worker *w, unsigned i)
 		.proxy_protocol = address->proxy_protocol,
 	};
 	configure(w, &l->options);
-	err = gate_install(l->http, w->base, &l->options);
-	if (err)
-		return err;
-	evhttp_set_gencb(l->http, exchange_begin, w);
-	err = gate_listen(l->http, w->listen_fds[i]);
+	err = front_new(w->base, &l->options, &l->front);
+	if (!err)
+		err = front_listen(l->front, w->listen_fds[i]);
 	if (!err)
 		w->listen_fds[i] = -1;
 	return err;
@@ -106,28 +104,19 @@ void worker_configure_front(struct worker *w)
 void worker_retire_front(struct worker *w)
 {
 	for (unsigned i = 0; i < w->listen_fds_n; i++)
-		gate_stop_listening(w->listeners[i].http);
+		front_stop_listening(w->listeners[i].front);
 }
 
 void worker_drain_front(struct worker *w)
 {
-	for (unsigned i = 0; i < w->listen_fds_n; i++) {
-		gate_stop_listening(w->listeners[i].http);
-		gate_drain_all(w->listeners[i].http);
-	}
+	for (unsigned i = 0; i < w->listen_fds_n; i++)
+		front_drain(w->listeners[i].front);
 }
 
 void worker_close_front(struct worker *w)
 {
-	for (unsigned i = 0; w->listeners && i < w->listen_fds_n; i++) {
-		struct evhttp *http = w->listeners[i].http;
-
-		if (!http)
-			continue;
-		evhttp_free(http); /* with its sockets and connections; the gates' last bytes go with the event base */
-		gate_uninstall(http);
-		w->listeners[i].http = NULL;
-	}
+	for (unsigned i = 0; w->listeners && i < w->listen_fds_n; i++)
+		front_free(&w->listeners[i].front);
 	for (unsigned i = 0; i < w->listen_fds_n; i++)
 		if (w->listen_fds[i] >= 0)
 			close(w->listen_fds[i]);
@@ -152,12 +141,12 @@ static bool is_saved(enum answer_kind k)
 	return k == ANSWER_HIT || k == ANSWER_STALE || k == ANSWER_COLLAPSED;
 }
 
-void worker_note_answer(struct worker *w, const struct worker_answer *a)
+static void count_answer(struct worker *w, const struct worker_answer *a)
 {
 	struct route_stats *route = route_stats_of(w, a);
 
 	w->stats.answers[a->kind]++;
-	if (!a->is_cut)
+	if (a->status != STATUS_CLIENT_GONE) /* a cut says nothing about how long answers take */
 		latency_add(&w->stats.latency[a->kind], a->total_us);
 	if (!route)
 		return;
@@ -167,7 +156,19 @@ void worker_note_answer(struct worker *w, const struct worker_answer *a)
 			(uint64_t)atomic_load_explicit(&a->snapshot->fetch_us[a->route], memory_order_relaxed);
 }
 
-uint64_t worker_request_id(struct worker *w)
+void worker_note_answer(struct worker *w, const struct worker_answer *a)
 {
-	return ++w->next_request_id;
+	count_answer(w, a);
+	log_answer(w, &(struct access_record){
+			      .http = a->transport->request,
+			      .peer = a->transport->peer,
+			      .status = a->status,
+			      .body_bytes = a->body_bytes,
+			      .kind = a->kind,
+			      .route = a->snapshot->rules[a->route].route,
+			      .total_us = a->total_us,
+			      .upstream_us = a->upstream_us,
+			      .wall_ms = clock_now().wall_ms,
+			      .id = ++w->next_request_id,
+		      });
 }

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "proxy/front/admission.h"
+#include "proxy/front/transport.h"
 
 static struct rig *the_rig;
 static int64_t watch_until_us;
@@ -98,21 +99,25 @@ static void on_request(struct evhttp_request *req, void *arg)
 	gate_on_complete(g, on_complete, (void *)i);
 }
 
-static bool answer(void *arg, struct gate *g, const struct http_request *view, bool *close)
+static bool answer(void *arg, struct transport *t, struct now now)
 {
 	struct rig *r = arg;
-	char text[128];
+	struct buf head;
+	bool is_answered;
 
-	if (!slice_starts_with(view->target, SLICE_LIT("/hit")))
+	(void)now;
+	if (!slice_starts_with(t->request->target, SLICE_LIT("/hit")))
 		return false;
 	r->hits++;
-	snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: %s\r\n\r\n%s",
-		*close ? "close" : "keep-alive", view->method == HTTP_HEAD ? "" : "[hit]");
-	if (gate_say(g, text, strlen(text)))
-		return false;
-	if (gate_unsent(g) > r->most_unsent)
-		r->most_unsent = gate_unsent(g);
-	return true;
+	buf_init(&head, 1024);
+	buf_add_str(&head, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n");
+	is_answered = t->ops->begin(t, &(struct transport_head){200, &head, false}) == 0 &&
+		      (t->request->method == HTTP_HEAD || t->ops->add(t, "[hit]", 5) == 0);
+	t->ops->end(t);
+	buf_fini(&head);
+	if (t->ops->unsent(t) > r->most_unsent)
+		r->most_unsent = t->ops->unsent(t);
+	return is_answered;
 }
 
 static void on_refused(void *arg, struct gate *g, const struct http_error *e)
