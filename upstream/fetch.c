@@ -79,8 +79,10 @@ void fetch_leave_multi(struct fetch *f)
 
 	if (f->in_multi && f->is_paused)
 		drop_held_back(f);
-	if (f->in_multi)
+	if (f->in_multi) {
+		place_note_lookup(f);
 		curl_multi_remove_handle(f->l->multi, f->easy);
+	}
 	f->in_multi = false;
 	s = connection_sock(f);
 	if (s)

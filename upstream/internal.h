@@ -178,6 +178,8 @@ struct upstream { /* one [upstream]: its bounds, its queue, its origins */
 	unsigned share;      /* of max_connections */
 	unsigned active, queued, unused_n;
 	struct fetch_list running, queue, withheld, unused;
+	unsigned lookups_given_up; /* since then: */
+	int64_t lookups_from_ms;
 	struct upstream_stats stats;
 };
 
@@ -196,6 +198,9 @@ struct upstream_loop {
 	struct sock *by_port[PORT_BUCKETS];
 	uint64_t next_serial;
 };
+
+/* place.c: a fetch that is given up may leave a thread behind that still waits for DNS. */
+void place_note_lookup(struct fetch *f);
 
 /* upstream.c */
 int upstream_init(struct upstream *u, struct upstream_loop *l, const struct upstream_options *options,

@@ -10,9 +10,36 @@ static int64_t mono_ms(void)
 
 /* ---- Whether ---- */
 
+/* libcurl's resolver threads can't be ended: they wait for DNS, for up to half a minute. So many may be left alone in such a time. */
+#define LOOKUPS_GIVEN_UP_MAX 64
+#define LOOKUPS_WINDOW_MS 10000
+/* Before that a fetch may not have come to it at all. */
+#define LOOKUP_BEGUN_US 100000
+
+void place_note_lookup(struct fetch *f)
+{
+	struct upstream *u = f->u;
+	curl_off_t looked_up_us = 0;
+	int64_t now_us = clock_mono_us();
+
+	if (f->prepared > 0 || now_us - f->begun_us < LOOKUP_BEGUN_US ||
+		curl_easy_getinfo(f->easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up_us) != CURLE_OK || looked_up_us > 0)
+		return;
+	if (now_us / 1000 - u->lookups_from_ms >= LOOKUPS_WINDOW_MS) {
+		u->lookups_from_ms = now_us / 1000;
+		u->lookups_given_up = 0;
+	}
+	u->lookups_given_up++;
+}
+
+static bool has_silent_names(const struct upstream *u, int64_t now_ms)
+{
+	return u->lookups_given_up >= LOOKUPS_GIVEN_UP_MAX && now_ms - u->lookups_from_ms < LOOKUPS_WINDOW_MS;
+}
+
 static bool is_withheld(const struct upstream *u, int64_t now_ms)
 {
-	return quota_is_blocked(&u->state->quota, u->options, now_ms) ||
+	return has_silent_names(u, now_ms) || quota_is_blocked(&u->state->quota, u->options, now_ms) ||
 	       breaker_is_open(&u->state->breaker, u->options, now_ms);
 }
 
@@ -30,6 +57,10 @@ static bool is_admitted(struct fetch *f, int64_t now_ms)
 
 	if (quota_is_blocked(&u->state->quota, u->options, now_ms)) {
 		withhold(f, "the upstream asked for a pause");
+		return false;
+	}
+	if (has_silent_names(u, now_ms)) {
+		withhold(f, "DNS does not answer");
 		return false;
 	}
 	switch (breaker_admit(&u->state->breaker, u->options, now_ms)) {

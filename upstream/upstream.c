@@ -57,6 +57,8 @@ static int set_manners(CURL *e)
 	int bad = 0;
 
 	bad |= curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+	/* Else whoever gives up a fetch whose name is being looked up waits for the resolver: the whole loop, for as long as DNS is silent. */
+	bad |= curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
 	bad |= curl_easy_setopt(e, CURLOPT_PROXY, "");
 	bad |= curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
 	bad |= curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");

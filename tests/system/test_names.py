@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""An upstream whose name gets another address: when it is taken. The processes run with an /etc/hosts of their own."""
+"""An upstream whose name gets another address: when it is taken; and one whose name nobody tells. The processes run with an
+/etc/hosts or /etc/resolv.conf of their own."""
 import os
+import signal
+import socket
 import subprocess
+import time
 
 import pytest
 
 from support.origin import Origin, Reply
-from support.proxy import Process, Proxy, binary, eventually, sanitized_environment
+from support.herd import Herd
+from support.proxy import SLOW, Process, Proxy, binary, eventually, sanitized_environment
+from support.rawclient import build
 
 MOUNT = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]),
          "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"']
@@ -125,3 +131,66 @@ def test_a_reload_does_not_disturb_what_runs(world):
         c.read_body(r)
         assert r.body == b"begin-end!"
     assert proxy.fetch("/x").body == b"second"
+
+
+class Unnamed(Proxy):
+    """Its DNS server takes all questions and answers none."""
+    resolver = "127.0.0.9"
+
+    def _launch(self):
+        path = os.path.join(self.folder.name, "resolv.conf")
+        with open(path, "w", encoding="ascii") as f:
+            f.write(f"nameserver {self.resolver}\noptions timeout:30 attempts:2\n")
+        mount = [part.replace("/etc/hosts", "/etc/resolv.conf") for part in MOUNT]
+        self.process = Process([*mount, path, binary(), "-c", self.config_path], cwd=self.folder.name, env=sanitized_environment())
+
+
+@pytest.fixture
+def silence(origin):
+    """make(keys): a proxy of one worker with /named/*, whose upstream's name is never told, and all else from the origin."""
+    started = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        try:
+            s.bind((Unnamed.resolver, 53))
+        except OSError:
+            pytest.skip("port 53 can't be had here")
+
+        def make(keys):
+            started.append(Unnamed(origin.url, {"proxy": {"workers": 1}, "upstream silent": {"url": "http://silent.example", **keys},
+                                                "route named": {"match": "/named/*", "upstream": "silent", "cache": "off"}}, grace="60s"))
+            return started[-1].start()
+        yield make
+        for proxy in started:
+            proxy.stop()
+
+
+def test_dns_that_is_silent_stops_nobody_else(silence, origin):
+    proxy = silence({"connect_timeout": "300ms", "retries": "0"})
+    path = origin.on(origin.fresh(), [Reply(body=b"well")])
+    with proxy.client() as c:
+        c.start(target="/named/x")
+        assert c.response().status == 504
+        c.start(target="/named/x")  # while this one is given up, others are answered
+        began = time.monotonic()
+        while time.monotonic() - began < 1:
+            assert proxy.fetch(path).body == b"well"
+        assert c.response().status == 504
+    began = time.monotonic()
+    proxy.process.signal(signal.SIGTERM)
+    assert proxy.process.wait(30) == 0
+    assert time.monotonic() - began < 5 * SLOW, "nothing is owed to anybody"
+    proxy.expect_exit = 0
+
+
+def test_dns_that_is_silent_is_not_asked_without_bound(silence):
+    proxy = silence({"connect_timeout": "300ms", "retries": "0", "max_connections": "1000"})
+    with Herd(proxy.port, 64, build(target="/named/x")) as h:
+        h.connect().send().run()
+        assert {m.status for m in h.members.values()} == {504}
+    with Herd(proxy.port, 64, build(target="/named/x")) as h:
+        h.connect().send().run()
+        assert {m.status for m in h.members.values()} == {503}
+    assert proxy.stats()["upstreams"]["silent"]["withheld"] == 64
+    with open(f"/proc/{proxy.process.pid}/status", encoding="ascii") as f:
+        threads = next(int(line.split()[1]) for line in f if line.startswith("Threads:"))
+    assert threads < 100
