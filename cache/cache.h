@@ -64,7 +64,7 @@ enum cache_verdict {
 	CACHE_JOIN,  /* flight: wait there */
 	CACHE_DISK,  /* flight: the disk is read; wait there, then look up again */
 	CACHE_LEAD,  /* flight: fetch for all; flight_stored says what to validate */
-	CACHE_PASS,  /* fetch alone, nothing is stored (HEAD and Range misses too: forward says why) */
+	CACHE_PASS, /* fetch alone, nothing is stored (misses of HEAD, and of a Range that no fetch of the whole is for) */
 	CACHE_ONLY_CACHED, /* 504 (RFC 9111 5.2.1.7) */
 	CACHE_FAILED,      /* a failure a moment ago: without asking again `object`, or where there is none `status` */
 	CACHE_BUSY,        /* a bound on waiters or flights: 503 */
@@ -107,9 +107,10 @@ struct cache_result {
 	struct object *object; /* the caller unrefs */
 	struct flight *flight; /* the caller unrefs; a LEAD must reach flight_end, flight_fail or flight_abandon */
 	enum cache_forward forward;
-	int status;      /* of FAILED */
-	bool from_disk;  /* of HIT and STALE: the object was on disk only */
-	bool leads_read; /* of DISK: it is this lookup's variant that is read for */
+	int status;       /* of FAILED */
+	bool from_disk;   /* of HIT and STALE: the object was on disk only */
+	bool whole_comes; /* of PASS: it is being fetched, and on disk a part that is kept later would take its place */
+	bool leads_read;  /* of DISK: it is this lookup's variant that is read for */
 };
 
 /* May the cache hold answers to this request at all (method, route, body, Range)? Cheap; false: forward it alone. */

@@ -247,6 +247,8 @@ void flight_wait(struct flight *f, unsigned worker, const struct http_fields *re
 		f->own = w;
 		f->had_own = true;
 	}
+	if (!w->wants_part)
+		f->is_for_parts = false;
 	/* Its first bytes may be gone. */
 	if (f->is_windowed)
 		w->mismatched = true;
@@ -304,7 +306,8 @@ static bool suits(struct flight *f, struct flight_waiter *w)
 
 	if (w->begun)
 		return true;
-	if (w->mismatched || (f->is_silent && w != f->own))
+	if (w->mismatched || (f->is_silent && w != f->own) ||
+		(w->wants_part && f->is_windowed && f->shares == POLICY_SHARE_NOT))
 		return false;
 	/* Who leads for itself alone gets what it fetched; else purges could keep it fetching for ever. */
 	if ((f->is_shared || w != f->own) && is_purged_for(f, w))
@@ -364,6 +367,15 @@ void flight_look(const struct flight_waiter *waiter, struct flight_view *out)
 	pthread_mutex_unlock(&f->mu);
 }
 
+void flight_put_off(struct flight_waiter *w)
+{
+	struct flight *f = w->flight;
+
+	pthread_mutex_lock(&f->mu);
+	w->begun = false;
+	pthread_mutex_unlock(&f->mu);
+}
+
 void flight_advance(struct flight_waiter *w, uint64_t offset)
 {
 	struct flight *f = w->flight;
@@ -381,7 +393,10 @@ void flight_advance(struct flight_waiter *w, uint64_t offset)
 
 const struct object *flight_stored(const struct flight *f)
 {
-	return f->stored && !f->is_tail && (f->stored->flags & OBJECT_HAS_VALIDATOR) ? f->stored : NULL;
+	unsigned flags = f->stored && !f->is_tail ? f->stored->flags : 0;
+
+	/* That a part is still good says nothing of the rest. */
+	return (flags & OBJECT_HAS_VALIDATOR) && !(flags & OBJECT_IS_PARTIAL) ? f->stored : NULL;
 }
 
 bool flight_is_background(const struct flight *f)

@@ -28,6 +28,7 @@ struct flight_waiter {
 	void (*on_progress)(
 		struct flight_waiter *w); /* set by the caller: on its own worker's thread, after news; it may
 	                                                  leave the flight or free itself */
+	bool wants_part; /* set by the caller: a Range, for which nobody would fetch or pass on what is larger than max_object */
 	/* private */
 	struct flight *flight;
 	unsigned worker;
@@ -66,6 +67,8 @@ void flight_unref(struct flight **f);
 void flight_wait(struct flight *f, unsigned worker, const struct http_fields *request, struct flight_waiter *w);
 void flight_leave(struct flight_waiter *w); /* also when it never waited */
 void flight_look(const struct flight_waiter *w, struct flight_view *out);
+/* The ANSWER that was seen last has not come far enough to be used: whether it suits the waiter is asked anew the next time. */
+void flight_put_off(struct flight_waiter *w);
 /* The waiter has passed on all bytes before `offset` (needed where a body outgrew max_object and is windowed). */
 void flight_advance(struct flight_waiter *w, uint64_t offset);
 

@@ -68,6 +68,7 @@ struct flight {
 	struct flight_waiter *own; /* of the client that caused it: it stays when the others look up again */
 	bool is_silent;            /* the leader timed out: not joined any more, waiters look up again */
 	bool is_windowed;          /* outgrew max_object: bytes go when all waiters have passed them on */
+	bool is_for_parts; /* led by a Range, and nobody who waits wants more than a part: nothing larger than max_object */
 	bool is_paused;
 	bool is_streamed;    /* to disk; others fetch for themselves meanwhile */
 	bool is_committing;  /* it has ended well, and is being written to its end; guarded by the shard's mu too */
@@ -157,7 +158,7 @@ void flight_end_read(struct flight *f, struct object *o, uint64_t lsn, struct no
 
 /* ---- Answers that go to disk as they arrive (flight_stream.c); leader's thread ---- */
 /* Would it, by its head? */
-bool flight_may_stream(const struct flight *f, int status, bool is_part, uint64_t length);
+bool flight_may_stream(struct flight *f, int status, bool is_part, uint64_t length);
 /* 0: the answer `o` of that length (-1: not known) does. Else it is not stored. */
 int flight_stream_begin(struct flight *f, struct object *o, int64_t length) WARN_UNUSED;
 /* True: the leader should wait. It may have been given up afterwards: f->stream. */

@@ -22,8 +22,10 @@ static void note_verdict(struct flight *f, enum policy_store why)
 
 static bool may_stand_in(const struct flight *f, int status, struct now now)
 {
-	enum scope_state scopes = f->stored && !f->is_tail ? object_check(f->stored) : SCOPE_HARD;
+	enum scope_state scopes = SCOPE_HARD;
 
+	if (f->stored && !(f->stored->flags & OBJECT_IS_PARTIAL))
+		scopes = object_check(f->stored);
 	return scopes != SCOPE_HARD && policy_stale_if_error(&f->stored->freshness, status, scopes == SCOPE_SOFT, now);
 }
 

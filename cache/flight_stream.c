@@ -11,11 +11,15 @@
 #define STALL_MAX_MS 3000
 #define STALL_ALONE_MAX_MS 10000
 
-bool flight_may_stream(const struct flight *f, int status, bool is_part, uint64_t length)
+bool flight_may_stream(struct flight *f, int status, bool is_part, uint64_t length)
 {
 	struct disk *d = f->cache->disk;
+	bool is_for_parts;
 
-	if (!d || is_part || length > disk_max_object(d))
+	pthread_mutex_lock(&f->mu);
+	is_for_parts = f->is_for_parts;
+	pthread_mutex_unlock(&f->mu);
+	if (!d || is_part || is_for_parts || length > disk_max_object(d))
 		return false;
 	/* That one would have to be looked into as a whole. */
 	return f->rules->store_if == CACHE_STORE_ANY || (status != 200 && status != 206);

@@ -74,7 +74,8 @@ static bool prepare(struct lookup *l, struct cache_control *storage)
 		l->pragma_no_cache = policy_pragma_no_cache(&http->fields);
 	}
 	l->is_head = http->method == HTTP_HEAD;
-	l->is_range = http_fields_get(&http->fields, HF_RANGE) != NULL;
+	/* RFC 9110 14.2: of a HEAD it means nothing. */
+	l->is_range = !l->is_head && http_fields_get(&http->fields, HF_RANGE);
 	if (policy_is_for_origin(&http->fields)) {
 		l->out->forward = CACHE_FWD_REQUEST;
 		if (l->only_if_cached)
@@ -125,8 +126,7 @@ static bool part_serves(struct lookup *l, const struct object *o)
 
 static bool has_use_of_tail(struct lookup *l)
 {
-	return l->partial && !l->is_forced && !l->is_range && l->r->http->method == HTTP_GET &&
-	       keep_has_tail(l->partial, l->now);
+	return l->partial && !l->is_forced && l->r->http->method == HTTP_GET && keep_has_tail(l->partial, l->now);
 }
 
 /* The newest that serves the request and is not purged. *any: something is stored for the key. */
@@ -163,6 +163,54 @@ static struct object *select_variant(struct lookup *l, struct entry *e, bool *is
 			return o;
 	}
 	return NULL;
+}
+
+/* ---- Ranges ---- */
+
+static bool is_whole(const struct object *o)
+{
+	return o && !(o->flags & OBJECT_IS_PARTIAL);
+}
+
+/* A whole answer is validated as a whole: its parts come from it then. */
+static bool can_validate(const struct object *o)
+{
+	return is_whole(o) && (o->flags & OBJECT_HAS_VALIDATOR);
+}
+
+/* Bytes that a whole of max_object could have: other units, what can't be read, and ranges that all begin beyond that are for
+ * the origin. */
+static bool asks_for_near_bytes(const struct lookup *l)
+{
+	const struct http_fields *fields = &l->r->http->fields;
+	struct http_ranges set;
+
+	return l->r->http->method == HTTP_GET && http_fields_count(fields, HF_RANGE) == 1 &&
+	       http_range_parse(http_fields_get(fields, HF_RANGE)->value, l->c->o.max_object_bytes, &set) ==
+		       HTTP_RANGE_SATISFIABLE;
+}
+
+/* A part of it is stored, so its length is known. */
+static bool is_too_large(const struct lookup *l, const struct object *o)
+{
+	uint64_t first, total;
+
+	return o && object_part(o, &first, &total) && total > l->c->o.max_object_bytes;
+}
+
+/* A range is cut out of the whole: it waits for a fetch of that. Else it goes to the origin as a range. `o`: what is stored that
+ * answers it, were it fresh; a whole one is asked about for a range like for anything else. */
+static bool waits_for_whole(const struct lookup *l, const struct object *o)
+{
+	if (!l->is_range || can_validate(o))
+		return true;
+	return !l->is_alone && asks_for_near_bytes(l) && !is_too_large(l, o) && !is_too_large(l, l->partial);
+}
+
+/* And has it fetched. */
+static bool leads_to_whole(const struct lookup *l, const struct object *o)
+{
+	return waits_for_whole(l, o) && (!l->is_range || l->r->rules->fills_ranges || is_whole(o));
 }
 
 /* ---- Leading ---- */
@@ -258,6 +306,7 @@ static bool lead(struct lookup *l, struct entry *e, struct object *stored, bool 
 	f->is_background = is_background;
 	f->may_mark = !l->is_alone;
 	f->is_forced = l->is_forced;
+	f->is_for_parts = l->is_range && !is_whole(stored);
 	f->started = l->now;
 	f->progress_ms = l->now.mono_ms;
 	f->epoch = scope_now(l->c->scopes); /* before anything is asked */
@@ -331,20 +380,15 @@ static bool use_pass_marker(struct lookup *l, struct entry *e, const struct obje
 
 	if (!n || n->pass_until_ms <= l->now.mono_ms || l->is_forced)
 		return false;
-	/* Whoever has a condition may be spared a transfer by it: that others can't share the answer is found out by others. */
-	*is_probe = stored ||
-		    (l->now.mono_ms >= n->probe_at_ms && !l->is_alone && !policy_has_condition(&l->r->http->fields));
+	/* Whoever has a condition may be spared a transfer by it, and who wants a part most of one: that others can't share the
+	 * answer is found out by others. */
+	*is_probe = stored || (l->now.mono_ms >= n->probe_at_ms && !l->is_alone && !l->is_range &&
+				      !policy_has_condition(&l->r->http->fields));
 	if (*is_probe && l->spare_flight)
 		n->probe_at_ms = l->now.mono_ms + 1000;
 	if (!*is_probe)
 		pass(l, CACHE_FWD_MISS);
 	return !*is_probe;
-}
-
-/* A whole answer is validated as a whole: its parts come from it then. */
-static bool can_validate(const struct object *o)
-{
-	return o && (o->flags & OBJECT_HAS_VALIDATOR) && !(o->flags & OBJECT_IS_PARTIAL);
 }
 
 /* Nothing that could be used as it is. False: it needs spares. */
@@ -360,12 +404,13 @@ static bool decide_fetch(struct lookup *l, struct entry *e, struct object *o, bo
 	if (use_failure(l, e, o, is_soft))
 		return true;
 	/* What was sent before somebody asked for a new answer is not it. */
-	f = l->is_alone || l->is_forced || (l->is_range && !can_validate(o)) ? NULL : lookup_find_flight(l, e);
+	f = l->is_alone || l->is_forced || !waits_for_whole(l, o) ? NULL : lookup_find_flight(l, e);
 	if (f) {
 		lookup_join(l, f);
 		return true;
 	}
-	if (l->is_head || (l->is_range && !can_validate(o)) || (!l->is_forced && lookup_is_being_streamed(l, e))) {
+	l->out->whole_comes = lookup_is_whole_coming(e);
+	if (l->is_head || !leads_to_whole(l, o) || (!l->is_forced && lookup_is_being_streamed(l, e))) {
 		pass(l, l->out->forward);
 		return true;
 	}
@@ -385,7 +430,7 @@ static bool wants_new_one(struct lookup *l, struct entry *e, const struct object
 		ahead_ms = (f->lifetime_ms - f->initial_age_ms) * rules->refresh_ahead_percent / 100;
 	if (ahead_ms <= 0 || policy_ttl_ms(f, l->now) > ahead_ms || o->hits < rules->refresh_ahead_hits)
 		return false;
-	if (l->is_alone || l->is_head || l->is_range || l->only_if_cached || l->r->spare_upstream)
+	if (l->is_alone || l->is_head || !leads_to_whole(l, o) || l->only_if_cached || l->r->spare_upstream)
 		return false;
 	if (is_failing(l, e) || (e->notes && e->notes->pass_until_ms > l->now.mono_ms))
 		return false;
@@ -442,9 +487,8 @@ static bool decide_stored(struct lookup *l, struct entry *e, struct object *o, b
 	}
 	if (reuse.use == POLICY_VALIDATE)
 		return decide_fetch(l, e, o, is_soft);
-	if (reuse.use == POLICY_STALE_WHILE_REVALIDATE && !l->only_if_cached && !l->is_head &&
-		(!l->is_range || can_validate(o)) && !lookup_is_being_fetched(l, e, o) && !is_failing(l, e) &&
-		!lead(l, e, o, true, l->is_alone))
+	if (reuse.use == POLICY_STALE_WHILE_REVALIDATE && !l->only_if_cached && !l->is_head && leads_to_whole(l, o) &&
+		!lookup_is_being_fetched(l, e, o) && !is_failing(l, e) && !lead(l, e, o, true, l->is_alone))
 		return false;
 	use(l, e, o, CACHE_STALE);
 	return true;

@@ -40,6 +40,8 @@ struct entry *lookup_ensure_entry(struct lookup *l, struct entry *e);
 /* A fetch that the request may wait for; or NULL. */
 struct flight *lookup_find_flight(struct lookup *l, struct entry *e);
 void lookup_join(struct lookup *l, struct flight *f);
+/* Is the whole being fetched, for whomever? */
+bool lookup_is_whole_coming(const struct entry *e);
 /* Is what is stored being validated already? */
 bool lookup_is_being_fetched(struct lookup *l, struct entry *e, const struct object *o);
 /* An answer on its way to disk can't be joined once its first bytes are gone, and one writer of it is enough. */

@@ -66,6 +66,14 @@ bool lookup_is_being_fetched(struct lookup *l, struct entry *e, const struct obj
 	return false;
 }
 
+bool lookup_is_whole_coming(const struct entry *e)
+{
+	for (const struct flight *f = e && e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
+		if (!f->is_disk && !f->is_kept)
+			return true;
+	return false;
+}
+
 /* An answer on its way to disk can't be joined once its first bytes are gone, and one writer of it is enough. */
 bool lookup_is_being_streamed(struct lookup *l, struct entry *e)
 {

@@ -33,6 +33,7 @@ enum config_balance { CONFIG_ROUND_ROBIN, CONFIG_LEAST_CONNECTIONS, CONFIG_BALAN
 enum config_host_header { CONFIG_HOST_UPSTREAM, CONFIG_HOST_CLIENT };
 enum config_underscore { CONFIG_UNDERSCORE_DROP, CONFIG_UNDERSCORE_PASS };
 enum config_scope { CONFIG_SCOPE_SHARED, CONFIG_SCOPE_USER };
+enum config_range_fill { CONFIG_RANGE_WHOLE, CONFIG_RANGE_PASS };
 enum config_set_cookie { CONFIG_COOKIE_AUTO, CONFIG_COOKIE_STORE, CONFIG_COOKIE_STRIP, CONFIG_COOKIE_PASS };
 enum config_coding { CONFIG_GZIP, CONFIG_BR, CONFIG_ZSTD };
 enum config_etag { CONFIG_ETAG_OFF, CONFIG_ETAG_AUTO };
@@ -204,6 +205,7 @@ struct config_route {
 	struct config_user_from user_from; /* set when scope is USER */
 	unsigned max_entries_per_user;
 	enum config_set_cookie set_cookie;
+	enum config_range_fill range_fill;
 	bool share_errors, client_refresh;
 	unsigned compress; /* bits 1u << enum config_coding */
 	enum config_etag etag;

@@ -124,6 +124,7 @@ struct fetch_request {
 	                                   * Expect: the body is here already; they are left out); copied */
 	struct slice body;                /* borrowed until on_end; empty and !has_body: none */
 	bool has_body;                    /* sends Content-Length, 0 included */
+	bool takes_part;                  /* a 206 or 416 is no bad answer, though no Range is sent */
 };
 
 struct fetch_timing { /* microseconds, since fetch_start; 0 when it did not happen */

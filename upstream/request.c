@@ -121,7 +121,7 @@ int request_copy(struct fetch *f, const struct fetch_request *r)
 	f->lines_n = 0;
 	f->method = r->method;
 	f->is_safe = http_method_is_safe(r->method);
-	f->asked = r->fields ? http_asked(r->method, r->fields) : 0;
+	f->asked = (r->fields ? http_asked(r->method, r->fields) : 0) | (r->takes_part ? HTTP_ASKED_PART : 0);
 	f->has_body = r->has_body && r->method != HTTP_HEAD;
 	f->body = r->body;
 	f->uploads = f->has_body && r->body.n > BODY_INLINE_MAX;

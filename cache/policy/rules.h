@@ -66,6 +66,7 @@ struct cache_rules {
 	enum cache_set_cookie set_cookie;
 	int64_t coalesce_timeout_ms; /* a leader silent for longer is not joined any more */
 	bool share_errors; /* errors that are not stored go to all who waited, those of the origin's own for a moment more */
+	bool fills_ranges;   /* a Range that nothing stored answers has the whole fetched */
 	bool client_refresh; /* obey Cache-Control and Pragma of requests */
 	unsigned compress;   /* bits 1u << enum cache_coding: made once, when an answer is stored */
 	bool etag_auto;
@@ -80,6 +81,7 @@ static inline struct cache_rules cache_rules_default(void)
 	return (struct cache_rules){
 		.cache = true,
 		.share_errors = true,
+		.fills_ranges = true,
 		.ttl_ms = -1,
 		.ttl_force_ms = -1,
 		.ttl_min_ms = -1,

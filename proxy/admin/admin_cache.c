@@ -181,6 +181,7 @@ static json_t *json_of_rules(const struct cache_rules *r)
 	json_object_set_new(j, "scope", json_string(r->scope == CACHE_SCOPE_USER ? "user" : "shared"));
 	json_object_set_new(j, "coalesce_timeout_ms", json_integer(r->coalesce_timeout_ms));
 	json_object_set_new(j, "share_errors", json_boolean(r->share_errors));
+	json_object_set_new(j, "range_fill", json_string(r->fills_ranges ? "whole" : "pass"));
 	json_object_set_new(j, "client_refresh", json_boolean(r->client_refresh));
 	json_object_set_new(j, "credentials", json_of_names(&r->credentials));
 	json_object_set_new(j, "shared_credentials", json_of_names(&r->shared_credentials));

@@ -286,13 +286,13 @@ static bool wants_ranges(struct reply *r, const struct http_request *request, co
 {
 	int status = object_status(o);
 
-	if (request->method != HTTP_GET || (status != 200 && status != 206) || object_body_length(o) < 0)
+	if (request->method != HTTP_GET || (status != 200 && status != 206))
 		return false;
 	return http_fields_count(&request->fields, HF_RANGE) == 1 && if_range_allows(r, request, o);
 }
 
-/* Several ranges go out in one piece, which there is none of while the bytes still arrive; to leave Range unheeded is allowed
- * (RFC 9110 14.2). One range is sent as they come. */
+/* Several ranges go out in one piece, which there is none of while the bytes still arrive (see reply_can_begin); to leave Range
+ * unheeded is allowed (RFC 9110 14.2). One range is sent as they come. */
 static bool is_at_hand(const struct object *o)
 {
 	uint64_t available;
@@ -319,7 +319,7 @@ static void object_or_ranges(struct reply *r, const struct http_request *request
 		whole_coded(r, request, o, coded);
 		return;
 	}
-	if (!wants_ranges(r, request, o)) {
+	if (object_body_length(o) < 0 || !wants_ranges(r, request, o)) {
 		whole_object(r, request, o);
 		return;
 	}
@@ -376,19 +376,53 @@ static enum cache_coding choose_coding(const struct http_request *request, const
 	return best;
 }
 
+static void start_from(struct reply *r, const struct http_request *request, const struct object *o, bool shows_forms)
+{
+	start(r, object_status(o));
+	r->shows_forms = shows_forms;
+	r->coding = choose_coding(request, o);
+}
+
+static bool is_not_modified(struct reply *r, const struct http_request *request, const struct object *o)
+{
+	return r->status >= 200 && r->status < 300 && policy_has_condition(&request->fields) &&
+	       policy_is_not_modified(&request->fields, shown_etag(r, object_value(o, HF_ETAG)),
+		       object_value(o, HF_LAST_MODIFIED), object_value(o, HF_DATE));
+}
+
+/* All of a body of which nobody knows yet how long it is, as players ask for it: for that the whole does as well. */
+static bool is_from_first_to_last(const struct http_ranges *set)
+{
+	return set->n == 1 && set->v[0].first == 0 && set->v[0].last == INT64_MAX - 1;
+}
+
+bool reply_can_begin(struct reply *r, const struct http_request *request, const struct object *o, bool shows_forms)
+{
+	int64_t length = object_body_length(o);
+	struct http_ranges set;
+	enum body_state state;
+	uint64_t available;
+
+	state = object_body_state(o, &available);
+	if (state == BODY_COMPLETE || object_body_is_on_disk(o) || !http_fields_get(&request->fields, HF_RANGE))
+		return true;
+	start_from(r, request, o, shows_forms);
+	if (is_not_modified(r, request, o) || !wants_ranges(r, request, o) ||
+		http_range_parse(http_fields_get(&request->fields, HF_RANGE)->value,
+			length < 0 ? INT64_MAX : (uint64_t)length, &set) != HTTP_RANGE_SATISFIABLE)
+		return true;
+	if (length < 0)
+		return is_from_first_to_last(&set);
+	return set.n == 1 && available > (state == BODY_BROKEN ? set.v[0].last : set.v[0].first);
+}
+
 int reply_from_object(struct reply *r, const struct http_request *request, const struct object *o, struct now now,
 	const struct reply_note *note)
 {
 	int64_t age_ms = policy_age_ms(object_freshness(o), now);
-	bool is_not_modified = false;
 
-	start(r, object_status(o));
-	r->shows_forms = note->shows_forms;
-	r->coding = choose_coding(request, o);
-	if (r->status >= 200 && r->status < 300 && policy_has_condition(&request->fields))
-		is_not_modified = policy_is_not_modified(&request->fields, shown_etag(r, object_value(o, HF_ETAG)),
-			object_value(o, HF_LAST_MODIFIED), object_value(o, HF_DATE));
-	if (is_not_modified) {
+	start_from(r, request, o, note->shows_forms);
+	if (is_not_modified(r, request, o)) {
 		r->status = 304;
 		add_object_fields(r, o, is_in_304);
 	} else {

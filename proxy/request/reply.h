@@ -62,6 +62,10 @@ struct reply_note {
 void reply_init(struct reply *r);
 void reply_fini(struct reply *r);
 
+/* Can reply_from_object answer from an object of which more is to come? A single range needs its first byte (all of it, where no
+ * more will come), several need the end, and so does any where the length is not known: until then RFC 9110 14.2 has no 206 and
+ * no 416 for them. Uses r as scratch. */
+bool reply_can_begin(struct reply *r, const struct http_request *request, const struct object *o, bool shows_forms);
 /* The answer that a stored (or arriving) object gives to a request: 200 and the like, 304, 206 or 416, with Age and
  * Cache-Status (RFC 9110 13.2.2, 14; RFC 9111 4). 0, -ENOMEM or -ENOBUFS. */
 int reply_from_object(struct reply *r, const struct http_request *request, const struct object *o, struct now now,

@@ -145,6 +145,7 @@ static void fill_rules(struct cache_rules *to, const struct config *config, cons
 		.set_cookie = set_cookie_rule(from->set_cookie),
 		.coalesce_timeout_ms = coalesce_timeout(config, &config->upstreams[from->upstream]),
 		.share_errors = from->share_errors,
+		.fills_ranges = from->range_fill == CONFIG_RANGE_WHOLE,
 		.client_refresh = from->client_refresh,
 		.compress = codings(from->compress),
 		.etag_auto = from->etag == CONFIG_ETAG_AUTO,

@@ -21,17 +21,9 @@
 static void decide(struct exchange *x, bool no_join);
 static void on_progress(struct flight_waiter *w);
 
-static struct exchange *exchange_of(void *arg)
-{
-	struct exchange *x = arg;
-
-	CHECK(x->magic == EXCHANGE_MAGIC);
-	return x;
-}
-
 /* ---- Life ---- */
 
-static void stop_waiting(struct exchange *x)
+void exchange_stop_waiting(struct exchange *x)
 {
 	if (x->is_waiting)
 		flight_leave(&x->waiter);
@@ -43,7 +35,7 @@ void exchange_free(struct exchange *x)
 {
 	transport_on_gone(x->transport, NULL, NULL);
 	transport_on_room(x->transport, NULL, NULL);
-	stop_waiting(x);
+	exchange_stop_waiting(x);
 	fill_detach(&x->fill);
 	body_reader_free(&x->reader);
 	object_unref(&x->object);
@@ -114,7 +106,7 @@ static void answer_object(struct exchange *x, struct object *o)
 
 void exchange_decide_again(struct exchange *x)
 {
-	stop_waiting(x);
+	exchange_stop_waiting(x);
 	fill_detach(&x->fill);
 	object_unref(&x->object);
 	x->note = (struct reply_note){0};
@@ -125,7 +117,7 @@ void exchange_decide_again(struct exchange *x)
 		decide(x, false);
 }
 
-static const char *why_not(struct exchange *x, enum policy_store why)
+const char *exchange_why_not(struct exchange *x, enum policy_store why)
 {
 	switch (why) {
 	case POLICY_STORE:
@@ -155,7 +147,7 @@ static void answer_flight(struct exchange *x, const struct flight_view *view)
 		x->kind = ANSWER_REVALIDATED;
 	} else {
 		x->note.stored = view->verdict == POLICY_STORE;
-		x->note.detail = why_not(x, view->verdict);
+		x->note.detail = exchange_why_not(x, view->verdict);
 	}
 	x->note.own_lines = view->own_lines;
 	answer_object(x, view->object);
@@ -180,7 +172,7 @@ static void waited_in_vain(struct exchange *x, const struct flight_view *view)
 	enum flight_phase phase = view->phase;
 	int status = view->status;
 
-	stop_waiting(x);
+	exchange_stop_waiting(x);
 	fill_detach(&x->fill);
 	if (phase == FLIGHT_FAILED)
 		exchange_problem(x, status,
@@ -208,12 +200,28 @@ static void look_at_stored(struct exchange *x)
 		object_unref(&found.object);
 		return;
 	}
-	stop_waiting(x);
+	exchange_stop_waiting(x);
 	fill_detach(&x->fill);
 	x->note = (struct reply_note){.hit = true};
 	x->kind = ANSWER_HIT;
 	x->object = found.object;
 	answer_object(x, found.object);
+}
+
+/* A range of what still arrives waits for its first byte, or for the end where only that says where its bytes are. */
+static void begin_answer(struct exchange *x, const struct flight_view *view)
+{
+	uint64_t available;
+
+	if (reply_can_begin(&x->reply, &x->target.sent.http, view->object, x->target.rules->compress != 0)) {
+		answer_flight(x, view);
+	} else if (object_body_state(view->object, &available) != BODY_BROKEN) {
+		flight_put_off(&x->waiter);
+	} else {
+		exchange_stop_waiting(x);
+		fill_detach(&x->fill);
+		exchange_problem(x, 502, "the upstream broke off", -1);
+	}
 }
 
 static void look(struct exchange *x)
@@ -231,7 +239,7 @@ static void look(struct exchange *x)
 		if (x->has_begun)
 			exchange_pump(x);
 		else if (!x->reader) /* else its first block is on its way */
-			answer_flight(x, &view);
+			begin_answer(x, &view);
 		return;
 	default:
 		if (x->has_begun)
@@ -249,128 +257,19 @@ static void on_progress(struct flight_waiter *w)
 	look(x);
 }
 
+bool exchange_asks_for_part(const struct exchange *x)
+{
+	return x->client->method == HTTP_GET && http_fields_get(&x->target.sent.http.fields, HF_RANGE);
+}
+
 /* Takes over the caller's reference to the flight. */
 static void wait_for(struct exchange *x, struct flight *f)
 {
 	x->flight = f;
+	x->waiter.wants_part = exchange_asks_for_part(x);
 	flight_wait(f, x->worker->index, &x->target.sent.http.fields, &x->waiter);
 	x->is_waiting = true;
 }
-
-/* ---- The private answer of our own fill ---- */
-
-static void on_informational(void *arg, int status, const struct http_fields *fields)
-{
-	struct transport *t = exchange_of(arg)->transport;
-
-	t->ops->informational(t, status, fields);
-}
-
-/* What an answer that nobody keeps says about the stored one: RFC 9111 4.3.3, and 4.3.5 for HEAD. */
-static void tell_cache(struct exchange *x, int status, const struct http_fields *fields)
-{
-	struct cache_request r = target_cache_request(&x->target, x->worker->index);
-
-	if (!x->target.is_cacheable || x->kind != ANSWER_PASS || !x->fill)
-		return;
-	if (x->client->method == HTTP_HEAD)
-		cache_saw_head(
-			x->worker->cache, &r, fill_asked(x->fill), status, fields, fill_request_time(x->fill), x->now);
-	else if (x->client->method == HTTP_GET && !x->note.stored)
-		cache_saw_answer(x->worker->cache, &r, fill_asked(x->fill), status, fields, x->now);
-}
-
-static struct slice value_of(const struct http_fields *fields, enum http_field_id id)
-{
-	const struct http_field *f = http_fields_get(fields, id);
-
-	return f ? f->value : (struct slice){"", 0};
-}
-
-/* A flight asks without the client's condition. Where its answer turns out to be for this client alone, the condition is looked
- * at here: what the client has already need not be sent, nor fetched to its end. */
-static bool becomes_not_modified(const struct exchange *x, int status, struct http_fields *fields)
-{
-	static const enum http_field_id of_content[] = {
-		HF_CONTENT_LENGTH, HF_CONTENT_TYPE, HF_CONTENT_ENCODING, HF_CONTENT_LANGUAGE, HF_CONTENT_RANGE};
-
-	if (x->kind != ANSWER_MISS || x->client->method != HTTP_GET || status != 200 ||
-		!policy_is_not_modified(&x->target.sent.http.fields, value_of(fields, HF_ETAG),
-			value_of(fields, HF_LAST_MODIFIED), (struct slice){"", 0}))
-		return false;
-	for (unsigned i = 0; i < ARRAY_LEN(of_content); i++)
-		http_fields_remove(fields, of_content[i]);
-	return true;
-}
-
-static void on_private_head(
-	void *arg, int status, struct http_fields *fields, int64_t content_length, enum policy_store why)
-{
-	struct exchange *x = exchange_of(arg);
-
-	x->now = clock_now();
-	x->upstream_us = clock_mono_us();
-	stop_waiting(x);
-	x->note.forward_status = status;
-	x->note.shows_forms = x->target.rules->compress != 0;
-	x->note.detail = why_not(x, why);
-	x->note.stored = exchange_keep(x, status, fields, content_length);
-	tell_cache(x, status, fields);
-	if (becomes_not_modified(x, status, fields)) {
-		status = 304;
-		content_length = -1;
-	}
-	if (reply_from_fields(&x->reply, &x->target.sent.http, status, fields, content_length, x->now, &x->note)) {
-		fill_release(&x->fill);
-		exchange_problem(x, 502, "the upstream's head is too large", -1);
-		return;
-	}
-	/* The request is answered whole at once where no body follows. */
-	if (x->reply.body == REPLY_EMPTY)
-		fill_release(&x->fill);
-	exchange_send(x);
-}
-
-static enum fetch_write on_private_body(void *arg, const void *p, size_t n)
-{
-	return exchange_stream(exchange_of(arg), p, n);
-}
-
-static const char *failure_text(enum fetch_result r)
-{
-	switch (r) {
-	case FETCH_TIMEOUT:
-		return "the upstream did not answer in time";
-	case FETCH_BUSY:
-		return "too many requests are waiting for the upstream";
-	case FETCH_BAD_ANSWER:
-		return "the upstream's answer is not valid HTTP";
-	case FETCH_NO_MEMORY:
-		return "out of memory";
-	case FETCH_WITHHELD:
-		return "the upstream is given a pause";
-	default:
-		return "the upstream could not be reached or broke off";
-	}
-}
-
-static int failure_status(enum fetch_result r)
-{
-	return r == FETCH_TIMEOUT ? 504 : r == FETCH_BUSY || r == FETCH_NO_MEMORY || r == FETCH_WITHHELD ? 503 : 502;
-}
-
-static void on_private_end(void *arg, enum fetch_result result)
-{
-	struct exchange *x = exchange_of(arg);
-
-	fill_release(&x->fill);
-	if (result == FETCH_OK && x->has_begun)
-		exchange_finish(x);
-	else
-		exchange_break(x, failure_status(result), failure_text(result));
-}
-
-static const struct fill_client client = {on_informational, on_private_head, on_private_body, on_private_end};
 
 /* ---- Starting a fetch ---- */
 
@@ -380,7 +279,7 @@ static int start_fill(struct exchange *x, struct flight *f, bool for_client)
 		.worker = x->worker,
 		.target = &x->target,
 		.flight = f,
-		.client = for_client ? &client : NULL,
+		.client = for_client ? &exchange_private : NULL,
 		.client_arg = for_client ? x : NULL,
 	};
 	struct fill *background;
@@ -392,7 +291,7 @@ static int start_fill(struct exchange *x, struct flight *f, bool for_client)
 
 static void could_not_start(struct exchange *x, int err)
 {
-	stop_waiting(x);
+	exchange_stop_waiting(x);
 	if (err == -EBUSY)
 		exchange_problem(x, 503, "too many requests are waiting for the upstream", 1);
 	else if (err == -ENOBUFS)
@@ -453,6 +352,7 @@ static void decide(struct exchange *x, bool no_join)
 
 	look_up(x, no_join, &found);
 	x->is_reading = found.verdict == CACHE_DISK;
+	x->whole_comes = found.whole_comes;
 	x->note.forward = found.forward;
 	x->object = found.object;
 	switch (found.verdict) {

@@ -40,10 +40,29 @@ struct exchange {
 	uint64_t sent;         /* of the body's wanted part */
 	uint64_t skip;         /* where that part starts in the object */
 	unsigned disk_waits;   /* for the disk tier; more than DISK_WAITS_MAX are not made */
+	bool whole_comes;      /* for others, while this one fetches a part for itself */
+	bool goes_for_part;    /* the whole was not to be shared: it has turned to its own Range */
 	unsigned retries;      /* lookups again after FLIGHT_RETRY */
 	int64_t start_us, upstream_us;
 	struct now now; /* of the last event that woke it */
 };
+
+static inline struct exchange *exchange_of(void *arg)
+{
+	struct exchange *x = arg;
+
+	CHECK(x->magic == EXCHANGE_MAGIC);
+	return x;
+}
+
+/* Leaves its flight, if it waits at one. */
+void exchange_stop_waiting(struct exchange *x);
+/* Is it a GET with a Range, whatever that says? */
+bool exchange_asks_for_part(const struct exchange *x);
+/* For Cache-Status; NULL: nothing. */
+const char *exchange_why_not(struct exchange *x, enum policy_store why);
+/* exchange_private.c: what a fill tells of an answer that is not the flight's. */
+extern const struct fill_client exchange_private;
 
 /* Sends r's head and what is there of its body; goes on by itself as room and bytes come. The exchange may be gone when
  * any of these returns: the caller returns at once. */

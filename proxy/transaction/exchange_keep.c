@@ -45,7 +45,7 @@ static bool keep_for_get(struct exchange *x, int status, const struct http_field
 
 bool exchange_keep(struct exchange *x, int status, const struct http_fields *fields, int64_t content_length)
 {
-	if (x->kind != ANSWER_PASS || !x->fill || !x->target.rules->cache)
+	if (x->kind != ANSWER_PASS || !x->fill || (x->whole_comes && status == 206) || !x->target.rules->cache)
 		return false;
 	if (x->client->method == HTTP_POST && !x->target.rules->cache_post &&
 		http_fields_get(fields, HF_CONTENT_LOCATION))

@@ -75,6 +75,8 @@ void exchange_send(struct exchange *x)
 		return;
 	}
 	x->skip = x->reply.offset;
+	if (x->is_waiting)
+		flight_advance(&x->waiter, x->skip); /* what comes before it need not be kept for it */
 	x->transport->ops->flush(x->transport);
 	if (x->reader || x->reply.body == REPLY_OBJECT)
 		exchange_pump(x);

@@ -360,6 +360,8 @@ static int start_fetch(struct fill *f, const struct fill_request *r)
 		.target = buf_slice(&t->path),
 		.host = t->sent.http.host,
 		.fields = &forward->fields,
+		/* Its client knows what to do with one. */
+		.takes_part = r->client && !options.stored && http_fields_get(&t->sent.http.fields, HF_RANGE),
 	};
 	struct upstream_loop *loop;
 	int err;

@@ -69,8 +69,9 @@ async function startProxy (originPort, folder) {
   const binary = process.env.MEMOPROXY_BIN || path.resolve(import.meta.dirname, '../../memoproxy')
   const port = await freePort()
   const ini = path.join(folder, 'proxy.ini')
-  // The suite wants Set-Cookie stored like any field, which this cache does only where it is told to.
-  fs.writeFileSync(ini, `[proxy]\nlisten = 127.0.0.1:${port}\nworkers = 2\n[defaults]\nset_cookie = store\n[admin]\nlisten = off\n` +
+  // The suite wants Set-Cookie stored like any field, which this cache does only where it is told to; and it tests how parts are
+  // stored with an origin that gives one whatever it is asked for, so ranges have to go there as they are.
+  fs.writeFileSync(ini, `[proxy]\nlisten = 127.0.0.1:${port}\nworkers = 2\n[defaults]\nset_cookie = store\nrange_fill = pass\n[admin]\nlisten = off\n` +
     `[upstream]\nurl = http://127.0.0.1:${originPort}\n`)
   const proxy = spawn(binary, ['-c', ini], { stdio: ['ignore', 'inherit', 'pipe'] })
   let log = ''

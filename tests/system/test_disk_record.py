@@ -125,11 +125,11 @@ def test_a_secret_that_others_may_read_is_one_sentence(users):
 
 
 class PartSite(Site):
-    """One representation, whole or in parts; says which ranges it was asked for."""
+    """One representation, whole or in parts; says which ranges it was asked for, as they come from the clients."""
     BODY = bytes(range(256)) * 16
 
     def __init__(self, origin, tmp_path):
-        super().__init__(origin, tmp_path)
+        super().__init__(origin, tmp_path, sections={"defaults": {"range_fill": "pass"}})
         self.page, self.etag, self.ranges = self.stem + "/parts", '"1"', []
 
         def answer(request):

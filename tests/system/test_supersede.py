@@ -377,8 +377,8 @@ def test_a_late_head_changes_nothing(proxy, origin):
     assert proxy.fetch(path).is_hit, "what is stored was asked for later"
 
 
-def test_a_late_part_is_not_kept(proxy, origin):
-    gate = origin.gate()
+def test_a_late_part_is_not_kept(start_proxy, origin):
+    proxy, gate = start_proxy({**CONFIG, "defaults": {"range_fill": "pass"}}), origin.gate()
     ranged = {"Range": "bytes=0-1"}
     path = origin.on(origin.fresh(), [Wait(gate), Reply(206, {CC: "max-age=600", "ETag": '"1"', "Content-Range": "bytes 0-1/3"}, b"on")],
                      [Reply(404, body=b"gone")], FAILURES["500"])

@@ -398,6 +398,171 @@ static void who_comes_after_a_newer_answer_does_not_wait_for_an_older_one(void *
 	rig_end(&g);
 }
 
+/* ---- Ranges that have the whole fetched ---- */
+
+static void begin_filling(struct rig *g)
+{
+	rig_options(g);
+	g->o.max_object_bytes = 1000;
+	g->rules.fills_ranges = true;
+	rig_start(g);
+}
+
+static void a_range_leads_to_the_whole_and_others_join(void **state)
+{
+	struct rig g;
+	struct ask a;
+
+	(void)state;
+	begin_filling(&g);
+	ask_init(&g, &a, "GET /a", "Range: bytes=5-6\r\n");
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=900-\r\n"), CACHE_JOIN);
+	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=-5\r\n"), CACHE_JOIN);
+	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_JOIN);
+	assert_int_equal(rig_answer(&g, a.out.flight, 200, FRESH, 1000, NULL), FLIGHT_STORES);
+	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=5-6\r\n"), CACHE_JOIN);
+	flight_abandon(a.out.flight);
+	ask_fini(&a);
+	rig_end(&g);
+}
+
+static void a_range_that_no_whole_is_for_passes(void **state)
+{
+	static const char *const fields[] = {
+		"Range: bytes=1000-1001\r\n",
+		"Range: bytes=1000-, 2000-2001\r\n",
+		"Range: items=0-1\r\n",
+		"Range: bytes=0-1\r\nRange: bytes=2-3\r\n",
+		"Range: bytes=0-1\r\nAuthorization: x\r\n",
+		"Range: bytes=0-1\r\nCache-Control: no-store\r\n",
+	};
+
+	(void)state;
+	for (unsigned led = 0; led < 2; led++) {
+		struct rig g;
+		struct ask a;
+
+		begin_filling(&g);
+		ask_init(&g, &a, "GET /a", NULL);
+		if (led)
+			assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+		for (unsigned i = 0; i < ARRAY_LEN(fields); i++)
+			assert_int_equal(rig_verdict(&g, "GET /a", fields[i]), CACHE_PASS);
+		if (led)
+			flight_abandon(a.out.flight);
+		ask_fini(&a);
+		rig_end(&g);
+	}
+}
+
+static void what_is_too_large_is_not_fetched_for_ranges_alone(void **state)
+{
+	struct rig g;
+	struct ask a, b;
+
+	(void)state;
+	begin_filling(&g);
+	ask_init(&g, &a, "GET /a", "Range: bytes=5-6\r\n");
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	assert_int_equal(rig_answer(&g, a.out.flight, 200, FRESH, 1001, NULL), FLIGHT_PRIVATE);
+	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=5-6\r\n"), CACHE_PASS);
+	pass_s(&g, 2);
+	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=5-6\r\n"), CACHE_PASS);
+	ask_init(&g, &b, "GET /a", NULL); /* who wants all of it finds out whether that is still so */
+	assert_int_equal(ask_lookup(&g, &b), CACHE_LEAD);
+	flight_abandon(b.out.flight);
+	ask_fini(&a);
+	ask_fini(&b);
+	rig_end(&g);
+}
+
+static void a_stored_part_says_whether_a_whole_is_for_it(void **state)
+{
+	struct slice validator;
+	struct rig g;
+	struct ask a;
+	uint64_t from;
+
+	(void)state;
+	begin_filling(&g);
+	store_part(&g, "0-4/1000", 5, "ABCDE");
+	ask_init(&g, &a, "GET /a", "Range: bytes=5-6\r\n");
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	assert_true(flight_tail(a.out.flight, &from, &validator));
+	flight_abandon(a.out.flight);
+	ask_fini(&a);
+	store_part_with(&g, "Content-Range: bytes 0-4/1001\r\n" FRESH "ETag: \"2\"\r\n", 5, "ABCDE");
+	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=5-6\r\n"), CACHE_PASS);
+	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=3-4\r\n"), CACHE_HIT);
+	rig_end(&g);
+}
+
+/* A stale part is not validated, nor stands in for the whole. */
+static void of_a_stale_part_the_whole_is_fetched(void **state)
+{
+	struct rig g;
+	struct ask a;
+
+	(void)state;
+	begin_filling(&g);
+	store_part_with(&g,
+		"Content-Range: bytes 0-4/20\r\nETag: \"1\"\r\n"
+		"Cache-Control: max-age=10, stale-while-revalidate=10, stale-if-error=1000\r\n",
+		5, "ABCDE");
+	pass_s(&g, 15);
+	ask_init(&g, &a, "GET /a", "Range: bytes=3-4\r\n");
+	assert_int_equal(ask_lookup(&g, &a), CACHE_STALE);
+	assert_non_null(a.out.flight);
+	assert_null(flight_stored(a.out.flight));
+	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=3-4\r\n"), CACHE_STALE);
+	assert_int_equal(rig_stats(&g).flights, 1);
+	flight_fail(a.out.flight, 504, g.now);
+	ask_fini(&a);
+	pass_s(&g, 15);
+	ask_init(&g, &a, "GET /a", "Range: bytes=3-4\r\n");
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	assert_null(flight_stored(a.out.flight));
+	assert_int_equal(rig_answer(&g, a.out.flight, 200, FRESH, 20, NULL), FLIGHT_STORES);
+	flight_abandon(a.out.flight);
+	ask_fini(&a);
+	rig_end(&g);
+}
+
+/* Whose bytes are still to come must not hold the window, or be held by it. */
+static void a_range_leaves_what_outgrows_max_object(void **state)
+{
+	static char block[600];
+	struct rig g;
+	struct ask a[2];
+	struct waiter w[2];
+
+	(void)state;
+	begin_filling(&g);
+	for (unsigned i = 0; i < 2; i++) {
+		ask_init(&g, &a[i], "GET /a", i ? "Range: bytes=5-6\r\n" : NULL);
+		assert_int_equal(ask_lookup(&g, &a[i]), i ? CACHE_JOIN : CACHE_LEAD);
+		waiter_join(&w[i], &a[i], i);
+		w[i].w.wants_part = i == 1;
+	}
+	assert_int_equal(rig_answer(&g, a[0].out.flight, 200, FRESH, -1, NULL), FLIGHT_STORES);
+	assert_int_equal(flight_body(a[0].out.flight, block, sizeof(block)), FLIGHT_BODY_OK);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(waiter_look(&w[i]).phase, FLIGHT_ANSWER);
+	flight_put_off(&w[1].w);
+	assert_int_equal(waiter_look(&w[1]).phase, FLIGHT_ANSWER);
+	flight_put_off(&w[1].w);
+	assert_int_equal(flight_body(a[0].out.flight, block, sizeof(block)), FLIGHT_BODY_OK);
+	assert_int_equal(waiter_look(&w[0]).phase, FLIGHT_ANSWER);
+	assert_int_equal(waiter_look(&w[1]).phase, FLIGHT_RETRY);
+	flight_end(a[0].out.flight, true, g.now);
+	for (unsigned i = 0; i < 2; i++) {
+		flight_leave(&w[i].w);
+		ask_fini(&a[i]);
+	}
+	rig_end(&g);
+}
+
 /* ---- Soft purges of what is being fetched ---- */
 
 static void a_soft_purge_binds_only_those_who_come_after_it(void **state)
@@ -662,6 +827,12 @@ int main(void)
 		cmocka_unit_test(a_304_does_not_make_a_weak_tag_strong),
 		cmocka_unit_test(a_tail_with_a_cookie_completes_what_is_stored),
 		cmocka_unit_test(a_tag_that_a_304_brings_is_the_origins),
+		cmocka_unit_test(a_range_leads_to_the_whole_and_others_join),
+		cmocka_unit_test(a_range_that_no_whole_is_for_passes),
+		cmocka_unit_test(what_is_too_large_is_not_fetched_for_ranges_alone),
+		cmocka_unit_test(a_stored_part_says_whether_a_whole_is_for_it),
+		cmocka_unit_test(of_a_stale_part_the_whole_is_fetched),
+		cmocka_unit_test(a_range_leaves_what_outgrows_max_object),
 	};
 	return cmocka_run_group_tests_name("lookup", tests, NULL, NULL);
 }

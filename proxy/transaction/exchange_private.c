@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* The answer of its own fill that is for one client alone, or of which it is not known yet whether it is. */
+#include "proxy/transaction/exchange_internal.h"
+
+static void on_informational(void *arg, int status, const struct http_fields *fields)
+{
+	struct transport *t = exchange_of(arg)->transport;
+
+	t->ops->informational(t, status, fields);
+}
+
+/* What an answer that nobody keeps says about the stored one: RFC 9111 4.3.3, and 4.3.5 for HEAD. */
+static void tell_cache(struct exchange *x, int status, const struct http_fields *fields)
+{
+	struct cache_request r = target_cache_request(&x->target, x->worker->index);
+
+	if (!x->target.is_cacheable || x->kind != ANSWER_PASS || !x->fill)
+		return;
+	if (x->client->method == HTTP_HEAD)
+		cache_saw_head(
+			x->worker->cache, &r, fill_asked(x->fill), status, fields, fill_request_time(x->fill), x->now);
+	else if (x->client->method == HTTP_GET && !x->note.stored)
+		cache_saw_answer(x->worker->cache, &r, fill_asked(x->fill), status, fields, x->now);
+}
+
+static struct slice value_of(const struct http_fields *fields, enum http_field_id id)
+{
+	const struct http_field *f = http_fields_get(fields, id);
+
+	return f ? f->value : (struct slice){"", 0};
+}
+
+/* A flight asks without the client's condition. Where its answer turns out to be for this client alone, the condition is looked
+ * at here: what the client has already need not be sent, nor fetched to its end. */
+static bool is_not_modified(const struct exchange *x, int status, const struct http_fields *fields)
+{
+	return x->kind == ANSWER_MISS && x->client->method == HTTP_GET && status == 200 &&
+	       policy_is_not_modified(&x->target.sent.http.fields, value_of(fields, HF_ETAG),
+		       value_of(fields, HF_LAST_MODIFIED), (struct slice){"", 0});
+}
+
+static void drop_content(struct http_fields *fields)
+{
+	static const enum http_field_id of_content[] = {
+		HF_CONTENT_LENGTH, HF_CONTENT_TYPE, HF_CONTENT_ENCODING, HF_CONTENT_LANGUAGE, HF_CONTENT_RANGE};
+
+	for (unsigned i = 0; i < ARRAY_LEN(of_content); i++)
+		http_fields_remove(fields, of_content[i]);
+}
+
+/* The whole is for this client alone, which wants a part (or its origin sends parts to whoever asks for the whole): it is asked
+ * for that. But only once, as it may lead again. */
+static bool goes_for_part(struct exchange *x, int status)
+{
+	bool goes = x->kind == ANSWER_MISS && (status == 200 || status == 206 || status == 416) &&
+		    exchange_asks_for_part(x) && !x->goes_for_part;
+
+	x->goes_for_part |= goes;
+	return goes;
+}
+
+static void on_private_head(
+	void *arg, int status, struct http_fields *fields, int64_t content_length, enum policy_store why)
+{
+	struct exchange *x = exchange_of(arg);
+	bool has_it = is_not_modified(x, status, fields);
+
+	x->now = clock_now();
+	x->upstream_us = clock_mono_us();
+	if (!has_it && goes_for_part(x, status)) {
+		fill_release(&x->fill); /* the flight says so to all who wait for it, and so to this one */
+		return;
+	}
+	exchange_stop_waiting(x);
+	x->note.forward_status = status;
+	x->note.shows_forms = x->target.rules->compress != 0;
+	x->note.detail = exchange_why_not(x, why);
+	x->note.stored = exchange_keep(x, status, fields, content_length);
+	tell_cache(x, status, fields);
+	if (has_it) {
+		drop_content(fields);
+		status = 304;
+		content_length = -1;
+	}
+	if (reply_from_fields(&x->reply, &x->target.sent.http, status, fields, content_length, x->now, &x->note)) {
+		fill_release(&x->fill);
+		exchange_problem(x, 502, "the upstream's head is too large", -1);
+		return;
+	}
+	/* The request is answered whole at once where no body follows. */
+	if (x->reply.body == REPLY_EMPTY)
+		fill_release(&x->fill);
+	exchange_send(x);
+}
+
+static enum fetch_write on_private_body(void *arg, const void *p, size_t n)
+{
+	return exchange_stream(exchange_of(arg), p, n);
+}
+
+static const char *failure_text(enum fetch_result r)
+{
+	switch (r) {
+	case FETCH_TIMEOUT:
+		return "the upstream did not answer in time";
+	case FETCH_BUSY:
+		return "too many requests are waiting for the upstream";
+	case FETCH_BAD_ANSWER:
+		return "the upstream's answer is not valid HTTP";
+	case FETCH_NO_MEMORY:
+		return "out of memory";
+	case FETCH_WITHHELD:
+		return "the upstream is given a pause";
+	default:
+		return "the upstream could not be reached or broke off";
+	}
+}
+
+static int failure_status(enum fetch_result r)
+{
+	return r == FETCH_TIMEOUT ? 504 : r == FETCH_BUSY || r == FETCH_NO_MEMORY || r == FETCH_WITHHELD ? 503 : 502;
+}
+
+static void on_private_end(void *arg, enum fetch_result result)
+{
+	struct exchange *x = exchange_of(arg);
+
+	fill_release(&x->fill);
+	if (result == FETCH_OK && x->has_begun)
+		exchange_finish(x);
+	else
+		exchange_break(x, failure_status(result), failure_text(result));
+}
+
+const struct fill_client exchange_private = {on_informational, on_private_head, on_private_body, on_private_end};
