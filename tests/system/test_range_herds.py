@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Ranges of what is not stored yet: they wait for a fetch of the whole, and have it fetched, once for all."""
 import pytest
 
@@ -34,6 +35,12 @@ def is_part(r, first, last, body=BODY):
 
 def waiting(proxy, n):
     eventually(lambda: proxy.stats()["cache"]["waiters"] >= n, f"{n} wait")
+
+
+def is_stored(proxy, path):
+    """Once the fetch, of which a range may have had enough, has ended."""
+    eventually(lambda: proxy.stats()["cache"]["flights"] == 0, "all has been fetched")
+    return proxy.fetch(path).is_hit
 
 
 def ranges_asked(origin, path):
@@ -87,7 +94,7 @@ def test_twenty_ranges_of_a_cold_key_are_one_call(both, origin):
         for n, r in enumerate(herd.answers()):
             assert is_part(r, n * 100, n * 100 + 49), (n, r)
     assert ranges_asked(origin, path) == [None]
-    assert both.fetch(path).is_hit and is_part(both.fetch(path, ranged("-10")), len(BODY) - 10, len(BODY) - 1)
+    assert is_stored(both, path) and is_part(both.fetch(path, ranged("-10")), len(BODY) - 10, len(BODY) - 1)
 
 
 def test_one_range_of_a_cold_key_stores_the_whole(both, origin):
@@ -160,7 +167,7 @@ def test_beyond_the_end_is_416_with_the_length_of_the_whole(both, origin):
     path = origin_of(origin, BODY)
     r = both.fetch(path, ranged("20000-"))
     assert r.status == 416 and r.get("content-range") == "bytes */20000"
-    assert ranges_asked(origin, path) == [None] and both.fetch(path).is_hit
+    assert ranges_asked(origin, path) == [None] and is_stored(both, path)
 
 
 @pytest.mark.parametrize("condition, status", [('"1"', 206), ('"2"', 200), ('W/"1"', 200), ("Wed, 01 Jan 2020 00:00:00 GMT", 206),
@@ -175,7 +182,7 @@ def test_if_range_is_judged_by_what_comes(both, origin, condition, status):
 def test_a_condition_comes_before_the_range(both, origin):
     path = origin_of(origin, BODY)
     assert both.fetch(path, ranged("10-19", If_None_Match='"1"')).status == 304
-    assert origin.count(path) == 1 and both.fetch(path).is_hit
+    assert origin.count(path) == 1 and is_stored(both, path)
 
 
 def test_head_heeds_no_range(both, origin):
@@ -366,8 +373,7 @@ def test_a_part_that_comes_meanwhile_does_not_take_the_place_of_the_whole(both, 
                 eventually(lambda: both.stats()["disk"]["objects"] == 1 and both.stats()["cache"]["flights"] == 0, "it is on disk")
             late.open()
             assert is_part(ranges.answers()[0], 300000, 300009, LARGE)
-    eventually(lambda: both.stats()["cache"]["flights"] == 0, "all have ended")
-    assert both.fetch(path).is_hit == WITH_DISK
+    assert is_stored(both, path) == WITH_DISK
 
 
 def test_other_units_and_what_cannot_be_read_go_to_the_origin(both, origin):
@@ -410,7 +416,7 @@ def test_who_leaves_takes_nobody_along(both, origin, leaves):
             stays = (leader, other)[1 - leaves].answers()[0]
     first = 6000 if leaves == 0 else 5000
     assert is_part(stays, first, first + 9)
-    assert origin.count(path) == 1 and both.fetch(path).is_hit
+    assert origin.count(path) == 1 and is_stored(both, path)
 
 
 def test_coalescing_off_each_range_asks_for_itself(start_proxy, origin):
