@@ -90,6 +90,9 @@ void http_request_fini(struct http_request *r);
 enum http_parse http_request_parse(const char *p, size_t n, const struct http_head_limits *limits, size_t *scanned,
 	struct http_request *out, struct http_error *err);
 
+/* The n bytes of the head that were parsed at `from` are at `to` now. What points elsewhere (constants) stays. */
+void http_request_moved(struct http_request *r, const char *from, size_t n, const char *to);
+
 /* Chunks count, even if it turns out that there are none. */
 bool http_request_has_content(const struct http_request *r);
 

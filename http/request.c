@@ -33,6 +33,24 @@ void http_request_fini(struct http_request *r)
 	http_fields_fini(&r->fields);
 }
 
+static void move_slice(struct slice *s, const char *from, size_t n, const char *to)
+{
+	if (s->p >= from && s->p <= from + n)
+		s->p = to + (s->p - from);
+}
+
+void http_request_moved(struct http_request *r, const char *from, size_t n, const char *to)
+{
+	struct slice *const slices[] = {&r->method_token, &r->target, &r->host, &r->path, &r->query};
+
+	for (unsigned i = 0; i < ARRAY_LEN(slices); i++)
+		move_slice(slices[i], from, n, to);
+	for (uint32_t i = 0; i < r->fields.n; i++) {
+		move_slice(&r->fields.v[i].name, from, n, to);
+		move_slice(&r->fields.v[i].value, from, n, to);
+	}
+}
+
 static enum http_parse skip_empty_line(struct cursor *c, struct http_error *err)
 {
 	if (c->p == c->end)

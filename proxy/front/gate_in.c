@@ -13,6 +13,8 @@ static const struct http_error out_of_memory = {503, "Out of memory."};
 
 /* Heads longer than max_header are refused by the parser, which must see that they are. */
 #define PAST_MAX_HEADER 64
+/* Most heads fit, so that places of this size are not made anew for each that is a little longer than the one before. */
+#define HEAD_ROOM 1024
 
 /* ---- Refusing ---- */
 
@@ -167,27 +169,42 @@ static bool no_head_begun(struct gate *g)
 	return true;
 }
 
-/* Keeps the head's bytes in a place of our own for as long as the request lasts. False: refused. */
-static bool own_head(struct gate *g, const char *p)
+/* The head's bytes go to a place where they stay for as long as the request lasts: the listener's, until the request turns out to
+ * last. False: refused. */
+static bool take_head(struct gate *g, const char *p)
 {
-	struct http_error err = out_of_memory;
+	struct gate_listener *l = g->l;
 	size_t n = g->view.head_bytes;
 
-	if (n > g->head_cap) {
-		char *bigger = mem_realloc(g->head, n);
+	if (n > l->head_cap) {
+		size_t cap = n < HEAD_ROOM ? HEAD_ROOM : n;
+		char *bigger = mem_realloc(l->head, cap);
+
 		if (!bigger) {
-			gate_refuse(g, err);
+			(void)gate_keep_said(g);
+			gate_refuse(g, out_of_memory);
 			return false;
 		}
-		g->head = bigger;
-		g->head_cap = n;
+		l->head = bigger;
+		l->head_cap = cap;
 	}
-	memcpy(g->head, p, n);
+	memcpy(l->head, p, n);
+	http_request_moved(&g->view, p, n, l->head);
 	take_input(g, n);
-	if (parse(g, g->head, n, &err) == HTTP_PARSE_DONE)
-		return true;
-	gate_refuse(g, err);
-	return false;
+	return true;
+}
+
+/* The view stays as it is: its bytes are the gate's now. */
+static void keep_head(struct gate *g)
+{
+	struct gate_listener *l = g->l;
+	char *spare = g->head;
+	size_t spare_cap = g->head_cap;
+
+	g->head = l->head;
+	g->head_cap = l->head_cap;
+	l->head = spare;
+	l->head_cap = spare_cap;
 }
 
 static bool may_be_hit(const struct gate *g)
@@ -196,7 +213,7 @@ static bool may_be_hit(const struct gate *g)
 	       (g->view.method == HTTP_GET || g->view.method == HTTP_HEAD);
 }
 
-/* The hit road: answered from the head alone, where it lies. */
+/* The hit road: answered from the head alone. */
 static bool answer_here(struct gate *g)
 {
 	if (!may_be_hit(g))
@@ -205,7 +222,6 @@ static bool answer_here(struct gate *g)
 	gate_fill_transport(g, &gate_direct_ops);
 	if (!g->o->answer(g->o->arg, &g->transport, gate_now(g)))
 		return false;
-	take_input(g, g->view.head_bytes);
 	http_fields_clear(&g->view.fields);
 	g->o->stats->requests++;
 	g->o->stats->answered_here++;
@@ -218,10 +234,9 @@ static bool answer_here(struct gate *g)
 	return true;
 }
 
-static void begin_request(struct gate *g, const char *p)
+static void begin_request(struct gate *g)
 {
-	if (!own_head(g, p))
-		return;
+	keep_head(g);
 	gate_keep_ahead(g);
 	if (!g->view.keep_alive)
 		g->close_after = true;
@@ -256,10 +271,10 @@ static bool read_heads(struct gate *g)
 			return true;
 		case HTTP_PARSE_DONE:
 			g->head_done_us = g->l->now_us;
-			if (answer_here(g))
+			if (!take_head(g, p) || answer_here(g))
 				break;
 			(void)gate_keep_said(g);
-			begin_request(g, p);
+			begin_request(g);
 		}
 	}
 	return true;

@@ -80,6 +80,8 @@ struct gate_listener { /* one an evhttp; shared by its gates */
 	int64_t now_us;
 	struct event turn_end;
 	bool clock_is_read, clock_is_stopped;
+	char *head; /* of the request that is being read (gate_in.c); a gate takes it where that lasts, and leaves its own */
+	size_t head_cap;
 	/* gate_quick.c: of the gate whose handler runs; empty when it returns. */
 	struct slice ahead; /* of `read`: not taken yet. `in` is empty as long as there is some */
 	size_t said_n;      /* of `said`. `out` is empty as long as there is some */

@@ -26,8 +26,10 @@ void gate_link(struct gate *g, struct gate_listener *l)
 
 static void listener_unref(struct gate_listener *l)
 {
-	if (--l->refs == 0)
-		mem_free(l);
+	if (--l->refs > 0)
+		return;
+	mem_free(l->head);
+	mem_free(l);
 }
 
 void gate_unlink(struct gate *g)

@@ -358,15 +358,13 @@ static void add_via(struct buf *b, const struct http_request *r)
 	buf_add_slice(b, hops_via(r->minor));
 }
 
-/* The one that was checked to be above 0 when the request came (RFC 9110 7.6.2). */
-static int add_max_forwards(struct sent *s, const struct http_request *r)
+/* The one that was checked when the request came (RFC 9110 7.6.2). */
+static void add_max_forwards(struct buf *b, const struct http_request *r)
 {
 	int64_t left = hops_left(r);
-	int n = snprintf(s->max_forwards, sizeof(s->max_forwards), "%lld", (long long)left - 1);
 
-	return left <= 0 ? 0
-			 : http_fields_add_id(
-				   &s->http.fields, HF_MAX_FORWARDS, (struct slice){s->max_forwards, (size_t)n});
+	if (left > 0)
+		buf_addf(b, "%lld", (long long)left - 1);
 }
 
 /* Composed first, for the text may move while it grows; the usual value is there already, or needs nothing composed. */
@@ -379,7 +377,8 @@ static int add_own(struct sent *s, const struct asked *a, const struct given *gi
 			!(given->connection && http_fields_has_token(in, HF_CONNECTION, name));
 	struct slice via = hops_via(a->http->minor);
 	struct slice list = a->peer ? slice_of(a->peer) : (struct slice){NULL, 0};
-	size_t from = s->text.n, middle;
+	struct slice forwards;
+	size_t from = s->text.n, middle, end;
 	int err;
 
 	if (given->via)
@@ -387,12 +386,16 @@ static int add_own(struct sent *s, const struct asked *a, const struct given *gi
 	middle = s->text.n;
 	if (has_list)
 		add_forwarded_for(&s->text, in, a->peer);
+	end = s->text.n;
+	if (given->max_forwards)
+		add_max_forwards(&s->text, a->http);
 	if (s->text.err)
 		return s->text.err;
+	forwards = (struct slice){s->text.p + end, s->text.n - end};
 	if (given->via)
 		via = (struct slice){s->text.p + from, middle - from};
 	if (has_list)
-		list = (struct slice){s->text.p + middle, s->text.n - middle};
+		list = (struct slice){s->text.p + middle, end - middle};
 	err = http_fields_add_id(fields, HF_VIA, via);
 	if (!err && a->peer)
 		err = http_fields_add_id(fields, HF_X_FORWARDED_FOR, list);
@@ -401,8 +404,8 @@ static int add_own(struct sent *s, const struct asked *a, const struct given *gi
 			fields, HF_X_FORWARDED_PROTO, a->is_tls ? SLICE_LIT("https") : SLICE_LIT("http"));
 	if (!err)
 		err = http_fields_add_id(fields, HF_CDN_LOOP, hops_cdn_loop());
-	if (!err && given->max_forwards)
-		err = add_max_forwards(s, a->http);
+	if (!err && forwards.n > 0)
+		err = http_fields_add_id(fields, HF_MAX_FORWARDS, forwards);
 	return err;
 }
 

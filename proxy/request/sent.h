@@ -25,7 +25,6 @@ struct sent {
 	struct http_request http;
 	struct slice public_host; /* whom the client asked: what routes and public URLs go by; may be empty */
 	bool is_tls;
-	char max_forwards[24];
 	struct buf text; /* what is not the client's own bytes */
 };
 

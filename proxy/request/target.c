@@ -256,6 +256,12 @@ void target_init(struct target *t)
 	buf_init(&t->origin, CACHE_KEY_MAX);
 }
 
+void target_move(struct target *from, struct target *to)
+{
+	*to = *from;
+	target_init(from);
+}
+
 void target_release(struct target *t)
 {
 	snapshot_unref(&t->snapshot);
@@ -313,7 +319,7 @@ static void look_into_graphql(struct target *t, const struct http_request *r, st
 }
 
 /* What may be cached is asked as it is keyed: after the query rule, so that nothing outside the key has a say. */
-static int build_path(struct target *t)
+int target_complete(struct target *t)
 {
 	const struct http_request *r = &t->sent.http;
 
@@ -422,7 +428,7 @@ int target_resolve(struct target *t, struct snapshot *s, const struct asked *ask
 {
 	int err = target_find(t, s, asked, body);
 
-	return err ? err : build_path(t);
+	return err ? err : target_complete(t);
 }
 
 static void owner_ref(void *owner)

@@ -68,8 +68,11 @@ void target_fini(struct target *t);
 /* Fills t for this request; body is that of a POST or QUERY, else empty. t borrows the request's bytes and the peer's text
  * until it is released. 0, -ENOMEM, -ENOBUFS (the URL is too long) or -EMSGSIZE (its fields are too many). */
 int target_resolve(struct target *t, struct snapshot *s, const struct asked *asked, struct slice body) WARN_UNUSED;
-/* As far as the cache is asked: all but `path`. */
+/* As far as the cache is asked: all but `path`, which target_complete adds. 0, or as above. */
 int target_find(struct target *t, struct snapshot *s, const struct asked *asked, struct slice body) WARN_UNUSED;
+int target_complete(struct target *t) WARN_UNUSED;
+/* `to`, which is not initialised, becomes `from`, which is as after target_init. */
+void target_move(struct target *from, struct target *to);
 /* What the cache is asked for it. Nothing else makes a cache_request: the cache sees what the origin would be sent. */
 struct cache_request target_cache_request(const struct target *t, unsigned worker);
 /* Which credential keeps the answer to this request from being stored for others, and which keys would change that:
