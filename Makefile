@@ -285,12 +285,12 @@ format-%:
 
 bench: deps-bench
 	@$(MAKE) -s --no-print-directory -j$(JOBS) MODE=release all
-	@tests/bench/run.sh
+	@bench/run.sh
 
 # Memory with bodies of mixed sizes: CHURN_SECONDS, CHURN_MEMORY (MiB), CHURN_WORKERS, CHURN_SEED.
 churn: deps-bench
 	@$(MAKE) -s --no-print-directory -j$(JOBS) MODE=release all
-	@tests/bench/run.sh churn.py
+	@bench/run.sh churn.py
 
 conformance: deps-test
 	@$(MAKE) -s --no-print-directory -j$(JOBS) MODE=release all node-modules

@@ -67,7 +67,7 @@ class Report:
 
     def write(self, path):
         head = ["# What `make bench` measured\n",
-                "Written by tests/bench/run.sh; every figure is of one run on one machine. CPU microseconds a request are "
+                "Written by bench/run.sh; every figure is of one run on one machine. CPU microseconds a request are "
                 "the user and system time of all threads and processes of a server (/proc/PID/stat), divided by the "
                 "requests answered; medians of interleaved rounds. The server has one core, the load another.\n"]
         if self.quick:
