@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Set-Cookie goes to the client whose request fetched it, and to nobody else, unless the route says set_cookie = store."""
 import copy
+import itertools
 
 import pytest
 
@@ -16,6 +17,7 @@ CONFIG = {
     "proxy": {"workers": 2},
     "cache": {"max_object": "1M", "memory": "16M"},
     "route store": {"match": "/store/*", "set_cookie": "store"},
+    "route pass": {"match": "/pass/*", "set_cookie": "pass"},
     "route strip": {"match": "/strip/*", "set_cookie": "strip"},
     "route tagged": {"match": "/tagged/*", "etag": "auto"},
     "route json": {"match": "/json/*", "store_if": "json"},
@@ -78,6 +80,33 @@ def test_of_a_herd_one_gets_it(proxy, origin):
             assert not any(n.lower() == "set-cookie" for m in others.members.values() for n, _ in m.fields)
         assert leader.response().all("Set-Cookie") == ["n=1"]
     assert origin.count(path) == 1
+
+
+LARGE = b"x" * (3 << 20)
+NOT_STORED = {"404": (404, {}, b"gone", "length"), "503": (503, {}, b"down", "length"), "large 404": (404, {}, LARGE, "length"),
+              "named 503": (503, {"Cache-Control": 'no-cache="Set-Cookie"'}, b"down", "length"), "no lifetime": (200, {}, b"{}", "length"),
+              "outgrows": (200, LIVES, LARGE, "chunked"), "large": (200, LIVES, LARGE, "length"),
+              "no json": (200, {**LIVES, "Content-Type": "application/json"}, b"nope", "length"), "no-store": (200, {"Cache-Control": "no-store"}, b"", "length")}
+
+
+@pytest.mark.parametrize("where", ["", "/strip", "/tagged", "/json", "/pass"])
+@pytest.mark.parametrize("answer", NOT_STORED.values(), ids=list(NOT_STORED))
+def test_what_a_herd_shares_without_storing_it_has_no_cookie_of_another(proxy, origin, where, answer):
+    gate, n = origin.gate(), itertools.count(1)
+    status, fields, body, framing = answer
+    path = origin.on(where + origin.fresh(), lambda r: [Wait(gate), Reply(status, {**fields, "Set-Cookie": f"n={next(n)}", "Set-Cookie2": "old=1"},
+                                                                          body, framing=framing)])
+    with proxy.client() as leader:
+        leader.start(target=path)
+        origin.wait_for(path)
+        before = proxy.stats()["cache"]["waiters"]
+        with Herd(proxy.port, 12, build(target=path)).connect().send() as others:
+            eventually(lambda: proxy.stats()["cache"]["waiters"] >= before + 12, "they wait")
+            gate.open()
+            others.run().check(status, body)
+            given = [v for m in others.members.values() for name, v in m.fields if name.lower() == "set-cookie"]
+        given += leader.response().all("Set-Cookie")
+    assert len(set(given)) == len(given) <= origin.count(path), "each goes to who fetched it"
 
 
 def test_nobody_who_joins_a_growing_answer_gets_it(proxy, origin):
