@@ -119,14 +119,22 @@ bool landing_is_late_locked(const struct flight *f, const struct object *o)
 
 /* ---- Landing ---- */
 
-bool object_serves(const struct object *o, const struct http_fields *request)
+bool object_serves_wants(const struct object *o, struct vary_wants *w)
 {
 	struct slice names = object_vary_names(o), language;
 
 	if (names.n == 0)
 		return true;
 	(void)object_field(o, HF_CONTENT_LANGUAGE, &language);
-	return vary_matches(names, object_vary_values(o), language, request);
+	return vary_wants_match(w, names, object_vary_values(o), language);
+}
+
+bool object_serves(const struct object *o, const struct http_fields *request)
+{
+	struct vary_wants w;
+
+	vary_wants_init(&w, request);
+	return object_serves_wants(o, &w);
 }
 
 void landing_stored_locked(struct flight *f, const struct object *o)

@@ -8,6 +8,7 @@
 #ifndef CACHE_LANDING_H
 #define CACHE_LANDING_H
 
+#include "cache/policy/vary.h"
 #include "cache/tier.h"
 
 /* Whom it speaks for: what is stored, for all whom it serves; else those whose request can't be told from this one; without
@@ -42,5 +43,7 @@ void landing_retire_locked(struct flight *f, struct tier_write *w, struct garbag
 
 /* Is it stored for such a request? */
 bool object_serves(const struct object *o, const struct http_fields *request);
+/* The same for one request and many objects: its fields are normalised once. */
+bool object_serves_wants(const struct object *o, struct vary_wants *w);
 
 #endif

@@ -149,17 +149,17 @@ static struct object *select_variant(struct lookup *l, struct entry *e, bool *is
 			continue;
 		}
 		if (l->has_credential && !(o->freshness.flags & POLICY_FOR_ALL)) {
-			l->is_withheld = l->is_withheld || object_serves(o, &l->r->http->fields);
+			l->is_withheld = l->is_withheld || object_serves_wants(o, l->wants);
 			continue;
 		}
 		if (!part_serves(l, o)) {
-			if (scopes == SCOPE_VALID && object_serves(o, &l->r->http->fields))
+			if (scopes == SCOPE_VALID && object_serves_wants(o, l->wants))
 				l->partial = o;
 			continue;
 		}
 		*any = true;
 		*is_soft = scopes == SCOPE_SOFT;
-		if (object_serves(o, &l->r->http->fields))
+		if (object_serves_wants(o, l->wants))
 			return o;
 	}
 	return NULL;
@@ -363,8 +363,8 @@ static bool use_failure(struct lookup *l, struct entry *e, struct object *o, boo
 	/* An answer is for those who may share it. */
 	if (n->failed_once || (n->failed_by && l->is_alone))
 		return false;
-	if (n->failed_answer && (object_check(n->failed_answer) != SCOPE_VALID ||
-					!object_serves(n->failed_answer, &l->r->http->fields)))
+	if (n->failed_answer &&
+		(object_check(n->failed_answer) != SCOPE_VALID || !object_serves_wants(n->failed_answer, l->wants)))
 		return false;
 	l->out->verdict = CACHE_FAILED;
 	l->out->status = n->failed_status;
@@ -554,7 +554,10 @@ static void decide(struct lookup *l)
 static void look_up(struct lookup *l)
 {
 	struct cache_control storage;
+	struct vary_wants wants;
 
+	vary_wants_init(&wants, &l->r->http->fields);
+	l->wants = &wants;
 	if (prepare(l, &storage)) {
 		buf_init(&l->known_vary, CACHE_KEY_MAX);
 		decide(l);
@@ -562,7 +565,8 @@ static void look_up(struct lookup *l)
 			decide(l);
 		free_spares(l);
 	}
-	l->client_cc = NULL; /* `storage` ends here */
+	l->client_cc = NULL; /* `storage` and `wants` end here */
+	l->wants = NULL;
 }
 
 void cache_lookup(struct cache *c, const struct cache_request *r, struct now now, struct cache_result *out)

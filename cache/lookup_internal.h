@@ -4,6 +4,7 @@
 #ifndef CACHE_LOOKUP_INTERNAL_H
 #define CACHE_LOOKUP_INTERNAL_H
 
+#include "cache/policy/vary.h"
 #include "cache/tier.h"
 
 struct lookup {
@@ -20,6 +21,7 @@ struct lookup {
 	bool is_withheld;       /* what is stored for it may not go to who bears a credential */
 	struct shard *shard;
 	struct cache_result *out;
+	struct vary_wants *wants; /* the request's, against what it meets under the lock */
 	/* made outside the lock where the request may come to lead */
 	struct entry *spare_entry;
 	struct notes *spare_notes;

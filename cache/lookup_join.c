@@ -9,7 +9,7 @@
 static bool error_suits(struct lookup *l, struct flight *f)
 {
 	return f->shares == POLICY_SHARE_MOMENT && object_check(f->object) == SCOPE_VALID &&
-	       object_serves(f->object, &l->r->http->fields) && f->form == form_of(&l->r->http->fields);
+	       object_serves_wants(f->object, l->wants) && f->form == form_of(&l->r->http->fields);
 }
 
 static bool answer_suits(struct lookup *l, struct flight *f)
@@ -20,7 +20,7 @@ static bool answer_suits(struct lookup *l, struct flight *f)
 		return !f->is_windowed && object_body_state(f->object, &published) != BODY_BROKEN && error_suits(l, f);
 
 	return !f->is_windowed && object_body_state(f->object, &published) != BODY_BROKEN &&
-	       object_check(f->object) == SCOPE_VALID && object_serves(f->object, &l->r->http->fields) &&
+	       object_check(f->object) == SCOPE_VALID && object_serves_wants(f->object, l->wants) &&
 	       policy_reuse(&f->object->freshness, l->client_cc, l->pragma_no_cache, false, l->now).use == POLICY_FRESH;
 }
 
@@ -42,8 +42,8 @@ static bool may_join(struct lookup *l, struct flight *f)
 		joins = answer_suits(l, f);
 	else
 		joins = f->phase == FLIGHT_WAITING &&
-			(f->names.n == 0 || vary_matches(buf_slice(&f->names), buf_slice(&f->values),
-						    (struct slice){"", 0}, &l->r->http->fields));
+			(f->names.n == 0 || vary_wants_match(l->wants, buf_slice(&f->names), buf_slice(&f->values),
+						    (struct slice){"", 0}));
 	pthread_mutex_unlock(&f->mu);
 	return joins;
 }
@@ -81,8 +81,7 @@ bool lookup_is_being_streamed(struct lookup *l, struct entry *e)
 
 	for (struct flight *f = e && e->notes ? e->notes->flights : NULL; f && !is_streamed; f = f->next_of_entry) {
 		pthread_mutex_lock(&f->mu);
-		is_streamed =
-			f->is_streamed && !f->is_late && f->object && object_serves(f->object, &l->r->http->fields);
+		is_streamed = f->is_streamed && !f->is_late && f->object && object_serves_wants(f->object, l->wants);
 		pthread_mutex_unlock(&f->mu);
 	}
 	return is_streamed;

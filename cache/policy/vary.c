@@ -13,10 +13,9 @@
 #include "http/syntax.h"
 
 #define MEMBERS_MAX 64
-/* A longer field is taken byte for byte: two that mean the same are two variants then, but nobody can have this work done
- * for each variant of a key, which happens under its shard's lock. */
+/* A longer field is taken byte for byte: two that mean the same are two variants then, but nobody can have it taken apart and sorted
+ * under a shard's lock. */
 #define NORMALISED_MAX 512
-#define VALUES_ON_STACK 2048
 
 /* ---- Names ---- */
 
@@ -417,63 +416,98 @@ static bool take_value(struct slice *values, struct slice *value)
 	return true;
 }
 
-/* The stored answer is in the language that this request wants most, named exactly and above all others: what a server
- * that has it would select too (RFC 9110 12.5.4; RFC 4647 3.4, without falling back to shorter tags, since a better one may
- * exist that we have not seen). */
-static bool is_best_language(const struct http_fields *request, struct slice content_language)
+/* The language that this request wants most, named exactly and above all others: what a server that has it would select too
+ * (RFC 9110 12.5.4; RFC 4647 3.4, without falling back to shorter tags, since a better one may exist that we have not seen). */
+static struct slice best_language_of(const struct http_fields *request)
 {
+	static const struct slice none = {"", 0};
 	struct weighted_list list;
-	content_language = slice_trim(content_language);
-	if (!http_is_token(content_language) || slice_equal(content_language, SLICE_LIT("*")) ||
-		!parse_list(request, HF_ACCEPT_LANGUAGE, &list))
-		return false;
 	const struct weighted *best = NULL;
-	for (unsigned i = 0; i < list.n; i++) {
-		if (!slice_equal_nocase(list.v[i].name, content_language))
-			continue;
-		if (best)
+	if (!parse_list(request, HF_ACCEPT_LANGUAGE, &list))
+		return none;
+	for (unsigned i = 0; i < list.n; i++)
+		if (!best || list.v[i].q > best->q)
+			best = &list.v[i];
+	if (!best || best->q == 0 || slice_equal(best->name, SLICE_LIT("*")))
+		return none;
+	for (unsigned i = 0; i < list.n; i++)
+		if (&list.v[i] != best && (list.v[i].q == best->q || slice_equal_nocase(list.v[i].name, best->name)))
+			return none;
+	return best->name;
+}
+
+/* What is too long to be normalised is compared where it is. */
+static int add_wanted(struct buf *out, const struct http_fields *request, struct slice name)
+{
+	bool is_there;
+	if (raw_length(request, name, &is_there) > NORMALISED_MAX)
+		return buf_add(out, "#\0\0\0\0", 5);
+	return add_value(out, request, name);
+}
+
+void vary_wants_init(struct vary_wants *w, const struct http_fields *request)
+{
+	w->request = request;
+	w->names_n = 0;
+	w->values = (struct buf){0};
+}
+
+static bool knows(const struct vary_wants *w, struct slice names)
+{
+	return slice_equal(names, (struct slice){w->names, w->names_n});
+}
+
+/* False: it has more than there is room for. */
+static bool learn(struct vary_wants *w, struct slice names)
+{
+	struct slice rest = names, name;
+	/* Its capacity is its maximum, so it never asks for memory. */
+	w->values = (struct buf){.p = w->room, .cap = sizeof(w->room), .max = sizeof(w->room)};
+	w->best_language = (struct slice){"", 0};
+	w->names_n = 0;
+	while (next_name(&rest, &name)) {
+		if (add_wanted(&w->values, w->request, name) != 0)
 			return false;
-		best = &list.v[i];
+		if (http_field_id_of(name) == HF_ACCEPT_LANGUAGE)
+			w->best_language = best_language_of(w->request);
 	}
-	if (!best || best->q == 0)
-		return false;
-	for (unsigned i = 0; i < list.n; i++) {
-		if (&list.v[i] != best && list.v[i].q >= best->q)
-			return false;
+	/* Longer ones are learnt again each time. */
+	if (names.n <= sizeof(w->names)) {
+		memcpy(w->names, names.p, names.n);
+		w->names_n = names.n;
 	}
 	return true;
 }
 
-static bool matches_in(struct buf *scratch, struct slice names, struct slice values, struct slice content_language,
-	const struct http_fields *request)
+static bool is_wanted(const struct vary_wants *w, struct slice name, struct slice stored, struct slice wanted,
+	struct slice content_language)
 {
-	struct slice name, stored;
-	while (next_name(&names, &name)) {
-		bool is_there;
-		size_t length = raw_length(request, name, &is_there);
-		if (!take_value(&values, &stored))
+	bool is_there;
+	if (wanted.p[0] == '#')
+		return is_raw(stored, w->request, name, raw_length(w->request, name, &is_there));
+	if (slice_equal(stored, wanted))
+		return true;
+	return w->best_language.n > 0 && http_field_id_of(name) == HF_ACCEPT_LANGUAGE &&
+	       slice_equal_nocase(slice_trim(content_language), w->best_language);
+}
+
+bool vary_wants_match(struct vary_wants *w, struct slice names, struct slice values, struct slice content_language)
+{
+	struct slice name, stored, wanted, all;
+	if (!knows(w, names) && !learn(w, names))
+		return false;
+	all = buf_slice(&w->values);
+	while (next_name(&names, &name))
+		if (!take_value(&values, &stored) || !take_value(&all, &wanted) ||
+			!is_wanted(w, name, stored, wanted, content_language))
 			return false;
-		if (length > NORMALISED_MAX) {
-			if (!is_raw(stored, request, name, length))
-				return false;
-			continue;
-		}
-		buf_reset(scratch);
-		if (add_value(scratch, request, name) < 0)
-			return false;
-		if (slice_equal(stored, buf_slice(scratch)))
-			continue;
-		if (http_field_id_of(name) != HF_ACCEPT_LANGUAGE || !is_best_language(request, content_language))
-			return false;
-	}
 	return values.n == 0;
 }
 
 bool vary_matches(
 	struct slice names, struct slice values, struct slice content_language, const struct http_fields *request)
 {
-	char stack[VALUES_ON_STACK];
-	/* Its capacity is its maximum, so it never asks for memory: normalised values are hardly longer than they came. */
-	struct buf scratch = {.p = stack, .cap = sizeof(stack), .max = sizeof(stack)};
-	return matches_in(&scratch, names, values, content_language, request);
+	struct vary_wants w;
+	vary_wants_init(&w, request);
+	return vary_wants_match(&w, names, values, content_language);
 }

@@ -21,4 +21,17 @@ int vary_values(struct slice names, const struct http_fields *request, struct bu
 bool vary_matches(
 	struct slice names, struct slice values, struct slice content_language, const struct http_fields *request);
 
+/* What a request has for the names that many stored answers share: normalised once for all of them. */
+struct vary_wants {
+	const struct http_fields *request; /* borrowed */
+	struct slice best_language;        /* the one that it wants above all others; empty: there is none */
+	struct buf values;                 /* of these names: */
+	size_t names_n;
+	char names[512];
+	char room[VARY_NAMES_MAX * 640];
+};
+void vary_wants_init(struct vary_wants *w, const struct http_fields *request);
+/* As vary_matches. */
+bool vary_wants_match(struct vary_wants *w, struct slice names, struct slice values, struct slice content_language);
+
 #endif

@@ -316,6 +316,33 @@ static void stored_bytes_that_are_cut_match_nothing(void **state)
 	http_fields_fini(&f);
 }
 
+static void a_request_is_normalised_once_for_all_answers_with_the_same_names(void **state)
+{
+	static struct vary_wants w;
+	struct http_fields f;
+	struct buf values, other;
+
+	(void)state;
+	parse(&f, "Accept-Language: de , EN\nX: 1");
+	buf_init(&values, 65536);
+	buf_init(&other, 65536);
+	assert_int_equal(vary_values(SLICE_LIT("accept-language"), &f, &values), 0);
+	assert_int_equal(vary_values(SLICE_LIT("accept-language,x"), &f, &other), 0);
+	vary_wants_init(&w, &f);
+	assert_true(vary_wants_match(&w, SLICE_LIT("accept-language"), buf_slice(&values), SLICE_LIT("")));
+	f.v[0].value = SLICE_LIT("fr");
+	assert_true(vary_wants_match(&w, SLICE_LIT("accept-language"), buf_slice(&values), SLICE_LIT("")));
+	f.v[0].value = SLICE_LIT("de,en");
+	assert_true(vary_wants_match(&w, SLICE_LIT("accept-language,x"), buf_slice(&other), SLICE_LIT("")));
+	assert_false(vary_wants_match(&w, SLICE_LIT("accept-language,x"), buf_slice(&values), SLICE_LIT("")));
+	assert_true(vary_wants_match(&w, SLICE_LIT(""), SLICE_LIT(""), SLICE_LIT("")));
+	f.v[0].value = SLICE_LIT("fr");
+	assert_false(vary_wants_match(&w, SLICE_LIT("accept-language"), buf_slice(&values), SLICE_LIT("")));
+	buf_fini(&other);
+	buf_fini(&values);
+	http_fields_fini(&f);
+}
+
 static void values_beyond_the_buffers_bound_are_an_error(void **state)
 {
 	(void)state;
@@ -347,6 +374,7 @@ int main(void)
 		cmocka_unit_test(more_weighted_members_than_the_bound_are_compared_as_they_are),
 		cmocka_unit_test(long_fields_are_compared_byte_for_byte),
 		cmocka_unit_test(stored_bytes_that_are_cut_match_nothing),
+		cmocka_unit_test(a_request_is_normalised_once_for_all_answers_with_the_same_names),
 		cmocka_unit_test(values_beyond_the_buffers_bound_are_an_error),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
