@@ -177,6 +177,8 @@ static int build_singles(struct build *b)
 		return rc;
 	if (errors == b->report->errors)
 		validate_proxy(b, build_section(b, "proxy", NO_NAME));
+	if (errors == b->report->errors)
+		validate_bodies(b, build_section(b, "proxy", NO_NAME));
 	errors = b->report->errors;
 	rc = build_single(b, SECTION_CACHE, "cache", &c->cache);
 	if (rc == 0 && errors == b->report->errors)

@@ -26,6 +26,7 @@ unsigned build_line(const struct ini_section *s, const struct ini_section *inher
 int validate_admin(struct build *b, const struct ini_section *s) WARN_UNUSED;
 void validate_upstream(struct build *b, const struct config_upstream *u, const struct ini_section *s);
 void validate_cache(struct build *b, const struct ini_section *s);
+void validate_bodies(struct build *b, const struct ini_section *s);
 void validate_route(struct build *b, const struct config_route *r, const struct ini_section *s);
 void validate_proxy(struct build *b, const struct ini_section *s);
 void validate_listeners(struct build *b);

@@ -83,7 +83,7 @@ struct config_proxy {
 	struct slice tls_certificate, tls_key;                 /* paths; set when a listener has tls */
 	struct config_networks proxy_trusted;
 	uint64_t max_body_bytes, max_header_bytes;
-	uint64_t body_memory_bytes; /* of all request bodies; max_body_bytes where that is more */
+	uint64_t body_memory_bytes; /* of all request bodies; never less than max_body_bytes */
 	int64_t client_header_timeout_ms, client_body_timeout_ms, client_idle_timeout_ms, client_write_timeout_ms;
 	uint64_t client_body_rate; /* bytes a second; 0: no least rate */
 	int64_t shutdown_grace_ms;

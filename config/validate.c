@@ -128,6 +128,21 @@ void validate_cache(struct build *b, const struct ini_section *s)
 		cache->max_object_bytes = cache->memory_bytes;
 }
 
+/* The default of body_memory grows with max_body; what the file says itself is not changed silently. */
+void validate_bodies(struct build *b, const struct ini_section *s)
+{
+	struct config_proxy *p = &b->config->proxy;
+
+	if (p->body_memory_bytes >= p->max_body_bytes)
+		return;
+	if (s && ini_find(s, "body_memory"))
+		report_at(b->report, build_line(s, NULL, "body_memory"), "body_memory: %s is less than max_body, %s",
+			option_size_text((int64_t)p->body_memory_bytes).z,
+			option_size_text((int64_t)p->max_body_bytes).z);
+	else
+		p->body_memory_bytes = p->max_body_bytes;
+}
+
 void validate_route(struct build *b, const struct config_route *r, const struct ini_section *s)
 {
 	const struct ini_section *defaults = build_section(b, "defaults", SLICE_LIT(""));

@@ -53,6 +53,7 @@ const struct counter counters[] = {
 	WORKER(clients_gone, false, "Clients that left before their answer was complete"),
 	WORKER(ambiguous_paths, false,
 		"Requests passed uncached because their path may be read as one of another route"),
+	WORKER(underscore_fields, false, "Request fields dropped because of an underscore or the like in their names"),
 	WORKER(loops, false, "Requests that came back to the process that had sent them on"),
 	WORKER(background_fetches, false, "Fetches for stale answers, in the background"),
 	WORKER(fills, false, "Fetches started"),

@@ -49,7 +49,8 @@ struct worker_stats {
 	uint64_t clients_gone;
 	uint64_t
 		ambiguous_paths; /* requests that passed uncached, because an origin may read their path as another route's */
-	uint64_t loops;          /* requests that this process had sent itself */
+	uint64_t underscore_fields; /* of requests, that went no further */
+	uint64_t loops;             /* requests that this process had sent itself */
 	uint64_t background_fetches;
 	uint64_t fills, fills_active;
 	uint64_t invalidated_by_writes;

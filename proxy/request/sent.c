@@ -305,8 +305,10 @@ static int copy_passing(
 		given->max_forwards |= f->id == HF_MAX_FORWARDS;
 		given->forwarded_for |= f->id == HF_X_FORWARDED_FOR;
 		/* It stays in the list until below, where it says which more to drop. */
-		if (f->id == HF_CONNECTION ? says_nothing(f->value) : !passes(terms, f))
+		if (f->id == HF_CONNECTION ? says_nothing(f->value) : !passes(terms, f)) {
+			s->underscores_dropped += f->id == HF_OTHER && has_twin(f->name);
 			continue;
+		}
 		given->connection |= f->id == HF_CONNECTION;
 		http_fields_append(&s->http.fields, f);
 	}
@@ -448,6 +450,7 @@ int sent_make(struct sent *s, const struct asked *a, const struct sent_terms *te
 	s->is_tls = a->is_tls;
 	http_fields_clear(&s->http.fields);
 	buf_reset(&s->text);
+	s->underscores_dropped = 0;
 	if (terms->host_from_client && a->http->host.n) {
 		err = sent_host_add(&s->text, a->http->host, a->is_tls ? SLICE_LIT("https") : SLICE_LIT("http"));
 		host_n = s->text.n;

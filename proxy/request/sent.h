@@ -25,7 +25,8 @@ struct sent {
 	struct http_request http;
 	struct slice public_host; /* whom the client asked: what routes and public URLs go by; may be empty */
 	bool is_tls;
-	struct buf text; /* what is not the client's own bytes */
+	unsigned underscores_dropped; /* fields that did not pass because their names have a twin with dashes */
+	struct buf text;              /* what is not the client's own bytes */
 };
 
 /* Which fields pass depends on these two. */

@@ -470,6 +470,7 @@ void exchange_begin(void *arg, struct transport *t)
 	asked = exchange_asked(x);
 	err = target_resolve(&x->target, w->snapshot, &asked, request_body(x));
 	w->stats.ambiguous_paths += !err && x->target.is_ambiguous;
+	w->stats.underscore_fields += err ? 0 : x->target.sent.underscores_dropped;
 	if (err == -ENOBUFS)
 		exchange_problem(x, 414, "the target is too long", -1);
 	else if (err == -EMSGSIZE)

@@ -66,5 +66,6 @@ bool hit_answer(void *arg, struct transport *t, struct now now)
 		return false;
 	is_answered = object_body_length(found.object) >= 0 && answer_with(w, t, &found, now);
 	object_unref(&found.object);
+	w->stats.underscore_fields += is_answered ? target->sent.underscores_dropped : 0;
 	return is_answered;
 }

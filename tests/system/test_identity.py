@@ -204,6 +204,17 @@ def test_names_that_programs_take_for_others_do_not_pass(two, origin, folder):
         assert "evil" not in r.body.decode() and seen(r)["x-stays"] == ["1"]
 
 
+@pytest.mark.parametrize("folder", ["/plain/", "/keyed/", "/off/", "/user/", "/post/"])
+def test_names_that_are_dropped_are_counted(two, origin, folder):
+    path = origin.on(folder + origin.fresh()[1:], [Reply(200, {"Cache-Control": "max-age=60"}, b"x")])
+    fields = {"x_one": "1", "x.two": "2", "X-Stays": "3"}
+    for _ in range(2):
+        before = two.stats()["requests"]["underscore_fields"]
+        two.fetch(path, fields)
+        assert two.stats()["requests"]["underscore_fields"] == before + 2
+    assert "underscore_fields_total" in two.admin("GET", "/metrics").body.decode()
+
+
 def test_a_name_with_an_underscore_that_is_keyed_passes(two, origin):
     path = origin.on("/keyed/" + origin.fresh()[1:], echo())
     for _ in range(2):

@@ -77,6 +77,8 @@ static void mistakes_are_refused_with_their_line(void **state)
 		{"[admin]\ntoken hunter2\n", "t:2: neither \"[section]\" nor"},
 		{"[admin]\ntoken = hunter2 # mine\n", "t:2: token: a comment needs a line of its own\n"},
 		{"[admin]\nlisten = off\ntoken = \"hunter2\"\n", "t:3: token: values are not quoted\n"},
+		{"[proxy]\nmax_body = 64M\nbody_memory = 16M\n", "t:3: body_memory: 16M is less than max_body, 64M\n"},
+		{"[proxy]\nbody_memory = 8M\n", "t:2: body_memory: 8M is less than max_body, 16M\n"},
 		{"[cache]\nmemory = 1M\nmax_object = 2M\n", "t:3: max_object: 2M is more than memory, 1M\n"},
 		{"[route r]\nttl_min = 2s\nttl_max = 1s\n", "t:2: ttl_min: 2s is more than ttl_max, 1s\n"},
 		{"[defaults]\nttl_max = 1s\n[route r]\nttl_min = 2s\n", "t:4: ttl_min: 2s is more than ttl_max, 1s\n"},
@@ -131,6 +133,15 @@ static void a_small_memory_makes_the_default_of_max_object_smaller(void **state)
 
 	(void)state;
 	assert_int_equal(c->cache.max_object_bytes, 1 << 20);
+	config_unref(&c);
+}
+
+static void a_large_max_body_makes_the_default_of_body_memory_larger(void **state)
+{
+	struct config *c = config_of("[proxy]\nmax_body = 1G\n");
+
+	(void)state;
+	assert_int_equal(c->proxy.body_memory_bytes, 1 << 30);
 	config_unref(&c);
 }
 
@@ -478,6 +489,7 @@ int main(void)
 		cmocka_unit_test(all_mistakes_of_a_file_are_reported),
 		cmocka_unit_test(good_combinations_are_taken),
 		cmocka_unit_test(a_small_memory_makes_the_default_of_max_object_smaller),
+		cmocka_unit_test(a_large_max_body_makes_the_default_of_body_memory_larger),
 		cmocka_unit_test(sections_have_bounds),
 		cmocka_unit_test(files_are_loaded_or_the_reason_is_said),
 		cmocka_unit_test(a_token_file_holds_one_line),
