@@ -55,15 +55,14 @@ CC := $(if $(filter fuzz,$(MODE)),clang,gcc)
 endif
 AR := ar
 
-PKGS := libevent libevent_pthreads libevent_openssl libcurl libnghttp2 jansson libxxhash inih zlib libbrotlienc libzstd openssl
+PKGS := libevent libevent_pthreads libcurl libnghttp2 jansson libxxhash zlib libbrotlienc libzstd openssl
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LIBS_common   := $(shell pkg-config --libs jansson zlib libbrotlienc libzstd openssl 2>/dev/null) -lpthread
-LIBS_event    := $(shell pkg-config --libs libevent libevent_pthreads libevent_openssl 2>/dev/null)
-LIBS_inih     := $(shell pkg-config --libs inih 2>/dev/null)
+LIBS_event    := $(shell pkg-config --libs libevent libevent_pthreads 2>/dev/null)
 LIBS_curl     := $(shell pkg-config --libs libcurl libnghttp2 2>/dev/null)
 # What the archives that a program links need: libs_of <room>
 libs_of = $(if $(filter upstream,$(BELOW_$1)),$(LIBS_curl)) $(if $(filter upstream proxy/%,$(BELOW_$1)),$(LIBS_event)) \
-	$(if $(filter config,$(BELOW_$1)),$(LIBS_inih)) $(LIBS_common)
+	$(LIBS_common)
 
 # MEMOPROXY_HOOKS lets the environment inject faults; a release binary has no such door.
 HOOKS := -DMEMOPROXY_HOOKS=1 -fno-omit-frame-pointer

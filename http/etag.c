@@ -75,34 +75,21 @@ bool etag_list_next(struct slice *rest, struct slice *tag)
 	return true;
 }
 
-typedef bool equal_fn(struct slice a, struct slice b);
-
-static enum etag_condition compare(
-	const struct http_fields *f, enum http_field_id id, struct slice tag, bool exists, equal_fn *equal)
+enum etag_condition etag_if_none_match(const struct http_fields *f, struct slice tag, bool exists)
 {
 	uint32_t i = 0;
 	unsigned members = 0;
 	bool has_star = false, is_in_list = false;
-	if (!http_fields_get(f, id))
+	if (!http_fields_get(f, HF_IF_NONE_MATCH))
 		return ETAG_NO_CONDITION;
-	for (const struct http_field *line; (line = http_fields_next(f, id, &i)) != NULL;) {
+	for (const struct http_field *line; (line = http_fields_next(f, HF_IF_NONE_MATCH, &i)) != NULL;) {
 		struct slice rest = line->value, member;
 		while (etag_list_next(&rest, &member)) {
 			members++;
 			has_star |= slice_equal(member, SLICE_LIT("*"));
-			is_in_list |= equal(member, tag);
+			is_in_list |= etag_weak_equal(member, tag);
 		}
 	}
 	bool matches = exists && (is_in_list || (has_star && members == 1));
 	return matches ? ETAG_MATCHES : ETAG_MATCHES_NOT;
-}
-
-enum etag_condition etag_if_none_match(const struct http_fields *f, struct slice tag, bool exists)
-{
-	return compare(f, HF_IF_NONE_MATCH, tag, exists, etag_weak_equal);
-}
-
-enum etag_condition etag_if_match(const struct http_fields *f, struct slice tag, bool exists)
-{
-	return compare(f, HF_IF_MATCH, tag, exists, etag_strong_equal);
 }

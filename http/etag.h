@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Entity tags and the two conditions made of them (RFC 9110 8.8.3, 13.1.1, 13.1.2).
+/* Entity tags and the condition made of them that a cache answers (RFC 9110 8.8.3, 13.1.2).
  * Thread: any. Borrows: what it is given. */
 #ifndef HTTP_ETAG_H
 #define HTTP_ETAG_H
@@ -25,10 +25,9 @@ enum etag_condition {
 };
 
 /* Compares the lists on all lines with a representation's tag (empty: it has none, only `*` matches it). A single `*`
- * matches whatever exists; call with exists = false when there is no representation. If-None-Match compares weakly
- * (MATCHES: answer 304 to GET and HEAD, else 412), If-Match strongly (MATCHES_NOT: 412). */
+ * matches whatever exists; call with exists = false when there is no representation. Compares weakly
+ * (MATCHES: answer 304 to GET and HEAD, else 412). */
 enum etag_condition etag_if_none_match(const struct http_fields *f, struct slice tag, bool exists);
-enum etag_condition etag_if_match(const struct http_fields *f, struct slice tag, bool exists);
 
 /* The next member of a list of tags; no backslash escapes in there, unlike in other lists. Start with *rest = value. */
 bool etag_list_next(struct slice *rest, struct slice *tag);

@@ -20,12 +20,10 @@ build command pkg-config pkg-config
 build header stdio.h libc6-dev
 build pc libevent libevent-dev
 build pc libevent_pthreads libevent-dev
-build pc libevent_openssl libevent-dev
 build pc libcurl libcurl4-openssl-dev
 build pc libnghttp2 libnghttp2-dev
 build header uthash.h uthash-dev
 build pc libxxhash libxxhash-dev
-build pc inih libinih-dev
 build pc jansson libjansson-dev
 build pc zlib zlib1g-dev
 build pc libbrotlienc libbrotli-dev

@@ -62,7 +62,6 @@ static void read_fields(struct http_request *r)
 	}
 	(void)cache_control_of(&cc, &r->fields, HF_CACHE_CONTROL);
 	(void)etag_if_none_match(&r->fields, SLICE_LIT("\"a\""), true);
-	(void)etag_if_match(&r->fields, SLICE_LIT("\"a\""), true);
 	while (uri_query_next(&rest, &at_end, &param))
 		(void)uri_name_matches(SLICE_LIT("*a*b"), param.name);
 	uint32_t before = r->fields.n;
