@@ -31,6 +31,7 @@ struct flight {
 	bool is_shared;                         /* may be joined */
 	bool is_background;
 	bool is_kept;   /* made by cache_keep */
+	bool is_head;   /* asks for the head alone, for HEADs; nothing is stored */
 	bool is_tail;   /* `stored` is the beginning of what is wanted; the rest is asked for */
 	bool is_disk;   /* reads the disk tier; all who wait look up again after it */
 	uint64_t form;  /* of its leader's request */

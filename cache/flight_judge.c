@@ -94,7 +94,7 @@ enum policy_share flight_share_error(const struct flight *f, const struct flight
 {
 	struct policy_exchange x = exchange_of(f, a);
 
-	if (!f->is_shared || !f->may_mark || is_event_stream(a->fields))
+	if (!f->is_shared || (!f->may_mark && !f->is_head) || is_event_stream(a->fields))
 		return POLICY_SHARE_NOT;
 	return policy_share_error(&x);
 }

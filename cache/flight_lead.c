@@ -190,7 +190,7 @@ static struct object *make_object(
 		.fields = a->fields,
 		.via = f->cache->o.via,
 		.content_length = a->content_length,
-		.is_windowed = flight_is_large(f, a),
+		.is_windowed = flight_is_large(f, a) || f->is_head, /* which takes no room beforehand */
 		.freshness = *freshness,
 		.epoch = f->epoch,
 		.tag_headers = &f->rules->tag_headers,
@@ -270,6 +270,34 @@ static struct object *make_shared_error(struct flight *f, const struct flight_an
 	return o;
 }
 
+/* The head is all that there is: it answers the HEADs that waited for it, where GET's could be stored or shared. What it says of
+ * what is stored does not matter: nothing was when it was asked for. */
+static enum flight_fate take_head(struct flight *f, const struct flight_answer *a, enum policy_store *why)
+{
+	struct flight_answer head = *a;
+	struct freshness freshness;
+	enum policy_store unused;
+	struct object *o = NULL;
+
+	head.content_length = -1; /* how long a body would be does not keep it from being shared */
+	*why = flight_judge(f, &head, &freshness);
+	if (*why == POLICY_STORE)
+		o = make_stored(f, a, &freshness, &unused);
+	else if (*why == POLICY_NOT_STATUS || *why == POLICY_NOT_FRESH)
+		o = make_shared_error(f, a);
+	if (!o) {
+		flight_finish(f, &(struct ending){.phase = FLIGHT_RELEASED, .now = a->now});
+		return FLIGHT_PRIVATE;
+	}
+	object_finish(o, BODY_COMPLETE);
+	flight_finish(f, &(struct ending){.phase = FLIGHT_ANSWER,
+				 .object = o,
+				 .verdict = POLICY_NOT_METHOD,
+				 .status = a->status,
+				 .now = a->now});
+	return FLIGHT_REVALIDATED;
+}
+
 enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, enum policy_store *why)
 {
 	struct freshness freshness;
@@ -282,6 +310,8 @@ enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, 
 	memory_tick(&f->cache->memory, a->now);
 	f->asked = a->request_time;
 	f->answered = a->now;
+	if (f->is_head)
+		return take_head(f, a, why);
 	if (f->is_tail && (a->status == 206 || a->status == 304 || a->status == 412 || a->status == 416))
 		return take_tail(f, a);
 	if (a->status == 304 && flight_stored(f))

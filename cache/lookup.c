@@ -304,8 +304,9 @@ static bool lead(struct lookup *l, struct entry *e, struct object *stored, bool 
 	l->spare_flight = NULL;
 	f->is_shared = !is_alone && l->c->o.coalesce;
 	f->is_background = is_background;
-	f->may_mark = !l->is_alone;
+	f->may_mark = !l->is_alone && !l->is_head; /* many an API has no HEAD where it has GET */
 	f->is_forced = l->is_forced;
+	f->is_head = l->is_head;
 	f->is_for_parts = l->is_range && !is_whole(stored);
 	f->started = l->now;
 	f->progress_ms = l->now.mono_ms;
@@ -382,13 +383,20 @@ static bool use_pass_marker(struct lookup *l, struct entry *e, const struct obje
 		return false;
 	/* Whoever has a condition may be spared a transfer by it, and who wants a part most of one: that others can't share the
 	 * answer is found out by others. */
-	*is_probe = stored || (l->now.mono_ms >= n->probe_at_ms && !l->is_alone && !l->is_range &&
+	*is_probe = stored || (l->now.mono_ms >= n->probe_at_ms && !l->is_alone && !l->is_head && !l->is_range &&
 				      !policy_has_condition(&l->r->http->fields));
 	if (*is_probe && l->spare_flight)
 		n->probe_at_ms = l->now.mono_ms + 1000;
 	if (!*is_probe)
 		pass(l, CACHE_FWD_MISS);
 	return !*is_probe;
+}
+
+/* A HEAD speaks for other HEADs. What it says about what is stored is only listened to where it goes alone. */
+static bool leads(const struct lookup *l, const struct object *o)
+{
+	return l->is_head ? !l->is_alone && !l->is_forced && !o && !l->partial && !l->is_withheld
+			  : leads_to_whole(l, o);
 }
 
 /* Nothing that could be used as it is. False: it needs spares. */
@@ -410,7 +418,7 @@ static bool decide_fetch(struct lookup *l, struct entry *e, struct object *o, bo
 		return true;
 	}
 	l->out->whole_comes = lookup_is_whole_coming(e);
-	if (l->is_head || !leads_to_whole(l, o) || (!l->is_forced && lookup_is_being_streamed(l, e))) {
+	if (!leads(l, o) || (!l->is_forced && lookup_is_being_streamed(l, e))) {
 		pass(l, l->out->forward);
 		return true;
 	}

@@ -35,7 +35,8 @@ static bool may_join(struct lookup *l, struct flight *f)
 {
 	bool joins;
 
-	if (!f->is_shared || f->is_late || flight_is_silent_locked(f, l->now) || is_purged(l, f))
+	if (!f->is_shared || f->is_late || (f->is_head && !l->is_head) || flight_is_silent_locked(f, l->now) ||
+		is_purged(l, f))
 		return false;
 	pthread_mutex_lock(&f->mu);
 	if (f->phase == FLIGHT_ANSWER)
@@ -69,7 +70,7 @@ bool lookup_is_being_fetched(struct lookup *l, struct entry *e, const struct obj
 bool lookup_is_whole_coming(const struct entry *e)
 {
 	for (const struct flight *f = e && e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
-		if (!f->is_disk && !f->is_kept)
+		if (!f->is_disk && !f->is_kept && !f->is_head)
 			return true;
 	return false;
 }

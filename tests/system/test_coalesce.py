@@ -534,6 +534,35 @@ def test_head_and_ranges_can_wait_too(proxy, origin):
     assert origin.count(path) == 1
 
 
+@pytest.mark.parametrize("status, fields", [(200, {"X-Why": "because", "Content-Length": "123456789"}), (404, {"X-Why": "because"}),
+                                            (500, {"X-Why": "because"})], ids=str)
+def test_a_herd_of_heads_is_one_head(proxy, origin, status, fields):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Send(head(status, fields))], method="HEAD")
+    origin.on(path, [Reply(200, {}, BODY)], method="GET")
+    with herd(proxy, 20, path, method="HEAD") as h:
+        all_asked(proxy, path, 20)
+        assert proxy.fetch(path).body == BODY, "who wants more does not wait for it"
+        gate.open()
+        h.run_until(lambda members: all(("X-Why", "because") in m.fields for m in members))
+        assert {m.status for m in h.members.values()} == {status}
+        if "Content-Length" in fields:
+            assert all(("Content-Length", fields["Content-Length"]) in m.fields for m in h.members.values())
+    assert [r.method for r in origin.seen(path)] == ["HEAD", "GET"]
+    assert proxy.fetch(path).is_hit
+
+
+@pytest.mark.parametrize("fields", [{"Cache-Control": "no-store"}, {"Vary": "*"}], ids=str)
+def test_heads_that_cannot_be_shared_ask_for_themselves(proxy, origin, fields):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), lambda r: [Wait(gate), Reply(200, {**fields, "X-Why": "because"})])
+    with herd(proxy, 5, path, method="HEAD") as h:
+        all_asked(proxy, path, 5)
+        gate.open()
+        h.run_until(lambda members: all(("X-Why", "because") in m.fields for m in members))
+    assert origin.count(path) == 5
+
+
 def test_heads_wait_for_the_fetch_that_runs(proxy, origin):
     gate = origin.gate()
     path = origin.on(origin.fresh(), [Wait(gate), Reply(200, {"X-Why": "because"}, BODY)])
