@@ -27,6 +27,7 @@ CONFIG = {
     "route cookies": {"match": "/cookies/*", "set_cookie": "store"},
     "route swr": {"match": "/swr/*", "ttl": "1s", "stale_while_revalidate": "60s", "stale_if_error": "60s"},
     "route ahead": {"match": "/ahead/*", "ttl": "60s", "refresh_ahead": "59900ms", "refresh_ahead_hits": "1"},
+    "route parts": {"match": "/parts/*", "ttl": "60s", "range_fill": "pass"},
     "route all": {"match": "*", "ttl": "60s"},
 }
 NAMES = ["Cookie", "X-API-Key", "Api-Key", "X-Auth-Token", "X-Access-Token", "X-Amz-Security-Token", "X-CSRF-Token",
@@ -357,7 +358,7 @@ def test_the_rest_of_what_is_stored_says_nothing_about_its_bearer_either(proxy, 
             return [Reply(206, {"ETag": '"v"', CC: "max-age=60", "X-Account": "nobody", "Content-Range": "bytes 0-3/8"}, b"0123")]
         assert request.get("Range") == "bytes=4-", request.raw_head
         return [Reply(206, {"ETag": '"v"', "X-Account": request.get("Cookie"), "Content-Range": "bytes 4-7/8"}, b"4567")]
-    path = origin.on(origin.fresh(), script)
+    path = origin.on("/parts" + origin.fresh(), script)
     assert proxy.fetch(path, {"Range": "bytes=0-3"}).status == 206
     assert proxy.fetch(path, {"Cookie": "sid=alice"}).body == b"01234567"
     r = proxy.fetch(path)
