@@ -96,10 +96,9 @@ struct cache_request {
 	 * and nothing is fetched in the background. What is missing is still led. */
 	bool spare_upstream;
 	bool skip_disk; /* the disk tier has been asked for this request */
-	/* For the hit road: HIT, or no more happens than that a read of the disk tier begins which can't end at once; any other
-	 * verdict comes back as CACHE_PASS. */
+	/* Has it been stored meanwhile? HIT, or no more happens than that a read of the disk tier begins which can't end at once; any
+	 * other verdict comes back as CACHE_PASS. */
 	bool hit_only;
-	bool takes_large; /* with hit_only: also what has its body on disk */
 };
 
 struct cache_result {

@@ -449,10 +449,6 @@ static bool wants_new_one(struct lookup *l, struct entry *e, const struct object
 static bool use_fresh(struct lookup *l, struct entry *e, struct object *o)
 {
 	l->out->forward = CACHE_FWD_NONE;
-	if (l->r->hit_only && !l->r->takes_large && object_body_is_on_disk(o)) { /* that takes its time */
-		pass(l, CACHE_FWD_NONE);
-		return true;
-	}
 	if (wants_new_one(l, e, o)) {
 		if (l->r->hit_only) { /* nobody there to lead */
 			pass(l, CACHE_FWD_NONE);

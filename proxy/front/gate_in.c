@@ -190,6 +190,7 @@ static bool take_head(struct gate *g, const char *p)
 	}
 	memcpy(l->head, p, n);
 	http_request_moved(&g->view, p, n, l->head);
+	g->transport.was_tried = false;
 	take_input(g, n);
 	return true;
 }

@@ -157,11 +157,9 @@ static void answer_flight(struct exchange *x, const struct flight_view *view)
 
 static struct cache_request request_of(struct exchange *x)
 {
-	const struct upstream_loop *loop = origins_loop(x->target.snapshot->origins, x->worker->index);
-	struct cache_request r = target_cache_request(&x->target, x->worker->index);
+	struct cache_request r = hit_request(x->worker, &x->target);
 
 	r.skip_disk = x->disk_waits >= DISK_WAITS_MAX;
-	r.spare_upstream = loop && upstream_is_spared(loop, x->target.upstream_index);
 	return r;
 }
 
@@ -193,7 +191,6 @@ static void look_at_stored(struct exchange *x)
 	struct cache_result found;
 
 	r.hit_only = true;
-	r.takes_large = true;
 	cache_lookup(x->worker->cache, &r, x->now, &found);
 	flight_unref(&found.flight);
 	if (found.verdict != CACHE_HIT) {
@@ -346,11 +343,8 @@ static void look_up(struct exchange *x, bool no_join, struct cache_result *out)
 		out->forward = CACHE_FWD_METHOD;
 }
 
-static void decide(struct exchange *x, bool no_join)
+static void act_on(struct exchange *x, struct cache_result found)
 {
-	struct cache_result found;
-
-	look_up(x, no_join, &found);
 	x->is_reading = found.verdict == CACHE_DISK;
 	x->whole_comes = found.whole_comes;
 	x->note.forward = found.forward;
@@ -402,6 +396,14 @@ static void decide(struct exchange *x, bool no_join)
 	}
 }
 
+static void decide(struct exchange *x, bool no_join)
+{
+	struct cache_result found;
+
+	look_up(x, no_join, &found);
+	act_on(x, found);
+}
+
 struct asked exchange_asked(const struct exchange *x)
 {
 	return (struct asked){.http = x->client, .peer = x->transport->peer, .is_tls = x->transport->is_tls};
@@ -443,43 +445,64 @@ static void answer_options(struct exchange *x)
 	exchange_send(x);
 }
 
-static void begin(struct exchange *x)
+/* What is answered whatever the cache has: true. */
+static bool answer_refused(struct exchange *x)
 {
-	if (hops_were_here(&x->client->fields))
+	if (tags_cannot_be_judged(&x->target.sent.http, x->target.rules))
+		exchange_problem(
+			x, 412, "the entity tag was made by the proxy (etag = auto): the origin can't judge it", -1);
+	else if (hops_were_here(&x->client->fields))
 		answer_loop(x);
 	else if (hops_left(x->client) == 0)
 		answer_options(x);
 	else if (x->client->method == HTTP_HEAD && http_request_has_content(x->client)) /* RFC 9110 9.3.2 */
 		exchange_problem(x, 400, "a HEAD request with content can't be passed on", -1);
 	else
-		decide(x, false);
+		return false;
+	return true;
+}
+
+static void answer_unresolved(struct exchange *x, int err)
+{
+	if (err == -ENOBUFS)
+		exchange_problem(x, 414, "the target is too long", -1);
+	else if (err == -EMSGSIZE)
+		exchange_problem(x, 431, "the request's fields are too many to forward", -1);
+	else
+		exchange_problem(x, 503, "out of memory", 1);
 }
 
 void exchange_begin(void *arg, struct transport *t)
 {
 	struct worker *w = arg;
 	struct exchange *x = exchange_new(w, t);
+	struct hit_attempt first;
 	struct asked asked;
 	int err;
 
 	if (!x) {
+		hit_drop(&w->attempt);
 		t->ops->refuse(t);
 		return;
 	}
-	x->now = clock_now();
 	asked = exchange_asked(x);
-	err = target_resolve(&x->target, w->snapshot, &asked, request_body(x));
+	if (hit_take(w, t, &x->target, &first)) {
+		x->now = first.now;
+		err = target_complete(&x->target);
+	} else {
+		x->now = clock_now();
+		err = target_resolve(&x->target, w->snapshot, &asked, request_body(x));
+	}
 	w->stats.ambiguous_paths += !err && x->target.is_ambiguous;
 	w->stats.underscore_fields += err ? 0 : x->target.sent.underscores_dropped;
-	if (err == -ENOBUFS)
-		exchange_problem(x, 414, "the target is too long", -1);
-	else if (err == -EMSGSIZE)
-		exchange_problem(x, 431, "the request's fields are too many to forward", -1);
-	else if (err)
-		exchange_problem(x, 503, "out of memory", 1);
-	else if (tags_cannot_be_judged(&x->target.sent.http, x->target.rules))
-		exchange_problem(
-			x, 412, "the entity tag was made by the proxy (etag = auto): the origin can't judge it", -1);
-	else
-		begin(x);
+	if (err) {
+		hit_drop(&first);
+		answer_unresolved(x, err);
+	} else if (answer_refused(x)) {
+		hit_drop(&first);
+	} else if (first.has_looked) {
+		act_on(x, first.found);
+	} else {
+		decide(x, false);
+	}
 }

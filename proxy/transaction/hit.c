@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "proxy/transaction/hit.h"
 
+#include "proxy/request/origins.h"
 #include "proxy/transaction/send.h"
 #include "proxy/transaction/worker.h"
 
@@ -9,7 +10,7 @@ static void note_answer(struct worker *w, const struct transport *t, const struc
 	const struct worker_answer a = {
 		.transport = t,
 		.snapshot = w->snapshot,
-		.route = w->hit_target.rules->route_index,
+		.route = w->attempt_target.rules->route_index,
 		.kind = ANSWER_HIT,
 		.status = reply->status,
 		.body_bytes = send_body_n(reply),
@@ -28,13 +29,13 @@ static bool answer_with(struct worker *w, struct transport *t, const struct cach
 	struct reply *reply = &w->hit_reply;
 	struct reply_note note = {
 		.hit = true,
-		.shows_forms = w->hit_target.rules->compress != 0,
+		.shows_forms = w->attempt_target.rules->compress != 0,
 		.has_ttl = true,
 		.ttl_ms = policy_ttl_ms(object_freshness(o), now),
 		.detail = found->from_disk ? "disk" : NULL,
 	};
 
-	if (reply_from_object(reply, &w->hit_target.sent.http, o, now, &note) || !send_is_whole(reply, o))
+	if (reply_from_object(reply, &w->attempt_target.sent.http, o, now, &note) || !send_is_whole(reply, o))
 		return false;
 	if (w->draining)
 		t->ops->close_after(t);
@@ -48,24 +49,70 @@ static bool answer_with(struct worker *w, struct transport *t, const struct cach
 	return true;
 }
 
+/* A background fetch is to be led by an exchange; and blocks from disk take their time. */
+static bool is_at_hand(const struct cache_result *found)
+{
+	return found->verdict == CACHE_HIT && !found->flight && object_body_length(found->object) >= 0 &&
+	       !object_body_is_on_disk(found->object);
+}
+
+struct cache_request hit_request(const struct worker *w, const struct target *t)
+{
+	const struct upstream_loop *loop = origins_loop(t->snapshot->origins, w->index);
+	struct cache_request r = target_cache_request(t, w->index);
+
+	r.spare_upstream = loop && upstream_is_spared(loop, t->upstream_index);
+	return r;
+}
+
 bool hit_answer(void *arg, struct transport *t, struct now now)
 {
 	struct worker *w = arg;
-	struct target *target = &w->hit_target;
-	struct cache_request request;
-	struct cache_result found;
+	struct target *target = &w->attempt_target;
+	struct hit_attempt *a = &w->attempt;
 	const struct asked asked = {.http = t->request, .peer = t->peer, .is_tls = t->is_tls};
-	bool is_answered;
+	struct cache_request request;
 
-	if (target_find(target, w->snapshot, &asked, (struct slice){NULL, 0}) || !target->is_cacheable)
+	hit_drop(a);
+	if (target_find(target, w->snapshot, &asked, (struct slice){NULL, 0}))
+		return false; /* the exchange says what is wrong */
+	t->was_tried = true;
+	*a = (struct hit_attempt){.transport = t, .now = now, .has_looked = target->is_cacheable};
+	if (!a->has_looked)
 		return false;
-	request = target_cache_request(target, w->index);
-	request.hit_only = true;
-	cache_lookup(w->cache, &request, now, &found);
-	if (found.verdict != CACHE_HIT)
+	request = hit_request(w, target);
+	cache_lookup(w->cache, &request, now, &a->found);
+	if (!is_at_hand(&a->found) || !answer_with(w, t, &a->found, now))
 		return false;
-	is_answered = object_body_length(found.object) >= 0 && answer_with(w, t, &found, now);
-	object_unref(&found.object);
-	w->stats.underscore_fields += is_answered ? target->sent.underscores_dropped : 0;
-	return is_answered;
+	w->stats.underscore_fields += target->sent.underscores_dropped;
+	object_unref(&a->found.object);
+	a->transport = NULL;
+	return true;
+}
+
+bool hit_take(struct worker *w, const struct transport *t, struct target *to, struct hit_attempt *out)
+{
+	*out = (struct hit_attempt){0};
+	if (!t->was_tried || w->attempt.transport != t)
+		return false;
+	*out = w->attempt;
+	w->attempt.transport = NULL;
+	target_fini(to);
+	target_move(&w->attempt_target, to);
+	return true;
+}
+
+void hit_drop(struct hit_attempt *a)
+{
+	struct cache_result *found = &a->found;
+
+	if (!a->transport)
+		return;
+	a->transport = NULL;
+	if (!a->has_looked)
+		return;
+	object_unref(&found->object);
+	if (found->flight && found->verdict != CACHE_JOIN && found->verdict != CACHE_DISK)
+		flight_abandon(found->flight);
+	flight_unref(&found->flight);
 }

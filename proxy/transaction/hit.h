@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The hit road: a GET or HEAD that a fresh object can answer is answered by the gate, without evhttp.
+/* A transaction's first attempt: a GET or HEAD is resolved and looked up where its head was read. What a fresh object in memory
+ * answers is answered at once, without an exchange; what was found out about any other request goes on with its exchange.
  * Thread: the worker. */
 #ifndef PROXY_TRANSACTION_HIT_H
 #define PROXY_TRANSACTION_HIT_H
@@ -8,9 +9,28 @@
 
 #include "base/clock.h"
 
+#include "cache/cache.h"
+
+struct target;
 struct transport;
+struct worker;
 
 /* gate_options.answer; arg is the worker. */
 bool hit_answer(void *arg, struct transport *t, struct now now);
+
+/* What is left of an attempt that was no answer. */
+struct hit_attempt {
+	struct transport *transport; /* NULL: there is none */
+	struct now now;
+	bool has_looked; /* `found` says what; a flight that is to be led is to be led */
+	struct cache_result found;
+};
+/* If the last attempt was for this transport's request: its target, as target_find leaves it, goes to `to`, which is initialised,
+ * and the rest to `out`. */
+bool hit_take(struct worker *w, const struct transport *t, struct target *to, struct hit_attempt *out);
+/* Nobody took it: its flight is for others to lead. Harmless where there is none. */
+void hit_drop(struct hit_attempt *a);
+/* What the cache is asked for a client's request. */
+struct cache_request hit_request(const struct worker *w, const struct target *t);
 
 #endif

@@ -82,6 +82,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (w->index == 0) /* one at a time */
 		cache_sweep(w->cache, SWEEP_STEPS, clock_now());
+	hit_drop(&w->attempt); /* of a client that left at once */
 	trim_heap(w);
 	check_drained(w);
 }
@@ -198,7 +199,8 @@ static void on_news_mail(struct mail *m)
 	n->snapshot = before;
 	n->routes = routes;
 	worker_news_free(&n);
-	target_release(&w->hit_target);
+	hit_drop(&w->attempt);
+	target_release(&w->attempt_target);
 	worker_configure_front(w);
 	origins_renew(w->snapshot->origins, w->index);
 	if (origins_open(w->snapshot->origins, w->index, w->base))
@@ -237,7 +239,7 @@ int worker_init(struct worker *w, const struct worker_options *o)
 	worker_list_init(&w->exchanges);
 	worker_list_init(&w->fills);
 	forward_init(&w->forward);
-	target_init(&w->hit_target);
+	target_init(&w->attempt_target);
 	reply_init(&w->hit_reply);
 	w->base = event_base_new();
 	if (!w->base)
@@ -284,6 +286,7 @@ void worker_drop_requests(struct worker *w)
 {
 	if (!w->base)
 		return;
+	hit_drop(&w->attempt);
 	exchange_drop_all(w);
 	fill_cancel_all(w);
 }
@@ -293,7 +296,7 @@ void worker_drop_snapshot(struct worker *w)
 	struct worker_news *n = atomic_exchange(&w->news, NULL);
 
 	worker_news_free(&n);
-	target_release(&w->hit_target);
+	target_release(&w->attempt_target);
 	snapshot_unref(&w->snapshot);
 }
 
@@ -309,7 +312,7 @@ void worker_fini(struct worker *w)
 	mem_free(w->listen_fds);
 	mem_free(w->listen_addresses);
 	forward_fini(&w->forward);
-	target_fini(&w->hit_target);
+	target_fini(&w->attempt_target);
 	reply_fini(&w->hit_reply);
 	mem_free(w->routes);
 }

@@ -17,6 +17,7 @@
 #include "proxy/request/reply.h"
 #include "proxy/record/stats.h"
 #include "proxy/request/target.h"
+#include "proxy/transaction/hit.h"
 #include "upstream/fetch.h"
 
 struct exchange;
@@ -61,7 +62,8 @@ struct worker {
 	uint64_t next_request_id;
 	/* scratch, reused from request to request; never kept over a return to the loop */
 	struct forward forward;
-	struct target hit_target;
+	struct target attempt_target; /* of the last first attempt (hit.h), and what it found */
+	struct hit_attempt attempt;
 	struct reply hit_reply;
 	uint64_t bytes_in_at_tick, bytes_in_at_trim;
 	bool draining;
