@@ -27,8 +27,9 @@ BELOW_base              := base
 BELOW_http              := http base
 BELOW_cache/policy      := cache/policy http base
 BELOW_cache/disk/log    := cache/disk/log cache/policy http base
-BELOW_cache/disk        := cache/disk $(BELOW_cache/disk/log)
-BELOW_cache/memory      := cache/memory $(BELOW_cache/disk)
+BELOW_cache/tier        := cache/tier cache/policy http base
+BELOW_cache/disk        := cache/disk cache/disk/log $(BELOW_cache/tier)
+BELOW_cache/memory      := cache/memory $(BELOW_cache/tier)
 BELOW_cache             := cache $(BELOW_cache/memory)
 BELOW_config            := config http base
 BELOW_upstream          := upstream http base
@@ -37,7 +38,7 @@ BELOW_proxy/record      := proxy/record proxy/front config upstream http base
 BELOW_proxy/request     := proxy/request $(filter-out base http,$(BELOW_cache)) config upstream http base
 BELOW_proxy/transaction := proxy/transaction proxy/record proxy/front $(BELOW_proxy/request)
 BELOW_proxy/demo        := proxy/demo http base
-BELOW_proxy/admin       := proxy/admin $(BELOW_proxy/transaction)
+BELOW_proxy/admin       := proxy/admin cache/disk cache/disk/log $(BELOW_proxy/transaction)
 BELOW_proxy/process     := proxy/process proxy/demo $(BELOW_proxy/admin)
 ROOMS        := $(BELOW_proxy/process)
 SOURCES      := $(wildcard $(addsuffix /*.c,$(ROOMS)))
@@ -172,11 +173,15 @@ unit_tests   = $(foreach s,$(call unit_sources,$1),$(if $(filter test_%,$(notdir
 unit_helpers = $(filter-out $(call unit_tests,$1),$(call unit_sources,$1))
 unit_bins    = $(patsubst %.c,$(B)/%,$(call unit_tests,$1))
 
+# The cache's tests run over the disk too, of which the cache itself knows nothing.
+UNIT_ALSO_cache := cache/disk cache/disk/log
+unit_also        = $(foreach f,$(UNIT_ALSO_$1),$(B)/$f.a)
+
 define unit_rules
 .PHONY: unit-$1
 unit-$1: $(call unit_bins,$1)
 	@MODE=$(MODE) tests/support/run-unit.sh $1 $$^
-$(call unit_bins,$1): $(B)/%: $(B)/obj/%.o $(call obj_of,$(call unit_helpers,$1)) $(call archives_of,$1)
+$(call unit_bins,$1): $(B)/%: $(B)/obj/%.o $(call obj_of,$(call unit_helpers,$1)) $(call unit_also,$1) $(call archives_of,$1)
 	@mkdir -p $$(@D)
 	$$(call say,LD)$$(LINK) -o $$@ $$^ $(call libs_of,$1) -lcmocka
 $(call obj_of,$(call unit_sources,$1)): | needs-unit

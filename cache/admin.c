@@ -76,7 +76,7 @@ static void show(struct cache *c, struct listing *l, struct now now,
 			.user = entry_user(o->entry),
 			.soft_purged = object_check(o) == SCOPE_SOFT,
 			.for_all = o->freshness.flags & POLICY_FOR_ALL,
-			.on_disk = tier_has(c, o),
+			.on_disk = lower_has(c, o),
 		};
 
 		each(&info, arg);
@@ -208,7 +208,7 @@ static void sweep_entry(struct entry *e, void *arg)
 		/* What leaves memory for the disk counts too: it may have been written since the round began. */
 		if (object_epoch(o) < w->c->sweep_oldest)
 			w->c->sweep_oldest = object_epoch(o);
-		if (is_idle && tier_has(w->c, o))
+		if (is_idle && lower_has(w->c, o))
 			sweep_out(w, e, o, DROP_IDLE);
 	}
 	drop_outdated_marker(e, w->now, &w->garbage);
@@ -249,8 +249,8 @@ static void end_round(struct cache *c)
 {
 	uint64_t oldest = c->sweep_oldest;
 
-	if (c->disk && c->sweep_disk_oldest < oldest)
-		oldest = c->sweep_disk_oldest;
+	if (c->tier && c->sweep_lower_oldest < oldest)
+		oldest = c->sweep_lower_oldest;
 	scope_retire(c->scopes, oldest);
 	c->sweep_oldest = 0;
 }
@@ -281,7 +281,7 @@ unsigned cache_sweep(struct cache *c, unsigned max_steps, struct now now)
 	memory_tick(&c->memory, now);
 	if (c->sweep_oldest == 0) {
 		c->sweep_oldest = oldest_held(c);
-		c->sweep_disk_oldest = tier_oldest_epoch(c);
+		c->sweep_lower_oldest = lower_oldest_epoch(c);
 	}
 	sweep_due(&w, max_steps);
 	while (w.looked < max_steps)
@@ -333,9 +333,9 @@ static void replace(struct cache *c, struct object *old, struct object *fresh, u
 	struct entry *e = old->entry;
 	struct shard *s = e->shard;
 	struct garbage g = {0};
-	struct tier_write written;
+	struct lower_write written;
 
-	tier_write_begin(&written, c, fresh);
+	lower_write_begin(&written, c, fresh);
 	pthread_mutex_lock(&s->mu);
 	if (!landing_is_past_locked(c, e, order)) {
 		bool is_there = still_stored_locked(e, old);
@@ -345,14 +345,14 @@ static void replace(struct cache *c, struct object *old, struct object *fresh, u
 		if (is_there)
 			variant_drop_locked(e, old, DROP_REPLACED, &g);
 		if (!fresh)
-			tier_retire_locked(&written, c, e); /* also where it has left memory meanwhile */
+			lower_retire_locked(&written, c, e); /* also where it has left memory meanwhile */
 		else if (is_there && variant_store_locked(e, object_ref(fresh), now, &g))
-			tier_write_locked(&written, c, true);
+			lower_write_locked(&written, c, true);
 		if (is_there)
 			entry_tidy_locked(e, &g);
 	}
 	pthread_mutex_unlock(&s->mu);
-	tier_write_end(&written, c, e);
+	lower_write_end(&written, c, e);
 	garbage_free(&g);
 	memory_trim(s);
 }
@@ -404,13 +404,13 @@ void cache_saw_answer(struct cache *c, const struct cache_request *r, const stru
 	struct landing l = {.order = asked->order, .request = &r->http->fields};
 	struct credentials bears = credentials_of(r->rules, &r->http->fields);
 	struct garbage g = {0};
-	struct tier_write written;
+	struct lower_write written;
 
 	if (!flight_is_full_answer(status) || !r->rules->cache || credentials_are_any(&bears))
 		return;
 	l.validator = policy_strong_validator_of(response);
 	l.is_hint = status < 300 && may_be_stored(r, status, response, now);
-	tier_write_begin(&written, c, NULL);
+	lower_write_begin(&written, c, NULL);
 	pthread_mutex_lock(&s->mu);
 	if (!landing_key_is_past_locked(c, r->key, asked->order)) {
 		struct entry *e = entry_find_locked(s, r->key);
@@ -418,7 +418,7 @@ void cache_saw_answer(struct cache *c, const struct cache_request *r, const stru
 		written.tells = e && drop_superseded_locked(e, &l, status, response, &g);
 		/* What has left memory, or was not read yet, may be on disk still. */
 		if (written.tells || !l.is_hint)
-			tier_retire_key_locked(&written, c, r->key);
+			lower_retire_key_locked(&written, c, r->key);
 		landing_key_locked(c, r->key, asked->order);
 		if (e) {
 			landing_locked(c, e, &l);
@@ -426,7 +426,7 @@ void cache_saw_answer(struct cache *c, const struct cache_request *r, const stru
 		}
 	}
 	pthread_mutex_unlock(&s->mu);
-	tier_write_end_key(&written, c, r->key);
+	lower_write_end_key(&written, c, r->key);
 	garbage_free(&g);
 }
 
@@ -485,7 +485,7 @@ void cache_forget_as_told(struct cache *c, struct slice bytes, uint64_t user)
 	};
 	struct shard *s = memory_shard(&c->memory, &key);
 	struct garbage g = {0};
-	uint64_t forget_before = 0;
+	struct lower_write written = {.was_told = true};
 	struct entry *e;
 
 	pthread_mutex_lock(&s->mu);
@@ -496,10 +496,8 @@ void cache_forget_as_told(struct cache *c, struct slice bytes, uint64_t user)
 			variant_drop_locked(e, e->variants, DROP_REPLACED, &g);
 		entry_tidy_locked(e, &g);
 	}
-	if (c->disk)
-		forget_before = disk_retire(c->disk, key.hash);
+	lower_retire_key_locked(&written, c, &key);
 	pthread_mutex_unlock(&s->mu);
-	if (forget_before > 0)
-		disk_forget_before(c->disk, key.hash, forget_before);
+	lower_write_end_key(&written, c, &key);
 	garbage_free(&g);
 }

@@ -4,19 +4,18 @@
 #include <errno.h>
 
 #include "cache/cache_internal.h"
-#include "cache/disk/body.h"
 
 struct body_block {
 	unsigned refs; /* the reader's, and of each who sends from it */
 	struct cache *cache;
-	char bytes[DISK_BLOCK];
+	char bytes[TIER_BLOCK];
 };
 
 struct body_reader {
 	struct cache *cache;
 	struct object *object;
-	struct disk_hold hold;
-	struct disk_read read;
+	struct tier_hold hold;
+	struct tier_read read;
 	struct body_block *block; /* NULL before the first */
 	uint64_t offset;          /* of the block's bytes in the body */
 	size_t n;                 /* how many they are; 0: none */
@@ -78,7 +77,7 @@ int body_reader_new(struct cache *c, struct object *o, unsigned worker, void (*o
 	*out = NULL;
 	if (!r)
 		return err;
-	err = disk_hold_begin(&r->hold, object_disk_body(o));
+	err = c->tier->ops->hold(c->tier, &r->hold, object_tier_body(o));
 	if (err) {
 		mem_free(r);
 		return err;
@@ -87,7 +86,7 @@ int body_reader_new(struct cache *c, struct object *o, unsigned worker, void (*o
 	r->object = object_ref(o);
 	r->on_ready = on_ready;
 	r->arg = arg;
-	r->read = (struct disk_read){.hold = &r->hold, .reply_to = c->o.mailboxes[worker], .mail.on_mail = on_read};
+	r->read = (struct tier_read){.hold = &r->hold, .reply_to = c->o.mailboxes[worker], .mail.on_mail = on_read};
 	count(&c->n.large_readers);
 	*out = r;
 	return 0;
@@ -97,7 +96,7 @@ static void reader_free(struct body_reader *r)
 {
 	uncount(&r->cache->n.large_readers);
 	body_block_let_go(r->block);
-	disk_hold_end(&r->hold);
+	r->cache->tier->ops->let_go(r->cache->tier, &r->hold);
 	object_unref(&r->object);
 	mem_free(r);
 }
@@ -126,15 +125,15 @@ static void take(struct body_reader *r)
 	r->err = r->read.err;
 	r->n = r->read.bytes.n;
 	if (r->err && is_against_the_body(r->err))
-		disk_body_lose(object_disk_body(r->object));
+		r->cache->tier->ops->body_lose(r->cache->tier, object_tier_body(r->object));
 }
 
 static void on_read(struct mail *m)
 {
-	struct body_reader *r = CONTAINER_OF(CONTAINER_OF(m, struct disk_read, mail), struct body_reader, read);
+	struct body_reader *r = CONTAINER_OF(CONTAINER_OF(m, struct tier_read, mail), struct body_reader, read);
 
 	r->is_reading = false;
-	uncount(&r->cache->disk_reads);
+	uncount(&r->cache->tier_reads);
 	take(r);
 	if (r->is_given_up)
 		reader_free(r);
@@ -147,11 +146,11 @@ static void read_at(struct body_reader *r, uint64_t offset)
 	r->offset = r->read.offset = offset;
 	r->read.buffer = r->block->bytes;
 	r->is_reading = true;
-	count(&r->cache->disk_reads);
-	if (disk_read(r->cache->disk, &r->read) == -EINPROGRESS)
+	count(&r->cache->tier_reads);
+	if (r->cache->tier->ops->read(r->cache->tier, &r->read) == -EINPROGRESS)
 		return;
 	r->is_reading = false;
-	uncount(&r->cache->disk_reads);
+	uncount(&r->cache->tier_reads);
 	take(r);
 }
 
@@ -163,7 +162,7 @@ int body_reader_at(struct body_reader *r, uint64_t offset, struct slice *run)
 	if (offset < r->offset || offset >= r->offset + r->n) {
 		if (fresh_block(r) != 0)
 			return -ENOMEM;
-		read_at(r, offset - offset % DISK_BLOCK);
+		read_at(r, offset - offset % TIER_BLOCK);
 		if (r->err || r->is_reading)
 			return r->err ? r->err : -EINPROGRESS;
 	}

@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "cache/policy/key_body.h"
-#include "cache/tier.h"
+#include "cache/lower.h"
 
 int cache_new(const struct cache_options *o, struct cache **out)
 {
@@ -47,9 +47,10 @@ void cache_free(struct cache **cache)
 	*cache = NULL;
 	if (!c)
 		return;
-	CHECK(counted(&c->disk_reads) == 0);
+	CHECK(counted(&c->tier_reads) == 0);
 	encoder_free(&c->encoder);
-	disk_close(&c->disk); /* what it still writes is the memory's */
+	if (c->tier)
+		c->tier->ops->close(&c->tier); /* what it still writes is the memory's */
 	memory_fini(&c->memory);
 #ifdef MEMOPROXY_HOOKS
 	CHECK(counted(&c->n.flights) == 0);
@@ -64,56 +65,54 @@ void cache_free(struct cache **cache)
 	mem_free(c);
 }
 
-int cache_open_disk(struct cache *c, const struct disk_options *o, char error[DISK_ERROR_MAX])
+void cache_set_tier(struct cache *c, struct tier *t)
 {
-	struct disk_options mine = *o;
-
-	int err;
-
-	mine.scopes = c->scopes;
-	err = disk_open(&mine, &c->disk, error);
-	if (!err)
-		key_identity_secret(disk_secret(c->disk));
-	return err;
+	c->tier = t;
+	key_identity_secret(t->secret);
 }
 
-bool cache_is_on_disk(struct cache *c, const struct cache_key *key)
+struct scope_table *cache_scopes(struct cache *c)
 {
-	return c->disk && tier_may_have(c, key);
+	return c->scopes;
 }
 
-int cache_browse_disk(struct cache *c, struct disk_listing *l)
+bool cache_is_in_tier(struct cache *c, const struct cache_key *key)
+{
+	return lower_may_have(c, key);
+}
+
+int cache_browse_tier(struct cache *c, struct tier_listing *l)
 {
 	int err;
 
-	if (!c->disk)
+	if (!c->tier)
 		return -ENODEV;
-	count(&c->disk_reads);
-	err = disk_browse(c->disk, l);
+	count(&c->tier_reads);
+	err = c->tier->ops->list(c->tier, l);
 	if (err)
-		uncount(&c->disk_reads);
+		uncount(&c->tier_reads);
 	return err;
 }
 
 void cache_browse_end(struct cache *c)
 {
-	uncount(&c->disk_reads);
+	uncount(&c->tier_reads);
 }
 
-unsigned cache_disk_reads(const struct cache *c)
+unsigned cache_tier_reads(const struct cache *c)
 {
-	return (unsigned)counted(&c->disk_reads);
+	return (unsigned)counted(&c->tier_reads);
 }
 
-void cache_hand_over_disk(struct cache *c)
+void cache_hand_over_tier(struct cache *c)
 {
-	if (c->disk)
-		disk_hand_over(c->disk);
+	if (c->tier)
+		c->tier->ops->hand_over(c->tier);
 }
 
-int cache_disown_disk(struct cache *c)
+int cache_disown_tier(struct cache *c)
 {
-	return c->disk ? disk_disown(c->disk) : 0;
+	return c->tier ? c->tier->ops->disown(c->tier) : 0;
 }
 
 static int purge_here(
@@ -122,8 +121,8 @@ static int purge_here(
 	int err;
 
 	count(&c->n.purges);
-	if (c->disk)
-		return disk_purge(c->disk, kind, what, user, soft, wait, seq);
+	if (c->tier)
+		return c->tier->ops->purge(c->tier, kind, what, user, soft, wait, seq);
 	err = scope_purge(c->scopes, kind, what, user, soft, seq);
 	/* -ENOMEM invalidates too much, which is what was asked for and more. */
 	return err == -ENOMEM ? 0 : err;
@@ -197,7 +196,7 @@ void cache_stats(struct cache *c, struct cache_stats *out)
 	out->encodings_made = encoder.made;
 	out->encodings_dropped = encoder.dropped;
 	scope_stats(c->scopes, &out->scopes);
-	out->has_disk = c->disk != NULL;
-	if (c->disk)
-		disk_stats(c->disk, &out->disk);
+	out->has_tier = c->tier != NULL;
+	if (c->tier)
+		c->tier->ops->stats(c->tier, &out->tier);
 }

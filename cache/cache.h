@@ -9,13 +9,13 @@
 
 #include "base/clock.h"
 #include "base/mailbox.h"
-#include "cache/disk/store.h"
 #include "cache/flight.h"
 #include "cache/policy/key.h"
 #include "cache/memory/object.h"
 #include "cache/policy/policy.h"
 #include "cache/policy/rules.h"
 #include "cache/policy/scope.h"
+#include "cache/tier/tier.h"
 
 struct cache;
 
@@ -45,18 +45,19 @@ int cache_new(const struct cache_options *o, struct cache **out) WARN_UNUSED;
  * holds its flight. Debug builds check that no reference is left. */
 void cache_free(struct cache **c);
 
-/* A disk tier under the memory: what is stored goes there too, what memory lacks is looked for there. After cache_new and
- * before any lookup; `o->scopes` is set here. Blocks. 0; or negative errno and one sentence in `error`. */
-int cache_open_disk(struct cache *c, const struct disk_options *o, char error[DISK_ERROR_MAX]) WARN_UNUSED;
-/* The directory is another process's from now on (disk_hand_over); nothing happens without a disk tier. Blocks. */
-void cache_hand_over_disk(struct cache *c);
+/* A tier under the memory: what is stored goes there too, what memory lacks is looked for there. After cache_new and before any
+ * lookup, once; it was opened with the cache's scope table. cache_free closes it. */
+void cache_set_tier(struct cache *c, struct tier *t);
+struct scope_table *cache_scopes(struct cache *c);
+/* What the tier holds is another process's from now on; nothing happens without one. Blocks. */
+void cache_hand_over_tier(struct cache *c);
 /* It was handed over and nobody took it: what is there is given up. Blocks. 0 or negative errno. */
-int cache_disown_disk(struct cache *c) WARN_UNUSED;
-/* Is something stored there for the key, as far as its index knows? False without a disk tier. */
-bool cache_is_on_disk(struct cache *c, const struct cache_key *key);
-/* What waits for a letter of the disk's now (lookups, listings, blocks, answers that are written to their end): cache_free wants
+int cache_disown_tier(struct cache *c) WARN_UNUSED;
+/* Is something stored there for the key, as far as is known without reading? False without a lower tier. */
+bool cache_is_in_tier(struct cache *c, const struct cache_key *key);
+/* What waits for a message of the tier's now (lookups, listings, blocks, answers that are written to their end): cache_free wants
  * none. */
-unsigned cache_disk_reads(const struct cache *c);
+unsigned cache_tier_reads(const struct cache *c);
 
 enum cache_verdict {
 	CACHE_HIT,   /* object: fresh, referenced; flight, when not NULL: the caller also leads a background fetch */
@@ -174,8 +175,8 @@ struct cache_stats {
 		encodings_dropped;                /* of bodies that the encoder's threads compress */
 	uint64_t large_readers, large_read_bytes; /* replies from disk under way, and the blocks that they hold */
 	struct scope_stats scopes;
-	bool has_disk;
-	struct disk_stats disk;
+	bool has_tier;
+	struct tier_stats tier;
 };
 void cache_stats(struct cache *c, struct cache_stats *out);
 
@@ -195,9 +196,8 @@ struct cache_entry_info {
  * shard locks. Returns how many matched in all among those seen (bounded walk: at most 1e6 entries). */
 unsigned cache_list(struct cache *c, struct slice prefix, unsigned limit, struct now now,
 	void (*each)(const struct cache_entry_info *info, void *arg), void *arg);
-/* What is on disk: fills in l->reply_to's answer as disk_browse says; once the letter has come, cache_browse_end. -ENODEV
- * without a disk tier. */
-int cache_browse_disk(struct cache *c, struct disk_listing *l) WARN_UNUSED;
+/* What is in the lower tier, as its `list` says; once the message has come, cache_browse_end. -ENODEV: there is none. */
+int cache_browse_tier(struct cache *c, struct tier_listing *l) WARN_UNUSED;
 void cache_browse_end(struct cache *c);
 /* State of one key for /explain: fills info and returns true when something is stored. No effect on LRU or counters. */
 bool cache_peek(struct cache *c, const struct cache_key *key, struct now now,

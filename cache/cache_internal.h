@@ -22,16 +22,16 @@ struct cache {
 	struct memory memory;
 	struct scope_table *scopes;
 	struct encoder *encoder;
-	struct disk *disk; /* set before any lookup; NULL: off */
-	_Atomic uint64_t disk_reads;
+	struct tier *tier; /* the lower one; set before any lookup; NULL: there is none */
+	_Atomic uint64_t tier_reads;
 	_Atomic uint64_t orders;               /* of requests that went upstream: landing.h */
 	_Atomic uint64_t landed[LANDED_SLOTS]; /* by the key's hash: the order of the last answer that landed */
 	struct counters n;
 	/* the sweeper's own */
 	unsigned sweep_shard;
 	uint32_t sweep_cursor;
-	uint64_t sweep_oldest;      /* lowest epoch seen in this round; 0: a round begins */
-	uint64_t sweep_disk_oldest; /* on disk when the round began */
+	uint64_t sweep_oldest;       /* lowest epoch seen in this round; 0: a round begins */
+	uint64_t sweep_lower_oldest; /* in the lower tier when the round began */
 	pthread_mutex_t holds_mu;
 	struct cache_hold *holds; /* guarded by holds_mu */
 };

@@ -2,7 +2,6 @@
 /* Flights while their body arrives: stored, windowed once it is too large for that, handed to the disk. */
 #include <errno.h>
 
-#include "cache/disk/store.h"
 #include "cache/flight_internal.h"
 
 #define WINDOW_BYTES (512 * 1024)
@@ -89,7 +88,7 @@ static bool feed_disk(struct flight *f, const void *p, size_t n)
 		return false;
 	is_full = flight_stream_take(f, p, n);
 	(void)object_body_state(f->object, &published);
-	if (!f->stream && published > disk_max_object(f->cache->disk))
+	if (!f->stream && published > f->cache->tier->max_object)
 		flight_mark_pass(f);
 	return is_full && f->stream;
 }

@@ -3,7 +3,7 @@
 #include "cache/flight_internal.h"
 
 #include "cache/landing.h"
-#include "cache/tier_large.h"
+#include "cache/lower.h"
 
 static void drop_stored_locked(struct flight *f, struct garbage *g)
 {
@@ -16,10 +16,10 @@ static void drop_stored_locked(struct flight *f, struct garbage *g)
 
 static bool may_store_locked(const struct flight *f, const struct ending *x)
 {
-	return f->is_disk ? tier_is_newest_locked(f, x->read_lsn) : !landing_is_late_locked(f, x->store);
+	return f->is_disk ? lower_is_newest_locked(f, x->read_lsn) : !landing_is_late_locked(f, x->store);
 }
 
-static bool store_locked(struct flight *f, const struct ending *x, struct tier_write *written, struct garbage *g)
+static bool store_locked(struct flight *f, const struct ending *x, struct lower_write *written, struct garbage *g)
 {
 	if (!may_store_locked(f, x)) {
 		garbage_add(g, x->store);
@@ -34,13 +34,13 @@ static bool store_locked(struct flight *f, const struct ending *x, struct tier_w
 		return false;
 	entry_set_idle_locked(f->entry, f->rules->memory_idle_ms);
 	/* Under the lock, so that both tiers see answers of one key in the same order. */
-	tier_write_locked(written, f->cache, x->status == 304);
+	lower_write_locked(written, f->cache, x->status == 304);
 	flight_tell_stored_locked(f);
 	user_bound_locked(f->entry, f->rules->max_entries_per_user, g);
 	return true;
 }
 
-static void end_locked(struct flight *f, const struct ending *x, struct tier_write *written, struct garbage *g)
+static void end_locked(struct flight *f, const struct ending *x, struct lower_write *written, struct garbage *g)
 {
 	bool is_stored;
 
@@ -50,7 +50,7 @@ static void end_locked(struct flight *f, const struct ending *x, struct tier_wri
 	is_stored = x->store && store_locked(f, x, written, g);
 	if (x->drops_stored && !landing_is_late_locked(f, NULL)) {
 		drop_stored_locked(f, g);
-		tier_retire_locked(written, f->cache, f->entry);
+		lower_retire_locked(written, f->cache, f->entry);
 		written->tells = true;
 	}
 	if (x->retires && !landing_is_late_locked(f, NULL))
@@ -92,17 +92,17 @@ void flight_finish(struct flight *f, const struct ending *x)
 	struct shard *s = f->entry->shard;
 	struct garbage g = {0};
 	struct flight *listed = f;
-	struct tier_write written;
+	struct lower_write written;
 
 	CHECK(!f->has_ended);
 	f->has_ended = true;
-	tier_write_begin(&written, f->cache, f->is_disk ? NULL : x->store);
+	lower_write_begin(&written, f->cache, f->is_disk ? NULL : x->store);
 	pthread_mutex_lock(&s->mu);
 	end_locked(f, x, &written, &g);
 	(void)flight_unlist_locked(f);
 	entry_tidy_locked(f->entry, &g);
 	pthread_mutex_unlock(&s->mu);
-	tier_write_end(&written, f->cache, f->entry);
+	lower_write_end(&written, f->cache, f->entry);
 	flight_announce(f, x);
 	garbage_free(&g);
 	memory_trim(s);
@@ -135,16 +135,16 @@ void flight_retire(struct flight *f)
 {
 	struct shard *s = f->entry->shard;
 	struct garbage g = {0};
-	struct tier_write written;
+	struct lower_write written;
 
 	if (!flight_supersedes(f))
 		return;
-	tier_write_begin(&written, f->cache, NULL);
+	lower_write_begin(&written, f->cache, NULL);
 	pthread_mutex_lock(&s->mu);
 	if (!landing_is_late_locked(f, NULL))
 		landing_retire_locked(f, &written, &g);
 	pthread_mutex_unlock(&s->mu);
-	tier_write_end(&written, f->cache, f->entry);
+	lower_write_end(&written, f->cache, f->entry);
 	garbage_free(&g);
 }
 

@@ -40,10 +40,10 @@ struct flight {
 	uint64_t epoch;
 	uint64_t order; /* of its request among all: landing.h */
 	struct now started;
-	struct object *stored;      /* what it may validate or stand in for; or NULL */
-	struct tier_stream *stream; /* the leader's: its answer goes to disk as it arrives; else NULL */
-	struct buf own_lines;       /* of fields that are not stored, for the client that caused it */
-	struct buf names, values;   /* the Vary that is known of the key, and this request's values for it */
+	struct object *stored;        /* what it may validate or stand in for; or NULL */
+	struct flight_stream *stream; /* the leader's: its answer goes to disk as it arrives; else NULL */
+	struct buf own_lines;         /* of fields that are not stored, for the client that caused it */
+	struct buf names, values;     /* the Vary that is known of the key, and this request's values for it */
 
 	/* guarded by the shard's mu */
 	struct flight *next_of_entry, *prev_of_shard, *next_of_shard;
@@ -168,8 +168,6 @@ void flight_stream_drop(struct flight *f);
 /* All of it has come. False: it is not to be stored after all. Else the flight is listed until the letter has come that it
  * is on disk: who asks meanwhile waits for that. */
 bool flight_stream_commit(struct flight *f, struct now now) WARN_UNUSED;
-void flight_stream_committed(struct flight *f);
-void flight_stream_has_room(struct flight *f);
 /* Under the shard's mu: has the disk held it up for too long? */
 void flight_check_stall_locked(struct flight *f, struct now now);
 /* The leader may go on, unless it is paused by the other of window and disk. */

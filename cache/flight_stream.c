@@ -2,24 +2,153 @@
 /* Flights whose answer goes to disk as it arrives, because it is larger than memory is to hold. */
 #include <errno.h>
 
-#include "cache/disk/store.h"
+#include "base/mem.h"
 #include "cache/landing.h"
-#include "cache/tier_large.h"
+#include "cache/lower.h"
 
 /* For how long in all the disk may hold up an answer that clients wait for; beyond that they matter more than the cache.
  * Where nobody waits, how long it may do nothing at all. */
 #define STALL_MAX_MS 3000
 #define STALL_ALONE_MAX_MS 10000
 
+/* ---- What the tier has of it ---- */
+
+/* What the writer knows of the flight. It holds no reference to it, so that none is dropped on its thread: `flight` is
+ * looked at on the leader's only. */
+struct flight_stream {
+	struct tier_source source;
+	_Atomic unsigned refs; /* the flight's, the writer's until on_release, each letter's */
+	struct cache *cache;
+	struct object *object;
+	unsigned worker;
+	/* the leader's */
+	struct tier_stream *to;
+	struct flight *flight; /* NULL: given up */
+	bool is_committed;     /* set before the end is said */
+	struct mail room, done;
+};
+
+static void has_room(struct flight *f);
+static void has_committed(struct flight *f);
+
+static void unref(struct flight_stream *fs)
+{
+	if (atomic_fetch_sub_explicit(&fs->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	object_unref(&fs->object);
+	mem_free(fs);
+}
+
+static void on_room_mail(struct mail *m)
+{
+	struct flight_stream *fs = CONTAINER_OF(m, struct flight_stream, room);
+
+	if (fs->flight)
+		has_room(fs->flight);
+	unref(fs);
+}
+
+static void on_done_mail(struct mail *m)
+{
+	struct flight_stream *fs = CONTAINER_OF(m, struct flight_stream, done);
+
+	uncount(&fs->cache->tier_reads);
+	has_committed(fs->flight);
+	unref(fs);
+}
+
+/* ---- From the writer's thread ---- */
+
+static void on_room(struct tier_source *s)
+{
+	struct flight_stream *fs = CONTAINER_OF(s, struct flight_stream, source);
+
+	atomic_fetch_add_explicit(&fs->refs, 1, memory_order_relaxed);
+	if (!post_mail(fs->cache->o.mailboxes[fs->worker], &fs->room))
+		unref(fs);
+}
+
+static void on_release(struct tier_source *s)
+{
+	struct flight_stream *fs = CONTAINER_OF(s, struct flight_stream, source);
+
+	if (fs->is_committed)
+		(void)post_mail(fs->cache->o.mailboxes[fs->worker], &fs->done);
+	else
+		unref(fs);
+}
+
+/* ---- For the leader ---- */
+
+static int begin(struct flight *f, struct object *o, int64_t length, struct flight_stream **out)
+{
+	struct flight_stream *fs = mem_zalloc(sizeof(*fs));
+	struct tier *t = f->cache->tier;
+	struct scope_set scopes;
+	int err;
+
+	*out = NULL;
+	if (!fs)
+		return -ENOMEM;
+	lower_describe(o, &fs->source);
+	object_scopes(o, &scopes);
+	fs->source.tags = scopes.tags;
+	fs->source.tags_n = scopes.tags_n;
+	fs->source.body_n = length >= 0 ? (uint64_t)length : TIER_LENGTH_UNKNOWN;
+	fs->source.on_release = on_release;
+	err = t->ops->stream_begin(t, &fs->source, on_room, &fs->to);
+	if (err) {
+		mem_free(fs);
+		return err;
+	}
+	atomic_init(&fs->refs, 2);
+	fs->cache = f->cache;
+	fs->object = object_ref(o);
+	fs->worker = f->worker;
+	fs->flight = f;
+	fs->room.on_mail = on_room_mail;
+	fs->done.on_mail = on_done_mail;
+	*out = fs;
+	return 0;
+}
+
+static void let_go(struct flight_stream **stream)
+{
+	struct flight_stream *fs = *stream;
+
+	*stream = NULL;
+	unref(fs);
+}
+
+static void drop(struct flight_stream **stream, bool is_slow)
+{
+	struct flight_stream *fs = *stream;
+
+	fs->flight = NULL;
+	fs->to->tier->ops->stream_end(&fs->to, is_slow ? TIER_END_SLOW : TIER_END_CUT);
+	let_go(stream);
+}
+
+static void commit_locked(struct flight_stream *fs)
+{
+	/* Until the letter has come the cache must not go. */
+	count(&fs->cache->tier_reads);
+	fs->source.epoch = object_epoch(fs->object);
+	fs->is_committed = true;
+	fs->to->tier->ops->stream_end(&fs->to, TIER_END_WHOLE);
+}
+
+/* ---- The flight's side ---- */
+
 bool flight_may_stream(struct flight *f, int status, bool is_part, uint64_t length)
 {
-	struct disk *d = f->cache->disk;
+	const struct tier *t = f->cache->tier;
 	bool is_for_parts;
 
 	pthread_mutex_lock(&f->mu);
 	is_for_parts = f->is_for_parts;
 	pthread_mutex_unlock(&f->mu);
-	if (!d || is_part || is_for_parts || length > disk_max_object(d))
+	if (!t || is_part || is_for_parts || length > t->max_object)
 		return false;
 	/* That one would have to be looked into as a whole. */
 	return f->rules->store_if == CACHE_STORE_ANY || (status != 200 && status != 206);
@@ -47,7 +176,7 @@ bool flight_has_all_locked(const struct flight *f)
 
 int flight_stream_begin(struct flight *f, struct object *o, int64_t length)
 {
-	int err = tier_stream_begin(f, o, length, &f->stream);
+	int err = begin(f, o, length, &f->stream);
 
 	if (!err)
 		set_streamed(f, true);
@@ -68,21 +197,21 @@ void flight_stream_drop(struct flight *f)
 {
 	if (!f->stream)
 		return;
-	tier_stream_drop(&f->stream, is_disk_slow(f));
+	drop(&f->stream, is_disk_slow(f));
 	set_streamed(f, false);
 }
 
 bool flight_stream_take(struct flight *f, const void *p, size_t n)
 {
-	enum disk_flow flow = DISK_GAVE_UP;
+	enum tier_flow flow = TIER_GAVE_UP;
 
 	if (object_check(f->object) != SCOPE_HARD && !is_disk_slow(f))
-		flow = tier_stream_write(f->stream, p, n);
-	if (flow == DISK_GAVE_UP) {
+		flow = f->stream->to->tier->ops->stream_write(f->stream->to, p, n);
+	if (flow == TIER_GAVE_UP) {
 		flight_stream_drop(f);
 		flight_retire(f);
 	}
-	return flow == DISK_IS_FULL;
+	return flow == TIER_IS_FULL;
 }
 
 /* ---- The end ---- */
@@ -91,13 +220,13 @@ bool flight_stream_commit(struct flight *f, struct now now)
 {
 	struct shard *s = f->entry->shard;
 	struct garbage g = {0};
-	struct tier_write written;
+	struct lower_write written;
 	bool is_newest;
 
 	/* Purged while it was fetched. (Once more at each use: a purge may come right after this.) */
 	if (object_check(f->object) == SCOPE_HARD)
 		return false;
-	tier_write_begin(&written, f->cache, NULL);
+	lower_write_begin(&written, f->cache, NULL);
 	pthread_mutex_lock(&s->mu);
 	written.tells = f->is_forced || f->entry->variants;
 	is_newest = !landing_is_late_locked(f, f->object) && variant_supersede_locked(f->entry, f->object, now, &g);
@@ -108,16 +237,16 @@ bool flight_stream_commit(struct flight *f, struct now now)
 		f->is_committing = true;
 		pthread_mutex_unlock(&f->mu);
 		/* Under the lock, so that both tiers see answers of one key in the same order. */
-		tier_stream_commit_locked(f->stream);
+		commit_locked(f->stream);
 	}
 	pthread_mutex_unlock(&s->mu);
 	if (is_newest)
-		tier_write_end(&written, f->cache, f->entry);
+		lower_write_end(&written, f->cache, f->entry);
 	garbage_free(&g);
 	return is_newest;
 }
 
-void flight_stream_committed(struct flight *f)
+static void has_committed(struct flight *f)
 {
 	struct shard *s = f->entry->shard;
 	struct garbage g = {0};
@@ -130,18 +259,18 @@ void flight_stream_committed(struct flight *f)
 	pthread_mutex_lock(&f->mu);
 	f->is_committing = false;
 	f->is_streamed = false;
-	f->storing = tier_has(f->cache, f->object) ? FLIGHT_STORED : FLIGHT_NOT_STORED;
+	f->storing = lower_has(f->cache, f->object) ? FLIGHT_STORED : FLIGHT_NOT_STORED;
 	flight_wake_locked(f);
 	pthread_mutex_unlock(&f->mu);
 	pthread_mutex_unlock(&s->mu);
-	tier_stream_free(&f->stream);
+	let_go(&f->stream);
 	garbage_free(&g);
 	flight_unref(&listed);
 }
 
 /* ---- Waiting for the disk ---- */
 
-void flight_stream_has_room(struct flight *f)
+static void has_room(struct flight *f)
 {
 	pthread_mutex_lock(&f->mu);
 	f->is_disk_paused = false;

@@ -8,8 +8,8 @@
 #ifndef CACHE_LANDING_H
 #define CACHE_LANDING_H
 
+#include "cache/lower.h"
 #include "cache/policy/vary.h"
-#include "cache/tier.h"
 
 /* Whom it speaks for: what is stored, for all whom it serves; else those whose request can't be told from this one; without
  * either, everybody. */
@@ -39,7 +39,7 @@ bool landing_is_late_locked(const struct flight *f, const struct object *o);
 void landing_stored_locked(struct flight *f, const struct object *o);
 /* It is not: all that would have been selected for the flight's request goes, on disk all of the key. Other variants stay
  * in memory: what one request is told says nothing about what others are shown, and they are asked about in their turn. */
-void landing_retire_locked(struct flight *f, struct tier_write *w, struct garbage *g);
+void landing_retire_locked(struct flight *f, struct lower_write *w, struct garbage *g);
 
 /* Is it stored for such a request? */
 bool object_serves(const struct object *o, const struct http_fields *request);

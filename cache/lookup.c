@@ -3,7 +3,6 @@
 #include "cache/lookup_internal.h"
 
 #include "cache/policy/credentials.h"
-#include "cache/disk/body.h"
 #include "cache/policy/form.h"
 #include "cache/landing.h"
 #include "cache/policy/vary.h"
@@ -143,7 +142,7 @@ static struct object *select_variant(struct lookup *l, struct entry *e, bool *is
 				variant_drop_locked(e, o, DROP_PURGED, &l->garbage);
 			continue;
 		}
-		if (object_body_is_on_disk(o) && !disk_body_is_there(object_disk_body(o))) {
+		if (object_body_is_on_disk(o) && !lower_has_body(l->c, o)) {
 			if (!l->r->hit_only)
 				variant_drop_locked(e, o, DROP_REPLACED, &l->garbage);
 			continue;

@@ -5,7 +5,7 @@
 /* A forced refresh wants a new answer, of a part in memory the rest is fetched, and what is withheld is there as well. */
 static bool wants_disk(struct lookup *l)
 {
-	return l->c->disk && !l->disk_done && !l->r->skip_disk && !l->is_forced && !l->partial && !l->is_withheld;
+	return l->c->tier && !l->disk_done && !l->r->skip_disk && !l->is_forced && !l->partial && !l->is_withheld;
 }
 
 /* Read from there, or on its way to it with all of its bytes: there in a moment. */
@@ -34,7 +34,7 @@ bool lookup_turn_to_disk(struct lookup *l, struct entry *e)
 	if (!wants_disk(l))
 		return false;
 	f = find_read(e);
-	if (f ? l->r->hit_only : !tier_may_have(l->c, l->r->key))
+	if (f ? l->r->hit_only : !lower_may_have(l->c, l->r->key))
 		return false;
 	if (f && flight_is_silent_locked(f, l->now)) {
 		l->disk_done = true; /* it hangs */
@@ -67,7 +67,7 @@ static struct flight *list_read(struct lookup *l)
 		f->is_disk = true;
 		f->started = l->now;
 		f->progress_ms = l->now.mono_ms;
-		f->epoch = tier_oldest_epoch(l->c);
+		f->epoch = lower_oldest_epoch(l->c);
 		flight_list_locked(f, e);
 		flight_ref(f);
 	}
@@ -78,15 +78,15 @@ static struct flight *list_read(struct lookup *l)
 bool lookup_ask_disk(struct lookup *l)
 {
 	struct flight *f = list_read(l);
-	enum tier_verdict v;
+	enum lower_verdict v;
 
 	l->asks_disk = false;
 	l->disk_done = true;
 	if (!f)
 		return false;
-	v = tier_read(f, l->r->key->hash, l->now);
-	l->from_disk = v == TIER_FOUND;
-	if (v == TIER_PENDING && !l->r->hit_only) {
+	v = lower_read(f, l->r->key->hash, l->now);
+	l->from_disk = v == LOWER_FOUND;
+	if (v == LOWER_PENDING && !l->r->hit_only) {
 		l->out->verdict = CACHE_DISK;
 		l->out->leads_read = true;
 		l->out->flight = f;

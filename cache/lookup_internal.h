@@ -4,8 +4,8 @@
 #ifndef CACHE_LOOKUP_INTERNAL_H
 #define CACHE_LOOKUP_INTERNAL_H
 
+#include "cache/lower.h"
 #include "cache/policy/vary.h"
-#include "cache/tier.h"
 
 struct lookup {
 	struct cache *c;

@@ -34,7 +34,7 @@ static void commit_one(struct disk *d, const struct pending *p)
 	} else if (index_add(&d->index, p->hash, &p->slot, p->base_lsn) != 0) {
 		disk_add(&d->n.dropped_outdated, 1);
 		/* It lies in the log all the same, and what it was to replace perhaps too. */
-		disk_forget_before(d, p->hash, disk_dropped_after(d, p->hash, p->slot.lsn));
+		disk_forget_before(&d->tier, p->hash, disk_dropped_after(d, p->hash, p->slot.lsn));
 		(void)index_drop_variant(&d->index, p->hash, p->slot.variant, p->slot.lsn);
 	}
 }
@@ -241,7 +241,7 @@ static void forget_pending(struct appender *a, uint32_t n, bool is_sealed)
 			continue;
 		if (index_drop_variant(&a->d->index, p->hash, p->slot.variant, p->slot.lsn) > 0 || p->replaces ||
 			!is_sealed)
-			disk_forget_before(a->d, p->hash, p->slot.lsn + !is_sealed);
+			disk_forget_before(&a->d->tier, p->hash, p->slot.lsn + !is_sealed);
 	}
 }
 

@@ -4,16 +4,23 @@
 
 #include <errno.h>
 
-#include "cache/disk/store_internal.h"
-
 size_t disk_body_bytes(uint64_t body_n)
 {
 	return sizeof(struct disk_body) + record_blocks(body_n) * sizeof(uint64_t);
 }
 
-static struct segment *segment_of(const struct disk_body *b)
+static const struct disk_body *body_of(const struct tier_body *b)
 {
-	struct segments *t = &b->disk->segments;
+	return (const struct disk_body *)(const void *)b; /* which begins with it */
+}
+
+const uint64_t *disk_body_sums(const struct tier_body *b)
+{
+	return body_of(b)->sums;
+}
+
+static struct segment *segment_of(struct segments *t, const struct disk_body *b)
+{
 	struct segment *s = segment_get(t, b->seg);
 
 	/* Another file may be in its place by now. */
@@ -22,56 +29,65 @@ static struct segment *segment_of(const struct disk_body *b)
 	return s;
 }
 
-bool disk_body_is_there(const struct disk_body *b)
+bool disk_body_is_there(struct tier *t, const struct tier_body *body)
 {
+	struct segments *segments = &disk_of(t)->segments;
+	const struct disk_body *b = body_of(body);
 	struct segment *s;
 	bool is_there;
 
 	if (atomic_load_explicit(&b->is_lost, memory_order_relaxed))
 		return false;
-	s = segment_of(b);
+	s = segment_of(segments, b);
 	is_there = s != NULL;
-	segment_put(&b->disk->segments, &s);
+	segment_put(segments, &s);
 	return is_there;
 }
 
-void disk_body_lose(struct disk_body *b)
+void disk_body_lose(struct tier *t, struct tier_body *body)
 {
-	struct segment *s = segment_of(b);
+	struct disk_body *b = CONTAINER_OF(body, struct disk_body, pub);
+	struct disk *d = disk_of(t);
+	struct segment *s = segment_of(&d->segments, b);
 
 	atomic_store_explicit(&b->is_lost, true, memory_order_relaxed);
 	if (s) /* else the place may be another's */
-		(void)index_drop_at(&b->disk->index, b->hash, b->seg, b->off8);
-	segment_put(&b->disk->segments, &s);
+		(void)index_drop_at(&d->index, b->hash, b->seg, b->off8);
+	segment_put(&d->segments, &s);
 }
 
-int disk_hold_begin(struct disk_hold *h, const struct disk_body *b)
+/* A hit, as reclaim sees it. */
+int disk_body_hold(struct tier *t, struct tier_hold *h, const struct tier_body *body)
 {
+	const struct disk_body *b = body_of(body);
 	struct index_slot found[INDEX_FOUND_MAX];
+	struct disk *d = disk_of(t);
 
-	*h = (struct disk_hold){.body = b};
+	*h = (struct tier_hold){.body = body};
 	if (!atomic_load_explicit(&b->is_lost, memory_order_relaxed))
-		h->seg = segment_of(b);
-	if (!h->seg)
+		h->place = segment_of(&d->segments, b);
+	if (!h->place)
 		return -ESTALE;
-	(void)index_find(&b->disk->index, b->hash, true, found);
+	(void)index_find(&d->index, b->hash, true, found);
 	return 0;
 }
 
-void disk_hold_end(struct disk_hold *h)
+void disk_body_let_go(struct tier *t, struct tier_hold *h)
 {
-	if (h->seg)
-		segment_put(&h->body->disk->segments, &h->seg);
+	struct segment *s = h->place;
+
+	h->place = NULL;
+	segment_put(&disk_of(t)->segments, &s);
 }
 
 /* ---- Blocks ---- */
 
-static int read_block(struct disk *d, struct disk_read *r, bool may_wait)
+static int read_block(struct disk *d, struct tier_read *r, bool may_wait)
 {
-	const struct disk_body *b = r->hold->body;
-	uint64_t left = b->n - r->offset;
-	size_t n = left < DISK_BLOCK ? (size_t)left : DISK_BLOCK;
-	int err = disk_read_at(d, r->hold->seg, r->buffer, n, b->at + r->offset, may_wait);
+	const struct disk_body *b = body_of(r->hold->body);
+	uint64_t left = b->pub.n - r->offset;
+	size_t n = left < TIER_BLOCK ? (size_t)left : TIER_BLOCK;
+	int err = disk_read_at(d, r->hold->place, r->buffer, n, b->at + r->offset, may_wait);
 
 	if (!err && !record_block_is_right(b->sums[r->offset / RECORD_BLOCK], r->buffer, n)) {
 		disk_add(&d->n.bad_records, 1);
@@ -82,19 +98,19 @@ static int read_block(struct disk *d, struct disk_read *r, bool may_wait)
 	return err;
 }
 
-static void run_read(struct disk *d, struct disk_job *job)
+static void run_read(struct tier *t, struct tier_job *job)
 {
-	struct disk_read *r = CONTAINER_OF(job, struct disk_read, job);
+	struct tier_read *r = CONTAINER_OF(job, struct tier_read, job);
 
-	(void)read_block(d, r, true);
+	(void)read_block(disk_of(t), r, true);
 	(void)post_mail(r->reply_to, &r->mail);
 }
 
-int disk_read(struct disk *d, struct disk_read *r)
+int disk_body_read(struct tier *t, struct tier_read *r)
 {
-	if (r->object)
-		r->hold = disk_object_hold(r->object);
-	CHECK(r->hold && r->hold->seg && r->offset % DISK_BLOCK == 0 && r->offset < r->hold->body->n);
+	struct disk *d = disk_of(t);
+
+	CHECK(r->hold->place && r->offset % TIER_BLOCK == 0 && r->offset < r->hold->body->n);
 	if (read_block(d, r, r->reply_to == NULL) != -EAGAIN)
 		return 0;
 	r->job.run = run_read;

@@ -5,19 +5,19 @@
 #include "base/mem.h"
 #include "cache/disk/store_internal.h"
 
-_Static_assert(DISK_CURSOR_END == INDEX_SHARDS, "a cursor's end is behind the last shard");
+_Static_assert(TIER_CURSOR_END == INDEX_SHARDS, "a cursor's end is behind the last shard");
 
 /* Then others that wait for a reader have their turn. */
 #define READS_A_TURN 32
 
 /* ---- One record ---- */
 
-static void tell(struct disk *d, struct disk_listing *l, const struct record_header *h, const struct record_meta *m)
+static void tell(struct disk *d, struct tier_listing *l, const struct record_header *h, const struct record_meta *m)
 {
 	const struct scope_set scopes = {m->url, m->tags, h->tags_n, h->user};
 	_Atomic uint64_t checked = h->epoch;
 	enum scope_state state = scope_check(d->o.scopes, &scopes, h->epoch, &checked);
-	struct disk_record_info info = {
+	struct tier_record_info info = {
 		.url = m->url,
 		.vary_names = m->names,
 		.status = h->status,
@@ -35,7 +35,7 @@ static void tell(struct disk *d, struct disk_listing *l, const struct record_hea
 }
 
 /* What can't be read, or has moved, is left out. */
-static void read_one(struct disk *d, struct disk_listing *l, const struct index_slot *slot)
+static void read_one(struct disk *d, struct tier_listing *l, const struct index_slot *slot)
 {
 	struct segment *seg = segment_get(&d->segments, slot->seg);
 	uint64_t at = (uint64_t)slot->off8 * 8;
@@ -57,18 +57,18 @@ static void read_one(struct disk *d, struct disk_listing *l, const struct index_
 
 /* ---- Some of them ---- */
 
-static bool is_done(const struct disk_listing *l)
+static bool is_done(const struct tier_listing *l)
 {
 	return l->told >= l->limit || l->read >= l->reads_max || l->cursor.shard >= INDEX_SHARDS;
 }
 
-static void next_shard(struct disk_cursor *c)
+static void next_shard(struct tier_cursor *c)
 {
 	c->shard++;
 	c->key = 0;
 }
 
-static void pass_key(struct disk_cursor *c, uint64_t key)
+static void pass_key(struct tier_cursor *c, uint64_t key)
 {
 	if (key == UINT64_MAX)
 		next_shard(c);
@@ -77,9 +77,9 @@ static void pass_key(struct disk_cursor *c, uint64_t key)
 }
 
 /* As many keys of the cursor's shard as the turn and the listing have room for. */
-static void list_shard(struct disk *d, struct disk_listing *l, unsigned turn_ends)
+static void list_shard(struct disk *d, struct tier_listing *l, unsigned turn_ends)
 {
-	struct disk_cursor *c = &l->cursor;
+	struct tier_cursor *c = &l->cursor;
 	unsigned shard = c->shard, n = 0, i = 0;
 	struct index_slot *v;
 
@@ -97,9 +97,10 @@ static void list_shard(struct disk *d, struct disk_listing *l, unsigned turn_end
 	mem_free(v);
 }
 
-static void run(struct disk *d, struct disk_job *job)
+static void run(struct tier *t, struct tier_job *job)
 {
-	struct disk_listing *l = CONTAINER_OF(job, struct disk_listing, job);
+	struct disk *d = disk_of(t);
+	struct tier_listing *l = CONTAINER_OF(job, struct tier_listing, job);
 
 	for (;;) {
 		for (unsigned ends = l->read + READS_A_TURN; !is_done(l) && l->read < ends;)
@@ -114,8 +115,10 @@ static void run(struct disk *d, struct disk_job *job)
 	}
 }
 
-int disk_browse(struct disk *d, struct disk_listing *l)
+int disk_browse(struct tier *t, struct tier_listing *l)
 {
+	struct disk *d = disk_of(t);
+
 	if (!disk_is_ready(d))
 		return -EAGAIN;
 	l->told = l->read = 0;

@@ -9,9 +9,10 @@
 
 /* Both under the journal's lock, so that a rotation parts the purges that a checkpoint holds from those it may not. */
 int disk_purge(
-	struct disk *d, enum scope_kind kind, struct slice what, uint64_t user, bool soft, bool wait, uint64_t *seq)
+	struct tier *t, enum scope_kind kind, struct slice what, uint64_t user, bool soft, bool wait, uint64_t *seq)
 {
 	struct journal_entry e = {.kind = JOURNAL_PURGE, .scope = (uint8_t)kind, .soft = soft, .b = user, .what = what};
+	struct disk *d = disk_of(t);
 	uint64_t ticket = 0;
 	int err = 0;
 
@@ -30,8 +31,9 @@ int disk_purge(
 	return !err && wait ? journal_wait(&d->journal, ticket) : err;
 }
 
-void disk_forget_before(struct disk *d, struct hash128 hash, uint64_t number)
+void disk_forget_before(struct tier *t, struct hash128 hash, uint64_t number)
 {
+	struct disk *d = disk_of(t);
 	struct journal_entry e = {.kind = JOURNAL_FORGET, .a = hash.lo, .b = number, .what = {"", 0}};
 	uint64_t ticket;
 	int err = 0;
@@ -48,9 +50,9 @@ void disk_forget_before(struct disk *d, struct hash128 hash, uint64_t number)
 	disk_add(&d->n.forgets, 1);
 }
 
-void disk_forget(struct disk *d, struct hash128 hash)
+void disk_forget(struct tier *t, struct hash128 hash)
 {
-	disk_forget_before(d, hash, disk_retire(d, hash));
+	disk_forget_before(t, hash, disk_retire(t, hash));
 }
 
 /* ---- Checkpoints ---- */
@@ -61,8 +63,9 @@ static const char *checkpoint_name(uint64_t number)
 }
 
 /* 0 while something older than what is in the segments may be on its way there. */
-uint64_t disk_oldest_epoch(struct disk *d)
+uint64_t disk_oldest_epoch(struct tier *t)
 {
+	struct disk *d = disk_of(t);
 	uint64_t epoch, lsn;
 	bool idle;
 

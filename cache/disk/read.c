@@ -5,17 +5,15 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cache/disk/body.h"
-#include "cache/disk/store_internal.h"
 
 /* A whole record up to here is one read. */
-#define ONE_READ_MAX (DISK_BODY_WHOLE_MAX + 65536u)
+#define ONE_READ_MAX (TIER_BODY_WHOLE_MAX + 65536u)
 /* And up to here it is verified on the caller's thread: some microseconds. */
 #define INLINE_MAX 32768u
 
 struct read_object {
-	struct disk_object pub;
-	struct disk_hold hold; /* of a body that is streamed */
-	char *meta, *body;     /* allocations; and pub.large */
+	struct tier_object pub;
+	char *meta, *body; /* allocations; and pub.large */
 };
 
 /* ---- Bytes ---- */
@@ -55,25 +53,19 @@ static void object_free(struct read_object *o)
 {
 	if (!o)
 		return;
-	disk_hold_end(&o->hold);
 	mem_free(o->pub.large);
 	mem_free(o->meta);
 	mem_free(o->body);
 	mem_free(o);
 }
 
-void disk_object_free(struct disk *d, struct disk_object **o)
+void disk_object_free(struct tier *t, struct tier_object **o)
 {
-	(void)d;
+	(void)t;
 	if (!*o)
 		return;
 	object_free(CONTAINER_OF(*o, struct read_object, pub));
 	*o = NULL;
-}
-
-const struct disk_hold *disk_object_hold(const struct disk_object *o)
-{
-	return &CONTAINER_OF(o, struct read_object, pub)->hold;
 }
 
 /* ---- One record ---- */
@@ -98,7 +90,7 @@ static int read_header(const struct place *p, const void *bytes, struct hash128 
 static void fill(const struct disk *d, struct read_object *o, const struct record_header *h,
 	const struct record_meta *m, struct now now)
 {
-	o->pub = (struct disk_object){
+	o->pub = (struct tier_object){
 		.key = m->key,
 		.url = m->url,
 		.vary_names = m->names,
@@ -122,7 +114,7 @@ static int load_body(struct read_object *o, const struct place *p, const struct 
 	uint64_t n = record_pad(h->body_n) + record_blocks(h->body_n) * sizeof(uint64_t);
 	int err;
 
-	if (!p->may_wait && h->body_n > DISK_BODY_WHOLE_MAX)
+	if (!p->may_wait && h->body_n > TIER_BODY_WHOLE_MAX)
 		return -EAGAIN;
 	o->body = mem_alloc(n);
 	if (!o->body)
@@ -134,7 +126,7 @@ static int load_body(struct read_object *o, const struct place *p, const struct 
 	return err;
 }
 
-/* The body of the record at p: into memory when it is small, else only its sums, and the segment stays held. */
+/* The body of the record at p: into memory when it is small, else only its sums. */
 static int attach_body(struct read_object *o, const struct place *p, const struct record_header *h)
 {
 	uint64_t at = p->at + sizeof(*h) + record_meta_n(h);
@@ -143,15 +135,15 @@ static int attach_body(struct read_object *o, const struct place *p, const struc
 
 	if (h->body_n <= p->whole_max)
 		return load_body(o, p, h, at);
-	b = o->pub.large = mem_alloc(disk_body_bytes(h->body_n));
+	b = mem_alloc(disk_body_bytes(h->body_n));
 	if (!b)
 		return -ENOMEM;
+	o->pub.large = &b->pub;
 	*b = (struct disk_body){
-		.disk = p->d,
+		.pub = {disk_body_bytes(h->body_n), h->body_n},
 		.hash = {h->key_lo, h->key_hi},
 		.generation = p->seg->generation,
 		.at = at,
-		.n = h->body_n,
 		.seg = p->seg->slot,
 		.off8 = p->slot->off8,
 	};
@@ -159,7 +151,7 @@ static int attach_body(struct read_object *o, const struct place *p, const struc
 		at + record_pad(h->body_n), p->may_wait);
 	if (!err && !record_sums_are_right(h, b->sums))
 		err = -EBADMSG;
-	return err ? err : disk_hold_begin(&o->hold, b); /* p holds the segment, so it is there */
+	return err;
 }
 
 static int load_in_one(struct read_object *o, const struct place *p, struct hash128 hash, struct now now)
@@ -242,7 +234,7 @@ static int load_base(struct read_object *o, const struct place *head, const stru
 }
 
 static int load_at(
-	struct read_object *o, const struct place *p, struct disk_lookup *l, const struct index_slot *found, unsigned n)
+	struct read_object *o, const struct place *p, struct tier_lookup *l, const struct index_slot *found, unsigned n)
 {
 	struct record_header h;
 	size_t bytes = (size_t)p->slot->len8 * 8;
@@ -276,10 +268,10 @@ unsigned disk_find(struct disk *d, struct hash128 hash, bool mark, struct index_
 	return out[0].lsn < queued && queued > atomic_load(&d->written_lsn) ? 0 : n;
 }
 
-bool disk_is_newest(struct disk *d, struct hash128 hash, uint64_t lsn)
+bool disk_is_newest(struct tier *t, struct hash128 hash, uint64_t lsn)
 {
 	struct index_slot found[INDEX_FOUND_MAX];
-	unsigned n = disk_find(d, hash, false, found);
+	unsigned n = disk_find(disk_of(t), hash, false, found);
 
 	for (unsigned i = 0; i < n; i++)
 		if (found[i].lsn == lsn)
@@ -287,11 +279,11 @@ bool disk_is_newest(struct disk *d, struct hash128 hash, uint64_t lsn)
 	return false;
 }
 
-bool disk_holds(struct disk *d, struct hash128 hash, struct slice vary_names, struct slice vary_values)
+bool disk_holds(struct tier *t, struct hash128 hash, struct slice vary_names, struct slice vary_values)
 {
 	uint32_t variant = record_variant(vary_names, vary_values);
 	struct index_slot found[INDEX_FOUND_MAX];
-	unsigned n = disk_find(d, hash, false, found);
+	unsigned n = disk_find(disk_of(t), hash, false, found);
 
 	for (unsigned i = 0; i < n; i++)
 		if (found[i].kind != INDEX_BODY && found[i].variant == variant)
@@ -305,14 +297,14 @@ static bool is_retryable(int err)
 }
 
 /* -ESTALE: it moved or was replaced in between. */
-static int load(struct disk *d, struct disk_lookup *l, const struct index_slot *slot, const struct index_slot *found,
+static int load(struct disk *d, struct tier_lookup *l, const struct index_slot *slot, const struct index_slot *found,
 	unsigned n, bool may_wait, struct read_object **out)
 {
 	struct place p = {
 		.d = d,
 		.slot = slot,
 		.at = (uint64_t)slot->off8 * 8,
-		.whole_max = l->whole_max ? l->whole_max : DISK_BODY_WHOLE_MAX,
+		.whole_max = l->whole_max ? l->whole_max : TIER_BODY_WHOLE_MAX,
 		.may_wait = may_wait,
 	};
 	struct index_slot still;
@@ -341,59 +333,59 @@ static int load(struct disk *d, struct disk_lookup *l, const struct index_slot *
 	return err;
 }
 
-static enum disk_verdict judge(
-	struct disk *d, struct disk_lookup *l, const struct index_slot *slot, struct read_object *o)
+static enum tier_verdict judge(
+	struct disk *d, struct tier_lookup *l, const struct index_slot *slot, struct read_object *o)
 {
 	const struct scope_set scopes = {o->pub.url, o->pub.tags, o->pub.tags_n, o->pub.user};
 	_Atomic uint64_t checked = o->pub.epoch;
 	enum scope_state state;
 
 	if (!slice_equal(o->pub.key, l->key))
-		return DISK_MISS;
+		return TIER_MISS;
 	state = scope_check(d->o.scopes, &scopes, o->pub.epoch, &checked);
 	if (state == SCOPE_HARD) {
 		disk_add(&d->n.purged_reads, 1);
 		(void)index_drop_at(&d->index, l->hash, slot->seg, slot->off8);
-		return DISK_MISS;
+		return TIER_MISS;
 	}
 	if (l->accepts && !l->accepts(l, &o->pub))
-		return DISK_MISS;
+		return TIER_MISS;
 	if (state == SCOPE_VALID)
 		o->pub.epoch = atomic_load_explicit(&checked, memory_order_relaxed);
-	return state == SCOPE_SOFT ? DISK_SOFT : DISK_HIT;
+	return state == SCOPE_SOFT ? TIER_SOFT : TIER_HIT;
 }
 
-static void look_up(struct disk *d, struct disk_lookup *l, bool may_wait)
+static void look_up(struct disk *d, struct tier_lookup *l, bool may_wait)
 {
 	struct index_slot found[INDEX_FOUND_MAX];
 	unsigned n = disk_find(d, l->hash, true, found);
 
-	l->verdict = DISK_MISS;
+	l->verdict = TIER_MISS;
 	l->object = NULL;
-	for (unsigned i = 0; i < n && found[i].kind != INDEX_BODY && l->verdict == DISK_MISS; i++) {
+	for (unsigned i = 0; i < n && found[i].kind != INDEX_BODY && l->verdict == TIER_MISS; i++) {
 		struct read_object *o;
 		int err = load(d, l, &found[i], found, n, may_wait, &o);
 
 		if (err == -EAGAIN) {
-			l->verdict = DISK_PENDING;
+			l->verdict = TIER_PENDING;
 			return;
 		}
 		if (err)
 			continue;
 		l->verdict = judge(d, l, &found[i], o);
-		if (l->verdict == DISK_MISS)
+		if (l->verdict == TIER_MISS)
 			object_free(o);
 		else
 			l->object = &o->pub;
 	}
-	disk_add(n == 0 ? &d->n.absent : l->verdict == DISK_MISS ? &d->n.misses : &d->n.hits, 1);
-	if (l->verdict != DISK_MISS)
+	disk_add(n == 0 ? &d->n.absent : l->verdict == TIER_MISS ? &d->n.misses : &d->n.hits, 1);
+	if (l->verdict != TIER_MISS)
 		disk_add(may_wait ? &d->n.thread_reads : &d->n.inline_reads, 1);
 }
 
 /* ---- The readers ---- */
 
-bool disk_post_job(struct disk *d, struct disk_job *job)
+bool disk_post_job(struct disk *d, struct tier_job *job)
 {
 	bool taken;
 
@@ -418,7 +410,7 @@ void *disk_reader(void *arg)
 
 	pthread_mutex_lock(&d->jobs_mu);
 	for (;;) {
-		struct disk_job *job;
+		struct tier_job *job;
 
 		while (!d->jobs_head && !d->jobs_stopping)
 			pthread_cond_wait(&d->jobs_changed, &d->jobs_mu);
@@ -430,7 +422,7 @@ void *disk_reader(void *arg)
 			d->jobs_tail = &d->jobs_head;
 		d->jobs_n--;
 		pthread_mutex_unlock(&d->jobs_mu);
-		job->run(d, job);
+		job->run(&d->tier, job);
 		pthread_mutex_lock(&d->jobs_mu);
 	}
 	pthread_mutex_unlock(&d->jobs_mu);
@@ -445,11 +437,11 @@ void disk_jobs_stop(struct disk *d)
 	pthread_mutex_unlock(&d->jobs_mu);
 }
 
-static void run_lookup(struct disk *d, struct disk_job *job)
+static void run_lookup(struct tier *t, struct tier_job *job)
 {
-	struct disk_lookup *l = CONTAINER_OF(job, struct disk_lookup, job);
+	struct tier_lookup *l = CONTAINER_OF(job, struct tier_lookup, job);
 
-	look_up(d, l, true);
+	look_up(disk_of(t), l, true);
 	(void)post_mail(l->reply_to, &l->mail);
 }
 
@@ -459,8 +451,9 @@ static bool serves(struct disk *d)
 	       !atomic_load_explicit(&d->is_given, memory_order_relaxed);
 }
 
-bool disk_may_have(struct disk *d, struct hash128 hash)
+bool disk_may_have(struct tier *t, struct hash128 hash)
 {
+	struct disk *d = disk_of(t);
 	struct index_slot found[INDEX_FOUND_MAX];
 
 	if (!serves(d))
@@ -471,20 +464,22 @@ bool disk_may_have(struct disk *d, struct hash128 hash)
 	return false;
 }
 
-enum disk_verdict disk_get(struct disk *d, struct disk_lookup *l)
+enum tier_verdict disk_get(struct tier *t, struct tier_lookup *l)
 {
+	struct disk *d = disk_of(t);
+
 	if (!serves(d)) {
-		l->verdict = DISK_MISS;
+		l->verdict = TIER_MISS;
 		l->object = NULL;
-		return DISK_MISS;
+		return TIER_MISS;
 	}
 	look_up(d, l, l->reply_to == NULL);
-	if (l->verdict != DISK_PENDING)
+	if (l->verdict != TIER_PENDING)
 		return l->verdict;
 	l->job.run = run_lookup;
 	/* Once it is posted, the letter may be on its way: l is not touched any more. */
 	if (disk_post_job(d, &l->job))
-		return DISK_PENDING;
-	l->verdict = DISK_MISS;
-	return DISK_MISS;
+		return TIER_PENDING;
+	l->verdict = TIER_MISS;
+	return TIER_MISS;
 }

@@ -14,7 +14,7 @@
 #include "cache/disk/store.h"
 
 #define SECRET_MAGIC 0x3143455358504d4du /* "MMPXSEC1" */
-#define SECRET_BYTES DISK_SECRET_BYTES
+#define SECRET_BYTES TIER_SECRET_BYTES
 
 struct secret_file {
 	uint64_t magic, store;

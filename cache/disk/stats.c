@@ -41,8 +41,9 @@ static void copy_counters(struct disk *d, struct disk_stats *out)
 	COPY(started_empty);
 }
 
-void disk_stats(struct disk *d, struct disk_stats *out)
+void disk_stats(struct tier *t, struct disk_stats *out)
 {
+	struct disk *d = disk_of(t);
 	struct index_stats index;
 
 	*out = (struct disk_stats){.size = d->o.size, .is_ready = disk_is_ready(d)};

@@ -381,7 +381,7 @@ static void fini_parts(struct disk *d)
 	close(d->dir); /* and with it the lock */
 }
 
-int disk_open(const struct disk_options *o, struct disk **out, char error[DISK_ERROR_MAX])
+int disk_start(const struct disk_options *o, struct disk **out, char error[DISK_ERROR_MAX])
 {
 	struct disk *d = mem_zalloc(sizeof(*d));
 	int err;
@@ -420,22 +420,18 @@ int disk_open(const struct disk_options *o, struct disk **out, char error[DISK_E
 	return 0;
 }
 
-void disk_close(struct disk **d)
+void disk_close(struct tier **t)
 {
-	struct disk *gone = *d;
+	struct disk *gone;
 
-	if (!gone)
+	if (!*t)
 		return;
+	gone = disk_of(*t);
 	stop_threads(gone);
 	CHECK(gone->streams_n == 0);
 	fini_parts(gone);
 	mem_free(gone);
-	*d = NULL;
-}
-
-const unsigned char *disk_secret(const struct disk *d)
-{
-	return d->secret;
+	*t = NULL;
 }
 
 /* ---- To another process ---- */
@@ -458,8 +454,10 @@ static void join_while_leaving(struct disk *d)
 
 /* The writer stays, to clear away what streams still bring, and the readers do. What they have open they may read: no
  * process writes over what is there. */
-void disk_hand_over(struct disk *d)
+void disk_hand_over(struct tier *t)
 {
+	struct disk *d = disk_of(t);
+
 	pthread_mutex_lock(&d->queue_mu);
 	if (atomic_exchange(&d->is_given, true)) {
 		pthread_mutex_unlock(&d->queue_mu);
@@ -473,8 +471,9 @@ void disk_hand_over(struct disk *d)
 	(void)flock(d->dir, LOCK_UN);
 }
 
-int disk_disown(struct disk *d)
+int disk_disown(struct tier *t)
 {
+	struct disk *d = disk_of(t);
 	int err;
 
 	if (flock(d->dir, LOCK_EX | LOCK_NB) != 0)
@@ -492,18 +491,10 @@ int disk_disown(struct disk *d)
 
 /* ---- Looking at it ---- */
 
-uint64_t disk_max_object(const struct disk *d)
+void disk_wait_ready(struct tier *t)
 {
-	return d->o.max_object;
-}
+	struct disk *d = disk_of(t);
 
-bool disk_is_ready(struct disk *d)
-{
-	return atomic_load_explicit(&d->is_ready, memory_order_acquire);
-}
-
-void disk_wait_ready(struct disk *d)
-{
 	pthread_mutex_lock(&d->segments.mu);
 	while (!atomic_load(&d->is_ready))
 		pthread_cond_wait(&d->segments.changed, &d->segments.mu);

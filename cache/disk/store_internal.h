@@ -74,6 +74,7 @@ struct counters_disk {
 #define GHOST_SLOTS 262144
 
 struct disk {
+	struct tier tier; /* what the cache knows of it */
 	/* set once */
 	struct disk_options o;
 	const struct disk_io *io;
@@ -105,7 +106,7 @@ struct disk {
 	pthread_mutex_t queue_mu;
 	pthread_cond_t queue_changed;
 	/* guarded by queue_mu */
-	struct disk_source *queue_head, **queue_tail;
+	struct tier_source *queue_head, **queue_tail;
 	bool is_sealed;   /* after is_given: the writer has written all */
 	unsigned queue_n; /* those under way included */
 	uint64_t queue_bytes, next_lsn;
@@ -115,7 +116,7 @@ struct disk {
 	pthread_mutex_t jobs_mu;
 	pthread_cond_t jobs_changed;
 	/* guarded by jobs_mu */
-	struct disk_job *jobs_head, **jobs_tail;
+	struct tier_job *jobs_head, **jobs_tail;
 	unsigned jobs_n;
 	bool jobs_stopping;
 
@@ -124,6 +125,17 @@ struct disk {
 	struct appender log, own, kept;
 	uint64_t spared_bytes; /* the keeper's: of large records kept since a segment went */
 };
+
+static inline struct disk *disk_of(struct tier *t)
+{
+	return CONTAINER_OF(t, struct disk, tier);
+}
+
+/* Recovery is done. */
+static inline bool disk_is_ready(const struct disk *d)
+{
+	return atomic_load_explicit(&d->is_ready, memory_order_acquire);
+}
 
 static inline void disk_add(_Atomic uint64_t *counter, uint64_t n)
 {
@@ -158,9 +170,9 @@ void disk_rest(struct disk *d, int err);
 /* ---- write.c, read.c, reclaim.c, recover.c, purge.c ---- */
 void *disk_writer(void *arg);
 /* Why an answer is not written; 0: it may be. */
-int disk_refuse(struct disk *d, const struct disk_source *s) WARN_UNUSED;
+int disk_refuse(struct disk *d, const struct tier_source *s) WARN_UNUSED;
 /* All but the sum of the sums. */
-struct record_header disk_header_of(const struct disk *d, const struct disk_source *s);
+struct record_header disk_header_of(const struct disk *d, const struct tier_source *s);
 /* What is there, and what is queued, is older than this and must not stand in for it. True: something was there. */
 bool disk_outdate(struct disk *d, struct hash128 hash, uint32_t variant, uint64_t lsn);
 /* May an older version lie in the log, where the next start would find it? One that is queued is the writer's to see. */
@@ -176,8 +188,11 @@ int disk_read_at(struct disk *d, struct segment *s, void *p, size_t n, uint64_t 
 int disk_checkpoint(struct disk *d) WARN_UNUSED;
 void disk_jobs_stop(struct disk *d);
 /* False: too many wait, or the readers are going. */
-bool disk_post_job(struct disk *d, struct disk_job *job) WARN_UNUSED;
-const struct disk_hold *disk_object_hold(const struct disk_object *o);
+bool disk_post_job(struct disk *d, struct tier_job *job) WARN_UNUSED;
+
+/* ---- store.c ---- */
+/* disk_open, but for what makes it a tier. */
+int disk_start(const struct disk_options *o, struct disk **out, char error[DISK_ERROR_MAX]) WARN_UNUSED;
 
 /* ---- open.c ---- */
 int disk_format_read(const void *p, size_t n, struct disk_format *out) WARN_UNUSED;

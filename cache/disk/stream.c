@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-#define PIECE DISK_BLOCK
+#define PIECE TIER_BLOCK
 _Static_assert(PIECE == RECORD_BLOCK, "a piece has one sum");
 #define GROW_MIN_MAX ((uint64_t)1 << 20)
 #define GROW_MAX ((uint64_t)16 << 20)
@@ -22,9 +22,10 @@ struct piece {
 enum stream_end { STREAM_OPEN, STREAM_WHOLE, STREAM_CUT };
 
 struct disk_stream {
+	struct tier_stream pub;
 	struct disk *d;
-	struct disk_source *source;
-	void (*on_room)(struct disk_source *s);
+	struct tier_source *source;
+	void (*on_room)(struct tier_source *s);
 	struct record_header shape; /* set once: lengths only, of all but the body */
 	/* the feeder's, until the end */
 	struct piece *filling;
@@ -54,7 +55,7 @@ static unsigned full_at(const struct disk *d)
 	return n > 0 ? (unsigned)n : 1;
 }
 
-static int refuse(struct disk *d, const struct disk_source *s)
+static int refuse(struct disk *d, const struct tier_source *s)
 {
 	int err = disk_refuse(d, s);
 
@@ -74,12 +75,13 @@ static int refuse(struct disk *d, const struct disk_source *s)
 }
 
 int disk_stream_begin(
-	struct disk *d, struct disk_source *s, void (*on_room)(struct disk_source *s), struct disk_stream **out)
+	struct tier *t, struct tier_source *s, void (*on_room)(struct tier_source *s), struct tier_stream **out)
 {
+	struct disk *d = disk_of(t);
 	struct disk_stream *st;
 	int err;
 
-	CHECK(!s->sums);
+	CHECK(!s->body);
 	*out = NULL;
 	s->variant = record_variant(s->vary_names, s->vary_values);
 	s->is_refresh = false;
@@ -93,12 +95,13 @@ int disk_stream_begin(
 		pthread_mutex_unlock(&d->queue_mu);
 		return -ENOMEM;
 	}
+	st->pub.tier = t;
 	st->d = d;
 	st->source = s;
 	st->on_room = on_room;
 	st->shape = disk_header_of(d, s);
 	st->tail = &st->first;
-	*out = st;
+	*out = &st->pub;
 	return 0;
 }
 
@@ -163,15 +166,21 @@ static bool queue_piece(struct disk_stream *st)
 	return is_full;
 }
 
-static enum disk_flow give_up(struct disk_stream *st, _Atomic uint64_t *why)
+static enum tier_flow give_up(struct disk_stream *st, _Atomic uint64_t *why)
 {
 	if (!atomic_exchange(&st->has_failed, true))
 		disk_add(why, 1);
-	return DISK_GAVE_UP;
+	return TIER_GAVE_UP;
 }
 
-enum disk_flow disk_stream_write(struct disk_stream *st, const void *p, size_t n)
+static struct disk_stream *stream_of(struct tier_stream *st)
 {
+	return CONTAINER_OF(st, struct disk_stream, pub);
+}
+
+enum tier_flow disk_stream_write(struct tier_stream *stream, const void *p, size_t n)
+{
+	struct disk_stream *st = stream_of(stream);
 	struct disk *d = st->d;
 	const char *at = p;
 	bool is_full = false;
@@ -179,7 +188,7 @@ enum disk_flow disk_stream_write(struct disk_stream *st, const void *p, size_t n
 	if (atomic_load(&d->is_given))
 		return give_up(st, &d->n.dropped_queue);
 	if (atomic_load(&st->has_failed))
-		return DISK_GAVE_UP;
+		return TIER_GAVE_UP;
 	if (n > d->o.max_object || st->fed > d->o.max_object - n)
 		return give_up(st, &d->n.dropped_size);
 	for (size_t run; n > 0; n -= run, at += run) {
@@ -196,7 +205,7 @@ enum disk_flow disk_stream_write(struct disk_stream *st, const void *p, size_t n
 		if (to->n == PIECE)
 			is_full = queue_piece(st);
 	}
-	return is_full ? DISK_IS_FULL : DISK_FLOWS;
+	return is_full ? TIER_IS_FULL : TIER_FLOWS;
 }
 
 /* Takes a number whatever becomes of it, as each put does. */
@@ -215,17 +224,20 @@ static void end_locked(struct disk_stream *st, bool is_whole)
 	list_locked(st);
 }
 
-void disk_stream_end(struct disk_stream **stream, bool is_whole)
+void disk_stream_end(struct tier_stream **stream, enum tier_end how)
 {
-	struct disk_stream *st = *stream;
+	struct disk_stream *st = stream_of(*stream);
+	bool is_whole = how == TIER_END_WHOLE;
 	struct disk *d = st->d;
 	struct hash128 hash = st->source->hash;
 	uint32_t variant = st->source->variant;
 	uint64_t lsn;
 
 	*stream = NULL;
+	if (how == TIER_END_SLOW)
+		disk_add(&d->n.dropped_slow, 1);
 	st->source->replaces = is_whole && disk_may_lie_in_log(d, hash);
-	if (is_whole && st->source->body_n != DISK_LENGTH_UNKNOWN)
+	if (is_whole && st->source->body_n != TIER_LENGTH_UNKNOWN)
 		CHECK(st->source->body_n == st->fed || atomic_load(&st->has_failed));
 	pthread_mutex_lock(&d->queue_mu);
 	end_locked(st, is_whole);
@@ -234,12 +246,6 @@ void disk_stream_end(struct disk_stream **stream, bool is_whole)
 	/* From here on the writer may have freed it. What it replaces is out of date, whatever becomes of it. */
 	if (is_whole)
 		(void)index_drop_variant(&d->index, hash, variant, lsn);
-}
-
-void disk_stream_end_slow(struct disk_stream **st)
-{
-	disk_add(&(*st)->d->n.dropped_slow, 1);
-	disk_stream_end(st, false);
 }
 
 /* ---- Writing: the segment ---- */
@@ -323,7 +329,7 @@ static uint64_t grow_min(const struct disk *d)
 
 static int put_head(struct disk_stream *st, struct record_header *h)
 {
-	const struct disk_source *s = st->source;
+	const struct tier_source *s = st->source;
 	const struct record_parts parts = {s->key, s->vary_names, s->vary_values, s->head, s->tags};
 	size_t n = sizeof(*h) + record_meta_n(h);
 	char *p = mem_alloc(n);
@@ -341,7 +347,7 @@ static int put_head(struct disk_stream *st, struct record_header *h)
 
 static int begin_file(struct disk_stream *st)
 {
-	bool is_known = st->source->body_n != DISK_LENGTH_UNKNOWN;
+	bool is_known = st->source->body_n != TIER_LENGTH_UNKNOWN;
 
 	st->body_at = sizeof(struct segment_header) + sizeof(st->shape) + record_meta_n(&st->shape);
 	return with_room(st, file_bytes(st, is_known ? st->source->body_n : grow_min(st->d)), begin);
@@ -437,7 +443,7 @@ static void into_index(struct disk_stream *st, const struct record_header *h)
 
 	if (index_add(&d->index, st->source->hash, &slot, 0) != 0) {
 		disk_add(&d->n.dropped_outdated, 1);
-		disk_forget_before(d, st->source->hash, disk_dropped_after(d, st->source->hash, h->lsn));
+		disk_forget_before(&d->tier, st->source->hash, disk_dropped_after(d, st->source->hash, h->lsn));
 	}
 	disk_add(&d->n.puts, 1);
 	disk_add(&d->n.put_bytes, record_total(h));
@@ -521,7 +527,7 @@ static void write_pieces(struct disk_stream *st, struct piece *p)
 static void end(struct disk_stream *st, enum stream_end how)
 {
 	struct disk *d = st->d;
-	struct disk_source *s = st->source;
+	struct tier_source *s = st->source;
 	int err = 0;
 
 	if (how == STREAM_WHOLE && !atomic_load(&st->has_failed))
@@ -530,7 +536,7 @@ static void end(struct disk_stream *st, enum stream_end how)
 		fail(st, err);
 	if (how == STREAM_WHOLE && atomic_load(&st->has_failed) &&
 		(disk_outdate(d, s->hash, s->variant, s->lsn) || s->replaces))
-		disk_forget_before(d, s->hash, s->lsn);
+		disk_forget_before(&d->tier, s->hash, s->lsn);
 	if (how == STREAM_WHOLE)
 		atomic_fetch_sub(&d->ending[s->hash.lo & (PUT_SLOTS - 1)], 1);
 	let_go_of_file(st);

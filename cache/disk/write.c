@@ -4,16 +4,17 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "cache/disk/body.h"
 #include "cache/disk/stream.h"
 
 /* ---- The queue ---- */
 
-static uint64_t source_bytes(const struct disk_source *s)
+static uint64_t source_bytes(const struct tier_source *s)
 {
-	return (s->sums ? 0 : s->body_n) + s->head.n + s->key.n;
+	return (s->body ? 0 : s->body_n) + s->head.n + s->key.n;
 }
 
-static bool is_admitted(struct disk *d, const struct disk_source *s)
+static bool is_admitted(struct disk *d, const struct tier_source *s)
 {
 	_Atomic uint32_t *ghost = &d->ghosts[s->hash.lo & (GHOST_SLOTS - 1)];
 	uint32_t tag = (uint32_t)(s->hash.hi >> 32) | 1;
@@ -23,13 +24,13 @@ static bool is_admitted(struct disk *d, const struct disk_source *s)
 	return atomic_exchange_explicit(ghost, tag, memory_order_relaxed) == tag;
 }
 
-int disk_refuse(struct disk *d, const struct disk_source *s)
+int disk_refuse(struct disk *d, const struct tier_source *s)
 {
 	size_t off = (size_t)(s->url.p - s->key.p);
 
 	if (s->url.n > 0 && (s->url.p < s->key.p || off > s->key.n || s->url.n > s->key.n - off))
 		return -EINVAL;
-	if ((s->body_n != DISK_LENGTH_UNKNOWN && s->body_n > d->o.max_object) || s->key.n > RECORD_META_MAX / 4 ||
+	if ((s->body_n != TIER_LENGTH_UNKNOWN && s->body_n > d->o.max_object) || s->key.n > RECORD_META_MAX / 4 ||
 		s->head.n > RECORD_META_MAX / 4 || s->vary_names.n > RECORD_META_MAX / 8 ||
 		s->vary_values.n > RECORD_META_MAX / 8 || s->tags_n > RECORD_META_MAX / 64) {
 		disk_add(&d->n.dropped_size, 1);
@@ -55,7 +56,7 @@ static void raise_to(_Atomic uint64_t *v, uint64_t to)
 }
 
 /* Takes a number in any case: what is queued with a lower one must not outlive this. */
-static int enqueue(struct disk *d, struct disk_source *s, int err, uint64_t *lsn)
+static int enqueue(struct disk *d, struct tier_source *s, int err, uint64_t *lsn)
 {
 	pthread_mutex_lock(&d->queue_mu);
 	*lsn = s->lsn = d->next_lsn++;
@@ -92,7 +93,7 @@ bool disk_may_lie_in_log(struct disk *d, struct hash128 hash)
 }
 
 /* What it replaces is out of date either way; a refresh that is taken finds its body there. */
-static int put(struct disk *d, struct disk_source *s, bool is_refresh)
+static int put(struct disk *d, struct tier_source *s, bool is_refresh)
 {
 	struct hash128 hash = s->hash;
 	uint32_t variant = record_variant(s->vary_names, s->vary_values);
@@ -113,19 +114,20 @@ static int put(struct disk *d, struct disk_source *s, bool is_refresh)
 	return err;
 }
 
-int disk_put(struct disk *d, struct disk_source *s)
+int disk_put(struct tier *t, struct tier_source *s)
 {
-	CHECK(!s->sums);
-	return put(d, s, false);
+	CHECK(!s->body);
+	return put(disk_of(t), s, false);
 }
 
-int disk_refresh(struct disk *d, struct disk_source *s)
+int disk_refresh(struct tier *t, struct tier_source *s)
 {
-	return put(d, s, true);
+	return put(disk_of(t), s, true);
 }
 
-uint64_t disk_drop_put(struct disk *d, struct hash128 hash, struct slice vary_names, struct slice vary_values)
+uint64_t disk_drop_put(struct tier *t, struct hash128 hash, struct slice vary_names, struct slice vary_values)
 {
+	struct disk *d = disk_of(t);
 	bool lies = disk_may_lie_in_log(d, hash);
 	uint64_t lsn;
 
@@ -146,8 +148,9 @@ static bool may_come(struct disk *d, struct hash128 hash)
 	       disk_may_lie_in_log(d, hash);
 }
 
-uint64_t disk_retire(struct disk *d, struct hash128 hash)
+uint64_t disk_retire(struct tier *t, struct hash128 hash)
 {
+	struct disk *d = disk_of(t);
 	uint64_t lsn;
 
 	if (!may_come(d, hash))
@@ -160,8 +163,10 @@ uint64_t disk_retire(struct disk *d, struct hash128 hash)
 	return lsn;
 }
 
-void disk_flush(struct disk *d)
+void disk_flush(struct tier *t)
 {
+	struct disk *d = disk_of(t);
+
 	pthread_mutex_lock(&d->queue_mu);
 	while (d->queue_n > 0)
 		pthread_cond_wait(&d->queue_changed, &d->queue_mu);
@@ -170,7 +175,7 @@ void disk_flush(struct disk *d)
 
 /* ---- One record ---- */
 
-static struct slice whole_run(const struct disk_source *s, uint64_t at, uint64_t most)
+static struct slice whole_run(const struct tier_source *s, uint64_t at, uint64_t most)
 {
 	struct slice run = s->body_at(s, at);
 
@@ -179,7 +184,7 @@ static struct slice whole_run(const struct disk_source *s, uint64_t at, uint64_t
 	return run;
 }
 
-static uint64_t block_sum(const struct disk_source *s, uint64_t at, uint64_t n)
+static uint64_t block_sum(const struct tier_source *s, uint64_t at, uint64_t n)
 {
 	struct slice run = whole_run(s, at, n);
 	XXH3_state_t state;
@@ -194,7 +199,7 @@ static uint64_t block_sum(const struct disk_source *s, uint64_t at, uint64_t n)
 	return XXH3_64bits_digest(&state);
 }
 
-static uint64_t *sums_of(const struct disk_source *s)
+static uint64_t *sums_of(const struct tier_source *s)
 {
 	uint64_t n = record_blocks(s->body_n), *sums = mem_alloc(n * sizeof(*sums));
 
@@ -206,7 +211,7 @@ static uint64_t *sums_of(const struct disk_source *s)
 	return sums;
 }
 
-struct record_header disk_header_of(const struct disk *d, const struct disk_source *s)
+struct record_header disk_header_of(const struct disk *d, const struct tier_source *s)
 {
 	struct record_header h = {
 		.magic = RECORD_MAGIC,
@@ -235,7 +240,7 @@ struct record_header disk_header_of(const struct disk *d, const struct disk_sour
 }
 
 /* The record whose body a head update may refer to: it has to be proved that the bytes are the same. */
-static bool find_base(struct disk *d, const struct disk_source *s, struct record_header *h)
+static bool find_base(struct disk *d, const struct tier_source *s, struct record_header *h)
 {
 	struct index_slot found[INDEX_FOUND_MAX];
 	unsigned n = index_find(&d->index, s->hash, false, found);
@@ -263,7 +268,7 @@ static bool find_base(struct disk *d, const struct disk_source *s, struct record
 	return false;
 }
 
-static int put_meta(struct appender *a, const struct disk_source *s, struct record_header *h)
+static int put_meta(struct appender *a, const struct tier_source *s, struct record_header *h)
 {
 	const struct record_parts parts = {s->key, s->vary_names, s->vary_values, s->head, s->tags};
 	size_t n = sizeof(*h) + record_meta_n(h);
@@ -286,7 +291,7 @@ static int put_meta(struct appender *a, const struct disk_source *s, struct reco
 	return err;
 }
 
-static int put_body(struct appender *a, const struct disk_source *s, const uint64_t *sums)
+static int put_body(struct appender *a, const struct tier_source *s, const uint64_t *sums)
 {
 	struct slice run;
 	int err = 0;
@@ -302,7 +307,7 @@ static int put_body(struct appender *a, const struct disk_source *s, const uint6
 	return err;
 }
 
-static int append(struct appender *a, const struct disk_source *s, struct record_header *h, const uint64_t *sums,
+static int append(struct appender *a, const struct tier_source *s, struct record_header *h, const uint64_t *sums,
 	bool own_segment)
 {
 	struct pending p = {
@@ -331,15 +336,15 @@ static int append(struct appender *a, const struct disk_source *s, struct record
 }
 
 /* What failed is out of date at once: an older record must not stand in for it, now or after a restart. */
-static void drop_source(struct disk *d, const struct disk_source *s)
+static void drop_source(struct disk *d, const struct tier_source *s)
 {
 	disk_add(&d->n.dropped_error, 1);
 	if (index_drop_variant(&d->index, s->hash, s->variant, s->lsn) > 0 || s->replaces)
-		disk_forget_before(d, s->hash, s->lsn);
+		disk_forget_before(&d->tier, s->hash, s->lsn);
 }
 
 /* A newer one was dropped, so this is not to be written; what it was to replace is older still. */
-static bool drop_outdated(struct disk *d, const struct disk_source *s)
+static bool drop_outdated(struct disk *d, const struct tier_source *s)
 {
 	uint64_t newer = disk_dropped_after(d, s->hash, s->lsn);
 
@@ -347,14 +352,14 @@ static bool drop_outdated(struct disk *d, const struct disk_source *s)
 		return false;
 	disk_add(&d->n.dropped_outdated, 1);
 	if (s->replaces)
-		disk_forget_before(d, s->hash, newer);
+		disk_forget_before(&d->tier, s->hash, newer);
 	return true;
 }
 
-static void write_source(struct disk *d, const struct disk_source *s)
+static void write_source(struct disk *d, const struct tier_source *s)
 {
-	uint64_t *made = s->sums ? NULL : sums_of(s);
-	const uint64_t *sums = s->sums ? s->sums : made;
+	uint64_t *made = s->body ? NULL : sums_of(s);
+	const uint64_t *sums = s->body ? disk_body_sums(s->body) : made;
 	struct record_header h;
 	struct appender *a = &d->log;
 	int err = sums ? 0 : -ENOMEM;
@@ -363,13 +368,13 @@ static void write_source(struct disk *d, const struct disk_source *s)
 	if (!err) {
 		h = disk_header_of(d, s);
 		h.sums_sum = XXH3_64bits(sums, record_blocks(s->body_n) * sizeof(*sums));
-		if (s->is_refresh && (s->sums || s->body_n > DISK_REFRESH_WHOLE_MAX)) {
+		if (s->is_refresh && (s->body || s->body_n > DISK_REFRESH_WHOLE_MAX)) {
 			err = appender_flush(&d->log);
 			if (err)
 				appender_fail(&d->log, err);
 			else if (find_base(d, s, &h))
 				disk_add(&d->n.heads_written, 1);
-			else if (s->sums)
+			else if (s->body)
 				err = -ESTALE; /* the body has gone, and with it what its head is for */
 		}
 	}
@@ -409,13 +414,13 @@ static bool is_resting(struct disk *d)
 	return clock_now().mono_ms < atomic_load_explicit(&d->retry_at_ms, memory_order_relaxed);
 }
 
-static void write_batch(struct disk *d, struct disk_source *s)
+static void write_batch(struct disk *d, struct tier_source *s)
 {
 	unsigned n = 0;
 	uint64_t bytes = 0, last_lsn = 0;
 	int err;
 
-	for (struct disk_source *next; s; s = next) {
+	for (struct tier_source *next; s; s = next) {
 		next = s->next;
 		n++;
 		bytes += source_bytes(s);
@@ -454,7 +459,7 @@ void *disk_writer(void *arg)
 
 	pthread_mutex_lock(&d->queue_mu);
 	for (;;) {
-		struct disk_source *s;
+		struct tier_source *s;
 		struct disk_stream *st;
 
 		while (!d->queue_head && !d->streams_head && !atomic_load(&d->stopping) && !is_to_seal_locked(d))

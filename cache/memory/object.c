@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
-#include "cache/disk/body.h"
+#include "cache/tier/tier.h"
 #include "cache/memory/encode.h"
 
 /* ---- References ---- */
@@ -231,7 +231,7 @@ int64_t object_body_length(const struct object *o)
 	case BODY_BLOCK:
 		return (int64_t)o->body.block->n;
 	case BODY_ON_DISK:
-		return (int64_t)object_disk_body(o)->n;
+		return (int64_t)object_tier_body(o)->n;
 	default:
 		return object_body_state(o, &n) == BODY_COMPLETE ? (int64_t)n : -1;
 	}
@@ -330,7 +330,7 @@ bool object_body_is_on_disk(const struct object *o)
 	return o->body_kind == BODY_ON_DISK;
 }
 
-struct disk_body *object_disk_body(const struct object *o)
+struct tier_body *object_tier_body(const struct object *o)
 {
 	return o->body_kind == BODY_ON_DISK ? (void *)o->body.block->bytes : NULL;
 }

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "cache/disk/store.h"
 #include "http/date.h"
 #include "http/syntax.h"
 #include "http/uri.h"
@@ -247,14 +248,14 @@ static bool answer_health(void *arg, struct transport *t, struct now now)
 static json_t *json_of_ready(const struct service *s)
 {
 	json_t *j = json_pack("{s:b}", "ready", 1);
-	struct cache_stats stats;
+	struct disk_stats disk;
 
-	cache_stats(s->cache, &stats);
-	if (stats.has_disk)
-		json_object_set_new(j, "disk",
-			json_pack("{s:b, s:I, s:I}", "ready", stats.disk.is_ready, "segments_read",
-				(json_int_t)stats.disk.recovered_segments, "segments",
-				(json_int_t)stats.disk.recovery_segments));
+	if (!s->disk)
+		return j;
+	disk_stats(s->disk, &disk);
+	json_object_set_new(j, "disk",
+		json_pack("{s:b, s:I, s:I}", "ready", disk.is_ready, "segments_read",
+			(json_int_t)disk.recovered_segments, "segments", (json_int_t)disk.recovery_segments));
 	return j;
 }
 

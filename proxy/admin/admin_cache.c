@@ -236,7 +236,7 @@ static void explain(struct admin_call *c, const struct location *l, struct targe
 		json_object_set_new(j, "credential", json_string(credential));
 	if (j && config->disk.path.n > 0)
 		json_object_set_new(
-			j, "disk", json_boolean(t->has_key && cache_is_on_disk(c->service->cache, &t->key)));
+			j, "disk", json_boolean(t->has_key && cache_is_in_tier(c->service->cache, &t->key)));
 	admin_answer(c, 200, j);
 }
 

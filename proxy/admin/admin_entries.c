@@ -84,8 +84,8 @@ static void set_disk_total(struct admin_call *c, json_t *j)
 	struct cache_stats stats;
 
 	cache_stats(c->service->cache, &stats);
-	if (stats.has_disk)
-		json_object_set_new(j, "disk_entries", json_integer((json_int_t)stats.disk.objects));
+	if (stats.has_tier)
+		json_object_set_new(j, "disk_entries", json_integer((json_int_t)stats.tier.objects));
 }
 
 static void list_memory(struct admin_call *c, struct slice prefix, unsigned limit)
@@ -101,7 +101,7 @@ static void list_memory(struct admin_call *c, struct slice prefix, unsigned limi
 /* ---- Disk ---- */
 
 struct browse {
-	struct disk_listing listing;
+	struct tier_listing listing;
 	struct admin_call *call;
 	struct buf prefix;
 	json_t *entries; /* a reader's until the letter, then ours */
@@ -114,7 +114,7 @@ static void free_browse(struct browse *b)
 	mem_free(b);
 }
 
-static void on_record(struct disk_listing *l, const struct disk_record_info *r)
+static void on_record(struct tier_listing *l, const struct tier_record_info *r)
 {
 	json_t *j = json_of_both("disk", r->url, r->status, policy_age_ms(&r->freshness, l->now),
 		policy_ttl_ms(&r->freshness, l->now), r->body_n, (enum policy_source)r->freshness.source,
@@ -127,12 +127,12 @@ static void on_record(struct disk_listing *l, const struct disk_record_info *r)
 
 static void on_browsed(struct mail *m)
 {
-	struct disk_listing *l = CONTAINER_OF(m, struct disk_listing, mail);
+	struct tier_listing *l = CONTAINER_OF(m, struct tier_listing, mail);
 	struct browse *b = CONTAINER_OF(l, struct browse, listing);
 	json_t *j = json_pack("{s:i, s:i, s:O}", "matched", (int)l->told, "read", (int)l->read, "entries", b->entries);
 	char next[24];
 
-	if (l->cursor.shard < DISK_CURSOR_END) {
+	if (l->cursor.shard < TIER_CURSOR_END) {
 		snprintf(next, sizeof(next), "%02x%016llx", l->cursor.shard, (unsigned long long)l->cursor.key);
 		json_object_set_new(j, "next", json_string(next));
 	}
@@ -158,7 +158,7 @@ static bool hex(const char *p, unsigned n, uint64_t *out)
 }
 
 /* As `next` said it. */
-static bool read_cursor(struct slice s, struct disk_cursor *c)
+static bool read_cursor(struct slice s, struct tier_cursor *c)
 {
 	uint64_t shard;
 
@@ -168,7 +168,7 @@ static bool read_cursor(struct slice s, struct disk_cursor *c)
 	return true;
 }
 
-static void list_disk(struct admin_call *c, struct slice prefix, unsigned limit, struct disk_cursor from)
+static void list_disk(struct admin_call *c, struct slice prefix, unsigned limit, struct tier_cursor from)
 {
 	struct browse *b = mem_zalloc(sizeof(*b));
 	int err = b ? 0 : -ENOMEM;
@@ -180,7 +180,7 @@ static void list_disk(struct admin_call *c, struct slice prefix, unsigned limit,
 	}
 	if (!err) {
 		b->call = c;
-		b->listing = (struct disk_listing){.prefix = buf_slice(&b->prefix),
+		b->listing = (struct tier_listing){.prefix = buf_slice(&b->prefix),
 			.limit = limit,
 			.reads_max = limit > READS_MIN ? limit : READS_MIN,
 			.now = clock_now(),
@@ -188,7 +188,7 @@ static void list_disk(struct admin_call *c, struct slice prefix, unsigned limit,
 			.reply_to = &c->service->mailbox,
 			.mail.on_mail = on_browsed,
 			.cursor = from};
-		err = cache_browse_disk(c->service->cache, &b->listing);
+		err = cache_browse_tier(c->service->cache, &b->listing);
 	}
 	if (!err)
 		return;
@@ -205,7 +205,7 @@ static void list_disk(struct admin_call *c, struct slice prefix, unsigned limit,
 struct entries_call {
 	unsigned limit;
 	bool is_disk;
-	struct disk_cursor from;
+	struct tier_cursor from;
 };
 
 /* NULL: all is well. */

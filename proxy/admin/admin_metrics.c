@@ -356,7 +356,7 @@ static void on_metrics(void *arg, const struct collected *sum)
 	struct counted counted;
 	struct buf b;
 
-	counted_init(&counted, c->service->cache, sum);
+	counted_init(&counted, c->service, sum);
 	buf_init(&b, METRICS_MAX);
 	add_service(&b, c, sum);
 	add_answers(&b, &sum->worker);

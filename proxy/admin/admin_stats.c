@@ -96,7 +96,7 @@ static void on_stats(void *arg, const struct collected *sum)
 	struct counted counted;
 	json_t *j = json_object();
 
-	counted_init(&counted, s->cache, sum);
+	counted_init(&counted, s, sum);
 	json_object_set_new(j, "version", json_string(MEMOPROXY_VERSION));
 	json_object_set_new(j, "uptime_s", json_real((double)(clock_now().mono_ms - s->started_mono_ms) / 1000));
 	json_object_set_new(j, "workers", json_integer(s->workers_n));

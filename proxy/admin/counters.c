@@ -171,15 +171,17 @@ const struct counter upstream_counters[] = {
 };
 const unsigned upstream_counters_n = ARRAY_LEN(upstream_counters);
 
-void counted_init(struct counted *c, struct cache *cache, const struct collected *sum)
+void counted_init(struct counted *c, const struct service *s, const struct collected *sum)
 {
 	c->sum = sum;
-	cache_stats(cache, &c->cache);
+	cache_stats(s->cache, &c->cache);
 	c->bases[GROUP_CLIENT] = &sum->gate;
 	c->bases[GROUP_WORKER] = &sum->worker;
 	c->bases[GROUP_CACHE] = &c->cache;
 	c->bases[GROUP_SCOPES] = &c->cache.scopes;
-	c->bases[GROUP_DISK] = c->cache.has_disk ? &c->cache.disk : NULL;
+	c->bases[GROUP_DISK] = s->disk ? &c->disk : NULL;
+	if (s->disk)
+		disk_stats(s->disk, &c->disk);
 }
 
 static uint64_t at(const void *base, size_t offset)

@@ -5,7 +5,9 @@
 #define PROXY_ADMIN_COUNTERS_H
 
 #include "cache/cache.h"
+#include "cache/disk/store.h"
 #include "proxy/admin/collect.h"
+#include "proxy/transaction/service.h"
 
 enum counter_group { GROUP_CLIENT, GROUP_WORKER, GROUP_CACHE, GROUP_SCOPES, GROUP_DISK, GROUPS };
 
@@ -26,9 +28,10 @@ extern const unsigned upstream_counters_n;
 struct counted {
 	const struct collected *sum;
 	struct cache_stats cache;
+	struct disk_stats disk;
 	const void *bases[GROUPS]; /* NULL: there is no such group here */
 };
-void counted_init(struct counted *c, struct cache *cache, const struct collected *sum);
+void counted_init(struct counted *c, const struct service *s, const struct collected *sum);
 uint64_t counter_value(const struct counter *k, const struct counted *c);
 uint64_t upstream_counter_value(const struct counter *k, const struct upstream_stats *u);
 

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "cache/disk/store.h"
 #include "proxy/record/access_log.h"
 #include "proxy/front/admission.h"
 #include "proxy/admin/admin.h"
@@ -167,6 +168,7 @@ static int open_disk(struct server *s)
 		.queue_bytes =
 			c->cache.memory_bytes / 8 < DISK_QUEUE_BYTES ? c->cache.memory_bytes / 8 : DISK_QUEUE_BYTES,
 		.admit_second_hit = c->disk.admit == CONFIG_ADMIT_SECOND_HIT,
+		.scopes = cache_scopes(s->service.cache),
 	};
 	char error[DISK_ERROR_MAX];
 	int err;
@@ -176,9 +178,11 @@ static int open_disk(struct server *s)
 	err = relay_ask_for_disk(s->relay);
 	if (err)
 		return complain("disk: the process before this one does not give it up", err);
-	err = cache_open_disk(s->service.cache, &options, error);
+	err = disk_open(&options, &s->service.disk, error);
 	if (err)
 		fprintf(stderr, "memoproxy: %s\n", error);
+	else
+		cache_set_tier(s->service.cache, s->service.disk);
 	return err;
 }
 
@@ -426,7 +430,7 @@ static void deliver_last_letters(struct server *s)
 
 	/* Each letter may be the cause of others; a read that ends is. */
 	for (unsigned left = 3; left > 0; left--) {
-		bool reads = s->service.cache && cache_disk_reads(s->service.cache) > 0;
+		bool reads = s->service.cache && cache_tier_reads(s->service.cache) > 0;
 
 		for (unsigned i = 0; i < s->service.workers_n; i++)
 			if (s->service.mailboxes[i])

@@ -13,7 +13,7 @@
 /* What is in the directory may have been purged here meanwhile, and nobody would know. */
 static void give_disk_up(struct server *s)
 {
-	int err = s->gave_disk ? cache_disown_disk(s->service.cache) : 0;
+	int err = s->gave_disk ? cache_disown_tier(s->service.cache) : 0;
 
 	if (s->gave_disk)
 		log_error("upgrade: this process goes on without a disk tier, which starts empty with the next one");
@@ -48,7 +48,7 @@ void takeover_on_word(void *arg, enum relay_word word)
 
 	if (word == RELAY_WANTS_DISK) {
 		s->gave_disk = s->service.snapshot->config->disk.path.n > 0;
-		cache_hand_over_disk(s->service.cache);
+		cache_hand_over_tier(s->service.cache);
 		relay_say(s->relay, RELAY_HAS_DISK);
 	} else if (s->upgrade) {
 		upgrade_on_word(s->upgrade, word);

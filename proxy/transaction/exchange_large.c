@@ -5,9 +5,9 @@
 #include "proxy/transaction/exchange_internal.h"
 
 /* Unsent bytes from which no further block is read: with the one being read a reply holds two. */
-#define UNSENT_MAX DISK_BLOCK
+#define UNSENT_MAX TIER_BLOCK
 /* Less than that is copied, so that a small range does not keep a whole block. */
-#define COPY_MAX (DISK_BLOCK / 2)
+#define COPY_MAX (TIER_BLOCK / 2)
 
 bool exchange_is_large(const struct exchange *x)
 {

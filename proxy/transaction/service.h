@@ -17,6 +17,7 @@ struct bodies;
 struct cache;
 struct snapshot;
 struct tls;
+struct tier;
 struct worker;
 
 enum service_state { SERVICE_STARTING, SERVICE_READY, SERVICE_DRAINING };
@@ -24,6 +25,7 @@ enum service_state { SERVICE_STARTING, SERVICE_READY, SERVICE_DRAINING };
 struct service {
 	/* set before the workers' threads start: any thread */
 	struct cache *cache;
+	struct tier *disk; /* its lower tier, which it closes; NULL: there is none */
 	struct admission *admission;
 	struct bodies *bodies;
 	struct tls *tls;                        /* NULL: no listener has it */

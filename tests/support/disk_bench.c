@@ -12,7 +12,7 @@
 #include "cache/disk/store.h"
 
 struct item {
-	struct disk_source s;
+	struct tier_source s;
 	char key[48];
 };
 
@@ -21,12 +21,12 @@ static const char head[] =
 	"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1024\r\n"
 	"Date: Sat, 01 Jan 2022 00:00:00 GMT\r\nETag: \"0123456789abcdef\"\r\nVia: 1.1 memoproxy\r\n";
 
-static struct slice body_at(const struct disk_source *s, uint64_t offset)
+static struct slice body_at(const struct tier_source *s, uint64_t offset)
 {
 	return (struct slice){body + offset, s->body_n - offset};
 }
 
-static void on_release(struct disk_source *s)
+static void on_release(struct tier_source *s)
 {
 	mem_free(CONTAINER_OF(s, struct item, s));
 }
@@ -36,13 +36,13 @@ static size_t make_key(char *p, unsigned long i)
 	return (size_t)snprintf(p, 48, "Ghttp://origin.example/api/item/%lu", i) + 1;
 }
 
-static void put(struct disk *d, struct scope_table *scopes, unsigned long i, size_t body_n)
+static void put(struct tier *d, struct scope_table *scopes, unsigned long i, size_t body_n)
 {
 	struct item *it = mem_zalloc(sizeof(*it));
 	struct now now = clock_now();
 
 	CHECK(it);
-	it->s = (struct disk_source){.key = {it->key, make_key(it->key, i)},
+	it->s = (struct tier_source){.key = {it->key, make_key(it->key, i)},
 		.head = {head, sizeof(head) - 1},
 		.vary_names = {"", 0},
 		.vary_values = {"", 0},
@@ -59,15 +59,15 @@ static void put(struct disk *d, struct scope_table *scopes, unsigned long i, siz
 		sched_yield();
 }
 
-static bool get(struct disk *d, unsigned long i)
+static bool get(struct tier *d, unsigned long i)
 {
 	char key[48];
-	struct disk_lookup l = {.now = clock_now()};
+	struct tier_lookup l = {.now = clock_now()};
 	bool hit;
 
 	l.key = (struct slice){key, make_key(key, i)};
 	l.hash = hash128_of(l.key.p, l.key.n);
-	hit = disk_get(d, &l) == DISK_HIT;
+	hit = disk_get(d, &l) == TIER_HIT;
 	disk_object_free(d, &l.object);
 	return hit;
 }
@@ -77,7 +77,7 @@ static double since_s(int64_t us)
 	return (double)(clock_mono_us() - us) / 1e6;
 }
 
-static void say_gets(struct disk *d, const char *what, unsigned long first, unsigned long n)
+static void say_gets(struct tier *d, const char *what, unsigned long first, unsigned long n)
 {
 	int64_t t = clock_mono_us();
 	unsigned long hits = 0;
@@ -95,7 +95,7 @@ int main(int argc, char **argv)
 	struct disk_options o = {
 		.path = argc > 1 ? argv[1] : ".", .size = (n * (body_n + 700)) + (1ull << 30), .queue_max = 65536};
 	struct disk_stats s;
-	struct disk *d;
+	struct tier *d;
 	int64_t t;
 
 	CHECK(body_n <= sizeof(body));

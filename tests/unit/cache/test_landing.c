@@ -279,7 +279,7 @@ static void who_comes_while_the_disk_hangs_asks_the_origin(void **state)
 	t->g.now.mono_ms += 11000;
 	t->g.now.wall_ms += 11000;
 	assert_int_equal(rig_verdict(&t->g, "GET /a", NULL), CACHE_LEAD); /* its letter is not read */
-	while (cache_disk_reads(t->g.c) > 0) {
+	while (cache_tier_reads(t->g.c) > 0) {
 		struct pollfd p = {.fd = t->g.mailboxes[0].event_fd, .events = POLLIN};
 
 		assert_int_equal(poll(&p, 1, 20000), 1);

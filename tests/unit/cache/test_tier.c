@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "cache/disk/store.h"
 
 #define FRESH "Cache-Control: max-age=60\r\n"
 
@@ -21,6 +22,7 @@ struct tiers {
 	char path[64];
 	struct disk_options o;
 	struct disk_io io;
+	struct tier *disk;
 };
 
 /* The table is made anew by each test, but its functions know no test: */
@@ -63,9 +65,11 @@ static void open_disk(struct tiers *t)
 {
 	char error[DISK_ERROR_MAX];
 
-	if (cache_open_disk(t->g.c, &t->o, error) != 0)
+	t->o.scopes = cache_scopes(t->g.c);
+	if (disk_open(&t->o, &t->disk, error) != 0)
 		fail_msg("%s", error);
-	while (!rig_stats(&t->g).disk.is_ready)
+	cache_set_tier(t->g.c, t->disk);
+	while (!rig_stats(&t->g).tier.is_ready)
 		usleep(100);
 }
 
@@ -129,9 +133,17 @@ static void end(struct tiers *t)
 
 /* ---- What is asked ---- */
 
+static struct disk_stats tiers_disk_stats(struct tiers *t)
+{
+	struct disk_stats s;
+
+	disk_stats(t->disk, &s);
+	return s;
+}
+
 static void written(struct tiers *t)
 {
-	while (rig_stats(&t->g).disk.queue > 0)
+	while (rig_stats(&t->g).tier.queue > 0)
 		usleep(100);
 }
 
@@ -248,7 +260,7 @@ static bool is_on_disk(struct tiers *t, const char *target)
 	bool is;
 
 	ask_init(&t->g, &a, target, NULL);
-	is = cache_is_on_disk(t->g.c, &a.key);
+	is = cache_is_in_tier(t->g.c, &a.key);
 	ask_fini(&a);
 	return is;
 }
@@ -272,7 +284,7 @@ static void what_memory_stores_comes_back_from_disk_and_then_from_memory(void **
 	assert_int_equal(ask_lookup(&t.g, &a), CACHE_HIT);
 	assert_false(a.out.from_disk);
 	ask_fini(&a);
-	assert_int_equal(rig_stats(&t.g).disk.hits, 1);
+	assert_int_equal(tiers_disk_stats(&t).hits, 1);
 	end(&t);
 }
 
@@ -320,7 +332,7 @@ static void what_the_device_has_to_be_asked_for_is_read_once_for_all(void **stat
 	assert_int_equal(ask_lookup(&t.g, &a), CACHE_HIT);
 	assert_int_equal(ask_lookup(&t.g, &b), CACHE_HIT);
 	rig_body_is(b.out.object, "body of a");
-	assert_int_equal(rig_stats(&t.g).disk.hits, 1);
+	assert_int_equal(tiers_disk_stats(&t).hits, 1);
 	ask_fini(&a);
 	ask_fini(&b);
 	end(&t);
@@ -361,7 +373,7 @@ static void a_read_that_the_hit_road_began_is_joined_on_the_other(void **state)
 	assert_int_equal(ask_lookup(&t.g, &a), CACHE_PASS);
 	ask_fini(&a);
 	expect_body(&t, "GET /a", NULL, "body of a");
-	assert_int_equal(rig_stats(&t.g).disk.hits, 1);
+	assert_int_equal(tiers_disk_stats(&t).hits, 1);
 	end(&t);
 }
 
@@ -381,7 +393,7 @@ static void all_who_wait_may_leave_before_the_disk_has_spoken(void **state)
 	waiter_join(&w, &a, 0);
 	flight_leave(&w.w);
 	ask_fini(&a);
-	while (cache_disk_reads(t.g.c) > 0) {
+	while (cache_tier_reads(t.g.c) > 0) {
 		wait_for_letter(&t);
 		rig_deliver(&t.g);
 	}
@@ -421,7 +433,7 @@ static void what_is_one_users_or_not_for_storing_is_not_written(void **state)
 	assert_int_equal(rig_answer(&t.g, a.out.flight, 200, "Cache-Control: no-store\r\n", 1, NULL), FLIGHT_PRIVATE);
 	flight_end(a.out.flight, true, t.g.now);
 	ask_fini(&a);
-	assert_int_equal(rig_stats(&t.g).disk.puts, 0);
+	assert_int_equal(tiers_disk_stats(&t).puts, 0);
 	end(&t);
 }
 
@@ -456,7 +468,7 @@ static void a_304_renews_the_record_of_a_small_and_of_a_large_answer(void **stat
 	restart(&t);
 	expect_body(&t, "GET /a", NULL, "small");
 	expect_body(&t, "GET /b", NULL, large);
-	assert_int_equal(rig_stats(&t.g).disk.hits, 2);
+	assert_int_equal(tiers_disk_stats(&t).hits, 2);
 	test_free(large);
 	end(&t);
 }
@@ -523,7 +535,7 @@ static void begin_read(struct tiers *t, struct late_read *l)
 static void end_read(struct tiers *t, struct late_read *l)
 {
 	rig_deliver(&t->g);
-	assert_int_equal(cache_disk_reads(t->g.c), 0);
+	assert_int_equal(cache_tier_reads(t->g.c), 0);
 	ask_fini(&l->a);
 }
 
@@ -717,7 +729,7 @@ static void a_dropped_write_takes_what_it_would_have_replaced_along(void **state
 	assert_true(is_on_disk(&t, "GET /a"));
 	block_writer(&t);
 	refresh(&t, "GET /a", "new");
-	assert_int_equal(rig_stats(&t.g).disk.dropped_queue, 1);
+	assert_int_equal(tiers_disk_stats(&t).dropped_queue, 1);
 	assert_false(is_on_disk(&t, "GET /a"));
 	free_writer(&t);
 	expect_body(&t, "GET /a", NULL, "new");
@@ -776,7 +788,7 @@ static void a_drop_leaves_no_variant_with_an_older_answer(void **state)
 	block_writer(&t);
 	confirm_kind(&t, "X-K: 1\r\n");
 	confirm_kind(&t, "X-K: 2\r\n");
-	assert_int_equal(rig_stats(&t.g).disk.dropped_queue, 1);
+	assert_int_equal(tiers_disk_stats(&t).dropped_queue, 1);
 	free_writer(&t);
 	evict(&t);
 	expect_miss(&t, "GET /v", "X-K: 1\r\n");

@@ -102,7 +102,7 @@ static void finish(struct large *l)
 static void deliver_until_written(struct large *l)
 {
 	tiers_written(&l->t);
-	while (cache_disk_reads(l->t.g.c) > 0)
+	while (cache_tier_reads(l->t.g.c) > 0)
 		rig_deliver(&l->t.g);
 }
 
@@ -280,7 +280,7 @@ static void what_breaks_off_is_not_there(void **state)
 			flight_abandon(f);
 		finish(l);
 		tiers_written(&l->t);
-		assert_int_equal(rig_stats(&l->t.g).disk.objects, 0);
+		assert_int_equal(rig_stats(&l->t.g).tier.objects, 0);
 		l->t.g.now.mono_ms += 2000;
 		assert_int_equal(tiers_verdict(&l->t, "GET /large", NULL, NULL), CACHE_LEAD);
 	}
@@ -296,7 +296,7 @@ static void a_purge_ends_what_nobody_waits_for(void **state)
 	assert_int_equal(flight_body(f, l->body, PIECE), FLIGHT_BODY_NOBODY);
 	finish(l);
 	tiers_written(&l->t);
-	assert_int_equal(rig_stats(&l->t.g).disk.objects, 0);
+	assert_int_equal(rig_stats(&l->t.g).tier.objects, 0);
 }
 
 /* ---- A device that hangs ---- */
@@ -340,13 +340,13 @@ static void a_hanging_disk_holds_a_client_up_for_three_seconds(void **state)
 	feed(l, f, at, BODY_N);
 	flight_end(f, true, l->t.g.now);
 	assert_int_equal(waiter_look(&l->w).phase, FLIGHT_ANSWER);
-	assert_int_equal(rig_stats(&l->t.g).disk.dropped_slow, 1);
+	assert_int_equal(tiers_disk_stats(&l->t).dropped_slow, 1);
 	atomic_store(&is_held, false);
 	finish(l);
 	tiers_written(&l->t);
 	rig_deliver(&l->t.g);
-	assert_int_equal(rig_stats(&l->t.g).disk.objects, 0);
-	assert_int_equal(rig_stats(&l->t.g).disk.queue_bytes, 0);
+	assert_int_equal(rig_stats(&l->t.g).tier.objects, 0);
+	assert_int_equal(tiers_disk_stats(&l->t).queue_bytes, 0);
 }
 
 static void where_nobody_waits_it_has_longer(void **state)
@@ -436,7 +436,7 @@ static void a_reader_may_be_let_go_while_it_reads(void **state)
 	assert_int_equal(body_reader_at(r, 70000, &run), -EINPROGRESS);
 	body_reader_free(&r);
 	ask_fini(&a);
-	while (cache_disk_reads(l->t.g.c) > 0)
+	while (cache_tier_reads(l->t.g.c) > 0)
 		rig_deliver(&l->t.g);
 	assert_false(is_ready);
 	assert_int_equal(rig_stats(&l->t.g).large_readers, 0);
@@ -485,7 +485,7 @@ static void after_a_304_it_has_another_head_and_the_same_body(void **state)
 	ask_fini(&a);
 	it_is_there(l);
 	tiers_written(&l->t);
-	assert_int_equal(rig_stats(&l->t.g).disk.heads_written, 1);
+	assert_int_equal(tiers_disk_stats(&l->t).heads_written, 1);
 }
 
 int main(void)

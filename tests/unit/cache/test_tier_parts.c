@@ -147,7 +147,7 @@ static void a_whole_answer_takes_the_parts_place_on_disk(void **state)
 	flight_end(a.out.flight, true, t->g.now);
 	ask_fini(&a);
 	tiers_written(t);
-	assert_int_equal(rig_stats(&t->g).disk.objects, 1);
+	assert_int_equal(rig_stats(&t->g).tier.objects, 1);
 	tiers_restart(t);
 	has_part(t, "1-2", 0, 0, "whole");
 }

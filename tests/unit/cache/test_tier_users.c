@@ -156,7 +156,7 @@ static void a_users_answer_that_reclaim_copies_stays_the_users(void **state)
 		tiers_written(t);
 		if (i % 20 > 0)
 			continue;
-		reclaimed += rig_stats(&t->g).disk.reclaimed_segments;
+		reclaimed += tiers_disk_stats(t).reclaimed_segments;
 		tiers_restart(t);
 		is_absent(t, "X-User: eve\r\n");
 		tiers_disk_has(t, GET_A, ANN, "ann's");
@@ -224,7 +224,7 @@ static void without_a_valid_secret_the_store_starts_empty_with_another(void **st
 		digest_of_ann(after);
 		assert_memory_not_equal(before, after, sizeof(before));
 		is_absent(t, ANN);
-		assert_int_equal(rig_stats(&t->g).disk.objects, 0);
+		assert_int_equal(rig_stats(&t->g).tier.objects, 0);
 	}
 }
 
@@ -235,7 +235,8 @@ static void refuses(struct tiers *t, const char *path)
 
 	rig_end(&t->g);
 	rig_start(&t->g);
-	assert_int_equal(cache_open_disk(t->g.c, &t->o, error), -EPERM);
+	t->o.scopes = cache_scopes(t->g.c);
+	assert_int_equal(disk_open(&t->o, &t->disk, error), -EPERM);
 	assert_non_null(strstr(error, path));
 }
 

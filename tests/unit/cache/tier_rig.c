@@ -13,9 +13,11 @@ static void open_disk(struct tiers *t)
 {
 	char error[DISK_ERROR_MAX];
 
-	if (cache_open_disk(t->g.c, &t->o, error) != 0)
+	t->o.scopes = cache_scopes(t->g.c);
+	if (disk_open(&t->o, &t->disk, error) != 0)
 		fail_msg("%s", error);
-	while (!rig_stats(&t->g).disk.is_ready)
+	cache_set_tier(t->g.c, t->disk);
+	while (!rig_stats(&t->g).tier.is_ready)
 		usleep(100);
 }
 
@@ -53,8 +55,16 @@ void tiers_end(struct tiers *t)
 
 void tiers_written(struct tiers *t)
 {
-	while (rig_stats(&t->g).disk.queue > 0)
+	while (rig_stats(&t->g).tier.queue > 0)
 		usleep(100);
+}
+
+struct disk_stats tiers_disk_stats(struct tiers *t)
+{
+	struct disk_stats s;
+
+	disk_stats(t->disk, &s);
+	return s;
 }
 
 static void wait_at(struct tiers *t, struct ask *a)

@@ -3,17 +3,20 @@
 #ifndef TESTS_UNIT_CACHE_TIER_RIG_H
 #define TESTS_UNIT_CACHE_TIER_RIG_H
 
+#include "cache/disk/store.h"
 #include "rig.h"
 
 struct tiers {
 	struct rig g;
 	char path[64];
 	struct disk_options o;
+	struct tier *disk; /* the cache's */
 };
 
 void tiers_begin(struct tiers *t); /* options and rules may be changed before the next restart */
 void tiers_restart(struct tiers *t);
 void tiers_end(struct tiers *t);
+struct disk_stats tiers_disk_stats(struct tiers *t);
 void tiers_written(struct tiers *t); /* all that was stored is on disk, or dropped */
 /* A lookup that waits for the disk as an exchange would. The caller has initialised `a`, and ends it. */
 enum cache_verdict tiers_look_up(struct tiers *t, struct ask *a);

@@ -298,7 +298,7 @@ void drig_fini(struct rig *r)
 /* ---- Answers ---- */
 
 struct held {
-	struct disk_source s;
+	struct tier_source s;
 	char key[200], head[200], names[64], values[64];
 	uint64_t tag;
 	char body[];
@@ -326,15 +326,15 @@ static void fill_body(char *p, size_t n, const char *url, unsigned version)
 	}
 }
 
-static struct slice body_at(const struct disk_source *s, uint64_t offset)
+static struct slice body_at(const struct tier_source *s, uint64_t offset)
 {
-	struct held *h = CONTAINER_OF((struct disk_source *)(uintptr_t)s, struct held, s);
+	struct held *h = CONTAINER_OF((struct tier_source *)(uintptr_t)s, struct held, s);
 	uint64_t left = s->body_n - offset;
 
 	return (struct slice){h->body + offset, left < 50000 ? left : 50000};
 }
 
-static void on_release(struct disk_source *s)
+static void on_release(struct tier_source *s)
 {
 	mem_free(CONTAINER_OF(s, struct held, s));
 }
@@ -344,7 +344,7 @@ static void fill_source(struct rig *r, struct held *h, const struct answer *a)
 	int64_t ms = a->lifetime_ms ? a->lifetime_ms : 3600000;
 	struct now now = clock_now();
 
-	h->s = (struct disk_source){
+	h->s = (struct tier_source){
 		.key = {h->key, make_key(a->url, h->key)},
 		.hash = drig_hash(a->url),
 		.url = {h->key + 1, strlen(a->url)},
@@ -375,13 +375,13 @@ static void fill_source(struct rig *r, struct held *h, const struct answer *a)
 
 _Atomic unsigned drig_rooms;
 
-static void on_room(struct disk_source *s)
+static void on_room(struct tier_source *s)
 {
 	(void)s;
 	atomic_fetch_add(&drig_rooms, 1);
 }
 
-int drig_stream_begin(struct rig *r, const struct answer *a, bool is_known, struct disk_stream **st, const char **body)
+int drig_stream_begin(struct rig *r, const struct answer *a, bool is_known, struct tier_stream **st, const char **body)
 {
 	struct held *h = mem_zalloc(sizeof(*h) + a->body_n);
 	int err;
@@ -389,7 +389,7 @@ int drig_stream_begin(struct rig *r, const struct answer *a, bool is_known, stru
 	assert_non_null(h);
 	fill_source(r, h, a);
 	h->s.body_at = NULL;
-	h->s.body_n = is_known ? a->body_n : DISK_LENGTH_UNKNOWN;
+	h->s.body_n = is_known ? a->body_n : TIER_LENGTH_UNKNOWN;
 	*body = h->body;
 	err = disk_stream_begin(r->d, &h->s, on_room, st);
 	if (err)
@@ -399,7 +399,7 @@ int drig_stream_begin(struct rig *r, const struct answer *a, bool is_known, stru
 
 int drig_stream(struct rig *r, const struct answer *a, bool is_known, size_t feed, bool is_whole)
 {
-	struct disk_stream *st;
+	struct tier_stream *st;
 	const char *body;
 	int err = drig_stream_begin(r, a, is_known, &st, &body);
 	size_t n = is_whole ? a->body_n : a->body_n / 2;
@@ -407,9 +407,9 @@ int drig_stream(struct rig *r, const struct answer *a, bool is_known, size_t fee
 	if (err)
 		return err;
 	for (size_t at = 0; at < n; at += feed)
-		if (disk_stream_write(st, body + at, n - at < feed ? n - at : feed) == DISK_GAVE_UP)
+		if (disk_stream_write(st, body + at, n - at < feed ? n - at : feed) == TIER_GAVE_UP)
 			break;
-	disk_stream_end(&st, is_whole);
+	disk_stream_end(&st, is_whole ? TIER_END_WHOLE : TIER_END_CUT);
 	disk_flush(r->d);
 	return 0;
 }
@@ -436,36 +436,39 @@ void drig_store(struct rig *r, const struct answer *a)
 }
 
 struct finding {
-	struct disk_lookup l;
+	struct tier_lookup l;
 	char key[200];
 	const char *values;
 	bool delivered;
 };
 
-static bool accepts(struct disk_lookup *l, const struct disk_object *o)
+static bool accepts(struct tier_lookup *l, const struct tier_object *o)
 {
 	const struct finding *f = CONTAINER_OF(l, struct finding, l);
 
 	return slice_equal(o->vary_values, slice_of(f->values));
 }
 
-static void compare_stream(struct rig *r, struct disk_object *o, const char *want)
+static void compare_stream(struct rig *r, struct tier_object *o, const char *want)
 {
-	char *buffer = test_malloc(DISK_BLOCK);
-	struct disk_read b = {.object = o, .buffer = buffer};
+	char *buffer = test_malloc(TIER_BLOCK);
+	struct tier_hold hold;
+	struct tier_read b = {.hold = &hold, .buffer = buffer};
+	bool is_there = disk_body_hold(r->d, &hold, o->large) == 0;
 
-	for (b.offset = 0; b.offset < o->body_n; b.offset += b.bytes.n) {
-		assert_int_equal(disk_read(r->d, &b), 0);
+	for (b.offset = 0; is_there && b.offset < o->body_n; b.offset += b.bytes.n) {
+		assert_int_equal(disk_body_read(r->d, &b), 0);
 		if (b.err)
 			break; /* an aborted transfer, never a wrong byte */
 		assert_memory_equal(b.bytes.p, want + b.offset, b.bytes.n);
 	}
+	disk_body_let_go(r->d, &hold);
 	test_free(buffer);
 }
 
 _Thread_local uint64_t drig_epoch;
 
-static int compare(struct rig *r, struct disk_object *o, const char *url)
+static int compare(struct rig *r, struct tier_object *o, const char *url)
 {
 	unsigned version = 0;
 	size_t body_n = 0;
@@ -505,13 +508,13 @@ int drig_find_variant(struct rig *r, const char *url, const char *values, bool *
 	int version;
 
 	prepare(&f, url, values);
-	if (disk_get(r->d, &f.l) == DISK_MISS) {
+	if (disk_get(r->d, &f.l) == TIER_MISS) {
 		assert_null(f.l.object);
 		return -1;
 	}
-	assert_int_not_equal(f.l.verdict, DISK_PENDING);
+	assert_int_not_equal(f.l.verdict, TIER_PENDING);
 	if (soft)
-		*soft = f.l.verdict == DISK_SOFT;
+		*soft = f.l.verdict == TIER_SOFT;
 	version = compare(r, f.l.object, url);
 	disk_object_free(r->d, &f.l.object);
 	return version;
@@ -537,7 +540,7 @@ int drig_find_by_mail(struct rig *r, const char *url)
 	assert_int_equal(mailbox_init(&mb), 0);
 	f.l.reply_to = &mb;
 	f.l.mail.on_mail = on_mail;
-	if (disk_get(r->d, &f.l) == DISK_PENDING)
+	if (disk_get(r->d, &f.l) == TIER_PENDING)
 		while (!f.delivered) {
 			struct pollfd p = {.fd = mb.event_fd, .events = POLLIN};
 
@@ -558,7 +561,7 @@ bool drig_has_new_head(struct rig *r, const char *url)
 	bool has;
 
 	prepare(&f, url, NULL);
-	assert_int_equal(disk_get(r->d, &f.l), DISK_HIT);
+	assert_int_equal(disk_get(r->d, &f.l), TIER_HIT);
 	has = memmem(f.l.object->head.p, f.l.object->head.n, "X-New", 5) != NULL;
 	disk_object_free(r->d, &f.l.object);
 	return has;

@@ -32,7 +32,7 @@ struct rig {
 	struct faulty_io io;
 	struct disk_options o;
 	struct scope_table *scopes;
-	struct disk *d;
+	struct tier *d;
 	char error[DISK_ERROR_MAX];
 };
 
@@ -68,7 +68,7 @@ void drig_store(struct rig *r, const struct answer *a); /* accepted, and written
 /* The same in pieces of `feed` bytes; its length said before, or not; whole or cut off at the end. What disk_stream_begin says. */
 int drig_stream(struct rig *r, const struct answer *a, bool is_known, size_t feed, bool is_whole);
 /* Begun and not fed: for tests that do that themselves. The answer's body is in *body until it is released. */
-int drig_stream_begin(struct rig *r, const struct answer *a, bool is_known, struct disk_stream **st, const char **body);
+int drig_stream_begin(struct rig *r, const struct answer *a, bool is_known, struct tier_stream **st, const char **body);
 extern _Atomic unsigned drig_rooms; /* how often there was room again */
 /* The version found for this URL (and values of Vary), every byte compared; -1: a miss. */
 extern _Thread_local uint64_t drig_epoch; /* of what this thread found last */

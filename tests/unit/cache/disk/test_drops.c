@@ -21,7 +21,7 @@ static ssize_t (*write_on)(const struct disk_io *io, int fd, const void *p, size
 
 static ssize_t slow_write(const struct disk_io *io, int fd, const void *p, size_t n, uint64_t at)
 {
-	if (atomic_exchange(&writes_wait, false) || (n >= DISK_BLOCK && atomic_exchange(&pieces_wait, false))) {
+	if (atomic_exchange(&writes_wait, false) || (n >= TIER_BLOCK && atomic_exchange(&pieces_wait, false))) {
 		sem_post(&writer_is_there);
 		while (sem_wait(&writer_may_go) != 0)
 			;
@@ -209,8 +209,8 @@ static void rules_stay_while_older_answers_wait_to_be_written(void **state)
 /* 1 is queued and written, and comes into the index, while 2, which is large and has all come, is still being written. */
 static void an_older_record_is_not_found_while_a_newer_one_is_being_written(void **state)
 {
-	struct answer large = {.url = A, .version = 2, .body_n = DISK_BLOCK + 1000};
-	struct disk_stream *st;
+	struct answer large = {.url = A, .version = 2, .body_n = TIER_BLOCK + 1000};
+	struct tier_stream *st;
 	struct rig *r = *state;
 	const char *body;
 
@@ -218,8 +218,8 @@ static void an_older_record_is_not_found_while_a_newer_one_is_being_written(void
 	put(r, version(A, 1), 0);
 	atomic_store(&pieces_wait, true);
 	assert_int_equal(drig_stream_begin(r, &large, false, &st, &body), 0);
-	assert_int_equal(disk_stream_write(st, body, large.body_n), DISK_FLOWS);
-	disk_stream_end(&st, true);
+	assert_int_equal(disk_stream_write(st, body, large.body_n), TIER_FLOWS);
+	disk_stream_end(&st, TIER_END_WHOLE);
 	sem_post(&writer_may_go);
 	while (sem_wait(&writer_is_there) != 0)
 		;

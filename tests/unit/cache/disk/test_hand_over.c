@@ -83,14 +83,16 @@ static void who_gave_it_up_writes_nothing_more(void **state)
 static void what_was_found_before_is_read_to_its_end(void **state)
 {
 	struct rig old, new;
-	struct disk_lookup l = {.hash = drig_hash(B), .now = clock_now(), .key = {"G" B, sizeof("G" B)}};
-	char *buffer = test_malloc(DISK_BLOCK), url[40];
-	struct disk_read b = {.buffer = buffer};
+	struct tier_lookup l = {.hash = drig_hash(B), .now = clock_now(), .key = {"G" B, sizeof("G" B)}};
+	char *buffer = test_malloc(TIER_BLOCK), url[40];
+	struct tier_hold hold;
+	struct tier_read b = {.hold = &hold, .buffer = buffer};
 
 	(void)state;
 	begin(&old);
 	drig_store(&old, &(struct answer){.url = B, .version = 1, .body_n = 600000});
-	assert_int_equal(disk_get(old.d, &l), DISK_HIT);
+	assert_int_equal(disk_get(old.d, &l), TIER_HIT);
+	assert_int_equal(disk_body_hold(old.d, &hold, l.object->large), 0);
 	disk_hand_over(old.d);
 	take_over(&old, &new);
 	for (unsigned i = 0; disk_may_have(new.d, l.hash) && i < 5000; i++) {
@@ -98,11 +100,11 @@ static void what_was_found_before_is_read_to_its_end(void **state)
 		drig_store(&new, &(struct answer){.url = url, .version = i, .body_n = 3000});
 	}
 	assert_int_equal(drig_find(&new, B), -1);
-	b.object = l.object;
 	for (b.offset = 0; b.offset < 600000; b.offset += b.bytes.n) {
-		assert_int_equal(disk_read(old.d, &b), 0);
+		assert_int_equal(disk_body_read(old.d, &b), 0);
 		assert_int_equal(b.err, 0); /* each block is verified */
 	}
+	disk_body_let_go(old.d, &hold);
 	disk_object_free(old.d, &l.object);
 	test_free(buffer);
 	end(&old, &new);

@@ -9,7 +9,7 @@
 #define N 300
 
 struct listing {
-	struct disk_listing l;
+	struct tier_listing l;
 	struct mailbox mb;
 	bool came;
 	unsigned seen[N]; /* how often each was told of */
@@ -43,7 +43,7 @@ static void fill(struct rig *r)
 	}
 }
 
-static void each(struct disk_listing *l, const struct disk_record_info *info)
+static void each(struct tier_listing *l, const struct tier_record_info *info)
 {
 	struct listing *g = CONTAINER_OF(l, struct listing, l);
 	char url[40] = "";
@@ -62,7 +62,7 @@ static void each(struct disk_listing *l, const struct disk_record_info *info)
 
 static void on_mail(struct mail *m)
 {
-	CONTAINER_OF(CONTAINER_OF(m, struct disk_listing, mail), struct listing, l)->came = true;
+	CONTAINER_OF(CONTAINER_OF(m, struct tier_listing, mail), struct listing, l)->came = true;
 }
 
 static void browse(struct rig *r, struct listing *g)
@@ -84,14 +84,14 @@ static unsigned browse_all(struct rig *r, struct listing *g, const char *prefix,
 
 	memset(g, 0, sizeof(*g));
 	assert_int_equal(mailbox_init(&g->mb), 0);
-	g->l = (struct disk_listing){.prefix = slice_of(prefix),
+	g->l = (struct tier_listing){.prefix = slice_of(prefix),
 		.limit = limit,
 		.reads_max = reads_max,
 		.now = clock_now(),
 		.each = each,
 		.reply_to = &g->mb,
 		.mail.on_mail = on_mail};
-	while (g->l.cursor.shard < DISK_CURSOR_END) {
+	while (g->l.cursor.shard < TIER_CURSOR_END) {
 		browse(r, g);
 		assert_true(g->l.told <= limit && g->l.read <= reads_max && g->l.told <= g->l.read);
 		pages++;

@@ -117,7 +117,7 @@ static void a_checkpoint_is_on_the_device_before_its_journals_go(void **state)
 		drig_store(r, &(struct answer){.url = A, .version = i, .body_n = 300});
 		drig_store(r, &(struct answer){.url = B, .version = i, .body_n = 300});
 		drig_purge(r, SCOPE_URL, A, false);
-		assert_int_equal(disk_checkpoint(r->d), 0);
+		assert_int_equal(disk_checkpoint(disk_of(r->d)), 0);
 		cut_power(r);
 		assert_int_equal(drig_stats(r).started_empty, 0);
 		assert_int_equal(drig_find(r, B), i);

@@ -303,9 +303,10 @@ static void capacity_is_exact_while_all_of_it_is_written_over(void **state)
 static void what_is_read_while_its_segment_goes_still_counts_and_still_reads(void **state)
 {
 	struct rig *r = *state;
-	struct disk_lookup l = {.hash = drig_hash(B), .now = clock_now(), .key = {"G" B, sizeof("G" B)}};
-	char *buffer = test_malloc(DISK_BLOCK), url[40], path[400];
-	struct disk_read b = {.buffer = buffer};
+	struct tier_lookup l = {.hash = drig_hash(B), .now = clock_now(), .key = {"G" B, sizeof("G" B)}};
+	char *buffer = test_malloc(TIER_BLOCK), url[40], path[400];
+	struct tier_hold hold;
+	struct tier_read b = {.hold = &hold, .buffer = buffer};
 	uint64_t on_disk;
 
 	drig_close(r);
@@ -314,7 +315,8 @@ static void what_is_read_while_its_segment_goes_still_counts_and_still_reads(voi
 	drig_store(r, &(struct answer){.url = B, .version = 1, .body_n = 600000});
 	assert_true(drig_file(r, "seg-", path, sizeof(path)));
 	assert_true(drig_bytes(r, strrchr(path, '/') + 1) >= 600000);
-	assert_int_equal(disk_get(r->d, &l), DISK_HIT);
+	assert_int_equal(disk_get(r->d, &l), TIER_HIT);
+	assert_int_equal(disk_body_hold(r->d, &hold, l.object->large), 0);
 	for (unsigned i = 0; disk_may_have(r->d, l.hash) && i < 5000; i++) {
 		snprintf(url, sizeof(url), "http://o/%u", i);
 		drig_store(r, &(struct answer){.url = url, .version = i, .body_n = 3000});
@@ -326,10 +328,10 @@ static void what_is_read_while_its_segment_goes_still_counts_and_still_reads(voi
 	on_disk = drig_bytes(r, "seg-");
 	assert_true(drig_stats(r).bytes >= on_disk + 600000);
 	assert_true(drig_stats(r).bytes <= r->o.size);
-	b.object = l.object;
-	assert_int_equal(disk_read(r->d, &b), 0);
+	assert_int_equal(disk_body_read(r->d, &b), 0);
 	assert_int_equal(b.err, 0);
-	assert_int_equal(b.bytes.n, DISK_BLOCK);
+	assert_int_equal(b.bytes.n, TIER_BLOCK);
+	disk_body_let_go(r->d, &hold);
 	disk_object_free(r->d, &l.object);
 	test_free(buffer);
 }
@@ -501,14 +503,14 @@ static void what_was_hit_and_may_still_stand_in_when_stale_survives_a_reclaim(vo
 /* The hash alone never decides. */
 static void what_has_another_key_is_not_found_by_its_hash(void **state)
 {
-	struct disk_lookup l = {.hash = drig_hash(A), .now = clock_now(), .key = {"G" B, sizeof("G" B)}};
+	struct tier_lookup l = {.hash = drig_hash(A), .now = clock_now(), .key = {"G" B, sizeof("G" B)}};
 	struct rig *r = *state;
 
 	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 300});
-	assert_int_equal(disk_get(r->d, &l), DISK_MISS);
+	assert_int_equal(disk_get(r->d, &l), TIER_MISS);
 	assert_null(l.object);
 	l.key = (struct slice){"G" A, sizeof("G" A)};
-	assert_int_equal(disk_get(r->d, &l), DISK_HIT);
+	assert_int_equal(disk_get(r->d, &l), TIER_HIT);
 	disk_object_free(r->d, &l.object);
 }
 

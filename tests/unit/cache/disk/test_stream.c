@@ -86,15 +86,15 @@ static void what_is_cut_leaves_nothing_and_takes_nothing_away(void **state)
 static void it_takes_the_place_of_what_was_there_when_it_is_whole(void **state)
 {
 	struct rig *r = *state;
-	struct disk_stream *st;
+	struct tier_stream *st;
 	const char *body;
 
 	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 100});
 	assert_int_equal(
 		drig_stream_begin(r, &(struct answer){.url = A, .version = 2, .body_n = 200000}, true, &st, &body), 0);
-	assert_int_not_equal(disk_stream_write(st, body, 200000), DISK_GAVE_UP);
+	assert_int_not_equal(disk_stream_write(st, body, 200000), TIER_GAVE_UP);
 	assert_int_equal(drig_find(r, A), 1);
-	disk_stream_end(&st, true);
+	disk_stream_end(&st, TIER_END_WHOLE);
 	assert_int_not_equal(drig_find(r, A), 1);
 	disk_flush(r->d);
 	assert_int_equal(drig_find(r, A), 2);
@@ -103,14 +103,14 @@ static void it_takes_the_place_of_what_was_there_when_it_is_whole(void **state)
 static void what_began_before_a_purge_is_not_found_after_it(void **state)
 {
 	struct rig *r = *state;
-	struct disk_stream *st;
+	struct tier_stream *st;
 	const char *body;
 
 	assert_int_equal(
 		drig_stream_begin(r, &(struct answer){.url = A, .version = 1, .body_n = 200000}, false, &st, &body), 0);
-	assert_int_not_equal(disk_stream_write(st, body, 200000), DISK_GAVE_UP);
+	assert_int_not_equal(disk_stream_write(st, body, 200000), TIER_GAVE_UP);
 	(void)drig_purge(r, SCOPE_URL, A, false);
-	disk_stream_end(&st, true);
+	disk_stream_end(&st, TIER_END_WHOLE);
 	disk_flush(r->d);
 	assert_int_equal(drig_find(r, A), -1);
 	drig_reopen(r);
@@ -121,7 +121,7 @@ static void what_grows_too_large_is_given_up(void **state)
 {
 	struct rig *r = *state;
 
-	assert_int_equal(disk_max_object(r->d), 2 * MIB);
+	assert_int_equal(r->d->max_object, 2 * MIB);
 	assert_int_equal(stream(r, 1, 2 * MIB + 1, true, true), -EMSGSIZE);
 	assert_int_equal(stream(r, 1, 2 * MIB + 1, false, true), 0);
 	assert_int_equal(drig_find(r, A), -1);
@@ -149,8 +149,8 @@ static void a_hanging_device_bounds_what_waits_for_it(void **state)
 {
 	struct rig *r = *state;
 	pthread_mutex_t hold = PTHREAD_MUTEX_INITIALIZER;
-	struct disk_stream *st;
-	enum disk_flow flow = DISK_FLOWS;
+	struct tier_stream *st;
+	enum tier_flow flow = TIER_FLOWS;
 	const char *body;
 	size_t full_at = 0, at = 0;
 
@@ -161,17 +161,17 @@ static void a_hanging_device_bounds_what_waits_for_it(void **state)
 	r->io.hold = &hold;
 	assert_int_equal(
 		drig_stream_begin(r, &(struct answer){.url = A, .version = 1, .body_n = 2 * MIB}, true, &st, &body), 0);
-	for (; at < 2 * MIB && flow != DISK_GAVE_UP; at += 4096) {
+	for (; at < 2 * MIB && flow != TIER_GAVE_UP; at += 4096) {
 		flow = disk_stream_write(st, body + at, 4096);
-		if (flow == DISK_IS_FULL && full_at == 0)
+		if (flow == TIER_IS_FULL && full_at == 0)
 			full_at = at;
 		assert_true(drig_stats(r).queue_bytes <= MIB);
 	}
-	assert_int_equal(flow, DISK_GAVE_UP);
+	assert_int_equal(flow, TIER_GAVE_UP);
 	assert_true(full_at > 0 && full_at < 512 * 1024);
 	assert_true(at <= MIB + 4096);
 	assert_int_equal(drig_stats(r).dropped_queue, 1);
-	disk_stream_end(&st, true);
+	disk_stream_end(&st, TIER_END_WHOLE);
 	pthread_mutex_unlock(&hold);
 	disk_flush(r->d);
 	assert_int_equal(drig_find(r, A), -1);
@@ -182,7 +182,7 @@ static void a_hanging_device_bounds_what_waits_for_it(void **state)
 static void who_waits_for_room_hears_of_it(void **state)
 {
 	struct rig *r = *state;
-	struct disk_stream *st;
+	struct tier_stream *st;
 	const char *body;
 
 	drig_close(r);
@@ -194,13 +194,13 @@ static void who_waits_for_room_hears_of_it(void **state)
 		0);
 	for (size_t at = 0; at < 2 * MIB; at += 8192) {
 		unsigned before = atomic_load(&drig_rooms);
-		enum disk_flow flow = disk_stream_write(st, body + at, 8192);
+		enum tier_flow flow = disk_stream_write(st, body + at, 8192);
 
-		assert_int_not_equal(flow, DISK_GAVE_UP);
-		while (flow == DISK_IS_FULL && atomic_load(&drig_rooms) == before)
+		assert_int_not_equal(flow, TIER_GAVE_UP);
+		while (flow == TIER_IS_FULL && atomic_load(&drig_rooms) == before)
 			sched_yield();
 	}
-	disk_stream_end(&st, true);
+	disk_stream_end(&st, TIER_END_WHOLE);
 	disk_flush(r->d);
 	assert_int_equal(drig_find(r, A), 3);
 }
@@ -208,7 +208,7 @@ static void who_waits_for_room_hears_of_it(void **state)
 static void there_is_a_bound_of_them(void **state)
 {
 	struct rig *r = *state;
-	struct disk_stream *st[DISK_STREAMS_MAX], *one_more;
+	struct tier_stream *st[DISK_STREAMS_MAX], *one_more;
 	const char *body;
 
 	for (unsigned i = 0; i < DISK_STREAMS_MAX; i++)
@@ -216,7 +216,7 @@ static void there_is_a_bound_of_them(void **state)
 			drig_stream_begin(r, &(struct answer){.url = A, .version = i}, true, &st[i], &body), 0);
 	assert_int_equal(drig_stream_begin(r, &(struct answer){.url = B}, true, &one_more, &body), -ENOBUFS);
 	for (unsigned i = 0; i < DISK_STREAMS_MAX; i++)
-		disk_stream_end(&st[i], i == 7);
+		disk_stream_end(&st[i], i == 7 ? TIER_END_WHOLE : TIER_END_CUT);
 	disk_flush(r->d);
 	assert_int_equal(drig_find(r, A), 7);
 	assert_int_equal(stream(r, 8, 10, true, true), 0);
@@ -226,7 +226,7 @@ static void those_that_still_arrive_hold_no_more_than_half_of_the_room(void **st
 {
 	static const char *const urls[] = {"http://o/0", "http://o/1", "http://o/2"};
 	struct rig *r = *state;
-	struct disk_stream *st[3];
+	struct tier_stream *st[3];
 	const char *body;
 
 	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 1000});
@@ -235,12 +235,12 @@ static void those_that_still_arrive_hold_no_more_than_half_of_the_room(void **st
 
 		assert_int_equal(drig_stream_begin(r, &a, i != 1, &st[i], &body), 0);
 		assert_int_not_equal(
-			disk_stream_write(st[i], body, a.body_n), DISK_GAVE_UP); /* queued, not written yet */
+			disk_stream_write(st[i], body, a.body_n), TIER_GAVE_UP); /* queued, not written yet */
 		while (drig_stats(r).queue_bytes > (i + 1) * 65536)              /* the last piece of each */
 			sched_yield();
 	}
 	for (unsigned i = 0; i < 3; i++)
-		disk_stream_end(&st[i], true);
+		disk_stream_end(&st[i], TIER_END_WHOLE);
 	disk_flush(r->d);
 	assert_int_equal(drig_find(r, urls[0]), 0);
 	assert_int_equal(drig_find(r, urls[1]), 1);

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "cache/tier.h"
+#include "cache/lower.h"
 
 #include "base/mem.h"
-#include "cache/disk/body.h"
 #include "cache/memory/encode.h"
-#include "cache/tier_large.h"
 #include "cache/policy/vary.h"
 
 /* What an object knows of itself beside its fields goes with the record's freshness, in bits that policy has no use for. */
@@ -12,8 +10,8 @@ enum { FLAG_ETAG_IS_OURS = 1 << 14, FLAG_MAY_ENCODE = 1 << 15 };
 
 /* ---- Writing ---- */
 
-struct tier_source {
-	struct disk_source disk;
+struct lower_source {
+	struct tier_source put;
 	struct object *object;
 };
 
@@ -22,12 +20,12 @@ static struct hash128 hash_of(const struct entry *e)
 	return hash128_of(e->key, e->hh.keylen);
 }
 
-static struct slice body_at(const struct disk_source *s, uint64_t offset)
+static struct slice body_at(const struct tier_source *s, uint64_t offset)
 {
-	return object_body_at(CONTAINER_OF(s, struct tier_source, disk)->object, offset);
+	return object_body_at(CONTAINER_OF(s, struct lower_source, put)->object, offset);
 }
 
-static void source_free(struct tier_source **s)
+static void source_free(struct lower_source **s)
 {
 	if (!*s)
 		return;
@@ -36,18 +34,18 @@ static void source_free(struct tier_source **s)
 	*s = NULL;
 }
 
-static void on_release(struct disk_source *s)
+static void on_release(struct tier_source *s)
 {
-	struct tier_source *source = CONTAINER_OF(s, struct tier_source, disk);
+	struct lower_source *source = CONTAINER_OF(s, struct lower_source, put);
 
 	source_free(&source);
 }
 
-void tier_describe(const struct object *o, struct disk_source *out)
+void lower_describe(const struct object *o, struct tier_source *out)
 {
 	const struct entry *e = o->entry;
 
-	*out = (struct disk_source){
+	*out = (struct tier_source){
 		.key = {e->key, e->hh.keylen},
 		.hash = hash_of(e),
 		.url = entry_url(e),
@@ -65,20 +63,18 @@ void tier_describe(const struct object *o, struct disk_source *out)
 		out->freshness.flags |= FLAG_MAY_ENCODE;
 }
 
-static struct tier_source *source_new(struct object *o)
+static struct lower_source *source_new(struct object *o)
 {
-	struct tier_source *s = mem_zalloc(sizeof(*s));
-	const struct disk_body *place;
+	struct lower_source *s = mem_zalloc(sizeof(*s));
 
 	if (!s)
 		return NULL;
 	s->object = object_ref(o);
-	place = object_disk_body(o);
-	tier_describe(o, &s->disk);
-	s->disk.body_n = (uint64_t)object_body_length(o);
-	s->disk.body_at = body_at;
-	s->disk.sums = place ? place->sums : NULL;
-	s->disk.on_release = on_release;
+	lower_describe(o, &s->put);
+	s->put.body_n = (uint64_t)object_body_length(o);
+	s->put.body_at = body_at;
+	s->put.body = object_tier_body(o);
+	s->put.on_release = on_release;
 	return s;
 }
 
@@ -90,19 +86,20 @@ static bool is_stored_locked(const struct object *o)
 	return false;
 }
 
-void tier_write_begin(struct tier_write *w, struct cache *c, struct object *o)
+void lower_write_begin(struct lower_write *w, struct cache *c, struct object *o)
 {
-	*w = (struct tier_write){0};
-	if (!c->disk || !o)
+	*w = (struct lower_write){0};
+	if (!c->tier || !o)
 		return;
 	w->object = o;
 	if (o->body_kind != BODY_CHUNKS)
 		w->source = source_new(o);
 }
 
-static void hand_over(struct tier_write *w, struct cache *c, bool is_refresh)
+static void hand_over(struct lower_write *w, struct cache *c, bool is_refresh)
 {
-	struct disk_source *s = &w->source->disk;
+	struct tier_source *s = &w->source->put;
+	struct tier *t = c->tier;
 	struct scope_set scopes;
 	int err;
 
@@ -110,14 +107,14 @@ static void hand_over(struct tier_write *w, struct cache *c, bool is_refresh)
 	s->epoch = object_epoch(w->object);
 	s->tags = scopes.tags;
 	s->tags_n = scopes.tags_n;
-	err = is_refresh ? disk_refresh(c->disk, s) : disk_put(c->disk, s);
+	err = is_refresh ? t->ops->refresh(t, s) : t->ops->put(t, s);
 	if (err)
 		w->forget_before = s->forget_before;
 	else
 		w->source = NULL;
 }
 
-void tier_write_locked(struct tier_write *w, struct cache *c, bool is_refresh)
+void lower_write_locked(struct lower_write *w, struct cache *c, bool is_refresh)
 {
 	const struct object *o = w->object;
 
@@ -127,70 +124,78 @@ void tier_write_locked(struct tier_write *w, struct cache *c, bool is_refresh)
 		hand_over(w, c, is_refresh);
 	else
 		w->forget_before =
-			disk_drop_put(c->disk, hash_of(o->entry), object_vary_names(o), object_vary_values(o));
+			c->tier->ops->drop_put(c->tier, hash_of(o->entry), object_vary_names(o), object_vary_values(o));
 }
 
-void tier_retire_locked(struct tier_write *w, struct cache *c, const struct entry *e)
+void lower_retire_locked(struct lower_write *w, struct cache *c, const struct entry *e)
 {
-	if (c->disk)
-		w->forget_before = disk_retire(c->disk, hash_of(e));
+	if (c->tier)
+		w->forget_before = c->tier->ops->retire(c->tier, hash_of(e));
 }
 
-void tier_write_end(struct tier_write *w, struct cache *c, const struct entry *e)
+static void end_write(struct lower_write *w, struct cache *c, struct hash128 hash, struct slice key, uint64_t user)
 {
 	source_free(&w->source);
 	if (w->forget_before > 0) /* a file is written to, so not under the lock */
-		disk_forget_before(c->disk, hash_of(e), w->forget_before);
-	if ((w->tells || w->forget_before > 0) && c->o.on_forget)
-		c->o.on_forget(c->o.on_forget_arg, (struct slice){e->key, e->hh.keylen}, entry_user(e));
+		c->tier->ops->forget_before(c->tier, hash, w->forget_before);
+	if ((w->tells || w->forget_before > 0) && !w->was_told && c->o.on_forget)
+		c->o.on_forget(c->o.on_forget_arg, key, user);
 }
 
-void tier_retire_key_locked(struct tier_write *w, struct cache *c, const struct cache_key *key)
+void lower_write_end(struct lower_write *w, struct cache *c, const struct entry *e)
 {
-	if (c->disk)
-		w->forget_before = disk_retire(c->disk, key->hash);
+	end_write(w, c, hash_of(e), (struct slice){e->key, e->hh.keylen}, entry_user(e));
 }
 
-void tier_write_end_key(struct tier_write *w, struct cache *c, const struct cache_key *key)
+void lower_retire_key_locked(struct lower_write *w, struct cache *c, const struct cache_key *key)
 {
-	source_free(&w->source);
-	if (w->forget_before > 0)
-		disk_forget_before(c->disk, key->hash, w->forget_before);
-	if ((w->tells || w->forget_before > 0) && c->o.on_forget)
-		c->o.on_forget(c->o.on_forget_arg, (struct slice){key->bytes.p, key->bytes.n}, key->user);
+	if (c->tier)
+		w->forget_before = c->tier->ops->retire(c->tier, key->hash);
 }
 
-bool tier_has(struct cache *c, const struct object *o)
+void lower_write_end_key(struct lower_write *w, struct cache *c, const struct cache_key *key)
 {
-	return c->disk && disk_holds(c->disk, hash_of(o->entry), object_vary_names(o), object_vary_values(o));
+	end_write(w, c, key->hash, (struct slice){key->bytes.p, key->bytes.n}, key->user);
+}
+
+bool lower_has(struct cache *c, const struct object *o)
+{
+	return c->tier && c->tier->ops->holds(c->tier, hash_of(o->entry), object_vary_names(o), object_vary_values(o));
+}
+
+bool lower_has_body(struct cache *c, const struct object *o)
+{
+	return c->tier->ops->body_is_there(c->tier, object_tier_body(o));
 }
 
 /* ---- Reading ---- */
 
 struct read {
-	struct disk_lookup lookup;
+	struct tier_lookup lookup;
 	struct flight *flight;
 };
 
-bool tier_may_have(struct cache *c, const struct cache_key *key)
+bool lower_may_have(struct cache *c, const struct cache_key *key)
 {
-	return disk_may_have(c->disk, key->hash);
+	return c->tier && c->tier->ops->may_have(c->tier, key->hash);
 }
 
-bool tier_is_newest_locked(const struct flight *f, uint64_t lsn)
+bool lower_is_newest_locked(const struct flight *f, uint64_t lsn)
 {
-	return disk_is_newest(f->cache->disk, hash_of(f->entry), lsn);
+	struct tier *t = f->cache->tier;
+
+	return t->ops->is_newest(t, hash_of(f->entry), lsn);
 }
 
-uint64_t tier_oldest_epoch(struct cache *c)
+uint64_t lower_oldest_epoch(struct cache *c)
 {
-	uint64_t epoch = c->disk ? disk_oldest_epoch(c->disk) : UINT64_MAX;
+	uint64_t epoch = c->tier ? c->tier->ops->oldest_epoch(c->tier) : UINT64_MAX;
 
 	return epoch > 0 ? epoch : 1;
 }
 
 /* On this thread or a reader's; the flight's request does not change. */
-static bool accepts(struct disk_lookup *l, const struct disk_object *candidate)
+static bool accepts(struct tier_lookup *l, const struct tier_object *candidate)
 {
 	const struct flight *f = CONTAINER_OF(l, struct read, lookup)->flight;
 	struct slice language = {"", 0};
@@ -214,7 +219,17 @@ static int fields_of(struct slice head, struct http_fields *out)
 	return err;
 }
 
-static struct object *object_from(struct flight *f, const struct disk_object *d)
+/* A copy that counts as memory; the caller unrefs it. NULL: no room. */
+static struct block *place_block(struct entry *e, const struct tier_body *b)
+{
+	struct block *block = block_new(e->shard, b->bytes);
+
+	if (block)
+		memcpy(block->bytes, b, b->bytes);
+	return block;
+}
+
+static struct object *object_from(struct flight *f, const struct tier_object *d)
 {
 	struct object_part part = {d->part_first, d->part_total};
 	struct http_fields fields;
@@ -236,7 +251,7 @@ static struct object *object_from(struct flight *f, const struct disk_object *d)
 	struct object *o = NULL;
 
 	if (d->large) {
-		spec.shared = tier_place_block(f->entry, d->large);
+		spec.shared = place_block(f->entry, d->large);
 		spec.is_on_disk = true;
 		if (!spec.shared)
 			return NULL;
@@ -283,19 +298,19 @@ static bool finish(struct read *r, struct now now)
 	if (r->lookup.object) {
 		o = take(r, now);
 		lsn = r->lookup.object->lsn;
-		disk_object_free(c->disk, &r->lookup.object);
+		c->tier->ops->object_free(c->tier, &r->lookup.object);
 	}
 	found = o != NULL;
 	flight_end_read(f, o, lsn, now);
 	flight_unref(&r->flight);
 	mem_free(r);
-	uncount(&c->disk_reads);
+	uncount(&c->tier_reads);
 	return found;
 }
 
 static void on_read(struct mail *m)
 {
-	struct read *r = CONTAINER_OF(CONTAINER_OF(m, struct disk_lookup, mail), struct read, lookup);
+	struct read *r = CONTAINER_OF(CONTAINER_OF(m, struct tier_lookup, mail), struct read, lookup);
 	struct now now = r->lookup.now;
 	int64_t later_ms = atomic_load(&r->flight->cache->memory.now_ms);
 
@@ -304,18 +319,18 @@ static void on_read(struct mail *m)
 	(void)finish(r, now);
 }
 
-enum tier_verdict tier_read(struct flight *f, struct hash128 hash, struct now now)
+enum lower_verdict lower_read(struct flight *f, struct hash128 hash, struct now now)
 {
 	struct cache *c = f->cache;
 	struct read *r = mem_zalloc(sizeof(*r));
 
 	if (!r) {
 		flight_end_read(f, NULL, 0, now);
-		return TIER_ABSENT;
+		return LOWER_ABSENT;
 	}
-	count(&c->disk_reads);
+	count(&c->tier_reads);
 	r->flight = flight_ref(f);
-	r->lookup = (struct disk_lookup){
+	r->lookup = (struct tier_lookup){
 		.key = {f->entry->key, f->entry->hh.keylen},
 		.hash = hash,
 		.now = now,
@@ -324,7 +339,7 @@ enum tier_verdict tier_read(struct flight *f, struct hash128 hash, struct now no
 		.reply_to = c->o.mailboxes[f->worker],
 		.mail.on_mail = on_read,
 	};
-	if (disk_get(c->disk, &r->lookup) == DISK_PENDING)
-		return TIER_PENDING;
-	return finish(r, now) ? TIER_FOUND : TIER_ABSENT;
+	if (c->tier->ops->get(c->tier, &r->lookup) == TIER_PENDING)
+		return LOWER_PENDING;
+	return finish(r, now) ? LOWER_FOUND : LOWER_ABSENT;
 }

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* The disk as a tier. */
+#include "cache/disk/store_internal.h"
+
+static void stats(struct tier *t, struct tier_stats *out)
+{
+	struct disk_stats all;
+
+	disk_stats(t, &all);
+	*out = (struct tier_stats){.objects = all.objects, .queue = all.queue, .is_ready = all.is_ready};
+}
+
+static const struct tier_ops operations = {
+	.may_have = disk_may_have,
+	.holds = disk_holds,
+	.is_newest = disk_is_newest,
+	.get = disk_get,
+	.object_free = disk_object_free,
+	.body_is_there = disk_body_is_there,
+	.body_lose = disk_body_lose,
+	.hold = disk_body_hold,
+	.let_go = disk_body_let_go,
+	.read = disk_body_read,
+	.put = disk_put,
+	.refresh = disk_refresh,
+	.drop_put = disk_drop_put,
+	.retire = disk_retire,
+	.forget_before = disk_forget_before,
+	.stream_begin = disk_stream_begin,
+	.stream_write = disk_stream_write,
+	.stream_end = disk_stream_end,
+	.purge = disk_purge,
+	.oldest_epoch = disk_oldest_epoch,
+	.list = disk_browse,
+	.stats = stats,
+	.hand_over = disk_hand_over,
+	.disown = disk_disown,
+	.close = disk_close,
+};
+
+int disk_open(const struct disk_options *o, struct tier **out, char error[DISK_ERROR_MAX])
+{
+	struct disk *d;
+	int err = disk_start(o, &d, error);
+
+	*out = NULL;
+	if (err)
+		return err;
+	d->tier = (struct tier){&operations, d->o.max_object, d->secret};
+	*out = &d->tier;
+	return 0;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* Between the tiers: what is stored in memory is written to disk, what is asked for and not in memory is read from there.
+ * What is too large for memory goes there as it arrives: flight_stream.c.
+ * Thread: any; `_locked` functions want the mu of the key's shard. Private to cache/. */
+#ifndef CACHE_LOWER_H
+#define CACHE_LOWER_H
+
+#include "cache/flight_internal.h"
+
+struct lower_source;
+
+/* ---- Writing ---- */
+/* All of an answer but its body; borrows from it. */
+void lower_describe(const struct object *o, struct tier_source *out);
+/* An answer on its way into both tiers, or on its way out of them; begin and end are called without a lock. */
+struct lower_write {
+	struct object *object;       /* borrowed until it was stored; NULL: nothing for the disk */
+	struct lower_source *source; /* NULL too when there was no memory for it */
+	uint64_t forget_before;
+	bool tells;    /* an older answer may have been there, so that another process may have it still */
+	bool was_told; /* by that process, which has it not */
+};
+void lower_write_begin(struct lower_write *w, struct cache *c, struct object *o); /* o may be NULL */
+/* Hands it over, if it was stored in memory and nothing newer kept its place. Whether or not the disk takes it, what it
+ * replaces does not come back from there. */
+void lower_write_locked(struct lower_write *w, struct cache *c, bool is_refresh);
+/* All of the key, and what of it waits to be written, is out of date at once. After a restart too, once lower_write_end has
+ * said so to the journal. */
+void lower_retire_locked(struct lower_write *w, struct cache *c, const struct entry *e);
+void lower_write_end(struct lower_write *w, struct cache *c, const struct entry *e); /* and tells the other process */
+/* The same by the key, which may have no entry in memory. */
+void lower_retire_key_locked(struct lower_write *w, struct cache *c, const struct cache_key *key);
+void lower_write_end_key(struct lower_write *w, struct cache *c, const struct cache_key *key);
+/* It is on disk, with nothing on its way there that would take its place. */
+bool lower_has(struct cache *c, const struct object *o);
+/* Of one whose body is not in memory: could it be read there, as far as is known? */
+bool lower_has_body(struct cache *c, const struct object *o);
+
+/* ---- Reading ---- */
+bool lower_may_have(struct cache *c, const struct cache_key *key);
+enum lower_verdict {
+	LOWER_ABSENT,
+	LOWER_FOUND,   /* and in memory now */
+	LOWER_PENDING, /* the flight ends when it has been read; its letter comes to the flight's worker, which this is */
+};
+/* For a listed disk flight; ends it, now or later. */
+enum lower_verdict lower_read(struct flight *f, struct hash128 hash, struct now now) WARN_UNUSED;
+
+/* Of a disk flight's key: was nothing newer stored since that record was read? What is stored is put under the same lock. */
+bool lower_is_newest_locked(const struct flight *f, uint64_t lsn);
+
+/* No answer on disk has an epoch before this; 1 when that is not known. */
+uint64_t lower_oldest_epoch(struct cache *c);
+
+#endif
