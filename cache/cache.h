@@ -113,7 +113,7 @@ struct cache_result {
 	bool leads_read;  /* of DISK: it is this lookup's variant that is read for */
 };
 
-/* May the cache hold answers to this request at all (method, route, body, Range)? Cheap; false: forward it alone. */
+/* What is to be done for this request. `out` has a reference to the object and the flight that it names. */
 void cache_lookup(struct cache *c, const struct cache_request *r, struct now now, struct cache_result *out);
 /* Forced refresh: leads (or joins) a fetch whatever is stored; readers keep the old object until the new one lands. */
 void cache_refresh(struct cache *c, const struct cache_request *r, struct now now, struct cache_result *out);
@@ -193,7 +193,7 @@ struct cache_entry_info {
 	bool on_disk; /* of what is in memory: the disk tier has it too */
 };
 /* Calls `each` for entries whose URL starts with prefix, most `limit`; info is valid during the call, which runs outside
- * shard locks. Returns how many matched in all among those seen (bounded walk: at most 1e6 entries). */
+ * shard locks. Returns how many matched in all among those seen: all entries, or of more than a million some of each shard. */
 unsigned cache_list(struct cache *c, struct slice prefix, unsigned limit, struct now now,
 	void (*each)(const struct cache_entry_info *info, void *arg), void *arg);
 /* What is in the lower tier, as its `list` says; once the message has come, cache_browse_end. -ENODEV: there is none. */

@@ -2,7 +2,7 @@
 /* Coalescing: one fetch for all who ask the same at once. The flight owns the answer as it arrives; waiters on any worker
  * stream from it; the client that caused it may leave.
  * Thread: leader functions only on the worker that leads; waiter functions on the waiter's worker.
- * Bounds: waiters per flight and in all, flights; each has a counter. */
+ * Bounds: waiters, and flights, in the whole cache (max_waiters, max_flights); each has a counter. */
 #ifndef CACHE_FLIGHT_H
 #define CACHE_FLIGHT_H
 

@@ -17,7 +17,7 @@ struct lookup {
 	bool has_credential;    /* what its answer says goes for nobody else, unless the origin says so */
 	bool is_alone;          /* joins nothing and is not joined */
 	bool is_forced;         /* cache_refresh */
-	struct object *partial; /* that answers would need more than; or NULL */
+	struct object *partial; /* a stored part that is not all that the request asks for; or NULL */
 	bool is_withheld;       /* what is stored for it may not go to who bears a credential */
 	struct shard *shard;
 	struct cache_result *out;

@@ -156,7 +156,7 @@ static int read_keys(struct build *b, const struct ini_section *s, unsigned sect
 	return rc;
 }
 
-/* ---- [proxy], [admin], [cache] ---- */
+/* ---- [proxy], [cache], [disk], [admin] ---- */
 
 static int build_single(struct build *b, enum option_section section, const char *kind, void *to)
 {

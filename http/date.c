@@ -64,7 +64,7 @@ static bool is_real(const struct civil *c)
 	return c->day >= 1 && c->day <= last && c->hour <= 23 && c->minute <= 59 && c->second <= 60;
 }
 
-/* Takes from the front of *s what the pattern says: '0' a digit into *number (in turn), anything else itself. */
+/* Each of these takes what it is named for from the front of *s, or returns false and may have taken a part of it. */
 static bool take_digits(struct slice *s, unsigned n, int *number)
 {
 	*number = 0;

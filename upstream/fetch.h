@@ -22,7 +22,7 @@ enum { UPSTREAM_URLS_MAX = 16 };
 enum upstream_balance { UPSTREAM_ROUND_ROBIN, UPSTREAM_LEAST_CONNECTIONS, UPSTREAM_HASH };
 enum upstream_http { UPSTREAM_HTTP_AUTO /* 2 over TLS where offered, else 1.1 */, UPSTREAM_HTTP_1_1, UPSTREAM_HTTP_2 };
 
-struct upstream_options { /* one [upstream]; immutable, borrowed until upstream_loop_free or the next configure */
+struct upstream_options { /* one [upstream]; immutable, borrowed until upstream_loop_free */
 	struct slice name;
 	/* scheme://host[:port][/base], no final '/'. What follows the authority is not added to targets: whoever makes the
 	 * target has the base in it already, as the key has. */

@@ -84,7 +84,7 @@ struct memory {
 	struct scope_table *scopes;
 	/* atomic */
 	_Atomic uint64_t bytes, entries, objects, markers, failed_bytes;
-	_Atomic int64_t now_ms; /* of a late lookup: coarse */
+	_Atomic int64_t now_ms; /* the time as of some lookup; up to 200 ms old while there are lookups */
 	_Atomic uint64_t evicted_lru, evicted_expired, evicted_idle, evicted_purged, evicted_replaced, markers_evicted;
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A stored answer: immutable head, a body that may still be arriving, shared by reference count.
- * Thread: any reads; body_append and body_finish only from the one that fills it. Owns: its bytes.
- * Life: made at the response head (body growing), published to waiters, complete at the end, then in L1 or dropped. The
+ * Thread: any reads; object_append and object_finish only by the one that fills it. Owns: its bytes.
+ * Life: made at the response head (body growing), published to waiters, complete at the end, then in the index or dropped. The
  * last reference frees it, never under a shard lock. */
 #ifndef CACHE_MEMORY_OBJECT_H
 #define CACHE_MEMORY_OBJECT_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The admin listener: health, purge, refresh, stats, entries, explain. An evhttp of its own on main's loop, behind a gate
- * of its own; what needs a worker goes there and back by letter.
- * Thread: main. Owns: its listener and the letters in flight. Bounds: ADMIN_CALLS_MAX, and
- * CONNECTIONS_MAX, of which the longest idle one makes place for the next. */
+/* The admin listeners: health, purge, refresh, reload, stats, metrics, entries, explain. A front of their own on main's loop; what
+ * needs a worker goes there and back by letter.
+ * Thread: main. Owns: its listeners and the letters under way. Bounds: ADMIN_CALLS_MAX calls
+ * under way; CONNECTIONS_MAX connections, of which the longest idle one makes place for the next. */
 #ifndef PROXY_ADMIN_ADMIN_H
 #define PROXY_ADMIN_ADMIN_H
 

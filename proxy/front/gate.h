@@ -8,7 +8,7 @@
  * idle and write timers, and keeps what follows a request back until its reply is complete.
  *
  * Thread: the worker that accepted the connection. Owns: the connection's parsed head and socket bufferevent.
- * Bounds: max_head of unparsed bytes, max_body of a request's body, high water of unsent bytes (gate_room); connections
+ * Bounds: max_header and 64 KiB of unparsed bytes, max_body of a request's body, high water of unsent bytes (gate_room); connections
  * by `admission`. */
 #ifndef PROXY_FRONT_GATE_H
 #define PROXY_FRONT_GATE_H

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The whole program: configuration, cache, workers, admin side, from start to stop.
- * Thread: main. Owns: everything. Order of start: snapshot, mailboxes, cache, access log, sockets, workers, admin, threads;
- * of stop: the reverse. */
+ * Thread: main. Owns: everything. Order of start: server_init; of stop: server_fini, with the reasons in docs/upgrade.md. */
 #ifndef PROXY_PROCESS_SERVER_H
 #define PROXY_PROCESS_SERVER_H
 

@@ -16,7 +16,6 @@
 #define ACCESS_LOG_RING (1024 * 1024)
 
 struct access_log;
-struct exchange;
 
 struct access_record {
 	const struct http_request *http; /* NULL: there was no valid head */

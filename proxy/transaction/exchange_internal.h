@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What exchange.c (deciding) and exchange_reply.c (sending) share. Thread: the exchange's worker. */
+/* The exchange's insides, for the files exchange*.c alone. Thread: the exchange's worker. */
 #ifndef PROXY_TRANSACTION_EXCHANGE_INTERNAL_H
 #define PROXY_TRANSACTION_EXCHANGE_INTERNAL_H
 
@@ -39,7 +39,7 @@ struct exchange {
 	bool is_stream_paused; /* the fill waits for room */
 	uint64_t sent;         /* of the body's wanted part */
 	uint64_t skip;         /* where that part starts in the object */
-	unsigned disk_waits;   /* for the disk tier; more than DISK_WAITS_MAX are not made */
+	unsigned disk_waits;   /* for reads of the disk tier; at DISK_WAITS_MAX lookups pass it by */
 	bool whole_comes;      /* for others, while this one fetches a part for itself */
 	bool goes_for_part;    /* the whole was not to be shared: it has turned to its own Range */
 	unsigned retries;      /* lookups again after FLIGHT_RETRY */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* One worker: a thread with its event loop, its listeners, its evhttp and its upstream connections.
- * Thread: worker_start and worker_stop from main; everything else on the worker's own thread unless it says post_.
+ * Thread: main until worker_start and after worker_join, and what says post_ at any time; else the worker's own.
  * Owns: its loop, everything accepted on its listeners, its fills. Shares: the cache, the snapshot (by reference). */
 #ifndef PROXY_TRANSACTION_WORKER_H
 #define PROXY_TRANSACTION_WORKER_H

@@ -81,11 +81,11 @@ void record_freshness(const struct record_header *h, uint64_t clock_id, struct n
 /* ---- Writing ---- */
 void record_set_freshness(struct record_header *h, const struct freshness *f, uint64_t clock_id);
 uint32_t record_variant(struct slice names, struct slice values);
-/* Writes the meta behind the header at p (record_meta_n bytes behind the header at p) and then the header with its sums. */
 struct record_parts {
 	struct slice key, names, values, head;
 	const uint64_t *tags;
 };
+/* Writes the header at p, with its sums, and the meta behind it. */
 void record_write_meta(void *p, struct record_header *h, const struct record_parts *parts);
 void record_sign(struct record_header *h); /* after any change to a header */
 
