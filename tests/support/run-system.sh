@@ -23,7 +23,10 @@ case "$*" in
 *) where=(tests/system) ;;
 esac
 rc=0
-timeout -k 30 "${SYSTEM_TIMEOUT:-3600}" $FIXED_LAYOUT "$PYTHON" -m pytest "${where[@]}" -p no:cacheprovider -q -n "${TEST_JOBS:-$((2 * $(nproc)))}" --dist loadfile --junitxml="$results/$suite.xml" "$@" </dev/null || rc=$?
+# In the background, so that who ends this script ends them: timeout has a process group of its own.
+trap 'kill "$!"; exit 143' INT TERM
+timeout -k 30 "${SYSTEM_TIMEOUT:-3600}" $FIXED_LAYOUT "$PYTHON" -m pytest "${where[@]}" -p no:cacheprovider -q -n "${TEST_JOBS:-$((2 * $(nproc)))}" --dist loadfile --junitxml="$results/$suite.xml" "$@" </dev/null &
+wait $! || rc=$?
 [ $rc != 124 ] || echo "system: stopped after ${SYSTEM_TIMEOUT:-3600} s"
 if [ -e "$results/$suite.xml" ]; then
 	"$PYTHON" - "$results/$suite.xml" >"$results/$suite.count" <<'PY'

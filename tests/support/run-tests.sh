@@ -1,7 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# All that `make test` runs, part by part; stops at the first part that fails. The last line is the sum of the cmocka
-# and pytest results, in which a part that failed without naming a test (lint, a compile error, a fuzz find) counts one.
+# run-tests.sh test | check: the parts of `make test`, or of `make check`. After the first of them, two lanes run side by side: tests
+# that mostly wait, and what mostly computes, which is niced and takes what the others leave. A part's output is printed whole at
+# its end. After a part that failed no other one begins. The last line is the sum of the cmocka and pytest results, in
+# which a part that failed without naming a test (lint, a compile error, a fuzz find) counts one.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 MAKE=${MAKE:-make}
@@ -12,56 +14,100 @@ export BUILD=${BUILD:-build}
 export WERROR=-Werror
 unset MAKEFLAGS MFLAGS MAKELEVEL MODE
 rm -rf "$BUILD"/*/results
+mkdir -p "$BUILD"
+state=$(mktemp -d "$BUILD/parts-XXXXXX")
+trap 'rm -rf "$state"' EXIT
+# Each lane is a process group of its own.
+set -m
+trap 'touch "$state/failed"; for lane in $(jobs -p); do kill -- "-$lane"; done; wait; exit 130' INT TERM
 
 # sum 1: passed; sum 2: failed
 sum() { cat "$BUILD"/*/results/*.count 2>/dev/null | awk -v field="$1" '{ n += $field } END { print n + 0 }'; }
 
 finish() {
-	local failed
+	local failed rc=0
 	failed=$(sum 2)
-	[ "$1" = 0 ] || [ "$failed" != 0 ] || failed=1
+	[ ! -e "$state/failed" ] || rc=1
+	[ $rc = 0 ] || [ "$failed" != 0 ] || failed=1
 	echo "$(sum 1) passed, $failed failed"
-	exit "$1"
+	exit $rc
 }
 
-part() {
-	local title=$1 start=$SECONDS
+say() { # <title> <log> <end>
+	(
+		flock 9
+		echo "=== $1"
+		cat "$2"
+		echo "=== $3: $1"
+	) 9>"$state/lock"
+}
+
+part() { # <title> <make's arguments>
+	local title=$1 start=$SECONDS log
 	shift
-	echo "=== $title"
-	if ! "$MAKE" --no-print-directory "$@"; then
-		echo "=== FAILED: $title  (again with: make $*)"
-		finish 1
+	[ ! -e "$state/failed" ] || return 1
+	log=$(mktemp "$state/log-XXXXXX")
+	if ! "$MAKE" --no-print-directory "$@" >"$log" 2>&1; then
+		touch "$state/failed"
+		echo "again with: make $*" >>"$log"
+		say "$title" "$log" FAILED
+		return 1
 	fi
-	echo "=== done: $title ($((SECONDS - start)) s)"
+	say "$title" "$log" "done in $((SECONDS - start)) s"
 }
 
-quiet_build() { # the commands only when they fail
+build() { # <mode> <targets>: the commands only when they fail
 	local log=$BUILD/$1.build.log start=$SECONDS
-	mkdir -p "$BUILD"
-	echo "=== build $1"
+	[ ! -e "$state/failed" ] || return 1
 	if ! "$MAKE" --no-print-directory -j"$JOBS" MODE="$1" "${@:2}" >"$log" 2>&1; then
-		cat "$log"
-		echo "=== FAILED: build $1"
-		finish 1
+		touch "$state/failed"
+		say "build $1" "$log" FAILED
+		return 1
 	fi
-	echo "=== done: build $1 ($((SECONDS - start)) s)"
+	touch "$state/built-$1"
+	say "build $1" /dev/null "done in $((SECONDS - start)) s"
 }
 
-quiet_build release all unit-build
-part "lint" -j"$JOBS" lint
-part "unit tests, release" unit
-quiet_build asan all unit-build
-part "unit tests, ASan and UBSan" MODE=asan unit
-quiet_build tsan unit-build-tsan
-part "unit tests of the threaded folders, TSan" tsan
-part "system tests, ASan and UBSan" MODE=asan system
-part "system tests, release" MODE=release system
-part "system tests over both tiers, release" MODE=release MEMOPROXY_TEST_DISK=1 system \
-	PYTEST_ARGS='tests/system/test_cache.py tests/system/test_coalesce.py tests/system/test_purge.py tests/system/test_roads.py tests/system/test_http_caching.py tests/system/test_reload.py tests/system/test_lifecycle.py tests/system/test_quota.py tests/system/test_upgrade.py'
-quiet_build tsan all
-part "system tests of what crosses threads, TSan" MODE=tsan system \
-	PYTEST_ARGS='tests/system/test_coalesce.py tests/system/test_purge.py tests/system/test_reload.py tests/system/test_lifecycle.py tests/system/test_model_disk.py tests/system/test_upgrade.py'
-part "HTTP caching conformance" conformance
-quiet_build fuzz fuzz-build
-part "fuzzing, $FUZZ_SECONDS s a target" MODE=fuzz FUZZ_SECONDS="$FUZZ_SECONDS" fuzz
-finish 0
+built() { # <mode>: waits until the other lane has built it
+	until [ -e "$state/built-$1" ]; do
+		[ ! -e "$state/failed" ] || return 1
+		sleep 0.2
+	done
+}
+
+lanes() { # <waits> <computes>: functions
+	"$1" &
+	(renice -n 10 $BASHPID >/dev/null; "$2") &
+	wait
+	finish
+}
+
+check_waits() { part "system tests but the long ones, release" MODE=release system PYTEST_ARGS="-m 'not long'"; }
+check_computes() { part "lint-fast" lint-fast && part "unit tests, release" unit; }
+
+waits() {
+	part "system tests, release" MODE=release system &&
+		part "system tests over both tiers, release" MODE=release MEMOPROXY_TEST_DISK=1 system PYTEST_ARGS='-m tiers' &&
+		built asan && part "system tests, ASan and UBSan" MODE=asan system &&
+		built tsan && part "system tests of what crosses threads, TSan" MODE=tsan system PYTEST_ARGS='-m threads' &&
+		part "HTTP caching conformance" conformance
+}
+
+computes() {
+	build asan all unit-build &&
+		part "unit tests, ASan and UBSan" MODE=asan unit &&
+		build tsan all unit-build-tsan &&
+		part "unit tests of the threaded rooms, TSan" tsan &&
+		part "lint" -j"$JOBS" lint-tidy &&
+		build fuzz fuzz-build &&
+		part "fuzzing, $FUZZ_SECONDS s a target" MODE=fuzz FUZZ_SECONDS="$FUZZ_SECONDS" fuzz
+}
+
+build release all unit-build node-modules || finish
+case ${1:-test} in
+check) lanes check_waits check_computes ;;
+test)
+	part "lint-fast" lint-fast && part "unit tests, release" unit || finish
+	lanes waits computes
+	;;
+esac

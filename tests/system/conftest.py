@@ -25,6 +25,12 @@ def pytest_configure(config):
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def pytest_collection_modifyitems(items):
+    """Files that hold a long test begin first: a file is run by one process, and the last one to begin ends the run."""
+    long = {item.path for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: item.path not in long)  # else in their order
+
+
 def need_binary():
     if not os.access(binary(), os.X_OK):
         pytest.fail(f"no program at {binary()}: run make, or set MEMOPROXY_BIN", pytrace=False)

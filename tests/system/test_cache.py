@@ -9,6 +9,8 @@ from support.origin import Close, Hang, Reply, Reset, Send, Wait, pattern
 from support.proxy import SLOW, WITH_DISK, eventually
 from support.rawclient import build
 
+pytestmark = pytest.mark.tiers
+
 memory_alone = pytest.mark.skipif(WITH_DISK, reason="counts what memory forgets, which the disk tier brings back")
 
 CONFIG = {
@@ -847,6 +849,7 @@ def test_object_past_max_object_is_passed_and_not_stored(proxy, origin, framing)
 
 
 @memory_alone
+@pytest.mark.long
 def test_memory_is_bounded_and_the_least_recently_used_go_first(start_proxy, origin):
     proxy = start_proxy({"cache": {"memory": "8M", "max_object": "256K"}, "route a": {"match": "*", "ttl": "600s"}})
     stem, body = origin.fresh(), pattern(4000)  # many small ones: the order of use holds within each shard

@@ -9,6 +9,8 @@ from support.origin import Close, Hang, Reply, Reset, Send, Wait, chunk, head, p
 from support.proxy import WITH_DISK, SLOW, eventually
 from support.rawclient import Aborted, build
 
+pytestmark = [pytest.mark.tiers, pytest.mark.threads]
+
 CONFIG = {
     "proxy": {"workers": 2},
     "upstream": {"max_connections": 1000, "first_byte_timeout": "20s", "stall_timeout": "20s", "retries": 0},

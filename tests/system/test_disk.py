@@ -354,6 +354,7 @@ def damage(folder, rng):
             file.write(rng.randbytes(rng.choice([1, 1, 8, 200])))
 
 
+@pytest.mark.long
 def test_damaged_files_never_make_a_wrong_answer(origin, tmp_path):
     site = Site(origin, tmp_path, disk={"size": "8M"})
     site.serve(*NAMES, n=lambda name: int(name[1:]) * 300)
@@ -398,6 +399,7 @@ class Load:
                 self.problem = repr(e)
 
 
+@pytest.mark.long
 def test_killed_under_load_it_forgets_but_never_lies(origin, tmp_path):
     site = Site(origin, tmp_path, disk={"size": "4M"}, sections={"cache": {"memory": "1M", "max_object": "256K"}})
     names = site.serve(*[f"/{i}" for i in range(80)], n=lambda name: int(name[1:]) ** 2 * 20)

@@ -17,6 +17,8 @@ from conftest import need_binary
 from support.origin import Reply
 from support.proxy import Proxy, ROOT, SLOW, binary, eventually
 
+pytestmark = pytest.mark.long
+
 STEP = int(os.environ.get("DISK_FAULT_STEP", "5"))
 ROUTES = {"route all": {"match": "*", "ttl": "600s"}}
 

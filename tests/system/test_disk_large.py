@@ -12,6 +12,8 @@ from support.proxy import Port, Proxy, SLOW, binary, eventually
 from support.rawclient import Aborted
 from support.secure import Pair, TlsClient
 
+pytestmark = pytest.mark.long
+
 KIB, MIB = 1 << 10, 1 << 20
 BLOCK = 64 * KIB
 

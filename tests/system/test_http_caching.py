@@ -8,6 +8,8 @@ import pytest
 from support.origin import Close, Reply, Send, Wait, head
 from support.proxy import eventually
 
+pytestmark = pytest.mark.tiers
+
 CONFIG = {
     "cache": {"failure_memory": "0"},
     "route strict": {"match": "/strict/*", "client_refresh": "off"},

@@ -12,6 +12,8 @@ from support.origin import Hang, Reply, Send, Wait, head, pattern
 from support.proxy import SLOW, eventually
 from support.rawclient import Client, build
 
+pytestmark = [pytest.mark.tiers, pytest.mark.threads]
+
 SECTIONS = {"route off": {"match": "/off/*", "cache": "off"}, "route all": {"match": "*", "ttl": "60s"}}
 
 

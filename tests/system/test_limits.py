@@ -123,6 +123,7 @@ def drip(connections, stop, data):
         at += 1
 
 
+@pytest.mark.long
 def test_a_thousand_heads_that_drip_hinder_nobody(start_proxy, origin):
     proxy = start_proxy(with_keys(client_header_timeout="3s"))
     path = origin.on(origin.fresh(), [Reply(body=b"x")])
@@ -221,6 +222,7 @@ def upload(proxy, path, body, last, answers):
         answers.append(repr(e))
 
 
+@pytest.mark.long
 def test_unfinished_bodies_stay_within_body_memory_and_all_of_them_are_finished(start_proxy, origin):
     """Each of them alone is within max_body; together they are six times body_memory."""
     body, many = pattern(4 << 20), 24

@@ -15,6 +15,8 @@ from conftest import need_binary
 from support import model
 from support.proxy import SLOW
 
+pytestmark = pytest.mark.long
+
 CASES = pathlib.Path(__file__).parent / "model_cases"
 SECONDS = float(os.environ.get("MEMOPROXY_MODEL_SECONDS", "10" if SLOW < 2 else "12"))
 OPERATIONS = int(os.environ.get("MEMOPROXY_MODEL_OPERATIONS", "1500"))

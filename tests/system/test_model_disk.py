@@ -12,6 +12,8 @@ from conftest import need_binary
 from support import model, model_disk
 from test_model import OPERATIONS, SECONDS, SHRINK_S, first_seed
 
+pytestmark = [pytest.mark.threads, pytest.mark.long]
+
 CASES = pathlib.Path(__file__).parent / "model_cases_disk"
 
 

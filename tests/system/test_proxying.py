@@ -544,6 +544,7 @@ def test_content_coding_is_passed_through_undecoded(proxy, origin):
 
 # ---- large and slow ----
 
+@pytest.mark.long
 def test_large_download_arrives_whole_in_bounded_memory(proxy, origin):
     total = 50 * MB
     before = proxy.rss_bytes()
@@ -581,6 +582,7 @@ def test_slow_reader_holds_the_origin_back_in_bounded_memory(proxy, origin):
     origin.wait_idle(path)
 
 
+@pytest.mark.long
 def test_large_upload_arrives_whole(proxy, origin):
     total = 50 * MB
     path = origin.on(origin.fresh(), lambda r: [Reply(body=f"{r.body_bytes} {r.body_hash}")])

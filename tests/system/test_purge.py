@@ -6,6 +6,8 @@ from support.origin import Reply, Send, Wait, head
 from support.proxy import eventually
 from support.rawclient import build
 
+pytestmark = [pytest.mark.tiers, pytest.mark.threads]
+
 CONFIG = {
     "route q": {"match": "/sorted/*", "ttl": "600s", "query": "sort"},
     "route groups": {"match": "/groups/*", "ttl": "600s", "tag_headers": "Cache-Groups"},

@@ -5,6 +5,8 @@ import pytest
 from support.origin import Origin, Reply
 from support.proxy import eventually
 
+pytestmark = pytest.mark.tiers
+
 GUARD = {"upstream": {"quota_guard": "on"}}
 SHORT = {"Cache-Control": "max-age=1", "ETag": '"1"'}
 

@@ -9,6 +9,8 @@ import pytest
 from support.origin import Origin, Pause, Reply, Send, Wait, head, pattern
 from support.proxy import eventually
 
+pytestmark = [pytest.mark.tiers, pytest.mark.threads]
+
 ALL = {"route all": {"match": "*", "ttl": "60s"}}
 
 

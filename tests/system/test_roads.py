@@ -20,6 +20,8 @@ from support.origin import Reply, pattern
 from support.proxy import eventually
 from support.rawclient import build
 
+pytestmark = pytest.mark.tiers
+
 SEED = 20260
 BATCHES = 1500
 OBJECTS = 48
@@ -308,6 +310,7 @@ def answered_by_gate(proxy):
 
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + 3))
+@pytest.mark.long
 def test_both_roads_answer_generated_requests_alike(roads, seed):
     rng, asked, hits = random.Random(seed), 0, 0
     connections = [None, None]

@@ -16,6 +16,8 @@ from support.origin import Reply, Send, Wait, head
 from support.proxy import SANITIZER, SLOW, Port, Proxy, WITH_DISK, binary, eventually, is_alive, sanitized_environment
 from support.rawclient import Client, build, fetch
 
+pytestmark = [pytest.mark.tiers, pytest.mark.threads]
+
 ALL = {"route all": {"match": "*", "ttl": "60s"}}
 
 
