@@ -11,7 +11,7 @@
 
 #define BACKLOG 4096
 
-static int open_socket(const struct sockaddr *sa, socklen_t n, bool reuse_port, int *out)
+static int bind_socket(const struct sockaddr *sa, socklen_t n, bool reuse_port, int *out)
 {
 	int one = 1, err;
 	int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -23,7 +23,7 @@ static int open_socket(const struct sockaddr *sa, socklen_t n, bool reuse_port, 
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	if (reuse_port)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
-	if (bind(fd, sa, n) || listen(fd, BACKLOG)) {
+	if (bind(fd, sa, n)) {
 		err = -errno;
 		close(fd);
 		return err;
@@ -32,15 +32,29 @@ static int open_socket(const struct sockaddr *sa, socklen_t n, bool reuse_port, 
 	return 0;
 }
 
+static int open_socket(const struct sockaddr *sa, socklen_t n, bool reuse_port, int *out)
+{
+	int fd = -1, err = bind_socket(sa, n, reuse_port, &fd);
+
+	if (!err && listen(fd, BACKLOG)) {
+		err = -errno;
+		close(fd);
+	}
+	if (!err)
+		*out = fd;
+	return err;
+}
+
 int listen_open_one(const struct config_address *a, int *fd)
 {
 	return open_socket((const struct sockaddr *)&a->sa, a->sa_bytes, false, fd);
 }
 
-/* SO_REUSEPORT would let a second memoproxy take half of the first one's clients: ask without it first. */
+/* SO_REUSEPORT would let a second memoproxy take half of the first one's clients: ask without it first. It must not listen:
+ * who connected in that moment would be reset. */
 static int probe(const struct config_address *a)
 {
-	int fd = -1, err = listen_open_one(a, &fd);
+	int fd = -1, err = bind_socket((const struct sockaddr *)&a->sa, a->sa_bytes, false, &fd);
 
 	if (!err)
 		close(fd);
