@@ -107,7 +107,7 @@ build release all unit-build node-modules || finish
 case ${1:-test} in
 check) lanes check_waits check_computes ;;
 test)
-	part "lint-fast" lint-fast && part "unit tests, release" unit || finish
+	{ part "lint-fast" lint-fast && part "unit tests, release" unit; } || finish
 	lanes waits computes
 	;;
 esac
