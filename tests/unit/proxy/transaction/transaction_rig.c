@@ -18,6 +18,11 @@ static void heard_at_once(const struct service *s, void (*fn)(void *arg), void *
 	fn(arg);
 }
 
+static void on_drained(struct mail *m)
+{
+	(void)m;
+}
+
 static struct config *parse(const char *routes)
 {
 	struct config *c = NULL;
@@ -82,7 +87,8 @@ void rig_begin(struct rig *g, const char *routes)
 	make_snapshot(g, routes);
 	make_cache(g);
 	assert_int_equal(bodies_new(1 << 20, 1 << 16, &g->service.bodies), 0);
-	for (unsigned i = 0; i < RIG_WORKERS; i++)
+	for (unsigned i = 0; i < RIG_WORKERS; i++) {
+		g->workers[i].drained_mail.on_mail = on_drained;
 		assert_int_equal(worker_init(&g->workers[i],
 					 &(struct worker_options){
 						 .index = i,
@@ -90,6 +96,7 @@ void rig_begin(struct rig *g, const char *routes)
 						 .snapshot = g->service.snapshot,
 					 }),
 			0);
+	}
 }
 
 /* ---- Turning ---- */
