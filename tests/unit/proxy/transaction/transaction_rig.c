@@ -52,8 +52,8 @@ static void make_cache(struct rig *g)
 {
 	const struct config_cache *c = &g->service.snapshot->config->cache;
 	struct cache_options o = {
-		.memory_bytes = 16 << 20,
-		.max_object_bytes = 4 << 20,
+		.memory_bytes = c->memory_bytes,
+		.max_object_bytes = c->max_object_bytes,
 		.shards = 4,
 		.coalesce = c->coalesce,
 		.failure_memory_ms = c->failure_memory_ms,
