@@ -346,8 +346,11 @@ void flight_look(const struct flight_waiter *waiter, struct flight_view *out)
 	struct flight *f = w->flight;
 
 	pthread_mutex_lock(&f->mu);
-	*out = (struct flight_view){
-		.phase = phase_of_failure(f, w), .status = f->status, .verdict = f->verdict, .storing = f->storing};
+	*out = (struct flight_view){.phase = phase_of_failure(f, w),
+		.status = f->status,
+		.failure = f->failure,
+		.verdict = f->verdict,
+		.storing = f->storing};
 	out->looks_again = f->phase == FLIGHT_WAITING && w->stores_seen != f->stores;
 	w->stores_seen = f->stores;
 	if (f->phase == FLIGHT_WAITING && f->is_silent && (w != f->own || f->is_disk))

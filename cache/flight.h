@@ -50,6 +50,7 @@ struct flight_view {
 	enum flight_phase phase;
 	struct object *object; /* borrowed until flight_leave; take a reference to keep it */
 	int status; /* of the upstream's answer (304: `object` was confirmed), of STALE 0 where none came; of FAILED: 502, 503, 504 */
+	int failure;            /* of STALE: 502, 503 or 504, which it stands in for */
 	struct slice own_lines; /* of ANSWER: field lines that are for this waiter alone; valid until it leaves */
 	enum policy_store
 		verdict; /* of ANSWER and RELEASED: POLICY_STORE, or why it will not be stored, as far as is known */

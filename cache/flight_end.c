@@ -77,10 +77,12 @@ void flight_announce(struct flight *f, const struct ending *x)
 		f->is_windowed = x->opens_window;
 	}
 	f->phase = x->phase;
-	if (x->phase == FLIGHT_STALE)
+	if (x->phase == FLIGHT_STALE) {
 		f->status = x->said;
-	else if (x->status)
+		f->failure = x->status;
+	} else if (x->status) {
 		f->status = x->status;
+	}
 	if (x->phase == FLIGHT_RELEASED)
 		atomic_fetch_add_explicit(&f->cache->n.released, f->waiters_n, memory_order_relaxed);
 	flight_wake_locked(f);

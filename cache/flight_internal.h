@@ -59,7 +59,7 @@ struct flight {
 	/* guarded by mu */
 	enum flight_phase phase;
 	struct object *object;
-	int status;
+	int status, failure; /* as in flight_view */
 	unsigned waiters_n;
 	bool had_own;
 	unsigned stores;           /* of other flights of the entry, while this one has nothing to show */

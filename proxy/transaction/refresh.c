@@ -138,7 +138,7 @@ static void on_progress(struct flight_waiter *w)
 		return;
 	case FLIGHT_STALE:
 	case FLIGHT_FAILED:
-		finish(r, view.status >= 500 ? view.status : 502);
+		finish(r, view.status >= 500 ? view.status : view.failure);
 		return;
 	case FLIGHT_RETRY:
 		ask_again(r);
