@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The answer of its own fill that is for one client alone, or of which it is not known yet whether it is. */
+#include <errno.h>
+
 #include "proxy/transaction/exchange_internal.h"
 
 static void on_informational(void *arg, int status, const struct http_fields *fields)
@@ -59,11 +61,20 @@ static bool goes_for_part(struct exchange *x, int status)
 	return goes;
 }
 
+static void could_not_compose(struct exchange *x, int err)
+{
+	if (err == -ENOMEM)
+		exchange_problem(x, 503, "out of memory", 1);
+	else
+		exchange_problem(x, 502, "the upstream's head is too large", -1);
+}
+
 static void on_private_head(
 	void *arg, int status, struct http_fields *fields, int64_t content_length, enum policy_store why)
 {
 	struct exchange *x = exchange_of(arg);
 	bool has_it = is_not_modified(x, status, fields);
+	int err;
 
 	x->now = clock_now();
 	x->upstream_us = clock_mono_us();
@@ -82,9 +93,10 @@ static void on_private_head(
 		status = 304;
 		content_length = -1;
 	}
-	if (reply_from_fields(&x->reply, &x->target.sent.http, status, fields, content_length, x->now, &x->note)) {
+	err = reply_from_fields(&x->reply, &x->target.sent.http, status, fields, content_length, x->now, &x->note);
+	if (err) {
 		fill_release(&x->fill);
-		exchange_problem(x, 502, "the upstream's head is too large", -1);
+		could_not_compose(x, err);
 		return;
 	}
 	/* The request is answered whole at once where no body follows. */
