@@ -27,8 +27,9 @@ static const struct scene scenes[] = {
 	{"a variant", "GET /a\r\nAccept-Language: de\r\n", {"GET /a\r\nAccept-Language: en\r\n"},
 		"Vary: Accept-Language\r\n", 200},
 	{"a herd", NULL, {"GET /a", "GET /a", "GET /a"}, "", 200},
-	{"an answer for one", NULL, {"GET /a", "GET /a"}, "Cache-Control: private\r\nSet-Cookie: a=b\r\n", 200},
-	{"a write", "GET /a", {"POST /a"}, "", 200},
+	{"an answer for one", NULL, {"GET /a", "GET /a"},
+		"Cache-Control: private\r\nSet-Cookie: a=b\r\nConnection: x-a, x-b, x-c, x-d\r\nX-A: 1\r\n", 200},
+	{"a write", "GET /a", {"POST /a"}, "Connection: x-a, x-b\r\nX-A: 1\r\n", 200},
 	{"a stale answer", "GET /a", {"GET /a"},
 		"Age: 20\r\nETag: \"1\"\r\nCache-Control: max-age=10, stale-while-revalidate=100\r\n", 200},
 };
