@@ -544,14 +544,26 @@ def test_a_herd_of_heads_is_one_head(proxy, origin, status, fields):
     origin.on(path, [Reply(200, {}, BODY)], method="GET")
     with herd(proxy, 20, path, method="HEAD") as h:
         all_asked(proxy, path, 20)
-        assert proxy.fetch(path).body == BODY, "who wants more does not wait for it"
         gate.open()
         h.run_until(lambda members: all(("X-Why", "because") in m.fields for m in members))
         assert {m.status for m in h.members.values()} == {status}
         if "Content-Length" in fields:
             assert all(("Content-Length", fields["Content-Length"]) in m.fields for m in h.members.values())
-    assert [r.method for r in origin.seen(path)] == ["HEAD", "GET"]
+    assert [r.method for r in origin.seen(path)] == ["HEAD"]
+    assert proxy.fetch(path).body == BODY, "and nothing is stored or marked by it"
     assert proxy.fetch(path).is_hit
+
+
+def test_a_get_does_not_wait_for_a_head_but_answers_it(proxy, origin):
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(200, {"X-By": "HEAD"})], method="HEAD")
+    origin.on(path, [Reply(200, {"X-By": "GET"}, BODY)], method="GET")
+    with herd(proxy, 5, path, method="HEAD") as h:
+        all_asked(proxy, path, 5)
+        assert proxy.fetch(path).body == BODY
+        h.run_until(lambda members: all(("X-By", "GET") in m.fields for m in members))
+    gate.open()
+    assert [r.method for r in origin.seen(path)] == ["HEAD", "GET"]
 
 
 @pytest.mark.parametrize("fields", [{"Cache-Control": "no-store"}, {"Vary": "*"}], ids=str)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Parts of answers: served from what is stored, stored themselves, put together (RFC 9110 14, RFC 9111 3.3, 3.4)."""
+from email.utils import formatdate
+
 import pytest
 
 from support.origin import Reply, Send, Wait, head, pattern
-from support.proxy import eventually
 from support.rawclient import build
 
 BODY = pattern(1000)
@@ -86,10 +87,8 @@ def test_a_range_past_the_end_is_416_and_is_not_for_keeping(proxy, origin):
                                                ("Sat, 01 Jan 2000 00:00:00 GMT", 206),
                                                ("Sat, 01 Jan 2000 00:00:01 GMT", 200)])
 def test_if_range_needs_the_same_strong_validator(proxy, origin, condition, status):
-    path = origin.on(origin.fresh(), [whole({"Last-Modified": "Sat, 01 Jan 2000 00:00:00 GMT",
-                                             "Date": "Sat, 01 Jan 2022 00:00:00 GMT"})])
+    path = origin.on(origin.fresh(), [whole({"Last-Modified": "Sat, 01 Jan 2000 00:00:00 GMT", "Date": formatdate(usegmt=True)})])
     get(proxy, path)
-    eventually(lambda: proxy.stats()["cache"]["flights"] == 0, "it is stored: stale as it is, nobody joins its fetch")
     assert get(proxy, path, "0-9", If_Range=condition).status == status
 
 

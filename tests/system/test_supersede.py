@@ -366,12 +366,14 @@ def test_a_refresh_joins_nothing_that_was_sent_before(proxy, origin):
 
 def test_a_late_head_changes_nothing(proxy, origin):
     gate = origin.gate()
-    path = origin.on(origin.fresh(), [Reply(200, {CC: "max-age=600", "ETag": '"2"'}, b"two")])
+    path = origin.on(origin.fresh(), [Reply(200, {CC: "max-age=600", "ETag": '"1"'}, b"one")],
+                     [Reply(200, {CC: "max-age=600", "ETag": '"2"'}, b"two")])
     origin.on(path, [Wait(gate), Reply(200, {CC: "max-age=600", "ETag": '"1"'}, b"one")], method="HEAD")
+    proxy.fetch(path)
     with proxy.client() as c:
-        c.start("HEAD", path)
-        origin.wait_for(path)
-        assert proxy.fetch(path).body == b"two"
+        c.start("HEAD", path, {CC: "no-cache"})
+        origin.wait_for(path, 2)
+        assert proxy.fetch(path, {CC: "no-cache"}).body == b"two"
         gate.open()
         assert c.response("HEAD").get("ETag") == '"1"'
     assert proxy.fetch(path).is_hit, "what is stored was asked for later"
