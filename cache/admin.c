@@ -192,6 +192,17 @@ static void sweep_out(struct sweep *w, struct entry *e, struct object *o, enum d
 	w->gone++;
 }
 
+/* An error that is remembered is an answer like those stored: a purge of it must not be forgotten while it is there. */
+static void sweep_failure(struct sweep *w, struct notes *n)
+{
+	if (!n || !n->failed_answer)
+		return;
+	if (object_check(n->failed_answer) != SCOPE_VALID)
+		n->failed_until_ms = 0;
+	else if (object_epoch(n->failed_answer) < w->c->sweep_oldest)
+		w->c->sweep_oldest = object_epoch(n->failed_answer);
+}
+
 static void sweep_entry(struct entry *e, void *arg)
 {
 	struct sweep *w = arg;
@@ -211,6 +222,7 @@ static void sweep_entry(struct entry *e, void *arg)
 		if (is_idle && lower_has(w->c, o))
 			sweep_out(w, e, o, DROP_IDLE);
 	}
+	sweep_failure(w, e->notes);
 	drop_outdated_marker(e, w->now, &w->garbage);
 	entry_tidy_locked(e, &w->garbage);
 }

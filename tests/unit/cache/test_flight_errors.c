@@ -208,6 +208,29 @@ static void a_remembered_error_is_not_for_credentials_nor_beyond_a_purge_nor_for
 	rig_end(&g);
 }
 
+/* A purge is a rule that the sweeper forgets when nothing older than it is left. */
+static void a_purge_of_a_remembered_error_is_not_forgotten(void **state)
+{
+	struct rig g;
+	uint64_t seq;
+
+	(void)state;
+	for (unsigned is_soft = 0; is_soft < 2; is_soft++) {
+		rig_begin(&g);
+		for (unsigned i = 0; i < 2; i++)
+			lead_and_answer(&g, NULL, 503, NULL);
+		assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_FAILED);
+		for (unsigned i = 0; i < 1000; i++) /* without a purge it stays, whatever is swept */
+			(void)cache_sweep(g.c, 1000, g.now);
+		assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_FAILED);
+		assert_int_equal(cache_purge(g.c, SCOPE_PREFIX, SLICE_LIT("http://o/"), 0, is_soft, &seq), 0);
+		for (unsigned i = 0; i < 1000; i++)
+			(void)cache_sweep(g.c, 1000, g.now);
+		assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
+		rig_end(&g);
+	}
+}
+
 static void what_its_origin_calls_outdated_is_not_remembered(void **state)
 {
 	static const char *const fields[] = {"Cache-Control: no-cache\r\n", "Cache-Control: max-age=0\r\n"};
@@ -491,6 +514,7 @@ int main(void)
 		cmocka_unit_test(an_error_that_may_not_be_shared_releases_all),
 		cmocka_unit_test(who_comes_within_failure_memory_gets_the_answer_of_an_origin_in_trouble),
 		cmocka_unit_test(a_remembered_error_is_not_for_credentials_nor_beyond_a_purge_nor_for_another_variant),
+		cmocka_unit_test(a_purge_of_a_remembered_error_is_not_forgotten),
 		cmocka_unit_test(what_its_origin_calls_outdated_is_not_remembered),
 		cmocka_unit_test(a_long_error_is_remembered_by_its_status_only),
 		cmocka_unit_test(errors_remembered_take_a_bounded_part_of_memory_and_go_when_they_are_over),
