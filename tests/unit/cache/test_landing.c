@@ -10,25 +10,10 @@
 #define FRESH "Cache-Control: max-age=60\r\n"
 #define GONE "Content-Type: text/plain\r\n"
 
-/* Nothing is in the page cache: who asks has to wait for a reader. */
-static ssize_t not_at_once(const struct disk_io *io, int fd, void *p, size_t n, uint64_t at)
-{
-	(void)io;
-	(void)fd;
-	(void)p;
-	(void)n;
-	(void)at;
-	return -EAGAIN;
-}
-
-static struct disk_io cold;
-
 static int set_up(void **state)
 {
 	static struct tiers t;
 
-	cold = disk_io_real;
-	cold.pread_nowait = not_at_once;
 	tiers_begin(&t);
 	t.g.o.pass_memory_ms = 0; /* what is not stored is led by the next who asks */
 	tiers_restart(&t);
@@ -138,7 +123,7 @@ static void what_was_read_before_it_was_retired_does_not_come_into_memory(void *
 	struct waiter w;
 
 	tiers_store(t, "GET /a", NULL, FRESH, "old");
-	t->o.io = &cold;
+	atomic_store(&tiers_device.is_cold, true);
 	tiers_restart(t);
 	ask_init(&t->g, &a, "GET /a", NULL);
 	assert_int_equal(ask_lookup(&t->g, &a), CACHE_DISK);
@@ -270,7 +255,7 @@ static void who_comes_while_the_disk_hangs_asks_the_origin(void **state)
 	struct waiter w;
 
 	tiers_store(t, "GET /a", NULL, "Cache-Control: max-age=6000\r\n", "old");
-	t->o.io = &cold;
+	atomic_store(&tiers_device.is_cold, true);
 	tiers_restart(t);
 	ask_init(&t->g, &a, "GET /a", NULL);
 	assert_int_equal(ask_lookup(&t->g, &a), CACHE_DISK);
@@ -304,5 +289,5 @@ int main(void)
 		CASE(the_one_that_was_asked_for_later_is_stored_though_it_was_answered_first),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return TIERS_RUN_OVER_BOTH(tests);
 }

@@ -1,182 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /* Between the tiers, with a real directory: what memory stores is written, what it lacks is read, and whatever happens in
  * between (a purge, a newer answer, a dropped write) holds for both. The device is as slow as a test wants it. */
-#include "rig.h"
+#include "tier_rig.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <poll.h>
-#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/log.h"
 #include "base/mem.h"
-#include "cache/disk/store.h"
 
 #define FRESH "Cache-Control: max-age=60\r\n"
 
-struct tiers {
-	struct rig g;
-	char path[64];
-	struct disk_options o;
-	struct disk_io io;
-	struct tier *disk;
-};
-
-/* The table is made anew by each test, but its functions know no test: */
-static _Atomic bool is_cold; /* the page cache has nothing */
-static _Atomic unsigned reads;
-static _Atomic bool writes_wait;
-static sem_t writer_is_there, writer_may_go;
-
-static ssize_t counted_read(const struct disk_io *io, int fd, void *p, size_t n, uint64_t at)
-{
-	atomic_fetch_add(&reads, 1);
-	return disk_io_real.pread(io, fd, p, n, at);
-}
-
-static ssize_t read_at_once(const struct disk_io *io, int fd, void *p, size_t n, uint64_t at)
-{
-	return atomic_load(&is_cold) ? -EAGAIN : counted_read(io, fd, p, n, at);
-}
-
-static ssize_t slow_write(const struct disk_io *io, int fd, const void *p, size_t n, uint64_t at)
-{
-	if (n >= 192 && atomic_exchange(&writes_wait, false)) { /* records, not what the keeper prepares */
-		sem_post(&writer_is_there);
-		while (sem_wait(&writer_may_go) != 0)
-			;
-	}
-	return disk_io_real.pwrite(io, fd, p, n, at);
-}
-
-static int no_sync(const struct disk_io *io, int fd)
-{
-	(void)io;
-	(void)fd;
-	return 0;
-}
-
-/* ---- A process's life ---- */
-
-static void open_disk(struct tiers *t)
-{
-	char error[DISK_ERROR_MAX];
-
-	t->o.scopes = cache_scopes(t->g.c);
-	if (disk_open(&t->o, &t->disk, error) != 0)
-		fail_msg("%s", error);
-	cache_set_tier(t->g.c, t->disk);
-	while (!rig_stats(&t->g).tier.is_ready)
-		usleep(100);
-}
-
 static void begin_with(struct tiers *t, uint64_t memory_bytes)
 {
-	memset(t, 0, sizeof(*t));
-	log_set_level(LOG_LEVEL_ERROR);
-	atomic_store(&is_cold, false);
-	atomic_store(&reads, 0);
-	t->io = disk_io_real;
-	t->io.pread = counted_read;
-	t->io.pread_nowait = read_at_once;
-	t->io.pwrite = slow_write;
-	t->io.sync = t->io.sync_dir = no_sync;
-	snprintf(t->path, sizeof(t->path), "%s/tier-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-	assert_non_null(mkdtemp(t->path));
-	t->o = (struct disk_options){.path = t->path, .size = 8 << 20, .clock_id = 77, .io = &t->io};
-	rig_options(&t->g);
-	if (memory_bytes > 0) {
-		t->g.o.memory_bytes = memory_bytes;
-		t->g.o.shards = 1;
-	}
-	rig_start(&t->g);
-	open_disk(t);
-}
-
-static void begin(struct tiers *t)
-{
-	begin_with(t, 0);
-}
-
-/* As another process: what was in memory is gone. */
-static void restart(struct tiers *t)
-{
-	struct rig g = t->g;
-
-	rig_end(&t->g);
-	rig_options(&t->g);
-	t->g.now = g.now;
-	t->g.o = g.o;
-	t->g.rules = g.rules;
-	t->g.rules.tag_headers.v = t->g.tag_names;
-	rig_start(&t->g);
-	open_disk(t);
-	atomic_store(&reads, 0);
-}
-
-static void end(struct tiers *t)
-{
-	DIR *d;
-	const struct dirent *e;
-
-	rig_end(&t->g);
-	d = opendir(t->path);
-	assert_non_null(d);
-	while ((e = readdir(d)))
-		unlinkat(dirfd(d), e->d_name, 0);
-	closedir(d);
-	assert_int_equal(rmdir(t->path), 0);
+	tiers_begin(t);
+	t->g.o.memory_bytes = memory_bytes;
+	t->g.o.shards = 1;
+	tiers_restart(t);
 }
 
 /* ---- What is asked ---- */
 
-static struct disk_stats tiers_disk_stats(struct tiers *t)
-{
-	struct disk_stats s;
-
-	disk_stats(t->disk, &s);
-	return s;
-}
-
-static void written(struct tiers *t)
-{
-	while (rig_stats(&t->g).tier.queue > 0)
-		usleep(100);
-}
-
 static void store(struct tiers *t, const char *target, const char *fields, const char *body)
 {
 	rig_store(&t->g, target, NULL, fields, body);
-}
-
-/* Until a reader has done its work: the letter lies in the mailbox and nobody has looked. */
-static void wait_for_letter(struct tiers *t)
-{
-	struct pollfd p = {.fd = t->g.mailboxes[0].event_fd, .events = POLLIN};
-
-	assert_int_equal(poll(&p, 1, 20000), 1);
-}
-
-/* What a request gets that waits for the disk, as an exchange would. */
-static enum cache_verdict look_up(struct tiers *t, struct ask *a)
-{
-	enum cache_verdict v = ask_lookup(&t->g, a);
-
-	for (; v == CACHE_DISK; v = ask_lookup(&t->g, a)) {
-		struct waiter w;
-
-		waiter_join(&w, a, 0);
-		a->r.skip_disk = a->out.leads_read;
-		while (waiter_look(&w).phase == FLIGHT_WAITING) {
-			wait_for_letter(t);
-			rig_deliver(&t->g);
-		}
-		flight_leave(&w.w);
-	}
-	return v;
 }
 
 static void expect_body(struct tiers *t, const char *target, const char *fields, const char *body)
@@ -184,7 +31,7 @@ static void expect_body(struct tiers *t, const char *target, const char *fields,
 	struct ask a;
 
 	ask_init(&t->g, &a, target, fields);
-	assert_int_equal(look_up(t, &a), CACHE_HIT);
+	assert_int_equal(tiers_look_up(t, &a), CACHE_HIT);
 	rig_body_is(a.out.object, body);
 	ask_fini(&a);
 }
@@ -194,7 +41,7 @@ static void expect_miss(struct tiers *t, const char *target, const char *fields)
 	struct ask a;
 
 	ask_init(&t->g, &a, target, fields);
-	assert_int_equal(look_up(t, &a), CACHE_LEAD);
+	assert_int_equal(tiers_look_up(t, &a), CACHE_LEAD);
 	assert_null(flight_stored(a.out.flight));
 	flight_abandon(a.out.flight);
 	ask_fini(&a);
@@ -232,17 +79,17 @@ static void evict(struct tiers *t)
 		snprintf(target, sizeof(target), "GET /filler/%u", round++);
 		store(t, target, FRESH, body);
 		if (!writer_is_blocked)
-			written(t);
+			tiers_written(t);
 	}
 	test_free(body);
 }
 
 static void block_writer(struct tiers *t)
 {
-	written(t);
-	atomic_store(&writes_wait, true);
+	tiers_written(t);
+	atomic_store(&tiers_device.writes_wait, true);
 	store(t, "GET /blocks/the/writer", FRESH, "x");
-	while (sem_wait(&writer_is_there) != 0)
+	while (sem_wait(&tiers_device.writer_is_there) != 0)
 		;
 	writer_is_blocked = true;
 }
@@ -250,8 +97,8 @@ static void block_writer(struct tiers *t)
 static void free_writer(struct tiers *t)
 {
 	writer_is_blocked = false;
-	sem_post(&writer_may_go);
-	written(t);
+	sem_post(&tiers_device.writer_may_go);
+	tiers_written(t);
 }
 
 static bool is_on_disk(struct tiers *t, const char *target)
@@ -273,9 +120,9 @@ static void what_memory_stores_comes_back_from_disk_and_then_from_memory(void **
 	struct ask a;
 
 	(void)state;
-	begin(&t);
+	tiers_begin(&t);
 	store(&t, "GET /a", FRESH "X-Kind: one\r\n", "body of a");
-	restart(&t);
+	tiers_restart(&t);
 	ask_init(&t.g, &a, "GET /a", NULL);
 	assert_int_equal(ask_lookup(&t.g, &a), CACHE_HIT);
 	assert_true(a.out.from_disk);
@@ -284,8 +131,8 @@ static void what_memory_stores_comes_back_from_disk_and_then_from_memory(void **
 	assert_int_equal(ask_lookup(&t.g, &a), CACHE_HIT);
 	assert_false(a.out.from_disk);
 	ask_fini(&a);
-	assert_int_equal(tiers_disk_stats(&t).hits, 1);
-	end(&t);
+	assert_int_equal(tiers_counts(&t).hits, 1);
+	tiers_end(&t);
 }
 
 static void an_absent_key_is_led_without_a_read(void **state)
@@ -293,13 +140,13 @@ static void an_absent_key_is_led_without_a_read(void **state)
 	struct tiers t;
 
 	(void)state;
-	begin(&t);
+	tiers_begin(&t);
 	store(&t, "GET /a", FRESH, "a");
-	restart(&t);
-	atomic_store(&is_cold, true);
+	tiers_restart(&t);
+	atomic_store(&tiers_device.is_cold, true);
 	expect_miss(&t, "GET /b", NULL);
-	assert_int_equal(atomic_load(&reads), 0);
-	end(&t);
+	assert_int_equal(atomic_load(&tiers_device.reads), 0);
+	tiers_end(&t);
 }
 
 static void what_the_device_has_to_be_asked_for_is_read_once_for_all(void **state)
@@ -309,10 +156,10 @@ static void what_the_device_has_to_be_asked_for_is_read_once_for_all(void **stat
 	struct waiter wa, wb;
 
 	(void)state;
-	begin(&t);
+	tiers_begin(&t);
 	store(&t, "GET /a", FRESH, "body of a");
-	restart(&t);
-	atomic_store(&is_cold, true);
+	tiers_restart(&t);
+	atomic_store(&tiers_device.is_cold, true);
 	ask_init(&t.g, &a, "GET /a", NULL);
 	ask_init(&t.g, &b, "GET /a", NULL);
 	assert_int_equal(ask_lookup(&t.g, &a), CACHE_DISK);
@@ -322,7 +169,7 @@ static void what_the_device_has_to_be_asked_for_is_read_once_for_all(void **stat
 	assert_false(b.out.leads_read);
 	assert_ptr_equal(a.out.flight, b.out.flight);
 	waiter_join(&wb, &b, 0);
-	wait_for_letter(&t);
+	tiers_wait_for_message(&t);
 	while (wa.told == 0 || wb.told == 0)
 		rig_deliver(&t.g);
 	assert_int_equal(waiter_look(&wa).phase, FLIGHT_RETRY);
@@ -332,10 +179,10 @@ static void what_the_device_has_to_be_asked_for_is_read_once_for_all(void **stat
 	assert_int_equal(ask_lookup(&t.g, &a), CACHE_HIT);
 	assert_int_equal(ask_lookup(&t.g, &b), CACHE_HIT);
 	rig_body_is(b.out.object, "body of a");
-	assert_int_equal(tiers_disk_stats(&t).hits, 1);
+	assert_int_equal(tiers_counts(&t).hits, 1);
 	ask_fini(&a);
 	ask_fini(&b);
-	end(&t);
+	tiers_end(&t);
 }
 
 static void the_hit_road_gets_from_disk_what_is_there_at_once(void **state)
@@ -344,16 +191,16 @@ static void the_hit_road_gets_from_disk_what_is_there_at_once(void **state)
 	struct ask a;
 
 	(void)state;
-	begin(&t);
+	tiers_begin(&t);
 	store(&t, "GET /a", FRESH, "body of a");
-	restart(&t);
+	tiers_restart(&t);
 	ask_init(&t.g, &a, "GET /a", NULL);
 	a.r.hit_only = true;
 	assert_int_equal(ask_lookup(&t.g, &a), CACHE_HIT);
 	assert_true(a.out.from_disk);
 	rig_body_is(a.out.object, "body of a");
 	ask_fini(&a);
-	end(&t);
+	tiers_end(&t);
 }
 
 static void a_read_that_the_hit_road_began_is_joined_on_the_other(void **state)
@@ -362,10 +209,10 @@ static void a_read_that_the_hit_road_began_is_joined_on_the_other(void **state)
 	struct ask a;
 
 	(void)state;
-	begin(&t);
+	tiers_begin(&t);
 	store(&t, "GET /a", FRESH, "body of a");
-	restart(&t);
-	atomic_store(&is_cold, true);
+	tiers_restart(&t);
+	atomic_store(&tiers_device.is_cold, true);
 	ask_init(&t.g, &a, "GET /a", NULL);
 	a.r.hit_only = true;
 	assert_int_equal(ask_lookup(&t.g, &a), CACHE_PASS);
@@ -373,8 +220,8 @@ static void a_read_that_the_hit_road_began_is_joined_on_the_other(void **state)
 	assert_int_equal(ask_lookup(&t.g, &a), CACHE_PASS);
 	ask_fini(&a);
 	expect_body(&t, "GET /a", NULL, "body of a");
-	assert_int_equal(tiers_disk_stats(&t).hits, 1);
-	end(&t);
+	assert_int_equal(tiers_counts(&t).hits, 1);
+	tiers_end(&t);
 }
 
 static void all_who_wait_may_leave_before_the_disk_has_spoken(void **state)
@@ -384,21 +231,21 @@ static void all_who_wait_may_leave_before_the_disk_has_spoken(void **state)
 	struct waiter w;
 
 	(void)state;
-	begin(&t);
+	tiers_begin(&t);
 	store(&t, "GET /a", FRESH, "body of a");
-	restart(&t);
-	atomic_store(&is_cold, true);
+	tiers_restart(&t);
+	atomic_store(&tiers_device.is_cold, true);
 	ask_init(&t.g, &a, "GET /a", NULL);
 	assert_int_equal(ask_lookup(&t.g, &a), CACHE_DISK);
 	waiter_join(&w, &a, 0);
 	flight_leave(&w.w);
 	ask_fini(&a);
 	while (cache_tier_reads(t.g.c) > 0) {
-		wait_for_letter(&t);
+		tiers_wait_for_message(&t);
 		rig_deliver(&t.g);
 	}
 	expect_body(&t, "GET /a", NULL, "body of a");
-	end(&t);
+	tiers_end(&t);
 }
 
 static void variants_come_back_each_to_its_own(void **state)
@@ -408,17 +255,17 @@ static void variants_come_back_each_to_its_own(void **state)
 	static const char *const bodies[] = {"one", "two", "three"};
 
 	(void)state;
-	begin(&t);
+	tiers_begin(&t);
 	for (unsigned i = 0; i < 3; i++)
 		rig_store(&t.g, "GET /v", kinds[i], FRESH "Vary: X-K\r\n", bodies[i]);
 	for (unsigned cold = 0; cold < 2; cold++) {
-		restart(&t);
-		atomic_store(&is_cold, cold == 1);
+		tiers_restart(&t);
+		atomic_store(&tiers_device.is_cold, cold == 1);
 		for (unsigned i = 3; i-- > 0;)
 			expect_body(&t, "GET /v", kinds[i], bodies[i]);
 		expect_miss(&t, "GET /v", "X-K: 4\r\n");
 	}
-	end(&t);
+	tiers_end(&t);
 }
 
 static void what_is_one_users_or_not_for_storing_is_not_written(void **state)
@@ -427,14 +274,14 @@ static void what_is_one_users_or_not_for_storing_is_not_written(void **state)
 	struct ask a;
 
 	(void)state;
-	begin(&t);
+	tiers_begin(&t);
 	ask_init(&t.g, &a, "GET /p", NULL);
 	assert_int_equal(ask_lookup(&t.g, &a), CACHE_LEAD);
 	assert_int_equal(rig_answer(&t.g, a.out.flight, 200, "Cache-Control: no-store\r\n", 1, NULL), FLIGHT_PRIVATE);
 	flight_end(a.out.flight, true, t.g.now);
 	ask_fini(&a);
-	assert_int_equal(tiers_disk_stats(&t).puts, 0);
-	end(&t);
+	assert_int_equal(tiers_counts(&t).puts, 0);
+	tiers_end(&t);
 }
 
 /* ---- Renewing and forgetting ---- */
@@ -444,7 +291,7 @@ static void confirm(struct tiers *t, const char *target, const char *fields)
 	struct ask a;
 
 	ask_init(&t->g, &a, target, NULL);
-	assert_int_equal(look_up(t, &a), CACHE_LEAD);
+	assert_int_equal(tiers_look_up(t, &a), CACHE_LEAD);
 	assert_non_null(flight_stored(a.out.flight));
 	assert_int_equal(rig_answer(&t->g, a.out.flight, 304, fields, 0, NULL), FLIGHT_REVALIDATED);
 	ask_fini(&a);
@@ -457,20 +304,20 @@ static void a_304_renews_the_record_of_a_small_and_of_a_large_answer(void **stat
 
 	(void)state;
 	memset(large, 'l', 100000);
-	begin(&t);
+	tiers_begin(&t);
 	store(&t, "GET /a", FRESH "ETag: \"1\"\r\n", "small");
 	store(&t, "GET /b", FRESH "ETag: \"1\"\r\n", large);
-	written(&t);
+	tiers_written(&t);
 	t.g.now.mono_ms += 61000;
 	t.g.now.wall_ms += 61000;
 	confirm(&t, "GET /a", FRESH "ETag: \"1\"\r\nX-New: 1\r\n");
 	confirm(&t, "GET /b", FRESH "ETag: \"1\"\r\nX-New: 1\r\n");
-	restart(&t);
+	tiers_restart(&t);
 	expect_body(&t, "GET /a", NULL, "small");
 	expect_body(&t, "GET /b", NULL, large);
-	assert_int_equal(tiers_disk_stats(&t).hits, 2);
+	assert_int_equal(tiers_counts(&t).hits, 2);
 	test_free(large);
-	end(&t);
+	tiers_end(&t);
 }
 
 static void what_comes_from_disk_stale_is_validated_not_fetched(void **state)
@@ -478,15 +325,15 @@ static void what_comes_from_disk_stale_is_validated_not_fetched(void **state)
 	struct tiers t;
 
 	(void)state;
-	begin(&t);
+	tiers_begin(&t);
 	store(&t, "GET /a", FRESH "ETag: \"1\"\r\n", "kept");
-	restart(&t);
+	tiers_restart(&t);
 	t.g.now.mono_ms += 61000;
 	t.g.now.wall_ms += 61000;
 	confirm(&t, "GET /a", FRESH "ETag: \"1\"\r\n");
-	restart(&t);
+	tiers_restart(&t);
 	expect_body(&t, "GET /a", NULL, "kept");
-	end(&t);
+	tiers_end(&t);
 }
 
 static void contradict(struct tiers *t)
@@ -507,14 +354,14 @@ static void a_head_that_contradicts_forgets_both(void **state)
 	struct tiers t;
 
 	(void)state;
-	begin(&t);
+	tiers_begin(&t);
 	store(&t, "GET /a", FRESH "ETag: \"1\"\r\n", "old");
-	written(&t);
+	tiers_written(&t);
 	contradict(&t);
 	assert_false(is_on_disk(&t, "GET /a"));
-	restart(&t);
+	tiers_restart(&t);
 	expect_miss(&t, "GET /a", NULL);
-	end(&t);
+	tiers_end(&t);
 }
 
 /* ---- The newest counts ---- */
@@ -526,10 +373,10 @@ struct late_read {
 /* A read of the record that lies there now, which has been done, but of which nobody has heard. */
 static void begin_read(struct tiers *t, struct late_read *l)
 {
-	atomic_store(&is_cold, true);
+	atomic_store(&tiers_device.is_cold, true);
 	ask_init(&t->g, &l->a, "GET /a", NULL);
 	assert_int_equal(ask_lookup(&t->g, &l->a), CACHE_DISK);
-	wait_for_letter(t);
+	tiers_wait_for_message(t);
 }
 
 static void end_read(struct tiers *t, struct late_read *l)
@@ -545,16 +392,16 @@ static void what_was_stored_meanwhile_is_newer_than_what_the_disk_brings(void **
 	struct late_read l;
 
 	(void)state;
-	begin(&t);
+	tiers_begin(&t);
 	store(&t, "GET /a", FRESH, "old");
-	restart(&t);
+	tiers_restart(&t);
 	begin_read(&t, &l);
 	refresh(&t, "GET /a", "new");
 	end_read(&t, &l);
 	expect_body(&t, "GET /a", NULL, "new");
-	restart(&t);
+	tiers_restart(&t);
 	expect_body(&t, "GET /a", NULL, "new");
-	end(&t);
+	tiers_end(&t);
 }
 
 static void also_when_memory_has_it_no_more(void **state)
@@ -565,14 +412,14 @@ static void also_when_memory_has_it_no_more(void **state)
 	(void)state;
 	begin_with(&t, EVICTED_BY);
 	store(&t, "GET /a", FRESH, "old");
-	restart(&t);
+	tiers_restart(&t);
 	begin_read(&t, &l);
 	refresh(&t, "GET /a", "new");
-	written(&t);
+	tiers_written(&t);
 	evict(&t);
 	end_read(&t, &l);
 	expect_body(&t, "GET /a", NULL, "new");
-	end(&t);
+	tiers_end(&t);
 }
 
 static void what_was_forgotten_meanwhile_does_not_come_back(void **state)
@@ -583,13 +430,13 @@ static void what_was_forgotten_meanwhile_does_not_come_back(void **state)
 	(void)state;
 	begin_with(&t, EVICTED_BY);
 	store(&t, "GET /a", FRESH "ETag: \"1\"\r\n", "old");
-	restart(&t);
+	tiers_restart(&t);
 	begin_read(&t, &l);
 	refresh(&t, "GET /a", "new");
 	contradict(&t);
 	end_read(&t, &l);
 	expect_miss(&t, "GET /a", NULL);
-	end(&t);
+	tiers_end(&t);
 }
 
 static void what_waits_to_be_written_hides_what_it_will_replace(void **state)
@@ -599,7 +446,7 @@ static void what_waits_to_be_written_hides_what_it_will_replace(void **state)
 	(void)state;
 	begin_with(&t, EVICTED_BY);
 	t.o.queue_max = 2;
-	restart(&t);
+	tiers_restart(&t);
 	store(&t, "GET /a", FRESH, "old");
 	block_writer(&t);
 	refresh(&t, "GET /a", "new");
@@ -607,7 +454,7 @@ static void what_waits_to_be_written_hides_what_it_will_replace(void **state)
 	expect_miss(&t, "GET /a", NULL);
 	free_writer(&t);
 	expect_body(&t, "GET /a", NULL, "new");
-	end(&t);
+	tiers_end(&t);
 }
 
 static void a_renewed_head_that_waits_to_be_written_does_too(void **state)
@@ -617,7 +464,7 @@ static void a_renewed_head_that_waits_to_be_written_does_too(void **state)
 	(void)state;
 	begin_with(&t, EVICTED_BY);
 	t.o.queue_max = 2;
-	restart(&t);
+	tiers_restart(&t);
 	store(&t, "GET /a", FRESH "ETag: \"1\"\r\n", "same");
 	t.g.now.mono_ms += 61000;
 	t.g.now.wall_ms += 61000;
@@ -627,7 +474,7 @@ static void a_renewed_head_that_waits_to_be_written_does_too(void **state)
 	expect_miss(&t, "GET /a", NULL);
 	free_writer(&t);
 	expect_body(&t, "GET /a", NULL, "same");
-	end(&t);
+	tiers_end(&t);
 }
 
 /* ---- Purges ---- */
@@ -652,22 +499,22 @@ static void a_purge_counts_for_what_has_been_read_but_not_taken(void **state)
 		struct ask a;
 		struct waiter w;
 
-		begin(&t);
+		tiers_begin(&t);
 		store(&t, "GET /a", FRESH "Cache-Tag: news\r\nETag: \"1\"\r\n", "purged");
-		restart(&t);
-		atomic_store(&is_cold, true);
+		tiers_restart(&t);
+		atomic_store(&tiers_device.is_cold, true);
 		ask_init(&t.g, &a, "GET /a", NULL);
 		assert_int_equal(ask_lookup(&t.g, &a), CACHE_DISK);
 		waiter_join(&w, &a, 0);
-		wait_for_letter(&t);
+		tiers_wait_for_message(&t);
 		purge(&t, scopes[i].kind, scopes[i].what, false);
 		rig_deliver(&t.g);
 		flight_leave(&w.w);
 		ask_fini(&a);
 		expect_miss(&t, "GET /a", NULL);
-		restart(&t);
+		tiers_restart(&t);
 		expect_miss(&t, "GET /a", NULL);
-		end(&t);
+		tiers_end(&t);
 	}
 }
 
@@ -677,21 +524,21 @@ static void a_soft_purge_leaves_what_is_read_for_validation_only(void **state)
 	struct ask a;
 
 	(void)state;
-	begin(&t);
+	tiers_begin(&t);
 	store(&t, "GET /a", FRESH "ETag: \"1\"\r\n", "soft");
-	restart(&t);
-	atomic_store(&is_cold, true);
+	tiers_restart(&t);
+	atomic_store(&tiers_device.is_cold, true);
 	ask_init(&t.g, &a, "GET /a", NULL);
 	assert_int_equal(ask_lookup(&t.g, &a), CACHE_DISK);
-	wait_for_letter(&t);
+	tiers_wait_for_message(&t);
 	purge(&t, SCOPE_URL, "http://o/a", true);
 	rig_deliver(&t.g);
 	ask_fini(&a);
 	confirm(&t, "GET /a", FRESH "ETag: \"1\"\r\n");
 	expect_body(&t, "GET /a", NULL, "soft");
-	restart(&t);
+	tiers_restart(&t);
 	expect_body(&t, "GET /a", NULL, "soft");
-	end(&t);
+	tiers_end(&t);
 }
 
 static void what_was_asked_for_before_a_purge_is_written_for_nobody(void **state)
@@ -700,7 +547,7 @@ static void what_was_asked_for_before_a_purge_is_written_for_nobody(void **state
 	struct ask a;
 
 	(void)state;
-	begin(&t);
+	tiers_begin(&t);
 	ask_init(&t.g, &a, "GET /a", NULL);
 	assert_int_equal(ask_lookup(&t.g, &a), CACHE_LEAD);
 	purge(&t, SCOPE_PREFIX, "http://o/", false);
@@ -709,9 +556,9 @@ static void what_was_asked_for_before_a_purge_is_written_for_nobody(void **state
 	flight_end(a.out.flight, true, t.g.now);
 	ask_fini(&a);
 	expect_miss(&t, "GET /a", NULL);
-	restart(&t);
+	tiers_restart(&t);
 	expect_miss(&t, "GET /a", NULL);
-	end(&t);
+	tiers_end(&t);
 }
 
 /* ---- Where there is no room ---- */
@@ -723,19 +570,19 @@ static void a_dropped_write_takes_what_it_would_have_replaced_along(void **state
 	(void)state;
 	begin_with(&t, EVICTED_BY);
 	t.o.queue_max = 1;
-	restart(&t);
+	tiers_restart(&t);
 	store(&t, "GET /a", FRESH, "old");
-	written(&t);
+	tiers_written(&t);
 	assert_true(is_on_disk(&t, "GET /a"));
 	block_writer(&t);
 	refresh(&t, "GET /a", "new");
-	assert_int_equal(tiers_disk_stats(&t).dropped_queue, 1);
+	assert_int_equal(tiers_counts(&t).dropped_queue, 1);
 	assert_false(is_on_disk(&t, "GET /a"));
 	free_writer(&t);
 	expect_body(&t, "GET /a", NULL, "new");
 	evict(&t);
 	expect_miss(&t, "GET /a", NULL);
-	end(&t);
+	tiers_end(&t);
 }
 
 static void a_dropped_renewal_takes_what_it_would_have_renewed_along(void **state)
@@ -745,7 +592,7 @@ static void a_dropped_renewal_takes_what_it_would_have_renewed_along(void **stat
 	(void)state;
 	begin_with(&t, EVICTED_BY);
 	t.o.queue_max = 1;
-	restart(&t);
+	tiers_restart(&t);
 	store(&t, "GET /a", "Cache-Control: max-age=3600\r\nETag: \"1\"\r\n", "same");
 	t.g.now.mono_ms += 3601000;
 	t.g.now.wall_ms += 3601000;
@@ -755,7 +602,7 @@ static void a_dropped_renewal_takes_what_it_would_have_renewed_along(void **stat
 	free_writer(&t);
 	evict(&t);
 	expect_miss(&t, "GET /a", NULL);
-	end(&t);
+	tiers_end(&t);
 }
 
 static void confirm_kind(struct tiers *t, const char *kind)
@@ -763,7 +610,7 @@ static void confirm_kind(struct tiers *t, const char *kind)
 	struct ask a;
 
 	ask_init(&t->g, &a, "GET /v", kind);
-	assert_int_equal(look_up(t, &a), CACHE_LEAD);
+	assert_int_equal(tiers_look_up(t, &a), CACHE_LEAD);
 	assert_non_null(flight_stored(a.out.flight));
 	assert_int_equal(rig_answer(&t->g, a.out.flight, 304, FRESH "ETag: \"1\"\r\nVary: X-K\r\n", 0, NULL),
 		FLIGHT_REVALIDATED);
@@ -779,21 +626,21 @@ static void a_drop_leaves_no_variant_with_an_older_answer(void **state)
 	(void)state;
 	begin_with(&t, EVICTED_BY);
 	t.o.queue_max = 2;
-	restart(&t);
+	tiers_restart(&t);
 	rig_store(&t.g, "GET /v", "X-K: 1\r\n", fields, "one");
-	written(&t);
+	tiers_written(&t);
 	rig_store(&t.g, "GET /v", "X-K: 2\r\n", fields, "two");
 	t.g.now.mono_ms += 61000;
 	t.g.now.wall_ms += 61000;
 	block_writer(&t);
 	confirm_kind(&t, "X-K: 1\r\n");
 	confirm_kind(&t, "X-K: 2\r\n");
-	assert_int_equal(tiers_disk_stats(&t).dropped_queue, 1);
+	assert_int_equal(tiers_counts(&t).dropped_queue, 1);
 	free_writer(&t);
 	evict(&t);
 	expect_miss(&t, "GET /v", "X-K: 1\r\n");
 	expect_miss(&t, "GET /v", "X-K: 2\r\n");
-	end(&t);
+	tiers_end(&t);
 }
 
 static void no_failed_allocation_keeps_a_lookup_from_an_answer(void **state)
@@ -801,13 +648,13 @@ static void no_failed_allocation_keeps_a_lookup_from_an_answer(void **state)
 	struct tiers t;
 
 	(void)state;
-	begin(&t);
+	tiers_begin(&t);
 	store(&t, "GET /a", FRESH, "body of a");
 	for (unsigned n = 1; n < 40; n++) {
 		struct ask a;
 		enum cache_verdict v;
 
-		restart(&t);
+		tiers_restart(&t);
 		ask_init(&t.g, &a, "GET /a", NULL);
 		mem_fail_at(n, n % 2);
 		v = ask_lookup(&t.g, &a);
@@ -819,7 +666,7 @@ static void no_failed_allocation_keeps_a_lookup_from_an_answer(void **state)
 			flight_abandon(a.out.flight);
 		ask_fini(&a);
 	}
-	end(&t);
+	tiers_end(&t);
 }
 
 static void note_purge(void *arg, enum scope_kind kind, struct slice what, uint64_t user, bool soft)
@@ -840,12 +687,10 @@ static void nobody_is_told_of_a_purge_that_was_refused(void **state)
 	char *url = test_calloc(1, 20000);
 
 	(void)state;
-	begin(&t);
-	rig_end(&t.g);
+	tiers_begin(&t);
 	t.g.o.on_purge = note_purge;
 	t.g.o.on_purge_arg = &told;
-	rig_start(&t.g);
-	open_disk(&t);
+	tiers_restart(&t);
 	memset(url, 'u', 19999);
 	assert_int_equal(cache_purge(t.g.c, SCOPE_URL, slice_of(url), 0, false, &seq), -EMSGSIZE);
 	assert_int_equal(cache_purge_soon(t.g.c, SCOPE_URL, slice_of(url), 0, false, &seq), -EMSGSIZE);
@@ -853,7 +698,7 @@ static void nobody_is_told_of_a_purge_that_was_refused(void **state)
 	assert_int_equal(cache_purge(t.g.c, SCOPE_URL, SLICE_LIT("http://o/a"), 0, false, &seq), 0);
 	assert_int_equal(told, 1);
 	test_free(url);
-	end(&t);
+	tiers_end(&t);
 }
 
 int main(void)
@@ -885,7 +730,5 @@ int main(void)
 		cmocka_unit_test(no_failed_allocation_keeps_a_lookup_from_an_answer),
 	};
 
-	sem_init(&writer_is_there, 0, 0);
-	sem_init(&writer_may_go, 0, 0);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return TIERS_RUN_OVER_BOTH(tests);
 }

@@ -84,5 +84,5 @@ int main(void)
 		CASE(the_older_one_is_gone_whatever_allocation_failed),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return TIERS_RUN_OVER_BOTH(tests);
 }

@@ -124,12 +124,14 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 		CASE(what_is_idle_leaves_and_comes_back_from_disk),
 		CASE(what_is_asked_for_stays),
-		CASE(what_the_disk_has_not_stays),
 		CASE(of_variants_only_those_on_disk_leave),
 		CASE(a_route_without_it_keeps_all),
 		CASE(long_times_count_to_the_hour_and_never_too_early),
 		CASE(a_purge_reaches_what_left_memory),
 	};
+	const struct CMUnitTest of_the_disk[] = {
+		CASE(what_the_disk_has_not_stays),
+	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return TIERS_RUN_OVER_BOTH(tests) + TIERS_RUN_OVER_DISK(of_the_disk);
 }

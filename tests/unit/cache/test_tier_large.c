@@ -16,27 +16,11 @@
 
 struct large {
 	struct tiers t;
-	struct disk_io io;
 	char *body;
 	struct ask a; /* the leader's */
 	struct waiter w;
 	unsigned resumed;
 };
-
-/* The table's functions know no test. */
-static _Atomic bool is_cold, is_held;
-
-static ssize_t read_at_once(const struct disk_io *io, int fd, void *p, size_t n, uint64_t at)
-{
-	return atomic_load(&is_cold) ? -EAGAIN : disk_io_real.pread_nowait(io, fd, p, n, at);
-}
-
-static ssize_t held_write(const struct disk_io *io, int fd, const void *p, size_t n, uint64_t at)
-{
-	while (atomic_load(&is_held))
-		sched_yield();
-	return disk_io_real.pwrite(io, fd, p, n, at);
-}
 
 static int setup(void **state)
 {
@@ -47,13 +31,7 @@ static int setup(void **state)
 	assert_non_null(l->body);
 	for (size_t i = 0; i < BODY_N; i++)
 		l->body[i] = (char)(i * 2654435761u >> 13);
-	atomic_store(&is_cold, false);
-	atomic_store(&is_held, false);
 	tiers_begin(&l->t);
-	l->io = disk_io_real;
-	l->io.pread_nowait = read_at_once;
-	l->io.pwrite = held_write;
-	l->t.o.io = &l->io;
 	l->t.o.queue_bytes = 512 * 1024;
 	l->t.g.o.max_object_bytes = 65536;
 	tiers_restart(&l->t);
@@ -65,7 +43,7 @@ static int teardown(void **state)
 {
 	struct large *l = *state;
 
-	atomic_store(&is_held, false); /* of a test that failed */
+	atomic_store(&tiers_device.is_held, false); /* of a test that failed */
 	tiers_end(&l->t);
 	mem_free(l->body);
 	mem_free(l);
@@ -187,6 +165,7 @@ static void it_is_there(struct large *l)
 {
 	struct ask a;
 
+	rig_deliver(&l->t.g); /* what is left holds the flight, and its bytes */
 	ask_init(&l->t.g, &a, "GET /large", NULL);
 	assert_int_equal(tiers_look_up(&l->t, &a), CACHE_HIT);
 	assert_true(object_body_is_on_disk(a.out.object));
@@ -331,7 +310,7 @@ static void a_hanging_disk_holds_a_client_up_for_three_seconds(void **state)
 	struct flight *f = begin(l, BODY_N, true);
 	size_t at;
 
-	atomic_store(&is_held, true);
+	atomic_store(&tiers_device.is_held, true);
 	at = feed_until_paused(l, f);
 	sweep_after(l, 2900);
 	assert_int_equal(l->resumed, 0);
@@ -340,13 +319,13 @@ static void a_hanging_disk_holds_a_client_up_for_three_seconds(void **state)
 	feed(l, f, at, BODY_N);
 	flight_end(f, true, l->t.g.now);
 	assert_int_equal(waiter_look(&l->w).phase, FLIGHT_ANSWER);
-	assert_int_equal(tiers_disk_stats(&l->t).dropped_slow, 1);
-	atomic_store(&is_held, false);
+	assert_int_equal(tiers_counts(&l->t).dropped_slow, 1);
+	atomic_store(&tiers_device.is_held, false);
 	finish(l);
 	tiers_written(&l->t);
 	rig_deliver(&l->t.g);
 	assert_int_equal(rig_stats(&l->t.g).tier.objects, 0);
-	assert_int_equal(tiers_disk_stats(&l->t).queue_bytes, 0);
+	assert_int_equal(tiers_counts(&l->t).queue_bytes, 0);
 }
 
 static void where_nobody_waits_it_has_longer(void **state)
@@ -355,11 +334,11 @@ static void where_nobody_waits_it_has_longer(void **state)
 	struct flight *f = begin(l, BODY_N, false);
 	size_t at;
 
-	atomic_store(&is_held, true);
+	atomic_store(&tiers_device.is_held, true);
 	at = feed_until_paused(l, f);
 	sweep_after(l, 5000);
 	assert_int_equal(l->resumed, 0);
-	atomic_store(&is_held, false);
+	atomic_store(&tiers_device.is_held, false);
 	while (l->resumed == 0)
 		rig_deliver(&l->t.g);
 	feed(l, f, at, BODY_N);
@@ -378,12 +357,12 @@ static void a_leader_that_waits_for_the_disk_is_not_silent(void **state)
 
 	l->t.g.rules.coalesce_timeout_ms = 1000;
 	f = begin(l, BODY_N, true);
-	atomic_store(&is_held, true);
+	atomic_store(&tiers_device.is_held, true);
 	at = feed_until_paused(l, f);
 	sweep_after(l, 1500);
 	sweep_after(l, 1100);
 	assert_int_equal(rig_stats(&l->t.g).leader_timeouts, 0);
-	atomic_store(&is_held, false);
+	atomic_store(&tiers_device.is_held, false);
 	while (l->resumed == 0)
 		rig_deliver(&l->t.g);
 	feed(l, f, at, BODY_N);
@@ -397,12 +376,12 @@ static void a_disk_that_never_comes_back_ends_what_nobody_waits_for(void **state
 	struct large *l = *state;
 	struct flight *f = begin(l, BODY_N, false);
 
-	atomic_store(&is_held, true);
+	atomic_store(&tiers_device.is_held, true);
 	(void)feed_until_paused(l, f);
 	sweep_after(l, 11000);
 	assert_int_equal(l->resumed, 1);
 	assert_int_equal(flight_body(f, l->body, PIECE), FLIGHT_BODY_NOBODY);
-	atomic_store(&is_held, false);
+	atomic_store(&tiers_device.is_held, false);
 	finish(l);
 	tiers_written(&l->t);
 	rig_deliver(&l->t.g);
@@ -415,9 +394,9 @@ static void a_device_that_has_to_be_waited_for_is_read_by_letter(void **state)
 	struct large *l = *state;
 
 	store(l, -1);
-	atomic_store(&is_cold, true);
+	atomic_store(&tiers_device.is_cold, true);
 	it_is_there(l);
-	atomic_store(&is_cold, false);
+	atomic_store(&tiers_device.is_cold, false);
 }
 
 static void a_reader_may_be_let_go_while_it_reads(void **state)
@@ -431,7 +410,7 @@ static void a_reader_may_be_let_go_while_it_reads(void **state)
 	store(l, BODY_N);
 	ask_init(&l->t.g, &a, "GET /large", NULL);
 	assert_int_equal(tiers_look_up(&l->t, &a), CACHE_HIT);
-	atomic_store(&is_cold, true);
+	atomic_store(&tiers_device.is_cold, true);
 	assert_int_equal(body_reader_new(l->t.g.c, a.out.object, 0, on_ready, &is_ready, &r), 0);
 	assert_int_equal(body_reader_at(r, 70000, &run), -EINPROGRESS);
 	body_reader_free(&r);
@@ -485,7 +464,7 @@ static void after_a_304_it_has_another_head_and_the_same_body(void **state)
 	ask_fini(&a);
 	it_is_there(l);
 	tiers_written(&l->t);
-	assert_int_equal(tiers_disk_stats(&l->t).heads_written, 1);
+	assert_int_equal(tiers_counts(&l->t).heads_written, 1);
 }
 
 int main(void)
@@ -497,15 +476,17 @@ int main(void)
 		CASE(who_asks_between_the_last_byte_and_the_end_waits_for_it),
 		CASE(what_breaks_off_is_not_there),
 		CASE(a_purge_ends_what_nobody_waits_for),
+		CASE(a_device_that_has_to_be_waited_for_is_read_by_letter),
+		CASE(a_reader_may_be_let_go_while_it_reads),
+		CASE(a_block_that_is_sent_from_stays),
+	};
+	const struct CMUnitTest of_the_disk[] = {
 		CASE(a_hanging_disk_holds_a_client_up_for_three_seconds),
 		CASE(where_nobody_waits_it_has_longer),
 		CASE(a_leader_that_waits_for_the_disk_is_not_silent),
 		CASE(a_disk_that_never_comes_back_ends_what_nobody_waits_for),
-		CASE(a_device_that_has_to_be_waited_for_is_read_by_letter),
-		CASE(a_reader_may_be_let_go_while_it_reads),
-		CASE(a_block_that_is_sent_from_stays),
 		CASE(after_a_304_it_has_another_head_and_the_same_body),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return TIERS_RUN_OVER_BOTH(tests) + TIERS_RUN_OVER_DISK(of_the_disk);
 }

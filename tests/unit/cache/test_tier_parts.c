@@ -8,19 +8,6 @@
 #define FIELDS "ETag: \"1\"\r\nCache-Control: max-age=60\r\n"
 #define TARGET "GET /p"
 
-static struct disk_io cold;
-
-/* Nothing is in the page cache: who asks has to wait for a reader. */
-static ssize_t not_at_once(const struct disk_io *io, int fd, void *p, size_t n, uint64_t at)
-{
-	(void)io;
-	(void)fd;
-	(void)p;
-	(void)n;
-	(void)at;
-	return -EAGAIN;
-}
-
 static int set_up(void **state)
 {
 	static struct tiers t;
@@ -169,9 +156,7 @@ static void with_a_part_in_memory_the_disk_is_not_asked(void **state)
 	struct tiers *t = *state;
 	struct ask a;
 
-	cold = disk_io_real;
-	cold.pread_nowait = not_at_once;
-	t->o.io = &cold;
+	atomic_store(&tiers_device.is_cold, true);
 	tiers_restart(t);
 	store_part(t, "0-4", "0-4/20", FIELDS, "ABCDE");
 	ask_init(&t->g, &a, TARGET, NULL);
@@ -199,5 +184,5 @@ int main(void)
 		CASE(with_a_part_in_memory_the_disk_is_not_asked),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return TIERS_RUN_OVER_BOTH(tests);
 }

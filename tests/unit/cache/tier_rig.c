@@ -2,21 +2,110 @@
 #include "tier_rig.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
 
-static void open_disk(struct tiers *t)
+struct tiers_device tiers_device;
+static bool is_over_table;
+
+int tiers_over_disk(void **state)
 {
+	(void)state;
+	is_over_table = false;
+	return 0;
+}
+
+int tiers_over_table(void **state)
+{
+	(void)state;
+	is_over_table = true;
+	return 0;
+}
+
+/* ---- The device ---- */
+
+static bool is_at_hand(void)
+{
+	if (atomic_load(&tiers_device.is_cold))
+		return false;
+	atomic_fetch_add(&tiers_device.reads, 1);
+	return true;
+}
+
+static void before_read(void)
+{
+	atomic_fetch_add(&tiers_device.reads, 1);
+}
+
+static void before_write(void)
+{
+	while (atomic_load(&tiers_device.is_held))
+		sched_yield();
+	if (!atomic_exchange(&tiers_device.writes_wait, false))
+		return;
+	sem_post(&tiers_device.writer_is_there);
+	while (sem_wait(&tiers_device.writer_may_go) != 0)
+		;
+}
+
+static ssize_t counted_read(const struct disk_io *io, int fd, void *p, size_t n, uint64_t at)
+{
+	before_read();
+	return disk_io_real.pread(io, fd, p, n, at);
+}
+
+static ssize_t read_at_once(const struct disk_io *io, int fd, void *p, size_t n, uint64_t at)
+{
+	return is_at_hand() ? disk_io_real.pread(io, fd, p, n, at) : -EAGAIN;
+}
+
+static ssize_t slow_write(const struct disk_io *io, int fd, const void *p, size_t n, uint64_t at)
+{
+	if (n >= 192) /* records, not what the keeper prepares */
+		before_write();
+	return disk_io_real.pwrite(io, fd, p, n, at);
+}
+
+static int no_sync(const struct disk_io *io, int fd)
+{
+	(void)io;
+	(void)fd;
+	return 0;
+}
+
+static void begin_device(void)
+{
+	struct tiers_device *d = &tiers_device;
+
+	memset(d, 0, sizeof(*d));
+	d->io = disk_io_real;
+	d->io.pread = counted_read;
+	d->io.pread_nowait = read_at_once;
+	d->io.pwrite = slow_write;
+	d->io.sync = d->io.sync_dir = no_sync;
+	sem_init(&d->writer_is_there, 0, 0);
+	sem_init(&d->writer_may_go, 0, 0);
+}
+
+/* ---- A process's life ---- */
+
+static void open_tier(struct tiers *t)
+{
+	const struct table_options o = {cache_scopes(t->g.c), t->o.queue_max, is_at_hand, before_read, before_write};
 	char error[DISK_ERROR_MAX];
 
 	t->o.scopes = cache_scopes(t->g.c);
-	if (disk_open(&t->o, &t->disk, error) != 0)
+	if (t->table)
+		t->tier = table_open(t->table, &o);
+	else if (disk_open(&t->o, &t->tier, error) != 0)
 		fail_msg("%s", error);
-	cache_set_tier(t->g.c, t->disk);
+	cache_set_tier(t->g.c, t->tier);
 	while (!rig_stats(&t->g).tier.is_ready)
 		usleep(100);
 }
@@ -25,18 +114,23 @@ void tiers_begin(struct tiers *t)
 {
 	memset(t, 0, sizeof(*t));
 	log_set_level(LOG_LEVEL_ERROR);
+	begin_device();
+	if (is_over_table)
+		t->table = table_new();
 	snprintf(t->path, sizeof(t->path), "%s/tiers-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	assert_non_null(mkdtemp(t->path));
-	t->o = (struct disk_options){.path = t->path, .size = 8 << 20, .clock_id = 77};
+	t->o = (struct disk_options){.path = t->path, .size = 8 << 20, .clock_id = 77, .io = &tiers_device.io};
 	rig_begin(&t->g);
-	open_disk(t);
+	open_tier(t);
 }
 
+/* As another process: what was in memory is gone. */
 void tiers_restart(struct tiers *t)
 {
 	rig_end(&t->g);
 	rig_start(&t->g);
-	open_disk(t);
+	open_tier(t);
+	atomic_store(&tiers_device.reads, 0);
 }
 
 void tiers_end(struct tiers *t)
@@ -45,6 +139,8 @@ void tiers_end(struct tiers *t)
 	DIR *d;
 
 	rig_end(&t->g);
+	if (t->table)
+		table_free(&t->table);
 	d = opendir(t->path);
 	assert_non_null(d);
 	while ((e = readdir(d)))
@@ -59,12 +155,27 @@ void tiers_written(struct tiers *t)
 		usleep(100);
 }
 
-struct disk_stats tiers_disk_stats(struct tiers *t)
+struct disk_stats tiers_counts(struct tiers *t)
 {
-	struct disk_stats s;
+	struct disk_stats s = {0};
 
-	disk_stats(t->disk, &s);
+	if (t->table) {
+		struct table_counts n = table_counts(t->tier);
+
+		s.hits = n.hits;
+		s.puts = n.puts;
+		s.dropped_queue = n.dropped_queue;
+	} else {
+		disk_stats(t->tier, &s);
+	}
 	return s;
+}
+
+void tiers_wait_for_message(struct tiers *t)
+{
+	struct pollfd p = {.fd = t->g.mailboxes[0].event_fd, .events = POLLIN};
+
+	assert_int_equal(poll(&p, 1, 20000), 1);
 }
 
 static void wait_at(struct tiers *t, struct ask *a)
@@ -73,9 +184,7 @@ static void wait_at(struct tiers *t, struct ask *a)
 
 	waiter_join(&w, a, 0);
 	while (waiter_look(&w).phase == FLIGHT_WAITING) {
-		struct pollfd p = {.fd = t->g.mailboxes[0].event_fd, .events = POLLIN};
-
-		assert_int_equal(poll(&p, 1, 20000), 1);
+		tiers_wait_for_message(t);
 		rig_deliver(&t->g);
 	}
 	flight_leave(&w.w);
