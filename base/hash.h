@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* uthash set up once (keyed, out of memory is an error and not an exit), and the hashes that the project uses: where clients
- * or origins choose what is hashed, a table is placed by hash_keyed, whose collisions nobody can look for. XXH3 names what
- * other processes must know by the same number.
+/* uthash set up once (keyed, out of memory is an error and not an exit), and the hashes that the project uses: tables whose
+ * keys clients or origins choose use hash_keyed, for which nobody outside can find collisions. XXH3 is for numbers that
+ * must be the same in other processes.
  * Thread: any. Include this, never <uthash.h>. */
 #ifndef BASE_HASH_H
 #define BASE_HASH_H
@@ -28,7 +28,7 @@
 uint64_t hash_keyed(const void *p, size_t n);
 uint64_t hash_keyed_with(const uint64_t key[2], const void *p, size_t n); /* the same with another */
 
-/* For numbers that are hashes already, of which somebody may have chosen many that fall together. */
+/* For numbers that are hashes already, but not keyed ones: somebody may have chosen many that collide. */
 static inline uint64_t hash_keyed_u64(uint64_t x)
 {
 	return hash_keyed(&x, sizeof(x));

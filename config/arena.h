@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory that goes all at once: everything a configuration points to.
- * Thread: one at a time. Owns: each block until arena_free. Bounds: what is put in, a configuration file of bounded size. */
+ * Thread: one at a time. Owns: each block until arena_free. Bounds: what is read from a file of CONFIG_FILE_MAX. */
 #ifndef CONFIG_ARENA_H
 #define CONFIG_ARENA_H
 

@@ -22,7 +22,7 @@ const struct ini_section *build_section(const struct build *b, const char *kind,
 /* The line where that key is set in the section, else in `inherited` (may be NULL), else the section's own; 0: nowhere. */
 unsigned build_line(const struct ini_section *s, const struct ini_section *inherited, const char *key);
 
-/* validate.c: rules between keys, each for a part that was read without mistakes. What they report is theirs. */
+/* validate.c: rules between keys, each for a part that was read without mistakes. They report to b->report. */
 int validate_admin(struct build *b, const struct ini_section *s) WARN_UNUSED;
 void validate_upstream(struct build *b, const struct config_upstream *u, const struct ini_section *s);
 void validate_cache(struct build *b, const struct ini_section *s);

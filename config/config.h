@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the operator wants, read from proxy.ini: every key has its line in options.def.
+/* The configuration, as read from proxy.ini: every key has its line in options.def.
  * Thread: a loaded configuration never changes; any thread reads it, takes and drops references.
  * Owns: all that its members point to, until the last reference goes. Every slice here is followed by a NUL byte.
  * Bounds: CONFIG_FILE_MAX bytes of text, CONFIG_ROUTES_MAX, CONFIG_UPSTREAMS_MAX, CONFIG_LIST_MAX. */

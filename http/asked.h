@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Was an answer asked for? Some say something only to a request that brought a condition or a range (RFC 9110 15.3.7, 15.4.5,
- * 15.5.13, 15.5.17); to any other they are an origin's fault, and its client could make nothing of them.
+/* Was a response asked for? 206, 304, 412 and 416 make sense only to a request that brought a range or a condition (RFC 9110
+ * 15.3.7, 15.4.5, 15.5.13, 15.5.17). To any other request they are a fault of the origin, and of no use to the client.
  * Thread: any. Borrows: what it is given. */
 #ifndef HTTP_ASKED_H
 #define HTTP_ASKED_H
@@ -21,7 +21,7 @@ enum http_asked {
  * for no 412. */
 unsigned http_asked(enum http_method method, const struct http_fields *request);
 
-/* A 206 or 416 is looked at where it is of bytes, and answers GET or HEAD: some APIs say 206 of pages of a list. */
+/* A 206 or 416 counts only if its unit is bytes and its method GET or HEAD: some APIs say 206 of pages of a list. */
 bool http_was_asked_for(unsigned asked, enum http_method method, int status, const struct http_fields *answer);
 
 #endif

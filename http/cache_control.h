@@ -12,7 +12,7 @@
 #include "http/fields.h"
 
 #define CC_ABSENT (-1)
-/* Every delta-seconds above is this (RFC 9111 1.2.2), and so is max-stale without a value: any staleness will do. */
+/* What a larger delta-seconds is read as (RFC 9111 1.2.2), and max-stale without a value: any staleness will do. */
 #define CC_DELTA_MAX (1LL << 31)
 #define CC_FIELDS_MAX 16
 
@@ -22,7 +22,7 @@ struct cc_fields {
 	bool is_unqualified; /* private: the directive also came without names */
 };
 
-/* Where a value can't be read, or directives disagree, the reading is the one that serves less from the cache. */
+/* A value that can't be read, or directives that disagree, are read so that less is served from the cache. */
 struct cache_control {
 	bool no_store;
 	bool no_cache; /* in any form; with no_cache_fields.n > 0 it is about those response fields only (5.2.2.4) */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Takes the chunked transfer coding off a body, byte stream in, slices of data out (RFC 9112 7.1). Strict: what another
- * parser could read in another way is an error.
+/* Takes the chunked transfer coding off a body, byte stream in, slices of data out (RFC 9112 7.1). Strict: a body that
+ * another parser could read differently is an error.
  * Thread: one at a time. Borrows: the bytes of each call; data points into them. Owns: nothing.
  * Bounds: CHUNK_EXTENSIONS_MAX and CHUNK_TRAILERS_MAX bytes in one body; no buffer of its own. To give a piece of data
  * back, keep a copy of the decoder from before the call and go on from that. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a client would rather have: Accept, Accept-Encoding, Accept-Language (RFC 9110 12.5).
+/* A client's preferences: Accept, Accept-Encoding, Accept-Language (RFC 9110 12.5).
  * Thread: any. Borrows: what it is given. Quality values are in thousandths, 0 to 1000; 0 is "not acceptable". */
 #ifndef HTTP_NEGOTIATE_H
 #define HTTP_NEGOTIATE_H

@@ -32,7 +32,7 @@ struct uri_param {
 	struct slice whole, name, value;
 	bool has_value; /* "a=" differs from "a" */
 };
-/* The next of what '&' separates, empty ones included ("a&&b" has three). Start with *rest = the query and *at_end =
+/* The next parameter; '&' separates them, empty ones count ("a&&b" has three). Start with *rest = the query and *at_end =
  * false; an empty query has one empty parameter. False at the end. */
 bool uri_query_next(struct slice *rest, bool *at_end, struct uri_param *out);
 
@@ -50,31 +50,30 @@ int uri_resolve(struct slice base, struct slice reference, struct buf *out) WARN
 /* Might a server read the path as another one than its bytes say? Escapes, dot segments, doubled slashes, backslashes, `;`
  * parameters. Most paths have none: a cheap look. */
 bool uri_path_is_plain(struct slice path);
-/* Is there what servers differ about in more ways than can be told: a segment "." or ".." (RFC 3986 5.2.4), with parameters or
+/* Has the path something that servers read in more ways than can be listed: a segment "." or ".." (RFC 3986 5.2.4), with parameters or
  * without, between slashes or backslashes; an escaped overlong UTF-8 sequence; a "%u002f"? Escapes of dots are not looked through:
  * uri_read_path is for that. */
 bool uri_path_is_unreadable(struct slice path);
 
 /* What a server may do to a path that it reads, in any order and more than once. */
 enum uri_reading {
-	URI_MERGES = 1,   /* doubled slashes are one */
-	URI_STRIPS = 2,   /* a segment ends at its ';' */
-	URI_CUTS = 4,     /* the path ends at its ';' */
-	URI_REVERSES = 8, /* a backslash is a slash */
-	URI_ENDS = 16,    /* the path ends at an encoded '#', '?', NUL or line end */
-	URI_DECODES_SLASH =
-		32, /* "%2f" is a slash, and so on for what shapes a path. Other escapes are looked through in matching. */
+	URI_MERGES = 1,         /* doubled slashes are one */
+	URI_STRIPS = 2,         /* a segment ends at its ';' */
+	URI_CUTS = 4,           /* the path ends at its ';' */
+	URI_REVERSES = 8,       /* a backslash is a slash */
+	URI_ENDS = 16,          /* the path ends at an encoded '#', '?', NUL or line end */
+	URI_DECODES_SLASH = 32, /* "%2f" is a slash; the next four likewise. Matching decodes all other escapes. */
 	URI_DECODES_BACKSLASH = 64,
 	URI_DECODES_DOT = 128,
 	URI_DECODES_SEMICOLON = 256,
 	URI_DECODES_PERCENT = 512,
 	URI_READINGS_END = 1024, /* above the last */
 };
-/* Those that would change this path. */
+/* The set of readings that would change this path. */
 unsigned uri_path_readings(struct slice path);
-/* Appends the path as a server reads it that does this one. For comparing, never for sending. Returns out's error. */
+/* Appends the path as it is after this reading. For comparing, never for sending. Returns out's error. */
 int uri_read_path(struct slice path, enum uri_reading reading, struct buf *out) WARN_UNUSED;
-/* Where it ends under URI_ENDS, or its length. */
+/* Where the path ends under URI_ENDS, or its length. */
 size_t uri_path_end(struct slice path);
 
 /* Same scheme, host (any case) and port, the scheme's own where none is written (RFC 9110 4.3.1). False for what is not

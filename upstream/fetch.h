@@ -24,41 +24,41 @@ enum upstream_http { UPSTREAM_HTTP_AUTO /* 2 over TLS where offered, else 1.1 */
 
 struct upstream_options { /* one [upstream]; immutable, borrowed until upstream_loop_free */
 	struct slice name;
-	/* scheme://host[:port][/base], no final '/'. What follows the authority is not added to targets: whoever makes the
-	 * target has the base in it already, as the key has. */
+	/* scheme://host[:port][/base], no final '/'. The base is not added to a fetch's target,
+	 * which has it already, as the key has. */
 	struct slice url;
-	/* Further origins of the same content, at most UPSTREAM_URLS_MAX with the first; keys know the first only. What is
-	 * known of them (health, breaker, quota) is shared by all loops of the process with this name and these URLs. */
+	/* Further origins of the same content, at most UPSTREAM_URLS_MAX with the first; keys know the first only.
+	 * Their health, breaker and quota are shared by all loops of the process with this name and these URLs. */
 	const struct slice *more_urls;
 	unsigned more_urls_n;
 	enum upstream_balance balance;
-	/* Left out for fail_timeout_ms after max_fails failures in a row (no connection, time-outs, broken and malformed
+	/* An origin is left out for fail_timeout_ms after max_fails failures in a row (no connection, time-outs, broken and malformed
 	 * answers; with fail_on_5xx 502, 503 and 504 too); then one request tries it. 0: never. An upstream's only origin is
 	 * never left out. */
 	unsigned max_fails;
 	int64_t fail_timeout_ms;
 	bool fail_on_5xx;
-	/* GET to every origin by one of the loops each interval; 2xx and 3xx are good. Empty: none. */
+	/* Active checks: one of the loops sends GET to each origin each interval; 2xx and 3xx are good. Empty: no checks. */
 	struct slice health_path;
 	int64_t health_interval_ms, health_timeout_ms;
 	/* The breaker opens for breaker_open_ms when this share of at least breaker_requests fetches in the window failed, or
 	 * took longer than breaker_slow_ms (0: any time) to their first byte. 0: there is no breaker. */
 	unsigned breaker_errors_percent, breaker_requests;
 	int64_t breaker_window_ms, breaker_open_ms, breaker_slow_ms;
-	/* Obeys Retry-After and RateLimit: no fetch before the one, upstream_is_spared while the other says that no more than
-	 * quota_reserve_percent is left; lifetimes then count quota_stretch times. */
+	/* Obeys Retry-After: no fetch before that time. Obeys RateLimit: while no more than quota_reserve_percent is left,
+	 * upstream_is_spared is true and lifetimes count quota_stretch times. */
 	bool quota_guard;
 	unsigned quota_reserve_percent, quota_stretch;
 	int64_t connect_timeout_ms, first_byte_timeout_ms, stall_timeout_ms;
-	/* Of a name's address, 0: not kept; of a kept connection, 0: no bound. libcurl counts both in seconds: rounded up. */
+	/* How long a name's address is used (0: once), and a connection kept (0: any time). libcurl counts seconds: rounded up. */
 	int64_t dns_ttl_ms, connection_max_age_ms;
-	/* In all workers together; each loop gets its share, at least 1. It bounds the requests at the origin at one time: a
-	 * stream of an HTTP/2 connection counts like a connection. */
+	/* Requests under way at one time, in all workers together; each loop gets its share, at least 1. A stream of an HTTP/2
+	 * connection counts like a connection. */
 	unsigned max_connections;
 	/* Requests waiting for a place, per loop, in order; each for first_byte_timeout_ms at most, then FETCH_BUSY. */
 	unsigned queue_max;
-	/* Of safe methods, on a fresh connection, to another origin if there is one, before any byte of an answer; of others
-	 * only to another origin, when no connection could be made. */
+	/* How often a fetch that got no byte of an answer is tried again. Safe methods: on a fresh connection, to another origin if
+	 * there is one. Others: only if no connection could be made, and to another origin. */
 	unsigned retries;
 	enum upstream_http http_version;
 	struct slice tls_ca; /* path; empty: the system's */

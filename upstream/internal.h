@@ -178,7 +178,7 @@ struct upstream { /* one [upstream]: its bounds, its queue, its origins */
 	unsigned share;      /* of max_connections */
 	unsigned active, queued, unused_n;
 	struct fetch_list running, queue, withheld, unused;
-	unsigned lookups_given_up; /* since then: */
+	unsigned lookups_given_up; /* since lookups_from_ms */
 	int64_t lookups_from_ms;
 	struct upstream_stats stats;
 };
@@ -216,7 +216,8 @@ void origin_fini(struct origin *o);
 /* The easy handle goes to this origin from now on. 0 or -ENOMEM. */
 int origin_apply(struct fetch *f) WARN_UNUSED;
 
-/* No connection came about, or it must not be relied on: the address that was used may be out of date. */
+/* The address of its name is looked up anew for the next attempt. After an attempt
+ * without a byte of an answer, and after a reload. */
 void origin_forget_name(struct origin *o);
 
 /* place.c: whether a fetch may go, when, and where to */
@@ -229,9 +230,9 @@ void place_run_queue(struct upstream *u);
 bool place_move_on(struct fetch *f, bool may);
 /* The attempt is over. */
 void place_leave_origin(struct fetch *f);
-/* What its end tells of the origin and of the upstream. */
+/* Notes in the origin's and the upstream's state how the fetch ended. */
 void place_learn(struct fetch *f, enum fetch_result result);
-/* What an answer's head tells. */
+/* Notes what an answer's head says of the upstream: Retry-After, RateLimit. */
 void place_learn_head(struct fetch *f, int status, const struct http_fields *fields);
 
 /* check.c: active health checks */

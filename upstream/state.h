@@ -60,15 +60,15 @@ struct upstream_state {
 int upstream_state_get(const struct upstream_options *o, struct upstream_state **out) WARN_UNUSED;
 void upstream_state_put(struct upstream_state **s);
 
-/* health.c: what requests tell of an origin. */
+/* health.c. These two: how a request to the origin ended. */
 void health_ok(struct origin_state *o);
 /* True: it is left out from now on and was not before. */
 bool health_failed(struct origin_state *o, const struct upstream_options *options, int64_t now_ms);
-/* Left out until then, because it said so itself. */
+/* Left out until then, because its Retry-After said so. */
 void health_leave_out(struct origin_state *o, int64_t until_ms);
 /* The request that tried an origin which is left out learnt nothing: the next one may try at once. */
 void health_forget_try(struct origin_state *o, int64_t now_ms);
-/* What a check tells. True: is_down changed. */
+/* How a check ended. True: is_down changed. */
 bool health_checked(struct origin_state *o, const struct upstream_options *options, bool is_ok);
 /* Is it this caller's turn to check? Of all who ask, one gets it each interval. */
 bool health_claim_check(struct origin_state *o, const struct upstream_options *options, int64_t now_ms);
