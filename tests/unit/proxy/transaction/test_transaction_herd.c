@@ -245,6 +245,24 @@ static void without_coalescing_each_fetches(void **state)
 	rig_end(&g);
 }
 
+/* The client has left between its first attempt, which was to lead, and its exchange. */
+static void an_attempt_that_nobody_goes_on_with_holds_nobody_up(void **state)
+{
+	struct rig *g = *state;
+	struct recorder *r;
+
+	rig_send(g, 0, RIG_BY_HIT, "GET /a", NULL);
+	r = rig_send(g, 1, RIG_AS_GATE, "GET /a", NULL);
+	rig_turn(g);
+	recorder_got(
+		rig_ask(g, "GET /b\r\nCache-Control: only-if-cached\r\n"), 504, NULL); /* the next one on that worker */
+	assert_int_equal(fake_fetches(), 1);
+	assert_int_equal(fake_fetch(0)->worker, 1);
+	fake_answer(fake_fetch(0), 200, "", "abc");
+	rig_turn(g);
+	recorder_got(r, 200, "abc");
+}
+
 /* A worker that ends takes its fetches along; those who wait on another one ask anew. */
 static void a_worker_that_ends_leaves_nobody_waiting(void **state)
 {
@@ -281,6 +299,7 @@ int main(void)
 		TEST(a_leader_that_is_silent_is_not_waited_for),
 		cmocka_unit_test(more_than_may_wait_are_told_so),
 		cmocka_unit_test(without_coalescing_each_fetches),
+		TEST(an_attempt_that_nobody_goes_on_with_holds_nobody_up),
 		TEST(a_worker_that_ends_leaves_nobody_waiting),
 	};
 

@@ -210,11 +210,17 @@ struct recorder *rig_client(struct rig *g, const char *request, const char *body
 	return g->clients[g->clients_n++];
 }
 
+/* As the gate's. */
+static bool may_be_hit(const struct http_request *r)
+{
+	return r->framing == HTTP_BODY_NONE && (r->method == HTTP_GET || r->method == HTTP_HEAD);
+}
+
 void rig_begin_client(struct rig *g, struct recorder *r, unsigned worker, enum rig_way way)
 {
 	struct worker *w = &g->workers[worker];
 
-	if (way != RIG_BY_EXCHANGE && hit_answer(w, &r->transport, clock_now()))
+	if (way != RIG_BY_EXCHANGE && may_be_hit(&r->request) && hit_answer(w, &r->transport, clock_now()))
 		return;
 	if (way != RIG_BY_HIT)
 		exchange_begin(w, &r->transport);
