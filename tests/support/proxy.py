@@ -186,6 +186,11 @@ class Proxy:
         self._launch()
         assert self._wait_ready(), f"memoproxy did not start again:\n{self.process.stderr}"
 
+    def restart_from_disk(self):
+        """The same; until the disk tier has read what it holds, all of it is a miss."""
+        self.restart()
+        eventually(lambda: self.admin_json("GET", "/readyz")["disk"]["ready"], "the disk tier is ready")
+
     def relaunch(self):
         """The same, where its process has ended already: another took over, which the caller has ended."""
         old = self.process

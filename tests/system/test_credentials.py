@@ -448,7 +448,7 @@ def test_the_disk_tier_keeps_to_it_over_a_restart(start_proxy, origin, tmp_path,
     for path in (by_route, declared, large):
         p.fetch(path)
     eventually(lambda: p.stats()["disk"]["objects"] >= 3, "all are on disk")
-    p.restart()
+    p.restart_from_disk()
     for _ in range(2):
         for path, body in ((by_route, b"cookie=sid=a"), (large, b"sid=a" * 1500000)):
             r = p.fetch(path, {"Cookie": "sid=a"})

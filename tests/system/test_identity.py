@@ -53,7 +53,7 @@ def seen(response):
 def restarted(p, path, ask):
     """With what is stored on disk only."""
     eventually(lambda: all(e["disk"] for e in p.admin_json("GET", "/entries")["entries"]), "it is on disk")
-    p.restart()
+    p.restart_from_disk()
     return ask()
 
 

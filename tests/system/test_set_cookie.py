@@ -177,6 +177,6 @@ def test_the_disk_tier_has_no_cookie_either(start_proxy, origin, tmp_path, size)
     path = counted(origin, body=b"x" * size)
     assert p.fetch(path).all("Set-Cookie") == ["n=1", "t=1"]
     eventually(lambda: p.stats()["disk"]["objects"] >= 1, "it is on disk")
-    p.restart()
+    p.restart_from_disk()
     r = p.fetch(path)
     assert r.is_hit and len(r.body) == size and not r.has("Set-Cookie")

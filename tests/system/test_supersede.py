@@ -125,16 +125,14 @@ def test_not_after_a_restart(start_proxy, origin, how, tmp_path):
         p.fetch(path)
     settled(p)
     if how == "refreshed":  # nothing is in memory then: what is on disk goes all the same
-        p.restart()
-        eventually(lambda: p.admin_json("GET", "/readyz")["disk"]["ready"], "the disk tier is ready")
+        p.restart_from_disk()
     for path in paths.values():
         if how == "refreshed":
             assert p.refresh(path)["stored"] is False
         else:
             assert p.fetch(path).body != b"old"
     idle(p)
-    p.restart()
-    eventually(lambda: p.admin_json("GET", "/readyz")["disk"]["ready"], "the disk tier is ready")
+    p.restart_from_disk()
     for name, path in paths.items():
         assert p.fetch(path).status == 500, name
 
@@ -188,8 +186,7 @@ def test_not_from_disk_after_what_head_was_told(start_proxy, origin, tmp_path, n
     p.fetch(path)
     settled(p)
     for again in (False, True):
-        p.restart()
-        eventually(lambda: p.admin_json("GET", "/readyz")["disk"]["ready"], "the disk tier is ready")
+        p.restart_from_disk()
         if not again:
             p.fetch(path, {"If-Match": "*"}, method="HEAD")
     assert p.fetch(path).status == 500
@@ -212,8 +209,7 @@ def test_not_from_disk_after_an_answer_that_was_passed_on(start_proxy, origin, t
     for path in [*paths.values(), same]:
         p.fetch(path)
     settled(p)
-    p.restart()
-    eventually(lambda: p.admin_json("GET", "/readyz")["disk"]["ready"], "the disk tier is ready")
+    p.restart_from_disk()
     for path in [*paths.values(), same]:  # nothing is in memory
         p.fetch(path, {"If-Match": "*"})
     idle(p)
