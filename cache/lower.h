@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Between the tiers: what is stored in memory is written to disk, what is asked for and not in memory is read from there.
+/* Between the tiers: what is stored in memory is written to the lower one, what is asked for and not in memory is read from there.
  * What is too large for memory goes there as it arrives: flight_stream.c.
  * Thread: any; `_locked` functions want the mu of the key's shard. Private to cache/. */
 #ifndef CACHE_LOWER_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How fast the disk tier is by itself: puts, verified gets, absent keys, a start over N objects. Figures, no pass marks.
  *     disk_bench DIRECTORY [OBJECTS [BODY_BYTES]]
- * It links base, http and cache. The directory must be empty or a store. */
+ * It links base, http, cache/policy, cache/disk and cache/disk/log. The directory must be empty or a store. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,9 +2,7 @@
 /* Landing: what an answer that is stored nowhere retires, and what comes too late, where the two tiers meet. */
 #include "tier_rig.h"
 
-#include <errno.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define FRESH "Cache-Control: max-age=60\r\n"

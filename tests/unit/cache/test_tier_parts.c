@@ -2,7 +2,6 @@
 /* Parts of answers (206) on disk: read again they are the parts that they were. */
 #include "tier_rig.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define FIELDS "ETag: \"1\"\r\nCache-Control: max-age=60\r\n"
