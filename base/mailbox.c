@@ -40,18 +40,18 @@ static void wake_owner(struct mailbox *mb)
 	CHECK(rc == (ssize_t)sizeof(one) || errno == EAGAIN);
 }
 
-bool post_mail(struct mailbox *mb, struct mail *mail)
+bool post_message(struct mailbox *mb, struct message *message)
 {
 	bool was_empty;
 
-	if (atomic_exchange_explicit(&mail->queued, true, memory_order_acq_rel))
+	if (atomic_exchange_explicit(&message->queued, true, memory_order_acq_rel))
 		return false;
-	mail->next = NULL;
+	message->next = NULL;
 	pthread_mutex_lock(&mb->mu);
 	was_empty = mb->head == NULL;
-	*mb->tail = mail;
-	mb->tail = &mail->next;
-	/* Under the lock: the owner can take the letter only after the wake-up is written, so a letter that makes the
+	*mb->tail = message;
+	mb->tail = &message->next;
+	/* Under the lock: the owner can take the message only after the wake-up is written, so a message that makes the
 	 * owner end its mailbox does not leave a poster writing to a closed descriptor. */
 	if (was_empty)
 		wake_owner(mb);
@@ -59,9 +59,9 @@ bool post_mail(struct mailbox *mb, struct mail *mail)
 	return true;
 }
 
-static struct mail *take_all(struct mailbox *mb)
+static struct message *take_all(struct mailbox *mb)
 {
-	struct mail *head;
+	struct message *head;
 
 	pthread_mutex_lock(&mb->mu);
 	head = mb->head;
@@ -76,17 +76,17 @@ void mailbox_deliver(struct mailbox *mb)
 	uint64_t count;
 	ssize_t rc;
 
-	/* Drained before the queue is detached: a letter posted between the two leaves the eventfd readable, which costs
+	/* Drained before the queue is detached: a message posted between the two leaves the eventfd readable, which costs
 	 * an idle turn; the other order would lose its wake-up. */
 	do
 		rc = read(mb->event_fd, &count, sizeof(count));
 	while (rc < 0 && errno == EINTR);
 	CHECK(rc == (ssize_t)sizeof(count) || errno == EAGAIN);
 
-	for (struct mail *mail = take_all(mb), *next; mail; mail = next) {
-		next = mail->next; /* on_mail may post the letter again or free it */
-		/* Exchange, not store: its acquire side pairs with the release of a post that found the letter queued. */
-		atomic_exchange_explicit(&mail->queued, false, memory_order_acq_rel);
-		mail->on_mail(mail);
+	for (struct message *message = take_all(mb), *next; message; message = next) {
+		next = message->next; /* on_message may post the message again or free it */
+		/* Exchange, not store: its acquire side pairs with the release of a post that found the message queued. */
+		atomic_exchange_explicit(&message->queued, false, memory_order_acq_rel);
+		message->on_message(message);
 	}
 }

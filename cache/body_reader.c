@@ -66,7 +66,7 @@ static int fresh_block(struct body_reader *r)
 
 /* ---- Life ---- */
 
-static void on_read(struct mail *m);
+static void on_read(struct message *m);
 
 int body_reader_new(struct cache *c, struct object *o, unsigned worker, void (*on_ready)(void *arg), void *arg,
 	struct body_reader **out)
@@ -86,7 +86,8 @@ int body_reader_new(struct cache *c, struct object *o, unsigned worker, void (*o
 	r->object = object_ref(o);
 	r->on_ready = on_ready;
 	r->arg = arg;
-	r->read = (struct tier_read){.hold = &r->hold, .reply_to = c->o.mailboxes[worker], .mail.on_mail = on_read};
+	r->read =
+		(struct tier_read){.hold = &r->hold, .reply_to = c->o.mailboxes[worker], .message.on_message = on_read};
 	count(&c->n.large_readers);
 	*out = r;
 	return 0;
@@ -128,9 +129,9 @@ static void take(struct body_reader *r)
 		r->cache->tier->ops->body_lose(r->cache->tier, object_tier_body(r->object));
 }
 
-static void on_read(struct mail *m)
+static void on_read(struct message *m)
 {
-	struct body_reader *r = CONTAINER_OF(CONTAINER_OF(m, struct tier_read, mail), struct body_reader, read);
+	struct body_reader *r = CONTAINER_OF(CONTAINER_OF(m, struct tier_read, message), struct body_reader, read);
 
 	r->is_reading = false;
 	uncount(&r->cache->tier_reads);

@@ -41,7 +41,7 @@ struct cache_options {
 };
 
 int cache_new(const struct cache_options *o, struct cache **out) WARN_UNUSED;
-/* After all workers have stopped, all LEADs have ended, and what is left in the mailboxes was delivered: a letter under way
+/* After all workers have stopped, all LEADs have ended, and what is left in the mailboxes was delivered: a message under way
  * holds its flight. Debug builds check that no reference is left. */
 void cache_free(struct cache **c);
 

@@ -67,8 +67,8 @@ void flight_unref(struct flight **f)
 		free_flight(gone);
 }
 
-static void on_news(struct mail *mail);
-static void on_room(struct mail *mail);
+static void on_news(struct message *message);
+static void on_room(struct message *message);
 
 struct flight *flight_new(struct cache *c, const struct cache_request *r)
 {
@@ -94,9 +94,9 @@ struct flight *flight_new(struct cache *c, const struct cache_request *r)
 	bears = credentials_of(r->rules, &r->http->fields);
 	f->has_authorization = bears.has_authorization;
 	f->has_credential = bears.has_other;
-	f->resume_mail.on_mail = on_room;
+	f->resume_message.on_message = on_room;
 	for (unsigned i = 0; i < c->o.workers; i++) {
-		f->slots[i].mail.on_mail = on_news;
+		f->slots[i].message.on_message = on_news;
 		f->slots[i].flight = f;
 	}
 	if (r->rules_owner) {
@@ -109,12 +109,12 @@ struct flight *flight_new(struct cache *c, const struct cache_request *r)
 	return f;
 }
 
-/* ---- Letters ---- */
+/* ---- Messages ---- */
 
-static void post(struct flight *f, unsigned worker, struct mail *mail)
+static void post(struct flight *f, unsigned worker, struct message *message)
 {
-	flight_ref(f); /* the letter's */
-	if (!post_mail(f->cache->o.mailboxes[worker], mail))
+	flight_ref(f); /* the message's */
+	if (!post_message(f->cache->o.mailboxes[worker], message))
 		flight_unref(&f);
 }
 
@@ -122,14 +122,14 @@ void flight_wake_locked(struct flight *f)
 {
 	for (unsigned i = 0; i < f->cache->o.workers; i++)
 		if (f->slots[i].first)
-			post(f, i, &f->slots[i].mail);
+			post(f, i, &f->slots[i].message);
 }
 
 /* On the worker of the slot, which alone changes its list: so it may walk it without the lock. A waiter that leaves moves
  * the cursor on, whoever's on_progress makes it leave. */
-static void on_news(struct mail *mail)
+static void on_news(struct message *message)
 {
-	struct flight_slot *s = CONTAINER_OF(mail, struct flight_slot, mail);
+	struct flight_slot *s = CONTAINER_OF(message, struct flight_slot, message);
 	struct flight *f = s->flight;
 
 	s->cursor = s->first;
@@ -158,12 +158,12 @@ void flight_tell_stored_locked(const struct flight *by)
 
 void flight_post_resume_locked(struct flight *f)
 {
-	post(f, f->worker, &f->resume_mail);
+	post(f, f->worker, &f->resume_message);
 }
 
-static void on_room(struct mail *mail)
+static void on_room(struct message *message)
 {
-	struct flight *f = CONTAINER_OF(mail, struct flight, resume_mail);
+	struct flight *f = CONTAINER_OF(message, struct flight, resume_message);
 
 	flight_resume(f);
 	flight_unref(&f);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* A flight's insides. Private to cache/.
  * Life: made by a lookup that leads; in its shard's and its entry's lists until it has ended; the last reference frees
- * it. References: one for the lists, one for the leader, one for each waiter, one for each letter under way. */
+ * it. References: one for the lists, one for the leader, one for each waiter, one for each message under way. */
 #ifndef CACHE_FLIGHT_INTERNAL_H
 #define CACHE_FLIGHT_INTERNAL_H
 
 #include "cache/cache_internal.h"
 
-/* One a worker: who waits there, and the letter that tells them. */
+/* One a worker: who waits there, and the message that tells them. */
 struct flight_slot {
-	struct mail mail;
+	struct message message;
 	struct flight *flight;
 	struct flight_waiter *first;  /* changed under the flight's mu, by the slot's worker only */
 	struct flight_waiter *cursor; /* that worker only: the next to be told */
@@ -80,7 +80,7 @@ struct flight {
 	unsigned at_low; /* how many of them are there */
 	void (*on_resume)(void *arg);
 	void *on_resume_arg;
-	struct mail resume_mail;
+	struct message resume_message;
 
 	/* the leader's thread only */
 	bool has_ended;
@@ -165,14 +165,14 @@ int flight_stream_begin(struct flight *f, struct object *o, int64_t length) WARN
 /* True: the leader should wait. It may have been given up afterwards: f->stream. */
 bool flight_stream_take(struct flight *f, const void *p, size_t n);
 void flight_stream_drop(struct flight *f);
-/* All of it has come. False: it is not to be stored after all. Else the flight is listed until the letter has come that it
+/* All of it has come. False: it is not to be stored after all. Else the flight is listed until the message has come that it
  * is on disk: who asks meanwhile waits for that. */
 bool flight_stream_commit(struct flight *f, struct now now) WARN_UNUSED;
 /* Under the shard's mu: has the disk held it up for too long? */
 void flight_check_stall_locked(struct flight *f, struct now now);
 /* The leader may go on, unless it is paused by the other of window and disk. */
 void flight_resume(struct flight *f);
-void flight_post_resume_locked(struct flight *f); /* by letter */
+void flight_post_resume_locked(struct flight *f); /* by message */
 
 /* Under mu: an answer on its way to disk of which nothing more is to come. Its client may have all of it, and ask again,
  * before the leader hears of the end. */

@@ -2,7 +2,7 @@
 /* What a flight's answer is: may it be stored, and does what is stored have to go where it may not? */
 #include "cache/flight_internal.h"
 
-#include "cache/guard.h"
+#include "cache/store_filter.h"
 
 static bool is_event_stream(const struct http_fields *fields)
 {
@@ -122,7 +122,7 @@ enum policy_store flight_judge(struct flight *f, const struct flight_answer *a, 
 
 	if (s != POLICY_STORE)
 		return s;
-	if (is_event_stream(a->fields) || !guard_allows_head(f->rules, a->status, a->fields))
+	if (is_event_stream(a->fields) || !store_filter_allows_head(f->rules, a->status, a->fields))
 		return POLICY_NOT_BODY;
 	if (flight_is_large(f, a) && !flight_may_stream(f, a->status, f->is_kept, (uint64_t)a->content_length)) {
 		count(&f->cache->n.refused_too_large);

@@ -5,7 +5,7 @@
 #include "cache/flight_internal.h"
 
 #include "cache/memory/encode.h"
-#include "cache/guard.h"
+#include "cache/store_filter.h"
 #include "cache/policy/vary.h"
 
 /* Of a remembered error with a longer body only the status is. */
@@ -373,7 +373,7 @@ static struct object *to_store(struct flight *f)
 	/* Purged while it was fetched. (Once more at each use: a purge may come right after this.) */
 	if (f->is_windowed || object_check(f->object) == SCOPE_HARD)
 		return NULL;
-	if (!guard_allows_body(f->rules, f->object)) {
+	if (!store_filter_allows_body(f->rules, f->object)) {
 		note_verdict(f, POLICY_NOT_BODY);
 		return NULL;
 	}

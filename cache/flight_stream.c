@@ -17,7 +17,7 @@
  * looked at on the leader's only. */
 struct flight_stream {
 	struct tier_source source;
-	_Atomic unsigned refs; /* the flight's, the writer's until on_release, each letter's */
+	_Atomic unsigned refs; /* the flight's, the writer's until on_release, each message's */
 	struct cache *cache;
 	struct object *object;
 	unsigned worker;
@@ -25,7 +25,7 @@ struct flight_stream {
 	struct tier_stream *to;
 	struct flight *flight; /* NULL: given up */
 	bool is_committed;     /* set before the end is said */
-	struct mail room, done;
+	struct message room, done;
 };
 
 static void has_room(struct flight *f);
@@ -39,7 +39,7 @@ static void unref(struct flight_stream *fs)
 	mem_free(fs);
 }
 
-static void on_room_mail(struct mail *m)
+static void on_room_message(struct message *m)
 {
 	struct flight_stream *fs = CONTAINER_OF(m, struct flight_stream, room);
 
@@ -48,7 +48,7 @@ static void on_room_mail(struct mail *m)
 	unref(fs);
 }
 
-static void on_done_mail(struct mail *m)
+static void on_done_message(struct message *m)
 {
 	struct flight_stream *fs = CONTAINER_OF(m, struct flight_stream, done);
 
@@ -64,7 +64,7 @@ static void on_room(struct tier_source *s)
 	struct flight_stream *fs = CONTAINER_OF(s, struct flight_stream, source);
 
 	atomic_fetch_add_explicit(&fs->refs, 1, memory_order_relaxed);
-	if (!post_mail(fs->cache->o.mailboxes[fs->worker], &fs->room))
+	if (!post_message(fs->cache->o.mailboxes[fs->worker], &fs->room))
 		unref(fs);
 }
 
@@ -73,7 +73,7 @@ static void on_release(struct tier_source *s)
 	struct flight_stream *fs = CONTAINER_OF(s, struct flight_stream, source);
 
 	if (fs->is_committed)
-		(void)post_mail(fs->cache->o.mailboxes[fs->worker], &fs->done);
+		(void)post_message(fs->cache->o.mailboxes[fs->worker], &fs->done);
 	else
 		unref(fs);
 }
@@ -106,8 +106,8 @@ static int begin(struct flight *f, struct object *o, int64_t length, struct flig
 	fs->object = object_ref(o);
 	fs->worker = f->worker;
 	fs->flight = f;
-	fs->room.on_mail = on_room_mail;
-	fs->done.on_mail = on_done_mail;
+	fs->room.on_message = on_room_message;
+	fs->done.on_message = on_done_message;
 	*out = fs;
 	return 0;
 }
@@ -131,7 +131,7 @@ static void drop(struct flight_stream **stream, bool is_slow)
 
 static void commit_locked(struct flight_stream *fs)
 {
-	/* Until the letter has come the cache must not go. */
+	/* Until the message has come the cache must not go. */
 	count(&fs->cache->tier_reads);
 	fs->source.epoch = object_epoch(fs->object);
 	fs->is_committed = true;

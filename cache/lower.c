@@ -308,9 +308,9 @@ static bool finish(struct read *r, struct now now)
 	return found;
 }
 
-static void on_read(struct mail *m)
+static void on_read(struct message *m)
 {
-	struct read *r = CONTAINER_OF(CONTAINER_OF(m, struct tier_lookup, mail), struct read, lookup);
+	struct read *r = CONTAINER_OF(CONTAINER_OF(m, struct tier_lookup, message), struct read, lookup);
 	struct now now = r->lookup.now;
 	int64_t later_ms = atomic_load(&r->flight->cache->memory.now_ms);
 
@@ -337,7 +337,7 @@ enum lower_verdict lower_read(struct flight *f, struct hash128 hash, struct now 
 		.whole_max = c->o.max_object_bytes,
 		.accepts = accepts,
 		.reply_to = c->o.mailboxes[f->worker],
-		.mail.on_mail = on_read,
+		.message.on_message = on_read,
 	};
 	if (c->tier->ops->get(c->tier, &r->lookup) == TIER_PENDING)
 		return LOWER_PENDING;

@@ -40,8 +40,8 @@ bool lower_has_body(struct cache *c, const struct object *o);
 bool lower_may_have(struct cache *c, const struct cache_key *key);
 enum lower_verdict {
 	LOWER_ABSENT,
-	LOWER_FOUND,   /* and in memory now */
-	LOWER_PENDING, /* the flight ends when it has been read; its letter comes to the flight's worker, which this is */
+	LOWER_FOUND, /* and in memory now */
+	LOWER_PENDING, /* the flight ends when it has been read; its message comes to the flight's worker, which this is */
 };
 /* For a listed disk flight; ends it, now or later. */
 enum lower_verdict lower_read(struct flight *f, struct hash128 hash, struct now now) WARN_UNUSED;

@@ -103,7 +103,7 @@ static void run_read(struct tier *t, struct tier_job *job)
 	struct tier_read *r = CONTAINER_OF(job, struct tier_read, job);
 
 	(void)read_block(disk_of(t), r, true);
-	(void)post_mail(r->reply_to, &r->mail);
+	(void)post_message(r->reply_to, &r->message);
 }
 
 int disk_body_read(struct tier *t, struct tier_read *r)

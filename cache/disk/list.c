@@ -106,7 +106,7 @@ static void run(struct tier *t, struct tier_job *job)
 		for (unsigned ends = l->read + READS_A_TURN; !is_done(l) && l->read < ends;)
 			list_shard(d, l, ends);
 		if (is_done(l)) {
-			(void)post_mail(l->reply_to, &l->mail);
+			(void)post_message(l->reply_to, &l->message);
 			return;
 		}
 		/* Once it is posted it is another turn's. */

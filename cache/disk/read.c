@@ -442,7 +442,7 @@ static void run_lookup(struct tier *t, struct tier_job *job)
 	struct tier_lookup *l = CONTAINER_OF(job, struct tier_lookup, job);
 
 	look_up(disk_of(t), l, true);
-	(void)post_mail(l->reply_to, &l->mail);
+	(void)post_message(l->reply_to, &l->message);
 }
 
 static bool serves(struct disk *d)
@@ -477,7 +477,7 @@ enum tier_verdict disk_get(struct tier *t, struct tier_lookup *l)
 	if (l->verdict != TIER_PENDING)
 		return l->verdict;
 	l->job.run = run_lookup;
-	/* Once it is posted, the letter may be on its way: l is not touched any more. */
+	/* Once it is posted, the message may be on its way: l is not touched any more. */
 	if (disk_post_job(d, &l->job))
 		return TIER_PENDING;
 	l->verdict = TIER_MISS;

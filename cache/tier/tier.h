@@ -110,7 +110,7 @@ struct tier_lookup {
 	/* Is this variant the one? Called on this thread or the tier's. NULL: the newest. */
 	bool (*accepts)(struct tier_lookup *l, const struct tier_object *candidate);
 	struct mailbox *reply_to; /* NULL: blocks instead */
-	struct mail mail;         /* its on_mail is set by the caller */
+	struct message message;   /* its on_message is set by the caller */
 	/* the answer */
 	enum tier_verdict verdict;
 	struct tier_object *object; /* the caller frees it with object_free */
@@ -129,7 +129,7 @@ struct tier_read {
 	const struct tier_hold *hold;
 	uint64_t offset;          /* a multiple of TIER_BLOCK, below the body's n */
 	struct mailbox *reply_to; /* NULL: blocks instead */
-	struct mail mail;
+	struct message message;
 	/* the answer */
 	int err;
 	struct slice bytes; /* one block, in the caller's buffer */
@@ -160,7 +160,7 @@ struct tier_listing {
 	void (*each)(struct tier_listing *l,
 		const struct tier_record_info *info); /* on a thread of the tier's; valid meanwhile */
 	struct mailbox *reply_to;
-	struct mail mail;
+	struct message message;
 	/* where to begin; afterwards where to go on */
 	struct tier_cursor cursor;
 	/* the answer */

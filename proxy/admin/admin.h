@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The admin listeners: health, purge, refresh, reload, stats, metrics, entries, explain. A front of their own on main's loop; what
- * needs a worker goes there and back by letter.
- * Thread: main. Owns: its listeners and the letters under way. Bounds: ADMIN_CALLS_MAX calls
+ * needs a worker goes there and back by message.
+ * Thread: main. Owns: its listeners and the messages under way. Bounds: ADMIN_CALLS_MAX calls
  * under way; CONNECTIONS_MAX connections, of which the longest idle one makes place for the next. */
 #ifndef PROXY_ADMIN_ADMIN_H
 #define PROXY_ADMIN_ADMIN_H

@@ -104,7 +104,7 @@ struct browse {
 	struct tier_listing listing;
 	struct admin_call *call;
 	struct buf prefix;
-	json_t *entries; /* a reader's until the letter, then ours */
+	json_t *entries; /* a reader's until the message, then ours */
 };
 
 static void free_browse(struct browse *b)
@@ -125,9 +125,9 @@ static void on_record(struct tier_listing *l, const struct tier_record_info *r)
 	json_array_append_new(CONTAINER_OF(l, struct browse, listing)->entries, j);
 }
 
-static void on_browsed(struct mail *m)
+static void on_browsed(struct message *m)
 {
-	struct tier_listing *l = CONTAINER_OF(m, struct tier_listing, mail);
+	struct tier_listing *l = CONTAINER_OF(m, struct tier_listing, message);
 	struct browse *b = CONTAINER_OF(l, struct browse, listing);
 	json_t *j = json_pack("{s:i, s:i, s:O}", "matched", (int)l->told, "read", (int)l->read, "entries", b->entries);
 	char next[24];
@@ -186,7 +186,7 @@ static void list_disk(struct admin_call *c, struct slice prefix, unsigned limit,
 			.now = clock_now(),
 			.each = on_record,
 			.reply_to = &c->service->mailbox,
-			.mail.on_mail = on_browsed,
+			.message.on_message = on_browsed,
 			.cursor = from};
 		err = cache_browse_tier(c->service->cache, &b->listing);
 	}

@@ -34,7 +34,7 @@ static void free_call(struct reload_call *r)
 	mem_free(r);
 }
 
-/* Letters keep their order: the workers took the new configuration before they answered this. */
+/* Messages keep their order: the workers took the new configuration before they answered this. */
 static void on_all_told(void *arg, const struct collected *sum)
 {
 	struct reload_call *r = arg;

@@ -9,7 +9,7 @@
 #include "proxy/transaction/worker.h"
 
 struct part {
-	struct mail to_worker, to_main;
+	struct message to_worker, to_main;
 	struct collection *whole;
 	struct worker *worker;
 	struct worker_stats stats;
@@ -28,7 +28,7 @@ struct collection {
 };
 
 /* On the worker. */
-static void on_asked(struct mail *m)
+static void on_asked(struct message *m)
 {
 	struct part *p = CONTAINER_OF(m, struct part, to_worker);
 	struct worker *w = p->worker;
@@ -39,10 +39,10 @@ static void on_asked(struct mail *m)
 	p->gate = w->gate_stats;
 	for (unsigned i = 0; loop && i < sum->upstreams_n; i++)
 		upstream_stats(loop, i, &p->upstreams[i]);
-	/* Another configuration may have overtaken this letter. */
+	/* Another configuration may have overtaken this message. */
 	if (w->snapshot == sum->snapshot)
 		memcpy(p->routes, w->routes, sum->routes_n * sizeof(*p->routes));
-	post_mail(&w->service->mailbox, &p->to_main);
+	post_message(&w->service->mailbox, &p->to_main);
 }
 
 /* All four are nothing but counters of one width. */
@@ -73,7 +73,7 @@ static void collection_free(struct collection *c)
 }
 
 /* On main. */
-static void on_answered(struct mail *m)
+static void on_answered(struct message *m)
 {
 	struct part *p = CONTAINER_OF(m, struct part, to_main);
 	struct collection *c = p->whole;
@@ -101,8 +101,8 @@ static int make_parts(struct collection *c)
 	for (unsigned i = 0; i < c->sum.workers; i++) {
 		struct part *p = &c->parts[i];
 
-		p->to_worker.on_mail = on_asked;
-		p->to_main.on_mail = on_answered;
+		p->to_worker.on_message = on_asked;
+		p->to_main.on_message = on_answered;
 		p->whole = c;
 		p->worker = &c->service->workers[i];
 		p->upstreams = mem_zalloc(bytes);
@@ -131,6 +131,6 @@ int collect_start(struct service *s, void (*done)(void *arg, const struct collec
 		return -ENOMEM;
 	}
 	for (unsigned i = 0; i < c->sum.workers; i++)
-		post_mail(&c->parts[i].worker->mailbox, &c->parts[i].to_worker);
+		post_message(&c->parts[i].worker->mailbox, &c->parts[i].to_worker);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The workers' counters, gathered by letter: each worker copies its own, so that none needs a lock or an atomic.
- * Thread: main. Bounds: one letter a worker and collection. */
+/* The workers' counters, gathered by message: each worker copies its own, so that none needs a lock or an atomic.
+ * Thread: main. Bounds: one message a worker and collection. */
 #ifndef PROXY_ADMIN_COLLECT_H
 #define PROXY_ADMIN_COLLECT_H
 

@@ -143,7 +143,7 @@ static void serve_waiting_locked(struct bodies *all)
 			return;
 		stop_waiting_locked(all, b);
 		list_add(&b->port->granted, &b->link);
-		post_mail(b->port->mailbox, &b->port->mail);
+		post_message(b->port->mailbox, &b->port->message);
 	}
 }
 
@@ -155,7 +155,7 @@ void bodies_set_bounds(struct bodies *all, size_t most, size_t reserve)
 	pthread_mutex_unlock(&all->mu);
 }
 
-/* ---- A worker's letter ---- */
+/* ---- A worker's message ---- */
 
 static struct body *next_granted(struct body_port *p)
 {
@@ -170,9 +170,9 @@ static struct body *next_granted(struct body_port *p)
 	return b;
 }
 
-static void on_mail(struct mail *m)
+static void on_message(struct message *m)
 {
-	struct body_port *p = CONTAINER_OF(m, struct body_port, mail);
+	struct body_port *p = CONTAINER_OF(m, struct body_port, message);
 
 	for (struct body *b = next_granted(p); b; b = next_granted(p))
 		b->on_room(b->arg);
@@ -180,7 +180,7 @@ static void on_mail(struct mail *m)
 
 void body_port_init(struct body_port *p, struct bodies *all, struct mailbox *mailbox, uint64_t *bytes)
 {
-	*p = (struct body_port){.bodies = all, .mailbox = mailbox, .mail.on_mail = on_mail, .bytes = bytes};
+	*p = (struct body_port){.bodies = all, .mailbox = mailbox, .message.on_message = on_message, .bytes = bytes};
 	list_init(&p->granted);
 }
 

@@ -3,7 +3,7 @@
  *
  * A body takes room before it grows. What it can't have it waits for, first come first served, while its client meets a
  * full window. All bodies but one share `pool`; that one, who waited longest when there was no room, has what is left of
- * the whole (`reserve`, the longest body that is accepted) to itself: so of any number of half-finished bodies that fill
+ * the whole (`reserve`, the longest body that is accepted) to itself: so of any number of half-finished bodies that fetch job
  * the pool one can always be finished, and gives its place to the next.
  *
  *     most = pool + reserve     held by all but the one <= pool     held by the one <= reserve
@@ -32,7 +32,7 @@ struct body_link {
 struct body_port { /* one a worker */
 	struct bodies *bodies;
 	struct mailbox *mailbox;
-	struct mail mail;
+	struct message message;
 	struct body_link granted; /* guarded by the bodies' mu */
 	uint64_t *bytes;          /* the worker's gauge: what its bodies take */
 };
@@ -49,7 +49,7 @@ bool bodies_are_short(const struct bodies *b);
 /* The mailbox's owner is who uses the port. `bytes` is written by it alone. */
 void body_port_init(struct body_port *p, struct bodies *b, struct mailbox *mailbox, uint64_t *bytes);
 
-/* longest: no more will be asked of it. on_room is called by letter when what it waited for is there. port NULL: no bound.
+/* longest: no more will be asked of it. on_room is called by message when what it waited for is there. port NULL: no bound.
  * 0 or -ENOMEM. */
 int body_new(
 	struct body_port *port, size_t longest, void (*on_room)(void *arg), void *arg, struct body **out) WARN_UNUSED;

@@ -54,8 +54,8 @@ struct gate_options { /* one a listener, immutable while connections live; borro
 	int64_t idle_timeout_ms;   /* between requests */
 	int64_t write_timeout_ms; /* longest time without a byte taken by the client while there is something to send */
 	size_t high_water;        /* unsent bytes from which gate_room is 0 */
-	/* The hit road: answers at once from the head alone, begin to end, and returns true; or returns false and has had no
-	 * effect. NULL: no hit road. Called for GET and HEAD without a body. */
+	/* The fast path: answers at once from the head alone, begin to end, and returns true; or returns false and has had no
+	 * effect. NULL: no fast path. Called for GET and HEAD without a body. */
 	bool (*answer)(void *arg, struct transport *t, struct now now);
 	/* Every other request, once it is whole. */
 	void (*on_request)(void *arg, struct transport *t);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The way in: a request's head off the socket, the hit road, refusals, and the canonical request for evhttp. */
+/* The way in: a request's head off the socket, the fast path, refusals, and the canonical request for evhttp. */
 #include "proxy/front/gate_internal.h"
 
 #include <string.h>
@@ -214,7 +214,7 @@ static bool may_be_hit(const struct gate *g)
 	       (g->view.method == HTTP_GET || g->view.method == HTTP_HEAD);
 }
 
-/* The hit road: answered from the head alone. */
+/* The fast path: answered from the head alone. */
 static bool answer_here(struct gate *g)
 {
 	if (!may_be_hit(g))

@@ -9,7 +9,7 @@
  *
  *      [PROXY] -> [HANDSHAKE] -> HEAD                  what comes before the first request
  *      HEAD -> [BODY] -> REPLY -> DRAIN -> HEAD        a request served through evhttp
- *      HEAD -> HEAD                                    an answer of the hit road
+ *      HEAD -> HEAD                                    an answer of the fast path
  *      any  -> CLOSING -> [LINGER] -> DEAD             the last bytes go out, then the client gets time to read them
  *
  * evhttp knows of a request in REPLY only, and has it whole. Every free of the connection is the gate's, from its own
@@ -42,7 +42,7 @@
 #define GATE_READ_AHEAD (64 * 1024) /* held back beyond a head while a reply is under way */
 #define GATE_HITS_PER_TURN 64       /* then other connections get their turn */
 #define GATE_READ_MAX (16 * 1024)   /* from one connection, before others get their turn */
-#define GATE_SAID_MAX (64 * 1024)   /* answers of the hit road put together to be sent by one call */
+#define GATE_SAID_MAX (64 * 1024)   /* answers of the fast path put together to be sent by one call */
 #define GATE_LINGER_MS 2000         /* how long a client may go on sending after our last byte */
 #define GATE_LINGER_BYTES (16 * 1024 * 1024)
 
@@ -148,7 +148,7 @@ struct gate {
 	char peer_text[PEER_TEXT_MAX]; /* empty: not known */
 
 	bool set_up;           /* evhttp has given the socket */
-	bool is_quick;         /* the gate reads the socket itself; what the hit road says is sent without a buffer */
+	bool is_quick;         /* the gate reads the socket itself; what the fast path says is sent without a buffer */
 	bool is_inside;        /* counted in the listener's */
 	bool admitted;         /* counted in all */
 	bool admitted_address; /* counted under `peer` */
@@ -195,7 +195,7 @@ void gate_end_quick(struct gate *g);
 void gate_hold_back(struct gate *g, bool full); /* stops or goes on reading */
 void gate_keep_ahead(struct gate *g);           /* ahead to `in`; sets broken */
 int gate_keep_said(struct gate *g);             /* said to `out`; -ENOMEM sets broken too */
-/* Appends to the answers of the hit road, by copying, or by reference to bytes that stay until `done` is called. 0, or -ENOMEM:
+/* Appends to the answers of the fast path, by copying, or by reference to bytes that stay until `done` is called. 0, or -ENOMEM:
  * then `done` is not called. */
 int gate_say(struct gate *g, const void *p, size_t n) WARN_UNUSED;
 int gate_say_by_reference(struct gate *g, const void *p, size_t n, void (*done)(const void *p, size_t n, void *arg),

@@ -44,11 +44,11 @@ void drain_on_end_tick(evutil_socket_t fd, short what, void *arg)
 }
 
 /* No client is left. An operator who has asked for something (a refresh, say) gets his answer. */
-void drain_on_worker_drained(struct mail *m)
+void drain_on_worker_drained(struct message *m)
 {
 	const struct timeval tick = {0, END_TICK_US};
 
-	struct worker *w = CONTAINER_OF(m, struct worker, drained_mail);
+	struct worker *w = CONTAINER_OF(m, struct worker, drained_message);
 	struct server *s = CONTAINER_OF(w->service, struct server, service);
 
 	for (unsigned i = 0; i < s->service.workers_n; i++)

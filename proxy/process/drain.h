@@ -12,7 +12,7 @@
 void drain_on_stop_signal(evutil_socket_t sig, short what, void *arg);
 void drain_on_grace_over(evutil_socket_t fd, short what, void *arg);
 void drain_on_end_tick(evutil_socket_t fd, short what, void *arg);
-/* A worker's letter: it has no client left. */
-void drain_on_worker_drained(struct mail *m);
+/* A worker's message: it has no client left. */
+void drain_on_worker_drained(struct message *m);
 
 #endif

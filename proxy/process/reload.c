@@ -104,14 +104,14 @@ static int make_snapshot(struct server *s, struct config *config, struct snapsho
 
 /* ---- Publishing ---- */
 
-static int make_news(struct server *s, struct snapshot *next, struct worker_news **news)
+static int make_updates(struct server *s, struct snapshot *next, struct worker_update **updates)
 {
 	for (unsigned i = 0; i < s->service.workers_n; i++) {
-		news[i] = worker_news_new(next);
-		if (news[i])
+		updates[i] = worker_update_new(next);
+		if (updates[i])
 			continue;
 		while (i--)
-			worker_news_free(&news[i]);
+			worker_update_free(&updates[i]);
 		return -ENOMEM;
 	}
 	return 0;
@@ -120,17 +120,17 @@ static int make_news(struct server *s, struct snapshot *next, struct worker_news
 /* All of it or, with an error, nothing. Takes the caller's reference to `next`. */
 static int publish(struct server *s, struct snapshot *next, struct buf *errors)
 {
-	struct worker_news *news[WORKERS_MAX] = {0};
+	struct worker_update *updates[WORKERS_MAX] = {0};
 	const struct config_proxy *p = &next->config->proxy;
 	struct snapshot *before = s->service.snapshot;
 	struct tls *tls = NULL;
-	int err = make_news(s, next, news);
+	int err = make_updates(s, next, updates);
 
 	if (err)
 		buf_addf(errors, "%s: no memory to load it\n", s->config_path);
 	else if ((err = load_tls(s, p, &tls, errors)) || (err = move_access_log(s, p, errors)))
 		for (unsigned i = 0; i < s->service.workers_n; i++)
-			worker_news_free(&news[i]);
+			worker_update_free(&updates[i]);
 	if (err) {
 		tls_free(&tls);
 		snapshot_unref(&next);
@@ -142,7 +142,7 @@ static int publish(struct server *s, struct snapshot *next, struct buf *errors)
 	bodies_set_bounds(s->service.bodies, p->body_memory_bytes, p->max_body_bytes);
 	admission_set_bounds(s->service.admission, p->max_connections, p->max_connections_per_address);
 	for (unsigned i = 0; i < s->service.workers_n; i++)
-		post_worker_news(&s->service.workers[i], news[i], s->service.access_log);
+		post_worker_update(&s->service.workers[i], updates[i], s->service.access_log);
 	log_set_level(next->config->proxy.log_level);
 	server_look_at_privacy(s);
 	admin_reconfigure(s->admin);

@@ -85,7 +85,7 @@ static void on_usr1(evutil_socket_t sig, short what, void *arg)
 		access_log_reopen(s->service.access_log);
 }
 
-static void on_mail_event(evutil_socket_t fd, short what, void *arg)
+static void on_mailbox_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct server *s = arg;
 
@@ -242,7 +242,7 @@ static int make_workers(struct server *s)
 		};
 		int err = 0;
 
-		s->service.workers[i].drained_mail.on_mail = drain_on_worker_drained;
+		s->service.workers[i].drained_message.on_message = drain_on_worker_drained;
 		err = worker_init(&s->service.workers[i], &options);
 		if (err)
 			return err;
@@ -264,10 +264,10 @@ static int make_events(struct server *s)
 		if (!s->signal_events[i] || event_add(s->signal_events[i], NULL))
 			return -ENOMEM;
 	}
-	s->mail_event = event_new(s->base, s->service.mailbox.event_fd, EV_READ | EV_PERSIST, on_mail_event, s);
+	s->mailbox_event = event_new(s->base, s->service.mailbox.event_fd, EV_READ | EV_PERSIST, on_mailbox_event, s);
 	s->grace_event = event_new(s->base, -1, 0, drain_on_grace_over, s);
 	s->end_event = event_new(s->base, -1, EV_PERSIST, drain_on_end_tick, s);
-	if (!s->mail_event || !s->grace_event || !s->end_event || event_add(s->mail_event, NULL))
+	if (!s->mailbox_event || !s->grace_event || !s->end_event || event_add(s->mailbox_event, NULL))
 		return -ENOMEM;
 	return 0;
 }
@@ -423,12 +423,12 @@ static int server_init(struct server *s, bool demo)
 	return 0;
 }
 
-/* Letters that were posted to a stopped loop still hold references: deliver them before anything is freed. */
+/* Messages that were posted to a stopped loop still hold references: deliver them before anything is freed. */
 static void deliver_last_letters(struct server *s)
 {
 	const struct timespec moment = {.tv_nsec = 1000000};
 
-	/* Each letter may be the cause of others; a read that ends is. */
+	/* Each message may be the cause of others; a read that ends is. */
 	for (unsigned left = 3; left > 0; left--) {
 		bool reads = s->service.cache && cache_tier_reads(s->service.cache) > 0;
 
@@ -477,8 +477,8 @@ static void server_fini(struct server *s)
 	for (unsigned i = 0; i < ARRAY_LEN(s->signal_events); i++)
 		if (s->signal_events[i])
 			event_free(s->signal_events[i]);
-	if (s->mail_event)
-		event_free(s->mail_event);
+	if (s->mailbox_event)
+		event_free(s->mailbox_event);
 	if (s->grace_event)
 		event_free(s->grace_event);
 	if (s->end_event)

@@ -29,7 +29,7 @@ struct server {
 	struct admin *admin;
 	struct demo *demo;
 	/* main's own */
-	struct event *signal_events[6], *mail_event, *grace_event, *end_event;
+	struct event *signal_events[6], *mailbox_event, *grace_event, *end_event;
 	struct upgrade *upgrade; /* under way; or NULL */
 	bool gave_disk;          /* to a new process */
 	bool is_retiring; /* a new process has taken over: no new connections, those that are open may wait for their next request */

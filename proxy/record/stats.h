@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Counters of one worker, written by its own thread only and collected by letter, so that none needs a lock.
+/* Counters of one worker, written by its own thread only and collected by message, so that none needs a lock.
  * Thread: the worker's. */
 #ifndef PROXY_RECORD_STATS_H
 #define PROXY_RECORD_STATS_H

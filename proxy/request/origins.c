@@ -11,7 +11,7 @@
 #define ANSWER_HEAD_MAX (64 * 1024)
 
 struct origins_part {
-	struct mail mail; /* to the worker: free your loop */
+	struct message message; /* to the worker: free your loop */
 	struct origins *whole;
 	struct upstream_loop *loop; /* the worker's */
 };
@@ -124,9 +124,9 @@ static void free_part(struct origins_part *p)
 }
 
 /* On the worker. */
-static void on_last_reference(struct mail *m)
+static void on_last_reference(struct message *m)
 {
-	free_part(CONTAINER_OF(m, struct origins_part, mail));
+	free_part(CONTAINER_OF(m, struct origins_part, message));
 }
 
 int origins_new(const struct origins_workers *workers, struct config *config, struct origins **out)
@@ -144,7 +144,7 @@ int origins_new(const struct origins_workers *workers, struct config *config, st
 	o->config = config_ref(config);
 	o->parts_n = workers->n;
 	for (unsigned i = 0; i < o->parts_n; i++)
-		o->parts[i] = (struct origins_part){.mail.on_mail = on_last_reference, .whole = o};
+		o->parts[i] = (struct origins_part){.message.on_message = on_last_reference, .whole = o};
 	atomic_init(&o->refs, 1);
 	atomic_init(&o->parts_left, o->parts_n);
 	*out = o;
@@ -157,7 +157,7 @@ struct origins *origins_ref(struct origins *o)
 	return o;
 }
 
-/* Once the workers have ended nobody reads letters: main frees the loops itself, before the workers' event bases go. */
+/* Once the workers have ended nobody reads messages: main frees the loops itself, before the workers' event bases go. */
 void origins_unref(struct origins **op)
 {
 	struct origins *o = *op;
@@ -171,7 +171,7 @@ void origins_unref(struct origins **op)
 		if (*o->workers.are_ended || !o->workers.mailboxes[i])
 			free_part(&o->parts[i]);
 		else
-			post_mail(o->workers.mailboxes[i], &o->parts[i].mail);
+			post_message(o->workers.mailboxes[i], &o->parts[i].message);
 	}
 }
 

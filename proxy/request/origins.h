@@ -2,7 +2,7 @@
 /* The upstream connections of one configuration: a loop for each worker, shared by all snapshots with the same [upstream]
  * sections. A reload that changes them makes new ones; requests in progress end on the old.
  * Thread: origins_new on main; origins_open and origins_loop on the worker; references from any.
- * Owns: its loops. The last reference posts a letter to each worker, which frees its own loop.
+ * Owns: its loops. The last reference posts a message to each worker, which frees its own loop.
  * Bounds: while requests of before a reload still run, max_connections counts for old and new apart. */
 #ifndef PROXY_REQUEST_ORIGINS_H
 #define PROXY_REQUEST_ORIGINS_H
@@ -19,7 +19,7 @@ struct upstream_loop;
 struct origins_workers {
 	struct mailbox *const *mailboxes; /* NULL: not begun */
 	unsigned n;
-	const bool *are_ended; /* nobody reads letters any more */
+	const bool *are_ended; /* nobody reads messages any more */
 };
 
 /* A reference to `config` is taken; what `workers` points to outlives it. 0 or -ENOMEM. */

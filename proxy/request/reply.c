@@ -85,7 +85,7 @@ static void add_signed(struct buf *b, int64_t v)
 	buf_add_u64(b, (unsigned long long)(v < 0 ? -v : v));
 }
 
-static void add_cache_status(struct buf *b, const struct reply_note *note)
+static void add_cache_status(struct buf *b, const struct cache_status *note)
 {
 	const char *forward = forward_name(note->forward);
 
@@ -417,7 +417,7 @@ bool reply_can_begin(struct reply *r, const struct http_request *request, const 
 }
 
 int reply_from_object(struct reply *r, const struct http_request *request, const struct object *o, struct now now,
-	const struct reply_note *note)
+	const struct cache_status *note)
 {
 	int64_t age_ms = policy_age_ms(object_freshness(o), now);
 
@@ -467,7 +467,7 @@ static void add_etag(struct reply *r, const struct http_request *request, const 
 }
 
 int reply_from_fields(struct reply *r, const struct http_request *request, int status, const struct http_fields *fields,
-	int64_t content_length, struct now now, const struct reply_note *note)
+	int64_t content_length, struct now now, const struct cache_status *note)
 {
 	start(r, status);
 	r->shows_forms = note->shows_forms;
@@ -492,7 +492,7 @@ int reply_from_fields(struct reply *r, const struct http_request *request, int s
 /* ---- Our own words ---- */
 
 int reply_problem(struct reply *r, const struct http_request *request, int status, const char *detail,
-	int retry_after_s, struct now now, const struct reply_note *note)
+	int retry_after_s, struct now now, const struct cache_status *note)
 {
 	start(r, status);
 	/* `detail` is one of our own constants: nothing in it needs escaping. */

@@ -42,11 +42,11 @@ struct reply {
 	struct reply_part parts[HTTP_RANGES_MAX + 1];
 	unsigned parts_n;
 	enum cache_coding coding; /* of an object's body */
-	bool shows_forms;         /* as in reply_note */
+	bool shows_forms;         /* as in cache_status */
 };
 
 /* What Cache-Status says (RFC 9211). */
-struct reply_note {
+struct cache_status {
 	bool hit;
 	enum cache_forward forward; /* NONE on a plain hit */
 	int forward_status;         /* 0: not known */
@@ -69,13 +69,13 @@ bool reply_can_begin(struct reply *r, const struct http_request *request, const 
 /* The answer that a stored (or arriving) object gives to a request: 200 and the like, 304, 206 or 416, with Age and
  * Cache-Status (RFC 9110 13.2.2, 14; RFC 9111 4). 0, -ENOMEM or -ENOBUFS. */
 int reply_from_object(struct reply *r, const struct http_request *request, const struct object *o, struct now now,
-	const struct reply_note *note) WARN_UNUSED;
+	const struct cache_status *note) WARN_UNUSED;
 /* An upstream's answer passed through: fields less hop-by-hop already; Via and Date are added where due. */
 int reply_from_fields(struct reply *r, const struct http_request *request, int status, const struct http_fields *fields,
-	int64_t content_length, struct now now, const struct reply_note *note) WARN_UNUSED;
+	int64_t content_length, struct now now, const struct cache_status *note) WARN_UNUSED;
 /* Our own word about something that went wrong, as RFC 9457 problem details. retry_after_s < 0: no Retry-After. */
 int reply_problem(struct reply *r, const struct http_request *request, int status, const char *detail,
-	int retry_after_s, struct now now, const struct reply_note *note) WARN_UNUSED;
+	int retry_after_s, struct now now, const struct cache_status *note) WARN_UNUSED;
 
 /* A final answer to this method and status bears no content (RFC 9110 6.4.1). */
 bool reply_has_no_content(enum http_method method, int status);

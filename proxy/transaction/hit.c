@@ -27,7 +27,7 @@ static bool answer_with(struct worker *w, struct transport *t, const struct cach
 {
 	struct object *o = found->object;
 	struct reply *reply = &w->hit_reply;
-	struct reply_note note = {
+	struct cache_status note = {
 		.hit = true,
 		.shows_forms = w->attempt_target.rules->compress != 0,
 		.has_ttl = true,
@@ -49,7 +49,7 @@ static bool answer_with(struct worker *w, struct transport *t, const struct cach
 	return true;
 }
 
-/* A background fetch is to be led by an exchange; and blocks from disk take their time. */
+/* A background fetch is to be led by a transaction; and blocks from disk take their time. */
 static bool is_at_hand(const struct cache_result *found)
 {
 	return found->verdict == CACHE_HIT && !found->flight && object_body_length(found->object) >= 0 &&
@@ -75,7 +75,7 @@ bool hit_answer(void *arg, struct transport *t, struct now now)
 
 	hit_drop(a);
 	if (target_find(target, w->snapshot, &asked, (struct slice){NULL, 0}))
-		return false; /* the exchange says what is wrong */
+		return false; /* the transaction says what is wrong */
 	t->was_tried = true;
 	*a = (struct hit_attempt){.transport = t, .now = now, .has_looked = target->is_cacheable};
 	if (!a->has_looked)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A transaction's first attempt: a GET or HEAD is resolved and looked up where its head was read. What a fresh object in memory
- * answers is answered at once, without an exchange; what was found out about any other request goes on with its exchange.
+ * answers is answered at once, without a transaction; what was found out about any other request goes on with its transaction.
  * Thread: the worker. */
 #ifndef PROXY_TRANSACTION_HIT_H
 #define PROXY_TRANSACTION_HIT_H

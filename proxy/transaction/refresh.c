@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
-#include "proxy/transaction/fill.h"
+#include "proxy/transaction/fetch_job.h"
 #include "proxy/request/locate.h"
 #include "proxy/transaction/service.h"
 #include "proxy/transaction/worker.h"
@@ -12,7 +12,7 @@
 #define TRIES_MAX 5
 
 struct refresh {
-	struct mail to_worker, to_main;
+	struct message to_worker, to_main;
 	struct service *service;
 	struct worker *worker;
 	struct snapshot *snapshot;
@@ -49,7 +49,7 @@ static void give_result(void *arg)
 }
 
 /* What it replaced is to be gone in the other process too, while there are two. */
-static void on_result(struct mail *m)
+static void on_result(struct message *m)
 {
 	struct refresh *r = CONTAINER_OF(m, struct refresh, to_main);
 
@@ -73,7 +73,7 @@ static void finish(struct refresh *r, int status)
 		begin(r);
 		return;
 	}
-	post_mail(&r->service->mailbox, &r->to_main);
+	post_message(&r->service->mailbox, &r->to_main);
 }
 
 static void finish_with_nothing_stored(struct refresh *r, const struct flight_view *view)
@@ -156,10 +156,10 @@ static void wait_for(struct refresh *r, struct flight *f)
 
 static void lead(struct refresh *r, struct flight *f)
 {
-	struct fill_request request = {.worker = r->worker, .target = &r->target, .flight = flight_ref(f)};
-	struct fill *fill;
+	struct fetch_job_request request = {.worker = r->worker, .target = &r->target, .flight = flight_ref(f)};
+	struct fetch_job *job;
 
-	if (fill_start(&request, &fill)) {
+	if (fetch_job_start(&request, &job)) {
 		flight_unref(&f);
 		finish(r, 503);
 		return;
@@ -172,7 +172,7 @@ static void ask(struct refresh *r)
 	struct cache_request request = target_cache_request(&r->target, r->worker->index);
 	struct cache_result found = {.verdict = CACHE_PASS};
 
-	/* Among the last letters: nobody would fetch any more. */
+	/* Among the last messages: nobody would fetch any more. */
 	if (r->service->is_ended) {
 		finish(r, 503);
 		return;
@@ -207,7 +207,7 @@ static void begin(struct refresh *r)
 		ask(r);
 }
 
-static void on_asked(struct mail *m)
+static void on_asked(struct message *m)
 {
 	struct refresh *r = CONTAINER_OF(m, struct refresh, to_worker);
 	const char *why;
@@ -232,8 +232,8 @@ int refresh_start(
 		mem_free(r);
 		return -ENOMEM;
 	}
-	r->to_worker.on_mail = on_asked;
-	r->to_main.on_mail = on_result;
+	r->to_worker.on_message = on_asked;
+	r->to_main.on_message = on_result;
 	r->waiter.on_progress = on_progress;
 	r->service = s;
 	r->worker = &s->workers[hash64_of(url.p, url.n) % s->workers_n];
@@ -242,6 +242,6 @@ int refresh_start(
 	r->arg = arg;
 	location_init(&r->location);
 	target_init(&r->target);
-	post_mail(&r->worker->mailbox, &r->to_worker);
+	post_message(&r->worker->mailbox, &r->to_worker);
 	return 0;
 }

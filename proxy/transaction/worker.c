@@ -11,8 +11,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "proxy/record/access_log.h"
-#include "proxy/transaction/exchange.h"
-#include "proxy/transaction/fill.h"
+#include "proxy/transaction/transaction.h"
+#include "proxy/transaction/fetch_job.h"
 #include "proxy/request/origins.h"
 #include "proxy/transaction/service.h"
 
@@ -42,9 +42,9 @@ static void worker_list_init(struct worker_list *head)
 	head->prev = head->next = head;
 }
 
-/* ---- Letters and ticks ---- */
+/* ---- Messages and ticks ---- */
 
-static void on_mail_event(evutil_socket_t fd, short what, void *arg)
+static void on_mailbox_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
 
@@ -55,10 +55,10 @@ static void on_mail_event(evutil_socket_t fd, short what, void *arg)
 
 static void check_drained(struct worker *w)
 {
-	if (!w->draining || w->gate_stats.open || w->exchanges_n || atomic_load(&w->drained))
+	if (!w->draining || w->gate_stats.open || w->transactions_n || atomic_load(&w->drained))
 		return;
 	atomic_store(&w->drained, true);
-	post_mail(&w->service->mailbox, &w->drained_mail);
+	post_message(&w->service->mailbox, &w->drained_message);
 }
 
 /* What large request bodies took lies in pieces all over the heap: it goes back to the system once they are through. */
@@ -87,57 +87,57 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	check_drained(w);
 }
 
-static void on_retire_mail(struct mail *m)
+static void on_retire_message(struct message *m)
 {
-	struct worker *w = CONTAINER_OF(m, struct worker, retire_mail);
+	struct worker *w = CONTAINER_OF(m, struct worker, retire_message);
 
 	w->draining = true;
 	worker_retire_front(w);
 	check_drained(w);
 }
 
-static void on_drain_mail(struct mail *m)
+static void on_drain_message(struct message *m)
 {
-	struct worker *w = CONTAINER_OF(m, struct worker, drain_mail);
+	struct worker *w = CONTAINER_OF(m, struct worker, drain_message);
 
 	w->draining = true;
 	worker_drain_front(w);
 	check_drained(w);
 }
 
-static void on_stop_mail(struct mail *m)
+static void on_stop_message(struct message *m)
 {
-	struct worker *w = CONTAINER_OF(m, struct worker, stop_mail);
+	struct worker *w = CONTAINER_OF(m, struct worker, stop_message);
 
 	event_base_loopbreak(w->base);
 }
 
 void post_worker_retire(struct worker *w)
 {
-	post_mail(&w->mailbox, &w->retire_mail);
+	post_message(&w->mailbox, &w->retire_message);
 }
 
 void post_worker_drain(struct worker *w)
 {
-	post_mail(&w->mailbox, &w->drain_mail);
+	post_message(&w->mailbox, &w->drain_message);
 }
 
 void post_worker_stop(struct worker *w)
 {
-	post_mail(&w->mailbox, &w->stop_mail);
+	post_message(&w->mailbox, &w->stop_message);
 }
 
 /* ---- A new configuration ---- */
 
-struct worker_news {
+struct worker_update {
 	struct snapshot *snapshot;
 	struct access_log *access_log;
 	struct route_stats *routes; /* room for the new snapshot's */
 };
 
-struct worker_news *worker_news_new(struct snapshot *s)
+struct worker_update *worker_update_new(struct snapshot *s)
 {
-	struct worker_news *n = mem_zalloc(sizeof(*n));
+	struct worker_update *n = mem_zalloc(sizeof(*n));
 
 	if (!n)
 		return NULL;
@@ -150,9 +150,9 @@ struct worker_news *worker_news_new(struct snapshot *s)
 	return n;
 }
 
-void worker_news_free(struct worker_news **np)
+void worker_update_free(struct worker_update **np)
 {
-	struct worker_news *n = *np;
+	struct worker_update *n = *np;
 
 	*np = NULL;
 	if (!n)
@@ -162,18 +162,18 @@ void worker_news_free(struct worker_news **np)
 	mem_free(n);
 }
 
-void post_worker_news(struct worker *w, struct worker_news *n, struct access_log *log)
+void post_worker_update(struct worker *w, struct worker_update *n, struct access_log *log)
 {
-	struct worker_news *overtaken;
+	struct worker_update *overtaken;
 
 	n->access_log = log;
-	overtaken = atomic_exchange(&w->news, n);
-	worker_news_free(&overtaken);
-	post_mail(&w->mailbox, &w->news_mail);
+	overtaken = atomic_exchange(&w->update, n);
+	worker_update_free(&overtaken);
+	post_message(&w->mailbox, &w->update_message);
 }
 
 /* A route keeps its figures as long as it keeps its name. */
-static void inherit_routes(struct worker *w, const struct worker_news *n)
+static void inherit_routes(struct worker *w, const struct worker_update *n)
 {
 	const struct config *before = w->snapshot->config, *now = n->snapshot->config;
 
@@ -183,10 +183,10 @@ static void inherit_routes(struct worker *w, const struct worker_news *n)
 				n->routes[i] = w->routes[k];
 }
 
-static void on_news_mail(struct mail *m)
+static void on_update_message(struct message *m)
 {
-	struct worker *w = CONTAINER_OF(m, struct worker, news_mail);
-	struct worker_news *n = atomic_exchange(&w->news, NULL);
+	struct worker *w = CONTAINER_OF(m, struct worker, update_message);
+	struct worker_update *n = atomic_exchange(&w->update, NULL);
 	struct snapshot *before = w->snapshot;
 	struct route_stats *routes = w->routes;
 
@@ -198,7 +198,7 @@ static void on_news_mail(struct mail *m)
 	w->access_log = n->access_log;
 	n->snapshot = before;
 	n->routes = routes;
-	worker_news_free(&n);
+	worker_update_free(&n);
 	hit_drop(&w->attempt);
 	target_release(&w->attempt_target);
 	worker_configure_front(w);
@@ -214,9 +214,9 @@ static int make_events(struct worker *w)
 {
 	struct timeval tick = {0, TICK_MS * 1000};
 
-	w->mail_event = event_new(w->base, w->mailbox.event_fd, EV_READ | EV_PERSIST, on_mail_event, w);
+	w->mailbox_event = event_new(w->base, w->mailbox.event_fd, EV_READ | EV_PERSIST, on_mailbox_event, w);
 	w->tick_event = event_new(w->base, -1, EV_PERSIST, on_tick, w);
-	if (!w->mail_event || !w->tick_event || event_add(w->mail_event, NULL) || event_add(w->tick_event, &tick))
+	if (!w->mailbox_event || !w->tick_event || event_add(w->mailbox_event, NULL) || event_add(w->tick_event, &tick))
 		return -ENOMEM;
 	return 0;
 }
@@ -231,13 +231,13 @@ int worker_init(struct worker *w, const struct worker_options *o)
 	w->snapshot = snapshot_ref(o->snapshot);
 	w->service = o->service;
 	w->next_request_id = hash64_of(&(uint64_t[]){(uint64_t)clock_now().wall_ms, (uint64_t)getpid(), o->index}, 24);
-	w->retire_mail.on_mail = on_retire_mail;
-	w->drain_mail.on_mail = on_drain_mail;
-	w->stop_mail.on_mail = on_stop_mail;
-	w->news_mail.on_mail = on_news_mail;
+	w->retire_message.on_message = on_retire_message;
+	w->drain_message.on_message = on_drain_message;
+	w->stop_message.on_message = on_stop_message;
+	w->update_message.on_message = on_update_message;
 	body_port_init(&w->bodies, w->service->bodies, &w->mailbox, &w->gate_stats.body_bytes);
-	worker_list_init(&w->exchanges);
-	worker_list_init(&w->fills);
+	worker_list_init(&w->transactions);
+	worker_list_init(&w->jobs);
 	forward_init(&w->forward);
 	target_init(&w->attempt_target);
 	reply_init(&w->hit_reply);
@@ -287,23 +287,23 @@ void worker_drop_requests(struct worker *w)
 	if (!w->base)
 		return;
 	hit_drop(&w->attempt);
-	exchange_drop_all(w);
-	fill_cancel_all(w);
+	transaction_drop_all(w);
+	fetch_job_cancel_all(w);
 }
 
 void worker_drop_snapshot(struct worker *w)
 {
-	struct worker_news *n = atomic_exchange(&w->news, NULL);
+	struct worker_update *n = atomic_exchange(&w->update, NULL);
 
-	worker_news_free(&n);
+	worker_update_free(&n);
 	target_release(&w->attempt_target);
 	snapshot_unref(&w->snapshot);
 }
 
 void worker_fini(struct worker *w)
 {
-	if (w->mail_event)
-		event_free(w->mail_event);
+	if (w->mailbox_event)
+		event_free(w->mailbox_event);
 	if (w->tick_event)
 		event_free(w->tick_event);
 	if (w->base)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One worker: a thread with its event loop, its listeners, its evhttp and its upstream connections.
  * Thread: main until worker_start and after worker_join, and what says post_ at any time; else the worker's own.
- * Owns: its loop, everything accepted on its listeners, its fills. Shares: the cache, the snapshot (by reference). */
+ * Owns: its loop, everything accepted on its listeners, its fetch jobs. Shares: the cache, the snapshot (by reference). */
 #ifndef PROXY_TRANSACTION_WORKER_H
 #define PROXY_TRANSACTION_WORKER_H
 
@@ -20,9 +20,9 @@
 #include "proxy/transaction/hit.h"
 #include "upstream/fetch.h"
 
-struct exchange;
-struct fill;
-struct worker_news;
+struct transaction;
+struct fetch_job;
+struct worker_update;
 struct service;
 struct access_log;
 struct event;
@@ -49,16 +49,16 @@ struct worker {
 	/* the worker's own */
 	struct access_log *access_log; /* NULL: off */
 	struct snapshot
-		*snapshot; /* current; replaced when a configuration is loaded. Exchanges in progress keep theirs */
+		*snapshot; /* current; replaced when a configuration is loaded. Transactions in progress keep theirs */
 	struct route_stats *routes; /* of the current snapshot's routes */
 	struct event_base *base;
 	struct worker_listener *listeners; /* one a listen_fd */
-	struct event *mail_event, *tick_event;
+	struct event *mailbox_event, *tick_event;
 	struct gate_stats gate_stats;
 	struct body_port bodies;
 	struct worker_stats stats;
-	struct worker_list exchanges, fills;
-	unsigned exchanges_n;
+	struct worker_list transactions, jobs;
+	unsigned transactions_n;
 	uint64_t next_request_id;
 	/* scratch, reused from request to request; never kept over a return to the loop */
 	struct forward forward;
@@ -68,11 +68,11 @@ struct worker {
 	uint64_t bytes_in_at_tick, bytes_in_at_trim;
 	bool draining;
 
-	/* letters from main */
-	struct mail retire_mail, drain_mail, stop_mail, news_mail;
-	_Atomic(struct worker_news *) news; /* the newest that the worker has not taken yet */
-	struct mail drained_mail;           /* to main */
-	_Atomic bool drained;               /* no connection is left: the loop has ended */
+	/* messages from main */
+	struct message retire_message, drain_message, stop_message, update_message;
+	_Atomic(struct worker_update *) update; /* the newest that the worker has not taken yet */
+	struct message drained_message;         /* to main */
+	_Atomic bool drained;                   /* no connection is left: the loop has ended */
 
 	bool is_running; /* main's: the thread was started and not joined */
 };
@@ -89,10 +89,10 @@ int worker_init(struct worker *w, const struct worker_options *o) WARN_UNUSED;
 int worker_start(struct worker *w) WARN_UNUSED;
 /* What a reload tells a worker: requests that begin from then on go by `s`, of which a reference is taken. Main; NULL: out
  * of memory. */
-struct worker_news *worker_news_new(struct snapshot *s) WARN_UNUSED;
-void worker_news_free(struct worker_news **n);
+struct worker_update *worker_update_new(struct snapshot *s) WARN_UNUSED;
+void worker_update_free(struct worker_update **n);
 /* Takes `n` over. What is answered from then on is logged to `log`, which outlives the worker. */
-void post_worker_news(struct worker *w, struct worker_news *n, struct access_log *log);
+void post_worker_update(struct worker *w, struct worker_update *n, struct access_log *log);
 /* Stops accepting; each connection may have one more request. */
 void post_worker_retire(struct worker *w);
 /* Stops accepting, closes idle connections, lets the others finish. */
@@ -101,7 +101,7 @@ void post_worker_drain(struct worker *w);
 void post_worker_stop(struct worker *w);
 /* Waits for the thread to end. */
 void worker_join(struct worker *w);
-/* After the join, in this order for all workers: ends all requests and fetches; then, once the letters that this caused
+/* After the join, in this order for all workers: ends all requests and fetches; then, once the messages that this caused
  * are delivered, frees all that the worker owns, its mailbox aside. */
 void worker_drop_requests(struct worker *w);
 /* All connections, and what their ends leave in the access log. */

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "proxy/record/access_log.h"
 #include "proxy/front/front.h"
-#include "proxy/transaction/exchange.h"
+#include "proxy/transaction/transaction.h"
 #include "proxy/transaction/hit.h"
 #include "proxy/transaction/service.h"
 #include "proxy/transaction/worker.h"
@@ -66,7 +66,7 @@ static int open_listener(struct worker *w, unsigned i)
 	l->options = (struct gate_options){
 		.high_water = HIGH_WATER,
 		.on_refused = on_refused,
-		.on_request = exchange_begin,
+		.on_request = transaction_begin,
 		.arg = w,
 		.stats = &w->gate_stats,
 		.admission = w->service->admission,

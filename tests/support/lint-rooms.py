@@ -46,7 +46,7 @@ CIRCLES = {
     "config/value": "a value of the file, alone or as a list",
     "config/build": "a configuration, and what is wrong with it",
     "proxy/front/gate": "a gate's phases: one state, one file a phase",
-    "proxy/transaction/exchange": "one request's way on its worker",
+    "proxy/transaction/fetch_job": "one request's way on its worker",
     "proxy/process/reload": "the server and what changes it while it runs",
     "proxy/admin/admin": "the admin side's calls and their endpoints",
     "upstream/answer": "one fetch's steps on libcurl",

@@ -13,26 +13,26 @@
 #include "base/mem.h"
 
 struct note {
-	struct mail mail;
+	struct message message;
 	struct mailbox *mb;
 	int delivered;
-	int post_again; /* times that on_mail posts the note anew */
+	int post_again; /* times that on_message posts the note anew */
 	bool post_again_said;
 };
 
 static struct note *order[8];
 static int n_order;
 
-static void on_note(struct mail *mail)
+static void on_note(struct message *message)
 {
-	struct note *note = CONTAINER_OF(mail, struct note, mail);
+	struct note *note = CONTAINER_OF(message, struct note, message);
 
 	note->delivered++;
 	if (n_order < (int)ARRAY_LEN(order))
 		order[n_order++] = note;
 	if (note->post_again > 0) {
 		note->post_again--;
-		note->post_again_said = post_mail(note->mb, mail);
+		note->post_again_said = post_message(note->mb, message);
 	}
 }
 
@@ -61,12 +61,12 @@ static int tear_down(void **state)
 static void letters_are_delivered_once_in_the_order_of_posting(void **state)
 {
 	struct mailbox *mb = *state;
-	struct note a = {.mail.on_mail = on_note}, b = a, c = a;
+	struct note a = {.message.on_message = on_note}, b = a, c = a;
 
 	assert_false(is_readable(mb));
-	assert_true(post_mail(mb, &b.mail));
-	assert_true(post_mail(mb, &a.mail));
-	assert_true(post_mail(mb, &c.mail));
+	assert_true(post_message(mb, &b.message));
+	assert_true(post_message(mb, &a.message));
+	assert_true(post_message(mb, &c.message));
 	assert_true(is_readable(mb));
 	mailbox_deliver(mb);
 	assert_int_equal(n_order, 3);
@@ -81,13 +81,13 @@ static void letters_are_delivered_once_in_the_order_of_posting(void **state)
 static void letter_posted_twice_before_delivery_is_queued_once(void **state)
 {
 	struct mailbox *mb = *state;
-	struct note a = {.mail.on_mail = on_note};
+	struct note a = {.message.on_message = on_note};
 
-	assert_true(post_mail(mb, &a.mail));
-	assert_false(post_mail(mb, &a.mail));
+	assert_true(post_message(mb, &a.message));
+	assert_false(post_message(mb, &a.message));
 	mailbox_deliver(mb);
 	assert_int_equal(a.delivered, 1);
-	assert_true(post_mail(mb, &a.mail));
+	assert_true(post_message(mb, &a.message));
 	mailbox_deliver(mb);
 	assert_int_equal(a.delivered, 2);
 }
@@ -95,11 +95,11 @@ static void letter_posted_twice_before_delivery_is_queued_once(void **state)
 static void eventfd_is_written_only_when_the_queue_was_empty(void **state)
 {
 	struct mailbox *mb = *state;
-	struct note a = {.mail.on_mail = on_note}, b = a;
+	struct note a = {.message.on_message = on_note}, b = a;
 	uint64_t written = 0;
 
-	post_mail(mb, &a.mail);
-	post_mail(mb, &b.mail);
+	post_message(mb, &a.message);
+	post_message(mb, &b.message);
 	assert_int_equal(read(mb->event_fd, &written, sizeof(written)), sizeof(written));
 	assert_int_equal(written, 1);
 	/* Delivery does not depend on the descriptor being readable. */
@@ -110,9 +110,9 @@ static void eventfd_is_written_only_when_the_queue_was_empty(void **state)
 static void letter_posted_again_by_its_own_delivery_waits_for_the_next(void **state)
 {
 	struct mailbox *mb = *state;
-	struct note a = {.mail.on_mail = on_note, .mb = mb, .post_again = 1};
+	struct note a = {.message.on_message = on_note, .mb = mb, .post_again = 1};
 
-	post_mail(mb, &a.mail);
+	post_message(mb, &a.message);
 	mailbox_deliver(mb);
 	assert_int_equal(a.delivered, 1);
 	assert_true(a.post_again_said);
@@ -122,9 +122,9 @@ static void letter_posted_again_by_its_own_delivery_waits_for_the_next(void **st
 	assert_false(is_readable(mb));
 }
 
-static void free_note(struct mail *mail)
+static void free_note(struct message *message)
 {
-	mem_free(CONTAINER_OF(mail, struct note, mail));
+	mem_free(CONTAINER_OF(message, struct note, message));
 	n_order++;
 }
 
@@ -136,20 +136,20 @@ static void letter_may_be_freed_by_its_delivery(void **state)
 		struct note *note = mem_zalloc(sizeof(*note));
 
 		assert_non_null(note);
-		note->mail.on_mail = free_note;
-		post_mail(mb, &note->mail);
+		note->message.on_message = free_note;
+		post_message(mb, &note->message);
 	}
 	mailbox_deliver(mb);
 	assert_int_equal(n_order, 3);
 }
 
-/* --- Several posters, one owner. Every poster counts up a number in a letter of its own and one in a letter that all
+/* --- Several posters, one owner. Every poster counts up a number in a message of its own and one in a message that all
  * share; `written` is what was there before the post, which the delivery must see. --- */
 
 enum { POSTERS = 4, POSTS = 20000 };
 
 struct counter {
-	struct mail mail;
+	struct message message;
 	_Atomic int written;
 	int plain; /* written by the one poster before it first posts: what a post publishes */
 	int seen;
@@ -166,9 +166,9 @@ struct poster {
 	struct counter *own;
 };
 
-static void on_counter(struct mail *mail)
+static void on_counter(struct message *message)
 {
-	struct counter *counter = CONTAINER_OF(mail, struct counter, mail);
+	struct counter *counter = CONTAINER_OF(message, struct counter, message);
 
 	counter->seen = atomic_load_explicit(&counter->written, memory_order_relaxed);
 	CHECK(counter->plain == 42);
@@ -182,9 +182,9 @@ static void *post_many(void *arg)
 	poster->own->plain = 42;
 	for (int i = 0; i < POSTS; i++) {
 		atomic_fetch_add_explicit(&poster->own->written, 1, memory_order_relaxed);
-		post_mail(&poster->herd->mb, &poster->own->mail);
+		post_message(&poster->herd->mb, &poster->own->message);
 		atomic_fetch_add_explicit(&shared->written, 1, memory_order_relaxed);
-		post_mail(&poster->herd->mb, &shared->mail);
+		post_message(&poster->herd->mb, &shared->message);
 	}
 	return NULL;
 }
@@ -206,10 +206,10 @@ static void no_post_of_many_threads_is_lost(void **state)
 
 	(void)state;
 	assert_int_equal(mailbox_init(&herd.mb), 0);
-	herd.shared.mail.on_mail = on_counter;
+	herd.shared.message.on_message = on_counter;
 	herd.shared.plain = 42;
 	for (int i = 0; i < POSTERS; i++) {
-		herd.own[i].mail.on_mail = on_counter;
+		herd.own[i].message.on_message = on_counter;
 		posters[i] = (struct poster){.herd = &herd, .own = &herd.own[i]};
 		assert_int_equal(pthread_create(&posters[i].thread, NULL, post_many, &posters[i]), 0);
 	}

@@ -616,7 +616,7 @@ static void run_lookup(struct tier *tier, struct tier_job *job)
 
 	of(tier)->o.before_read();
 	look_up(of(tier), l);
-	(void)post_mail(l->reply_to, &l->mail);
+	(void)post_message(l->reply_to, &l->message);
 }
 
 static enum tier_verdict get_one(struct tier *tier, struct tier_lookup *l)
@@ -687,7 +687,7 @@ static void run_read(struct tier *tier, struct tier_job *job)
 
 	of(tier)->o.before_read();
 	read_block(r);
-	(void)post_mail(r->reply_to, &r->mail);
+	(void)post_message(r->reply_to, &r->message);
 }
 
 static int read_one(struct tier *tier, struct tier_read *r)

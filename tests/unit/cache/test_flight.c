@@ -64,7 +64,7 @@ static void waiters_on_all_workers_are_told_of_head_data_and_end(void **state)
 	rig_deliver(&h.g);
 	all_see(&h, FLIGHT_ANSWER);
 	assert_false(rig_head_has(waiter_look(&h.w[1]).object, "Content-Length"));
-	/* News are one letter however many there are. */
+	/* News are one message however many there are. */
 	flight_body(h.f, "ab", 2);
 	flight_body(h.f, "cd", 2);
 	rig_deliver(&h.g);

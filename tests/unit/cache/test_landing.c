@@ -261,7 +261,7 @@ static void who_comes_while_the_disk_hangs_asks_the_origin(void **state)
 	assert_int_equal(rig_verdict(&t->g, "GET /b", NULL), CACHE_LEAD);
 	t->g.now.mono_ms += 11000;
 	t->g.now.wall_ms += 11000;
-	assert_int_equal(rig_verdict(&t->g, "GET /a", NULL), CACHE_LEAD); /* its letter is not read */
+	assert_int_equal(rig_verdict(&t->g, "GET /a", NULL), CACHE_LEAD); /* its message is not read */
 	while (cache_tier_reads(t->g.c) > 0) {
 		struct pollfd p = {.fd = t->g.mailboxes[0].event_fd, .events = POLLIN};
 

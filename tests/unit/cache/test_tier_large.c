@@ -217,7 +217,7 @@ static void a_large_answer_is_written_while_it_passes_and_found_at_once(void **s
 		feed(l, f, 0, BODY_N);
 		flight_end(f, true, l->t.g.now);
 		assert_int_equal(waiter_look(&l->w).phase, FLIGHT_ANSWER);
-		/* Nobody's letter has come yet: who asks now waits for it. */
+		/* Nobody's message has come yet: who asks now waits for it. */
 		ask_init(&l->t.g, &late, "GET /large", NULL);
 		assert_int_equal(ask_lookup(&l->t.g, &late), CACHE_DISK);
 		assert_int_equal(tiers_look_up(&l->t, &late), CACHE_HIT);

@@ -525,12 +525,12 @@ int drig_find(struct rig *r, const char *url)
 	return drig_find_variant(r, url, NULL, NULL);
 }
 
-static void on_mail(struct mail *mail)
+static void on_message(struct message *message)
 {
-	CONTAINER_OF(mail, struct finding, l.mail)->delivered = true;
+	CONTAINER_OF(message, struct finding, l.message)->delivered = true;
 }
 
-int drig_find_by_mail(struct rig *r, const char *url)
+int drig_find_by_message(struct rig *r, const char *url)
 {
 	struct finding f;
 	struct mailbox mb;
@@ -539,7 +539,7 @@ int drig_find_by_mail(struct rig *r, const char *url)
 	prepare(&f, url, NULL);
 	assert_int_equal(mailbox_init(&mb), 0);
 	f.l.reply_to = &mb;
-	f.l.mail.on_mail = on_mail;
+	f.l.message.on_message = on_message;
 	if (disk_get(r->d, &f.l) == TIER_PENDING)
 		while (!f.delivered) {
 			struct pollfd p = {.fd = mb.event_fd, .events = POLLIN};

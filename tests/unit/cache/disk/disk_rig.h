@@ -75,7 +75,7 @@ extern _Thread_local uint64_t drig_epoch; /* of what this thread found last */
 int drig_find(struct rig *r, const char *url);
 int drig_find_variant(struct rig *r, const char *url, const char *values, bool *soft);
 /* As drig_find, through a mailbox. */
-int drig_find_by_mail(struct rig *r, const char *url);
+int drig_find_by_message(struct rig *r, const char *url);
 bool drig_has_new_head(struct rig *r, const char *url);
 uint64_t drig_purge(struct rig *r, enum scope_kind kind, const char *what, bool soft);
 struct disk_stats drig_stats(struct rig *r);

@@ -60,9 +60,9 @@ static void each(struct tier_listing *l, const struct tier_record_info *info)
 	g->soft += info->soft_purged;
 }
 
-static void on_mail(struct mail *m)
+static void on_message(struct message *m)
 {
-	CONTAINER_OF(CONTAINER_OF(m, struct tier_listing, mail), struct listing, l)->came = true;
+	CONTAINER_OF(CONTAINER_OF(m, struct tier_listing, message), struct listing, l)->came = true;
 }
 
 static void browse(struct rig *r, struct listing *g)
@@ -90,7 +90,7 @@ static unsigned browse_all(struct rig *r, struct listing *g, const char *prefix,
 		.now = clock_now(),
 		.each = each,
 		.reply_to = &g->mb,
-		.mail.on_mail = on_mail};
+		.message.on_message = on_message};
 	while (g->l.cursor.shard < TIER_CURSOR_END) {
 		browse(r, g);
 		assert_true(g->l.told <= limit && g->l.read <= reads_max && g->l.told <= g->l.read);

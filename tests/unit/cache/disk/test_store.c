@@ -35,7 +35,7 @@ static void what_was_put_is_found_byte_for_byte(void **state)
 	for (unsigned i = 0; i < ARRAY_LEN(sizes); i++) {
 		drig_store(r, &(struct answer){.url = A, .version = i, .body_n = sizes[i]});
 		assert_int_equal(drig_find(r, A), i);
-		assert_int_equal(drig_find_by_mail(r, A), i);
+		assert_int_equal(drig_find_by_message(r, A), i);
 	}
 	assert_int_equal(drig_find(r, B), -1);
 	assert_int_equal(drig_stats(r).objects, 1);
@@ -431,7 +431,7 @@ static void a_flipped_bit_in_a_body_is_a_miss_and_is_counted(void **state)
 		drig_open(r);
 		drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = sizes[i]});
 		flip_near_the_end(r, sizes[i]);
-		assert_int_equal(drig_find_by_mail(r, A), -1);
+		assert_int_equal(drig_find_by_message(r, A), -1);
 		assert_int_equal(drig_stats(r).bad_records, 1);
 		assert_int_equal(drig_stats(r).objects, 0);
 		assert_int_equal(drig_find(r, A), -1);

@@ -49,7 +49,7 @@ static void what_comes_in_pieces_is_found_byte_for_byte(void **state)
 	for (unsigned i = 0; i < 2 * ARRAY_LEN(sizes); i++) {
 		assert_int_equal(stream(r, i, sizes[i / 2], i % 2, true), 0);
 		assert_int_equal(drig_find(r, A), i);
-		assert_int_equal(drig_find_by_mail(r, A), i);
+		assert_int_equal(drig_find_by_message(r, A), i);
 		assert_int_equal(drig_stats(r).objects, 1);
 		drig_reopen(r);
 		assert_int_equal(drig_find(r, A), i);

@@ -47,7 +47,7 @@ static void *getter(void *arg)
 		int found;
 
 		name_of(k, url);
-		found = i % 2 ? drig_find(&s->r, url) : drig_find_by_mail(&s->r, url);
+		found = i % 2 ? drig_find(&s->r, url) : drig_find_by_message(&s->r, url);
 		if (found < 0)
 			continue;
 		if (drig_epoch < floor)
@@ -132,7 +132,7 @@ static void what_was_purged_never_returns_while_segments_come_and_go(void **stat
 		} else if (op == 8 && i % 50 == 0) {
 			drig_reopen(&s.r);
 		} else {
-			found = op % 2 ? drig_find(&s.r, url) : drig_find_by_mail(&s.r, url);
+			found = op % 2 ? drig_find(&s.r, url) : drig_find_by_message(&s.r, url);
 			assert_true(found == -1 || (found >= allowed[k] && found <= newest[k]));
 		}
 	}

@@ -54,7 +54,7 @@ static struct body *begin(struct room *r, int *told)
 }
 
 /* Adds n bytes in small pieces; what it could not is returned. */
-static size_t fill(struct body **b, size_t n)
+static size_t job(struct body **b, size_t n)
 {
 	char piece[512];
 
@@ -94,7 +94,7 @@ static void of_bodies_that_fill_it_one_after_the_other_is_finished(void **state)
 
 			if (!b[i])
 				continue;
-			left[i] -= piece - fill(&b[i], piece);
+			left[i] -= piece - job(&b[i], piece);
 			assert_in_range(r.bytes, 0, MOST);
 			if (left[i] == 0) {
 				assert_int_equal(body_length(b[i]), LONGEST);
@@ -113,7 +113,7 @@ static void fill_up(struct room *r, struct body *b[5], int told[5])
 {
 	for (unsigned i = 0; i < 5; i++) {
 		b[i] = begin(r, &told[i]);
-		(void)fill(&b[i], i < 4 ? 96 * KIB : LONGEST);
+		(void)job(&b[i], i < 4 ? 96 * KIB : LONGEST);
 	}
 }
 
@@ -128,7 +128,7 @@ static void who_waits_is_told_in_the_order_of_coming(void **state)
 	fill_up(&r, b, told);
 	first = begin(&r, &first_told);
 	second = begin(&r, &second_told);
-	assert_int_equal(fill(&first, 64 * KIB), 64 * KIB);
+	assert_int_equal(job(&first, 64 * KIB), 64 * KIB);
 	assert_int_equal(body_make_room(&second, 512), -EAGAIN);
 	assert_true(bodies_are_short(r.all));
 	assert_int_equal(body_make_room(&first, 512), -EAGAIN); /* asking again is no second place */
@@ -136,8 +136,8 @@ static void who_waits_is_told_in_the_order_of_coming(void **state)
 	mailbox_deliver(&r.mailbox);
 	assert_int_equal(first_told, 1);
 	assert_int_equal(second_told, 1);
-	assert_int_equal(fill(&first, 8 * KIB), 0);
-	assert_int_equal(fill(&second, 8 * KIB), 0);
+	assert_int_equal(job(&first, 8 * KIB), 0);
+	assert_int_equal(job(&second, 8 * KIB), 0);
 	for (unsigned i = 1; i < 5; i++)
 		body_free(&b[i]);
 	body_free(&first);
@@ -163,9 +163,9 @@ static void who_leaves_while_it_waits_takes_nothing(void **state)
 	mailbox_deliver(&r.mailbox);
 	assert_int_equal(leaves_told, 0);
 	assert_int_equal(stays_told, 1);
-	/* Told, and gone before the letter: the room is there again. */
+	/* Told, and gone before the message: the room is there again. */
 	body_free(&b[2]);
-	assert_int_equal(fill(&stays, 16 * KIB), 0);
+	assert_int_equal(job(&stays, 16 * KIB), 0);
 	body_free(&stays);
 	body_free(&b[0]);
 	body_free(&b[3]);
@@ -189,12 +189,12 @@ static void more_room_by_a_reload_serves_who_waits(void **state)
 	mailbox_deliver(&r.mailbox);
 	assert_int_equal(waits_told, 1);
 	bodies_set_bounds(r.all, LONGEST / 2, LONGEST); /* less than there is: nothing ends, one at a time goes on */
-	assert_int_equal(fill(&waits, 512), 0);
+	assert_int_equal(job(&waits, 512), 0);
 	assert_int_equal(body_make_room(&waits, 64 * KIB), -EAGAIN);
 	for (unsigned i = 0; i < 5; i++)
 		body_free(&b[i]);
 	mailbox_deliver(&r.mailbox);
-	assert_int_equal(fill(&waits, LONGEST - 512), 0);
+	assert_int_equal(job(&waits, LONGEST - 512), 0);
 	body_free(&waits);
 	tear_down(&r);
 }
@@ -209,7 +209,7 @@ static void its_bytes_count_until_the_last_buffer_is_gone(void **state)
 	(void)state;
 	set_up(&r);
 	b = begin(&r, &told);
-	assert_int_equal(fill(&b, LONGEST), 0);
+	assert_int_equal(job(&b, LONGEST), 0);
 	assert_int_equal(body_pass_on(&b, to), 0);
 	assert_null(b);
 	assert_int_equal(evbuffer_get_contiguous_space(to), LONGEST); /* nobody needs to copy it */
@@ -234,11 +234,11 @@ static void *work(void *arg)
 	for (unsigned round = 0; round < 200; round++) {
 		for (unsigned i = 0; i < 8; i++) {
 			b[i] = begin(&r, &told);
-			(void)fill(&b[i], LONGEST / (i + 1));
+			(void)job(&b[i], LONGEST / (i + 1));
 		}
 		mailbox_deliver(&r.mailbox);
 		for (unsigned i = 0; i < 8; i++) {
-			(void)fill(&b[i], LONGEST - body_length(b[i]));
+			(void)job(&b[i], LONGEST - body_length(b[i]));
 			body_free(&b[i]);
 		}
 		mailbox_deliver(&r.mailbox);

@@ -7,7 +7,7 @@
 
 #define HEAD_OF(method, target) method " " target " HTTP/1.1\r\nHost: a\r\n"
 
-static void exchange(struct rig *r, const char *request, const char *expected)
+static void transaction(struct rig *r, const char *request, const char *expected)
 {
 	struct client *c = client_new(r);
 
@@ -161,10 +161,11 @@ static void a_request_with_content_is_never_a_hit(void **state)
 {
 	struct rig *r = *state;
 
-	exchange(r, HEAD_OF("GET", "/hit") "Content-Length: 5\r\n\r\nhello", "<GET /hit hello>");
-	exchange(r, HEAD_OF("GET", "/hit") "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n", "<GET /hit ab>");
+	transaction(r, HEAD_OF("GET", "/hit") "Content-Length: 5\r\n\r\nhello", "<GET /hit hello>");
+	transaction(
+		r, HEAD_OF("GET", "/hit") "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n", "<GET /hit ab>");
 	assert_int_equal(r->hits, 0);
-	exchange(r, HEAD_OF("GET", "/hit") "\r\n", "[hit]");
+	transaction(r, HEAD_OF("GET", "/hit") "\r\n", "[hit]");
 }
 
 static void interim_answers_come_before_the_reply_on_a_reused_connection(void **state)
@@ -279,8 +280,8 @@ static void continue_is_sent_to_who_waits_for_it_and_only_then(void **state)
 	wait_for(r, strstr(client_text(c), "<PUT /e abc>"));
 	assert_lacks(c, "100 Continue");
 	client_free(c);
-	exchange(r, "PUT /e HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx", "HTTP/1.0 200");
-	exchange(r, HEAD_OF("PUT", "/e") "Expect: 100-continue\r\nContent-Length: 100001\r\n\r\n", "HTTP/1.1 413 ");
+	transaction(r, "PUT /e HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx", "HTTP/1.0 200");
+	transaction(r, HEAD_OF("PUT", "/e") "Expect: 100-continue\r\nContent-Length: 100001\r\n\r\n", "HTTP/1.1 413 ");
 }
 
 static void announced_body_past_the_limit_is_413_at_once(void **state)
@@ -349,7 +350,7 @@ static void chunked_body_of_exactly_the_limit_is_served(void **state)
 
 static void chunk_that_announces_too_much_is_413_before_it_comes(void **state)
 {
-	exchange(*state, HEAD_OF("POST", "/big") "Transfer-Encoding: chunked\r\n\r\n186a1\r\n", "HTTP/1.1 413 ");
+	transaction(*state, HEAD_OF("POST", "/big") "Transfer-Encoding: chunked\r\n\r\n186a1\r\n", "HTTP/1.1 413 ");
 }
 
 static void http10_is_closed_unless_it_asks(void **state)
@@ -405,7 +406,7 @@ static void close_is_obeyed_in_any_spelling(void **state)
 	assert_has(c, "Connection: close\r\n");
 	assert_int_equal(r->requests, 1);
 	client_free(c);
-	exchange(r, HEAD_OF("GET", "/last") "\r\n", "Connection: close\r\n");
+	transaction(r, HEAD_OF("GET", "/last") "\r\n", "Connection: close\r\n");
 	c = client_new(r);
 	client_send(c, HEAD_OF("GET", "/hit") "Connection: close\r\n\r\n");
 	wait_for(r, c->eof);

@@ -45,7 +45,7 @@ static void an_object_answers(void **state)
 		{"GET /stored\r\nRange: bytes=10-\r\n", 416, REPLY_EMPTY, 0, 0},
 		{"GET /stored\r\nRange: bytes=2-4\r\nRange: bytes=5-6\r\n", 200, REPLY_OBJECT, 10, 0},
 	};
-	const struct reply_note note = {.hit = true, .has_ttl = true, .ttl_ms = 59900};
+	const struct cache_status note = {.hit = true, .has_ttl = true, .ttl_ms = 59900};
 	struct snapshot *s = snapshot_of(CONFIG);
 	struct stored o;
 	struct reply r;
@@ -89,7 +89,7 @@ static void the_age_is_what_has_passed(void **state)
 	request_begin(&q, s, "GET /stored");
 	reply_init(&r);
 	assert_int_equal(reply_from_object(&r, &q.target.sent.http, o.object, later,
-				 &(struct reply_note){.hit = true, .has_ttl = true, .ttl_ms = -1}),
+				 &(struct cache_status){.hit = true, .has_ttl = true, .ttl_ms = -1}),
 		0);
 	assert_true(has_line(&r, "Age: 17"));
 	assert_true(has_line(&r, "Cache-Status: memoproxy; hit; ttl=-1")); /* a stale answer never shows 0 */
@@ -112,7 +112,7 @@ static void parts_add_up_to_the_length(void **state)
 	request_begin(&q, s, "GET /stored\r\nRange: bytes=0-1, 4-4, -2\r\n");
 	reply_init(&r);
 	assert_int_equal(
-		reply_from_object(&r, &q.target.sent.http, o.object, o.now, &(struct reply_note){.hit = true}), 0);
+		reply_from_object(&r, &q.target.sent.http, o.object, o.now, &(struct cache_status){.hit = true}), 0);
 	assert_int_equal(r.status, 206);
 	assert_int_equal(r.body, REPLY_PARTS);
 	assert_int_equal(r.parts_n, 4);
@@ -148,7 +148,7 @@ static void a_range_waits_for_what_it_needs(void **state)
 	assert_true(reply_can_begin(&r, &first.target.sent.http, o.object, false));
 	assert_false(reply_can_begin(&r, &later.target.sent.http, o.object, false));
 	assert_false(reply_can_begin(&r, &several.target.sent.http, o.object, false));
-	assert_int_equal(reply_from_object(&r, &whole.target.sent.http, o.object, o.now, &(struct reply_note){0}), 0);
+	assert_int_equal(reply_from_object(&r, &whole.target.sent.http, o.object, o.now, &(struct cache_status){0}), 0);
 	assert_int_equal(r.content_length, -1);
 	assert_int_equal(r.length, -1);
 	head_is_well_formed(&r);
@@ -193,7 +193,7 @@ static void an_upstreams_answer_passes_with_via_and_date(void **state)
 		request_begin(&q, s, rows[i].request);
 		assert_int_equal(
 			reply_from_fields(&r, &q.target.sent.http, rows[i].status, &fields, rows[i].length, now,
-				&(struct reply_note){.forward = CACHE_FWD_BYPASS, .forward_status = rows[i].status}),
+				&(struct cache_status){.forward = CACHE_FWD_BYPASS, .forward_status = rows[i].status}),
 			0);
 		head_is_well_formed(&r);
 		assert_int_equal(r.body, rows[i].body);
@@ -224,7 +224,7 @@ static void a_head_past_its_bound_is_none(void **state)
 	request_begin(&q, s, "GET /a");
 	reply_init(&r);
 	assert_int_equal(
-		reply_from_fields(&r, &q.target.sent.http, 200, &fields, -1, clock_now(), &(struct reply_note){0}),
+		reply_from_fields(&r, &q.target.sent.http, 200, &fields, -1, clock_now(), &(struct cache_status){0}),
 		-ENOBUFS);
 	assert_int_equal(reply_problem(&r, &q.http, 502, "too large", -1, clock_now(), NULL), 0); /* it serves again */
 	head_is_well_formed(&r);

@@ -248,7 +248,7 @@ static void leave_after(unsigned kind, unsigned steps)
 									: FAKE_CANCELLED);
 	for (unsigned i = steps + 1; i < STEPS; i++)
 		step(&g, f, kind, i);
-	assert_int_equal(g.workers[0].exchanges_n, 0);
+	assert_int_equal(g.workers[0].transactions_n, 0);
 	assert_int_equal(g.workers[0].stats.clients_gone, 1);
 	assert_int_equal(rig_stats(&g).stored, kinds[kind].is_stored);
 	if (kinds[kind].is_stored)
@@ -277,7 +277,7 @@ static void a_client_may_leave_a_hit(void **state)
 		rig_turn(g);
 		recorder_leave(r);
 	}
-	assert_int_equal(g->workers[0].exchanges_n, 0);
+	assert_int_equal(g->workers[0].transactions_n, 0);
 }
 
 /* ---- A transport that has no memory ---- */

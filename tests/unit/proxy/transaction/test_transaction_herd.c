@@ -245,7 +245,7 @@ static void without_coalescing_each_fetches(void **state)
 	rig_end(&g);
 }
 
-/* The client has left between its first attempt, which was to lead, and its exchange. */
+/* The client has left between its first attempt, which was to lead, and its transaction. */
 static void an_attempt_that_nobody_goes_on_with_holds_nobody_up(void **state)
 {
 	struct rig *g = *state;

@@ -18,7 +18,7 @@ static void heard_at_once(const struct service *s, void (*fn)(void *arg), void *
 	fn(arg);
 }
 
-static void on_drained(struct mail *m)
+static void on_drained(struct message *m)
 {
 	(void)m;
 }
@@ -88,7 +88,7 @@ void rig_begin(struct rig *g, const char *routes)
 	make_cache(g);
 	assert_int_equal(bodies_new(1 << 20, 1 << 16, &g->service.bodies), 0);
 	for (unsigned i = 0; i < RIG_WORKERS; i++) {
-		g->workers[i].drained_mail.on_mail = on_drained;
+		g->workers[i].drained_message.on_message = on_drained;
 		assert_int_equal(worker_init(&g->workers[i],
 					 &(struct worker_options){
 						 .index = i,
@@ -139,7 +139,7 @@ static void nothing_is_left(struct rig *g)
 	struct cache_stats s = rig_stats(g);
 
 	for (unsigned i = 0; i < RIG_WORKERS; i++) {
-		assert_int_equal(g->workers[i].exchanges_n, 0);
+		assert_int_equal(g->workers[i].transactions_n, 0);
 		assert_int_equal(g->workers[i].stats.fills_active, 0);
 	}
 	assert_int_equal(s.flights, 0);
@@ -223,7 +223,7 @@ void rig_begin_client(struct rig *g, struct recorder *r, unsigned worker, enum r
 	if (way != RIG_BY_EXCHANGE && may_be_hit(&r->request) && hit_answer(w, &r->transport, clock_now()))
 		return;
 	if (way != RIG_BY_HIT)
-		exchange_begin(w, &r->transport);
+		transaction_begin(w, &r->transport);
 }
 
 struct recorder *rig_send(struct rig *g, unsigned worker, enum rig_way way, const char *request, const char *body)

@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#include "proxy/transaction/exchange.h"
+#include "proxy/transaction/transaction.h"
 #include "proxy/transaction/hit.h"
 #include "proxy/transaction/service.h"
 #include "proxy/transaction/worker.h"
@@ -32,7 +32,7 @@ void rig_end(struct rig *g);
 int rig_setup(void **state);
 int rig_teardown(void **state);
 
-/* Ways of a request: as the gate goes (hit_answer, and where that is not enough, exchange_begin), or one alone. */
+/* Ways of a request: as the gate goes (hit_answer, and where that is not enough, transaction_begin), or one alone. */
 enum rig_way { RIG_AS_GATE, RIG_BY_EXCHANGE, RIG_BY_HIT };
 /* `request`: "GET /a\r\nName: value\r\n": HTTP/1.1, Host and the empty line are added. The recorder is the rig's. */
 struct recorder *rig_send(struct rig *g, unsigned worker, enum rig_way way, const char *request, const char *body);

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* One client request that was no hit at once, from its arrival to the end of its reply.
  * Thread: the worker that accepted the connection. Owns: its target, its references to object and flight; the transport owns
- * the connection and the request. Life: exchange_begin to the reply's end or the client's going, whichever
+ * the connection and the request. Life: transaction_begin to the reply's end or the client's going, whichever
  * comes first; freed by itself. Bounds: one a connection. */
-#ifndef PROXY_TRANSACTION_EXCHANGE_H
-#define PROXY_TRANSACTION_EXCHANGE_H
+#ifndef PROXY_TRANSACTION_TRANSACTION_H
+#define PROXY_TRANSACTION_TRANSACTION_H
 
 struct transport;
 struct worker;
 
 /* gate_options.on_request; arg is the worker. */
-void exchange_begin(void *arg, struct transport *t);
-/* At a worker's end: drops all exchanges without replies. */
-void exchange_drop_all(struct worker *w);
+void transaction_begin(void *arg, struct transport *t);
+/* At a worker's end: drops all transactions without replies. */
+void transaction_drop_all(struct worker *w);
 
 #endif

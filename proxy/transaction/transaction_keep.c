@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What an answer that goes to this client alone leaves in the cache. */
-#include "proxy/transaction/exchange_internal.h"
+#include "proxy/transaction/transaction_internal.h"
 
 /* Was the origin sent what a GET that may be cached would have sent, beside the body? Fields that are left out of that, and
  * parameters that the query rule drops, could have changed the answer. */
@@ -11,10 +11,10 @@ static bool is_as_get(const struct target *post, const struct target *get)
 }
 
 /* RFC 9110 9.3.3: an answer to POST that says it is what GET would give. What the body did to it is the origin's word. */
-static bool keep_for_get(struct exchange *x, int status, const struct http_fields *fields, int64_t content_length)
+static bool keep_for_get(struct transaction *x, int status, const struct http_fields *fields, int64_t content_length)
 {
 	struct http_request get = *x->client;
-	struct asked asked = exchange_asked(x);
+	struct asked asked = transaction_asked(x);
 	struct policy_exchange p = {
 		.method = HTTP_POST,
 		.request = &x->target.sent.http.fields,
@@ -37,15 +37,15 @@ static bool keep_for_get(struct exchange *x, int status, const struct http_field
 
 		p.target_url = cache_key_url(&target.key);
 		is_kept = is_as_get(&x->target, &target) && policy_post_answers_get(&p) &&
-			  fill_keep(x->fill, &r, status, fields, content_length);
+			  fetch_job_keep(x->job, &r, status, fields, content_length);
 	}
 	target_fini(&target);
 	return is_kept;
 }
 
-bool exchange_keep(struct exchange *x, int status, const struct http_fields *fields, int64_t content_length)
+bool transaction_keep(struct transaction *x, int status, const struct http_fields *fields, int64_t content_length)
 {
-	if (x->kind != ANSWER_PASS || !x->fill || (x->whole_comes && status == 206) || !x->target.rules->cache)
+	if (x->kind != ANSWER_PASS || !x->job || (x->whole_comes && status == 206) || !x->target.rules->cache)
 		return false;
 	if (x->client->method == HTTP_POST && !x->target.rules->cache_post &&
 		http_fields_get(fields, HF_CONTENT_LOCATION))
@@ -54,7 +54,7 @@ bool exchange_keep(struct exchange *x, int status, const struct http_fields *fie
 		http_fields_get(&x->target.sent.http.fields, HF_RANGE)) {
 		struct cache_request r = target_cache_request(&x->target, x->worker->index);
 
-		return fill_keep(x->fill, &r, status, fields, content_length);
+		return fetch_job_keep(x->job, &r, status, fields, content_length);
 	}
 	return false;
 }

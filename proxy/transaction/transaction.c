@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Deciding: which of the cache's verdicts a request gets, and who answers it. */
-#include "proxy/transaction/exchange.h"
+#include "proxy/transaction/transaction.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "proxy/transaction/exchange_internal.h"
+#include "proxy/transaction/transaction_internal.h"
 #include "proxy/request/hops.h"
 #include "proxy/request/origins.h"
 #include "proxy/request/tags.h"
@@ -18,12 +18,12 @@
 /* Reads of the disk tier that a request waits for: one of its own, after it perhaps waited for another variant's. */
 #define DISK_WAITS_MAX 2
 
-static void decide(struct exchange *x, bool no_join);
+static void decide(struct transaction *x, bool no_join);
 static void on_progress(struct flight_waiter *w);
 
 /* ---- Life ---- */
 
-void exchange_stop_waiting(struct exchange *x)
+void transaction_stop_waiting(struct transaction *x)
 {
 	if (x->is_waiting)
 		flight_leave(&x->waiter);
@@ -31,16 +31,16 @@ void exchange_stop_waiting(struct exchange *x)
 	flight_unref(&x->flight);
 }
 
-void exchange_free(struct exchange *x)
+void transaction_free(struct transaction *x)
 {
 	transport_on_gone(x->transport, NULL, NULL);
 	transport_on_room(x->transport, NULL, NULL);
-	exchange_stop_waiting(x);
-	fill_detach(&x->fill);
+	transaction_stop_waiting(x);
+	fetch_job_detach(&x->job);
 	body_reader_free(&x->reader);
 	object_unref(&x->object);
 	worker_list_remove(&x->link);
-	x->worker->exchanges_n--;
+	x->worker->transactions_n--;
 	target_fini(&x->target);
 	reply_fini(&x->reply);
 	x->magic = 0;
@@ -49,20 +49,20 @@ void exchange_free(struct exchange *x)
 
 static void on_gone(void *arg)
 {
-	struct exchange *x = exchange_of(arg);
+	struct transaction *x = transaction_of(arg);
 
 	x->worker->stats.clients_gone++;
-	exchange_note_gone(x);
-	exchange_free(x);
+	transaction_note_gone(x);
+	transaction_free(x);
 }
 
-static struct exchange *exchange_new(struct worker *w, struct transport *t)
+static struct transaction *transaction_new(struct worker *w, struct transport *t)
 {
-	struct exchange *x = mem_zalloc(sizeof(*x));
+	struct transaction *x = mem_zalloc(sizeof(*x));
 
 	if (!x)
 		return NULL;
-	x->magic = EXCHANGE_MAGIC;
+	x->magic = TRANSACTION_MAGIC;
 	x->worker = w;
 	x->transport = t;
 	x->client = t->request;
@@ -70,54 +70,54 @@ static struct exchange *exchange_new(struct worker *w, struct transport *t)
 	target_init(&x->target);
 	reply_init(&x->reply);
 	x->waiter.on_progress = on_progress;
-	worker_list_add(&w->exchanges, &x->link);
-	w->exchanges_n++;
+	worker_list_add(&w->transactions, &x->link);
+	w->transactions_n++;
 	w->stats.requests++;
 	transport_on_gone(t, on_gone, x);
 	return x;
 }
 
-void exchange_drop_all(struct worker *w)
+void transaction_drop_all(struct worker *w)
 {
-	while (w->exchanges.next != &w->exchanges)
-		exchange_free(CONTAINER_OF(w->exchanges.next, struct exchange, link));
+	while (w->transactions.next != &w->transactions)
+		transaction_free(CONTAINER_OF(w->transactions.next, struct transaction, link));
 }
 
 /* ---- Answers from an object: a hit, or a flight's answer as it arrives ---- */
 
-static void answer_object(struct exchange *x, struct object *o)
+static void answer_object(struct transaction *x, struct object *o)
 {
 	if (x->object != o) {
 		object_unref(&x->object);
 		x->object = object_ref(o);
 	}
-	x->note.has_ttl = true;
-	x->note.ttl_ms = policy_ttl_ms(object_freshness(o), x->now);
-	x->note.shows_forms = x->target.rules->compress != 0;
+	x->cache_status.has_ttl = true;
+	x->cache_status.ttl_ms = policy_ttl_ms(object_freshness(o), x->now);
+	x->cache_status.shows_forms = x->target.rules->compress != 0;
 	if (object_body_is_on_disk(o))
-		x->note.detail = "disk";
-	if (reply_from_object(&x->reply, &x->target.sent.http, o, x->now, &x->note))
-		exchange_problem(x, 503, "out of memory", 1);
-	else if (exchange_is_large(x))
-		exchange_begin_large(x);
+		x->cache_status.detail = "disk";
+	if (reply_from_object(&x->reply, &x->target.sent.http, o, x->now, &x->cache_status))
+		transaction_problem(x, 503, "out of memory", 1);
+	else if (transaction_is_large(x))
+		transaction_begin_large(x);
 	else
-		exchange_send(x);
+		transaction_send(x);
 }
 
-void exchange_decide_again(struct exchange *x)
+void transaction_decide_again(struct transaction *x)
 {
-	exchange_stop_waiting(x);
-	fill_detach(&x->fill);
+	transaction_stop_waiting(x);
+	fetch_job_detach(&x->job);
 	object_unref(&x->object);
-	x->note = (struct reply_note){0};
+	x->cache_status = (struct cache_status){0};
 	x->now = clock_now();
 	if (++x->retries > RETRIES_MAX)
-		exchange_problem(x, 503, "the stored answer can't be read", 1);
+		transaction_problem(x, 503, "the stored answer can't be read", 1);
 	else
 		decide(x, false);
 }
 
-const char *exchange_why_not(struct exchange *x, enum policy_store why)
+const char *transaction_why_not(struct transaction *x, enum policy_store why)
 {
 	switch (why) {
 	case POLICY_STORE:
@@ -133,29 +133,29 @@ const char *exchange_why_not(struct exchange *x, enum policy_store why)
 	}
 }
 
-static void answer_flight(struct exchange *x, const struct flight_view *view)
+static void answer_flight(struct transaction *x, const struct flight_view *view)
 {
 	/* The background fetch of a stale hit does not come here: all who do were misses. */
-	x->note.hit = false;
-	if (!x->note.collapsed)
+	x->cache_status.hit = false;
+	if (!x->cache_status.collapsed)
 		x->upstream_us = clock_mono_us();
-	x->note.forward_status = view->status;
+	x->cache_status.forward_status = view->status;
 	if (view->phase == FLIGHT_STALE) {
-		x->note.forward = CACHE_FWD_STALE;
+		x->cache_status.forward = CACHE_FWD_STALE;
 		x->kind = ANSWER_STALE;
 	} else if (view->status == 304) {
 		x->kind = ANSWER_REVALIDATED;
 	} else {
-		x->note.stored = view->verdict == POLICY_STORE;
-		x->note.detail = exchange_why_not(x, view->verdict);
+		x->cache_status.stored = view->verdict == POLICY_STORE;
+		x->cache_status.detail = transaction_why_not(x, view->verdict);
 	}
-	x->note.own_lines = view->own_lines;
+	x->cache_status.own_lines = view->own_lines;
 	answer_object(x, view->object);
 }
 
 /* ---- Looking up ---- */
 
-static struct cache_request request_of(struct exchange *x)
+static struct cache_request request_of(struct transaction *x)
 {
 	struct cache_request r = hit_request(x->worker, &x->target);
 
@@ -165,15 +165,15 @@ static struct cache_request request_of(struct exchange *x)
 
 /* ---- Waiting on a flight ---- */
 
-static void waited_in_vain(struct exchange *x, const struct flight_view *view)
+static void waited_in_vain(struct transaction *x, const struct flight_view *view)
 {
 	enum flight_phase phase = view->phase;
 	int status = view->status;
 
-	exchange_stop_waiting(x);
-	fill_detach(&x->fill);
+	transaction_stop_waiting(x);
+	fetch_job_detach(&x->job);
 	if (phase == FLIGHT_FAILED)
-		exchange_problem(x, status,
+		transaction_problem(x, status,
 			status == 504   ? "the upstream did not answer in time"
 			: status == 503 ? "the upstream has too much to do, or is given a pause"
 					: "the upstream could not be reached or broke off",
@@ -185,7 +185,7 @@ static void waited_in_vain(struct exchange *x, const struct flight_view *view)
 }
 
 /* The fetch that it waits for is slower than another one of the same, or began later. */
-static void look_at_stored(struct exchange *x)
+static void look_at_stored(struct transaction *x)
 {
 	struct cache_request r = request_of(x);
 	struct cache_result found;
@@ -197,16 +197,16 @@ static void look_at_stored(struct exchange *x)
 		object_unref(&found.object);
 		return;
 	}
-	exchange_stop_waiting(x);
-	fill_detach(&x->fill);
-	x->note = (struct reply_note){.hit = true};
+	transaction_stop_waiting(x);
+	fetch_job_detach(&x->job);
+	x->cache_status = (struct cache_status){.hit = true};
 	x->kind = ANSWER_HIT;
 	x->object = found.object;
 	answer_object(x, found.object);
 }
 
 /* A range of what still arrives waits for its first byte, or for the end where only that says where its bytes are. */
-static void begin_answer(struct exchange *x, const struct flight_view *view)
+static void begin_answer(struct transaction *x, const struct flight_view *view)
 {
 	uint64_t available;
 
@@ -215,13 +215,13 @@ static void begin_answer(struct exchange *x, const struct flight_view *view)
 	} else if (object_body_state(view->object, &available) != BODY_BROKEN) {
 		flight_put_off(&x->waiter);
 	} else {
-		exchange_stop_waiting(x);
-		fill_detach(&x->fill);
-		exchange_problem(x, 502, "the upstream broke off", -1);
+		transaction_stop_waiting(x);
+		fetch_job_detach(&x->job);
+		transaction_problem(x, 502, "the upstream broke off", -1);
 	}
 }
 
-static void look(struct exchange *x)
+static void look(struct transaction *x)
 {
 	struct flight_view view;
 
@@ -234,13 +234,13 @@ static void look(struct exchange *x)
 	case FLIGHT_ANSWER:
 	case FLIGHT_STALE:
 		if (x->has_begun)
-			exchange_pump(x);
+			transaction_pump(x);
 		else if (!x->reader) /* else its first block is on its way */
 			begin_answer(x, &view);
 		return;
 	default:
 		if (x->has_begun)
-			exchange_break(x, 502, "the upstream broke off");
+			transaction_break(x, 502, "the upstream broke off");
 		else
 			waited_in_vain(x, &view);
 	}
@@ -248,71 +248,71 @@ static void look(struct exchange *x)
 
 static void on_progress(struct flight_waiter *w)
 {
-	struct exchange *x = exchange_of(CONTAINER_OF(w, struct exchange, waiter));
+	struct transaction *x = transaction_of(CONTAINER_OF(w, struct transaction, waiter));
 
 	x->now = clock_now();
 	look(x);
 }
 
-bool exchange_asks_for_part(const struct exchange *x)
+bool transaction_asks_for_part(const struct transaction *x)
 {
 	return x->client->method == HTTP_GET && http_fields_get(&x->target.sent.http.fields, HF_RANGE);
 }
 
 /* Takes over the caller's reference to the flight. */
-static void wait_for(struct exchange *x, struct flight *f)
+static void wait_for(struct transaction *x, struct flight *f)
 {
 	x->flight = f;
-	x->waiter.wants_part = exchange_asks_for_part(x);
+	x->waiter.wants_part = transaction_asks_for_part(x);
 	flight_wait(f, x->worker->index, &x->target.sent.http.fields, &x->waiter);
 	x->is_waiting = true;
 }
 
 /* ---- Starting a fetch ---- */
 
-static int start_fill(struct exchange *x, struct flight *f, bool for_client)
+static int start_job(struct transaction *x, struct flight *f, bool for_client)
 {
-	struct fill_request r = {
+	struct fetch_job_request r = {
 		.worker = x->worker,
 		.target = &x->target,
 		.flight = f,
-		.client = for_client ? &exchange_private : NULL,
+		.client = for_client ? &transaction_private : NULL,
 		.client_arg = for_client ? x : NULL,
 	};
-	struct fill *background;
+	struct fetch_job *background;
 
 	if (x->client->framing != HTTP_BODY_NONE && x->client->method != HTTP_HEAD)
 		r.body = x->transport->ops->body(x->transport);
-	return fill_start(&r, for_client ? &x->fill : &background);
+	return fetch_job_start(&r, for_client ? &x->job : &background);
 }
 
-static void could_not_start(struct exchange *x, int err)
+static void could_not_start(struct transaction *x, int err)
 {
-	exchange_stop_waiting(x);
+	transaction_stop_waiting(x);
 	if (err == -EBUSY)
-		exchange_problem(x, 503, "too many requests are waiting for the upstream", 1);
+		transaction_problem(x, 503, "too many requests are waiting for the upstream", 1);
 	else if (err == -ENOBUFS)
-		exchange_problem(x, 431, "the request's fields are too large to forward", -1);
+		transaction_problem(x, 431, "the request's fields are too large to forward", -1);
 	else
-		exchange_problem(x, 503, "out of memory", 1);
+		transaction_problem(x, 503, "out of memory", 1);
 }
 
-static void pass(struct exchange *x)
+static void pass(struct transaction *x)
 {
 	int err;
 
 	x->kind = ANSWER_PASS;
-	err = start_fill(x, NULL, true);
+	err = start_job(x, NULL, true);
 	if (err)
 		could_not_start(x, err);
 }
 
-static void lead(struct exchange *x, struct flight *f)
+static void lead(struct transaction *x, struct flight *f)
 {
 	int err;
 
 	x->kind = ANSWER_MISS;
-	err = start_fill(x, flight_ref(f), true);
+	err = start_job(x, flight_ref(f), true);
 	if (err) {
 		flight_unref(&f);
 		could_not_start(x, err);
@@ -321,17 +321,17 @@ static void lead(struct exchange *x, struct flight *f)
 	wait_for(x, f);
 }
 
-static void refresh_in_background(struct exchange *x, struct flight *f)
+static void refresh_in_background(struct transaction *x, struct flight *f)
 {
 	x->worker->stats.background_fetches++;
 	/* On failure the flight has failed: the next request tries again. */
-	if (start_fill(x, f, false))
+	if (start_job(x, f, false))
 		return;
 }
 
 /* ---- Deciding ---- */
 
-static void look_up(struct exchange *x, bool no_join, struct cache_result *out)
+static void look_up(struct transaction *x, bool no_join, struct cache_result *out)
 {
 	struct cache_request r = request_of(x);
 
@@ -343,25 +343,25 @@ static void look_up(struct exchange *x, bool no_join, struct cache_result *out)
 		out->forward = CACHE_FWD_METHOD;
 }
 
-static void act_on(struct exchange *x, struct cache_result found)
+static void act_on(struct transaction *x, struct cache_result found)
 {
 	x->is_reading = found.verdict == CACHE_DISK;
 	x->whole_comes = found.whole_comes;
-	x->note.forward = found.forward;
+	x->cache_status.forward = found.forward;
 	x->object = found.object;
 	switch (found.verdict) {
 	case CACHE_HIT:
 	case CACHE_STALE:
-		x->note.hit = true;
+		x->cache_status.hit = true;
 		if (found.from_disk || x->disk_waits > 0)
-			x->note.detail = "disk";
+			x->cache_status.detail = "disk";
 		x->kind = found.verdict == CACHE_HIT ? ANSWER_HIT : ANSWER_STALE;
 		if (found.flight)
 			refresh_in_background(x, found.flight);
 		answer_object(x, found.object);
 		return;
 	case CACHE_JOIN:
-		x->note.collapsed = true;
+		x->cache_status.collapsed = true;
 		x->kind = ANSWER_COLLAPSED;
 		wait_for(x, found.flight);
 		look(x);
@@ -378,25 +378,25 @@ static void act_on(struct exchange *x, struct cache_result found)
 		pass(x);
 		return;
 	case CACHE_ONLY_CACHED:
-		exchange_problem(x, 504, "nothing is stored and only-if-cached was asked for", -1);
+		transaction_problem(x, 504, "nothing is stored and only-if-cached was asked for", -1);
 		return;
 	case CACHE_FAILED:
 		if (found.object) {
-			x->note.hit = true;
-			x->note.detail = "failure-memory";
+			x->cache_status.hit = true;
+			x->cache_status.detail = "failure-memory";
 			x->kind = ANSWER_ERROR;
 			answer_object(x, found.object);
 			return;
 		}
-		exchange_problem(x, found.status, "the upstream failed a moment ago", 1);
+		transaction_problem(x, found.status, "the upstream failed a moment ago", 1);
 		return;
 	case CACHE_BUSY:
-		exchange_problem(x, 503, "too many requests are waiting", 1);
+		transaction_problem(x, 503, "too many requests are waiting", 1);
 		return;
 	}
 }
 
-static void decide(struct exchange *x, bool no_join)
+static void decide(struct transaction *x, bool no_join)
 {
 	struct cache_result found;
 
@@ -404,12 +404,12 @@ static void decide(struct exchange *x, bool no_join)
 	act_on(x, found);
 }
 
-struct asked exchange_asked(const struct exchange *x)
+struct asked transaction_asked(const struct transaction *x)
 {
 	return (struct asked){.http = x->client, .peer = x->transport->peer, .is_tls = x->transport->is_tls};
 }
 
-static struct slice request_body(struct exchange *x)
+static struct slice request_body(struct transaction *x)
 {
 	struct evbuffer *b = x->transport->ops->body(x->transport);
 	size_t n = evbuffer_get_length(b);
@@ -420,7 +420,7 @@ static struct slice request_body(struct exchange *x)
 }
 
 /* It would go round until something is full, or wait for itself. */
-static void answer_loop(struct exchange *x)
+static void answer_loop(struct transaction *x)
 {
 	static struct log_limit limit;
 
@@ -428,54 +428,54 @@ static void answer_loop(struct exchange *x)
 	if (log_allowed(&limit))
 		log_warn("a request came back: the url of upstream %.*s leads to this proxy",
 			SLICE_ARG(x->target.snapshot->config->upstreams[x->target.upstream_index].name));
-	exchange_problem(x, 508, "the request has been here before: the upstream leads back to this proxy", -1);
+	transaction_problem(x, 508, "the request has been here before: the upstream leads back to this proxy", -1);
 }
 
 /* RFC 9110 7.6.2: at 0 whoever has it answers. */
-static void answer_options(struct exchange *x)
+static void answer_options(struct transaction *x)
 {
 	struct http_fields none = {0};
 
 	x->kind = ANSWER_PASS;
-	if (reply_from_fields(&x->reply, &x->target.sent.http, 200, &none, 0, x->now, &x->note)) {
-		exchange_problem(x, 503, "out of memory", 1);
+	if (reply_from_fields(&x->reply, &x->target.sent.http, 200, &none, 0, x->now, &x->cache_status)) {
+		transaction_problem(x, 503, "out of memory", 1);
 		return;
 	}
 	x->reply.body = REPLY_EMPTY;
-	exchange_send(x);
+	transaction_send(x);
 }
 
 /* What is answered whatever the cache has: true. */
-static bool answer_refused(struct exchange *x)
+static bool answer_refused(struct transaction *x)
 {
 	if (tags_cannot_be_judged(&x->target.sent.http, x->target.rules))
-		exchange_problem(
+		transaction_problem(
 			x, 412, "the entity tag was made by the proxy (etag = auto): the origin can't judge it", -1);
 	else if (hops_were_here(&x->client->fields))
 		answer_loop(x);
 	else if (hops_left(x->client) == 0)
 		answer_options(x);
 	else if (x->client->method == HTTP_HEAD && http_request_has_content(x->client)) /* RFC 9110 9.3.2 */
-		exchange_problem(x, 400, "a HEAD request with content can't be passed on", -1);
+		transaction_problem(x, 400, "a HEAD request with content can't be passed on", -1);
 	else
 		return false;
 	return true;
 }
 
-static void answer_unresolved(struct exchange *x, int err)
+static void answer_unresolved(struct transaction *x, int err)
 {
 	if (err == -ENOBUFS)
-		exchange_problem(x, 414, "the target is too long", -1);
+		transaction_problem(x, 414, "the target is too long", -1);
 	else if (err == -EMSGSIZE)
-		exchange_problem(x, 431, "the request's fields are too many to forward", -1);
+		transaction_problem(x, 431, "the request's fields are too many to forward", -1);
 	else
-		exchange_problem(x, 503, "out of memory", 1);
+		transaction_problem(x, 503, "out of memory", 1);
 }
 
-void exchange_begin(void *arg, struct transport *t)
+void transaction_begin(void *arg, struct transport *t)
 {
 	struct worker *w = arg;
-	struct exchange *x = exchange_new(w, t);
+	struct transaction *x = transaction_new(w, t);
 	struct hit_attempt first;
 	struct asked asked;
 	int err;
@@ -485,7 +485,7 @@ void exchange_begin(void *arg, struct transport *t)
 		t->ops->refuse(t);
 		return;
 	}
-	asked = exchange_asked(x);
+	asked = transaction_asked(x);
 	if (hit_take(w, t, &x->target, &first)) {
 		x->now = first.now;
 		err = target_complete(&x->target);

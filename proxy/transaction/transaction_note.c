@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* What an exchange leaves behind: counters, and a line in the access log once the client has the last byte or has left. */
+/* What a transaction leaves behind: counters, and a line in the access log once the client has the last byte or has left. */
 #include "base/mem.h"
-#include "proxy/transaction/exchange_internal.h"
+#include "proxy/transaction/transaction_internal.h"
 
-#define PARTING_MAGIC 0x50415254u
+#define PENDING_LOG_MAGIC 0x50415254u
 
-/* What is left of an exchange while the client takes the last of its reply. The gate's callbacks own it. */
-struct parting {
+/* What is left of a transaction while the client takes the last of its reply. The gate's callbacks own it. */
+struct pending_log {
 	unsigned magic;
 	struct worker *worker;
 	struct transport *transport;
@@ -18,18 +18,18 @@ struct parting {
 	int64_t start_us, upstream_us;
 };
 
-static struct parting *parting_of(void *arg)
+static struct pending_log *pending_log_of(void *arg)
 {
-	struct parting *p = arg;
+	struct pending_log *p = arg;
 
-	CHECK(p->magic == PARTING_MAGIC);
+	CHECK(p->magic == PENDING_LOG_MAGIC);
 	return p;
 }
 
-static void fill_parting(struct parting *p, struct exchange *x)
+static void note_pending(struct pending_log *p, struct transaction *x)
 {
-	*p = (struct parting){
-		.magic = PARTING_MAGIC,
+	*p = (struct pending_log){
+		.magic = PENDING_LOG_MAGIC,
 		.worker = x->worker,
 		.transport = x->transport,
 		.snapshot = snapshot_ref(x->target.snapshot ? x->target.snapshot : x->worker->snapshot),
@@ -43,14 +43,14 @@ static void fill_parting(struct parting *p, struct exchange *x)
 }
 
 /* The bytes that the client's socket has taken. */
-static uint64_t body_bytes_sent(const struct parting *p)
+static uint64_t body_bytes_sent(const struct pending_log *p)
 {
 	uint64_t unsent = p->transport->ops->unsent(p->transport);
 
 	return p->body_bytes > unsent ? p->body_bytes - unsent : 0;
 }
 
-static void note(const struct parting *p, int status, uint64_t body_bytes)
+static void note(const struct pending_log *p, int status, uint64_t body_bytes)
 {
 	const struct worker_answer a = {
 		.transport = p->transport,
@@ -66,7 +66,7 @@ static void note(const struct parting *p, int status, uint64_t body_bytes)
 	worker_note_answer(p->worker, &a);
 }
 
-static void parting_free(struct parting *p)
+static void pending_log_free(struct pending_log *p)
 {
 	snapshot_unref(&p->snapshot);
 	p->magic = 0;
@@ -75,41 +75,41 @@ static void parting_free(struct parting *p)
 
 static void on_complete(void *arg)
 {
-	struct parting *p = parting_of(arg);
+	struct pending_log *p = pending_log_of(arg);
 
 	note(p, p->status, p->body_bytes);
-	parting_free(p);
+	pending_log_free(p);
 }
 
 static void on_gone(void *arg)
 {
-	struct parting *p = parting_of(arg);
+	struct pending_log *p = pending_log_of(arg);
 
 	p->worker->stats.clients_gone++;
 	note(p, STATUS_CLIENT_GONE, body_bytes_sent(p));
-	parting_free(p);
+	pending_log_free(p);
 }
 
-void exchange_part(struct exchange *x)
+void transaction_leave(struct transaction *x)
 {
-	struct parting *p = mem_alloc(sizeof(*p));
+	struct pending_log *p = mem_alloc(sizeof(*p));
 
 	if (!p) {
-		exchange_note_now(x);
-		exchange_free(x);
+		transaction_note_now(x);
+		transaction_free(x);
 		return;
 	}
-	fill_parting(p, x);
-	exchange_free(x);
+	note_pending(p, x);
+	transaction_free(x);
 	transport_on_complete(p->transport, on_complete, p);
 	transport_on_gone(p->transport, on_gone, p);
 }
 
-static void note_at_once(struct exchange *x, bool is_gone)
+static void note_at_once(struct transaction *x, bool is_gone)
 {
-	struct parting p;
+	struct pending_log p;
 
-	fill_parting(&p, x);
+	note_pending(&p, x);
 	if (is_gone)
 		note(&p, STATUS_CLIENT_GONE, body_bytes_sent(&p));
 	else
@@ -117,12 +117,12 @@ static void note_at_once(struct exchange *x, bool is_gone)
 	snapshot_unref(&p.snapshot);
 }
 
-void exchange_note_now(struct exchange *x)
+void transaction_note_now(struct transaction *x)
 {
 	note_at_once(x, false);
 }
 
-void exchange_note_gone(struct exchange *x)
+void transaction_note_gone(struct transaction *x)
 {
 	note_at_once(x, true);
 }

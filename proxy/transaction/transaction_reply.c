@@ -3,11 +3,11 @@
 #include <errno.h>
 
 #include "proxy/request/origins.h"
-#include "proxy/transaction/exchange_internal.h"
+#include "proxy/transaction/transaction_internal.h"
 #include "proxy/transaction/send.h"
 
 /* The final head; its body, if there is one, follows. 0 or -ENOMEM: then nothing was sent. */
-static int begin(struct exchange *x)
+static int begin(struct transaction *x)
 {
 	struct transport *t = x->transport;
 	const struct transport_head head = {
@@ -22,17 +22,17 @@ static int begin(struct exchange *x)
 }
 
 /* Nothing was sent yet, and nothing but this can be said. */
-static void send_no_memory(struct exchange *x)
+static void send_no_memory(struct transaction *x)
 {
 	x->reply.status = 503;
 	x->reply.body = REPLY_EMPTY;
 	x->reply.content_length = 0;
 	x->transport->ops->refuse(x->transport);
-	exchange_part(x);
+	transaction_leave(x);
 }
 
 /* The whole answer is at hand: it goes out in one piece. */
-static void send_whole(struct exchange *x)
+static void send_whole(struct transaction *x)
 {
 	if (send_body(x->transport, &x->reply, x->object)) {
 		send_no_memory(x);
@@ -41,29 +41,29 @@ static void send_whole(struct exchange *x)
 	x->sent = send_body_n(&x->reply);
 	x->worker->stats.body_bytes_out += x->sent;
 	x->transport->ops->end(x->transport);
-	exchange_part(x);
+	transaction_leave(x);
 }
 
 static void on_room(void *arg)
 {
-	struct exchange *x = arg;
+	struct transaction *x = arg;
 
-	CHECK(x->magic == EXCHANGE_MAGIC);
+	CHECK(x->magic == TRANSACTION_MAGIC);
 	if (x->reader || x->reply.body == REPLY_OBJECT) {
-		exchange_pump(x);
+		transaction_pump(x);
 	} else if (x->is_stream_paused) {
 		x->is_stream_paused = false;
-		if (x->fill)
-			fill_resume(x->fill);
+		if (x->job)
+			fetch_job_resume(x->job);
 	}
 }
 
-void exchange_await_room(struct exchange *x)
+void transaction_await_room(struct transaction *x)
 {
 	transport_on_room(x->transport, on_room, x);
 }
 
-void exchange_send(struct exchange *x)
+void transaction_send(struct transaction *x)
 {
 	x->has_begun = true;
 	if (begin(x)) {
@@ -79,10 +79,10 @@ void exchange_send(struct exchange *x)
 		flight_advance(&x->waiter, x->skip); /* what comes before it need not be kept for it */
 	x->transport->ops->flush(x->transport);
 	if (x->reader || x->reply.body == REPLY_OBJECT)
-		exchange_pump(x);
+		transaction_pump(x);
 }
 
-void exchange_flush(struct exchange *x, uint64_t n)
+void transaction_flush(struct transaction *x, uint64_t n)
 {
 	x->sent += n;
 	x->worker->stats.body_bytes_out += n;
@@ -90,7 +90,7 @@ void exchange_flush(struct exchange *x, uint64_t n)
 }
 
 /* How much of [skip + sent, ...) can go out now. */
-static uint64_t sendable(const struct exchange *x, uint64_t available)
+static uint64_t sendable(const struct transaction *x, uint64_t available)
 {
 	uint64_t from = x->skip + x->sent, end = available;
 	size_t room = x->transport->ops->room(x->transport, 0);
@@ -102,7 +102,7 @@ static uint64_t sendable(const struct exchange *x, uint64_t available)
 	return end - from < room ? end - from : room;
 }
 
-static bool is_all_sent(const struct exchange *x, enum body_state state, uint64_t available)
+static bool is_all_sent(const struct transaction *x, enum body_state state, uint64_t available)
 {
 	if (x->reply.length >= 0)
 		return x->sent == (uint64_t)x->reply.length;
@@ -110,66 +110,66 @@ static bool is_all_sent(const struct exchange *x, enum body_state state, uint64_
 }
 
 /* 0 or -ENOMEM. */
-static int send_more(struct exchange *x, uint64_t n)
+static int send_more(struct transaction *x, uint64_t n)
 {
 	if (send_run(x->transport, x->object, x->skip + x->sent, n))
 		return -ENOMEM;
-	exchange_flush(x, n);
+	transaction_flush(x, n);
 	if (x->is_waiting)
 		flight_advance(&x->waiter, x->skip + x->sent);
 	return 0;
 }
 
-void exchange_pump(struct exchange *x)
+void transaction_pump(struct transaction *x)
 {
 	uint64_t available, n;
 	enum body_state state;
 
 	if (x->reader) {
-		exchange_pump_large(x);
+		transaction_pump_large(x);
 		return;
 	}
 	state = object_body_state(x->object, &available);
 	/* Until the bytes or the room are used up: on_room comes only after gate_room has given 0. */
 	while ((n = sendable(x, available))) {
 		if (send_more(x, n)) {
-			exchange_break(x, 503, "out of memory");
+			transaction_break(x, 503, "out of memory");
 			return;
 		}
 	}
 	if (is_all_sent(x, state, available))
-		exchange_finish(x);
+		transaction_finish(x);
 	else if (state == BODY_BROKEN && x->skip + x->sent >= available)
-		exchange_break(x, 502, "the upstream broke off");
+		transaction_break(x, 502, "the upstream broke off");
 	else if (x->skip + x->sent < available)
-		exchange_await_room(x);
+		transaction_await_room(x);
 }
 
-enum fetch_write exchange_stream(struct exchange *x, const void *p, size_t n)
+enum fetch_write transaction_stream(struct transaction *x, const void *p, size_t n)
 {
 	struct transport *t = x->transport;
 
 	if (t->ops->room(t, 0) == 0) {
 		x->is_stream_paused = true;
-		exchange_await_room(x);
+		transaction_await_room(x);
 		return FETCH_WRITE_PAUSE;
 	}
 	if (t->ops->add(t, p, n))
 		return FETCH_WRITE_CANCEL;
-	exchange_flush(x, n);
+	transaction_flush(x, n);
 	return FETCH_WRITE_TAKEN;
 }
 
-void exchange_finish(struct exchange *x)
+void transaction_finish(struct transaction *x)
 {
 	struct transport *t = x->transport;
 
-	exchange_part(x);
+	transaction_leave(x);
 	t->ops->end(t);
 }
 
 /* While nothing is sent to the upstream, coming back earlier is of no use. */
-static int retry_after_s(const struct exchange *x, int wanted_s)
+static int retry_after_s(const struct transaction *x, int wanted_s)
 {
 	const struct upstream_loop *loop;
 	unsigned s;
@@ -181,26 +181,27 @@ static int retry_after_s(const struct exchange *x, int wanted_s)
 	return s > (unsigned)wanted_s ? (int)s : wanted_s;
 }
 
-void exchange_problem(struct exchange *x, int status, const char *detail, int wait_s)
+void transaction_problem(struct transaction *x, int status, const char *detail, int wait_s)
 {
 	x->kind = ANSWER_ERROR;
-	if (reply_problem(&x->reply, x->client, status, detail, retry_after_s(x, wait_s), clock_now(), &x->note))
+	if (reply_problem(
+		    &x->reply, x->client, status, detail, retry_after_s(x, wait_s), clock_now(), &x->cache_status))
 		send_no_memory(x);
 	else
-		exchange_send(x);
+		transaction_send(x);
 }
 
-void exchange_break(struct exchange *x, int status, const char *detail)
+void transaction_break(struct transaction *x, int status, const char *detail)
 {
 	struct transport *t = x->transport;
 
 	if (!x->has_begun) {
-		exchange_problem(x, status, detail, status == 503 ? 1 : -1);
+		transaction_problem(x, status, detail, status == 503 ? 1 : -1);
 		return;
 	}
 	x->worker->stats.aborted++;
 	x->kind = ANSWER_ERROR;
-	exchange_note_now(x);
-	exchange_free(x);
+	transaction_note_now(x);
+	transaction_free(x);
 	t->ops->abort(t);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proxy/transaction/fill.h"
+#include "proxy/transaction/fetch_job.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -21,7 +21,7 @@ enum fill_mode {
 	FILL_DROP,    /* the verdict is known, the body is not wanted */
 };
 
-struct fill {
+struct fetch_job {
 	unsigned magic;
 	enum fill_mode mode;
 	struct worker *worker;
@@ -31,9 +31,9 @@ struct fill {
 	struct flight *kept;    /* that takes a copy of a private answer; else NULL */
 	struct cache_hold hold; /* of invalidations, from when the upstream was asked */
 	struct cache_asked asked;
-	const struct fill_client *client;
+	const struct fetch_job_client *client;
 	void *client_arg;
-	struct fill **handle; /* the client's pointer to us, cleared when we end first; NULL without a client */
+	struct fetch_job **handle; /* the client's pointer to us, cleared when we end first; NULL without a client */
 	struct snapshot *snapshot;
 	unsigned upstream;                 /* index in the snapshot's configuration */
 	struct invalidation *invalidation; /* of an unsafe method: what its success makes stale; else NULL */
@@ -46,15 +46,15 @@ struct fill {
 	bool is_paused; /* by the flight: no more bytes until it resumes */
 };
 
-static struct fill *fill_of(void *arg)
+static struct fetch_job *fetch_job_of(void *arg)
 {
-	struct fill *f = arg;
+	struct fetch_job *f = arg;
 
 	CHECK(f->magic == FILL_MAGIC);
 	return f;
 }
 
-static void forget_client(struct fill *f)
+static void forget_client(struct fetch_job *f)
 {
 	if (f->handle)
 		*f->handle = NULL;
@@ -63,14 +63,14 @@ static void forget_client(struct fill *f)
 	f->client_arg = NULL;
 }
 
-static void forget_kept(struct fill *f)
+static void forget_kept(struct fetch_job *f)
 {
 	if (f->kept)
 		flight_abandon(f->kept);
 	flight_unref(&f->kept);
 }
 
-static void fill_free(struct fill *f)
+static void fetch_job_free(struct fetch_job *f)
 {
 	forget_client(f);
 	if (f->flight)
@@ -101,7 +101,7 @@ static void drop_empty_etags(struct http_fields *fields)
 /* A 1xx has no content, so nothing that frames one (RFC 9110 15.2, 8.6). */
 static void on_informational(void *arg, int status, struct http_fields *fields)
 {
-	struct fill *f = fill_of(arg);
+	struct fetch_job *f = fetch_job_of(arg);
 
 	if (!f->client || http_fields_drop_hop_by_hop(fields))
 		return;
@@ -126,7 +126,7 @@ static int clean(struct http_fields *fields, int status)
 
 /* True: go on reading. */
 static bool begin_private(
-	struct fill *f, int status, struct http_fields *fields, int64_t content_length, enum policy_store why)
+	struct fetch_job *f, int status, struct http_fields *fields, int64_t content_length, enum policy_store why)
 {
 	if (f->client) {
 		f->mode = FILL_PRIVATE;
@@ -139,7 +139,7 @@ static bool begin_private(
 	return !f->is_safe || content_length == 0;
 }
 
-bool fill_keep(struct fill *f, const struct cache_request *r, int status, const struct http_fields *fields,
+bool fetch_job_keep(struct fetch_job *f, const struct cache_request *r, int status, const struct http_fields *fields,
 	int64_t content_length)
 {
 	struct http_fields copy;
@@ -169,7 +169,7 @@ bool fill_keep(struct fill *f, const struct cache_request *r, int status, const 
 }
 
 /* The copy never holds up the client's. */
-static void keep_body(struct fill *f, const void *p, size_t n)
+static void keep_body(struct fetch_job *f, const void *p, size_t n)
 {
 	if (f->kept && flight_body(f->kept, p, n) == FLIGHT_BODY_NOBODY)
 		flight_unref(&f->kept);
@@ -178,7 +178,7 @@ static void keep_body(struct fill *f, const void *p, size_t n)
 /* What the write itself makes stale does not count against its own answer; what others purge meanwhile does: up to
  * `before` the check sees it, and later purges keep the answer's sequence from passing them. What was asked before has been
  * purged, so among answers this one counts as asked now. */
-static void invalidate(struct fill *f, int status, const struct http_fields *fields)
+static void invalidate(struct fetch_job *f, int status, const struct http_fields *fields)
 {
 	struct cache *c = f->worker->cache;
 	uint64_t before = cache_sequence(c), after;
@@ -189,7 +189,7 @@ static void invalidate(struct fill *f, int status, const struct http_fields *fie
 		f->asked = (struct cache_asked){after, cache_ask(c).order};
 }
 
-static bool begin_flight(struct fill *f, int status, struct http_fields *fields, int64_t content_length)
+static bool begin_flight(struct fetch_job *f, int status, struct http_fields *fields, int64_t content_length)
 {
 	struct flight_answer answer = {
 		.status = status,
@@ -219,7 +219,7 @@ static bool begin_flight(struct fill *f, int status, struct http_fields *fields,
 
 static bool on_head(void *arg, int status, struct http_fields *fields, int64_t content_length)
 {
-	struct fill *f = fill_of(arg);
+	struct fetch_job *f = fetch_job_of(arg);
 
 	if (clean(fields, status))
 		return false;
@@ -230,7 +230,7 @@ static bool on_head(void *arg, int status, struct http_fields *fields, int64_t c
 	return begin_private(f, status, fields, content_length, POLICY_NOT_ROUTE);
 }
 
-static enum fetch_write flight_takes(struct fill *f, const void *p, size_t n)
+static enum fetch_write flight_takes(struct fetch_job *f, const void *p, size_t n)
 {
 	if (f->is_paused)
 		return FETCH_WRITE_PAUSE;
@@ -245,7 +245,7 @@ static enum fetch_write flight_takes(struct fill *f, const void *p, size_t n)
 	}
 }
 
-static enum fetch_write private_takes(struct fill *f, const void *p, size_t n)
+static enum fetch_write private_takes(struct fetch_job *f, const void *p, size_t n)
 {
 	enum fetch_write how = FETCH_WRITE_TAKEN;
 
@@ -260,7 +260,7 @@ static enum fetch_write private_takes(struct fill *f, const void *p, size_t n)
 
 static enum fetch_write on_body(void *arg, const void *p, size_t n)
 {
-	struct fill *f = fill_of(arg);
+	struct fetch_job *f = fetch_job_of(arg);
 
 	switch (f->mode) {
 	case FILL_FLIGHT:
@@ -288,7 +288,7 @@ static int status_of(enum fetch_result r)
 	}
 }
 
-static void log_failure(const struct fill *f, enum fetch_result result, const char *detail)
+static void log_failure(const struct fetch_job *f, enum fetch_result result, const char *detail)
 {
 	static struct log_limit limit;
 
@@ -299,7 +299,7 @@ static void log_failure(const struct fill *f, enum fetch_result result, const ch
 
 static void on_end(void *arg, enum fetch_result result, const char *detail)
 {
-	struct fill *f = fill_of(arg);
+	struct fetch_job *f = fetch_job_of(arg);
 
 	f->fetch = NULL;
 	if (result == FETCH_OK && f->is_safe)
@@ -316,14 +316,14 @@ static void on_end(void *arg, enum fetch_result result, const char *detail)
 		flight_fail(f->flight, status_of(result), clock_now());
 	else if (f->client)
 		f->client->on_end(f->client_arg, result);
-	fill_free(f);
+	fetch_job_free(f);
 }
 
 static const struct fetch_handler handler = {on_informational, on_head, on_body, on_end};
 
 static void on_flight_resume(void *arg)
 {
-	struct fill *f = fill_of(arg);
+	struct fetch_job *f = fetch_job_of(arg);
 
 	f->is_paused = false;
 	if (f->fetch)
@@ -332,7 +332,7 @@ static void on_flight_resume(void *arg)
 
 /* ---- Start ---- */
 
-static int take_body(struct fill *f, struct evbuffer *body)
+static int take_body(struct fetch_job *f, struct evbuffer *body)
 {
 	if (!body)
 		return 0;
@@ -343,7 +343,7 @@ static int take_body(struct fill *f, struct evbuffer *body)
 	return 0;
 }
 
-static int start_fetch(struct fill *f, const struct fill_request *r)
+static int start_fetch(struct fetch_job *f, const struct fetch_job_request *r)
 {
 	const struct target *t = r->target;
 	struct forward *forward = &f->worker->forward;
@@ -382,9 +382,9 @@ static int start_fetch(struct fill *f, const struct fill_request *r)
 	return loop ? fetch_start(loop, &request, &handler, f, &f->fetch) : -ENOMEM;
 }
 
-static struct fill *fill_new(const struct fill_request *r)
+static struct fetch_job *fetch_job_new(const struct fetch_job_request *r)
 {
-	struct fill *f = mem_zalloc(sizeof(*f));
+	struct fetch_job *f = mem_zalloc(sizeof(*f));
 
 	if (!f)
 		return NULL;
@@ -403,7 +403,7 @@ static struct fill *fill_new(const struct fill_request *r)
 	f->route = r->target->rules->route_index;
 	cache_hold_begin(r->worker->cache, &f->hold);
 	f->asked = f->hold.asked;
-	worker_list_add(&r->worker->fills, &f->link);
+	worker_list_add(&r->worker->jobs, &f->link);
 	r->worker->stats.fills++;
 	r->worker->stats.fills_active++;
 	return f;
@@ -414,10 +414,10 @@ static int status_of_errno(int err)
 	return err == -ENOBUFS ? 502 : 503;
 }
 
-int fill_start(const struct fill_request *r, struct fill **out)
+int fetch_job_start(const struct fetch_job_request *r, struct fetch_job **out)
 {
 	struct flight *flight = r->flight;
-	struct fill *f = fill_new(r);
+	struct fetch_job *f = fetch_job_new(r);
 	int err = -ENOMEM;
 
 	*out = NULL;
@@ -438,15 +438,15 @@ int fill_start(const struct fill_request *r, struct fill **out)
 	if (flight)
 		flight_fail(flight, status_of_errno(err), clock_now());
 	if (f)
-		fill_free(f);
+		fetch_job_free(f);
 	else
 		flight_unref(&flight);
 	return err;
 }
 
-void fill_detach(struct fill **fp)
+void fetch_job_detach(struct fetch_job **fp)
 {
-	struct fill *f = *fp;
+	struct fetch_job *f = *fp;
 
 	if (!f)
 		return;
@@ -456,32 +456,32 @@ void fill_detach(struct fill **fp)
 		return;
 	if (f->mode == FILL_PRIVATE || f->mode == FILL_ASKING) {
 		fetch_cancel(&f->fetch);
-		fill_free(f);
+		fetch_job_free(f);
 	}
 }
 
-void fill_release(struct fill **fp)
+void fetch_job_release(struct fetch_job **fp)
 {
 	forget_client(*fp);
 }
 
-void fill_resume(struct fill *f)
+void fetch_job_resume(struct fetch_job *f)
 {
 	if (f->fetch)
 		fetch_resume(f->fetch);
 }
 
-const struct cache_asked *fill_asked(const struct fill *f)
+const struct cache_asked *fetch_job_asked(const struct fetch_job *f)
 {
 	return &f->asked;
 }
 
-struct now fill_request_time(const struct fill *f)
+struct now fetch_job_request_time(const struct fetch_job *f)
 {
 	return f->request_time;
 }
 
-bool fill_timing(const struct fill *f, struct fetch_timing *out)
+bool fetch_job_timing(const struct fetch_job *f, struct fetch_timing *out)
 {
 	if (!f->fetch)
 		return false;
@@ -489,16 +489,16 @@ bool fill_timing(const struct fill *f, struct fetch_timing *out)
 	return true;
 }
 
-void fill_cancel_all(struct worker *w)
+void fetch_job_cancel_all(struct worker *w)
 {
-	while (w->fills.next != &w->fills) {
-		struct fill *f = CONTAINER_OF(w->fills.next, struct fill, link);
+	while (w->jobs.next != &w->jobs) {
+		struct fetch_job *f = CONTAINER_OF(w->jobs.next, struct fetch_job, link);
 
 		if (f->flight && f->mode == FILL_FLIGHT)
 			flight_end(f->flight, false, clock_now());
 		else if (f->flight)
 			flight_abandon(f->flight);
 		fetch_cancel(&f->fetch);
-		fill_free(f);
+		fetch_job_free(f);
 	}
 }

@@ -2,14 +2,14 @@
 /* Sending bodies that lie on disk: one verified block after the other, as fast as the client takes them. */
 #include <errno.h>
 
-#include "proxy/transaction/exchange_internal.h"
+#include "proxy/transaction/transaction_internal.h"
 
 /* Unsent bytes from which no further block is read: with the one being read a reply holds two. */
 #define UNSENT_MAX TIER_BLOCK
 /* Less than that is copied, so that a small range does not keep a whole block. */
 #define COPY_MAX (TIER_BLOCK / 2)
 
-bool exchange_is_large(const struct exchange *x)
+bool transaction_is_large(const struct transaction *x)
 {
 	return x->object && object_body_is_on_disk(x->object) &&
 	       (x->reply.body == REPLY_PARTS || (x->reply.body == REPLY_OBJECT && x->reply.length > 0));
@@ -17,19 +17,19 @@ bool exchange_is_large(const struct exchange *x)
 
 /* ---- What is to be sent: one range, or several, each behind its head ---- */
 
-static struct reply_part part_at(const struct exchange *x, unsigned i)
+static struct reply_part part_at(const struct transaction *x, unsigned i)
 {
 	const struct reply *r = &x->reply;
 
 	return r->body == REPLY_PARTS ? r->parts[i] : (struct reply_part){0, 0, r->offset, (uint64_t)r->length};
 }
 
-static unsigned parts_n(const struct exchange *x)
+static unsigned parts_n(const struct transaction *x)
 {
 	return x->reply.body == REPLY_PARTS ? x->reply.parts_n : 1;
 }
 
-static void skip_what_is_done(struct exchange *x)
+static void skip_what_is_done(struct transaction *x)
 {
 	while (x->part < parts_n(x) && x->part_begun && x->part_sent == part_at(x, x->part).length) {
 		x->part++;
@@ -47,7 +47,7 @@ static void let_go(const void *p, size_t n, void *arg)
 	body_block_let_go(arg);
 }
 
-static int add_run(struct exchange *x, struct slice run)
+static int add_run(struct transaction *x, struct slice run)
 {
 	struct transport *t = x->transport;
 	struct body_block *block;
@@ -62,7 +62,7 @@ static int add_run(struct exchange *x, struct slice run)
 }
 
 /* The part's head, when it is due, and what is at hand of its bytes. *n: how many were added. 0, -EINPROGRESS or what is wrong. */
-static int add_next(struct exchange *x, uint64_t *n)
+static int add_next(struct transaction *x, uint64_t *n)
 {
 	struct transport *t = x->transport;
 	struct reply_part part = part_at(x, x->part);
@@ -89,17 +89,17 @@ static int add_next(struct exchange *x, uint64_t *n)
 	return 0;
 }
 
-static int send_next(struct exchange *x)
+static int send_next(struct transaction *x)
 {
 	uint64_t n = 0;
 	int err = add_next(x, &n);
 
 	if (n > 0)
-		exchange_flush(x, n);
+		transaction_flush(x, n);
 	return err;
 }
 
-void exchange_pump_large(struct exchange *x)
+void transaction_pump_large(struct transaction *x)
 {
 	int err;
 
@@ -107,32 +107,32 @@ void exchange_pump_large(struct exchange *x)
 		return;
 	for (skip_what_is_done(x); x->part < parts_n(x); skip_what_is_done(x)) {
 		if (x->transport->ops->room(x->transport, UNSENT_MAX) == 0) {
-			exchange_await_room(x);
+			transaction_await_room(x);
 			return;
 		}
 		err = send_next(x);
 		if (err == -EINPROGRESS)
 			return;
 		if (err) {
-			exchange_break(x, 503, "the stored answer can't be read");
+			transaction_break(x, 503, "the stored answer can't be read");
 			return;
 		}
 	}
-	exchange_finish(x);
+	transaction_finish(x);
 }
 
 /* ---- Beginning ---- */
 
-static void give_up(struct exchange *x, int err)
+static void give_up(struct transaction *x, int err)
 {
 	body_reader_free(&x->reader);
 	if (err == -ENOMEM || err == -EBUSY)
-		exchange_problem(x, 503, "too many requests are waiting for the disk", 1);
+		transaction_problem(x, 503, "too many requests are waiting for the disk", 1);
 	else
-		exchange_decide_again(x);
+		transaction_decide_again(x);
 }
 
-static void look_at_first(struct exchange *x)
+static void look_at_first(struct transaction *x)
 {
 	struct slice run;
 	int err = body_reader_at(x->reader, part_at(x, 0).offset, &run);
@@ -142,21 +142,21 @@ static void look_at_first(struct exchange *x)
 	if (err)
 		give_up(x, err);
 	else
-		exchange_send(x);
+		transaction_send(x);
 }
 
 static void on_ready(void *arg)
 {
-	struct exchange *x = arg;
+	struct transaction *x = arg;
 
-	CHECK(x->magic == EXCHANGE_MAGIC);
+	CHECK(x->magic == TRANSACTION_MAGIC);
 	if (x->has_begun)
-		exchange_pump_large(x);
+		transaction_pump_large(x);
 	else
 		look_at_first(x);
 }
 
-void exchange_begin_large(struct exchange *x)
+void transaction_begin_large(struct transaction *x)
 {
 	int err = body_reader_new(x->worker->cache, x->object, x->worker->index, on_ready, x, &x->reader);
 

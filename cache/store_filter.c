@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cache/guard.h"
+#include "cache/store_filter.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -24,7 +24,7 @@ static bool is_guarded(const struct cache_rules *rules, int status)
 	return rules->store_if != CACHE_STORE_ANY && (status == 200 || status == 206);
 }
 
-bool guard_allows_head(const struct cache_rules *rules, int status, const struct http_fields *fields)
+bool store_filter_allows_head(const struct cache_rules *rules, int status, const struct http_fields *fields)
 {
 	/* A part, or what is coded, can't be looked into. */
 	return !is_guarded(rules, status) ||
@@ -49,7 +49,7 @@ static size_t read_more(void *to, size_t n, void *arg)
 	return run.n;
 }
 
-bool guard_allows_body(const struct cache_rules *rules, const struct object *o)
+bool store_filter_allows_body(const struct cache_rules *rules, const struct object *o)
 {
 	struct reading r = {.o = o};
 	json_error_t error;

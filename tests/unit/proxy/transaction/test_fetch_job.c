@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* A fetch job by itself, as fill.h promises it: to a client that the test is. */
+/* A fetch job by itself, as fetch_job.h promises it: to a client that the test is. */
 #include "tests/unit/proxy/transaction/transaction_rig.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
 
-#include "proxy/transaction/fill.h"
+#include "proxy/transaction/fetch_job.h"
 
 struct job {
 	struct rig g;
 	struct recorder *r; /* whose request it is */
 	struct target target;
-	struct fill *fill;
+	struct fetch_job *job;
 	/* What the client heard. */
 	unsigned interims, heads, ends;
 	int status;
@@ -45,7 +45,7 @@ static void on_head(void *arg, int status, struct http_fields *fields, int64_t c
 	j->why = why;
 	j->has_connection = http_fields_get(fields, HF_CONNECTION) != NULL;
 	if (j->releases)
-		fill_release(&j->fill);
+		fetch_job_release(&j->job);
 }
 
 static enum fetch_write on_body(void *arg, const void *p, size_t n)
@@ -68,7 +68,7 @@ static void on_end(void *arg, enum fetch_result result)
 	j->result = result;
 }
 
-static const struct fill_client client = {on_informational, on_head, on_body, on_end};
+static const struct fetch_job_client client = {on_informational, on_head, on_body, on_end};
 
 static void job_begin(struct job *j, const char *request, const char *body)
 {
@@ -90,7 +90,7 @@ static void job_end(struct job *j)
 
 static int job_start(struct job *j, bool has_client)
 {
-	const struct fill_request r = {
+	const struct fetch_job_request r = {
 		.worker = &j->g.workers[0],
 		.target = &j->target,
 		.body = evbuffer_get_length(j->r->request_body) ? j->r->request_body : NULL,
@@ -98,7 +98,7 @@ static int job_start(struct job *j, bool has_client)
 		.client_arg = has_client ? j : NULL,
 	};
 
-	return fill_start(&r, &j->fill);
+	return fetch_job_start(&r, &j->job);
 }
 
 static void an_answer_goes_to_its_client_as_it_comes(void **state)
@@ -122,7 +122,7 @@ static void an_answer_goes_to_its_client_as_it_comes(void **state)
 	assert_memory_equal(j.body, "abcdef", 6);
 	assert_int_equal(j.ends, 1);
 	assert_int_equal(j.result, FETCH_OK);
-	assert_null(j.fill); /* cleared, as the job ended first */
+	assert_null(j.job); /* cleared, as the job ended first */
 	job_end(&j);
 }
 
@@ -142,7 +142,7 @@ static void a_pause_keeps_the_order(void **state)
 	assert_int_equal(j.body_n, 0);
 	assert_int_equal(j.ends, 0);
 	j.how = FETCH_WRITE_TAKEN;
-	fill_resume(j.fill);
+	fetch_job_resume(j.job);
 	assert_int_equal(j.body_n, 0); /* not from inside the call */
 	rig_turn(&j.g);
 	assert_memory_equal(j.body, "abcdef", 6);
@@ -166,8 +166,8 @@ static void letting_go_ends_what_is_safe_and_not_what_writes(void **state)
 		assert_int_equal(job_start(&j, true), 0);
 		if (i % 2)
 			fake_head(fake_fetch(0), 200, "Content-Length: 6\r\n");
-		fill_detach(&j.fill);
-		assert_null(j.fill);
+		fetch_job_detach(&j.job);
+		assert_null(j.job);
 		assert_int_equal(fake_fetch(0)->state, rows[i / 2].after);
 		if (rows[i / 2].after == FAKE_RUNNING)
 			fake_end(fake_fetch(0), FETCH_OK);
@@ -186,7 +186,7 @@ static void who_needs_no_more_hears_no_more(void **state)
 	j.releases = true;
 	assert_int_equal(job_start(&j, true), 0);
 	fake_head(fake_fetch(0), 200, "Content-Length: 6\r\n");
-	assert_null(j.fill);
+	assert_null(j.job);
 	fake_body_text(fake_fetch(0), "abcdef");
 	fake_end(fake_fetch(0), FETCH_OK);
 	assert_int_equal(j.body_n, 0);
@@ -237,7 +237,7 @@ static void what_cannot_start_calls_nobody(void **state)
 	job_begin(&j, "GET /a", NULL);
 	fake_upstream.start_error = -EBUSY;
 	assert_int_equal(job_start(&j, true), -EBUSY);
-	assert_null(j.fill);
+	assert_null(j.job);
 	assert_int_equal(j.ends, 0);
 	assert_int_equal(j.g.workers[0].stats.fills_active, 0);
 	job_end(&j);
@@ -250,9 +250,9 @@ static void a_worker_that_stops_tells_its_clients_nothing(void **state)
 	(void)state;
 	job_begin(&j, "POST /a", NULL);
 	assert_int_equal(job_start(&j, true), 0);
-	fill_cancel_all(&j.g.workers[0]);
+	fetch_job_cancel_all(&j.g.workers[0]);
 	assert_int_equal(fake_fetch(0)->state, FAKE_CANCELLED);
-	assert_null(j.fill);
+	assert_null(j.job);
 	assert_int_equal(j.ends, 0);
 	job_end(&j);
 }

@@ -1,28 +1,28 @@
 /* SPDX-License-Identifier: MIT */
-/* The answer of its own fill that is for one client alone, or of which it is not known yet whether it is. */
+/* The answer of its own fetch job that is for one client alone, or of which it is not known yet whether it is. */
 #include <errno.h>
 
-#include "proxy/transaction/exchange_internal.h"
+#include "proxy/transaction/transaction_internal.h"
 
 static void on_informational(void *arg, int status, const struct http_fields *fields)
 {
-	struct transport *t = exchange_of(arg)->transport;
+	struct transport *t = transaction_of(arg)->transport;
 
 	t->ops->informational(t, status, fields);
 }
 
 /* What an answer that nobody keeps says about the stored one: RFC 9111 4.3.3, and 4.3.5 for HEAD. */
-static void tell_cache(struct exchange *x, int status, const struct http_fields *fields)
+static void tell_cache(struct transaction *x, int status, const struct http_fields *fields)
 {
 	struct cache_request r = target_cache_request(&x->target, x->worker->index);
 
-	if (!x->target.is_cacheable || x->kind != ANSWER_PASS || !x->fill)
+	if (!x->target.is_cacheable || x->kind != ANSWER_PASS || !x->job)
 		return;
 	if (x->client->method == HTTP_HEAD)
-		cache_saw_head(
-			x->worker->cache, &r, fill_asked(x->fill), status, fields, fill_request_time(x->fill), x->now);
-	else if (x->client->method == HTTP_GET && !x->note.stored)
-		cache_saw_answer(x->worker->cache, &r, fill_asked(x->fill), status, fields, x->now);
+		cache_saw_head(x->worker->cache, &r, fetch_job_asked(x->job), status, fields,
+			fetch_job_request_time(x->job), x->now);
+	else if (x->client->method == HTTP_GET && !x->cache_status.stored)
+		cache_saw_answer(x->worker->cache, &r, fetch_job_asked(x->job), status, fields, x->now);
 }
 
 static struct slice value_of(const struct http_fields *fields, enum http_field_id id)
@@ -34,7 +34,7 @@ static struct slice value_of(const struct http_fields *fields, enum http_field_i
 
 /* A flight asks without the client's condition. Where its answer turns out to be for this client alone, the condition is looked
  * at here: what the client has already need not be sent, nor fetched to its end. */
-static bool is_not_modified(const struct exchange *x, int status, const struct http_fields *fields)
+static bool is_not_modified(const struct transaction *x, int status, const struct http_fields *fields)
 {
 	return x->kind == ANSWER_MISS && x->client->method == HTTP_GET && status == 200 &&
 	       policy_is_not_modified(&x->target.sent.http.fields, value_of(fields, HF_ETAG),
@@ -52,62 +52,63 @@ static void drop_content(struct http_fields *fields)
 
 /* The whole is for this client alone, which wants a part (or its origin sends parts to whoever asks for the whole): it is asked
  * for that. But only once, as it may lead again. */
-static bool goes_for_part(struct exchange *x, int status)
+static bool goes_for_part(struct transaction *x, int status)
 {
 	bool goes = x->kind == ANSWER_MISS && (status == 200 || status == 206 || status == 416) &&
-		    exchange_asks_for_part(x) && !x->goes_for_part;
+		    transaction_asks_for_part(x) && !x->goes_for_part;
 
 	x->goes_for_part |= goes;
 	return goes;
 }
 
-static void could_not_compose(struct exchange *x, int err)
+static void could_not_compose(struct transaction *x, int err)
 {
 	if (err == -ENOMEM)
-		exchange_problem(x, 503, "out of memory", 1);
+		transaction_problem(x, 503, "out of memory", 1);
 	else
-		exchange_problem(x, 502, "the upstream's head is too large", -1);
+		transaction_problem(x, 502, "the upstream's head is too large", -1);
 }
 
 static void on_private_head(
 	void *arg, int status, struct http_fields *fields, int64_t content_length, enum policy_store why)
 {
-	struct exchange *x = exchange_of(arg);
+	struct transaction *x = transaction_of(arg);
 	bool has_it = is_not_modified(x, status, fields);
 	int err;
 
 	x->now = clock_now();
 	x->upstream_us = clock_mono_us();
 	if (!has_it && goes_for_part(x, status)) {
-		fill_release(&x->fill); /* the flight says so to all who wait for it, and so to this one */
+		fetch_job_release(&x->job); /* the flight says so to all who wait for it, and so to this one */
 		return;
 	}
-	exchange_stop_waiting(x);
-	x->note.forward_status = status;
-	x->note.shows_forms = x->target.rules->compress != 0;
-	x->note.detail = exchange_why_not(x, why);
-	x->note.stored = exchange_keep(x, status, fields, content_length);
+	transaction_stop_waiting(x);
+	x->cache_status.forward_status = status;
+	x->cache_status.shows_forms = x->target.rules->compress != 0;
+	x->cache_status.detail = transaction_why_not(x, why);
+	x->cache_status.stored = transaction_keep(x, status, fields, content_length);
 	tell_cache(x, status, fields);
 	if (has_it) {
 		drop_content(fields);
 		status = 304;
 		content_length = -1;
 	}
-	err = reply_from_fields(&x->reply, &x->target.sent.http, status, fields, content_length, x->now, &x->note);
+	err = reply_from_fields(
+		&x->reply, &x->target.sent.http, status, fields, content_length, x->now, &x->cache_status);
 	if (err) {
-		fill_release(&x->fill);
+		fetch_job_release(&x->job);
 		could_not_compose(x, err);
 		return;
 	}
 	/* The request is answered whole at once where no body follows. */
 	if (x->reply.body == REPLY_EMPTY)
-		fill_release(&x->fill);
-	exchange_send(x);
+		fetch_job_release(&x->job);
+	transaction_send(x);
 }
 
 static enum fetch_write on_private_body(void *arg, const void *p, size_t n)
 {
-	return exchange_stream(exchange_of(arg), p, n);
+	return transaction_stream(transaction_of(arg), p, n);
 }
 
 static const char *failure_text(enum fetch_result r)
@@ -135,13 +136,14 @@ static int failure_status(enum fetch_result r)
 
 static void on_private_end(void *arg, enum fetch_result result)
 {
-	struct exchange *x = exchange_of(arg);
+	struct transaction *x = transaction_of(arg);
 
-	fill_release(&x->fill);
+	fetch_job_release(&x->job);
 	if (result == FETCH_OK && x->has_begun)
-		exchange_finish(x);
+		transaction_finish(x);
 	else
-		exchange_break(x, failure_status(result), failure_text(result));
+		transaction_break(x, failure_status(result), failure_text(result));
 }
 
-const struct fill_client exchange_private = {on_informational, on_private_head, on_private_body, on_private_end};
+const struct fetch_job_client transaction_private = {
+	on_informational, on_private_head, on_private_body, on_private_end};
