@@ -126,6 +126,7 @@ static void reset_attempt(struct fetch *f)
 	answer_reset(f);
 	f->met_stale = false;
 	f->prepared = 0;
+	f->is_looking_up = false;
 	f->opened_n = 0;
 	f->sock_fd = -1;
 	f->sock_serial = 0;
@@ -193,6 +194,8 @@ void fetch_on_done(struct fetch *f, CURLcode code)
 	const char *detail;
 	enum fetch_result result;
 
+	if (code == CURLE_COULDNT_RESOLVE_HOST)
+		f->is_looking_up = false; /* there was an answer, if only that there is no such name */
 	fetch_leave_multi(f);
 	if (code != CURLE_OK && !f->met_stale && !f->answer.any_byte && !(f->todo & TODO_DROP))
 		origin_forget_name(f->o);

@@ -130,6 +130,7 @@ struct fetch {
 	bool met_stale; /* this attempt ended because its pooled connection was stale */
 	bool is_h2;     /* what the connection speaks */
 	bool reused;
+	bool is_looking_up; /* libcurl has begun to look a name up in this attempt; NAMELOOKUP_TIME says when that ended */
 	unsigned prepared; /* times that libcurl was about to send the request in this attempt */
 	int opened[OPENED_MAX];
 	unsigned opened_n;

@@ -22,7 +22,8 @@ void place_note_lookup(struct fetch *f)
 	curl_off_t looked_up_us = 0;
 	int64_t now_us = clock_mono_us();
 
-	if (f->prepared > 0 || now_us - f->begun_us < LOOKUP_BEGUN_US ||
+	/* Not those that wait for another one's connection, nor for a handshake. */
+	if (!f->is_looking_up || f->prepared > 0 || now_us - f->begun_us < LOOKUP_BEGUN_US ||
 		curl_easy_getinfo(f->easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up_us) != CURLE_OK || looked_up_us > 0)
 		return;
 	if (now_us / 1000 - u->lookups_from_ms >= LOOKUPS_WINDOW_MS) {

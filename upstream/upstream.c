@@ -51,6 +51,16 @@ int upstream_init(struct upstream *u, struct upstream_loop *l, const struct upst
 	return rc;
 }
 
+static int on_lookup(void *resolver, void *reserved, void *arg)
+{
+	struct fetch *f = arg;
+
+	(void)resolver;
+	(void)reserved;
+	f->is_looking_up = true;
+	return 0;
+}
+
 /* What libcurl must not do of its own accord, and the chunks which it leaves framed for us to check. */
 static int set_manners(CURL *e)
 {
@@ -79,6 +89,8 @@ static int set_callbacks(struct fetch *f)
 	int bad = 0;
 
 	bad |= curl_easy_setopt(e, CURLOPT_PRIVATE, f);
+	bad |= curl_easy_setopt(e, CURLOPT_RESOLVER_START_FUNCTION, on_lookup);
+	bad |= curl_easy_setopt(e, CURLOPT_RESOLVER_START_DATA, f);
 	bad |= curl_easy_setopt(e, CURLOPT_ERRORBUFFER, f->error);
 	bad |= curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, answer_on_header);
 	bad |= curl_easy_setopt(e, CURLOPT_HEADERDATA, f);

@@ -137,6 +137,7 @@ static void end_request(struct gate *g)
 	forget_callbacks(g);
 	if (on_complete.fn)
 		on_complete.fn(on_complete.arg);
+	gate_drop_long_head(g);
 	g->reply_bytes = 0;
 	g->reply_begun = false;
 	g->is_framed = false;

@@ -169,39 +169,61 @@ static bool no_head_begun(struct gate *g)
 	return true;
 }
 
+static bool make_place(char **place, size_t *cap, size_t n)
+{
+	char *bigger = n > *cap ? mem_realloc(*place, n) : *place;
+
+	if (!bigger)
+		return false;
+	*place = bigger;
+	*cap = n > *cap ? n : *cap;
+	return true;
+}
+
 /* The head's bytes go to a place where they stay for as long as the request lasts: the listener's, until the request turns out to
- * last. False: refused. */
+ * last; a long one to a place of its gate's own, so that what one client needs is not given to others. False: refused. */
 static bool take_head(struct gate *g, const char *p)
 {
 	struct gate_listener *l = g->l;
 	size_t n = g->view.head_bytes;
+	bool is_long = n > HEAD_ROOM;
+	char *to;
 
-	if (n > l->head_cap) {
-		size_t cap = n < HEAD_ROOM ? HEAD_ROOM : n;
-		char *bigger = mem_realloc(l->head, cap);
-
-		if (!bigger) {
-			(void)gate_keep_said(g);
-			gate_refuse(g, out_of_memory);
-			return false;
-		}
-		l->head = bigger;
-		l->head_cap = cap;
+	if (!(is_long ? make_place(&g->head, &g->head_cap, n) : make_place(&l->head, &l->head_cap, HEAD_ROOM))) {
+		(void)gate_keep_said(g);
+		gate_refuse(g, out_of_memory);
+		return false;
 	}
-	memcpy(l->head, p, n);
-	http_request_moved(&g->view, p, n, l->head);
+	to = is_long ? g->head : l->head;
+	memcpy(to, p, n);
+	http_request_moved(&g->view, p, n, to);
 	g->transport.was_tried = false;
 	take_input(g, n);
 	return true;
+}
+
+/* An idle connection holds no long head. */
+void gate_drop_long_head(struct gate *g)
+{
+	if (g->head_cap <= HEAD_ROOM)
+		return;
+	mem_free(g->head);
+	g->head = NULL;
+	g->head_cap = 0;
 }
 
 /* The view stays as it is: its bytes are the gate's now. */
 static void keep_head(struct gate *g)
 {
 	struct gate_listener *l = g->l;
-	char *spare = g->head;
-	size_t spare_cap = g->head_cap;
+	char *spare;
+	size_t spare_cap;
 
+	if (g->view.head_bytes > HEAD_ROOM)
+		return;
+	gate_drop_long_head(g);
+	spare = g->head;
+	spare_cap = g->head_cap;
 	g->head = l->head;
 	g->head_cap = l->head_cap;
 	l->head = spare;
@@ -224,6 +246,7 @@ static bool answer_here(struct gate *g)
 	if (!g->o->answer(g->o->arg, &g->transport, gate_now(g)))
 		return false;
 	http_fields_clear(&g->view.fields);
+	gate_drop_long_head(g);
 	g->o->stats->requests++;
 	g->o->stats->answered_here++;
 	g->head_start_ms = 0;

@@ -227,7 +227,8 @@ void gate_on_timer(evutil_socket_t fd, short what, void *arg);
 /* gate_in.c: true when something was taken from the input and the next step can be tried */
 bool gate_read_head(struct gate *g);
 void gate_refuse(struct gate *g, struct http_error e);
-void gate_hand_over(struct gate *g); /* head and body, whole, to evhttp */
+void gate_drop_long_head(struct gate *g); /* once the view is not looked at any more */
+void gate_hand_over(struct gate *g);      /* head and body, whole, to evhttp */
 
 /* gate_body.c */
 void gate_begin_body(struct gate *g);

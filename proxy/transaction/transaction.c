@@ -205,6 +205,19 @@ static void look_at_stored(struct transaction *x)
 	answer_object(x, found.object);
 }
 
+/* The whole broke off before the range's first byte: its own Range may still get through, as when a download goes on. Once. */
+static void without_whole(struct transaction *x)
+{
+	transaction_stop_waiting(x);
+	fetch_job_detach(&x->job);
+	if (x->goes_for_part) {
+		transaction_problem(x, 502, "the upstream broke off", -1);
+		return;
+	}
+	x->goes_for_part = true;
+	decide(x, true);
+}
+
 /* A range of what still arrives waits for its first byte, or for the end where only that says where its bytes are. */
 static void begin_answer(struct transaction *x, const struct flight_view *view)
 {
@@ -215,9 +228,7 @@ static void begin_answer(struct transaction *x, const struct flight_view *view)
 	} else if (object_body_state(view->object, &available) != BODY_BROKEN) {
 		flight_put_off(&x->waiter);
 	} else {
-		transaction_stop_waiting(x);
-		fetch_job_detach(&x->job);
-		transaction_problem(x, 502, "the upstream broke off", -1);
+		without_whole(x);
 	}
 }
 

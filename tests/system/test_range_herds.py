@@ -439,3 +439,13 @@ def test_a_herd_of_three_hundred_ranges(both, origin):
         herd.run()
         herd.check(206, BODY[1000:2000])
     assert origin.count(path) == 1
+
+
+def test_a_download_that_broke_off_goes_on_though_the_whole_breaks_off_again(both, origin):
+    """The origin gives a quarter of it at a time. What a range begins behind, the fetch of the whole never reaches."""
+    cut = [Send(head(200, {**FIELDS, "Content-Length": len(BODY)}) + BODY[:5000]), Close()]
+    path = origin_of(origin, BODY, whole=cut)
+    with pytest.raises(Aborted):
+        both.fetch(path)
+    assert is_part(both.fetch(path, ranged("5000-", If_Range='"1"')), 5000, len(BODY) - 1)
+    assert ranges_asked(origin, path)[-2:] == [None, "bytes=5000-"]

@@ -2,6 +2,7 @@
 """Origins that fail, stall, lie or speak strangely; connections to them; HTTPS."""
 import socket
 import ssl
+import threading
 import time
 
 import pytest
@@ -10,6 +11,7 @@ from support.nginx import make_certificate
 from support.origin import (Close, Drip, Endless, Hang, Origin, Reply, Reset, Send, Wait, head)
 from support.proxy import Port, eventually
 from support.rawclient import Aborted
+from support.secure import Pair
 
 NO_CACHE = {"route all": {"match": "*", "cache": "off"}}
 CONFIG = {
@@ -613,3 +615,43 @@ def test_a_silent_origin_is_504_and_a_broken_one_502(start_proxy, origin, method
     proxy = start_proxy({**CONFIG, "upstream": {"first_byte_timeout": "200ms", "retries": 0}, "cache": {"failure_memory": "0"}})
     for script, status in (([Hang()], 504), ([Close()], 502)):
         assert proxy.fetch(origin.on(where + origin.fresh(), script), method=method).status == status
+
+
+def test_fetches_that_wait_for_a_handshake_are_no_lookups(start_proxy, tmp_path):
+    """An https origin by its address, whose first handshake hangs while a hundred requests wait for the connection."""
+    pair = Pair(str(tmp_path))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate, pair.key)
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nCache-Control: no-store\r\n\r\nok"
+    hangs = threading.Event()
+
+    def serve(sock):
+        try:
+            hangs.wait()
+            with context.wrap_socket(sock, server_side=True) as s:
+                while s.recv(65536):
+                    s.sendall(answer)
+        except OSError:
+            pass
+
+    with socket.create_server(("127.0.0.1", 0), backlog=500) as listener:
+        def accept():
+            try:
+                while True:
+                    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+            except OSError:
+                pass
+
+        threading.Thread(target=accept, daemon=True).start()
+        proxy = start_proxy({"proxy": {"workers": 1}, "route all": {"match": "*", "cache": "off"},
+                             "upstream": {"tls_verify": "off", "max_connections": 400, "connect_timeout": "1s", "retries": 0}},
+                            upstream=f"https://127.0.0.1:{listener.getsockname()[1]}")
+        clients = [proxy.client() for _ in range(100)]
+        for i, c in enumerate(clients):
+            c.start(target=f"/{i}")
+        assert {c.response().status for c in clients} == {504}
+        for c in clients:
+            c.close()
+        hangs.set()
+        assert proxy.fetch("/after").status == 200
+        assert proxy.stats()["upstreams"]["default"]["withheld"] == 0
