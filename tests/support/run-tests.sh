@@ -93,7 +93,9 @@ waits() {
 		part "HTTP caching conformance" conformance
 }
 
+# Beside other work a niced program may take many times what it needs; the limit is for those that hang.
 computes() {
+	export UNIT_TIMEOUT=${UNIT_TIMEOUT:-1800}
 	build asan all unit-build &&
 		part "unit tests, ASan and UBSan" MODE=asan unit &&
 		build tsan all unit-build-tsan &&
