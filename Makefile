@@ -200,7 +200,7 @@ longest_first = $(filter $(LONGEST),$1) $(filter-out $(LONGEST),$1)
 unit: unit-build
 	@MODE=$(MODE) tests/support/run-unit.sh $(call longest_first,$(foreach f,$(call reverse,$(TESTED_ROOMS)),$(call unit_bins,$f)))
 unit-tsan: unit-build-tsan
-	@MODE=$(MODE) tests/support/run-unit.sh $(call longest_first,$^)
+	@MODE=$(MODE) tests/support/run-unit.sh $(call longest_first,$(foreach f,$(TSAN_ROOMS),$(call unit_bins,$f)))
 .PHONY: unit-proxy
 unit-proxy: $(addprefix unit-,$(call reverse,$(filter proxy/%,$(TESTED_ROOMS))))
 .PRECIOUS: $(B)/obj/%.o
