@@ -103,6 +103,7 @@ struct ending {
 	int64_t pass_ms;              /* for how long those who ask don't wait for each other */
 	struct object *failed_answer; /* and the answer, borrowed; or NULL */
 	bool shows_trouble;           /* of a failure: it is an answer, to be remembered when it comes again */
+	bool is_for_one; /* of such an answer: others are told nothing of it, but a stale one may stand in again */
 	bool marks_failure, drops_stored, opens_window;
 	struct now now;
 };

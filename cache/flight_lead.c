@@ -40,14 +40,17 @@ static enum flight_phase stand_in_phase(struct flight *f)
 	return flight_has_newer(f) ? FLIGHT_RETRY : FLIGHT_STALE;
 }
 
-/* `said`: the status of the origin's answer; 0: there was none. */
-static enum flight_fate stand_in(struct flight *f, int status, int said, struct now now)
+/* For the origin's answer, or (NULL) where there was none. */
+static enum flight_fate stand_in(struct flight *f, int status, const struct flight_answer *a, struct now now)
 {
+	bool is_for_all = a && flight_share_error(f, a) == POLICY_SHARE_MOMENT;
+
 	flight_finish(f, &(struct ending){.phase = stand_in_phase(f),
 				 .status = gateway_status(status),
-				 .said = said,
+				 .said = a ? a->status : 0,
 				 .marks_failure = true,
-				 .shows_trouble = said != 0,
+				 .shows_trouble = is_for_all,
+				 .is_for_one = a && !is_for_all,
 				 .now = now});
 	return FLIGHT_REVALIDATED;
 }
@@ -317,7 +320,7 @@ enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, 
 	if (a->status == 304 && flight_stored(f))
 		return take_not_modified(f, a);
 	if (a->status >= 500 && may_stand_in(f, a->status, a->now))
-		return stand_in(f, a->status, a->status, a->now);
+		return stand_in(f, a->status, a, a->now);
 	*why = flight_judge(f, a, &freshness);
 	is_lack_of_room = *why == POLICY_STORE;
 	if (*why == POLICY_STORE)
@@ -479,7 +482,7 @@ void flight_fail(struct flight *f, int status, struct now now)
 		return;
 	}
 	if (may_stand_in(f, 0, now)) {
-		(void)stand_in(f, status, 0, now);
+		(void)stand_in(f, status, NULL, now);
 		return;
 	}
 	flight_finish(f, &(struct ending){.phase = FLIGHT_FAILED, .status = status, .marks_failure = true, .now = now});

@@ -31,12 +31,13 @@ void flight_mark_pass(struct flight *f)
 	garbage_free(&g);
 }
 
-/* Who failed in the same moment? It is remembered of the form that failed; of two that did, of all. */
-static void note_form_locked(struct notes *n, uint64_t form, int64_t now_ms)
+/* Who failed in the same moment? It is remembered of the form that failed; of two that did, of all. That there are too many
+ * requests is said to one client, whoever else failed. */
+static void note_form_locked(struct notes *n, uint64_t form, int said, int64_t now_ms)
 {
 	bool befell_another = (n->failed_until_ms > now_ms || n->trouble_until_ms > now_ms) && n->failed_form != form;
 
-	n->failed_form = befell_another ? FORM_PLAIN : form;
+	n->failed_form = befell_another && said != 429 ? FORM_PLAIN : form;
 }
 
 /* One error that an origin answers with may be a slip, and whoever tries again may have luck: the second is remembered; the first
@@ -46,18 +47,19 @@ void flight_mark_failure_locked(struct flight *f, const struct ending *x, struct
 {
 	struct notes *n = f->entry->notes;
 	int64_t memory_ms = f->cache->o.failure_memory_ms, now_ms = x->now.mono_ms;
-	bool is_first = x->shows_trouble && n->trouble_until_ms <= now_ms && n->failed_until_ms <= now_ms;
+	bool is_first =
+		x->shows_trouble && n->trouble_until_ms <= now_ms && (n->failed_until_ms <= now_ms || n->failed_once);
 
 	if (!f->may_mark || memory_ms <= 0)
 		return;
-	note_form_locked(n, f->form, now_ms);
+	note_form_locked(n, f->form, x->said, now_ms);
 	if (x->shows_trouble)
 		n->trouble_until_ms = now_ms + 2 * memory_ms;
 	marker_set_locked(f->entry, g);
 	if (is_first && x->phase != FLIGHT_STALE)
 		return;
 	n->failed_until_ms = now_ms + memory_ms;
-	n->failed_once = is_first;
+	n->failed_once = is_first || x->is_for_one;
 	n->failed_status = x->status;
 	n->failed_by = x->said;
 	marker_keep_answer_locked(n, x->failed_answer, g);

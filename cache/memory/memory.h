@@ -29,9 +29,9 @@ struct notes {
 	int64_t probe_at_ms;      /* one request may find out again from then on */
 	int64_t failed_until_ms;  /* 0: none */
 	int64_t trouble_until_ms; /* an error of the origin was answered with: the next one until then is remembered */
-	bool failed_once;  /* by an error that a stale answer stood in for: that may, and nobody is told of the error */
-	int failed_status; /* to be answered with */
-	int failed_by;     /* the status with which the origin answered; 0: no answer came */
+	bool failed_once; /* by an error, the first or for one client, that a stale answer stood in for: that may, and nobody is told of the error */
+	int failed_status;    /* to be answered with */
+	int failed_by;        /* the status with which the origin answered; 0: no answer came */
 	uint64_t failed_form; /* whom it befell, or the error before: FORM_PLAIN says that it would befall all */
 	struct object *failed_answer; /* owned; NULL: there is only the status */
 	struct entry *entry;          /* the entry holds the notes, not they it */

@@ -27,8 +27,15 @@ class Errors:
 
     # ---- any answer ----
 
+    def met_none(self, f, slack):
+        """Had fetches been tried just before that its origin never saw? Whose, nobody knows."""
+        return any(x.fetch is None for x in self.site.failures_between(
+            f.path, f.ended - FAILURE_MEMORY_S - slack, f.ended + slack))
+
     def is_second(self, f, slack):
         """Had the same key an error just before?"""
+        if self.met_none(f, slack):
+            return True
         for t in f.resource.fetches:
             memory_s = FAILURE_MEMORY_S if t.is_cut else 2 * FAILURE_MEMORY_S
             if t is not f and is_trouble(t) and t.user == f.user and t.ended <= f.ended + slack and (
@@ -38,7 +45,7 @@ class Errors:
 
     def befell_another(self, f, slack):
         """One that looked otherwise."""
-        return any(t.form != f.form and t.user == f.user and is_trouble(t) and
+        return self.met_none(f, slack) or any(t.form != f.form and t.user == f.user and is_trouble(t) and
                    f.ended - 2 * FAILURE_MEMORY_S - slack <= t.ended <= f.ended + slack for t in f.resource.fetches)
 
     def why_not_remembered(self, f, form, a, slack):

@@ -333,6 +333,23 @@ def test_what_a_stale_answer_stood_in_for_once_is_told_to_nobody(start_proxy, or
     assert (r.status, r.cache_status.get("detail"), len(asked)) == (500, "failure-memory", 3), "now it is the second in a row"
 
 
+def test_an_error_for_one_client_that_a_stale_answer_stood_in_for_is_told_to_nobody(start_proxy, origin):
+    proxy = start_proxy({**CONFIG, "cache": {"failure_memory": "300ms"}})
+    old = Reply(200, {"Cache-Control": "max-age=0, stale-if-error=600", "Vary": "X-Form"}, b"old")
+    stale = []
+
+    def answer(request):
+        if request.has("X-Form"):
+            return [Reply(200, {"Cache-Control": "max-age=60", "Vary": "X-Form"}, b"well")]
+        stale.append(request)
+        return [old if len(stale) == 1 else Reply(500, {"Set-Cookie": "a=b"}, b"no")]
+
+    path = origin.on(origin.fresh(), answer)
+    assert proxy.fetch(path).body == b"old"
+    eventually(lambda: proxy.fetch(path).body == b"old" and len(stale) >= 3, "it stood in twice in a row")
+    assert proxy.fetch(path, {"X-Form": "b"}).body == b"well"
+
+
 @pytest.mark.parametrize("field", ["Via", "CDN-Loop"])
 def test_what_befell_a_request_with_nothing_of_its_own_is_told_to_all(start_proxy, origin, field):
     proxy = start_proxy({**CONFIG, "cache": {"failure_memory": "60s"}})

@@ -351,6 +351,19 @@ static void too_many_requests_is_said_to_those_who_look_the_same(void **state)
 	rig_end(&g);
 }
 
+static void too_many_requests_stays_with_its_form_whoever_failed_before(void **state)
+{
+	struct rig g;
+
+	(void)state;
+	rig_begin(&g);
+	lead_and_answer(&g, USUAL, 503, NULL);
+	lead_and_answer(&g, ODD, 429, NULL);
+	assert_int_equal(rig_verdict(&g, "GET /a", ODD), CACHE_FAILED);
+	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
+	rig_end(&g);
+}
+
 static void an_error_of_another_form_sends_the_others_on(void **state)
 {
 	static const struct {
@@ -520,6 +533,7 @@ int main(void)
 		cmocka_unit_test(errors_remembered_take_a_bounded_part_of_memory_and_go_when_they_are_over),
 		cmocka_unit_test(what_one_odd_request_caused_is_its_own),
 		cmocka_unit_test(what_befell_two_befalls_all),
+		cmocka_unit_test(too_many_requests_stays_with_its_form_whoever_failed_before),
 		cmocka_unit_test(what_comes_too_late_is_not_remembered),
 		cmocka_unit_test(the_proxys_own_words_make_no_form),
 		cmocka_unit_test(too_many_requests_is_said_to_those_who_look_the_same),
