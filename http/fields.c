@@ -201,25 +201,10 @@ int http_fields_join(const struct http_fields *f, enum http_field_id id, struct 
 	return out->err;
 }
 
-/* Bytes of s up to a comma that is not in a quoted string; one that does not end runs to the end of s. */
-static size_t member_length(struct slice s)
-{
-	bool quoted = false;
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '"')
-			quoted = !quoted;
-		else if (quoted && s.p[i] == '\\')
-			i++;
-		else if (!quoted && s.p[i] == ',')
-			return i;
-	}
-	return s.n;
-}
-
 bool http_list_next(struct slice *rest, struct slice *member)
 {
 	while (rest->n > 0) {
-		size_t n = member_length(*rest);
+		size_t n = http_length_before(*rest, ',');
 		*member = slice_trim((struct slice){rest->p, n});
 		size_t taken = n < rest->n ? n + 1 : n;
 		*rest = (struct slice){rest->p + taken, rest->n - taken};

@@ -22,26 +22,11 @@ bool http_qvalue_parse(struct slice s, int *q)
 	return true;
 }
 
-/* Bytes up to the next ';' outside of quotes. */
-static size_t parameter_length(struct slice s)
-{
-	bool quoted = false;
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '"')
-			quoted = !quoted;
-		else if (quoted && s.p[i] == '\\')
-			i++;
-		else if (!quoted && s.p[i] == ';')
-			return i;
-	}
-	return s.n;
-}
-
 /* The next of what ';' separates, trimmed; s begins behind a ';' or at the start. */
 static bool next_parameter(struct slice *rest, struct slice *parameter)
 {
 	while (rest->n > 0) {
-		size_t n = parameter_length(*rest), taken = n < rest->n ? n + 1 : n;
+		size_t n = http_length_before(*rest, ';'), taken = n < rest->n ? n + 1 : n;
 		*parameter = slice_trim((struct slice){rest->p, n});
 		*rest = (struct slice){rest->p + taken, rest->n - taken};
 		if (parameter->n > 0)
@@ -57,7 +42,7 @@ static bool is_weight(struct slice parameter)
 
 static bool read_preference(struct slice member, struct http_preference *out)
 {
-	size_t n = parameter_length(member);
+	size_t n = http_length_before(member, ';');
 	struct slice rest = {member.p + n, member.n - n}, parameter;
 	out->token = slice_trim((struct slice){member.p, n});
 	out->params = rest;
@@ -228,7 +213,7 @@ int http_accept_q(const struct http_fields *f, struct slice content_type)
 		return HTTP_Q_MAX;
 	if (content_type.n == 0)
 		content_type = SLICE_LIT("");
-	size_t n = parameter_length(content_type);
+	size_t n = http_length_before(content_type, ';');
 	struct slice type = slice_trim((struct slice){content_type.p, n});
 	struct slice params = {content_type.p + n, content_type.n - n};
 	while (walk_next(&w, &p)) {

@@ -103,6 +103,21 @@ bool http_content_length_parse(struct slice s, uint64_t *bytes)
 	return true;
 }
 
+size_t http_length_before(struct slice s, char separator)
+{
+	bool quoted = false;
+
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '"')
+			quoted = !quoted;
+		else if (quoted && s.p[i] == '\\')
+			i++;
+		else if (!quoted && s.p[i] == separator)
+			return i;
+	}
+	return s.n;
+}
+
 bool http_quoted_take(struct slice *rest, struct slice *inner)
 {
 	if (rest->n == 0 || rest->p[0] != '"')

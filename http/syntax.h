@@ -56,6 +56,9 @@ bool http_field_line_split(struct slice line, struct slice *name, struct slice *
 /* 1*DIGIT of at most INT64_MAX (RFC 9110 8.6): no sign, no list, no space. */
 bool http_content_length_parse(struct slice s, uint64_t *bytes) WARN_UNUSED;
 
+/* Bytes of s before the first `separator` that is not in a quoted-string; all of s where there is none. One whose end is missing runs
+ * to the end of s. */
+size_t http_length_before(struct slice s, char separator);
 /* Takes a quoted-string from the front of *rest; *inner is what is between the quotes, still escaped. False, and nothing
  * taken, when there is none that ends. */
 bool http_quoted_take(struct slice *rest, struct slice *inner) WARN_UNUSED;

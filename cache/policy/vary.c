@@ -257,26 +257,11 @@ static bool holds_one_value(enum http_field_id id)
 	}
 }
 
-/* Bytes of the part of s that ends before a comma outside quoted strings. */
-static size_t part_length(struct slice s)
-{
-	bool quoted = false;
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '"')
-			quoted = !quoted;
-		else if (quoted && s.p[i] == '\\')
-			i++;
-		else if (!quoted && s.p[i] == ',')
-			return i;
-	}
-	return s.n;
-}
-
 /* Empty members stay: only a list's own specification says that they mean nothing. */
 static void add_without_space(struct buf *out, struct slice value)
 {
 	for (;;) {
-		size_t n = part_length(value);
+		size_t n = http_length_before(value, ',');
 		buf_add_slice(out, slice_trim((struct slice){value.p, n}));
 		if (n == value.n)
 			return;

@@ -138,7 +138,6 @@ static void end_request(struct gate *g)
 	if (on_complete.fn)
 		on_complete.fn(on_complete.arg);
 	gate_drop_long_head(g);
-	g->reply_bytes = 0;
 	g->reply_begun = false;
 	g->is_framed = false;
 	g->idle_since_ms = g->now_ms;
@@ -344,21 +343,11 @@ int64_t gate_request_start_us(const struct gate *g)
 	return g->head_done_us;
 }
 
-uint64_t gate_reply_bytes(const struct gate *g)
-{
-	return g->reply_bytes;
-}
-
 const char *gate_peer(const struct gate *g, uint16_t *port)
 {
 	if (port)
 		*port = g->peer.port;
 	return g->peer_text;
-}
-
-bool gate_is_tls(const struct gate *g)
-{
-	return g->tls != NULL;
 }
 
 void gate_on_room(struct gate *g, void (*on_room)(void *arg), void *arg)

@@ -98,7 +98,6 @@ struct gate *gate_of(struct evhttp_request *req);
 const struct http_request *gate_request(const struct gate *g);
 /* "1.2.3.4" or "::1", as text, and the port: the socket's, or what the PROXY protocol says in its place. */
 const char *gate_peer(const struct gate *g, uint16_t *port);
-bool gate_is_tls(const struct gate *g);
 int64_t gate_request_start_us(const struct gate *g); /* CLOCK_MONOTONIC when the head was complete */
 
 /* The time of this turn of the loop. */
@@ -119,7 +118,7 @@ void gate_on_room(struct gate *g, void (*on_room)(void *arg), void *arg);
  * connection) are invalid after it. A half-closed client is still served. */
 void gate_on_gone(struct gate *g, void (*on_gone)(void *arg), void *arg);
 /* The reply is complete and its last byte is with the kernel. Called once, from the loop, never from within one of your
- * calls; by then evhttp has freed the request. gate_request and gate_reply_bytes are valid until it returns. Exactly one of
+ * calls; by then evhttp has freed the request. gate_request is valid until it returns. Exactly one of
  * on_complete, on_gone and gate_abort_reply ends a request. */
 void gate_on_complete(struct gate *g, void (*on_complete)(void *arg), void *arg);
 /* The reply can't be finished as announced: what is buffered goes out, then the connection is closed without a final
@@ -129,13 +128,10 @@ void gate_abort_reply(struct gate *g, struct evhttp_request *req);
 /* No further request on this connection after the current reply (drain, Connection: close). Before the reply's head: it
  * will say `Connection: close`. Must be called before a reply of unknown length to an HTTP/1.0 client. */
 void gate_close_after_reply(struct gate *g);
-/* No further request is served on this connection: its client wished so, or the above. */
-bool gate_is_closing(const struct gate *g);
 /* Right after evhttp_send_reply or _start: `head`, empty line and all, in place of the head that evhttp wrote, which costs
  * it a list entry and a printf a field. body_n: bytes of content behind it. is_framed: its end can be told from a cut. */
 void gate_put_head(struct gate *g, struct slice head, size_t body_n, bool is_framed);
 /* Closes connections that are idle between requests, and marks the others close-after-reply: start of a drain. */
 void gate_drain_all(struct evhttp *http);
-uint64_t gate_reply_bytes(const struct gate *g); /* sent to the socket's buffer for the current request */
 
 #endif

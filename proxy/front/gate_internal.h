@@ -136,7 +136,6 @@ struct gate {
 	struct evhttp_request *req;            /* from gate_of until evhttp is done with it */
 
 	/* The reply. */
-	uint64_t reply_bytes;
 	size_t wants_room_below; /* the mark at which there was none; 0: nobody waits for room */
 	struct gate_response response;
 

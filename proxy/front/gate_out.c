@@ -33,7 +33,6 @@ void gate_take_output(struct gate *g)
 		evbuffer_drain(from, n);
 		return;
 	}
-	g->reply_bytes += n;
 	g->tell_evhttp = true;
 	(void)evbuffer_add_buffer(g->out, from);
 }
@@ -209,11 +208,6 @@ void gate_put_head(struct gate *g, struct slice head, size_t body_n, bool is_fra
 	g->is_framed = is_framed;
 	if (evbuffer_drain(g->filter_out, n - body_n) != 0 || evbuffer_prepend(g->filter_out, head.p, head.n) != 0)
 		g->broken = true;
-}
-
-bool gate_is_closing(const struct gate *g)
-{
-	return g->close_after;
 }
 
 void gate_close_after_reply(struct gate *g)

@@ -44,7 +44,8 @@ static void start(struct reply *r, int status)
 	r->coding = CACHE_IDENTITY;
 }
 
-bool reply_has_no_content(enum http_method method, int status)
+/* A final answer to this method and status bears no content (RFC 9110 6.4.1). */
+static bool has_no_content(enum http_method method, int status)
 {
 	return method == HTTP_HEAD || status < 200 || status == 204 || status == 304;
 }
@@ -179,7 +180,7 @@ static void whole_coded(struct reply *r, const struct http_request *request, con
 	http_field_append(&r->head, SLICE_LIT("Content-Encoding"), cache_coding_name(r->coding));
 	add_number_field(&r->head, "Content-Length: ", bytes.n);
 	r->content_length = (int64_t)bytes.n;
-	if (reply_has_no_content(request->method, r->status))
+	if (has_no_content(request->method, r->status))
 		return;
 	r->body = REPLY_BYTES;
 	r->bytes = bytes;
@@ -193,7 +194,7 @@ static void whole_object(struct reply *r, const struct http_request *request, co
 	else
 		buf_add_slice(&r->head, object_head(o));
 	r->content_length = object_announced_length(o);
-	if (reply_has_no_content(request->method, r->status))
+	if (has_no_content(request->method, r->status))
 		return;
 	r->body = REPLY_OBJECT;
 	r->length = r->content_length;
@@ -485,7 +486,7 @@ int reply_from_fields(struct reply *r, const struct http_request *request, int s
 		add_number_field(&r->head, "Content-Length: ", (uint64_t)content_length);
 	add_cache_status(&r->head, note);
 	r->content_length = content_length;
-	r->body = reply_has_no_content(request->method, status) ? REPLY_EMPTY : REPLY_STREAM;
+	r->body = has_no_content(request->method, status) ? REPLY_EMPTY : REPLY_STREAM;
 	return head_result(r);
 }
 
@@ -507,7 +508,7 @@ int reply_problem(struct reply *r, const struct http_request *request, int statu
 	if (note)
 		add_cache_status(&r->head, note);
 	r->content_length = (int64_t)r->text.n;
-	if (!reply_has_no_content(request->method, status)) {
+	if (!has_no_content(request->method, status)) {
 		r->body = REPLY_BYTES;
 		r->bytes = buf_slice(&r->text);
 	}

@@ -77,7 +77,4 @@ int reply_from_fields(struct reply *r, const struct http_request *request, int s
 int reply_problem(struct reply *r, const struct http_request *request, int status, const char *detail,
 	int retry_after_s, struct now now, const struct cache_status *note) WARN_UNUSED;
 
-/* A final answer to this method and status bears no content (RFC 9110 6.4.1). */
-bool reply_has_no_content(enum http_method method, int status);
-
 #endif

@@ -481,14 +481,6 @@ struct now fetch_job_request_time(const struct fetch_job *f)
 	return f->request_time;
 }
 
-bool fetch_job_timing(const struct fetch_job *f, struct fetch_timing *out)
-{
-	if (!f->fetch)
-		return false;
-	fetch_timing(f->fetch, out);
-	return true;
-}
-
 void fetch_job_cancel_all(struct worker *w)
 {
 	while (w->jobs.next != &w->jobs) {

@@ -52,7 +52,6 @@ const struct cache_asked *fetch_job_asked(const struct fetch_job *f);
 struct now fetch_job_request_time(const struct fetch_job *f);
 /* on_body said PAUSE before; there is room again. */
 void fetch_job_resume(struct fetch_job *f);
-bool fetch_job_timing(const struct fetch_job *f, struct fetch_timing *out);
 /* Ends all fetch jobs of a stopping worker. */
 void fetch_job_cancel_all(struct worker *w);
 
