@@ -3,6 +3,7 @@
 # Measures memoproxy beside nginx, Varnish, HAProxy and a bare loop, and writes bench/results.md.
 # With an argument another script of this folder runs instead.
 # BENCH_QUICK=1: a few seconds a row, to see that all of it works. BENCH_ROWS="1 5": only those.
+# BENCH_OTHER=PROGRAM: another build of memoproxy is measured beside this one, in the same rounds.
 # BENCH_TMP, BENCH_DISK: where it works, and where what is on a disk is.
 set -euo pipefail
 cd "$(dirname "$0")"

@@ -317,7 +317,13 @@ class Slow(Server):
         return int(self.get("/count").body)
 
 
-PROXIES = {cls.name: cls for cls in (Memoproxy, Nginx, Varnish, Haproxy)}
+class Other(Memoproxy):
+    """Another build of memoproxy, the one before a change say."""
+    name = "other build"
+    binary = os.environ.get("BENCH_OTHER", "")
+
+
+PROXIES = {cls.name: cls for cls in (Memoproxy, Other, Nginx, Varnish, Haproxy) if getattr(cls, "binary", True)}
 
 
 def versions():
