@@ -28,7 +28,7 @@ struct listing {
 
 static void collect(struct listing *l, struct object *o)
 {
-	if (object_check(o) == SCOPE_HARD)
+	if (object_check(o) == PURGED_HARD)
 		return;
 	l->matched++;
 	if (l->matched > l->limit || l->is_short)
@@ -74,7 +74,7 @@ static void show(struct cache *c, struct listing *l, struct now now,
 			.source = (enum policy_source)o->freshness.source,
 			.vary_names = object_vary_names(o),
 			.user = entry_user(o->entry),
-			.soft_purged = object_check(o) == SCOPE_SOFT,
+			.soft_purged = object_check(o) == PURGED_SOFT,
 			.for_all = o->freshness.flags & POLICY_FOR_ALL,
 			.on_disk = lower_has(c, o),
 		};
@@ -158,7 +158,7 @@ static uint64_t oldest_held(struct cache *c)
 	uint64_t oldest;
 
 	pthread_mutex_lock(&c->holds_mu);
-	oldest = scope_now(c->scopes);
+	oldest = invalidation_now(c->invalidation);
 	for (const struct cache_hold *h = c->holds; h; h = h->next)
 		if (h->asked.sequence < oldest)
 			oldest = h->asked.sequence;
@@ -197,7 +197,7 @@ static void sweep_failure(struct sweep *w, struct notes *n)
 {
 	if (!n || !n->failed_answer)
 		return;
-	if (object_check(n->failed_answer) != SCOPE_VALID)
+	if (object_check(n->failed_answer) != NOT_PURGED)
 		n->failed_until_ms = 0;
 	else if (object_epoch(n->failed_answer) < w->c->sweep_oldest)
 		w->c->sweep_oldest = object_epoch(n->failed_answer);
@@ -212,7 +212,7 @@ static void sweep_entry(struct entry *e, void *arg)
 	w->looked++;
 	for (struct object *o = e->variants; o; o = next) {
 		next = object_next(o) ? *object_next(o) : NULL;
-		if (object_check(o) == SCOPE_HARD) {
+		if (object_check(o) == PURGED_HARD) {
 			sweep_out(w, e, o, DROP_PURGED);
 			continue;
 		}
@@ -263,7 +263,7 @@ static void end_round(struct cache *c)
 
 	if (c->tier && c->sweep_lower_oldest < oldest)
 		oldest = c->sweep_lower_oldest;
-	scope_retire(c->scopes, oldest);
+	invalidation_retire(c->invalidation, oldest);
 	c->sweep_oldest = 0;
 }
 
@@ -315,7 +315,7 @@ static struct object *find_stored(struct cache *c, const struct cache_request *r
 	pthread_mutex_lock(&s->mu);
 	e = entry_find_locked(s, r->key);
 	for (struct object *o = e ? e->variants : NULL; o && !found; o = object_next(o) ? *object_next(o) : NULL)
-		if (object_check(o) != SCOPE_HARD && !(o->flags & OBJECT_IS_PARTIAL) &&
+		if (object_check(o) != PURGED_HARD && !(o->flags & OBJECT_IS_PARTIAL) &&
 			object_serves(o, &r->http->fields))
 			found = object_ref(o);
 	pthread_mutex_unlock(&s->mu);

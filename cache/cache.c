@@ -17,10 +17,10 @@ int cache_new(const struct cache_options *o, struct cache **out)
 		return -ENOMEM;
 	c->o = *o;
 	pthread_mutex_init(&c->holds_mu, NULL);
-	err = scope_table_new(o->max_scope_rules, &c->scopes);
+	err = invalidation_table_new(o->max_invalidation_rules, &c->invalidation);
 	if (err)
-		goto fail_scopes;
-	err = memory_init(&c->memory, o->memory_bytes, o->shards, o->max_variants, o->max_markers, c->scopes);
+		goto fail_invalidation;
+	err = memory_init(&c->memory, o->memory_bytes, o->shards, o->max_variants, o->max_markers, c->invalidation);
 	if (err)
 		goto fail_memory;
 	/* What waits to be encoded is held in memory: no more than an eighth of it. */
@@ -33,8 +33,8 @@ int cache_new(const struct cache_options *o, struct cache **out)
 fail_encoder:
 	memory_fini(&c->memory);
 fail_memory:
-	scope_table_free(&c->scopes);
-fail_scopes:
+	invalidation_table_free(&c->invalidation);
+fail_invalidation:
 	pthread_mutex_destroy(&c->holds_mu);
 	mem_free(c);
 	return err;
@@ -60,7 +60,7 @@ void cache_free(struct cache **cache)
 	CHECK(!c->holds);
 	CHECK(counted(&c->memory.bytes) == 0); /* a byte left: somebody kept a reference */
 #endif
-	scope_table_free(&c->scopes);
+	invalidation_table_free(&c->invalidation);
 	pthread_mutex_destroy(&c->holds_mu);
 	mem_free(c);
 }
@@ -71,9 +71,9 @@ void cache_set_tier(struct cache *c, struct tier *t)
 	key_identity_secret(t->secret);
 }
 
-struct scope_table *cache_scopes(struct cache *c)
+struct invalidation_table *cache_invalidation(struct cache *c)
 {
-	return c->scopes;
+	return c->invalidation;
 }
 
 bool cache_is_in_tier(struct cache *c, const struct cache_key *key)
@@ -116,20 +116,20 @@ int cache_disown_tier(struct cache *c)
 }
 
 static int purge_here(
-	struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, bool wait, uint64_t *seq)
+	struct cache *c, enum purge_kind kind, struct slice what, uint64_t user, bool soft, bool wait, uint64_t *seq)
 {
 	int err;
 
 	count(&c->n.purges);
 	if (c->tier)
 		return c->tier->ops->purge(c->tier, kind, what, user, soft, wait, seq);
-	err = scope_purge(c->scopes, kind, what, user, soft, seq);
+	err = invalidation_purge(c->invalidation, kind, what, user, soft, seq);
 	/* -ENOMEM invalidates too much, which is what was asked for and more. */
 	return err == -ENOMEM ? 0 : err;
 }
 
 static int purge(
-	struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, bool wait, uint64_t *seq)
+	struct cache *c, enum purge_kind kind, struct slice what, uint64_t user, bool soft, bool wait, uint64_t *seq)
 {
 	int err = purge_here(c, kind, what, user, soft, wait, seq);
 
@@ -139,21 +139,21 @@ static int purge(
 	return err;
 }
 
-void cache_purge_as_told(struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft)
+void cache_purge_as_told(struct cache *c, enum purge_kind kind, struct slice what, uint64_t user, bool soft)
 {
 	uint64_t seq;
 
 	/* What can't be noted is made up for by more. That the journal failed is counted there. */
 	if (purge_here(c, kind, what, user, soft, false, &seq) == -EMSGSIZE)
-		(void)purge_here(c, SCOPE_ALL, (struct slice){"", 0}, 0, soft, false, &seq);
+		(void)purge_here(c, PURGE_ALL, (struct slice){"", 0}, 0, soft, false, &seq);
 }
 
-int cache_purge(struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq)
+int cache_purge(struct cache *c, enum purge_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq)
 {
 	return purge(c, kind, what, user, soft, true, seq);
 }
 
-int cache_purge_soon(struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq)
+int cache_purge_soon(struct cache *c, enum purge_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq)
 {
 	return purge(c, kind, what, user, soft, false, seq);
 }
@@ -195,7 +195,7 @@ void cache_stats(struct cache *c, struct cache_stats *out)
 	out->encodings_waiting = encoder.waiting;
 	out->encodings_made = encoder.made;
 	out->encodings_dropped = encoder.dropped;
-	scope_stats(c->scopes, &out->scopes);
+	invalidation_stats(c->invalidation, &out->invalidation);
 	out->has_tier = c->tier != NULL;
 	if (c->tier)
 		c->tier->ops->stats(c->tier, &out->tier);

@@ -3,7 +3,7 @@
  * Thread: any, except where a function names a worker. Lock order: shard, then flight, then mailbox; nothing is freed,
  * called out or read from disk under a shard lock.
  * Bounds: memory_bytes (exact: every byte that the allocator takes for entries and objects), max_waiters, max_flights,
- * max_markers (PASS and failure memory), scope rules. */
+ * max_markers (PASS and failure memory), invalidation rules. */
 #ifndef CACHE_CACHE_H
 #define CACHE_CACHE_H
 
@@ -14,7 +14,7 @@
 #include "cache/memory/object.h"
 #include "cache/policy/policy.h"
 #include "cache/policy/rules.h"
-#include "cache/policy/scope.h"
+#include "cache/policy/invalidation.h"
 #include "cache/tier/tier.h"
 
 struct cache;
@@ -26,11 +26,11 @@ struct cache_options {
 	bool coalesce;
 	int64_t failure_memory_ms; /* 1000 */
 	int64_t pass_memory_ms;    /* 120 000: how long a PASS marker lasts */
-	unsigned max_waiters, max_flights, max_markers, max_variants, max_scope_rules;
+	unsigned max_waiters, max_flights, max_markers, max_variants, max_invalidation_rules;
 	struct slice via; /* "1.1 memoproxy": what is appended to Via at store time */
 	/* Told of each purge, once it holds here, by the thread that made it; not of those that cache_purge_as_told makes, nor of
 	 * those that are refused as too long (-EMSGSIZE). */
-	void (*on_purge)(void *arg, enum scope_kind kind, struct slice what, uint64_t user, bool soft);
+	void (*on_purge)(void *arg, enum purge_kind kind, struct slice what, uint64_t user, bool soft);
 	void *on_purge_arg;
 	/* Told of a key when an answer was stored here, or retired what was, of which another process may have an older one; once that
 	 * holds here, by the thread that made it. Not of what cache_forget_as_told makes. NULL: nobody. */
@@ -48,7 +48,7 @@ void cache_free(struct cache **c);
 /* A tier under the memory: what is stored goes there too, what memory lacks is looked for there. After cache_new and before any
  * lookup, once; it was opened with the cache's scope table. cache_free closes it. */
 void cache_set_tier(struct cache *c, struct tier *t);
-struct scope_table *cache_scopes(struct cache *c);
+struct invalidation_table *cache_invalidation(struct cache *c);
 /* What the tier holds is another process's from now on; nothing happens without one. Blocks. */
 void cache_hand_over_tier(struct cache *c);
 /* It was handed over and nobody took it: what is there is given up. Blocks. 0 or negative errno. */
@@ -151,15 +151,15 @@ void cache_saw_answer(struct cache *c, const struct cache_request *r, const stru
 /* Invalidation, both tiers. 0 or negative errno (the answer must then not claim success). With a disk tier it blocks until
  * the purge is on the device, so that it outlives a crash: not for workers. */
 int cache_purge(
-	struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq) WARN_UNUSED;
+	struct cache *c, enum purge_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq) WARN_UNUSED;
 /* The same without waiting: a crash of the machine a moment later may take it back. */
 int cache_purge_soon(
-	struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq) WARN_UNUSED;
+	struct cache *c, enum purge_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq) WARN_UNUSED;
 /* Another process has something newer, or knows that it has gone: what is stored here of the key goes, in both tiers, and what is
  * being fetched is late. */
 void cache_forget_as_told(struct cache *c, struct slice key, uint64_t user);
 /* Another process made it. */
-void cache_purge_as_told(struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft);
+void cache_purge_as_told(struct cache *c, enum purge_kind kind, struct slice what, uint64_t user, bool soft);
 
 /* Periodic work in small steps: at most max_steps entries looked at; returns how many went. Any thread, one at a time. */
 unsigned cache_sweep(struct cache *c, unsigned max_steps, struct now now);
@@ -174,7 +174,7 @@ struct cache_stats {
 	uint64_t encodings_waiting, encodings_made,
 		encodings_dropped;                /* of bodies that the encoder's threads compress */
 	uint64_t large_readers, large_read_bytes; /* replies from disk under way, and the blocks that they hold */
-	struct scope_stats scopes;
+	struct invalidation_stats invalidation;
 	bool has_tier;
 	struct tier_stats tier;
 };

@@ -20,7 +20,7 @@ struct counters {
 struct cache {
 	struct cache_options o; /* set once */
 	struct memory memory;
-	struct scope_table *scopes;
+	struct invalidation_table *invalidation;
 	struct encoder *encoder;
 	struct tier *tier; /* the lower one; set before any lookup; NULL: there is none */
 	_Atomic uint64_t tier_reads;

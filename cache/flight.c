@@ -237,7 +237,7 @@ void flight_wait(struct flight *f, unsigned worker, const struct http_fields *re
 	w->begun = false;
 	w->mismatched = false;
 	w->stores_seen = 0;
-	w->joined_seq = scope_now(f->cache->scopes);
+	w->joined_seq = invalidation_now(f->cache->invalidation);
 	atomic_init(&w->offset, 0);
 	w->prev = NULL;
 	count(&f->cache->n.waiters);
@@ -293,9 +293,9 @@ void flight_leave(struct flight_waiter *w)
 /* A soft purge binds those who came after it: that it has a tag, a flight learns only from its answer. */
 static bool is_purged_for(struct flight *f, const struct flight_waiter *w)
 {
-	enum scope_state scopes = object_check(f->object);
+	enum purge_state state = object_check(f->object);
 
-	return scopes == SCOPE_HARD || (scopes == SCOPE_SOFT && w != f->own && w->joined_seq > f->epoch);
+	return state == PURGED_HARD || (state == PURGED_SOFT && w != f->own && w->joined_seq > f->epoch);
 }
 
 /* May this waiter have the answer? Asked once, before its first byte: after that it goes on whatever is purged. */

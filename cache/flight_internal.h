@@ -50,7 +50,7 @@ struct flight {
 	bool is_listed;
 	int64_t progress_ms; /* when `progress` was seen to change */
 	uint64_t progress;
-	_Atomic uint64_t checked;              /* as scope_check wants it */
+	_Atomic uint64_t checked;              /* as invalidation_check wants it */
 	bool is_late;                          /* an answer to a later request has landed */
 	bool has_newer;                        /* any answer has, that took the place of `stored` or retired it */
 	uint64_t wants_names, wants_validator; /* or is, unless its answer has these: landing.c; 0: any */

@@ -22,11 +22,11 @@ static void note_verdict(struct flight *f, enum policy_store why)
 
 static bool may_stand_in(const struct flight *f, int status, struct now now)
 {
-	enum scope_state scopes = SCOPE_HARD;
+	enum purge_state state = PURGED_HARD;
 
 	if (f->stored && !(f->stored->flags & OBJECT_IS_PARTIAL))
-		scopes = object_check(f->stored);
-	return scopes != SCOPE_HARD && policy_stale_if_error(&f->stored->freshness, status, scopes == SCOPE_SOFT, now);
+		state = object_check(f->stored);
+	return state != PURGED_HARD && policy_stale_if_error(&f->stored->freshness, status, state == PURGED_SOFT, now);
 }
 
 static int gateway_status(int status)
@@ -105,7 +105,8 @@ static enum flight_fate take_not_modified(struct flight *f, const struct flight_
 	struct refresh r = refresh_of(f, a);
 
 	/* What a newer answer replaced meanwhile is not confirmed any more. */
-	if (!flight_is_late(f) && object_is_confirmed_by(f->stored, a->fields) && object_check(f->stored) != SCOPE_HARD)
+	if (!flight_is_late(f) && object_is_confirmed_by(f->stored, a->fields) &&
+		object_check(f->stored) != PURGED_HARD)
 		x.object = object_refreshed(f->stored, &r);
 	if (x.object) {
 		x.phase = FLIGHT_ANSWER;
@@ -374,7 +375,7 @@ static struct object *to_store(struct flight *f)
 	struct object *o;
 
 	/* Purged while it was fetched. (Once more at each use: a purge may come right after this.) */
-	if (f->is_windowed || object_check(f->object) == SCOPE_HARD)
+	if (f->is_windowed || object_check(f->object) == PURGED_HARD)
 		return NULL;
 	if (!store_filter_allows_body(f->rules, f->object)) {
 		note_verdict(f, POLICY_NOT_BODY);

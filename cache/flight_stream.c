@@ -84,16 +84,16 @@ static int begin(struct flight *f, struct object *o, int64_t length, struct flig
 {
 	struct flight_stream *fs = mem_zalloc(sizeof(*fs));
 	struct tier *t = f->cache->tier;
-	struct scope_set scopes;
+	struct purgeable purgeable;
 	int err;
 
 	*out = NULL;
 	if (!fs)
 		return -ENOMEM;
 	lower_describe(o, &fs->source);
-	object_scopes(o, &scopes);
-	fs->source.tags = scopes.tags;
-	fs->source.tags_n = scopes.tags_n;
+	object_purgeable(o, &purgeable);
+	fs->source.tags = purgeable.tags;
+	fs->source.tags_n = purgeable.tags_n;
 	fs->source.body_n = length >= 0 ? (uint64_t)length : TIER_LENGTH_UNKNOWN;
 	fs->source.on_release = on_release;
 	err = t->ops->stream_begin(t, &fs->source, on_room, &fs->to);
@@ -205,7 +205,7 @@ bool flight_stream_take(struct flight *f, const void *p, size_t n)
 {
 	enum tier_flow flow = TIER_GAVE_UP;
 
-	if (object_check(f->object) != SCOPE_HARD && !is_disk_slow(f))
+	if (object_check(f->object) != PURGED_HARD && !is_disk_slow(f))
 		flow = f->stream->to->tier->ops->stream_write(f->stream->to, p, n);
 	if (flow == TIER_GAVE_UP) {
 		flight_stream_drop(f);
@@ -224,7 +224,7 @@ bool flight_stream_commit(struct flight *f, struct now now)
 	bool is_newest;
 
 	/* Purged while it was fetched. (Once more at each use: a purge may come right after this.) */
-	if (object_check(f->object) == SCOPE_HARD)
+	if (object_check(f->object) == PURGED_HARD)
 		return false;
 	lower_write_begin(&written, f->cache, NULL);
 	pthread_mutex_lock(&s->mu);

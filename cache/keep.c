@@ -5,20 +5,20 @@
 
 uint64_t cache_sequence(const struct cache *c)
 {
-	return scope_now(c->scopes);
+	return invalidation_now(c->invalidation);
 }
 
 struct cache_asked cache_ask(struct cache *c)
 {
-	return (struct cache_asked){scope_now(c->scopes), landing_order(c)};
+	return (struct cache_asked){invalidation_now(c->invalidation), landing_order(c)};
 }
 
 bool cache_was_purged(const struct cache *c, struct slice url, uint64_t sequence)
 {
-	struct scope_set set = {.url = url};
+	struct purgeable set = {.url = url};
 	_Atomic uint64_t checked = sequence;
 
-	return scope_check(c->scopes, &set, sequence, &checked) != SCOPE_VALID;
+	return invalidation_check(c->invalidation, &set, sequence, &checked) != NOT_PURGED;
 }
 
 /* Everything that the entry takes is made before, so that nothing is allocated under the lock. */
@@ -161,7 +161,7 @@ static bool fits(struct object *a, const struct object *b)
 	       a_first <= b_first + (uint64_t)object_body_length(b) &&
 	       b_first <= a_first + (uint64_t)object_body_length(a) && is_same_variant(a, b) &&
 	       are_of_one(object_strong_validator(a), object_strong_validator(b)) && objects_have_one_coding(a, b) &&
-	       object_check(a) == SCOPE_VALID;
+	       object_check(a) == NOT_PURGED;
 }
 
 static struct object *find_fitting(struct flight *f)
@@ -265,7 +265,7 @@ struct object *keep_short_tail(struct flight *f)
 
 	(void)object_body_state(f->object, &n);
 	if (f->is_overlong || n == 0 || !object_part(f->object, &first, &total) ||
-		first + (uint64_t)object_body_length(f->object) != total || object_check(f->object) == SCOPE_HARD)
+		first + (uint64_t)object_body_length(f->object) != total || object_check(f->object) == PURGED_HARD)
 		return NULL;
 	span = (struct span){first, n, first + n};
 	http_fields_init(&update);
@@ -295,7 +295,7 @@ struct object *keep_whole(struct flight *f, const struct flight_answer *a, const
 	if (!object_part(f->stored, &first, &total) || !keep_read_part(a, &part, &n) || part.total != total ||
 		part.first != (uint64_t)object_body_length(f->stored) || part.first + n != total ||
 		!are_of_one(strong, object_strong_validator(f->stored)) ||
-		!object_has_coding_of(f->stored, a->fields) || object_check(f->stored) != SCOPE_VALID)
+		!object_has_coding_of(f->stored, a->fields) || object_check(f->stored) != NOT_PURGED)
 		return NULL;
 	span = (struct span){0, total, total};
 	o = object_respanned(f->stored, r, &span);

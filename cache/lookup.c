@@ -134,10 +134,10 @@ static struct object *select_variant(struct lookup *l, struct entry *e, bool *is
 	struct object *o = e->variants, *next;
 
 	for (; o; o = next) {
-		enum scope_state scopes = object_check(o);
+		enum purge_state state = object_check(o);
 
 		next = object_next(o) ? *object_next(o) : NULL;
-		if (scopes == SCOPE_HARD) {
+		if (state == PURGED_HARD) {
 			if (!l->r->hit_only)
 				variant_drop_locked(e, o, DROP_PURGED, &l->garbage);
 			continue;
@@ -152,12 +152,12 @@ static struct object *select_variant(struct lookup *l, struct entry *e, bool *is
 			continue;
 		}
 		if (!part_serves(l, o)) {
-			if (scopes == SCOPE_VALID && object_serves_wants(o, l->wants))
+			if (state == NOT_PURGED && object_serves_wants(o, l->wants))
 				l->partial = o;
 			continue;
 		}
 		*any = true;
-		*is_soft = scopes == SCOPE_SOFT;
+		*is_soft = state == PURGED_SOFT;
 		if (object_serves_wants(o, l->wants))
 			return o;
 	}
@@ -309,7 +309,7 @@ static bool lead(struct lookup *l, struct entry *e, struct object *stored, bool 
 	f->is_for_parts = l->is_range && !is_whole(stored);
 	f->started = l->now;
 	f->progress_ms = l->now.mono_ms;
-	f->epoch = scope_now(l->c->scopes); /* before anything is asked */
+	f->epoch = invalidation_now(l->c->invalidation); /* before anything is asked */
 	f->order = landing_order(l->c);
 	atomic_init(&f->checked, f->epoch);
 	f->is_tail = !stored && has_use_of_tail(l);
@@ -364,7 +364,7 @@ static bool use_failure(struct lookup *l, struct entry *e, struct object *o, boo
 	if (n->failed_once || (n->failed_by && l->is_alone))
 		return false;
 	if (n->failed_answer &&
-		(object_check(n->failed_answer) != SCOPE_VALID || !object_serves_wants(n->failed_answer, l->wants)))
+		(object_check(n->failed_answer) != NOT_PURGED || !object_serves_wants(n->failed_answer, l->wants)))
 		return false;
 	l->out->verdict = CACHE_FAILED;
 	l->out->status = n->failed_status;

@@ -8,7 +8,7 @@
 
 static bool error_suits(struct lookup *l, struct flight *f)
 {
-	return f->shares == POLICY_SHARE_MOMENT && object_check(f->object) == SCOPE_VALID &&
+	return f->shares == POLICY_SHARE_MOMENT && object_check(f->object) == NOT_PURGED &&
 	       object_serves_wants(f->object, l->wants) && f->form == form_of(&l->r->http->fields);
 }
 
@@ -20,15 +20,15 @@ static bool answer_suits(struct lookup *l, struct flight *f)
 		return !f->is_windowed && object_body_state(f->object, &published) != BODY_BROKEN && error_suits(l, f);
 
 	return !f->is_windowed && object_body_state(f->object, &published) != BODY_BROKEN &&
-	       object_check(f->object) == SCOPE_VALID && object_serves_wants(f->object, l->wants) &&
+	       object_check(f->object) == NOT_PURGED && object_serves_wants(f->object, l->wants) &&
 	       policy_reuse(&f->object->freshness, l->client_cc, l->pragma_no_cache, false, l->now).use == POLICY_FRESH;
 }
 
 static bool is_purged(struct lookup *l, struct flight *f)
 {
-	struct scope_set set = {.url = entry_url(f->entry), .user = entry_user(f->entry)};
+	struct purgeable set = {.url = entry_url(f->entry), .user = entry_user(f->entry)};
 
-	return scope_check(l->c->scopes, &set, f->epoch, &f->checked) != SCOPE_VALID;
+	return invalidation_check(l->c->invalidation, &set, f->epoch, &f->checked) != NOT_PURGED;
 }
 
 static bool may_join(struct lookup *l, struct flight *f)

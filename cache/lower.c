@@ -100,13 +100,13 @@ static void hand_over(struct lower_write *w, struct cache *c, bool is_refresh)
 {
 	struct tier_source *s = &w->source->put;
 	struct tier *t = c->tier;
-	struct scope_set scopes;
+	struct purgeable purgeable;
 	int err;
 
-	object_scopes(w->object, &scopes);
+	object_purgeable(w->object, &purgeable);
 	s->epoch = object_epoch(w->object);
-	s->tags = scopes.tags;
-	s->tags_n = scopes.tags_n;
+	s->tags = purgeable.tags;
+	s->tags_n = purgeable.tags_n;
 	err = is_refresh ? t->ops->refresh(t, s) : t->ops->put(t, s);
 	if (err)
 		w->forget_before = s->forget_before;

@@ -14,9 +14,9 @@ _Static_assert(TIER_CURSOR_END == INDEX_SHARDS, "a cursor's end is behind the la
 
 static void tell(struct disk *d, struct tier_listing *l, const struct record_header *h, const struct record_meta *m)
 {
-	const struct scope_set scopes = {m->url, m->tags, h->tags_n, h->user};
+	const struct purgeable purgeable = {m->url, m->tags, h->tags_n, h->user};
 	_Atomic uint64_t checked = h->epoch;
-	enum scope_state state = scope_check(d->o.scopes, &scopes, h->epoch, &checked);
+	enum purge_state state = invalidation_check(d->o.invalidation, &purgeable, h->epoch, &checked);
 	struct tier_record_info info = {
 		.url = m->url,
 		.vary_names = m->names,
@@ -24,10 +24,10 @@ static void tell(struct disk *d, struct tier_listing *l, const struct record_hea
 		.user = h->user,
 		.body_n = h->body_n,
 		.bytes = record_total(h),
-		.soft_purged = state == SCOPE_SOFT,
+		.soft_purged = state == PURGED_SOFT,
 	};
 
-	if (state == SCOPE_HARD || !slice_starts_with(m->url, l->prefix))
+	if (state == PURGED_HARD || !slice_starts_with(m->url, l->prefix))
 		return;
 	record_freshness(h, d->o.clock_id, l->now, &info.freshness);
 	l->told++;

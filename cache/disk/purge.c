@@ -9,7 +9,7 @@
 
 /* Both under the journal's lock, so that a rotation parts the purges that a checkpoint holds from those it may not. */
 int disk_purge(
-	struct tier *t, enum scope_kind kind, struct slice what, uint64_t user, bool soft, bool wait, uint64_t *seq)
+	struct tier *t, enum purge_kind kind, struct slice what, uint64_t user, bool soft, bool wait, uint64_t *seq)
 {
 	struct journal_entry e = {.kind = JOURNAL_PURGE, .scope = (uint8_t)kind, .soft = soft, .b = user, .what = what};
 	struct disk *d = disk_of(t);
@@ -20,7 +20,7 @@ int disk_purge(
 		return -EMSGSIZE;
 	pthread_mutex_lock(&d->journal.mu);
 	/* Without memory for the rule the floor was raised: more is invalid than was asked for. */
-	(void)scope_purge(d->o.scopes, kind, what, user, soft, seq);
+	(void)invalidation_purge(d->o.invalidation, kind, what, user, soft, seq);
 	e.a = *seq;
 	if (!d->journal.is_given)
 		err = journal_append_locked(&d->journal, &e, &ticket);
@@ -96,8 +96,8 @@ static void retire_forgets(struct disk *d)
 
 static int fill(struct disk *d, struct checkpoint *c)
 {
-	struct scope_image image;
-	int err = scope_export(d->o.scopes, &image);
+	struct invalidation_image image;
+	int err = invalidation_export(d->o.invalidation, &image);
 
 	if (err)
 		return err;

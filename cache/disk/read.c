@@ -336,23 +336,23 @@ static int load(struct disk *d, struct tier_lookup *l, const struct index_slot *
 static enum tier_verdict judge(
 	struct disk *d, struct tier_lookup *l, const struct index_slot *slot, struct read_object *o)
 {
-	const struct scope_set scopes = {o->pub.url, o->pub.tags, o->pub.tags_n, o->pub.user};
+	const struct purgeable purgeable = {o->pub.url, o->pub.tags, o->pub.tags_n, o->pub.user};
 	_Atomic uint64_t checked = o->pub.epoch;
-	enum scope_state state;
+	enum purge_state state;
 
 	if (!slice_equal(o->pub.key, l->key))
 		return TIER_MISS;
-	state = scope_check(d->o.scopes, &scopes, o->pub.epoch, &checked);
-	if (state == SCOPE_HARD) {
+	state = invalidation_check(d->o.invalidation, &purgeable, o->pub.epoch, &checked);
+	if (state == PURGED_HARD) {
 		disk_add(&d->n.purged_reads, 1);
 		(void)index_drop_at(&d->index, l->hash, slot->seg, slot->off8);
 		return TIER_MISS;
 	}
 	if (l->accepts && !l->accepts(l, &o->pub))
 		return TIER_MISS;
-	if (state == SCOPE_VALID)
+	if (state == NOT_PURGED)
 		o->pub.epoch = atomic_load_explicit(&checked, memory_order_relaxed);
-	return state == SCOPE_SOFT ? TIER_SOFT : TIER_HIT;
+	return state == PURGED_SOFT ? TIER_SOFT : TIER_HIT;
 }
 
 static void look_up(struct disk *d, struct tier_lookup *l, bool may_wait)

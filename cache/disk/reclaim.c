@@ -11,12 +11,12 @@
 
 static bool is_of_use(const struct disk *d, const struct record_header *h, const struct record_meta *m)
 {
-	const struct scope_set scopes = {m->url, m->tags, h->tags_n, h->user};
+	const struct purgeable purgeable = {m->url, m->tags, h->tags_n, h->user};
 	_Atomic uint64_t checked = h->epoch;
 	struct freshness f;
 	struct now now = clock_now();
 
-	if (scope_check(d->o.scopes, &scopes, h->epoch, &checked) == SCOPE_HARD)
+	if (invalidation_check(d->o.invalidation, &purgeable, h->epoch, &checked) == PURGED_HARD)
 		return false;
 	record_freshness(h, d->o.clock_id, now, &f);
 	return policy_ttl_ms(&f, now) > -policy_stale_window_ms(&f);

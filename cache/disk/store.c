@@ -162,8 +162,8 @@ static void replay_entry(const struct journal_entry *e, void *arg)
 
 	if (e->kind == JOURNAL_FORGET)
 		forgets_add(&d->forgets, e->a, e->b);
-	else if (e->kind == JOURNAL_PURGE && e->scope <= SCOPE_ALL)
-		scope_replay(d->o.scopes, (enum scope_kind)e->scope, e->what, e->b, e->soft, e->a);
+	else if (e->kind == JOURNAL_PURGE && e->scope <= PURGE_ALL)
+		invalidation_replay(d->o.invalidation, (enum purge_kind)e->scope, e->what, e->b, e->soft, e->a);
 }
 
 static void ignore_entry(const struct journal_entry *e, void *arg)
@@ -176,7 +176,7 @@ static void ignore_entry(const struct journal_entry *e, void *arg)
 static int restore(struct disk *d, uint64_t *last_journal)
 {
 	struct checkpoint c;
-	struct scope_image image;
+	struct invalidation_image image;
 	int err = disk_best_checkpoint(d->io, d->dir, d->store, &c);
 
 	if (err)
@@ -185,9 +185,9 @@ static int restore(struct disk *d, uint64_t *last_journal)
 	if (!err && c.h.runs >= RUNS_MAX)
 		err = -EBADMSG;
 	if (!err) {
-		image = (struct scope_image){
+		image = (struct invalidation_image){
 			c.h.floor_seq, c.h.all_hard_seq, c.h.all_soft_seq, c.rules, (unsigned)c.h.rules_n};
-		scope_import(d->o.scopes, &image);
+		invalidation_import(d->o.invalidation, &image);
 		for (uint64_t i = 0; i < c.h.forgets_n; i++)
 			forgets_add(&d->forgets, c.forgets[i].key, c.forgets[i].before_lsn);
 		atomic_store(&d->forgets.floor_lsn, c.h.floor_lsn);
@@ -225,7 +225,7 @@ static int open_state(struct disk *d, char *error)
 	if (err)
 		return fail(error, err, "disk: can't use %s: %s", d->o.path, strerror(-err));
 	d->runs++;
-	scope_start_at(d->o.scopes, d->runs << RUN_SHIFT);
+	invalidation_start_at(d->o.invalidation, d->runs << RUN_SHIFT);
 	d->next_lsn = d->runs << RUN_SHIFT;
 	err = journal_init(&d->journal, d->io, d->dir, d->store, d->o.journal_bytes, last_journal + 1);
 	if (err)

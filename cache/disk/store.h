@@ -2,7 +2,7 @@
 /* The disk tier: an append-only log of answers under the memory tier. A cache may forget; it may not lie.
  * Thread: any, where nothing else is said. Nothing here waits for a device, but for what says "blocks".
  * Owns: the directory (one process at a time), its files, its threads: a writer, a keeper (recovery and reclaim), a
- * journalist (syncs and checkpoints) and `threads` readers. Borrows: the scope table, the mailboxes.
+ * journalist (syncs and checkpoints) and `threads` readers. Borrows: the invalidation table, the mailboxes.
  * Bounds: size, in bytes of the files, exact; queue_max and queue_bytes of answers that wait to be written; reads_max of
  * reads that wait. What goes past a bound is dropped and counted. */
 #ifndef CACHE_DISK_STORE_H
@@ -27,13 +27,13 @@ struct disk_options {
 	int64_t retry_ms;       /* after a failed write; 0: 5000 */
 	bool admit_second_hit;  /* write what is put a second time, or is there already */
 	uint64_t clock_id;      /* of this run of the machine; 0: asked from the kernel */
-	struct scope_table *scopes;
+	struct invalidation_table *invalidation;
 	const struct disk_io *io; /* NULL: the real one */
 };
 
 #define DISK_ERROR_MAX 512
 
-/* Locks, checks, restores the rules of invalidation into `scopes`; then recovery goes on in the background. Blocks. Before
+/* Locks, checks, restores the rules of invalidation into `invalidation`; then recovery goes on in the background. Blocks. Before
  * any fetch has noted its epoch. 0; or negative errno and one sentence in `error`. */
 int disk_open(const struct disk_options *o, struct tier **out, char error[DISK_ERROR_MAX]) WARN_UNUSED;
 
@@ -58,7 +58,7 @@ int disk_stream_begin(struct tier *t, struct tier_source *s, void (*on_room)(str
 	struct tier_stream **out) WARN_UNUSED;
 enum tier_flow disk_stream_write(struct tier_stream *st, const void *p, size_t n) WARN_UNUSED;
 void disk_stream_end(struct tier_stream **st, enum tier_end how);
-int disk_purge(struct tier *t, enum scope_kind kind, struct slice what, uint64_t user, bool soft, bool wait,
+int disk_purge(struct tier *t, enum purge_kind kind, struct slice what, uint64_t user, bool soft, bool wait,
 	uint64_t *seq) WARN_UNUSED; /* in the journal */
 uint64_t disk_oldest_epoch(struct tier *t);
 

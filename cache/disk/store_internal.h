@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The disk tier's insides. Private to cache/disk/.
- * Lock order: journal, then the scope table or forgets; index shard, then forgets; the others are taken alone. No lock is held
+ * Lock order: journal, then the invalidation table or forgets; index shard, then forgets; the others are taken alone. No lock is held
  * over file I/O but the journal's, whose one write goes to the page cache. */
 #ifndef CACHE_DISK_STORE_INTERNAL_H
 #define CACHE_DISK_STORE_INTERNAL_H

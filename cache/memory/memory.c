@@ -23,7 +23,7 @@ static int init_shard(struct shard *s, struct memory *m)
 }
 
 int memory_init(struct memory *m, uint64_t limit_bytes, unsigned shards, unsigned max_variants, unsigned max_markers,
-	struct scope_table *scopes)
+	struct invalidation_table *invalidation)
 {
 	const size_t line = _Alignof(struct shard);
 
@@ -34,7 +34,7 @@ int memory_init(struct memory *m, uint64_t limit_bytes, unsigned shards, unsigne
 	m->limit_bytes = limit_bytes;
 	m->max_variants = max_variants ? max_variants : 1;
 	m->max_markers = max_markers / shards ? max_markers / shards : 1;
-	m->scopes = scopes;
+	m->invalidation = invalidation;
 	for (m->shards_n = 0; m->shards_n < shards; m->shards_n++) {
 		int err = init_shard(&m->shards[m->shards_n], m);
 

@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "cache/policy/key.h"
-#include "cache/policy/scope.h"
+#include "cache/policy/invalidation.h"
 #include "cache/memory/wheel.h"
 
 struct object;
@@ -81,7 +81,7 @@ struct memory {
 	void *block;
 	unsigned shards_n, max_variants, max_markers;
 	uint64_t limit_bytes;
-	struct scope_table *scopes;
+	struct invalidation_table *invalidation;
 	/* atomic */
 	_Atomic uint64_t bytes, entries, objects, markers, failed_bytes;
 	_Atomic int64_t now_ms; /* the time as of some lookup; up to 200 ms old while there are lookups */
@@ -89,7 +89,7 @@ struct memory {
 };
 
 int memory_init(struct memory *m, uint64_t limit_bytes, unsigned shards, unsigned max_variants, unsigned max_markers,
-	struct scope_table *scopes) WARN_UNUSED;
+	struct invalidation_table *invalidation) WARN_UNUSED;
 /* Unlinks and frees all; what others still hold a reference to stays theirs. */
 void memory_fini(struct memory *m);
 

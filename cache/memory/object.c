@@ -136,27 +136,27 @@ uint64_t object_epoch(const struct object *o)
 	return atomic_load_explicit(&o->epoch, memory_order_relaxed);
 }
 
-void object_scopes(const struct object *o, struct scope_set *out)
+void object_purgeable(const struct object *o, struct purgeable *out)
 {
 	const struct object_extras *x = extras_of(o);
 
-	*out = (struct scope_set){.url = object_url(o), .user = entry_user(o->entry)};
+	*out = (struct purgeable){.url = object_url(o), .user = entry_user(o->entry)};
 	if (x && x->tags_n > 0) {
 		out->tags = (const void *)tags_at(x);
 		out->tags_n = x->tags_n;
 	}
 }
 
-enum scope_state object_check(struct object *o)
+enum purge_state object_check(struct object *o)
 {
-	struct scope_table *scopes = o->entry->shard->memory->scopes;
+	struct invalidation_table *invalidation = o->entry->shard->memory->invalidation;
 	uint64_t epoch = object_epoch(o);
-	struct scope_set set;
+	struct purgeable set;
 
-	if (epoch >= scope_now(scopes))
-		return SCOPE_VALID;
-	object_scopes(o, &set);
-	return scope_check(scopes, &set, epoch, &o->epoch);
+	if (epoch >= invalidation_now(invalidation))
+		return NOT_PURGED;
+	object_purgeable(o, &set);
+	return invalidation_check(invalidation, &set, epoch, &o->epoch);
 }
 
 /* ---- Fields ---- */

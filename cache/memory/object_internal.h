@@ -51,7 +51,7 @@ struct object {
 	uint8_t flags;
 	struct entry *entry; /* owned reference: its URL is the object's */
 	/* The sequence of invalidation up to which it is known to be valid: its epoch, raised by each check that found it
-	 * valid. Nothing is lost by raising it: no scope of its with a number up to there exists. */
+	 * valid. Nothing is lost by raising it: no rule that it falls under has a number up to there. */
 	_Atomic uint64_t epoch;
 	struct freshness freshness;
 	_Atomic uint64_t progress; /* bytes published << 2 | enum body_state */
@@ -121,8 +121,8 @@ int64_t object_useful_until_ms(const struct object *o);
 struct object **object_next(const struct object *o); /* NULL where it can have no further variants */
 struct slice object_vary_names(const struct object *o);
 struct slice object_vary_values(const struct object *o);
-void object_scopes(const struct object *o, struct scope_set *out); /* borrows from o */
-enum scope_state object_check(struct object *o);
+void object_purgeable(const struct object *o, struct purgeable *out); /* borrows from o */
+enum purge_state object_check(struct object *o);
 uint64_t object_total_bytes(const struct object *o);
 
 #endif

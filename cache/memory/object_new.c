@@ -104,7 +104,7 @@ static void put_tags_of(struct sink *s, struct slice v)
 		while (i < v.n && !is_tag_separator(v.p[i]))
 			i++;
 		if (i > start) {
-			uint64_t h = scope_tag_hash((struct slice){v.p + start, i - start});
+			uint64_t h = purge_tag_hash((struct slice){v.p + start, i - start});
 
 			put(s, &h, sizeof(h));
 		}
@@ -126,7 +126,7 @@ static void put_groups(struct sink *s, const struct object_spec *spec, struct sl
 		while (sf_list_next(&parser, &item) == 1) {
 			buf_reset(&group);
 			if (item.type == SF_STRING && sf_string_unescape(&item, &group) == 0) {
-				uint64_t h = scope_tag_hash(buf_slice(&group));
+				uint64_t h = purge_tag_hash(buf_slice(&group));
 
 				put(s, &h, sizeof(h));
 			}

@@ -208,7 +208,7 @@ int cache_user_hash(const struct cache_rules *rules, struct slice identity, uint
 	return rc;
 }
 
-/* What the origin is told of where it was asked. The URL has a Host in it too, but as scopes spell it. */
+/* What the origin is told of where it was asked. The URL has a Host in it too, but as purges spell it. */
 static void add_where(struct buf *out, const struct cache_key_input *in)
 {
 	if (in->host.n > 0) {

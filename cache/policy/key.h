@@ -40,10 +40,9 @@ struct cache_key_input {
 
 struct cache_key {
 	struct buf bytes;
-	struct hash128 hash; /* XXH3-128 of all bytes: names it on disk */
-	uint64_t place;      /* hash_keyed of all bytes: where memory holds it, in this process */
-	size_t url_off,
-		url_n; /* the target URI inside bytes: the input of invalidation scopes and of `key` in listings */
+	struct hash128 hash;   /* XXH3-128 of all bytes: names it on disk */
+	uint64_t place;        /* hash_keyed of all bytes: where memory holds it, in this process */
+	size_t url_off, url_n; /* the target URI inside bytes: what purges name, and `key` in listings */
 	uint64_t
 		user; /* hash of the user identity (keyed with the disk tier's secret, or one of this process), 0 when shared */
 };

@@ -15,7 +15,7 @@
 #include "base/hash.h"
 #include "base/mailbox.h"
 #include "cache/policy/policy.h"
-#include "cache/policy/scope.h"
+#include "cache/policy/invalidation.h"
 
 struct tier;
 
@@ -182,7 +182,7 @@ struct tier_ops {
 	/* Is a record there for this very variant, and none that waits to be written will replace it? */
 	bool (*holds)(struct tier *t, struct hash128 hash, struct slice vary_names, struct slice vary_values);
 	/* Is what was read as `lsn` still what counts? False once something newer for its variant was put, or the key was forgotten.
-	 * Purges are another matter: those are the scopes'. */
+	 * Purges are another matter: those are in the invalidation table. */
 	bool (*is_newest)(struct tier *t, struct hash128 hash, uint64_t lsn);
 
 	/* -- Reading -- */
@@ -227,11 +227,11 @@ struct tier_ops {
 	void (*stream_end)(struct tier_stream **st, enum tier_end how);
 
 	/* -- Invalidation -- */
-	/* Invalidates in the scope table that the tier was opened with, and so that a restart knows of it. `wait` blocks until that
+	/* Invalidates in the invalidation table that the tier was opened with, and so that a restart knows of it. `wait` blocks until that
 	 * is durable. 0; or negative errno: it holds in this process, but may not after a crash; -EMSGSIZE: nothing was done. */
-	int (*purge)(struct tier *t, enum scope_kind kind, struct slice what, uint64_t user, bool soft, bool wait,
+	int (*purge)(struct tier *t, enum purge_kind kind, struct slice what, uint64_t user, bool soft, bool wait,
 		uint64_t *seq);
-	/* The lowest epoch that a record here may have: for scope_retire. 0: not known now. */
+	/* The lowest epoch that a record here may have: for invalidation_retire. 0: not known now. */
 	uint64_t (*oldest_epoch)(struct tier *t);
 
 	/* -- For operators -- */

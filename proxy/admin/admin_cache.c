@@ -21,9 +21,9 @@ static int flag(const struct admin_call *c, const char *name)
 
 static const struct {
 	const char *name;
-	enum scope_kind kind;
+	enum purge_kind kind;
 } scopes[] = {
-	{"url", SCOPE_URL}, {"prefix", SCOPE_PREFIX}, {"tag", SCOPE_TAG}, {"user", SCOPE_USER}, {"all", SCOPE_ALL}};
+	{"url", PURGE_URL}, {"prefix", PURGE_PREFIX}, {"tag", PURGE_TAG}, {"user", PURGE_USER}, {"all", PURGE_ALL}};
 
 static void purge(struct admin_call *c, unsigned scope, struct slice what, bool soft)
 {
@@ -35,7 +35,7 @@ static void purge(struct admin_call *c, unsigned scope, struct slice what, bool 
 		return;
 	}
 	answer = json_pack("{s:s, s:b, s:I}", "purged", scopes[scope].name, "soft", soft, "sequence", (json_int_t)seq);
-	if (answer && scopes[scope].kind != SCOPE_ALL)
+	if (answer && scopes[scope].kind != PURGE_ALL)
 		json_object_set_new(answer, scopes[scope].name, admin_json_of(what));
 	admin_answer(c, 200, answer);
 }
@@ -47,7 +47,7 @@ static void purge_location(struct admin_call *c, unsigned scope, struct slice wh
 	int err;
 
 	location_init(&l);
-	err = location_find(&l, c->service->snapshot, what, scopes[scope].kind == SCOPE_PREFIX, &why);
+	err = location_find(&l, c->service->snapshot, what, scopes[scope].kind == PURGE_PREFIX, &why);
 	if (err)
 		admin_location_problem(c, err, why);
 	else
@@ -69,7 +69,7 @@ static void purge_user(struct admin_call *c, struct slice identity, bool soft)
 		places++;
 		err = cache_user_hash(&s->rules[i], identity, &user);
 		if (!err)
-			err = cache_purge(c->service->cache, SCOPE_USER, (struct slice){NULL, 0}, user, soft, &seq);
+			err = cache_purge(c->service->cache, PURGE_USER, (struct slice){NULL, 0}, user, soft, &seq);
 	}
 	/* An identity is a secret: it is not said again. */
 	if (!places)
@@ -98,13 +98,13 @@ void admin_purge(struct admin_call *c)
 		admin_problem(c, 400, "give exactly one of url, prefix, tag, user and all");
 	else if (soft < 0)
 		admin_problem(c, 400, "soft is 0 or 1");
-	else if (scopes[scope].kind == SCOPE_ALL && flag(c, "all") != 1)
+	else if (scopes[scope].kind == PURGE_ALL && flag(c, "all") != 1)
 		admin_problem(c, 400, "all is 1");
 	else if (what.n == 0)
 		admin_problem(c, 400, "an empty parameter");
-	else if (scopes[scope].kind == SCOPE_URL || scopes[scope].kind == SCOPE_PREFIX)
+	else if (scopes[scope].kind == PURGE_URL || scopes[scope].kind == PURGE_PREFIX)
 		purge_location(c, scope, what, soft);
-	else if (scopes[scope].kind == SCOPE_USER)
+	else if (scopes[scope].kind == PURGE_USER)
 		purge_user(c, what, soft);
 	else
 		purge(c, scope, what, soft);

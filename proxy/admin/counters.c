@@ -15,9 +15,9 @@
 	{                                                                     \
 		GROUP_CACHE, offsetof(struct cache_stats, m), #m, gauge, help \
 	}
-#define SCOPES(m, gauge, help)                                                 \
-	{                                                                      \
-		GROUP_SCOPES, offsetof(struct scope_stats, m), #m, gauge, help \
+#define INVALIDATION(m, gauge, help)                                                        \
+	{                                                                                   \
+		GROUP_INVALIDATION, offsetof(struct invalidation_stats, m), #m, gauge, help \
 	}
 
 #define DISK(m, gauge, help)                                                \
@@ -89,10 +89,10 @@ const struct counter counters[] = {
 	CACHE(failures_remembered, false, "Failed fetches remembered"),
 	CACHE(leader_timeouts, false, "Fetches that were silent for longer than coalesce_timeout"),
 	CACHE(purges, false, "Invalidations"),
-	SCOPES(seq, true, "Sequence number of the newest invalidation"),
-	SCOPES(floor_seq, true, "Everything older than this is invalid"),
-	SCOPES(rules, true, "Invalidation rules kept"),
-	SCOPES(floor_raised, false, "Times the rule table was full and the floor was raised"),
+	INVALIDATION(seq, true, "Sequence number of the newest invalidation"),
+	INVALIDATION(floor_seq, true, "Everything older than this is invalid"),
+	INVALIDATION(rules, true, "Invalidation rules kept"),
+	INVALIDATION(floor_raised, false, "Times the rule table was full and the floor was raised"),
 	DISK(objects, true, "Stored answers on disk"),
 	DISK(bytes, true, "Bytes that the disk tier's files take"),
 	DISK(size, true, "Bound on these bytes"),
@@ -178,7 +178,7 @@ void counted_init(struct counted *c, const struct service *s, const struct colle
 	c->bases[GROUP_CLIENT] = &sum->gate;
 	c->bases[GROUP_WORKER] = &sum->worker;
 	c->bases[GROUP_CACHE] = &c->cache;
-	c->bases[GROUP_SCOPES] = &c->cache.scopes;
+	c->bases[GROUP_INVALIDATION] = &c->cache.invalidation;
 	c->bases[GROUP_DISK] = s->disk ? &c->disk : NULL;
 	if (s->disk)
 		disk_stats(s->disk, &c->disk);

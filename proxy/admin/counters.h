@@ -9,7 +9,7 @@
 #include "proxy/admin/collect.h"
 #include "proxy/transaction/service.h"
 
-enum counter_group { GROUP_CLIENT, GROUP_WORKER, GROUP_CACHE, GROUP_SCOPES, GROUP_DISK, GROUPS };
+enum counter_group { GROUP_CLIENT, GROUP_WORKER, GROUP_CACHE, GROUP_INVALIDATION, GROUP_DISK, GROUPS };
 
 /* A uint64_t at this offset of the group's struct. */
 struct counter {

@@ -133,7 +133,7 @@ static void say_waiting_locked(struct relay *r)
 /* More than was asked for, when what was asked for could not be said. */
 static void make_up_locked(struct relay *r)
 {
-	const struct head all = {.word = WORD_PURGE, .kind = SCOPE_ALL};
+	const struct head all = {.word = WORD_PURGE, .kind = PURGE_ALL};
 
 	say_waiting_locked(r);
 	if (r->has_lost && r->fd >= 0 && !r->waiting && send_locked(r, &all, (struct slice){NULL, 0}) == 0)
@@ -154,7 +154,7 @@ static void tell(struct relay *r, const struct head *h, struct slice what)
 	pthread_mutex_unlock(&r->mu);
 }
 
-void relay_purge(void *arg, enum scope_kind kind, struct slice what, uint64_t user, bool soft)
+void relay_purge(void *arg, enum purge_kind kind, struct slice what, uint64_t user, bool soft)
 {
 	tell(arg, &(struct head){.word = WORD_PURGE, .kind = (unsigned char)kind, .soft = soft, .user = user}, what);
 }
@@ -272,8 +272,8 @@ static void do_as_told(struct relay *r, const char *bytes, size_t n)
 		relay_say(r, (enum relay_word)WORD_HEARD);
 	else if (h.word == WORD_FORGET)
 		cache_forget_as_told(r->cache, what, h.user);
-	else if (h.kind <= SCOPE_ALL)
-		cache_purge_as_told(r->cache, (enum scope_kind)h.kind, what, h.user, h.soft);
+	else if (h.kind <= PURGE_ALL)
+		cache_purge_as_told(r->cache, (enum purge_kind)h.kind, what, h.user, h.soft);
 }
 
 /* RELAY_END when there is no more; false: nothing has come yet. */
@@ -301,7 +301,7 @@ static void take_kept(struct relay *r)
 	r->kept_tail = &r->kept;
 	r->kept_n = 0;
 	if (r->has_dropped)
-		cache_purge_as_told(r->cache, SCOPE_ALL, (struct slice){NULL, 0}, 0, false);
+		cache_purge_as_told(r->cache, PURGE_ALL, (struct slice){NULL, 0}, 0, false);
 	r->has_dropped = false;
 }
 

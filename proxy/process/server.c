@@ -34,7 +34,7 @@
 #define FLIGHTS_MAX 100000
 #define MARKERS_MAX 100000
 #define VARIANTS_MAX 64
-#define SCOPE_RULES_MAX 100000
+#define INVALIDATION_RULES_MAX 100000
 #define DISK_QUEUE_BYTES ((uint64_t)64 << 20)
 #define DEMO_DELAY_MS 300
 
@@ -168,7 +168,7 @@ static int open_disk(struct server *s)
 		.queue_bytes =
 			c->cache.memory_bytes / 8 < DISK_QUEUE_BYTES ? c->cache.memory_bytes / 8 : DISK_QUEUE_BYTES,
 		.admit_second_hit = c->disk.admit == CONFIG_ADMIT_SECOND_HIT,
-		.scopes = cache_scopes(s->service.cache),
+		.invalidation = cache_invalidation(s->service.cache),
 	};
 	char error[DISK_ERROR_MAX];
 	int err;
@@ -211,7 +211,7 @@ static int make_cache(struct server *s)
 		.max_flights = FLIGHTS_MAX,
 		.max_markers = MARKERS_MAX,
 		.max_variants = VARIANTS_MAX,
-		.max_scope_rules = SCOPE_RULES_MAX,
+		.max_invalidation_rules = INVALIDATION_RULES_MAX,
 		.via = SLICE_LIT("1.1 memoproxy"),
 		.on_purge = relay_purge,
 		.on_purge_arg = s->relay,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What an operator means by url= and prefix=: a path as a client would ask it, or an absolute origin URL; brought to the
- * spelling of keys and scopes, by the same rules that requests go through.
+ * spelling of keys and purges, by the same rules that requests go through.
  * Thread: one at a time. Owns: its buffers. Borrows: the snapshot. */
 #ifndef PROXY_REQUEST_LOCATE_H
 #define PROXY_REQUEST_LOCATE_H

@@ -81,7 +81,7 @@ void target_explain_credential(const struct target *t, char *out, size_t size);
 /* Lets go of the snapshot, keeps the storage for the next request. */
 void target_release(struct target *t);
 
-/* The origin of URLs that are asked with this Host (sent.http.host; empty: the upstream's own), as keys and scopes spell
+/* The origin of URLs that are asked with this Host (sent.http.host; empty: the upstream's own), as keys and purges spell
  * it: "scheme://authority/base". */
 int target_origin(const struct snapshot_upstream *u, struct slice host, struct buf *out) WARN_UNUSED;
 

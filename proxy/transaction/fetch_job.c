@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "proxy/transaction/invalidate.h"
+#include "proxy/transaction/write_purges.h"
 #include "proxy/request/origins.h"
 #include "proxy/transaction/worker.h"
 
@@ -36,7 +36,7 @@ struct fetch_job {
 	struct fetch_job **handle; /* the client's pointer to us, cleared when we end first; NULL without a client */
 	struct snapshot *snapshot;
 	unsigned upstream;                 /* index in the snapshot's configuration */
-	struct invalidation *invalidation; /* of an unsafe method: what its success makes stale; else NULL */
+	struct write_purges *invalidation; /* of an unsafe method: what its success makes stale; else NULL */
 	struct evbuffer *body;
 	struct now request_time;
 	int64_t start_us;
@@ -81,7 +81,7 @@ static void fetch_job_free(struct fetch_job *f)
 	forget_kept(f);
 	cache_hold_end(f->worker->cache, &f->hold);
 	snapshot_unref(&f->snapshot);
-	invalidation_free(&f->invalidation);
+	write_purges_free(&f->invalidation);
 	if (f->body)
 		evbuffer_free(f->body);
 	f->magic = 0;
@@ -182,9 +182,9 @@ static void invalidate(struct fetch_job *f, int status, const struct http_fields
 {
 	struct cache *c = f->worker->cache;
 	uint64_t before = cache_sequence(c), after;
-	bool is_current = !cache_was_purged(c, invalidation_url(f->invalidation), f->asked.sequence);
+	bool is_current = !cache_was_purged(c, write_purges_url(f->invalidation), f->asked.sequence);
 
-	after = invalidation_apply(f->invalidation, f->worker, f->snapshot, status, fields, before);
+	after = write_purges_apply(f->invalidation, f->worker, f->snapshot, status, fields, before);
 	if (is_current)
 		f->asked = (struct cache_asked){after, cache_ask(c).order};
 }
@@ -424,7 +424,7 @@ int fetch_job_start(const struct fetch_job_request *r, struct fetch_job **out)
 	if (f) {
 		err = take_body(f, r->body);
 		if (!err && !f->is_safe)
-			err = invalidation_new(r->target, &f->invalidation);
+			err = write_purges_new(r->target, &f->invalidation);
 		if (!err)
 			err = start_fetch(f, r);
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Any bytes as a checkpoint: what is accepted is written again as the same bytes, and a scope table takes it. */
+/* Any bytes as a checkpoint: what is accepted is written again as the same bytes, and a invalidation table takes it. */
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/mem.h"
@@ -7,8 +7,8 @@
 
 static void read_all(const char *p, size_t size)
 {
-	struct scope_table *t = NULL;
-	struct scope_image image;
+	struct invalidation_table *t = NULL;
+	struct invalidation_image image;
 	struct checkpoint c;
 	void *again = NULL;
 	size_t n = 0;
@@ -18,19 +18,20 @@ static void read_all(const char *p, size_t size)
 	CHECK(checkpoint_write(&c, &again, &n) == 0);
 	CHECK(n == size && memcmp(p, again, n) == 0);
 	mem_free(again);
-	CHECK(scope_table_new(16, &t) == 0);
-	image = (struct scope_image){c.h.floor_seq, c.h.all_hard_seq, c.h.all_soft_seq, c.rules, (unsigned)c.h.rules_n};
-	scope_import(t, &image);
+	CHECK(invalidation_table_new(16, &t) == 0);
+	image = (struct invalidation_image){
+		c.h.floor_seq, c.h.all_hard_seq, c.h.all_soft_seq, c.rules, (unsigned)c.h.rules_n};
+	invalidation_import(t, &image);
 	for (uint64_t i = 0; i < c.h.rules_n; i++) {
 		_Atomic uint64_t checked = 0;
-		struct scope_set set = {.url = SLICE_LIT("http://o/a/b/c")};
+		struct purgeable set = {.url = SLICE_LIT("http://o/a/b/c")};
 
-		(void)scope_check(t, &set, i, &checked);
+		(void)invalidation_check(t, &set, i, &checked);
 	}
-	CHECK(scope_export(t, &image) == 0);
+	CHECK(invalidation_export(t, &image) == 0);
 	CHECK(image.rules_n <= 16);
 	mem_free(image.rules);
-	scope_table_free(&t);
+	invalidation_table_free(&t);
 	checkpoint_fini(&c);
 }
 

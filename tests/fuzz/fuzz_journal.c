@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* Any bytes as a journal: entries lie within them, and a scope table takes them. Sums of the first entries are put right,
+/* Any bytes as a journal: entries lie within them, and a invalidation table takes them. Sums of the first entries are put right,
  * so that what is behind them is reached. */
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "cache/disk/log/journal.h"
-#include "cache/policy/scope.h"
+#include "cache/policy/invalidation.h"
 
 struct run {
 	const char *p;
 	size_t n;
-	struct scope_table *t;
+	struct invalidation_table *t;
 };
 
 static void on_entry(const struct journal_entry *e, void *arg)
@@ -19,8 +19,8 @@ static void on_entry(const struct journal_entry *e, void *arg)
 
 	CHECK(e->what.n <= JOURNAL_WHAT_MAX);
 	CHECK(e->what.p >= r->p && e->what.p + e->what.n <= r->p + r->n);
-	if (e->kind == JOURNAL_PURGE && e->scope <= SCOPE_ALL)
-		scope_replay(r->t, (enum scope_kind)e->scope, e->what, e->b, e->soft, e->a);
+	if (e->kind == JOURNAL_PURGE && e->scope <= PURGE_ALL)
+		invalidation_replay(r->t, (enum purge_kind)e->scope, e->what, e->b, e->soft, e->a);
 }
 
 static void scan(char *p, size_t n)
@@ -28,10 +28,10 @@ static void scan(char *p, size_t n)
 	struct run r = {.p = p, .n = n};
 	struct journal_header h;
 
-	CHECK(scope_table_new(8, &r.t) == 0);
+	CHECK(invalidation_table_new(8, &r.t) == 0);
 	if (journal_read_header(p, n, 1, 1, &h) == 0)
 		(void)journal_scan(p, n, &h, on_entry, &r);
-	scope_table_free(&r.t);
+	invalidation_table_free(&r.t);
 }
 
 static void put_right(char *p, size_t n)

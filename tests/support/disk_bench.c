@@ -36,7 +36,7 @@ static size_t make_key(char *p, unsigned long i)
 	return (size_t)snprintf(p, 48, "Ghttp://origin.example/api/item/%lu", i) + 1;
 }
 
-static void put(struct tier *d, struct scope_table *scopes, unsigned long i, size_t body_n)
+static void put(struct tier *d, struct invalidation_table *invalidation, unsigned long i, size_t body_n)
 {
 	struct item *it = mem_zalloc(sizeof(*it));
 	struct now now = clock_now();
@@ -47,7 +47,7 @@ static void put(struct tier *d, struct scope_table *scopes, unsigned long i, siz
 		.vary_names = {"", 0},
 		.vary_values = {"", 0},
 		.status = 200,
-		.epoch = scope_now(scopes),
+		.epoch = invalidation_now(invalidation),
 		.body_n = body_n,
 		.body_at = body_at,
 		.on_release = on_release,
@@ -102,7 +102,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(body); i++)
 		body[i] = (char)(i * 2654435761u >> 13);
 	for (unsigned round = 0; round < 2; round++) {
-		CHECK(scope_table_new(1000, &o.scopes) == 0);
+		CHECK(invalidation_table_new(1000, &o.invalidation) == 0);
 		t = clock_mono_us();
 		if (disk_open(&o, &d, error) != 0) {
 			fprintf(stderr, "%s\n", error);
@@ -116,7 +116,7 @@ int main(int argc, char **argv)
 		if (round == 0) {
 			t = clock_mono_us();
 			for (unsigned long i = 0; i < n; i++)
-				put(d, o.scopes, i, body_n);
+				put(d, o.invalidation, i, body_n);
 			disk_flush(d);
 			disk_stats(d, &s);
 			printf("puts: %.0f/s, %.0f bytes of disk an object, %llu refused and tried again\n",
@@ -128,7 +128,7 @@ int main(int argc, char **argv)
 		t = clock_mono_us();
 		disk_close(&d);
 		printf("close: %.3f s\n", since_s(t));
-		scope_table_free(&o.scopes);
+		invalidation_table_free(&o.invalidation);
 	}
 	return 0;
 }

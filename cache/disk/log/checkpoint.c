@@ -8,7 +8,7 @@
 
 static size_t bytes_of(const struct checkpoint_header *h)
 {
-	return sizeof(*h) + h->rules_n * sizeof(struct scope_rule) + h->forgets_n * sizeof(struct forgotten) + 8;
+	return sizeof(*h) + h->rules_n * sizeof(struct invalidation_rule) + h->forgets_n * sizeof(struct forgotten) + 8;
 }
 
 static void *copy_of(const char *p, size_t n)
@@ -32,11 +32,11 @@ int checkpoint_read(const void *p, size_t n, uint64_t store, struct checkpoint *
 	memcpy(&sum, (const char *)p + n - 8, 8);
 	if (out->h.magic != CHECKPOINT_MAGIC || out->h.store != store || sum != XXH3_64bits(p, n - 8))
 		return -EBADMSG;
-	if (out->h.rules_n > n / sizeof(struct scope_rule) || out->h.forgets_n > n / sizeof(struct forgotten) ||
+	if (out->h.rules_n > n / sizeof(struct invalidation_rule) || out->h.forgets_n > n / sizeof(struct forgotten) ||
 		bytes_of(&out->h) != n)
 		return -EBADMSG;
-	out->rules = copy_of(at, out->h.rules_n * sizeof(struct scope_rule));
-	at += out->h.rules_n * sizeof(struct scope_rule);
+	out->rules = copy_of(at, out->h.rules_n * sizeof(struct invalidation_rule));
+	at += out->h.rules_n * sizeof(struct invalidation_rule);
 	out->forgets = copy_of(at, out->h.forgets_n * sizeof(struct forgotten));
 	if (out->rules && out->forgets)
 		return 0;

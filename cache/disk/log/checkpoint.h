@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "base/check.h"
-#include "cache/policy/scope.h"
+#include "cache/policy/invalidation.h"
 
 #define CHECKPOINT_MAGIC 0x31504b4358504d4du /* "MMPXCKP1" */
 #define CHECKPOINT_BYTES_MAX (256u << 20)
@@ -37,10 +37,10 @@ struct forgotten {
 
 struct checkpoint {
 	struct checkpoint_header h;
-	struct scope_rule *rules;
+	struct invalidation_rule *rules;
 	struct forgotten *forgets;
 };
-_Static_assert(sizeof(struct scope_rule) == 32, "a rule is 32 bytes");
+_Static_assert(sizeof(struct invalidation_rule) == 32, "a rule is 32 bytes");
 
 /* 0, -EBADMSG or -ENOMEM. */
 int checkpoint_read(const void *p, size_t n, uint64_t store, struct checkpoint *out) WARN_UNUSED;

@@ -53,7 +53,7 @@ enum journal_kind {
 
 struct journal_entry {
 	enum journal_kind kind;
-	uint8_t scope; /* enum scope_kind */
+	uint8_t scope; /* enum purge_kind */
 	bool soft;
 	uint64_t a, b;
 	struct slice what;

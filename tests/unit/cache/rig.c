@@ -32,7 +32,7 @@ void rig_options(struct rig *g)
 		.max_flights = 100,
 		.max_markers = 64,
 		.max_variants = 4,
-		.max_scope_rules = 1000,
+		.max_invalidation_rules = 1000,
 		.via = SLICE_LIT("1.1 memoproxy"),
 		.workers = RIG_WORKERS};
 }

@@ -51,7 +51,7 @@ struct record {
 
 struct table {
 	struct record *first; /* the newest first; between two tiers they are nobody's */
-	struct scope_image scopes;
+	struct invalidation_image invalidation;
 	uint64_t runs, scope_seq;
 	unsigned char secret[TIER_SECRET_BYTES];
 };
@@ -578,22 +578,22 @@ static void object_free(struct tier *tier, struct tier_object **o)
 
 static enum tier_verdict judge(struct table_tier *t, struct tier_lookup *l, struct record *r)
 {
-	const struct scope_set scopes = {r->url, r->tags, r->tags_n, r->user};
+	const struct purgeable purgeable = {r->url, r->tags, r->tags_n, r->user};
 	_Atomic uint64_t checked = r->epoch;
-	enum scope_state state = scope_check(t->o.scopes, &scopes, r->epoch, &checked);
+	enum purge_state state = invalidation_check(t->o.invalidation, &purgeable, r->epoch, &checked);
 	struct tier_object *o;
 
-	if (state == SCOPE_HARD || !slice_equal(r->key, l->key))
+	if (state == PURGED_HARD || !slice_equal(r->key, l->key))
 		return TIER_MISS;
 	o = object_of(r, l->whole_max ? l->whole_max : TIER_BODY_WHOLE_MAX);
 	if (l->accepts && !l->accepts(l, o)) {
 		object_free(&t->tier, &o);
 		return TIER_MISS;
 	}
-	if (state == SCOPE_VALID)
+	if (state == NOT_PURGED)
 		o->epoch = atomic_load(&checked);
 	l->object = o;
-	return state == SCOPE_SOFT ? TIER_SOFT : TIER_HIT;
+	return state == PURGED_SOFT ? TIER_SOFT : TIER_HIT;
 }
 
 static void look_up(struct table_tier *t, struct tier_lookup *l)
@@ -704,12 +704,12 @@ static int read_one(struct tier *tier, struct tier_read *r)
 /* ---- Invalidation, looking at it ---- */
 
 static int purge(
-	struct tier *tier, enum scope_kind kind, struct slice what, uint64_t user, bool soft, bool wait, uint64_t *seq)
+	struct tier *tier, enum purge_kind kind, struct slice what, uint64_t user, bool soft, bool wait, uint64_t *seq)
 {
 	(void)wait; /* what the next run is to know is taken at closing */
 	if (what.n > PURGE_MAX)
 		return -EMSGSIZE;
-	(void)scope_purge(of(tier)->o.scopes, kind, what, user, soft, seq);
+	(void)invalidation_purge(of(tier)->o.invalidation, kind, what, user, soft, seq);
 	return 0;
 }
 
@@ -791,8 +791,8 @@ static void close_one(struct tier **tier)
 
 	queue_stop(&t->reads);
 	queue_stop(&t->writes);
-	mem_free(tb->scopes.rules);
-	CHECK(scope_export(t->o.scopes, &tb->scopes) == 0);
+	mem_free(tb->invalidation.rules);
+	CHECK(invalidation_export(t->o.invalidation, &tb->invalidation) == 0);
 	pthread_mutex_destroy(&t->mu);
 	free(t); /* allocated by libc */
 	*tier = NULL;
@@ -834,7 +834,7 @@ struct table *table_new(void)
 void table_free(struct table **tb)
 {
 	clear(*tb);
-	mem_free((*tb)->scopes.rules);
+	mem_free((*tb)->invalidation.rules);
 	free(*tb); /* allocated by libc */
 	*tb = NULL;
 }
@@ -848,9 +848,9 @@ struct tier *table_open(struct table *tb, const struct table_options *o)
 	t->tb = tb;
 	pthread_mutex_init(&t->mu, NULL);
 	if (tb->runs > 0)
-		scope_import(o->scopes, &tb->scopes);
+		invalidation_import(o->invalidation, &tb->invalidation);
 	tb->runs++;
-	scope_start_at(o->scopes, tb->runs << RUN_SHIFT);
+	invalidation_start_at(o->invalidation, tb->runs << RUN_SHIFT);
 	t->next_lsn = tb->runs << RUN_SHIFT;
 	queue_start(&t->writes, t);
 	queue_start(&t->reads, t);

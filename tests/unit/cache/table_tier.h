@@ -7,7 +7,7 @@
 #include "cache/tier/tier.h"
 
 struct table_options {
-	struct scope_table *scopes;
+	struct invalidation_table *invalidation;
 	unsigned queue_max;         /* puts that wait to be written; 0: no bound */
 	bool (*is_at_hand)(void);   /* else reads are answered by message; counts as a read when true */
 	void (*before_read)(void);  /* on the reading thread */

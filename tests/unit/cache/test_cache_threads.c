@@ -201,7 +201,7 @@ static void *disturb(void *arg)
 	(void)arg;
 	for (unsigned i = 0; atomic_load(&working) > 0; i++) {
 		atomic_fetch_add(&mono_ms, 5);
-		if (i % 7 == 0 && cache_purge(rig.c, i % 3 == 2 ? SCOPE_PREFIX : SCOPE_URL, slice_of(urls[i % 3]), 0,
+		if (i % 7 == 0 && cache_purge(rig.c, i % 3 == 2 ? PURGE_PREFIX : PURGE_URL, slice_of(urls[i % 3]), 0,
 					  i % 2 == 0, &seq) != 0)
 			abort();
 		cache_sweep(rig.c, 4, now_of());
@@ -222,7 +222,7 @@ static void run(uint64_t memory_bytes, uint64_t max_object)
 	rig.rules.coalesce_timeout_ms = 100;
 	rig.o.pass_memory_ms = 50;
 	rig.o.failure_memory_ms = 5;
-	rig.o.max_scope_rules = 8;
+	rig.o.max_invalidation_rules = 8;
 	rig_start(&rig);
 	atomic_store(&mono_ms, 1000000);
 	atomic_store(&working, RIG_WORKERS);

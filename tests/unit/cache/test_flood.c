@@ -62,13 +62,13 @@ static void urls_of_one_hash_do_not_share_a_chain(void **state)
 {
 	struct rig g;
 	struct memory m = {0};
-	struct scope_table *scopes;
+	struct invalidation_table *invalidation;
 	unsigned at = 0;
 
 	(void)state;
 	rig_options(&g);
-	assert_int_equal(scope_table_new(10, &scopes), 0);
-	assert_int_equal(memory_init(&m, 64 << 20, 1, 4, 10, scopes), 0);
+	assert_int_equal(invalidation_table_new(10, &invalidation), 0);
+	assert_int_equal(memory_init(&m, 64 << 20, 1, 4, 10, invalidation), 0);
 	for (unsigned i = 0; i < URLS; i++) {
 		struct cache_key key = next_colliding(&g, &at);
 		struct shard *s = memory_shard(&m, &key);
@@ -84,19 +84,19 @@ static void urls_of_one_hash_do_not_share_a_chain(void **state)
 	}
 	assert_in_range(longest_chain(&m.shards[0]), 1, 32);
 	memory_fini(&m);
-	scope_table_free(&scopes);
+	invalidation_table_free(&invalidation);
 }
 
 /* A chain that no doubling shortens must not end all doubling. */
 static void a_table_grows_though_doubling_did_not_help_before(void **state)
 {
 	struct memory m = {0};
-	struct scope_table *scopes;
+	struct invalidation_table *invalidation;
 	char bytes[16];
 
 	(void)state;
-	assert_int_equal(scope_table_new(10, &scopes), 0);
-	assert_int_equal(memory_init(&m, 64 << 20, 1, 4, 10, scopes), 0);
+	assert_int_equal(invalidation_table_new(10, &invalidation), 0);
+	assert_int_equal(memory_init(&m, 64 << 20, 1, 4, 10, invalidation), 0);
 	for (unsigned i = 0; i < 20000; i++) {
 		struct cache_key key = {.url_off = 0, .url_n = 1};
 		struct shard *s = &m.shards[0];
@@ -116,7 +116,7 @@ static void a_table_grows_though_doubling_did_not_help_before(void **state)
 	}
 	assert_in_range(m.shards[0].index->hh.tbl->num_buckets, 2048, 65536);
 	memory_fini(&m);
-	scope_table_free(&scopes);
+	invalidation_table_free(&invalidation);
 }
 
 /* ---- Rules ---- */
@@ -125,27 +125,27 @@ static void a_table_grows_though_doubling_did_not_help_before(void **state)
 
 static int64_t time_of_checks(bool chosen)
 {
-	struct scope_table *t;
-	struct scope_image image = {.rules = mem_zalloc(RULES * sizeof(*image.rules)), .rules_n = RULES};
+	struct invalidation_table *t;
+	struct invalidation_image image = {.rules = mem_zalloc(RULES * sizeof(*image.rules)), .rules_n = RULES};
 	int64_t began;
 
 	assert_non_null(image.rules);
-	assert_int_equal(scope_table_new(100000, &t), 0);
+	assert_int_equal(invalidation_table_new(100000, &t), 0);
 	for (unsigned i = 0; i < RULES; i++)
-		image.rules[i] = (struct scope_rule){
+		image.rules[i] = (struct invalidation_rule){
 			.id = chosen ? (uint64_t)(i + 1) << 32 : hash64_of(&i, sizeof(i)), .hard_seq = i + 1};
-	scope_start_at(t, RULES + 1);
+	invalidation_start_at(t, RULES + 1);
 	began = cpu_us();
-	scope_import(t, &image);
+	invalidation_import(t, &image);
 	for (unsigned i = 0; i < 20000; i++) {
 		char url[32];
 		_Atomic uint64_t checked = 0;
-		struct scope_set set = {.url = {url, (size_t)snprintf(url, sizeof(url), "http://o/%u", i)}};
+		struct purgeable set = {.url = {url, (size_t)snprintf(url, sizeof(url), "http://o/%u", i)}};
 
-		assert_int_equal(scope_check(t, &set, 1, &checked), SCOPE_VALID);
+		assert_int_equal(invalidation_check(t, &set, 1, &checked), NOT_PURGED);
 	}
 	began = cpu_us() - began;
-	scope_table_free(&t);
+	invalidation_table_free(&t);
 	mem_free(image.rules);
 	return began;
 }

@@ -479,7 +479,7 @@ static void a_renewed_head_that_waits_to_be_written_does_too(void **state)
 
 /* ---- Purges ---- */
 
-static void purge(struct tiers *t, enum scope_kind kind, const char *what, bool soft)
+static void purge(struct tiers *t, enum purge_kind kind, const char *what, bool soft)
 {
 	uint64_t seq;
 
@@ -489,12 +489,12 @@ static void purge(struct tiers *t, enum scope_kind kind, const char *what, bool 
 static void a_purge_counts_for_what_has_been_read_but_not_taken(void **state)
 {
 	static const struct {
-		enum scope_kind kind;
+		enum purge_kind kind;
 		const char *what;
-	} scopes[] = {{SCOPE_URL, "http://o/a"}, {SCOPE_PREFIX, "http://o/"}, {SCOPE_TAG, "news"}, {SCOPE_ALL, ""}};
+	} purges[] = {{PURGE_URL, "http://o/a"}, {PURGE_PREFIX, "http://o/"}, {PURGE_TAG, "news"}, {PURGE_ALL, ""}};
 
 	(void)state;
-	for (unsigned i = 0; i < ARRAY_LEN(scopes); i++) {
+	for (unsigned i = 0; i < ARRAY_LEN(purges); i++) {
 		struct tiers t;
 		struct ask a;
 		struct waiter w;
@@ -507,7 +507,7 @@ static void a_purge_counts_for_what_has_been_read_but_not_taken(void **state)
 		assert_int_equal(ask_lookup(&t.g, &a), CACHE_DISK);
 		waiter_join(&w, &a, 0);
 		tiers_wait_for_message(&t);
-		purge(&t, scopes[i].kind, scopes[i].what, false);
+		purge(&t, purges[i].kind, purges[i].what, false);
 		rig_deliver(&t.g);
 		flight_leave(&w.w);
 		ask_fini(&a);
@@ -531,7 +531,7 @@ static void a_soft_purge_leaves_what_is_read_for_validation_only(void **state)
 	ask_init(&t.g, &a, "GET /a", NULL);
 	assert_int_equal(ask_lookup(&t.g, &a), CACHE_DISK);
 	tiers_wait_for_message(&t);
-	purge(&t, SCOPE_URL, "http://o/a", true);
+	purge(&t, PURGE_URL, "http://o/a", true);
 	rig_deliver(&t.g);
 	ask_fini(&a);
 	confirm(&t, "GET /a", FRESH "ETag: \"1\"\r\n");
@@ -550,7 +550,7 @@ static void what_was_asked_for_before_a_purge_is_written_for_nobody(void **state
 	tiers_begin(&t);
 	ask_init(&t.g, &a, "GET /a", NULL);
 	assert_int_equal(ask_lookup(&t.g, &a), CACHE_LEAD);
-	purge(&t, SCOPE_PREFIX, "http://o/", false);
+	purge(&t, PURGE_PREFIX, "http://o/", false);
 	assert_int_equal(rig_answer(&t.g, a.out.flight, 200, FRESH, 3, NULL), FLIGHT_STORES);
 	assert_int_equal(flight_body(a.out.flight, "old", 3), FLIGHT_BODY_OK);
 	flight_end(a.out.flight, true, t.g.now);
@@ -669,12 +669,12 @@ static void no_failed_allocation_keeps_a_lookup_from_an_answer(void **state)
 	tiers_end(&t);
 }
 
-static void note_purge(void *arg, enum scope_kind kind, struct slice what, uint64_t user, bool soft)
+static void note_purge(void *arg, enum purge_kind kind, struct slice what, uint64_t user, bool soft)
 {
 	(void)what;
 	(void)user;
 	(void)soft;
-	assert_int_equal(kind, SCOPE_URL);
+	assert_int_equal(kind, PURGE_URL);
 	++*(unsigned *)arg;
 }
 
@@ -692,10 +692,10 @@ static void nobody_is_told_of_a_purge_that_was_refused(void **state)
 	t.g.o.on_purge_arg = &told;
 	tiers_restart(&t);
 	memset(url, 'u', 19999);
-	assert_int_equal(cache_purge(t.g.c, SCOPE_URL, slice_of(url), 0, false, &seq), -EMSGSIZE);
-	assert_int_equal(cache_purge_soon(t.g.c, SCOPE_URL, slice_of(url), 0, false, &seq), -EMSGSIZE);
+	assert_int_equal(cache_purge(t.g.c, PURGE_URL, slice_of(url), 0, false, &seq), -EMSGSIZE);
+	assert_int_equal(cache_purge_soon(t.g.c, PURGE_URL, slice_of(url), 0, false, &seq), -EMSGSIZE);
 	assert_int_equal(told, 0);
-	assert_int_equal(cache_purge(t.g.c, SCOPE_URL, SLICE_LIT("http://o/a"), 0, false, &seq), 0);
+	assert_int_equal(cache_purge(t.g.c, PURGE_URL, SLICE_LIT("http://o/a"), 0, false, &seq), 0);
 	assert_int_equal(told, 1);
 	test_free(url);
 	tiers_end(&t);

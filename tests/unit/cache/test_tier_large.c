@@ -115,7 +115,7 @@ static void purge(struct large *l)
 {
 	uint64_t seq;
 
-	assert_int_equal(cache_purge(l->t.g.c, SCOPE_URL, SLICE_LIT("http://o/large"), 0, false, &seq), 0);
+	assert_int_equal(cache_purge(l->t.g.c, PURGE_URL, SLICE_LIT("http://o/large"), 0, false, &seq), 0);
 }
 
 static void on_ready(void *arg)

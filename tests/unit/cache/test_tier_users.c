@@ -100,7 +100,7 @@ static void purge_ann(struct tiers *t)
 	uint64_t user, seq;
 
 	assert_int_equal(cache_user_hash(&t->g.rules, SLICE_LIT("ann"), &user), 0);
-	assert_int_equal(cache_purge(t->g.c, SCOPE_USER, (struct slice){NULL, 0}, user, false, &seq), 0);
+	assert_int_equal(cache_purge(t->g.c, PURGE_USER, (struct slice){NULL, 0}, user, false, &seq), 0);
 }
 
 static void a_purge_by_user_reaches_what_is_on_disk_only_and_outlives_the_process(void **state)
@@ -238,7 +238,7 @@ static void refuses(struct tiers *t, const char *path)
 
 	rig_end(&t->g);
 	rig_start(&t->g);
-	t->o.scopes = cache_scopes(t->g.c);
+	t->o.invalidation = cache_invalidation(t->g.c);
 	assert_int_equal(disk_open(&t->o, &t->tier, error), -EPERM);
 	assert_non_null(strstr(error, path));
 }

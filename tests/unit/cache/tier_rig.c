@@ -97,10 +97,11 @@ static void begin_device(void)
 
 static void open_tier(struct tiers *t)
 {
-	const struct table_options o = {cache_scopes(t->g.c), t->o.queue_max, is_at_hand, before_read, before_write};
+	const struct table_options o = {
+		cache_invalidation(t->g.c), t->o.queue_max, is_at_hand, before_read, before_write};
 	char error[DISK_ERROR_MAX];
 
-	t->o.scopes = cache_scopes(t->g.c);
+	t->o.invalidation = cache_invalidation(t->g.c);
 	if (t->table)
 		t->tier = table_open(t->table, &o);
 	else if (disk_open(&t->o, &t->tier, error) != 0)

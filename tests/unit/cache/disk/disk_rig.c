@@ -249,13 +249,13 @@ int drig_try_open(struct rig *r)
 	int err;
 
 	assert_null(r->d);
-	assert_int_equal(scope_table_new(1000, &r->scopes), 0);
-	r->o.scopes = r->scopes;
+	assert_int_equal(invalidation_table_new(1000, &r->invalidation), 0);
+	r->o.invalidation = r->invalidation;
 	err = disk_open(&r->o, &r->d, r->error);
 	if (err) {
 		assert_null(r->d);
 		assert_true(r->error[0] != '\0');
-		scope_table_free(&r->scopes);
+		invalidation_table_free(&r->invalidation);
 	}
 	return err;
 }
@@ -278,7 +278,7 @@ void drig_wait_room(struct rig *r)
 void drig_close(struct rig *r)
 {
 	disk_close(&r->d);
-	scope_table_free(&r->scopes);
+	invalidation_table_free(&r->invalidation);
 }
 
 void drig_reopen(struct rig *r)
@@ -353,7 +353,7 @@ static void fill_source(struct rig *r, struct held *h, const struct answer *a)
 			.stale_if_error_ms = a->stale_ms,
 			.received_mono_ms = now.mono_ms,
 			.received_wall_ms = now.wall_ms},
-		.epoch = scope_now(r->scopes),
+		.epoch = invalidation_now(r->invalidation),
 		.body_n = a->body_n,
 		.body_at = body_at,
 		.on_release = on_release,
@@ -366,7 +366,7 @@ static void fill_source(struct rig *r, struct held *h, const struct answer *a)
 	h->s.vary_values = slice_of(h->values);
 	h->s.head = slice_of(h->head);
 	if (a->tag) {
-		h->tag = scope_tag_hash(slice_of(a->tag));
+		h->tag = purge_tag_hash(slice_of(a->tag));
 		h->s.tags = &h->tag;
 		h->s.tags_n = 1;
 	}
@@ -567,7 +567,7 @@ bool drig_has_new_head(struct rig *r, const char *url)
 	return has;
 }
 
-uint64_t drig_purge(struct rig *r, enum scope_kind kind, const char *what, bool soft)
+uint64_t drig_purge(struct rig *r, enum purge_kind kind, const char *what, bool soft)
 {
 	uint64_t seq = 0;
 

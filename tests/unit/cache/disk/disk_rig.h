@@ -31,14 +31,14 @@ struct rig {
 	char path[64];
 	struct faulty_io io;
 	struct disk_options o;
-	struct scope_table *scopes;
+	struct invalidation_table *invalidation;
 	struct tier *d;
 	char error[DISK_ERROR_MAX];
 };
 
 void drig_init(struct rig *r);
 void drig_fini(struct rig *r);    /* closes and removes all */
-int drig_try_open(struct rig *r); /* with a new scope table, as a new process has */
+int drig_try_open(struct rig *r); /* with a new invalidation table, as a new process has */
 void drig_open(struct rig *r);    /* and waits until it is ready */
 /* Until the keeper has made all the room that is wanted now, and at the next start: what was hit is in memory only, so what
  * the next start reclaims may be what this one kept. */
@@ -77,7 +77,7 @@ int drig_find_variant(struct rig *r, const char *url, const char *values, bool *
 /* As drig_find, through a mailbox. */
 int drig_find_by_message(struct rig *r, const char *url);
 bool drig_has_new_head(struct rig *r, const char *url);
-uint64_t drig_purge(struct rig *r, enum scope_kind kind, const char *what, bool soft);
+uint64_t drig_purge(struct rig *r, enum purge_kind kind, const char *what, bool soft);
 struct disk_stats drig_stats(struct rig *r);
 struct hash128 drig_hash(const char *url);
 

@@ -362,7 +362,7 @@ static void any_flip_in_a_journal_is_damage_or_changes_nothing(void **state)
 
 static void a_checkpoint_comes_back_and_notices_every_flip_and_cut(void **state)
 {
-	struct scope_rule rules[] = {{1, 2, 3, 4, 0}, {5, 6, 7, 8, 0}};
+	struct invalidation_rule rules[] = {{1, 2, 3, 4, 0}, {5, 6, 7, 8, 0}};
 	struct forgotten forgets[] = {{1, 2}, {3, 4}, {5, 6}};
 	struct checkpoint c = {.h = {.store = 1, .number = 2, .runs = 3, .rules_n = 2, .forgets_n = 3},
 				  .rules = rules,

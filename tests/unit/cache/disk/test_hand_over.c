@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* One process gives the directory up and goes on, another takes it: here two tiers of one process, each with its own
- * scopes, as two processes have. */
+ * invalidation table, as two processes have. */
 #include "disk_rig.h"
 
 #include <errno.h>
@@ -68,8 +68,8 @@ static void who_gave_it_up_writes_nothing_more(void **state)
 	assert_int_equal(drig_put(&old, &(struct answer){.url = B, .version = 1, .body_n = 100}), -ESHUTDOWN);
 	assert_int_equal(
 		drig_put(&old, &(struct answer){.url = A, .version = 1, .body_n = 100, .refresh = true}), -ESHUTDOWN);
-	assert_int_equal(disk_purge(old.d, SCOPE_URL, slice_of(A), 0, false, true, &seq), -ESHUTDOWN);
-	assert_int_equal(disk_purge(old.d, SCOPE_URL, slice_of(A), 0, false, false, &seq), 0);
+	assert_int_equal(disk_purge(old.d, PURGE_URL, slice_of(A), 0, false, true, &seq), -ESHUTDOWN);
+	assert_int_equal(disk_purge(old.d, PURGE_URL, slice_of(A), 0, false, false, &seq), 0);
 	disk_forget(old.d, drig_hash(A));
 	disk_flush(old.d);
 	assert_int_equal(drig_find(&new, A), 1);
@@ -118,11 +118,11 @@ static void a_purge_before_it_holds_in_the_other(void **state)
 	(void)state;
 	begin(&old);
 	drig_store(&old, &(struct answer){.url = A, .version = 1, .body_n = 100});
-	assert_int_equal(disk_purge(old.d, SCOPE_URL, slice_of(A), 0, false, false, &seq), 0);
+	assert_int_equal(disk_purge(old.d, PURGE_URL, slice_of(A), 0, false, false, &seq), 0);
 	disk_hand_over(old.d);
 	take_over(&old, &new);
 	assert_int_equal(drig_find(&new, A), -1);
-	assert_true(scope_now(new.scopes) > seq);
+	assert_true(invalidation_now(new.invalidation) > seq);
 	end(&old, &new);
 }
 
@@ -136,7 +136,7 @@ static void what_nobody_took_starts_empty(void **state)
 	drig_store(&old, &(struct answer){.url = A, .version = 1, .body_n = 100});
 	disk_hand_over(old.d);
 	assert_int_equal(disk_disown(old.d), 0);
-	assert_int_equal(disk_purge(old.d, SCOPE_URL, slice_of(A), 0, false, true, &seq), 0);
+	assert_int_equal(disk_purge(old.d, PURGE_URL, slice_of(A), 0, false, true, &seq), 0);
 	take_over(&old, &new);
 	assert_int_equal(drig_find(&new, A), -1);
 	assert_int_equal(drig_stats(&new).recovered_objects, 0);

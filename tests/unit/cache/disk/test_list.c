@@ -145,8 +145,8 @@ static void what_was_purged_or_replaced_is_not_listed(void **state)
 	struct listing g;
 
 	fill(r);
-	drig_purge(r, SCOPE_PREFIX, "http://o/odd/", false);
-	drig_purge(r, SCOPE_URL, "http://o/even/4", true);
+	drig_purge(r, PURGE_PREFIX, "http://o/odd/", false);
+	drig_purge(r, PURGE_URL, "http://o/even/4", true);
 	drig_store(r, &(struct answer){.url = "http://o/even/2", .version = 99, .body_n = 12});
 	browse_all(r, &g, "", 1000, 1000);
 	assert_int_equal(count_of(&g, 1, 2), 0);

@@ -116,7 +116,7 @@ static void a_checkpoint_is_on_the_device_before_its_journals_go(void **state)
 	for (unsigned i = 0; i < 3; i++) {
 		drig_store(r, &(struct answer){.url = A, .version = i, .body_n = 300});
 		drig_store(r, &(struct answer){.url = B, .version = i, .body_n = 300});
-		drig_purge(r, SCOPE_URL, A, false);
+		drig_purge(r, PURGE_URL, A, false);
 		assert_int_equal(disk_checkpoint(disk_of(r->d)), 0);
 		cut_power(r);
 		assert_int_equal(drig_stats(r).started_empty, 0);

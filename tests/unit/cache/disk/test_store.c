@@ -126,13 +126,13 @@ static void a_purge_reaches_what_lies_there_and_survives_a_restart(void **state)
 
 	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 10});
 	drig_store(r, &(struct answer){.url = B, .version = 1, .body_n = 10, .tag = "t"});
-	drig_purge(r, SCOPE_URL, A, false);
+	drig_purge(r, PURGE_URL, A, false);
 	assert_int_equal(drig_find(r, A), -1);
 	assert_int_equal(drig_find(r, B), 1);
 	drig_reopen(r);
 	assert_int_equal(drig_find(r, A), -1);
 	assert_int_equal(drig_find(r, B), 1);
-	drig_purge(r, SCOPE_TAG, "t", false);
+	drig_purge(r, PURGE_TAG, "t", false);
 	drig_reopen(r);
 	assert_int_equal(drig_find(r, B), -1);
 	drig_store(r, &(struct answer){.url = B, .version = 2, .body_n = 10, .tag = "t"});
@@ -147,7 +147,7 @@ static void a_purge_before_the_index_is_read_counts_without_being_looked_up(void
 
 	for (unsigned i = 0; i < 20; i++) {
 		drig_store(r, &(struct answer){.url = A, .version = i, .body_n = 10});
-		assert_int_equal(disk_purge(r->d, SCOPE_PREFIX, SLICE_LIT("http://o/"), 0, false, false, &seq), 0);
+		assert_int_equal(disk_purge(r->d, PURGE_PREFIX, SLICE_LIT("http://o/"), 0, false, false, &seq), 0);
 		drig_reopen(r); /* many times: checkpoints in turn */
 		assert_int_equal(drig_find(r, A), -1);
 	}
@@ -161,7 +161,7 @@ static void a_fetch_from_before_a_purge_brings_nothing_back(void **state)
 	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 10});
 	/* drig_put notes its epoch when it is called: as a fetch that had begun then. */
 	assert_int_equal(drig_put(r, &(struct answer){.url = A, .version = 2, .body_n = 10}), 0);
-	drig_purge(r, SCOPE_ALL, "", false);
+	drig_purge(r, PURGE_ALL, "", false);
 	disk_flush(r->d);
 	assert_int_equal(drig_find(r, A), -1);
 	drig_reopen(r);
@@ -177,7 +177,7 @@ static void a_soft_purge_makes_it_stale_and_no_more(void **state)
 	bool soft = false;
 
 	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 10});
-	drig_purge(r, SCOPE_PREFIX, "http://o", true);
+	drig_purge(r, PURGE_PREFIX, "http://o", true);
 	for (unsigned i = 0; i < 2; i++) {
 		assert_int_equal(drig_find_variant(r, A, "", &soft), 1);
 		assert_true(soft);
@@ -210,7 +210,7 @@ static void many_purges_go_over_into_checkpoints_and_old_journals_go(void **stat
 		snprintf(url, sizeof(url), "http://o/a-rather-long-path-to-be-purged/%u", i);
 		if (i % 40 == 0)
 			drig_store(r, &(struct answer){.url = url, .version = 1, .body_n = 10});
-		drig_purge(r, SCOPE_URL, url, false);
+		drig_purge(r, PURGE_URL, url, false);
 	}
 	drig_reopen(r);
 	assert_true(drig_files(r, "journal.") <= 2);
@@ -357,7 +357,7 @@ static void what_was_hit_survives_the_reclaim_of_its_segment(void **state)
 	drig_wait_room(r);
 	drig_reopen(r);
 	assert_int_equal(drig_find(r, "http://o/0"), 0);
-	drig_purge(r, SCOPE_ALL, "", false);
+	drig_purge(r, PURGE_ALL, "", false);
 	drig_reopen(r);
 	assert_int_equal(drig_find(r, "http://o/0"), -1);
 }
@@ -532,13 +532,13 @@ static void the_oldest_epoch_is_known_after_a_restart(void **state)
 	struct rig *r = *state;
 	uint64_t oldest;
 
-	drig_purge(r, SCOPE_TAG, "x", false);
+	drig_purge(r, PURGE_TAG, "x", false);
 	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 300});
 	assert_int_equal(drig_find(r, A), 1);
 	oldest = disk_oldest_epoch(r->d);
 	assert_true(oldest > 0 && oldest <= drig_epoch);
 	for (unsigned i = 0; i < 5; i++) {
-		drig_purge(r, SCOPE_TAG, "y", false);
+		drig_purge(r, PURGE_TAG, "y", false);
 		drig_store(r, &(struct answer){.url = B, .version = i, .body_n = 300});
 	}
 	for (unsigned i = 0; i < 2; i++) {

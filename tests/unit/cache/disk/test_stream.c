@@ -109,7 +109,7 @@ static void what_began_before_a_purge_is_not_found_after_it(void **state)
 	assert_int_equal(
 		drig_stream_begin(r, &(struct answer){.url = A, .version = 1, .body_n = 200000}, false, &st, &body), 0);
 	assert_int_not_equal(disk_stream_write(st, body, 200000), TIER_GAVE_UP);
-	(void)drig_purge(r, SCOPE_URL, A, false);
+	(void)drig_purge(r, PURGE_URL, A, false);
 	disk_stream_end(&st, TIER_END_WHOLE);
 	disk_flush(r->d);
 	assert_int_equal(drig_find(r, A), -1);
@@ -331,7 +331,7 @@ static void one_that_was_purged_is_not_kept(void **state)
 
 	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 900000});
 	assert_int_equal(drig_find(r, A), 1);
-	(void)drig_purge(r, SCOPE_URL, A, false);
+	(void)drig_purge(r, PURGE_URL, A, false);
 	write_small_ones(r, 4000, NULL);
 	assert_int_equal(drig_stats(r).spared_segments, 0);
 	assert_false(disk_may_have(r->d, drig_hash(A)));

@@ -69,7 +69,7 @@ static void *purger(void *arg)
 		name_of(k, url);
 		if (i % 7 == 0)
 			disk_forget(s->r.d, drig_hash(url));
-		if (disk_purge(s->r.d, prefix ? SCOPE_PREFIX : SCOPE_URL,
+		if (disk_purge(s->r.d, prefix ? PURGE_PREFIX : PURGE_URL,
 			    prefix ? SLICE_LIT("http://o/1/") : slice_of(url), 0, false, i % 2, &seq) != 0)
 			abort();
 		for (unsigned j = 0; j < KEYS; j++)
@@ -123,10 +123,10 @@ static void what_was_purged_never_returns_while_segments_come_and_go(void **stat
 			newest[k] = (int)i;
 			(void)drig_put(&s.r, &(struct answer){.url = url, .version = i, .body_n = 500 + i % 5000});
 		} else if (op == 6) {
-			drig_purge(&s.r, SCOPE_URL, url, false);
+			drig_purge(&s.r, PURGE_URL, url, false);
 			allowed[k] = (int)i;
 		} else if (op == 7 && i % 8 == 0) {
-			drig_purge(&s.r, SCOPE_PREFIX, "http://o/2/", false);
+			drig_purge(&s.r, PURGE_PREFIX, "http://o/2/", false);
 			for (unsigned j = 2; j < KEYS; j += 3)
 				allowed[j] = (int)i;
 		} else if (op == 8 && i % 50 == 0) {

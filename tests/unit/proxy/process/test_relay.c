@@ -23,7 +23,7 @@
 /* ---- A cache that notes what it is told ---- */
 
 struct told {
-	enum scope_kind kind;
+	enum purge_kind kind;
 	char what[64];
 	uint64_t user;
 	bool soft, is_forget;
@@ -41,7 +41,7 @@ static void note(struct told t, struct slice what)
 }
 
 /* In place of the cache's own: the archive's is not linked. */
-void cache_purge_as_told(struct cache *c, enum scope_kind kind, struct slice what, uint64_t user, bool soft)
+void cache_purge_as_told(struct cache *c, enum purge_kind kind, struct slice what, uint64_t user, bool soft)
 {
 	(void)c;
 	note((struct told){.kind = kind, .user = user, .soft = soft}, what);
@@ -92,25 +92,25 @@ static void say_purge(struct relay *r, unsigned i, bool soft)
 	char url[32];
 
 	snprintf(url, sizeof(url), "http://o/%u", i);
-	relay_purge(r, SCOPE_URL, slice_of(url), 0, soft);
+	relay_purge(r, PURGE_URL, slice_of(url), 0, soft);
 }
 
 static void what_is_said_is_heard_as_it_was_said(void **state)
 {
 	struct pair *p = *state;
 
-	relay_purge(p->old, SCOPE_URL, SLICE_LIT("http://o/a"), 0, true);
-	relay_purge(p->old, SCOPE_PREFIX, SLICE_LIT("http://o/"), 0, false);
-	relay_purge(p->old, SCOPE_USER, (struct slice){NULL, 0}, 7, true);
+	relay_purge(p->old, PURGE_URL, SLICE_LIT("http://o/a"), 0, true);
+	relay_purge(p->old, PURGE_PREFIX, SLICE_LIT("http://o/"), 0, false);
+	relay_purge(p->old, PURGE_USER, (struct slice){NULL, 0}, 7, true);
 	relay_forget(p->old, SLICE_LIT("key"), 9);
-	relay_purge(p->old, SCOPE_ALL, (struct slice){NULL, 0}, 0, false);
+	relay_purge(p->old, PURGE_ALL, (struct slice){NULL, 0}, 0, false);
 	relay_look(p->new);
 	assert_int_equal(told_n, 5);
-	assert_true(told[0].kind == SCOPE_URL && told[0].soft && strcmp(told[0].what, "http://o/a") == 0);
-	assert_true(told[1].kind == SCOPE_PREFIX && !told[1].soft && strcmp(told[1].what, "http://o/") == 0);
-	assert_true(told[2].kind == SCOPE_USER && told[2].soft && told[2].user == 7);
+	assert_true(told[0].kind == PURGE_URL && told[0].soft && strcmp(told[0].what, "http://o/a") == 0);
+	assert_true(told[1].kind == PURGE_PREFIX && !told[1].soft && strcmp(told[1].what, "http://o/") == 0);
+	assert_true(told[2].kind == PURGE_USER && told[2].soft && told[2].user == 7);
 	assert_true(told[3].is_forget && told[3].user == 9 && strcmp(told[3].what, "key") == 0);
-	assert_true(told[4].kind == SCOPE_ALL && !told[4].soft && told[4].what[0] == '\0');
+	assert_true(told[4].kind == PURGE_ALL && !told[4].soft && told[4].what[0] == '\0');
 }
 
 /* ---- While the directory changes hands ---- */
@@ -165,9 +165,9 @@ static void more_than_are_kept_become_a_purge_of_everything(void **state)
 
 	ask_while_purges_come(p, MANY);
 	assert_in_range(told_n, 1, MANY - 1);
-	assert_true(told[told_n - 1].kind == SCOPE_ALL && !told[told_n - 1].soft);
+	assert_true(told[told_n - 1].kind == PURGE_ALL && !told[told_n - 1].soft);
 	relay_look(p->new); /* once */
-	assert_true(told[told_n - 1].kind == SCOPE_ALL && told[told_n - 2].kind == SCOPE_URL);
+	assert_true(told[told_n - 1].kind == PURGE_ALL && told[told_n - 2].kind == PURGE_URL);
 }
 
 int main(void)

@@ -107,7 +107,7 @@ void stored_begin(struct stored *o, struct snapshot *s, const char *fields, cons
 		.max_flights = 10,
 		.max_markers = 10,
 		.max_variants = 4,
-		.max_scope_rules = 10,
+		.max_invalidation_rules = 10,
 		.via = SLICE_LIT("1.1 memoproxy"),
 	};
 	struct cache_request r;

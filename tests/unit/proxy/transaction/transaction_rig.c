@@ -62,7 +62,7 @@ static void make_cache(struct rig *g)
 		.max_flights = 1000,
 		.max_markers = 1000,
 		.max_variants = 16,
-		.max_scope_rules = 1000,
+		.max_invalidation_rules = 1000,
 		.via = SLICE_LIT("1.1 memoproxy"),
 		.mailboxes = g->service.mailboxes,
 		.workers = RIG_WORKERS,
@@ -273,5 +273,5 @@ void rig_purge(struct rig *g, const char *url, bool soft)
 {
 	uint64_t seq;
 
-	assert_int_equal(cache_purge(g->cache, SCOPE_URL, slice_of(url), 0, soft, &seq), 0);
+	assert_int_equal(cache_purge(g->cache, PURGE_URL, slice_of(url), 0, soft, &seq), 0);
 }

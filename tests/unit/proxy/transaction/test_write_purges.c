@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "proxy/transaction/invalidate.h"
+#include "proxy/transaction/write_purges.h"
 #include "proxy/request/target.h"
 #include "proxy/transaction/worker.h"
 
@@ -20,12 +20,12 @@ struct rig {
 	struct snapshot *snapshot;
 	struct http_request request;
 	struct target target;
-	struct invalidation *invalidation;
+	struct write_purges *invalidation;
 	unsigned purges;
 	unsigned stranger_after; /* somebody else purges when that many have been made; 0: never */
 };
 
-static void on_purge(void *arg, enum scope_kind kind, struct slice what, uint64_t user, bool soft)
+static void on_purge(void *arg, enum purge_kind kind, struct slice what, uint64_t user, bool soft)
 {
 	struct rig *r = arg;
 
@@ -34,7 +34,7 @@ static void on_purge(void *arg, enum scope_kind kind, struct slice what, uint64_
 	(void)user;
 	(void)soft;
 	if (++r->purges == r->stranger_after)
-		cache_purge_as_told(r->cache, SCOPE_URL, SLICE_LIT("http://o.example/stranger"), 0, false);
+		cache_purge_as_told(r->cache, PURGE_URL, SLICE_LIT("http://o.example/stranger"), 0, false);
 }
 
 static const char config_text[] = "[proxy]\nlisten = 127.0.0.1:1\n[upstream]\nurl = http://o.example\n"
@@ -47,7 +47,7 @@ static int setup(void **state)
 		.memory_bytes = 1 << 20,
 		.max_object_bytes = 1 << 16,
 		.shards = 4,
-		.max_scope_rules = 100,
+		.max_invalidation_rules = 100,
 		.via = SLICE_LIT("1.1 memoproxy"),
 		.on_purge = on_purge,
 		.on_purge_arg = r,
@@ -70,7 +70,7 @@ static int setup(void **state)
 	r->request.minor = 1;
 	target_init(&r->target);
 	assert_int_equal(target_resolve(&r->target, r->snapshot, &asked, (struct slice){NULL, 0}), 0);
-	assert_int_equal(invalidation_new(&r->target, &r->invalidation), 0);
+	assert_int_equal(write_purges_new(&r->target, &r->invalidation), 0);
 	*state = r;
 	return 0;
 }
@@ -79,7 +79,7 @@ static int teardown(void **state)
 {
 	struct rig *r = *state;
 
-	invalidation_free(&r->invalidation);
+	write_purges_free(&r->invalidation);
 	target_fini(&r->target);
 	http_request_fini(&r->request);
 	snapshot_unref(&r->snapshot);
@@ -97,7 +97,7 @@ static bool apply(struct rig *r, int status, const char *name, const char *value
 	http_fields_init(&fields);
 	if (name)
 		assert_int_equal(http_fields_add(&fields, slice_of(name), slice_of(value)), 0);
-	after = invalidation_apply(r->invalidation, &r->worker, r->snapshot, status, &fields, before);
+	after = write_purges_apply(r->invalidation, &r->worker, r->snapshot, status, &fields, before);
 	http_fields_fini(&fields);
 	assert_true(after == before || after == cache_sequence(r->cache));
 	return after > before;

@@ -5,24 +5,24 @@
  * the answer itself names.
  * Thread: the worker that forwards the request. Owns: a copy of all it needs: the client may leave before the answer.
  * Bounds: INVALIDATION_MAX bytes. */
-#ifndef PROXY_TRANSACTION_INVALIDATE_H
-#define PROXY_TRANSACTION_INVALIDATE_H
+#ifndef PROXY_TRANSACTION_WRITE_PURGES_H
+#define PROXY_TRANSACTION_WRITE_PURGES_H
 
 #include "base/check.h"
 #include "http/message.h"
 
-struct invalidation;
+struct write_purges;
 struct snapshot;
 struct target;
 struct worker;
 
-int invalidation_new(const struct target *t, struct invalidation **out) WARN_UNUSED;
+int write_purges_new(const struct target *t, struct write_purges **out) WARN_UNUSED;
 /* The target URL as the cache spells it; borrowed. */
-struct slice invalidation_url(const struct invalidation *i);
-void invalidation_free(struct invalidation **i);
+struct slice write_purges_url(const struct write_purges *i);
+void write_purges_free(struct write_purges **i);
 /* For an answer with this status, below 400. Before the writer sees it, so that it reads its own write. `before` is what cache_sequence has said; returned is
  * what it says after the last of these purges, or `before` when anybody else's came between. */
-uint64_t invalidation_apply(const struct invalidation *i, struct worker *w, const struct snapshot *s, int status,
+uint64_t write_purges_apply(const struct write_purges *i, struct worker *w, const struct snapshot *s, int status,
 	const struct http_fields *response, uint64_t before);
 
 #endif

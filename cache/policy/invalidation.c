@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cache/policy/scope.h"
+#include "cache/policy/invalidation.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -8,18 +8,18 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
-/* Two scopes whose hashes collide share a rule: that invalidates too much and never too little, so 64 bits do. */
+/* Two purges whose hashes collide share a rule: that invalidates too much and never too little, so 64 bits do. */
 struct rule {
 	uint64_t id; /* 0: free slot */
 	uint64_t hard_seq, soft_seq;
-	uint32_t prefix_n; /* of SCOPE_PREFIX, else 0 */
+	uint32_t prefix_n; /* of PURGE_PREFIX, else 0 */
 };
 
 /* Distinct lengths of prefixes that are looked for. One more, and a prefix is cut to a shorter length in use. */
 #define LENGTHS_MAX 256
 #define SLOTS_MIN 64
 
-struct scope_table {
+struct invalidation_table {
 	unsigned max_rules;  /* set once */
 	char pad_before[64]; /* every hit reads seq: nothing that is written more often shares its cache line */
 	_Atomic uint64_t seq;
@@ -46,7 +46,7 @@ static uint64_t mix(uint64_t h)
 	return h ^ h >> 32;
 }
 
-static uint64_t rule_id(enum scope_kind kind, uint64_t h)
+static uint64_t rule_id(enum purge_kind kind, uint64_t h)
 {
 	uint64_t id = mix(h + ((uint64_t)kind + 1) * 0x9e3779b97f4a7c15u);
 
@@ -70,7 +70,7 @@ static uint64_t hash_on(uint64_t h, const char *url, size_t from, size_t to)
 	return h;
 }
 
-uint64_t scope_tag_hash(struct slice tag)
+uint64_t purge_tag_hash(struct slice tag)
 {
 	return hash64_of(tag.p, tag.n);
 }
@@ -91,9 +91,9 @@ static int init_lock(pthread_rwlock_t *mu)
 	return err;
 }
 
-int scope_table_new(unsigned max_rules, struct scope_table **out)
+int invalidation_table_new(unsigned max_rules, struct invalidation_table **out)
 {
-	struct scope_table *t = mem_zalloc(sizeof(*t));
+	struct invalidation_table *t = mem_zalloc(sizeof(*t));
 
 	*out = NULL;
 	if (!t)
@@ -116,7 +116,7 @@ fail_slots:
 	return -ENOMEM;
 }
 
-void scope_table_free(struct scope_table **t)
+void invalidation_table_free(struct invalidation_table **t)
 {
 	if (!*t)
 		return;
@@ -126,7 +126,7 @@ void scope_table_free(struct scope_table **t)
 	*t = NULL;
 }
 
-uint64_t scope_now(const struct scope_table *t)
+uint64_t invalidation_now(const struct invalidation_table *t)
 {
 	return atomic_load_explicit(&t->seq, memory_order_acquire);
 }
@@ -148,7 +148,7 @@ static struct rule *slot_for(struct rule *slots, unsigned slots_n, uint64_t id)
 	return &slots[i];
 }
 
-static bool has_length(const struct scope_table *t, uint32_t n)
+static bool has_length(const struct invalidation_table *t, uint32_t n)
 {
 	for (unsigned i = 0; i < t->lengths_n; i++)
 		if (t->lengths[i] == n)
@@ -156,7 +156,7 @@ static bool has_length(const struct scope_table *t, uint32_t n)
 	return false;
 }
 
-static void note_length(struct scope_table *t, uint32_t n)
+static void note_length(struct invalidation_table *t, uint32_t n)
 {
 	unsigned at = t->lengths_n;
 
@@ -170,7 +170,7 @@ static void note_length(struct scope_table *t, uint32_t n)
 }
 
 /* A shorter prefix covers all that the longer one does. 0 means everything. */
-static uint32_t usable_length(const struct scope_table *t, size_t n)
+static uint32_t usable_length(const struct invalidation_table *t, size_t n)
 {
 	uint32_t best = 0;
 
@@ -182,7 +182,7 @@ static uint32_t usable_length(const struct scope_table *t, size_t n)
 }
 
 /* Keeps the rules above `seq`, in a table of slots_n. On -ENOMEM nothing has changed. */
-static int rebuild(struct scope_table *t, uint64_t seq, unsigned slots_n)
+static int rebuild(struct invalidation_table *t, uint64_t seq, unsigned slots_n)
 {
 	struct rule *slots = mem_zalloc(slots_n * sizeof(*slots));
 
@@ -207,7 +207,7 @@ static int rebuild(struct scope_table *t, uint64_t seq, unsigned slots_n)
 }
 
 /* All answers with an epoch below `seq` are invalid from now on, so no rule up to it is needed. */
-static void raise_floor(struct scope_table *t, uint64_t seq)
+static void raise_floor(struct invalidation_table *t, uint64_t seq)
 {
 	if (seq > t->floor_seq)
 		t->floor_seq = seq;
@@ -215,7 +215,7 @@ static void raise_floor(struct scope_table *t, uint64_t seq)
 }
 
 /* The last resort when there is no memory to rebuild with: the floor covers every rule there is, so all of them go. */
-static void forget_all(struct scope_table *t, uint64_t seq)
+static void forget_all(struct invalidation_table *t, uint64_t seq)
 {
 	raise_floor(t, seq);
 	memset(t->slots, 0, t->slots_n * sizeof(*t->slots));
@@ -231,7 +231,7 @@ static int by_seq(const void *a, const void *b)
 }
 
 /* Full: the older half of the rules is replaced by the floor. A cost of O(n log n) once every n/2 purges. */
-static void make_room(struct scope_table *t, uint64_t next)
+static void make_room(struct invalidation_table *t, uint64_t next)
 {
 	uint64_t *seqs = mem_alloc(t->rules_n * sizeof(*seqs)), cut;
 	unsigned n = 0;
@@ -252,7 +252,7 @@ static void make_room(struct scope_table *t, uint64_t next)
 		raise_floor(t, cut);
 }
 
-static int note_rule(struct scope_table *t, uint64_t id, uint32_t prefix_n, bool soft, uint64_t next)
+static int note_rule(struct invalidation_table *t, uint64_t id, uint32_t prefix_n, bool soft, uint64_t next)
 {
 	struct rule *r = slot_for(t->slots, t->slots_n, id);
 
@@ -275,38 +275,39 @@ static int note_rule(struct scope_table *t, uint64_t id, uint32_t prefix_n, bool
 /* ---- Purging ---- */
 
 static int note_purge(
-	struct scope_table *t, enum scope_kind kind, struct slice what, uint64_t user, bool soft, uint64_t next)
+	struct invalidation_table *t, enum purge_kind kind, struct slice what, uint64_t user, bool soft, uint64_t next)
 {
 	uint32_t prefix_n = 0;
 	uint64_t h = 0;
 
 	switch (kind) {
-	case SCOPE_URL:
+	case PURGE_URL:
 		h = hash_on(0, what.p, 0, what.n);
 		break;
-	case SCOPE_PREFIX:
+	case PURGE_PREFIX:
 		prefix_n = usable_length(t, what.n);
 		if (prefix_n == 0)
-			kind = SCOPE_ALL;
+			kind = PURGE_ALL;
 		h = hash_on(0, what.p, 0, prefix_n);
 		break;
-	case SCOPE_TAG:
-		h = scope_tag_hash(what);
+	case PURGE_TAG:
+		h = purge_tag_hash(what);
 		break;
-	case SCOPE_USER:
+	case PURGE_USER:
 		h = user;
 		break;
-	case SCOPE_ALL:
+	case PURGE_ALL:
 		break;
 	}
-	if (kind == SCOPE_ALL) {
+	if (kind == PURGE_ALL) {
 		*(soft ? &t->all_soft_seq : &t->all_hard_seq) = next;
 		return 0;
 	}
 	return note_rule(t, rule_id(kind, h), prefix_n, soft, next);
 }
 
-int scope_purge(struct scope_table *t, enum scope_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq)
+int invalidation_purge(
+	struct invalidation_table *t, enum purge_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq)
 {
 	uint64_t next;
 	int err;
@@ -325,68 +326,68 @@ int scope_purge(struct scope_table *t, enum scope_kind kind, struct slice what, 
 
 /* ---- Checking ---- */
 
-static void look_at(const struct scope_table *t, uint64_t id, uint64_t epoch, enum scope_state *state)
+static void look_at(const struct invalidation_table *t, uint64_t id, uint64_t epoch, enum purge_state *state)
 {
 	const struct rule *r = slot_for(t->slots, t->slots_n, id);
 
 	if (r->id == 0)
 		return;
 	if (r->hard_seq > epoch)
-		*state = SCOPE_HARD;
-	else if (r->soft_seq > epoch && *state == SCOPE_VALID)
-		*state = SCOPE_SOFT;
+		*state = PURGED_HARD;
+	else if (r->soft_seq > epoch && *state == NOT_PURGED)
+		*state = PURGED_SOFT;
 }
 
-static void look_at_url(const struct scope_table *t, struct slice url, uint64_t epoch, enum scope_state *state)
+static void look_at_url(const struct invalidation_table *t, struct slice url, uint64_t epoch, enum purge_state *state)
 {
 	uint64_t h = 0;
 	size_t done = 0;
 
-	for (unsigned i = 0; i < t->lengths_n && t->lengths[i] <= url.n && *state != SCOPE_HARD; i++) {
+	for (unsigned i = 0; i < t->lengths_n && t->lengths[i] <= url.n && *state != PURGED_HARD; i++) {
 		h = hash_on(h, url.p, done, t->lengths[i]);
 		done = t->lengths[i];
-		look_at(t, rule_id(SCOPE_PREFIX, h), epoch, state);
+		look_at(t, rule_id(PURGE_PREFIX, h), epoch, state);
 	}
 	h = hash_on(h, url.p, done, url.n);
-	look_at(t, rule_id(SCOPE_URL, h), epoch, state);
+	look_at(t, rule_id(PURGE_URL, h), epoch, state);
 }
 
-static enum scope_state check_all(const struct scope_table *t, const struct scope_set *s, uint64_t epoch)
+static enum purge_state check_all(const struct invalidation_table *t, const struct purgeable *s, uint64_t epoch)
 {
-	enum scope_state state = SCOPE_VALID;
+	enum purge_state state = NOT_PURGED;
 
 	if (epoch < t->floor_seq || epoch < t->all_hard_seq)
-		return SCOPE_HARD;
+		return PURGED_HARD;
 	if (epoch < t->all_soft_seq)
-		state = SCOPE_SOFT;
+		state = PURGED_SOFT;
 	if (t->rules_n == 0)
 		return state;
 	look_at_url(t, s->url, epoch, &state);
-	for (unsigned i = 0; i < s->tags_n && state != SCOPE_HARD; i++)
-		look_at(t, rule_id(SCOPE_TAG, s->tags[i]), epoch, &state);
-	if (s->user != 0 && state != SCOPE_HARD)
-		look_at(t, rule_id(SCOPE_USER, s->user), epoch, &state);
+	for (unsigned i = 0; i < s->tags_n && state != PURGED_HARD; i++)
+		look_at(t, rule_id(PURGE_TAG, s->tags[i]), epoch, &state);
+	if (s->user != 0 && state != PURGED_HARD)
+		look_at(t, rule_id(PURGE_USER, s->user), epoch, &state);
 	return state;
 }
 
-enum scope_state scope_check(
-	struct scope_table *t, const struct scope_set *s, uint64_t epoch, _Atomic uint64_t *checked)
+enum purge_state invalidation_check(
+	struct invalidation_table *t, const struct purgeable *s, uint64_t epoch, _Atomic uint64_t *checked)
 {
-	uint64_t seq = scope_now(t);
-	enum scope_state state;
+	uint64_t seq = invalidation_now(t);
+	enum purge_state state;
 
 	if (atomic_load_explicit(checked, memory_order_relaxed) >= seq)
-		return SCOPE_VALID;
+		return NOT_PURGED;
 	pthread_rwlock_rdlock(&t->mu);
 	state = check_all(t, s, epoch);
 	pthread_rwlock_unlock(&t->mu);
 	/* `seq` was read before the table: what was purged meanwhile has a greater number and is looked for next time. */
-	if (state == SCOPE_VALID)
+	if (state == NOT_PURGED)
 		atomic_store_explicit(checked, seq, memory_order_relaxed);
 	return state;
 }
 
-void scope_retire(struct scope_table *t, uint64_t oldest_epoch)
+void invalidation_retire(struct invalidation_table *t, uint64_t oldest_epoch)
 {
 	unsigned slots_n = SLOTS_MIN, kept = 0;
 
@@ -403,13 +404,13 @@ void scope_retire(struct scope_table *t, uint64_t oldest_epoch)
 	pthread_rwlock_unlock(&t->mu);
 }
 
-void scope_stats(const struct scope_table *t, struct scope_stats *out)
+void invalidation_stats(const struct invalidation_table *t, struct invalidation_stats *out)
 {
-	struct scope_table *lockable =
-		(struct scope_table *)(uintptr_t)t; /* reading takes the lock, which is no change */
+	struct invalidation_table *lockable =
+		(struct invalidation_table *)(uintptr_t)t; /* reading takes the lock, which is no change */
 
 	pthread_rwlock_rdlock(&lockable->mu);
-	out->seq = scope_now(t);
+	out->seq = invalidation_now(t);
 	out->floor_seq = t->floor_seq;
 	out->rules = t->rules_n;
 	out->floor_raised = t->floor_raised;
@@ -423,12 +424,12 @@ static uint64_t higher(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-int scope_export(struct scope_table *t, struct scope_image *out)
+int invalidation_export(struct invalidation_table *t, struct invalidation_image *out)
 {
 	int err = 0;
 
 	pthread_rwlock_rdlock(&t->mu);
-	*out = (struct scope_image){
+	*out = (struct invalidation_image){
 		.floor_seq = higher(t->floor_seq, t->retired_seq),
 		.all_hard_seq = t->all_hard_seq,
 		.all_soft_seq = t->all_soft_seq,
@@ -441,14 +442,14 @@ int scope_export(struct scope_table *t, struct scope_image *out)
 
 		if (r->id != 0)
 			out->rules[out->rules_n++] =
-				(struct scope_rule){r->id, r->hard_seq, r->soft_seq, r->prefix_n, 0};
+				(struct invalidation_rule){r->id, r->hard_seq, r->soft_seq, r->prefix_n, 0};
 	}
 	pthread_rwlock_unlock(&t->mu);
 	return err;
 }
 
 /* An older number never replaces a newer one. */
-static void restore_locked(struct scope_table *t, uint64_t id, uint32_t prefix_n, bool soft, uint64_t seq)
+static void restore_locked(struct invalidation_table *t, uint64_t id, uint32_t prefix_n, bool soft, uint64_t seq)
 {
 	const struct rule *r = slot_for(t->slots, t->slots_n, id);
 
@@ -459,14 +460,14 @@ static void restore_locked(struct scope_table *t, uint64_t id, uint32_t prefix_n
 		raise_floor(t, seq);
 }
 
-void scope_import(struct scope_table *t, const struct scope_image *in)
+void invalidation_import(struct invalidation_table *t, const struct invalidation_image *in)
 {
 	pthread_rwlock_wrlock(&t->mu);
 	t->floor_seq = higher(t->floor_seq, in->floor_seq);
 	t->all_hard_seq = higher(t->all_hard_seq, in->all_hard_seq);
 	t->all_soft_seq = higher(t->all_soft_seq, in->all_soft_seq);
 	for (unsigned i = 0; i < in->rules_n; i++) {
-		const struct scope_rule *r = &in->rules[i];
+		const struct invalidation_rule *r = &in->rules[i];
 
 		if (r->hard_seq > 0)
 			restore_locked(t, r->id, r->prefix_n, false, r->hard_seq);
@@ -476,8 +477,8 @@ void scope_import(struct scope_table *t, const struct scope_image *in)
 	pthread_rwlock_unlock(&t->mu);
 }
 
-void scope_replay(
-	struct scope_table *t, enum scope_kind kind, struct slice what, uint64_t user, bool soft, uint64_t seq)
+void invalidation_replay(
+	struct invalidation_table *t, enum purge_kind kind, struct slice what, uint64_t user, bool soft, uint64_t seq)
 {
 	pthread_rwlock_wrlock(&t->mu);
 	if (note_purge(t, kind, what, user, soft, seq) != 0)
@@ -485,7 +486,7 @@ void scope_replay(
 	pthread_rwlock_unlock(&t->mu);
 }
 
-void scope_start_at(struct scope_table *t, uint64_t seq)
+void invalidation_start_at(struct invalidation_table *t, uint64_t seq)
 {
 	pthread_rwlock_wrlock(&t->mu);
 	if (seq > atomic_load_explicit(&t->seq, memory_order_relaxed))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proxy/transaction/invalidate.h"
+#include "proxy/transaction/write_purges.h"
 
 #include <errno.h>
 
@@ -13,7 +13,7 @@
 #define INVALIDATION_MAX (64 * 1024)
 
 /* One thing to purge: a kind byte ('u' or 'p'), the URL, NUL. URLs hold no NUL. */
-struct invalidation {
+struct write_purges {
 	struct buf list;
 	size_t own_n;          /* the first entry is the target URL itself: list.p + 1, own_n bytes */
 	struct buf public_url; /* the same as the client asked it: http, its Host, its path; empty without a Host */
@@ -27,7 +27,7 @@ static void add_entry(struct buf *list, char kind, struct slice url)
 	buf_add_char(list, '\0');
 }
 
-static int add_own(struct invalidation *i, const struct target *t, struct slice origin)
+static int add_own(struct write_purges *i, const struct target *t, struct slice origin)
 {
 	const struct http_request *r = &t->sent.http;
 	struct buf url;
@@ -42,7 +42,7 @@ static int add_own(struct invalidation *i, const struct target *t, struct slice 
 	return err ? err : i->list.err;
 }
 
-static int add_public(struct invalidation *i, const struct target *t)
+static int add_public(struct write_purges *i, const struct target *t)
 {
 	if (t->sent.public_host.n == 0)
 		return 0;
@@ -51,7 +51,7 @@ static int add_public(struct invalidation *i, const struct target *t)
 	return buf_add_slice(&i->public_url, t->sent.http.path);
 }
 
-static int add_templates(struct invalidation *i, const struct target *t, struct slice origin)
+static int add_templates(struct write_purges *i, const struct target *t, struct slice origin)
 {
 	const struct config_invalidates *templates = &t->route->invalidates;
 	int err = 0;
@@ -65,10 +65,10 @@ static int add_templates(struct invalidation *i, const struct target *t, struct 
 	return err ? err : i->list.err;
 }
 
-int invalidation_new(const struct target *t, struct invalidation **out)
+int write_purges_new(const struct target *t, struct write_purges **out)
 {
 	const struct http_request *r = &t->sent.http;
-	struct invalidation *i;
+	struct write_purges *i;
 	struct buf origin;
 	int err;
 
@@ -91,14 +91,14 @@ int invalidation_new(const struct target *t, struct invalidation **out)
 		err = add_templates(i, t, buf_slice(&origin));
 	buf_fini(&origin);
 	if (err)
-		invalidation_free(&i);
+		write_purges_free(&i);
 	*out = i;
 	return err;
 }
 
-void invalidation_free(struct invalidation **ip)
+void write_purges_free(struct write_purges **ip)
 {
-	struct invalidation *i = *ip;
+	struct write_purges *i = *ip;
 
 	*ip = NULL;
 	if (!i)
@@ -115,7 +115,7 @@ struct purges {
 	unsigned n;
 };
 
-static void purge(struct purges *p, enum scope_kind kind, struct slice url)
+static void purge(struct purges *p, enum purge_kind kind, struct slice url)
 {
 	static struct log_limit limit;
 	int err = cache_purge_soon(p->w->cache, kind, url, 0, false, &p->last);
@@ -126,7 +126,7 @@ static void purge(struct purges *p, enum scope_kind kind, struct slice url)
 		log_warn("invalidation after a write: %s", strerror(-err));
 }
 
-struct slice invalidation_url(const struct invalidation *i)
+struct slice write_purges_url(const struct write_purges *i)
 {
 	return (struct slice){i->list.p + 1, i->own_n};
 }
@@ -150,7 +150,7 @@ static bool same_host(struct slice a, struct slice b)
 
 /* The path and query that clients ask of us, but on a route of the same upstream: a host that the client chose must not
  * reach another one's answers. */
-static bool find_public(const struct invalidation *i, const struct snapshot *s, struct slice url, struct location *l)
+static bool find_public(const struct write_purges *i, const struct snapshot *s, struct slice url, struct location *l)
 {
 	struct slice scheme, authority, path_query;
 
@@ -158,16 +158,16 @@ static bool find_public(const struct invalidation *i, const struct snapshot *s, 
 	       location_find_on(l, s, scheme, authority, path_query) == 0 && l->upstream == i->upstream;
 }
 
-static bool find_at_origin(const struct invalidation *i, const struct snapshot *s, struct slice url, struct location *l)
+static bool find_at_origin(const struct write_purges *i, const struct snapshot *s, struct slice url, struct location *l)
 {
 	const char *why;
 
-	return uri_same_origin(invalidation_url(i), url) && location_find(l, s, url, false, &why) == 0;
+	return uri_same_origin(write_purges_url(i), url) && location_find(l, s, url, false, &why) == 0;
 }
 
 /* A reference may be meant as the origin sees itself, or as its clients see it. It counts on the same origin, or on the Host
  * of the request, only: else one site could empty another's cache. */
-static void purge_named(const struct invalidation *i, const struct snapshot *s, struct purges *p,
+static void purge_named(const struct write_purges *i, const struct snapshot *s, struct purges *p,
 	const struct http_fields *response, enum http_field_id id)
 {
 	const struct http_field *f = http_fields_get(response, id);
@@ -179,13 +179,13 @@ static void purge_named(const struct invalidation *i, const struct snapshot *s, 
 	location_init(&at_origin);
 	location_init(&public);
 	buf_init(&url, INVALIDATION_MAX);
-	if (uri_resolve(invalidation_url(i), f->value, &url) == 0 && find_at_origin(i, s, buf_slice(&url), &at_origin))
-		purge(p, SCOPE_URL, buf_slice(&at_origin.url));
+	if (uri_resolve(write_purges_url(i), f->value, &url) == 0 && find_at_origin(i, s, buf_slice(&url), &at_origin))
+		purge(p, PURGE_URL, buf_slice(&at_origin.url));
 	buf_reset(&url);
 	if (uri_resolve(buf_slice(&i->public_url), f->value, &url) == 0 &&
 		find_public(i, s, buf_slice(&url), &public) &&
 		!slice_equal(buf_slice(&public.url), buf_slice(&at_origin.url)))
-		purge(p, SCOPE_URL, buf_slice(&public.url));
+		purge(p, PURGE_URL, buf_slice(&public.url));
 	buf_fini(&url);
 	location_fini(&public);
 	location_fini(&at_origin);
@@ -209,26 +209,26 @@ static void purge_groups(struct purges *p, const struct http_fields *response)
 		while (sf_list_next(&parser, &item) == 1) {
 			buf_reset(&group);
 			if (item.type == SF_STRING && sf_string_unescape(&item, &group) == 0)
-				purge(p, SCOPE_TAG, buf_slice(&group));
+				purge(p, PURGE_TAG, buf_slice(&group));
 		}
 	}
 	buf_fini(&group);
 	buf_fini(&joined);
 }
 
-static void purge_listed(const struct invalidation *i, struct purges *p)
+static void purge_listed(const struct write_purges *i, struct purges *p)
 {
 	const char *at = i->list.p, *end = i->list.p + i->list.n;
 
 	while (at < end) {
 		struct slice url = slice_of(at + 1);
 
-		purge(p, *at == 'p' ? SCOPE_PREFIX : SCOPE_URL, url);
+		purge(p, *at == 'p' ? PURGE_PREFIX : PURGE_URL, url);
 		at = url.p + url.n + 1;
 	}
 }
 
-uint64_t invalidation_apply(const struct invalidation *i, struct worker *w, const struct snapshot *s, int status,
+uint64_t write_purges_apply(const struct write_purges *i, struct worker *w, const struct snapshot *s, int status,
 	const struct http_fields *response, uint64_t before)
 {
 	struct purges p = {w, before, 0};
@@ -236,7 +236,7 @@ uint64_t invalidation_apply(const struct invalidation *i, struct worker *w, cons
 	if (status < 300)
 		purge_listed(i, &p);
 	else
-		purge(&p, SCOPE_URL, invalidation_url(i));
+		purge(&p, PURGE_URL, write_purges_url(i));
 	purge_named(i, s, &p, response, HF_LOCATION);
 	purge_named(i, s, &p, response, HF_CONTENT_LOCATION);
 	purge_groups(&p, response);

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* Invalidation: one sequence and a table of rules, never a walk over objects.
+ * Thread: any. Bounds: `max_rules`; past it floor_seq rises (over-invalidates, never resurrects) and a counter says so.
+ *
+ * A purge takes the next number of inval_seq and notes it in the rule for what it names. An answer carries as its epoch the number
+ * read before its fetch began. It is usable if and only if no rule that it falls under has a number above its epoch.
+ * URLs that differ in the case of their percent-encodings only are one to it. */
+#ifndef CACHE_POLICY_INVALIDATION_H
+#define CACHE_POLICY_INVALIDATION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/check.h"
+#include "base/slice.h"
+
+struct invalidation_table;
+
+enum purge_kind { PURGE_URL, PURGE_PREFIX, PURGE_TAG, PURGE_USER, PURGE_ALL };
+enum purge_state { NOT_PURGED, PURGED_SOFT, PURGED_HARD };
+
+/* What the purges of one answer may name it by. */
+struct purgeable {
+	struct slice url;     /* for URL and PREFIX */
+	const uint64_t *tags; /* purge_tag_hash of each */
+	unsigned tags_n;
+	uint64_t user; /* 0: shared */
+};
+
+int invalidation_table_new(unsigned max_rules, struct invalidation_table **out) WARN_UNUSED;
+void invalidation_table_free(struct invalidation_table **t);
+
+/* The number to note before a fetch begins. */
+uint64_t invalidation_now(const struct invalidation_table *t);
+uint64_t purge_tag_hash(struct slice tag);
+/* Invalidates; *seq is the number taken. O(1). 0 or -ENOMEM (then floor_seq was raised instead: still invalid). */
+int invalidation_purge(
+	struct invalidation_table *t, enum purge_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq);
+/* *checked is the inval_seq this answer was last found valid against: one comparison when nothing was purged since.
+ * It is updated only on NOT_PURGED. */
+enum purge_state invalidation_check(
+	struct invalidation_table *t, const struct purgeable *s, uint64_t epoch, _Atomic uint64_t *checked);
+/* Nothing older than this epoch is left anywhere: rules at or below it may go. */
+void invalidation_retire(struct invalidation_table *t, uint64_t oldest_epoch);
+
+/* ---- Beyond the life of a process: what the disk tier keeps ---- */
+struct invalidation_rule {
+	uint64_t
+		id; /* the hash of the kind and of what is purged: to change how it is made is to change the disk tier's format */
+	uint64_t hard_seq, soft_seq;
+	uint32_t prefix_n, zero;
+};
+struct invalidation_image {
+	uint64_t floor_seq, all_hard_seq, all_soft_seq;
+	struct invalidation_rule *rules;
+	unsigned rules_n;
+};
+/* All that still counts, as of one moment; the caller frees out->rules with mem_free. 0 or -ENOMEM. */
+int invalidation_export(struct invalidation_table *t, struct invalidation_image *out) WARN_UNUSED;
+/* Adds what an export or an earlier purge said; may be repeated. What does not fit raises floor_seq. */
+void invalidation_import(struct invalidation_table *t, const struct invalidation_image *in);
+void invalidation_replay(
+	struct invalidation_table *t, enum purge_kind kind, struct slice what, uint64_t user, bool soft, uint64_t seq);
+/* Numbers go on from here at least: above all that an answer from an earlier process can have as its epoch. */
+void invalidation_start_at(struct invalidation_table *t, uint64_t seq);
+
+struct invalidation_stats {
+	uint64_t seq, floor_seq, rules, floor_raised;
+};
+void invalidation_stats(const struct invalidation_table *t, struct invalidation_stats *out);
+
+#endif

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "cache/policy/invalidation.h"
+
+static struct invalidation_table *table(unsigned max_rules)
+{
+	struct invalidation_table *t = NULL;
+
+	assert_int_equal(invalidation_table_new(max_rules, &t), 0);
+	return t;
+}
+
+static uint64_t purge(struct invalidation_table *t, enum purge_kind kind, const char *what, uint64_t user, bool soft)
+{
+	uint64_t seq = 0;
+
+	assert_int_equal(invalidation_purge(t, kind, slice_of(what), user, soft, &seq), 0);
+	assert_int_equal(seq, invalidation_now(t));
+	return seq;
+}
+
+static enum purge_state check_url(struct invalidation_table *t, const char *url, uint64_t epoch)
+{
+	struct purgeable set = {.url = slice_of(url)};
+	_Atomic uint64_t checked = epoch;
+
+	return invalidation_check(t, &set, epoch, &checked);
+}
+
+static void a_purged_url_is_invalid_for_what_was_fetched_before(void **state)
+{
+	struct invalidation_table *t = table(100);
+	uint64_t before = invalidation_now(t);
+
+	(void)state;
+	assert_int_equal(check_url(t, "http://o/a", before), NOT_PURGED);
+	purge(t, PURGE_URL, "http://o/a", 0, false);
+	assert_int_equal(check_url(t, "http://o/a", before), PURGED_HARD);
+	assert_int_equal(check_url(t, "http://o/a?x", before), NOT_PURGED);
+	assert_int_equal(check_url(t, "http://o/", before), NOT_PURGED);
+	assert_int_equal(check_url(t, "http://o/a", invalidation_now(t)), NOT_PURGED);
+	invalidation_table_free(&t);
+	assert_null(t);
+}
+
+static void a_soft_purge_is_soft_until_a_hard_one_comes(void **state)
+{
+	struct invalidation_table *t = table(100);
+	uint64_t before = invalidation_now(t);
+
+	(void)state;
+	purge(t, PURGE_PREFIX, "http://o/a", 0, true);
+	assert_int_equal(check_url(t, "http://o/abc", before), PURGED_SOFT);
+	purge(t, PURGE_URL, "http://o/abc", 0, false);
+	assert_int_equal(check_url(t, "http://o/abc", before), PURGED_HARD);
+	assert_int_equal(check_url(t, "http://o/abd", before), PURGED_SOFT);
+	assert_int_equal(check_url(t, "http://o/b", before), NOT_PURGED);
+	invalidation_table_free(&t);
+}
+
+static void tags_users_and_all_are_purged_too(void **state)
+{
+	struct invalidation_table *t = table(100);
+	uint64_t tag = purge_tag_hash(SLICE_LIT("news")), before = invalidation_now(t);
+	struct purgeable set = {.url = SLICE_LIT("http://o/a"), .tags = &tag, .tags_n = 1, .user = 7};
+	struct purgeable other = {.url = SLICE_LIT("http://o/a"), .user = 8};
+	_Atomic uint64_t checked = before;
+
+	(void)state;
+	purge(t, PURGE_TAG, "sport", 0, false);
+	assert_int_equal(invalidation_check(t, &set, before, &checked), NOT_PURGED);
+	purge(t, PURGE_TAG, "news", 0, false);
+	assert_int_equal(invalidation_check(t, &set, before, &checked), PURGED_HARD);
+	before = invalidation_now(t);
+	purge(t, PURGE_USER, "", 7, false);
+	assert_int_equal(invalidation_check(t, &set, before, &checked), PURGED_HARD);
+	assert_int_equal(invalidation_check(t, &other, before, &checked), NOT_PURGED);
+	before = invalidation_now(t);
+	purge(t, PURGE_ALL, "", 0, true);
+	assert_int_equal(invalidation_check(t, &other, before, &checked), PURGED_SOFT);
+	purge(t, PURGE_ALL, "", 0, false);
+	assert_int_equal(invalidation_check(t, &other, before, &checked), PURGED_HARD);
+	invalidation_table_free(&t);
+}
+
+static void a_check_is_remembered_only_when_it_was_valid(void **state)
+{
+	struct invalidation_table *t = table(100);
+	uint64_t before = invalidation_now(t);
+	struct purgeable set = {.url = SLICE_LIT("http://o/a")};
+	_Atomic uint64_t checked = before;
+
+	(void)state;
+	purge(t, PURGE_URL, "http://o/b", 0, false);
+	assert_int_equal(invalidation_check(t, &set, before, &checked), NOT_PURGED);
+	assert_int_equal(checked, invalidation_now(t));
+	purge(t, PURGE_URL, "http://o/a", 0, false);
+	assert_int_equal(invalidation_check(t, &set, before, &checked), PURGED_HARD);
+	assert_int_equal(checked, invalidation_now(t) - 1);
+	invalidation_table_free(&t);
+}
+
+static void a_full_table_invalidates_more_but_resurrects_nothing(void **state)
+{
+	struct invalidation_table *t = table(16);
+	struct invalidation_stats stats;
+	uint64_t epochs[200];
+	char url[40];
+
+	(void)state;
+	for (unsigned i = 0; i < 200; i++) {
+		epochs[i] = invalidation_now(t);
+		snprintf(url, sizeof(url), "http://o/%u", i);
+		purge(t, PURGE_URL, url, 0, false);
+	}
+	for (unsigned i = 0; i < 200; i++) {
+		snprintf(url, sizeof(url), "http://o/%u", i);
+		assert_int_equal(check_url(t, url, epochs[i]), PURGED_HARD);
+	}
+	assert_int_equal(check_url(t, "http://o/199", invalidation_now(t)), NOT_PURGED);
+	/* What was fetched after the older half of the rules is not touched by the valve. */
+	assert_int_equal(check_url(t, "http://o/untouched", epochs[199]), NOT_PURGED);
+	invalidation_stats(t, &stats);
+	assert_true(stats.rules <= 16);
+	assert_true(stats.floor_raised > 0);
+	assert_true(stats.floor_seq > 1);
+	invalidation_table_free(&t);
+}
+
+static void more_prefix_lengths_than_fit_are_cut_to_shorter_ones(void **state)
+{
+	struct invalidation_table *t = table(10000);
+	char url[1200];
+	uint64_t before = invalidation_now(t);
+
+	(void)state;
+	memset(url, 'a', sizeof(url));
+	for (unsigned n = 1; n <= 1000; n++) {
+		uint64_t seq;
+
+		assert_int_equal(invalidation_purge(t, PURGE_PREFIX, (struct slice){url, n}, 0, false, &seq), 0);
+	}
+	url[sizeof(url) - 1] = '\0';
+	assert_int_equal(check_url(t, url, before), PURGED_HARD);
+	assert_int_equal(check_url(t, url, invalidation_now(t) - 1), PURGED_HARD);
+	assert_int_equal(check_url(t, "b", before), NOT_PURGED);
+	invalidation_table_free(&t);
+}
+
+static void rules_retire_when_nothing_older_is_left(void **state)
+{
+	struct invalidation_table *t = table(1000);
+	struct invalidation_stats stats;
+	uint64_t middle = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 500; i++) {
+		char url[40];
+
+		snprintf(url, sizeof(url), "http://o/%u", i);
+		purge(t, i % 2 ? PURGE_URL : PURGE_PREFIX, url, 0, false);
+		if (i == 249)
+			middle = invalidation_now(t);
+	}
+	invalidation_retire(t, middle);
+	invalidation_stats(t, &stats);
+	assert_int_equal(stats.rules, 250);
+	assert_int_equal(check_url(t, "http://o/400", middle), PURGED_HARD);
+	invalidation_retire(t, invalidation_now(t));
+	invalidation_stats(t, &stats);
+	assert_int_equal(stats.rules, 0);
+	assert_int_equal(stats.floor_raised, 0);
+	invalidation_table_free(&t);
+}
+
+static void without_memory_a_purge_still_invalidates(void **state)
+{
+	struct invalidation_table *t = table(1000);
+	bool failed = false;
+
+	(void)state;
+	for (unsigned i = 0; i < 200; i++) {
+		char url[40];
+		uint64_t before = invalidation_now(t), seq;
+
+		snprintf(url, sizeof(url), "http://o/%u", i);
+		mem_fail_at(1, 1);
+		failed |= invalidation_purge(t, PURGE_URL, slice_of(url), 0, false, &seq) != 0;
+		mem_fail_at(0, 0);
+		assert_int_equal(check_url(t, url, before), PURGED_HARD);
+	}
+	assert_true(failed);
+	invalidation_table_free(&t);
+}
+
+/* ---- Against a model that keeps every purge in a list ---- */
+
+struct purge_note {
+	enum purge_kind kind;
+	char what[24];
+	uint64_t user, seq;
+	bool soft;
+};
+
+static uint32_t dice = 12345;
+static unsigned roll(unsigned n)
+{
+	dice = dice * 1664525u + 1013904223u;
+	return (dice >> 8) % n;
+}
+
+static void random_name(char *out)
+{
+	unsigned n = 1 + roll(6);
+
+	for (unsigned i = 0; i < n; i++)
+		out[i] = "ab/"[roll(3)];
+	out[n] = '\0';
+}
+
+static enum purge_state model_check(
+	const struct purge_note *notes, unsigned n, const char *url, const char *tag, uint64_t user, uint64_t epoch)
+{
+	enum purge_state state = NOT_PURGED;
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct purge_note *p = &notes[i];
+		bool in = p->kind == PURGE_ALL || (p->kind == PURGE_URL && strcmp(p->what, url) == 0) ||
+			  (p->kind == PURGE_PREFIX && strncmp(p->what, url, strlen(p->what)) == 0) ||
+			  (p->kind == PURGE_TAG && strcmp(p->what, tag) == 0) ||
+			  (p->kind == PURGE_USER && p->user == user);
+
+		if (!in || p->seq <= epoch)
+			continue;
+		if (!p->soft)
+			return PURGED_HARD;
+		state = PURGED_SOFT;
+	}
+	return state;
+}
+
+#define ROUNDS 1000
+struct answer {
+	char url[24], tag[24];
+	uint64_t tag_hash, user, epoch;
+	_Atomic uint64_t checked;
+};
+
+static void random_purge(struct invalidation_table *t, struct purge_note *p)
+{
+	*p = (struct purge_note){.kind = (enum purge_kind)roll(4), .soft = roll(2), .user = 1 + roll(5)};
+	if (roll(100) == 0)
+		p->kind = PURGE_ALL;
+	random_name(p->what);
+	assert_int_equal(invalidation_purge(t, p->kind, slice_of(p->what), p->user, p->soft, &p->seq), 0);
+}
+
+static void agrees_with_a_naive_model(unsigned max_rules, bool exact)
+{
+	static struct purge_note notes[ROUNDS];
+	static struct answer answers[64];
+	struct invalidation_table *t = table(max_rules);
+
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		struct answer *fresh = &answers[roll(64)];
+
+		random_name(fresh->url);
+		random_name(fresh->tag);
+		fresh->tag_hash = purge_tag_hash(slice_of(fresh->tag));
+		fresh->user = roll(6);
+		fresh->epoch = invalidation_now(t);
+		fresh->checked = fresh->epoch;
+		random_purge(t, &notes[round]);
+		if (roll(50) == 0) {
+			uint64_t oldest = invalidation_now(t);
+
+			for (unsigned i = 0; i < 64; i++)
+				if (answers[i].epoch && answers[i].epoch < oldest)
+					oldest = answers[i].epoch;
+			invalidation_retire(t, oldest);
+		}
+		for (unsigned i = 0; i < 64; i++) {
+			struct answer *a = &answers[i];
+			struct purgeable set = {
+				.url = slice_of(a->url), .tags = &a->tag_hash, .tags_n = 1, .user = a->user};
+			enum purge_state want, got;
+
+			if (!a->epoch)
+				continue;
+			want = model_check(notes, round + 1, a->url, a->tag, a->user, a->epoch);
+			got = invalidation_check(t, &set, a->epoch, &a->checked);
+			if (exact)
+				assert_int_equal(got, want);
+			else
+				assert_true(got >= want);
+		}
+	}
+	invalidation_table_free(&t);
+}
+
+static void any_sequence_agrees_with_a_naive_model(void **state)
+{
+	(void)state;
+	agrees_with_a_naive_model(100000, true);
+}
+
+static void a_bounded_table_is_never_more_permissive_than_the_model(void **state)
+{
+	(void)state;
+	agrees_with_a_naive_model(20, false);
+}
+
+static void rules_for_others_leave_an_answer_valid_however_many(void **state)
+{
+	int64_t cost[2]; /* told, not judged */
+	unsigned sizes[2] = {100, 100000};
+
+	(void)state;
+	for (unsigned k = 0; k < 2; k++) {
+		struct invalidation_table *t = table(200000);
+		struct purgeable set = {.url = SLICE_LIT("http://origin.example/api/v1/users/12345/orders/678?page=3")};
+		int64_t start;
+
+		for (unsigned i = 0; i < sizes[k]; i++) {
+			char what[64];
+
+			snprintf(what, sizeof(what), "http://origin.example/api/v2/%.*s%u", (int)(i % 10), "abcdefghij",
+				i);
+			purge(t, i % 2 ? PURGE_URL : PURGE_PREFIX, what, 0, false);
+		}
+		start = clock_mono_us();
+		for (unsigned i = 0; i < 100000; i++) {
+			_Atomic uint64_t checked = 1;
+
+			assert_int_equal(invalidation_check(t, &set, 1, &checked), NOT_PURGED);
+		}
+		cost[k] = clock_mono_us() - start;
+		print_message("%u rules: %lld ns a full check\n", sizes[k], (long long)cost[k] / 100);
+		invalidation_table_free(&t);
+	}
+}
+
+static uint64_t purge_prefix(struct invalidation_table *t, const char *url, size_t n)
+{
+	uint64_t seq;
+
+	assert_int_equal(invalidation_purge(t, PURGE_PREFIX, (struct slice){url, n}, 0, false, &seq), 0);
+	return seq;
+}
+
+/* 256 lengths are looked for; another prefix is cut to the next shorter of them, never stretched to a longer one. */
+static void a_prefix_of_a_257th_length_still_covers_all_that_begins_with_it(void **state)
+{
+	struct invalidation_table *t = table(10000);
+	char in_use[700], other[700];
+	uint64_t before;
+
+	(void)state;
+	memset(in_use, 'a', sizeof(in_use));
+	memset(other, 'b', sizeof(other));
+	for (size_t n = 2; n <= 512; n += 2)
+		purge_prefix(t, in_use, n);
+	for (size_t n = 3; n <= 511; n += 4) {
+		char url[700];
+
+		before = invalidation_now(t);
+		purge_prefix(t, other, n);
+		snprintf(url, sizeof(url), "%.*s", (int)n, other);
+		assert_int_equal(check_url(t, url, before), PURGED_HARD); /* one byte shorter than the next length */
+		snprintf(url, sizeof(url), "%.*sx", (int)n, other);
+		assert_int_equal(check_url(t, url, before), PURGED_HARD);
+	}
+	/* Shorter than all of them: everything. */
+	before = invalidation_now(t);
+	purge_prefix(t, "c", 1);
+	assert_int_equal(check_url(t, "c", before), PURGED_HARD);
+	invalidation_table_free(&t);
+}
+
+static void what_was_retired_is_below_the_exported_floor(void **state)
+{
+	struct invalidation_table *t = table(100), *other = table(100);
+	struct invalidation_image image;
+	uint64_t before = invalidation_now(t), after;
+
+	(void)state;
+	purge(t, PURGE_URL, "http://o/a", 0, false);
+	purge(t, PURGE_URL, "http://o/b", 0, true);
+	after = invalidation_now(t);
+	invalidation_retire(t, after); /* nothing older is left here, so the rules go */
+	assert_int_equal(check_url(t, "http://o/a", before), NOT_PURGED);
+	assert_int_equal(invalidation_export(t, &image), 0);
+	assert_int_equal(image.rules_n, 0);
+	invalidation_import(other, &image);
+	invalidation_start_at(other, after + 1);
+	assert_int_equal(check_url(other, "http://o/a", before), PURGED_HARD); /* a file may have it still */
+	assert_int_equal(check_url(other, "http://o/b", before), PURGED_HARD);
+	assert_int_equal(check_url(other, "http://o/a", after), NOT_PURGED);
+	mem_free(image.rules);
+	invalidation_table_free(&t);
+	invalidation_table_free(&other);
+}
+
+/* Hard and soft of one rule are two numbers: the one never keeps the other out. */
+static void an_import_brings_both_kinds_of_a_rule(void **state)
+{
+	for (int soft_first = 0; soft_first < 2; soft_first++) {
+		struct invalidation_table *t = table(100), *other = table(100);
+		struct invalidation_image image;
+		uint64_t epochs[2];
+
+		(void)state;
+		/* The table has one kind already, with a number above all that comes. */
+		invalidation_start_at(other, 1000);
+		purge(other, PURGE_URL, "http://o/a", 0, !soft_first);
+		epochs[0] = invalidation_now(t);
+		purge(t, PURGE_URL, "http://o/a", 0, soft_first);
+		epochs[1] = invalidation_now(t);
+		purge(t, PURGE_URL, "http://o/a", 0, !soft_first);
+		assert_int_equal(invalidation_export(t, &image), 0);
+		assert_int_equal(image.rules_n, 1);
+		invalidation_import(other, &image);
+		mem_free(image.rules);
+		if (!soft_first) /* there is a soft one at 1001; the hard one came with the import */
+			assert_int_equal(check_url(other, "http://o/a", epochs[0]), PURGED_HARD);
+		assert_int_equal(invalidation_export(other, &image), 0);
+		assert_int_equal(image.rules_n, 1);
+		assert_true(image.rules[0].hard_seq > epochs[0] && image.rules[0].soft_seq > epochs[0]);
+		assert_int_equal(soft_first ? image.rules[0].hard_seq : image.rules[0].soft_seq, 1001);
+		mem_free(image.rules);
+		/* An older number changes nothing. */
+		invalidation_replay(other, PURGE_URL, slice_of("http://o/zzz"), 0, false, 5);
+		assert_int_equal(check_url(other, "http://o/zzz", 4), PURGED_HARD);
+		invalidation_table_free(&t);
+		invalidation_table_free(&other);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_purged_url_is_invalid_for_what_was_fetched_before),
+		cmocka_unit_test(a_soft_purge_is_soft_until_a_hard_one_comes),
+		cmocka_unit_test(tags_users_and_all_are_purged_too),
+		cmocka_unit_test(a_check_is_remembered_only_when_it_was_valid),
+		cmocka_unit_test(a_full_table_invalidates_more_but_resurrects_nothing),
+		cmocka_unit_test(more_prefix_lengths_than_fit_are_cut_to_shorter_ones),
+		cmocka_unit_test(rules_retire_when_nothing_older_is_left),
+		cmocka_unit_test(without_memory_a_purge_still_invalidates),
+		cmocka_unit_test(any_sequence_agrees_with_a_naive_model),
+		cmocka_unit_test(a_bounded_table_is_never_more_permissive_than_the_model),
+		cmocka_unit_test(rules_for_others_leave_an_answer_valid_however_many),
+		cmocka_unit_test(a_prefix_of_a_257th_length_still_covers_all_that_begins_with_it),
+		cmocka_unit_test(what_was_retired_is_below_the_exported_floor),
+		cmocka_unit_test(an_import_brings_both_kinds_of_a_rule),
+	};
+
+	return cmocka_run_group_tests_name("invalidation", tests, NULL, NULL);
+}
