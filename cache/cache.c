@@ -115,47 +115,45 @@ int cache_disown_tier(struct cache *c)
 	return c->tier ? c->tier->ops->disown(c->tier) : 0;
 }
 
-static int purge_here(
-	struct cache *c, enum purge_kind kind, struct slice what, uint64_t user, bool soft, bool wait, uint64_t *seq)
+static int purge_here(struct cache *c, const struct purge *p, bool wait, uint64_t *seq)
 {
 	int err;
 
 	count(&c->n.purges);
 	if (c->tier)
-		return c->tier->ops->purge(c->tier, kind, what, user, soft, wait, seq);
-	err = invalidation_purge(c->invalidation, kind, what, user, soft, seq);
+		return c->tier->ops->purge(c->tier, p, wait, seq);
+	err = invalidation_purge(c->invalidation, p, seq);
 	/* -ENOMEM invalidates too much, which is what was asked for and more. */
 	return err == -ENOMEM ? 0 : err;
 }
 
-static int purge(
-	struct cache *c, enum purge_kind kind, struct slice what, uint64_t user, bool soft, bool wait, uint64_t *seq)
+static int purge(struct cache *c, const struct purge *p, bool wait, uint64_t *seq)
 {
-	int err = purge_here(c, kind, what, user, soft, wait, seq);
+	int err = purge_here(c, p, wait, seq);
 
-	if (c->o.on_purge &&
-		err != -EMSGSIZE) /* which nobody purged: another process is not to make up for it either */
-		c->o.on_purge(c->o.on_purge_arg, kind, what, user, soft);
+	/* What nobody purged another process is not to make up for either. */
+	if (c->o.on_purge && err != -EMSGSIZE)
+		c->o.on_purge(c->o.on_purge_arg, p);
 	return err;
 }
 
-void cache_purge_as_told(struct cache *c, enum purge_kind kind, struct slice what, uint64_t user, bool soft)
+void cache_purge_as_told(struct cache *c, const struct purge *p)
 {
 	uint64_t seq;
 
 	/* What can't be noted is made up for by more. That the journal failed is counted there. */
-	if (purge_here(c, kind, what, user, soft, false, &seq) == -EMSGSIZE)
-		(void)purge_here(c, PURGE_ALL, (struct slice){"", 0}, 0, soft, false, &seq);
+	if (purge_here(c, p, false, &seq) == -EMSGSIZE)
+		(void)purge_here(c, &(struct purge){.kind = PURGE_ALL, .soft = p->soft}, false, &seq);
 }
 
-int cache_purge(struct cache *c, enum purge_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq)
+int cache_purge(struct cache *c, const struct purge *p, uint64_t *seq)
 {
-	return purge(c, kind, what, user, soft, true, seq);
+	return purge(c, p, true, seq);
 }
 
-int cache_purge_soon(struct cache *c, enum purge_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq)
+int cache_purge_soon(struct cache *c, const struct purge *p, uint64_t *seq)
 {
-	return purge(c, kind, what, user, soft, false, seq);
+	return purge(c, p, false, seq);
 }
 
 void cache_stats(struct cache *c, struct cache_stats *out)

@@ -30,7 +30,7 @@ struct cache_options {
 	struct slice via; /* "1.1 memoproxy": what is appended to Via at store time */
 	/* Told of each purge, once it holds here, by the thread that made it; not of those that cache_purge_as_told makes, nor of
 	 * those that are refused as too long (-EMSGSIZE). */
-	void (*on_purge)(void *arg, enum purge_kind kind, struct slice what, uint64_t user, bool soft);
+	void (*on_purge)(void *arg, const struct purge *p);
 	void *on_purge_arg;
 	/* Told of a key when an answer was stored here, or retired what was, of which another process may have an older one; once that
 	 * holds here, by the thread that made it. Not of what cache_forget_as_told makes. NULL: nobody. */
@@ -150,16 +150,14 @@ void cache_saw_answer(struct cache *c, const struct cache_request *r, const stru
 
 /* Invalidation, both tiers. 0 or negative errno (the answer must then not claim success). With a disk tier it blocks until
  * the purge is on the device, so that it outlives a crash: not for workers. */
-int cache_purge(
-	struct cache *c, enum purge_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq) WARN_UNUSED;
+int cache_purge(struct cache *c, const struct purge *p, uint64_t *seq) WARN_UNUSED;
 /* The same without waiting: a crash of the machine a moment later may take it back. */
-int cache_purge_soon(
-	struct cache *c, enum purge_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq) WARN_UNUSED;
+int cache_purge_soon(struct cache *c, const struct purge *p, uint64_t *seq) WARN_UNUSED;
 /* Another process has something newer, or knows that it has gone: what is stored here of the key goes, in both tiers, and what is
  * being fetched is late. */
 void cache_forget_as_told(struct cache *c, struct slice key, uint64_t user);
 /* Another process made it. */
-void cache_purge_as_told(struct cache *c, enum purge_kind kind, struct slice what, uint64_t user, bool soft);
+void cache_purge_as_told(struct cache *c, const struct purge *p);
 
 /* Periodic work in small steps: at most max_steps entries looked at; returns how many went. Any thread, one at a time. */
 unsigned cache_sweep(struct cache *c, unsigned max_steps, struct now now);

@@ -8,19 +8,18 @@
 #include "cache/disk/store_internal.h"
 
 /* Both under the journal's lock, so that a rotation parts the purges that a checkpoint holds from those it may not. */
-int disk_purge(
-	struct tier *t, enum purge_kind kind, struct slice what, uint64_t user, bool soft, bool wait, uint64_t *seq)
+int disk_purge(struct tier *t, const struct purge *p, bool wait, uint64_t *seq)
 {
-	struct journal_entry e = {.kind = JOURNAL_PURGE, .scope = (uint8_t)kind, .soft = soft, .b = user, .what = what};
+	struct journal_entry e = {.kind = JOURNAL_PURGE, .purge = purge_encode(p), .b = p->user, .what = p->what};
 	struct disk *d = disk_of(t);
 	uint64_t ticket = 0;
 	int err = 0;
 
-	if (what.n > JOURNAL_WHAT_MAX)
+	if (p->what.n > JOURNAL_WHAT_MAX)
 		return -EMSGSIZE;
 	pthread_mutex_lock(&d->journal.mu);
 	/* Without memory for the rule the floor was raised: more is invalid than was asked for. */
-	(void)invalidation_purge(d->o.invalidation, kind, what, user, soft, seq);
+	(void)invalidation_purge(d->o.invalidation, p, seq);
 	e.a = *seq;
 	if (!d->journal.is_given)
 		err = journal_append_locked(&d->journal, &e, &ticket);

@@ -159,11 +159,12 @@ static int read_format(struct disk *d)
 static void replay_entry(const struct journal_entry *e, void *arg)
 {
 	struct disk *d = arg;
+	struct purge p;
 
 	if (e->kind == JOURNAL_FORGET)
 		forgets_add(&d->forgets, e->a, e->b);
-	else if (e->kind == JOURNAL_PURGE && e->scope <= PURGE_ALL)
-		invalidation_replay(d->o.invalidation, (enum purge_kind)e->scope, e->what, e->b, e->soft, e->a);
+	else if (e->kind == JOURNAL_PURGE && purge_decode(e->purge, e->b, e->what, &p))
+		invalidation_replay(d->o.invalidation, &p, e->a);
 }
 
 static void ignore_entry(const struct journal_entry *e, void *arg)

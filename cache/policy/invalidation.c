@@ -35,6 +35,25 @@ struct invalidation_table {
 	unsigned lengths_n;
 };
 
+/* ---- A purge ---- */
+
+const char *const purge_kind_names[PURGE_KINDS_N] = {
+#define PURGE_KIND(KIND, name) name,
+	PURGE_KINDS(PURGE_KIND)
+#undef PURGE_KIND
+};
+
+struct purge_code purge_encode(const struct purge *p)
+{
+	return (struct purge_code){(uint8_t)p->kind, p->soft};
+}
+
+bool purge_decode(struct purge_code code, uint64_t user, struct slice what, struct purge *out)
+{
+	*out = (struct purge){(enum purge_kind)code.kind, code.soft != 0, what, user};
+	return code.kind < PURGE_KINDS_N;
+}
+
 /* ---- Hashes ---- */
 
 static uint64_t mix(uint64_t h)
@@ -274,47 +293,46 @@ static int note_rule(struct invalidation_table *t, uint64_t id, uint32_t prefix_
 
 /* ---- Purging ---- */
 
-static int note_purge(
-	struct invalidation_table *t, enum purge_kind kind, struct slice what, uint64_t user, bool soft, uint64_t next)
+static int note_purge(struct invalidation_table *t, const struct purge *p, uint64_t next)
 {
+	enum purge_kind kind = p->kind;
 	uint32_t prefix_n = 0;
 	uint64_t h = 0;
 
 	switch (kind) {
 	case PURGE_URL:
-		h = hash_on(0, what.p, 0, what.n);
+		h = hash_on(0, p->what.p, 0, p->what.n);
 		break;
 	case PURGE_PREFIX:
-		prefix_n = usable_length(t, what.n);
+		prefix_n = usable_length(t, p->what.n);
 		if (prefix_n == 0)
 			kind = PURGE_ALL;
-		h = hash_on(0, what.p, 0, prefix_n);
+		h = hash_on(0, p->what.p, 0, prefix_n);
 		break;
 	case PURGE_TAG:
-		h = purge_tag_hash(what);
+		h = purge_tag_hash(p->what);
 		break;
 	case PURGE_USER:
-		h = user;
+		h = p->user;
 		break;
 	case PURGE_ALL:
 		break;
 	}
 	if (kind == PURGE_ALL) {
-		*(soft ? &t->all_soft_seq : &t->all_hard_seq) = next;
+		*(p->soft ? &t->all_soft_seq : &t->all_hard_seq) = next;
 		return 0;
 	}
-	return note_rule(t, rule_id(kind, h), prefix_n, soft, next);
+	return note_rule(t, rule_id(kind, h), prefix_n, p->soft, next);
 }
 
-int invalidation_purge(
-	struct invalidation_table *t, enum purge_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq)
+int invalidation_purge(struct invalidation_table *t, const struct purge *p, uint64_t *seq)
 {
 	uint64_t next;
 	int err;
 
 	pthread_rwlock_wrlock(&t->mu);
 	next = atomic_load_explicit(&t->seq, memory_order_relaxed) + 1;
-	err = note_purge(t, kind, what, user, soft, next);
+	err = note_purge(t, p, next);
 	if (err)
 		forget_all(t, next);
 	/* After the rule is in the table: who has read this number finds the rule. */
@@ -477,11 +495,10 @@ void invalidation_import(struct invalidation_table *t, const struct invalidation
 	pthread_rwlock_unlock(&t->mu);
 }
 
-void invalidation_replay(
-	struct invalidation_table *t, enum purge_kind kind, struct slice what, uint64_t user, bool soft, uint64_t seq)
+void invalidation_replay(struct invalidation_table *t, const struct purge *p, uint64_t seq)
 {
 	pthread_rwlock_wrlock(&t->mu);
-	if (note_purge(t, kind, what, user, soft, seq) != 0)
+	if (note_purge(t, p, seq) != 0)
 		raise_floor(t, seq);
 	pthread_rwlock_unlock(&t->mu);
 }

@@ -14,10 +14,10 @@
 
 #include "base/check.h"
 #include "base/slice.h"
+#include "cache/policy/purge.h"
 
 struct invalidation_table;
 
-enum purge_kind { PURGE_URL, PURGE_PREFIX, PURGE_TAG, PURGE_USER, PURGE_ALL };
 enum purge_state { NOT_PURGED, PURGED_SOFT, PURGED_HARD };
 
 /* What the purges of one answer may name it by. */
@@ -35,8 +35,7 @@ void invalidation_table_free(struct invalidation_table **t);
 uint64_t invalidation_now(const struct invalidation_table *t);
 uint64_t purge_tag_hash(struct slice tag);
 /* Invalidates; *seq is the number taken. O(1). 0 or -ENOMEM (then floor_seq was raised instead: still invalid). */
-int invalidation_purge(
-	struct invalidation_table *t, enum purge_kind kind, struct slice what, uint64_t user, bool soft, uint64_t *seq);
+int invalidation_purge(struct invalidation_table *t, const struct purge *p, uint64_t *seq);
 /* *checked is the inval_seq this answer was last found valid against: one comparison when nothing was purged since.
  * It is updated only on NOT_PURGED. */
 enum purge_state invalidation_check(
@@ -60,8 +59,7 @@ struct invalidation_image {
 int invalidation_export(struct invalidation_table *t, struct invalidation_image *out) WARN_UNUSED;
 /* Adds what an export or an earlier purge said; may be repeated. What does not fit raises floor_seq. */
 void invalidation_import(struct invalidation_table *t, const struct invalidation_image *in);
-void invalidation_replay(
-	struct invalidation_table *t, enum purge_kind kind, struct slice what, uint64_t user, bool soft, uint64_t seq);
+void invalidation_replay(struct invalidation_table *t, const struct purge *p, uint64_t seq);
 /* Numbers go on from here at least: above all that an answer from an earlier process can have as its epoch. */
 void invalidation_start_at(struct invalidation_table *t, uint64_t seq);
 

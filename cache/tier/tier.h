@@ -229,8 +229,7 @@ struct tier_ops {
 	/* -- Invalidation -- */
 	/* Invalidates in the invalidation table that the tier was opened with, and so that a restart knows of it. `wait` blocks until that
 	 * is durable. 0; or negative errno: it holds in this process, but may not after a crash; -EMSGSIZE: nothing was done. */
-	int (*purge)(struct tier *t, enum purge_kind kind, struct slice what, uint64_t user, bool soft, bool wait,
-		uint64_t *seq);
+	int (*purge)(struct tier *t, const struct purge *p, bool wait, uint64_t *seq);
 	/* The lowest epoch that a record here may have: for invalidation_retire. 0: not known now. */
 	uint64_t (*oldest_epoch)(struct tier *t);
 

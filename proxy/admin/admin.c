@@ -276,6 +276,8 @@ struct endpoint {
 	const char *parameters; /* names it knows, each between spaces */
 };
 
+#define PURGE_PARAMETER(KIND, name) name " "
+
 static const struct endpoint endpoints[] = {
 	{"/healthz", HTTP_GET, healthz, " "},
 	{"/readyz", HTTP_GET, readyz, " "},
@@ -283,7 +285,7 @@ static const struct endpoint endpoints[] = {
 	{"/metrics", HTTP_GET, admin_metrics, " "},
 	{"/entries", HTTP_GET, admin_entries, " prefix limit tier after "},
 	{"/explain", HTTP_GET, admin_explain, " url headers scheme "},
-	{"/purge", HTTP_POST, admin_purge, " url prefix tag user all soft "},
+	{"/purge", HTTP_POST, admin_purge, " " PURGE_KINDS(PURGE_PARAMETER) "soft "},
 	{"/refresh", HTTP_POST, admin_refresh, " url "},
 	{"/reload", HTTP_POST, admin_reload, " "},
 };

@@ -19,95 +19,115 @@ static int flag(const struct admin_call *c, const char *name)
 
 /* ---- purge ---- */
 
-static const struct {
-	const char *name;
-	enum purge_kind kind;
-} scopes[] = {
-	{"url", PURGE_URL}, {"prefix", PURGE_PREFIX}, {"tag", PURGE_TAG}, {"user", PURGE_USER}, {"all", PURGE_ALL}};
-
-static void purge(struct admin_call *c, unsigned scope, struct slice what, bool soft)
+/* Says again what was purged, but for an identity, which is a secret. */
+static void answer_purge(struct admin_call *c, const struct purge *p, int err, uint64_t seq)
 {
-	uint64_t seq;
+	const char *kind = purge_kind_names[p->kind];
 	json_t *answer;
 
-	if (cache_purge(c->service->cache, scopes[scope].kind, what, 0, soft, &seq)) {
+	if (err) {
 		admin_problem(c, 503, "the purge could not be noted");
 		return;
 	}
-	answer = json_pack("{s:s, s:b, s:I}", "purged", scopes[scope].name, "soft", soft, "sequence", (json_int_t)seq);
-	if (answer && scopes[scope].kind != PURGE_ALL)
-		json_object_set_new(answer, scopes[scope].name, admin_json_of(what));
+	answer = json_pack("{s:s, s:b, s:I}", "purged", kind, "soft", p->soft, "sequence", (json_int_t)seq);
+	if (answer && p->what.n > 0)
+		json_object_set_new(answer, kind, admin_json_of(p->what));
 	admin_answer(c, 200, answer);
 }
 
-static void purge_location(struct admin_call *c, unsigned scope, struct slice what, bool soft)
+static void purge(struct admin_call *c, const struct purge *p)
+{
+	uint64_t seq = 0;
+	int err = cache_purge(c->service->cache, p, &seq);
+
+	answer_purge(c, p, err, seq);
+}
+
+static void purge_location(struct admin_call *c, struct purge *p)
 {
 	struct location l;
 	const char *why = "";
 	int err;
 
 	location_init(&l);
-	err = location_find(&l, c->service->snapshot, what, scopes[scope].kind == PURGE_PREFIX, &why);
+	err = location_find(&l, c->service->snapshot, p->what, p->kind == PURGE_PREFIX, &why);
+	p->what = buf_slice(&l.url);
 	if (err)
 		admin_location_problem(c, err, why);
 	else
-		purge(c, scope, buf_slice(&l.url), soft);
+		purge(c, p);
 	location_fini(&l);
 }
 
 /* Routes may take identities from different places: the name is purged in each of them. */
-static void purge_user(struct admin_call *c, struct slice identity, bool soft)
+static void purge_user(struct admin_call *c, struct purge *p)
 {
 	const struct snapshot *s = c->service->snapshot;
+	struct slice identity = p->what;
 	unsigned places = 0;
-	uint64_t user, seq = 0;
+	uint64_t seq = 0;
 	int err = 0;
 
+	p->what = (struct slice){NULL, 0};
 	for (unsigned i = 0; i < s->config->routes_n && !err; i++) {
 		if (s->rules[i].scope != CACHE_SCOPE_USER)
 			continue;
 		places++;
-		err = cache_user_hash(&s->rules[i], identity, &user);
+		err = cache_user_hash(&s->rules[i], identity, &p->user);
 		if (!err)
-			err = cache_purge(c->service->cache, PURGE_USER, (struct slice){NULL, 0}, user, soft, &seq);
+			err = cache_purge(c->service->cache, p, &seq);
 	}
-	/* An identity is a secret: it is not said again. */
 	if (!places)
 		admin_problem(c, 400, "no route has scope = user");
-	else if (err)
-		admin_problem(c, 503, "the purge could not be noted");
 	else
-		admin_answer(c, 200,
-			json_pack("{s:s, s:b, s:I}", "purged", "user", "soft", soft, "sequence", (json_int_t)seq));
+		answer_purge(c, p, err, seq);
+}
+
+/* `what` is as the operator gave it. */
+static void purge_given(struct admin_call *c, struct purge *p)
+{
+	switch (p->kind) {
+	case PURGE_URL:
+	case PURGE_PREFIX:
+		purge_location(c, p);
+		break;
+	case PURGE_TAG:
+		purge(c, p);
+		break;
+	case PURGE_USER:
+		purge_user(c, p);
+		break;
+	case PURGE_ALL:
+		p->what = (struct slice){NULL, 0};
+		purge(c, p);
+		break;
+	}
 }
 
 void admin_purge(struct admin_call *c)
 {
-	unsigned given = 0, scope = 0;
-	struct slice what = {NULL, 0}, v;
 	int soft = flag(c, "soft");
+	struct purge p = {.soft = soft == 1};
+	unsigned given = 0;
+	struct slice v;
 
-	for (unsigned i = 0; i < ARRAY_LEN(scopes); i++) {
-		if (!admin_parameter(c, scopes[i].name, &v))
+	for (unsigned i = 0; i < PURGE_KINDS_N; i++) {
+		if (!admin_parameter(c, purge_kind_names[i], &v))
 			continue;
 		given++;
-		scope = i;
-		what = v;
+		p.kind = (enum purge_kind)i;
+		p.what = v;
 	}
 	if (given != 1)
-		admin_problem(c, 400, "give exactly one of url, prefix, tag, user and all");
+		admin_problem(c, 400, "give exactly one of " PURGE_KINDS_IN_WORDS);
 	else if (soft < 0)
 		admin_problem(c, 400, "soft is 0 or 1");
-	else if (scopes[scope].kind == PURGE_ALL && flag(c, "all") != 1)
+	else if (p.kind == PURGE_ALL && flag(c, "all") != 1)
 		admin_problem(c, 400, "all is 1");
-	else if (what.n == 0)
+	else if (p.what.n == 0)
 		admin_problem(c, 400, "an empty parameter");
-	else if (scopes[scope].kind == PURGE_URL || scopes[scope].kind == PURGE_PREFIX)
-		purge_location(c, scope, what, soft);
-	else if (scopes[scope].kind == PURGE_USER)
-		purge_user(c, what, soft);
 	else
-		purge(c, scope, what, soft);
+		purge_given(c, &p);
 }
 
 /* ---- refresh ---- */

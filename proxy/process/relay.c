@@ -21,7 +21,8 @@
 enum { WORD_PURGE = 'P', WORD_FORGET = 'F', WORD_ASK = 'B', WORD_HEARD = 'b' };
 struct head {
 	char word;
-	unsigned char kind, soft, zero[5];
+	struct purge_code purge;
+	unsigned char zero[5];
 	uint64_t user;
 };
 _Static_assert(sizeof(struct head) == 16, "as it is sent");
@@ -133,7 +134,7 @@ static void say_waiting_locked(struct relay *r)
 /* More than was asked for, when what was asked for could not be said. */
 static void make_up_locked(struct relay *r)
 {
-	const struct head all = {.word = WORD_PURGE, .kind = PURGE_ALL};
+	const struct head all = {.word = WORD_PURGE, .purge = purge_encode(&(struct purge){.kind = PURGE_ALL})};
 
 	say_waiting_locked(r);
 	if (r->has_lost && r->fd >= 0 && !r->waiting && send_locked(r, &all, (struct slice){NULL, 0}) == 0)
@@ -154,9 +155,9 @@ static void tell(struct relay *r, const struct head *h, struct slice what)
 	pthread_mutex_unlock(&r->mu);
 }
 
-void relay_purge(void *arg, enum purge_kind kind, struct slice what, uint64_t user, bool soft)
+void relay_purge(void *arg, const struct purge *p)
 {
-	tell(arg, &(struct head){.word = WORD_PURGE, .kind = (unsigned char)kind, .soft = soft, .user = user}, what);
+	tell(arg, &(struct head){.word = WORD_PURGE, .purge = purge_encode(p), .user = p->user}, p->what);
 }
 
 void relay_forget(void *arg, struct slice key, uint64_t user)
@@ -265,6 +266,7 @@ static bool is_for_cache(const char *bytes)
 static void do_as_told(struct relay *r, const char *bytes, size_t n)
 {
 	struct slice what = {bytes + sizeof(struct head), n - sizeof(struct head)};
+	struct purge p;
 	struct head h;
 
 	memcpy(&h, bytes, sizeof(h));
@@ -272,8 +274,8 @@ static void do_as_told(struct relay *r, const char *bytes, size_t n)
 		relay_say(r, (enum relay_word)WORD_HEARD);
 	else if (h.word == WORD_FORGET)
 		cache_forget_as_told(r->cache, what, h.user);
-	else if (h.kind <= PURGE_ALL)
-		cache_purge_as_told(r->cache, (enum purge_kind)h.kind, what, h.user, h.soft);
+	else if (purge_decode(h.purge, h.user, what, &p))
+		cache_purge_as_told(r->cache, &p);
 }
 
 /* RELAY_END when there is no more; false: nothing has come yet. */
@@ -301,7 +303,7 @@ static void take_kept(struct relay *r)
 	r->kept_tail = &r->kept;
 	r->kept_n = 0;
 	if (r->has_dropped)
-		cache_purge_as_told(r->cache, PURGE_ALL, (struct slice){NULL, 0}, 0, false);
+		cache_purge_as_told(r->cache, &(struct purge){.kind = PURGE_ALL});
 	r->has_dropped = false;
 }
 

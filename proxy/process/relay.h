@@ -43,6 +43,6 @@ void relay_when_heard(struct relay *r, void (*fn)(void *arg), void *arg);
 void relay_release(struct relay *r);
 /* struct cache_options.on_purge and on_forget, with the relay as arg. */
 void relay_forget(void *arg, struct slice key, uint64_t user);
-void relay_purge(void *arg, enum purge_kind kind, struct slice what, uint64_t user, bool soft);
+void relay_purge(void *arg, const struct purge *p);
 
 #endif

@@ -115,10 +115,10 @@ struct purges {
 	unsigned n;
 };
 
-static void purge(struct purges *p, enum purge_kind kind, struct slice url)
+static void purge(struct purges *p, enum purge_kind kind, struct slice what)
 {
 	static struct log_limit limit;
-	int err = cache_purge_soon(p->w->cache, kind, url, 0, false, &p->last);
+	int err = cache_purge_soon(p->w->cache, &(struct purge){.kind = kind, .what = what}, &p->last);
 
 	p->n++;
 	p->w->stats.invalidated_by_writes++;

@@ -16,11 +16,12 @@ struct run {
 static void on_entry(const struct journal_entry *e, void *arg)
 {
 	const struct run *r = arg;
+	struct purge p;
 
 	CHECK(e->what.n <= JOURNAL_WHAT_MAX);
 	CHECK(e->what.p >= r->p && e->what.p + e->what.n <= r->p + r->n);
-	if (e->kind == JOURNAL_PURGE && e->scope <= PURGE_ALL)
-		invalidation_replay(r->t, (enum purge_kind)e->scope, e->what, e->b, e->soft, e->a);
+	if (e->kind == JOURNAL_PURGE && purge_decode(e->purge, e->b, e->what, &p))
+		invalidation_replay(r->t, &p, e->a);
 }
 
 static void scan(char *p, size_t n)
@@ -43,8 +44,7 @@ static void put_right(char *p, size_t n)
 	memcpy(p, &file, sizeof(file));
 	for (uint32_t i = 0; n - at >= 64; i++) {
 		struct journal_entry e = {.kind = (enum journal_kind)((unsigned char)p[at] % 4),
-			.scope = (uint8_t)p[at + 1],
-			.soft = p[at + 2] & 1,
+			.purge = {(uint8_t)p[at + 1], p[at + 2] & 1},
 			.what = {p + at + 48, (unsigned char)p[at + 3]}};
 
 		memcpy(&e.a, p + at + 8, 8);

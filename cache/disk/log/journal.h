@@ -22,6 +22,7 @@
 #include "base/check.h"
 #include "base/slice.h"
 #include "cache/disk/log/io.h"
+#include "cache/policy/purge.h"
 
 #define JOURNAL_MAGIC 0x314c4e4a58504d4du /* "MMPXJNL1" */
 #define ENTRY_MAGIC 0x314a504du           /* "MPJ1" */
@@ -40,7 +41,7 @@ struct journal_head {
 	uint64_t generation;
 	uint32_t ordinal; /* 0, 1, 2 .. in the file */
 	uint16_t kind;    /* enum journal_kind */
-	uint8_t scope, soft;
+	struct purge_code purge;
 	uint32_t what_n, sum;
 };
 _Static_assert(sizeof(struct journal_head) == 32, "an entry's head is 32 bytes");
@@ -53,8 +54,7 @@ enum journal_kind {
 
 struct journal_entry {
 	enum journal_kind kind;
-	uint8_t scope; /* enum purge_kind */
-	bool soft;
+	struct purge_code purge; /* of PURGE */
 	uint64_t a, b;
 	struct slice what;
 };

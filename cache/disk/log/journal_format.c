@@ -50,8 +50,7 @@ void journal_write_entry(void *p, const struct journal_entry *e, uint64_t genera
 		.generation = generation,
 		.ordinal = ordinal,
 		.kind = (uint16_t)e->kind,
-		.scope = e->scope,
-		.soft = e->soft,
+		.purge = e->purge,
 		.what_n = (uint32_t)e->what.n,
 	};
 	char *at = p;
@@ -104,8 +103,7 @@ static bool read_entry(const char *p, const struct journal_head *h, struct journ
 		return false;
 	*e = (struct journal_entry){
 		.kind = (enum journal_kind)h->kind,
-		.scope = h->scope,
-		.soft = h->soft != 0,
+		.purge = h->purge,
 		.what = {p + sizeof(*h) + 16, h->what_n},
 	};
 	memcpy(&e->a, p + sizeof(*h), 8);

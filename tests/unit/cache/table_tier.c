@@ -703,13 +703,12 @@ static int read_one(struct tier *tier, struct tier_read *r)
 
 /* ---- Invalidation, looking at it ---- */
 
-static int purge(
-	struct tier *tier, enum purge_kind kind, struct slice what, uint64_t user, bool soft, bool wait, uint64_t *seq)
+static int purge(struct tier *tier, const struct purge *p, bool wait, uint64_t *seq)
 {
 	(void)wait; /* what the next run is to know is taken at closing */
-	if (what.n > PURGE_MAX)
+	if (p->what.n > PURGE_MAX)
 		return -EMSGSIZE;
-	(void)invalidation_purge(of(tier)->o.invalidation, kind, what, user, soft, seq);
+	(void)invalidation_purge(of(tier)->o.invalidation, p, seq);
 	return 0;
 }
 

@@ -289,7 +289,8 @@ static void a_purge_catches_what_is_in_flight(void **state)
 
 	(void)state;
 	herd_begin(&h);
-	assert_int_equal(cache_purge(h.g.c, PURGE_URL, SLICE_LIT("http://o/a"), 0, false, &seq), 0);
+	assert_int_equal(
+		cache_purge(h.g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a")}, &seq), 0);
 	assert_int_equal(rig_verdict(&h.g, "GET /a", NULL), CACHE_LEAD);
 	rig_answer(&h.g, h.f, 200, FRESH, 1, NULL);
 	all_see(&h, FLIGHT_RETRY);
@@ -308,7 +309,7 @@ static void who_has_begun_before_a_purge_goes_on(void **state)
 	herd_begin(&h);
 	rig_answer(&h.g, h.f, 200, FRESH "Cache-Tag: t\r\n", 1, NULL);
 	assert_int_equal(waiter_look(&h.w[1]).phase, FLIGHT_ANSWER);
-	assert_int_equal(cache_purge(h.g.c, PURGE_TAG, SLICE_LIT("t"), 0, false, &seq), 0);
+	assert_int_equal(cache_purge(h.g.c, &(struct purge){.kind = PURGE_TAG, .what = SLICE_LIT("t")}, &seq), 0);
 	assert_int_equal(waiter_look(&h.w[1]).phase, FLIGHT_ANSWER);
 	assert_int_equal(waiter_look(&h.w[2]).phase, FLIGHT_RETRY);
 	assert_int_equal(rig_verdict(&h.g, "GET /a", NULL), CACHE_LEAD);

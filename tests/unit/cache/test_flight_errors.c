@@ -203,7 +203,7 @@ static void a_remembered_error_is_not_for_credentials_nor_beyond_a_purge_nor_for
 	assert_int_equal(rig_verdict(&g, "GET /a", "Authorization: x\r\n"), CACHE_LEAD);
 	assert_int_equal(rig_verdict(&g, "GET /a", "Cookie: sid=a\r\n"), CACHE_LEAD);
 	assert_int_equal(rig_verdict(&g, "GET /a", "Accept: b\r\n"), CACHE_LEAD);
-	assert_int_equal(cache_purge(g.c, PURGE_ALL, (struct slice){"", 0}, 0, false, &seq), 0);
+	assert_int_equal(cache_purge(g.c, &(struct purge){.kind = PURGE_ALL}, &seq), 0);
 	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
 	rig_end(&g);
 }
@@ -223,7 +223,11 @@ static void a_purge_of_a_remembered_error_is_not_forgotten(void **state)
 		for (unsigned i = 0; i < 1000; i++) /* without a purge it stays, whatever is swept */
 			(void)cache_sweep(g.c, 1000, g.now);
 		assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_FAILED);
-		assert_int_equal(cache_purge(g.c, PURGE_PREFIX, SLICE_LIT("http://o/"), 0, is_soft, &seq), 0);
+		assert_int_equal(
+			cache_purge(g.c,
+				&(struct purge){.kind = PURGE_PREFIX, .what = SLICE_LIT("http://o/"), .soft = is_soft},
+				&seq),
+			0);
 		for (unsigned i = 0; i < 1000; i++)
 			(void)cache_sweep(g.c, 1000, g.now);
 		assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);

@@ -368,7 +368,10 @@ static void who_comes_after_a_soft_purge_or_reloads_does_not_join(void **state)
 	flight_end(a.out.flight, false, g.now);
 	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
 	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_JOIN);
-	assert_int_equal(cache_purge(g.c, PURGE_URL, SLICE_LIT("http://o/a"), 0, true, &seq), 0);
+	assert_int_equal(
+		cache_purge(
+			g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a"), .soft = true}, &seq),
+		0);
 	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
 	flight_abandon(a.out.flight);
 	ask_fini(&a);
@@ -579,7 +582,10 @@ static void a_soft_purge_binds_only_those_who_come_after_it(void **state)
 		a[i].r.worker = i;
 		/* That it will have the tag, nobody knows yet. */
 		if (i == 2)
-			assert_int_equal(cache_purge(g.c, PURGE_TAG, SLICE_LIT("t"), 0, true, &seq), 0);
+			assert_int_equal(
+				cache_purge(g.c,
+					&(struct purge){.kind = PURGE_TAG, .what = SLICE_LIT("t"), .soft = true}, &seq),
+				0);
 		assert_int_equal(ask_lookup(&g, &a[i]), i == 0 ? CACHE_LEAD : CACHE_JOIN);
 		waiter_join(&w[i], &a[i], i);
 	}
@@ -745,7 +751,8 @@ static void a_304_confirms_to_nobody_what_was_purged_meanwhile(void **state)
 	a.r.no_join = true;
 	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
 	waiter_join(&w, &a, 0);
-	assert_int_equal(cache_purge(g.c, PURGE_URL, SLICE_LIT("http://o/a"), 0, false, &seq), 0);
+	assert_int_equal(
+		cache_purge(g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a")}, &seq), 0);
 	assert_int_equal(rig_answer(&g, a.out.flight, 304, TAGGED, -1, NULL), FLIGHT_REVALIDATED);
 	assert_int_equal(waiter_look(&w).phase, FLIGHT_RETRY);
 	flight_leave(&w.w);

@@ -483,7 +483,8 @@ static void purge(struct tiers *t, enum purge_kind kind, const char *what, bool 
 {
 	uint64_t seq;
 
-	assert_int_equal(cache_purge(t->g.c, kind, slice_of(what), 0, soft, &seq), 0);
+	assert_int_equal(
+		cache_purge(t->g.c, &(struct purge){.kind = kind, .what = slice_of(what), .soft = soft}, &seq), 0);
 }
 
 static void a_purge_counts_for_what_has_been_read_but_not_taken(void **state)
@@ -669,12 +670,9 @@ static void no_failed_allocation_keeps_a_lookup_from_an_answer(void **state)
 	tiers_end(&t);
 }
 
-static void note_purge(void *arg, enum purge_kind kind, struct slice what, uint64_t user, bool soft)
+static void note_purge(void *arg, const struct purge *p)
 {
-	(void)what;
-	(void)user;
-	(void)soft;
-	assert_int_equal(kind, PURGE_URL);
+	assert_int_equal(p->kind, PURGE_URL);
 	++*(unsigned *)arg;
 }
 
@@ -692,10 +690,13 @@ static void nobody_is_told_of_a_purge_that_was_refused(void **state)
 	t.g.o.on_purge_arg = &told;
 	tiers_restart(&t);
 	memset(url, 'u', 19999);
-	assert_int_equal(cache_purge(t.g.c, PURGE_URL, slice_of(url), 0, false, &seq), -EMSGSIZE);
-	assert_int_equal(cache_purge_soon(t.g.c, PURGE_URL, slice_of(url), 0, false, &seq), -EMSGSIZE);
+	assert_int_equal(
+		cache_purge(t.g.c, &(struct purge){.kind = PURGE_URL, .what = slice_of(url)}, &seq), -EMSGSIZE);
+	assert_int_equal(
+		cache_purge_soon(t.g.c, &(struct purge){.kind = PURGE_URL, .what = slice_of(url)}, &seq), -EMSGSIZE);
 	assert_int_equal(told, 0);
-	assert_int_equal(cache_purge(t.g.c, PURGE_URL, SLICE_LIT("http://o/a"), 0, false, &seq), 0);
+	assert_int_equal(
+		cache_purge(t.g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a")}, &seq), 0);
 	assert_int_equal(told, 1);
 	test_free(url);
 	tiers_end(&t);

@@ -113,7 +113,8 @@ static void a_purge_reaches_what_left_memory(void **state)
 
 	tiers_store(t, "GET /a", NULL, FRESH, "a");
 	wait_and_sweep(t, 13000);
-	assert_int_equal(cache_purge(t->g.c, PURGE_URL, SLICE_LIT("http://o/a"), 0, false, &seq), 0);
+	assert_int_equal(
+		cache_purge(t->g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a")}, &seq), 0);
 	wait_and_sweep(t, 1000);
 	assert_int_equal(tiers_verdict(t, "GET /a", NULL, NULL), CACHE_LEAD);
 }

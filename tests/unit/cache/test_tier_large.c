@@ -115,7 +115,9 @@ static void purge(struct large *l)
 {
 	uint64_t seq;
 
-	assert_int_equal(cache_purge(l->t.g.c, PURGE_URL, SLICE_LIT("http://o/large"), 0, false, &seq), 0);
+	assert_int_equal(
+		cache_purge(l->t.g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/large")}, &seq),
+		0);
 }
 
 static void on_ready(void *arg)

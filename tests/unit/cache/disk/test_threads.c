@@ -69,8 +69,10 @@ static void *purger(void *arg)
 		name_of(k, url);
 		if (i % 7 == 0)
 			disk_forget(s->r.d, drig_hash(url));
-		if (disk_purge(s->r.d, prefix ? PURGE_PREFIX : PURGE_URL,
-			    prefix ? SLICE_LIT("http://o/1/") : slice_of(url), 0, false, i % 2, &seq) != 0)
+		if (disk_purge(s->r.d,
+			    &(struct purge){.kind = prefix ? PURGE_PREFIX : PURGE_URL,
+				    .what = prefix ? SLICE_LIT("http://o/1/") : slice_of(url)},
+			    i % 2, &seq) != 0)
 			abort();
 		for (unsigned j = 0; j < KEYS; j++)
 			if (prefix ? j % 3 == 1 : j == k)

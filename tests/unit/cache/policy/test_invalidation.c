@@ -23,7 +23,10 @@ static uint64_t purge(struct invalidation_table *t, enum purge_kind kind, const 
 {
 	uint64_t seq = 0;
 
-	assert_int_equal(invalidation_purge(t, kind, slice_of(what), user, soft, &seq), 0);
+	assert_int_equal(
+		invalidation_purge(
+			t, &(struct purge){.kind = kind, .what = slice_of(what), .user = user, .soft = soft}, &seq),
+		0);
 	assert_int_equal(seq, invalidation_now(t));
 	return seq;
 }
@@ -147,7 +150,9 @@ static void more_prefix_lengths_than_fit_are_cut_to_shorter_ones(void **state)
 	for (unsigned n = 1; n <= 1000; n++) {
 		uint64_t seq;
 
-		assert_int_equal(invalidation_purge(t, PURGE_PREFIX, (struct slice){url, n}, 0, false, &seq), 0);
+		assert_int_equal(invalidation_purge(t,
+					 &(struct purge){.kind = PURGE_PREFIX, .what = (struct slice){url, n}}, &seq),
+			0);
 	}
 	url[sizeof(url) - 1] = '\0';
 	assert_int_equal(check_url(t, url, before), PURGED_HARD);
@@ -194,7 +199,7 @@ static void without_memory_a_purge_still_invalidates(void **state)
 
 		snprintf(url, sizeof(url), "http://o/%u", i);
 		mem_fail_at(1, 1);
-		failed |= invalidation_purge(t, PURGE_URL, slice_of(url), 0, false, &seq) != 0;
+		failed |= invalidation_purge(t, &(struct purge){.kind = PURGE_URL, .what = slice_of(url)}, &seq) != 0;
 		mem_fail_at(0, 0);
 		assert_int_equal(check_url(t, url, before), PURGED_HARD);
 	}
@@ -261,7 +266,11 @@ static void random_purge(struct invalidation_table *t, struct purge_note *p)
 	if (roll(100) == 0)
 		p->kind = PURGE_ALL;
 	random_name(p->what);
-	assert_int_equal(invalidation_purge(t, p->kind, slice_of(p->what), p->user, p->soft, &p->seq), 0);
+	assert_int_equal(
+		invalidation_purge(t,
+			&(struct purge){.kind = p->kind, .what = slice_of(p->what), .user = p->user, .soft = p->soft},
+			&p->seq),
+		0);
 }
 
 static void agrees_with_a_naive_model(unsigned max_rules, bool exact)
@@ -353,7 +362,8 @@ static uint64_t purge_prefix(struct invalidation_table *t, const char *url, size
 {
 	uint64_t seq;
 
-	assert_int_equal(invalidation_purge(t, PURGE_PREFIX, (struct slice){url, n}, 0, false, &seq), 0);
+	assert_int_equal(
+		invalidation_purge(t, &(struct purge){.kind = PURGE_PREFIX, .what = (struct slice){url, n}}, &seq), 0);
 	return seq;
 }
 
@@ -438,7 +448,7 @@ static void an_import_brings_both_kinds_of_a_rule(void **state)
 		assert_int_equal(soft_first ? image.rules[0].hard_seq : image.rules[0].soft_seq, 1001);
 		mem_free(image.rules);
 		/* An older number changes nothing. */
-		invalidation_replay(other, PURGE_URL, slice_of("http://o/zzz"), 0, false, 5);
+		invalidation_replay(other, &(struct purge){.kind = PURGE_URL, .what = slice_of("http://o/zzz")}, 5);
 		assert_int_equal(check_url(other, "http://o/zzz", 4), PURGED_HARD);
 		invalidation_table_free(&t);
 		invalidation_table_free(&other);

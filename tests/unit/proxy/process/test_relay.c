@@ -41,10 +41,10 @@ static void note(struct told t, struct slice what)
 }
 
 /* In place of the cache's own: the archive's is not linked. */
-void cache_purge_as_told(struct cache *c, enum purge_kind kind, struct slice what, uint64_t user, bool soft)
+void cache_purge_as_told(struct cache *c, const struct purge *p)
 {
 	(void)c;
-	note((struct told){.kind = kind, .user = user, .soft = soft}, what);
+	note((struct told){.kind = p->kind, .user = p->user, .soft = p->soft}, p->what);
 }
 
 void cache_forget_as_told(struct cache *c, struct slice key, uint64_t user)
@@ -92,18 +92,18 @@ static void say_purge(struct relay *r, unsigned i, bool soft)
 	char url[32];
 
 	snprintf(url, sizeof(url), "http://o/%u", i);
-	relay_purge(r, PURGE_URL, slice_of(url), 0, soft);
+	relay_purge(r, &(struct purge){.kind = PURGE_URL, .what = slice_of(url), .soft = soft});
 }
 
 static void what_is_said_is_heard_as_it_was_said(void **state)
 {
 	struct pair *p = *state;
 
-	relay_purge(p->old, PURGE_URL, SLICE_LIT("http://o/a"), 0, true);
-	relay_purge(p->old, PURGE_PREFIX, SLICE_LIT("http://o/"), 0, false);
-	relay_purge(p->old, PURGE_USER, (struct slice){NULL, 0}, 7, true);
+	relay_purge(p->old, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a"), .soft = true});
+	relay_purge(p->old, &(struct purge){.kind = PURGE_PREFIX, .what = SLICE_LIT("http://o/")});
+	relay_purge(p->old, &(struct purge){.kind = PURGE_USER, .user = 7, .soft = true});
 	relay_forget(p->old, SLICE_LIT("key"), 9);
-	relay_purge(p->old, PURGE_ALL, (struct slice){NULL, 0}, 0, false);
+	relay_purge(p->old, &(struct purge){.kind = PURGE_ALL});
 	relay_look(p->new);
 	assert_int_equal(told_n, 5);
 	assert_true(told[0].kind == PURGE_URL && told[0].soft && strcmp(told[0].what, "http://o/a") == 0);

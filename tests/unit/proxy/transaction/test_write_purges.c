@@ -25,16 +25,14 @@ struct rig {
 	unsigned stranger_after; /* somebody else purges when that many have been made; 0: never */
 };
 
-static void on_purge(void *arg, enum purge_kind kind, struct slice what, uint64_t user, bool soft)
+static void on_purge(void *arg, const struct purge *p)
 {
 	struct rig *r = arg;
 
-	(void)kind;
-	(void)what;
-	(void)user;
-	(void)soft;
+	(void)p;
 	if (++r->purges == r->stranger_after)
-		cache_purge_as_told(r->cache, PURGE_URL, SLICE_LIT("http://o.example/stranger"), 0, false);
+		cache_purge_as_told(
+			r->cache, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o.example/stranger")});
 }
 
 static const char config_text[] = "[proxy]\nlisten = 127.0.0.1:1\n[upstream]\nurl = http://o.example\n"
