@@ -25,7 +25,7 @@ static bool store_locked(struct flight *f, const struct ending *x, struct lower_
 		garbage_add(g, x->store);
 		return false;
 	}
-	marker_clear_locked(f->entry->notes, g);
+	flight_clear_marks_locked(f, x->store, g);
 	if (!f->is_disk) {
 		landing_stored_locked(f, x->store);
 		written->tells = f->is_forced || f->entry->variants;

@@ -121,6 +121,8 @@ bool flight_has_newer(struct flight *f);
 void flight_mark_pass(struct flight *f); /* for pass_memory; not under the shard's mu */
 void flight_mark_pass_locked(struct flight *f, int64_t now_ms, int64_t pass_ms, struct garbage *g);
 void flight_mark_failure_locked(struct flight *f, const struct ending *x, struct garbage *g);
+/* As `stored` is: those who ask next may wait for each other again. */
+void flight_clear_marks_locked(struct flight *f, const struct object *stored, struct garbage *g);
 /* flight_body.c. What has streamed is aborted. */
 void flight_break_off(struct flight *f);
 

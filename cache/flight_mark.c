@@ -31,6 +31,19 @@ void flight_mark_pass(struct flight *f)
 	garbage_free(&g);
 }
 
+/* That a part can be stored says nothing of the whole. */
+void flight_clear_marks_locked(struct flight *f, const struct object *stored, struct garbage *g)
+{
+	struct notes *n = f->entry->notes;
+	int64_t pass_until_ms = stored->flags & OBJECT_IS_PARTIAL ? n->pass_until_ms : 0;
+
+	marker_clear_locked(n, g);
+	if (pass_until_ms == 0)
+		return;
+	n->pass_until_ms = pass_until_ms;
+	marker_set_locked(f->entry, g);
+}
+
 /* Who failed in the same moment? It is remembered of the form that failed; of two that did, of all. That there are too many
  * requests is said to one client, whoever else failed. */
 static void note_form_locked(struct notes *n, uint64_t form, int said, int64_t now_ms)

@@ -232,7 +232,7 @@ bool flight_stream_commit(struct flight *f, struct now now)
 	is_newest = !landing_is_late_locked(f, f->object) && variant_supersede_locked(f->entry, f->object, now, &g);
 	if (is_newest) {
 		landing_stored_locked(f, f->object);
-		marker_clear_locked(f->entry->notes, &g);
+		flight_clear_marks_locked(f, f->object, &g);
 		pthread_mutex_lock(&f->mu);
 		f->is_committing = true;
 		pthread_mutex_unlock(&f->mu);

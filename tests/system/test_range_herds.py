@@ -340,6 +340,18 @@ def test_of_what_is_too_large_no_more_is_fetched_than_was_asked_for(both, origin
     assert ranges_asked(origin, path)[n:] == ["bytes=5000-5099"], "that it is too large is known now"
 
 
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_that_it_is_too_large_stays_known_when_parts_come_and_go(both, origin, framing):
+    """A part is stored, and goes as the origin answers several ranges with the whole."""
+    path = origin.on(origin.fresh(), lambda r: [
+        Reply(206, {**FIELDS, "Content-Range": f"bytes 1000-1099/{len(LARGE)}"}, LARGE[1000:1100])
+        if r.get("Range") == "bytes=1000-1099" else Reply(200, FIELDS, LARGE, framing=framing)])
+    for ranges in ("1000-1099", "0-9,200-300", "1000-1099"):
+        assert LARGE[1000:1100] in both.fetch(path, ranged(ranges)).body
+    if not WITH_DISK:  # which has the whole
+        assert ranges_asked(origin, path) == [None, "bytes=1000-1099", "bytes=0-9,200-300", "bytes=1000-1099"]
+
+
 def test_a_range_that_begins_beyond_max_object_goes_to_the_origin(both, origin):
     path = origin_of(origin, LARGE)
     assert is_part(both.fetch(path, ranged(f"{LIMIT}-{LIMIT + 9}")), LIMIT, LIMIT + 9, LARGE)
