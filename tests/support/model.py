@@ -20,7 +20,7 @@ import random
 import re
 import time
 
-from . import model_http
+from . import model_http, model_ranges
 from .model_errors import Errors
 from .model_site import (ERRORS, FAILURE_MEMORY_S, FAULTS, FIRST_BYTE_S, FOLDERS, ROUTE_TTL_LONG_S, Fetch, Site, body_of, clock,
                          config, form_of)
@@ -54,7 +54,7 @@ def paths_of(folder):
 
 PATHS = {f: paths_of(f) for f in FOLDERS}
 WEIGHTS = [("get", 100), ("pipe", 6), ("write", 9), ("purge", 7), ("change", 6), ("refresh", 4), ("race", 2), ("fault", 10),
-           ("storm", 2), ("herd", 1.5), ("refuse", 0.3), ("reload", 0.5), ("pause", 3)]
+           ("storm", 2), ("herd", 1.5), ("ranges", 2), ("refuse", 0.3), ("reload", 0.5), ("pause", 3)]
 
 
 def pick_path(rng):
@@ -63,7 +63,7 @@ def pick_path(rng):
 
 
 def make_get(rng, path=None):
-    how = {}
+    how, path = {}, path or pick_path(rng)
     if rng.random() < 0.5:
         how["variant"] = rng.choice(VARIANTS)
     if rng.random() < 0.7:
@@ -71,9 +71,9 @@ def make_get(rng, path=None):
     dice = rng.random()
     if dice < 0.05:
         how["method"] = "HEAD"
-    elif dice < 0.12:
-        low = rng.choice((0, 0, 10, 100, 1000, 50000))
-        how["range"] = [low, low + rng.choice((0, 5, 100, 100000))]
+    elif dice < 0.12 or (path.startswith("/part/") and dice < 0.7):
+        how["range"] = model_ranges.make_range(rng)
+        how["if_range"] = rng.random() < 0.2 and how["range"][-1] is not None
     elif dice < 0.22:
         how["if_none_match"] = True
     dice = rng.random()
@@ -83,7 +83,7 @@ def make_get(rng, path=None):
         how["leave"] = rng.choice(("at once", "head", "body"))
     if rng.random() < 0.1:
         how["fresh_connection"] = True
-    return ["get", path or pick_path(rng), how]
+    return ["get", path, how]
 
 
 def own_fields(path, how):
@@ -129,6 +129,8 @@ def make_operation(rng):
         return ["storm", pick_path(rng), rng.choice(ERRORS), rng.randint(2, 3), round(rng.uniform(0, 0.4), 3)]
     if kind == "herd":
         return ["herd", rng.randrange(10**6), [make_step(rng) for _ in range(rng.randint(1, 3))]]
+    if kind == "ranges":
+        return ["ranges", rng.randrange(10**6), *model_ranges.make_herd(rng)]
     if kind == "fault":
         return ["fault", pick_path(rng), rng.choice(FAULTS[:-2] if rng.random() < 0.9 else FAULTS), round(rng.uniform(0, 0.4), 3)]
     if kind == "refuse":
@@ -224,15 +226,14 @@ class Judge:
         body = body_of(f.path, f.variant, f.user, f.version)
         expected, got = body, answer.body
         if answer.status == 304:
-            if not how.get("etag") or answer.get("etag") != how["etag"]:
+            if not how.get("if_none_match") or answer.get("etag") != how["etag"]:
                 raise Forbidden(f"304 to If-None-Match {how.get('etag')} for {answer.get('etag')}")
             expected = b""
         elif answer.status == 206:
-            asked = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", answer.get("content-range", ""))
-            if not asked or "range" not in how or int(asked[1]) != how["range"][0] or int(asked[3]) != len(body):
-                raise Forbidden(f"Content-Range {answer.get('content-range')} for {how.get('range')} of {len(body)}")
-            expected = body[int(asked[1]):int(asked[2]) + 1]
-        elif answer.status == 416 and "range" in how and how["range"][0] >= len(body):
+            expected, why = model_ranges.expected(how["range"], answer, body) if "range" in how else (None, "206 of no range")
+            if why or (how.get("if_range") and answer.get("etag") != how["etag"]):
+                raise Forbidden(why or f"206 to If-Range {how['etag']} of {answer.get('etag')}")
+        elif answer.status == 416 and "range" in how and not model_ranges.picked(how["range"], len(body)):
             return
         elif answer.status != (200 if f.status in (200, 304, 206) else f.status):
             raise Forbidden(f"status {answer.status}, the origin said {f.status}")
@@ -277,7 +278,7 @@ class Judge:
     def note_shown(self, how, f, answer):
         """What was in the store; an answer that is called stored by its head may come too late for that by its end."""
         status = answer.get("cache-status") or ""
-        if answer.status != 200 or not answer.complete or how.get("method") == "HEAD" or f.resource.folder in ("auth", "sess"):
+        if answer.status not in (200, 206) or f.has_range or f.is_rest or not answer.complete or how.get("method") == "HEAD" or f.resource.folder in ("auth", "sess"):
             return
         if not re.search(r"memoproxy; hit", status) or self.site.failed_between(f.path, f.at - 1, clock()):
             return
@@ -401,7 +402,7 @@ class Run:
             del self.log[:-200]
             began = clock()
             try:
-                may_take = HANG_S + (STEP_S * len(op[2]) if op[0] == "herd" else 0)
+                may_take = HANG_S + (STEP_S * len(op[2]) if op[0] == "herd" else 2 * STEP_S if op[0] == "ranges" else 0)
                 await asyncio.wait_for(getattr(self, "do_" + op[0])(connection, *op[1:]), may_take)
             except asyncio.TimeoutError:
                 self._fail(op, f"no end within {may_take} s")
@@ -439,11 +440,11 @@ class Run:
         r = self.site.resource(path)
         fields, target = list(own_fields(path, how).items()), path
         if "range" in how:
-            fields.append(("Range", "bytes={}-{}".format(*how["range"])))
-        if how.get("if_none_match"):
+            fields.append(("Range", model_ranges.text_of(how["range"])))
+        if how.get("if_none_match") or how.get("if_range"):
             user = how.get("user", "") if folder in ("mine", "auth", "sess") else ""
             how["etag"] = r.etag(how.get("variant", "") if r.varies else "", user)
-            fields.append(("If-None-Match", how["etag"]))
+            fields.append(("If-Range" if how.get("if_range") else "If-None-Match", how["etag"]))
         if "cc" in how:
             fields.append(("Cache-Control", how["cc"]))
         if folder == "q" and "a=1&b=2" in path:
@@ -569,7 +570,7 @@ class Run:
         connection = model_http.Connection(self.proxy.port)
         try:
             a = await self._send(connection, self._prepare(path, how))
-            answer = await connection.answer(clock)
+            answer = await connection.answer(clock, how.get("method") == "HEAD")
             self.judge.answer(path, how, a, answer)
             return form_of(own_fields(path, how)), how, a, answer
         finally:
@@ -589,6 +590,26 @@ class Run:
                 raise Forbidden(f"herd {steps}, {kind} {who}: {why}")
             if kind == "ok":
                 await self._forget(connection, path, r)
+
+    async def do_ranges(self, connection, number, kind, wants):
+        """Ranges, and others, on a path that nobody else asks for, and once more: see model_ranges.py."""
+        path, began = f"/fill/{kind}-{number}", clock()
+        r = self.site.resource(path)
+        r.mood = ("cut" if kind == "cut" else "slow", HOLD_S)
+        for is_first in (True, False):
+            n, refused = self.site.count, await self._refusals()
+            hows = [model_ranges.how_of(want) for want in wants]
+            asked = [x[1:] for x in await self._all(path, hows, 0)]
+            fetches = [f for f in r.fetches if f.number > n]
+            why = model_ranges.why_not_herd(kind, is_first, asked, fetches, len(body_of(path, "", "", r.version)))
+            if why and not self.is_disturbed(began) and refused == await self._refusals():
+                raise Forbidden(f"{'first' if is_first else 'second'}: {why}; " + "; ".join(
+                    f"{f.method} {f.range} at {f.at:.3f}, answered {f.answered:.3f}" for f in fetches) + f"; asked {asked[0][1]:.3f}")
+        await self.do_purge(connection, "url", path, False)
+
+    async def _refusals(self):
+        """How often there was no room: then nothing can be shared."""
+        return json.loads((await self._admin("GET", "/stats")).body)["cache"]["refused_memory"]
 
     async def _forget(self, connection, path, r):
         answer = (await self._one(path, {}, 0))[3]
@@ -703,6 +724,15 @@ def self_check():
     body = body_of("/q/2?a=1&b=2", "", "", 1)
     yield "another URL's answer", refused("/long/6", good)
     yield "a body of something else", refused(long, good, body=body + b"x" * 100)
+    for first, status, of in ((5, 206, 6), (5, 206, 5), (0, 416, 0)):
+        answer = {"content_range": f"bytes {first}-9/{len(body_of(long, '', '', 1))}"} if status == 206 else {}
+        why = refused(long, good, how={"range": [5, 9]}, body=body_of(long, "", "", 1)[of:10], status=status, **answer)
+        assert why is None or of != 5, why
+        if of != 5:
+            yield f"{status} that is not the range's", why
+    yield "a part of another version than If-Range names", refused(
+        long, good, how={"range": [5, 9], "if_range": True, "etag": '"0"'}, body=body_of(long, "", "", 1)[5:10], status=206,
+        content_range=f"bytes 5-9/{len(body_of(long, '', '', 1))}")
     yield "a body cut short", refused(long, good, body=b"", complete=len(body_of(long, "", "", 1)) > 0)
     yield "an expired answer", refused(long, _fetched(site, long, 61 + SLACK_S))
     yield "no-cache answered from the store", refused(long, _fetched(site, long, 1 + SLACK_S), how={"cc": "no-cache"})

@@ -11,10 +11,11 @@ import math
 import re
 import time
 
-from . import model_http
+from . import model_http, model_ranges
 
-FOLDERS = ("long", "short", "route", "swr", "sie", "priv", "mine", "auth", "sess", "q", "users")
+FOLDERS = ("long", "short", "route", "swr", "sie", "priv", "mine", "auth", "sess", "q", "users", "part")
 SIZES = (0, 60, 60, 500, 500, 3000, 3000, 20000, 120000, 400000)
+SIZES_OF = {"herd": SIZES[1:7], "fill": (60, 500, 3000, 20000)}
 MAX_OBJECT = 256 * 1024
 TOO_LARGE = 450_000  # of what grows: over the disk's max_object too
 ROUTE_TTL_S = 0.3  # also written by a reload as ROUTE_TTL_LONG_S
@@ -43,13 +44,14 @@ def config(route_ttl_s=ROUTE_TTL_S):
         "upstream": {"first_byte_timeout": ms(FIRST_BYTE_S), "stall_timeout": ms(FIRST_BYTE_S), "max_connections": 64},
         "cache": {"memory": "4M", "max_object": str(MAX_OBJECT), "coalesce_timeout": ms(COALESCE_S),
                   "failure_memory": ms(FAILURE_MEMORY_S), "pass_memory": "3s"},
-        # A range that has the whole fetched is not in the model.
-        "defaults": {"stale_if_unreachable": "0", "range_fill": "pass"},
+        "defaults": {"stale_if_unreachable": "0"},
         "route route": {"match": "/route/*", "ttl": ms(route_ttl_s)},
         "route sie": {"match": "/sie/*", "ttl": ms(ROUTE_TTL_S), "stale_if_error": "2s"},
         "route sess": {"match": "/sess/*", "ttl": ms(ROUTE_TTL_S)},
         "route mine": {"match": "/mine/*", "scope": "user", "user_from": "header:X-User", "max_entries_per_user": 4},
         "route q": {"match": "/q/*", "query": "sort"},
+        "route part": {"match": "/part/*", "range_fill": "pass"},
+        "route pass": {"match": "/fill/pass-*", "range_fill": "pass"},
         "route user": {"match": "/users/{id}", "invalidates": "/users/{id} /users/{id}/posts /users?*".replace(" ", ", ")},
     }
 
@@ -57,8 +59,10 @@ def config(route_ttl_s=ROUTE_TTL_S):
 @functools.lru_cache(maxsize=512)
 def body_of(path, variant, user, version):
     name = f"{path}|{variant}|{user}|{version}"
-    size = number_of(path, "size", SIZES[1:7] if path.startswith("/herd/") else SIZES)
-    if size < 20000 and number_of(path, "grows", (False, False, True)) and version % 3 == 0:
+    size = number_of(path, "size", SIZES_OF.get(path.split("/")[1], SIZES))
+    if path.startswith("/fill/large"):
+        size = MAX_OBJECT + 20000
+    elif size < 20000 and not path.startswith("/fill/") and number_of(path, "grows", (False, False, True)) and version % 3 == 0:
         size = TOO_LARGE  # and shrinks with the next version
     size = size and size + (version * 7 + len(variant)) % 50
     mark = hashlib.blake2b(name.encode(), digest_size=12).hexdigest()
@@ -104,7 +108,11 @@ class Resource:
             return ROUTE_TTL_LONG_S, 0, 0, {}
         if self.folder == "sie":
             return ROUTE_TTL_S, 0, 2, {}
-        if self.folder == "short" or (self.folder == "mine" and not is_long):
+        if self.folder == "fill" and "/private" in self.path:
+            return 0, 0, 0, {"Cache-Control": "private"}
+        if self.folder == "fill" and "/nostore" in self.path:
+            return 0, 0, 0, {"Cache-Control": "no-store"}
+        if self.folder == "short" or (self.folder == "part" and not is_long) or (self.folder == "mine" and not is_long):
             return 1, 0, 0, {"Cache-Control": "max-age=1" + (", private" if self.folder == "mine" else "")}
         if self.folder == "mine":
             return 60, 0, 0, {"Cache-Control": "private, max-age=60"}
@@ -139,8 +147,11 @@ class Fetch:
         self.form = form_of({n: request.get(n) for n in OWN_FIELDS})
         # Who bears one is told nothing of others, nor others of him.
         self.has_credential = any(n == "authorization" or "sid=" in v for n, v in self.form if n in ("authorization", "cookie"))
-        self.is_for_one = self.method != "GET" or self.has_credential or request.get("cache-control") == "no-store" or bool(
-            re.fullmatch(r"bytes=\d+-\d+", request.get("range", "")))
+        # The rest of a stored part is asked for on behalf of all.
+        self.is_rest = bool(request.get("if-range") and re.fullmatch(r"bytes=\d+-", request.get("range", "")))
+        self.range = request.get("range")
+        self.has_range = bool(request.get("range")) and not self.is_rest
+        self.is_for_one = self.method != "GET" or self.has_credential or request.get("cache-control") == "no-store" or self.has_range
         self.at = clock()
         self.answered = math.inf  # when its head was sent
         self.ended = math.inf  # when all of it was
@@ -164,7 +175,7 @@ class Fetch:
         self.tags = r.tags
         self.ttl, self.swr, self.sie, fields = r.lifetime()
         is_public = "public" in fields.get("Cache-Control", "") or (r.folder == "sess" and "Cache-Control" in fields)
-        self.is_unshared = (r.folder == "priv" and self.ttl == 0) or (
+        self.is_unshared = (r.folder in ("priv", "fill") and self.ttl == 0) or (
             r.folder in ("auth", "sess") and self.user != "" and not is_public)
         self.is_public = is_public
         is_error = status >= 300 and status != 304
@@ -252,9 +263,11 @@ class Site:
         r = self.resource(target)
         f = self.fetches[self.count] = Fetch(self.count, r, request)
         fault = r.faults.pop(0) if r.faults else r.mood
+        if fault and fault[0] == "cut" and f.has_range:
+            fault = ("slow", fault[1])
         r.fetches = [*r.fetches[-100:], f]
         kind = fault[0] if fault else ""
-        is_failure = kind in ("reset_head", "reset_body", "short", "hang", "garbage") or kind.startswith("e5")
+        is_failure = kind in ("reset_head", "reset_body", "short", "hang", "garbage", "cut") or kind.startswith("e5")
         failure = self.fail(r.path, f.at, math.inf, f) if is_failure else None
         try:
             if is_failure and not kind.startswith("e5"):
@@ -281,11 +294,10 @@ class Site:
         if r.varies and "Vary" not in fields:
             fields["Vary"] = "X-Variant"
         body = body_of(r.path, f.variant, f.user, f.version)
-        asked = re.fullmatch(r"bytes=(\d+)-(\d+)", request.get("range", ""))
-        if status == 200 and asked and int(asked[1]) < len(body) and f.method == "GET":
-            low, high = int(asked[1]), min(int(asked[2]), len(body) - 1)
-            fields["Content-Range"] = f"bytes {low}-{high}/{len(body)}"
-            status, body = 206, body[low:high + 1]
+        asked = model_ranges.of_request(request, len(body)) if request.get("if-range", etag) == etag else None
+        if status == 200 and asked is not None and f.method == "GET" and (asked or number_of(r.path, "416", (False, True))):
+            fields["Content-Range"] = f"bytes {asked[0]}-{asked[1]}/{len(body)}" if asked else f"bytes */{len(body)}"
+            status, body = (206, body[asked[0]:asked[1] + 1]) if asked else (416, b"")
         return status, fields, body
 
     @staticmethod
@@ -317,6 +329,8 @@ class Site:
     async def misbehave(self, fault, f, request, reader, writer):
         kind = fault[0]
         f.is_cut = True
+        if kind == "cut":
+            await asyncio.sleep(fault[1])
         if kind == "hang":
             await reader.read(1)  # until the proxy has had enough
             return False
