@@ -13,6 +13,11 @@ struct slice {
 	size_t n;
 };
 
+struct slices {
+	const struct slice *v;
+	unsigned n;
+};
+
 #define SLICE_LIT(s) ((struct slice){(s), sizeof(s) - 1})
 /* For printf's "%.*s". */
 #define SLICE_ARG(s) (int)(s).n, (s).p

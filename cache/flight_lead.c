@@ -256,7 +256,8 @@ static bool is_to_be_held(const struct flight *f, const struct flight_answer *a)
 {
 	if (f->is_kept || f->stream || a->status != 200)
 		return false;
-	return f->rules->store_if != CACHE_STORE_ANY || (f->rules->etag_auto && !http_fields_get(a->fields, HF_ETAG));
+	return f->rules->store_if != CACHE_STORE_ANY ||
+	       (f->rules->etag == CACHE_ETAG_AUTO && !http_fields_get(a->fields, HF_ETAG));
 }
 
 /* An error that may not be stored answers those who waited for it all the same. NULL: it does not. */
@@ -399,7 +400,7 @@ static void tag_held(struct flight *f)
 	struct object *plain = f->object, *tagged;
 	struct slice etag;
 
-	if (!f->rules->etag_auto || object_field(plain, HF_ETAG, &etag))
+	if (f->rules->etag != CACHE_ETAG_AUTO || object_field(plain, HF_ETAG, &etag))
 		return;
 	tagged = object_tagged(plain, &f->rules->tag_headers);
 	if (!tagged)

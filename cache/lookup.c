@@ -10,8 +10,7 @@
 
 static bool is_cacheable_method(const struct cache_rules *rules, enum http_method m)
 {
-	return m == HTTP_GET || m == HTTP_HEAD || (m == HTTP_POST && rules->cache_post) ||
-	       (m == HTTP_QUERY && rules->cache_query);
+	return m == HTTP_GET || m == HTTP_HEAD || cache_takes_method(rules, m);
 }
 
 static void pass(struct lookup *l, enum cache_forward why)
@@ -209,7 +208,7 @@ static bool waits_for_whole(const struct lookup *l, const struct object *o)
 /* And has it fetched. */
 static bool leads_to_whole(const struct lookup *l, const struct object *o)
 {
-	return waits_for_whole(l, o) && (!l->is_range || l->r->rules->fills_ranges || is_whole(o));
+	return waits_for_whole(l, o) && (!l->is_range || l->r->rules->range_fill == CACHE_RANGE_WHOLE || is_whole(o));
 }
 
 /* ---- Leading ---- */
@@ -431,10 +430,10 @@ static bool wants_new_one(struct lookup *l, struct entry *e, const struct object
 {
 	const struct cache_rules *rules = l->r->rules;
 	const struct freshness *f = &o->freshness;
-	int64_t ahead_ms = rules->refresh_ahead_ms;
+	int64_t ahead_ms = rules->refresh_ahead.ms;
 
-	if (rules->refresh_ahead_percent > 0)
-		ahead_ms = (f->lifetime_ms - f->initial_age_ms) * rules->refresh_ahead_percent / 100;
+	if (rules->refresh_ahead.percent > 0)
+		ahead_ms = (f->lifetime_ms - f->initial_age_ms) * rules->refresh_ahead.percent / 100;
 	if (ahead_ms <= 0 || policy_ttl_ms(f, l->now) > ahead_ms || o->hits < rules->refresh_ahead_hits)
 		return false;
 	if (l->is_alone || l->is_head || !leads_to_whole(l, o) || l->only_if_cached || l->r->spare_upstream)

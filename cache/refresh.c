@@ -169,7 +169,7 @@ bool refresh_is_for_others(const struct object *old, const struct refresh *r)
 }
 
 /* What says how long the stored answer may be used, and by whom; so it counts whoever was told. */
-static bool is_of_use(const struct http_field *f, const struct cache_names *targeted)
+static bool is_of_use(const struct http_field *f, const struct slices *targeted)
 {
 	switch (f->id) {
 	case HF_DATE:
@@ -194,7 +194,7 @@ static int cut_to_use(const struct refresh *r, struct http_fields *out)
 	int err = 0;
 
 	for (uint32_t i = 0; !err && i < r->update->n; i++)
-		if (is_of_use(&r->update->v[i], &r->rules->targeted_fields))
+		if (is_of_use(&r->update->v[i], &r->rules->targeted))
 			err = http_fields_add(out, r->update->v[i].name, r->update->v[i].value);
 	return err;
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "base/hash.h"
 #include "config/value.h"
 #include "http/syntax.h"
 
@@ -273,6 +274,39 @@ static int compile_invalidates(struct build *b, struct config_route *to, unsigne
 	return 0;
 }
 
+static uint64_t mix(uint64_t digest, uint64_t more)
+{
+	uint64_t both[2] = {digest, more};
+
+	return hash64_of(both, sizeof(both));
+}
+
+static uint64_t mix_names(uint64_t digest, const struct slices *names)
+{
+	for (unsigned i = 0; i < names->n; i++)
+		digest = mix(digest, hash64_of(names->v[i].p, names->v[i].n));
+	return mix(digest, names->n);
+}
+
+static uint32_t trust_of(const struct config_route *r)
+{
+	uint64_t digest = mix_names(0, &r->rules.credentials);
+
+	digest = mix_names(digest, &r->rules.shared_credentials);
+	digest = mix_names(digest, &r->forward_headers);
+	return (uint32_t)mix(digest, (uint64_t)r->rules.set_cookie << 8 | (uint64_t)r->underscore_headers);
+}
+
+/* Who waits may wait as long as the upstream may work. */
+static int64_t coalesce_timeout(const struct config *c, const struct config_upstream *u)
+{
+	int64_t head_ms = u->connect_timeout_ms + u->first_byte_timeout_ms;
+
+	if (c->cache.coalesce_timeout_ms >= 0)
+		return c->cache.coalesce_timeout_ms;
+	return head_ms > u->stall_timeout_ms ? head_ms : u->stall_timeout_ms;
+}
+
 /* What needs the whole route, after all of its keys were read without a mistake. */
 static int finish_route(struct build *b, const struct ini_section *s, struct config_route *to)
 {
@@ -285,6 +319,8 @@ static int finish_route(struct build *b, const struct ini_section *s, struct con
 		rc = pattern_compile(to->match_text, &to->match, &why);
 	if (rc)
 		return rc;
+	to->rules.trust = trust_of(to);
+	to->rules.coalesce_timeout_ms = coalesce_timeout(b->config, &b->config->upstreams[to->upstream]);
 	rc = compile_invalidates(b, to, build_line(s, defaults, "invalidates"));
 	if (rc == 0)
 		validate_route(b, to, s);
@@ -294,13 +330,13 @@ static int finish_route(struct build *b, const struct ini_section *s, struct con
 static int build_route(
 	struct build *b, const struct ini_section *s, const struct config_route *defaults, struct config_route *to)
 {
-	unsigned errors = b->report->errors, index = to->index;
+	unsigned errors = b->report->errors, index = to->rules.route_index;
 	int rc;
 
 	*to = *defaults;
-	to->index = index;
-	to->name = s ? arena_copy(b->config->arena, s->name) : DEFAULT_NAME;
-	if (!to->name.p)
+	to->rules.route_index = index;
+	to->rules.route = s ? arena_copy(b->config->arena, s->name) : DEFAULT_NAME;
+	if (!to->rules.route.p)
 		return -ENOMEM;
 	rc = apply_defaults(b, SECTION_MATCH, to);
 	if (rc == 0)
@@ -323,13 +359,13 @@ static int build_routes(struct build *b)
 	if (rc == 0)
 		rc = read_keys(b, build_section(b, "defaults", NO_NAME), BIT(SECTION_ROUTE), &defaults);
 	/* A rule that [defaults] breaks is reported once, not for every route. */
-	v[n - 1].index = n - 1;
+	v[n - 1].rules.route_index = n - 1;
 	if (rc == 0 && errors == b->report->errors)
 		rc = build_route(b, NULL, &defaults, &v[n - 1]);
 	for (const struct ini_section *s = b->sections; s && rc == 0; s = s->next) {
 		if (!is_kind(s, "route") || s->name.n == 0)
 			continue;
-		v[i].index = i;
+		v[i].rules.route_index = i;
 		rc = build_route(b, s, &defaults, &v[i]);
 		i++;
 	}

@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/slice.h"
+#include "cache/policy/rules.h"
 #include "config/pattern.h"
 #include "http/message.h"
 
@@ -32,24 +33,6 @@ enum config_http_version { CONFIG_HTTP_AUTO, CONFIG_HTTP_1_1, CONFIG_HTTP_2 };
 enum config_balance { CONFIG_ROUND_ROBIN, CONFIG_LEAST_CONNECTIONS, CONFIG_BALANCE_HASH };
 enum config_host_header { CONFIG_HOST_UPSTREAM, CONFIG_HOST_CLIENT };
 enum config_underscore { CONFIG_UNDERSCORE_DROP, CONFIG_UNDERSCORE_PASS };
-enum config_scope { CONFIG_SCOPE_SHARED, CONFIG_SCOPE_USER };
-enum config_range_fill { CONFIG_RANGE_WHOLE, CONFIG_RANGE_PASS };
-enum config_set_cookie { CONFIG_COOKIE_AUTO, CONFIG_COOKIE_STORE, CONFIG_COOKIE_STRIP, CONFIG_COOKIE_PASS };
-enum config_coding { CONFIG_GZIP, CONFIG_BR, CONFIG_ZSTD };
-enum config_etag { CONFIG_ETAG_OFF, CONFIG_ETAG_AUTO };
-enum config_store_if { CONFIG_STORE_ANY, CONFIG_STORE_JSON, CONFIG_STORE_GRAPHQL };
-enum config_query_rule {
-	CONFIG_QUERY_KEEP,
-	CONFIG_QUERY_SORT,
-	CONFIG_QUERY_IGNORE,
-	CONFIG_QUERY_ONLY,
-	CONFIG_QUERY_DROP,
-};
-
-struct config_names {
-	const struct slice *v;
-	unsigned n;
-};
 
 struct config_address {
 	struct slice text; /* as written */
@@ -99,15 +82,10 @@ struct config_admin {
 };
 
 struct config_url {
-	struct slice whole;     /* scheme://authority[/base], no final '/'; in lower case up to base, no default port */
-	struct slice authority; /* host[:port] of it */
+	struct slice whole; /* scheme://authority[/base] as keys spell it (cache_origin_add), no final '/' */
+	struct slice scheme, authority, base; /* the parts of it; base may be empty */
 	bool is_https;
 	struct config_url *next; /* a further origin of the same upstream, with the same path; or NULL */
-};
-
-struct config_ahead {     /* how long before the end of a lifetime */
-	int64_t ms;       /* -1: not as a duration */
-	unsigned percent; /* of the lifetime; 0: not so */
 };
 
 struct config_upstream {
@@ -151,26 +129,6 @@ struct config_disk {
 	enum config_admit admit;
 };
 
-struct config_status_ttl {
-	uint16_t low, high; /* statuses low..high */
-	int64_t ttl_ms;
-};
-
-struct config_status_ttls {
-	const struct config_status_ttl *v; /* a single status before a class: the first that contains the status wins */
-	unsigned n;
-};
-
-struct config_query {
-	enum config_query_rule rule;
-	struct config_names names; /* of ONLY and DROP; a trailing '*' matches a prefix */
-};
-
-struct config_user_from {
-	bool is_cookie; /* else a header */
-	struct slice name;
-};
-
 struct config_invalidates {
 	struct pattern_template *const *v;
 	unsigned n;
@@ -178,41 +136,16 @@ struct config_invalidates {
 
 /* One route with [defaults] merged in. Durations of -1 are "off": not set. */
 struct config_route {
-	struct slice name; /* "default" for the one that takes what no other matches */
-	unsigned index;    /* in config->routes */
+	struct cache_rules rules; /* its name and index too */
 	struct slice match_text;
-	struct pattern *match;     /* NULL: every path */
-	struct config_names hosts; /* lower case; exact or "*.suffix"; none: every host */
+	struct pattern *match; /* NULL: every path */
+	struct slices hosts;   /* lower case; exact or "*.suffix"; none: every host */
 	struct slice upstream_name;
-	unsigned upstream; /* index */
-	unsigned methods;  /* bits 1u << enum http_method: which are cached; only GET, HEAD, POST and QUERY can be */
-	bool cache;
-	bool json_body_key;
-	int64_t ttl_ms, ttl_force_ms, ttl_min_ms, ttl_max_ms;
-	struct config_status_ttls status_ttl;
-	int64_t stale_while_revalidate_ms, stale_if_error_ms, stale_if_unreachable_ms;
-	unsigned ttl_jitter; /* percent */
-	struct config_ahead refresh_ahead;
-	unsigned refresh_ahead_hits;
-	int64_t memory_idle_ms;
-	struct config_query query;
-	struct config_names key_headers, key_cookies;
-	struct config_names credentials;        /* request fields, beside Authorization and Cookie */
-	struct config_names shared_credentials; /* fields and cookies; a trailing '*' matches a prefix */
-	struct config_names forward_headers;    /* request fields that go upstream although they are not in the key */
+	unsigned upstream;             /* index */
+	struct slices forward_headers; /* request fields that go upstream although they are not in the key */
 	enum config_underscore underscore_headers;
-	enum config_scope scope;
-	struct config_user_from user_from; /* set when scope is USER */
-	unsigned max_entries_per_user;
-	enum config_set_cookie set_cookie;
-	enum config_range_fill range_fill;
-	bool share_errors, client_refresh;
-	unsigned compress; /* bits 1u << enum config_coding */
-	enum config_etag etag;
-	enum config_store_if store_if;
-	struct config_names invalidates_text;
+	struct slices invalidates_text;
 	struct config_invalidates invalidates; /* compiled against match: pattern_expand them with its captures */
-	struct config_names tag_headers, targeted;
 };
 
 struct config {

@@ -3,7 +3,7 @@
 
 #include "config/options.h"
 
-static bool same_names(const struct config_names *a, const struct config_names *b)
+static bool same_names(const struct slices *a, const struct slices *b)
 {
 	if (a->n != b->n)
 		return false;
@@ -44,7 +44,7 @@ static bool same_networks(const struct config_networks *a, const struct config_n
 	return true;
 }
 
-static bool same_status_ttls(const struct config_status_ttls *a, const struct config_status_ttls *b)
+static bool same_status_ttls(const struct cache_status_ttls *a, const struct cache_status_ttls *b)
 {
 	if (a->n != b->n)
 		return false;
@@ -57,9 +57,9 @@ static bool same_status_ttls(const struct config_status_ttls *a, const struct co
 /* `a` and `b` point at the member that the option's type stands for (options.c checks that at compile time). */
 static bool same_value(enum option_type type, const void *a, const void *b)
 {
-	const struct config_query *query_a = a, *query_b = b;
-	const struct config_user_from *user_a = a, *user_b = b;
-	const struct config_ahead *ahead_a = a, *ahead_b = b;
+	const struct cache_query *query_a = a, *query_b = b;
+	const struct cache_user_from *user_a = a, *user_b = b;
+	const struct cache_ahead *ahead_a = a, *ahead_b = b;
 
 	switch (type) {
 	case TYPE_ADDRESSES:

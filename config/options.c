@@ -17,7 +17,7 @@
 #define MEMBER_NETWORKS struct config_networks
 #define MEMBER_UINT unsigned
 #define MEMBER_PERCENT unsigned
-#define MEMBER_AHEAD struct config_ahead
+#define MEMBER_AHEAD struct cache_ahead
 #define MEMBER_DURATION int64_t
 #define MEMBER_SIZE uint64_t
 #define MEMBER_BOOL bool
@@ -27,15 +27,15 @@
 #define MEMBER_URL struct config_url
 #define MEMBER_NAME struct slice
 #define MEMBER_PATTERN struct slice
-#define MEMBER_PATTERNS struct config_names
-#define MEMBER_HOSTS struct config_names
+#define MEMBER_PATTERNS struct slices
+#define MEMBER_HOSTS struct slices
 #define MEMBER_METHODS unsigned
 #define MEMBER_CODINGS unsigned
-#define MEMBER_FIELDS struct config_names
-#define MEMBER_PREFIXES struct config_names
-#define MEMBER_QUERY struct config_query
-#define MEMBER_USER_FROM struct config_user_from
-#define MEMBER_STATUS_TTL struct config_status_ttls
+#define MEMBER_FIELDS struct slices
+#define MEMBER_PREFIXES struct slices
+#define MEMBER_QUERY struct cache_query
+#define MEMBER_USER_FROM struct cache_user_from
+#define MEMBER_STATUS_TTL struct cache_status_ttls
 
 /* Readers write through the offset alone; here the compiler sees that the member is what they take it for. */
 #define IS_TYPE(m, type) __builtin_types_compatible_p(__typeof__(m), type)

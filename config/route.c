@@ -27,7 +27,7 @@ static bool host_fits(struct slice pattern, struct slice host)
 	return slice_equal_nocase(pattern, (struct slice){host.p + host.n - pattern.n, pattern.n});
 }
 
-static bool any_host_fits(const struct config_names *hosts, struct slice host)
+static bool any_host_fits(const struct slices *hosts, struct slice host)
 {
 	for (unsigned i = 0; i < hosts->n; i++)
 		if (host_fits(hosts->v[i], host))

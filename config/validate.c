@@ -147,15 +147,15 @@ void validate_route(struct build *b, const struct config_route *r, const struct 
 {
 	const struct ini_section *defaults = build_section(b, "defaults", SLICE_LIT(""));
 
-	if (r->scope == CONFIG_SCOPE_USER && r->user_from.name.n == 0)
+	if (r->rules.scope == CACHE_SCOPE_USER && r->rules.user_from.name.n == 0)
 		report_at(b->report, build_line(s, defaults, "scope"),
 			"scope: user needs user_from = header:NAME or cookie:NAME");
-	if (r->memory_idle_ms >= 0 && b->config->disk.path.n == 0)
+	if (r->rules.memory_idle_ms >= 0 && b->config->disk.path.n == 0)
 		report_at(b->report, build_line(s, defaults, "memory_idle"),
 			"memory_idle: needs [disk] path: without it what leaves memory is lost");
-	if (r->ttl_min_ms >= 0 && r->ttl_max_ms >= 0 && r->ttl_min_ms > r->ttl_max_ms)
+	if (r->rules.ttl_min_ms >= 0 && r->rules.ttl_max_ms >= 0 && r->rules.ttl_min_ms > r->rules.ttl_max_ms)
 		report_at(b->report, build_line(s, defaults, "ttl_min"), "ttl_min: %s is more than ttl_max, %s",
-			option_duration_text(r->ttl_min_ms).z, option_duration_text(r->ttl_max_ms).z);
+			option_duration_text(r->rules.ttl_min_ms).z, option_duration_text(r->rules.ttl_max_ms).z);
 }
 
 static bool is_same_address(const struct config_address *a, const struct config_address *b)

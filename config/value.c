@@ -118,7 +118,7 @@ int value_read_percent(const struct value_source *s, void *to)
 /* A duration, or a percentage of the lifetime, whose sign tells the two apart. */
 int value_read_ahead(const struct value_source *s, void *to)
 {
-	struct config_ahead *ahead = to;
+	struct cache_ahead *ahead = to;
 	struct slice rest;
 	int64_t n = 0, ms = -1;
 	int rc;
@@ -126,12 +126,12 @@ int value_read_ahead(const struct value_source *s, void *to)
 	if (take_number(s->text, &n, &rest) && slice_equal(rest, SLICE_LIT("%"))) {
 		if (n < 1 || n > 99)
 			return value_refuse(s, "%s is not in 1%% to 99%%", report_shown(s->text).z);
-		*ahead = (struct config_ahead){-1, (unsigned)n};
+		*ahead = (struct cache_ahead){-1, (unsigned)n};
 		return 0;
 	}
 	rc = value_read_duration(s, &ms);
 	if (rc == 0)
-		*ahead = (struct config_ahead){ms, 0};
+		*ahead = (struct cache_ahead){ms, 0};
 	return rc;
 }
 

@@ -8,7 +8,7 @@
 /* Says why an item is refused, or NULL when it is good. */
 typedef const char *item_check(struct slice item);
 
-static bool contains(const struct config_names *names, struct slice item)
+static bool contains(const struct slices *names, struct slice item)
 {
 	for (unsigned i = 0; i < names->n; i++)
 		if (slice_equal_nocase(names->v[i], item))
@@ -26,10 +26,10 @@ static unsigned count_items(struct slice text)
 	return n;
 }
 
-static int read_list(const struct value_source *s, struct slice text, item_check *check, struct config_names *to)
+static int read_list(const struct value_source *s, struct slice text, item_check *check, struct slices *to)
 {
 	unsigned n = count_items(text);
-	struct config_names made = {0};
+	struct slices made = {0};
 	struct slice *v, item;
 
 	if (n > CONFIG_LIST_MAX)
@@ -94,7 +94,7 @@ static const char *check_host(struct slice host)
 
 int value_read_hosts(const struct value_source *s, void *to)
 {
-	const struct config_names *hosts = to;
+	const struct slices *hosts = to;
 	int rc = read_list(s, s->text, check_host, to);
 
 	for (unsigned i = 0; rc == 0 && i < hosts->n; i++) {
@@ -121,7 +121,7 @@ static const char *check_method(struct slice item)
 
 int value_read_methods(const struct value_source *s, void *to)
 {
-	struct config_names names = {0};
+	struct slices names = {0};
 	int rc = read_list(s, s->text, check_method, &names);
 	unsigned bits = 0;
 
@@ -138,10 +138,10 @@ int value_read_methods(const struct value_source *s, void *to)
 static int coding_of(struct slice item)
 {
 	if (slice_equal(item, SLICE_LIT("gzip")))
-		return CONFIG_GZIP;
+		return CACHE_GZIP;
 	if (slice_equal(item, SLICE_LIT("br")))
-		return CONFIG_BR;
-	return slice_equal(item, SLICE_LIT("zstd")) ? CONFIG_ZSTD : -1;
+		return CACHE_BR;
+	return slice_equal(item, SLICE_LIT("zstd")) ? CACHE_ZSTD : -1;
 }
 
 static const char *check_coding(struct slice item)
@@ -151,7 +151,7 @@ static const char *check_coding(struct slice item)
 
 int value_read_codings(const struct value_source *s, void *to)
 {
-	struct config_names names = {0};
+	struct slices names = {0};
 	unsigned bits = 0;
 	int rc = 0;
 
@@ -200,16 +200,16 @@ static const char *check_query_name(struct slice item)
 	return star && star != item.p + item.n - 1 ? "a * can only stand at the end of a name" : NULL;
 }
 
-static int read_query_names(const struct value_source *s, enum config_query_rule rule, struct slice text, void *to)
+static int read_query_names(const struct value_source *s, enum cache_query_rule rule, struct slice text, void *to)
 {
-	struct config_query made = {.rule = rule};
+	struct cache_query made = {.rule = rule};
 	int rc = read_list(s, text, check_query_name, &made.names);
 
 	if (rc)
 		return rc;
 	if (made.names.n == 0)
 		return value_refuse(s, "names are missing after the colon; ignore is what keeps none");
-	*(struct config_query *)to = made;
+	*(struct cache_query *)to = made;
 	return 0;
 }
 
@@ -218,22 +218,22 @@ int value_read_query(const struct value_source *s, void *to)
 	int index = option_word_index("keep|sort|ignore", s->text);
 
 	if (index >= 0) {
-		*(struct config_query *)to = (struct config_query){.rule = (enum config_query_rule)index};
+		*(struct cache_query *)to = (struct cache_query){.rule = (enum cache_query_rule)index};
 		return 0;
 	}
 	if (slice_starts_with(s->text, SLICE_LIT("only:")))
-		return read_query_names(s, CONFIG_QUERY_ONLY, (struct slice){s->text.p + 5, s->text.n - 5}, to);
+		return read_query_names(s, CACHE_QUERY_ONLY, (struct slice){s->text.p + 5, s->text.n - 5}, to);
 	if (slice_starts_with(s->text, SLICE_LIT("drop:")))
-		return read_query_names(s, CONFIG_QUERY_DROP, (struct slice){s->text.p + 5, s->text.n - 5}, to);
+		return read_query_names(s, CACHE_QUERY_DROP, (struct slice){s->text.p + 5, s->text.n - 5}, to);
 	return value_refuse(s, "\"%s\" is none of: keep, sort, ignore, only:a,b, drop:x,y*", report_shown(s->text).z);
 }
 
 int value_read_user_from(const struct value_source *s, void *to)
 {
-	struct config_user_from made = {.is_cookie = slice_starts_with(s->text, SLICE_LIT("cookie:"))};
+	struct cache_user_from made = {.is_cookie = slice_starts_with(s->text, SLICE_LIT("cookie:"))};
 	struct slice name = {s->text.p, s->text.n};
 
-	*(struct config_user_from *)to = made;
+	*(struct cache_user_from *)to = made;
 	if (s->text.n == 0)
 		return 0;
 	if (made.is_cookie || slice_starts_with(s->text, SLICE_LIT("header:")))
@@ -241,13 +241,13 @@ int value_read_user_from(const struct value_source *s, void *to)
 	if (name.p == s->text.p || !http_is_token(name))
 		return value_refuse(s, "\"%s\" is neither header:NAME nor cookie:NAME", report_shown(s->text).z);
 	made.name = arena_copy(s->arena, name);
-	*(struct config_user_from *)to = made;
+	*(struct cache_user_from *)to = made;
 	return made.name.p ? 0 : -ENOMEM;
 }
 
 /* ---- ttl_404, ttl_5xx ---- */
 
-static bool is_of(const struct config_status_ttl *t, uint16_t low, uint16_t high)
+static bool is_of(const struct cache_status_ttl *t, uint16_t low, uint16_t high)
 {
 	return t->low == low && t->high == high;
 }
@@ -256,8 +256,8 @@ static bool is_of(const struct config_status_ttl *t, uint16_t low, uint16_t high
  * single statuses first, then classes. */
 int value_read_status_ttl(const struct value_source *s, void *to)
 {
-	struct config_status_ttls *list = to;
-	struct config_status_ttl *v, fresh = {0};
+	struct cache_status_ttls *list = to;
+	struct cache_status_ttl *v, fresh = {0};
 	unsigned n = 0, i = 0;
 	bool is_off = value_is_word(s);
 	int rc = is_off ? 0 : value_duration(s, s->text, &fresh.ttl_ms);
@@ -274,6 +274,6 @@ int value_read_status_ttl(const struct value_source *s, void *to)
 		v[n++] = fresh;
 	for (; i < list->n; i++)
 		v[n++] = list->v[i];
-	*list = (struct config_status_ttls){v, n};
+	*list = (struct cache_status_ttls){v, n};
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 
+#include "cache/policy/key.h"
 #include "config/value.h"
 #include "http/syntax.h"
 #include "http/uri.h"
@@ -209,20 +210,18 @@ static const char *why_not_base(struct slice base)
 	return http_all_of(base, HTTP_CH_TARGET) ? NULL : "visible ASCII characters only; percent-encode others";
 }
 
-/* "http://a:80" is "http://a" (RFC 9110 4.2.3): keys, purges and Host know one spelling. */
-static void drop_default_port(struct config_url *url, struct slice scheme)
+/* "http://A:80" is "http://a" (RFC 9110 4.2.3): keys, purges and Host know one spelling. */
+static int copy_normal(struct arena *arena, struct slice text, struct slice *whole)
 {
-	char *at = (char *)(uintptr_t)url->authority.p; /* the copy in the arena */
-	struct slice host;
-	size_t rest_n;
-	int port;
+	struct buf normal;
+	int rc;
 
-	if (!uri_authority_parse(url->authority, &host, &port) || port != uri_default_port(scheme))
-		return;
-	rest_n = (size_t)(url->whole.p + url->whole.n - (url->authority.p + url->authority.n));
-	memmove(at + host.n, at + url->authority.n, rest_n + 1); /* its NUL too */
-	url->whole.n -= url->authority.n - host.n;
-	url->authority.n = host.n;
+	buf_init(&normal, CONFIG_FILE_MAX);
+	rc = cache_origin_add(&normal, text);
+	if (rc == 0)
+		*whole = arena_copy(arena, buf_slice(&normal));
+	buf_fini(&normal);
+	return rc || !whole->p ? -ENOMEM : 0;
 }
 
 /* Errors never show the URL: somebody may have put a password in it. */
@@ -230,7 +229,6 @@ static int read_url(const struct value_source *s, struct slice text, struct conf
 {
 	struct slice scheme, authority, base;
 	const char *why;
-	char *z;
 
 	if (!uri_split_absolute(text, &scheme, &authority, &base) ||
 		!(slice_equal_nocase(scheme, SLICE_LIT("http")) || slice_equal_nocase(scheme, SLICE_LIT("https"))))
@@ -242,30 +240,17 @@ static int read_url(const struct value_source *s, struct slice text, struct conf
 		return value_refuse(s, "%s", why);
 	while (text.p[text.n - 1] == '/')
 		text.n--;
-	url->whole = arena_copy(s->arena, text);
-	if (!url->whole.p)
+	if (copy_normal(s->arena, text, &url->whole))
 		return -ENOMEM;
 	url->is_https = scheme.n == 5;
-	url->authority = (struct slice){url->whole.p + (authority.p - text.p), authority.n};
-	z = (char *)(uintptr_t)url->whole.p; /* the copy that was just made */
-	for (const char *end = url->authority.p + authority.n; z < end; z++)
-		*z = http_char_lower(*z);
-	drop_default_port(url, scheme);
+	CHECK(uri_split_absolute(url->whole, &url->scheme, &url->authority, &url->base));
 	return 0;
-}
-
-static struct slice base_of(const struct config_url *url)
-{
-	const char *at = url->authority.p + url->authority.n;
-
-	CHECK(url->authority.p); /* read_url succeeded */
-	return (struct slice){at, url->whole.n - (size_t)(at - url->whole.p)};
 }
 
 /* The target is made once, with the first one's path, whichever origin it goes to. */
 static int check_further_url(const struct value_source *s, const struct config_url *first, const struct config_url *url)
 {
-	if (!slice_equal(base_of(url), base_of(first)))
+	if (!slice_equal(url->base, first->base))
 		return value_refuse(s, "all must have the same path");
 	for (; first != url; first = first->next)
 		if (slice_equal(first->whole, url->whole))

@@ -6,7 +6,7 @@
 /* Whether the key that the route has does not count there, in spite of what it says. */
 typedef bool route_check(const struct config_route *r);
 
-static bool has_name(const struct config_names *names, struct slice name, bool patterns)
+static bool has_name(const struct slices *names, struct slice name, bool patterns)
 {
 	for (unsigned i = 0; i < names->n; i++) {
 		struct slice one = names->v[i], begin = name;
@@ -25,47 +25,49 @@ static bool has_name(const struct config_names *names, struct slice name, bool p
 static bool is_open_credential(const struct config_route *r, struct slice name)
 {
 	enum http_field_id id = http_field_id_of(name);
-	bool counts = id == HF_AUTHORIZATION || id == HF_COOKIE || has_name(&r->credentials, name, false);
+	bool counts = id == HF_AUTHORIZATION || id == HF_COOKIE || has_name(&r->rules.credentials, name, false);
 
-	return counts && !has_name(&r->key_headers, name, false) && !has_name(&r->shared_credentials, name, true);
+	return counts && !has_name(&r->rules.key_headers, name, false) &&
+	       !has_name(&r->rules.shared_credentials, name, true);
 }
 
 static bool force_stores_nothing(const struct config_route *r)
 {
-	return r->ttl_force_ms >= 0 && !r->cache;
+	return r->rules.ttl_force_ms >= 0 && !r->rules.cache;
 }
 
 static bool scope_stores_nothing(const struct config_route *r)
 {
-	return r->scope == CONFIG_SCOPE_USER && !r->cache;
+	return r->rules.scope == CACHE_SCOPE_USER && !r->rules.cache;
 }
 
 static bool identity_is_unused(const struct config_route *r)
 {
-	return r->scope != CONFIG_SCOPE_USER && r->user_from.name.n > 0;
+	return r->rules.scope != CACHE_SCOPE_USER && r->rules.user_from.name.n > 0;
 }
 
 static bool identity_forbids_force(const struct config_route *r)
 {
-	const struct config_user_from *from = &r->user_from;
+	const struct cache_user_from *from = &r->rules.user_from;
 
-	if (r->ttl_force_ms < 0 || !identity_is_unused(r))
+	if (r->rules.ttl_force_ms < 0 || !identity_is_unused(r))
 		return false;
 	if (!from->is_cookie)
 		return is_open_credential(r, from->name);
-	return !has_name(&r->key_cookies, from->name, false) && !has_name(&r->shared_credentials, from->name, true) &&
-	       is_open_credential(r, SLICE_LIT("Cookie"));
+	return !has_name(&r->rules.key_cookies, from->name, false) &&
+	       !has_name(&r->rules.shared_credentials, from->name, true) && is_open_credential(r, SLICE_LIT("Cookie"));
 }
 
 static bool identity_stays_here(const struct config_route *r)
 {
-	return r->scope == CONFIG_SCOPE_USER && !r->user_from.is_cookie &&
-	       http_field_is_hop_by_hop(http_field_id_of(r->user_from.name));
+	return r->rules.scope == CACHE_SCOPE_USER && !r->rules.user_from.is_cookie &&
+	       http_field_is_hop_by_hop(http_field_id_of(r->rules.user_from.name));
 }
 
 static bool posts_are_all_alike(const struct config_route *r)
 {
-	return r->cache && (r->methods & 1U << HTTP_POST) && r->store_if == CONFIG_STORE_ANY && !r->json_body_key;
+	return r->rules.cache && cache_takes_method(&r->rules, HTTP_POST) && r->rules.store_if == CACHE_STORE_ANY &&
+	       !r->rules.json_body_key;
 }
 
 static const struct {
@@ -87,7 +89,7 @@ static const struct {
 
 static const struct ini_section *section_of(const struct build *b, const struct config_route *r)
 {
-	return build_section(b, "route", r->name);
+	return build_section(b, "route", r->rules.route);
 }
 
 /* What [defaults] says is in vain if it is so in every route that takes it from there. */

@@ -80,8 +80,8 @@ struct object_spec {
 	struct freshness freshness;
 	uint64_t epoch;
 	struct slice vary_names, vary_values;
-	const struct cache_names *tag_headers; /* may be NULL */
-	const uint64_t *tags;                  /* where they are known already, in place of tag_headers */
+	const struct slices *tag_headers; /* may be NULL */
+	const uint64_t *tags;             /* where they are known already, in place of tag_headers */
 	unsigned tags_n;
 	bool may_encode;
 	struct slice etag;              /* one of our own, added to the fields; else empty */
@@ -99,11 +99,11 @@ void block_unref(struct shard *s, struct block *b);
 /* Where its body lies, when it is not in memory; else NULL. */
 struct tier_body *object_tier_body(const struct object *o);
 /* The same answer, complete, with its length in the head and its body in one piece. */
-struct object *object_consolidated(const struct object *o, const struct cache_names *tag_headers) WARN_UNUSED;
+struct object *object_consolidated(const struct object *o, const struct slices *tag_headers) WARN_UNUSED;
 /* Where its encodings are; NULL: it may have none. */
 _Atomic(struct encodings *) *object_encodings(const struct object *o);
 /* That, with an ETag made of its bytes. */
-struct object *object_tagged(const struct object *o, const struct cache_names *tag_headers) WARN_UNUSED;
+struct object *object_tagged(const struct object *o, const struct slices *tag_headers) WARN_UNUSED;
 int object_copy_body(struct object *to, const struct object *from) WARN_UNUSED;
 /* As object_field_next, of any head that was an object's. */
 bool object_head_field_next(struct slice head, size_t *at, struct http_field *out);

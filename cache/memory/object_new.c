@@ -311,7 +311,7 @@ int object_fields(const struct object *o, struct http_fields *out)
 	return err;
 }
 
-static struct object *copy_of(const struct object *o, const struct cache_names *tag_headers, struct slice etag)
+static struct object *copy_of(const struct object *o, const struct slices *tag_headers, struct slice etag)
 {
 	struct http_fields fields;
 	struct object *copy = NULL;
@@ -345,7 +345,7 @@ static struct object *copy_of(const struct object *o, const struct cache_names *
 	return copy;
 }
 
-struct object *object_consolidated(const struct object *o, const struct cache_names *tag_headers)
+struct object *object_consolidated(const struct object *o, const struct slices *tag_headers)
 {
 	return copy_of(o, tag_headers, (struct slice){"", 0});
 }
@@ -364,7 +364,7 @@ bool object_tag_is_made(struct slice tag)
 }
 
 /* Strong: other bytes, other tag. */
-struct object *object_tagged(const struct object *o, const struct cache_names *tag_headers)
+struct object *object_tagged(const struct object *o, const struct slices *tag_headers)
 {
 	XXH3_state_t state;
 	XXH128_hash_t hash;

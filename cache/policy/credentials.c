@@ -30,7 +30,7 @@ struct slice cookie_name(struct slice pair)
 /* ---- Names ---- */
 
 /* Most names differ in their length already, and this is asked of each field of most requests. */
-static bool has_field(const struct cache_names *names, struct slice name)
+static bool has_field(const struct slices *names, struct slice name)
 {
 	for (unsigned i = 0; i < names->n; i++)
 		if (names->v[i].n == name.n && slice_equal_nocase(names->v[i], name))
@@ -38,7 +38,7 @@ static bool has_field(const struct cache_names *names, struct slice name)
 	return false;
 }
 
-static bool has_cookie(const struct cache_names *names, struct slice name)
+static bool has_cookie(const struct slices *names, struct slice name)
 {
 	for (unsigned i = 0; i < names->n; i++)
 		if (slice_equal(names->v[i], name))
@@ -77,16 +77,16 @@ static bool is_shared_field(const struct cache_rules *rules, const struct http_f
 
 static bool is_keyed_field(const struct cache_rules *rules, struct slice name)
 {
-	bool is_identity = rules->scope == CACHE_SCOPE_USER && !rules->user_from_cookie &&
-			   slice_equal_nocase(rules->user_from, name);
+	bool is_identity = rules->scope == CACHE_SCOPE_USER && !rules->user_from.is_cookie &&
+			   slice_equal_nocase(rules->user_from.name, name);
 
 	return is_identity || has_field(&rules->key_headers, name);
 }
 
 static bool is_keyed_cookie(const struct cache_rules *rules, struct slice name)
 {
-	bool is_identity =
-		rules->scope == CACHE_SCOPE_USER && rules->user_from_cookie && slice_equal(rules->user_from, name);
+	bool is_identity = rules->scope == CACHE_SCOPE_USER && rules->user_from.is_cookie &&
+			   slice_equal(rules->user_from.name, name);
 
 	return is_identity || has_cookie(&rules->key_cookies, name);
 }

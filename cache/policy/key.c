@@ -155,14 +155,14 @@ static int hash_user(
 {
 	struct buf identity;
 	buf_init(&identity, CACHE_KEY_MAX);
-	buf_add_char(&identity, rules->user_from_cookie ? 'c' : 'h');
+	buf_add_char(&identity, rules->user_from.is_cookie ? 'c' : 'h');
 	size_t valued;
-	if (rules->user_from_cookie) {
-		add_part(&identity, rules->user_from);
-		valued = add_cookie(&identity, fields, rules->user_from);
+	if (rules->user_from.is_cookie) {
+		add_part(&identity, rules->user_from.name);
+		valued = add_cookie(&identity, fields, rules->user_from.name);
 	} else {
-		add_name(&identity, rules->user_from);
-		valued = add_lines(&identity, fields, rules->user_from);
+		add_name(&identity, rules->user_from.name);
+		valued = add_lines(&identity, fields, rules->user_from.name);
 	}
 	int rc = identity.err;
 	if (rc == 0 && (valued == 0 || !key_identity_digest(buf_slice(&identity), digest)))
@@ -193,14 +193,14 @@ int cache_user_hash(const struct cache_rules *rules, struct slice identity, uint
 	struct buf cookie;
 	http_fields_init(&fields);
 	buf_init(&cookie, CACHE_KEY_MAX);
-	buf_add_slice(&cookie, rules->user_from);
+	buf_add_slice(&cookie, rules->user_from.name);
 	buf_add_char(&cookie, '=');
 	buf_add_slice(&cookie, identity);
 	int rc = cookie.err;
-	if (rc == 0 && rules->user_from_cookie)
+	if (rc == 0 && rules->user_from.is_cookie)
 		rc = http_fields_add_id(&fields, HF_COOKIE, buf_slice(&cookie));
 	else if (rc == 0)
-		rc = http_fields_add(&fields, rules->user_from, identity);
+		rc = http_fields_add(&fields, rules->user_from.name, identity);
 	if (rc == 0)
 		rc = hash_user(rules, &fields, digest, user);
 	http_fields_fini(&fields);

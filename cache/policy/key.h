@@ -35,7 +35,7 @@ struct cache_key_input {
 	struct slice host;     /* as sent, where it comes from the client; else empty */
 	bool is_https;         /* which the origin is told, and may answer by (a redirect to https) */
 	struct slice body;     /* POST and QUERY; empty otherwise */
-	bool is_normal_origin; /* cache_origin_is_normal said so: it is taken as it is */
+	bool is_normal_origin; /* cache_origin_add wrote it: it is taken as it is */
 };
 
 struct cache_key {
@@ -63,8 +63,8 @@ int cache_url_build(struct buf *out, const struct cache_rules *rules, struct sli
 int cache_user_hash(const struct cache_rules *rules, struct slice identity, uint64_t *user) WARN_UNUSED;
 /* The same of a key's input. */
 int cache_key_url_build(struct buf *out, const struct cache_rules *rules, const struct cache_key_input *in) WARN_UNUSED;
-/* Is the origin written as it will be in keys? False where that can't be found out. */
-bool cache_origin_is_normal(struct slice origin);
+/* Appends the origin as keys spell it. Returns out's error. */
+int cache_origin_add(struct buf *out, struct slice origin);
 static inline struct slice cache_key_url(const struct cache_key *k)
 {
 	return (struct slice){k->bytes.p + k->url_off, k->url_n};

@@ -19,14 +19,13 @@ static void add_lower(struct buf *out, struct slice s)
 }
 
 /* Scheme and host are case-insensitive, and a default port says nothing (RFC 9110 4.2.3). */
-static void add_origin(struct buf *out, struct slice origin)
+int cache_origin_add(struct buf *out, struct slice origin)
 {
 	struct slice scheme, authority, base_path, host;
 	int port;
 	if (!uri_split_absolute(origin, &scheme, &authority, &base_path) ||
 		!uri_authority_parse(authority, &host, &port)) {
-		buf_add_slice(out, origin);
-		return;
+		return buf_add_slice(out, origin);
 	}
 	add_lower(out, scheme);
 	buf_add_str(out, "://");
@@ -35,7 +34,7 @@ static void add_origin(struct buf *out, struct slice origin)
 		buf_add_char(out, ':');
 		buf_add_u64(out, (unsigned)port);
 	}
-	buf_add_slice(out, base_path);
+	return buf_add_slice(out, base_path);
 }
 
 /* The byte at *i as a form's reader sees it, '+' being a space; *i moves past it. */
@@ -100,7 +99,7 @@ static int add_sorted(struct buf *out, struct slice query)
 	return 0;
 }
 
-static bool is_named(const struct cache_names *names, struct slice encoded_name)
+static bool is_named(const struct slices *names, struct slice encoded_name)
 {
 	for (unsigned i = 0; i < names->n; i++) {
 		if (uri_name_matches(names->v[i], encoded_name))
@@ -110,7 +109,7 @@ static bool is_named(const struct cache_names *names, struct slice encoded_name)
 }
 
 /* Keeps the parameters that are named (ONLY), or those that are not (DROP). */
-static void add_filtered(struct buf *out, struct slice query, const struct cache_names *names, bool keep_named)
+static void add_filtered(struct buf *out, struct slice query, const struct slices *names, bool keep_named)
 {
 	struct uri_param param;
 	bool at_end = false, first = true;
@@ -125,7 +124,7 @@ static void add_filtered(struct buf *out, struct slice query, const struct cache
 
 static int add_query(struct buf *out, const struct cache_rules *rules, struct slice query)
 {
-	switch (rules->query) {
+	switch (rules->query.rule) {
 	case CACHE_QUERY_SORT:
 		if (query.n > 0 && memchr(query.p, '&', query.n))
 			return add_sorted(out, query);
@@ -134,7 +133,7 @@ static int add_query(struct buf *out, const struct cache_rules *rules, struct sl
 		return 0;
 	case CACHE_QUERY_ONLY:
 	case CACHE_QUERY_DROP:
-		add_filtered(out, query, &rules->query_names, rules->query == CACHE_QUERY_ONLY);
+		add_filtered(out, query, &rules->query.names, rules->query.rule == CACHE_QUERY_ONLY);
 		return 0;
 	case CACHE_QUERY_KEEP:
 		break;
@@ -147,16 +146,6 @@ static int add_query(struct buf *out, const struct cache_rules *rules, struct sl
 static bool has_nul(struct slice s)
 {
 	return s.n > 0 && memchr(s.p, '\0', s.n) != NULL;
-}
-
-bool cache_origin_is_normal(struct slice origin)
-{
-	struct buf written;
-	buf_init(&written, CACHE_KEY_MAX);
-	add_origin(&written, origin);
-	bool is_normal = written.err == 0 && !has_nul(origin) && slice_equal(buf_slice(&written), origin);
-	buf_fini(&written);
-	return is_normal;
 }
 
 /* Behind the origin. */
@@ -177,7 +166,7 @@ int cache_url_build(struct buf *out, const struct cache_rules *rules, struct sli
 {
 	if (has_nul(origin))
 		return -EINVAL;
-	add_origin(out, origin);
+	(void)cache_origin_add(out, origin);
 	return add_target(out, rules, path, has_query, query);
 }
 

@@ -46,7 +46,7 @@ static bool is_content_location(const struct policy_exchange *x)
 bool policy_post_answers_get(const struct policy_exchange *x)
 {
 	struct policy_facts facts;
-	if (x->method != HTTP_POST || x->rules->cache_post || x->status < 200 || x->status > 299 ||
+	if (x->method != HTTP_POST || cache_takes_method(x->rules, HTTP_POST) || x->status < 200 || x->status > 299 ||
 		!is_content_location(x))
 		return false;
 	policy_read(x, &facts);
@@ -61,9 +61,10 @@ static enum policy_store judge_method(const struct policy_exchange *x)
 	case HTTP_GET:
 		return POLICY_STORE;
 	case HTTP_POST:
-		return x->rules->cache_post || policy_post_answers_get(x) ? POLICY_STORE : POLICY_NOT_ROUTE;
+		return cache_takes_method(x->rules, HTTP_POST) || policy_post_answers_get(x) ? POLICY_STORE
+											     : POLICY_NOT_ROUTE;
 	case HTTP_QUERY:
-		return x->rules->cache_query ? POLICY_STORE : POLICY_NOT_ROUTE;
+		return cache_takes_method(x->rules, HTTP_QUERY) ? POLICY_STORE : POLICY_NOT_ROUTE;
 	default:
 		return POLICY_NOT_METHOD;
 	}

@@ -74,7 +74,7 @@ struct policy_exchange {
 	struct now request_time, response_time;
 	const struct cache_rules *rules;
 	uint32_t
-		jitter; /* any number, say a hash or a random one: the part of ttl_jitter_percent, of 2^32, that goes */
+		jitter; /* any number, say a hash or a random one: the part of ttl_jitter percent, of 2^32, that goes */
 	/* The upstream's budget is low: what is left of the lifetime counts so many times, within ttl_max and a day more; not
 	 * where a stale answer may never be used. 0 and 1: it does not. */
 	unsigned stretch;

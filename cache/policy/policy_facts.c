@@ -51,8 +51,8 @@ static int join_lines(const struct http_fields *fields, struct slice name, struc
  * after this, so they apply to the whole answer. */
 static bool read_targeted(const struct policy_exchange *x, struct cache_control *cc)
 {
-	for (unsigned i = 0; i < x->rules->targeted_fields.n; i++) {
-		struct slice name = x->rules->targeted_fields.v[i];
+	for (unsigned i = 0; i < x->rules->targeted.n; i++) {
+		struct slice name = x->rules->targeted.v[i];
 		if (!http_fields_find(x->response, name))
 			continue;
 		struct buf joined;

@@ -43,9 +43,9 @@ static int64_t initial_age_ms(const struct policy_exchange *x, const struct poli
 /* -1: the route says nothing about that status. */
 static int64_t status_ttl(const struct cache_rules *rules, int status)
 {
-	for (unsigned i = 0; i < rules->status_ttl_n; i++) {
-		if (rules->status_ttl[i].low <= status && status <= rules->status_ttl[i].high)
-			return rules->status_ttl[i].ttl_ms;
+	for (unsigned i = 0; i < rules->status_ttl.n; i++) {
+		if (rules->status_ttl.v[i].low <= status && status <= rules->status_ttl.v[i].high)
+			return rules->status_ttl.v[i].ttl_ms;
 	}
 	return -1;
 }
@@ -111,10 +111,10 @@ static int64_t stretched(const struct policy_exchange *x, uint16_t flags, int64_
 	return lifetime_ms + smaller(left_ms * (x->stretch - 1), STRETCH_MAX_MS);
 }
 
-/* Takes up to ttl_jitter_percent from what is left, so that answers stored together do not expire together. It never adds. */
+/* Takes up to ttl_jitter percent from what is left, so that answers stored together do not expire together. It never adds. */
 static int64_t jittered(const struct policy_exchange *x, int64_t lifetime_ms, int64_t age_ms)
 {
-	int64_t left_ms = lifetime_ms - age_ms, percent = smaller(x->rules->ttl_jitter_percent, 100);
+	int64_t left_ms = lifetime_ms - age_ms, percent = smaller(x->rules->ttl_jitter, 100);
 	if (left_ms <= 0 || percent == 0)
 		return lifetime_ms;
 	/* At most 2^31 s of a lifetime: 2^41 ms by 2^32 would not fit. */

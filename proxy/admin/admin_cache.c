@@ -70,10 +70,10 @@ static void purge_user(struct admin_call *c, struct purge *p)
 
 	p->what = (struct slice){NULL, 0};
 	for (unsigned i = 0; i < s->config->routes_n && !err; i++) {
-		if (s->rules[i].scope != CACHE_SCOPE_USER)
+		if (s->config->routes[i].rules.scope != CACHE_SCOPE_USER)
 			continue;
 		places++;
-		err = cache_user_hash(&s->rules[i], identity, &p->user);
+		err = cache_user_hash(&s->config->routes[i].rules, identity, &p->user);
 		if (!err)
 			err = cache_purge(c->service->cache, p, &seq);
 	}
@@ -178,7 +178,7 @@ static void set_ms(json_t *j, const char *name, int64_t ms)
 	json_object_set_new(j, name, ms < 0 ? json_null() : json_real((double)ms / 1000));
 }
 
-static json_t *json_of_names(const struct cache_names *names)
+static json_t *json_of_names(const struct slices *names)
 {
 	json_t *j = json_array();
 
@@ -201,7 +201,7 @@ static json_t *json_of_rules(const struct cache_rules *r)
 	json_object_set_new(j, "scope", json_string(r->scope == CACHE_SCOPE_USER ? "user" : "shared"));
 	json_object_set_new(j, "coalesce_timeout_ms", json_integer(r->coalesce_timeout_ms));
 	json_object_set_new(j, "share_errors", json_boolean(r->share_errors));
-	json_object_set_new(j, "range_fill", json_string(r->fills_ranges ? "whole" : "pass"));
+	json_object_set_new(j, "range_fill", json_string(r->range_fill == CACHE_RANGE_WHOLE ? "whole" : "pass"));
 	json_object_set_new(j, "client_refresh", json_boolean(r->client_refresh));
 	json_object_set_new(j, "credentials", json_of_names(&r->credentials));
 	json_object_set_new(j, "shared_credentials", json_of_names(&r->shared_credentials));
@@ -235,20 +235,20 @@ static void explain(struct admin_call *c, const struct location *l, struct targe
 {
 	const struct config *config = c->service->snapshot->config;
 	json_t *stored = json_array();
-	const char *why_not = t->is_cacheable    ? NULL
-			      : !t->rules->cache ? "cache = off on this route"
-			      : t->is_ambiguous  ? "an origin may read this path as one of another route"
-			      : !t->has_key      ? "scope = user, and this dry run bears no identity"
-						 : "not a cacheable request";
+	const char *why_not = t->is_cacheable          ? NULL
+			      : !t->route->rules.cache ? "cache = off on this route"
+			      : t->is_ambiguous        ? "an origin may read this path as one of another route"
+			      : !t->has_key            ? "scope = user, and this dry run bears no identity"
+						       : "not a cacheable request";
 	char credential[CREDENTIAL_MAX];
 	json_t *j;
 
 	if (t->has_key)
 		cache_peek(c->service->cache, &t->key, clock_now(), admin_add_entry, stored);
 	j = json_pack("{s:o, s:s, s:o, s:o, s:b, s:o, s:o}", "url", admin_json_of(buf_slice(&l->url)), "scheme",
-		l->is_tls ? "https" : "http", "route", admin_json_of(l->rules->route), "upstream",
+		l->is_tls ? "https" : "http", "route", admin_json_of(l->route->rules.route), "upstream",
 		admin_json_of(config->upstreams[l->upstream].name), "cacheable", t->is_cacheable, "rules",
-		json_of_rules(l->rules), "memory", stored);
+		json_of_rules(&l->route->rules), "memory", stored);
 	if (j && why_not)
 		json_object_set_new(j, "why_not", json_string(why_not));
 	target_explain_credential(t, credential, sizeof(credential));

@@ -199,7 +199,7 @@ static void add_route_answers(struct buf *b, const struct collected *sum)
 	add_head(b, &m);
 	for (unsigned i = 0; i < sum->routes_n; i++) {
 		for (enum answer_kind k = 0; k < ANSWER_KINDS; k++) {
-			add_route(b, &m, sum->snapshot->config->routes[i].name);
+			add_route(b, &m, sum->snapshot->config->routes[i].rules.route);
 			buf_add_char(b, ',');
 			add_kind(b, k);
 			buf_add_char(b, '}');
@@ -219,12 +219,12 @@ static void add_routes(struct buf *b, const struct collected *sum)
 	add_route_answers(b, sum);
 	add_head(b, &ratio);
 	for (unsigned i = 0; i < sum->routes_n; i++) {
-		add_route(b, &ratio, sum->snapshot->config->routes[i].name);
+		add_route(b, &ratio, sum->snapshot->config->routes[i].rules.route);
 		buf_addf(b, "} %.17g\n", answers_hit_ratio(sum->routes[i].answers));
 	}
 	add_head(b, &saved);
 	for (unsigned i = 0; i < sum->routes_n; i++) {
-		add_route(b, &saved, sum->snapshot->config->routes[i].name);
+		add_route(b, &saved, sum->snapshot->config->routes[i].rules.route);
 		buf_add_char(b, '}');
 		add_seconds(b, sum->routes[i].saved_us);
 	}

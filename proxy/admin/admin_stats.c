@@ -58,7 +58,7 @@ static json_t *json_of_routes(const struct collected *sum)
 	for (unsigned i = 0; i < sum->routes_n; i++) {
 		const struct route_stats *r = &sum->routes[i];
 
-		json_object_set_new(all, s->config->routes[i].name.p,
+		json_object_set_new(all, s->config->routes[i].rules.route.p,
 			json_pack("{s:f, s:f, s:f, s:o}", "hit_ratio", answers_hit_ratio(r->answers),
 				"upstream_saved_s", (double)r->saved_us / 1e6, "mean_fetch_s",
 				(double)atomic_load(&s->fetch_us[i]) / 1e6, "answers", json_of_answers(r->answers)));

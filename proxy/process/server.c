@@ -308,7 +308,7 @@ static int make_front(struct server *s)
 /* The demonstration's origin takes the place that [upstream] url names: plain http on this machine. */
 static int start_demo(struct server *s)
 {
-	struct slice authority = s->service.snapshot->upstreams[0].authority;
+	struct slice authority = s->service.snapshot->config->upstreams[0].url.authority;
 	char host[64];
 	char *colon;
 	int err;

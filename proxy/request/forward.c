@@ -30,7 +30,8 @@ static bool wants_identity(const struct forward_options *o)
 {
 	bool is_for_cache = o->is_plain || (o->target->is_cacheable && o->target->sent.http.method == HTTP_HEAD);
 
-	return is_for_cache && (o->target->rules->store_if != CACHE_STORE_ANY || o->target->rules->compress);
+	return is_for_cache &&
+	       (o->target->route->rules.store_if != CACHE_STORE_ANY || o->target->route->rules.compress);
 }
 
 static int copy_fields(struct forward *f, const struct forward_options *o)
@@ -112,7 +113,7 @@ static int restore_conditions(struct forward *f, const struct cache_rules *rules
 {
 	const struct http_field *if_range = http_fields_get(&f->fields, HF_IF_RANGE);
 
-	if (!rules->compress && !rules->etag_auto)
+	if (!rules->compress && rules->etag != CACHE_ETAG_AUTO)
 		return 0;
 	if (if_range && is_of_other_bytes(if_range->value, rules)) {
 		http_fields_remove(&f->fields, HF_RANGE);
@@ -128,7 +129,7 @@ int forward_build(struct forward *f, const struct forward_options *o)
 	http_fields_clear(&f->fields);
 	err = copy_fields(f, o);
 	if (!err)
-		err = restore_conditions(f, o->target->rules);
+		err = restore_conditions(f, &o->target->route->rules);
 	if (!err && o->stored)
 		err = add_validators(f, o->stored);
 	if (!err && wants_identity(o))

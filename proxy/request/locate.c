@@ -37,11 +37,11 @@ static struct slice after(struct slice s, size_t n)
 /* Of an absolute URL with this path and query, the part that a client asks of this upstream; false when it is not the
  * upstream's. */
 static bool is_of_upstream(
-	const struct snapshot_upstream *u, struct slice url, struct slice path_query, struct slice *rest)
+	const struct config_upstream *u, struct slice url, struct slice path_query, struct slice *rest)
 {
-	if (!uri_same_origin(u->url, url) || !slice_starts_with(path_query, u->base))
+	if (!uri_same_origin(u->url.whole, url) || !slice_starts_with(path_query, u->url.base))
 		return false;
-	*rest = after(path_query, u->base.n);
+	*rest = after(path_query, u->url.base.n);
 	return rest->n == 0 || rest->p[0] == '/' || rest->p[0] == '?';
 }
 
@@ -66,7 +66,7 @@ static bool find_by_client_host(const struct snapshot *s, struct slice authority
 {
 	l->route = config_route_for(s->config, authority, path, has_query, query, NULL);
 	l->upstream = l->route->upstream;
-	return s->upstreams[l->upstream].host_from_client;
+	return s->config->upstreams[l->upstream].host_header == CONFIG_HOST_CLIENT;
 }
 
 struct parts {
@@ -128,7 +128,7 @@ static int refuse_origin(
 		buf_add_str(text, "no upstream has this origin: give the path alone");
 	for (unsigned i = 0; i < s->config->upstreams_n; i++) {
 		buf_add_str(text, i == 0 ? ", or a URL of " : ", ");
-		buf_add_slice(text, s->upstreams[i].url);
+		buf_add_slice(text, s->config->upstreams[i].url.whole);
 	}
 	buf_add(text, "", 1);
 	*why = text->err ? "no upstream has this origin" : text->p;
@@ -147,7 +147,7 @@ static int find_absolute(
 	for (unsigned i = 0; i < s->config->upstreams_n; i++) {
 		struct slice asked;
 
-		if (!is_of_upstream(&s->upstreams[i], url, rest, &asked))
+		if (!is_of_upstream(&s->config->upstreams[i], url, rest, &asked))
 			continue;
 		split_query(asked, p);
 		l->upstream = i;
@@ -227,7 +227,7 @@ static int make_request(struct location *l, const struct parts *p, struct slice 
 }
 
 /* The URL as keys have it. A prefix is taken literally. */
-static int make_url(struct location *l, const struct snapshot_upstream *u, const struct parts *p, bool is_prefix)
+static int make_url(struct location *l, const struct config_upstream *u, const struct parts *p, bool is_prefix)
 {
 	struct buf host, origin;
 	int err = 0;
@@ -235,12 +235,12 @@ static int make_url(struct location *l, const struct snapshot_upstream *u, const
 	buf_reset(&l->url);
 	buf_init(&host, LOCATION_MAX);
 	buf_init(&origin, LOCATION_MAX);
-	if (u->host_from_client)
+	if (u->host_header == CONFIG_HOST_CLIENT)
 		err = sent_host_add(&host, p->authority, l->is_tls ? SLICE_LIT("https") : SLICE_LIT("http"));
 	if (!err)
 		err = target_origin(u, buf_slice(&host), &origin);
 	if (!err && !is_prefix) {
-		err = cache_url_build(&l->url, l->rules, buf_slice(&origin), p->path, p->has_query, p->query);
+		err = cache_url_build(&l->url, &l->route->rules, buf_slice(&origin), p->path, p->has_query, p->query);
 	} else if (!err) {
 		buf_add_slice(&l->url, buf_slice(&origin));
 		buf_add_slice(&l->url, p->path);
@@ -259,16 +259,15 @@ static int make_url(struct location *l, const struct snapshot_upstream *u, const
 static int make_location(
 	struct location *l, const struct snapshot *s, const struct parts *p, bool is_prefix, const char **why)
 {
-	const struct snapshot_upstream *u = &s->upstreams[l->upstream];
+	const struct config_upstream *u = &s->config->upstreams[l->upstream];
 	int err = 0;
 
-	l->rules = &s->rules[l->route->index];
-	if (u->host_from_client && p->authority.n == 0) {
+	if (u->host_header == CONFIG_HOST_CLIENT && p->authority.n == 0) {
 		*why = "the upstream is asked with the client's Host here: give an absolute URL with it";
 		return -EINVAL;
 	}
 	if (!is_prefix)
-		err = make_request(l, p, p->authority.n ? p->authority : u->authority, why);
+		err = make_request(l, p, p->authority.n ? p->authority : u->url.authority, why);
 	return err ? err : make_url(l, u, p, is_prefix);
 }
 

@@ -10,7 +10,6 @@
 
 struct location {
 	const struct config_route *route;
-	const struct cache_rules *rules;
 	unsigned upstream;
 	struct buf spelled, why;     /* what it was looked for by, and what was wrong with that */
 	struct buf url;              /* as in keys */

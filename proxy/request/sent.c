@@ -212,7 +212,7 @@ static enum kind kind_of(enum http_field_id id, struct slice name)
 	return is_override_name(name) ? OVERRIDE : ORDINARY;
 }
 
-static bool names_hold(const struct config_names *names, struct slice name)
+static bool names_hold(const struct slices *names, struct slice name)
 {
 	for (unsigned i = 0; i < names->n; i++)
 		if (slice_equal_nocase(names->v[i], name))
@@ -222,10 +222,10 @@ static bool names_hold(const struct config_names *names, struct slice name)
 
 static bool is_keyed(const struct config_route *route, struct slice name)
 {
-	if (route->scope == CONFIG_SCOPE_USER && !route->user_from.is_cookie &&
-		slice_equal_nocase(route->user_from.name, name))
+	if (route->rules.scope == CACHE_SCOPE_USER && !route->rules.user_from.is_cookie &&
+		slice_equal_nocase(route->rules.user_from.name, name))
 		return true;
-	return names_hold(&route->key_headers, name);
+	return names_hold(&route->rules.key_headers, name);
 }
 
 /* In the key already, or allowed by the operator. */
@@ -262,7 +262,7 @@ static bool twin_passes(const struct sent_terms *terms, struct slice name)
 	kind = kind_of(id, twin);
 	if (kind == OURS || kind == WORD || is_keyed(terms->route, twin))
 		return false;
-	if (terms->is_cacheable && names_hold(&terms->route->credentials, twin))
+	if (terms->is_cacheable && names_hold(&terms->route->rules.credentials, twin))
 		return false;
 	return !terms->is_cacheable || (id == HF_OTHER && kind == ORDINARY);
 }

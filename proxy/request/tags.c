@@ -77,7 +77,7 @@ bool tags_is_made(struct slice tag, const struct cache_rules *rules)
 
 	if (form > CACHE_CODINGS && own.n > 0)
 		own.n--; /* its quote */
-	return rules->etag_auto && object_tag_is_made(own);
+	return rules->etag == CACHE_ETAG_AUTO && object_tag_is_made(own);
 }
 
 bool tags_cannot_be_judged(const struct http_request *request, const struct cache_rules *rules)
@@ -86,7 +86,7 @@ bool tags_cannot_be_judged(const struct http_request *request, const struct cach
 	bool is_made_none = false, is_made_match = false, others_match = false;
 	struct slice rest, tag;
 
-	if (!rules->etag_auto)
+	if (rules->etag != CACHE_ETAG_AUTO)
 		return false;
 	for (uint32_t i = 0; i < request->fields.n; i++) {
 		const struct http_field *f = &request->fields.v[i];

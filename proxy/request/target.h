@@ -1,55 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* What a request is about: its route, its rules, its origin, the key it is cached under. Both roads and the admin side
  * ask here, so that they can't disagree.
- * Thread: a snapshot is immutable and shared by reference count; a target belongs to one thread.
- * Owns: a snapshot owns the configuration and everything derived from it. A target holds a reference to its snapshot. */
+ * Thread: a target belongs to one. Owns: a reference to its snapshot, until it is released. */
 #ifndef PROXY_REQUEST_TARGET_H
 #define PROXY_REQUEST_TARGET_H
-
-#include <stdatomic.h>
 
 #include "cache/cache.h"
 #include "config/config.h"
 #include "config/pattern.h"
 #include "proxy/request/readings.h"
 #include "proxy/request/sent.h"
-
-struct snapshot_upstream {
-	struct slice url;       /* scheme://authority/base, no final '/' */
-	struct slice scheme;    /* "http" or "https" */
-	struct slice authority; /* host[:port] as sent in Host */
-	struct slice base;      /* path before the request's own; may be empty */
-	bool host_from_client;
-	bool is_normal; /* url, as keys are written */
-};
-
-struct origins;
-
-struct snapshot {
-	_Atomic unsigned refs;
-	struct config *config;
-	struct origins
-		*origins; /* the connections to its upstreams; shared with snapshots whose upstreams are the same */
-	struct cache_rules *rules;           /* one a route, same index; the last is the implicit default route's */
-	struct snapshot_upstream *upstreams; /* same index as the configuration's */
-	_Atomic int64_t *fetch_us;           /* one a route: moving average of how long its fetches take; 0: none yet */
-};
-
-/* Takes the caller's references to `config` and `origins`. */
-int snapshot_new(struct config *config, struct origins *origins, struct snapshot **out) WARN_UNUSED;
-struct snapshot *snapshot_ref(struct snapshot *s);
-void snapshot_unref(struct snapshot **s);
-
-/* The averages of routes that both have, by name. Before `to` is published. */
-void snapshot_inherit(struct snapshot *to, const struct snapshot *from);
-/* A fetch for this route took so long. Any thread. */
-void snapshot_note_fetch(struct snapshot *s, unsigned route, int64_t us);
+#include "proxy/request/snapshot.h"
 
 struct target {
 	struct snapshot *snapshot;
 	const struct config_route *route;
-	const struct cache_rules *rules;
-	const struct snapshot_upstream *upstream;
+	const struct config_upstream *upstream;
 	unsigned upstream_index;
 	struct pattern_captures captures; /* of the route's match, for invalidates; slices of the request */
 	struct sent sent;                 /* the request as the origin gets it: what all else is made of */
@@ -83,6 +49,6 @@ void target_release(struct target *t);
 
 /* The origin of URLs that are asked with this Host (sent.http.host; empty: the upstream's own), as keys and purges spell
  * it: "scheme://authority/base". */
-int target_origin(const struct snapshot_upstream *u, struct slice host, struct buf *out) WARN_UNUSED;
+int target_origin(const struct config_upstream *u, struct slice host, struct buf *out) WARN_UNUSED;
 
 #endif

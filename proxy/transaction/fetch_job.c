@@ -400,7 +400,7 @@ static struct fetch_job *fetch_job_new(const struct fetch_job_request *r)
 		(http_method_is_safe(r->target->sent.http.method) && !r->target->is_write) || r->target->is_cacheable;
 	f->request_time = clock_now();
 	f->start_us = clock_mono_us();
-	f->route = r->target->rules->route_index;
+	f->route = r->target->route->rules.route_index;
 	cache_hold_begin(r->worker->cache, &f->hold);
 	f->asked = f->hold.asked;
 	worker_list_add(&r->worker->jobs, &f->link);

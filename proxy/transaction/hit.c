@@ -10,7 +10,7 @@ static void note_answer(struct worker *w, const struct transport *t, const struc
 	const struct worker_answer a = {
 		.transport = t,
 		.snapshot = w->snapshot,
-		.route = w->attempt_target.rules->route_index,
+		.route = w->attempt_target.route->rules.route_index,
 		.kind = ANSWER_HIT,
 		.status = reply->status,
 		.body_bytes = send_body_n(reply),
@@ -29,7 +29,7 @@ static bool answer_with(struct worker *w, struct transport *t, const struct cach
 	struct reply *reply = &w->hit_reply;
 	struct cache_status note = {
 		.hit = true,
-		.shows_forms = w->attempt_target.rules->compress != 0,
+		.shows_forms = w->attempt_target.route->rules.compress != 0,
 		.has_ttl = true,
 		.ttl_ms = policy_ttl_ms(object_freshness(o), now),
 		.detail = found->from_disk ? "disk" : NULL,

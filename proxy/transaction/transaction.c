@@ -93,7 +93,7 @@ static void answer_object(struct transaction *x, struct object *o)
 	}
 	x->cache_status.has_ttl = true;
 	x->cache_status.ttl_ms = policy_ttl_ms(object_freshness(o), x->now);
-	x->cache_status.shows_forms = x->target.rules->compress != 0;
+	x->cache_status.shows_forms = x->target.route->rules.compress != 0;
 	if (object_body_is_on_disk(o))
 		x->cache_status.detail = "disk";
 	if (reply_from_object(&x->reply, &x->target.sent.http, o, x->now, &x->cache_status))
@@ -223,7 +223,7 @@ static void begin_answer(struct transaction *x, const struct flight_view *view)
 {
 	uint64_t available;
 
-	if (reply_can_begin(&x->reply, &x->target.sent.http, view->object, x->target.rules->compress != 0)) {
+	if (reply_can_begin(&x->reply, &x->target.sent.http, view->object, x->target.route->rules.compress != 0)) {
 		answer_flight(x, view);
 	} else if (object_body_state(view->object, &available) != BODY_BROKEN) {
 		flight_put_off(&x->waiter);
@@ -350,7 +350,7 @@ static void look_up(struct transaction *x, bool no_join, struct cache_result *ou
 	*out = (struct cache_result){.verdict = CACHE_PASS, .forward = CACHE_FWD_BYPASS};
 	if (x->target.is_cacheable)
 		cache_lookup(x->worker->cache, &r, x->now, out);
-	else if (x->client->method != HTTP_GET && x->client->method != HTTP_HEAD && x->target.rules->cache)
+	else if (x->client->method != HTTP_GET && x->client->method != HTTP_HEAD && x->target.route->rules.cache)
 		out->forward = CACHE_FWD_METHOD;
 }
 
@@ -459,7 +459,7 @@ static void answer_options(struct transaction *x)
 /* What is answered whatever the cache has: true. */
 static bool answer_refused(struct transaction *x)
 {
-	if (tags_cannot_be_judged(&x->target.sent.http, x->target.rules))
+	if (tags_cannot_be_judged(&x->target.sent.http, &x->target.route->rules))
 		transaction_problem(
 			x, 412, "the entity tag was made by the proxy (etag = auto): the origin can't judge it", -1);
 	else if (hops_were_here(&x->client->fields))

@@ -22,7 +22,7 @@ static bool keep_for_get(struct transaction *x, int status, const struct http_fi
 		.response = fields,
 		.request_time = x->now,
 		.response_time = x->now,
-		.rules = x->target.rules,
+		.rules = &x->target.route->rules,
 	};
 	struct target target;
 	bool is_kept = false;
@@ -45,9 +45,9 @@ static bool keep_for_get(struct transaction *x, int status, const struct http_fi
 
 bool transaction_keep(struct transaction *x, int status, const struct http_fields *fields, int64_t content_length)
 {
-	if (x->kind != ANSWER_PASS || !x->job || (x->whole_comes && status == 206) || !x->target.rules->cache)
+	if (x->kind != ANSWER_PASS || !x->job || (x->whole_comes && status == 206) || !x->target.route->rules.cache)
 		return false;
-	if (x->client->method == HTTP_POST && !x->target.rules->cache_post &&
+	if (x->client->method == HTTP_POST && !cache_takes_method(&x->target.route->rules, HTTP_POST) &&
 		http_fields_get(fields, HF_CONTENT_LOCATION))
 		return keep_for_get(x, status, fields, content_length);
 	if (x->target.is_cacheable && x->client->method == HTTP_GET && (status == 200 || status == 206) &&

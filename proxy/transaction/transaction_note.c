@@ -33,7 +33,8 @@ static void note_pending(struct pending_log *p, struct transaction *x)
 		.worker = x->worker,
 		.transport = x->transport,
 		.snapshot = snapshot_ref(x->target.snapshot ? x->target.snapshot : x->worker->snapshot),
-		.route = x->target.rules ? x->target.rules->route_index : x->worker->snapshot->config->routes_n - 1,
+		.route = x->target.route ? x->target.route->rules.route_index
+					 : x->worker->snapshot->config->routes_n - 1,
 		.kind = x->kind,
 		.status = x->reply.status,
 		.body_bytes = x->sent,

@@ -84,7 +84,7 @@ static void on_private_head(
 	}
 	transaction_stop_waiting(x);
 	x->cache_status.forward_status = status;
-	x->cache_status.shows_forms = x->target.rules->compress != 0;
+	x->cache_status.shows_forms = x->target.route->rules.compress != 0;
 	x->cache_status.detail = transaction_why_not(x, why);
 	x->cache_status.stored = transaction_keep(x, status, fields, content_length);
 	tell_cache(x, status, fields);

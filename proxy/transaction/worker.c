@@ -179,7 +179,7 @@ static void inherit_routes(struct worker *w, const struct worker_update *n)
 
 	for (unsigned i = 0; i < now->routes_n; i++)
 		for (unsigned k = 0; k < before->routes_n; k++)
-			if (slice_equal(now->routes[i].name, before->routes[k].name))
+			if (slice_equal(now->routes[i].rules.route, before->routes[k].rules.route))
 				n->routes[i] = w->routes[k];
 }
 

@@ -131,7 +131,7 @@ static struct route_stats *route_stats_of(struct worker *w, const struct worker_
 	if (a->snapshot == w->snapshot)
 		return &w->routes[a->route];
 	for (unsigned i = 0; i < now->routes_n; i++)
-		if (slice_equal(now->routes[i].name, a->snapshot->config->routes[a->route].name))
+		if (slice_equal(now->routes[i].rules.route, a->snapshot->config->routes[a->route].rules.route))
 			return &w->routes[i];
 	return NULL;
 }
@@ -165,7 +165,7 @@ void worker_note_answer(struct worker *w, const struct worker_answer *a)
 			      .status = a->status,
 			      .body_bytes = a->body_bytes,
 			      .kind = a->kind,
-			      .route = a->snapshot->rules[a->route].route,
+			      .route = a->snapshot->config->routes[a->route].rules.route,
 			      .total_us = a->total_us,
 			      .upstream_us = a->upstream_us,
 			      .wall_ms = clock_now().wall_ms,

@@ -34,7 +34,7 @@ static int add_own(struct write_purges *i, const struct target *t, struct slice 
 	int err;
 
 	buf_init(&url, INVALIDATION_MAX);
-	err = cache_url_build(&url, t->rules, origin, r->path, r->has_query, r->query);
+	err = cache_url_build(&url, &t->route->rules, origin, r->path, r->has_query, r->query);
 	if (!err)
 		add_entry(&i->list, 'u', buf_slice(&url));
 	i->own_n = url.n;

@@ -17,7 +17,7 @@ static void ask(const struct config *c, const uint8_t *data, size_t n)
 	for (unsigned i = 0; i < r->invalidates.n; i++)
 		CHECK(pattern_expand(r->invalidates.v[i], &captures, &out) == 0 || out.err == -ENOBUFS);
 	buf_fini(&out);
-	CHECK(r->upstream < c->upstreams_n && r == &c->routes[r->index]);
+	CHECK(r->upstream < c->upstreams_n && r == &c->routes[r->rules.route_index]);
 }
 
 /* What is taken may still be worth a warning, and nothing else is said of it. */

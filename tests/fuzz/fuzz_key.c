@@ -7,6 +7,7 @@
 
 #include "cache/policy/key.h"
 #include "cache/policy/vary.h"
+#include "tests/unit/cache/policy/default_rules.h"
 
 struct input {
 	const uint8_t *p;
@@ -54,16 +55,16 @@ static struct cache_rules rules_of(uint8_t byte)
 {
 	static const struct slice query_names[] = {{"a", 1}, {"utm_*", 5}}, headers[] = {{"x-a", 3}, {"Foo", 3}};
 	static const struct slice cookies[] = {{"c", 1}, {"d", 1}};
-	struct cache_rules r = cache_rules_default();
-	r.query = (enum cache_query_rule)(byte & 7) <= CACHE_QUERY_DROP ? (enum cache_query_rule)(byte & 7)
-									: CACHE_QUERY_SORT;
-	r.query_names = (struct cache_names){query_names, 2};
-	r.key_headers = (struct cache_names){headers, 2};
-	r.key_cookies = (struct cache_names){cookies, 2};
+	struct cache_rules r = default_rules();
+	r.query.rule = (enum cache_query_rule)(byte & 7) <= CACHE_QUERY_DROP ? (enum cache_query_rule)(byte & 7)
+									     : CACHE_QUERY_SORT;
+	r.query.names = (struct slices){query_names, 2};
+	r.key_headers = (struct slices){headers, 2};
+	r.key_cookies = (struct slices){cookies, 2};
 	r.json_body_key = byte & 8;
 	r.scope = byte & 16 ? CACHE_SCOPE_USER : CACHE_SCOPE_SHARED;
-	r.user_from_cookie = byte & 32;
-	r.user_from = r.user_from_cookie ? SLICE_LIT("c") : SLICE_LIT("Authorization");
+	r.user_from.is_cookie = byte & 32;
+	r.user_from.name = r.user_from.is_cookie ? SLICE_LIT("c") : SLICE_LIT("Authorization");
 	return r;
 }
 
@@ -104,8 +105,8 @@ static void check_equal_keys(const struct cache_rules *rules, const struct http_
 		check(slice_equal(body_a, body_b), "one key, two bodies");
 	if (a->method == HTTP_POST)
 		check(same_lines(&a->fields, &b->fields, SLICE_LIT("Content-Type")), "one key, two types");
-	if (rules->scope == CACHE_SCOPE_USER && !rules->user_from_cookie)
-		check(same_lines(&a->fields, &b->fields, rules->user_from), "one key, two users");
+	if (rules->scope == CACHE_SCOPE_USER && !rules->user_from.is_cookie)
+		check(same_lines(&a->fields, &b->fields, rules->user_from.name), "one key, two users");
 	buf_fini(&url_a);
 	buf_fini(&url_b);
 }

@@ -12,8 +12,8 @@ from conftest import need_binary
 
 
 def keys():
-    text = (ROOT / "config" / "options.def").read_text()
-    return re.findall(r'^OPTION\((\w+), "([^"]+)"', text, re.M)
+    text = "".join((ROOT / name).read_text() for name in ("config/options.def", "cache/policy/rules.def"))
+    return re.findall(r'^(?:OPTION\((\w+), |RULE\()"([^"]+)"', text, re.M)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def rendered(path_or_text, tmp_path):
 
 
 def test_every_key_is_in_the_page_with_its_values(ini_page):
-    assert len(keys()) > 50
+    assert len(keys()) > 90
     for section, key in keys():
         assert re.search(rf"^\.TP\n\.B {re.escape(key)}\n[^\n]+; (default [^\n]+|empty by default)\.\n\.br\n\S", ini_page, re.M), \
             f"{section} {key}"

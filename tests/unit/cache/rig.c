@@ -16,10 +16,11 @@ void rig_options(struct rig *g)
 		.ttl_max_ms = -1,
 		.stale_while_revalidate_ms = -1,
 		.stale_if_error_ms = -1,
-		.refresh_ahead_ms = -1,
+		.refresh_ahead.ms = -1,
 		.memory_idle_ms = -1,
 		.coalesce_timeout_ms = 5000,
 		.share_errors = true,
+		.range_fill = CACHE_RANGE_PASS,
 		.client_refresh = true,
 		.tag_headers = {g->tag_names, 1}};
 	g->o = (struct cache_options){.memory_bytes = 8 << 20,

@@ -23,7 +23,7 @@ static void jitter_shortens_each_lifetime_differently_and_within_its_bound(void 
 
 	(void)state;
 	rig_options(&g);
-	g.rules.ttl_jitter_percent = 20;
+	g.rules.ttl_jitter = 20;
 	rig_start(&g);
 	for (int i = 0; i < 50; i++) {
 		char target[32];
@@ -43,7 +43,7 @@ static void jitter_shortens_each_lifetime_differently_and_within_its_bound(void 
 static void begin_ahead(struct rig *g)
 {
 	rig_options(g);
-	g->rules.refresh_ahead_ms = 10000;
+	g->rules.refresh_ahead.ms = 10000;
 	g->rules.refresh_ahead_hits = 2;
 	rig_start(g);
 	rig_store(g, "GET /a", NULL, FRESH "ETag: \"1\"\r\n", "old");

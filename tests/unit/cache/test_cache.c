@@ -138,7 +138,7 @@ static void what_the_route_or_the_method_forbids_passes(void **state)
 	ask_fini(&a);
 	assert_int_equal(rig_verdict(&g, "POST /a", "Content-Length: 0\r\n"), CACHE_PASS);
 	assert_int_equal(rig_verdict(&g, "GET /a", "Content-Length: 3\r\n"), CACHE_PASS);
-	g.rules.cache_post = true;
+	g.rules.methods |= 1U << HTTP_POST;
 	assert_int_equal(rig_verdict(&g, "POST /a", "Content-Length: 0\r\n"), CACHE_LEAD);
 	g.rules.cache = false;
 	ask_init(&g, &a, "GET /a", NULL);

@@ -220,7 +220,7 @@ static void refreshing_ahead_counts_from_the_lifetime_that_was_left_on_arrival(v
 
 	(void)state;
 	rig_options(&g);
-	g.rules.refresh_ahead_percent = 20;
+	g.rules.refresh_ahead.percent = 20;
 	rig_start(&g);
 	rig_store(&g, "GET /a", NULL, "Cache-Control: max-age=100\r\nAge: 50\r\n", "x");
 	pass_s(&g, 39);
@@ -407,7 +407,7 @@ static void begin_filling(struct rig *g)
 {
 	rig_options(g);
 	g->o.max_object_bytes = 1000;
-	g->rules.fills_ranges = true;
+	g->rules.range_fill = CACHE_RANGE_WHOLE;
 	rig_start(g);
 }
 
@@ -787,7 +787,7 @@ static void a_tag_that_a_304_brings_is_the_origins(void **state)
 
 	(void)state;
 	rig_options(&g);
-	g.rules.etag_auto = true;
+	g.rules.etag = CACHE_ETAG_AUTO;
 	rig_start(&g);
 	rig_store(&g, "GET /a", NULL, FRESH "Last-Modified: Tue, 14 Nov 2023 20:00:00 GMT\r\n", "x");
 	ask_init(&g, &a, "GET /a", NULL);

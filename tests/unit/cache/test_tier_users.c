@@ -18,8 +18,8 @@
 static void by_user(struct tiers *t, bool is_cookie, const char *name)
 {
 	t->g.rules.scope = CACHE_SCOPE_USER;
-	t->g.rules.user_from_cookie = is_cookie;
-	t->g.rules.user_from = slice_of(name);
+	t->g.rules.user_from.is_cookie = is_cookie;
+	t->g.rules.user_from.name = slice_of(name);
 }
 
 static int set_up(void **state)

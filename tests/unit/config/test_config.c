@@ -20,11 +20,11 @@ static void routes_inherit_from_defaults_wherever_these_stand(void **state)
 
 	(void)state;
 	assert_int_equal(c->routes_n, 3);
-	assert_int_equal(c->routes[0].ttl_ms, 1000);
-	assert_int_equal(c->routes[0].ttl_max_ms, 9000);
-	assert_int_equal(c->routes[1].ttl_ms, 2000);
-	assert_int_equal(c->routes[1].ttl_max_ms, -1);
-	assert_int_equal(c->routes[2].ttl_ms, 2000);
+	assert_int_equal(c->routes[0].rules.ttl_ms, 1000);
+	assert_int_equal(c->routes[0].rules.ttl_max_ms, 9000);
+	assert_int_equal(c->routes[1].rules.ttl_ms, 2000);
+	assert_int_equal(c->routes[1].rules.ttl_max_ms, -1);
+	assert_int_equal(c->routes[2].rules.ttl_ms, 2000);
 	config_unref(&c);
 }
 
@@ -247,7 +247,7 @@ static void the_last_reference_frees(void **state)
 	config_unref(&c);
 	assert_null(c);
 	assert_int_equal(atomic_load(&second->refs), 1);
-	assert_string_equal(second->routes[0].name.p, "r");
+	assert_string_equal(second->routes[0].rules.route.p, "r");
 	config_unref(&second); /* and the sanitizer sees that nothing is left */
 	config_unref(&none);
 }

@@ -50,11 +50,11 @@ static void the_first_route_that_fits_host_and_path_wins(void **state)
 		const struct config_route *r = config_route_for(
 			c, slice_of(cases[i].host), slice_of(cases[i].path), cases[i].query != NULL, query, &captures);
 
-		if (!slice_equal(r->name, slice_of(cases[i].route)))
-			fail_msg("%s%s: %.*s", cases[i].host, cases[i].path, SLICE_ARG(r->name));
-		assert_ptr_equal(r, &c->routes[r->index]);
-		assert_int_equal(r->ttl_ms, 7000);
-		assert_int_equal(captures.n, slice_equal(r->name, SLICE_LIT("user")) ? 1 : 0);
+		if (!slice_equal(r->rules.route, slice_of(cases[i].route)))
+			fail_msg("%s%s: %.*s", cases[i].host, cases[i].path, SLICE_ARG(r->rules.route));
+		assert_ptr_equal(r, &c->routes[r->rules.route_index]);
+		assert_int_equal(r->rules.ttl_ms, 7000);
+		assert_int_equal(captures.n, slice_equal(r->rules.route, SLICE_LIT("user")) ? 1 : 0);
 	}
 	config_unref(&c);
 }
@@ -90,12 +90,12 @@ static void the_default_route_is_last_and_takes_the_rest(void **state)
 	(void)state;
 	assert_int_equal(c->routes_n, 1);
 	assert_ptr_equal(r, &c->routes[0]);
-	assert_true(slice_equal(r->name, SLICE_LIT("default")));
+	assert_true(slice_equal(r->rules.route, SLICE_LIT("default")));
 	config_unref(&c);
 	c = config_of("[route all]\n");
 	r = config_route_for(c, SLICE_LIT("h"), SLICE_LIT("/x"), false, (struct slice){0}, NULL);
-	assert_true(slice_equal(r->name, SLICE_LIT("all")));
-	assert_int_equal(c->routes[1].index, 1);
+	assert_true(slice_equal(r->rules.route, SLICE_LIT("all")));
+	assert_int_equal(c->routes[1].rules.route_index, 1);
 	config_unref(&c);
 }
 

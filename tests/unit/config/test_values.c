@@ -26,7 +26,7 @@ static void durations_and_sizes_mean_what_the_table_says(void **state)
 
 		snprintf(text, sizeof(text), "[defaults]\nttl = %s\n", durations[i].ttl);
 		c = config_of(text);
-		assert_int_equal(c->routes[0].ttl_ms, durations[i].ms);
+		assert_int_equal(c->routes[0].rules.ttl_ms, durations[i].ms);
 		config_unref(&c);
 	}
 	for (unsigned i = 0; i < ARRAY_LEN(sizes); i++) {
@@ -248,6 +248,8 @@ static void urls_are_made_canonical_and_split(void **state)
 		{"http://[::1]:80/x", "http://[::1]/x", "[::1]", false},
 		{"https://h:443", "https://h", "h", true},
 		{"https://h:80/x", "https://h:80/x", "h:80", true},
+		{"http://h:081", "http://h:81", "h:81", false},
+		{"http://[FE80::1]", "http://[fe80::1]", "[fe80::1]", false},
 		{"http://h/a%20;b,c", "http://h/a%20;b,c", "h", false},
 	};
 
@@ -288,15 +290,15 @@ static void percentages_and_times_ahead_are_told_apart(void **state)
 	(void)state;
 	assert_int_equal(c->upstreams[0].breaker_errors, 50);
 	assert_int_equal(c->upstreams[0].quota_reserve, 5);
-	assert_int_equal(c->routes[0].refresh_ahead.percent, 10);
-	assert_int_equal(c->routes[0].ttl_jitter, 20);
-	assert_int_equal(c->routes[1].refresh_ahead.ms, 2000);
-	assert_int_equal(c->routes[1].refresh_ahead.percent, 0);
-	assert_int_equal(c->routes[2].refresh_ahead.ms, -1);
+	assert_int_equal(c->routes[0].rules.refresh_ahead.percent, 10);
+	assert_int_equal(c->routes[0].rules.ttl_jitter, 20);
+	assert_int_equal(c->routes[1].rules.refresh_ahead.ms, 2000);
+	assert_int_equal(c->routes[1].rules.refresh_ahead.percent, 0);
+	assert_int_equal(c->routes[2].rules.refresh_ahead.ms, -1);
 	config_unref(&c);
 }
 
-static void assert_names(struct config_names names, const char *joined)
+static void assert_names(struct slices names, const char *joined)
 {
 	struct buf text;
 
@@ -323,27 +325,27 @@ static void lists_and_rules_are_read_whole(void **state)
 	assert_string_equal(r->match_text.p, "/a,b/*");
 	assert_non_null(r->match);
 	assert_names(r->hosts, "a.b|*.c.d|");
-	assert_int_equal(r->methods, 1U << HTTP_GET | 1U << HTTP_QUERY | 1U << HTTP_POST);
-	assert_int_equal(r->query.rule, CONFIG_QUERY_ONLY);
-	assert_names(r->query.names, "a|b*|");
-	assert_names(r->key_headers, "Accept-Language|X-A|");
-	assert_names(r->key_cookies, "s|");
+	assert_int_equal(r->rules.methods, 1U << HTTP_GET | 1U << HTTP_QUERY | 1U << HTTP_POST);
+	assert_int_equal(r->rules.query.rule, CACHE_QUERY_ONLY);
+	assert_names(r->rules.query.names, "a|b*|");
+	assert_names(r->rules.key_headers, "Accept-Language|X-A|");
+	assert_names(r->rules.key_cookies, "s|");
 	assert_names(r->forward_headers, "X-Forwarded-Host|");
-	assert_names(r->credentials, "X-A|B|");
-	assert_names(r->shared_credentials, "_ga|_ga*|X-B|");
-	assert_int_equal(r->scope, CONFIG_SCOPE_USER);
-	assert_true(r->user_from.is_cookie);
-	assert_string_equal(r->user_from.name.p, "sid");
-	assert_int_equal(r->set_cookie, CONFIG_COOKIE_STRIP);
-	assert_int_equal(r->max_entries_per_user, 5);
-	assert_false(r->client_refresh);
-	assert_false(r->cache);
-	assert_true(r->json_body_key);
-	assert_int_equal(r->compress, 1U << CONFIG_ZSTD | 1U << CONFIG_GZIP);
-	assert_int_equal(r->etag, CONFIG_ETAG_AUTO);
-	assert_int_equal(r->store_if, CONFIG_STORE_GRAPHQL);
-	assert_names(r->tag_headers, "");
-	assert_names(r->targeted, "A|B|");
+	assert_names(r->rules.credentials, "X-A|B|");
+	assert_names(r->rules.shared_credentials, "_ga|_ga*|X-B|");
+	assert_int_equal(r->rules.scope, CACHE_SCOPE_USER);
+	assert_true(r->rules.user_from.is_cookie);
+	assert_string_equal(r->rules.user_from.name.p, "sid");
+	assert_int_equal(r->rules.set_cookie, CACHE_COOKIE_STRIP);
+	assert_int_equal(r->rules.max_entries_per_user, 5);
+	assert_false(r->rules.client_refresh);
+	assert_false(r->rules.cache);
+	assert_true(r->rules.json_body_key);
+	assert_int_equal(r->rules.compress, 1U << CACHE_ZSTD | 1U << CACHE_GZIP);
+	assert_int_equal(r->rules.etag, CACHE_ETAG_AUTO);
+	assert_int_equal(r->rules.store_if, CACHE_STORE_GRAPHQL);
+	assert_names(r->rules.tag_headers, "");
+	assert_names(r->rules.targeted, "A|B|");
 	config_unref(&c);
 }
 
@@ -369,16 +371,17 @@ static void single_statuses_come_before_their_class(void **state)
 {
 	struct config *c = config_of("[defaults]\nttl_4xx = 1s\nttl_404 = 2s\nttl_5xx = 3s\nttl_503 = 4s\n"
 				     "[route r]\nttl_4xx = 10s\nttl_503 = off\nttl_410 = 11s\n");
-	static const struct config_status_ttl of_r[] = {
+	static const struct cache_status_ttl of_r[] = {
 		{404, 404, 2000}, {410, 410, 11000}, {500, 599, 3000}, {400, 499, 10000}};
-	static const struct config_status_ttl of_defaults[] = {
+	static const struct cache_status_ttl of_defaults[] = {
 		{404, 404, 2000}, {503, 503, 4000}, {400, 499, 1000}, {500, 599, 3000}};
 
 	(void)state;
-	assert_int_equal(c->routes[0].status_ttl.n, 4);
-	assert_int_equal(c->routes[1].status_ttl.n, 4);
+	assert_int_equal(c->routes[0].rules.status_ttl.n, 4);
+	assert_int_equal(c->routes[1].rules.status_ttl.n, 4);
 	for (unsigned i = 0; i < 4; i++) {
-		const struct config_status_ttl *a = &c->routes[0].status_ttl.v[i], *b = &c->routes[1].status_ttl.v[i];
+		const struct cache_status_ttl *a = &c->routes[0].rules.status_ttl.v[i],
+					      *b = &c->routes[1].rules.status_ttl.v[i];
 
 		assert_int_equal(a->low, of_r[i].low);
 		assert_int_equal(a->high, of_r[i].high);

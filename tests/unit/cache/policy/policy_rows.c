@@ -69,8 +69,8 @@ static bool option(const char *word, const char *name, const char **value)
 
 static void add_status_ttl(struct rows_exchange *e, int low, int high, const char *seconds)
 {
-	assert_true(e->rules.status_ttl_n < ARRAY_LEN(e->status_ttl));
-	e->status_ttl[e->rules.status_ttl_n++] =
+	assert_true(e->rules.status_ttl.n < ARRAY_LEN(e->status_ttl));
+	e->status_ttl[e->rules.status_ttl.n++] =
 		(struct cache_status_ttl){(uint16_t)low, (uint16_t)high, (int64_t)(atof(seconds) * 1000)};
 }
 
@@ -112,12 +112,12 @@ static bool set_time(struct rows_exchange *e, const char *word)
 
 static void set_targeted(struct rows_exchange *e, const char *names)
 {
-	e->rules.targeted_fields = (struct cache_names){e->targeted, 0};
+	e->rules.targeted = (struct slices){e->targeted, 0};
 	while (*names) {
 		size_t n = strcspn(names, ",");
 		size_t from = e->text_n;
 		put(e, names, n);
-		e->targeted[e->rules.targeted_fields.n++] = (struct slice){e->text + from, n};
+		e->targeted[e->rules.targeted.n++] = (struct slice){e->text + from, n};
 		names += n + (names[n] == ',');
 	}
 }
@@ -131,7 +131,7 @@ static void set_option(struct rows_exchange *e, const char *word)
 	if (option(word, "cookie=", &v)) {
 		r->set_cookie = *v == 'p' ? CACHE_COOKIE_PASS : v[2] == 'o' ? CACHE_COOKIE_STORE : CACHE_COOKIE_STRIP;
 	} else if (option(word, "jitter=", &v)) {
-		r->ttl_jitter_percent = (unsigned)atoi(v);
+		r->ttl_jitter = (unsigned)atoi(v);
 		e->x.jitter = (uint32_t)strtoul(strchr(v, ':') + 1, NULL, 10);
 	} else if (option(word, "targeted=", &v)) {
 		set_targeted(e, v);
@@ -142,9 +142,9 @@ static void set_option(struct rows_exchange *e, const char *word)
 	} else if (strcmp(word, "off") == 0) {
 		r->cache = false;
 	} else if (strcmp(word, "post") == 0) {
-		r->cache_post = true;
+		r->methods |= 1U << HTTP_POST;
 	} else if (strcmp(word, "query") == 0) {
-		r->cache_query = true;
+		r->methods |= 1U << HTTP_QUERY;
 	} else {
 		fail_msg("unknown option %s", word);
 	}
@@ -154,8 +154,8 @@ void rows_exchange_init(struct rows_exchange *e, const char *what, const char *r
 	const char *route, double delay_s)
 {
 	memset(e, 0, sizeof(*e));
-	e->rules = cache_rules_default();
-	e->rules.status_ttl = e->status_ttl;
+	e->rules = default_rules();
+	e->rules.status_ttl.v = e->status_ttl;
 	set_targeted(e, "CDN-Cache-Control");
 	const char *space = strchr(what, ' ');
 	e->x.method = http_method_of((struct slice){what, (size_t)(space - what)});

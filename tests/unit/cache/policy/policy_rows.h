@@ -3,6 +3,8 @@
 #ifndef TESTS_POLICY_ROWS_H
 #define TESTS_POLICY_ROWS_H
 
+#include "default_rules.h"
+
 #include "cache/policy/policy.h"
 
 /* Mon, 01 Jan 2024 00:00:00 GMT: the answer's arrival. "@-60" in a field is the date a minute before it. */

@@ -10,8 +10,8 @@
 
 #include "cache/policy/credentials.h"
 
-#define N(...)                                                     \
-	((struct cache_names){(const struct slice[]){__VA_ARGS__}, \
+#define N(...)                                                \
+	((struct slices){(const struct slice[]){__VA_ARGS__}, \
 		sizeof((const struct slice[]){__VA_ARGS__}) / sizeof(struct slice)})
 #define S(s) SLICE_LIT(s)
 
@@ -45,9 +45,9 @@ static void assert_found(const struct cache_rules *rules, const char *request, c
 static struct cache_rules rules_with_key(void)
 {
 	static const struct slice names[] = {{"X-API-Key", 9}, {"Api-Key", 7}};
-	struct cache_rules r = cache_rules_default();
+	struct cache_rules r = default_rules();
 
-	r.credentials = (struct cache_names){names, ARRAY_LEN(names)};
+	r.credentials = (struct slices){names, ARRAY_LEN(names)};
 	return r;
 }
 
@@ -71,7 +71,7 @@ static void the_fields_that_are_named_count(void **state)
 static void authorization_and_cookies_always_count(void **state)
 {
 	(void)state;
-	struct cache_rules r = cache_rules_default();
+	struct cache_rules r = default_rules();
 
 	assert_found(&r, "Authorization: a\nCookie: b=c", "Authorization+Cookie b");
 }
@@ -79,7 +79,7 @@ static void authorization_and_cookies_always_count(void **state)
 static void each_cookie_counts_for_itself(void **state)
 {
 	(void)state;
-	struct cache_rules r = cache_rules_default();
+	struct cache_rules r = default_rules();
 
 	r.shared_credentials = N(S("_ga"), S("_ga_*"), S("theme"));
 	r.key_cookies = N(S("lang"));
@@ -120,14 +120,14 @@ static void an_identity_is_keyed_where_the_scope_is_the_user(void **state)
 	(void)state;
 	struct cache_rules r = rules_with_key();
 
-	r.user_from = S("Authorization");
+	r.user_from.name = S("Authorization");
 	assert_found(&r, "Authorization: a", "Authorization");
 	r.scope = CACHE_SCOPE_USER;
 	assert_found(&r, "Authorization: a", "");
 	assert_found(&r, "Authorization: a\nCookie: sid=a", "Cookie sid");
-	r.user_from = S("sid");
+	r.user_from.name = S("sid");
 	assert_found(&r, "Cookie: sid=a", "Cookie sid");
-	r.user_from_cookie = true;
+	r.user_from.is_cookie = true;
 	assert_found(&r, "Cookie: sid=a", "");
 	assert_found(&r, "Cookie: sid=a; role=b\nAuthorization: c", "Authorization+Cookie role");
 	assert_found(&r, "sid: a", "");

@@ -407,9 +407,9 @@ static void a_post_that_answers_get_says_so(void **state)
 	const char *response = "Cache-Control: max-age=60\nContent-Location: /dir/page";
 	rows_exchange_init(&e, "POST 200", NULL, response, NULL, 0);
 	assert_true(policy_post_answers_get(&e.x));
-	e.rules.cache_post = true;
+	e.rules.methods |= 1U << HTTP_POST;
 	assert_false(policy_post_answers_get(&e.x));
-	e.rules.cache_post = false;
+	e.rules.methods = 0;
 	e.x.target_url = SLICE_LIT("");
 	assert_false(policy_post_answers_get(&e.x));
 	rows_exchange_fini(&e);

@@ -37,7 +37,7 @@ static void a_request_finds_its_route_its_origin_and_its_key(void **state)
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
 		request_begin(&r, s, rows[i].request);
 		if (rows[i].route)
-			assert_true(slice_equal(r.target.route->name, slice_of(rows[i].route)));
+			assert_true(slice_equal(r.target.route->rules.route, slice_of(rows[i].route)));
 		if (rows[i].path && !slice_equal(buf_slice(&r.target.path), slice_of(rows[i].path)))
 			fail_msg("%s: %.*s", rows[i].request, SLICE_ARG(buf_slice(&r.target.path)));
 		if (rows[i].path)
