@@ -2,7 +2,6 @@
 /* Lifetime and age of an answer (RFC 9111 4.2). The order of sources is told in policy.h. */
 #include "cache/policy/policy_facts.h"
 
-#define HEURISTIC_DIVISOR 10
 #define STRETCH_MAX_MS (24LL * 3600 * 1000)
 #define HEURISTIC_MAX_MS (24LL * 3600 * 1000)
 
@@ -50,13 +49,14 @@ static int64_t status_ttl(const struct cache_rules *rules, int status)
 	return -1;
 }
 
-/* RFC 9111 4.2.2. -1: there is no Last-Modified before Date. */
+/* RFC 9111 4.2.2. -1: the route wants none, or there is no Last-Modified before Date. */
 static int64_t heuristic_ms(const struct cache_rules *rules, const struct policy_facts *facts)
 {
 	int64_t since_ms = facts->date_min_ms - facts->last_modified_ms;
-	if (facts->last_modified_ms < 0 || since_ms <= 0)
+	if (rules->heuristic == 0 || facts->last_modified_ms < 0 || since_ms <= 0)
 		return -1;
-	return smaller(since_ms / HEURISTIC_DIVISOR, rules->ttl_max_ms >= 0 ? rules->ttl_max_ms : HEURISTIC_MAX_MS);
+	return smaller(
+		since_ms * rules->heuristic / 100, rules->ttl_max_ms >= 0 ? rules->ttl_max_ms : HEURISTIC_MAX_MS);
 }
 
 static enum policy_source choose(const struct policy_exchange *x, const struct policy_facts *facts, int64_t *ms)

@@ -12,6 +12,8 @@ pytestmark = pytest.mark.tiers
 
 CONFIG = {
     "cache": {"failure_memory": "0"},
+    "route guess": {"match": "/guess/*", "heuristic": "50%"},
+    "route exact": {"match": "/exact/*", "heuristic": "off"},
     "route strict": {"match": "/strict/*", "client_refresh": "off"},
     "route bodies": {"match": "/bodies/*", "methods": "GET, HEAD, POST, QUERY", "json_body_key": "on"},
     "route sie": {"match": "/sie/*", "stale_if_error": "60s"},
@@ -105,6 +107,15 @@ OTHERS = [201, 202, 299, 302, 303, 307, 400, 403, 500, 502, 503, 504, 599]
 @pytest.mark.parametrize("status", HEURISTIC)
 def test_heuristics_are_for_these_statuses(proxy, origin, status):
     assert is_stored(proxy, origin, {"Last-Modified": "@-1000000"}, status)
+
+
+def test_a_route_says_how_much_of_the_age_since_last_modified_counts(proxy, origin):
+    fields = {"Date": "@-300", "Last-Modified": "@-1300"}  # 1000 s old when it was sent, which was 300 s ago
+    assert not is_stored(proxy, origin, fields)
+    assert is_stored(proxy, origin, fields, where="/guess/")
+    assert not is_stored(proxy, origin, {"Last-Modified": "@-100000"}, where="/exact/")
+    assert not is_stored(proxy, origin, {"Last-Modified": "@-100000", CC: "public"}, where="/exact/")
+    assert is_stored(proxy, origin, {"Last-Modified": "@-100000", CC: "max-age=60"}, where="/exact/")
 
 
 @pytest.mark.parametrize("status", OTHERS)

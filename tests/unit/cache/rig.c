@@ -20,6 +20,7 @@ void rig_options(struct rig *g)
 		.memory_idle_ms = -1,
 		.coalesce_timeout_ms = 5000,
 		.share_errors = true,
+		.heuristic = 10,
 		.range_fill = CACHE_RANGE_PASS,
 		.client_refresh = true,
 		.tag_headers = {g->tag_names, 1}};

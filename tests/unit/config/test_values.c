@@ -318,7 +318,7 @@ static void lists_and_rules_are_read_whole(void **state)
 				     "forward_headers = X-Forwarded-Host\nscope = user\nuser_from = cookie:sid\n"
 				     "set_cookie = strip\nclient_refresh = off\ntag_headers =\ntargeted = A B\n"
 				     "max_entries_per_user = 5\ncache = off\njson_body_key = on\n"
-				     "compress = zstd, gzip\netag = auto\nstore_if = graphql\n");
+				     "heuristic = 25%\ncompress = zstd, gzip\netag = auto\nstore_if = graphql\n");
 	const struct config_route *r = &c->routes[0];
 
 	(void)state;
@@ -340,6 +340,7 @@ static void lists_and_rules_are_read_whole(void **state)
 	assert_int_equal(r->rules.max_entries_per_user, 5);
 	assert_false(r->rules.client_refresh);
 	assert_false(r->rules.cache);
+	assert_int_equal(r->rules.heuristic, 25);
 	assert_true(r->rules.json_body_key);
 	assert_int_equal(r->rules.compress, 1U << CACHE_ZSTD | 1U << CACHE_GZIP);
 	assert_int_equal(r->rules.etag, CACHE_ETAG_AUTO);

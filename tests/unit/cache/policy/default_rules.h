@@ -10,6 +10,7 @@ static inline struct cache_rules default_rules(void)
 	return (struct cache_rules){
 		.cache = true,
 		.share_errors = true,
+		.heuristic = 10,
 		.ttl_ms = -1,
 		.ttl_force_ms = -1,
 		.ttl_min_ms = -1,

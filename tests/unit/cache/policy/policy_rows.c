@@ -133,6 +133,8 @@ static void set_option(struct rows_exchange *e, const char *word)
 	} else if (option(word, "jitter=", &v)) {
 		r->ttl_jitter = (unsigned)atoi(v);
 		e->x.jitter = (uint32_t)strtoul(strchr(v, ':') + 1, NULL, 10);
+	} else if (option(word, "heuristic=", &v)) {
+		r->heuristic = (unsigned)atoi(v);
 	} else if (option(word, "targeted=", &v)) {
 		set_targeted(e, v);
 	} else if (strcmp(word, "scope=user") == 0) {
