@@ -162,33 +162,13 @@ void cache_stats(struct cache *c, struct cache_stats *out)
 	struct encoder_stats encoder;
 
 	*out = (struct cache_stats){
-		.entries = counted(&m->entries),
-		.objects = counted(&m->objects),
-		.bytes = counted(&m->bytes),
-		.memory_bytes = m->limit_bytes,
-		.evicted_lru = counted(&m->evicted_lru),
-		.evicted_expired = counted(&m->evicted_expired),
-		.evicted_idle = counted(&m->evicted_idle),
-		.evicted_purged = counted(&m->evicted_purged),
-		.evicted_replaced = counted(&m->evicted_replaced),
-		.refused_too_large = counted(&c->n.refused_too_large),
-		.refused_memory = counted(&c->n.refused_memory),
-		.flights = counted(&c->n.flights),
-		.waiters = counted(&c->n.waiters),
-		.flights_refused = counted(&c->n.flights_refused),
-		.waiters_refused = counted(&c->n.waiters_refused),
-		.markers = counted(&m->markers),
-		.markers_evicted = counted(&m->markers_evicted),
-		.stored = counted(&c->n.stored),
-		.revalidated = counted(&c->n.revalidated),
-		.collapsed = counted(&c->n.collapsed),
-		.released = counted(&c->n.released),
-		.failures_remembered = counted(&c->n.failures_remembered),
-		.leader_timeouts = counted(&c->n.leader_timeouts),
-		.purges = counted(&c->n.purges),
-		.large_readers = counted(&c->n.large_readers),
-		.large_read_bytes = counted(&c->n.large_read_bytes),
+#define IN_CACHE(counter) counted(&c->n.counter)
+#define IN_MEMORY(counter) counted(&m->counter)
+#define IN_ASKED(counter) 0
+#define STAT(where, kind, name, help) .name = IN_##where(name),
+#include "cache/memory/cache_stats.def"
 	};
+	out->memory_bytes = m->limit_bytes;
 	encoder_stats(c->encoder, &encoder);
 	out->encodings_waiting = encoder.waiting;
 	out->encodings_made = encoder.made;

@@ -164,14 +164,8 @@ unsigned cache_sweep(struct cache *c, unsigned max_steps, struct now now);
 
 /* ---- For operators ---- */
 struct cache_stats {
-	uint64_t entries, objects, bytes, memory_bytes;
-	uint64_t evicted_lru, evicted_expired, evicted_idle, evicted_purged, evicted_replaced, refused_too_large,
-		refused_memory;
-	uint64_t flights, waiters, flights_refused, waiters_refused, markers, markers_evicted;
-	uint64_t stored, revalidated, collapsed, released, failures_remembered, leader_timeouts, purges;
-	uint64_t encodings_waiting, encodings_made,
-		encodings_dropped;                /* of bodies that the encoder's threads compress */
-	uint64_t large_readers, large_read_bytes; /* replies from disk under way, and the blocks that they hold */
+#define STAT(where, kind, name, help) uint64_t name;
+#include "cache/memory/cache_stats.def"
 	struct invalidation_stats invalidation;
 	bool has_tier;
 	struct tier_stats tier;

@@ -10,9 +10,14 @@
 #include "cache/memory/object_internal.h"
 
 struct counters {
-	_Atomic uint64_t refused_too_large, refused_memory, flights, waiters, flights_refused, waiters_refused, stored,
-		revalidated, collapsed, released, failures_remembered, leader_timeouts, purges;
-	_Atomic uint64_t large_readers, large_read_bytes;
+#define IN_CACHE(name) _Atomic uint64_t name;
+#define IN_MEMORY(name)
+#define IN_ASKED(name)
+#define STAT(where, kind, name, help) IN_##where(name)
+#include "cache/memory/cache_stats.def"
+#undef IN_CACHE
+#undef IN_MEMORY
+#undef IN_ASKED
 };
 
 #define LANDED_SLOTS 16384 /* keys may share one */

@@ -146,12 +146,9 @@ void fetch_cancel(struct fetch **f);
 void fetch_timing(const struct fetch *f, struct fetch_timing *out);
 
 struct upstream_stats { /* per upstream, this loop; plain counters: read from the loop's thread */
-	uint64_t started, ok, refused, timeouts, broken, bad_answers, busy, cancelled, retries, stale_connections;
-	uint64_t connections_opened, connections_reused, bytes_in;
-	uint64_t active, queued;
+#define STAT(kind, name, help) uint64_t name;
+#include "upstream/upstream_stats.def"
 	int64_t time_us; /* sum of total times of finished fetches */
-	uint64_t withheld, breaker_opened, failovers /* tries at another origin */, left_out /* times an origin was */;
-	uint64_t health_checks, health_failures, rate_limited /* answers that asked for a pause */;
 };
 /* "libcurl/7.88.1 OpenSSL/3.0.17 ...", a constant. */
 const char *upstream_library(void);

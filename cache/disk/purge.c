@@ -26,7 +26,6 @@ int disk_purge(struct tier *t, const struct purge *p, bool wait, uint64_t *seq)
 	else if (wait && !atomic_load(&d->is_disowned))
 		err = -ESHUTDOWN;
 	pthread_mutex_unlock(&d->journal.mu);
-	disk_add(&d->n.purges, 1);
 	return !err && wait ? journal_wait(&d->journal, ticket) : err;
 }
 

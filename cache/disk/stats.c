@@ -2,52 +2,19 @@
 /* What operators see of the disk tier. */
 #include "cache/disk/store_internal.h"
 
-#define COPY(name) out->name = atomic_load_explicit(&d->n.name, memory_order_relaxed)
-
-static void copy_counters(struct disk *d, struct disk_stats *out)
-{
-	COPY(hits);
-	COPY(misses);
-	COPY(absent);
-	COPY(inline_reads);
-	COPY(thread_reads);
-	COPY(read_errors);
-	COPY(bad_records);
-	COPY(purged_reads);
-	COPY(puts);
-	COPY(put_bytes);
-	COPY(written_bytes);
-	COPY(reinserted_bytes);
-	COPY(heads_written);
-	COPY(dropped_queue);
-	COPY(dropped_error);
-	COPY(dropped_size);
-	COPY(dropped_admit);
-	COPY(dropped_outdated);
-	COPY(dropped_slow);
-	COPY(spared_segments);
-	COPY(write_errors);
-	COPY(reinserted);
-	COPY(reads_refused);
-	COPY(purges);
-	COPY(forgets);
-	COPY(checkpoints);
-	COPY(checkpoint_errors);
-	COPY(recovered_objects);
-	COPY(recovered_segments);
-	COPY(recovery_segments);
-	COPY(recovery_ms);
-	COPY(foreign_files);
-	COPY(started_empty);
-}
-
 void disk_stats(struct tier *t, struct disk_stats *out)
 {
 	struct disk *d = disk_of(t);
 	struct index_stats index;
 
-	*out = (struct disk_stats){.size = d->o.size, .is_ready = disk_is_ready(d)};
-	copy_counters(d, out);
+	*out = (struct disk_stats){
+#define IN_COUNTED(counter) atomic_load_explicit(&d->n.counter, memory_order_relaxed)
+#define IN_ASKED(counter) 0
+#define STAT(where, kind, name, help) .name = IN_##where(name),
+#include "cache/disk/disk_stats.def"
+	};
+	out->size = d->o.size;
+	out->is_ready = disk_is_ready(d);
 	index_stats(&d->index, &index);
 	out->objects = index.records;
 	out->index_bytes = index.bytes;

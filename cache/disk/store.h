@@ -83,13 +83,8 @@ void disk_wait_ready(struct tier *t); /* blocks */
 
 /* ---- Looking at it ---- */
 struct disk_stats {
-	uint64_t objects, index_bytes, bytes, size, segments;
-	uint64_t hits, misses, absent, inline_reads, thread_reads, read_errors, bad_records, purged_reads;
-	uint64_t puts, put_bytes, written_bytes, reinserted_bytes, heads_written;
-	uint64_t dropped_queue, dropped_error, dropped_size, dropped_admit, dropped_outdated, dropped_slow;
-	uint64_t write_errors, reclaimed_segments, spared_segments, reinserted, queue, queue_bytes, reads_refused;
-	uint64_t purges, forgets, journal_errors, journal_syncs, checkpoints, checkpoint_errors, unlink_errors;
-	uint64_t recovered_objects, recovered_segments, recovery_segments, recovery_ms, foreign_files, started_empty;
+#define STAT(where, kind, name, help) uint64_t name;
+#include "cache/disk/disk_stats.def"
 	bool is_ready; /* recovery is done; before that all lookups miss */
 };
 void disk_stats(struct tier *t, struct disk_stats *out);

@@ -61,13 +61,12 @@ struct appender {
 };
 
 struct counters_disk {
-	_Atomic uint64_t hits, misses, absent, inline_reads, thread_reads, read_errors, bad_records, purged_reads;
-	_Atomic uint64_t puts, put_bytes, written_bytes, reinserted_bytes, heads_written;
-	_Atomic uint64_t dropped_queue, dropped_error, dropped_size, dropped_admit, dropped_outdated, dropped_slow,
-		spared_segments;
-	_Atomic uint64_t write_errors, reinserted, reads_refused, purges, forgets, checkpoints, checkpoint_errors;
-	_Atomic uint64_t recovered_objects, recovered_segments, recovery_segments, recovery_ms, foreign_files;
-	_Atomic uint64_t started_empty;
+#define IN_COUNTED(name) _Atomic uint64_t name;
+#define IN_ASKED(name)
+#define STAT(where, kind, name, help) IN_##where(name)
+#include "cache/disk/disk_stats.def"
+#undef IN_COUNTED
+#undef IN_ASKED
 };
 
 #define PUT_SLOTS 65536 /* of dropped, queued and ending: by the key's hash, so that keys may share one */

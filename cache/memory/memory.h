@@ -83,9 +83,16 @@ struct memory {
 	uint64_t limit_bytes;
 	struct invalidation_table *invalidation;
 	/* atomic */
-	_Atomic uint64_t bytes, entries, objects, markers, failed_bytes;
+	_Atomic uint64_t failed_bytes;
 	_Atomic int64_t now_ms; /* the time as of some lookup; up to 200 ms old while there are lookups */
-	_Atomic uint64_t evicted_lru, evicted_expired, evicted_idle, evicted_purged, evicted_replaced, markers_evicted;
+#define IN_MEMORY(name) _Atomic uint64_t name;
+#define IN_CACHE(name)
+#define IN_ASKED(name)
+#define STAT(where, kind, name, help) IN_##where(name)
+#include "cache/memory/cache_stats.def"
+#undef IN_CACHE
+#undef IN_MEMORY
+#undef IN_ASKED
 };
 
 int memory_init(struct memory *m, uint64_t limit_bytes, unsigned shards, unsigned max_variants, unsigned max_markers,

@@ -64,7 +64,8 @@ void invalidation_replay(struct invalidation_table *t, const struct purge *p, ui
 void invalidation_start_at(struct invalidation_table *t, uint64_t seq);
 
 struct invalidation_stats {
-	uint64_t seq, floor_seq, rules, floor_raised;
+#define STAT(kind, name, help) uint64_t name;
+#include "cache/policy/invalidation_stats.def"
 };
 void invalidation_stats(const struct invalidation_table *t, struct invalidation_stats *out);
 

@@ -34,15 +34,8 @@ struct gate;
 struct transport;
 
 struct gate_stats {
-	uint64_t accepted, open, refused_total_bound, refused_address_bound, requests, bad_requests, header_timeouts,
-		body_timeouts, slow_bodies, idle_timeouts, write_timeouts;
-	uint64_t body_bytes, bodies_waiting;    /* gauges: memory of request bodies; those that wait for some */
-	uint64_t bodies_waited, bodies_refused; /* the latter: client_body_timeout was over before there was any */
-	uint64_t bytes_in, bytes_out, answered_here;
-	uint64_t idle_evicted;  /* idle connections that made place */
-	uint64_t accept_pauses; /* for want of descriptors or memory */
-	uint64_t proxy_refused; /* PROXY protocol: malformed, or from whom it is not taken */
-	uint64_t tls_handshakes, tls_failures;
+#define STAT(kind, name, help) uint64_t name;
+#include "proxy/front/gate_stats.def"
 };
 
 struct gate_options { /* one a listener, immutable while connections live; borrowed */

@@ -81,7 +81,6 @@ void gate_hand_over(struct gate *g)
 		return;
 	}
 	g->phase = GATE_REPLY;
-	g->o->stats->requests++;
 	bufferevent_trigger(g->filter, EV_READ, BEV_TRIG_IGNORE_WATERMARKS);
 }
 
@@ -247,7 +246,6 @@ static bool answer_here(struct gate *g)
 		return false;
 	http_fields_clear(&g->view.fields);
 	gate_drop_long_head(g);
-	g->o->stats->requests++;
 	g->o->stats->answered_here++;
 	g->head_start_ms = 0;
 	g->idle_since_ms = g->now_ms;

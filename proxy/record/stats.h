@@ -42,19 +42,10 @@ struct route_stats {
 };
 
 struct worker_stats {
-	uint64_t requests;
+#define STAT(kind, name, help) uint64_t name;
+#include "proxy/record/worker_stats.def"
 	uint64_t answers[ANSWER_KINDS];
 	struct latency latency[ANSWER_KINDS];
-	uint64_t aborted; /* replies cut because the upstream broke off */
-	uint64_t clients_gone;
-	uint64_t
-		ambiguous_paths; /* requests that passed uncached, because an origin may read their path as another route's */
-	uint64_t underscore_fields; /* of requests, that went no further */
-	uint64_t loops;             /* requests that this process had sent itself */
-	uint64_t background_fetches;
-	uint64_t fills, fills_active;
-	uint64_t invalidated_by_writes;
-	uint64_t body_bytes_out;
 };
 
 #endif

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """/stats and /metrics: what is counted is what happened, in a format that a strict reader takes."""
 import math
+import pathlib
 import re
 
 import pytest
@@ -99,6 +100,25 @@ def test_the_format_is_strict(proxy, origin):
     m = metrics(proxy)
     assert len(m.families) > 60
     assert m.get("memoproxy_build_info", version=proxy.stats()["version"]) == 1
+
+
+def shown(value, at=""):
+    """The path of each figure in /stats."""
+    if not isinstance(value, dict):
+        return [at]
+    return [path for name, inner in value.items() for path in shown(inner, f"{at}/{name}")]
+
+
+def test_what_dashboards_know_keeps_its_name_kind_and_place(start_proxy, origin, tmp_path):
+    """known_metrics.txt is what /metrics announced and where /stats had its figures: more may come, nothing may go."""
+    p = start_proxy({"route all": {"match": "*", "ttl": "60s"}, "disk": {"path": str(tmp_path / "disk"), "size": "64M"}})
+    path = origin.on(origin.fresh(), [Reply(body=b"x")])
+    p.fetch(path), p.fetch(path), p.purge(tag="a")
+    text = p.admin("GET", "/metrics").body.decode()
+    now = iter([line for line in text.split("\n") if line.startswith("#")] + shown(p.stats()))
+    known = (pathlib.Path(__file__).parent / "known_metrics.txt").read_text().splitlines()
+    missing = [line for line in known if line not in now]  # `in` goes on from where the last one was: the order counts too
+    assert not missing, f"from there on something has gone or moved: {missing[0]}"
 
 
 def test_a_reader_that_is_as_strict_as_it_says():
