@@ -77,4 +77,6 @@ void flight_mark_failure_locked(struct flight *f, const struct ending *x, struct
 	n->failed_by = x->said;
 	marker_keep_answer_locked(n, x->failed_answer, g);
 	count(&f->cache->n.failures_remembered);
+	if (x->shows_trouble && x->phase == FLIGHT_ANSWER && !n->failed_answer)
+		count(&f->cache->n.errors_without_body);
 }

@@ -355,6 +355,7 @@ static void a_failure_is_remembered_for_a_moment(void **state)
 	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
 	flight_abandon(a.out.flight);
 	assert_int_equal(rig_stats(&g).failures_remembered, 1);
+	assert_int_equal(rig_stats(&g).errors_without_body, 0);
 	ask_fini(&a);
 	rig_end(&g);
 }

@@ -268,6 +268,7 @@ static void a_long_error_is_remembered_by_its_status_only(void **state)
 	assert_int_equal(ask_lookup(&g, &a), CACHE_FAILED);
 	assert_int_equal(a.out.status, 500);
 	assert_null(a.out.object);
+	assert_int_equal(rig_stats(&g).errors_without_body, 1);
 	ask_fini(&a);
 	rig_end(&g);
 }
@@ -297,6 +298,8 @@ static void errors_remembered_take_a_bounded_part_of_memory_and_go_when_they_are
 	}
 	assert_true(rig_stats(&g).bytes - before < (8 << 20) / 32 + 60000);
 	assert_true(rig_stats(&g).bytes - before > 200000);
+	assert_int_equal(rig_stats(&g).failures_remembered, 60);
+	assert_in_range(rig_stats(&g).errors_without_body, 30, 50);
 	g.now.mono_ms += 2001;
 	for (unsigned i = 0; i < 100; i++)
 		(void)cache_sweep(g.c, 1000, g.now);
