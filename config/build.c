@@ -18,25 +18,6 @@ static bool is_kind(const struct ini_section *s, const char *kind)
 	return slice_equal(s->kind, slice_of(kind));
 }
 
-const struct ini_section *build_section(const struct build *b, const char *kind, struct slice name)
-{
-	for (const struct ini_section *s = b->sections; s; s = s->next)
-		if (is_kind(s, kind) && slice_equal(s->name, name))
-			return s;
-	return NULL;
-}
-
-unsigned build_line(const struct ini_section *s, const struct ini_section *inherited, const char *key)
-{
-	const struct ini_entry *e = ini_find(s, key);
-
-	if (!e)
-		e = ini_find(inherited, key);
-	if (e)
-		return e->line;
-	return s ? s->line : inherited ? inherited->line : 0;
-}
-
 /* ---- Sections ---- */
 
 static void check_kind(struct build *b, const struct ini_section *s)
@@ -120,11 +101,42 @@ static void report_unknown_key(struct build *b, unsigned sections, const struct 
 		report_at(b->report, e->line, "no key is called %.*s", SLICE_ARG(e->key));
 }
 
+static int read_by_type(const struct value_source *s, void *to)
+{
+	static value_reader *const readers[TYPE_COUNT] = {
+		[TYPE_ADDRESSES] = value_read_addresses,
+		[TYPE_NETWORKS] = value_read_networks,
+		[TYPE_UINT] = value_read_uint,
+		[TYPE_DURATION] = value_read_duration,
+		[TYPE_SIZE] = value_read_size,
+		[TYPE_BOOL] = value_read_bool,
+		[TYPE_ENUM] = value_read_enum,
+		[TYPE_LOG] = value_read_log,
+		[TYPE_SECRET] = value_read_secret,
+		[TYPE_PERCENT] = value_read_percent,
+		[TYPE_AHEAD] = value_read_ahead,
+		[TYPE_PATH] = value_read_path,
+		[TYPE_URL] = value_read_url,
+		[TYPE_NAME] = value_read_name,
+		[TYPE_PATTERN] = value_read_pattern,
+		[TYPE_PATTERNS] = value_read_patterns,
+		[TYPE_HOSTS] = value_read_hosts,
+		[TYPE_METHODS] = value_read_methods,
+		[TYPE_CODINGS] = value_read_codings,
+		[TYPE_FIELDS] = value_read_fields,
+		[TYPE_PREFIXES] = value_read_prefixes,
+		[TYPE_QUERY] = value_read_query,
+		[TYPE_USER_FROM] = value_read_user_from,
+		[TYPE_STATUS_TTL] = value_read_status_ttl,
+	};
+	return readers[s->option->type](s, to);
+}
+
 static int read_value(
 	struct build *b, const struct option *o, struct slice key, struct slice text, unsigned line, void *to)
 {
 	struct value_source s = {o, key, text, line, b->config->arena, b->report};
-	int rc = value_read(&s, (char *)to + o->offset);
+	int rc = read_by_type(&s, (char *)to + o->offset);
 
 	return rc == -ENOMEM ? rc : 0;
 }
@@ -163,7 +175,7 @@ static int build_single(struct build *b, enum option_section section, const char
 {
 	int rc = apply_defaults(b, section, to);
 
-	return rc ? rc : read_keys(b, build_section(b, kind, NO_NAME), BIT(section), to);
+	return rc ? rc : read_keys(b, ini_section_of(b->sections, kind, NO_NAME), BIT(section), to);
 }
 
 static int build_singles(struct build *b)
@@ -177,13 +189,13 @@ static int build_singles(struct build *b)
 	if (rc)
 		return rc;
 	if (errors == b->report->errors)
-		validate_proxy(b, build_section(b, "proxy", NO_NAME));
+		validate_proxy(b, ini_section_of(b->sections, "proxy", NO_NAME));
 	if (errors == b->report->errors)
-		validate_bodies(b, build_section(b, "proxy", NO_NAME));
+		validate_bodies(b, ini_section_of(b->sections, "proxy", NO_NAME));
 	errors = b->report->errors;
 	rc = build_single(b, SECTION_CACHE, "cache", &c->cache);
 	if (rc == 0 && errors == b->report->errors)
-		validate_cache(b, build_section(b, "cache", NO_NAME));
+		validate_cache(b, ini_section_of(b->sections, "cache", NO_NAME));
 	if (rc == 0)
 		rc = build_single(b, SECTION_DISK, "disk", &c->disk);
 	if (rc)
@@ -191,7 +203,7 @@ static int build_singles(struct build *b)
 	errors = b->report->errors;
 	rc = build_single(b, SECTION_ADMIN, "admin", &c->admin);
 	if (rc == 0 && errors == b->report->errors)
-		rc = validate_admin(b, build_section(b, "admin", NO_NAME));
+		rc = validate_admin(b, ini_section_of(b->sections, "admin", NO_NAME));
 	return rc;
 }
 
@@ -225,7 +237,7 @@ static int build_upstreams(struct build *b)
 	v[0].name = DEFAULT_NAME;
 	rc = apply_defaults(b, SECTION_UPSTREAM, &v[0]);
 	if (rc == 0)
-		rc = build_upstream(b, build_section(b, "upstream", NO_NAME), &v[0]);
+		rc = build_upstream(b, ini_section_of(b->sections, "upstream", NO_NAME), &v[0]);
 	for (const struct ini_section *s = b->sections; s && rc == 0; s = s->next) {
 		struct config_upstream *to = &v[b->config->upstreams_n];
 
@@ -310,18 +322,18 @@ static int64_t coalesce_timeout(const struct config *c, const struct config_upst
 /* What needs the whole route, after all of its keys were read without a mistake. */
 static int finish_route(struct build *b, const struct ini_section *s, struct config_route *to)
 {
-	const struct ini_section *defaults = build_section(b, "defaults", NO_NAME);
+	const struct ini_section *defaults = ini_section_of(b->sections, "defaults", NO_NAME);
 	const char *why = "";
 	int rc = 0;
 
-	find_upstream(b, to, build_line(s, defaults, "upstream"));
+	find_upstream(b, to, ini_line(s, defaults, "upstream"));
 	if (!slice_equal(to->match_text, SLICE_LIT("*")))
 		rc = pattern_compile(to->match_text, &to->match, &why);
 	if (rc)
 		return rc;
 	to->rules.trust = trust_of(to);
 	to->rules.coalesce_timeout_ms = coalesce_timeout(b->config, &b->config->upstreams[to->upstream]);
-	rc = compile_invalidates(b, to, build_line(s, defaults, "invalidates"));
+	rc = compile_invalidates(b, to, ini_line(s, defaults, "invalidates"));
 	if (rc == 0)
 		validate_route(b, to, s);
 	return rc;
@@ -357,7 +369,7 @@ static int build_routes(struct build *b)
 	b->config->routes_n = n;
 	rc = apply_defaults(b, SECTION_ROUTE, &defaults);
 	if (rc == 0)
-		rc = read_keys(b, build_section(b, "defaults", NO_NAME), BIT(SECTION_ROUTE), &defaults);
+		rc = read_keys(b, ini_section_of(b->sections, "defaults", NO_NAME), BIT(SECTION_ROUTE), &defaults);
 	/* A rule that [defaults] breaks is reported once, not for every route. */
 	v[n - 1].rules.route_index = n - 1;
 	if (rc == 0 && errors == b->report->errors)

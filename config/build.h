@@ -18,10 +18,6 @@ struct build {
 /* Fills the config. 0, also when mistakes were reported, or -ENOMEM. */
 int build_config(struct build *b) WARN_UNUSED;
 
-const struct ini_section *build_section(const struct build *b, const char *kind, struct slice name);
-/* The line where that key is set in the section, else in `inherited` (may be NULL), else the section's own; 0: nowhere. */
-unsigned build_line(const struct ini_section *s, const struct ini_section *inherited, const char *key);
-
 /* validate.c: rules between keys, each for a part that was read without mistakes. They report to b->report. */
 int validate_admin(struct build *b, const struct ini_section *s) WARN_UNUSED;
 void validate_upstream(struct build *b, const struct config_upstream *u, const struct ini_section *s);

@@ -211,3 +211,22 @@ const struct ini_entry *ini_find(const struct ini_section *s, const char *key)
 			return e;
 	return NULL;
 }
+
+const struct ini_section *ini_section_of(const struct ini_section *all, const char *kind, struct slice name)
+{
+	for (const struct ini_section *s = all; s; s = s->next)
+		if (slice_equal(s->kind, slice_of(kind)) && slice_equal(s->name, name))
+			return s;
+	return NULL;
+}
+
+unsigned ini_line(const struct ini_section *s, const struct ini_section *inherited, const char *key)
+{
+	const struct ini_entry *e = ini_find(s, key);
+
+	if (!e)
+		e = ini_find(inherited, key);
+	if (e)
+		return e->line;
+	return s ? s->line : inherited ? inherited->line : 0;
+}

@@ -34,5 +34,9 @@ struct ini_section {
 int ini_read(struct slice text, struct arena *a, struct report *r, struct ini_section **out) WARN_UNUSED;
 /* The entry with that key, or NULL. s may be NULL. */
 const struct ini_entry *ini_find(const struct ini_section *s, const char *key);
+/* The section of that kind and name among all, or NULL. */
+const struct ini_section *ini_section_of(const struct ini_section *all, const char *kind, struct slice name);
+/* The line where that key is set in the section, else in `inherited` (may be NULL), else the section's own; 0: nowhere. */
+unsigned ini_line(const struct ini_section *s, const struct ini_section *inherited, const char *key);
 
 #endif

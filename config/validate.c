@@ -52,7 +52,7 @@ static void check_admin_is_guarded(struct build *b, const struct ini_section *s)
 	for (unsigned i = 0; i < admin->listen.n && admin->token.n == 0; i++) {
 		if (admin->listen.v[i].is_loopback)
 			continue;
-		report_at(b->report, build_line(s, NULL, "listen"),
+		report_at(b->report, ini_line(s, NULL, "listen"),
 			"listen: others can reach %.*s: set token or token_file, or listen on a loopback address",
 			SLICE_ARG(admin->listen.v[i].text));
 		return;
@@ -62,7 +62,7 @@ static void check_admin_is_guarded(struct build *b, const struct ini_section *s)
 int validate_admin(struct build *b, const struct ini_section *s)
 {
 	struct config_admin *admin = &b->config->admin;
-	unsigned line = build_line(s, NULL, "token_file");
+	unsigned line = ini_line(s, NULL, "token_file");
 	unsigned errors = b->report->errors;
 
 	if (admin->token.n > 0 && admin->token_file.n > 0)
@@ -79,7 +79,7 @@ int validate_admin(struct build *b, const struct ini_section *s)
 /* What is in the files is looked at where they are loaded. */
 static void check_readable(struct build *b, const struct ini_section *s, const char *key, struct slice path)
 {
-	unsigned line = build_line(s, NULL, key);
+	unsigned line = ini_line(s, NULL, key);
 
 	if (path.n == 0)
 		report_at(b->report, line, "%s: a listener with tls needs it", key);
@@ -109,7 +109,7 @@ void validate_upstream(struct build *b, const struct config_upstream *u, const s
 	if (set && u->tls_ca.n > 0 && access(u->tls_ca.p, R_OK) != 0)
 		report_at(b->report, set->line, "tls_ca: %s: %s", report_shown(u->tls_ca).z, strerror(errno));
 	if (u->health_path.n > 0 && (u->health_path.p[0] != '/' || !http_all_of(u->health_path, HTTP_CH_TARGET)))
-		report_at(b->report, build_line(s, NULL, "health_path"),
+		report_at(b->report, ini_line(s, NULL, "health_path"),
 			"health_path: \"%s\" is not a path that begins with /", report_shown(u->health_path).z);
 }
 
@@ -121,7 +121,7 @@ void validate_cache(struct build *b, const struct ini_section *s)
 	if (cache->max_object_bytes <= cache->memory_bytes)
 		return;
 	if (ini_find(s, "max_object"))
-		report_at(b->report, build_line(s, NULL, "max_object"), "max_object: %s is more than memory, %s",
+		report_at(b->report, ini_line(s, NULL, "max_object"), "max_object: %s is more than memory, %s",
 			option_size_text((int64_t)cache->max_object_bytes).z,
 			option_size_text((int64_t)cache->memory_bytes).z);
 	else
@@ -136,7 +136,7 @@ void validate_bodies(struct build *b, const struct ini_section *s)
 	if (p->body_memory_bytes >= p->max_body_bytes)
 		return;
 	if (s && ini_find(s, "body_memory"))
-		report_at(b->report, build_line(s, NULL, "body_memory"), "body_memory: %s is less than max_body, %s",
+		report_at(b->report, ini_line(s, NULL, "body_memory"), "body_memory: %s is less than max_body, %s",
 			option_size_text((int64_t)p->body_memory_bytes).z,
 			option_size_text((int64_t)p->max_body_bytes).z);
 	else
@@ -145,16 +145,16 @@ void validate_bodies(struct build *b, const struct ini_section *s)
 
 void validate_route(struct build *b, const struct config_route *r, const struct ini_section *s)
 {
-	const struct ini_section *defaults = build_section(b, "defaults", SLICE_LIT(""));
+	const struct ini_section *defaults = ini_section_of(b->sections, "defaults", SLICE_LIT(""));
 
 	if (r->rules.scope == CACHE_SCOPE_USER && r->rules.user_from.name.n == 0)
-		report_at(b->report, build_line(s, defaults, "scope"),
+		report_at(b->report, ini_line(s, defaults, "scope"),
 			"scope: user needs user_from = header:NAME or cookie:NAME");
 	if (r->rules.memory_idle_ms >= 0 && b->config->disk.path.n == 0)
-		report_at(b->report, build_line(s, defaults, "memory_idle"),
+		report_at(b->report, ini_line(s, defaults, "memory_idle"),
 			"memory_idle: needs [disk] path: without it what leaves memory is lost");
 	if (r->rules.ttl_min_ms >= 0 && r->rules.ttl_max_ms >= 0 && r->rules.ttl_min_ms > r->rules.ttl_max_ms)
-		report_at(b->report, build_line(s, defaults, "ttl_min"), "ttl_min: %s is more than ttl_max, %s",
+		report_at(b->report, ini_line(s, defaults, "ttl_min"), "ttl_min: %s is more than ttl_max, %s",
 			option_duration_text(r->rules.ttl_min_ms).z, option_duration_text(r->rules.ttl_max_ms).z);
 }
 
@@ -171,6 +171,6 @@ void validate_listeners(struct build *b)
 		for (unsigned j = 0; j < admin->n; j++)
 			if (is_same_address(&proxy->v[i], &admin->v[j]))
 				report_at(b->report,
-					build_line(build_section(b, "admin", SLICE_LIT("")), NULL, "listen"),
+					ini_line(ini_section_of(b->sections, "admin", SLICE_LIT("")), NULL, "listen"),
 					"listen: [proxy] listens on %.*s too", SLICE_ARG(admin->v[j].text));
 }

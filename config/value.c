@@ -249,34 +249,3 @@ int value_read_name(const struct value_source *s, void *to)
 		return value_refuse(s, "a name is missing");
 	return copy(s, s->text, to);
 }
-
-int value_read(const struct value_source *s, void *to)
-{
-	static value_reader *const readers[TYPE_COUNT] = {
-		[TYPE_ADDRESSES] = value_read_addresses,
-		[TYPE_NETWORKS] = value_read_networks,
-		[TYPE_UINT] = value_read_uint,
-		[TYPE_DURATION] = value_read_duration,
-		[TYPE_SIZE] = value_read_size,
-		[TYPE_BOOL] = value_read_bool,
-		[TYPE_ENUM] = value_read_enum,
-		[TYPE_LOG] = value_read_log,
-		[TYPE_SECRET] = value_read_secret,
-		[TYPE_PERCENT] = value_read_percent,
-		[TYPE_AHEAD] = value_read_ahead,
-		[TYPE_PATH] = value_read_path,
-		[TYPE_URL] = value_read_url,
-		[TYPE_NAME] = value_read_name,
-		[TYPE_PATTERN] = value_read_pattern,
-		[TYPE_PATTERNS] = value_read_patterns,
-		[TYPE_HOSTS] = value_read_hosts,
-		[TYPE_METHODS] = value_read_methods,
-		[TYPE_CODINGS] = value_read_codings,
-		[TYPE_FIELDS] = value_read_fields,
-		[TYPE_PREFIXES] = value_read_prefixes,
-		[TYPE_QUERY] = value_read_query,
-		[TYPE_USER_FROM] = value_read_user_from,
-		[TYPE_STATUS_TTL] = value_read_status_ttl,
-	};
-	return readers[s->option->type](s, to);
-}

@@ -20,9 +20,6 @@ struct value_source {
 /* Writes the member at `to`. 0; -EINVAL, reported with its line; or -ENOMEM. */
 typedef int value_reader(const struct value_source *s, void *to);
 
-/* Reads by the option's type. */
-int value_read(const struct value_source *s, void *to) WARN_UNUSED;
-
 /* For readers: reports "key: <text>" at the value's line and returns -EINVAL. Never shows the value by itself. */
 int value_refuse(const struct value_source *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Is it the word that the option takes beside its usual values? */

@@ -89,7 +89,7 @@ static const struct {
 
 static const struct ini_section *section_of(const struct build *b, const struct config_route *r)
 {
-	return build_section(b, "route", r->rules.route);
+	return ini_section_of(b->sections, "route", r->rules.route);
 }
 
 /* What [defaults] says is in vain if it is so in every route that takes it from there. */
@@ -108,7 +108,7 @@ static bool is_vain_everywhere(const struct build *b, const char *key, route_che
 
 void warn_of_routes(struct build *b)
 {
-	const struct ini_section *defaults = build_section(b, "defaults", (struct slice){"", 0});
+	const struct ini_section *defaults = ini_section_of(b->sections, "defaults", (struct slice){"", 0});
 	const struct config *c = b->config;
 
 	for (unsigned k = 0; k < ARRAY_LEN(rules); k++) {

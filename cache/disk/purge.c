@@ -29,30 +29,6 @@ int disk_purge(struct tier *t, const struct purge *p, bool wait, uint64_t *seq)
 	return !err && wait ? journal_wait(&d->journal, ticket) : err;
 }
 
-void disk_forget_before(struct tier *t, struct hash128 hash, uint64_t number)
-{
-	struct disk *d = disk_of(t);
-	struct journal_entry e = {.kind = JOURNAL_FORGET, .a = hash.lo, .b = number, .what = {"", 0}};
-	uint64_t ticket;
-	int err = 0;
-
-	if (number == 0)
-		return;
-	pthread_mutex_lock(&d->journal.mu);
-	forgets_add(&d->forgets, hash.lo, e.b);
-	if (!d->journal.is_given)
-		err = journal_append_locked(&d->journal, &e, &ticket);
-	pthread_mutex_unlock(&d->journal.mu);
-	(void)err; /* counted there; a checkpoint, which has it, is due then */
-	(void)index_drop_key(&d->index, hash, e.b);
-	disk_add(&d->n.forgets, 1);
-}
-
-void disk_forget(struct tier *t, struct hash128 hash)
-{
-	disk_forget_before(t, hash, disk_retire(t, hash));
-}
-
 /* ---- Checkpoints ---- */
 
 static const char *checkpoint_name(uint64_t number)

@@ -166,8 +166,7 @@ void appender_fail(struct appender *a, int err);
 /* Writing rests for a while. */
 void disk_rest(struct disk *d, int err);
 
-/* ---- write.c, read.c, reclaim.c, recover.c, purge.c ---- */
-void *disk_writer(void *arg);
+/* ---- queue.c ---- */
 /* Why an answer is not written; 0: it may be. */
 int disk_refuse(struct disk *d, const struct tier_source *s) WARN_UNUSED;
 /* All but the sum of the sums. */
@@ -176,6 +175,13 @@ struct record_header disk_header_of(const struct disk *d, const struct tier_sour
 bool disk_outdate(struct disk *d, struct hash128 hash, uint32_t variant, uint64_t lsn);
 /* May an older version lie in the log, where the next start would find it? One that is queued is the writer's to see. */
 bool disk_may_lie_in_log(struct disk *d, struct hash128 hash);
+/* To at least that. */
+void disk_raise(_Atomic uint64_t *v, uint64_t to);
+/* What it takes in the queue. */
+uint64_t disk_source_bytes(const struct tier_source *s);
+
+/* ---- write.c, read.c, readers.c, reclaim.c, recover.c, purge.c ---- */
+void *disk_writer(void *arg);
 void *disk_reader(void *arg);
 void *disk_keeper(void *arg);
 void *disk_journalist(void *arg);

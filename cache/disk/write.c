@@ -1,177 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Putting answers: the queue, and the one thread that writes. */
+/* The one thread that writes: what is queued (queue.c), and what arrives meanwhile (stream.c). */
 #include <errno.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "cache/disk/body.h"
 #include "cache/disk/stream.h"
-
-/* ---- The queue ---- */
-
-static uint64_t source_bytes(const struct tier_source *s)
-{
-	return (s->body ? 0 : s->body_n) + s->head.n + s->key.n;
-}
-
-static bool is_admitted(struct disk *d, const struct tier_source *s)
-{
-	_Atomic uint32_t *ghost = &d->ghosts[s->hash.lo & (GHOST_SLOTS - 1)];
-	uint32_t tag = (uint32_t)(s->hash.hi >> 32) | 1;
-
-	if (!d->o.admit_second_hit || index_has(&d->index, s->hash))
-		return true;
-	return atomic_exchange_explicit(ghost, tag, memory_order_relaxed) == tag;
-}
-
-int disk_refuse(struct disk *d, const struct tier_source *s)
-{
-	size_t off = (size_t)(s->url.p - s->key.p);
-
-	if (s->url.n > 0 && (s->url.p < s->key.p || off > s->key.n || s->url.n > s->key.n - off))
-		return -EINVAL;
-	if ((s->body_n != TIER_LENGTH_UNKNOWN && s->body_n > d->o.max_object) || s->key.n > RECORD_META_MAX / 4 ||
-		s->head.n > RECORD_META_MAX / 4 || s->vary_names.n > RECORD_META_MAX / 8 ||
-		s->vary_values.n > RECORD_META_MAX / 8 || s->tags_n > RECORD_META_MAX / 64) {
-		disk_add(&d->n.dropped_size, 1);
-		return -EMSGSIZE;
-	}
-	if (clock_now().mono_ms < atomic_load_explicit(&d->retry_at_ms, memory_order_relaxed)) {
-		disk_add(&d->n.dropped_error, 1);
-		return -EIO;
-	}
-	if (!is_admitted(d, s)) {
-		disk_add(&d->n.dropped_admit, 1);
-		return -EPERM;
-	}
-	return 0;
-}
-
-static void raise_to(_Atomic uint64_t *v, uint64_t to)
-{
-	uint64_t was = atomic_load(v);
-
-	while (was < to && !atomic_compare_exchange_weak(v, &was, to))
-		;
-}
-
-/* Takes a number in any case: what is queued with a lower one must not outlive this. */
-static int enqueue(struct disk *d, struct tier_source *s, int err, uint64_t *lsn)
-{
-	pthread_mutex_lock(&d->queue_mu);
-	*lsn = s->lsn = d->next_lsn++;
-	if (!err && (atomic_load(&d->stopping) || atomic_load(&d->is_given)))
-		err = -ESHUTDOWN;
-	if (!err && (d->queue_n >= d->o.queue_max ||
-			    (d->queue_n > 0 && d->queue_bytes + source_bytes(s) > d->o.queue_bytes))) {
-		disk_add(&d->n.dropped_queue, 1);
-		err = -ENOBUFS;
-	}
-	if (!err) {
-		s->next = NULL;
-		*d->queue_tail = s;
-		d->queue_tail = &s->next;
-		d->queue_n++;
-		d->queue_bytes += source_bytes(s);
-		raise_to(&d->queued[s->hash.lo & (PUT_SLOTS - 1)], *lsn);
-		if (d->queue_head == s)
-			pthread_cond_broadcast(&d->queue_changed);
-	}
-	pthread_mutex_unlock(&d->queue_mu);
-	return err;
-}
-
-bool disk_outdate(struct disk *d, struct hash128 hash, uint32_t variant, uint64_t lsn)
-{
-	raise_to(&d->dropped[hash.lo & (PUT_SLOTS - 1)], lsn);
-	return index_drop_variant(&d->index, hash, variant, lsn) > 0;
-}
-
-bool disk_may_lie_in_log(struct disk *d, struct hash128 hash)
-{
-	return !atomic_load_explicit(&d->is_ready, memory_order_acquire) || index_has(&d->index, hash);
-}
-
-/* What it replaces is out of date either way; a refresh that is taken finds its body there. */
-static int put(struct disk *d, struct tier_source *s, bool is_refresh)
-{
-	struct hash128 hash = s->hash;
-	uint32_t variant = record_variant(s->vary_names, s->vary_values);
-	uint64_t lsn;
-	int err;
-
-	s->variant = variant;
-	s->is_refresh = is_refresh;
-	s->replaces = disk_may_lie_in_log(d, hash);
-	err = enqueue(d, s, disk_refuse(d, s), &lsn);
-	/* From here on the writer may have released it, when it was taken. */
-	if (err) {
-		s->forget_before = s->replaces ? lsn : 0;
-		(void)disk_outdate(d, hash, variant, lsn);
-	} else if (!is_refresh) {
-		(void)index_drop_variant(&d->index, hash, variant, lsn);
-	}
-	return err;
-}
-
-int disk_put(struct tier *t, struct tier_source *s)
-{
-	CHECK(!s->body);
-	return put(disk_of(t), s, false);
-}
-
-int disk_refresh(struct tier *t, struct tier_source *s)
-{
-	return put(disk_of(t), s, true);
-}
-
-uint64_t disk_drop_put(struct tier *t, struct hash128 hash, struct slice vary_names, struct slice vary_values)
-{
-	struct disk *d = disk_of(t);
-	bool lies = disk_may_lie_in_log(d, hash);
-	uint64_t lsn;
-
-	pthread_mutex_lock(&d->queue_mu);
-	lsn = d->next_lsn++;
-	pthread_mutex_unlock(&d->queue_mu);
-	(void)disk_outdate(d, hash, record_variant(vary_names, vary_values), lsn);
-	disk_add(&d->n.dropped_error, 1);
-	return lies ? lsn : 0;
-}
-
-/* What is queued or ending comes into the index before it stops being that, so the index is asked last. */
-static bool may_come(struct disk *d, struct hash128 hash)
-{
-	unsigned slot = hash.lo & (PUT_SLOTS - 1);
-
-	return atomic_load(&d->ending[slot]) > 0 || atomic_load(&d->queued[slot]) > atomic_load(&d->written_lsn) ||
-	       disk_may_lie_in_log(d, hash);
-}
-
-uint64_t disk_retire(struct tier *t, struct hash128 hash)
-{
-	struct disk *d = disk_of(t);
-	uint64_t lsn;
-
-	if (!may_come(d, hash))
-		return 0;
-	pthread_mutex_lock(&d->queue_mu);
-	lsn = d->next_lsn++;
-	pthread_mutex_unlock(&d->queue_mu);
-	raise_to(&d->dropped[hash.lo & (PUT_SLOTS - 1)], lsn);
-	(void)index_drop_key(&d->index, hash, lsn);
-	return lsn;
-}
-
-void disk_flush(struct tier *t)
-{
-	struct disk *d = disk_of(t);
-
-	pthread_mutex_lock(&d->queue_mu);
-	while (d->queue_n > 0)
-		pthread_cond_wait(&d->queue_changed, &d->queue_mu);
-	pthread_mutex_unlock(&d->queue_mu);
-}
 
 /* ---- One record ---- */
 
@@ -209,34 +43,6 @@ static uint64_t *sums_of(const struct tier_source *s)
 		sums[i] = block_sum(s, at, left < RECORD_BLOCK ? left : RECORD_BLOCK);
 	}
 	return sums;
-}
-
-struct record_header disk_header_of(const struct disk *d, const struct tier_source *s)
-{
-	struct record_header h = {
-		.magic = RECORD_MAGIC,
-		.kind = RECORD_WHOLE,
-		.status = (uint16_t)s->status,
-		.lsn = s->lsn,
-		.key_lo = s->hash.lo,
-		.key_hi = s->hash.hi,
-		.epoch = s->epoch,
-		.user = s->user,
-		.body_n = s->body_n,
-		.part_first = s->part_first,
-		.part_total = s->part_total,
-		.key_n = (uint32_t)s->key.n,
-		.url_off = s->url.n > 0 ? (uint32_t)(s->url.p - s->key.p) : 0,
-		.url_n = (uint32_t)s->url.n,
-		.names_n = (uint32_t)s->vary_names.n,
-		.values_n = (uint32_t)s->vary_values.n,
-		.tags_n = s->tags_n,
-		.head_n = (uint32_t)s->head.n,
-		.variant = s->variant,
-	};
-
-	record_set_freshness(&h, &s->freshness, d->o.clock_id);
-	return h;
 }
 
 /* The record whose body a head update may refer to: it has to be proved that the bytes are the same. */
@@ -423,7 +229,7 @@ static void write_batch(struct disk *d, struct tier_source *s)
 	for (struct tier_source *next; s; s = next) {
 		next = s->next;
 		n++;
-		bytes += source_bytes(s);
+		bytes += disk_source_bytes(s);
 		last_lsn = s->lsn;
 		if (is_resting(d))
 			drop_source(d, s);
@@ -434,7 +240,7 @@ static void write_batch(struct disk *d, struct tier_source *s)
 	err = appender_flush(&d->log);
 	if (err)
 		appender_fail(&d->log, err);
-	raise_to(&d->written_lsn, last_lsn);
+	disk_raise(&d->written_lsn, last_lsn);
 	finished(d, n, bytes);
 }
 

@@ -3,223 +3,18 @@
 #include "proxy/admin/admin.h"
 
 #include <errno.h>
-#include <event2/buffer.h>
 #include <event2/event.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "cache/disk/store.h"
-#include "http/date.h"
 #include "http/syntax.h"
-#include "http/uri.h"
 #include "proxy/admin/admin_internal.h"
 
 #define TEXT_MAX (128 * 1024)
-#define HEAD_MAX 1024
 #define FORM_MAX (64 * 1024)
 #define CONNECTIONS_MAX (ADMIN_CALLS_MAX + 16) /* a connection has one call at a time: some are left for /healthz */
-
-struct admin {
-	struct admin_options o;
-	struct service *service;
-	struct front *front;
-	struct event *next_call;
-	struct admin_call *first, **last; /* that wait for their turn of the loop */
-	struct gate_options gate_options;
-	struct gate_stats gate_stats;
-	unsigned calls; /* under way */
-	uint64_t refused;
-};
-
-/* ---- Answers ---- */
-
-static void call_free(struct admin_call *c)
-{
-	c->admin->calls--;
-	buf_fini(&c->text);
-	mem_free(c);
-}
-
-/* `more`: further field lines, each with its CRLF. All of it, or 503 where there is no memory for it. */
-static void respond(struct transport *t, int status, const char *more, const char *content_type, struct slice body)
-{
-	struct buf head;
-	char date[30];
-	int err;
-
-	http_date_format(clock_now().wall_ms / 1000, date);
-	buf_init(&head, HEAD_MAX);
-	buf_addf(&head,
-		"HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %s\r\nCache-Control: no-store\r\n"
-		"X-Content-Type-Options: nosniff\r\nContent-Length: %zu\r\n%s",
-		status, http_reason(status), date, content_type, body.n, more);
-	err = head.err ? head.err : t->ops->begin(t, &(struct transport_head){status, &head, false});
-	if (!err && t->request->method != HTTP_HEAD && body.n)
-		err = t->ops->add(t, body.p, body.n);
-	if (err)
-		t->ops->refuse(t);
-	else
-		t->ops->end(t);
-	buf_fini(&head);
-}
-
-static void send_answer(struct admin_call *c, int status, const char *content_type, struct slice body)
-{
-	const char *more = status == 401   ? "WWW-Authenticate: Bearer realm=\"memoproxy\"\r\n"
-			   : status == 405 ? c->allow
-					   : "";
-
-	transport_on_gone(c->transport, NULL, NULL);
-	respond(c->transport, status, more, content_type, body);
-}
-
-void admin_answer_text(struct admin_call *c, const char *content_type, struct slice text)
-{
-	if (!c->is_gone)
-		send_answer(c, 200, content_type, text);
-	call_free(c);
-}
-
-void admin_answer(struct admin_call *c, int status, json_t *json)
-{
-	char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
-
-	if (c->is_gone)
-		;
-	else if (!text)
-		send_answer(c, 503, "application/problem+json", SLICE_LIT("{}\n"));
-	else
-		send_answer(c, status, status < 400 ? "application/json" : "application/problem+json", slice_of(text));
-	free(text); /* allocated by jansson */
-	json_decref(json);
-	call_free(c);
-}
-
-void admin_problem(struct admin_call *c, int status, const char *detail)
-{
-	admin_answer(c, status,
-		json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", http_reason(status), "status", status,
-			"detail", detail));
-}
-
-static void on_gone(void *arg)
-{
-	struct admin_call *c = arg;
-
-	c->is_gone = true;
-}
-
-void admin_collect(struct admin_call *c, void (*done)(void *arg, const struct collected *sum))
-{
-	if (collect_start(c->service, done, c))
-		admin_problem(c, 503, "out of memory");
-}
-
-int admin_load(struct admin *a, struct buf *errors, struct buf *later)
-{
-	return a->o.reload(a->o.owner, errors, later);
-}
-
-uint64_t admin_refused(const struct admin *a)
-{
-	return a->refused;
-}
-
-const struct gate_stats *admin_connections(const struct admin *a)
-{
-	return &a->gate_stats;
-}
-
-/* ---- Parameters ---- */
-
-bool admin_parameter(const struct admin_call *c, const char *name, struct slice *value)
-{
-	*value = (struct slice){NULL, 0};
-	for (unsigned i = 0; i < c->parameters_n; i++) {
-		if (!slice_equal(c->parameters[i].name, slice_of(name)))
-			continue;
-		*value = c->parameters[i].value;
-		return true;
-	}
-	return false;
-}
-
-/* Offsets first: the buffer may move while it grows. */
-static int decode(struct admin_call *c, struct slice encoded, size_t *off, size_t *n)
-{
-	*off = c->text.n;
-	if (uri_decode(encoded, &c->text))
-		return -ENOBUFS;
-	*n = c->text.n - *off;
-	return 0;
-}
-
-static bool is_hex(char c)
-{
-	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
-}
-
-/* A purge of something else than what was meant is worse than a refusal. */
-static bool is_encoded(struct slice s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] == '%' && (i + 2 >= s.n || !is_hex(s.p[i + 1]) || !is_hex(s.p[i + 2])))
-			return false;
-	return true;
-}
-
-static const char *add_parameters(struct admin_call *c, struct slice query)
-{
-	struct uri_param p;
-	bool at_end = false;
-
-	/* Room for all: decoding never grows, so nothing moves from here on. */
-	if (!buf_reserve(&c->text, query.n + 1))
-		return "the parameters are too long";
-	while (query.n && uri_query_next(&query, &at_end, &p)) {
-		struct admin_parameter *to = &c->parameters[c->parameters_n];
-		size_t name_off, name_n, off, n;
-		struct slice already;
-
-		if (p.whole.n == 0)
-			continue;
-		if (c->parameters_n == ADMIN_PARAMETERS_MAX)
-			return "too many parameters";
-		if (!is_encoded(p.name) || !is_encoded(p.value))
-			return "a % that is not followed by two hexadecimal digits; write %25 for the sign itself";
-		if (decode(c, p.name, &name_off, &name_n) || decode(c, p.value, &off, &n))
-			return "the parameters are too long";
-		to->name = (struct slice){c->text.p + name_off, name_n};
-		to->value = (struct slice){c->text.p + off, n};
-		if (memchr(to->name.p, '\0', name_n) || (n && memchr(to->value.p, '\0', n)))
-			return "a parameter holds a NUL byte";
-		for (unsigned i = 0; i < c->parameters_n; i++) {
-			already = c->parameters[i].name;
-			if (slice_equal(already, to->name))
-				return "a parameter is given twice";
-		}
-		c->parameters_n++;
-	}
-	return NULL;
-}
-
-static const char *read_parameters(struct admin_call *c)
-{
-	struct evbuffer *body = c->transport->ops->body(c->transport);
-	size_t n = evbuffer_get_length(body);
-	const char *why;
-
-	/* One reservation for query and form together keeps the slices of the first valid. */
-	if (!buf_reserve(&c->text, c->http->query.n + n + 2))
-		return "the parameters are too long";
-	why = c->http->has_query ? add_parameters(c, c->http->query) : NULL;
-	if (why || c->http->framing == HTTP_BODY_NONE || n == 0)
-		return why;
-	return add_parameters(c, (struct slice){(const char *)evbuffer_pullup(body, -1), n});
-}
 
 /* ---- Endpoints ---- */
 
@@ -240,7 +35,7 @@ static bool answer_health(void *arg, struct transport *t, struct now now)
 	if (!slice_equal(t->request->path, SLICE_LIT("/healthz")) || t->request->has_query ||
 		admin_refusal(&a->service->snapshot->config->admin, t->request, &status))
 		return false;
-	respond(t, 200, "", "application/json", SLICE_LIT(alive));
+	admin_respond(t, 200, "", "application/json", SLICE_LIT(alive));
 	return true;
 }
 
@@ -323,7 +118,7 @@ static void refuse_parameter(struct admin_call *c, const struct endpoint *e, str
 
 static void run(struct admin_call *c, const struct endpoint *e)
 {
-	const char *why = read_parameters(c);
+	const char *why = admin_read_parameters(c);
 
 	if (why) {
 		admin_problem(c, 400, why);
@@ -381,10 +176,17 @@ static void on_next_call(evutil_socket_t fd, short what, void *arg)
 	else
 		run_next_soon(a);
 	if (c->is_gone) {
-		call_free(c);
+		admin_call_free(c);
 		return;
 	}
 	dispatch(c);
+}
+
+static void on_gone(void *arg)
+{
+	struct admin_call *c = arg;
+
+	c->is_gone = true;
 }
 
 static void on_request(void *arg, struct transport *t)
@@ -497,7 +299,7 @@ void admin_stop(struct admin *a)
 	while (a->first) { /* their clients are gone now */
 		struct admin_call *c = a->first;
 		a->first = c->next;
-		call_free(c);
+		admin_call_free(c);
 	}
 	if (a->next_call)
 		event_free(a->next_call);

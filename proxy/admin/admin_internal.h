@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "http/message.h"
+#include "proxy/admin/admin.h"
 #include "proxy/admin/collect.h"
 #include "proxy/front/front.h"
 #include "proxy/request/locate.h"
@@ -17,6 +18,18 @@
 
 struct admin_parameter {
 	struct slice name, value; /* decoded; in the call's text */
+};
+
+struct admin {
+	struct admin_options o;
+	struct service *service;
+	struct front *front;
+	struct event *next_call;
+	struct admin_call *first, **last; /* that wait for their turn of the loop */
+	struct gate_options gate_options;
+	struct gate_stats gate_stats;
+	unsigned calls; /* under way */
+	uint64_t refused;
 };
 
 /* One request to the admin side. Freed by the function that answers it. */
@@ -37,6 +50,10 @@ struct admin_call {
  * own or across sites. */
 const char *admin_refusal(const struct config_admin *a, const struct http_request *r, int *status);
 
+/* ---- One call (admin_call.c) ---- */
+
+/* Of query and form. Why they can't be read, or NULL. */
+const char *admin_read_parameters(struct admin_call *c) WARN_UNUSED;
 /* NULL-valued slice when it is not there. */
 bool admin_parameter(const struct admin_call *c, const char *name, struct slice *value);
 
@@ -45,15 +62,13 @@ void admin_answer(struct admin_call *c, int status, json_t *json);
 void admin_answer_text(struct admin_call *c, const char *content_type, struct slice text);
 void admin_problem(struct admin_call *c, int status, const char *detail);
 
+/* Of a call that nobody waits for any more. */
+void admin_call_free(struct admin_call *c);
+/* Where there is no call. `more`: further field lines, each with its CRLF. All of it, or 503 where there is no memory for it. */
+void admin_respond(struct transport *t, int status, const char *more, const char *content_type, struct slice body);
+
 /* Calls `done` with the workers' counters, from main's loop; it answers the call. */
 void admin_collect(struct admin_call *c, void (*done)(void *arg, const struct collected *sum));
-
-/* As server_reload. */
-int admin_load(struct admin *a, struct buf *errors, struct buf *later);
-/* Calls refused because too many were under way. */
-uint64_t admin_refused(const struct admin *a);
-/* Of the operators' connections. */
-const struct gate_stats *admin_connections(const struct admin *a);
 
 /* What several endpoints say alike. */
 const char *admin_source_name(enum policy_source s);

@@ -103,15 +103,15 @@ static void add_service(struct buf *b, const struct admin_call *c, const struct 
 		(double)s->reloads_failed);
 	add_one(b,
 		&(struct metric){"admin", "refused", "counter", "Admin calls refused because too many were under way"},
-		(double)admin_refused(c->admin));
+		(double)c->admin->refused);
 	add_one(b,
 		&(struct metric){"admin", "connections_refused", "counter",
 			"Operators' connections refused because there were too many"},
-		(double)admin_connections(c->admin)->refused_total_bound);
+		(double)c->admin->gate_stats.refused_total_bound);
 	add_one(b,
 		&(struct metric){"admin", "idle_evicted", "counter",
 			"Operators' idle connections closed because there were too many"},
-		(double)admin_connections(c->admin)->idle_evicted);
+		(double)c->admin->gate_stats.idle_evicted);
 	add_one(b,
 		&(struct metric){"access_log", "dropped", "counter", "Lines lost because the log took them too slowly"},
 		s->access_log ? (double)access_log_dropped(s->access_log) : 0);

@@ -71,7 +71,7 @@ void admin_reload(struct admin_call *c)
 	r->call = c;
 	buf_init(&r->later, TEXT_MAX);
 	buf_init(&r->warnings, TEXT_MAX);
-	err = admin_load(c->admin, &r->warnings, &r->later); /* with an error: what is wrong */
+	err = c->admin->o.reload(c->admin->o.owner, &r->warnings, &r->later); /* with an error: what is wrong */
 	if (err || collect_start(c->service, on_all_told, r)) {
 		refuse(c, err ? err : -ENOMEM, &r->warnings);
 		free_call(r);

@@ -102,10 +102,9 @@ static void on_stats(void *arg, const struct collected *sum)
 	json_object_set_new(j, "workers", json_integer(s->workers_n));
 	json_object_set_new(j, "reloads", json_of_count(s->reloads));
 	json_object_set_new(j, "reloads_failed", json_of_count(s->reloads_failed));
-	json_object_set_new(j, "admin_refused", json_of_count(admin_refused(c->admin)));
-	json_object_set_new(
-		j, "admin_connections_refused", json_of_count(admin_connections(c->admin)->refused_total_bound));
-	json_object_set_new(j, "admin_idle_evicted", json_of_count(admin_connections(c->admin)->idle_evicted));
+	json_object_set_new(j, "admin_refused", json_of_count(c->admin->refused));
+	json_object_set_new(j, "admin_connections_refused", json_of_count(c->admin->gate_stats.refused_total_bound));
+	json_object_set_new(j, "admin_idle_evicted", json_of_count(c->admin->gate_stats.idle_evicted));
 	json_object_set_new(j, "hit_ratio", json_real(answers_hit_ratio(sum->worker.answers)));
 	json_object_set_new(j, "upstream_saved_s", json_real(saved_s(sum)));
 	json_object_set_new(j, "answers", json_of_answers(sum->worker.answers));

@@ -9,6 +9,7 @@
 #include "proxy/admin/admin.h"
 #include "proxy/front/admission.h"
 #include "proxy/process/notify.h"
+#include "proxy/process/privacy.h"
 #include "proxy/request/origins.h"
 #include "proxy/process/server.h"
 #include "proxy/front/tls.h"
@@ -103,6 +104,16 @@ static int make_snapshot(struct server *s, struct config *config, struct snapsho
 }
 
 /* ---- Publishing ---- */
+
+static void warn(const char *sentence)
+{
+	log_warn("%s", sentence);
+}
+
+void server_look_at_privacy(const struct server *s)
+{
+	privacy_look(s->service.snapshot->config, s->config_path, warn);
+}
 
 static int make_updates(struct server *s, struct snapshot *next, struct worker_update **updates)
 {

@@ -20,7 +20,6 @@
 #include "proxy/process/drain.h"
 #include "proxy/process/notify.h"
 #include "proxy/request/origins.h"
-#include "proxy/process/privacy.h"
 #include "proxy/process/relay.h"
 #include "proxy/process/reload.h"
 #include "proxy/process/takeover.h"
@@ -135,16 +134,6 @@ static int load_config(struct server *s)
 		complain("can't load the configuration", err);
 	buf_fini(&errors);
 	return err;
-}
-
-static void warn(const char *sentence)
-{
-	log_warn("%s", sentence);
-}
-
-void server_look_at_privacy(const struct server *s)
-{
-	privacy_look(s->service.snapshot->config, s->config_path, warn);
 }
 
 static unsigned count_shards(uint64_t memory_bytes)

@@ -40,8 +40,6 @@ struct server {
 int server_run(const char *config_path, bool demo, char *const *argv);
 /* The drain, or what comes before it, ends after shutdown_grace from now. Main. */
 void server_set_grace(struct server *s);
-/* Warns in the log of files that others can get at. */
-void server_look_at_privacy(const struct server *s);
 /* Each worker's, for every `listen` of [proxy]. 0, or negative errno after a sentence on standard error. */
 int server_open_listeners(struct server *s) WARN_UNUSED;
 /* Operators', for every `listen` of [admin]: `fds` has room for them. The same. */

@@ -37,18 +37,11 @@ LIBRARIES = {
 
 # Circles that are one idea in several files: the files of each lie in one room, and its first file says what they share.
 CIRCLES = {
-    "cache/disk/log/segment": "a segment's life; its end is long enough for a file of its own",
-    "cache/disk/body": "a large body and the reading of its blocks",
-    "cache/disk/append": "the writer's loop and the kinds of work it takes up",
     "cache/lookup": "the verdict, and the second half of it that asks the disk tier",
     "cache/flight": "a flight's steps, from its first byte to its place in the tiers",
     "cache/memory/chunks": "objects, the entries that hold them and the budget that both are taken from",
-    "config/value": "a value of the file, alone or as a list",
-    "config/build": "a configuration, and what is wrong with it",
     "proxy/front/gate": "a gate's phases: one state, one file a phase",
     "proxy/transaction/fetch_job": "one request's way on its worker",
-    "proxy/process/reload": "the server and what changes it while it runs",
-    "proxy/admin/admin": "the admin side's calls and their endpoints",
     "upstream/answer": "one fetch's steps on libcurl",
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cache/disk/log/segment_internal.h"
+#include "cache/disk/log/segment.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -53,7 +53,8 @@ void segments_fini(struct segments *t)
 	pthread_mutex_destroy(&t->mu);
 }
 
-struct segment *segment_free_slot_locked(struct segments *t)
+/* A slot that nobody uses. NULL without memory, or when there are four million of them. */
+static struct segment *free_slot_locked(struct segments *t)
 {
 	struct segment *chunk;
 	uint32_t n = t->slots_n;
@@ -96,7 +97,7 @@ static int reserve(struct segments *t, uint64_t size, uint64_t spare, struct seg
 	pthread_mutex_lock(&t->mu);
 	if (size + spare > t->capacity || t->allocated > t->capacity - size - spare)
 		err = -ENOSPC;
-	*out = err ? NULL : segment_free_slot_locked(t);
+	*out = err ? NULL : free_slot_locked(t);
 	if (!err && !*out)
 		err = -ENOMEM;
 	if (!err) {
@@ -108,6 +109,72 @@ static int reserve(struct segments *t, uint64_t size, uint64_t spare, struct seg
 	}
 	pthread_mutex_unlock(&t->mu);
 	return err;
+}
+
+/* ---- The end of a file: it counts until nothing of it is left on the device ---- */
+
+static void release(struct segments *t, struct segment *s)
+{
+	pthread_mutex_lock(&t->mu);
+	s->state = SEGMENT_FREE;
+	t->allocated -= s->size;
+	t->going -= s->size;
+	t->count--;
+	pthread_cond_broadcast(&t->changed);
+	pthread_mutex_unlock(&t->mu);
+}
+
+/* False: the file is still there. */
+static bool remove_file(struct segments *t, uint64_t id)
+{
+	static struct log_limit limit;
+	char name[SEGMENT_NAME_MAX];
+	int err;
+
+	segment_name(id, name);
+	err = t->io->unlink(t->io, t->dir, name);
+	if (!err || err == -ENOENT)
+		return true;
+	atomic_fetch_add(&t->unlink_errors, 1);
+	if (log_allowed(&limit))
+		log_warn("disk: can't remove %s: %s", name, strerror(-err));
+	return false;
+}
+
+/* Nobody uses it any more. A file that can't be removed is made empty, which no start takes for a segment; one that can't
+ * be made empty either keeps its bytes, and is tried again. */
+static void end_file(struct segments *t, struct segment *s)
+{
+	bool is_gone = !s->is_linked || remove_file(t, s->id);
+
+	if (!is_gone && s->fd >= 0)
+		is_gone = t->io->truncate(t->io, s->fd, 0) == 0;
+	if (is_gone) {
+		if (s->fd >= 0)
+			(void)t->io->close(t->io, s->fd);
+		release(t, s);
+		return;
+	}
+	pthread_mutex_lock(&t->mu);
+	t->going -= s->size;
+	s->next_closing = t->stuck;
+	t->stuck = s;
+	t->stuck_n++;
+	pthread_mutex_unlock(&t->mu);
+}
+
+/* Ends what was begun in a slot whose `size` bytes are counted; fd -1: there is no file. */
+static void give_up(struct segments *t, struct segment *s, int fd, uint64_t id, uint64_t size)
+{
+	s->fd = fd;
+	s->id = id;
+	s->size = size;
+	s->is_linked = fd >= 0;
+	pthread_mutex_lock(&t->mu);
+	s->state = SEGMENT_GOING;
+	t->going += size;
+	pthread_mutex_unlock(&t->mu);
+	end_file(t, s);
 }
 
 /* ---- New segments ---- */
@@ -144,7 +211,7 @@ int segment_create_as(struct segments *t, uint64_t size, uint64_t spare, bool ha
 		return err;
 	err = make_file(t, id, size, has_header, &generation, &fd);
 	if (err) {
-		segment_give_up(t, *out, fd, id, size);
+		give_up(t, *out, fd, id, size);
 		*out = NULL;
 		return err == -ENOSPC ? -EDQUOT : err;
 	}
@@ -199,7 +266,7 @@ int segment_adopt(struct segments *t, const char *name, uint64_t id, struct segm
 	if (err)
 		goto fail;
 	pthread_mutex_lock(&t->mu);
-	*out = segment_free_slot_locked(t);
+	*out = free_slot_locked(t);
 	if (*out) {
 		(*out)->state = SEGMENT_LOADING;
 		settle(*out, fd, id, h.generation, h.size, 0);
@@ -300,6 +367,87 @@ void segment_count(struct segments *t, uint32_t slot, int change)
 
 	if (s)
 		atomic_fetch_add_explicit(&s->live, change, memory_order_relaxed);
+}
+
+/* ---- Going ---- */
+
+void segment_retire(struct segments *t, struct segment *s)
+{
+	struct segment *of_log = s;
+
+	pthread_mutex_lock(&t->mu);
+	s->state = SEGMENT_GOING;
+	t->going += s->size;
+	pthread_mutex_unlock(&t->mu);
+	s->is_linked = !remove_file(t, s->id);
+	atomic_fetch_add(&t->reclaimed, 1);
+	segment_put(t, &of_log);
+}
+
+static struct segment *take_stuck(struct segments *t)
+{
+	struct segment *s;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	pthread_mutex_lock(&t->mu);
+	s = now.tv_sec >= t->stuck_again_s ? t->stuck : NULL;
+	if (s) {
+		t->stuck = NULL;
+		t->stuck_n = 0;
+		t->stuck_again_s = now.tv_sec + 1;
+		for (const struct segment *each = s; each; each = each->next_closing)
+			t->going += each->size;
+	}
+	pthread_mutex_unlock(&t->mu);
+	return s;
+}
+
+void segments_close_left(struct segments *t)
+{
+	struct segment *s;
+
+	pthread_mutex_lock(&t->mu);
+	while ((s = t->closing)) {
+		t->closing = s->next_closing;
+		pthread_mutex_unlock(&t->mu);
+		end_file(t, s);
+		pthread_mutex_lock(&t->mu);
+	}
+	pthread_mutex_unlock(&t->mu);
+	for (struct segment *next, *left = take_stuck(t); left; left = next) {
+		next = left->next_closing;
+		end_file(t, left);
+	}
+}
+
+void segment_discard(struct segments *t, const char *name, uint64_t id)
+{
+	uint64_t size = 0;
+	struct segment *s;
+	int fd;
+
+	if (remove_file(t, id))
+		return;
+	fd = t->io->open(t->io, t->dir, name, O_RDWR);
+	if (fd >= 0 && t->io->size(t->io, fd, &size) == 0 && size > 0) {
+		pthread_mutex_lock(&t->mu);
+		s = free_slot_locked(t);
+		if (s) {
+			t->allocated += size;
+			t->count++;
+			atomic_store_explicit(&s->min_epoch, UINT64_MAX, memory_order_relaxed);
+			atomic_store_explicit(&s->min_lsn, UINT64_MAX, memory_order_relaxed);
+			s->state = SEGMENT_GOING;
+		}
+		pthread_mutex_unlock(&t->mu);
+		if (s) {
+			give_up(t, s, fd, id, size);
+			return;
+		}
+	}
+	if (fd >= 0)
+		(void)t->io->close(t->io, fd);
 }
 
 /* ---- Choosing and reading ---- */
