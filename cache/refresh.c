@@ -267,7 +267,7 @@ static struct object *build(
 	if (o && !spec.shared && object_copy_body(o, old) != 0)
 		object_unref(&o);
 	if (o)
-		encodings_share(o, old);
+		encode_share(o, old);
 	return o;
 }
 

@@ -1,35 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "cache/memory/encode.h"
 
-#include <brotli/encode.h>
-#include <zlib.h>
-#include <zstd.h>
-
 #include "base/mem.h"
 #include "cache/memory/encoder.h"
+#include "cache/memory/encodings.h"
 #include "http/cache_control.h"
-
-#define BROTLI_QUALITY 5
-#define GZIP_LEVEL 6
-#define ZSTD_LEVEL 6
-
-struct encodings {
-	_Atomic uint32_t refs;
-	_Atomic bool is_made;           /* v does not change any more */
-	struct block *v[CACHE_CODINGS]; /* NULL: there is none */
-};
-
-static struct encodings *encodings_of(const struct object *o)
-{
-	_Atomic(struct encodings *) *at = object_encodings(o);
-
-	return at ? atomic_load_explicit(at, memory_order_acquire) : NULL;
-}
-
-static bool is_made(const struct encodings *e)
-{
-	return atomic_load_explicit(&e->is_made, memory_order_acquire);
-}
 
 struct slice cache_coding_name(enum cache_coding c)
 {
@@ -113,91 +88,20 @@ void encode_drop_name(struct buf *names)
 
 /* ---- Encoding ---- */
 
-static size_t make_br(struct slice in, char *out, size_t cap)
-{
-	size_t n = cap;
-
-	return BrotliEncoderCompress(BROTLI_QUALITY, BROTLI_DEFAULT_WINDOW, BROTLI_MODE_TEXT, in.n,
-		       (const uint8_t *)in.p, &n, (uint8_t *)out)
-		       ? n
-		       : 0;
-}
-
-static size_t make_zstd(struct slice in, char *out, size_t cap)
-{
-	size_t n = ZSTD_compress(out, cap, in.p, in.n, ZSTD_LEVEL);
-
-	return ZSTD_isError(n) ? 0 : n;
-}
-
-static size_t make_gzip(struct slice in, char *out, size_t cap)
-{
-	z_stream z = {.next_in = (Bytef *)(uintptr_t)in.p, .avail_in = (uInt)in.n, .next_out = (Bytef *)out};
-	int rc;
-
-	z.avail_out = (uInt)cap;
-	if (deflateInit2(&z, GZIP_LEVEL, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-		return 0;
-	rc = deflate(&z, Z_FINISH);
-	deflateEnd(&z);
-	return rc == Z_STREAM_END ? cap - z.avail_out : 0;
-}
-
-/* NULL when it does not become a tenth shorter, or there is no room. */
-static struct block *make(struct shard *s, enum cache_coding c, struct slice in, char *scratch)
-{
-	static size_t (*const makers[])(struct slice in, char *out, size_t cap) = {
-		[CACHE_BR] = make_br, [CACHE_ZSTD] = make_zstd, [CACHE_GZIP] = make_gzip};
-	size_t n = makers[c](in, scratch, in.n - in.n / 10);
-	struct block *b = n > 0 ? memory_take(s, sizeof(*b) + n) : NULL;
-
-	if (!b)
-		return NULL;
-	atomic_init(&b->refs, 1);
-	b->n = n;
-	memcpy(b->bytes, scratch, n);
-	return b;
-}
-
-void encode_run(struct object *o, unsigned codings)
-{
-	struct encodings *e = encodings_of(o);
-	struct slice body = object_body_at(o, 0);
-	char *scratch = mem_alloc(body.n);
-
-	for (unsigned c = 0; scratch && c < CACHE_CODINGS; c++)
-		if (codings & (1U << c))
-			e->v[c] = make(o->entry->shard, (enum cache_coding)c, body, scratch);
-	/* Readers that see it see what it holds. */
-	atomic_store_explicit(&e->is_made, true, memory_order_release);
-	mem_free(scratch);
-}
-
-/* A successor after a 304 shares what is to be made. */
-bool encode_is_wanted(const struct object *o)
-{
-	const struct encodings *e = encodings_of(o);
-
-	return atomic_load_explicit(&o->refs, memory_order_relaxed) > 1 ||
-	       atomic_load_explicit(&e->refs, memory_order_relaxed) > 1;
-}
-
 void encode_object(struct encoder *encoder, struct object *o, const struct cache_rules *rules)
 {
-	_Atomic(struct encodings *) *at = object_encodings(o);
+	_Atomic(struct encodings *) *at = object_encodings_at(o);
 	struct slice body = object_body_at(o, 0);
 	struct encodings *e;
 
 	if (!at || !rules->compress || atomic_load(at) || body.n < ENCODE_MIN || body.n > ENCODE_MAX)
 		return;
-	e = memory_take(o->entry->shard, sizeof(*e));
+	e = encodings_new(o->entry->shard);
 	if (!e)
 		return;
-	memset(e, 0, sizeof(*e));
-	atomic_init(&e->refs, 1);
 	atomic_store_explicit(at, e, memory_order_release);
 	if (body.n <= ENCODE_AT_ONCE)
-		encode_run(o, rules->compress);
+		encodings_make(e, o->entry->shard, body, rules->compress);
 	else
 		encoder_give(encoder, o, rules->compress);
 }
@@ -206,44 +110,16 @@ void encode_object(struct encoder *encoder, struct object *o, const struct cache
 
 bool object_encoded(const struct object *o, enum cache_coding c, struct slice *bytes)
 {
-	const struct encodings *e = c < CACHE_CODINGS ? encodings_of(o) : NULL;
+	const struct encodings *e = c < CACHE_CODINGS ? object_encodings(o) : NULL;
 
-	if (!e || !is_made(e) || !e->v[c])
-		return false;
-	*bytes = (struct slice){e->v[c]->bytes, e->v[c]->n};
-	return true;
+	return e && encodings_get(e, c, bytes);
 }
 
-void encodings_share(struct object *to, const struct object *from)
+void encode_share(struct object *to, const struct object *from)
 {
-	_Atomic(struct encodings *) *at = object_encodings(to);
-	struct encodings *e = encodings_of(from);
+	_Atomic(struct encodings *) *at = object_encodings_at(to);
+	struct encodings *e = object_encodings(from);
 
-	if (!at || !e)
-		return;
-	atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
-	atomic_store_explicit(at, e, memory_order_release);
-}
-
-void encodings_drop(struct object *o)
-{
-	struct encodings *e = encodings_of(o);
-	struct shard *s = o->entry->shard;
-
-	if (!e || atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) != 1)
-		return;
-	for (unsigned c = 0; c < CACHE_CODINGS; c++)
-		if (e->v[c])
-			memory_give(s, e->v[c]);
-	memory_give(s, e);
-}
-
-uint64_t encodings_bytes(const struct object *o)
-{
-	const struct encodings *e = encodings_of(o);
-	uint64_t n = e ? mem_size(e) : 0;
-
-	for (unsigned c = 0; e && is_made(e) && c < CACHE_CODINGS; c++)
-		n += e->v[c] ? mem_size(e->v[c]) : 0;
-	return n;
+	if (at && e)
+		atomic_store_explicit(at, encodings_ref(e), memory_order_release);
 }

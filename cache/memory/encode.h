@@ -25,14 +25,7 @@ void encode_drop_name(struct buf *names);
 /* Has them made, as far as there is room and they are shorter. The body is whole and in one piece. Before others can see
  * the object. */
 void encode_object(struct encoder *e, struct object *o, const struct cache_rules *rules);
-/* Makes them now: what encode_object left to the encoder. codings: bits 1u << enum cache_coding. */
-void encode_run(struct object *o, unsigned codings);
-/* Whether anybody but the caller has use for that: whoever was evicted or replaced while it waited only keeps bytes from
- * others. */
-bool encode_is_wanted(const struct object *o);
 /* The same body: the same encodings, also those that are still to be made. */
-void encodings_share(struct object *to, const struct object *from);
-void encodings_drop(struct object *o);
-uint64_t encodings_bytes(const struct object *o);
+void encode_share(struct object *to, const struct object *from);
 
 #endif

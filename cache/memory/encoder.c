@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 #include "base/mem.h"
-#include "cache/memory/encode.h"
+#include "cache/memory/encodings.h"
 
 struct job {
 	struct job *next;
@@ -65,6 +65,19 @@ static void free_job(struct job *j)
 	mem_free(j);
 }
 
+/* Whether anybody else has use for them: whoever was evicted or replaced while it waited only keeps bytes from others. A
+ * successor after a 304 shares what is to be made. */
+static bool is_wanted(const struct job *j)
+{
+	return atomic_load_explicit(&j->object->refs, memory_order_relaxed) > 1 ||
+	       encodings_are_shared(object_encodings(j->object));
+}
+
+static void encode(const struct job *j)
+{
+	encodings_make(object_encodings(j->object), j->object->entry->shard, object_body_at(j->object, 0), j->codings);
+}
+
 static void *run(void *arg)
 {
 	struct encoder *e = arg;
@@ -81,9 +94,9 @@ static void *run(void *arg)
 			continue;
 		}
 		pthread_mutex_unlock(&e->mu);
-		done = encode_is_wanted(j->object);
+		done = is_wanted(j);
 		if (done)
-			encode_run(j->object, j->codings);
+			encode(j);
 		bytes = j->bytes;
 		free_job(j);
 		pthread_mutex_lock(&e->mu);

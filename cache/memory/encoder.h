@@ -20,8 +20,8 @@ struct object;
 int encoder_new(unsigned threads, uint64_t bytes_max, struct encoder **out) WARN_UNUSED;
 /* What waits is dropped; waits for what is being encoded. */
 void encoder_free(struct encoder **e);
-/* Has encode_run(o, codings) done by and by, unless there is no room for it (`dropped`), or nobody wants it any more by then.
- * Takes a reference of its own. */
+/* Has its encodings, which are there already and empty, made by and by, unless there is no room for it (`dropped`), or nobody wants
+ * them any more by then. Takes a reference of its own. codings: bits 1u << enum cache_coding. */
 void encoder_give(struct encoder *e, struct object *o, unsigned codings);
 
 struct encoder_stats {

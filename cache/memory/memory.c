@@ -12,6 +12,8 @@ static int64_t object_due_second(const struct link *l)
 	return object_useful_until_ms(o) / 1000 + 1;
 }
 
+static bool evict_some(struct shard *home);
+
 static int init_shard(struct shard *s, struct memory *m)
 {
 	s->memory = m;
@@ -35,6 +37,7 @@ int memory_init(struct memory *m, uint64_t limit_bytes, unsigned shards, unsigne
 	m->max_variants = max_variants ? max_variants : 1;
 	m->max_markers = max_markers / shards ? max_markers / shards : 1;
 	m->invalidation = invalidation;
+	m->evict = evict_some;
 	for (m->shards_n = 0; m->shards_n < shards; m->shards_n++) {
 		int err = init_shard(&m->shards[m->shards_n], m);
 
@@ -161,86 +164,4 @@ static bool evict_some(struct shard *home)
 			if (evict_from(&m->shards[(at + i) & (m->shards_n - 1)], false, wait))
 				return true;
 	return false;
-}
-
-/* ---- Bytes ---- */
-
-/* At least what the allocator will take for n bytes: its header, rounding, and a remainder too small to split off. */
-static size_t reserve_size(size_t n)
-{
-	return n < 64 * 1024 ? ((n + 8 + 15) & ~(size_t)15) + 32 : n + 2 * 4096 + 64;
-}
-
-static bool reserve(struct shard *home, size_t n)
-{
-	struct memory *m = home->memory;
-
-	if (n > m->limit_bytes)
-		return false;
-	for (;;) {
-		uint64_t before = atomic_fetch_add_explicit(&m->bytes, n, memory_order_relaxed);
-
-		if (before + n <= m->limit_bytes)
-			return true;
-		atomic_fetch_sub_explicit(&m->bytes, n, memory_order_relaxed);
-		if (!evict_some(home))
-			return false;
-	}
-}
-
-void *memory_take(struct shard *home, size_t n)
-{
-	size_t reserved = reserve_size(n);
-	void *p;
-
-	if (!reserve(home, reserved))
-		return NULL;
-	p = mem_alloc(n);
-	/* Unsigned arithmetic wraps as it should when the guess was too low. */
-	atomic_fetch_add_explicit(&home->memory->bytes, mem_size(p) - reserved, memory_order_relaxed);
-	return p;
-}
-
-void *memory_take_beyond(struct shard *home, size_t n)
-{
-	void *p = mem_alloc(n);
-
-	atomic_fetch_add_explicit(&home->memory->bytes, mem_size(p), memory_order_relaxed);
-	return p;
-}
-
-void memory_give(struct shard *home, void *p)
-{
-	atomic_fetch_sub_explicit(&home->memory->bytes, mem_size(p), memory_order_relaxed);
-	mem_free(p);
-}
-
-void memory_trim(struct shard *home)
-{
-	while (atomic_load_explicit(&home->memory->bytes, memory_order_relaxed) > home->memory->limit_bytes)
-		if (!evict_some(home))
-			return;
-}
-
-void garbage_add(struct garbage *g, struct object *o)
-{
-	o->expiry.next = g->objects ? &g->objects->expiry : NULL;
-	g->objects = o;
-}
-
-void garbage_free(struct garbage *g)
-{
-	for (struct object *o = g->objects, *next; o; o = next) {
-		next = o->expiry.next ? CONTAINER_OF(o->expiry.next, struct object, expiry) : NULL;
-		object_unref(&o);
-	}
-	for (struct notes *n = g->notes, *next; n; n = next) {
-		next = n->marker.next ? CONTAINER_OF(n->marker.next, struct notes, marker) : NULL;
-		memory_give(n->shard, n);
-	}
-	for (struct entry *e = g->entries, *next; e; e = next) {
-		next = e->hh.next;
-		entry_unref(&e);
-	}
-	*g = (struct garbage){0};
 }

@@ -82,6 +82,8 @@ struct memory {
 	unsigned shards_n, max_variants, max_markers;
 	uint64_t limit_bytes;
 	struct invalidation_table *invalidation;
+	bool (*evict)(
+		struct shard *home); /* something, at home first; false: nothing is left. The caller holds no lock */
 	/* atomic */
 	_Atomic uint64_t failed_bytes;
 	_Atomic int64_t now_ms; /* the time as of some lookup; up to 200 ms old while there are lookups */
@@ -128,6 +130,7 @@ struct entry *entry_ref(struct entry *e);
 void entry_unref(struct entry **e);
 struct slice entry_url(const struct entry *e);
 uint64_t entry_user(const struct entry *e);
+struct entry_user *entry_user_of(const struct entry *e); /* of one that has_user */
 
 struct entry *entry_find_locked(struct shard *s, const struct cache_key *key);
 /* Takes the caller's reference; -ENOMEM leaves it with the caller. */

@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 #include "cache/tier/tier.h"
-#include "cache/memory/encode.h"
+#include "cache/memory/encodings.h"
 
 /* ---- References ---- */
 
@@ -30,7 +30,7 @@ void object_unref(struct object **o)
 	if (!gone || atomic_fetch_sub_explicit(&gone->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	e = gone->entry;
-	encodings_drop(gone);
+	encodings_unref(e->shard, object_encodings(gone));
 	if (gone->body_kind == BODY_BLOCK || gone->body_kind == BODY_ON_DISK)
 		block_unref(e->shard, gone->body.block);
 	else if (gone->body_kind == BODY_CHUNKS)
@@ -96,9 +96,16 @@ bool object_part(const struct object *o, uint64_t *first, uint64_t *total)
 	return true;
 }
 
-_Atomic(struct encodings *) *object_encodings(const struct object *o)
+_Atomic(struct encodings *) *object_encodings_at(const struct object *o)
 {
 	return o->flags & OBJECT_MAY_ENCODE ? &((struct object_extras *)(uintptr_t)extras_of(o))->encodings : NULL;
+}
+
+struct encodings *object_encodings(const struct object *o)
+{
+	_Atomic(struct encodings *) *at = object_encodings_at(o);
+
+	return at ? atomic_load_explicit(at, memory_order_acquire) : NULL;
 }
 
 bool object_may_encode(const struct object *o)
@@ -314,7 +321,7 @@ uint64_t object_total_bytes(const struct object *o)
 
 	if (o->body_kind == BODY_BLOCK || o->body_kind == BODY_ON_DISK)
 		n += mem_size(o->body.block);
-	return n + encodings_bytes(o);
+	return n + encodings_bytes(object_encodings(o));
 }
 
 bool object_body_is_stable(const struct object *o)

@@ -100,8 +100,10 @@ void block_unref(struct shard *s, struct block *b);
 struct tier_body *object_tier_body(const struct object *o);
 /* The same answer, complete, with its length in the head and its body in one piece. */
 struct object *object_consolidated(const struct object *o, const struct slices *tag_headers) WARN_UNUSED;
-/* Where its encodings are; NULL: it may have none. */
-_Atomic(struct encodings *) *object_encodings(const struct object *o);
+/* Borrowed; NULL: there are none, or not yet. */
+struct encodings *object_encodings(const struct object *o);
+/* Where they are to be put; NULL: it may have none. */
+_Atomic(struct encodings *) *object_encodings_at(const struct object *o);
 /* That, with an ETag made of its bytes. */
 struct object *object_tagged(const struct object *o, const struct slices *tag_headers) WARN_UNUSED;
 int object_copy_body(struct object *to, const struct object *from) WARN_UNUSED;

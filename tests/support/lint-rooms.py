@@ -39,7 +39,6 @@ LIBRARIES = {
 CIRCLES = {
     "cache/lookup": "the verdict, and the second half of it that asks the disk tier",
     "cache/flight": "a flight's steps, from its first byte to its place in the tiers",
-    "cache/memory/chunks": "objects, the entries that hold them and the budget that both are taken from",
     "proxy/front/gate": "a gate's phases: one state, one file a phase",
     "proxy/transaction/fetch_job": "one request's way on its worker",
     "upstream/answer": "one fetch's steps on libcurl",

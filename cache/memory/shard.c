@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+/* A shard of the memory tier, under its mu: the index, the LRU in its order, variants, markers; and what is freed after it. */
+#include <errno.h>
+
+#include "base/mem.h"
+#include "cache/memory/memory.h"
+#include "cache/memory/object_internal.h"
+
+/* This part of memory, 1/n, may hold errors that are remembered. */
+#define FAILED_SHARE 32
+
+/* ---- Garbage ---- */
+
+void garbage_add(struct garbage *g, struct object *o)
+{
+	o->expiry.next = g->objects ? &g->objects->expiry : NULL;
+	g->objects = o;
+}
+
+void garbage_free(struct garbage *g)
+{
+	for (struct object *o = g->objects, *next; o; o = next) {
+		next = o->expiry.next ? CONTAINER_OF(o->expiry.next, struct object, expiry) : NULL;
+		object_unref(&o);
+	}
+	for (struct notes *n = g->notes, *next; n; n = next) {
+		next = n->marker.next ? CONTAINER_OF(n->marker.next, struct notes, marker) : NULL;
+		memory_give(n->shard, n);
+	}
+	for (struct entry *e = g->entries, *next; e; e = next) {
+		next = e->hh.next;
+		entry_unref(&e);
+	}
+	*g = (struct garbage){0};
+}
+
+/* ---- The index ---- */
+
+struct entry *entry_find_locked(struct shard *s, const struct cache_key *key)
+{
+	struct entry *e = NULL;
+
+	/* uthash compares the whole key where the hash is equal. */
+	HASH_FIND_BYHASHVALUE(hh, s->index, key->bytes.p, key->bytes.n, (unsigned)key->place, e);
+	return e;
+}
+
+/* The tables of the index are bytes too; they change only where an entry comes or goes. */
+static void count_index(struct shard *s)
+{
+	size_t now = 0;
+
+	if (s->index)
+		now = mem_size(s->index->hh.tbl) + mem_size(s->index->hh.tbl->buckets);
+	atomic_fetch_add_explicit(&s->memory->bytes, now - s->index_bytes, memory_order_relaxed);
+	s->index_bytes = now;
+}
+
+/* uthash doubles a table when one chain is long, and never again once that has not helped. Here it does when there are
+ * more entries than chains, always. */
+static void let_index_grow(struct shard *s)
+{
+	if (s->index)
+		s->index->hh.tbl->noexpand = s->index->hh.tbl->num_items < s->index->hh.tbl->num_buckets;
+}
+
+int entry_link_locked(struct shard *s, struct entry *e)
+{
+	bool hash_ok = true;
+	unsigned n = e->hh.keylen, hash = e->hh.hashv;
+
+	let_index_grow(s);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, s->index, e->key, n, hash, e);
+	if (!hash_ok) {
+		e->hh.keylen = n;
+		e->hh.hashv = hash;
+		count_index(s);
+		return -ENOMEM;
+	}
+	count_index(s);
+	atomic_fetch_add_explicit(&s->memory->entries, 1, memory_order_relaxed);
+	return 0;
+}
+
+static void unlink_entry(struct entry *e, struct garbage *g)
+{
+	struct shard *s = e->shard;
+
+	HASH_DEL(s->index, e);
+	if (e->has_user)
+		link_remove(&entry_user_of(e)->link);
+	count_index(s);
+	atomic_fetch_sub_explicit(&s->memory->entries, 1, memory_order_relaxed);
+	e->hh.next = g->entries;
+	g->entries = e;
+}
+
+void entry_tidy_locked(struct entry *e, struct garbage *g)
+{
+	struct notes *n = e->notes;
+
+	if (n && !n->flights && !n->is_marked) {
+		e->notes = NULL;
+		n->marker.next = g->notes ? &g->notes->marker : NULL;
+		g->notes = n;
+	}
+	if (!e->variants && !e->notes)
+		unlink_entry(e, g);
+}
+
+void entry_move_last_locked(struct entry *e)
+{
+	struct shard *s = e->shard;
+	struct entry *prev = e->hh.prev, *next = e->hh.next, *last;
+
+	if (!next)
+		return;
+	/* By hand in uthash's order of elements: deleting and adding anew would do the same but may allocate. */
+	next->hh.prev = prev;
+	if (prev)
+		prev->hh.next = next;
+	else
+		s->index = next;
+	last = ELMT_FROM_HH(e->hh.tbl, e->hh.tbl->tail);
+	last->hh.next = e;
+	e->hh.prev = last;
+	e->hh.next = NULL;
+	e->hh.tbl->tail = &e->hh;
+}
+
+void entry_touch_locked(struct entry *e, struct now now)
+{
+	uint32_t second = (uint32_t)(now.mono_ms / 1000);
+
+	if (second - e->touched_s < 2)
+		return;
+	e->touched_s = second;
+	entry_move_last_locked(e);
+}
+
+#define IDLE_HOURS 0x8000u
+#define IDLE_MAX 0x7fffu
+
+void entry_set_idle_locked(struct entry *e, int64_t ms)
+{
+	int64_t s = (ms + 999) / 1000, h = (s + 3599) / 3600;
+
+	if (ms < 0)
+		e->idle = 0;
+	else if (s <= IDLE_MAX)
+		e->idle = s > 0 ? (uint16_t)s : 1;
+	else
+		e->idle = (uint16_t)(IDLE_HOURS | (h < IDLE_MAX ? h : IDLE_MAX));
+}
+
+/* A touch is noted up to two seconds late. */
+bool entry_is_idle_locked(const struct entry *e, struct now now)
+{
+	int64_t idle_s = e->idle & IDLE_HOURS ? (e->idle & IDLE_MAX) * INT64_C(3600) : e->idle;
+
+	return e->idle > 0 && (uint32_t)(now.mono_ms / 1000) - e->touched_s >= idle_s + 2;
+}
+
+/* Bucket numbers counted with their bits reversed: when the table doubles, a bucket that was visited splits into two
+ * that both count as visited. */
+static uint32_t next_bucket(uint32_t at, uint32_t mask)
+{
+	uint32_t bit = (mask + 1) >> 1;
+
+	while (bit && (at & bit)) {
+		at &= ~bit;
+		bit >>= 1;
+	}
+	return bit ? at | bit : 0;
+}
+
+unsigned shard_walk_locked(struct shard *s, uint32_t *cursor, void (*visit)(struct entry *e, void *arg), void *arg)
+{
+	uint32_t mask;
+	unsigned n = 0;
+
+	if (!s->index) {
+		*cursor = 0;
+		return 0;
+	}
+	mask = s->index->hh.tbl->num_buckets - 1;
+	for (UT_hash_handle *hh = s->index->hh.tbl->buckets[*cursor & mask].hh_head, *next; hh; hh = next, n++) {
+		next = hh->hh_next;
+		visit(CONTAINER_OF(hh, struct entry, hh), arg);
+	}
+	*cursor = next_bucket(*cursor & mask, mask);
+	return n;
+}
+
+/* ---- Variants ---- */
+
+static void count_drop(struct memory *m, enum drop_reason why)
+{
+	_Atomic uint64_t *counters[] = {
+		[DROP_LRU] = &m->evicted_lru,
+		[DROP_EXPIRED] = &m->evicted_expired,
+		[DROP_IDLE] = &m->evicted_idle,
+		[DROP_PURGED] = &m->evicted_purged,
+		[DROP_REPLACED] = &m->evicted_replaced,
+	};
+
+	atomic_fetch_add_explicit(counters[why], 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&m->objects, 1, memory_order_relaxed);
+}
+
+static struct object *next_variant(const struct object *o)
+{
+	return object_next(o) ? *object_next(o) : NULL;
+}
+
+void variant_drop_locked(struct entry *e, struct object *o, enum drop_reason why, struct garbage *g)
+{
+	struct shard *s = e->shard;
+	struct object **at = &e->variants;
+
+	while (*at != o)
+		at = object_next(*at);
+	*at = next_variant(o);
+	wheel_remove(&s->wheel, &o->expiry);
+	atomic_fetch_sub_explicit(&s->objects_n, 1, memory_order_relaxed);
+	count_drop(s->memory, why);
+	garbage_add(g, o);
+}
+
+static bool is_superseded(const struct object *old, const struct object *new)
+{
+	/* An answer without Vary serves every request, so it leaves no room for others, nor they for it (RFC 9111 4.1). */
+	if (object_vary_names(old).n == 0 || object_vary_names(new).n == 0)
+		return true;
+	return slice_equal(object_vary_names(old), object_vary_names(new)) &&
+	       slice_equal(object_vary_values(old), object_vary_values(new));
+}
+
+/* The whole of what is new only in part, while it can be used. Which of two is newer, landing.h says. */
+static bool keeps_its_place(const struct object *old, const struct object *new, struct now now)
+{
+	return (new->flags &OBJECT_IS_PARTIAL) && !(old->flags & OBJECT_IS_PARTIAL) &&
+	       policy_ttl_ms(&old->freshness, now) > 0;
+}
+
+bool variant_supersede_locked(struct entry *e, struct object *o, struct now now, struct garbage *g)
+{
+	for (struct object *old = e->variants; old; old = next_variant(old))
+		if (is_superseded(old, o) && keeps_its_place(old, o, now))
+			return false;
+	for (struct object *old = e->variants, *next; old; old = next) {
+		next = next_variant(old);
+		if (is_superseded(old, o))
+			variant_drop_locked(e, old, DROP_REPLACED, g);
+	}
+	return true;
+}
+
+bool variant_store_locked(struct entry *e, struct object *o, struct now now, struct garbage *g)
+{
+	struct shard *s = e->shard;
+	struct object *last = NULL;
+	unsigned kept = 0;
+
+	for (struct object *old = e->variants; old; old = next_variant(old))
+		if (is_superseded(old, o) && keeps_its_place(old, o, now)) {
+			garbage_add(g, o);
+			return false;
+		}
+	for (struct object *old = e->variants, *next; old; old = next) {
+		next = next_variant(old);
+		if (is_superseded(old, o)) {
+			variant_drop_locked(e, old, DROP_REPLACED, g);
+		} else {
+			last = old;
+			kept++;
+		}
+	}
+	if (last && kept >= s->memory->max_variants)
+		variant_drop_locked(e, last, DROP_REPLACED, g);
+	if (object_next(o))
+		*object_next(o) = e->variants;
+	e->variants = o;
+	wheel_advance(&s->wheel, now.mono_ms / 1000);
+	wheel_add(&s->wheel, &o->expiry);
+	atomic_fetch_add_explicit(&s->objects_n, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->memory->objects, 1, memory_order_relaxed);
+	e->touched_s = (uint32_t)(now.mono_ms / 1000);
+	entry_move_last_locked(e);
+	return true;
+}
+
+/* ---- Users ---- */
+
+static void drop_all_locked(struct entry *e, struct garbage *g)
+{
+	while (e->variants)
+		variant_drop_locked(e, e->variants, DROP_REPLACED, g);
+	entry_tidy_locked(e, g);
+}
+
+void user_bound_locked(struct entry *e, unsigned max, struct garbage *g)
+{
+	struct entry_user *mine = entry_user_of(e), *oldest = NULL;
+	struct link *bucket;
+	unsigned n = 0;
+
+	if (!e->has_user || max == 0)
+		return;
+	bucket = &e->shard->users[mine->user >> 32 & (USER_BUCKETS - 1)];
+	link_remove(&mine->link);
+	link_append(bucket, &mine->link);
+	for (struct link *l = bucket->next; l != bucket; l = l->next) {
+		struct entry_user *u = CONTAINER_OF(l, struct entry_user, link);
+
+		if (u->user != mine->user)
+			continue;
+		oldest = oldest ? oldest : u;
+		n++;
+	}
+	if (n <= max)
+		return;
+	link_remove(&oldest->link); /* an entry that a flight keeps is no longer of the user's stored ones */
+	drop_all_locked(oldest->entry, g);
+}
+
+/* ---- Markers ---- */
+
+void marker_keep_answer_locked(struct notes *n, struct object *o, struct garbage *g)
+{
+	struct memory *m = n->shard->memory;
+
+	if (n->failed_answer) {
+		atomic_fetch_sub_explicit(&m->failed_bytes, object_total_bytes(n->failed_answer), memory_order_relaxed);
+		garbage_add(g, n->failed_answer);
+	}
+	n->failed_answer = NULL;
+	/* They are not in the order of eviction: what is stored shall not have to make room for many of them. */
+	if (!o || atomic_load_explicit(&m->failed_bytes, memory_order_relaxed) + object_total_bytes(o) >
+			  m->limit_bytes / FAILED_SHARE)
+		return;
+	n->failed_answer = object_ref(o);
+	atomic_fetch_add_explicit(&m->failed_bytes, object_total_bytes(o), memory_order_relaxed);
+}
+
+void marker_clear_locked(struct notes *n, struct garbage *g)
+{
+	struct shard *s = n->shard;
+
+	n->pass_until_ms = 0;
+	n->failed_until_ms = 0;
+	n->trouble_until_ms = 0;
+	marker_keep_answer_locked(n, NULL, g);
+	if (!n->is_marked)
+		return;
+	n->is_marked = false;
+	link_remove(&n->marker);
+	s->markers_n--;
+	atomic_fetch_sub_explicit(&s->memory->markers, 1, memory_order_relaxed);
+}
+
+void marker_set_locked(struct entry *e, struct garbage *g)
+{
+	struct shard *s = e->shard;
+	struct notes *n = e->notes;
+
+	if (n->is_marked) {
+		link_remove(&n->marker);
+		link_append(&s->markers, &n->marker);
+		return;
+	}
+	if (s->markers_n >= s->memory->max_markers) {
+		struct notes *oldest = CONTAINER_OF(s->markers.next, struct notes, marker);
+
+		atomic_fetch_add_explicit(&s->memory->markers_evicted, 1, memory_order_relaxed);
+		marker_clear_locked(oldest, g);
+		entry_tidy_locked(oldest->entry, g);
+	}
+	n->is_marked = true;
+	link_append(&s->markers, &n->marker);
+	s->markers_n++;
+	atomic_fetch_add_explicit(&s->memory->markers, 1, memory_order_relaxed);
+}
