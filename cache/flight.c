@@ -340,6 +340,17 @@ static enum flight_phase phase_of_failure(const struct flight *f, const struct f
 	return f->phase;
 }
 
+bool flight_has_all_locked(const struct flight *f)
+{
+	int64_t length = f->is_streamed && f->object ? object_announced_length(f->object) : -1;
+	uint64_t published;
+
+	if (length < 0)
+		return f->is_committing;
+	(void)object_body_state(f->object, &published);
+	return f->is_committing || (uint64_t)length == published;
+}
+
 void flight_look(const struct flight_waiter *waiter, struct flight_view *out)
 {
 	struct flight_waiter *w = (struct flight_waiter *)(uintptr_t)waiter; /* what was decided once is noted in it */

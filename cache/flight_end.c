@@ -16,7 +16,8 @@ static void drop_stored_locked(struct flight *f, struct garbage *g)
 
 static bool may_store_locked(const struct flight *f, const struct ending *x)
 {
-	return f->is_disk ? lower_is_newest_locked(f, x->read_lsn) : !landing_is_late_locked(f, x->store);
+	return f->is_disk ? lower_is_newest_locked(f->cache, f->entry, x->read_lsn)
+			  : !landing_is_late_locked(f, x->store);
 }
 
 static bool store_locked(struct flight *f, const struct ending *x, struct lower_write *written, struct garbage *g)
@@ -148,9 +149,4 @@ void flight_retire(struct flight *f)
 	pthread_mutex_unlock(&s->mu);
 	lower_write_end(&written, f->cache, f->entry);
 	garbage_free(&g);
-}
-
-void flight_end_read(struct flight *f, struct object *o, uint64_t lsn, struct now now)
-{
-	flight_finish(f, &(struct ending){.phase = FLIGHT_RETRY, .store = o, .read_lsn = lsn, .now = now});
 }

@@ -135,6 +135,8 @@ enum policy_share flight_share_error(const struct flight *f, const struct flight
  * sharing again. */
 int64_t flight_pass_ms(const struct flight *f, const struct flight_answer *a, enum policy_store why);
 bool flight_is_large(const struct flight *f, const struct flight_answer *a);
+/* Could it go to disk as it arrives, by its head? */
+bool flight_may_stream(struct flight *f, int status, bool is_part, uint64_t length);
 /* Another one for each key and each time that it is stored. */
 uint32_t flight_jitter(const struct flight *f, struct now now);
 /* Below 500 and neither a part, nor about the request or the connection rather than the page; 429 only asks for patience. */
@@ -156,13 +158,16 @@ struct object *keep_short_tail(struct flight *f) WARN_UNUSED;
 /* The whole of which the answer is the tail: its body is there up to where the tail begins. NULL: it does not fit. */
 struct object *keep_whole(struct flight *f, const struct flight_answer *a, const struct refresh *r) WARN_UNUSED;
 
-/* A disk flight's end: what was read, the record `lsn`, goes into the memory tier, with the caller's reference, if nothing
- * newer has come meanwhile; NULL: nothing. */
-void flight_end_read(struct flight *f, struct object *o, uint64_t lsn, struct now now);
+/* ---- Flights that read the lower tier (flight_read.c) ---- */
+enum flight_read {
+	FLIGHT_READ_ABSENT,
+	FLIGHT_READ_FOUND, /* and in memory now */
+	FLIGHT_READ_PENDING, /* the flight ends when it has been read; its message comes to the flight's worker, which this is */
+};
+/* For one that is listed; ends it, now or later. */
+enum flight_read flight_read(struct flight *f, struct hash128 hash, struct now now) WARN_UNUSED;
 
 /* ---- Answers that go to disk as they arrive (flight_stream.c); leader's thread ---- */
-/* Would it, by its head? */
-bool flight_may_stream(struct flight *f, int status, bool is_part, uint64_t length);
 /* 0: the answer `o` of that length (-1: not known) does. Else it is not stored. */
 int flight_stream_begin(struct flight *f, struct object *o, int64_t length) WARN_UNUSED;
 /* True: the leader should wait. It may have been given up afterwards: f->stream. */

@@ -115,6 +115,20 @@ bool flight_is_large(const struct flight *f, const struct flight_answer *a)
 	return a->content_length >= 0 && (uint64_t)a->content_length > f->cache->o.max_object_bytes;
 }
 
+bool flight_may_stream(struct flight *f, int status, bool is_part, uint64_t length)
+{
+	const struct tier *t = f->cache->tier;
+	bool is_for_parts;
+
+	pthread_mutex_lock(&f->mu);
+	is_for_parts = f->is_for_parts;
+	pthread_mutex_unlock(&f->mu);
+	if (!t || is_part || is_for_parts || length > t->max_object)
+		return false;
+	/* That one would have to be looked into as a whole. */
+	return f->rules->store_if == CACHE_STORE_ANY || (status != 200 && status != 206);
+}
+
 enum policy_store flight_judge(struct flight *f, const struct flight_answer *a, struct freshness *freshness)
 {
 	struct policy_exchange x = exchange_of(f, a);

@@ -140,20 +140,6 @@ static void commit_locked(struct flight_stream *fs)
 
 /* ---- The flight's side ---- */
 
-bool flight_may_stream(struct flight *f, int status, bool is_part, uint64_t length)
-{
-	const struct tier *t = f->cache->tier;
-	bool is_for_parts;
-
-	pthread_mutex_lock(&f->mu);
-	is_for_parts = f->is_for_parts;
-	pthread_mutex_unlock(&f->mu);
-	if (!t || is_part || is_for_parts || length > t->max_object)
-		return false;
-	/* That one would have to be looked into as a whole. */
-	return f->rules->store_if == CACHE_STORE_ANY || (status != 200 && status != 206);
-}
-
 static void set_streamed(struct flight *f, bool is_streamed)
 {
 	pthread_mutex_lock(&f->mu);
@@ -161,17 +147,6 @@ static void set_streamed(struct flight *f, bool is_streamed)
 	if (!is_streamed)
 		f->verdict = POLICY_NOT_TOO_LARGE;
 	pthread_mutex_unlock(&f->mu);
-}
-
-bool flight_has_all_locked(const struct flight *f)
-{
-	int64_t length = f->is_streamed && f->object ? object_announced_length(f->object) : -1;
-	uint64_t published;
-
-	if (length < 0)
-		return f->is_committing;
-	(void)object_body_state(f->object, &published);
-	return f->is_committing || (uint64_t)length == published;
 }
 
 int flight_stream_begin(struct flight *f, struct object *o, int64_t length)

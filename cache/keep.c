@@ -107,16 +107,6 @@ bool keep_read_part(const struct flight_answer *a, struct object_part *part, uin
 	return a->content_length < 0 || (uint64_t)a->content_length == *n;
 }
 
-struct slice object_strong_validator(const struct object *o)
-{
-	struct slice etag, modified, date;
-
-	(void)object_field(o, HF_ETAG, &etag);
-	(void)object_field(o, HF_LAST_MODIFIED, &modified);
-	(void)object_field(o, HF_DATE, &date);
-	return policy_strong_validator(etag, modified, date);
-}
-
 /* RFC 9110 15.3.7.3: only parts with the same strong validator may be combined. (Of one coding, too: many origins give the
  * coded bytes the tag of the plain ones.) */
 static bool are_of_one(struct slice a, struct slice b)

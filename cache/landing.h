@@ -8,6 +8,7 @@
 #ifndef CACHE_LANDING_H
 #define CACHE_LANDING_H
 
+#include "cache/flight_internal.h"
 #include "cache/lower.h"
 #include "cache/policy/vary.h"
 

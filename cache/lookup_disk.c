@@ -78,15 +78,15 @@ static struct flight *list_read(struct lookup *l)
 bool lookup_ask_disk(struct lookup *l)
 {
 	struct flight *f = list_read(l);
-	enum lower_verdict v;
+	enum flight_read v;
 
 	l->asks_disk = false;
 	l->disk_done = true;
 	if (!f)
 		return false;
-	v = lower_read(f, l->r->key->hash, l->now);
-	l->from_disk = v == LOWER_FOUND;
-	if (v == LOWER_PENDING && !l->r->hit_only) {
+	v = flight_read(f, l->r->key->hash, l->now);
+	l->from_disk = v == FLIGHT_READ_FOUND;
+	if (v == FLIGHT_READ_PENDING && !l->r->hit_only) {
 		l->out->verdict = CACHE_DISK;
 		l->out->leads_read = true;
 		l->out->flight = f;

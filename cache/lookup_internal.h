@@ -4,6 +4,7 @@
 #ifndef CACHE_LOOKUP_INTERNAL_H
 #define CACHE_LOOKUP_INTERNAL_H
 
+#include "cache/flight_internal.h"
 #include "cache/lower.h"
 #include "cache/policy/vary.h"
 

@@ -2,11 +2,6 @@
 #include "cache/lower.h"
 
 #include "base/mem.h"
-#include "cache/memory/encode.h"
-#include "cache/policy/vary.h"
-
-/* What an object knows of itself beside its fields goes with the record's freshness, in bits that policy has no use for. */
-enum { FLAG_ETAG_IS_OURS = 1 << 14, FLAG_MAY_ENCODE = 1 << 15 };
 
 /* ---- Writing ---- */
 
@@ -58,9 +53,9 @@ void lower_describe(const struct object *o, struct tier_source *out)
 	};
 	(void)object_part(o, &out->part_first, &out->part_total);
 	if (o->flags & OBJECT_ETAG_IS_OURS)
-		out->freshness.flags |= FLAG_ETAG_IS_OURS;
+		out->freshness.flags |= LOWER_ETAG_IS_OURS;
 	if (o->flags & OBJECT_MAY_ENCODE)
-		out->freshness.flags |= FLAG_MAY_ENCODE;
+		out->freshness.flags |= LOWER_MAY_ENCODE;
 }
 
 static struct lower_source *source_new(struct object *o)
@@ -158,6 +153,8 @@ void lower_write_end_key(struct lower_write *w, struct cache *c, const struct ca
 	end_write(w, c, key->hash, (struct slice){key->bytes.p, key->bytes.n}, key->user);
 }
 
+/* ---- What is there ---- */
+
 bool lower_has(struct cache *c, const struct object *o)
 {
 	return c->tier && c->tier->ops->holds(c->tier, hash_of(o->entry), object_vary_names(o), object_vary_values(o));
@@ -168,23 +165,14 @@ bool lower_has_body(struct cache *c, const struct object *o)
 	return c->tier->ops->body_is_there(c->tier, object_tier_body(o));
 }
 
-/* ---- Reading ---- */
-
-struct read {
-	struct tier_lookup lookup;
-	struct flight *flight;
-};
-
 bool lower_may_have(struct cache *c, const struct cache_key *key)
 {
 	return c->tier && c->tier->ops->may_have(c->tier, key->hash);
 }
 
-bool lower_is_newest_locked(const struct flight *f, uint64_t lsn)
+bool lower_is_newest_locked(struct cache *c, const struct entry *e, uint64_t lsn)
 {
-	struct tier *t = f->cache->tier;
-
-	return t->ops->is_newest(t, hash_of(f->entry), lsn);
+	return c->tier->ops->is_newest(c->tier, hash_of(e), lsn);
 }
 
 uint64_t lower_oldest_epoch(struct cache *c)
@@ -192,154 +180,4 @@ uint64_t lower_oldest_epoch(struct cache *c)
 	uint64_t epoch = c->tier ? c->tier->ops->oldest_epoch(c->tier) : UINT64_MAX;
 
 	return epoch > 0 ? epoch : 1;
-}
-
-/* On this thread or a reader's; the flight's request does not change. */
-static bool accepts(struct tier_lookup *l, const struct tier_object *candidate)
-{
-	const struct flight *f = CONTAINER_OF(l, struct read, lookup)->flight;
-	struct slice language = {"", 0};
-	struct http_field field;
-
-	if (candidate->vary_names.n == 0)
-		return true;
-	for (size_t at = 0; language.n == 0 && object_head_field_next(candidate->head, &at, &field);)
-		if (field.id == HF_CONTENT_LANGUAGE)
-			language = field.value;
-	return vary_matches(candidate->vary_names, candidate->vary_values, language, &f->request);
-}
-
-static int fields_of(struct slice head, struct http_fields *out)
-{
-	struct http_field field;
-	int err = 0;
-
-	for (size_t at = 0; !err && object_head_field_next(head, &at, &field);)
-		err = http_fields_add(out, field.name, field.value);
-	return err;
-}
-
-/* A copy that counts as memory; the caller unrefs it. NULL: no room. */
-static struct block *place_block(struct entry *e, const struct tier_body *b)
-{
-	struct block *block = block_new(e->shard, b->bytes);
-
-	if (block)
-		memcpy(block->bytes, b, b->bytes);
-	return block;
-}
-
-static struct object *object_from(struct flight *f, const struct tier_object *d)
-{
-	struct object_part part = {d->part_first, d->part_total};
-	struct http_fields fields;
-	struct object_spec spec = {
-		.entry = f->entry,
-		.status = d->status,
-		.fields = &fields,
-		.content_length = (int64_t)d->body_n,
-		.freshness = d->freshness,
-		.epoch = d->epoch,
-		.vary_names = d->vary_names,
-		.vary_values = d->vary_values,
-		.tags = d->tags,
-		.tags_n = d->tags_n,
-		.may_encode = d->freshness.flags & FLAG_MAY_ENCODE,
-		.etag_is_ours = d->freshness.flags & FLAG_ETAG_IS_OURS,
-		.part = d->part_total > 0 ? &part : NULL,
-	};
-	struct object *o = NULL;
-
-	if (d->large) {
-		spec.shared = place_block(f->entry, d->large);
-		spec.is_on_disk = true;
-		if (!spec.shared)
-			return NULL;
-	}
-	spec.freshness.flags &= (uint16_t) ~(FLAG_ETAG_IS_OURS | FLAG_MAY_ENCODE);
-	http_fields_init(&fields);
-	if (fields_of(d->head, &fields) == 0)
-		o = object_new(&spec);
-	http_fields_fini(&fields);
-	if (d->large)
-		block_unref(f->entry->shard, spec.shared);
-	else if (o && d->body_n > 0 && object_append(o, d->body.p, d->body.n, false) != 0)
-		object_unref(&o);
-	if (o) {
-		object_finish(o, BODY_COMPLETE);
-		if (!d->large)
-			encode_object(
-				f->cache->encoder, o, f->rules); /* before anybody can see it, as when it was stored */
-	}
-	return o;
-}
-
-static struct object *take(struct read *r, struct now now)
-{
-	struct object *o = NULL;
-
-	/* A user's digest is in the key, which was compared; that both say the same is only to be expected. */
-	if (r->lookup.object->user == entry_user(r->flight->entry))
-		o = object_from(r->flight, r->lookup.object);
-	/* What could not be used in any way would only come back for every request. */
-	if (o && object_useful_until_ms(o) <= now.mono_ms && !(o->flags & OBJECT_HAS_VALIDATOR))
-		object_unref(&o);
-	return o;
-}
-
-static bool finish(struct read *r, struct now now)
-{
-	struct flight *f = r->flight;
-	struct cache *c = f->cache;
-	struct object *o = NULL;
-	uint64_t lsn = 0;
-	bool found;
-
-	if (r->lookup.object) {
-		o = take(r, now);
-		lsn = r->lookup.object->lsn;
-		c->tier->ops->object_free(c->tier, &r->lookup.object);
-	}
-	found = o != NULL;
-	flight_end_read(f, o, lsn, now);
-	flight_unref(&r->flight);
-	mem_free(r);
-	uncount(&c->tier_reads);
-	return found;
-}
-
-static void on_read(struct message *m)
-{
-	struct read *r = CONTAINER_OF(CONTAINER_OF(m, struct tier_lookup, message), struct read, lookup);
-	struct now now = r->lookup.now;
-	int64_t later_ms = atomic_load(&r->flight->cache->memory.now_ms);
-
-	if (later_ms > now.mono_ms)
-		now.mono_ms = later_ms;
-	(void)finish(r, now);
-}
-
-enum lower_verdict lower_read(struct flight *f, struct hash128 hash, struct now now)
-{
-	struct cache *c = f->cache;
-	struct read *r = mem_zalloc(sizeof(*r));
-
-	if (!r) {
-		flight_end_read(f, NULL, 0, now);
-		return LOWER_ABSENT;
-	}
-	count(&c->tier_reads);
-	r->flight = flight_ref(f);
-	r->lookup = (struct tier_lookup){
-		.key = {f->entry->key, f->entry->hh.keylen},
-		.hash = hash,
-		.now = now,
-		.whole_max = c->o.max_object_bytes,
-		.accepts = accepts,
-		.reply_to = c->o.mailboxes[f->worker],
-		.message.on_message = on_read,
-	};
-	if (c->tier->ops->get(c->tier, &r->lookup) == TIER_PENDING)
-		return LOWER_PENDING;
-	return finish(r, now) ? LOWER_FOUND : LOWER_ABSENT;
 }

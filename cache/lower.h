@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* Between the tiers: what is stored in memory is written to the lower one, what is asked for and not in memory is read from there.
- * What is too large for memory goes there as it arrives: flight_stream.c.
+/* The lower tier as the cache asks it: what is stored in memory is written there, and what it replaces is taken back.
+ * What is asked for and not in memory is read from there by flight_read.c; what is too large for memory goes there as it arrives, by
+ * flight_stream.c.
  * Thread: any; `_locked` functions want the mu of the key's shard. Private to cache/. */
 #ifndef CACHE_LOWER_H
 #define CACHE_LOWER_H
 
-#include "cache/flight_internal.h"
+#include "cache/cache_internal.h"
 
 struct lower_source;
+
+/* What an object knows of itself beside its fields goes with the record's freshness, in bits that policy has no use for. */
+enum { LOWER_ETAG_IS_OURS = 1 << 14, LOWER_MAY_ENCODE = 1 << 15 };
 
 /* ---- Writing ---- */
 /* All of an answer but its body; borrows from it. */
@@ -31,24 +35,15 @@ void lower_write_end(struct lower_write *w, struct cache *c, const struct entry 
 /* The same by the key, which may have no entry in memory. */
 void lower_retire_key_locked(struct lower_write *w, struct cache *c, const struct cache_key *key);
 void lower_write_end_key(struct lower_write *w, struct cache *c, const struct cache_key *key);
+
+/* ---- What is there ---- */
 /* It is on disk, with nothing on its way there that would take its place. */
 bool lower_has(struct cache *c, const struct object *o);
 /* Of one whose body is not in memory: could it be read there, as far as is known? */
 bool lower_has_body(struct cache *c, const struct object *o);
-
-/* ---- Reading ---- */
 bool lower_may_have(struct cache *c, const struct cache_key *key);
-enum lower_verdict {
-	LOWER_ABSENT,
-	LOWER_FOUND, /* and in memory now */
-	LOWER_PENDING, /* the flight ends when it has been read; its message comes to the flight's worker, which this is */
-};
-/* For a listed disk flight; ends it, now or later. */
-enum lower_verdict lower_read(struct flight *f, struct hash128 hash, struct now now) WARN_UNUSED;
-
-/* Of a disk flight's key: was nothing newer stored since that record was read? What is stored is put under the same lock. */
-bool lower_is_newest_locked(const struct flight *f, uint64_t lsn);
-
+/* Was nothing newer of the key stored since that record was read? What is stored is put under the same lock. */
+bool lower_is_newest_locked(struct cache *c, const struct entry *e, uint64_t lsn);
 /* No answer on disk has an epoch before this; 1 when that is not known. */
 uint64_t lower_oldest_epoch(struct cache *c);
 

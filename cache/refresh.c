@@ -69,6 +69,16 @@ bool objects_have_one_coding(const struct object *a, const struct object *b)
 	return are_equal((struct codings){.o = a, .rest = {"", 0}}, (struct codings){.o = b, .rest = {"", 0}});
 }
 
+struct slice object_strong_validator(const struct object *o)
+{
+	struct slice etag, modified, date;
+
+	(void)object_field(o, HF_ETAG, &etag);
+	(void)object_field(o, HF_LAST_MODIFIED, &modified);
+	(void)object_field(o, HF_DATE, &date);
+	return policy_strong_validator(etag, modified, date);
+}
+
 /* An entity tag less its weakness: a 304 may weaken what it confirms. */
 static struct slice opaque_tag(struct slice etag)
 {
