@@ -24,7 +24,7 @@ static uint32_t next_of(const struct index_shard *s, uint32_t i)
 	return i + 1 < s->slots_n ? i + 1 : 0;
 }
 
-int index_init(struct index *ix, void (*on_count)(void *arg, uint32_t seg, int change), void *arg)
+int index_init(struct index *ix, uint32_t plain, void (*on_count)(void *arg, uint32_t seg, int change), void *arg)
 {
 	ix->shards = mem_zalloc(INDEX_SHARDS * sizeof(*ix->shards));
 	if (!ix->shards)
@@ -34,6 +34,7 @@ int index_init(struct index *ix, void (*on_count)(void *arg, uint32_t seg, int c
 	ix->on_count = on_count;
 	ix->is_outdated = NULL;
 	ix->arg = arg;
+	ix->plain = plain;
 	return 0;
 }
 
@@ -120,7 +121,8 @@ static struct index_slot *step_locked(struct index_shard *s, uint64_t key, uint3
 
 /* Removes the slots of the key that `want` names; starts over after each, as removal moves others. */
 static unsigned remove_where_locked(struct index *ix, struct index_shard *s, uint64_t key,
-	bool (*want)(const struct index_slot *slot, const struct index_slot *arg), const struct index_slot *arg)
+	bool (*want)(const struct index *ix, const struct index_slot *slot, const struct index_slot *arg),
+	const struct index_slot *arg)
 {
 	struct index_slot *slot;
 	unsigned removed = 0;
@@ -129,7 +131,7 @@ static unsigned remove_where_locked(struct index *ix, struct index_shard *s, uin
 	while (again) {
 		again = false;
 		for (EACH_OF_KEY(s, key, i, slot)) {
-			if (!want(slot, arg))
+			if (!want(ix, slot, arg))
 				continue;
 			remove_locked(ix, s, i);
 			removed++;
@@ -215,25 +217,43 @@ bool index_get_at(struct index *ix, struct hash128 hash, uint32_t seg, uint32_t 
 
 /* ---- Adding ---- */
 
-static bool is_older_variant(const struct index_slot *slot, const struct index_slot *arg)
+/* Only the newer of the two is of use. */
+static bool exclude(const struct index *ix, const struct index_slot *a, const struct index_slot *b)
 {
-	return slot->variant == arg->variant && slot->lsn < arg->lsn;
+	return a->variant == b->variant || a->variant == ix->plain || b->variant == ix->plain;
 }
 
-static bool is_older(const struct index_slot *slot, const struct index_slot *arg)
+static bool is_superseded(const struct index *ix, const struct index_slot *slot, const struct index_slot *arg)
 {
+	return slot->lsn < arg->lsn && exclude(ix, slot, arg);
+}
+
+static bool is_older(const struct index *ix, const struct index_slot *slot, const struct index_slot *arg)
+{
+	(void)ix;
 	return slot->lsn < arg->lsn;
 }
 
-static bool is_variant(const struct index_slot *slot, const struct index_slot *arg)
+static bool is_variant(const struct index *ix, const struct index_slot *slot, const struct index_slot *arg)
 {
+	(void)ix;
 	return slot->variant == arg->variant;
 }
 
 /* Not the base, which stays as the body. */
-static bool is_superseded_by_head(const struct index_slot *slot, const struct index_slot *arg)
+static bool is_superseded_by_head(const struct index *ix, const struct index_slot *slot, const struct index_slot *arg)
 {
-	return slot->variant == arg->variant && slot->lsn < arg->lsn && slot->kind != INDEX_BODY;
+	return is_superseded(ix, slot, arg) && !(slot->variant == arg->variant && slot->kind == INDEX_BODY);
+}
+
+static bool has_newer_locked(const struct index *ix, struct index_shard *s, const struct index_slot *slot)
+{
+	const struct index_slot *other;
+
+	for (EACH_OF_KEY(s, slot->key, i, other))
+		if (other->lsn > slot->lsn && exclude(ix, other, slot))
+			return true;
+	return false;
 }
 
 static void repoint_locked(struct index *ix, struct index_slot *slot, uint32_t seg, uint32_t off8)
@@ -274,23 +294,17 @@ static int add_whole_locked(struct index *ix, struct index_shard *s, const struc
 {
 	struct index_slot *other;
 
-	for (EACH_OF_KEY(s, slot->key, i, other)) {
-		if (other->variant != slot->variant || other->lsn < slot->lsn)
-			continue;
-		/* A copy of the same record, as whole or as the body of a later head. */
-		if (other->lsn > slot->lsn && other->kind != INDEX_HEAD)
-			return -ESTALE;
-		if (other->lsn == slot->lsn && other->kind != INDEX_HEAD) {
+	/* A copy of the same record, as whole or as the body of a later head. */
+	for (EACH_OF_KEY(s, slot->key, i, other))
+		if (other->variant == slot->variant && other->lsn == slot->lsn && other->kind != INDEX_HEAD) {
 			repoint_locked(ix, other, slot->seg, slot->off8);
 			return 0;
 		}
-	}
-	for (EACH_OF_KEY(s, slot->key, k, other))
-		if (other->variant == slot->variant && other->lsn > slot->lsn)
-			return -ESTALE;
+	if (has_newer_locked(ix, s, slot))
+		return -ESTALE;
 	if (make_room_locked(s) != 0)
 		return -ENOMEM;
-	remove_where_locked(ix, s, slot->key, is_older_variant, slot);
+	remove_where_locked(ix, s, slot->key, is_superseded, slot);
 	insert_locked(ix, s, slot);
 	return 0;
 }
@@ -301,6 +315,8 @@ static int add_head_locked(struct index *ix, struct index_shard *s, const struct
 
 	if (make_room_locked(s) != 0)
 		return -ENOMEM;
+	if (has_newer_locked(ix, s, slot))
+		return -ESTALE;
 	for (EACH_OF_KEY(s, slot->key, i, other)) {
 		if (other->variant != slot->variant)
 			continue;
@@ -308,8 +324,6 @@ static int add_head_locked(struct index *ix, struct index_shard *s, const struct
 			repoint_locked(ix, other, slot->seg, slot->off8);
 			return 0;
 		}
-		if (other->lsn > slot->lsn)
-			return -ESTALE;
 		if (other->kind != INDEX_HEAD && other->lsn == base_lsn)
 			base = other;
 	}
@@ -376,7 +390,7 @@ bool index_drop_at(struct index *ix, struct hash128 hash, uint32_t seg, uint32_t
 }
 
 static unsigned drop(struct index *ix, struct hash128 hash, const struct index_slot *arg,
-	bool (*want)(const struct index_slot *slot, const struct index_slot *arg))
+	bool (*want)(const struct index *ix, const struct index_slot *slot, const struct index_slot *arg))
 {
 	struct index_shard *s = shard_of(ix, hash);
 	unsigned n;
@@ -391,7 +405,7 @@ unsigned index_drop_variant(struct index *ix, struct hash128 hash, uint32_t vari
 {
 	struct index_slot arg = {.variant = variant, .lsn = before_lsn};
 
-	return drop(ix, hash, &arg, is_older_variant);
+	return drop(ix, hash, &arg, is_superseded);
 }
 
 unsigned index_drop_key(struct index *ix, struct hash128 hash, uint64_t before_lsn)

@@ -51,9 +51,11 @@ struct index {
 	 * sure that nothing older is there afterwards, or comes. */
 	bool (*is_outdated)(void *arg, struct hash128 hash, uint64_t lsn);
 	void *arg;
+	uint32_t plain; /* the variant of what has no Vary */
 };
 
-int index_init(struct index *ix, void (*on_count)(void *arg, uint32_t seg, int change), void *arg) WARN_UNUSED;
+int index_init(
+	struct index *ix, uint32_t plain, void (*on_count)(void *arg, uint32_t seg, int change), void *arg) WARN_UNUSED;
 void index_fini(struct index *ix);
 
 /* What is stored for the key, newest first, then bodies. `mark` notes the hit. Returns how many; never any I/O. */
@@ -61,7 +63,8 @@ void index_fini(struct index *ix);
 unsigned index_find(struct index *ix, struct hash128 hash, bool mark, struct index_slot out[INDEX_FOUND_MAX]);
 /* Is there anything for the key? */
 bool index_has(struct index *ix, struct hash128 hash);
-/* Replaces older records of the same key and variant; -ESTALE when there is a newer one or it is outdated, -ENOMEM. The same lsn moves.
+/* Replaces older records of the key that it excludes: those of its variant, and, as an answer without Vary serves every request
+ * (RFC 9111 4.1), all where either is plain. -ESTALE when it is outdated, or a newer one excludes it; -ENOMEM. The same lsn moves.
  * For a HEAD, base_lsn must be there as a whole record or body, else -ENOENT. */
 int index_add(struct index *ix, struct hash128 hash, const struct index_slot *slot, uint64_t base_lsn) WARN_UNUSED;
 /* Only if `from` is still what the index says. */
@@ -69,7 +72,7 @@ bool index_move(struct index *ix, struct hash128 hash, const struct index_slot *
 bool index_get_at(struct index *ix, struct hash128 hash, uint32_t seg, uint32_t off8, struct index_slot *out);
 /* Removes what lies there; a HEAD goes with its body and a body with its head. */
 bool index_drop_at(struct index *ix, struct hash128 hash, uint32_t seg, uint32_t off8);
-/* Removes what is older than before_lsn: of one variant, or of all. Returns how many slots went. */
+/* Removes what is older than before_lsn: what a record of the variant excludes, or all. Returns how many slots went. */
 unsigned index_drop_variant(struct index *ix, struct hash128 hash, uint32_t variant, uint64_t before_lsn);
 unsigned index_drop_key(struct index *ix, struct hash128 hash, uint64_t before_lsn);
 /* A walk over all: for a segment whose footer can't be read any more. */

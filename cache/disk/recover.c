@@ -127,26 +127,56 @@ struct head_entry {
 	uint64_t base_lsn;
 };
 
+struct entries {
+	struct head_entry *v;
+	size_t n, cap;
+};
+
 struct loading {
 	struct disk *d;
-	struct head_entry *heads;
-	size_t heads_n, heads_cap;
+	struct entries heads;
+	struct entries superseded; /* records without Vary that a newer one with Vary excludes */
 	uint64_t records;
 };
 
-static void keep_head(struct loading *l, const struct head_entry *e)
+static void keep(struct entries *l, const struct head_entry *e)
 {
-	size_t cap = l->heads_cap ? 2 * l->heads_cap : 256;
+	size_t cap = l->cap ? 2 * l->cap : 256;
 	struct head_entry *v;
 
-	if (l->heads_n == l->heads_cap) {
-		v = mem_realloc(l->heads, cap * sizeof(*v));
+	if (l->n == l->cap) {
+		v = mem_realloc(l->v, cap * sizeof(*v));
 		if (!v)
 			return; /* forgotten */
-		l->heads = v;
-		l->heads_cap = cap;
+		l->v = v;
+		l->cap = cap;
 	}
-	l->heads[l->heads_n++] = *e;
+	l->v[l->n++] = *e;
+}
+
+/* What has no Vary took the place of all that was older, other variants too, which may be loaded after it. As long as it is in
+ * the index it keeps them out; once a newer one with Vary has taken its place it does not, so that is looked at in the end. */
+static void note_superseded(struct loading *l, const struct head_entry *e)
+{
+	const struct index *ix = &l->d->index;
+	struct index_slot found[INDEX_FOUND_MAX];
+	unsigned n = e->slot.variant == ix->plain ? 0 : index_find(&l->d->index, e->hash, false, found);
+
+	for (unsigned i = 0; i < n; i++)
+		if (found[i].variant == ix->plain && found[i].lsn < e->slot.lsn)
+			keep(&l->superseded, &(struct head_entry){.hash = e->hash, .slot = found[i]});
+}
+
+static void load_slot(struct loading *l, const struct head_entry *e)
+{
+	int err;
+
+	note_superseded(l, e);
+	err = index_add(&l->d->index, e->hash, &e->slot, e->base_lsn);
+	if (err == -ESTALE && e->slot.variant == l->d->index.plain)
+		keep(&l->superseded, e);
+	else if (!err && e->slot.kind == INDEX_WHOLE)
+		l->records++;
 }
 
 static void load_entry(struct loading *l, const struct segment *s, const struct footer_entry *e)
@@ -170,17 +200,19 @@ static void load_entry(struct loading *l, const struct segment *s, const struct 
 		return;
 	/* Heads come last, when it is known which whole record of a variant is the newest. */
 	if (e->kind == RECORD_HEAD)
-		keep_head(l, &h);
-	else if (index_add(&l->d->index, h.hash, &h.slot, 0) == 0)
-		l->records++;
+		keep(&l->heads, &h);
+	else
+		load_slot(l, &h);
 }
 
 static void load_heads(struct loading *l)
 {
-	for (size_t i = 0; i < l->heads_n; i++)
-		if (index_add(&l->d->index, l->heads[i].hash, &l->heads[i].slot, l->heads[i].base_lsn) != 0)
-			continue; /* its body is gone, or there is a newer answer */
-	mem_free(l->heads);
+	for (size_t i = 0; i < l->heads.n; i++)
+		load_slot(l, &l->heads.v[i]); /* fails where its body is gone, or there is a newer answer */
+	for (size_t i = 0; i < l->superseded.n; i++)
+		(void)index_drop_key(&l->d->index, l->superseded.v[i].hash, l->superseded.v[i].slot.lsn);
+	mem_free(l->heads.v);
+	mem_free(l->superseded.v);
 }
 
 static int load_segment(struct loading *l, struct segment *s)

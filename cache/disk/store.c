@@ -342,7 +342,8 @@ static int init_parts(struct disk *d)
 	pthread_cond_init(&d->jobs_changed, NULL);
 	d->jobs_tail = &d->jobs_head;
 	if (!err)
-		err = index_init(&d->index, count_in_segment, d);
+		err = index_init(
+			&d->index, record_variant((struct slice){"", 0}, (struct slice){"", 0}), count_in_segment, d);
 	if (!err)
 		err = forgets_init(&d->forgets, d->o.forgets_max);
 	if (!err)

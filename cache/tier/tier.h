@@ -200,7 +200,9 @@ struct tier_ops {
 	int (*read)(struct tier *t, struct tier_read *r);
 
 	/* -- Writing. Under a lock, so that both tiers see the answers of one key in the same order. -- */
-	/* 0: on_release will come. Else nothing happened but that what was stored for this variant is gone, as it is out of date,
+	/* It takes the place of what is stored for its variant; without Vary, of all that is stored for the key; with it, of what has
+	 * none (RFC 9111 4.1: what has no Vary serves every request).
+	 * 0: on_release will come. Else nothing happened but that what it would have replaced is gone, as it is out of date,
 	 * until a restart at least; see forget_before. -ENOBUFS (queue), -EMSGSIZE, -EIO (waiting after a failure), -EPERM (not
 	 * admitted), -EINVAL, -ESHUTDOWN. */
 	int (*put)(struct tier *t, struct tier_source *s);
@@ -222,7 +224,7 @@ struct tier_ops {
 	int (*stream_begin)(struct tier *t, struct tier_source *s, void (*on_room)(struct tier_source *s),
 		struct tier_stream **out);
 	enum tier_flow (*stream_write)(struct tier_stream *st, const void *p, size_t n);
-	/* Whole, under a lock: it takes the place of what is stored for this variant, as an answer put now; s->epoch, s->freshness and
+	/* Whole, under a lock: it takes the place that an answer put now would; s->epoch, s->freshness and
 	 * what its tags are may have been set anew before, not how many. Else nothing is left of it. Closing waits for this. */
 	void (*stream_end)(struct tier_stream **st, enum tier_end how);
 

@@ -108,6 +108,31 @@ def test_warm_after_a_restart(site, end):
         assert second.stats()["disk"]["hits"] == len(NAMES)
 
 
+@pytest.mark.parametrize("end", [Proxy.stop, kill])
+def test_what_had_no_vary_is_gone_once_its_key_varies(site, end):
+    """RFC 9111 4.1: an answer without Vary serves every request, so it may not outlive one that says what it depends on."""
+    path = site.stem + "/v"
+    site.sections["route all"] = {"match": "*", "ttl": "600s", "client_refresh": "on"}
+    site.origin.on(path, lambda request: [Reply(200, {"Vary": "X-V"} if request.get("X-V") else {},
+                                                f"for {request.get('X-V', 'all')}")])
+    first = site.proxy()
+    assert first.fetch(path).body == b"for all"
+    written(first)
+    assert first.fetch(path, {"X-V": "one", "Cache-Control": "no-cache"}).body == b"for one"
+    written(first)
+    end(first)
+    second = site.proxy()
+    assert second.fetch(path, {"X-V": "two"}).body == b"for two"
+    answer = second.fetch(path, {"X-V": "one"})
+    assert answer.body == b"for one" and answer.is_hit
+    assert second.fetch(path, {"Cache-Control": "no-cache"}).body == b"for all"
+    written(second)
+    end(second)
+    with site.proxy() as third:
+        answer = third.fetch(path, {"X-V": "one"})
+        assert answer.body == b"for all" and answer.is_hit, "what the answer without Vary replaced"
+
+
 def test_large_answers_come_back_whole(site):
     site.serve("/big", n=900_000)
     with site.proxy() as p:

@@ -157,7 +157,13 @@ static bool is_key(const struct record *r, struct hash128 hash)
 	return r->hash.lo == hash.lo && r->hash.hi == hash.hi;
 }
 
-/* Those of the key (and of a variant, where `names` is not NULL) leave the list. True: there were some. */
+/* What has no Vary serves every request (RFC 9111 4.1). */
+static bool exclude(const struct record *r, struct slice names, struct slice values)
+{
+	return r->names.n == 0 || names.n == 0 || (slice_equal(r->names, names) && slice_equal(r->values, values));
+}
+
+/* Those of the key (and that a variant excludes, where `names` is not NULL) leave the list. True: there were some. */
 static bool drop_locked(
 	struct table_tier *t, struct hash128 hash, const struct slice *names, const struct slice *values)
 {
@@ -166,8 +172,7 @@ static bool drop_locked(
 	for (struct record **at = &t->tb->first; *at;) {
 		struct record *r = *at;
 
-		if (!is_key(r, hash) ||
-			(names && !(slice_equal(r->names, *names) && slice_equal(r->values, *values)))) {
+		if (!is_key(r, hash) || (names && !exclude(r, *names, *values))) {
 			at = &r->next;
 			continue;
 		}

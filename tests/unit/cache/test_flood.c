@@ -185,7 +185,7 @@ static void records_of_one_home_do_not_make_a_run(void **state)
 	struct index ix;
 
 	(void)state;
-	assert_int_equal(index_init(&ix, on_count, NULL), 0);
+	assert_int_equal(index_init(&ix, 0, on_count, NULL), 0);
 	for (uint32_t i = 0; i < RECORDS; i++) {
 		struct hash128 hash = {.lo = i, .hi = 0}; /* the upper half of lo, and the shard, are the same */
 		struct index_slot slot = {.key = i, .lsn = i + 1, .seg = 1, .off8 = i, .len8 = 1, .kind = INDEX_WHOLE};

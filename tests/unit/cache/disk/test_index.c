@@ -12,6 +12,8 @@
 #include "cache/disk/forgets.h"
 #include "cache/disk/index.h"
 
+#define PLAIN 2 /* the variant of what has no Vary */
+
 static int64_t live[64];
 
 static void on_count(void *arg, uint32_t seg, int change)
@@ -26,7 +28,7 @@ static int setup(void **state)
 	static struct index ix;
 
 	memset(live, 0, sizeof(live));
-	assert_int_equal(index_init(&ix, on_count, NULL), 0);
+	assert_int_equal(index_init(&ix, PLAIN, on_count, NULL), 0);
 	*state = &ix;
 	return 0;
 }
@@ -67,6 +69,23 @@ static void an_object_takes_at_most_48_bytes_however_many_there_are(void **state
 	}
 }
 
+static bool exclude(unsigned a, unsigned b)
+{
+	return a == b || a == PLAIN || b == PLAIN;
+}
+
+/* What is older than lsn, and a record of variant v excludes, leaves the row; false: something newer excludes that record. */
+static bool supersede(uint64_t row[3], unsigned v, uint64_t lsn)
+{
+	for (unsigned i = 0; i < 3; i++)
+		if (exclude(i, v) && row[i] > lsn)
+			return false;
+	for (unsigned i = 0; i < 3; i++)
+		if (exclude(i, v))
+			row[i] = 0;
+	return true;
+}
+
 /* Against a table that only knows: for key k and variant v, the newest lsn. Few homes, so that runs collide and wrap. */
 static void it_agrees_with_a_plain_table_through_random_changes(void **state)
 {
@@ -86,17 +105,17 @@ static void it_agrees_with_a_plain_table_through_random_changes(void **state)
 		op = (unsigned)(rng >> 57) % 8;
 		h = (struct hash128){(uint64_t)(k % 7) << 61 | (uint64_t)k << 32, 5};
 		if (op < 5) {
-			uint64_t lsn = step - (op == 0 ? 300 < step ? 300 : 0 : 0);
+			uint64_t lsn = 2 * step - (op == 0 && step > 300 ? 601 : 0); /* no number comes twice */
+			bool is_newest = supersede(model[k], v, lsn);
 
-			assert_int_equal(
-				add(ix, h, lsn, v, k % 64, (uint32_t)lsn * 4 + v), model[k][v] > lsn ? -ESTALE : 0);
-			if (lsn > model[k][v])
+			assert_int_equal(add(ix, h, lsn, v, k % 64, (uint32_t)lsn * 4 + v), is_newest ? 0 : -ESTALE);
+			if (is_newest)
 				model[k][v] = lsn;
 		} else if (op == 5) {
-			(void)index_drop_variant(ix, h, v, step);
-			model[k][v] = 0;
+			(void)index_drop_variant(ix, h, v, 2 * step);
+			assert_true(supersede(model[k], v, 2 * step));
 		} else if (op == 6) {
-			(void)index_drop_key(ix, h, step);
+			(void)index_drop_key(ix, h, 2 * step);
 			memset(model[k], 0, sizeof(model[k]));
 		} else if (model[k][v]) {
 			assert_true(index_drop_at(ix, h, k % 64, (uint32_t)model[k][v] * 4 + v));
@@ -150,6 +169,35 @@ static void a_head_keeps_its_body_and_goes_with_it(void **state)
 	assert_true(index_drop_at(ix, h, 4, 400));
 	assert_int_equal(index_find(ix, h, false, found), 0);
 	assert_int_equal(live[3] + live[4], 0);
+}
+
+/* In whatever order recovery comes upon them. */
+static void an_answer_without_vary_excludes_all_others(void **state)
+{
+	struct index *ix = *state;
+	struct index_slot found[INDEX_FOUND_MAX], head;
+	struct hash128 h = {7, 7};
+
+	assert_int_equal(add(ix, h, 3, 1, 1, 100), 0);
+	head = slot(7, 4, 1, 1, 150, INDEX_HEAD);
+	assert_int_equal(index_add(ix, h, &head, 3), 0);
+	assert_int_equal(add(ix, h, 5, 3, 1, 200), 0);
+	assert_int_equal(add(ix, h, 2, PLAIN, 1, 300), -ESTALE);
+	assert_int_equal(add(ix, h, 6, PLAIN, 2, 400), 0);
+	assert_int_equal(index_find(ix, h, false, found), 1);
+	assert_int_equal(found[0].lsn, 6);
+	assert_int_equal(live[1], 0);
+	assert_int_equal(add(ix, h, 5, 3, 1, 200), -ESTALE);
+	head = slot(7, 5, 1, 1, 150, INDEX_HEAD);
+	assert_int_equal(index_add(ix, h, &head, 3), -ESTALE);
+	head = slot(7, 8, PLAIN, 3, 500, INDEX_HEAD);
+	assert_int_equal(index_add(ix, h, &head, 6), 0);
+	assert_int_equal(add(ix, h, 7, 1, 1, 600), -ESTALE);
+	assert_int_equal(add(ix, h, 9, 1, 4, 700), 0);
+	assert_int_equal(index_find(ix, h, false, found), 1);
+	assert_int_equal(found[0].lsn, 9);
+	assert_int_equal(live[2] + live[3], 0);
+	assert_int_equal(index_drop_variant(ix, h, PLAIN, 10), 1);
 }
 
 static void only_what_is_still_there_is_moved(void **state)
@@ -237,7 +285,7 @@ static void bounds_are_exact(void **state)
 	assert_int_equal(index_find(ix, h, false, found), 1);
 	assert_int_equal(index_drop_variant(ix, h, 0, 4), 1);
 	for (uint32_t v = 0; v <= INDEX_VARIANTS; v++)
-		assert_int_equal(add(ix, many, 10 + v, v, 1, 8 * (v + 1)), 0);
+		assert_int_equal(add(ix, many, 10 + v, 10 + v, 1, 8 * (v + 1)), 0);
 	index_stats(ix, &stats);
 	assert_int_equal(stats.records, INDEX_VARIANTS);
 	assert_int_equal(forgets_init(&f, 8), 0);
@@ -257,6 +305,7 @@ int main(void)
 		CASE(an_object_takes_at_most_48_bytes_however_many_there_are),
 		CASE(it_agrees_with_a_plain_table_through_random_changes),
 		CASE(a_head_keeps_its_body_and_goes_with_it),
+		CASE(an_answer_without_vary_excludes_all_others),
 		CASE(only_what_is_still_there_is_moved),
 		CASE(without_memory_it_says_so_and_stays_as_it_was),
 		CASE(forgotten_keys_beyond_the_bound_are_covered_by_a_floor),

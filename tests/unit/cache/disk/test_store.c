@@ -120,6 +120,41 @@ static void variants_live_side_by_side_and_eight_at_most(void **state)
 	}
 }
 
+static void expect_only(struct rig *r, const char *url, const char *values, int version)
+{
+	static const char *const all[] = {"", "de", "fr"};
+
+	for (unsigned i = 0; i < ARRAY_LEN(all); i++)
+		assert_int_equal(drig_find_variant(r, url, all[i], NULL), strcmp(all[i], values) == 0 ? version : -1);
+}
+
+/* RFC 9111 4.1: an answer without Vary is for all who ask, so it and those with one are never both there. */
+static void an_answer_without_vary_and_those_with_one_exclude_each_other(void **state)
+{
+	struct rig *r = *state;
+	const char *plain = "http://o/plain", *varied = "http://o/varied", *streamed = "http://o/streamed";
+	struct answer a = {.url = plain, .version = 1, .body_n = 70000, .names = "accept-language", .values = "de"};
+
+	drig_store(r, &a);
+	a.version = 2;
+	a.values = "fr";
+	drig_store(r, &a);
+	a.refresh = a.is_new_head = true;
+	drig_store(r, &a); /* a head with its body elsewhere */
+	drig_store(r, &(struct answer){.url = plain, .version = 4, .body_n = 100});
+	drig_store(r, &(struct answer){.url = varied, .version = 1, .body_n = 100});
+	a = (struct answer){.url = varied, .version = 2, .body_n = 100, .names = "accept-language", .values = "de"};
+	drig_store(r, &a);
+	drig_store(r, &(struct answer){.url = streamed, .version = 1, .body_n = 100});
+	a.url = streamed;
+	assert_int_equal(drig_stream(r, &a, false, 50, true), 0);
+	for (unsigned run = 0; run < 3; run++, drig_reopen(r)) {
+		expect_only(r, plain, "", 4);
+		expect_only(r, varied, "de", 2);
+		expect_only(r, streamed, "de", 2);
+	}
+}
+
 static void a_purge_reaches_what_lies_there_and_survives_a_restart(void **state)
 {
 	struct rig *r = *state;
@@ -560,6 +595,7 @@ int main(void)
 		CASE(a_restart_finds_what_was_there_before),
 		CASE(the_newest_wins_after_a_restart_too),
 		CASE(variants_live_side_by_side_and_eight_at_most),
+		CASE(an_answer_without_vary_and_those_with_one_exclude_each_other),
 		CASE(a_purge_reaches_what_lies_there_and_survives_a_restart),
 		CASE(a_purge_before_the_index_is_read_counts_without_being_looked_up),
 		CASE(a_fetch_from_before_a_purge_brings_nothing_back),

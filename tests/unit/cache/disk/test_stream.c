@@ -117,6 +117,46 @@ static void what_began_before_a_purge_is_not_found_after_it(void **state)
 	assert_int_equal(drig_find(r, A), -1);
 }
 
+/* Each has a segment of its own, in the order in which they began, and recovery reads them in that order. */
+static void recovery_in_any_order_finds_what_was_there(void **state)
+{
+	static const unsigned orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+	struct rig *r = *state;
+
+	for (unsigned i = 0; i < ARRAY_LEN(orders); i++) {
+		char url[40];
+		const struct answer answers[] = {
+			{.url = url, .version = 1, .body_n = 100000, .names = "x", .values = "a"},
+			{.url = url, .version = 2, .body_n = 100000},
+			{.url = url, .version = 3, .body_n = 100000, .names = "x", .values = "b"},
+		};
+		struct tier_stream *st[3];
+		const char *body;
+
+		snprintf(url, sizeof(url), "http://h/order/%u", i);
+		for (unsigned k = 0; k < 3; k++) {
+			unsigned n = orders[i][k];
+
+			assert_int_equal(drig_stream_begin(r, &answers[n], true, &st[n], &body), 0);
+			assert_int_not_equal(disk_stream_write(st[n], body, 100000), TIER_GAVE_UP);
+			disk_flush(r->d);
+		}
+		for (unsigned n = 0; n < 3; n++) {
+			disk_stream_end(&st[n], TIER_END_WHOLE);
+			disk_flush(r->d);
+		}
+	}
+	for (unsigned round = 0; round < 2; round++, drig_reopen(r))
+		for (unsigned i = 0; i < ARRAY_LEN(orders); i++) {
+			char url[40];
+
+			snprintf(url, sizeof(url), "http://h/order/%u", i);
+			assert_int_equal(drig_find_variant(r, url, "a", NULL), -1);
+			assert_int_equal(drig_find_variant(r, url, "", NULL), -1);
+			assert_int_equal(drig_find_variant(r, url, "b", NULL), 3);
+		}
+}
+
 static void what_grows_too_large_is_given_up(void **state)
 {
 	struct rig *r = *state;
@@ -406,6 +446,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_cut_leaves_nothing_and_takes_nothing_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(it_takes_the_place_of_what_was_there_when_it_is_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_began_before_a_purge_is_not_found_after_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(recovery_in_any_order_finds_what_was_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_grows_too_large_is_given_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(second_hit_counts_for_them_too, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_hanging_device_bounds_what_waits_for_it, setup, teardown),
