@@ -67,7 +67,8 @@ libs_of = $(if $(filter upstream,$(BELOW_$1)),$(LIBS_curl)) $(if $(filter upstre
 
 # MEMOPROXY_HOOKS lets the environment inject faults; a release binary has no such door.
 HOOKS := -DMEMOPROXY_HOOKS=1 -fno-omit-frame-pointer
-MODE_release := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+# Sections: the linker says which functions main does not reach (lint-dead.py).
+MODE_release := -O2 -ffunction-sections -fdata-sections -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 MODE_debug   := -O0 $(HOOKS)
 MODE_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all $(HOOKS)
 MODE_tsan    := -O1 -fsanitize=thread $(HOOKS)
@@ -271,6 +272,8 @@ lint-fast: needs-lint $(BUILD)/release/memoproxy
 	@tests/support/lint-spdx.sh
 	@tests/support/lint-rooms.py $(BUILD)/release/obj $(foreach r,$(ROOMS),$r=$(subst $(empty) $(empty),$(comma),$(strip $(BELOW_$r))))
 	@tests/support/lint-uses.sh $(SOURCES) $(HEADERS)
+	@tests/support/lint-dead.py $(SOURCES) $(HEADERS) $(wildcard */*.def */*/*.def) -- $(LINK) -Wl,--gc-sections,--print-gc-sections \
+		-o $(BUILD)/release/dead $(BUILD)/release/obj/proxy/process/main.o $(foreach r,$(ROOMS),$(BUILD)/release/$r.a) $(call libs_of,proxy/process)
 	@tests/support/lint-length.sh $(C_FILES)
 	@clang-format --dry-run -Werror $(C_FILES) || { echo 'lint: run "make format"'; exit 1; }
 

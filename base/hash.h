@@ -44,11 +44,6 @@ static inline struct hash128 hash128_of(const void *p, size_t n)
 	return (struct hash128){h.low64, h.high64};
 }
 
-static inline bool hash128_equal(struct hash128 a, struct hash128 b)
-{
-	return a.lo == b.lo && a.hi == b.hi;
-}
-
 static inline uint64_t hash64_of(const void *p, size_t n)
 {
 	return XXH3_64bits(p, n);

@@ -413,11 +413,6 @@ const struct object *flight_stored(const struct flight *f)
 	return (flags & OBJECT_HAS_VALIDATOR) && !(flags & OBJECT_IS_PARTIAL) ? f->stored : NULL;
 }
 
-bool flight_is_background(const struct flight *f)
-{
-	return f->is_background;
-}
-
 /* ---- Lists ---- */
 
 void flight_list_locked(struct flight *f, struct entry *e)

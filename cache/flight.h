@@ -111,6 +111,5 @@ const struct object *flight_stored(const struct flight *f);
 /* Or what its request needs to ask for the rest only: the bytes from *from on, if *validator (empty: none) is still that
  * of the whole. False: all is asked for. */
 bool flight_tail(const struct flight *f, uint64_t *from, struct slice *validator);
-bool flight_is_background(const struct flight *f);
 
 #endif

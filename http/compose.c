@@ -26,11 +26,3 @@ int http_field_append(struct buf *out, struct slice name, struct slice value)
 	buf_add_slice(out, value);
 	return buf_add_str(out, "\r\n");
 }
-
-int http_head_append(struct buf *out, int status, const struct http_fields *fields)
-{
-	http_status_line_append(out, status);
-	for (uint32_t i = 0; i < fields->n; i++)
-		http_field_append(out, fields->v[i].name, fields->v[i].value);
-	return out->err;
-}

@@ -10,10 +10,7 @@
 /* "HTTP/1.1 200 OK" and CRLF. A status without a standard reason keeps the space before an empty one (RFC 9112 4). */
 int http_status_line_append(struct buf *out, int status);
 /* "Name: value" and CRLF. Values come from parsed messages or from us, so no CR or LF can be in them: one that has is our
- * mistake and is CHECKed. */
+ * mistake and is CHECKed. Both return out's error. */
 int http_field_append(struct buf *out, struct slice name, struct slice value);
-/* The status line and all fields; the empty line that ends a head is not there yet, so Age, Date and the like can
- * follow. All three return out's error. */
-int http_head_append(struct buf *out, int status, const struct http_fields *fields);
 
 #endif

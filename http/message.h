@@ -30,11 +30,10 @@ enum http_method {
 
 enum http_method http_method_of(struct slice token); /* case-sensitive (RFC 9110 9.1) */
 bool http_method_is_safe(enum http_method m);        /* as IANA's registry of methods has it; OTHER is unsafe */
-bool http_method_is_idempotent(enum http_method m);  /* the safe ones, PUT and DELETE */
 
 enum http_target_form { HTTP_TARGET_ORIGIN, HTTP_TARGET_ABSOLUTE, HTTP_TARGET_ASTERISK };
 
-enum http_body_framing { HTTP_BODY_NONE, HTTP_BODY_LENGTH, HTTP_BODY_CHUNKED, HTTP_BODY_UNTIL_CLOSE };
+enum http_body_framing { HTTP_BODY_NONE, HTTP_BODY_LENGTH, HTTP_BODY_CHUNKED };
 
 struct http_request {
 	enum http_method method;

@@ -42,8 +42,3 @@ bool http_method_is_safe(enum http_method m)
 		return false;
 	}
 }
-
-bool http_method_is_idempotent(enum http_method m)
-{
-	return http_method_is_safe(m) || m == HTTP_PUT || m == HTTP_DELETE;
-}

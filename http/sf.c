@@ -365,25 +365,11 @@ int sf_list_next(struct sf_parser *parser, struct sf_item *member)
 	return take_member(&parser->rest, member) ? 1 : -1;
 }
 
-int sf_inner_next(struct sf_parser *parser, struct sf_item *item)
-{
-	skip_spaces(&parser->rest);
-	if (parser->rest.n == 0)
-		return 0;
-	return take_item(&parser->rest, item) ? 1 : -1;
-}
-
 int sf_param_next(struct sf_parser *parser, struct slice *key, struct sf_item *value)
 {
 	if (parser->rest.n == 0)
 		return 0;
 	return take_param(&parser->rest, key, value) == 1 ? 1 : -1;
-}
-
-bool sf_item_parse(struct slice value, struct sf_item *item)
-{
-	struct slice s = strip_spaces(value);
-	return take_item(&s, item) && s.n == 0;
 }
 
 bool sf_dict_valid(struct slice value)
@@ -409,20 +395,6 @@ bool sf_list_valid(struct slice value)
 	return rc == 0;
 }
 
-bool sf_string_equal(const struct sf_item *item, struct slice s)
-{
-	size_t at = 0;
-	if (item->type != SF_STRING)
-		return false;
-	for (size_t i = 0; i < item->text.n; i++) {
-		if (item->text.p[i] == '\\')
-			i++;
-		if (at == s.n || s.p[at++] != item->text.p[i])
-			return false;
-	}
-	return at == s.n;
-}
-
 int sf_string_unescape(const struct sf_item *item, struct buf *out)
 {
 	for (size_t i = 0; i < item->text.n; i++) {
@@ -431,34 +403,4 @@ int sf_string_unescape(const struct sf_item *item, struct buf *out)
 		buf_add_char(out, item->text.p[i]);
 	}
 	return out->err;
-}
-
-int sf_add_string(struct buf *out, struct slice s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		if ((unsigned char)s.p[i] < 0x20 || (unsigned char)s.p[i] > 0x7E)
-			return -EINVAL;
-	}
-	buf_add_char(out, '"');
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '"' || s.p[i] == '\\')
-			buf_add_char(out, '\\');
-		buf_add_char(out, s.p[i]);
-	}
-	buf_add_char(out, '"');
-	return out->err;
-}
-
-bool sf_is_token(struct slice s)
-{
-	struct sf_item item;
-	if (s.n == 0 || (s.p[0] != '*' && !http_char_is(s.p[0], HTTP_CH_ALPHA)))
-		return false;
-	return take_token(&s, &item) && s.n == 0;
-}
-
-bool sf_is_key(struct slice s)
-{
-	struct slice key;
-	return take_key(&s, &key) && s.n == 0;
 }

@@ -46,25 +46,14 @@ void sf_parser_init(struct sf_parser *parser, struct slice value);
 /* 1: the next member; 0: the end; -1: the rest does not parse. Of a repeated key the last counts (RFC 9651 3.2). */
 int sf_dict_next(struct sf_parser *parser, struct slice *key, struct sf_item *value) WARN_UNUSED;
 int sf_list_next(struct sf_parser *parser, struct sf_item *member) WARN_UNUSED;
-/* The items of an inner list: init the parser with its text. */
-int sf_inner_next(struct sf_parser *parser, struct sf_item *item) WARN_UNUSED;
 /* The parameters of an item: init the parser with its params. */
 int sf_param_next(struct sf_parser *parser, struct slice *key, struct sf_item *value) WARN_UNUSED;
-bool sf_item_parse(struct slice value, struct sf_item *item) WARN_UNUSED;
 
 /* An empty dictionary or list is valid: it is as good as absent. */
 bool sf_dict_valid(struct slice value);
 bool sf_list_valid(struct slice value);
 
-/* Is the STRING item's text, unescaped, equal to s? */
-bool sf_string_equal(const struct sf_item *item, struct slice s);
 /* Appends it unescaped. Returns out's error. */
 int sf_string_unescape(const struct sf_item *item, struct buf *out) WARN_UNUSED;
-
-/* Appends s as a quoted and escaped String. -EINVAL, and nothing appended, when s has a byte that a String can't hold
- * (outside of 0x20-0x7E); else out's error. */
-int sf_add_string(struct buf *out, struct slice s) WARN_UNUSED;
-bool sf_is_token(struct slice s);
-bool sf_is_key(struct slice s);
 
 #endif

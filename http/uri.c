@@ -151,12 +151,12 @@ bool uri_query_next(struct slice *rest, bool *at_end, struct uri_param *out)
 }
 
 /* The usual two-pointer match: after a mismatch the last '*' takes one byte more. */
-static bool glob(struct slice pattern, struct slice text, bool decoded)
+bool uri_name_matches(struct slice pattern, struct slice encoded_name)
 {
 	size_t p = 0, t = 0, star = pattern.n, retry = 0;
-	while (t < text.n) {
-		char c = text.p[t];
-		size_t step = decoded ? decode_at(text, t, &c) : 1;
+	while (t < encoded_name.n) {
+		char c;
+		size_t step = decode_at(encoded_name, t, &c);
 		if (p < pattern.n && pattern.p[p] == '*') {
 			star = p++;
 			retry = t;
@@ -164,7 +164,7 @@ static bool glob(struct slice pattern, struct slice text, bool decoded)
 			p++;
 			t += step;
 		} else if (star < pattern.n) {
-			retry += decoded ? decode_at(text, retry, &c) : 1;
+			retry += decode_at(encoded_name, retry, &c);
 			p = star + 1;
 			t = retry;
 		} else {
@@ -174,16 +174,6 @@ static bool glob(struct slice pattern, struct slice text, bool decoded)
 	while (p < pattern.n && pattern.p[p] == '*')
 		p++;
 	return p == pattern.n;
-}
-
-bool uri_name_matches(struct slice pattern, struct slice encoded_name)
-{
-	return glob(pattern, encoded_name, true);
-}
-
-bool uri_glob(struct slice pattern, struct slice text)
-{
-	return glob(pattern, text, false);
 }
 
 /* RFC 3986 5.2.4 on out's bytes from start on, which begin with '/'. What is written never overtakes what is read. */

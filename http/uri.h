@@ -36,10 +36,9 @@ struct uri_param {
  * false; an empty query has one empty parameter. False at the end. */
 bool uri_query_next(struct slice *rest, bool *at_end, struct uri_param *out);
 
-/* Does the name, percent-decoded, fit the pattern? '*' in the pattern is any run of bytes. Case-sensitive. */
+/* Does the name, percent-decoded, fit the pattern? '*' in the pattern is any run of bytes. Case-sensitive. Costs at most
+ * pattern x name, no recursion. */
 bool uri_name_matches(struct slice pattern, struct slice encoded_name);
-/* The same without decoding, for any two strings. Costs at most pattern x text, no recursion. */
-bool uri_glob(struct slice pattern, struct slice text);
 
 /* Resolves a reference (Location, Content-Location) against the URL of the request that it answers (RFC 3986 5.2) and
  * appends the absolute URL without its fragment. The base is an absolute URL. 0, -EINVAL when base or reference is not

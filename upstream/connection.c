@@ -72,7 +72,6 @@ static bool may_send_again(struct fetch *f)
 
 static void on_connected(struct fetch *f)
 {
-	f->connected_us = clock_mono_us();
 	if (f->reused)
 		f->u->stats.connections_reused++;
 	else

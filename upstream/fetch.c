@@ -54,11 +54,10 @@ static void count(struct fetch *f, enum fetch_result result)
 {
 	struct upstream_stats *s = &f->u->stats;
 
-	f->ended_us = clock_mono_us();
 	if (f->is_check)
 		return;
 	result_count(s, result);
-	s->time_us += f->ended_us - f->started_us;
+	s->time_us += clock_mono_us() - f->started_us;
 	place_learn(f, result);
 }
 
@@ -324,9 +323,7 @@ static void reset(struct fetch *f, const struct fetch_handler *h, void *arg)
 	f->is_h2 = false;
 	f->started_us = clock_mono_us();
 	f->begun_us = 0;
-	f->connected_us = 0;
 	f->first_byte_us = 0;
-	f->ended_us = 0;
 	reset_attempt(f);
 }
 
@@ -408,19 +405,4 @@ void fetch_cancel(struct fetch **fp)
 	}
 	detach(f);
 	upstream_release_fetch(f);
-}
-
-void fetch_timing(const struct fetch *f, struct fetch_timing *out)
-{
-	int64_t end = f->ended_us ? f->ended_us : clock_mono_us();
-
-	*out = (struct fetch_timing){
-		.queued_us = f->begun_us ? f->begun_us - f->started_us : 0,
-		.connected_us = f->connected_us ? f->connected_us - f->started_us : 0,
-		.first_byte_us = f->first_byte_us ? f->first_byte_us - f->started_us : 0,
-		.total_us = end - f->started_us,
-		.reused = f->reused,
-		.framed = answer_is_framed(f),
-		.body_bytes = f->answer.body_bytes,
-	};
 }

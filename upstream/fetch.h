@@ -127,14 +127,6 @@ struct fetch_request {
 	bool takes_part;                  /* a 206 or 416 is no bad answer, though no Range is sent */
 };
 
-struct fetch_timing { /* microseconds, since fetch_start; 0 when it did not happen */
-	int64_t queued_us, connected_us, first_byte_us, total_us;
-	bool reused;
-	bool framed; /* the answer's end was marked by its length, its chunks or HTTP/2; false with FETCH_OK: the connection's
-	              * end was the body's (RFC 9112 6.3 item 8), so nobody can tell whether it is whole */
-	uint64_t body_bytes;
-};
-
 /* 0 and *out, or negative errno: no callback follows then. -ENOMEM; -EBUSY when the queue is full; -EINVAL for an unknown
  * upstream, or a method, target or field that could not be sent as it is. May be called from inside callbacks. */
 int fetch_start(struct upstream_loop *l, const struct fetch_request *r, const struct fetch_handler *h, void *arg,
@@ -143,7 +135,6 @@ int fetch_start(struct upstream_loop *l, const struct fetch_request *r, const st
 void fetch_resume(struct fetch *f);
 /* Ends it without on_end; not from inside its own callbacks (those of other fetches are fine). Clears *f. */
 void fetch_cancel(struct fetch **f);
-void fetch_timing(const struct fetch *f, struct fetch_timing *out);
 
 struct upstream_stats { /* per upstream, this loop; plain counters: read from the loop's thread */
 #define STAT(kind, name, help) uint64_t name;

@@ -148,7 +148,7 @@ struct fetch {
 
 	bool forgets_name;      /* the easy handle is told to drop its origin's address */
 	struct origin *applied; /* what the easy handle is set up for */
-	int64_t started_us, begun_us, connected_us, first_byte_us, ended_us;
+	int64_t started_us, begun_us, first_byte_us;
 	char error[CURL_ERROR_SIZE];
 };
 

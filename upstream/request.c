@@ -8,7 +8,7 @@
 #include "upstream/internal.h"
 
 /* Lines that libcurl adds of its own accord, each "Name:" to stop it: Accept, Content-Type, Expect. */
-enum { LINES_OF_OURS = 4, TEXT_MAX = 16 << 20, BODY_INLINE_MAX = 32768 };
+enum { TEXT_MAX = 16 << 20, BODY_INLINE_MAX = 32768 };
 
 static bool is_ours_to_send(enum http_field_id id)
 {

@@ -6,8 +6,6 @@
 #include "base/mem.h"
 #include "cache/disk/store_internal.h"
 
-#define SCAN_READ 262144u
-
 /* ---- A segment without a footer: it was being written when the process ended ---- */
 
 struct scan {

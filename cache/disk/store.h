@@ -76,8 +76,6 @@ int disk_body_read(struct tier *t, struct tier_read *r) WARN_UNUSED;
 int disk_browse(struct tier *t, struct tier_listing *l) WARN_UNUSED;
 
 /* ---- For tests ---- */
-/* retire and forget_before. */
-void disk_forget(struct tier *t, struct hash128 hash);
 void disk_flush(struct tier *t);      /* blocks until what was put before is written or dropped */
 void disk_wait_ready(struct tier *t); /* blocks */
 

@@ -36,7 +36,7 @@ void gate_schedule_later(struct gate *g)
 	(void)event_add(&g->work, &next_turn);
 }
 
-bool gate_is_serving(const struct gate *g)
+static bool is_serving(const struct gate *g)
 {
 	return g->phase == GATE_REPLY || g->phase == GATE_DRAIN;
 }
@@ -72,7 +72,7 @@ static void tell_gone(struct gate *g)
 
 	forget_callbacks(g);
 	gate_drop_pending(g);
-	if (gate_is_serving(g) && on_gone.fn)
+	if (is_serving(g) && on_gone.fn)
 		on_gone.fn(on_gone.arg);
 }
 
@@ -338,29 +338,9 @@ const struct http_request *gate_request(const struct gate *g)
 	return &g->view;
 }
 
-int64_t gate_request_start_us(const struct gate *g)
-{
-	return g->head_done_us;
-}
-
 const char *gate_peer(const struct gate *g, uint16_t *port)
 {
 	if (port)
 		*port = g->peer.port;
 	return g->peer_text;
-}
-
-void gate_on_room(struct gate *g, void (*on_room)(void *arg), void *arg)
-{
-	transport_on_room(&g->transport, on_room, arg);
-}
-
-void gate_on_gone(struct gate *g, void (*on_gone)(void *arg), void *arg)
-{
-	transport_on_gone(&g->transport, on_gone, arg);
-}
-
-void gate_on_complete(struct gate *g, void (*on_complete)(void *arg), void *arg)
-{
-	transport_on_complete(&g->transport, on_complete, arg);
 }

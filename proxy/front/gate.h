@@ -27,9 +27,6 @@ struct tls;
 struct event_base;
 struct evhttp;
 struct evhttp_request;
-struct evhttp_connection;
-struct evbuffer;
-struct bufferevent;
 struct gate;
 struct transport;
 
@@ -83,7 +80,7 @@ void gate_stop_listening(struct evhttp *http);
 #define GATE_PAUSE_MS 100
 
 /* The gate of a request that evhttp just handed over. To be called first in every handler: it is also how the gate
- * learns of the request, whose on-complete callback it takes (gate_on_complete is yours). NULL: there was no memory for
+ * learns of the request, whose on-complete callback it takes (the transport's is yours). NULL: there was no memory for
  * a gate when the connection was accepted, and evhttp's own parse is all there is: evhttp_connection_free it. */
 struct gate *gate_of(struct evhttp_request *req);
 /* The strict view of the request being served; valid until the reply is complete or the connection is gone. The body is
@@ -91,7 +88,6 @@ struct gate *gate_of(struct evhttp_request *req);
 const struct http_request *gate_request(const struct gate *g);
 /* "1.2.3.4" or "::1", as text, and the port: the socket's, or what the PROXY protocol says in its place. */
 const char *gate_peer(const struct gate *g, uint16_t *port);
-int64_t gate_request_start_us(const struct gate *g); /* CLOCK_MONOTONIC when the head was complete */
 
 /* The time of this turn of the loop. */
 struct now gate_now(const struct gate *g);
@@ -104,16 +100,11 @@ size_t gate_room(struct gate *g);
 size_t gate_room_below(struct gate *g, size_t mark);
 /* Bytes of replies that the socket has not taken yet. */
 size_t gate_unsent(const struct gate *g);
-/* Called once from the loop when room is there again after gate_room gave 0 (below half the mark). NULL clears. */
-void gate_on_room(struct gate *g, void (*on_room)(void *arg), void *arg);
-/* The client's connection is gone (reset, write time-out, or closed in both directions). evhttp's close callback is not
- * used elsewhere. Called once, from the loop or from evhttp_free; the gate and the evhttp_request (which is freed with the
- * connection) are invalid after it. A half-closed client is still served. */
-void gate_on_gone(struct gate *g, void (*on_gone)(void *arg), void *arg);
-/* The reply is complete and its last byte is with the kernel. Called once, from the loop, never from within one of your
- * calls; by then evhttp has freed the request. gate_request is valid until it returns. Exactly one of
- * on_complete, on_gone and gate_abort_reply ends a request. */
-void gate_on_complete(struct gate *g, void (*on_complete)(void *arg), void *arg);
+/* The transport's callbacks (transport.h): on_room when less than half of the mark waits, after gate_room gave 0. on_gone when the
+ * client's connection is reset, timed out in writing, or closed in both directions (a half-closed client is still served), from the
+ * loop or from evhttp_free: gate and request are invalid after it. on_complete when the reply's last byte is with the kernel; by then
+ * evhttp has freed its request, but gate_request is valid until on_complete returns. Exactly one of on_complete, on_gone and
+ * gate_abort_reply ends a request. */
 /* The reply can't be finished as announced: what is buffered goes out, then the connection is closed without a final
  * chunk so that the client sees it was cut (reset, where the reply's end is the connection's). Ends the request: neither
  * it nor the gate may be used after this, and no callback is called. Only after the reply's head. */

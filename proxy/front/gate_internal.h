@@ -175,7 +175,6 @@ void gate_run(struct gate *g);            /* goes as far as the bytes allow; the
 void gate_end(struct gate *g);            /* frees the connection through evhttp; g lives until the handler returns */
 void gate_gone(struct gate *g);           /* tells the program, then gate_end */
 void gate_close(struct gate *g);          /* to CLOSING */
-bool gate_is_serving(const struct gate *g);
 void gate_on_work(evutil_socket_t fd, short what, void *arg);
 void gate_on_readable(struct bufferevent *sock, void *arg);
 void gate_on_writable(struct bufferevent *sock, void *arg);

@@ -20,15 +20,12 @@
 #include "proxy/transaction/hit.h"
 #include "upstream/fetch.h"
 
-struct transaction;
-struct fetch_job;
 struct worker_update;
 struct service;
 struct access_log;
 struct event;
 struct event_base;
 struct transport;
-struct http_error;
 
 /* A list of those that live on this worker. */
 struct worker_list {

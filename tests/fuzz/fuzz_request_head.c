@@ -52,10 +52,6 @@ static void read_fields(struct http_request *r)
 			CHECK(total <= 1000);
 		}
 		(void)!http_content_range_parse(value, &content_range);
-		r->fields.v[i].id = HF_ACCEPT;
-		(void)http_accept_q(&one, SLICE_LIT("text/html;level=1"));
-		r->fields.v[i].id = HF_ACCEPT_LANGUAGE;
-		(void)http_accept_language_q(&one, SLICE_LIT("de-CH"));
 		r->fields.v[i].id = HF_ACCEPT_ENCODING;
 		(void)http_accept_encoding_q(&one, SLICE_LIT("gzip"));
 		r->fields.v[i].id = http_field_id_of(r->fields.v[i].name);

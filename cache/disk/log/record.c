@@ -6,14 +6,15 @@
 /* The clock was set back by more than a little: nobody knows how old the answer is. */
 #define CLOCK_SLACK_MS 2000
 
-size_t record_tags_at(const struct record_header *h)
+/* From the beginning of the meta. */
+static size_t tags_at_of(const struct record_header *h)
 {
 	return (size_t)record_pad((uint64_t)h->key_n + h->names_n + h->values_n);
 }
 
 size_t record_meta_n(const struct record_header *h)
 {
-	return (size_t)record_pad(record_tags_at(h) + (uint64_t)h->tags_n * sizeof(uint64_t) + h->head_n);
+	return (size_t)record_pad(tags_at_of(h) + (uint64_t)h->tags_n * sizeof(uint64_t) + h->head_n);
 }
 
 uint64_t record_blocks(uint64_t body_n)
@@ -74,7 +75,7 @@ int record_read_header(const void *p, uint64_t generation, uint64_t room, struct
 int record_read_meta(const struct record_header *h, const void *meta, struct record_meta *out)
 {
 	const char *p = meta;
-	size_t tags_at = record_tags_at(h);
+	size_t tags_at = tags_at_of(h);
 
 	if (XXH3_64bits(meta, record_meta_n(h)) != h->meta_sum)
 		return -EBADMSG;
@@ -202,7 +203,7 @@ void record_write_meta(void *p, struct record_header *h, const struct record_par
 	at = put(at, parts->key.p, parts->key.n);
 	at = put(at, parts->names.p, parts->names.n);
 	at = put(at, parts->values.p, parts->values.n);
-	at = put_zeros(at, meta + record_tags_at(h));
+	at = put_zeros(at, meta + tags_at_of(h));
 	at = put(at, parts->tags, h->tags_n * sizeof(uint64_t));
 	at = put(at, parts->head.p, parts->head.n);
 	put_zeros(at, meta + record_meta_n(h));

@@ -58,7 +58,6 @@ struct record_meta {
 };
 
 /* ---- Lengths, of a header that is valid or was made here ---- */
-size_t record_tags_at(const struct record_header *h); /* from the beginning of the meta */
 size_t record_meta_n(const struct record_header *h);
 uint64_t record_blocks(uint64_t body_n);
 static inline uint64_t record_pad(uint64_t n)

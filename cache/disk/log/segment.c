@@ -530,13 +530,3 @@ void segments_oldest(struct segments *t, uint64_t *epoch, uint64_t *lsn)
 	}
 	pthread_mutex_unlock(&t->mu);
 }
-
-uint64_t segments_allocated(struct segments *t)
-{
-	uint64_t n;
-
-	pthread_mutex_lock(&t->mu);
-	n = t->allocated;
-	pthread_mutex_unlock(&t->mu);
-	return n;
-}

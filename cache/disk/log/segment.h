@@ -142,7 +142,6 @@ int segment_load_footer(struct segments *t, struct segment *s, struct segment_tr
 	struct footer_entry **entries) WARN_UNUSED;
 /* Lowest epoch and lsn of what is left; UINT64_MAX when there is nothing, 0 while one is being loaded. */
 void segments_oldest(struct segments *t, uint64_t *epoch, uint64_t *lsn);
-uint64_t segments_allocated(struct segments *t);
 
 /* ---- A segment of one record that grows while it is written (segment_grow.c); disk threads only ---- */
 /* As segment_create, without a header. */

@@ -2,6 +2,8 @@
 /* Expiry that does not come all at once: jitter, refreshing ahead of it, and sparing an upstream. */
 #include "rig.h"
 
+#include "cache/flight_internal.h"
+
 #define FRESH "Cache-Control: max-age=60\r\n"
 
 static int64_t stored_lifetime(struct rig *g, const char *target)
@@ -63,7 +65,7 @@ static void a_hot_answer_is_fetched_anew_before_its_end_by_one(void **state)
 	ask_init(&g, &b, "GET /a", NULL);
 	assert_int_equal(ask_lookup(&g, &a), CACHE_HIT);
 	assert_non_null(a.out.flight);
-	assert_true(flight_is_background(a.out.flight));
+	assert_true(a.out.flight->is_background);
 	assert_non_null(flight_stored(a.out.flight));
 	assert_int_equal(ask_lookup(&g, &b), CACHE_HIT);
 	assert_null(b.out.flight);

@@ -146,35 +146,34 @@ static void names_match_patterns(void **state)
 {
 	static const struct {
 		const char *pattern, *text;
-		bool raw, decoded;
+		bool matches;
 	} rows[] = {
-		{"a", "a", 1, 1},
-		{"a", "b", 0, 0},
-		{"a", "A", 0, 0},
-		{"", "", 1, 1},
-		{"*", "", 1, 1},
-		{"*", "abc", 1, 1},
-		{"utm_*", "utm_source", 1, 1},
-		{"utm_*", "utm", 0, 0},
-		{"*_id", "x_id", 1, 1},
-		{"*_id", "x_id_", 0, 0},
-		{"a*b*c", "aXbYbZc", 1, 1},
-		{"a*b*c", "aXc", 0, 0},
-		{"**", "x", 1, 1},
-		{"utm_*", "%75tm_x", 0, 1},
-		{"a b", "a%20b", 0, 1},
-		{"%75", "%75", 1, 0},
-		{"a*", "%61", 0, 1},
-		{"*a", "x%61", 0, 1},
-		{"/x/*/y", "/x/a/b/y", 1, 1},
-		{"a", "ab", 0, 0},
-		{"ab", "a", 0, 0},
+		{"a", "a", 1},
+		{"a", "b", 0},
+		{"a", "A", 0},
+		{"", "", 1},
+		{"*", "", 1},
+		{"*", "abc", 1},
+		{"utm_*", "utm_source", 1},
+		{"utm_*", "utm", 0},
+		{"*_id", "x_id", 1},
+		{"*_id", "x_id_", 0},
+		{"a*b*c", "aXbYbZc", 1},
+		{"a*b*c", "aXc", 0},
+		{"**", "x", 1},
+		{"utm_*", "%75tm_x", 1},
+		{"a b", "a%20b", 1},
+		{"%75", "%75", 0},
+		{"a*", "%61", 1},
+		{"*a", "x%61", 1},
+		{"/x/*/y", "/x/a/b/y", 1},
+		{"a", "ab", 0},
+		{"ab", "a", 0},
 	};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct slice copy = exact_copy(slice_of(rows[i].text));
-		EXPECT_INT(rows[i].pattern, uri_glob(slice_of(rows[i].pattern), copy), rows[i].raw);
-		EXPECT_INT(rows[i].pattern, uri_name_matches(slice_of(rows[i].pattern), copy), rows[i].decoded);
+		EXPECT_INT(rows[i].pattern, uri_name_matches(slice_of(rows[i].pattern), copy), rows[i].matches);
 		free_copy(copy);
 	}
 }

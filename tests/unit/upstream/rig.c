@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "upstream/internal.h"
+
 static void on_watchdog(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
@@ -116,7 +118,9 @@ static void on_end(void *arg, enum fetch_result result, const char *detail)
 	s->ends++;
 	s->result = result;
 	snprintf(s->detail, sizeof(s->detail), "%s", detail);
-	fetch_timing(s->fetch, &s->timing);
+	s->reused = s->fetch->reused;
+	s->framed = answer_is_framed(s->fetch);
+	s->queued = s->fetch->begun_us > s->fetch->started_us;
 	s->fetch = NULL;
 	event_base_loopbreak(s->rig->base);
 }

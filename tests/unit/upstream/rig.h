@@ -31,8 +31,8 @@ struct seen {
 	int status, informational, heads, ends;
 	int64_t content_length;
 	enum fetch_result result;
-	struct fetch_timing timing;
-	struct buf fields; /* "Name: value\n" of the head */
+	bool reused, framed, queued; /* its connection was used before; its end was marked; it did not begin at once */
+	struct buf fields;           /* "Name: value\n" of the head */
 	struct buf body;
 	char detail[256];
 	unsigned pause_each; /* pause at every nth offer; 0: never */

@@ -528,7 +528,6 @@ static void an_origin_that_hangs_times_out(void **state)
 	for (unsigned i = 0; i < ARRAY_LEN(targets); i++) {
 		fetch_again(&w, "GET", targets[i]);
 		assert_int_equal(w.seen.result, FETCH_TIMEOUT);
-		assert_true(w.seen.timing.total_us >= 50000);
 		expect_requests(&w.server, i + 1);
 	}
 	assert_int_equal(rig_stats(&w.rig).timeouts, 4);

@@ -161,12 +161,12 @@ static void the_version_is_negotiated(void **state)
 		for (unsigned k = 0; k < 3; k++) {
 			fetch_again(&w, "GET", "/proto");
 			assert_true(seen_body_is(&w.seen, cases[i].spoken));
-			assert_true(w.seen.timing.framed);
-			assert_int_equal(w.seen.timing.reused, k > 0);
+			assert_true(w.seen.framed);
+			assert_int_equal(w.seen.reused, k > 0);
 		}
 		fetch_again(&w, "HEAD", "/proto");
 		fetch_again(&w, "GET", "/proto");
-		assert_true(w.seen.timing.reused);
+		assert_true(w.seen.reused);
 		assert_int_equal(rig_stats(&w.rig).stale_connections, 0);
 		close_world(&w);
 	}
@@ -428,7 +428,7 @@ static void stray_bytes_inside_tls_are_never_an_answer(void **state)
 	open_tls_world(&w, &o);
 	fetch_again(&w, "GET", "/good");
 	fetch_again(&w, "GET", "/stray");
-	assert_true(w.seen.timing.reused);
+	assert_true(w.seen.reused);
 	fetch_again(&w, "GET", "/good");
 	assert_true(seen_body_is(&w.seen, "ok"));
 	assert_int_equal(rig_stats(&w.rig).stale_connections, 1);
@@ -448,7 +448,7 @@ static void a_tls_connection_cut_off_does_not_end_a_body(void **state)
 	assert_int_equal(w.seen.status, 200);
 	fetch_again(&w, "GET", "/close");
 	assert_true(seen_body_is(&w.seen, "all"));
-	assert_false(w.seen.timing.framed);
+	assert_false(w.seen.framed);
 	fetch_again(&w, "GET", "/good");
 	close_tls_world(&w, &o);
 }

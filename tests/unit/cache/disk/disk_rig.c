@@ -309,6 +309,11 @@ static size_t make_key(const char *url, char out[200])
 	return (size_t)snprintf(out, 200, "G%s%c", url, 0);
 }
 
+void drig_forget(struct tier *t, struct hash128 hash)
+{
+	disk_forget_before(t, hash, disk_retire(t, hash));
+}
+
 struct hash128 drig_hash(const char *url)
 {
 	char key[200];

@@ -80,5 +80,6 @@ bool drig_has_new_head(struct rig *r, const char *url);
 uint64_t drig_purge(struct rig *r, enum purge_kind kind, const char *what, bool soft);
 struct disk_stats drig_stats(struct rig *r);
 struct hash128 drig_hash(const char *url);
+void drig_forget(struct tier *t, struct hash128 hash); /* all that there is of it now */
 
 #endif

@@ -66,7 +66,7 @@ static void scenario(struct rig *r, struct model *m)
 				  .refresh = true,
 				  .is_new_head = true});
 	disk_flush(r->d);
-	disk_forget(r->d, drig_hash(url_of(7)));
+	drig_forget(r->d, drig_hash(url_of(7)));
 	for (unsigned i = 0; i < 40; i++)
 		put_one(r, m, i % 5, 3500);
 	stream_one(r, m, 5, 70000, true);

@@ -71,7 +71,7 @@ static void who_gave_it_up_writes_nothing_more(void **state)
 	assert_int_equal(
 		disk_purge(old.d, &(struct purge){.kind = PURGE_URL, .what = slice_of(A)}, true, &seq), -ESHUTDOWN);
 	assert_int_equal(disk_purge(old.d, &(struct purge){.kind = PURGE_URL, .what = slice_of(A)}, false, &seq), 0);
-	disk_forget(old.d, drig_hash(A));
+	drig_forget(old.d, drig_hash(A));
 	disk_flush(old.d);
 	assert_int_equal(drig_find(&new, A), 1);
 	drig_close(&old);

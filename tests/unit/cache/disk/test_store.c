@@ -228,7 +228,7 @@ static void a_forgotten_key_stays_away_and_may_come_anew(void **state)
 
 	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 10});
 	drig_store(r, &(struct answer){.url = B, .version = 1, .body_n = 10});
-	disk_forget(r->d, drig_hash(A));
+	drig_forget(r->d, drig_hash(A));
 	assert_int_equal(drig_find(r, A), -1);
 	drig_reopen(r);
 	assert_int_equal(drig_find(r, A), -1);

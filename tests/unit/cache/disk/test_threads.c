@@ -68,7 +68,7 @@ static void *purger(void *arg)
 
 		name_of(k, url);
 		if (i % 7 == 0)
-			disk_forget(s->r.d, drig_hash(url));
+			drig_forget(s->r.d, drig_hash(url));
 		if (disk_purge(s->r.d,
 			    &(struct purge){.kind = prefix ? PURGE_PREFIX : PURGE_URL,
 				    .what = prefix ? SLICE_LIT("http://o/1/") : slice_of(url)},

@@ -75,7 +75,7 @@ static void reply_now(struct rig *r, struct evhttp_request *req, struct gate *g)
 	}
 	if (strcmp(r->last_target, "/last") == 0)
 		gate_close_after_reply(g);
-	gate_on_complete(g, on_immediate_complete, NULL);
+	transport_on_complete(&g->transport, on_immediate_complete, NULL);
 	evhttp_send_reply(req, 200, "OK", b);
 	evbuffer_free(b);
 }
@@ -95,8 +95,8 @@ static void on_request(struct evhttp_request *req, void *arg)
 	uintptr_t i = r->held_n++;
 	assert_true(i < ARRAY_LEN(r->held));
 	r->held[i] = (struct served){.req = req, .g = g};
-	gate_on_gone(g, on_gone, (void *)i);
-	gate_on_complete(g, on_complete, (void *)i);
+	transport_on_gone(&g->transport, on_gone, (void *)i);
+	transport_on_complete(&g->transport, on_complete, (void *)i);
 }
 
 static bool answer(void *arg, struct transport *t, struct now now)

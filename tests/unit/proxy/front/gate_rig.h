@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "proxy/front/gate.h"
+#include "proxy/front/gate_internal.h"
 
 struct client {
 	struct bufferevent *bev;

@@ -438,7 +438,7 @@ static void draining_just_when_a_client_left_touches_nothing_of_it(void **state)
 	struct client *c = hold_one(r, HEAD_OF("GET", "/hold") "\r\n");
 
 	drain_event = event_new(r->base, -1, 0, drain, r);
-	gate_on_gone(r->held[0].g, drain_next, NULL);
+	transport_on_gone(&r->held[0].g->transport, drain_next, NULL);
 	r->held[0].req = NULL;
 	r->held[0].g = NULL;
 	client_reset(c);

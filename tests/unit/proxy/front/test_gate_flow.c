@@ -51,7 +51,7 @@ static void run_bulk(struct rig *r, const char *content_length)
 	client_send(c, HEAD_OF("GET", "/hold") "\r\n");
 	wait_for(r, r->held_n == 1);
 	bufferevent_disable(c->bev, EV_READ);
-	gate_on_room(r->held[0].g, feed, &b);
+	transport_on_room(&r->held[0].g->transport, feed, &b);
 	rig_start(r, 0, content_length);
 	feed(&b);
 	rig_settle(r); /* the client does not read: the kernel's buffers and ours fill, and that is all */

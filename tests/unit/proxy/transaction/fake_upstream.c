@@ -337,12 +337,6 @@ void fetch_cancel(struct fetch **fp)
 	f->state = FAKE_CANCELLED;
 }
 
-void fetch_timing(const struct fetch *f, struct fetch_timing *out)
-{
-	(void)f;
-	*out = (struct fetch_timing){.framed = true};
-}
-
 const char *fetch_result_name(enum fetch_result r)
 {
 	return r == FETCH_OK ? "ok" : "failed";
