@@ -1,27 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cache/memory/wheel.h"
 
-void link_init(struct link *l)
-{
-	l->prev = l;
-	l->next = l;
-}
-
-void link_append(struct link *head, struct link *l)
-{
-	l->prev = head->prev;
-	l->next = head;
-	head->prev->next = l;
-	head->prev = l;
-}
-
-void link_remove(struct link *l)
-{
-	l->prev->next = l->next;
-	l->next->prev = l->prev;
-	link_init(l);
-}
-
 void wheel_init(struct wheel *w, int64_t second, int64_t (*due_second)(const struct link *l))
 {
 	for (int level = 0; level < WHEEL_LEVELS; level++)

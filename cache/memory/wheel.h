@@ -5,20 +5,9 @@
 #ifndef CACHE_MEMORY_WHEEL_H
 #define CACHE_MEMORY_WHEEL_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
-struct link {
-	struct link *prev, *next;
-};
-
-void link_init(struct link *l); /* a list of its own; also the head of an empty list */
-void link_append(struct link *head, struct link *l);
-void link_remove(struct link *l);
-static inline bool link_is_empty(const struct link *head)
-{
-	return head->next == head;
-}
+#include "base/list.h"
 
 #define WHEEL_LEVELS 4
 #define WHEEL_SLOTS 64

@@ -19,7 +19,7 @@ struct bodies {
 	size_t pool;   /* the bound on all but the one */
 	size_t pooled; /* what they hold */
 	bool has_one;
-	struct body_link waiting; /* in the order of coming */
+	struct link waiting; /* in the order of coming */
 	/* atomic */
 	_Atomic unsigned waiting_n;
 };
@@ -31,36 +31,14 @@ struct body {
 	void *arg;
 	size_t longest, n, cap;
 	/* guarded by mu */
-	struct body_link link; /* waiting, or granted; alone else */
-	size_t granted;        /* bytes that it may take; cap is no more */
-	size_t wanted;         /* what `granted` is to become */
+	struct link link; /* waiting, or granted; alone else */
+	size_t granted;   /* bytes that it may take; cap is no more */
+	size_t wanted;    /* what `granted` is to become */
 	bool is_waiting, is_the_one;
 	char bytes[];
 };
 
-/* ---- Lists ---- */
-
-static void list_init(struct body_link *l)
-{
-	l->prev = l->next = l;
-}
-
-static void list_add(struct body_link *head, struct body_link *l)
-{
-	l->prev = head->prev;
-	l->next = head;
-	head->prev->next = l;
-	head->prev = l;
-}
-
-static void list_remove(struct body_link *l)
-{
-	l->prev->next = l->next;
-	l->next->prev = l->prev;
-	list_init(l);
-}
-
-static struct body *body_of(struct body_link *l)
+static struct body *body_of(struct link *l)
 {
 	struct body *b = CONTAINER_OF(l, struct body, link);
 
@@ -78,7 +56,7 @@ int bodies_new(size_t most, size_t reserve, struct bodies **out)
 	if (!all)
 		return -ENOMEM;
 	pthread_mutex_init(&all->mu, NULL);
-	list_init(&all->waiting);
+	link_init(&all->waiting);
 	bodies_set_bounds(all, most, reserve);
 	return 0;
 }
@@ -128,7 +106,7 @@ static bool grant_locked(struct bodies *all, struct body *b)
 
 static void stop_waiting_locked(struct bodies *all, struct body *b)
 {
-	list_remove(&b->link);
+	link_remove(&b->link);
 	b->is_waiting = false;
 	atomic_fetch_sub_explicit(&all->waiting_n, 1, memory_order_relaxed);
 }
@@ -142,7 +120,7 @@ static void serve_waiting_locked(struct bodies *all)
 		if (!grant_locked(all, b))
 			return;
 		stop_waiting_locked(all, b);
-		list_add(&b->port->granted, &b->link);
+		link_append(&b->port->granted, &b->link);
 		post_message(b->port->mailbox, &b->port->message);
 	}
 }
@@ -164,7 +142,7 @@ static struct body *next_granted(struct body_port *p)
 	pthread_mutex_lock(&p->bodies->mu);
 	if (p->granted.next != &p->granted) {
 		b = body_of(p->granted.next);
-		list_remove(&b->link);
+		link_remove(&b->link);
 	}
 	pthread_mutex_unlock(&p->bodies->mu);
 	return b;
@@ -181,7 +159,7 @@ static void on_message(struct message *m)
 void body_port_init(struct body_port *p, struct bodies *all, struct mailbox *mailbox, uint64_t *bytes)
 {
 	*p = (struct body_port){.bodies = all, .mailbox = mailbox, .message.on_message = on_message, .bytes = bytes};
-	list_init(&p->granted);
+	link_init(&p->granted);
 }
 
 /* ---- One ---- */
@@ -198,7 +176,7 @@ int body_new(struct body_port *port, size_t longest, void (*on_room)(void *arg),
 	b->longest = longest;
 	b->on_room = on_room;
 	b->arg = arg;
-	list_init(&b->link);
+	link_init(&b->link);
 	return 0;
 }
 
@@ -214,8 +192,8 @@ static size_t next_cap(const struct body *b, size_t least)
 
 static void wait_locked(struct bodies *all, struct body *b)
 {
-	list_remove(&b->link);
-	list_add(&all->waiting, &b->link);
+	link_remove(&b->link);
+	link_append(&all->waiting, &b->link);
 	b->is_waiting = true;
 	atomic_fetch_add_explicit(&all->waiting_n, 1, memory_order_relaxed);
 }
@@ -234,7 +212,7 @@ static int ask(struct body *b, size_t least, size_t *cap)
 			wait_locked(all, b);
 	}
 	if (!b->is_waiting)
-		list_remove(&b->link);
+		link_remove(&b->link);
 	*cap = b->is_waiting ? 0 : b->granted;
 	pthread_mutex_unlock(&all->mu);
 	return *cap ? 0 : -EAGAIN;
@@ -247,7 +225,7 @@ static int grow(struct body **bp, size_t cap)
 	if (!b)
 		return -ENOMEM;
 	*bp = b;
-	list_init(&b->link);
+	link_init(&b->link);
 	if (b->port)
 		*b->port->bytes += cap - b->cap;
 	b->cap = cap;
@@ -315,7 +293,7 @@ static void give_back(struct body *b)
 	if (b->is_waiting)
 		stop_waiting_locked(all, b);
 	else
-		list_remove(&b->link);
+		link_remove(&b->link);
 	if (b->is_the_one)
 		all->has_one = false;
 	else

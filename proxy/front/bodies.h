@@ -19,22 +19,19 @@
 #include <stdint.h>
 
 #include "base/check.h"
+#include "base/list.h"
 #include "base/mailbox.h"
 
 struct bodies;
 struct body;
 struct evbuffer;
 
-struct body_link {
-	struct body_link *prev, *next;
-};
-
 struct body_port { /* one a worker */
 	struct bodies *bodies;
 	struct mailbox *mailbox;
 	struct message message;
-	struct body_link granted; /* guarded by the bodies' mu */
-	uint64_t *bytes;          /* the worker's gauge: what its bodies take */
+	struct link granted; /* guarded by the bodies' mu */
+	uint64_t *bytes;     /* the worker's gauge: what its bodies take */
 };
 
 /* most: bytes of all bodies; reserve: the longest body, of which `most` is to hold at least one. 0 or -ENOMEM. */

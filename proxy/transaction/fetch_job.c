@@ -25,7 +25,7 @@ struct fetch_job {
 	unsigned magic;
 	enum fill_mode mode;
 	struct worker *worker;
-	struct worker_list link;
+	struct link link;
 	struct fetch *fetch;
 	struct flight *flight;  /* NULL once it has ended, or when private from the start */
 	struct flight *kept;    /* that takes a copy of a private answer; else NULL */
@@ -75,7 +75,7 @@ static void fetch_job_free(struct fetch_job *f)
 	forget_client(f);
 	if (f->flight)
 		flight_on_resume(f->flight, NULL, NULL);
-	worker_list_remove(&f->link);
+	link_remove(&f->link);
 	f->worker->stats.fills_active--;
 	flight_unref(&f->flight);
 	forget_kept(f);
@@ -403,7 +403,7 @@ static struct fetch_job *fetch_job_new(const struct fetch_job_request *r)
 	f->route = r->target->route->rules.route_index;
 	cache_hold_begin(r->worker->cache, &f->hold);
 	f->asked = f->hold.asked;
-	worker_list_add(&r->worker->jobs, &f->link);
+	link_append(&r->worker->jobs, &f->link);
 	r->worker->stats.fills++;
 	r->worker->stats.fills_active++;
 	return f;

@@ -39,7 +39,7 @@ void transaction_free(struct transaction *x)
 	fetch_job_detach(&x->job);
 	body_reader_free(&x->reader);
 	object_unref(&x->object);
-	worker_list_remove(&x->link);
+	link_remove(&x->link);
 	x->worker->transactions_n--;
 	target_fini(&x->target);
 	reply_fini(&x->reply);
@@ -70,7 +70,7 @@ static struct transaction *transaction_new(struct worker *w, struct transport *t
 	target_init(&x->target);
 	reply_init(&x->reply);
 	x->waiter.on_progress = on_progress;
-	worker_list_add(&w->transactions, &x->link);
+	link_append(&w->transactions, &x->link);
 	w->transactions_n++;
 	w->stats.requests++;
 	transport_on_gone(t, on_gone, x);

@@ -14,7 +14,7 @@
 struct transaction {
 	unsigned magic;
 	struct worker *worker;
-	struct worker_list link;
+	struct link link;
 	struct transport *transport;
 	const struct http_request *client; /* as the client sent it: for its connection and the framing of replies */
 	struct target target;              /* and target.sent for everything else */

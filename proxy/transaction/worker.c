@@ -22,26 +22,6 @@
 /* Entries that one tick looks at: 10 ticks a second walk 20,000 entries a second. */
 #define SWEEP_STEPS 2000
 
-void worker_list_add(struct worker_list *head, struct worker_list *item)
-{
-	item->prev = head->prev;
-	item->next = head;
-	head->prev->next = item;
-	head->prev = item;
-}
-
-void worker_list_remove(struct worker_list *item)
-{
-	item->prev->next = item->next;
-	item->next->prev = item->prev;
-	item->prev = item->next = item;
-}
-
-static void worker_list_init(struct worker_list *head)
-{
-	head->prev = head->next = head;
-}
-
 /* ---- Messages and ticks ---- */
 
 static void on_mailbox_event(evutil_socket_t fd, short what, void *arg)
@@ -236,8 +216,8 @@ int worker_init(struct worker *w, const struct worker_options *o)
 	w->stop_message.on_message = on_stop_message;
 	w->update_message.on_message = on_update_message;
 	body_port_init(&w->bodies, w->service->bodies, &w->mailbox, &w->gate_stats.body_bytes);
-	worker_list_init(&w->transactions);
-	worker_list_init(&w->jobs);
+	link_init(&w->transactions);
+	link_init(&w->jobs);
 	forward_init(&w->forward);
 	target_init(&w->attempt_target);
 	reply_init(&w->hit_reply);

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/list.h"
 #include "base/mailbox.h"
 #include "cache/cache.h"
 #include "proxy/front/bodies.h"
@@ -26,11 +27,6 @@ struct access_log;
 struct event;
 struct event_base;
 struct transport;
-
-/* A list of those that live on this worker. */
-struct worker_list {
-	struct worker_list *prev, *next;
-};
 
 struct worker {
 	/* set once, before the thread starts */
@@ -54,7 +50,7 @@ struct worker {
 	struct gate_stats gate_stats;
 	struct body_port bodies;
 	struct worker_stats stats;
-	struct worker_list transactions, jobs;
+	struct link transactions, jobs; /* that live on this worker */
 	unsigned transactions_n;
 	uint64_t next_request_id;
 	/* scratch, reused from request to request; never kept over a return to the loop */
@@ -126,8 +122,5 @@ struct worker_answer {
 #define STATUS_CLIENT_GONE 499 /* no status of HTTP: nginx's word for it, which log readers know */
 /* Counts it, and writes the line of the access log. */
 void worker_note_answer(struct worker *w, const struct worker_answer *a);
-
-void worker_list_add(struct worker_list *head, struct worker_list *item);
-void worker_list_remove(struct worker_list *item);
 
 #endif

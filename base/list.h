@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* A doubly linked list without allocation: the link is embedded in what it links, and the head is a link of its own.
+ * Thread: one at a time. Owns: nothing. A link is in one list, or alone. */
+#ifndef BASE_LIST_H
+#define BASE_LIST_H
+
+#include <stdbool.h>
+
+struct link {
+	struct link *prev, *next;
+};
+
+/* Alone; also the head of an empty list. */
+static inline void link_init(struct link *l)
+{
+	l->prev = l;
+	l->next = l;
+}
+
+static inline void link_append(struct link *head, struct link *l)
+{
+	l->prev = head->prev;
+	l->next = head;
+	head->prev->next = l;
+	head->prev = l;
+}
+
+/* Harmless when it is alone. */
+static inline void link_remove(struct link *l)
+{
+	l->prev->next = l->next;
+	l->next->prev = l->prev;
+	link_init(l);
+}
+
+static inline bool link_is_empty(const struct link *head)
+{
+	return head->next == head;
+}
+
+#endif
