@@ -2,6 +2,8 @@
 /* Flights as their waiters see them: joining, looking, leaving, being told. */
 #include "cache/flight_internal.h"
 
+#include <errno.h>
+
 #include "cache/policy/credentials.h"
 #include "cache/policy/form.h"
 #include "cache/policy/vary.h"
@@ -21,7 +23,7 @@ static int copy_request(struct flight *f, const struct http_fields *from)
 		n += from->v[i].name.n + from->v[i].value.n;
 	p = mem_alloc(n);
 	if (!p)
-		return -1;
+		return -ENOMEM;
 	f->request_bytes = p;
 	for (uint32_t i = 0; i < from->n; i++) {
 		struct slice name = {p, from->v[i].name.n}, value = {p + name.n, from->v[i].value.n};
@@ -31,7 +33,7 @@ static int copy_request(struct flight *f, const struct http_fields *from)
 			memcpy(p + name.n, from->v[i].value.p, value.n);
 		p += name.n + value.n;
 		if (http_fields_add(&f->request, name, value) != 0)
-			return -1;
+			return -ENOMEM;
 	}
 	return 0;
 }

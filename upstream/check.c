@@ -107,7 +107,7 @@ int check_start(struct upstream *u)
 		event_assign(&u->origins[i].check_timer, u->l->base, -1, 0, on_time_is_up, &u->origins[i]);
 	event_assign(&u->checks, u->l->base, -1, EV_PERSIST, on_due, u);
 	if (event_add(&u->checks, &tv) < 0)
-		return -1;
+		return -ENOMEM;
 	event_active(&u->checks, EV_TIMEOUT, 0);
 	return 0;
 }
