@@ -83,11 +83,6 @@ void disk_forget_before(struct tier *t, struct hash128 hash, uint64_t number)
 	disk_add(&d->n.forgets, 1);
 }
 
-void disk_forget(struct tier *t, struct hash128 hash)
-{
-	disk_forget_before(t, hash, disk_retire(t, hash));
-}
-
 /* ---- What is taken ---- */
 
 uint64_t disk_source_bytes(const struct tier_source *s)

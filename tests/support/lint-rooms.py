@@ -39,7 +39,7 @@ LIBRARIES = {
 CIRCLES = {
     "cache/lookup": "the verdict, and the second half of it that asks the disk tier",
     "proxy/front/gate": "a gate's phases: one state, one file a phase",
-    "proxy/transaction/fetch_job": "one request's way on its worker",
+    "proxy/transaction/hit": "one request's way on its worker",
     "upstream/answer": "one fetch's steps on libcurl",
 }
 
