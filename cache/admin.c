@@ -428,6 +428,7 @@ void cache_saw_answer(struct cache *c, const struct cache_request *r, const stru
 		struct entry *e = entry_find_locked(s, r->key);
 
 		written.tells = e && drop_superseded_locked(e, &l, status, response, &g);
+		written.lands = !l.is_hint;
 		/* What has left memory, or was not read yet, may be on disk still. */
 		if (written.tells || !l.is_hint)
 			lower_retire_key_locked(&written, c, r->key);

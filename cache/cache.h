@@ -33,8 +33,8 @@ struct cache_options {
 	void (*on_purge)(void *arg, const struct purge *p);
 	void *on_purge_arg;
 	/* Told of a key when an answer was stored here, or retired what was, of which another process may have an older one; once that
-	 * holds here, by the thread that made it. Not of what cache_forget_as_told makes. NULL: nobody. */
-	void (*on_forget)(void *arg, struct slice key, uint64_t user);
+	 * holds here, by the thread that made it. had_older: there was one here. Not of what cache_forget_as_told makes. NULL: nobody. */
+	void (*on_forget)(void *arg, struct slice key, uint64_t user, bool had_older);
 	void *on_forget_arg;
 	struct mailbox *const *mailboxes; /* one a worker, borrowed; the leader's and waiters' news arrive there */
 	unsigned workers;

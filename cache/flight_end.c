@@ -30,6 +30,7 @@ static bool store_locked(struct flight *f, const struct ending *x, struct lower_
 	if (!f->is_disk) {
 		landing_stored_locked(f, x->store);
 		written->tells = f->is_forced || f->entry->variants;
+		written->lands = true;
 	}
 	if (!variant_store_locked(f->entry, x->store, x->now, g))
 		return false;

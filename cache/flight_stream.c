@@ -205,6 +205,7 @@ bool flight_stream_commit(struct flight *f, struct now now)
 	pthread_mutex_lock(&s->mu);
 	written.tells = f->is_forced || f->entry->variants;
 	is_newest = !landing_is_late_locked(f, f->object) && variant_supersede_locked(f->entry, f->object, now, &g);
+	written.lands = is_newest;
 	if (is_newest) {
 		landing_stored_locked(f, f->object);
 		flight_clear_marks_locked(f, f->object, &g);

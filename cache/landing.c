@@ -165,6 +165,7 @@ static bool drop_selected_locked(struct entry *e, const struct http_fields *requ
 void landing_retire_locked(struct flight *f, struct lower_write *w, struct garbage *g)
 {
 	w->tells = drop_selected_locked(f->entry, &f->request, g) || f->is_forced;
+	w->lands = true;
 	lower_retire_locked(w, f->cache, f->entry);
 	landing_locked(f->cache, f->entry, &(struct landing){.order = f->order, .request = &f->request});
 }

@@ -130,11 +130,13 @@ void lower_retire_locked(struct lower_write *w, struct cache *c, const struct en
 
 static void end_write(struct lower_write *w, struct cache *c, struct hash128 hash, struct slice key, uint64_t user)
 {
+	bool had_older = w->tells || w->forget_before > 0;
+
 	source_free(&w->source);
 	if (w->forget_before > 0) /* a file is written to, so not under the lock */
 		c->tier->ops->forget_before(c->tier, hash, w->forget_before);
-	if ((w->tells || w->forget_before > 0) && !w->was_told && c->o.on_forget)
-		c->o.on_forget(c->o.on_forget_arg, key, user);
+	if ((had_older || w->lands) && !w->was_told && c->o.on_forget)
+		c->o.on_forget(c->o.on_forget_arg, key, user, had_older);
 }
 
 void lower_write_end(struct lower_write *w, struct cache *c, const struct entry *e)

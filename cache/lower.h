@@ -21,7 +21,8 @@ struct lower_write {
 	struct object *object;       /* borrowed until it was stored; NULL: nothing for the disk */
 	struct lower_source *source; /* NULL too when there was no memory for it */
 	uint64_t forget_before;
-	bool tells;    /* an older answer may have been there, so that another process may have it still */
+	bool tells; /* an older answer may have been there, so that another process may have it still */
+	bool lands; /* it is stored, or retires what was: that process may have an older one even if there was none here */
 	bool was_told; /* by that process, which has it not */
 };
 void lower_write_begin(struct lower_write *w, struct cache *c, struct object *o); /* o may be NULL */

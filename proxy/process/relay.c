@@ -52,7 +52,7 @@ struct relay {
 	struct asker *askers, **askers_tail; /* who wants to know that all was heard */
 	char *bytes;                         /* room for one message */
 	/* atomic: a purge looks here before it takes the lock */
-	_Atomic bool is_open;
+	_Atomic bool is_open, both_serve;
 	pthread_mutex_t mu;
 	/* guarded by mu */
 	int fd;
@@ -160,8 +160,17 @@ void relay_purge(void *arg, const struct purge *p)
 	tell(arg, &(struct head){.word = WORD_PURGE, .purge = purge_encode(p), .user = p->user}, p->what);
 }
 
-void relay_forget(void *arg, struct slice key, uint64_t user)
+void relay_both_serve(struct relay *r)
 {
+	atomic_store(&r->both_serve, true);
+}
+
+void relay_forget(void *arg, struct slice key, uint64_t user, bool had_older)
+{
+	struct relay *r = arg;
+
+	if (!had_older && !atomic_load(&r->both_serve))
+		return;
 	tell(arg, &(struct head){.word = WORD_FORGET, .user = user}, key);
 }
 
@@ -242,6 +251,7 @@ static void close_end(struct relay *r)
 		event_free(r->tick);
 	r->readable = r->tick = NULL;
 	atomic_store(&r->is_open, false);
+	atomic_store(&r->both_serve, false);
 	pthread_mutex_lock(&r->mu);
 	if (r->fd >= 0)
 		close(r->fd);

@@ -41,8 +41,11 @@ void relay_look(struct relay *r);
 void relay_when_heard(struct relay *r, void (*fn)(void *arg), void *arg);
 /* All who wait for that are called now; for the end. */
 void relay_release(struct relay *r);
-/* struct cache_options.on_purge and on_forget, with the relay as arg. */
-void relay_forget(void *arg, struct slice key, uint64_t user);
+/* From now on clients ask both processes, so that the other one may have what this one never had. */
+void relay_both_serve(struct relay *r);
+/* struct cache_options.on_purge and on_forget, with the relay as arg. Of a key of which there was nothing older here the other process
+ * is told while both serve; before, that would only undo what it will find on disk. */
+void relay_forget(void *arg, struct slice key, uint64_t user, bool had_older);
 void relay_purge(void *arg, const struct purge *p);
 
 #endif

@@ -182,6 +182,7 @@ static int make_relay(struct server *s)
 	if (!err && s->inherited.relay_fd >= 0) {
 		err = relay_open(s->relay, s->inherited.relay_fd);
 		s->inherited.relay_fd = -1;
+		relay_both_serve(s->relay);
 	}
 	return err;
 }

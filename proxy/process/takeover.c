@@ -33,6 +33,7 @@ static void on_upgraded(void *arg, pid_t pid)
 	}
 	log_info("upgrade: process %ld has taken over; finishing what runs", (long)pid);
 	notify_main_pid((long)pid);
+	relay_both_serve(s->relay);
 	s->is_retiring = true;
 	s->service.state = SERVICE_DRAINING;
 	admin_drain(s->admin);

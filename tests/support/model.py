@@ -178,6 +178,7 @@ class Judge:
     def __init__(self, site):
         self.site, self.purges, self.slack = site, [], SLACK_S
         self.errors = Errors(site)
+        self.known_from = lambda began: clock()  # see Run.known_from
 
     def answer(self, path, how, a, answer):
         """Raises Forbidden, with why."""
@@ -201,7 +202,7 @@ class Judge:
         except Forbidden as e:
             raise type(e)(f"{e}\n{answer.start} {answer.fields}\nasked {a:.3f}, head {answer.head_at:.3f}, "
                             f"{f.method} fetch {number} at {f.at:.3f}, answered {f.answered:.3f}, status {f.status}") from None
-        self.note_shown(how, f, answer)
+        self.note_shown(how, f, a, answer)
         if f.taken > 1 and (f.shares == "one" or (f.is_unshared and f.method == "GET")):
             raise Forbidden(f"fetch {number} is not for sharing and was used {f.taken} times")
 
@@ -276,7 +277,7 @@ class Judge:
         if not (came_after or fresh or swr or sie):
             raise Forbidden(f"stale: {a - f.born:.3f} s old, lifetime {f.ttl}+{f.swr}, {how.get('cc')}")
 
-    def note_shown(self, how, f, answer):
+    def note_shown(self, how, f, a, answer):
         """What was in the store; an answer that is called stored by its head may come too late for that by its end."""
         status = answer.get("cache-status") or ""
         if answer.status not in (200, 206) or f.has_range or f.is_rest or not answer.complete or how.get("method") == "HEAD" or f.resource.folder in ("auth", "sess"):
@@ -285,7 +286,7 @@ class Judge:
             return
         key = (f.variant, f.user)
         if f.at > f.resource.shown.get(key, (0, 0))[1]:
-            f.resource.shown[key] = (clock(), f.at)
+            f.resource.shown[key] = (self.known_from(a), f.at)
 
     def purged(self, a, f, stale_is_allowed):
         for p in reversed(self.purges):
@@ -330,6 +331,7 @@ class Run:
     async def _go(self):
         self.site = Site()
         self.judge = Judge(self.site)
+        self.judge.known_from = self.known_from
         self.admin_lock = asyncio.Lock()
         await self.site.listener.listen()
         self.proxy = Proxy(f"http://127.0.0.1:{self.site.listener.port}", merge(config(), self.sections)).start()

@@ -8,7 +8,7 @@ What was purged or written over, and acknowledged, may not: that is in the journ
 
 An upgrade changes less: while two processes run, what one of them knows of purges and writes the other learns a moment later, a
 purge may be refused by the one that has given the disk away, and a kept connection may be closed. What a refresh replaced stays
-away throughout: its answer waits until both know.
+away throughout: its answer waits until both know. Of what one has shown the other has nothing older a moment later, from when both serve.
 """
 import asyncio
 import json

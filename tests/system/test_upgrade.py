@@ -350,6 +350,38 @@ def test_a_refresh_in_the_new_process_holds_in_the_old_one(upgraded, origin, tmp
     gone(u.pids[0])
 
 
+@pytest.mark.skipif(WITH_DISK, reason="the new process would find it on disk")
+@pytest.mark.parametrize("answer", [Reply(body=b"2"), Reply(404, body=b"2")], ids=["stored", "gone"])
+def test_what_the_new_process_fetches_the_old_one_has_no_older_one_of(upgraded, origin, answer):
+    u = upgraded(grace="30s")
+    path, probe = [origin.on(origin.fresh(), [Reply(body=b"1")], [answer]) for _ in range(2)]
+    kept, probers = u.proxy.client(), [u.proxy.client() for _ in range(100)]
+    assert kept.get(path).body == b"1" and all(c.get(probe).body == b"1" for c in probers)
+    u.upgrade()
+    assert u.proxy.fetch(path).body == b"2" and u.proxy.fetch(probe).body == b"2"
+    # The old process is told of both in order, and gives one more answer on each connection.
+    eventually(lambda: probers.pop().get(probe).body == b"2", "the old process is told")
+    assert kept.get(path).body == b"2"
+    for c in [kept, *probers]:
+        c.close()
+    gone(u.pids[0])
+
+
+def test_what_the_old_process_fetches_the_new_one_has_no_older_one_of(upgraded, origin, tmp_path):
+    """It has left memory, and the old process has given the disk away."""
+    u = upgraded({**with_disk(tmp_path), "route all": {"match": "*", "ttl": "60s", "memory_idle": "1s"}}, grace="30s")
+    version = [1]
+    path = origin.on(origin.fresh(), lambda r: [Reply(body=b"%d" % version[0])])
+    with u.proxy.client() as kept:
+        assert kept.get(path).body == b"1"
+        eventually(lambda: u.proxy.stats()["cache"]["objects"] == 0, "it is on disk only", 20)
+        u.upgrade()
+        version[0] = 2
+        assert kept.get(path).body == b"2", "an old connection's last answer"
+        eventually(lambda: u.proxy.fetch(path).body == b"2", "the new process is told")
+    gone(u.pids[0])
+
+
 def test_what_the_old_process_begins_on_an_operators_connection_it_answers(upgraded, origin):
     u = upgraded(grace="30s")
     with Client(u.proxy.admin_port) as operator:

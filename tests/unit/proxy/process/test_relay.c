@@ -102,7 +102,8 @@ static void what_is_said_is_heard_as_it_was_said(void **state)
 	relay_purge(p->old, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a"), .soft = true});
 	relay_purge(p->old, &(struct purge){.kind = PURGE_PREFIX, .what = SLICE_LIT("http://o/")});
 	relay_purge(p->old, &(struct purge){.kind = PURGE_USER, .user = 7, .soft = true});
-	relay_forget(p->old, SLICE_LIT("key"), 9);
+	relay_forget(p->old, SLICE_LIT("not before both serve"), 9, false);
+	relay_forget(p->old, SLICE_LIT("key"), 9, true);
 	relay_purge(p->old, &(struct purge){.kind = PURGE_ALL});
 	relay_look(p->new);
 	assert_int_equal(told_n, 5);
@@ -111,6 +112,18 @@ static void what_is_said_is_heard_as_it_was_said(void **state)
 	assert_true(told[2].kind == PURGE_USER && told[2].soft && told[2].user == 7);
 	assert_true(told[3].is_forget && told[3].user == 9 && strcmp(told[3].what, "key") == 0);
 	assert_true(told[4].kind == PURGE_ALL && !told[4].soft && told[4].what[0] == '\0');
+}
+
+static void of_what_was_not_here_is_told_while_both_serve(void **state)
+{
+	struct pair *p = *state;
+
+	relay_forget(p->new, SLICE_LIT("before"), 9, false);
+	relay_both_serve(p->new);
+	relay_forget(p->new, SLICE_LIT("key"), 9, false);
+	relay_look(p->old);
+	assert_int_equal(told_n, 1);
+	assert_true(told[0].is_forget && strcmp(told[0].what, "key") == 0);
 }
 
 /* ---- While the directory changes hands ---- */
@@ -174,6 +187,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_is_said_is_heard_as_it_was_said, setup, teardown),
+		cmocka_unit_test_setup_teardown(of_what_was_not_here_is_told_while_both_serve, setup, teardown),
 		cmocka_unit_test_setup_teardown(purges_of_the_handing_over_are_kept_in_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(more_than_are_kept_become_a_purge_of_everything, setup, teardown),
 	};
