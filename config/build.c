@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/hash.h"
+#include "cache/policy/credentials.h"
 #include "config/value.h"
 #include "http/syntax.h"
 
@@ -332,6 +333,7 @@ static int finish_route(struct build *b, const struct ini_section *s, struct con
 	if (rc)
 		return rc;
 	to->rules.trust = trust_of(to);
+	to->rules.no_credential = credentials_lengths(&to->rules.credentials);
 	to->rules.coalesce_timeout_ms = coalesce_timeout(b->config, &b->config->upstreams[to->upstream]);
 	rc = compile_invalidates(b, to, ini_line(s, defaults, "invalidates"));
 	if (rc == 0)

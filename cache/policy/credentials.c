@@ -29,7 +29,6 @@ struct slice cookie_name(struct slice pair)
 
 /* ---- Names ---- */
 
-/* Most names differ in their length already, and this is asked of each field of most requests. */
 static bool has_field(const struct slices *names, struct slice name)
 {
 	for (unsigned i = 0; i < names->n; i++)
@@ -117,9 +116,26 @@ static void look_at_cookies(struct credentials *c, const struct cache_rules *rul
 	}
 }
 
+static uint64_t length_bit(size_t n)
+{
+	return UINT64_C(1) << (n < 63 ? n : 63);
+}
+
+uint64_t credentials_lengths(const struct slices *credentials)
+{
+	uint64_t taken = 0;
+
+	for (unsigned i = 0; i < credentials->n; i++)
+		taken |= length_bit(credentials->v[i].n);
+	return ~taken;
+}
+
+/* Asked of each field of most requests. */
 static bool is_credential(const struct cache_rules *rules, const struct http_field *f)
 {
-	return f->id == HF_AUTHORIZATION || f->id == HF_COOKIE || has_field(&rules->credentials, f->name);
+	if (f->id == HF_AUTHORIZATION || f->id == HF_COOKIE)
+		return true;
+	return !(rules->no_credential & length_bit(f->name.n)) && has_field(&rules->credentials, f->name);
 }
 
 struct credentials credentials_of(const struct cache_rules *rules, const struct http_fields *request)

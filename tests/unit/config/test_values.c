@@ -332,6 +332,7 @@ static void lists_and_rules_are_read_whole(void **state)
 	assert_names(r->rules.key_cookies, "s|");
 	assert_names(r->forward_headers, "X-Forwarded-Host|");
 	assert_names(r->rules.credentials, "X-A|B|");
+	assert_int_equal(~r->rules.no_credential, 1 << 3 | 1 << 1); /* the lengths of names that are credentials */
 	assert_names(r->rules.shared_credentials, "_ga|_ga*|X-B|");
 	assert_int_equal(r->rules.scope, CACHE_SCOPE_USER);
 	assert_true(r->rules.user_from.is_cookie);
