@@ -135,6 +135,20 @@ int uri_decode(struct slice s, struct buf *out)
 	return out->err;
 }
 
+int uri_decode_form(struct slice s, struct buf *out)
+{
+	while (s.n > 0 && !out->err) {
+		const char *plus = memchr(s.p, '+', s.n);
+		size_t n = plus ? (size_t)(plus - s.p) : s.n;
+
+		if (uri_decode((struct slice){s.p, n}, out) == 0 && plus)
+			buf_add_char(out, ' ');
+		n += plus != NULL;
+		s = (struct slice){s.p + n, s.n - n};
+	}
+	return out->err;
+}
+
 bool uri_query_next(struct slice *rest, bool *at_end, struct uri_param *out)
 {
 	if (*at_end)

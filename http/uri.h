@@ -26,6 +26,8 @@ int uri_default_port(struct slice scheme);
 /* Appends s with each valid %XX decoded; anything else, a '%' without two hex digits too, as it is. '+' is not a space:
  * that is a form's business. Returns out's error. */
 int uri_decode(struct slice s, struct buf *out) WARN_UNUSED;
+/* The same where '+' is a space (application/x-www-form-urlencoded). */
+int uri_decode_form(struct slice s, struct buf *out) WARN_UNUSED;
 
 /* One name[=value] of a query. `whole` is as received, for putting a query together again. */
 struct uri_param {

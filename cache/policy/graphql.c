@@ -255,24 +255,6 @@ static enum graphql_kind json_kind(struct slice body)
 	return kind;
 }
 
-/* As forms are read: '+' is a space. */
-static int decode(struct slice s, struct buf *out)
-{
-	int err = 0;
-
-	while (s.n > 0 && !err) {
-		const char *plus = memchr(s.p, '+', s.n);
-		size_t n = plus ? (size_t)(plus - s.p) : s.n;
-
-		err = uri_decode((struct slice){s.p, n}, out);
-		if (plus)
-			buf_add_char(out, ' ');
-		n += plus != NULL;
-		s = (struct slice){s.p + n, s.n - n};
-	}
-	return out->err;
-}
-
 /* Where one server splits at '&' and another at ';' as well: does either see a "query" where there is a ';'? */
 static bool is_split_unsurely(struct slice form)
 {
@@ -286,7 +268,7 @@ static bool is_split_unsurely(struct slice form)
 		if (at < form.n && !strchr("&;=", form.p[at]))
 			continue;
 		buf_reset(&name);
-		has_query = decode((struct slice){form.p + begin, at - begin}, &name) != 0 ||
+		has_query = uri_decode_form((struct slice){form.p + begin, at - begin}, &name) != 0 ||
 			    query_name_of(buf_slice(&name)) != NAME_IS_OTHER;
 		begin = at + 1;
 	}
@@ -307,12 +289,13 @@ static enum graphql_kind form_kind(struct slice form, enum graphql_kind without)
 	while (uri_query_next(&form, &at_end, &param)) {
 		buf_reset(&name);
 		buf_reset(&document);
-		enum query_name is = decode(param.name, &name) ? NAME_IS_UNSURE : query_name_of(buf_slice(&name));
+		enum query_name is =
+			uri_decode_form(param.name, &name) ? NAME_IS_UNSURE : query_name_of(buf_slice(&name));
 
 		if (is == NAME_IS_OTHER)
 			continue;
 		has_query = true;
-		kind = worse(kind, is == NAME_IS_UNSURE || decode(param.value, &document) != 0
+		kind = worse(kind, is == NAME_IS_UNSURE || uri_decode_form(param.value, &document) != 0
 					   ? GRAPHQL_UNKNOWN
 					   : graphql_document_kind(buf_slice(&document)));
 	}

@@ -12,7 +12,7 @@
 #include "http/syntax.h"
 #include "proxy/admin/admin_internal.h"
 
-#define TEXT_MAX (128 * 1024)
+#define TEXT_MAX (256 * 1024) /* a query and a form, each value in both its readings */
 #define FORM_MAX (64 * 1024)
 #define CONNECTIONS_MAX (ADMIN_CALLS_MAX + 16) /* a connection has one call at a time: some are left for /healthz */
 

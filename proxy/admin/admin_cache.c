@@ -19,115 +19,127 @@ static int flag(const struct admin_call *c, const char *name)
 
 /* ---- purge ---- */
 
-/* Says again what was purged, but for an identity, which is a secret. */
-static void answer_purge(struct admin_call *c, const struct purge *p, int err, uint64_t seq)
-{
-	const char *kind = purge_kind_names[p->kind];
-	json_t *answer;
+struct purging {
+	struct admin_call *call;
+	struct purge purge;
+	uint64_t sequence;
+	json_t *told; /* what was purged, as keys spell it */
+};
 
-	if (err) {
-		admin_problem(c, 503, "the purge could not be noted");
-		return;
+static const char not_noted[] = "the purge could not be noted";
+
+/* Each of these says whether it was purged; if not, it has answered the call. */
+static bool purge_as(struct purging *p, struct slice what)
+{
+	p->purge.what = what;
+	if (cache_purge(p->call->service->cache, &p->purge, &p->sequence)) {
+		admin_problem(p->call, 503, not_noted);
+		return false;
 	}
-	answer = json_pack("{s:s, s:b, s:I}", "purged", kind, "soft", p->soft, "sequence", (json_int_t)seq);
-	if (answer && p->what.n > 0)
-		json_object_set_new(answer, kind, admin_json_of(p->what));
-	admin_answer(c, 200, answer);
+	if (what.n > 0)
+		json_array_append_new(p->told, admin_json_of(what));
+	return true;
 }
 
-static void purge(struct admin_call *c, const struct purge *p)
-{
-	uint64_t seq = 0;
-	int err = cache_purge(c->service->cache, p, &seq);
-
-	answer_purge(c, p, err, seq);
-}
-
-static void purge_location(struct admin_call *c, struct purge *p)
+static bool purge_location(struct purging *p, struct slice value)
 {
 	struct location l;
 	const char *why = "";
+	bool is_purged = false;
 	int err;
 
 	location_init(&l);
-	err = location_find(&l, c->service->snapshot, p->what, p->kind == PURGE_PREFIX, &why);
-	p->what = buf_slice(&l.url);
+	err = location_find(&l, p->call->service->snapshot, value, p->purge.kind == PURGE_PREFIX, &why);
 	if (err)
-		admin_location_problem(c, err, why);
+		admin_location_problem(p->call, err, why);
 	else
-		purge(c, p);
+		is_purged = purge_as(p, buf_slice(&l.url));
 	location_fini(&l);
+	return is_purged;
 }
 
-/* Routes may take identities from different places: the name is purged in each of them. */
-static void purge_user(struct admin_call *c, struct purge *p)
+/* Routes may take identities from different places: the name is purged in each of them. It is a secret, and is not told. */
+static bool purge_user(struct purging *p, struct slice identity)
 {
-	const struct snapshot *s = c->service->snapshot;
-	struct slice identity = p->what;
+	const struct config *config = p->call->service->snapshot->config;
+	bool is_purged = true;
 	unsigned places = 0;
-	uint64_t seq = 0;
-	int err = 0;
 
-	p->what = (struct slice){NULL, 0};
-	for (unsigned i = 0; i < s->config->routes_n && !err; i++) {
-		if (s->config->routes[i].rules.scope != CACHE_SCOPE_USER)
+	for (unsigned i = 0; i < config->routes_n && is_purged; i++) {
+		if (config->routes[i].rules.scope != CACHE_SCOPE_USER)
 			continue;
 		places++;
-		err = cache_user_hash(&s->config->routes[i].rules, identity, &p->user);
-		if (!err)
-			err = cache_purge(c->service->cache, p, &seq);
+		if (cache_user_hash(&config->routes[i].rules, identity, &p->purge.user)) {
+			admin_problem(p->call, 503, not_noted);
+			return false;
+		}
+		is_purged = purge_as(p, (struct slice){NULL, 0});
 	}
 	if (!places)
-		admin_problem(c, 400, "no route has scope = user");
-	else
-		answer_purge(c, p, err, seq);
+		admin_problem(p->call, 400, "no route has scope = user");
+	return places && is_purged;
 }
 
-/* `what` is as the operator gave it. */
-static void purge_given(struct admin_call *c, struct purge *p)
+static bool purge_given(struct purging *p, struct slice value)
 {
-	switch (p->kind) {
+	switch (p->purge.kind) {
 	case PURGE_URL:
 	case PURGE_PREFIX:
-		purge_location(c, p);
-		break;
+		return purge_location(p, value);
 	case PURGE_TAG:
-		purge(c, p);
-		break;
+		return purge_as(p, value);
 	case PURGE_USER:
-		purge_user(c, p);
-		break;
+		return purge_user(p, value);
 	case PURGE_ALL:
-		p->what = (struct slice){NULL, 0};
-		purge(c, p);
-		break;
+		return purge_as(p, (struct slice){NULL, 0});
 	}
+	return false;
+}
+
+/* What a '+' stands for depends on who wrote it: to purge too much costs a fetch, too little shows what should be gone. */
+static void purge(struct admin_call *c, struct purge purge, const struct admin_parameter *given)
+{
+	struct purging p = {.call = c, .purge = purge, .told = json_array()};
+	const char *kind = purge_kind_names[purge.kind];
+	json_t *answer;
+
+	if (purge_given(&p, given->value) && (given->other.p == given->value.p || purge_given(&p, given->other))) {
+		answer = json_pack(
+			"{s:s, s:b, s:I}", "purged", kind, "soft", purge.soft, "sequence", (json_int_t)p.sequence);
+		if (json_array_size(p.told) > 0)
+			json_object_set(answer, kind, json_array_get(p.told, 0));
+		if (json_array_size(p.told) > 1)
+			json_object_set(answer, "also", json_array_get(p.told, 1));
+		admin_answer(c, 200, answer);
+	}
+	json_decref(p.told);
 }
 
 void admin_purge(struct admin_call *c)
 {
+	const struct admin_parameter *given = NULL, *one;
 	int soft = flag(c, "soft");
 	struct purge p = {.soft = soft == 1};
-	unsigned given = 0;
-	struct slice v;
+	unsigned n = 0;
 
 	for (unsigned i = 0; i < PURGE_KINDS_N; i++) {
-		if (!admin_parameter(c, purge_kind_names[i], &v))
+		one = admin_parameter_find(c, purge_kind_names[i]);
+		if (!one)
 			continue;
-		given++;
+		n++;
 		p.kind = (enum purge_kind)i;
-		p.what = v;
+		given = one;
 	}
-	if (given != 1)
+	if (n != 1)
 		admin_problem(c, 400, "give exactly one of " PURGE_KINDS_IN_WORDS);
 	else if (soft < 0)
 		admin_problem(c, 400, "soft is 0 or 1");
 	else if (p.kind == PURGE_ALL && flag(c, "all") != 1)
 		admin_problem(c, 400, "all is 1");
-	else if (p.what.n == 0)
+	else if (given->value.n == 0)
 		admin_problem(c, 400, "an empty parameter");
 	else
-		purge_given(c, &p);
+		purge(c, p, given);
 }
 
 /* ---- refresh ---- */

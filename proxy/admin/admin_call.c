@@ -89,26 +89,39 @@ void admin_collect(struct admin_call *c, void (*done)(void *arg, const struct co
 
 /* ---- Parameters ---- */
 
-bool admin_parameter(const struct admin_call *c, const char *name, struct slice *value)
+const struct admin_parameter *admin_parameter_find(const struct admin_call *c, const char *name)
 {
-	*value = (struct slice){NULL, 0};
-	for (unsigned i = 0; i < c->parameters_n; i++) {
-		if (!slice_equal(c->parameters[i].name, slice_of(name)))
-			continue;
-		*value = c->parameters[i].value;
-		return true;
-	}
-	return false;
+	for (unsigned i = 0; i < c->parameters_n; i++)
+		if (slice_equal(c->parameters[i].name, slice_of(name)))
+			return &c->parameters[i];
+	return NULL;
 }
 
-/* Offsets first: the buffer may move while it grows. */
-static int decode(struct admin_call *c, struct slice encoded, size_t *off, size_t *n)
+bool admin_parameter(const struct admin_call *c, const char *name, struct slice *value)
 {
-	*off = c->text.n;
-	if (uri_decode(encoded, &c->text))
-		return -ENOBUFS;
-	*n = c->text.n - *off;
-	return 0;
+	const struct admin_parameter *p = admin_parameter_find(c, name);
+
+	*value = p ? p->value : (struct slice){NULL, 0};
+	return p != NULL;
+}
+
+/* There is room for it: read_parameters. */
+static struct slice decode(struct admin_call *c, struct slice encoded, int (*how)(struct slice s, struct buf *out))
+{
+	size_t off = c->text.n;
+
+	CHECK(how(encoded, &c->text) == 0);
+	return (struct slice){c->text.p + off, c->text.n - off};
+}
+
+/* Parameters are a form's: what encodes them writes a blank as '+'. By hand people write URLs as they are, with a '+' that is one. */
+static void decode_value(struct admin_call *c, struct slice encoded, struct admin_parameter *to)
+{
+	bool is_url = slice_equal(to->name, SLICE_LIT("url")) || slice_equal(to->name, SLICE_LIT("prefix"));
+
+	to->value = to->other = decode(c, encoded, is_url ? uri_decode : uri_decode_form);
+	if (encoded.n && memchr(encoded.p, '+', encoded.n))
+		to->other = decode(c, encoded, is_url ? uri_decode_form : uri_decode);
 }
 
 static bool is_hex(char c)
@@ -130,13 +143,8 @@ static const char *add_parameters(struct admin_call *c, struct slice query)
 	struct uri_param p;
 	bool at_end = false;
 
-	/* Room for all: decoding never grows, so nothing moves from here on. */
-	if (!buf_reserve(&c->text, query.n + 1))
-		return "the parameters are too long";
 	while (query.n && uri_query_next(&query, &at_end, &p)) {
 		struct admin_parameter *to = &c->parameters[c->parameters_n];
-		size_t name_off, name_n, off, n;
-		struct slice already;
 
 		if (p.whole.n == 0)
 			continue;
@@ -144,17 +152,13 @@ static const char *add_parameters(struct admin_call *c, struct slice query)
 			return "too many parameters";
 		if (!is_encoded(p.name) || !is_encoded(p.value))
 			return "a % that is not followed by two hexadecimal digits; write %25 for the sign itself";
-		if (decode(c, p.name, &name_off, &name_n) || decode(c, p.value, &off, &n))
-			return "the parameters are too long";
-		to->name = (struct slice){c->text.p + name_off, name_n};
-		to->value = (struct slice){c->text.p + off, n};
-		if (memchr(to->name.p, '\0', name_n) || (n && memchr(to->value.p, '\0', n)))
+		to->name = decode(c, p.name, uri_decode_form);
+		decode_value(c, p.value, to);
+		if (memchr(to->name.p, '\0', to->name.n) || memchr(to->value.p, '\0', to->value.n))
 			return "a parameter holds a NUL byte";
-		for (unsigned i = 0; i < c->parameters_n; i++) {
-			already = c->parameters[i].name;
-			if (slice_equal(already, to->name))
+		for (unsigned i = 0; i < c->parameters_n; i++)
+			if (slice_equal(c->parameters[i].name, to->name))
 				return "a parameter is given twice";
-		}
 		c->parameters_n++;
 	}
 	return NULL;
@@ -166,8 +170,8 @@ const char *admin_read_parameters(struct admin_call *c)
 	size_t n = evbuffer_get_length(body);
 	const char *why;
 
-	/* One reservation for query and form together keeps the slices of the first valid. */
-	if (!buf_reserve(&c->text, c->http->query.n + n + 2))
+	/* Room for all, in both readings: decoding never grows, so nothing moves from here on. */
+	if (!buf_reserve(&c->text, 2 * (c->http->query.n + n)))
 		return "the parameters are too long";
 	why = c->http->has_query ? add_parameters(c, c->http->query) : NULL;
 	if (why || c->http->framing == HTTP_BODY_NONE || n == 0)

@@ -18,6 +18,7 @@
 
 struct admin_parameter {
 	struct slice name, value; /* decoded; in the call's text */
+	struct slice other;       /* where a '+' is meant otherwise than `value` takes it, else as `value` */
 };
 
 struct admin {
@@ -54,8 +55,10 @@ const char *admin_refusal(const struct config_admin *a, const struct http_reques
 
 /* Of query and form. Why they can't be read, or NULL. */
 const char *admin_read_parameters(struct admin_call *c) WARN_UNUSED;
-/* NULL-valued slice when it is not there. */
+/* NULL-valued slice when it is not there. A '+' is a blank, but in a URL, which has none. */
 bool admin_parameter(const struct admin_call *c, const char *name, struct slice *value);
+/* NULL when it is not there. */
+const struct admin_parameter *admin_parameter_find(const struct admin_call *c, const char *name);
 
 /* All answer the call and free it; json is taken over. */
 void admin_answer(struct admin_call *c, int status, json_t *json);

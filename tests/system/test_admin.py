@@ -125,6 +125,19 @@ def test_explain_is_a_dry_run(proxy, origin):
     assert "off" in str(proxy.explain("/off/x"))
 
 
+def test_a_plus_is_a_blank_but_in_a_url(start_proxy, origin):
+    """As curl --data-urlencode and all that fills in forms write it; a URL has no blanks, and people write it as it is."""
+    proxy = start_proxy({"route all": {"match": "*", "ttl": "60s", "key_headers": "X-Who"}}, upstream=origin.url)
+    path = origin.on(origin.fresh() + "/a+b", lambda r: [Reply(body=r.get("X-Who", ""))])
+    proxy.fetch(path, {"X-Who": "a b"})
+    for who, stored in (("a+b", 1), ("a%20b", 1), ("a%2Bb", 0)):
+        answer = proxy.admin_json("GET", f"/explain?url={path}&headers=X-Who:+{who}")
+        assert answer["url"] == origin.url + path and len(answer["memory"]) == stored, who
+    proxy.admin_json("POST", f"/refresh?url={path}")
+    assert origin.count(path) == 2, "a plus stays one"
+    assert entries(proxy.admin_json("GET", f"/entries?prefix={path}"))
+
+
 def test_explain_of_hostile_text_is_valid_json(proxy):
     for url in ('/a"b', "/a%5C%22", "/%E4%F6", "/%00x", "/<script>", "/a%0d%0aX: y"):
         r = proxy.admin("GET", "/explain?url=" + url.replace('"', "%22").replace("<", "%3C").replace(">", "%3E").replace(" ", "%20"))

@@ -293,6 +293,48 @@ def test_wrong_methods_and_places_are_problems(proxy, method, target, status):
 
 # ---- spellings, and what was probably meant ----
 
+@pytest.mark.parametrize("scope", ["url", "prefix"])
+def test_a_plus_in_what_is_purged_is_taken_both_ways(proxy, origin, scope):
+    """By hand it is a plus, from what encodes forms a blank: neither reading may leave stored what should be gone."""
+    site = Site(proxy, origin).fill("/a+b", "/a%20b", "/ab", "/a")
+    answer = proxy.admin_json("POST", f"/purge?{scope}={site('/a+b')}")
+    assert (answer[scope], answer["also"]) == (origin.url + site("/a+b"), origin.url + site("/a%20b"))
+    assert site.state("/a+b", "/a%20b", "/ab", "/a") == ["/a+b", "/a%20b"]
+
+
+@pytest.mark.parametrize("scope", ["url", "prefix"])
+@pytest.mark.parametrize("written, meant", [("/a%2Bb", "/a+b"), ("/a%20b", "/a%20b")])
+def test_an_encoded_plus_or_blank_is_no_other(proxy, origin, scope, written, meant):
+    site = Site(proxy, origin).fill("/a+b", "/a%20b")
+    answer = proxy.admin_json("POST", f"/purge?{scope}={site(written)}")
+    assert answer[scope] == origin.url + site(meant) and "also" not in answer
+    assert site.state("/a+b", "/a%20b") == [meant]
+
+
+@pytest.mark.parametrize("written, gone", [("Bearer+abc", "Bearer abc"), ("Bearer%20a+b%3D", "Bearer a+b="), ("Bearer+a%2Bb%3D", "Bearer a+b=")])
+@pytest.mark.parametrize("in_body", [False, True])
+def test_an_identity_is_purged_as_forms_and_people_write_it(start_proxy, origin, written, gone, in_body):
+    proxy = start_proxy({"route me": {"match": "*", "ttl": "60s", "scope": "user", "user_from": "header:Authorization"}}, upstream=origin.url)
+    path = origin.on(origin.fresh(), lambda r: [Reply(body=r.get("Authorization"))])
+    users = ["Bearer abc", "Bearer a+b=", "Bearer a"]
+    for who in users * 2:
+        proxy.fetch(path, {"Authorization": who})
+    if in_body:
+        answer = proxy.admin("POST", "/purge", {"Content-Type": "application/x-www-form-urlencoded"}, f"user={written}".encode()).json()
+    else:
+        answer = proxy.admin_json("POST", f"/purge?user={written}")
+    assert answer["purged"] == "user" and "Bearer" not in str(answer)
+    assert [who for who in users if not proxy.fetch(path, {"Authorization": who}).is_hit] == [gone]
+
+
+def test_a_tag_with_a_plus_is_taken_both_ways(proxy, origin):
+    site = Site(proxy, origin, lambda name: {"Cache-Tag": {"/1": "a+b", "/2": "a b", "/3": "ab"}[name]}).fill("/1", "/2", "/3")
+    answer = proxy.admin_json("POST", "/purge?tag=a+b")
+    assert {answer["tag"], answer["also"]} == {"a+b", "a b"}
+    assert "/1" in site.state("/1", "/3") and site.state("/3") == []
+
+
+
 @pytest.mark.parametrize("asked", ["/caf%C3%A9", "/caf%c3%a9"])
 @pytest.mark.parametrize("purged", ["/caf%C3%A9", "/caf%c3%a9", "/caf\u00e9"])
 @pytest.mark.parametrize("scope", ["url", "prefix"])

@@ -90,16 +90,18 @@ static void authorities_are_checked(void **state)
 static void percent_encoding_is_decoded_where_it_is_valid(void **state)
 {
 	static const struct {
-		const char *text, *want;
+		const char *text, *want, *form; /* NULL: the same */
 	} rows[] = {
-		{"", ""},
-		{"a%20b", "a b"},
-		{"%41%6a%6A", "Ajj"},
-		{"%", "%"},
-		{"%4", "%4"},
-		{"%zz%41", "%zzA"},
-		{"a+b", "a+b"},
-		{"%2541", "%41"},
+		{"", "", NULL},
+		{"a%20b", "a b", NULL},
+		{"%41%6a%6A", "Ajj", NULL},
+		{"%", "%", NULL},
+		{"%4", "%4", NULL},
+		{"%zz%41", "%zzA", NULL},
+		{"a+b", "a+b", "a b"},
+		{"++a%2B+%", "++a++%", "  a+ %"},
+		{"%2+0", "%2+0", "%2 0"},
+		{"%2541", "%41", NULL},
 	};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -108,6 +110,9 @@ static void percent_encoding_is_decoded_where_it_is_valid(void **state)
 		buf_init(&b, 100);
 		assert_int_equal(uri_decode(copy, &b), 0);
 		EXPECT_SLICE(rows[i].text, buf_slice(&b), slice_of(rows[i].want));
+		buf_reset(&b);
+		assert_int_equal(uri_decode_form(copy, &b), 0);
+		EXPECT_SLICE(rows[i].text, buf_slice(&b), slice_of(rows[i].form ? rows[i].form : rows[i].want));
 		buf_fini(&b);
 		free_copy(copy);
 	}
