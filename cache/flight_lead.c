@@ -291,7 +291,7 @@ static enum flight_fate take_head(struct flight *f, const struct flight_answer *
 	else if (*why == POLICY_NOT_STATUS || *why == POLICY_NOT_FRESH)
 		o = make_shared_error(f, a);
 	if (!o) {
-		flight_finish(f, &(struct ending){.phase = FLIGHT_RELEASED, .now = a->now});
+		flight_finish(f, &(struct ending){.phase = FLIGHT_RELEASED, .status = a->status, .now = a->now});
 		return FLIGHT_PRIVATE;
 	}
 	object_finish(o, BODY_COMPLETE);
@@ -340,6 +340,7 @@ enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, 
 
 		note_verdict(f, *why);
 		flight_finish(f, &(struct ending){.phase = FLIGHT_RELEASED,
+					 .status = a->status,
 					 .pass_ms = marks ? flight_pass_ms(f, a, *why) : 0,
 					 .retires = flight_head_supersedes(f, a, *why),
 					 .now = a->now});

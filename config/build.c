@@ -21,15 +21,16 @@ static bool is_kind(const struct ini_section *s, const char *kind)
 
 /* ---- Sections ---- */
 
-static void check_kind(struct build *b, const struct ini_section *s)
+static bool is_known_kind(struct build *b, const struct ini_section *s)
 {
 	const char *near = nearest_word(s->kind, kinds, ARRAY_LEN(kinds));
 
 	for (unsigned i = 0; i < ARRAY_LEN(kinds); i++)
 		if (is_kind(s, kinds[i]))
-			return;
+			return true;
 	report_at(b->report, s->line, "no section is called [%.*s]%s%s%s", SLICE_ARG(s->kind), near ? "; is it [" : "",
 		near ? near : "", near ? "]?" : "");
+	return false;
 }
 
 static void check_name(struct build *b, const struct ini_section *s)
@@ -62,10 +63,9 @@ static void check_count(struct build *b, const char *kind, unsigned max)
 
 static void check_sections(struct build *b)
 {
-	for (const struct ini_section *s = b->sections; s; s = s->next) {
-		check_kind(b, s);
-		check_name(b, s);
-	}
+	for (const struct ini_section *s = b->sections; s; s = s->next)
+		if (is_known_kind(b, s))
+			check_name(b, s);
 	check_count(b, "upstream", CONFIG_UPSTREAMS_MAX - 1);
 	check_count(b, "route", CONFIG_ROUTES_MAX);
 }

@@ -144,21 +144,38 @@ void admin_purge(struct admin_call *c)
 
 /* ---- refresh ---- */
 
+/* Whatever made the refresh fail, what is stored stays. */
+static void refresh_failed(struct admin_call *c, const struct refresh_result *r)
+{
+	char detail[64] = "the refresh failed; what is stored stays";
+	json_t *j;
+
+	if (r->upstream_status >= 500)
+		snprintf(detail, sizeof(detail), "the upstream answered %d; what is stored stays", r->upstream_status);
+	j = admin_problem_new(r->status, detail);
+	if (r->upstream_status)
+		json_object_set_new(j, "upstream_status", json_integer(r->upstream_status));
+	admin_answer(c, r->status, j);
+}
+
 static void on_refreshed(void *arg, const struct refresh_result *r)
 {
 	struct admin_call *c = arg;
+	json_t *j;
 
-	if (r->uncacheable)
-		admin_answer(c, 200,
-			json_pack("{s:b, s:s, s:s}", "stored", 0, "reason", r->why ? r->why : "route", "detail",
-				"the upstream answered, and the answer was not stored"));
-	else if (!r->stored)
-		admin_problem(c, r->status, "the refresh failed; what was stored stays");
-	else
-		admin_answer(c, 200,
-			json_pack("{s:i, s:b, s:f, s:f, s:s}", "status", r->status, "stored", 1, "lifetime_s",
-				(double)r->lifetime_ms / 1000, "age_s", (double)r->age_ms / 1000, "source",
-				admin_source_name(r->source)));
+	if (r->stored) {
+		j = json_pack("{s:i, s:b, s:f, s:f, s:s}", "status", r->status, "stored", 1, "lifetime_s",
+			(double)r->lifetime_ms / 1000, "age_s", (double)r->age_ms / 1000, "source",
+			admin_source_name(r->source));
+		admin_answer(c, 200, j);
+	} else if (r->why) {
+		j = json_pack("{s:b, s:s, s:s}", "stored", 0, "reason", r->why, "detail", r->detail);
+		if (r->upstream_status)
+			json_object_set_new(j, "status", json_integer(r->upstream_status));
+		admin_answer(c, 200, j);
+	} else {
+		refresh_failed(c, r);
+	}
 }
 
 void admin_refresh(struct admin_call *c)
@@ -247,11 +264,7 @@ static void explain(struct admin_call *c, const struct location *l, struct targe
 {
 	const struct config *config = c->service->snapshot->config;
 	json_t *stored = json_array();
-	const char *why_not = t->is_cacheable          ? NULL
-			      : !t->route->rules.cache ? "cache = off on this route"
-			      : t->is_ambiguous        ? "an origin may read this path as one of another route"
-			      : !t->has_key            ? "scope = user, and this dry run bears no identity"
-						       : "not a cacheable request";
+	const char *why_not;
 	char credential[CREDENTIAL_MAX];
 	json_t *j;
 
@@ -261,7 +274,7 @@ static void explain(struct admin_call *c, const struct location *l, struct targe
 		l->is_tls ? "https" : "http", "route", admin_json_of(l->route->rules.route), "upstream",
 		admin_json_of(config->upstreams[l->upstream].name), "cacheable", t->is_cacheable, "rules",
 		json_of_rules(&l->route->rules), "memory", stored);
-	if (j && why_not)
+	if (j && target_why_not(t, &why_not))
 		json_object_set_new(j, "why_not", json_string(why_not));
 	target_explain_credential(t, credential, sizeof(credential));
 	if (j && *credential)

@@ -10,6 +10,7 @@
 #include "proxy/admin/admin_internal.h"
 
 #define HEAD_MAX 1024
+#define DIGITS 15 /* of a fraction: as many as are what was meant, 0.3 and not 0.29999999999999999 */
 
 /* ---- Answers ---- */
 
@@ -61,7 +62,7 @@ void admin_answer_text(struct admin_call *c, const char *content_type, struct sl
 
 void admin_answer(struct admin_call *c, int status, json_t *json)
 {
-	char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
+	char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(DIGITS)) : NULL;
 
 	if (c->is_gone)
 		;
@@ -74,11 +75,15 @@ void admin_answer(struct admin_call *c, int status, json_t *json)
 	admin_call_free(c);
 }
 
+json_t *admin_problem_new(int status, const char *detail)
+{
+	return json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", http_reason(status), "status", status,
+		"detail", detail);
+}
+
 void admin_problem(struct admin_call *c, int status, const char *detail)
 {
-	admin_answer(c, status,
-		json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", http_reason(status), "status", status,
-			"detail", detail));
+	admin_answer(c, status, admin_problem_new(status, detail));
 }
 
 void admin_collect(struct admin_call *c, void (*done)(void *arg, const struct collected *sum))

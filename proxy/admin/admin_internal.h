@@ -64,6 +64,8 @@ const struct admin_parameter *admin_parameter_find(const struct admin_call *c, c
 void admin_answer(struct admin_call *c, int status, json_t *json);
 void admin_answer_text(struct admin_call *c, const char *content_type, struct slice text);
 void admin_problem(struct admin_call *c, int status, const char *detail);
+/* RFC 9457, for members of its own and then admin_answer. */
+json_t *admin_problem_new(int status, const char *detail);
 
 /* Of a call that nobody waits for any more. */
 void admin_call_free(struct admin_call *c);

@@ -51,11 +51,10 @@ static void on_all_told(void *arg, const struct collected *sum)
 static void refuse(struct admin_call *c, int err, const struct buf *errors)
 {
 	int status = err == -ENOMEM ? 503 : 422;
+	json_t *j = admin_problem_new(status, "the configuration was not loaded; the old one stays in force");
 
-	admin_answer(c, status,
-		json_pack("{s:s, s:s, s:i, s:s, s:o}", "type", "about:blank", "title", http_reason(status), "status",
-			status, "detail", "the configuration was not loaded; the old one stays in force", "errors",
-			json_of_lines(buf_slice(errors))));
+	json_object_set_new(j, "errors", json_of_lines(buf_slice(errors)));
+	admin_answer(c, status, j);
 }
 
 void admin_reload(struct admin_call *c)

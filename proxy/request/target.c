@@ -142,6 +142,27 @@ void target_explain_credential(const struct target *t, char *out, size_t size)
 			cookie.n > 0 ? " " : "", NAME_SHOWN_ARG(cookie), is_cookie ? "key_cookies" : "key_headers");
 }
 
+const char *target_why_not(const struct target *t, const char **sentence)
+{
+	*sentence = NULL;
+	if (t->is_cacheable)
+		return NULL;
+	if (!t->route->rules.cache) {
+		*sentence = "cache = off on this route";
+		return "route";
+	}
+	if (t->is_ambiguous) {
+		*sentence = "an origin may read this path as one of another route";
+		return "path";
+	}
+	if (!t->has_key && t->route->rules.scope == CACHE_SCOPE_USER) {
+		*sentence = "scope = user on this route, and the request bears no identity";
+		return "identity";
+	}
+	*sentence = "not a cacheable request";
+	return "request";
+}
+
 static int make_sent(struct target *t, const struct asked *asked)
 {
 	const struct sent_terms terms = {

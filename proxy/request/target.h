@@ -44,6 +44,8 @@ struct cache_request target_cache_request(const struct target *t, unsigned worke
 /* Which credential keeps the answer to this request from being stored for others, and which keys would change that:
  * "Cookie sid: see key_cookies or ..."; empty: none does. Never a value. Names that are longer than is reasonable are cut. */
 void target_explain_credential(const struct target *t, char *out, size_t size);
+/* Why the cache is not asked, as a token and a sentence; NULL: it is. */
+const char *target_why_not(const struct target *t, const char **sentence);
 /* Lets go of the snapshot, keeps the storage for the next request. */
 void target_release(struct target *t);
 

@@ -76,10 +76,16 @@ static void finish(struct refresh *r, int status)
 	post_message(&r->service->mailbox, &r->to_main);
 }
 
+/* Above all an error is the upstream's failure, whether or not a stale answer could stand in for it. */
 static void finish_with_nothing_stored(struct refresh *r, const struct flight_view *view)
 {
-	r->result.uncacheable = true;
+	r->result.upstream_status = view->status;
+	if (view->status >= 500) {
+		finish(r, 502);
+		return;
+	}
 	r->result.why = view->verdict == POLICY_STORE ? "no-room" : policy_store_name(view->verdict);
+	r->result.detail = "the upstream answered, and the answer was not stored";
 	finish(r, 0);
 }
 
@@ -101,6 +107,7 @@ static void finish_with(struct refresh *r, const struct flight_view *view)
 	}
 	r->result.stored = state == BODY_COMPLETE;
 	r->result.lifetime_ms = f->lifetime_ms;
+	r->result.upstream_status = object_status(o);
 	r->result.age_ms = policy_age_ms(f, clock_now());
 	r->result.source = (enum policy_source)f->source;
 	finish(r, state == BODY_COMPLETE ? object_status(o) : 502);
@@ -137,8 +144,11 @@ static void on_progress(struct flight_waiter *w)
 		finish_with_nothing_stored(r, &view);
 		return;
 	case FLIGHT_STALE:
+		r->result.upstream_status = view.status;
+		finish(r, view.status ? 502 : view.failure);
+		return;
 	case FLIGHT_FAILED:
-		finish(r, view.status >= 500 ? view.status : view.failure);
+		finish(r, view.status);
 		return;
 	case FLIGHT_RETRY:
 		ask_again(r);
@@ -188,7 +198,7 @@ static void ask(struct refresh *r)
 		wait_for(r, found.flight);
 		return;
 	case CACHE_PASS:
-		r->result.uncacheable = true;
+		r->result.why = target_why_not(&r->target, &r->result.detail);
 		finish(r, 0);
 		return;
 	default:

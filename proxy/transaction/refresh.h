@@ -15,10 +15,11 @@
 struct service;
 
 struct refresh_result {
-	int status; /* of the answer that is stored now; or 502, 503, 504 when none came, and the old one stays */
+	int status; /* of the answer that is stored now; 502, 503, 504: none came that could be, and the old one stays */
+	int upstream_status; /* of the upstream's answer; 0: none came */
 	bool stored;
-	bool uncacheable; /* the upstream answered, but that was not stored, and: */
-	const char *why;  /* a token; NULL: the request itself is for no cache */
+	const char *why;    /* not stored, and the upstream has not failed: a token */
+	const char *detail; /* of that, a sentence */
 	int64_t lifetime_ms, age_ms;
 	enum policy_source source;
 };

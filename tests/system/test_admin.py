@@ -138,6 +138,11 @@ def test_a_plus_is_a_blank_but_in_a_url(start_proxy, origin):
     assert entries(proxy.admin_json("GET", f"/entries?prefix={path}"))
 
 
+def test_times_have_no_more_digits_than_they_mean(start_proxy, origin):
+    proxy = start_proxy({"route all": {"match": "*", "ttl": "300ms"}}, upstream=origin.url)
+    assert b'"ttl_s": 0.3,' in proxy.admin("GET", "/explain?url=/a").body
+
+
 def test_explain_of_hostile_text_is_valid_json(proxy):
     for url in ('/a"b', "/a%5C%22", "/%E4%F6", "/%00x", "/<script>", "/a%0d%0aX: y"):
         r = proxy.admin("GET", "/explain?url=" + url.replace('"', "%22").replace("<", "%3C").replace(">", "%3E").replace(" ", "%20"))

@@ -115,6 +115,11 @@ def test_misspelt_key_gets_a_suggestion(tmp_path, wrong, right, section):
     assert wrong in stderr and f" {right}?" in stderr
 
 
+def test_an_unknown_section_is_one_mistake(tmp_path):
+    status, _, stderr = check(tmp_path, GOOD + "[routes a]\nmatch = /a\n")
+    assert status == 1 and len(stderr.splitlines()) == 1 and "is it [route]?" in stderr, stderr
+
+
 def test_several_mistakes_are_told_at_once(tmp_path):
     _, _, stderr = check(tmp_path, "[cache]\nmemroy = 1M\n[proxy]\nworkers = x\n[defaults]\nttl = y\n")
     for line in (2, 4, 6):

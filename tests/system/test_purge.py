@@ -259,9 +259,43 @@ def test_refresh_that_fails_says_so_and_keeps_the_old_answer(proxy, origin):
     path = origin.on(origin.fresh(), [Reply(body=b"old")], [Reset()])
     proxy.fetch(path)
     r = proxy.admin("POST", "/refresh?url=" + path)
-    assert r.status in (200, 502), r.body
-    assert "502" in r.body.decode() or r.status == 502
+    problem(r, 502)
+    assert "stays" in r.json()["detail"] and "upstream_status" not in r.json()
     assert proxy.fetch(path).body == b"old"
+
+
+@pytest.mark.parametrize("status", [500, 501, 503])
+@pytest.mark.parametrize("fields", [{}, {"Cache-Control": "no-store"}])
+@pytest.mark.parametrize("window", ["60s", None])
+def test_refresh_that_gets_an_error_is_answered_one_way(start_proxy, origin, window, fields, status):
+    """Whether or not what is stored could have stood in for it: 502, the origin's status, and what is stored stays."""
+    proxy = start_proxy({"route all": {"match": "*", "ttl": "600s", "stale_if_error": window}}, upstream=origin.url)
+    path = origin.on(origin.fresh(), [Reply(body=b"old")], [Reply(status, fields, b"sorry")])
+    proxy.fetch(path)
+    for _ in range(2):
+        r = proxy.admin("POST", "/refresh?url=" + path)
+        problem(r, 502)
+        assert r.json()["upstream_status"] == status
+        assert str(status) in r.json()["detail"] and "stays" in r.json()["detail"]
+        assert proxy.fetch(path).body == b"old"
+
+
+def test_refresh_that_is_not_stored_tells_what_the_origin_answered(proxy, origin):
+    path = origin.on(origin.fresh(), [Reply(body=b"old")], [Reply(403, {"Cache-Control": "no-store"})])
+    proxy.fetch(path)
+    answer = proxy.refresh(path)
+    assert (answer["stored"], answer["reason"], answer["status"]) == (False, "no-store", 403)
+
+
+@pytest.mark.parametrize("target, reason, words", [("/me", "identity", "identity"), ("/off", "route", "cache = off"), ("//me", "path", "another route")])
+def test_refresh_of_what_is_never_stored_says_why(start_proxy, origin, target, reason, words):
+    proxy = start_proxy({"route me": {"match": "/me", "ttl": "60s", "scope": "user", "user_from": "header:Authorization"},
+                         "route off": {"match": "/off", "cache": "off"}, "route all": {"match": "*", "ttl": "60s"}}, upstream=origin.url)
+    before = len(origin.requests)
+    answer = proxy.refresh(target)
+    assert (answer["stored"], answer["reason"]) == (False, reason)
+    assert words in answer["detail"] and words in proxy.explain(target)["why_not"]
+    assert len(origin.requests) == before
 
 
 def problem(r, *statuses):

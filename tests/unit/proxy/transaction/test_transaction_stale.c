@@ -303,7 +303,7 @@ static void a_refresh_says_why_nothing_was_stored(void **state)
 	fake_answer(fake_fetch(0), 200, "Cache-Control: no-store\r\n", "x");
 	rig_turn(g);
 	assert_int_equal(heard.n, 1);
-	assert_true(heard.result.uncacheable);
+	assert_int_equal(heard.result.upstream_status, 200);
 	assert_string_equal(heard.result.why, "no-store");
 }
 
