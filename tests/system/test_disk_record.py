@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from support.origin import Reply, Reset
-from support.proxy import Proxy, SLOW, binary, eventually
+from support.proxy import Proxy, SLOW, WITH_DISK, binary, eventually
 
 from test_disk import ROUTES, Site, kill, written
 
@@ -327,6 +327,7 @@ def test_entries_refuses_what_it_does_not_know(origin, tmp_path, query):
         assert p.admin("GET", "/entries?" + query).status == 400
 
 
+@pytest.mark.skipif(WITH_DISK, reason="each proxy has a disk tier then")
 def test_without_a_disk_tier_there_is_nothing_to_list(start_proxy):
     p = start_proxy({"route all": {"match": "*", "ttl": "60s"}})
     assert p.admin("GET", "/entries?tier=disk").status == 400

@@ -7,6 +7,8 @@ from support.origin import Close, Reply, Send, Wait, chunk, head, pattern
 from support.proxy import WITH_DISK, eventually
 from support.rawclient import Aborted, build
 
+pytestmark = [pytest.mark.tiers, pytest.mark.threads]
+
 LIMIT = 256 * 1024
 CONFIG = {"cache": {"max_object": "256K", "coalesce_timeout": "15s"},
           "upstream": {"max_connections": 1000, "first_byte_timeout": "20s", "stall_timeout": "20s", "retries": 0},

@@ -7,6 +7,8 @@ from support.origin import Close, Reply, Send, Wait, head
 from support.proxy import WITH_DISK, eventually
 from support.rawclient import Client, build
 
+pytestmark = [pytest.mark.tiers, pytest.mark.threads]
+
 CC = "Cache-Control"
 LARGE = 80_000
 
