@@ -79,6 +79,8 @@ def site(origin, tmp_path):
 
 
 def written(proxy):
+    """A client may have all of an answer a moment before it is stored and handed to the disk tier, which the fetch's end shows."""
+    eventually(lambda: proxy.stats()["cache"]["flights"] == 0, "no fetch is under way")
     eventually(lambda: proxy.stats()["disk"]["queue"] == 0, "all is written")
 
 
