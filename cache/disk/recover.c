@@ -156,9 +156,9 @@ static void keep(struct entries *l, const struct head_entry *e)
  * the index it keeps them out; once a newer one with Vary has taken its place it does not, so that is looked at in the end. */
 static void note_superseded(struct loading *l, const struct head_entry *e)
 {
-	const struct index *ix = &l->d->index;
+	struct index *ix = &l->d->index;
 	struct index_slot found[INDEX_FOUND_MAX];
-	unsigned n = e->slot.variant == ix->plain ? 0 : index_find(&l->d->index, e->hash, false, found);
+	unsigned n = e->slot.variant == ix->plain ? 0 : index_find(ix, e->hash, false, found);
 
 	for (unsigned i = 0; i < n; i++)
 		if (found[i].variant == ix->plain && found[i].lsn < e->slot.lsn)

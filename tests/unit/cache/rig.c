@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "policy/default_rules.h"
 #include "rig.h"
 
 #include <string.h>
@@ -8,22 +9,13 @@ void rig_options(struct rig *g)
 	memset(g, 0, sizeof(*g));
 	g->now = (struct now){1000000, 1700000000000};
 	g->tag_names[0] = SLICE_LIT("Cache-Tag");
-	g->rules = (struct cache_rules){.route = SLICE_LIT("test"),
-		.cache = true,
-		.ttl_ms = -1,
-		.ttl_force_ms = -1,
-		.ttl_min_ms = -1,
-		.ttl_max_ms = -1,
-		.stale_while_revalidate_ms = -1,
-		.stale_if_error_ms = -1,
-		.refresh_ahead.ms = -1,
-		.memory_idle_ms = -1,
-		.coalesce_timeout_ms = 5000,
-		.share_errors = true,
-		.heuristic = 10,
-		.range_fill = CACHE_RANGE_PASS,
-		.client_refresh = true,
-		.tag_headers = {g->tag_names, 1}};
+	g->rules = default_rules();
+	g->rules.route = SLICE_LIT("test");
+	g->rules.stale_if_unreachable_ms = 0;
+	g->rules.coalesce_timeout_ms = 5000;
+	g->rules.range_fill = CACHE_RANGE_PASS;
+	g->rules.client_refresh = true;
+	g->rules.tag_headers = (struct slices){g->tag_names, 1};
 	g->o = (struct cache_options){.memory_bytes = 8 << 20,
 		.max_object_bytes = 1 << 20,
 		.shards = 4,
