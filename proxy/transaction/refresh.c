@@ -199,6 +199,10 @@ static void ask(struct refresh *r)
 		return;
 	case CACHE_PASS:
 		r->result.why = target_why_not(&r->target, &r->result.detail);
+		if (!r->result.why) { /* what may be cached is passed only where there is no memory to lead it */
+			r->result.why = "no-room";
+			r->result.detail = "nothing was asked, for want of memory; what is stored stays";
+		}
 		finish(r, 0);
 		return;
 	default:

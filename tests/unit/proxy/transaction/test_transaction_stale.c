@@ -307,6 +307,28 @@ static void a_refresh_says_why_nothing_was_stored(void **state)
 	assert_string_equal(heard.result.why, "no-store");
 }
 
+/* Also of what the cache passes for want of memory: status 0 would be no answer at all. */
+static void a_refresh_says_how_it_ended_whatever_allocation_fails(void **state)
+{
+	struct rig *g = *state;
+
+	for (long at = 1; at < 60; at++) {
+		struct heard heard = {0};
+		size_t before = fake_fetches();
+
+		assert_int_equal(refresh_start(&g->service, SLICE_LIT("/a"), on_refreshed, &heard), 0);
+		mem_fail_at(at, true);
+		rig_turn(g);
+		mem_fail_at(0, false);
+		if (fake_fetches() > before)
+			fake_answer(fake_fetch((unsigned)before), 200, "Cache-Control: max-age=100\r\n", "x");
+		rig_turn(g);
+		assert_int_equal(heard.n, 1);
+		assert_true(heard.result.stored || heard.result.why || heard.result.status >= 500);
+		assert_true(!heard.result.why || heard.result.detail);
+	}
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
 
 int main(void)
@@ -325,6 +347,7 @@ int main(void)
 		cmocka_unit_test(a_method_that_the_route_caches_is_kept_by_its_content),
 		TEST(a_refresh_replaces_what_is_stored),
 		TEST(a_refresh_that_fails_leaves_what_is_stored),
+		TEST(a_refresh_says_how_it_ended_whatever_allocation_fails),
 		TEST(a_refresh_says_why_nothing_was_stored),
 	};
 
