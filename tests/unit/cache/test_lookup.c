@@ -498,6 +498,8 @@ static void a_stored_part_says_whether_a_whole_is_for_it(void **state)
 	store_part_with(&g, "Content-Range: bytes 0-4/1001\r\n" FRESH "ETag: \"2\"\r\n", 5, "ABCDE");
 	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=5-6\r\n"), CACHE_PASS);
 	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=3-4\r\n"), CACHE_HIT);
+	pass_s(&g, 1000); /* its validator is the whole's, which is too large to be fetched for it */
+	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=3-4\r\n"), CACHE_PASS);
 	rig_end(&g);
 }
 
