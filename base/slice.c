@@ -17,6 +17,14 @@ bool slice_equal_nocase(struct slice a, struct slice b)
 	return true;
 }
 
+bool slices_have_nocase(const struct slices *all, struct slice s)
+{
+	for (unsigned i = 0; i < all->n; i++)
+		if (all->v[i].n == s.n && slice_equal_nocase(all->v[i], s))
+			return true;
+	return false;
+}
+
 bool slice_starts_with(struct slice s, struct slice prefix)
 {
 	return s.n >= prefix.n && slice_equal((struct slice){s.p, prefix.n}, prefix);

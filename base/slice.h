@@ -34,6 +34,8 @@ static inline bool slice_equal(struct slice a, struct slice b)
 
 /* ASCII case only, as HTTP compares names (RFC 9110 5.1). */
 bool slice_equal_nocase(struct slice a, struct slice b);
+/* Is it one of them, whatever its case? */
+bool slices_have_nocase(const struct slices *all, struct slice s);
 bool slice_starts_with(struct slice s, struct slice prefix);
 /* Without leading and trailing SP and HTAB (RFC 9110 5.6.3, OWS). */
 struct slice slice_trim(struct slice s);

@@ -191,10 +191,7 @@ static bool is_of_use(const struct http_field *f, const struct slices *targeted)
 	case HF_VARY:
 		return true;
 	default:
-		for (unsigned i = 0; i < targeted->n; i++)
-			if (slice_equal_nocase(targeted->v[i], f->name))
-				return true;
-		return false;
+		return slices_have_nocase(targeted, f->name);
 	}
 }
 

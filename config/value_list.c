@@ -8,14 +8,6 @@
 /* Says why an item is refused, or NULL when it is good. */
 typedef const char *item_check(struct slice item);
 
-static bool contains(const struct slices *names, struct slice item)
-{
-	for (unsigned i = 0; i < names->n; i++)
-		if (slice_equal_nocase(names->v[i], item))
-			return true;
-	return false;
-}
-
 static unsigned count_items(struct slice text)
 {
 	struct slice item;
@@ -43,7 +35,7 @@ static int read_list(const struct value_source *s, struct slice text, item_check
 
 		if (why)
 			return value_refuse(s, "\"%s\": %s", report_shown(item).z, why);
-		if (contains(&made, item))
+		if (slices_have_nocase(&made, item))
 			return value_refuse(s, "\"%s\" stands there twice", report_shown(item).z);
 		v[made.n] = arena_copy(s->arena, item);
 		if (!v[made.n++].p)

@@ -29,14 +29,6 @@ struct slice cookie_name(struct slice pair)
 
 /* ---- Names ---- */
 
-static bool has_field(const struct slices *names, struct slice name)
-{
-	for (unsigned i = 0; i < names->n; i++)
-		if (names->v[i].n == name.n && slice_equal_nocase(names->v[i], name))
-			return true;
-	return false;
-}
-
 static bool has_cookie(const struct slices *names, struct slice name)
 {
 	for (unsigned i = 0; i < names->n; i++)
@@ -68,7 +60,7 @@ static bool is_shared(const struct cache_rules *rules, struct slice name, bool i
 static bool is_shared_field(const struct cache_rules *rules, const struct http_field *f)
 {
 	if (f->id == HF_COOKIE || f->id == HF_AUTHORIZATION)
-		return has_field(&rules->shared_credentials, f->name);
+		return slices_have_nocase(&rules->shared_credentials, f->name);
 	return is_shared(rules, f->name, true);
 }
 
@@ -79,7 +71,7 @@ static bool is_keyed_field(const struct cache_rules *rules, struct slice name)
 	bool is_identity = rules->scope == CACHE_SCOPE_USER && !rules->user_from.is_cookie &&
 			   slice_equal_nocase(rules->user_from.name, name);
 
-	return is_identity || has_field(&rules->key_headers, name);
+	return is_identity || slices_have_nocase(&rules->key_headers, name);
 }
 
 static bool is_keyed_cookie(const struct cache_rules *rules, struct slice name)
@@ -135,7 +127,7 @@ static bool is_credential(const struct cache_rules *rules, const struct http_fie
 {
 	if (f->id == HF_AUTHORIZATION || f->id == HF_COOKIE)
 		return true;
-	return !(rules->no_credential & length_bit(f->name.n)) && has_field(&rules->credentials, f->name);
+	return !(rules->no_credential & length_bit(f->name.n)) && slices_have_nocase(&rules->credentials, f->name);
 }
 
 struct credentials credentials_of(const struct cache_rules *rules, const struct http_fields *request)

@@ -212,26 +212,18 @@ static enum kind kind_of(enum http_field_id id, struct slice name)
 	return is_override_name(name) ? OVERRIDE : ORDINARY;
 }
 
-static bool names_hold(const struct slices *names, struct slice name)
-{
-	for (unsigned i = 0; i < names->n; i++)
-		if (slice_equal_nocase(names->v[i], name))
-			return true;
-	return false;
-}
-
 static bool is_keyed(const struct config_route *route, struct slice name)
 {
 	if (route->rules.scope == CACHE_SCOPE_USER && !route->rules.user_from.is_cookie &&
 		slice_equal_nocase(route->rules.user_from.name, name))
 		return true;
-	return names_hold(&route->rules.key_headers, name);
+	return slices_have_nocase(&route->rules.key_headers, name);
 }
 
 /* In the key already, or allowed by the operator. */
 static bool is_named(const struct config_route *route, struct slice name)
 {
-	return is_keyed(route, name) || names_hold(&route->forward_headers, name);
+	return is_keyed(route, name) || slices_have_nocase(&route->forward_headers, name);
 }
 
 /* CGI, WSGI, Rack and PHP make '_' of '-', and some servers of every other such character too: X_Forwarded_Host then is
@@ -262,7 +254,7 @@ static bool twin_passes(const struct sent_terms *terms, struct slice name)
 	kind = kind_of(id, twin);
 	if (kind == OURS || kind == WORD || is_keyed(terms->route, twin))
 		return false;
-	if (terms->is_cacheable && names_hold(&terms->route->rules.credentials, twin))
+	if (terms->is_cacheable && slices_have_nocase(&terms->route->rules.credentials, twin))
 		return false;
 	return !terms->is_cacheable || (id == HF_OTHER && kind == ORDINARY);
 }

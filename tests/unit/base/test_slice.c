@@ -102,11 +102,26 @@ static void number_with_any_other_byte_is_refused_and_leaves_out_alone(void **st
 	assert_int_equal(v, 7);
 }
 
+static void one_of_several_is_found_whatever_its_case(void **state)
+{
+	static const struct slice v[] = {{"Accept", 6}, {"Host", 4}, {"", 0}};
+	const struct slices all = {v, 3}, none = {NULL, 0}, first = {v, 1};
+
+	(void)state;
+	assert_true(slices_have_nocase(&all, slice_of("HOST")));
+	assert_true(slices_have_nocase(&all, slice_of("")));
+	assert_false(slices_have_nocase(&all, slice_of("Hos")));
+	assert_false(slices_have_nocase(&all, slice_of("Hosts")));
+	assert_false(slices_have_nocase(&first, slice_of("Host")));
+	assert_false(slices_have_nocase(&none, slice_of("")));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(equality_ignores_the_case_of_ascii_letters_only),
 		cmocka_unit_test(equality_with_case_compares_bytes_and_length),
+		cmocka_unit_test(one_of_several_is_found_whatever_its_case),
 		cmocka_unit_test(prefix_may_be_empty_or_the_whole_but_not_longer),
 		cmocka_unit_test(trim_takes_spaces_and_tabs_from_both_ends_only),
 		cmocka_unit_test(number_is_written_in_as_many_digits_as_it_has),
