@@ -82,14 +82,14 @@ void upstream_loop_renew(struct upstream_loop *l);
 
 enum fetch_result {
 	FETCH_OK,      /* whole: the length that was announced arrived, or the end was framed: last chunk, END_STREAM */
-	FETCH_REFUSED, /* no connection: refused, unreachable, DNS, TLS: 502 */
-	FETCH_TIMEOUT, /* connect, first byte or stall: 504 */
-	FETCH_BROKEN,  /* the connection ended before or inside the answer: 502, or an aborted body */
-	FETCH_BAD_ANSWER, /* broke HTTP's rules, or its head was too large: 502 */
-	FETCH_BUSY,       /* max_connections and the queue are full: 503 */
+	FETCH_REFUSED, /* no connection: refused, unreachable, DNS, TLS */
+	FETCH_TIMEOUT, /* connect, first byte or stall */
+	FETCH_BROKEN,  /* the connection ended before or inside the answer */
+	FETCH_BAD_ANSWER, /* broke HTTP's rules, or its head was too large */
+	FETCH_BUSY,       /* max_connections and the queue are full */
 	FETCH_CANCELLED,
-	FETCH_NO_MEMORY, /* 503 */
-	FETCH_WITHHELD, /* not sent: the breaker is open, or the upstream asked for a pause: 503, upstream_retry_after_s */
+	FETCH_NO_MEMORY,
+	FETCH_WITHHELD, /* not sent: the breaker is open, or the upstream asked for a pause: see upstream_retry_after_s */
 };
 const char *fetch_result_name(enum fetch_result r);
 

@@ -6,9 +6,10 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "proxy/transaction/write_purges.h"
 #include "proxy/request/origins.h"
+#include "proxy/transaction/failure.h"
 #include "proxy/transaction/worker.h"
+#include "proxy/transaction/write_purges.h"
 
 #define FILL_MAGIC 0x46494c4cu
 /* What is read of a body that nobody wants before its connection is given up rather than drained. */
@@ -139,18 +140,24 @@ static bool begin_private(
 	return !f->is_safe || content_length == 0;
 }
 
-bool fetch_job_keep(struct fetch_job *f, const struct cache_request *r, int status, const struct http_fields *fields,
-	int64_t content_length)
+static struct flight_answer answer_of(
+	const struct fetch_job *f, int status, struct http_fields *fields, int64_t content_length)
 {
-	struct http_fields copy;
-	struct flight_answer answer = {
+	return (struct flight_answer){
 		.status = status,
-		.fields = &copy,
+		.fields = fields,
 		.content_length = content_length,
 		.request_time = f->request_time,
 		.now = clock_now(),
 		.stretch = upstream_stretch(origins_loop(f->snapshot->origins, f->worker->index), f->upstream),
 	};
+}
+
+bool fetch_job_keep(struct fetch_job *f, const struct cache_request *r, int status, const struct http_fields *fields,
+	int64_t content_length)
+{
+	struct http_fields copy;
+	struct flight_answer answer = answer_of(f, status, &copy, content_length);
 	enum policy_store why;
 	int err = 0;
 
@@ -191,14 +198,7 @@ static void invalidate(struct fetch_job *f, int status, const struct http_fields
 
 static bool begin_flight(struct fetch_job *f, int status, struct http_fields *fields, int64_t content_length)
 {
-	struct flight_answer answer = {
-		.status = status,
-		.fields = fields,
-		.content_length = content_length,
-		.request_time = f->request_time,
-		.now = clock_now(),
-		.stretch = upstream_stretch(origins_loop(f->snapshot->origins, f->worker->index), f->upstream),
-	};
+	struct flight_answer answer = answer_of(f, status, fields, content_length);
 	enum policy_store why = POLICY_STORE;
 
 	switch (flight_answer(f->flight, &answer, &why)) {
@@ -274,20 +274,6 @@ static enum fetch_write on_body(void *arg, const void *p, size_t n)
 	}
 }
 
-static int status_of(enum fetch_result r)
-{
-	switch (r) {
-	case FETCH_TIMEOUT:
-		return 504;
-	case FETCH_BUSY:
-	case FETCH_NO_MEMORY:
-	case FETCH_WITHHELD:
-		return 503;
-	default:
-		return 502;
-	}
-}
-
 static void log_failure(const struct fetch_job *f, enum fetch_result result, const char *detail)
 {
 	static struct log_limit limit;
@@ -313,7 +299,7 @@ static void on_end(void *arg, enum fetch_result result, const char *detail)
 	else if (f->flight && result == FETCH_CANCELLED)
 		flight_abandon(f->flight);
 	else if (f->flight)
-		flight_fail(f->flight, status_of(result), clock_now());
+		flight_fail(f->flight, failure_for_flight(failure_of_fetch(result)), clock_now());
 	else if (f->client)
 		f->client->on_end(f->client_arg, result);
 	fetch_job_free(f);
@@ -409,11 +395,6 @@ static struct fetch_job *fetch_job_new(const struct fetch_job_request *r)
 	return f;
 }
 
-static int status_of_errno(int err)
-{
-	return err == -ENOBUFS ? 502 : 503;
-}
-
 int fetch_job_start(const struct fetch_job_request *r, struct fetch_job **out)
 {
 	struct flight *flight = r->flight;
@@ -436,7 +417,7 @@ int fetch_job_start(const struct fetch_job_request *r, struct fetch_job **out)
 		return 0;
 	}
 	if (flight)
-		flight_fail(flight, status_of_errno(err), clock_now());
+		flight_fail(flight, failure_for_flight(failure_of_start(err)), clock_now());
 	if (f)
 		fetch_job_free(f);
 	else

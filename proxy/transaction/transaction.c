@@ -97,7 +97,7 @@ static void answer_object(struct transaction *x, struct object *o)
 	if (object_body_is_on_disk(o))
 		x->cache_status.detail = "disk";
 	if (reply_from_object(&x->reply, &x->target.sent.http, o, x->now, &x->cache_status))
-		transaction_problem(x, 503, "out of memory", 1);
+		transaction_problem(x, failure_no_memory());
 	else if (transaction_is_large(x))
 		transaction_begin_large(x);
 	else
@@ -112,7 +112,7 @@ void transaction_decide_again(struct transaction *x)
 	x->cache_status = (struct cache_status){0};
 	x->now = clock_now();
 	if (++x->retries > RETRIES_MAX)
-		transaction_problem(x, 503, "the stored answer can't be read", 1);
+		transaction_problem(x, failure_of(503, "the stored answer can't be read"));
 	else
 		decide(x, false);
 }
@@ -173,11 +173,7 @@ static void waited_in_vain(struct transaction *x, const struct flight_view *view
 	transaction_stop_waiting(x);
 	fetch_job_detach(&x->job);
 	if (phase == FLIGHT_FAILED)
-		transaction_problem(x, status,
-			status == 504   ? "the upstream did not answer in time"
-			: status == 503 ? "the upstream has too much to do, or is given a pause"
-					: "the upstream could not be reached or broke off",
-			status == 503 ? 1 : -1);
+		transaction_problem(x, failure_of_flight(status));
 	else if (x->is_reading)
 		decide(x, false);
 	else
@@ -211,7 +207,7 @@ static void without_whole(struct transaction *x)
 	transaction_stop_waiting(x);
 	fetch_job_detach(&x->job);
 	if (x->goes_for_part) {
-		transaction_problem(x, 502, "the upstream broke off", -1);
+		transaction_problem(x, failure_broke_off());
 		return;
 	}
 	x->goes_for_part = true;
@@ -251,7 +247,7 @@ static void look(struct transaction *x)
 		return;
 	default:
 		if (x->has_begun)
-			transaction_break(x, 502, "the upstream broke off");
+			transaction_break(x, failure_broke_off());
 		else
 			waited_in_vain(x, &view);
 	}
@@ -300,12 +296,7 @@ static int start_job(struct transaction *x, struct flight *f, bool for_client)
 static void could_not_start(struct transaction *x, int err)
 {
 	transaction_stop_waiting(x);
-	if (err == -EBUSY)
-		transaction_problem(x, 503, "too many requests are waiting for the upstream", 1);
-	else if (err == -ENOBUFS)
-		transaction_problem(x, 431, "the request's fields are too large to forward", -1);
-	else
-		transaction_problem(x, 503, "out of memory", 1);
+	transaction_problem(x, failure_of_start(err));
 }
 
 static void pass(struct transaction *x)
@@ -389,7 +380,7 @@ static void act_on(struct transaction *x, struct cache_result found)
 		pass(x);
 		return;
 	case CACHE_ONLY_CACHED:
-		transaction_problem(x, 504, "nothing is stored and only-if-cached was asked for", -1);
+		transaction_problem(x, failure_of(504, "nothing is stored and only-if-cached was asked for"));
 		return;
 	case CACHE_FAILED:
 		if (found.object) {
@@ -399,10 +390,10 @@ static void act_on(struct transaction *x, struct cache_result found)
 			answer_object(x, found.object);
 			return;
 		}
-		transaction_problem(x, found.status, "the upstream failed a moment ago", 1);
+		transaction_problem(x, (struct failure){found.status, 1, "the upstream failed a moment ago"});
 		return;
 	case CACHE_BUSY:
-		transaction_problem(x, 503, "too many requests are waiting", 1);
+		transaction_problem(x, failure_of(503, "too many requests are waiting"));
 		return;
 	}
 }
@@ -439,7 +430,8 @@ static void answer_loop(struct transaction *x)
 	if (log_allowed(&limit))
 		log_warn("a request came back: the url of upstream %.*s leads to this proxy",
 			SLICE_ARG(x->target.snapshot->config->upstreams[x->target.upstream_index].name));
-	transaction_problem(x, 508, "the request has been here before: the upstream leads back to this proxy", -1);
+	transaction_problem(
+		x, failure_of(508, "the request has been here before: the upstream leads back to this proxy"));
 }
 
 /* RFC 9110 7.6.2: at 0 whoever has it answers. */
@@ -449,7 +441,7 @@ static void answer_options(struct transaction *x)
 
 	x->kind = ANSWER_PASS;
 	if (reply_from_fields(&x->reply, &x->target.sent.http, 200, &none, 0, x->now, &x->cache_status)) {
-		transaction_problem(x, 503, "out of memory", 1);
+		transaction_problem(x, failure_no_memory());
 		return;
 	}
 	x->reply.body = REPLY_EMPTY;
@@ -461,13 +453,14 @@ static bool answer_refused(struct transaction *x)
 {
 	if (tags_cannot_be_judged(&x->target.sent.http, &x->target.route->rules))
 		transaction_problem(
-			x, 412, "the entity tag was made by the proxy (etag = auto): the origin can't judge it", -1);
+			x, failure_of(412,
+				   "the entity tag was made by the proxy (etag = auto): the origin can't judge it"));
 	else if (hops_were_here(&x->client->fields))
 		answer_loop(x);
 	else if (hops_left(x->client) == 0)
 		answer_options(x);
 	else if (x->client->method == HTTP_HEAD && http_request_has_content(x->client)) /* RFC 9110 9.3.2 */
-		transaction_problem(x, 400, "a HEAD request with content can't be passed on", -1);
+		transaction_problem(x, failure_of(400, "a HEAD request with content can't be passed on"));
 	else
 		return false;
 	return true;
@@ -476,11 +469,11 @@ static bool answer_refused(struct transaction *x)
 static void answer_unresolved(struct transaction *x, int err)
 {
 	if (err == -ENOBUFS)
-		transaction_problem(x, 414, "the target is too long", -1);
+		transaction_problem(x, failure_of(414, "the target is too long"));
 	else if (err == -EMSGSIZE)
-		transaction_problem(x, 431, "the request's fields are too many to forward", -1);
+		transaction_problem(x, failure_of(431, "the request's fields are too many to forward"));
 	else
-		transaction_problem(x, 503, "out of memory", 1);
+		transaction_problem(x, failure_no_memory());
 }
 
 void transaction_begin(void *arg, struct transport *t)

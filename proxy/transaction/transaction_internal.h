@@ -5,6 +5,7 @@
 
 #include "cache/body_reader.h"
 #include "proxy/front/transport.h"
+#include "proxy/transaction/failure.h"
 #include "proxy/transaction/fetch_job.h"
 #include "proxy/transaction/worker.h"
 
@@ -84,8 +85,8 @@ void transaction_await_room(struct transaction *x);
 enum fetch_write transaction_stream(struct transaction *x, const void *p, size_t n);
 void transaction_finish(struct transaction *x);
 /* The answer can't be completed: aborts what has begun, else answers with a problem. */
-void transaction_break(struct transaction *x, int status, const char *detail);
-void transaction_problem(struct transaction *x, int status, const char *detail, int retry_after_s);
+void transaction_break(struct transaction *x, struct failure why);
+void transaction_problem(struct transaction *x, struct failure why);
 
 /* Of a private answer whose head is here: what may serve others goes into the cache too. True when it does, so far. */
 bool transaction_keep(struct transaction *x, int status, const struct http_fields *fields, int64_t content_length);

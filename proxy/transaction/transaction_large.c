@@ -114,7 +114,7 @@ void transaction_pump_large(struct transaction *x)
 		if (err == -EINPROGRESS)
 			return;
 		if (err) {
-			transaction_break(x, 503, "the stored answer can't be read");
+			transaction_break(x, failure_of(503, "the stored answer can't be read"));
 			return;
 		}
 	}
@@ -127,7 +127,7 @@ static void give_up(struct transaction *x, int err)
 {
 	body_reader_free(&x->reader);
 	if (err == -ENOMEM || err == -EBUSY)
-		transaction_problem(x, 503, "too many requests are waiting for the disk", 1);
+		transaction_problem(x, failure_of(503, "too many requests are waiting for the disk"));
 	else
 		transaction_decide_again(x);
 }

@@ -63,10 +63,8 @@ static bool goes_for_part(struct transaction *x, int status)
 
 static void could_not_compose(struct transaction *x, int err)
 {
-	if (err == -ENOMEM)
-		transaction_problem(x, 503, "out of memory", 1);
-	else
-		transaction_problem(x, 502, "the upstream's head is too large", -1);
+	transaction_problem(
+		x, err == -ENOMEM ? failure_no_memory() : failure_of(502, "the upstream's head is too large"));
 }
 
 static void on_private_head(
@@ -111,29 +109,6 @@ static enum fetch_write on_private_body(void *arg, const void *p, size_t n)
 	return transaction_stream(transaction_of(arg), p, n);
 }
 
-static const char *failure_text(enum fetch_result r)
-{
-	switch (r) {
-	case FETCH_TIMEOUT:
-		return "the upstream did not answer in time";
-	case FETCH_BUSY:
-		return "too many requests are waiting for the upstream";
-	case FETCH_BAD_ANSWER:
-		return "the upstream's answer is not valid HTTP";
-	case FETCH_NO_MEMORY:
-		return "out of memory";
-	case FETCH_WITHHELD:
-		return "the upstream is given a pause";
-	default:
-		return "the upstream could not be reached or broke off";
-	}
-}
-
-static int failure_status(enum fetch_result r)
-{
-	return r == FETCH_TIMEOUT ? 504 : r == FETCH_BUSY || r == FETCH_NO_MEMORY || r == FETCH_WITHHELD ? 503 : 502;
-}
-
 static void on_private_end(void *arg, enum fetch_result result)
 {
 	struct transaction *x = transaction_of(arg);
@@ -142,7 +117,7 @@ static void on_private_end(void *arg, enum fetch_result result)
 	if (result == FETCH_OK && x->has_begun)
 		transaction_finish(x);
 	else
-		transaction_break(x, failure_status(result), failure_text(result));
+		transaction_break(x, failure_of_fetch(result));
 }
 
 const struct fetch_job_client transaction_private = {

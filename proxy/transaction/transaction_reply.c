@@ -133,14 +133,14 @@ void transaction_pump(struct transaction *x)
 	/* Until the bytes or the room are used up: on_room comes only after gate_room has given 0. */
 	while ((n = sendable(x, available))) {
 		if (send_more(x, n)) {
-			transaction_break(x, 503, "out of memory");
+			transaction_break(x, failure_no_memory());
 			return;
 		}
 	}
 	if (is_all_sent(x, state, available))
 		transaction_finish(x);
 	else if (state == BODY_BROKEN && x->skip + x->sent >= available)
-		transaction_break(x, 502, "the upstream broke off");
+		transaction_break(x, failure_broke_off());
 	else if (x->skip + x->sent < available)
 		transaction_await_room(x);
 }
@@ -181,22 +181,22 @@ static int retry_after_s(const struct transaction *x, int wanted_s)
 	return s > (unsigned)wanted_s ? (int)s : wanted_s;
 }
 
-void transaction_problem(struct transaction *x, int status, const char *detail, int wait_s)
+void transaction_problem(struct transaction *x, struct failure why)
 {
 	x->kind = ANSWER_ERROR;
-	if (reply_problem(
-		    &x->reply, x->client, status, detail, retry_after_s(x, wait_s), clock_now(), &x->cache_status))
+	if (reply_problem(&x->reply, x->client, why.status, why.detail, retry_after_s(x, why.retry_after_s),
+		    clock_now(), &x->cache_status))
 		send_no_memory(x);
 	else
 		transaction_send(x);
 }
 
-void transaction_break(struct transaction *x, int status, const char *detail)
+void transaction_break(struct transaction *x, struct failure why)
 {
 	struct transport *t = x->transport;
 
 	if (!x->has_begun) {
-		transaction_problem(x, status, detail, status == 503 ? 1 : -1);
+		transaction_problem(x, why);
 		return;
 	}
 	x->worker->stats.aborted++;

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* What becomes of a fetch that brought no answer: one place says what status and words a client gets for it, and what
+ * others who wait for the same are told.
+ * Thread: any; pure. */
+#ifndef PROXY_TRANSACTION_FAILURE_H
+#define PROXY_TRANSACTION_FAILURE_H
+
+#include "upstream/fetch.h"
+
+/* Why a client gets a problem (RFC 9457) instead of an answer. */
+struct failure {
+	int status;
+	int retry_after_s;  /* -1: the client is not told when to come back */
+	const char *detail; /* a constant, in which nothing needs escaping */
+};
+
+/* What only this moment's load or memory was in the way of (503) may be asked for again in a second. */
+struct failure failure_of(int status, const char *detail);
+struct failure failure_no_memory(void);
+struct failure failure_broke_off(void);
+/* A fetch that ended so; and one that could not be started, of fetch_job_start's error. */
+struct failure failure_of_fetch(enum fetch_result result);
+struct failure failure_of_start(int err);
+/* A flight keeps no more of a failure than a status: this is what it is told, and what those who waited for it say. A status
+ * below 500 is of one client's request: others hear that there was no answer. */
+int failure_for_flight(struct failure f);
+struct failure failure_of_flight(int status);
+
+#endif
