@@ -80,6 +80,18 @@ int buf_add_growing(struct buf *b, const void *p, size_t n)
 	return 0;
 }
 
+int buf_add_lower(struct buf *b, struct slice s)
+{
+	char *to = buf_reserve(b, s.n);
+
+	if (!to)
+		return b->err;
+	for (size_t i = 0; i < s.n; i++)
+		to[i] = ascii_lower(s.p[i]);
+	b->n += s.n;
+	return 0;
+}
+
 int buf_add_u64(struct buf *b, unsigned long long v)
 {
 	char digits[SLICE_U64_DIGITS];

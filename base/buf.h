@@ -43,6 +43,7 @@ static inline int buf_add_char(struct buf *b, char c)
 {
 	return buf_add(b, &c, 1);
 }
+int buf_add_lower(struct buf *b, struct slice s); /* its letters in lower case */
 int buf_add_u64(struct buf *b, unsigned long long v);
 int buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Makes room for n more bytes and returns where they go (then add to b->n), or NULL. */

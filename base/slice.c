@@ -1,20 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/slice.h"
 
-/* Not tolower(): that follows the locale, and HTTP's names do not. */
-static unsigned char ascii_lower(unsigned char c)
-{
-	return c >= 'A' && c <= 'Z' ? (unsigned char)(c | 0x20) : c;
-}
-
 bool slice_equal_nocase(struct slice a, struct slice b)
 {
 	if (a.n != b.n)
 		return false;
 	for (size_t i = 0; i < a.n; i++)
-		if (ascii_lower((unsigned char)a.p[i]) != ascii_lower((unsigned char)b.p[i]))
+		if (ascii_lower(a.p[i]) != ascii_lower(b.p[i]))
 			return false;
 	return true;
+}
+
+int slice_compare_nocase(const void *left, const void *right)
+{
+	const struct slice *a = left, *b = right;
+
+	for (size_t i = 0; i < a->n && i < b->n; i++) {
+		int difference = (unsigned char)ascii_lower(a->p[i]) - (unsigned char)ascii_lower(b->p[i]);
+
+		if (difference != 0)
+			return difference;
+	}
+	return (a->n > b->n) - (a->n < b->n);
 }
 
 bool slices_have_nocase(const struct slices *all, struct slice s)
@@ -28,6 +35,25 @@ bool slices_have_nocase(const struct slices *all, struct slice s)
 bool slice_starts_with(struct slice s, struct slice prefix)
 {
 	return s.n >= prefix.n && slice_equal((struct slice){s.p, prefix.n}, prefix);
+}
+
+bool slice_starts_with_nocase(struct slice s, struct slice prefix)
+{
+	return s.n >= prefix.n && slice_equal_nocase((struct slice){s.p, prefix.n}, prefix);
+}
+
+bool slice_ends_with_nocase(struct slice s, struct slice end)
+{
+	return s.n >= end.n && slice_equal_nocase((struct slice){s.p + s.n - end.n, end.n}, end);
+}
+
+bool slice_cut(struct slice s, char at, struct slice *before, struct slice *behind)
+{
+	const char *found = s.n > 0 ? memchr(s.p, at, s.n) : NULL;
+
+	*before = (struct slice){s.p, found ? (size_t)(found - s.p) : s.n};
+	*behind = found ? (struct slice){found + 1, s.n - before->n - 1} : (struct slice){"", 0};
+	return found != NULL;
 }
 
 static bool is_ows(char c)

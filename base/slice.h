@@ -32,11 +32,23 @@ static inline bool slice_equal(struct slice a, struct slice b)
 	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
+/* Not tolower(): that follows the locale, and HTTP's names do not. */
+static inline char ascii_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
 /* ASCII case only, as HTTP compares names (RFC 9110 5.1). */
 bool slice_equal_nocase(struct slice a, struct slice b);
+/* An order of struct slice, whatever their case: for qsort and bsearch. */
+int slice_compare_nocase(const void *a, const void *b);
 /* Is it one of them, whatever its case? */
 bool slices_have_nocase(const struct slices *all, struct slice s);
 bool slice_starts_with(struct slice s, struct slice prefix);
+bool slice_starts_with_nocase(struct slice s, struct slice prefix);
+bool slice_ends_with_nocase(struct slice s, struct slice end);
+/* What is before the first such byte and what is behind it. False where there is none: then it is all before it. */
+bool slice_cut(struct slice s, char at, struct slice *before, struct slice *behind);
 /* Without leading and trailing SP and HTAB (RFC 9110 5.6.3, OWS). */
 struct slice slice_trim(struct slice s);
 /* Digits only, no sign, no space; saturates at `max`. False when s is empty or has another byte. */

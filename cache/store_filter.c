@@ -4,21 +4,6 @@
 #include <jansson.h>
 #include <string.h>
 
-/* "application/json", and types that end in "+json" (RFC 6839 3.1, RFC 8259 11). */
-static bool says_json(const struct http_fields *fields)
-{
-	const struct http_field *type = http_fields_get(fields, HF_CONTENT_TYPE);
-	const char *end;
-	struct slice media;
-
-	if (!type || type->value.n == 0 || http_fields_count(fields, HF_CONTENT_TYPE) != 1)
-		return false;
-	end = memchr(type->value.p, ';', type->value.n);
-	media = slice_trim((struct slice){type->value.p, end ? (size_t)(end - type->value.p) : type->value.n});
-	return media.n >= 5 && slice_equal_nocase((struct slice){media.p + media.n - 4, 4}, SLICE_LIT("json")) &&
-	       (media.p[media.n - 5] == '/' || media.p[media.n - 5] == '+');
-}
-
 static bool is_guarded(const struct cache_rules *rules, int status)
 {
 	return rules->store_if != CACHE_STORE_ANY && (status == 200 || status == 206);
@@ -27,8 +12,8 @@ static bool is_guarded(const struct cache_rules *rules, int status)
 bool store_filter_allows_head(const struct cache_rules *rules, int status, const struct http_fields *fields)
 {
 	/* A part, or what is coded, can't be looked into. */
-	return !is_guarded(rules, status) ||
-	       (status == 200 && says_json(fields) && !http_fields_get(fields, HF_CONTENT_ENCODING));
+	return !is_guarded(rules, status) || (status == 200 && http_media_type_is_json(http_media_type(fields, NULL)) &&
+						     !http_fields_get(fields, HF_CONTENT_ENCODING));
 }
 
 struct reading {

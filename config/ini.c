@@ -133,15 +133,14 @@ static int add_entry(struct reader *r, struct slice key, struct slice value)
 /* What a line holds is not shown where it is not understood: it may be part of a secret. */
 static int read_entry(struct reader *r, struct slice line)
 {
-	const char *equals = memchr(line.p, '=', line.n);
 	struct slice key, value;
 
-	if (!equals) {
+	if (!slice_cut(line, '=', &key, &value)) {
 		report_at(r->report, r->line, "neither \"[section]\" nor \"key = value\" nor a comment");
 		return 0;
 	}
-	key = slice_trim((struct slice){line.p, (size_t)(equals - line.p)});
-	value = slice_trim((struct slice){equals + 1, (size_t)(line.p + line.n - equals) - 1});
+	key = slice_trim(key);
+	value = slice_trim(value);
 	if (!is_name(key, "_")) {
 		report_at(r->report, r->line, "a key is letters, digits and '_', at most %d of them", INI_NAME_MAX);
 		return 0;
@@ -192,13 +191,11 @@ int ini_read(struct slice text, struct arena *a, struct report *report, struct i
 		text.n -= 3;
 	}
 	while (text.n > 0 && !r.full && rc == 0) {
-		const char *newline = memchr(text.p, '\n', text.n);
-		struct slice line = {text.p, newline ? (size_t)(newline - text.p) : text.n};
+		struct slice line;
 
+		(void)slice_cut(text, '\n', &line, &text);
 		r.line++;
 		rc = read_line(&r, line);
-		text.p += line.n + (newline ? 1 : 0);
-		text.n -= line.n + (newline ? 1 : 0);
 	}
 	*out = r.sections;
 	return rc;

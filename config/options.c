@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include "http/syntax.h"
-
 #define STRUCT_PROXY struct config_proxy
 #define STRUCT_ADMIN struct config_admin
 #define STRUCT_UPSTREAM struct config_upstream
@@ -109,7 +107,7 @@ static unsigned edit_distance(struct slice a, struct slice b)
 
 		row[0] = i;
 		for (unsigned j = 1; j <= b.n; j++) {
-			unsigned cost = http_char_lower(a.p[i - 1]) != http_char_lower(b.p[j - 1]);
+			unsigned cost = ascii_lower(a.p[i - 1]) != ascii_lower(b.p[j - 1]);
 			unsigned above = row[j];
 
 			row[j] = min3(above + 1, row[j - 1] + 1, diagonal + cost);

@@ -93,7 +93,7 @@ int value_read_hosts(const struct value_source *s, void *to)
 		char *z = (char *)(uintptr_t)hosts->v[i].p; /* the copy that was just made */
 
 		for (; *z; z++)
-			*z = http_char_lower(*z);
+			*z = ascii_lower(*z);
 	}
 	return rc;
 }

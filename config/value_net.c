@@ -152,16 +152,15 @@ static bool has_bits_after(const struct config_network *net)
 /* "10.0.0.0/8", "::1" */
 static const char *read_network(struct slice text, struct config_network *to)
 {
-	const char *slash = memchr(text.p, '/', text.n);
-	struct slice host = {text.p, slash ? (size_t)(slash - text.p) : text.n};
-	bool is_v4 = !memchr(host.p, ':', host.n);
+	struct slice host, digits;
+	bool has_bits = slice_cut(text, '/', &host, &digits), is_v4 = !memchr(host.p, ':', host.n);
 	unsigned long long bits = 128, most = is_v4 ? 32 : 128;
 
 	if (!read_host_address(host, to))
 		return "not an address or network like 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32";
-	if (slash && (!slice_to_u64((struct slice){slash + 1, text.n - host.n - 1}, 1000, &bits) || bits > most))
+	if (has_bits && (!slice_to_u64(digits, 1000, &bits) || bits > most))
 		return "the number of bits after the / is not valid";
-	to->bits = slash && is_v4 ? (unsigned)bits + 96 : (unsigned)bits;
+	to->bits = has_bits && is_v4 ? (unsigned)bits + 96 : (unsigned)bits;
 	return has_bits_after(to) ? "the address has bits set beyond those that count" : NULL;
 }
 

@@ -1,16 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/asked.h"
 
-static bool begins(struct slice s, struct slice with)
-{
-	return s.n >= with.n && slice_equal_nocase((struct slice){s.p, with.n}, with);
-}
-
-static bool ends(struct slice s, struct slice with)
-{
-	return s.n >= with.n && slice_equal_nocase((struct slice){s.p + s.n - with.n, with.n}, with);
-}
-
 static bool holds(struct slice s, struct slice part)
 {
 	for (size_t i = 0; i + part.n <= s.n; i++)
@@ -21,7 +11,7 @@ static bool holds(struct slice s, struct slice part)
 
 static bool is_condition(struct slice name)
 {
-	return begins(name, SLICE_LIT("If-")) || holds(name, SLICE_LIT("-If-")) ||
+	return slice_starts_with_nocase(name, SLICE_LIT("If-")) || holds(name, SLICE_LIT("-If-")) ||
 	       slice_equal_nocase(name, SLICE_LIT("If")) || slice_equal_nocase(name, SLICE_LIT("Overwrite"));
 }
 
@@ -43,7 +33,7 @@ static unsigned asked_by(enum http_method method, const struct http_field *f)
 	case HF_OTHER:
 		if (is_condition(f->name))
 			return HTTP_ASKED_304 | HTTP_ASKED_412;
-		return ends(f->name, SLICE_LIT("-Range")) ? HTTP_ASKED_PART : 0;
+		return slice_ends_with_nocase(f->name, SLICE_LIT("-Range")) ? HTTP_ASKED_PART : 0;
 	default:
 		return 0;
 	}
@@ -63,8 +53,8 @@ static bool is_of_bytes(int status, const struct http_fields *answer)
 	const struct http_field *range = http_fields_get(answer, HF_CONTENT_RANGE);
 	const struct http_field *type = http_fields_get(answer, HF_CONTENT_TYPE);
 
-	return (range && begins(range->value, SLICE_LIT("bytes"))) ||
-	       (status == 206 && type && begins(type->value, SLICE_LIT("multipart/byteranges")));
+	return (range && slice_starts_with_nocase(range->value, SLICE_LIT("bytes"))) ||
+	       (status == 206 && type && slice_starts_with_nocase(type->value, SLICE_LIT("multipart/byteranges")));
 }
 
 bool http_was_asked_for(unsigned asked, enum http_method method, int status, const struct http_fields *answer)

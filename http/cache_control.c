@@ -71,18 +71,6 @@ static const struct directive *directive_of(struct slice name)
 	return NULL;
 }
 
-static bool has_open_quote(struct slice s)
-{
-	bool quoted = false;
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '"')
-			quoted = !quoted;
-		else if (quoted && s.p[i] == '\\')
-			i++;
-	}
-	return quoted;
-}
-
 /* From the first quoted string on that does not end, *is_broken, and members are split at every comma: a no-store behind it
  * must not be missed. */
 static bool next_member(struct slice *rest, bool *is_broken, struct slice *member)
@@ -91,15 +79,13 @@ static bool next_member(struct slice *rest, bool *is_broken, struct slice *membe
 	if (!*is_broken) {
 		if (!http_list_next(rest, member))
 			return false;
-		if (!has_open_quote(*member))
+		if (!http_has_open_quote(*member))
 			return true;
 		*is_broken = true;
 	}
-	while (before.n > 0) {
-		const char *comma = memchr(before.p, ',', before.n);
-		size_t n = comma ? (size_t)(comma - before.p) : before.n, taken = comma ? n + 1 : n;
-		*member = slice_trim((struct slice){before.p, n});
-		before = *rest = (struct slice){before.p + taken, before.n - taken};
+	for (*rest = before; rest->n > 0;) {
+		(void)slice_cut(*rest, ',', member, rest);
+		*member = slice_trim(*member);
 		if (member->n > 0)
 			return true;
 	}

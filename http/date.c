@@ -81,7 +81,7 @@ static bool take_digits(struct slice *s, unsigned n, int *number)
 
 static bool take_text(struct slice *s, struct slice text)
 {
-	if (s->n < text.n || !slice_equal_nocase((struct slice){s->p, text.n}, text))
+	if (!slice_starts_with_nocase(*s, text))
 		return false;
 	*s = (struct slice){s->p + text.n, s->n - text.n};
 	return true;

@@ -203,32 +203,33 @@ int http_fields_join(const struct http_fields *f, enum http_field_id id, struct 
 
 bool http_list_next(struct slice *rest, struct slice *member)
 {
-	while (rest->n > 0) {
-		size_t n = http_length_before(*rest, ',');
-		*member = slice_trim((struct slice){rest->p, n});
-		size_t taken = n < rest->n ? n + 1 : n;
-		*rest = (struct slice){rest->p + taken, rest->n - taken};
-		if (member->n > 0)
-			return true;
-	}
-	return false;
+	return http_split_next(rest, ',', member);
 }
 
-static struct slice without_parameters(struct slice member)
+struct slice http_media_type(const struct http_fields *f, struct slice *parameters)
 {
-	const char *semicolon = memchr(member.p, ';', member.n);
-	if (!semicolon)
-		return member;
-	return slice_trim((struct slice){member.p, (size_t)(semicolon - member.p)});
+	const struct http_field *field = http_fields_get(f, HF_CONTENT_TYPE);
+	struct slice type = {"", 0}, behind = type;
+	if (field && http_fields_count(f, HF_CONTENT_TYPE) == 1)
+		(void)slice_cut(field->value, ';', &type, &behind);
+	if (parameters)
+		*parameters = behind;
+	return slice_trim(type);
+}
+
+bool http_media_type_is_json(struct slice type)
+{
+	return slice_ends_with_nocase(type, SLICE_LIT("/json")) || slice_ends_with_nocase(type, SLICE_LIT("+json"));
 }
 
 bool http_fields_has_token(const struct http_fields *f, enum http_field_id id, struct slice token)
 {
 	uint32_t i = 0;
 	for (const struct http_field *line; (line = http_fields_next(f, id, &i)) != NULL;) {
-		struct slice rest = line->value, member;
+		struct slice rest = line->value, member, parameters;
 		while (http_list_next(&rest, &member)) {
-			if (slice_equal_nocase(without_parameters(member), token))
+			(void)slice_cut(member, ';', &member, &parameters);
+			if (slice_equal_nocase(slice_trim(member), token))
 				return true;
 		}
 	}
@@ -290,19 +291,6 @@ struct nominations {
 	struct slice other[NOMINATED_MAX]; /* sorted once all are in */
 };
 
-static int compare_names(const void *va, const void *vb)
-{
-	const struct slice *a = va, *b = vb;
-	if (a->n != b->n)
-		return a->n < b->n ? -1 : 1;
-	for (size_t i = 0; i < a->n; i++) {
-		int diff = http_char_lower(a->p[i]) - http_char_lower(b->p[i]);
-		if (diff != 0)
-			return diff;
-	}
-	return 0;
-}
-
 static int nominate(struct nominations *set, struct slice name)
 {
 	enum http_field_id id = http_field_id_of(name);
@@ -330,7 +318,7 @@ static int nominate_all(struct nominations *set, const struct http_fields *f)
 				return rc;
 		}
 	}
-	qsort(set->other, set->n, sizeof(set->other[0]), compare_names);
+	qsort(set->other, set->n, sizeof(set->other[0]), slice_compare_nocase);
 	return 0;
 }
 
@@ -338,7 +326,8 @@ static bool is_nominated(const struct nominations *set, const struct http_field 
 {
 	if (field->id != HF_OTHER)
 		return (set->known[field->id / 64] >> (field->id % 64) & 1) != 0;
-	return set->n > 0 && bsearch(&field->name, set->other, set->n, sizeof(set->other[0]), compare_names) != NULL;
+	return set->n > 0 &&
+	       bsearch(&field->name, set->other, set->n, sizeof(set->other[0]), slice_compare_nocase) != NULL;
 }
 
 int http_fields_drop_hop_by_hop(struct http_fields *f)

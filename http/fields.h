@@ -63,6 +63,11 @@ unsigned http_fields_count(const struct http_fields *f, enum http_field_id id);
 /* Members of a comma-separated list in one value (RFC 9110 5.6.1): quoted strings are kept whole, empty members are
  * skipped, OWS is trimmed. Start with *rest = value; false at the end. */
 bool http_list_next(struct slice *rest, struct slice *member);
+/* The media type of the one Content-Type (RFC 9110 8.3.1), trimmed; *parameters, if it is not NULL: what is behind its ';'. Both are
+ * empty where there is no such field or more than one. */
+struct slice http_media_type(const struct http_fields *f, struct slice *parameters);
+/* application/json and types that end in "+json" (RFC 8259 11, RFC 6839 3.1). */
+bool http_media_type_is_json(struct slice type);
 /* Is there a member equal to token (any case) in any line of that field? Parameters after ';' are not looked at. */
 bool http_fields_has_token(const struct http_fields *f, enum http_field_id id, struct slice token);
 

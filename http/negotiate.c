@@ -20,24 +20,6 @@ bool http_qvalue_parse(struct slice s, int *q)
 	return true;
 }
 
-/* The next of what ';' separates, trimmed; s begins behind a ';' or at the start. */
-static bool next_parameter(struct slice *rest, struct slice *parameter)
-{
-	while (rest->n > 0) {
-		size_t n = http_length_before(*rest, ';'), taken = n < rest->n ? n + 1 : n;
-		*parameter = slice_trim((struct slice){rest->p, n});
-		*rest = (struct slice){rest->p + taken, rest->n - taken};
-		if (parameter->n > 0)
-			return true;
-	}
-	return false;
-}
-
-static bool is_weight(struct slice parameter)
-{
-	return parameter.n >= 2 && http_char_lower(parameter.p[0]) == 'q' && parameter.p[1] == '=';
-}
-
 struct preference {
 	struct slice coding; /* as sent */
 	int q;
@@ -50,8 +32,8 @@ static bool read_preference(struct slice member, struct preference *out)
 	struct slice rest = {member.p + n, member.n - n}, parameter;
 	out->coding = slice_trim((struct slice){member.p, n});
 	out->q = HTTP_Q_MAX;
-	while (next_parameter(&rest, &parameter)) {
-		if (is_weight(parameter))
+	while (http_split_next(&rest, ';', &parameter)) {
+		if (slice_starts_with_nocase(parameter, SLICE_LIT("q=")))
 			return http_qvalue_parse((struct slice){parameter.p + 2, parameter.n - 2}, &out->q) &&
 			       out->coding.n > 0;
 	}

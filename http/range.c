@@ -30,7 +30,7 @@ static bool take_char(struct slice *s, char c)
 static bool take_unit(struct slice *s, char end)
 {
 	static const struct slice unit = {"bytes", 5};
-	if (s->n < unit.n || !slice_equal_nocase((struct slice){s->p, unit.n}, unit))
+	if (!slice_starts_with_nocase(*s, unit))
 		return false;
 	*s = (struct slice){s->p + unit.n, s->n - unit.n};
 	return take_char(s, end);

@@ -125,10 +125,7 @@ static enum http_parse take_request_line(struct cursor *c, struct http_request *
 
 static void split_path(struct http_request *out, struct slice s)
 {
-	const char *mark = memchr(s.p, '?', s.n);
-	out->has_query = mark != NULL;
-	out->path = mark ? (struct slice){s.p, (size_t)(mark - s.p)} : s;
-	out->query = mark ? (struct slice){mark + 1, (size_t)(s.p + s.n - mark - 1)} : (struct slice){"", 0};
+	out->has_query = slice_cut(s, '?', &out->path, &out->query);
 }
 
 static enum http_parse read_absolute_form(struct http_request *out, struct http_error *err)

@@ -124,18 +124,16 @@ static int keep_span(struct http_response_head *h, struct http_line_span span)
  * would read another message than libcurl, or who sent it, does. */
 static bool split_answer_line(struct slice line, struct slice *name, struct slice *value)
 {
-	const char *colon = line.n > 0 ? memchr(line.p, ':', line.n) : NULL;
-	if (!colon)
+	if (!slice_cut(line, ':', name, value))
 		return false;
-	size_t name_n = (size_t)(colon - line.p), bare_n = name_n;
-	while (bare_n > 0 && (line.p[bare_n - 1] == ' ' || line.p[bare_n - 1] == '\t'))
-		bare_n--;
-	*name = (struct slice){line.p, bare_n};
-	*value = slice_trim((struct slice){colon + 1, line.n - name_n - 1});
+	size_t written_n = name->n;
+	while (name->n > 0 && (name->p[name->n - 1] == ' ' || name->p[name->n - 1] == '\t'))
+		name->n--;
+	*value = slice_trim(*value);
 	if (!http_is_token(*name) || http_value_end(value->p, value->p + value->n) != value->p + value->n)
 		return false;
 	enum http_field_id id = http_field_id_of(*name);
-	return bare_n == name_n || (id != HF_CONTENT_LENGTH && id != HF_TRANSFER_ENCODING);
+	return name->n == written_n || (id != HF_CONTENT_LENGTH && id != HF_TRANSFER_ENCODING);
 }
 
 int http_response_head_field(struct http_response_head *h, struct slice line)

@@ -103,19 +103,49 @@ bool http_content_length_parse(struct slice s, uint64_t *bytes)
 	return true;
 }
 
-size_t http_length_before(struct slice s, char separator)
-{
-	bool quoted = false;
+enum { NO_SEPARATOR = -1 };
 
+/* *is_quoted: a quoted-string is open where it ends. */
+static size_t length_before(struct slice s, int separator, bool *is_quoted)
+{
+	*is_quoted = false;
 	for (size_t i = 0; i < s.n; i++) {
 		if (s.p[i] == '"')
-			quoted = !quoted;
-		else if (quoted && s.p[i] == '\\')
+			*is_quoted = !*is_quoted;
+		else if (*is_quoted && s.p[i] == '\\')
 			i++;
-		else if (!quoted && s.p[i] == separator)
+		else if (!*is_quoted && (unsigned char)s.p[i] == separator)
 			return i;
 	}
 	return s.n;
+}
+
+size_t http_length_before(struct slice s, char separator)
+{
+	bool is_quoted;
+
+	return length_before(s, (unsigned char)separator, &is_quoted);
+}
+
+bool http_has_open_quote(struct slice s)
+{
+	bool is_quoted;
+
+	(void)length_before(s, NO_SEPARATOR, &is_quoted);
+	return is_quoted;
+}
+
+bool http_split_next(struct slice *rest, char separator, struct slice *part)
+{
+	while (rest->n > 0) {
+		size_t n = http_length_before(*rest, separator), taken = n < rest->n ? n + 1 : n;
+
+		*part = slice_trim((struct slice){rest->p, n});
+		*rest = (struct slice){rest->p + taken, rest->n - taken};
+		if (part->n > 0)
+			return true;
+	}
+	return false;
 }
 
 bool http_quoted_take(struct slice *rest, struct slice *inner)

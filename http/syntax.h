@@ -28,16 +28,11 @@ static inline bool http_char_is(char c, unsigned classes)
 	return (http_char_class[(unsigned char)c] & classes) != 0;
 }
 
-static inline char http_char_lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-}
-
 static inline int http_hex_value(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
-	c = http_char_lower(c);
+	c = ascii_lower(c);
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
@@ -59,6 +54,9 @@ bool http_content_length_parse(struct slice s, uint64_t *bytes) WARN_UNUSED;
 /* Bytes of s before the first `separator` that is not in a quoted-string; all of s where there is none. One whose end is missing runs
  * to the end of s. */
 size_t http_length_before(struct slice s, char separator);
+bool http_has_open_quote(struct slice s); /* is the end of a quoted-string missing? */
+/* The next of what is separated so, trimmed; empty ones are passed over. Start with *rest = all; false at the end. */
+bool http_split_next(struct slice *rest, char separator, struct slice *part);
 /* Takes a quoted-string from the front of *rest; *inner is what is between the quotes, still escaped. False, and nothing
  * taken, when there is none that ends. */
 bool http_quoted_take(struct slice *rest, struct slice *inner) WARN_UNUSED;

@@ -138,13 +138,11 @@ int uri_decode(struct slice s, struct buf *out)
 int uri_decode_form(struct slice s, struct buf *out)
 {
 	while (s.n > 0 && !out->err) {
-		const char *plus = memchr(s.p, '+', s.n);
-		size_t n = plus ? (size_t)(plus - s.p) : s.n;
+		struct slice run;
+		bool is_blank = slice_cut(s, '+', &run, &s);
 
-		if (uri_decode((struct slice){s.p, n}, out) == 0 && plus)
+		if (uri_decode(run, out) == 0 && is_blank)
 			buf_add_char(out, ' ');
-		n += plus != NULL;
-		s = (struct slice){s.p + n, s.n - n};
 	}
 	return out->err;
 }
@@ -153,14 +151,8 @@ bool uri_query_next(struct slice *rest, bool *at_end, struct uri_param *out)
 {
 	if (*at_end)
 		return false;
-	size_t n = index_of_any(*rest, 0, "&");
-	out->whole = cut(*rest, 0, n);
-	size_t equals = index_of_any(out->whole, 0, "=");
-	out->has_value = equals < n;
-	out->name = cut(out->whole, 0, equals);
-	out->value = out->has_value ? cut(out->whole, equals + 1, n) : (struct slice){"", 0};
-	*at_end = n == rest->n;
-	*rest = cut(*rest, *at_end ? n : n + 1, rest->n);
+	*at_end = !slice_cut(*rest, '&', &out->whole, rest);
+	out->has_value = slice_cut(out->whole, '=', &out->name, &out->value);
 	return true;
 }
 

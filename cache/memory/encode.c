@@ -15,28 +15,16 @@ struct slice cache_coding_name(enum cache_coding c)
 
 /* ---- What is encoded ---- */
 
-static bool ends_with(struct slice s, struct slice end)
-{
-	return s.n >= end.n && slice_equal_nocase((struct slice){s.p + s.n - end.n, end.n}, end);
-}
-
 static bool is_text(const struct http_fields *fields)
 {
 	static const char *const ends[] = {"json", "xml", "javascript", "ecmascript", "yaml", "x-ndjson", "graphql",
 		"wasm", "x-www-form-urlencoded"};
-	const struct http_field *type = http_fields_get(fields, HF_CONTENT_TYPE);
-	const char *semicolon;
-	struct slice media;
+	struct slice media = http_media_type(fields, NULL);
 
-	if (!type || type->value.n == 0 || http_fields_count(fields, HF_CONTENT_TYPE) != 1)
-		return false;
-	semicolon = memchr(type->value.p, ';', type->value.n);
-	media = slice_trim(
-		(struct slice){type->value.p, semicolon ? (size_t)(semicolon - type->value.p) : type->value.n});
-	if (media.n > 5 && slice_equal_nocase((struct slice){media.p, 5}, SLICE_LIT("text/")))
+	if (media.n > 5 && slice_starts_with_nocase(media, SLICE_LIT("text/")))
 		return !slice_equal_nocase(media, SLICE_LIT("text/event-stream"));
 	for (unsigned i = 0; i < ARRAY_LEN(ends); i++)
-		if (ends_with(media, slice_of(ends[i])))
+		if (slice_ends_with_nocase(media, slice_of(ends[i])))
 			return true;
 	return false;
 }

@@ -7,24 +7,19 @@
 
 bool cookie_next(struct slice *rest, struct slice *pair)
 {
-	const char *end;
-	size_t n, taken;
-
 	if (rest->n == 0)
 		return false;
-	end = memchr(rest->p, ';', rest->n);
-	n = end ? (size_t)(end - rest->p) : rest->n;
-	taken = end ? n + 1 : n;
-	*pair = slice_trim((struct slice){rest->p, n});
-	*rest = (struct slice){rest->p + taken, rest->n - taken};
+	(void)slice_cut(*rest, ';', pair, rest);
+	*pair = slice_trim(*pair);
 	return true;
 }
 
 struct slice cookie_name(struct slice pair)
 {
-	const char *equals = pair.n ? memchr(pair.p, '=', pair.n) : NULL;
+	struct slice name, value;
 
-	return slice_trim(equals ? (struct slice){pair.p, (size_t)(equals - pair.p)} : pair);
+	(void)slice_cut(pair, '=', &name, &value);
+	return slice_trim(name);
 }
 
 /* ---- Names ---- */

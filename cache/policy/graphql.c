@@ -308,48 +308,30 @@ static enum graphql_kind form_kind(struct slice form, enum graphql_kind without)
 static bool is_utf8(struct slice parameters)
 {
 	while (parameters.n > 0) {
-		const char *end = memchr(parameters.p, ';', parameters.n);
-		size_t n = end ? (size_t)(end - parameters.p) : parameters.n;
-		struct slice one = slice_trim((struct slice){parameters.p, n});
-		bool is_charset = one.n >= 7 && slice_equal_nocase((struct slice){one.p, 7}, SLICE_LIT("charset"));
+		struct slice one;
 
-		if (is_charset && !slice_equal_nocase(one, SLICE_LIT("charset=utf-8")) &&
+		(void)slice_cut(parameters, ';', &one, &parameters);
+		one = slice_trim(one);
+		if (slice_starts_with_nocase(one, SLICE_LIT("charset")) &&
+			!slice_equal_nocase(one, SLICE_LIT("charset=utf-8")) &&
 			!slice_equal_nocase(one, SLICE_LIT("charset=\"utf-8\"")))
 			return false;
-		n += end != NULL;
-		parameters = (struct slice){parameters.p + n, parameters.n - n};
 	}
 	return true;
 }
 
-static struct slice media_type(const struct http_fields *fields, bool *is_plain)
-{
-	const struct http_field *type = http_fields_get(fields, HF_CONTENT_TYPE);
-	const char *end;
-	size_t n;
-
-	*is_plain = http_fields_count(fields, HF_CONTENT_TYPE) <= 1 && !http_fields_get(fields, HF_CONTENT_ENCODING);
-	if (!type || type->value.n == 0)
-		return (struct slice){"", 0};
-	end = memchr(type->value.p, ';', type->value.n);
-	n = end ? (size_t)(end - type->value.p) : type->value.n;
-	*is_plain = *is_plain && is_utf8((struct slice){type->value.p + n, type->value.n - n});
-	return slice_trim((struct slice){type->value.p, n});
-}
-
 static enum graphql_kind body_kind(const struct http_fields *fields, struct slice body)
 {
-	bool is_plain;
-	struct slice type = media_type(fields, &is_plain);
+	struct slice parameters, type = http_media_type(fields, &parameters);
 
-	if (!is_plain || body.n == 0 || body.n > GRAPHQL_BODY_MAX)
+	if (http_fields_count(fields, HF_CONTENT_TYPE) > 1 || http_fields_get(fields, HF_CONTENT_ENCODING) ||
+		!is_utf8(parameters) || body.n == 0 || body.n > GRAPHQL_BODY_MAX)
 		return GRAPHQL_UNKNOWN;
 	if (slice_equal_nocase(type, SLICE_LIT("application/graphql")))
 		return graphql_document_kind(body);
 	if (slice_equal_nocase(type, SLICE_LIT("application/x-www-form-urlencoded")))
 		return form_kind(body, GRAPHQL_UNKNOWN);
-	if (type.n == 0 ||
-		(type.n >= 5 && slice_equal_nocase((struct slice){type.p + type.n - 4, 4}, SLICE_LIT("json"))))
+	if (type.n == 0 || (type.n >= 5 && slice_ends_with_nocase(type, SLICE_LIT("json"))))
 		return json_kind(body);
 	return GRAPHQL_UNKNOWN;
 }

@@ -5,7 +5,6 @@
 
 #include "cache/policy/credentials.h"
 #include "cache/policy/key_body.h"
-#include "http/syntax.h"
 
 void cache_key_init(struct cache_key *k)
 {
@@ -50,8 +49,7 @@ static void add_part(struct buf *out, struct slice s)
 static void add_name(struct buf *out, struct slice name)
 {
 	add_u32(out, name.n);
-	for (size_t i = 0; i < name.n; i++)
-		buf_add_char(out, http_char_lower(name.p[i]));
+	buf_add_lower(out, name);
 }
 
 /* A count is written in front of what it counts once that is known. Returns where it goes. */
@@ -90,14 +88,13 @@ static size_t add_cookie(struct buf *out, const struct http_fields *fields, stru
 	size_t at = begin_count(out), count = 0, valued = 0;
 	uint32_t i = 0;
 	for (const struct http_field *line; (line = http_fields_next(fields, HF_COOKIE, &i)) != NULL;) {
-		struct slice rest = line->value, pair;
+		struct slice rest = line->value, pair, before, value;
 		while (cookie_next(&rest, &pair)) {
 			if (!slice_equal(cookie_name(pair), name))
 				continue;
 			add_part(out, pair);
 			count++;
-			const char *equals = pair.n ? memchr(pair.p, '=', pair.n) : NULL;
-			valued += equals && equals + 1 < pair.p + pair.n;
+			valued += slice_cut(pair, '=', &before, &value) && value.n > 0;
 		}
 	}
 	end_count(out, at, count);
@@ -118,27 +115,14 @@ static void add_headers_and_cookies(struct buf *out, const struct cache_rules *r
 	}
 }
 
-/* application/json and +json types; without a Content-Type nobody knows. */
-static bool says_json(const struct http_fields *fields)
-{
-	const struct http_field *type = http_fields_get(fields, HF_CONTENT_TYPE);
-	if (!type || http_fields_count(fields, HF_CONTENT_TYPE) != 1 || http_fields_get(fields, HF_CONTENT_ENCODING))
-		return false;
-	const char *end = type->value.n ? memchr(type->value.p, ';', type->value.n) : NULL;
-	struct slice media = {type->value.p, end ? (size_t)(end - type->value.p) : type->value.n};
-	media = slice_trim(media);
-	if (media.n < 5 || !slice_equal_nocase((struct slice){media.p + media.n - 4, 4}, SLICE_LIT("json")))
-		return false;
-	char before = media.p[media.n - 5];
-	return before == '/' || before == '+';
-}
-
 /* What a body means depends on the fields that describe it, so they belong to the key with it. */
 static void add_body(struct buf *out, const struct cache_rules *rules, const struct cache_key_input *in)
 {
 	unsigned char digest[KEY_DIGEST_BYTES];
 	const struct http_fields *fields = &in->http->fields;
-	bool canonical = rules->json_body_key && says_json(fields) && key_json_digest(in->body, digest);
+	bool is_json =
+		http_media_type_is_json(http_media_type(fields, NULL)) && !http_fields_get(fields, HF_CONTENT_ENCODING);
+	bool canonical = rules->json_body_key && is_json && key_json_digest(in->body, digest);
 	if (!canonical)
 		key_digest(in->body, digest);
 	buf_add_char(out, canonical ? 'j' : 'b');

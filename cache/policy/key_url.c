@@ -8,16 +8,6 @@
 #include "http/syntax.h"
 #include "http/uri.h"
 
-static void add_lower(struct buf *out, struct slice s)
-{
-	char *to = buf_reserve(out, s.n);
-	if (!to)
-		return;
-	for (size_t i = 0; i < s.n; i++)
-		to[i] = http_char_lower(s.p[i]);
-	out->n += s.n;
-}
-
 /* Scheme and host are case-insensitive, and a default port says nothing (RFC 9110 4.2.3). */
 int cache_origin_add(struct buf *out, struct slice origin)
 {
@@ -27,9 +17,9 @@ int cache_origin_add(struct buf *out, struct slice origin)
 		!uri_authority_parse(authority, &host, &port)) {
 		return buf_add_slice(out, origin);
 	}
-	add_lower(out, scheme);
+	buf_add_lower(out, scheme);
 	buf_add_str(out, "://");
-	add_lower(out, host);
+	buf_add_lower(out, host);
 	if (port >= 0 && port != uri_default_port(scheme)) {
 		buf_add_char(out, ':');
 		buf_add_u64(out, (unsigned)port);

@@ -21,9 +21,9 @@ static int64_t age_value_ms(const struct http_fields *response)
 	const struct http_field *line = http_fields_get(response, HF_AGE);
 	if (!line)
 		return 0;
-	const char *comma = line->value.n ? memchr(line->value.p, ',', line->value.n) : NULL;
-	struct slice first = {line->value.p, comma ? (size_t)(comma - line->value.p) : line->value.n};
+	struct slice first, others;
 	unsigned long long seconds;
+	(void)slice_cut(line->value, ',', &first, &others);
 	if (!slice_to_u64(slice_trim(first), (unsigned long long)CC_DELTA_MAX, &seconds))
 		return 0;
 	return (int64_t)seconds * 1000;

@@ -66,34 +66,17 @@ static enum vary_kind collect_names(const struct http_fields *response, struct n
 	return set->n > 0 ? VARY_FIELDS : VARY_NONE;
 }
 
-static int compare_nocase(const void *left, const void *right)
-{
-	const struct slice *a = left, *b = right;
-	for (size_t i = 0; i < a->n && i < b->n; i++) {
-		int difference = (unsigned char)http_char_lower(a->p[i]) - (unsigned char)http_char_lower(b->p[i]);
-		if (difference != 0)
-			return difference;
-	}
-	return (a->n > b->n) - (a->n < b->n);
-}
-
-static void add_lower(struct buf *out, struct slice s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		buf_add_char(out, http_char_lower(s.p[i]));
-}
-
 enum vary_kind vary_names(const struct http_fields *response, struct buf *out)
 {
 	struct names set;
 	enum vary_kind kind = collect_names(response, &set);
 	if (kind != VARY_FIELDS)
 		return kind;
-	qsort(set.v, set.n, sizeof(set.v[0]), compare_nocase);
+	qsort(set.v, set.n, sizeof(set.v[0]), slice_compare_nocase);
 	for (unsigned i = 0; i < set.n; i++) {
 		if (i > 0)
 			buf_add_char(out, ',');
-		add_lower(out, set.v[i]);
+		buf_add_lower(out, set.v[i]);
 	}
 	return out->err ? VARY_STAR : VARY_FIELDS;
 }
@@ -113,17 +96,15 @@ struct weighted_list {
 /* token [OWS ";" OWS "q=" qvalue]: anything else is not for us to interpret. */
 static bool parse_weighted(struct slice member, struct weighted *out)
 {
-	const char *semicolon = memchr(member.p, ';', member.n);
+	struct slice weight;
 	out->q = HTTP_Q_MAX;
-	out->name = member;
-	if (semicolon) {
-		size_t n = (size_t)(semicolon - member.p);
-		struct slice weight = slice_trim((struct slice){semicolon + 1, member.n - n - 1});
-		out->name = slice_trim((struct slice){member.p, n});
-		if (weight.n < 3 || (weight.p[0] != 'q' && weight.p[0] != 'Q') || weight.p[1] != '=' ||
+	if (slice_cut(member, ';', &out->name, &weight)) {
+		weight = slice_trim(weight);
+		if (!slice_starts_with_nocase(weight, SLICE_LIT("q=")) ||
 			!http_qvalue_parse((struct slice){weight.p + 2, weight.n - 2}, &out->q))
 			return false;
 	}
+	out->name = slice_trim(out->name);
 	return http_is_token(out->name);
 }
 
@@ -145,7 +126,7 @@ static bool parse_list(const struct http_fields *fields, enum http_field_id id, 
 static int compare_weighted(const void *left, const void *right)
 {
 	const struct weighted *a = left, *b = right;
-	int by_name = compare_nocase(&a->name, &b->name);
+	int by_name = slice_compare_nocase(&a->name, &b->name);
 	return by_name != 0 ? by_name : (a->q > b->q) - (a->q < b->q);
 }
 
@@ -202,7 +183,7 @@ static void add_list(struct buf *out, const struct weighted_list *sorted)
 			continue;
 		if (i > 0)
 			buf_add_char(out, ',');
-		add_lower(out, member->name);
+		buf_add_lower(out, member->name);
 		if (member->q != HTTP_Q_MAX) {
 			buf_add_str(out, ";q=");
 			buf_add_u64(out, (unsigned)member->q);

@@ -242,15 +242,11 @@ static json_t *json_of_rules(const struct cache_rules *r)
 /* The fields of the request that is asked about: "Name: value", one a line. Borrows the text. */
 static int add_fields(struct http_fields *to, struct slice text)
 {
-	struct slice name, value;
+	struct slice line, name, value;
 	int err = 0;
 
 	while (text.n > 0 && !err) {
-		const char *end = memchr(text.p, '\n', text.n);
-		struct slice line = {text.p, end ? (size_t)(end - text.p) : text.n};
-		size_t taken = line.n + (end != NULL);
-
-		text = (struct slice){text.p + taken, text.n - taken};
+		(void)slice_cut(text, '\n', &line, &text);
 		if (line.n > 0 && line.p[line.n - 1] == '\r')
 			line.n--;
 		if (!http_field_line_split(line, &name, &value))

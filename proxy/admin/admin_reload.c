@@ -12,12 +12,10 @@ static json_t *json_of_lines(struct slice text)
 	json_t *lines = json_array();
 
 	while (text.n) {
-		const char *end = memchr(text.p, '\n', text.n);
-		size_t n = end ? (size_t)(end - text.p) : text.n;
+		struct slice line;
 
-		json_array_append_new(lines, json_stringn(text.p, n));
-		n += end != NULL;
-		text = (struct slice){text.p + n, text.n - n};
+		(void)slice_cut(text, '\n', &line, &text);
+		json_array_append_new(lines, json_stringn(line.p, line.n));
 	}
 	return lines;
 }

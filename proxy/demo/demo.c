@@ -105,13 +105,9 @@ static struct demo_call call_of(struct evhttp_request *req)
 {
 	struct slice target = slice_of(evhttp_request_get_uri(req));
 	struct evbuffer *body = evhttp_request_get_input_buffer(req);
-	struct demo_call call = {.method = method_of(req), .path = target};
-	const char *mark = memchr(target.p, '?', target.n);
+	struct demo_call call = {.method = method_of(req)};
 
-	if (mark) {
-		call.path.n = (size_t)(mark - target.p);
-		call.query = (struct slice){mark + 1, target.n - call.path.n - 1};
-	}
+	(void)slice_cut(target, '?', &call.path, &call.query);
 	call.body.p = (const char *)evbuffer_pullup(body, -1);
 	call.body.n = call.body.p ? evbuffer_get_length(body) : 0;
 	return call;

@@ -11,19 +11,6 @@
 
 enum { V1_MAX = 107 }; /* the longest line that the protocol allows, with its CRLF */
 
-/* The bytes up to the next space, which is taken too. False at the end of the line. */
-static bool next_word(struct slice *rest, struct slice *word)
-{
-	const char *space = memchr(rest->p, ' ', rest->n);
-
-	if (!space)
-		return false;
-	*word = (struct slice){rest->p, (size_t)(space - rest->p)};
-	rest->n -= word->n + 1;
-	rest->p = space + 1;
-	return true;
-}
-
 static bool read_port(struct slice word, uint16_t *port)
 {
 	unsigned long long n;
@@ -51,9 +38,9 @@ static enum proxy_header_parse read_v1_addresses(struct slice rest, int family, 
 	uint8_t source[16], destination[16];
 	uint16_t port, ignored;
 
-	if (!next_word(&rest, &from) || !next_word(&rest, &to) || !next_word(&rest, &from_port) ||
-		!read_address(from, family, source) || !read_address(to, family, destination) ||
-		!read_port(from_port, &port) || !read_port(rest, &ignored))
+	if (!slice_cut(rest, ' ', &from, &rest) || !slice_cut(rest, ' ', &to, &rest) ||
+		!slice_cut(rest, ' ', &from_port, &rest) || !read_address(from, family, source) ||
+		!read_address(to, family, destination) || !read_port(from_port, &port) || !read_port(rest, &ignored))
 		return PROXY_HEADER_BAD;
 	out->has_source = true;
 	if (family == AF_INET)

@@ -19,6 +19,7 @@
 #include "proxy/demo/demo.h"
 #include "proxy/process/drain.h"
 #include "proxy/process/notify.h"
+#include "proxy/request/hops.h"
 #include "proxy/request/origins.h"
 #include "proxy/process/relay.h"
 #include "proxy/process/reload.h"
@@ -46,12 +47,10 @@ static int complain(const char *what, int err)
 static void log_lines(enum log_level level, const char *before, struct slice text)
 {
 	while (text.n) {
-		const char *end = memchr(text.p, '\n', text.n);
-		size_t n = end ? (size_t)(end - text.p) : text.n;
+		struct slice line;
 
-		log_line(level, "%s%.*s", before, (int)n, text.p);
-		n += end != NULL;
-		text = (struct slice){text.p + n, text.n - n};
+		(void)slice_cut(text, '\n', &line, &text);
+		log_line(level, "%s%.*s", before, SLICE_ARG(line));
 	}
 }
 
@@ -202,7 +201,7 @@ static int make_cache(struct server *s)
 		.max_markers = MARKERS_MAX,
 		.max_variants = VARIANTS_MAX,
 		.max_invalidation_rules = INVALIDATION_RULES_MAX,
-		.via = SLICE_LIT("1.1 memoproxy"),
+		.via = SLICE_LIT(HOPS_VIA_OF_ANSWERS),
 		.on_purge = relay_purge,
 		.on_purge_arg = s->relay,
 		.on_forget = relay_forget,

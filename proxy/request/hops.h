@@ -10,6 +10,9 @@
 
 #include "http/message.h"
 
+/* What an answer's Via says of it; without the mark, as it is stored. */
+#define HOPS_VIA_OF_ANSWERS "1.1 memoproxy"
+
 /* Did this process send it on already? */
 bool hops_were_here(const struct http_fields *request);
 /* What it adds to Via for a client of that minor version, and to CDN-Loop; constants of the process. */

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 
-#include "http/syntax.h"
 #include "http/uri.h"
 
 #define LOCATION_MAX (64 * 1024)
@@ -29,11 +28,6 @@ void location_fini(struct location *l)
 	http_request_fini(&l->request);
 }
 
-static struct slice after(struct slice s, size_t n)
-{
-	return (struct slice){s.p + n, s.n - n};
-}
-
 /* Of an absolute URL with this path and query, the part that a client asks of this upstream; false when it is not the
  * upstream's. */
 static bool is_of_upstream(
@@ -41,7 +35,7 @@ static bool is_of_upstream(
 {
 	if (!uri_same_origin(u->url.whole, url) || !slice_starts_with(path_query, u->url.base))
 		return false;
-	*rest = after(path_query, u->url.base.n);
+	*rest = (struct slice){path_query.p + u->url.base.n, path_query.n - u->url.base.n};
 	return rest->n == 0 || rest->p[0] == '/' || rest->p[0] == '?';
 }
 
@@ -76,11 +70,7 @@ struct parts {
 
 static void split_query(struct slice target, struct parts *p)
 {
-	const char *q = memchr(target.p, '?', target.n);
-
-	p->has_query = q != NULL;
-	p->path = q ? (struct slice){target.p, (size_t)(q - target.p)} : target;
-	p->query = q ? after(target, p->path.n + 1) : (struct slice){NULL, 0};
+	p->has_query = slice_cut(target, '?', &p->path, &p->query);
 	if (p->path.n == 0)
 		p->path = SLICE_LIT("/");
 }

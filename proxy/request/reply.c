@@ -9,10 +9,9 @@
 #include "http/date.h"
 #include "http/etag.h"
 #include "http/negotiate.h"
-#include "proxy/request/tags.h"
 #include "http/syntax.h"
-
-#define VIA "1.1 memoproxy"
+#include "proxy/request/hops.h"
+#include "proxy/request/tags.h"
 
 void reply_init(struct reply *r)
 {
@@ -480,7 +479,7 @@ int reply_from_fields(struct reply *r, const struct http_request *request, int s
 			http_field_append(&r->head, fields->v[i].name, fields->v[i].value);
 	if (!http_fields_get(fields, HF_DATE))
 		add_date(&r->head, now);
-	http_field_append(&r->head, SLICE_LIT("Via"), SLICE_LIT(VIA));
+	http_field_append(&r->head, SLICE_LIT("Via"), SLICE_LIT(HOPS_VIA_OF_ANSWERS));
 	/* RFC 9110 8.6: no Content-Length in 1xx and 204; one that a HEAD or 304 announces is passed on. */
 	if (content_length >= 0 && status >= 200 && status != 204)
 		add_number_field(&r->head, "Content-Length: ", (uint64_t)content_length);

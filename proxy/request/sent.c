@@ -68,14 +68,9 @@ static uint8_t kind_of_id[HF_COUNT] = {
 	[HF_X_HTTP_HOST_OVERRIDE] = OVERRIDE,
 };
 
-static bool begins(struct slice name, struct slice prefix)
-{
-	return name.n >= prefix.n && slice_equal_nocase((struct slice){name.p, prefix.n}, prefix);
-}
-
 static bool is_word(struct slice name)
 {
-	return begins(name, SLICE_LIT("x-forwarded-"));
+	return slice_starts_with_nocase(name, SLICE_LIT("x-forwarded-"));
 }
 
 /* Whole families, each a server's own words to the program behind it: IIS and Symfony (x-original-), Next.js
@@ -95,10 +90,10 @@ static bool is_override_family(struct slice name)
 		{"x-replaced-path", 14},
 	};
 
-	if (name.n < 2 || (name.p[1] != '-' && http_char_lower(name.p[0]) != 's'))
+	if (name.n < 2 || (name.p[1] != '-' && ascii_lower(name.p[0]) != 's'))
 		return false;
 	for (unsigned i = 0; i < ARRAY_LEN(families); i++)
-		if (begins(name, families[i]))
+		if (slice_starts_with_nocase(name, families[i]))
 			return true;
 	return false;
 }
@@ -409,16 +404,10 @@ int sent_host_add(struct buf *out, struct slice host, struct slice scheme)
 {
 	struct slice name;
 	int port;
-	char *p;
 
 	if (!uri_authority_parse(host, &name, &port))
 		return buf_add_slice(out, host); /* no parser lets it through */
-	p = buf_reserve(out, name.n);
-	if (!p)
-		return out->err;
-	for (size_t i = 0; i < name.n; i++)
-		p[i] = http_char_lower(name.p[i]);
-	out->n += name.n;
+	buf_add_lower(out, name);
 	if (port >= 0 && port != uri_default_port(scheme)) {
 		buf_add_char(out, ':');
 		buf_add_u64(out, (unsigned)port);

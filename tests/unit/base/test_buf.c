@@ -30,7 +30,8 @@ static void appends_come_one_after_the_other(void **state)
 	assert_int_equal(buf_add_u64(&b, 0), 0);
 	assert_int_equal(buf_add_u64(&b, ULLONG_MAX), 0);
 	assert_int_equal(buf_addf(&b, "%s=%d", "x", -5), 0);
-	assert_holds(&b, "abcdef 018446744073709551615x=-5");
+	assert_int_equal(buf_add_lower(&b, SLICE_LIT("X-Ab[\xc4")), 0);
+	assert_holds(&b, "abcdef 018446744073709551615x=-5x-ab[\xc4");
 	buf_fini(&b);
 }
 

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/check.h"
 #include "base/slice.h"
 
 static void equality_ignores_the_case_of_ascii_letters_only(void **state)
@@ -38,6 +39,50 @@ static void prefix_may_be_empty_or_the_whole_but_not_longer(void **state)
 	assert_true(slice_starts_with(SLICE_LIT("/items"), SLICE_LIT("")));
 	assert_false(slice_starts_with(SLICE_LIT("/items"), SLICE_LIT("/items/")));
 	assert_false(slice_starts_with(SLICE_LIT("/items"), SLICE_LIT("/Items")));
+}
+
+static void beginning_and_end_are_found_whatever_their_case(void **state)
+{
+	(void)state;
+	assert_true(slice_starts_with_nocase(SLICE_LIT("Text/html"), SLICE_LIT("text/")));
+	assert_true(slice_starts_with_nocase(SLICE_LIT("a"), SLICE_LIT("")));
+	assert_false(slice_starts_with_nocase(SLICE_LIT("text"), SLICE_LIT("text/")));
+	assert_false(slice_starts_with_nocase(SLICE_LIT("-text/"), SLICE_LIT("text/")));
+	assert_true(slice_ends_with_nocase(SLICE_LIT("a+JSON"), SLICE_LIT("+json")));
+	assert_true(slice_ends_with_nocase((struct slice){NULL, 0}, SLICE_LIT("")));
+	assert_false(slice_ends_with_nocase(SLICE_LIT("json"), SLICE_LIT("+json")));
+	assert_false(slice_ends_with_nocase(SLICE_LIT("a+json;"), SLICE_LIT("+json")));
+}
+
+static void cut_is_made_at_the_first(void **state)
+{
+	struct slice before, behind = SLICE_LIT("a=b=c");
+
+	(void)state;
+	assert_true(slice_cut(behind, '=', &before, &behind));
+	assert_true(slice_equal(before, SLICE_LIT("a")));
+	assert_true(slice_equal(behind, SLICE_LIT("b=c")));
+	assert_true(slice_cut(SLICE_LIT("="), '=', &before, &behind));
+	assert_int_equal(before.n + behind.n, 0);
+	assert_false(slice_cut(SLICE_LIT("abc"), '=', &before, &behind));
+	assert_true(slice_equal(before, SLICE_LIT("abc")));
+	assert_int_equal(behind.n, 0);
+	assert_false(slice_cut((struct slice){NULL, 0}, '=', &before, &behind));
+	assert_int_equal(before.n + behind.n, 0);
+}
+
+static void order_ignores_case_and_puts_the_shorter_first(void **state)
+{
+	static const char *const sorted[] = {"", "A", "aB", "ABC", "b", "\x80"};
+
+	(void)state;
+	for (int i = 0; i < (int)ARRAY_LEN(sorted); i++)
+		for (int j = 0; j < (int)ARRAY_LEN(sorted); j++) {
+			struct slice a = slice_of(sorted[i]), b = slice_of(sorted[j]);
+			int order = slice_compare_nocase(&a, &b);
+
+			assert_int_equal((order > 0) - (order < 0), (i > j) - (i < j));
+		}
 }
 
 static void trim_takes_spaces_and_tabs_from_both_ends_only(void **state)
@@ -123,6 +168,9 @@ int main(void)
 		cmocka_unit_test(equality_with_case_compares_bytes_and_length),
 		cmocka_unit_test(one_of_several_is_found_whatever_its_case),
 		cmocka_unit_test(prefix_may_be_empty_or_the_whole_but_not_longer),
+		cmocka_unit_test(beginning_and_end_are_found_whatever_their_case),
+		cmocka_unit_test(cut_is_made_at_the_first),
+		cmocka_unit_test(order_ignores_case_and_puts_the_shorter_first),
 		cmocka_unit_test(trim_takes_spaces_and_tabs_from_both_ends_only),
 		cmocka_unit_test(number_is_written_in_as_many_digits_as_it_has),
 		cmocka_unit_test(number_of_digits_is_read),

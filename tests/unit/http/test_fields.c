@@ -147,6 +147,36 @@ static void a_token_is_found_on_any_line_and_before_parameters(void **state)
 	http_fields_fini(&f);
 }
 
+static void media_type_is_that_of_the_only_content_type(void **state)
+{
+	static const struct {
+		const char *lines[3];
+		const char *type, *parameters;
+		bool is_json;
+	} rows[] = {
+		{{"Accept: a/b"}, "", "", false},
+		{{"Content-Type: text/html"}, "text/html", "", false},
+		{{"Content-Type: Application/JSON ; a=b;c"}, "Application/JSON", " a=b;c", true},
+		{{"Content-Type: a/b+json;"}, "a/b+json", "", true},
+		{{"Content-Type: a/bjson"}, "a/bjson", "", false},
+		{{"Content-Type: json"}, "json", "", false},
+		{{"Content-Type:"}, "", "", false},
+		{{"Content-Type: a/json", "Content-Type: a/json"}, "", "", false},
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct http_fields f;
+		struct slice parameters, type;
+		fields_from(&f, rows[i].lines);
+		type = http_media_type(&f, &parameters);
+		EXPECT_SLICE(rows[i].lines[0], type, slice_of(rows[i].type));
+		EXPECT_SLICE(rows[i].lines[0], parameters, slice_of(rows[i].parameters));
+		EXPECT_SLICE(rows[i].lines[0], http_media_type(&f, NULL), slice_of(rows[i].type));
+		EXPECT_INT(rows[i].lines[0], http_media_type_is_json(type), rows[i].is_json);
+		http_fields_fini(&f);
+	}
+}
+
 static void lines_are_joined_by_a_comma_and_a_space(void **state)
 {
 	struct http_fields f;
@@ -232,6 +262,7 @@ int main(void)
 		cmocka_unit_test(a_failed_allocation_is_enomem_and_keeps_the_list),
 		cmocka_unit_test(list_members_are_split_as_rfc_9110_5_6_1_says),
 		cmocka_unit_test(a_token_is_found_on_any_line_and_before_parameters),
+		cmocka_unit_test(media_type_is_that_of_the_only_content_type),
 		cmocka_unit_test(lines_are_joined_by_a_comma_and_a_space),
 		cmocka_unit_test(hop_by_hop_fields_and_what_connection_names_are_dropped),
 		cmocka_unit_test(too_many_nominations_change_nothing),
