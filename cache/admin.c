@@ -181,8 +181,8 @@ static void drop_outdated_marker(struct entry *e, struct now now, struct garbage
 
 	if (n && n->failed_until_ms <= now.mono_ms)
 		marker_keep_answer_locked(n, NULL, g);
-	if (n && n->is_marked && n->pass_until_ms <= now.mono_ms && n->failed_until_ms <= now.mono_ms &&
-		n->trouble_until_ms <= now.mono_ms)
+	if (n && n->is_marked && n->pass_until_ms <= now.mono_ms && n->heads.until_ms <= now.mono_ms &&
+		n->failed_until_ms <= now.mono_ms && n->trouble_until_ms <= now.mono_ms)
 		marker_clear_locked(n, g);
 }
 
@@ -201,6 +201,13 @@ static void sweep_failure(struct sweep *w, struct notes *n)
 		n->failed_until_ms = 0;
 	else if (object_epoch(n->failed_answer) < w->c->sweep_oldest)
 		w->c->sweep_oldest = object_epoch(n->failed_answer);
+}
+
+/* Nor a purge of what HEADs were told while that is remembered. */
+static void sweep_heads(struct sweep *w, struct notes *n)
+{
+	if (n && n->heads.until_ms > w->now.mono_ms && n->heads.epoch < w->c->sweep_oldest)
+		w->c->sweep_oldest = n->heads.epoch;
 }
 
 static void sweep_entry(struct entry *e, void *arg)
@@ -223,6 +230,7 @@ static void sweep_entry(struct entry *e, void *arg)
 			sweep_out(w, e, o, DROP_IDLE);
 	}
 	sweep_failure(w, e->notes);
+	sweep_heads(w, e->notes);
 	drop_outdated_marker(e, w->now, &w->garbage);
 	entry_tidy_locked(e, &w->garbage);
 }

@@ -63,7 +63,9 @@ static void end_locked(struct flight *f, const struct ending *x, struct lower_wr
 	/* What came too late says nothing about the requests that come next. */
 	if (landing_is_late_locked(f, NULL))
 		return;
-	if (x->pass_ms > 0)
+	if (f->is_head)
+		flight_mark_heads_locked(f, x, g);
+	else if (x->pass_ms > 0)
 		flight_mark_pass_locked(f, x->now.mono_ms, x->pass_ms, g);
 	if (x->marks_failure)
 		flight_mark_failure_locked(f, x, g);

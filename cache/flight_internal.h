@@ -120,6 +120,8 @@ bool flight_has_newer(struct flight *f);
 /* flight_mark.c. Requests don't wait for each other for so long; a failure as `x` has it is remembered. */
 void flight_mark_pass(struct flight *f); /* for pass_memory; not under the shard's mu */
 void flight_mark_pass_locked(struct flight *f, int64_t now_ms, int64_t pass_ms, struct garbage *g);
+/* What HEADs are told from now on, as the HEAD's answer ends it. */
+void flight_mark_heads_locked(struct flight *f, const struct ending *x, struct garbage *g);
 void flight_mark_failure_locked(struct flight *f, const struct ending *x, struct garbage *g);
 /* As `stored` is: those who ask next may wait for each other again. */
 void flight_clear_marks_locked(struct flight *f, const struct object *stored, struct garbage *g);

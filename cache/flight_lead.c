@@ -281,17 +281,23 @@ static enum flight_fate take_head(struct flight *f, const struct flight_answer *
 {
 	struct flight_answer head = *a;
 	struct freshness freshness;
-	enum policy_store unused;
+	enum policy_store made;
 	struct object *o = NULL;
 
 	head.content_length = -1; /* how long a body would be does not keep it from being shared */
-	*why = flight_judge(f, &head, &freshness);
+	*why = made = flight_judge(f, &head, &freshness);
 	if (*why == POLICY_STORE)
-		o = make_stored(f, a, &freshness, &unused);
+		o = make_stored(f, a, &freshness, &made);
 	else if (*why == POLICY_NOT_STATUS || *why == POLICY_NOT_FRESH)
 		o = make_shared_error(f, a);
 	if (!o) {
-		flight_finish(f, &(struct ending){.phase = FLIGHT_RELEASED, .status = a->status, .now = a->now});
+		/* That there was no room just now says nothing about the next time. */
+		bool marks = made != POLICY_NOT_TOO_LARGE;
+
+		flight_finish(f, &(struct ending){.phase = FLIGHT_RELEASED,
+					 .status = a->status,
+					 .pass_ms = marks ? flight_pass_ms(f, a, made) : 0,
+					 .now = a->now});
 		return FLIGHT_PRIVATE;
 	}
 	object_finish(o, BODY_COMPLETE);

@@ -19,6 +19,23 @@ void flight_mark_pass_locked(struct flight *f, int64_t now_ms, int64_t pass_ms, 
 	marker_set_locked(f->entry, g);
 }
 
+void flight_mark_heads_locked(struct flight *f, const struct ending *x, struct garbage *g)
+{
+	struct heads_marker *m = &f->entry->notes->heads;
+	int64_t until_ms = x->now.mono_ms + x->pass_ms;
+
+	if (x->phase == FLIGHT_ANSWER) /* it was for all */
+		m->until_ms = 0;
+	if (x->pass_ms <= 0)
+		return;
+	if (m->until_ms < until_ms)
+		m->until_ms = until_ms;
+	m->probe_at_ms = x->now.mono_ms + PROBE_EVERY_MS;
+	m->epoch = f->epoch;
+	atomic_store_explicit(&m->checked, f->epoch, memory_order_relaxed);
+	marker_set_locked(f->entry, g);
+}
+
 void flight_mark_pass(struct flight *f)
 {
 	struct shard *s = f->entry->shard;
@@ -35,12 +52,14 @@ void flight_mark_pass(struct flight *f)
 void flight_clear_marks_locked(struct flight *f, const struct object *stored, struct garbage *g)
 {
 	struct notes *n = f->entry->notes;
-	int64_t pass_until_ms = stored->flags & OBJECT_IS_PARTIAL ? n->pass_until_ms : 0;
+	bool is_part = stored->flags & OBJECT_IS_PARTIAL;
+	int64_t pass_until_ms = is_part ? n->pass_until_ms : 0, heads_until_ms = is_part ? n->heads.until_ms : 0;
 
 	marker_clear_locked(n, g);
-	if (pass_until_ms == 0)
+	if (pass_until_ms == 0 && heads_until_ms == 0)
 		return;
 	n->pass_until_ms = pass_until_ms;
+	n->heads.until_ms = heads_until_ms;
 	marker_set_locked(f->entry, g);
 }
 

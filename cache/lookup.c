@@ -371,20 +371,38 @@ static bool use_failure(struct lookup *l, struct entry *e, struct object *o, boo
 	return true;
 }
 
+/* Until a purge: what is answered after it may be for all. */
+static bool are_heads_marked(const struct lookup *l, struct entry *e)
+{
+	struct purgeable set = {.url = entry_url(e), .user = entry_user(e)};
+	struct heads_marker *m = &e->notes->heads;
+
+	return m->until_ms > l->now.mono_ms &&
+	       invalidation_check(l->c->invalidation, &set, m->epoch, &m->checked) == NOT_PURGED;
+}
+
 /* Known uncacheable: alone. Once a second one of them finds out whether that is still so; and, while something is stored for
  * it (of another time, by which the marker was not set), each of them, as its answer may retire that. */
 static bool use_pass_marker(struct lookup *l, struct entry *e, const struct object *stored, bool *is_probe)
 {
-	struct notes *n = e ? e->notes : NULL;
+	bool finds_out = !l->is_alone && !l->is_range && !policy_has_condition(&l->r->http->fields);
+	int64_t *probe_at_ms = NULL;
 
-	if (!n || n->pass_until_ms <= l->now.mono_ms || l->is_forced)
+	if (!e || !e->notes || l->is_forced)
 		return false;
+	if (e->notes->pass_until_ms > l->now.mono_ms) {
+		probe_at_ms = &e->notes->probe_at_ms;
+		finds_out = finds_out && !l->is_head;
+	} else if (l->is_head && are_heads_marked(l, e)) {
+		probe_at_ms = &e->notes->heads.probe_at_ms;
+	} else {
+		return false;
+	}
 	/* Whoever has a condition may be spared a transfer by it, and who wants a part most of one: that others can't share the
 	 * answer is found out by others. */
-	*is_probe = stored || (l->now.mono_ms >= n->probe_at_ms && !l->is_alone && !l->is_head && !l->is_range &&
-				      !policy_has_condition(&l->r->http->fields));
+	*is_probe = stored || (finds_out && l->now.mono_ms >= *probe_at_ms);
 	if (*is_probe && l->spare_flight)
-		n->probe_at_ms = l->now.mono_ms + 1000;
+		*probe_at_ms = l->now.mono_ms + 1000;
 	if (!*is_probe)
 		pass(l, CACHE_FWD_MISS);
 	return !*is_probe;

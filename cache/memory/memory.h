@@ -20,13 +20,23 @@ struct object;
 struct flight;
 struct memory;
 
+/* HEADs don't wait for each other: what one was told says nothing about what GET's answer could be stored as, so it is apart from
+ * the marker that both go by. A purge undoes it. */
+struct heads_marker {
+	int64_t until_ms;    /* 0: none */
+	int64_t probe_at_ms; /* one HEAD may find out again from then on */
+	uint64_t epoch;      /* of the request that set it */
+	_Atomic uint64_t checked;
+};
+
 /* What an entry needs only now and then: who fetches it, and what went wrong. All guarded by the shard's mu. */
 struct notes {
 	struct flight *flights; /* each holds a reference of its own for being here */
 	struct link marker;     /* in the shard's list while PASS or failure is remembered; the link of garbage later */
 	bool is_marked;
-	int64_t pass_until_ms;    /* 0: none. Known uncacheable until then */
-	int64_t probe_at_ms;      /* one request may find out again from then on */
+	int64_t pass_until_ms; /* 0: none. Known uncacheable until then */
+	int64_t probe_at_ms;   /* one request may find out again from then on */
+	struct heads_marker heads;
 	int64_t failed_until_ms;  /* 0: none */
 	int64_t trouble_until_ms; /* an error of the origin was answered with: the next one until then is remembered */
 	bool failed_once; /* by an error, the first or for one client, that a stale answer stood in for: that may, and nobody is told of the error */

@@ -592,6 +592,22 @@ def test_heads_that_cannot_be_shared_ask_for_themselves(proxy, origin, fields):
         gate.open()
         h.run_until(lambda members: all(("X-Why", "because") in m.fields for m in members))
     assert origin.count(path) == 5
+    # The next ones know: all of them are at the origin before it has answered one.
+    gate = origin.gate()
+    origin.on(path, lambda r: [Wait(gate), Reply(200, {**fields, "X-Why": "again"})])
+    with herd(proxy, 5, path, method="HEAD") as h:
+        origin.wait_for(path, 10)
+        gate.open()
+        h.run_until(lambda members: all(("X-Why", "again") in m.fields for m in members))
+    # That says nothing of GETs, which wait for one another.
+    gate = origin.gate()
+    origin.on(path, [Wait(gate), Reply(200, {}, BODY)])
+    with herd(proxy, 5, path) as h:
+        origin.wait_for(path, 11)
+        all_asked(proxy, path, 5)
+        gate.open()
+        h.run().check(200, BODY)
+    assert origin.count(path) == 11
 
 
 def test_heads_wait_for_the_fetch_that_runs(proxy, origin):

@@ -119,6 +119,81 @@ static void an_uncacheable_answer_releases_all_and_is_remembered(void **state)
 	herd_end(&h);
 }
 
+/* A HEAD leads, alone or for others, and is answered with those fields. */
+static void answer_head(struct rig *g, enum cache_verdict of_others, int status, const char *fields)
+{
+	struct ask a;
+
+	ask_init(g, &a, "HEAD /a", NULL);
+	assert_int_equal(ask_lookup(g, &a), CACHE_LEAD);
+	assert_int_equal(rig_verdict(g, "HEAD /a", NULL), of_others);
+	rig_answer(g, a.out.flight, status, fields, -1, NULL);
+	ask_fini(&a);
+}
+
+static void heads_that_may_not_be_shared_do_not_wait_for_each_other(void **state)
+{
+	static const char private[] = "Cache-Control: private\r\n";
+	struct rig g;
+
+	(void)state;
+	rig_begin(&g);
+	answer_head(&g, CACHE_JOIN, 200, private);
+	assert_int_equal(rig_stats(&g).markers, 1);
+	assert_int_equal(rig_verdict(&g, "HEAD /a", NULL), CACHE_PASS);
+	/* Each second one finds out again. That it meets an error says nothing of what is usual. */
+	g.now.mono_ms += 1000;
+	answer_head(&g, CACHE_PASS, 503, private);
+	g.now.mono_ms += 118999;
+	cache_sweep(g.c, 100, g.now);
+	answer_head(&g, CACHE_PASS, 200, FRESH); /* it is for all now */
+	answer_head(&g, CACHE_JOIN, 500, private);
+	assert_int_equal(rig_verdict(&g, "HEAD /a", NULL), CACHE_PASS);
+	g.now.mono_ms += g.o.failure_memory_ms;
+	answer_head(&g, CACHE_JOIN, 200, private);
+	g.now.mono_ms += 120000;
+	cache_sweep(g.c, 100, g.now);
+	assert_int_equal(rig_stats(&g).markers, 0);
+	rig_end(&g);
+}
+
+static void what_a_head_is_told_keeps_no_get_from_waiting(void **state)
+{
+	struct rig g;
+	struct ask a;
+
+	(void)state;
+	rig_begin(&g);
+	answer_head(&g, CACHE_JOIN, 200, "Cache-Control: private\r\n");
+	ask_init(&g, &a, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_JOIN);
+	rig_answer(&g, a.out.flight, 200, FRESH, 0, NULL);
+	flight_end(a.out.flight, true, g.now);
+	assert_int_equal(rig_stats(&g).markers, 0);
+	ask_fini(&a);
+	rig_end(&g);
+}
+
+static void a_purge_undoes_what_heads_were_told(void **state)
+{
+	struct rig g;
+	uint64_t seq;
+
+	(void)state;
+	rig_begin(&g);
+	answer_head(&g, CACHE_JOIN, 200, "Cache-Control: private\r\n");
+	assert_int_equal(
+		cache_purge(g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/b")}, &seq), 0);
+	assert_int_equal(rig_verdict(&g, "HEAD /a", NULL), CACHE_PASS);
+	assert_int_equal(
+		cache_purge(g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a")}, &seq), 0);
+	for (unsigned i = 0; i < 1000; i++) /* the rule is not forgotten before the marker is */
+		cache_sweep(g.c, 100, g.now);
+	answer_head(&g, CACHE_JOIN, 200, FRESH);
+	rig_end(&g);
+}
+
 static void a_later_cacheable_answer_clears_the_pass_marker(void **state)
 {
 	struct herd h;
@@ -607,6 +682,9 @@ int main(void)
 		cmocka_unit_test(waiters_on_all_workers_are_told_of_head_data_and_end),
 		cmocka_unit_test(a_long_body_of_unknown_length_is_stored_in_one_piece),
 		cmocka_unit_test(an_uncacheable_answer_releases_all_and_is_remembered),
+		cmocka_unit_test(heads_that_may_not_be_shared_do_not_wait_for_each_other),
+		cmocka_unit_test(what_a_head_is_told_keeps_no_get_from_waiting),
+		cmocka_unit_test(a_purge_undoes_what_heads_were_told),
 		cmocka_unit_test(a_later_cacheable_answer_clears_the_pass_marker),
 		cmocka_unit_test(event_streams_and_bodies_known_to_be_too_large_are_private),
 		cmocka_unit_test(a_failed_fetch_fails_all_who_wait),
