@@ -6,7 +6,6 @@
 #include "cache/policy/form.h"
 #include "cache/landing.h"
 #include "cache/policy/vary.h"
-#include "http/range.h"
 
 static bool is_cacheable_method(const struct cache_rules *rules, enum http_method m)
 {
@@ -90,43 +89,6 @@ static bool prepare(struct lookup *l, struct cache_control *storage)
 
 /* ---- Variants ---- */
 
-/* Has a stored part all that is asked for? */
-static bool part_serves(struct lookup *l, const struct object *o)
-{
-	const struct http_request *http = l->r->http;
-	struct slice etag, modified, date;
-	struct http_ranges set;
-	uint64_t first, total, end;
-
-	if (!object_part(o, &first, &total))
-		return true;
-	if (http->method != HTTP_GET || http_fields_count(&http->fields, HF_RANGE) != 1)
-		return false;
-	(void)object_field(o, HF_ETAG, &etag);
-	(void)object_field(o, HF_LAST_MODIFIED, &modified);
-	(void)object_field(o, HF_DATE, &date);
-	if (!policy_if_range(&http->fields, etag, modified, date))
-		return false;
-	switch (http_range_parse(http_fields_get(&http->fields, HF_RANGE)->value, total, &set)) {
-	case HTTP_RANGE_UNSATISFIABLE:
-		return true;
-	case HTTP_RANGE_SATISFIABLE:
-		break;
-	default:
-		return false;
-	}
-	end = first + (uint64_t)object_body_length(o);
-	for (unsigned i = 0; i < set.n; i++)
-		if (set.v[i].first < first || set.v[i].last >= end)
-			return false;
-	return true;
-}
-
-static bool has_use_of_tail(struct lookup *l)
-{
-	return l->partial && !l->is_forced && l->r->http->method == HTTP_GET && keep_has_tail(l->partial, l->now);
-}
-
 /* The newest that serves the request and is not purged. *any: something is stored for the key. */
 static struct object *select_variant(struct lookup *l, struct entry *e, bool *is_soft, bool *any)
 {
@@ -150,7 +112,7 @@ static struct object *select_variant(struct lookup *l, struct entry *e, bool *is
 			l->is_withheld = l->is_withheld || object_serves_wants(o, l->wants);
 			continue;
 		}
-		if (!part_serves(l, o)) {
+		if (!lookup_part_serves(l, o)) {
 			if (state == NOT_PURGED && object_serves_wants(o, l->wants))
 				l->partial = o;
 			continue;
@@ -163,123 +125,7 @@ static struct object *select_variant(struct lookup *l, struct entry *e, bool *is
 	return NULL;
 }
 
-/* ---- Ranges ---- */
-
-static bool is_whole(const struct object *o)
-{
-	return o && !(o->flags & OBJECT_IS_PARTIAL);
-}
-
-/* A whole answer is validated as a whole: its parts come from it then. */
-static bool can_validate(const struct object *o)
-{
-	return is_whole(o) && (o->flags & OBJECT_HAS_VALIDATOR);
-}
-
-/* Bytes that a whole of max_object could have: other units, what can't be read, and ranges that all begin beyond that are for
- * the origin. */
-static bool asks_for_near_bytes(const struct lookup *l)
-{
-	const struct http_fields *fields = &l->r->http->fields;
-	struct http_ranges set;
-
-	return l->r->http->method == HTTP_GET && http_fields_count(fields, HF_RANGE) == 1 &&
-	       http_range_parse(http_fields_get(fields, HF_RANGE)->value, l->c->o.max_object_bytes, &set) ==
-		       HTTP_RANGE_SATISFIABLE;
-}
-
-/* A part of it is stored, so its length is known. */
-static bool is_too_large(const struct lookup *l, const struct object *o)
-{
-	uint64_t first, total;
-
-	return o && object_part(o, &first, &total) && total > l->c->o.max_object_bytes;
-}
-
-/* A range is cut out of the whole: it waits for a fetch of that. Else it goes to the origin as a range. `o`: what is stored that
- * answers it, were it fresh; a whole one is asked about for a range like for anything else. */
-static bool waits_for_whole(const struct lookup *l, const struct object *o)
-{
-	if (!l->is_range || can_validate(o))
-		return true;
-	return !l->is_alone && asks_for_near_bytes(l) && !is_too_large(l, o) && !is_too_large(l, l->partial);
-}
-
-/* And has it fetched. */
-static bool leads_to_whole(const struct lookup *l, const struct object *o)
-{
-	return waits_for_whole(l, o) && (!l->is_range || l->r->rules->range_fill == CACHE_RANGE_WHOLE || is_whole(o));
-}
-
 /* ---- Leading ---- */
-
-/* The Vary that the key's answers had: those of another class than this request's are not made to wait for it. */
-static void copy_known_vary(struct entry *e, struct buf *names)
-{
-	struct slice known = {"", 0};
-
-	if (e && e->variants)
-		known = object_vary_names(e->variants);
-	for (struct flight *f = e && e->notes ? e->notes->flights : NULL; f && known.n == 0; f = f->next_of_entry) {
-		pthread_mutex_lock(&f->mu);
-		if (f->object)
-			known = object_vary_names(f->object);
-		else
-			known = buf_slice(&f->names);
-		pthread_mutex_unlock(&f->mu);
-	}
-	buf_reset(names);
-	(void)buf_add_slice(names, known);
-}
-
-static struct flight *make_flight(struct lookup *l)
-{
-	struct flight *f = flight_new(l->c, l->r);
-
-	if (f && (buf_add_slice(&f->names, buf_slice(&l->known_vary)) != 0 ||
-			 vary_values(buf_slice(&f->names), &l->r->http->fields, &f->values) != 0))
-		flight_unref(&f);
-	return f;
-}
-
-/* A spare flight says that all the others are there too. */
-bool lookup_make_spares(struct lookup *l)
-{
-	flight_unref(&l->spare_flight);
-	if (!l->spare_notes)
-		l->spare_notes = notes_new(l->shard);
-	if (!l->spare_entry)
-		l->spare_entry = entry_new(l->shard, l->r->key);
-	if (l->spare_notes && l->spare_entry && !l->known_vary.err)
-		l->spare_flight = make_flight(l);
-	return l->spare_flight != NULL;
-}
-
-static void free_spares(struct lookup *l)
-{
-	buf_fini(&l->known_vary);
-	flight_unref(&l->spare_flight);
-	if (l->spare_notes)
-		memory_give(l->shard, l->spare_notes);
-	entry_unref(&l->spare_entry);
-	garbage_free(&l->garbage);
-}
-
-struct entry *lookup_ensure_entry(struct lookup *l, struct entry *e)
-{
-	if (!e) {
-		if (entry_link_locked(l->shard, l->spare_entry) != 0)
-			return NULL;
-		e = l->spare_entry;
-		l->spare_entry = NULL;
-	}
-	if (!e->notes) {
-		e->notes = l->spare_notes;
-		e->notes->entry = e;
-		l->spare_notes = NULL;
-	}
-	return e;
-}
 
 /* False: it needs spares first. */
 static bool lead(struct lookup *l, struct entry *e, struct object *stored, bool is_background, bool is_alone)
@@ -305,13 +151,13 @@ static bool lead(struct lookup *l, struct entry *e, struct object *stored, bool 
 	f->may_mark = !l->is_alone && !l->is_head; /* many an API has no HEAD where it has GET */
 	f->is_forced = l->is_forced;
 	f->is_head = l->is_head;
-	f->is_for_parts = l->is_range && !is_whole(stored);
+	f->is_for_parts = l->is_range && !lookup_is_whole(stored);
 	f->started = l->now;
 	f->progress_ms = l->now.mono_ms;
 	f->epoch = invalidation_now(l->c->invalidation); /* before anything is asked */
 	f->order = landing_order(l->c);
 	atomic_init(&f->checked, f->epoch);
-	f->is_tail = !stored && has_use_of_tail(l);
+	f->is_tail = !stored && lookup_has_use_of_tail(l);
 	if (f->is_tail)
 		stored = l->partial;
 	f->stored = stored ? object_ref(stored) : NULL;
@@ -412,7 +258,7 @@ static bool use_pass_marker(struct lookup *l, struct entry *e, const struct obje
 static bool leads(const struct lookup *l, const struct object *o)
 {
 	return l->is_head ? !l->is_alone && !l->is_forced && !o && !l->partial && !l->is_withheld
-			  : leads_to_whole(l, o);
+			  : lookup_leads_to_whole(l, o);
 }
 
 /* Nothing that could be used as it is. False: it needs spares. */
@@ -428,7 +274,7 @@ static bool decide_fetch(struct lookup *l, struct entry *e, struct object *o, bo
 	if (use_failure(l, e, o, is_soft))
 		return true;
 	/* What was sent before somebody asked for a new answer is not it. */
-	f = l->is_alone || l->is_forced || !waits_for_whole(l, o) ? NULL : lookup_find_flight(l, e);
+	f = l->is_alone || l->is_forced || !lookup_waits_for_whole(l, o) ? NULL : lookup_find_flight(l, e);
 	if (f) {
 		lookup_join(l, f);
 		return true;
@@ -454,7 +300,7 @@ static bool wants_new_one(struct lookup *l, struct entry *e, const struct object
 		ahead_ms = (f->lifetime_ms - f->initial_age_ms) * rules->refresh_ahead.percent / 100;
 	if (ahead_ms <= 0 || policy_ttl_ms(f, l->now) > ahead_ms || o->hits < rules->refresh_ahead_hits)
 		return false;
-	if (l->is_alone || l->is_head || !leads_to_whole(l, o) || l->only_if_cached || l->r->spare_upstream)
+	if (l->is_alone || l->is_head || !lookup_leads_to_whole(l, o) || l->only_if_cached || l->r->spare_upstream)
 		return false;
 	if (is_failing(l, e) || (e->notes && e->notes->pass_until_ms > l->now.mono_ms))
 		return false;
@@ -507,8 +353,9 @@ static bool decide_stored(struct lookup *l, struct entry *e, struct object *o, b
 	}
 	if (reuse.use == POLICY_VALIDATE)
 		return decide_fetch(l, e, o, is_soft);
-	if (reuse.use == POLICY_STALE_WHILE_REVALIDATE && !l->only_if_cached && !l->is_head && leads_to_whole(l, o) &&
-		!lookup_is_being_fetched(l, e, o) && !is_failing(l, e) && !lead(l, e, o, true, l->is_alone))
+	if (reuse.use == POLICY_STALE_WHILE_REVALIDATE && !l->only_if_cached && !l->is_head &&
+		lookup_leads_to_whole(l, o) && !lookup_is_being_fetched(l, e, o) && !is_failing(l, e) &&
+		!lead(l, e, o, true, l->is_alone))
 		return false;
 	use(l, e, o, CACHE_STALE);
 	return true;
@@ -547,7 +394,7 @@ static bool decide_locked(struct lookup *l)
 		if (lookup_turn_to_disk(l, e) || l->r->hit_only || decide_fetch(l, e, NULL, false))
 			return true;
 	}
-	copy_known_vary(e, &l->known_vary);
+	lookup_note_vary(e, &l->known_vary);
 	return false;
 }
 
@@ -583,7 +430,7 @@ static void look_up(struct lookup *l)
 		decide(l);
 		if (l->asks_disk && !lookup_ask_disk(l))
 			decide(l);
-		free_spares(l);
+		lookup_free_spares(l);
 	}
 	l->client_cc = NULL; /* `storage` and `wants` end here */
 	l->wants = NULL;

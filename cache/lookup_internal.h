@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What lookup.c (deciding) and lookup_disk.c (asking the second tier) share. Private to cache/.
+/* What the files of a lookup share: lookup.c decides, the others answer its questions. Private to cache/.
  * Thread: the one that looks up. `_locked`, and what takes an entry, wants the shard's mu. */
 #ifndef CACHE_LOOKUP_INTERNAL_H
 #define CACHE_LOOKUP_INTERNAL_H
@@ -34,10 +34,27 @@ struct lookup {
 	struct garbage garbage;
 };
 
+/* ---- Spares (lookup_spares.c) ---- */
+/* Under the lock: the Vary that the key's answers had, for the flight to be made; those of another class than this request's are
+ * not made to wait for it. */
+void lookup_note_vary(struct entry *e, struct buf *names);
 /* Everything that leading takes, so that nothing is allocated while others wait for the lock. False: no memory. */
 bool lookup_make_spares(struct lookup *l);
+void lookup_free_spares(struct lookup *l);
 /* The key's entry, with notes, made of the spares where it is NULL; NULL: no memory. */
 struct entry *lookup_ensure_entry(struct lookup *l, struct entry *e);
+
+/* ---- Ranges (lookup_range.c) ---- */
+/* Has a stored part all that is asked for? */
+bool lookup_part_serves(struct lookup *l, const struct object *o);
+/* Is the rest of the stored part to be asked for? */
+bool lookup_has_use_of_tail(struct lookup *l);
+bool lookup_is_whole(const struct object *o);
+/* A range is cut out of the whole: it waits for a fetch of that. Else it goes to the origin as a range. `o`: what is stored that
+ * answers it, were it fresh; a whole one is asked about for a range like for anything else. */
+bool lookup_waits_for_whole(const struct lookup *l, const struct object *o);
+/* And has it fetched. */
+bool lookup_leads_to_whole(const struct lookup *l, const struct object *o);
 
 /* ---- Waiting for others (lookup_join.c) ---- */
 /* A fetch that the request may wait for; or NULL. */
@@ -50,6 +67,7 @@ bool lookup_is_being_fetched(struct lookup *l, struct entry *e, const struct obj
 /* An answer on its way to disk can't be joined once its first bytes are gone, and one writer of it is enough. */
 bool lookup_is_being_streamed(struct lookup *l, struct entry *e);
 
+/* ---- The disk tier (lookup_disk.c) ---- */
 /* With the entry, or NULL: true when the disk tier comes before the upstream; then the verdict is there, or asks_disk. */
 bool lookup_turn_to_disk(struct lookup *l, struct entry *e);
 /* After that, without the lock. True: the request waits for it. Else what was there, if anything, is in memory now. */

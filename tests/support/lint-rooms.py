@@ -37,7 +37,6 @@ LIBRARIES = {
 
 # Circles that are one idea in several files: the files of each lie in one room, and its first file says what they share.
 CIRCLES = {
-    "cache/lookup": "the verdict, and the second half of it that asks the disk tier",
     "proxy/front/gate": "a gate's phases: one state, one file a phase",
     "proxy/transaction/hit": "one request's way on its worker",
     "upstream/answer": "one fetch's steps on libcurl",
