@@ -175,13 +175,14 @@ struct sweep {
 	struct garbage garbage;
 };
 
+/* What it says counts for the requests that were sent meanwhile, too. */
 static void drop_outdated_marker(struct entry *e, struct now now, struct garbage *g)
 {
 	struct notes *n = e->notes;
 
 	if (n && n->failed_until_ms <= now.mono_ms)
 		marker_keep_answer_locked(n, NULL, g);
-	if (n && n->is_marked && n->pass_until_ms <= now.mono_ms && n->heads.until_ms <= now.mono_ms &&
+	if (n && n->is_marked && !n->flights && n->pass_until_ms <= now.mono_ms && n->heads.until_ms <= now.mono_ms &&
 		n->failed_until_ms <= now.mono_ms && n->trouble_until_ms <= now.mono_ms)
 		marker_clear_locked(n, g);
 }

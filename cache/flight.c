@@ -326,7 +326,10 @@ static bool suits(struct flight *f, struct flight_waiter *w)
 /* Whether what befell the leader's request would befall the waiter's: who caused it, and who looks the same to the origin. */
 static bool is_told_of_failure(const struct flight *f, const struct flight_waiter *w, bool befalls_all)
 {
-	if (w == f->own || w->begun || !w->request || (befalls_all && f->form == FORM_PLAIN))
+	if (w == f->own || w->begun || !w->request || (befalls_all && (f->form == FORM_PLAIN || f->befalls_all)))
+		return true;
+	/* Of two that failed in a row it is the URL's; and nobody waits for a third time-out. */
+	if (w->met_failure && (f->phase == FLIGHT_FAILED || f->status >= 500))
 		return true;
 	return f->form == form_of(w->request);
 }
@@ -364,6 +367,8 @@ void flight_look(const struct flight_waiter *waiter, struct flight_view *out)
 		.failure = f->failure,
 		.verdict = f->verdict,
 		.storing = f->storing};
+	if (out->phase == FLIGHT_RETRY && f->phase != FLIGHT_RETRY)
+		out->failure = f->status;
 	out->looks_again = f->phase == FLIGHT_WAITING && w->stores_seen != f->stores;
 	w->stores_seen = f->stores;
 	if (f->phase == FLIGHT_WAITING && f->is_silent && (w != f->own || f->is_disk))

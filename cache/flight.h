@@ -28,6 +28,7 @@ struct flight_waiter {
 	void (*on_progress)(
 		struct flight_waiter *w); /* set by the caller: on its own worker's thread, after news; it may
 	                                                  leave the flight or free itself */
+	bool met_failure; /* set by the caller: it has waited for a fetch before which failed for another: see flight_view */
 	bool wants_part; /* set by the caller: a Range, for which nobody would fetch or pass on what is larger than max_object */
 	/* private */
 	struct flight *flight;
@@ -50,7 +51,7 @@ struct flight_view {
 	enum flight_phase phase;
 	struct object *object; /* borrowed until flight_leave; take a reference to keep it */
 	int status; /* of the upstream's answer (304: `object` was confirmed), of STALE 0 where none came; of FAILED: 502, 503, 504 */
-	int failure;            /* of STALE: 502, 503 or 504, which it stands in for */
+	int failure; /* of STALE: 502, 503 or 504, which it stands in for; of RETRY: the error of another's request; 0: it is not for one */
 	struct slice own_lines; /* of ANSWER: field lines that are for this waiter alone; valid until it leaves */
 	enum policy_store
 		verdict; /* of ANSWER and RELEASED: POLICY_STORE, or why it will not be stored, as far as is known */
@@ -101,6 +102,8 @@ enum flight_body flight_body(struct flight *f, const void *p, size_t n);
 void flight_end(struct flight *f, bool complete, struct now now);
 /* No usable answer came: status 502, 503 or 504. Remembered for failure_memory_ms, or stale-if-error stands in. */
 void flight_fail(struct flight *f, int status, struct now now);
+/* The same, where the request can't be the cause, as nothing of it was sent: it goes for whoever asks. */
+void flight_fail_for_all(struct flight *f, int status, struct now now);
 /* The leader gives up without a verdict (shutting down): waiters look up again. */
 void flight_abandon(struct flight *f);
 /* Called on the leader's worker when a paused body may go on. */

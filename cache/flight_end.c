@@ -81,6 +81,7 @@ void flight_announce(struct flight *f, const struct ending *x)
 		f->is_windowed = x->opens_window;
 	}
 	f->phase = x->phase;
+	f->befalls_all = x->befalls_all;
 	if (x->phase == FLIGHT_STALE) {
 		f->status = x->said;
 		f->failure = x->status;

@@ -60,6 +60,7 @@ struct flight {
 	enum flight_phase phase;
 	struct object *object;
 	int status, failure; /* as in flight_view */
+	bool befalls_all;    /* it failed before anything was sent */
 	unsigned waiters_n;
 	bool had_own;
 	unsigned stores;           /* of other flights of the entry, while this one has nothing to show */
@@ -105,6 +106,7 @@ struct ending {
 	bool shows_trouble;           /* of a failure: it is an answer, to be remembered when it comes again */
 	bool is_for_one; /* of such an answer: others are told nothing of it, but a stale one may stand in again */
 	bool marks_failure, drops_stored, opens_window;
+	bool befalls_all; /* of a failure: the request is not its cause */
 	struct now now;
 };
 /* What it has come to, to all who wait; and no more is to come: the store and the markers first, then the waiters, so that

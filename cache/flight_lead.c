@@ -40,18 +40,17 @@ static enum flight_phase stand_in_phase(struct flight *f)
 	return flight_has_newer(f) ? FLIGHT_RETRY : FLIGHT_STALE;
 }
 
-/* For the origin's answer, or (NULL) where there was none. */
-static enum flight_fate stand_in(struct flight *f, int status, const struct flight_answer *a, struct now now)
+static enum flight_fate stand_in(struct flight *f, const struct flight_answer *a)
 {
-	bool is_for_all = a && flight_share_error(f, a) == POLICY_SHARE_MOMENT;
+	bool is_for_all = flight_share_error(f, a) == POLICY_SHARE_MOMENT;
 
 	flight_finish(f, &(struct ending){.phase = stand_in_phase(f),
-				 .status = gateway_status(status),
-				 .said = a ? a->status : 0,
+				 .status = gateway_status(a->status),
+				 .said = a->status,
 				 .marks_failure = true,
 				 .shows_trouble = is_for_all,
-				 .is_for_one = a && !is_for_all,
-				 .now = now});
+				 .is_for_one = !is_for_all,
+				 .now = a->now});
 	return FLIGHT_REVALIDATED;
 }
 
@@ -328,7 +327,7 @@ enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, 
 	if (a->status == 304 && flight_stored(f))
 		return take_not_modified(f, a);
 	if (a->status >= 500 && may_stand_in(f, a->status, a->now))
-		return stand_in(f, a->status, a, a->now);
+		return stand_in(f, a);
 	*why = flight_judge(f, a, &freshness);
 	is_lack_of_room = *why == POLICY_STORE;
 	if (*why == POLICY_STORE)
@@ -482,8 +481,14 @@ void flight_end(struct flight *f, bool complete, struct now now)
 	flight_finish(f, &x);
 }
 
-void flight_fail(struct flight *f, int status, struct now now)
+static void fail(struct flight *f, int status, bool befalls_all, struct now now)
 {
+	struct ending x = {.phase = FLIGHT_FAILED,
+		.status = status,
+		.marks_failure = true,
+		.befalls_all = befalls_all,
+		.now = now};
+
 	if (f->has_ended)
 		return;
 	if (f->object) {
@@ -491,10 +496,20 @@ void flight_fail(struct flight *f, int status, struct now now)
 		return;
 	}
 	if (may_stand_in(f, 0, now)) {
-		(void)stand_in(f, status, NULL, now);
-		return;
+		x.phase = stand_in_phase(f);
+		x.status = gateway_status(status);
 	}
-	flight_finish(f, &(struct ending){.phase = FLIGHT_FAILED, .status = status, .marks_failure = true, .now = now});
+	flight_finish(f, &x);
+}
+
+void flight_fail(struct flight *f, int status, struct now now)
+{
+	fail(f, status, false, now);
+}
+
+void flight_fail_for_all(struct flight *f, int status, struct now now)
+{
+	fail(f, status, true, now);
 }
 
 void flight_abandon(struct flight *f)

@@ -63,13 +63,26 @@ void flight_clear_marks_locked(struct flight *f, const struct object *stored, st
 	marker_set_locked(f->entry, g);
 }
 
-/* Who failed in the same moment? It is remembered of the form that failed; of two that did, of all. That there are too many
- * requests is said to one client, whoever else failed. */
-static void note_form_locked(struct notes *n, uint64_t form, int said, int64_t now_ms)
+/* Had there been an error a moment before the request was sent, or has there been one since? That counts, and not when it
+ * ends: where an origin hangs, each failure comes a whole time-out after the one before it. */
+static bool follows_trouble_locked(const struct flight *f)
 {
-	bool befell_another = (n->failed_until_ms > now_ms || n->trouble_until_ms > now_ms) && n->failed_form != form;
+	return f->entry->notes->trouble_until_ms > f->started.mono_ms;
+}
 
-	n->failed_form = befell_another && said != 429 ? FORM_PLAIN : form;
+static bool follows_failure_locked(const struct flight *f)
+{
+	return f->entry->notes->failed_until_ms > f->started.mono_ms;
+}
+
+/* Who failed in the same moment? It is remembered of the form that failed; of two that did, of all; also where the request is
+ * not the cause. That there are too many requests is said to one client, whoever else failed. */
+static void note_form_locked(const struct flight *f, const struct ending *x)
+{
+	struct notes *n = f->entry->notes;
+	bool befell_another = n->failed_form != f->form && (follows_failure_locked(f) || follows_trouble_locked(f));
+
+	n->failed_form = (befell_another && x->said != 429) || x->befalls_all ? FORM_PLAIN : f->form;
 }
 
 /* One error that an origin answers with may be a slip, and whoever tries again may have luck: the second is remembered; the first
@@ -80,11 +93,11 @@ void flight_mark_failure_locked(struct flight *f, const struct ending *x, struct
 	struct notes *n = f->entry->notes;
 	int64_t memory_ms = f->cache->o.failure_memory_ms, now_ms = x->now.mono_ms;
 	bool is_first =
-		x->shows_trouble && n->trouble_until_ms <= now_ms && (n->failed_until_ms <= now_ms || n->failed_once);
+		x->shows_trouble && !follows_trouble_locked(f) && (!follows_failure_locked(f) || n->failed_once);
 
 	if (!f->may_mark || memory_ms <= 0)
 		return;
-	note_form_locked(n, f->form, x->said, now_ms);
+	note_form_locked(f, x);
 	if (x->shows_trouble)
 		n->trouble_until_ms = now_ms + 2 * memory_ms;
 	marker_set_locked(f->entry, g);

@@ -91,6 +91,7 @@ int connection_on_request(void *arg, char *peer_ip, char *local_ip, int peer_por
 	CHECK(f->magic == FETCH_MAGIC);
 	if ((f->todo & TODO_DROP) || (f->prepared++ > 0 && !may_send_again(f)))
 		return CURL_PREREQFUNC_ABORT;
+	f->was_sent = true;
 	s = sock_identify(f, &address);
 	f->reused = f->opened_n == 0;
 	f->opened_n = 0;

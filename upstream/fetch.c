@@ -164,6 +164,24 @@ static bool is_worth_another_try(CURLcode code)
 	}
 }
 
+/* It came to no connection. Of other results before the request is sent (too large, not to be written) the request may be the cause. */
+static bool is_of_connecting(CURLcode code)
+{
+	switch (code) {
+	case CURLE_COULDNT_RESOLVE_PROXY:
+	case CURLE_COULDNT_RESOLVE_HOST:
+	case CURLE_COULDNT_CONNECT:
+	case CURLE_INTERFACE_FAILED:
+	case CURLE_SSL_CONNECT_ERROR:
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_OPERATION_TIMEDOUT:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* What no connection was found for may go to another origin whatever its method is and whatever was wrong (time-out, name,
  * certificate); the same origin is asked once more only where that may help. */
 static bool has_other_way(struct fetch *f, CURLcode code)
@@ -193,6 +211,7 @@ void fetch_on_done(struct fetch *f, CURLcode code)
 	const char *detail;
 	enum fetch_result result;
 
+	f->was_sent = f->was_sent || !is_of_connecting(code);
 	if (code == CURLE_COULDNT_RESOLVE_HOST)
 		f->is_looking_up = false; /* there was an answer, if only that there is no such name */
 	fetch_leave_multi(f);
@@ -324,6 +343,7 @@ static void reset(struct fetch *f, const struct fetch_handler *h, void *arg)
 	f->started_us = clock_mono_us();
 	f->begun_us = 0;
 	f->first_byte_us = 0;
+	f->was_sent = false;
 	reset_attempt(f);
 }
 
@@ -381,6 +401,11 @@ int fetch_start_check(
 	(*out)->o = o;
 	place_begin(*out);
 	return 0;
+}
+
+bool fetch_was_sent(const struct fetch *f)
+{
+	return f->was_sent;
 }
 
 void fetch_resume(struct fetch *f)

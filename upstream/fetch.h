@@ -133,6 +133,8 @@ int fetch_start(struct upstream_loop *l, const struct fetch_request *r, const st
 	struct fetch **out) WARN_UNUSED;
 /* What was not taken is offered again in a later turn of the loop, never from inside this call. Harmless if not paused. */
 void fetch_resume(struct fetch *f);
+/* In on_end: may an origin have seen any of the request? Else that is not what made the fetch fail. */
+bool fetch_was_sent(const struct fetch *f);
 /* Ends it without on_end; not from inside its own callbacks (those of other fetches are fine). Clears *f. */
 void fetch_cancel(struct fetch **f);
 

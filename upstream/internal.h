@@ -132,6 +132,7 @@ struct fetch {
 	bool reused;
 	bool is_looking_up; /* libcurl has begun to look a name up in this attempt; NAMELOOKUP_TIME says when that ended */
 	unsigned prepared; /* times that libcurl was about to send the request in this attempt */
+	bool was_sent;     /* in any attempt, as far as is known */
 	int opened[OPENED_MAX];
 	unsigned opened_n;
 	int sock_fd;

@@ -286,6 +286,7 @@ static void log_failure(const struct fetch_job *f, enum fetch_result result, con
 static void on_end(void *arg, enum fetch_result result, const char *detail)
 {
 	struct fetch_job *f = fetch_job_of(arg);
+	bool was_sent = fetch_was_sent(f->fetch);
 
 	f->fetch = NULL;
 	if (result == FETCH_OK && f->is_safe)
@@ -298,6 +299,8 @@ static void on_end(void *arg, enum fetch_result result, const char *detail)
 		flight_end(f->flight, result == FETCH_OK, clock_now());
 	else if (f->flight && result == FETCH_CANCELLED)
 		flight_abandon(f->flight);
+	else if (f->flight && !was_sent && result != FETCH_NO_MEMORY)
+		flight_fail_for_all(f->flight, failure_for_flight(failure_of_fetch(result)), clock_now());
 	else if (f->flight)
 		flight_fail(f->flight, failure_for_flight(failure_of_fetch(result)), clock_now());
 	else if (f->client)
@@ -416,7 +419,9 @@ int fetch_job_start(const struct fetch_job_request *r, struct fetch_job **out)
 		f->handle = r->client ? out : NULL;
 		return 0;
 	}
-	if (flight)
+	if (flight && err == -EBUSY)
+		flight_fail_for_all(flight, 503, clock_now());
+	else if (flight)
 		flight_fail(flight, failure_for_flight(failure_of_start(err)), clock_now());
 	if (f)
 		fetch_job_free(f);

@@ -6,9 +6,9 @@ leaves behind.
                that their requests bring of their own is equal); it goes to one client alone where its request bore a credential or
                no-store, or where it says private or no-store, sets a cookie or has Vary: *. Who bears a credential or no-store is told
                his own errors only.
-  how long     429 and 5xx serve for failure_memory, from the second in a row on (in a row: within twice that time, and nothing was stored
-               between); an answer that did not come is remembered at once. Of a request with fields of its own that is for requests that
-               look the same, until one that looks otherwise met it too; so is 429 always.
+  how long     429 and 5xx serve for failure_memory, from the second in a row on (in a row: it was asked for within twice that time, or before,
+               and nothing was stored between); an answer that did not come is remembered at once. Of a request with fields of its own that is for requests that
+               look the same, until one that looks otherwise met it too; so is 429 always. What failed before it was sent is for all.
   nothing else A failure_memory after the last error, all who ask at once are one fetch again, whatever the errors were.
   and so much  Who could be told, is: the herds of support/model.py's do_herd, on paths that nothing else disturbs, also see an error
                that reaches only its leader, and one that is not remembered.
@@ -30,7 +30,7 @@ class Errors:
     def met_none(self, f, slack):
         """Had fetches been tried just before that its origin never saw? Whose, nobody knows."""
         return any(x.fetch is None for x in self.site.failures_between(
-            f.path, f.ended - FAILURE_MEMORY_S - slack, f.ended + slack))
+            f.path, f.at - FAILURE_MEMORY_S - slack, f.ended + slack))
 
     def is_second(self, f, slack):
         """Had the same key an error just before?"""
@@ -39,14 +39,14 @@ class Errors:
         for t in f.resource.fetches:
             memory_s = FAILURE_MEMORY_S if t.is_cut else 2 * FAILURE_MEMORY_S
             if t is not f and is_trouble(t) and t.user == f.user and t.ended <= f.ended + slack and (
-                    t.ended >= max(f.ended - memory_s, f.resource.stored_at) - slack):
+                    t.ended >= max(f.at - memory_s, f.resource.stored_at) - slack):
                 return True
         return False
 
     def befell_another(self, f, slack):
         """One that looked otherwise."""
         return self.met_none(f, slack) or any(t.form != f.form and t.user == f.user and is_trouble(t) and
-                   f.ended - 2 * FAILURE_MEMORY_S - slack <= t.ended <= f.ended + slack for t in f.resource.fetches)
+                   f.at - 2 * FAILURE_MEMORY_S - slack <= t.ended <= f.ended + slack for t in f.resource.fetches)
 
     def why_not_remembered(self, f, form, a, slack):
         """Why an answer that f came to (or the lack of one) may not be told again to who asked at a."""

@@ -6,7 +6,7 @@ import pytest
 
 from support.herd import Herd
 from support.origin import Close, Hang, Reply, Reset, Send, Wait, chunk, head, pattern
-from support.proxy import WITH_DISK, SLOW, eventually
+from support.proxy import WITH_DISK, SLOW, Port, eventually
 from support.rawclient import Aborted, build
 
 pytestmark = [pytest.mark.tiers, pytest.mark.threads]
@@ -395,6 +395,46 @@ def test_what_one_odd_request_met_is_not_told_to_others(start_proxy, origin):
         assert proxy.fetch(path, {"X-Odd": "1"}).status == 502
     assert origin.count(path) == 1, "its own failure is remembered"
     assert proxy.fetch(path).body == b"well"
+
+
+def many_forms(proxy, path, n, method="GET"):
+    """So many clients, each of which looks otherwise to the origin."""
+    clients = [proxy.client() for _ in range(n)]
+    for i, c in enumerate(clients):
+        c.start(method, path, {"User-Agent": f"a/{i}"})
+    return clients
+
+
+def test_where_an_origin_hangs_nobody_waits_for_a_third_time_out(start_proxy, origin):
+    """A time-out is longer than what is remembered."""
+    proxy = start_proxy({**CONFIG, "cache": {"failure_memory": "100ms"},
+                         "upstream": {**CONFIG["upstream"], "first_byte_timeout": "2s"}})
+    path = origin.on(origin.fresh(), [Hang()])
+    clients = many_forms(proxy, path, 12)
+    assert [c.response().status for c in clients] == [504] * 12
+    assert origin.count(path) == 2, "one for the first form, one for all others"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_also_where_nothing_is_remembered_two_failures_are_enough(start_proxy, origin, method):
+    proxy = start_proxy({**CONFIG, "cache": {"failure_memory": "0s"}})
+    gates = [origin.gate(), origin.gate()]
+    path = origin.on(origin.fresh(), [Wait(gates[0]), Reset()], [Wait(gates[1]), Reset()])
+    clients = many_forms(proxy, path, 12, method)
+    for i, gate in enumerate(gates):
+        origin.wait_for(path, i + 1)
+        all_asked(proxy, path, 12 - i)
+        gate.open()
+    assert [c.response(method).status for c in clients] == [502] * 12
+    assert origin.count(path) == 2
+
+
+def test_what_failed_before_it_was_sent_is_told_to_all_at_once(start_proxy):
+    closed = Port()
+    proxy = start_proxy({**CONFIG, "cache": {"failure_memory": "60s"}}, upstream=f"http://127.0.0.1:{closed.number}")
+    assert [proxy.fetch("/a", {"User-Agent": f"a/{i}"}).status for i in range(5)] == [502] * 5
+    assert find(proxy.stats(), "refused") == 1
+    closed.release()
 
 
 @pytest.mark.parametrize("status", [403, 429])

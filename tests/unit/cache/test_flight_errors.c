@@ -345,6 +345,104 @@ static void what_befell_two_befalls_all(void **state)
 	rig_end(&g);
 }
 
+/* Each of those who wait sends a User-Agent of its own to an origin that hangs: the time-outs are longer than what is remembered. */
+static void of_two_forms_that_fail_one_after_the_other_nobody_waits_for_a_third(void **state)
+{
+	static const int ends[] = {0, 500, 503};
+
+	(void)state;
+	for (unsigned k = 0; k < ARRAY_LEN(ends); k++) {
+		struct herd h;
+		struct ask a;
+
+		rig_begin(&h.g);
+		herd_begin_with(&h, ODD, USUAL, "User-Agent: b\r\n");
+		h.g.now.mono_ms += 3000;
+		if (ends[k] == 0)
+			flight_fail(h.f, 504, h.g.now);
+		else
+			answer_with(&h.g, h.f, ends[k], NULL, "no");
+		assert_int_equal(phase_of(&h, 1), FLIGHT_RETRY);
+		assert_true(waiter_look(&h.w[2]).failure >= 500);
+		h.g.now.mono_ms += 900;
+		ask_init(&h.g, &a, "GET /a", USUAL);
+		assert_int_equal(ask_lookup(&h.g, &a), CACHE_LEAD);
+		for (unsigned i = 0; i < 1000;
+			i++) { /* what befell the first is not forgotten before the second is over */
+			h.g.now.mono_ms += 3;
+			(void)cache_sweep(h.g.c, 1000, h.g.now);
+		}
+		if (ends[k] == 0)
+			flight_fail(a.out.flight, 504, h.g.now);
+		else
+			answer_with(&h.g, a.out.flight, ends[k], NULL, "no");
+		assert_int_equal(rig_verdict(&h.g, "GET /a", "User-Agent: b\r\n"), CACHE_FAILED);
+		assert_int_equal(rig_verdict(&h.g, "GET /a", NULL), CACHE_FAILED);
+		ask_fini(&a);
+		herd_end(&h);
+	}
+}
+
+static void what_failed_long_before_the_second_was_sent_says_nothing_of_others(void **state)
+{
+	struct rig g;
+	struct ask a;
+
+	(void)state;
+	rig_begin(&g);
+	ask_init(&g, &a, "GET /a", ODD);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	flight_fail(a.out.flight, 504, g.now);
+	ask_fini(&a);
+	g.now.mono_ms += 1000;
+	ask_init(&g, &a, "GET /a", USUAL);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	flight_fail(a.out.flight, 504, g.now);
+	ask_fini(&a);
+	assert_int_equal(rig_verdict(&g, "GET /a", USUAL), CACHE_FAILED);
+	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
+	rig_end(&g);
+}
+
+static void what_failed_before_it_was_sent_goes_for_all(void **state)
+{
+	struct herd h;
+
+	(void)state;
+	rig_begin(&h.g);
+	herd_begin_with(&h, ODD, USUAL, NULL);
+	flight_fail_for_all(h.f, 502, h.g.now);
+	for (unsigned i = 0; i < WAITERS; i++)
+		assert_int_equal(phase_of(&h, i), FLIGHT_FAILED);
+	assert_int_equal(rig_verdict(&h.g, "GET /a", "User-Agent: b\r\n"), CACHE_FAILED);
+	herd_end(&h);
+}
+
+/* Also where nothing is remembered: of HEADs, or with failure_memory = 0. */
+static void who_waited_for_two_failures_is_told_the_second(void **state)
+{
+	static const int ends[] = {0, 403, 429, 500};
+
+	(void)state;
+	for (unsigned k = 0; k < ARRAY_LEN(ends); k++) {
+		struct herd h;
+		bool befalls = ends[k] == 0 || ends[k] >= 500;
+
+		rig_options(&h.g);
+		h.g.o.failure_memory_ms = 0;
+		rig_start(&h.g);
+		herd_begin_with(&h, ODD, USUAL, NULL);
+		h.w[1].w.met_failure = true;
+		if (ends[k] == 0)
+			flight_fail(h.f, 504, h.g.now);
+		else
+			answer_with(&h.g, h.f, ends[k], NULL, "no");
+		assert_int_equal(phase_of(&h, 1), !befalls ? FLIGHT_RELEASED : ends[k] ? FLIGHT_ANSWER : FLIGHT_FAILED);
+		assert_int_equal(phase_of(&h, 2), befalls ? FLIGHT_RETRY : FLIGHT_RELEASED);
+		herd_end(&h);
+	}
+}
+
 static void too_many_requests_is_said_to_those_who_look_the_same(void **state)
 {
 	struct rig g;
@@ -540,6 +638,10 @@ int main(void)
 		cmocka_unit_test(errors_remembered_take_a_bounded_part_of_memory_and_go_when_they_are_over),
 		cmocka_unit_test(what_one_odd_request_caused_is_its_own),
 		cmocka_unit_test(what_befell_two_befalls_all),
+		cmocka_unit_test(of_two_forms_that_fail_one_after_the_other_nobody_waits_for_a_third),
+		cmocka_unit_test(what_failed_long_before_the_second_was_sent_says_nothing_of_others),
+		cmocka_unit_test(what_failed_before_it_was_sent_goes_for_all),
+		cmocka_unit_test(who_waited_for_two_failures_is_told_the_second),
 		cmocka_unit_test(too_many_requests_stays_with_its_form_whoever_failed_before),
 		cmocka_unit_test(what_comes_too_late_is_not_remembered),
 		cmocka_unit_test(the_proxys_own_words_make_no_form),

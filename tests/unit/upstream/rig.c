@@ -119,6 +119,7 @@ static void on_end(void *arg, enum fetch_result result, const char *detail)
 	s->result = result;
 	snprintf(s->detail, sizeof(s->detail), "%s", detail);
 	s->reused = s->fetch->reused;
+	s->was_sent = fetch_was_sent(s->fetch);
 	s->framed = answer_is_framed(s->fetch);
 	s->queued = s->fetch->begun_us > s->fetch->started_us;
 	s->fetch = NULL;

@@ -32,7 +32,8 @@ struct seen {
 	int64_t content_length;
 	enum fetch_result result;
 	bool reused, framed, queued; /* its connection was used before; its end was marked; it did not begin at once */
-	struct buf fields;           /* "Name: value\n" of the head */
+	bool was_sent;
+	struct buf fields; /* "Name: value\n" of the head */
 	struct buf body;
 	char detail[256];
 	unsigned pause_each; /* pause at every nth offer; 0: never */

@@ -457,6 +457,29 @@ static void a_repeated_get_brings_the_answer(void **state)
 	close_world(&w);
 }
 
+/* The request takes the origin with it: the second attempt finds nobody. */
+static void die_for_good(struct conn *c)
+{
+	conn_read(c);
+	(void)shutdown(c->server->listen_fd, SHUT_RDWR);
+}
+
+static void what_was_sent_once_was_sent_though_the_last_attempt_found_no_connection(void **state)
+{
+	struct world w;
+
+	(void)state;
+	open_world(&w, die_for_good);
+	rig_fetch(&w.seen, "GET", "/");
+	assert_int_equal(w.seen.result, FETCH_REFUSED);
+	assert_int_equal(rig_stats(&w.rig).retries, 1);
+	assert_true(w.seen.was_sent);
+	fetch_again(&w, "GET", "/");
+	assert_int_equal(w.seen.result, FETCH_REFUSED);
+	assert_false(w.seen.was_sent);
+	close_world(&w);
+}
+
 static void half_then_die(struct conn *c)
 {
 	conn_read(c);
@@ -549,6 +572,7 @@ int main(void)
 		cmocka_unit_test(endless_chunk_framing_is_cut_short),
 		cmocka_unit_test(requests_are_repeated_only_as_often_as_allowed),
 		cmocka_unit_test(a_repeated_get_brings_the_answer),
+		cmocka_unit_test(what_was_sent_once_was_sent_though_the_last_attempt_found_no_connection),
 		cmocka_unit_test(nothing_is_repeated_after_the_first_byte),
 		cmocka_unit_test(refused_connections_are_refused),
 		cmocka_unit_test(an_origin_that_hangs_times_out),
