@@ -9,9 +9,10 @@
 
 struct front;
 
-/* The options stay where they are until front_free. 0 or -ENOMEM. */
+/* The options stay where they are until front_free. SIGPIPE must be ignored. 0 or -ENOMEM. */
 int front_new(struct event_base *base, const struct gate_options *o, struct front **out) WARN_UNUSED;
-/* Takes a listening socket when it succeeds. 0 or -ENOMEM. */
+/* Takes a listening socket when it succeeds. Out of descriptors or memory, accepting pauses for GATE_PAUSE_MS at a time. 0 or
+ * -ENOMEM. */
 int front_listen(struct front *f, int fd) WARN_UNUSED;
 /* Closes them; connections stay. */
 void front_stop_listening(struct front *f);

@@ -14,16 +14,6 @@ struct gate *gate_from(void *arg)
 	return g;
 }
 
-/* evhttp gives its connection as the argument of the callbacks it sets on the filter, and frees the filter with the
- * connection, which clears them. */
-struct evhttp_connection *gate_evcon(const struct gate *g)
-{
-	void *arg = NULL;
-
-	bufferevent_getcb(g->filter, NULL, NULL, NULL, &arg);
-	return arg;
-}
-
 void gate_schedule(struct gate *g)
 {
 	event_active(&g->work, EV_TIMEOUT, 1);
@@ -45,19 +35,16 @@ static bool is_serving(const struct gate *g)
 
 void gate_end(struct gate *g)
 {
-	struct evhttp_connection *evcon = gate_evcon(g);
-
 	if (g->phase == GATE_DEAD)
 		return;
 	g->phase = GATE_DEAD;
-	g->req = NULL; /* goes with its connection, which we may outlive by a moment */
+	gate_forget_request(g);
 	gate_end_quick(g);
-	if (g->reset) { /* evhttp is about to send a FIN, which would make what was cut look whole: RST instead */
+	if (g->reset) { /* closing sends a FIN, which would make what was cut look whole: RST instead */
 		struct sockaddr unspecified = {.sa_family = AF_UNSPEC};
 		(void)connect(bufferevent_getfd(g->sock), &unspecified, sizeof(unspecified));
 	}
-	if (evcon)
-		evhttp_connection_free(evcon);
+	gate_disconnect(g);
 }
 
 static void forget_callbacks(struct gate *g)
@@ -82,17 +69,14 @@ void gate_gone(struct gate *g)
 	gate_end(g);
 }
 
-/* evhttp ends the connection by itself: evhttp_free, or out of memory. */
-void gate_on_evhttp_close(struct evhttp_connection *evcon, void *arg)
+/* The front ends, or evhttp is out of memory. */
+void gate_left(struct gate *g)
 {
-	struct gate *g = gate_from(arg);
-
-	(void)evcon;
 	if (g->phase == GATE_DEAD)
 		return;
 	tell_gone(g);
 	gate_end_quick(g);
-	g->req = NULL;
+	gate_forget_request(g);
 	g->phase = GATE_DEAD;
 }
 
@@ -139,7 +123,6 @@ static void end_request(struct gate *g)
 		on_complete.fn(on_complete.arg);
 	gate_drop_long_head(g);
 	g->reply_begun = false;
-	g->is_framed = false;
 	g->idle_since_ms = g->now_ms;
 	g->head_start_ms = 0;
 	g->phase = GATE_HEAD;
@@ -256,25 +239,22 @@ static void go_on(struct gate *g)
 		return;
 	}
 	gate_check_room(g);
-	if (g->phase != GATE_DEAD && g->tell_evhttp && gate_unsent(g) == 0) {
-		g->tell_evhttp = false;
-		bufferevent_trigger(g->filter, EV_WRITE, 0);
-	}
+	if (g->phase != GATE_DEAD && gate_unsent(g) == 0)
+		gate_tell_sent(g);
 	gate_run(g);
 }
 
 void gate_on_work(evutil_socket_t fd, short what, void *arg)
 {
 	struct gate *g = gate_from(arg);
-	struct evhttp_connection *evcon = gate_evcon(g);
 
 	(void)fd;
 	(void)what;
-	if (!evcon || g->phase == GATE_DEAD)
+	if (!gate_is_connected(g) || g->phase == GATE_DEAD)
 		return;
 	gate_touch(g);
 	if (!g->set_up)
-		gate_set_up(g, evcon);
+		gate_set_up(g);
 	go_on(g);
 }
 
@@ -303,26 +283,6 @@ void gate_on_socket_event(struct bufferevent *sock, short what, void *arg)
 }
 
 /* ---- What the program asks ---- */
-
-struct gate *gate_of(struct evhttp_request *req)
-{
-	struct evhttp_connection *evcon = evhttp_request_get_connection(req);
-	struct bufferevent *filter = evcon ? evhttp_connection_get_bufferevent(evcon) : NULL;
-	struct bufferevent *sock = filter ? bufferevent_get_underlying(filter) : NULL;
-	void *arg = NULL;
-
-	if (!sock)
-		return NULL;
-	bufferevent_getcb(sock, NULL, NULL, NULL, &arg);
-	struct gate *g = gate_from(arg);
-	if (g->phase == GATE_REPLY && g->req != req) {
-		g->req = req;
-		evhttp_request_set_on_complete_cb(req, gate_on_evhttp_done, g);
-		if (g->close_after)
-			gate_close_after_reply(g);
-	}
-	return g;
-}
 
 void gate_fill_transport(struct gate *g, const struct transport_ops *ops)
 {

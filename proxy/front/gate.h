@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The gate: every client byte passes it before evhttp sees it, every answer byte passes it on the way out.
  *
- * It sits as a bufferevent_filter between a connection's socket and evhttp. It parses each request head strictly, frames
+ * It sits as a bufferevent_filter between a connection's socket and evhttp (gate_evhttp.h). It parses each request head strictly, frames
  * the body itself and hands evhttp one request at a time in a canonical form (GET, HEAD or POST, "/", our own
  * framing), so that nothing of evhttp's own parsing decides anything: the request that the program works with is the
  * gate's view (gate_request). It refuses bad requests itself, writes 1xx answers below evhttp's, holds the header, body,
@@ -24,9 +24,6 @@
 struct admission;
 struct body_port;
 struct tls;
-struct event_base;
-struct evhttp;
-struct evhttp_request;
 struct gate;
 struct transport;
 
@@ -64,27 +61,8 @@ struct gate_options { /* one a listener, immutable while connections live; borro
 	const struct config_networks *trusted; /* who may send one */
 };
 
-/* Sets evhttp_set_bevcb, so that every connection gets its socket bufferevent, gate and filter. Also sets up `http` so
- * that evhttp adds nothing of its own (no default Content-Type, all three methods allowed); its limits and time-outs are
- * to be left unset. SIGPIPE must be ignored. 0 or -ENOMEM. */
-int gate_install(struct evhttp *http, struct event_base *base, const struct gate_options *o) WARN_UNUSED;
-/* After evhttp_free, which has ended all connections: options and stats are not touched any more. What libevent has not
- * freed yet goes with its event base. */
-void gate_uninstall(struct evhttp *http);
-
-/* Accepts connections on a listening socket, which is taken when this succeeds. Out of descriptors or memory, accepting
- * pauses for GATE_PAUSE_MS at a time. 0 or -ENOMEM. */
-int gate_listen(struct evhttp *http, int fd) WARN_UNUSED;
-/* Closes all of them; connections stay. */
-void gate_stop_listening(struct evhttp *http);
-#define GATE_PAUSE_MS 100
-
-/* The gate of a request that evhttp just handed over. To be called first in every handler: it is also how the gate
- * learns of the request, whose on-complete callback it takes (the transport's is yours). NULL: there was no memory for
- * a gate when the connection was accepted, and evhttp's own parse is all there is: evhttp_connection_free it. */
-struct gate *gate_of(struct evhttp_request *req);
 /* The strict view of the request being served; valid until the reply is complete or the connection is gone. The body is
- * evhttp_request_get_input_buffer. Body of a HEAD request: read and dropped. */
+ * the transport's. Body of a HEAD request: read and dropped. */
 const struct http_request *gate_request(const struct gate *g);
 /* "1.2.3.4" or "::1", as text, and the port: the socket's, or what the PROXY protocol says in its place. */
 const char *gate_peer(const struct gate *g, uint16_t *port);
@@ -102,20 +80,11 @@ size_t gate_room_below(struct gate *g, size_t mark);
 size_t gate_unsent(const struct gate *g);
 /* The transport's callbacks (transport.h): on_room when less than half of the mark waits, after gate_room gave 0. on_gone when the
  * client's connection is reset, timed out in writing, or closed in both directions (a half-closed client is still served), from the
- * loop or from evhttp_free: gate and request are invalid after it. on_complete when the reply's last byte is with the kernel; by then
- * evhttp has freed its request, but gate_request is valid until on_complete returns. Exactly one of on_complete, on_gone and
- * gate_abort_reply ends a request. */
-/* The reply can't be finished as announced: what is buffered goes out, then the connection is closed without a final
- * chunk so that the client sees it was cut (reset, where the reply's end is the connection's). Ends the request: neither
- * it nor the gate may be used after this, and no callback is called. Only after the reply's head. */
-void gate_abort_reply(struct gate *g, struct evhttp_request *req);
+ * loop or from front_free: gate and request are invalid after it. on_complete when the reply's last byte is with the kernel;
+ * gate_request is valid until on_complete returns. Exactly one of on_complete, on_gone and an abort ends a request. */
+
 /* No further request on this connection after the current reply (drain, Connection: close). Before the reply's head: it
  * will say `Connection: close`. Must be called before a reply of unknown length to an HTTP/1.0 client. */
 void gate_close_after_reply(struct gate *g);
-/* Right after evhttp_send_reply or _start: `head`, empty line and all, in place of the head that evhttp wrote, which costs
- * it a list entry and a printf a field. body_n: bytes of content behind it. is_framed: its end can be told from a cut. */
-void gate_put_head(struct gate *g, struct slice head, size_t body_n, bool is_framed);
-/* Closes connections that are idle between requests, and marks the others close-after-reply: start of a drain. */
-void gate_drain_all(struct evhttp *http);
 
 #endif

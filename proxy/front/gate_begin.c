@@ -85,7 +85,7 @@ static bool make_buffers(struct gate *g)
 	       tls_stream_new(g->o->tls, bufferevent_get_input(g->sock), g->wire, &g->tls) == 0;
 }
 
-static struct gate *gate_new(struct gate_listener *l)
+static struct gate *gate_new(struct front *l)
 {
 	struct gate *g = mem_zalloc(sizeof(*g));
 
@@ -108,29 +108,27 @@ static struct gate *gate_new(struct gate_listener *l)
 	return NULL;
 }
 
-struct bufferevent *gate_on_accept(struct event_base *base, void *arg)
+struct gate *gate_accept(struct front *l)
 {
-	struct gate_listener *l = arg;
 	struct gate *g = gate_new(l);
 
 	if (!g)
-		return NULL; /* evhttp then makes a plain connection, which gate_of refuses */
+		return NULL;
 	gate_link(g, l);
 	g->sock_out = bufferevent_get_output(g->sock);
 	g->filter_out = bufferevent_get_output(g->filter);
-	event_assign(&g->work, base, -1, 0, gate_on_work, g);
-	event_assign(&g->timer, base, -1, 0, gate_on_timer, g);
+	event_assign(&g->work, l->base, -1, 0, gate_on_work, g);
+	event_assign(&g->timer, l->base, -1, 0, gate_on_timer, g);
 	bufferevent_setcb(g->sock, gate_on_readable, gate_on_writable, gate_on_socket_event, g);
 	bufferevent_setwatermark(g->sock, EV_WRITE, l->o->high_water / 2, 0);
-	(void)evbuffer_add_cb(g->filter_out, gate_on_evhttp_output, g);
 	(void)evbuffer_add_cb(g->sock_out, gate_on_socket_output, g);
 	gate_touch(g);
 	g->head_start_ms = g->idle_since_ms = g->now_ms;
 	g->close_after = l->draining;
 	l->o->stats->accepted++;
 	l->o->stats->open++;
-	gate_schedule(g); /* by then evhttp has given the filter its socket */
-	return g->filter;
+	gate_schedule(g); /* by then the filter has its socket */
+	return g;
 }
 
 /* ---- Admission ---- */
@@ -252,12 +250,12 @@ static void refuse_proxy(struct gate *g, const char *why)
 	turn_away(g);
 }
 
-void gate_set_up(struct gate *g, struct evhttp_connection *evcon)
+void gate_set_up(struct gate *g)
 {
 	int one = 1;
 
 	g->set_up = true;
-	evhttp_connection_set_closecb(evcon, gate_on_evhttp_close, g);
+	gate_watch_end(g);
 	(void)setsockopt(bufferevent_getfd(g->sock), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	gate_begin_quick(g);
 	read_peer(g);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Responses through evhttp. Their heads are our own: evhttp's, which costs it a list entry and a printf a field, is written,
- * and replaced before it leaves. */
+/* The gate and evhttp: each request as the one form that evhttp ever sees, responses by way of it. Their heads are our own:
+ * evhttp's, which costs it a list entry and a printf a field, is written, and replaced before it leaves. */
 #include <event2/http.h>
 #include <event2/http_struct.h>
+#include <errno.h>
 
 #include "base/mem.h"
 #include "proxy/front/front.h"
@@ -15,18 +16,178 @@ static struct gate *gate_at(const struct transport *t)
 	return CONTAINER_OF(t, struct gate, transport);
 }
 
+/* ---- Connections ---- */
+
+/* evhttp gives its connection as the argument of the callbacks it sets on the filter, and frees the filter with the
+ * connection, which clears them. */
+static struct evhttp_connection *connection_of(const struct gate *g)
+{
+	void *arg = NULL;
+
+	bufferevent_getcb(g->filter, NULL, NULL, NULL, &arg);
+	return arg;
+}
+
+bool gate_is_connected(const struct gate *g)
+{
+	return connection_of(g) != NULL;
+}
+
+void gate_disconnect(struct gate *g)
+{
+	struct evhttp_connection *c = connection_of(g);
+
+	if (c)
+		evhttp_connection_free(c);
+}
+
+static void on_close(struct evhttp_connection *c, void *arg)
+{
+	(void)c;
+	gate_left(gate_from(arg));
+}
+
+/* evhttp writes its head field by field; the bytes are taken when it is back in the loop. */
+static void on_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg)
+{
+	struct gate *g = arg;
+
+	(void)b;
+	if (info->n_added == 0)
+		return;
+	g->reply_begun = true;
+	gate_schedule(g);
+}
+
+void gate_watch_end(struct gate *g)
+{
+	evhttp_connection_set_closecb(connection_of(g), on_close, g);
+}
+
+/* ---- Requests ---- */
+
+/* Connection is for what evhttp's own head says, where that is used. */
+static int add_canonical_head(const struct gate *g, struct evbuffer *to)
+{
+	static const char usual[] = "GET / HTTP/1.1\r\n\r\n";
+	size_t n = g->body ? body_length(g->body) : 0;
+	const char *method = g->view.method == HTTP_HEAD ? "HEAD" : n > 0 ? "POST" : "GET";
+	const char *connection = g->close_after ? "close" : "keep-alive";
+
+	if (n == 0 && g->view.method != HTTP_HEAD && g->view.minor != 0 && !g->close_after)
+		return evbuffer_add(to, usual, sizeof(usual) - 1);
+	return evbuffer_add_printf(to, "%s / HTTP/1.%d\r\nConnection: %s\r\nContent-Length: %zu\r\n\r\n", method,
+		g->view.minor, connection, n);
+}
+
+void gate_hand_over(struct gate *g)
+{
+	struct evbuffer *to = bufferevent_get_input(g->filter);
+
+	if (add_canonical_head(g, to) < 0 || (g->body && body_pass_on(&g->body, to) != 0)) {
+		gate_end(g); /* out of memory, with half a request in evhttp's buffer */
+		return;
+	}
+	g->phase = GATE_REPLY;
+	bufferevent_trigger(g->filter, EV_READ, BEV_TRIG_IGNORE_WATERMARKS);
+}
+
+/* evhttp is done with the reply. It would end the connection by its own rules, and at once; ours is to send what is left
+ * and to let the client read it, so it is made to believe that the connection stays. */
+static void on_done(struct evhttp_request *req, void *arg)
+{
+	struct gate *g = gate_from(arg);
+	struct evkeyvalq *in = evhttp_request_get_input_headers(req);
+	struct evkeyvalq *out = evhttp_request_get_output_headers(req);
+	const char *connection = evhttp_find_header(out, "Connection");
+
+	if (connection && evutil_ascii_strcasecmp(connection, "close") == 0)
+		g->close_after = true;
+	while (evhttp_remove_header(out, "Connection") == 0)
+		continue;
+	while (evhttp_remove_header(in, "Connection") == 0)
+		continue;
+	req->minor = 1;
+	gate_forget_request(g);
+	if (g->phase == GATE_REPLY)
+		g->phase = GATE_DRAIN;
+	gate_schedule(g);
+}
+
+struct gate *gate_of(struct evhttp_request *req)
+{
+	struct evhttp_connection *c = evhttp_request_get_connection(req);
+	struct bufferevent *filter = c ? evhttp_connection_get_bufferevent(c) : NULL;
+	struct bufferevent *sock = filter ? bufferevent_get_underlying(filter) : NULL;
+	void *arg = NULL;
+
+	if (!sock)
+		return NULL;
+	bufferevent_getcb(sock, NULL, NULL, NULL, &arg);
+	struct gate *g = gate_from(arg);
+	if (g->phase == GATE_REPLY && g->response.req != req) {
+		g->response = (struct gate_response){.req = req};
+		evhttp_request_set_on_complete_cb(req, on_done, g);
+		if (g->close_after)
+			gate_close_after_reply(g);
+	}
+	return g;
+}
+
+void gate_forget_request(struct gate *g)
+{
+	g->response.req = NULL;
+	g->response.tells_end = false;
+}
+
+/* ---- What evhttp writes ---- */
+
+void gate_take_output(struct gate *g)
+{
+	struct evbuffer *from = bufferevent_get_output(g->filter);
+	size_t n = evbuffer_get_length(from);
+
+	if (n == 0)
+		return;
+	if (g->phase != GATE_REPLY) { /* a reply that was given up: nothing of it may follow */
+		evbuffer_drain(from, n);
+		return;
+	}
+	g->response.tells_end = true;
+	(void)evbuffer_add_buffer(g->out, from);
+}
+
+void gate_tell_sent(struct gate *g)
+{
+	if (!g->response.tells_end)
+		return;
+	g->response.tells_end = false;
+	bufferevent_trigger(g->filter, EV_WRITE, 0);
+}
+
+void gate_say_close(struct gate *g)
+{
+	struct evkeyvalq *in;
+
+	if (!g->response.req)
+		return;
+	in = evhttp_request_get_input_headers(g->response.req);
+	while (evhttp_remove_header(in, "Connection") == 0)
+		continue;
+	(void)evhttp_add_header(in, "Connection", "close"); /* evhttp then says so in its reply */
+}
+
 /* ---- Heads ---- */
 
-/* Whether the connection stays (RFC 9112 9.3; an HTTP/1.0 client that asked for it is told), how the body ends, and the empty line. */
-void gate_end_head(const struct gate *g, const struct transport_head *head, bool closes)
+/* Right after evhttp_send_reply or _start: `head`, empty line and all, in place of the head that evhttp wrote. body_n: bytes of
+ * content behind it. */
+static void put_head(struct gate *g, struct slice head, size_t body_n)
 {
-	if (head->is_unframed && g->view.minor != 0)
-		buf_add_str(head->text, "Transfer-Encoding: chunked\r\n");
-	if (closes)
-		buf_add_str(head->text, "Connection: close\r\n");
-	else if (g->view.minor == 0)
-		buf_add_str(head->text, "Connection: keep-alive\r\n");
-	buf_add(head->text, "\r\n", 2);
+	size_t n = evbuffer_get_length(g->filter_out);
+
+	CHECK(n >= body_n);
+	if (evbuffer_drain(g->filter_out, n - body_n) != 0 || evbuffer_prepend(g->filter_out, head.p, head.n) != 0)
+		g->broken = true;
 }
 
 static int begin(struct transport *t, const struct transport_head *head)
@@ -38,6 +199,7 @@ static int begin(struct transport *t, const struct transport_head *head)
 		gate_close_after_reply(g);
 	gate_end_head(g, head, g->close_after);
 	g->response = (struct gate_response){
+		.req = g->response.req,
 		.status = head->status,
 		.head = head->text,
 		.is_chunked = head->is_unframed && g->view.minor != 0,
@@ -45,7 +207,7 @@ static int begin(struct transport *t, const struct transport_head *head)
 	};
 	/* evhttp adds chunks' framing where it believes that it announced it, and a Date where its reply is of HTTP/1.1: the less of
 	 * that, the less it costs. */
-	g->req->minor = g->response.is_chunked;
+	g->response.req->minor = g->response.is_chunked;
 	return head->text->err;
 }
 
@@ -87,11 +249,11 @@ static void flush(struct transport *t)
 
 	if (!r->has_begun) {
 		r->has_begun = true;
-		evhttp_send_reply_start(g->req, r->status, "");
-		gate_put_head(g, buf_slice(r->head), 0, r->is_framed);
+		evhttp_send_reply_start(r->req, r->status, "");
+		put_head(g, buf_slice(r->head), 0);
 	}
 	if (r->pending)
-		evhttp_send_reply_chunk(g->req, r->pending);
+		evhttp_send_reply_chunk(r->req, r->pending);
 	gate_drop_pending(g);
 }
 
@@ -105,11 +267,11 @@ static void end(struct transport *t)
 
 	if (r->has_begun) {
 		flush(t);
-		evhttp_send_reply_end(g->req);
+		evhttp_send_reply_end(r->req);
 		return;
 	}
-	evhttp_send_reply(g->req, r->status, "", r->pending);
-	gate_put_head(g, buf_slice(r->head), n, true);
+	evhttp_send_reply(r->req, r->status, "", r->pending);
+	put_head(g, buf_slice(r->head), n);
 	gate_drop_pending(g);
 }
 
@@ -119,9 +281,26 @@ static void refuse(struct transport *t)
 
 	gate_drop_pending(g);
 	gate_close_after_reply(g);
-	g->req->minor = 0;
-	evhttp_send_reply(g->req, 503, "", NULL);
-	gate_put_head(g, slice_of(no_memory), 0, true);
+	g->response.req->minor = 0;
+	evhttp_send_reply(g->response.req, 503, "", NULL);
+	put_head(g, slice_of(no_memory), 0);
+}
+
+void gate_abort_reply(struct gate *g, struct evhttp_request *req)
+{
+	struct evkeyvalq *out = evhttp_request_get_output_headers(req);
+
+	if (g->phase != GATE_REPLY)
+		return;
+	gate_take_output(g);
+	g->transport.on_gone.fn = g->transport.on_complete.fn = NULL;
+	gate_forget_request(g); /* evhttp must not finish it: its request is freed with the connection */
+	g->linger = true;
+	/* A reply that ends with the connection would look whole after an orderly close (RFC 9112 8). */
+	g->reset = !g->response.is_framed && !evhttp_find_header(out, "Content-Length") &&
+		   !evhttp_find_header(out, "Transfer-Encoding");
+	gate_close(g);
+	gate_schedule(g);
 }
 
 static void abort_response(struct transport *t)
@@ -129,7 +308,7 @@ static void abort_response(struct transport *t)
 	struct gate *g = gate_at(t);
 
 	gate_drop_pending(g);
-	gate_abort_reply(g, g->req);
+	gate_abort_reply(g, g->response.req);
 }
 
 /* ---- The rest ---- */
@@ -156,7 +335,7 @@ static void close_after(struct transport *t)
 
 static struct evbuffer *body(struct transport *t)
 {
-	return evhttp_request_get_input_buffer(gate_at(t)->req);
+	return evhttp_request_get_input_buffer(gate_at(t)->response.req);
 }
 
 static const struct transport_ops ops = {
@@ -174,74 +353,77 @@ static const struct transport_ops ops = {
 	.body = body,
 };
 
-/* ---- A listener's evhttp ---- */
+/* ---- A listener ---- */
 
-struct front {
-	struct evhttp *http;
-	const struct gate_options *o;
-};
+struct evconnlistener *gate_accept_on(struct front *l, int fd, struct evhttp_bound_socket **bound)
+{
+	*bound = evhttp_accept_socket_with_handle(l->http, fd);
+	return *bound ? evhttp_bound_socket_get_listener(*bound) : NULL;
+}
+
+void gate_accept_no_more(struct front *l, struct evhttp_bound_socket *bound)
+{
+	evhttp_del_accept_socket(l->http, bound);
+}
+
+/* NULL: evhttp then makes a plain connection, which gate_of refuses. */
+static struct bufferevent *on_accept(struct event_base *base, void *arg)
+{
+	struct gate *g = gate_accept(arg);
+
+	(void)base;
+	if (!g)
+		return NULL;
+	(void)evbuffer_add_cb(g->filter_out, on_output, g);
+	return g->filter;
+}
 
 static void on_request(struct evhttp_request *req, void *arg)
 {
-	const struct front *f = arg;
 	struct gate *g = gate_of(req);
 
+	(void)arg;
 	if (!g) { /* out of memory when it was accepted */
 		evhttp_connection_free(evhttp_request_get_connection(req));
 		return;
 	}
-	g->response = (struct gate_response){0};
 	gate_fill_transport(g, &ops);
-	f->o->on_request(f->o->arg, &g->transport);
+	g->o->on_request(g->o->arg, &g->transport);
+}
+
+/* evhttp adds nothing of its own to responses; its limits and time-outs stay unset. */
+static struct evhttp *make_http(struct front *l)
+{
+	struct evhttp *http = evhttp_new(l->base);
+
+	if (!http)
+		return NULL;
+	evhttp_set_bevcb(http, on_accept, l);
+	evhttp_set_gencb(http, on_request, NULL);
+	evhttp_set_default_content_type(http, NULL);
+	evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST);
+	return http;
 }
 
 int front_new(struct event_base *base, const struct gate_options *o, struct front **out)
 {
-	struct front *f = mem_zalloc(sizeof(*f));
-	int err = -ENOMEM;
+	int err = gate_listener_new(base, o, out);
 
-	*out = NULL;
-	if (!f)
+	if (err)
 		return err;
-	f->o = o;
-	f->http = evhttp_new(base);
-	if (f->http)
-		err = gate_install(f->http, base, o);
-	if (err) {
-		if (f->http)
-			evhttp_free(f->http);
-		mem_free(f);
-		return err;
-	}
-	evhttp_set_gencb(f->http, on_request, f);
-	*out = f;
-	return 0;
+	(*out)->http = make_http(*out);
+	if ((*out)->http)
+		return 0;
+	gate_listener_end(out);
+	return -ENOMEM;
 }
 
-int front_listen(struct front *f, int fd)
+void front_free(struct front **lp)
 {
-	return gate_listen(f->http, fd);
-}
+	struct front *l = *lp;
 
-void front_stop_listening(struct front *f)
-{
-	gate_stop_listening(f->http);
-}
-
-void front_drain(struct front *f)
-{
-	gate_stop_listening(f->http);
-	gate_drain_all(f->http);
-}
-
-void front_free(struct front **fp)
-{
-	struct front *f = *fp;
-
-	*fp = NULL;
-	if (!f)
+	if (!l)
 		return;
-	evhttp_free(f->http); /* with its sockets and connections; the gates' last bytes go with the event base */
-	gate_uninstall(f->http);
-	mem_free(f);
+	evhttp_free(l->http); /* with its sockets and connections; the gates' last bytes go with the event base */
+	gate_listener_end(lp);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The way in: a request's head off the socket, the fast path, refusals, and the canonical request for evhttp. */
+/* The way in: a request's head off the socket, the fast path, refusals. */
 #include "proxy/front/gate_internal.h"
 
 #include <string.h>
@@ -53,35 +53,6 @@ void gate_refuse(struct gate *g, struct http_error e)
 		g->o->on_refused(g->o->arg, g, &e);
 	g->linger = true;
 	gate_close(g);
-}
-
-/* ---- Handing over ---- */
-
-/* Connection is for what evhttp's own head says, where that is used. */
-static int add_canonical_head(const struct gate *g, struct evbuffer *to)
-{
-	static const char usual[] = "GET / HTTP/1.1\r\n\r\n";
-	size_t n = g->body ? body_length(g->body) : 0;
-	const char *method = g->view.method == HTTP_HEAD ? "HEAD" : n > 0 ? "POST" : "GET";
-	const char *connection = g->close_after ? "close" : "keep-alive";
-
-	if (n == 0 && g->view.method != HTTP_HEAD && g->view.minor != 0 && !g->close_after)
-		return evbuffer_add(to, usual, sizeof(usual) - 1);
-	return evbuffer_add_printf(to, "%s / HTTP/1.%d\r\nConnection: %s\r\nContent-Length: %zu\r\n\r\n", method,
-		g->view.minor, connection, n);
-}
-
-/* One whole request in the one form that evhttp ever sees. */
-void gate_hand_over(struct gate *g)
-{
-	struct evbuffer *to = bufferevent_get_input(g->filter);
-
-	if (add_canonical_head(g, to) < 0 || (g->body && body_pass_on(&g->body, to) != 0)) {
-		gate_end(g); /* out of memory, with half a request in evhttp's buffer */
-		return;
-	}
-	g->phase = GATE_REPLY;
-	bufferevent_trigger(g->filter, EV_READ, BEV_TRIG_IGNORE_WATERMARKS);
 }
 
 /* ---- Heads ---- */
@@ -183,7 +154,7 @@ static bool make_place(char **place, size_t *cap, size_t n)
  * last; a long one to a place of its gate's own, so that what one client needs is not given to others. False: refused. */
 static bool take_head(struct gate *g, const char *p)
 {
-	struct gate_listener *l = g->l;
+	struct front *l = g->l;
 	size_t n = g->view.head_bytes;
 	bool is_long = n > HEAD_ROOM;
 	char *to;
@@ -214,7 +185,7 @@ void gate_drop_long_head(struct gate *g)
 /* The view stays as it is: its bytes are the gate's now. */
 static void keep_head(struct gate *g)
 {
-	struct gate_listener *l = g->l;
+	struct front *l = g->l;
 	char *spare;
 	size_t spare_cap;
 

@@ -13,7 +13,8 @@
  *      any  -> CLOSING -> [LINGER] -> DEAD             the last bytes go out, then the client gets time to read them
  *
  * evhttp knows of a request in REPLY only, and has it whole. Every free of the connection is the gate's, from its own
- * handlers (gate_end), but for evhttp_free at shutdown and evhttp being out of memory (on_evhttp_close).
+ * handlers (gate_end), but for the front's end and evhttp being out of memory (gate_left). What is said to evhttp is said
+ * in gate_evhttp.c alone.
  *
  * Over TLS the socket's bufferevent moves ciphertext: what it reads is decrypted to `in`, what is in `out` is encrypted to
  * `wire`. After the PROXY protocol without TLS `in` is the socket's own input. All others are read by the gate itself
@@ -27,14 +28,15 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
-#include <event2/http.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "http/chunk.h"
 #include "http/message.h"
 #include "proxy/front/bodies.h"
+#include "proxy/front/front.h"
 #include "proxy/front/gate.h"
+#include "proxy/front/gate_evhttp.h"
 #include "proxy/front/peer.h"
 #include "proxy/front/transport.h"
 
@@ -43,6 +45,7 @@
 #define GATE_HITS_PER_TURN 64       /* then other connections get their turn */
 #define GATE_READ_MAX (16 * 1024)   /* from one connection, before others get their turn */
 #define GATE_SAID_MAX (64 * 1024)   /* answers of the fast path put together to be sent by one call */
+#define GATE_PAUSE_MS 100           /* accepting, for want of descriptors */
 #define GATE_LINGER_MS 2000         /* how long a client may go on sending after our last byte */
 #define GATE_LINGER_BYTES (16 * 1024 * 1024)
 
@@ -58,13 +61,7 @@ enum gate_phase {
 	GATE_DEAD,      /* given back to evhttp to be freed */
 };
 
-struct gate_socket { /* one that listens */
-	struct gate_socket *next;
-	struct evhttp_bound_socket *bound;
-	struct event resume; /* ends a pause */
-};
-
-struct gate_listener { /* one an evhttp; shared by its gates */
+struct front { /* shared by its gates */
 	struct evhttp *http;
 	const struct gate_options *o;
 	struct event_base *base;
@@ -72,8 +69,6 @@ struct gate_listener { /* one an evhttp; shared by its gates */
 	unsigned refs;      /* one a gate, one for the installation */
 	unsigned inside;    /* gates that found a place (most_open) */
 	bool draining;
-	struct gate_socket *sockets;
-	struct gate_listener *next; /* guarded by the list's mutex */
 
 	/* The time of this turn of the loop. */
 	struct now now;
@@ -89,20 +84,11 @@ struct gate_listener { /* one an evhttp; shared by its gates */
 	char said[GATE_SAID_MAX];
 };
 
-/* What goes through evhttp (gate_evhttp.c). */
-struct gate_response {
-	int status;
-	const struct buf *head;
-	struct evbuffer *pending; /* body bytes that were added and not flushed; NULL: none */
-	bool is_chunked, is_framed;
-	bool has_begun; /* evhttp's head is written */
-};
-
 struct gate {
 	uint32_t magic;
 	enum gate_phase phase;
 	struct transport transport; /* of the request that is being answered */
-	struct gate_listener *l;
+	struct front *l;
 	struct gate *next, *prev;
 	const struct gate_options *o;
 	struct bufferevent *sock, *filter;
@@ -132,12 +118,11 @@ struct gate {
 	struct chunk_decoder chunk;
 	int64_t body_ms;                       /* when its last byte came */
 	int64_t room_wait_ms;                  /* since when it has waited for memory; 0: it does not */
-	int64_t body_slow_us, body_pressed_us; /* gate_timer.c: until when what came is enough */
-	struct evhttp_request *req;            /* from gate_of until evhttp is done with it */
+	int64_t body_slow_us, body_pressed_us; /* gate_body.c: until when what came is enough */
 
 	/* The reply. */
-	size_t wants_room_below; /* the mark at which there was none; 0: nobody waits for room */
-	struct gate_response response;
+	size_t wants_room_below;       /* the mark at which there was none; 0: nobody waits for room */
+	struct gate_response response; /* of a request in REPLY */
 
 	int64_t idle_since_ms, progress_ms, linger_ms;
 	uint64_t lingered;
@@ -161,31 +146,28 @@ struct gate {
 	bool close_idle;       /* nor is one waited for, when none has begun */
 	bool linger;           /* closing must leave the client time to read */
 	bool reset;            /* closing must look like a failure (a reply without length that was cut) */
-	bool reply_begun;      /* evhttp has written part of the final head */
-	bool is_framed;        /* that head says where the reply ends */
-	bool tell_evhttp;      /* evhttp's write callback is due when the socket's buffer is empty */
+	bool reply_begun;      /* part of the final head is written */
 	bool holds_back;       /* reading from the socket is off */
 };
 
 /* gate.c */
-struct evhttp_connection *gate_evcon(const struct gate *g); /* NULL: evhttp has freed the connection */
-void gate_schedule(struct gate *g);                         /* on_work soon */
+void gate_schedule(struct gate *g);       /* on_work soon */
 void gate_schedule_later(struct gate *g); /* on_work in the next turn of the loop, after others had theirs */
 void gate_run(struct gate *g);            /* goes as far as the bytes allow; the gate may be dead after it */
-void gate_end(struct gate *g);            /* frees the connection through evhttp; g lives until the handler returns */
+void gate_end(struct gate *g);            /* frees the connection; g lives until the handler returns */
 void gate_gone(struct gate *g);           /* tells the program, then gate_end */
 void gate_close(struct gate *g);          /* to CLOSING */
 void gate_on_work(evutil_socket_t fd, short what, void *arg);
 void gate_on_readable(struct bufferevent *sock, void *arg);
 void gate_on_writable(struct bufferevent *sock, void *arg);
 void gate_on_socket_event(struct bufferevent *sock, short what, void *arg);
-void gate_on_evhttp_close(struct evhttp_connection *evcon, void *arg);
+void gate_left(struct gate *g); /* the connection is being freed, and not by gate_end */
 struct gate *gate_from(void *arg);
 void gate_fill_transport(struct gate *g, const struct transport_ops *ops); /* for a request that is whole */
 
 /* gate_quick.c */
-void gate_clock_init(struct gate_listener *l);
-void gate_clock_fini(struct gate_listener *l);
+void gate_clock_init(struct front *l);
+void gate_clock_fini(struct front *l);
 void gate_touch(struct gate *g); /* takes the time of this turn of the loop */
 bool gate_is_quick(const struct gate_options *o);
 void gate_begin_quick(struct gate *g);
@@ -203,17 +185,17 @@ void gate_send_said(struct gate *g); /* to the socket, what it does not take to 
 /* gate_direct.c */
 extern const struct transport_ops gate_direct_ops;
 
-/* gate_evhttp.c */
-void gate_end_head(const struct gate *g, const struct transport_head *head, bool closes);
-void gate_drop_pending(struct gate *g);
-
 /* gate_listen.c */
-void gate_link(struct gate *g, struct gate_listener *l);
+int gate_listener_new(struct event_base *base, const struct gate_options *o, struct front **out) WARN_UNUSED;
+/* All connections have ended: options and stats are not touched any more. What libevent has not freed yet goes with its event
+ * base. NULL is harmless. */
+void gate_listener_end(struct front **l);
+void gate_link(struct gate *g, struct front *l);
 void gate_unlink(struct gate *g);
 
 /* gate_begin.c */
-struct bufferevent *gate_on_accept(struct event_base *base, void *arg); /* arg is the gate_listener */
-void gate_set_up(struct gate *g, struct evhttp_connection *evcon);      /* once evhttp has given the socket */
+struct gate *gate_accept(struct front *l); /* for a connection whose socket comes soon; NULL: no memory */
+void gate_set_up(struct gate *g);          /* once the filter has its socket */
 bool gate_read_proxy_header(struct gate *g);
 bool gate_handshake(struct gate *g);
 void gate_count_out(struct gate *g); /* of all that need not outlive it; `o` is NULL after this */
@@ -226,7 +208,6 @@ void gate_on_timer(evutil_socket_t fd, short what, void *arg);
 bool gate_read_head(struct gate *g);
 void gate_refuse(struct gate *g, struct http_error e);
 void gate_drop_long_head(struct gate *g); /* once the view is not looked at any more */
-void gate_hand_over(struct gate *g);      /* head and body, whole, to evhttp */
 
 /* gate_body.c */
 void gate_begin_body(struct gate *g);
@@ -236,12 +217,11 @@ void gate_body_is_late(struct gate *g);
 void gate_drop_body(struct gate *g);
 
 /* gate_out.c */
-void gate_take_output(struct gate *g); /* evhttp's output to ours */
-void gate_send(struct gate *g);        /* writes `out`, the rest to the socket's buffer; sets broken */
-void gate_decrypt(struct gate *g);     /* what the socket has read to `in` */
+/* Adds to the head's text what it says of the connection, and its last line. */
+void gate_end_head(const struct gate *g, const struct transport_head *head, bool closes);
+void gate_send(struct gate *g);    /* writes `out`, the rest to the socket's buffer; sets broken */
+void gate_decrypt(struct gate *g); /* what the socket has read to `in` */
 void gate_check_room(struct gate *g);
-void gate_on_evhttp_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg);
 void gate_on_socket_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg);
-void gate_on_evhttp_done(struct evhttp_request *req, void *arg);
 
 #endif

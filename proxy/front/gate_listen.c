@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Installing the gate in an evhttp, accepting connections, pausing while there are no descriptors for them, draining. */
+/* A listener: its gates, its sockets, pausing while there are no descriptors for connections, draining. */
 #include <errno.h>
 #include <event2/listener.h>
 #include <pthread.h>
@@ -9,12 +9,21 @@
 #include "base/mem.h"
 #include "proxy/front/gate_internal.h"
 
-static struct gate_listener *listeners; /* guarded by listeners_mu */
-static pthread_mutex_t listeners_mu = PTHREAD_MUTEX_INITIALIZER;
+struct gate_socket {              /* one that listens */
+	struct gate_socket *next; /* guarded by sockets_mu; all else is its loop's */
+	struct front *l;
+	struct evhttp_bound_socket *bound;
+	struct evconnlistener *accepts;
+	struct event resume; /* ends a pause */
+};
+
+/* Of all loops: an error of one says no more than which evconnlistener it is. */
+static struct gate_socket *sockets; /* guarded by sockets_mu */
+static pthread_mutex_t sockets_mu = PTHREAD_MUTEX_INITIALIZER;
 
 /* ---- Gates of a listener ---- */
 
-void gate_link(struct gate *g, struct gate_listener *l)
+void gate_link(struct gate *g, struct front *l)
 {
 	g->l = l;
 	l->refs++;
@@ -24,7 +33,7 @@ void gate_link(struct gate *g, struct gate_listener *l)
 	l->gates = g;
 }
 
-static void listener_unref(struct gate_listener *l)
+static void listener_unref(struct front *l)
 {
 	if (--l->refs > 0)
 		return;
@@ -43,64 +52,73 @@ void gate_unlink(struct gate *g)
 	listener_unref(g->l);
 }
 
-/* ---- Installing ---- */
-
-int gate_install(struct evhttp *http, struct event_base *base, const struct gate_options *o)
+int gate_listener_new(struct event_base *base, const struct gate_options *o, struct front **out)
 {
-	struct gate_listener *l = mem_zalloc(sizeof(*l));
+	struct front *l = mem_zalloc(sizeof(*l));
 
 	CHECK(o->stats && o->high_water > 0);
+	*out = l;
 	if (!l)
 		return -ENOMEM;
-	l->http = http;
 	l->base = base;
 	l->o = o;
 	l->refs = 1;
 	gate_clock_init(l);
-	pthread_mutex_lock(&listeners_mu);
-	l->next = listeners;
-	listeners = l;
-	pthread_mutex_unlock(&listeners_mu);
-
-	evhttp_set_bevcb(http, gate_on_accept, l);
-	evhttp_set_default_content_type(http, NULL);
-	evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST);
 	return 0;
 }
 
-static struct gate_listener *listener_of(struct evhttp *http, bool remove)
-{
-	struct gate_listener **at, *l;
+/* ---- Sockets ---- */
 
-	pthread_mutex_lock(&listeners_mu);
-	for (at = &listeners; *at && (*at)->http != http;)
-		at = &(*at)->next;
-	l = *at;
-	if (l && remove)
-		*at = l->next;
-	pthread_mutex_unlock(&listeners_mu);
-	return l;
+static void keep_socket(struct gate_socket *s)
+{
+	pthread_mutex_lock(&sockets_mu);
+	s->next = sockets;
+	sockets = s;
+	pthread_mutex_unlock(&sockets_mu);
 }
 
-/* evhttp_free may have closed the socket itself. */
-static void forget_sockets(struct gate_listener *l)
+/* Takes one of the listener's off the list. */
+static struct gate_socket *take_socket(const struct front *l)
+{
+	struct gate_socket **at, *s;
+
+	pthread_mutex_lock(&sockets_mu);
+	for (at = &sockets; *at && (*at)->l != l;)
+		at = &(*at)->next;
+	s = *at;
+	if (s)
+		*at = s->next;
+	pthread_mutex_unlock(&sockets_mu);
+	return s;
+}
+
+static struct gate_socket *socket_of(const struct evconnlistener *accepts)
 {
 	struct gate_socket *s;
 
-	while ((s = l->sockets)) {
-		l->sockets = s->next;
-		event_del(&s->resume);
-		mem_free(s);
-	}
+	pthread_mutex_lock(&sockets_mu);
+	for (s = sockets; s && s->accepts != accepts;)
+		s = s->next;
+	pthread_mutex_unlock(&sockets_mu);
+	return s;
 }
 
-void gate_uninstall(struct evhttp *http)
+static void socket_free(struct gate_socket *s)
 {
-	struct gate_listener *l = listener_of(http, true);
+	event_del(&s->resume);
+	mem_free(s);
+}
 
+void gate_listener_end(struct front **lp)
+{
+	struct front *l = *lp;
+	struct gate_socket *s;
+
+	*lp = NULL;
 	if (!l)
 		return;
-	forget_sockets(l);
+	while ((s = take_socket(l))) /* closed already */
+		socket_free(s);
 	for (struct gate *g = l->gates; g; g = g->next)
 		gate_count_out(g);
 	gate_clock_fini(l);
@@ -115,75 +133,67 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	(void)evconnlistener_enable(evhttp_bound_socket_get_listener(s->bound));
+	(void)evconnlistener_enable(s->accepts);
 }
 
-static void pause_accepting(struct gate_listener *l, struct evconnlistener *lev)
+static void pause_accepting(struct gate_socket *s)
 {
 	static const struct timeval pause = {0, GATE_PAUSE_MS * 1000};
-	struct gate_socket *s = l->sockets;
 
-	while (s && evhttp_bound_socket_get_listener(s->bound) != lev)
-		s = s->next;
-	if (!s || event_add(&s->resume, &pause) != 0)
+	if (event_add(&s->resume, &pause) != 0)
 		return;
-	(void)evconnlistener_disable(lev);
-	l->o->stats->accept_pauses++;
+	(void)evconnlistener_disable(s->accepts);
+	s->l->o->stats->accept_pauses++;
 }
 
-/* The socket stays readable, so that without a pause the loop would come here for ever. arg is the evhttp. */
-static void on_accept_error(struct evconnlistener *lev, void *arg)
+/* The socket stays readable, so that without a pause the loop would come here for ever. */
+static void on_accept_error(struct evconnlistener *accepts, void *arg)
 {
 	static struct log_limit limit;
 	int err = EVUTIL_SOCKET_ERROR();
-	struct gate_listener *l = listener_of(arg, false);
+	struct gate_socket *s = socket_of(accepts);
 
+	(void)arg; /* evhttp's */
 	if (log_allowed(&limit))
 		log_warn("can't accept a connection: %s", strerror(err));
 	/* Others are about the one connection that was not accepted. */
-	if (l && (err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM))
-		pause_accepting(l, lev);
+	if (s && (err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM))
+		pause_accepting(s);
 }
 
-int gate_listen(struct evhttp *http, int fd)
+int front_listen(struct front *l, int fd)
 {
-	struct gate_listener *l = listener_of(http, false);
 	struct gate_socket *s = mem_zalloc(sizeof(*s));
 
-	CHECK(l);
 	if (!s)
 		return -ENOMEM;
+	s->l = l;
 	event_assign(&s->resume, l->base, -1, 0, on_resume, s);
-	s->bound = evhttp_accept_socket_with_handle(http, fd);
-	if (!s->bound) {
+	s->accepts = gate_accept_on(l, fd, &s->bound);
+	if (!s->accepts) {
 		mem_free(s);
 		return -ENOMEM;
 	}
-	evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(s->bound), on_accept_error);
-	s->next = l->sockets;
-	l->sockets = s;
+	evconnlistener_set_error_cb(s->accepts, on_accept_error);
+	keep_socket(s);
 	return 0;
 }
 
-void gate_stop_listening(struct evhttp *http)
+void front_stop_listening(struct front *l)
 {
-	struct gate_listener *l = listener_of(http, false);
+	struct gate_socket *s;
 
-	if (!l)
-		return;
-	for (struct gate_socket *s = l->sockets; s; s = s->next)
-		evhttp_del_accept_socket(http, s->bound); /* closes the descriptor */
-	forget_sockets(l);
+	while ((s = take_socket(l))) {
+		gate_accept_no_more(l, s->bound);
+		socket_free(s);
+	}
 }
 
 /* ---- Draining ---- */
 
-void gate_drain_all(struct evhttp *http)
+void front_drain(struct front *l)
 {
-	struct gate_listener *l = listener_of(http, false);
-
-	if (!l)
-		return;
+	front_stop_listening(l);
 	l->draining = true;
 	for (struct gate *g = l->gates; g; g = g->next) {
 		gate_close_after_reply(g);

@@ -1,65 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The way out: evhttp's reply to the socket, interim answers, backpressure, replies that can't be finished. */
+/* The way out: to the socket, backpressure, interim answers, what heads say of the connection. */
 #include "proxy/front/gate_internal.h"
 
 #include <errno.h>
-#include <event2/http_struct.h>
-#include <string.h>
 
 #include "proxy/front/tls.h"
-
-/* ---- evhttp's output ---- */
-
-/* evhttp writes its head field by field; the bytes are taken when it is back in the loop. */
-void gate_on_evhttp_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg)
-{
-	struct gate *g = arg;
-
-	(void)b;
-	if (info->n_added == 0)
-		return;
-	g->reply_begun = true;
-	gate_schedule(g);
-}
-
-void gate_take_output(struct gate *g)
-{
-	struct evbuffer *from = bufferevent_get_output(g->filter);
-	size_t n = evbuffer_get_length(from);
-
-	if (n == 0)
-		return;
-	if (g->phase != GATE_REPLY) { /* a reply that was given up: nothing of it may follow */
-		evbuffer_drain(from, n);
-		return;
-	}
-	g->tell_evhttp = true;
-	(void)evbuffer_add_buffer(g->out, from);
-}
-
-/* evhttp is done with the reply. It would end the connection by its own rules, and at once; ours is to send what is left
- * and to let the client read it, so it is made to believe that the connection stays. */
-void gate_on_evhttp_done(struct evhttp_request *req, void *arg)
-{
-	struct gate *g = arg;
-	struct evkeyvalq *in = evhttp_request_get_input_headers(req);
-	struct evkeyvalq *out = evhttp_request_get_output_headers(req);
-	const char *connection = evhttp_find_header(out, "Connection");
-
-	CHECK(g->magic == GATE_MAGIC);
-	if (connection && evutil_ascii_strcasecmp(connection, "close") == 0)
-		g->close_after = true;
-	while (evhttp_remove_header(out, "Connection") == 0)
-		continue;
-	while (evhttp_remove_header(in, "Connection") == 0)
-		continue;
-	req->minor = 1;
-	g->req = NULL;
-	g->tell_evhttp = false;
-	if (g->phase == GATE_REPLY)
-		g->phase = GATE_DRAIN;
-	gate_schedule(g);
-}
 
 /* ---- The socket ---- */
 
@@ -200,41 +145,21 @@ void gate_write_informational(struct gate *g, int status, const struct http_fiel
 	gate_schedule(g);
 }
 
-void gate_put_head(struct gate *g, struct slice head, size_t body_n, bool is_framed)
-{
-	size_t n = evbuffer_get_length(g->filter_out);
-
-	CHECK(n >= body_n);
-	g->is_framed = is_framed;
-	if (evbuffer_drain(g->filter_out, n - body_n) != 0 || evbuffer_prepend(g->filter_out, head.p, head.n) != 0)
-		g->broken = true;
-}
-
 void gate_close_after_reply(struct gate *g)
 {
 	g->close_after = true;
-	if (!g->req || g->reply_begun)
-		return;
-	struct evkeyvalq *in = evhttp_request_get_input_headers(g->req);
-	while (evhttp_remove_header(in, "Connection") == 0)
-		continue;
-	(void)evhttp_add_header(in, "Connection", "close"); /* evhttp then says so in its reply */
+	if (!g->reply_begun)
+		gate_say_close(g);
 }
 
-void gate_abort_reply(struct gate *g, struct evhttp_request *req)
+/* Whether the connection stays (RFC 9112 9.3; an HTTP/1.0 client that asked for it is told), how the body ends, and the empty line. */
+void gate_end_head(const struct gate *g, const struct transport_head *head, bool closes)
 {
-	struct evkeyvalq *out = evhttp_request_get_output_headers(req);
-
-	if (g->phase != GATE_REPLY)
-		return;
-	gate_take_output(g);
-	g->transport.on_gone.fn = g->transport.on_complete.fn = NULL;
-	g->req = NULL;
-	g->tell_evhttp = false; /* evhttp must not finish it: its request is freed with the connection */
-	g->linger = true;
-	/* A reply that ends with the connection would look whole after an orderly close (RFC 9112 8). */
-	g->reset = !g->is_framed && !evhttp_find_header(out, "Content-Length") &&
-		   !evhttp_find_header(out, "Transfer-Encoding");
-	gate_close(g);
-	gate_schedule(g);
+	if (head->is_unframed && g->view.minor != 0)
+		buf_add_str(head->text, "Transfer-Encoding: chunked\r\n");
+	if (closes)
+		buf_add_str(head->text, "Connection: close\r\n");
+	else if (g->view.minor == 0)
+		buf_add_str(head->text, "Connection: keep-alive\r\n");
+	buf_add(head->text, "\r\n", 2);
 }

@@ -16,19 +16,19 @@
 
 static void on_turn_end(evutil_socket_t fd, short what, void *arg)
 {
-	struct gate_listener *l = arg;
+	struct front *l = arg;
 
 	(void)fd;
 	(void)what;
 	l->clock_is_read = false;
 }
 
-void gate_clock_init(struct gate_listener *l)
+void gate_clock_init(struct front *l)
 {
 	event_assign(&l->turn_end, l->base, -1, 0, on_turn_end, l);
 }
 
-void gate_clock_fini(struct gate_listener *l)
+void gate_clock_fini(struct front *l)
 {
 	event_del(&l->turn_end);
 	l->clock_is_stopped = true;
@@ -37,7 +37,7 @@ void gate_clock_fini(struct gate_listener *l)
 /* Read once for all connections that are ready in one turn of the loop: an event that is made active now runs behind them. */
 void gate_touch(struct gate *g)
 {
-	struct gate_listener *l = g->l;
+	struct front *l = g->l;
 
 	if (!l->clock_is_read) {
 		l->now_us = clock_mono_us();
@@ -158,7 +158,7 @@ void gate_hold_back(struct gate *g, bool full)
 
 int gate_keep_said(struct gate *g)
 {
-	struct gate_listener *l = g->l;
+	struct front *l = g->l;
 	int err = l->said_n > 0 ? evbuffer_add(g->out, l->said, l->said_n) : 0;
 
 	l->said_n = 0;
@@ -169,7 +169,7 @@ int gate_keep_said(struct gate *g)
 
 int gate_say(struct gate *g, const void *p, size_t n)
 {
-	struct gate_listener *l = g->l;
+	struct front *l = g->l;
 
 	if (g->is_quick && n <= sizeof(l->said) - l->said_n && evbuffer_get_length(g->out) == 0) {
 		memcpy(l->said + l->said_n, p, n);
@@ -200,7 +200,7 @@ static size_t send_at_once(struct gate *g, const char *p, size_t n)
 
 void gate_send_said(struct gate *g)
 {
-	struct gate_listener *l = g->l;
+	struct front *l = g->l;
 	size_t sent;
 
 	if (evbuffer_get_length(g->sock_out) > 0) {

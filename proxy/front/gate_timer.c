@@ -112,7 +112,7 @@ void gate_on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	CHECK(g->magic == GATE_MAGIC);
-	if (g->phase == GATE_DEAD || !gate_evcon(g))
+	if (g->phase == GATE_DEAD || !gate_is_connected(g))
 		return;
 	g->timer_at_ms = 0;
 	gate_touch(g);

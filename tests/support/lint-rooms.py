@@ -20,7 +20,7 @@ FILES_MAX = 30
 LIBRARIES = {
     "curl/": ["upstream"],
     "nghttp2/": ["upstream"],
-    "event2/http": ["proxy/"],
+    "event2/http": ["proxy/front", "proxy/demo"],
     "event2/bufferevent": ["proxy/front"],
     "event2/listener": ["proxy/front"],
     "event2/": ["proxy/", "upstream"],

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# What only some files may do: allocate, and say what the cache is asked. What decides which answer serves a request is made
-# of the request as the origin is sent it (proxy/request/sent.h).
+# What only some files may do: allocate, speak with evhttp, and say what the cache is asked. What decides which answer serves a
+# request is made of the request as the origin is sent it (proxy/request/sent.h).
 # Reads only; the files are the arguments. A breach is printed as file:line: sentence.
 set -euo pipefail
 awk '
@@ -14,6 +14,10 @@ function bad(text) { printf "%s:%d: %s\n", FILENAME, FNR, text; breaches = 1 }
 	if (code ~ /^[ \t]*\*/) next
 	if (code ~ /(^|[^a-zA-Z0-9_>.])(malloc|calloc|realloc|strdup|strndup|asprintf|vasprintf|free)[ \t]*\(/ &&
 	    $0 !~ /allocated by/) bad("allocate through base/mem.h (or say \"allocated by <library>\" on the line)")
+}
+# Whatever carries requests to the program, the rest of the gate is the same.
+/event2\/http|(^|[^a-zA-Z0-9_])evhttp_[a-z_]+[ \t]*\(/ && FILENAME !~ /^proxy\/(front\/gate_evhttp|demo\/demo)\.c$/ {
+	bad("evhttp is for proxy/front/gate_evhttp.c (and the demonstration)")
 }
 FILENAME ~ /^proxy\// && FILENAME != "proxy/request/target.c" && /\(struct cache_request\)|struct cache_request [a-z_]+ = \{/ {
 	bad("only target_cache_request makes a cache_request: the cache sees what the origin is sent")

@@ -130,6 +130,18 @@ static void on_refused(void *arg, struct gate *g, const struct http_error *e)
 	r->refused_status = (unsigned)e->status;
 }
 
+void rig_listen(struct rig *r)
+{
+	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t n = sizeof(sin);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sin, n), 0);
+	assert_int_equal(listen(fd, 4096), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&sin, &n), 0);
+	assert_int_equal(front_listen(r->front, fd), 0);
+	r->port = ntohs(sin.sin_port);
+}
+
 int rig_setup(void **state)
 {
 	struct rig *r = calloc(1, sizeof(*r));
@@ -137,7 +149,6 @@ int rig_setup(void **state)
 	signal(SIGPIPE, SIG_IGN);
 	the_rig = r;
 	r->base = event_base_new();
-	r->http = evhttp_new(r->base);
 	r->options = (struct gate_options){
 		.max_header = 4096,
 		.max_body = 100000,
@@ -151,16 +162,9 @@ int rig_setup(void **state)
 		.arg = r,
 		.stats = &r->stats,
 	};
-	assert_int_equal(gate_install(r->http, r->base, &r->options), 0);
-	evhttp_set_gencb(r->http, on_request, r);
-	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t n = sizeof(sin);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&sin, n), 0);
-	assert_int_equal(listen(fd, 4096), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&sin, &n), 0);
-	assert_int_equal(gate_listen(r->http, fd), 0);
-	r->port = ntohs(sin.sin_port);
+	assert_int_equal(front_new(r->base, &r->options, &r->front), 0);
+	evhttp_set_gencb(r->front->http, on_request, r);
+	rig_listen(r);
 	*state = r;
 	return 0;
 }
@@ -169,8 +173,7 @@ int rig_teardown(void **state)
 {
 	struct rig *r = *state;
 
-	evhttp_free(r->http);
-	gate_uninstall(r->http);
+	front_free(&r->front);
 	event_base_free(r->base);
 	assert_int_equal(r->stats.open, 0);
 	admission_free(&r->admission);

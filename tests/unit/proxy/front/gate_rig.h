@@ -35,7 +35,7 @@ struct served {
 
 struct rig {
 	struct event_base *base;
-	struct evhttp *http;
+	struct front *front;
 	uint16_t port;
 	struct gate_options options;
 	struct gate_stats stats;
@@ -45,6 +45,8 @@ struct rig {
 	char last_method[32], last_target[128], last_body[256];
 	size_t last_body_n, most_unsent; /* the latter: behind hits */
 };
+
+void rig_listen(struct rig *r); /* on a port of its own, which new clients go to */
 
 /* The group's set-up and tear-down of each test: *state is the rig. */
 int rig_setup(void **state);

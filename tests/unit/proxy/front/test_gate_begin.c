@@ -180,7 +180,7 @@ static void a_drain_ends_connections_that_have_not_begun(void **state)
 	r->options.trusted = &everybody;
 	c = client_new(r);
 	wait_for(r, r->stats.open == 1);
-	gate_drain_all(r->http);
+	front_drain(r->front);
 	wait_for(r, c->eof || c->failed);
 	client_free(c);
 }

@@ -363,7 +363,7 @@ static void drain_closes_the_idle_and_lets_the_others_finish(void **state)
 	client_send(half, HEAD_OF("GET", "/half"));
 	wait_for(r, r->completed == 1 && r->stats.open == 4);
 	rig_settle(r);
-	gate_drain_all(r->http);
+	front_drain(r->front);
 	wait_for(r, fresh->eof && idle->eof);
 	assert_false(busy->eof || half->eof);
 	rig_release(r, 0, "[held]");
@@ -374,6 +374,7 @@ static void drain_closes_the_idle_and_lets_the_others_finish(void **state)
 	assert_lacks(busy, "<GET /x >");
 	assert_has(half, "<GET /half >");
 	assert_has(half, "Connection: close\r\n");
+	rig_listen(r);
 	struct client *late = client_new(r);
 	client_send(late, HEAD_OF("GET", "/hit") "\r\n");
 	wait_for(r, late->eof);
@@ -382,7 +383,7 @@ static void drain_closes_the_idle_and_lets_the_others_finish(void **state)
 	wait_for(r, r->stats.open == 0);
 }
 
-static void evhttp_free_tells_those_who_are_being_served(void **state)
+static void the_end_tells_those_who_are_being_served(void **state)
 {
 	struct rig *r = *state;
 	struct client *c = hold_one(r, HEAD_OF("GET", "/hold") "\r\n");
@@ -392,10 +393,8 @@ static void evhttp_free_tells_those_who_are_being_served(void **state)
 	rig_chunk(r, 1, "part");
 	client_send(e, HEAD_OF("POST", "/x") "Content-Length: 5\r\n\r\nab");
 	wait_for(r, r->stats.open == 3);
-	evhttp_free(r->http);
+	front_free(&r->front);
 	assert_int_equal(r->gone, 2);
-	gate_uninstall(r->http);
-	r->http = evhttp_new(r->base);
 	client_free(c), client_free(d), client_free(e);
 }
 
@@ -421,7 +420,7 @@ static void drain(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	gate_drain_all(r->http);
+	front_drain(r->front);
 	r->gone++;
 }
 
@@ -472,7 +471,7 @@ int main(void)
 		RIG_TEST(aborted_reply_that_ends_with_the_connection_is_reset),
 		RIG_TEST(aborted_reply_to_a_stuck_client_ends_with_the_write_limit),
 		RIG_TEST(drain_closes_the_idle_and_lets_the_others_finish),
-		RIG_TEST(evhttp_free_tells_those_who_are_being_served),
+		RIG_TEST(the_end_tells_those_who_are_being_served),
 		RIG_TEST(lingering_close_is_bounded_in_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

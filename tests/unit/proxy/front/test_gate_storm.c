@@ -155,7 +155,7 @@ static void storm_with_short_limits_leaves_nothing_behind(void **state)
 	storm(r, 2);
 }
 
-static void storm_ended_by_evhttp_free_leaves_nothing_behind(void **state)
+static void storm_ended_by_the_front_leaves_nothing_behind(void **state)
 {
 	struct rig *r = *state;
 	struct client *clients[CLIENTS] = {0};
@@ -168,9 +168,7 @@ static void storm_ended_by_evhttp_free_leaves_nothing_behind(void **state)
 		move_client(r, &clients[i], &at[i]);
 		event_base_loop(r->base, EVLOOP_NONBLOCK);
 	}
-	evhttp_free(r->http);
-	gate_uninstall(r->http);
-	r->http = evhttp_new(r->base);
+	front_free(&r->front);
 	for (unsigned i = 0; i < r->held_n; i++)
 		assert_true(r->held[i].gone);
 	for (unsigned i = 0; i < CLIENTS; i++)
@@ -184,7 +182,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(storm_of_clients_leaves_nothing_behind),
 		RIG_TEST(storm_with_short_limits_leaves_nothing_behind),
-		RIG_TEST(storm_ended_by_evhttp_free_leaves_nothing_behind),
+		RIG_TEST(storm_ended_by_the_front_leaves_nothing_behind),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
