@@ -16,7 +16,7 @@ void answer_reset(struct fetch *f)
 
 static size_t refuse(struct fetch *f, enum fetch_result verdict, const char *detail)
 {
-	fetch_judge(f, verdict, detail);
+	result_judge(f, verdict, detail);
 	return 0; /* any count but n ends the transfer */
 }
 
@@ -50,7 +50,7 @@ static bool is_complete(const struct answer *a)
 static void end_if_complete(struct fetch *f)
 {
 	if (f->uploads && is_complete(&f->answer))
-		loop_post(f, TODO_COMPLETE);
+		todo_post(f, TODO_COMPLETE);
 }
 
 static int on_status_line(struct fetch *f, struct slice line)
@@ -75,7 +75,7 @@ static size_t on_informational(struct fetch *f, size_t n)
 	if (++f->answer.informational > INFORMATIONAL_MAX || f->answer.informational_bytes > f->l->max_head_bytes)
 		return refuse(f, FETCH_BAD_ANSWER, "The upstream sent too many 1xx answers.");
 	f->answer.phase = ANSWER_STATUS;
-	fetch_set_deadline(f, f->u->options->first_byte_timeout_ms);
+	deadline_set(f, f->u->options->first_byte_timeout_ms);
 	if (f->head.status != 100 && f->handler.on_informational && !(f->todo & TODO_DROP))
 		f->handler.on_informational(f->arg, f->head.status, &f->head.fields);
 	return n;
@@ -97,7 +97,7 @@ static size_t on_head_end(struct fetch *f, size_t n)
 	a->needs_tls_end = f->o->is_https && !answer_is_framed(f);
 	if (a->needs_tls_end)
 		curl_easy_setopt(f->easy, CURLOPT_NOPROGRESS, 0L);
-	fetch_set_deadline(f, f->u->options->stall_timeout_ms);
+	deadline_set(f, f->u->options->stall_timeout_ms);
 	place_learn_head(f, status, &f->head.fields);
 	if (!http_was_asked_for(f->asked, f->method, status, &f->head.fields))
 		return refuse(f, FETCH_BAD_ANSWER, "The upstream answered a condition or range that it was not sent.");
@@ -148,7 +148,7 @@ static size_t not_taken(struct fetch *f, enum fetch_write how)
 	if (how != FETCH_WRITE_PAUSE)
 		return refuse(f, FETCH_CANCELLED, "cancelled");
 	f->is_paused = true;
-	fetch_set_deadline(f, 0);
+	deadline_set(f, 0);
 	return CURL_WRITEFUNC_PAUSE;
 }
 
@@ -217,7 +217,7 @@ size_t answer_on_body(char *p, size_t size, size_t n, void *arg)
 		return refuse(f, FETCH_CANCELLED, "cancelled");
 	if (f->answer.phase != ANSWER_BODY)
 		return on_header_preview(f, p, n);
-	fetch_set_deadline(f, f->u->options->stall_timeout_ms);
+	deadline_set(f, f->u->options->stall_timeout_ms);
 	f->is_paused = false;
 	if (f->answer.is_chunked) {
 		result = on_chunked(f, p, n);

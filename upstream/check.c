@@ -58,7 +58,7 @@ static void on_time_is_up(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	fetch_cancel(&o->check);
 	finish(o, false);
-	loop_settle(o->u->l);
+	todo_settle(o->u->l);
 }
 
 static void begin(struct origin *o)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* libcurl's callbacks about connections: which socket a request is about to use, and whether it may. */
+/* A fetch and its connection: which socket its request is about to use, whether it may, and leaving it. */
 #include <openssl/ssl.h>
 
 #include "upstream/internal.h"
@@ -78,7 +78,7 @@ static void on_connected(struct fetch *f)
 		f->u->stats.connections_opened++;
 	if (f->o->is_https && !f->is_h2)
 		f->o->knows_http1 = true;
-	fetch_set_deadline(f, f->u->options->first_byte_timeout_ms);
+	deadline_set(f, f->u->options->first_byte_timeout_ms);
 }
 
 int connection_on_request(void *arg, char *peer_ip, char *local_ip, int peer_port, int local_port)
@@ -130,4 +130,33 @@ void connection_check_excess(struct fetch *f)
 	s->wire_bytes += f->answer.wire_bytes;
 	if (f->answer.is_bodiless && sock_has_excess(s))
 		s->stale = true;
+}
+
+/* ---- Leaving ---- */
+
+/* What libcurl holds back for a paused stream it neither frees nor forgets while other streams use the connection: the
+ * handle's next answer would begin with it. Going on makes libcurl hand it out, to nobody. */
+static void drop_held_back(struct fetch *f)
+{
+	f->discards = true;
+	f->l->in_curl = true;
+	curl_easy_pause(f->easy, CURLPAUSE_CONT);
+	f->l->in_curl = false;
+	f->is_paused = false;
+}
+
+void connection_leave(struct fetch *f)
+{
+	struct sock *s;
+
+	if (f->in_multi && f->is_paused)
+		drop_held_back(f);
+	if (f->in_multi) {
+		place_note_lookup(f);
+		curl_multi_remove_handle(f->l->multi, f->easy);
+	}
+	f->in_multi = false;
+	s = connection_sock(f);
+	if (s)
+		s->in_use = false;
 }

@@ -6,49 +6,7 @@
 
 #include "upstream/internal.h"
 
-/* ---- The timer: one for all phases, put off lazily ---- */
-
-static void arm(struct fetch *f, int64_t now_ms)
-{
-	int64_t ms = f->deadline_ms > now_ms ? f->deadline_ms - now_ms : 0;
-	struct timeval tv = {ms / 1000, ms % 1000 * 1000};
-
-	if (event_add(&f->timer, &tv) == 0)
-		f->armed_ms = f->deadline_ms;
-}
-
-/* Progress moves the deadline on with every read; the event is touched only when it would come too late. */
-void fetch_set_deadline(struct fetch *f, int64_t ms)
-{
-	int64_t now_ms;
-
-	if (ms <= 0) {
-		f->deadline_ms = 0;
-		return;
-	}
-	now_ms = clock_mono_us() / 1000;
-	f->deadline_ms = now_ms + ms;
-	if (f->armed_ms == 0 || f->armed_ms > f->deadline_ms)
-		arm(f, now_ms);
-}
-
-static void stop_timer(struct fetch *f)
-{
-	event_del(&f->timer);
-	f->deadline_ms = 0;
-	f->armed_ms = 0;
-}
-
 /* ---- Ending ---- */
-
-void fetch_judge(struct fetch *f, enum fetch_result verdict, const char *detail)
-{
-	if (f->has_verdict)
-		return;
-	f->has_verdict = true;
-	f->verdict = verdict;
-	f->verdict_detail = detail;
-}
 
 static void count(struct fetch *f, enum fetch_result result)
 {
@@ -61,42 +19,15 @@ static void count(struct fetch *f, enum fetch_result result)
 	place_learn(f, result);
 }
 
-/* What libcurl holds back for a paused stream it neither frees nor forgets while other streams use the connection: the
- * handle's next answer would begin with it. Going on makes libcurl hand it out, to nobody. */
-static void drop_held_back(struct fetch *f)
-{
-	f->discards = true;
-	f->l->in_curl = true;
-	curl_easy_pause(f->easy, CURLPAUSE_CONT);
-	f->l->in_curl = false;
-	f->is_paused = false;
-}
-
-void fetch_leave_multi(struct fetch *f)
-{
-	struct sock *s;
-
-	if (f->in_multi && f->is_paused)
-		drop_held_back(f);
-	if (f->in_multi) {
-		place_note_lookup(f);
-		curl_multi_remove_handle(f->l->multi, f->easy);
-	}
-	f->in_multi = false;
-	s = connection_sock(f);
-	if (s)
-		s->in_use = false;
-}
-
 /* Takes it out of every list but leaves it readable, for on_end. */
 static void detach(struct fetch *f)
 {
 	struct upstream *u = f->u;
 
-	fetch_leave_multi(f);
+	connection_leave(f);
 	place_leave_origin(f);
-	loop_unpost(f);
-	stop_timer(f);
+	todo_unpost(f);
+	deadline_stop(f);
 	if (f->state == FETCH_QUEUED) {
 		TAILQ_REMOVE(&u->queue, f, link);
 		u->queued--;
@@ -135,15 +66,15 @@ static void reset_attempt(struct fetch *f)
 	f->error[0] = '\0';
 }
 
-void fetch_attempt(struct fetch *f)
+static void attempt(struct fetch *f)
 {
 	reset_attempt(f);
 	if (origin_apply(f) < 0 || request_apply(f) < 0 || curl_multi_add_handle(f->l->multi, f->easy) != CURLM_OK) {
-		loop_post(f, TODO_FAIL);
+		todo_post(f, TODO_FAIL);
 		return;
 	}
 	f->in_multi = true;
-	fetch_set_deadline(f, f->u->options->connect_timeout_ms);
+	deadline_set(f, f->u->options->connect_timeout_ms);
 }
 
 /* A connection that ended, or could not be had, before the first byte; time-outs are not worth waiting for twice. */
@@ -206,7 +137,7 @@ static bool may_try_again(struct fetch *f, CURLcode code)
 	return true;
 }
 
-void fetch_on_done(struct fetch *f, CURLcode code)
+static void on_done(struct fetch *f, CURLcode code)
 {
 	const char *detail;
 	enum fetch_result result;
@@ -214,16 +145,16 @@ void fetch_on_done(struct fetch *f, CURLcode code)
 	f->was_sent = f->was_sent || !is_of_connecting(code);
 	if (code == CURLE_COULDNT_RESOLVE_HOST)
 		f->is_looking_up = false; /* there was an answer, if only that there is no such name */
-	fetch_leave_multi(f);
+	connection_leave(f);
 	if (code != CURLE_OK && !f->met_stale && !f->answer.any_byte && !(f->todo & TODO_DROP))
 		origin_forget_name(f->o);
 	if (may_try_again(f, code)) {
 		f->fresh = true;
-		fetch_attempt(f);
+		attempt(f);
 		return;
 	}
 	if (f->todo & TODO_DROP)
-		return; /* fetch_do_todo frees it */
+		return; /* do_todo frees it */
 	if (f->has_verdict) {
 		finish(f, f->verdict, f->verdict_detail);
 		return;
@@ -239,7 +170,7 @@ void fetch_on_done(struct fetch *f, CURLcode code)
 /* Waiting once more for the same origin would be no use. */
 static void no_connection(struct fetch *f)
 {
-	fetch_leave_multi(f);
+	connection_leave(f);
 	origin_forget_name(f->o);
 	if (f->retries_left == 0 || !place_move_on(f, true)) {
 		finish(f, FETCH_TIMEOUT, "no connection in time");
@@ -247,7 +178,7 @@ static void no_connection(struct fetch *f)
 	}
 	f->retries_left--;
 	f->u->stats.retries++;
-	fetch_attempt(f);
+	attempt(f);
 }
 
 static void no_answer(struct fetch *f)
@@ -256,22 +187,16 @@ static void no_answer(struct fetch *f)
 	finish(f, FETCH_TIMEOUT, "no first byte in time");
 }
 
-void fetch_on_timer(evutil_socket_t fd, short what, void *arg)
+static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct fetch *f = arg;
 	struct upstream_loop *l = f->l;
-	int64_t now_ms = clock_mono_us() / 1000;
 
 	(void)fd;
 	(void)what;
 	CHECK(f->magic == FETCH_MAGIC);
-	f->armed_ms = 0;
-	if (f->deadline_ms == 0)
+	if (!deadline_has_passed(f))
 		return;
-	if (f->deadline_ms > now_ms) {
-		arm(f, now_ms);
-		return;
-	}
 	if (f->state == FETCH_QUEUED)
 		finish(f, FETCH_BUSY, "waited too long for a connection");
 	else if (f->prepared == 0)
@@ -280,7 +205,7 @@ void fetch_on_timer(evutil_socket_t fd, short what, void *arg)
 		no_answer(f);
 	else
 		finish(f, FETCH_TIMEOUT, "the answer stalled");
-	loop_settle(l);
+	todo_settle(l);
 }
 
 /* ---- What had to wait until libcurl was off the stack ---- */
@@ -294,15 +219,15 @@ static void resume(struct fetch *f)
 	if (!f->in_multi || !f->is_paused)
 		return;
 	f->is_paused = false;
-	fetch_set_deadline(f, f->u->options->stall_timeout_ms);
+	deadline_set(f, f->u->options->stall_timeout_ms);
 	l->in_curl = true;
 	code = curl_easy_pause(f->easy, CURLPAUSE_CONT);
 	l->in_curl = false;
 	if (code != CURLE_OK)
-		fetch_on_done(f, code);
+		on_done(f, code);
 }
 
-void fetch_do_todo(struct fetch *f)
+static void do_todo(struct fetch *f)
 {
 	unsigned todo = f->todo;
 
@@ -311,18 +236,20 @@ void fetch_do_todo(struct fetch *f)
 		upstream_release_fetch(f);
 		return;
 	}
-	loop_unpost(f);
+	todo_unpost(f);
 	if (todo & TODO_FAIL)
 		finish(f, FETCH_NO_MEMORY, "out of memory");
 	else if (todo & TODO_WITHHOLD)
 		finish(f, f->verdict, f->verdict_detail);
 	else if (todo & TODO_BEGIN)
-		fetch_attempt(f);
+		attempt(f);
 	else if (todo & TODO_COMPLETE)
 		finish(f, FETCH_OK, "");
 	else if (todo & TODO_RESUME)
 		resume(f);
 }
+
+const struct fetch_steps fetch_steps = {attempt, on_done, do_todo, on_timer};
 
 /* ---- For callers ---- */
 
@@ -412,7 +339,7 @@ void fetch_resume(struct fetch *f)
 {
 	CHECK(f->magic == FETCH_MAGIC);
 	if (f->state == FETCH_RUNNING)
-		loop_post(f, TODO_RESUME);
+		todo_post(f, TODO_RESUME);
 }
 
 void fetch_cancel(struct fetch **fp)
@@ -425,7 +352,7 @@ void fetch_cancel(struct fetch **fp)
 	CHECK(f->magic == FETCH_MAGIC && f->state != FETCH_UNUSED);
 	count(f, FETCH_CANCELLED);
 	if (f->l->in_curl && f->in_multi) {
-		loop_post(f, TODO_DROP);
+		todo_post(f, TODO_DROP);
 		return;
 	}
 	detach(f);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of upstream/ share; nobody else includes it.
+/* What the files of upstream/ share; nobody else includes it. Each uses those before it:
+ *
+ *      todo, deadline, result, socket, place, request -> connection -> answer -> h2, upstream -> fetch -> check -> loop
+ *
  * Thread: the loop's. Owns: see each struct. Bounds: as fetch.h says. */
 #ifndef UPSTREAM_INTERNAL_H
 #define UPSTREAM_INTERNAL_H
@@ -185,7 +188,16 @@ struct upstream { /* one [upstream]: its bounds, its queue, its origins */
 	struct upstream_stats stats;
 };
 
+/* What the files below fetch.c have it do. */
+struct fetch_steps {
+	void (*attempt)(struct fetch *f); /* begins one */
+	void (*done)(struct fetch *f, CURLcode code);
+	void (*todo)(struct fetch *f); /* what was posted for it */
+	event_callback_fn timer;       /* its argument is the fetch */
+};
+
 struct upstream_loop {
+	const struct fetch_steps *steps;
 	struct event_base *base;
 	CURLM *multi;
 	CURLSH *tls_sessions;
@@ -243,6 +255,8 @@ void check_stop(struct upstream *u);
 
 /* result.c */
 void result_count(struct upstream_stats *s, enum fetch_result result);
+/* It ends with this, whatever libcurl says; the first verdict counts. */
+void result_judge(struct fetch *f, enum fetch_result verdict, const char *detail);
 
 /* request.c */
 int request_copy(struct fetch *f, const struct fetch_request *r) WARN_UNUSED;
@@ -270,6 +284,8 @@ curl_socket_t connection_on_open(void *arg, curlsocktype purpose, struct curl_so
 int connection_on_progress(void *arg, curl_off_t down_max, curl_off_t down, curl_off_t up_max, curl_off_t up);
 int connection_on_close(void *arg, curl_socket_t fd);
 void connection_check_excess(struct fetch *f);
+/* Its handle leaves libcurl's multi handle. */
+void connection_leave(struct fetch *f);
 /* The socket that f used last, or NULL when it is closed. */
 struct sock *connection_sock(const struct fetch *f);
 
@@ -277,17 +293,16 @@ struct sock *connection_sock(const struct fetch *f);
 /* As fetch_start, to that origin and past all bounds: for health checks. */
 int fetch_start_check(struct origin *o, const struct fetch_request *r, const struct fetch_handler *h, void *arg,
 	struct fetch **out) WARN_UNUSED;
-void fetch_attempt(struct fetch *f);
-void fetch_judge(struct fetch *f, enum fetch_result verdict, const char *detail);
-void fetch_set_deadline(struct fetch *f, int64_t ms); /* from now; 0: none */
-void fetch_on_timer(evutil_socket_t fd, short what, void *arg);
-void fetch_on_done(struct fetch *f, CURLcode code);
-void fetch_do_todo(struct fetch *f);
-void fetch_leave_multi(struct fetch *f);
+extern const struct fetch_steps fetch_steps;
 
-/* loop.c */
-void loop_post(struct fetch *f, unsigned todo);
-void loop_unpost(struct fetch *f);
-void loop_settle(struct upstream_loop *l);
+/* deadline.c */
+void deadline_set(struct fetch *f, int64_t ms); /* from now; 0: none */
+void deadline_stop(struct fetch *f);
+bool deadline_has_passed(struct fetch *f); /* when its timer fires, which may be too early */
+
+/* todo.c */
+void todo_post(struct fetch *f, unsigned todo);
+void todo_unpost(struct fetch *f);
+void todo_settle(struct upstream_loop *l);
 
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* libcurl's multi interface on a libevent base. libcurl is entered from three events only (a socket, its timer, our kick),
- * and what must not happen while it is on the stack waits in `todo` until it is off. */
+/* libcurl's multi interface on a libevent base. libcurl is entered from three events only (a socket, its timer, our kick). */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -50,65 +49,14 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	l->in_curl = true;
 	curl_multi_socket_action(l->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	l->in_curl = false;
-	loop_settle(l);
+	todo_settle(l);
 }
 
 static void on_kick(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	loop_settle(arg);
-}
-
-void loop_post(struct fetch *f, unsigned todo)
-{
-	struct upstream_loop *l = f->l;
-
-	if (f->todo == 0)
-		TAILQ_INSERT_TAIL(&l->todo, f, todo_link);
-	f->todo |= todo;
-	event_active(&l->kick, EV_TIMEOUT, 0);
-}
-
-void loop_unpost(struct fetch *f)
-{
-	if (f->todo != 0)
-		TAILQ_REMOVE(&f->l->todo, f, todo_link);
-	f->todo = 0;
-}
-
-static bool take_message(struct upstream_loop *l)
-{
-	int left;
-	struct fetch *f = NULL;
-	CURLMsg *m = curl_multi_info_read(l->multi, &left);
-
-	if (!m)
-		return false;
-	if (m->msg == CURLMSG_DONE) {
-		CURLcode code = m->data.result;
-
-		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &f);
-		CHECK(f && f->magic == FETCH_MAGIC);
-		fetch_on_done(f, code);
-	}
-	return true;
-}
-
-/* Ends what has ended and does what had to wait. Callbacks run from here may ask for more, which is then done too. */
-void loop_settle(struct upstream_loop *l)
-{
-	struct fetch *f;
-
-	if (l->in_curl)
-		return;
-	do {
-		while (take_message(l))
-			;
-		f = TAILQ_FIRST(&l->todo);
-		if (f)
-			fetch_do_todo(f);
-	} while (f);
+	todo_settle(arg);
 }
 
 static void init_libcurl(void)
@@ -206,6 +154,7 @@ int upstream_loop_new(const struct upstream_loop_options *o, struct upstream_loo
 		return -ENOMEM;
 	pthread_once(&once, init_libcurl);
 	l->base = o->base;
+	l->steps = &fetch_steps;
 	l->max_head_bytes = o->max_head_bytes;
 	TAILQ_INIT(&l->todo);
 	event_assign(&l->timer, l->base, -1, 0, on_timer, l);
@@ -229,6 +178,8 @@ void upstream_loop_free(struct upstream_loop **lp)
 	if (!l)
 		return;
 	CHECK(!l->in_curl);
+	for (unsigned i = 0; i < l->upstreams_n; i++)
+		check_stop(&l->upstreams[i]);
 	for (unsigned i = 0; i < l->upstreams_n; i++)
 		upstream_fini(&l->upstreams[i]);
 	if (l->multi)

@@ -48,8 +48,8 @@ static void withhold(struct fetch *f, const char *detail)
 {
 	f->state = FETCH_WAITS_FOR_NO;
 	TAILQ_INSERT_TAIL(&f->u->withheld, f, link);
-	fetch_judge(f, FETCH_WITHHELD, detail);
-	loop_post(f, TODO_WITHHOLD);
+	result_judge(f, FETCH_WITHHELD, detail);
+	todo_post(f, TODO_WITHHOLD);
 }
 
 static bool is_admitted(struct fetch *f, int64_t now_ms)
@@ -117,9 +117,9 @@ void place_begin(struct fetch *f)
 	f->state = FETCH_RUNNING;
 	f->begun_us = clock_mono_us();
 	if (f->l->in_curl)
-		loop_post(f, TODO_BEGIN);
+		todo_post(f, TODO_BEGIN);
 	else
-		fetch_attempt(f);
+		f->l->steps->attempt(f);
 }
 
 void place_take(struct fetch *f)
@@ -134,7 +134,7 @@ void place_take(struct fetch *f)
 	f->state = FETCH_QUEUED;
 	TAILQ_INSERT_TAIL(&u->queue, f, link);
 	u->queued++;
-	fetch_set_deadline(f, u->options->first_byte_timeout_ms);
+	deadline_set(f, u->options->first_byte_timeout_ms);
 }
 
 void place_run_queue(struct upstream *u)

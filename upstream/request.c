@@ -152,7 +152,7 @@ size_t request_on_read(char *p, size_t size, size_t n, void *arg)
 		memcpy(p, f->body.p + f->body_read, n);
 	f->body_read += n;
 	if (!f->answer.any_byte)
-		fetch_set_deadline(f, f->u->options->first_byte_timeout_ms);
+		deadline_set(f, f->u->options->first_byte_timeout_ms);
 	return n;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a fetch can come to: its name and its counter. */
+/* What a fetch comes to: its name, its counter, and what is decided of it before libcurl is done. */
 #include "upstream/internal.h"
 
 const char *fetch_result_name(enum fetch_result r)
@@ -48,4 +48,13 @@ void result_count(struct upstream_stats *s, enum fetch_result result)
 	case FETCH_NO_MEMORY:
 		break;
 	}
+}
+
+void result_judge(struct fetch *f, enum fetch_result verdict, const char *detail)
+{
+	if (f->has_verdict)
+		return;
+	f->has_verdict = true;
+	f->verdict = verdict;
+	f->verdict_detail = detail;
 }

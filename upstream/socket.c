@@ -37,7 +37,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 	l->in_curl = true;
 	curl_multi_socket_action(l->multi, fd, bits, &running);
 	l->in_curl = false;
-	loop_settle(l);
+	todo_settle(l);
 }
 
 static int grow(struct upstream_loop *l, int fd)

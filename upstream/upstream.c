@@ -158,7 +158,7 @@ static struct fetch *fetch_new(struct upstream *u)
 		return NULL;
 	f->l = u->l;
 	f->u = u;
-	event_assign(&f->timer, u->l->base, -1, 0, fetch_on_timer, f);
+	event_assign(&f->timer, u->l->base, -1, 0, u->l->steps->timer, f);
 	http_response_head_init(&f->head, u->l->max_head_bytes);
 	buf_init(&f->text, 0);
 	f->easy = curl_easy_init();
@@ -207,14 +207,13 @@ static void free_list(struct fetch_list *list)
 
 	while ((f = TAILQ_FIRST(list)) != NULL) {
 		TAILQ_REMOVE(list, f, link);
-		fetch_leave_multi(f);
+		connection_leave(f);
 		fetch_free(f);
 	}
 }
 
 void upstream_fini(struct upstream *u)
 {
-	check_stop(u);
 	free_list(&u->withheld);
 	free_list(&u->queue);
 	free_list(&u->running);

@@ -39,7 +39,6 @@ LIBRARIES = {
 CIRCLES = {
     "proxy/front/gate": "a gate's phases: one state, one file a phase",
     "proxy/transaction/hit": "one request's way on its worker",
-    "upstream/answer": "one fetch's steps on libcurl",
 }
 
 breaches = 0
