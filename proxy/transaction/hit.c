@@ -56,6 +56,11 @@ static bool is_at_hand(const struct cache_result *found)
 	       !object_body_is_on_disk(found->object);
 }
 
+struct asked hit_asked(const struct transport *t)
+{
+	return (struct asked){.http = t->request, .peer = t->peer, .is_tls = t->is_tls};
+}
+
 struct cache_request hit_request(const struct worker *w, const struct target *t)
 {
 	const struct upstream_loop *loop = origins_loop(t->snapshot->origins, w->index);
@@ -70,7 +75,7 @@ bool hit_answer(void *arg, struct transport *t, struct now now)
 	struct worker *w = arg;
 	struct target *target = &w->attempt_target;
 	struct hit_attempt *a = &w->attempt;
-	const struct asked asked = {.http = t->request, .peer = t->peer, .is_tls = t->is_tls};
+	const struct asked asked = hit_asked(t);
 	struct cache_request request;
 
 	hit_drop(a);

@@ -8,8 +8,8 @@
 #include <stdbool.h>
 
 #include "base/clock.h"
-
 #include "cache/cache.h"
+#include "proxy/request/sent.h"
 
 struct target;
 struct transport;
@@ -30,7 +30,8 @@ struct hit_attempt {
 bool hit_take(struct worker *w, const struct transport *t, struct target *to, struct hit_attempt *out);
 /* Nobody took it: its flight is for others to lead. Harmless where there is none. */
 void hit_drop(struct hit_attempt *a);
-/* What the cache is asked for a client's request. */
+/* What a target is found by, for a client's request, and what the cache is asked for it. */
+struct asked hit_asked(const struct transport *t);
 struct cache_request hit_request(const struct worker *w, const struct target *t);
 
 #endif

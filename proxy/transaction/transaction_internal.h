@@ -57,51 +57,67 @@ static inline struct transaction *transaction_of(void *arg)
 	return x;
 }
 
+/* Each of these files calls only those after it in this list: who has begun a request is never called back from below.
+ * Where a function may free the transaction, as it says, the caller returns at once. */
+
+/* ---- transaction_decide.c: the cache's verdict, and what follows from it; may free the transaction ---- */
+
+/* Asks the cache. no_join: it does not wait for another's fetch. */
+void transaction_decide(struct transaction *x, bool no_join);
+/* On what has been asked already; takes over the references in `found`. */
+void transaction_act(struct transaction *x, struct cache_result found);
+
+/* ---- transaction_private.c: an answer of its own fetch job that is for this client alone ---- */
+
+extern const struct fetch_job_client transaction_private;
+
+/* ---- transaction_keep.c: what such an answer leaves in the cache ---- */
+
+/* Its head is here: what may serve others is stored too (true: it is, so far), and what it says about the stored one heard. */
+bool transaction_keep(struct transaction *x, int status, const struct http_fields *fields, int64_t content_length);
+
+/* ---- transaction_reply.c: sending; may free the transaction, but for transaction_stream ---- */
+
+/* Sends the reply's head and what is there of its body; goes on by itself as room and bytes come. */
+void transaction_send(struct transaction *x);
+/* There may be more bytes, or room at the client. */
+void transaction_pump(struct transaction *x);
+/* A streamed body's next bytes, and its end. */
+enum fetch_write transaction_stream(struct transaction *x, const void *p, size_t n);
+void transaction_finish(struct transaction *x);
+/* Nothing has been sent yet: a problem is. Something has: the reply is cut. */
+void transaction_problem(struct transaction *x, struct failure why);
+void transaction_abort(struct transaction *x);
+
+/* ---- transaction_disk.c: bodies on disk, one verified block after the other ---- */
+
+/* Does the reply that x->object gives need bytes from disk? */
+bool transaction_needs_disk(const struct transaction *x);
+/* Is the first block at hand? As body_reader_at. */
+int transaction_first_block(const struct transaction *x) WARN_UNUSED;
+/* 0: all has been handed over; -EAGAIN: there is no room; -EINPROGRESS: more comes; else none will. */
+int transaction_pump_disk(struct transaction *x) WARN_UNUSED;
+
+/* ---- transaction_log.c: counters and the access log ---- */
+
+/* The answer has been handed over: frees the transaction, and notes it when the client has all of it, or has left. */
+void transaction_leave(struct transaction *x);
+/* The reply was cut by us; or the client left before it was handed over. */
+void transaction_note(struct transaction *x, bool is_gone);
+
+/* ---- transaction_state.c: how one is made and freed, and what all ask of it ---- */
+
+/* NULL: no memory. */
+struct transaction *transaction_new(struct worker *w, struct transport *t) WARN_UNUSED;
+/* Detaches from fetch job and flight. The response is not its business any more. */
+void transaction_free(struct transaction *x);
 /* Leaves its flight, if it waits at one. */
 void transaction_stop_waiting(struct transaction *x);
 /* Is it a GET with a Range, whatever that says? */
 bool transaction_asks_for_part(const struct transaction *x);
-/* For Cache-Status; NULL: nothing. */
+/* Why what it was answered is not stored, for Cache-Status; NULL: nothing is said. */
 const char *transaction_why_not(struct transaction *x, enum policy_store why);
-/* transaction_private.c: what a fetch job tells of an answer that is not the flight's. */
-extern const struct fetch_job_client transaction_private;
-
-/* Sends r's head and what is there of its body; goes on by itself as room and bytes come. The transaction may be gone when
- * any of these returns: the caller returns at once. */
-void transaction_send(struct transaction *x);
-/* More bytes of the object, or room at the client. */
-void transaction_pump(struct transaction *x);
-/* ---- Bodies on disk (transaction_large.c) ---- */
-/* Does the reply that x->object gives need bytes from disk? Then this sends it, once its first block is verified: until then
- * it can still be fetched anew, which transaction_decide_again does. */
-bool transaction_is_large(const struct transaction *x);
-void transaction_begin_large(struct transaction *x);
-void transaction_pump_large(struct transaction *x);
-void transaction_decide_again(struct transaction *x);
-/* Of transaction_reply.c: n bytes of the body were added; they go out now. */
+/* n bytes of the body were added; they go out now. */
 void transaction_flush(struct transaction *x, uint64_t n);
-void transaction_await_room(struct transaction *x);
-
-/* A streamed body's next bytes. */
-enum fetch_write transaction_stream(struct transaction *x, const void *p, size_t n);
-void transaction_finish(struct transaction *x);
-/* The answer can't be completed: aborts what has begun, else answers with a problem. */
-void transaction_break(struct transaction *x, struct failure why);
-void transaction_problem(struct transaction *x, struct failure why);
-
-/* Of a private answer whose head is here: what may serve others goes into the cache too. True when it does, so far. */
-bool transaction_keep(struct transaction *x, int status, const struct http_fields *fields, int64_t content_length);
-/* What target_find is told of it. */
-struct asked transaction_asked(const struct transaction *x);
-
-/* Counters and the access log. The answer has been handed over: frees the transaction, and notes it when the client has all of
- * it, or has left. */
-void transaction_leave(struct transaction *x);
-/* The reply was cut by us; the client left before it was handed over. */
-void transaction_note_now(struct transaction *x);
-void transaction_note_gone(struct transaction *x);
-
-/* Frees the transaction: detaches from fetch job and flight. The response is not its business any more. */
-void transaction_free(struct transaction *x);
 
 #endif

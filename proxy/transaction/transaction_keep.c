@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What an answer that goes to this client alone leaves in the cache. */
+#include "proxy/transaction/hit.h"
 #include "proxy/transaction/transaction_internal.h"
 
 /* Was the origin sent what a GET that may be cached would have sent, beside the body? Fields that are left out of that, and
@@ -14,7 +15,7 @@ static bool is_as_get(const struct target *post, const struct target *get)
 static bool keep_for_get(struct transaction *x, int status, const struct http_fields *fields, int64_t content_length)
 {
 	struct http_request get = *x->client;
-	struct asked asked = transaction_asked(x);
+	struct asked asked = hit_asked(x->transport);
 	struct policy_exchange p = {
 		.method = HTTP_POST,
 		.request = &x->target.sent.http.fields,
@@ -43,7 +44,7 @@ static bool keep_for_get(struct transaction *x, int status, const struct http_fi
 	return is_kept;
 }
 
-bool transaction_keep(struct transaction *x, int status, const struct http_fields *fields, int64_t content_length)
+static bool keep(struct transaction *x, int status, const struct http_fields *fields, int64_t content_length)
 {
 	if (x->kind != ANSWER_PASS || !x->job || (x->whole_comes && status == 206) || !x->target.route->rules.cache)
 		return false;
@@ -57,4 +58,26 @@ bool transaction_keep(struct transaction *x, int status, const struct http_field
 		return fetch_job_keep(x->job, &r, status, fields, content_length);
 	}
 	return false;
+}
+
+/* What an answer that nobody keeps says about the stored one: RFC 9111 4.3.3, and 4.3.5 for HEAD. */
+static void tell_cache(struct transaction *x, int status, const struct http_fields *fields, bool is_kept)
+{
+	struct cache_request r = target_cache_request(&x->target, x->worker->index);
+
+	if (!x->target.is_cacheable || x->kind != ANSWER_PASS || !x->job)
+		return;
+	if (x->client->method == HTTP_HEAD)
+		cache_saw_head(x->worker->cache, &r, fetch_job_asked(x->job), status, fields,
+			fetch_job_request_time(x->job), x->now);
+	else if (x->client->method == HTTP_GET && !is_kept)
+		cache_saw_answer(x->worker->cache, &r, fetch_job_asked(x->job), status, fields, x->now);
+}
+
+bool transaction_keep(struct transaction *x, int status, const struct http_fields *fields, int64_t content_length)
+{
+	bool is_kept = keep(x, status, fields, content_length);
+
+	tell_cache(x, status, fields, is_kept);
+	return is_kept;
 }

@@ -11,20 +11,6 @@ static void on_informational(void *arg, int status, const struct http_fields *fi
 	t->ops->informational(t, status, fields);
 }
 
-/* What an answer that nobody keeps says about the stored one: RFC 9111 4.3.3, and 4.3.5 for HEAD. */
-static void tell_cache(struct transaction *x, int status, const struct http_fields *fields)
-{
-	struct cache_request r = target_cache_request(&x->target, x->worker->index);
-
-	if (!x->target.is_cacheable || x->kind != ANSWER_PASS || !x->job)
-		return;
-	if (x->client->method == HTTP_HEAD)
-		cache_saw_head(x->worker->cache, &r, fetch_job_asked(x->job), status, fields,
-			fetch_job_request_time(x->job), x->now);
-	else if (x->client->method == HTTP_GET && !x->cache_status.stored)
-		cache_saw_answer(x->worker->cache, &r, fetch_job_asked(x->job), status, fields, x->now);
-}
-
 static struct slice value_of(const struct http_fields *fields, enum http_field_id id)
 {
 	const struct http_field *f = http_fields_get(fields, id);
@@ -85,7 +71,6 @@ static void on_private_head(
 	x->cache_status.shows_forms = x->target.route->rules.compress != 0;
 	x->cache_status.detail = transaction_why_not(x, why);
 	x->cache_status.stored = transaction_keep(x, status, fields, content_length);
-	tell_cache(x, status, fields);
 	if (has_it) {
 		drop_content(fields);
 		status = 304;
@@ -116,8 +101,10 @@ static void on_private_end(void *arg, enum fetch_result result)
 	fetch_job_release(&x->job);
 	if (result == FETCH_OK && x->has_begun)
 		transaction_finish(x);
+	else if (x->has_begun)
+		transaction_abort(x);
 	else
-		transaction_break(x, failure_of_fetch(result));
+		transaction_problem(x, failure_of_fetch(result));
 }
 
 const struct fetch_job_client transaction_private = {

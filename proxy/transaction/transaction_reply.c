@@ -44,21 +44,9 @@ static void send_whole(struct transaction *x)
 	transaction_leave(x);
 }
 
-static void on_room(void *arg)
-{
-	struct transaction *x = arg;
+static void on_room(void *arg);
 
-	CHECK(x->magic == TRANSACTION_MAGIC);
-	if (x->reader || x->reply.body == REPLY_OBJECT) {
-		transaction_pump(x);
-	} else if (x->is_stream_paused) {
-		x->is_stream_paused = false;
-		if (x->job)
-			fetch_job_resume(x->job);
-	}
-}
-
-void transaction_await_room(struct transaction *x)
+static void await_room(struct transaction *x)
 {
 	transport_on_room(x->transport, on_room, x);
 }
@@ -80,13 +68,6 @@ void transaction_send(struct transaction *x)
 	x->transport->ops->flush(x->transport);
 	if (x->reader || x->reply.body == REPLY_OBJECT)
 		transaction_pump(x);
-}
-
-void transaction_flush(struct transaction *x, uint64_t n)
-{
-	x->sent += n;
-	x->worker->stats.body_bytes_out += n;
-	x->transport->ops->flush(x->transport);
 }
 
 /* How much of [skip + sent, ...) can go out now. */
@@ -120,29 +101,46 @@ static int send_more(struct transaction *x, uint64_t n)
 	return 0;
 }
 
-void transaction_pump(struct transaction *x)
+/* As transaction_pump_disk; -EPIPE: no more will come. */
+static int pump_memory(struct transaction *x)
 {
 	uint64_t available, n;
-	enum body_state state;
+	enum body_state state = object_body_state(x->object, &available);
 
-	if (x->reader) {
-		transaction_pump_large(x);
-		return;
-	}
-	state = object_body_state(x->object, &available);
-	/* Until the bytes or the room are used up: on_room comes only after gate_room has given 0. */
-	while ((n = sendable(x, available))) {
-		if (send_more(x, n)) {
-			transaction_break(x, failure_no_memory());
-			return;
-		}
-	}
+	/* Until the bytes or the room are used up: on_room comes only after the transport's room has been 0. */
+	while ((n = sendable(x, available)))
+		if (send_more(x, n))
+			return -ENOMEM;
 	if (is_all_sent(x, state, available))
+		return 0;
+	if (x->skip + x->sent < available)
+		return -EAGAIN;
+	return state == BODY_BROKEN ? -EPIPE : -EINPROGRESS;
+}
+
+void transaction_pump(struct transaction *x)
+{
+	int err = x->reader ? transaction_pump_disk(x) : pump_memory(x);
+
+	if (!err)
 		transaction_finish(x);
-	else if (state == BODY_BROKEN && x->skip + x->sent >= available)
-		transaction_break(x, failure_broke_off());
-	else if (x->skip + x->sent < available)
-		transaction_await_room(x);
+	else if (err == -EAGAIN)
+		await_room(x);
+	else if (err != -EINPROGRESS)
+		transaction_abort(x);
+}
+
+static void on_room(void *arg)
+{
+	struct transaction *x = transaction_of(arg);
+
+	if (x->reader || x->reply.body == REPLY_OBJECT) {
+		transaction_pump(x);
+	} else if (x->is_stream_paused) {
+		x->is_stream_paused = false;
+		if (x->job)
+			fetch_job_resume(x->job);
+	}
 }
 
 enum fetch_write transaction_stream(struct transaction *x, const void *p, size_t n)
@@ -151,7 +149,7 @@ enum fetch_write transaction_stream(struct transaction *x, const void *p, size_t
 
 	if (t->ops->room(t, 0) == 0) {
 		x->is_stream_paused = true;
-		transaction_await_room(x);
+		await_room(x);
 		return FETCH_WRITE_PAUSE;
 	}
 	if (t->ops->add(t, p, n))
@@ -191,17 +189,13 @@ void transaction_problem(struct transaction *x, struct failure why)
 		transaction_send(x);
 }
 
-void transaction_break(struct transaction *x, struct failure why)
+void transaction_abort(struct transaction *x)
 {
 	struct transport *t = x->transport;
 
-	if (!x->has_begun) {
-		transaction_problem(x, why);
-		return;
-	}
 	x->worker->stats.aborted++;
 	x->kind = ANSWER_ERROR;
-	transaction_note_now(x);
+	transaction_note(x, false);
 	transaction_free(x);
 	t->ops->abort(t);
 }

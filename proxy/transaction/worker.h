@@ -109,6 +109,9 @@ int worker_open_front(struct worker *w) WARN_UNUSED;
 void worker_configure_front(struct worker *w);
 void worker_retire_front(struct worker *w);
 void worker_drain_front(struct worker *w);
+
+/* ---- What is counted and logged (worker_log.c) ---- */
+
 /* A request was answered, or its client left. */
 struct worker_answer {
 	const struct transport *transport;
@@ -122,5 +125,7 @@ struct worker_answer {
 #define STATUS_CLIENT_GONE 499 /* no status of HTTP: nginx's word for it, which log readers know */
 /* Counts it, and writes the line of the access log. */
 void worker_note_answer(struct worker *w, const struct worker_answer *a);
+/* gate_options.on_refused; arg is the worker. */
+void worker_note_refused(void *arg, struct gate *g, const struct http_error *e);
 
 #endif

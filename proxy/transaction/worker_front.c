@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* A worker's listeners, and what its gate tells it. */
+/* A worker's listeners. */
 #include <errno.h>
 #include <event2/event.h>
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "proxy/record/access_log.h"
 #include "proxy/front/front.h"
 #include "proxy/transaction/transaction.h"
 #include "proxy/transaction/hit.h"
@@ -18,29 +17,6 @@ struct worker_listener {
 	struct front *front;
 	struct gate_options options;
 };
-
-static void log_answer(struct worker *w, const struct access_record *record)
-{
-	if (w->access_log)
-		access_log_add(w->access_log, record);
-}
-
-static void on_refused(void *arg, struct gate *g, const struct http_error *e)
-{
-	struct worker *w = arg;
-	uint16_t port;
-
-	log_answer(w, &(struct access_record){
-			      /* A bad head is not shown, the one of a bad body is. */
-			      .http = gate_request(g)->target.n ? gate_request(g) : NULL,
-			      .peer = gate_peer(g, &port),
-			      .status = e->status,
-			      .kind = ANSWER_ERROR,
-			      .upstream_us = -1,
-			      .wall_ms = clock_now().wall_ms,
-			      .id = ++w->next_request_id,
-		      });
-}
 
 static void configure(const struct worker *w, struct gate_options *o)
 {
@@ -65,7 +41,7 @@ static int open_listener(struct worker *w, unsigned i)
 
 	l->options = (struct gate_options){
 		.high_water = HIGH_WATER,
-		.on_refused = on_refused,
+		.on_refused = worker_note_refused,
 		.on_request = transaction_begin,
 		.arg = w,
 		.stats = &w->gate_stats,
@@ -121,54 +97,4 @@ void worker_close_front(struct worker *w)
 		if (w->listen_fds[i] >= 0)
 			close(w->listen_fds[i]);
 	w->listen_fds_n = 0;
-}
-
-/* NULL when a reload has taken the route away. */
-static struct route_stats *route_stats_of(struct worker *w, const struct worker_answer *a)
-{
-	const struct config *now = w->snapshot->config;
-
-	if (a->snapshot == w->snapshot)
-		return &w->routes[a->route];
-	for (unsigned i = 0; i < now->routes_n; i++)
-		if (slice_equal(now->routes[i].rules.route, a->snapshot->config->routes[a->route].rules.route))
-			return &w->routes[i];
-	return NULL;
-}
-
-static bool is_saved(enum answer_kind k)
-{
-	return k == ANSWER_HIT || k == ANSWER_STALE || k == ANSWER_COLLAPSED;
-}
-
-static void count_answer(struct worker *w, const struct worker_answer *a)
-{
-	struct route_stats *route = route_stats_of(w, a);
-
-	w->stats.answers[a->kind]++;
-	if (a->status != STATUS_CLIENT_GONE) /* a cut says nothing about how long answers take */
-		latency_add(&w->stats.latency[a->kind], a->total_us);
-	if (!route)
-		return;
-	route->answers[a->kind]++;
-	if (is_saved(a->kind))
-		route->saved_us +=
-			(uint64_t)atomic_load_explicit(&a->snapshot->fetch_us[a->route], memory_order_relaxed);
-}
-
-void worker_note_answer(struct worker *w, const struct worker_answer *a)
-{
-	count_answer(w, a);
-	log_answer(w, &(struct access_record){
-			      .http = a->transport->request,
-			      .peer = a->transport->peer,
-			      .status = a->status,
-			      .body_bytes = a->body_bytes,
-			      .kind = a->kind,
-			      .route = a->snapshot->config->routes[a->route].rules.route,
-			      .total_us = a->total_us,
-			      .upstream_us = a->upstream_us,
-			      .wall_ms = clock_now().wall_ms,
-			      .id = ++w->next_request_id,
-		      });
 }

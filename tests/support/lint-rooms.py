@@ -38,7 +38,6 @@ LIBRARIES = {
 # Circles that are one idea in several files: the files of each lie in one room, and its first file says what they share.
 CIRCLES = {
     "proxy/front/gate": "a gate's phases: one state, one file a phase",
-    "proxy/transaction/hit": "one request's way on its worker",
 }
 
 breaches = 0

@@ -22,7 +22,7 @@ function bad(text) { printf "%s:%d: %s\n", FILENAME, FNR, text; breaches = 1 }
 FILENAME ~ /^proxy\// && FILENAME != "proxy/request/target.c" && /\(struct cache_request\)|struct cache_request [a-z_]+ = \{/ {
 	bad("only target_cache_request makes a cache_request: the cache sees what the origin is sent")
 }
-FILENAME ~ /^proxy\/(transaction\/(transaction|fetch_job|hit|invalidate)|request\/forward)/ && /(client|gate_request\([a-z>-]+\))->(fields|host|path|query)|asked\.http->/ && !/hops_were_here/ {
+FILENAME ~ /^proxy\/(transaction\/(transaction|fetch_job|hit|write_purges)|request\/forward)/ && /(client|gate_request\([a-z>-]+\))->(fields|host|path|query)|asked\.http->/ && !/hops_were_here/ {
 	bad("decide by target.sent, not by what the client sent")
 }
 END { exit breaches }

@@ -51,15 +51,15 @@ static uint64_t body_bytes_sent(const struct pending_log *p)
 	return p->body_bytes > unsent ? p->body_bytes - unsent : 0;
 }
 
-static void note(const struct pending_log *p, int status, uint64_t body_bytes)
+static void note(const struct pending_log *p, bool is_gone)
 {
 	const struct worker_answer a = {
 		.transport = p->transport,
 		.snapshot = p->snapshot,
 		.route = p->route,
 		.kind = p->kind,
-		.status = status,
-		.body_bytes = body_bytes,
+		.status = is_gone ? STATUS_CLIENT_GONE : p->status,
+		.body_bytes = is_gone ? body_bytes_sent(p) : p->body_bytes, /* what is buffered still goes out */
 		.total_us = clock_mono_us() - p->start_us,
 		.upstream_us = p->upstream_us,
 	};
@@ -78,7 +78,7 @@ static void on_complete(void *arg)
 {
 	struct pending_log *p = pending_log_of(arg);
 
-	note(p, p->status, p->body_bytes);
+	note(p, false);
 	pending_log_free(p);
 }
 
@@ -87,7 +87,7 @@ static void on_gone(void *arg)
 	struct pending_log *p = pending_log_of(arg);
 
 	p->worker->stats.clients_gone++;
-	note(p, STATUS_CLIENT_GONE, body_bytes_sent(p));
+	note(p, true);
 	pending_log_free(p);
 }
 
@@ -96,7 +96,7 @@ void transaction_leave(struct transaction *x)
 	struct pending_log *p = mem_alloc(sizeof(*p));
 
 	if (!p) {
-		transaction_note_now(x);
+		transaction_note(x, false);
 		transaction_free(x);
 		return;
 	}
@@ -106,24 +106,11 @@ void transaction_leave(struct transaction *x)
 	transport_on_gone(p->transport, on_gone, p);
 }
 
-static void note_at_once(struct transaction *x, bool is_gone)
+void transaction_note(struct transaction *x, bool is_gone)
 {
 	struct pending_log p;
 
 	note_pending(&p, x);
-	if (is_gone)
-		note(&p, STATUS_CLIENT_GONE, body_bytes_sent(&p));
-	else
-		note(&p, p.status, p.body_bytes); /* what is buffered still goes out */
+	note(&p, is_gone);
 	snapshot_unref(&p.snapshot);
-}
-
-void transaction_note_now(struct transaction *x)
-{
-	note_at_once(x, false);
-}
-
-void transaction_note_gone(struct transaction *x)
-{
-	note_at_once(x, true);
 }

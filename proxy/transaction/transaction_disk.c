@@ -9,7 +9,7 @@
 /* Less than that is copied, so that a small range does not keep a whole block. */
 #define COPY_MAX (TIER_BLOCK / 2)
 
-bool transaction_is_large(const struct transaction *x)
+bool transaction_needs_disk(const struct transaction *x)
 {
 	return x->object && object_body_is_on_disk(x->object) &&
 	       (x->reply.body == REPLY_PARTS || (x->reply.body == REPLY_OBJECT && x->reply.length > 0));
@@ -40,7 +40,7 @@ static void skip_what_is_done(struct transaction *x)
 
 /* ---- Sending ---- */
 
-static void let_go(const void *p, size_t n, void *arg)
+static void drop_block(const void *p, size_t n, void *arg)
 {
 	(void)p;
 	(void)n;
@@ -55,7 +55,7 @@ static int add_run(struct transaction *x, struct slice run)
 	if (run.n < COPY_MAX)
 		return t->ops->add(t, run.p, run.n);
 	block = body_reader_hold(x->reader);
-	if (t->ops->add_reference(t, run.p, run.n, let_go, block) == 0)
+	if (t->ops->add_reference(t, run.p, run.n, drop_block, block) == 0)
 		return 0;
 	body_block_let_go(block);
 	return -ENOMEM;
@@ -99,69 +99,23 @@ static int send_next(struct transaction *x)
 	return err;
 }
 
-void transaction_pump_large(struct transaction *x)
+int transaction_pump_disk(struct transaction *x)
 {
 	int err;
 
-	if (!x->has_begun)
-		return;
 	for (skip_what_is_done(x); x->part < parts_n(x); skip_what_is_done(x)) {
-		if (x->transport->ops->room(x->transport, UNSENT_MAX) == 0) {
-			transaction_await_room(x);
-			return;
-		}
+		if (x->transport->ops->room(x->transport, UNSENT_MAX) == 0)
+			return -EAGAIN;
 		err = send_next(x);
-		if (err == -EINPROGRESS)
-			return;
-		if (err) {
-			transaction_break(x, failure_of(503, "the stored answer can't be read"));
-			return;
-		}
+		if (err)
+			return err;
 	}
-	transaction_finish(x);
+	return 0;
 }
 
-/* ---- Beginning ---- */
-
-static void give_up(struct transaction *x, int err)
-{
-	body_reader_free(&x->reader);
-	if (err == -ENOMEM || err == -EBUSY)
-		transaction_problem(x, failure_of(503, "too many requests are waiting for the disk"));
-	else
-		transaction_decide_again(x);
-}
-
-static void look_at_first(struct transaction *x)
+int transaction_first_block(const struct transaction *x)
 {
 	struct slice run;
-	int err = body_reader_at(x->reader, part_at(x, 0).offset, &run);
 
-	if (err == -EINPROGRESS)
-		return;
-	if (err)
-		give_up(x, err);
-	else
-		transaction_send(x);
-}
-
-static void on_ready(void *arg)
-{
-	struct transaction *x = arg;
-
-	CHECK(x->magic == TRANSACTION_MAGIC);
-	if (x->has_begun)
-		transaction_pump_large(x);
-	else
-		look_at_first(x);
-}
-
-void transaction_begin_large(struct transaction *x)
-{
-	int err = body_reader_new(x->worker->cache, x->object, x->worker->index, on_ready, x, &x->reader);
-
-	if (err)
-		give_up(x, err);
-	else
-		look_at_first(x);
+	return body_reader_at(x->reader, part_at(x, 0).offset, &run);
 }
