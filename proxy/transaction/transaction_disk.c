@@ -99,18 +99,18 @@ static int send_next(struct transaction *x)
 	return err;
 }
 
-int transaction_pump_disk(struct transaction *x)
+enum pump transaction_pump_disk(struct transaction *x)
 {
 	int err;
 
 	for (skip_what_is_done(x); x->part < parts_n(x); skip_what_is_done(x)) {
 		if (x->transport->ops->room(x->transport, UNSENT_MAX) == 0)
-			return -EAGAIN;
+			return PUMP_NO_ROOM;
 		err = send_next(x);
 		if (err)
-			return err;
+			return err == -EINPROGRESS ? PUMP_WAITS : PUMP_BROKEN;
 	}
-	return 0;
+	return PUMP_ALL_SENT;
 }
 
 int transaction_first_block(const struct transaction *x)

@@ -95,8 +95,13 @@ void transaction_abort(struct transaction *x);
 bool transaction_needs_disk(const struct transaction *x);
 /* Is the first block at hand? As body_reader_at. */
 int transaction_first_block(const struct transaction *x) WARN_UNUSED;
-/* 0: all has been handed over; -EAGAIN: there is no room; -EINPROGRESS: more comes; else none will. */
-int transaction_pump_disk(struct transaction *x) WARN_UNUSED;
+enum pump {
+	PUMP_ALL_SENT,
+	PUMP_NO_ROOM, /* at the client */
+	PUMP_WAITS,   /* for bytes, whose coming wakes it */
+	PUMP_BROKEN,  /* no more will come */
+};
+enum pump transaction_pump_disk(struct transaction *x) WARN_UNUSED;
 
 /* ---- transaction_log.c: counters and the access log ---- */
 

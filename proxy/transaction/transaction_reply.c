@@ -101,8 +101,7 @@ static int send_more(struct transaction *x, uint64_t n)
 	return 0;
 }
 
-/* As transaction_pump_disk; -EPIPE: no more will come. */
-static int pump_memory(struct transaction *x)
+static enum pump pump_memory(struct transaction *x)
 {
 	uint64_t available, n;
 	enum body_state state = object_body_state(x->object, &available);
@@ -110,24 +109,29 @@ static int pump_memory(struct transaction *x)
 	/* Until the bytes or the room are used up: on_room comes only after the transport's room has been 0. */
 	while ((n = sendable(x, available)))
 		if (send_more(x, n))
-			return -ENOMEM;
+			return PUMP_BROKEN;
 	if (is_all_sent(x, state, available))
-		return 0;
+		return PUMP_ALL_SENT;
 	if (x->skip + x->sent < available)
-		return -EAGAIN;
-	return state == BODY_BROKEN ? -EPIPE : -EINPROGRESS;
+		return PUMP_NO_ROOM;
+	return state == BODY_BROKEN ? PUMP_BROKEN : PUMP_WAITS;
 }
 
 void transaction_pump(struct transaction *x)
 {
-	int err = x->reader ? transaction_pump_disk(x) : pump_memory(x);
-
-	if (!err)
+	switch (x->reader ? transaction_pump_disk(x) : pump_memory(x)) {
+	case PUMP_ALL_SENT:
 		transaction_finish(x);
-	else if (err == -EAGAIN)
+		return;
+	case PUMP_NO_ROOM:
 		await_room(x);
-	else if (err != -EINPROGRESS)
+		return;
+	case PUMP_WAITS:
+		return;
+	case PUMP_BROKEN:
 		transaction_abort(x);
+		return;
+	}
 }
 
 static void on_room(void *arg)
