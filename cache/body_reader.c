@@ -39,7 +39,7 @@ static struct body_block *block_new_for(struct cache *c)
 	return b;
 }
 
-void body_block_let_go(struct body_block *b)
+void body_block_unref(struct body_block *b)
 {
 	if (!b || --b->refs > 0)
 		return;
@@ -47,7 +47,7 @@ void body_block_let_go(struct body_block *b)
 	mem_free(b);
 }
 
-struct body_block *body_reader_hold(struct body_reader *r)
+struct body_block *body_reader_block(struct body_reader *r)
 {
 	r->block->refs++;
 	return r->block;
@@ -59,7 +59,7 @@ static int fresh_block(struct body_reader *r)
 	r->n = 0;
 	if (r->block && r->block->refs == 1)
 		return 0;
-	body_block_let_go(r->block);
+	body_block_unref(r->block);
 	r->block = block_new_for(r->cache);
 	return r->block ? 0 : -ENOMEM;
 }
@@ -77,7 +77,7 @@ int body_reader_new(struct cache *c, struct object *o, unsigned worker, void (*o
 	*out = NULL;
 	if (!r)
 		return err;
-	err = c->tier->ops->hold(c->tier, &r->hold, object_tier_body(o));
+	err = c->tier->ops->body_ref(c->tier, &r->hold, object_tier_body(o));
 	if (err) {
 		mem_free(r);
 		return err;
@@ -96,8 +96,8 @@ int body_reader_new(struct cache *c, struct object *o, unsigned worker, void (*o
 static void reader_free(struct body_reader *r)
 {
 	uncount(&r->cache->n.large_readers);
-	body_block_let_go(r->block);
-	r->cache->tier->ops->let_go(r->cache->tier, &r->hold);
+	body_block_unref(r->block);
+	r->cache->tier->ops->body_unref(r->cache->tier, &r->hold);
 	object_unref(&r->object);
 	mem_free(r);
 }

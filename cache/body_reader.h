@@ -19,8 +19,8 @@ void body_reader_free(struct body_reader **r);
 /* The run of the body that is at hand from `offset` on; valid until the next call, or as long as its block is held. 0;
  * -EINPROGRESS: ask again after on_ready; else it can't be had: what is wrong on disk is not found by lookups any more. */
 int body_reader_at(struct body_reader *r, uint64_t offset, struct slice *run) WARN_UNUSED;
-/* The block of the last run; any number of holds, each to be let go on the same thread. */
-struct body_block *body_reader_hold(struct body_reader *r);
-void body_block_let_go(struct body_block *b);
+/* The block of the last run, with a reference, to be given back on the same thread. */
+struct body_block *body_reader_block(struct body_reader *r);
+void body_block_unref(struct body_block *b);
 
 #endif

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Updating a stored answer from a 304 or a HEAD (RFC 9111 3.2, 4.3.4, 4.3.5). */
+#include <errno.h>
+
 #include "cache/cache_internal.h"
 #include "cache/policy/credentials.h"
 #include "cache/memory/encode.h"
@@ -227,7 +229,7 @@ static int merge(const struct object *old, const struct refresh *r, struct http_
 	return err;
 }
 
-/* Fields, Vary and what they make of its use. */
+/* Fields, Vary and what they make of its use. 0, -EINVAL (they can't be told apart, or not noted) or as policy_strip_fields. */
 static int specify(struct object_spec *spec, const struct refresh *r, struct buf *names, struct buf *values)
 {
 	struct http_fields *fields = (struct http_fields *)(uintptr_t)spec->fields; /* ours */
@@ -240,7 +242,7 @@ static int specify(struct object_spec *spec, const struct refresh *r, struct buf
 	if (spec->may_encode)
 		encode_drop_name(names);
 	if (kind == VARY_STAR || vary_values(buf_slice(names), r->request, values) != 0 || names->err)
-		return -1;
+		return -EINVAL;
 	spec->vary_names = buf_slice(names);
 	spec->vary_values = buf_slice(values);
 	return policy_strip_fields(fields, r->rules);

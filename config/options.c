@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "config/options.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define STRUCT_PROXY struct config_proxy
@@ -178,7 +179,7 @@ int option_word_index(const char *words, struct slice word)
 			return index;
 		at = bar ? bar + 1 : NULL;
 	}
-	return -1;
+	return -ENOENT;
 }
 
 /* ---- What is shown of an option ---- */

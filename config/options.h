@@ -75,7 +75,7 @@ const char *nearest_word(struct slice word, const char *const *candidates, unsig
 /* "[proxy]" and the like, of the section where a key stands. */
 const char *option_section_title(enum option_section section);
 
-/* Is `word` among the '|'-separated words? Its index, or -1. */
+/* Is `word` among the '|'-separated words? Its index, or -ENOENT. */
 int option_word_index(const char *words, struct slice word);
 
 /* "90s", "2m"; "10K": the largest unit that fits without a rest. */

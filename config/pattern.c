@@ -71,7 +71,7 @@ static int name_index(const struct pattern *p, struct slice name)
 	for (unsigned i = 0; p && i < p->names_n; i++)
 		if (slice_equal(slice_of(p->names[i]), name))
 			return (int)i;
-	return -1;
+	return -ENOENT;
 }
 
 /* "{name" was seen at rest->p; takes it with its '}'. */

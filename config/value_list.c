@@ -133,7 +133,7 @@ static int coding_of(struct slice item)
 		return CACHE_GZIP;
 	if (slice_equal(item, SLICE_LIT("br")))
 		return CACHE_BR;
-	return slice_equal(item, SLICE_LIT("zstd")) ? CACHE_ZSTD : -1;
+	return slice_equal(item, SLICE_LIT("zstd")) ? CACHE_ZSTD : -EINVAL;
 }
 
 static const char *check_coding(struct slice item)

@@ -163,18 +163,18 @@ static bool take_boolean(struct slice *s, struct sf_item *item)
 	return true;
 }
 
-/* A byte of a display string, from *s; percent-encoding is in lower case only (RFC 9651 4.2.10). -1: not one. */
+/* A byte of a display string, from *s; percent-encoding is in lower case only (RFC 9651 4.2.10). -EINVAL: not one. */
 static int take_display_byte(struct slice *s)
 {
 	unsigned char c = (unsigned char)s->p[0];
 	skip(s, 1);
 	if (c < 0x20 || c > 0x7E)
-		return -1;
+		return -EINVAL;
 	if (c != '%')
 		return c;
 	if (s->n < 2 || http_hex_value(s->p[0]) < 0 || http_hex_value(s->p[1]) < 0 ||
 		(s->p[0] >= 'A' && s->p[0] <= 'F') || (s->p[1] >= 'A' && s->p[1] <= 'F'))
-		return -1;
+		return -EINVAL;
 	int byte = http_hex_value(s->p[0]) * 16 + http_hex_value(s->p[1]);
 	skip(s, 2);
 	return byte;
@@ -254,7 +254,7 @@ static bool take_bare_item(struct slice *s, struct sf_item *item)
 	}
 }
 
-/* One ";key[=value]" at the front: 1, none: 0, or -1. */
+/* One ";key[=value]" at the front: 1, none: 0, or -EINVAL. */
 static int take_param(struct slice *s, struct slice *key, struct sf_item *value)
 {
 	if (peek(s) != ';')
@@ -262,12 +262,12 @@ static int take_param(struct slice *s, struct slice *key, struct sf_item *value)
 	skip(s, 1);
 	skip_spaces(s);
 	if (!take_key(s, key))
-		return -1;
+		return -EINVAL;
 	*value = (struct sf_item){.type = SF_BOOLEAN, .boolean = true, .text = {"", 0}, .params = {"", 0}};
 	if (peek(s) != '=')
 		return 1;
 	skip(s, 1);
-	return take_bare_item(s, value) ? 1 : -1;
+	return take_bare_item(s, value) ? 1 : -EINVAL;
 }
 
 static bool take_params(struct slice *s, struct slice *params)
@@ -324,7 +324,7 @@ void sf_parser_init(struct sf_parser *parser, struct slice value)
 	*parser = (struct sf_parser){.rest = strip_spaces(value), .is_first = true};
 }
 
-/* The comma before every member but the first: 1 a member must follow, 0 the end, -1. */
+/* The comma before every member but the first: 1 a member must follow, 0 the end, -EINVAL. */
 static int begin_member(struct sf_parser *parser)
 {
 	bool is_first = parser->is_first;
@@ -335,10 +335,10 @@ static int begin_member(struct sf_parser *parser)
 	if (parser->rest.n == 0)
 		return 0;
 	if (peek(&parser->rest) != ',')
-		return -1;
+		return -EINVAL;
 	skip(&parser->rest, 1);
 	skip_ows(&parser->rest);
-	return parser->rest.n > 0 ? 1 : -1;
+	return parser->rest.n > 0 ? 1 : -EINVAL;
 }
 
 int sf_dict_next(struct sf_parser *parser, struct slice *key, struct sf_item *value)
@@ -348,13 +348,13 @@ int sf_dict_next(struct sf_parser *parser, struct slice *key, struct sf_item *va
 	if (rc != 1)
 		return rc;
 	if (!take_key(s, key))
-		return -1;
+		return -EINVAL;
 	if (peek(s) == '=') {
 		skip(s, 1);
-		return take_member(s, value) ? 1 : -1;
+		return take_member(s, value) ? 1 : -EINVAL;
 	}
 	*value = (struct sf_item){.type = SF_BOOLEAN, .boolean = true, .text = {"", 0}, .params = {"", 0}};
-	return take_params(s, &value->params) ? 1 : -1;
+	return take_params(s, &value->params) ? 1 : -EINVAL;
 }
 
 int sf_list_next(struct sf_parser *parser, struct sf_item *member)
@@ -362,14 +362,14 @@ int sf_list_next(struct sf_parser *parser, struct sf_item *member)
 	int rc = begin_member(parser);
 	if (rc != 1)
 		return rc;
-	return take_member(&parser->rest, member) ? 1 : -1;
+	return take_member(&parser->rest, member) ? 1 : -EINVAL;
 }
 
 int sf_param_next(struct sf_parser *parser, struct slice *key, struct sf_item *value)
 {
 	if (parser->rest.n == 0)
 		return 0;
-	return take_param(&parser->rest, key, value) == 1 ? 1 : -1;
+	return take_param(&parser->rest, key, value) == 1 ? 1 : -EINVAL;
 }
 
 bool sf_dict_valid(struct slice value)

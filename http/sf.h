@@ -43,7 +43,7 @@ struct sf_parser {
 };
 
 void sf_parser_init(struct sf_parser *parser, struct slice value);
-/* 1: the next member; 0: the end; -1: the rest does not parse. Of a repeated key the last counts (RFC 9651 3.2). */
+/* 1: the next member; 0: the end; -EINVAL: the rest does not parse. Of a repeated key the last counts (RFC 9651 3.2). */
 int sf_dict_next(struct sf_parser *parser, struct slice *key, struct sf_item *value) WARN_UNUSED;
 int sf_list_next(struct sf_parser *parser, struct sf_item *member) WARN_UNUSED;
 /* The parameters of an item: init the parser with its params. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Which origin gets the next request. */
+#include <errno.h>
+
 #include "base/hash.h"
 #include "upstream/state.h"
 
@@ -103,7 +105,7 @@ int balance_choose(struct upstream_state *s, const struct upstream_options *opti
 
 	*is_probe = false;
 	if (untried == 0)
-		return -1;
+		return -ENOENT;
 	if (s->origins_n == 1)
 		return 0;
 	for (unsigned i = 0; i < s->origins_n; i++) {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A fetch and its connection: which socket its request is about to use, whether it may, and leaving it. */
+#include <errno.h>
+
 #include <openssl/ssl.h>
 
 #include "upstream/internal.h"
@@ -7,9 +9,11 @@
 curl_socket_t connection_on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	struct fetch *f = arg;
+	int fd;
 
 	CHECK(f->magic == FETCH_MAGIC);
-	return purpose == CURLSOCKTYPE_IPCXN ? sock_open(f, address) : CURL_SOCKET_BAD;
+	fd = purpose == CURLSOCKTYPE_IPCXN ? sock_open(f, address) : -EINVAL;
+	return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
 int connection_on_close(void *arg, curl_socket_t fd)

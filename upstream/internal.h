@@ -45,7 +45,7 @@ struct sock_address {
 };
 
 struct sock *sock_get(struct upstream_loop *l, int fd);
-/* Socket made for `f`; -1 on failure. */
+/* Socket made for `f`, or negative errno. */
 int sock_open(struct fetch *f, const struct curl_sockaddr *address);
 int sock_close(struct upstream_loop *l, int fd);
 /* libcurl wants EV_READ / EV_WRITE of it, or 0: nothing any more. 0 or -ENOMEM. */

@@ -343,6 +343,6 @@ bool upstream_health(const struct upstream_options *o, struct upstream_health *o
 		out->origins[i].failures = atomic_load(&s->origins[i].failures);
 		out->origins[i].active = atomic_load(&s->origins[i].active);
 	}
-	upstream_state_put(&s);
+	upstream_state_unref(&s);
 	return true;
 }

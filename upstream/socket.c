@@ -115,10 +115,10 @@ int sock_open(struct fetch *f, const struct curl_sockaddr *address)
 	struct upstream_loop *l = f->l;
 	short wanted = 0;
 	struct sock *s;
-	int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol), err;
 
 	if (fd < 0)
-		return -1;
+		return -errno;
 	s = sock_get(l, fd);
 	if (s) {
 		wanted = s->wanted;
@@ -127,9 +127,10 @@ int sock_open(struct fetch *f, const struct curl_sockaddr *address)
 	s = sock_new(l, fd);
 	if (s)
 		s->is_connection = true;
-	if (!s || sock_want(l, fd, wanted) < 0) {
+	err = s ? sock_want(l, fd, wanted) : -ENOMEM;
+	if (err) {
 		sock_close(l, fd);
-		return -1;
+		return err;
 	}
 	if (f->opened_n < OPENED_MAX)
 		f->opened[f->opened_n++] = fd;

@@ -84,7 +84,7 @@ int upstream_state_get(const struct upstream_options *o, struct upstream_state *
 	return rc;
 }
 
-void upstream_state_put(struct upstream_state **sp)
+void upstream_state_unref(struct upstream_state **sp)
 {
 	struct upstream_state *s = *sp, **at = &registry;
 	bool is_last;

@@ -58,7 +58,7 @@ struct upstream_state {
 
 /* state.c. The one of that name and those URLs, made if there is none. 0 or -ENOMEM. */
 int upstream_state_get(const struct upstream_options *o, struct upstream_state **out) WARN_UNUSED;
-void upstream_state_put(struct upstream_state **s);
+void upstream_state_unref(struct upstream_state **s);
 
 /* health.c. These two: how a request to the origin ended. */
 void health_ok(struct origin_state *o);
@@ -81,7 +81,7 @@ struct balance_request {
 	bool may_probe; /* it can go elsewhere when an origin on trial fails it */
 	int64_t now_ms;
 };
-/* Index, or -1 when all were tried. When all are left out, the one that comes back first. *is_probe: it is on trial. */
+/* Index, or -ENOENT when all were tried. When all are left out, the one that comes back first. *is_probe: it is on trial. */
 int balance_choose(struct upstream_state *s, const struct upstream_options *options, const struct balance_request *r,
 	bool *is_probe) WARN_UNUSED;
 

@@ -220,7 +220,7 @@ void upstream_fini(struct upstream *u)
 	free_list(&u->unused);
 	for (unsigned i = 0; i < u->origins_n; i++)
 		origin_fini(&u->origins[i]);
-	upstream_state_put(&u->state);
+	upstream_state_unref(&u->state);
 	mem_free(u->origins);
 	mem_free(u->tls_ca);
 }

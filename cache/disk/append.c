@@ -215,7 +215,7 @@ static int let_go(struct appender *a)
 		if (log_allowed(&limit))
 			log_warn("disk: a segment's footer can't be written: %s", strerror(-err));
 	}
-	segment_put(&a->d->segments, &a->seg);
+	segment_unref(&a->d->segments, &a->seg);
 	a->used = 0;
 	a->pending_n = 0;
 	a->entries_n = a->entries_committed = 0;

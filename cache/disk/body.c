@@ -25,7 +25,7 @@ static struct segment *segment_of(struct segments *t, const struct disk_body *b)
 
 	/* Another file may be in its place by now. */
 	if (s && s->generation != b->generation)
-		segment_put(t, &s);
+		segment_unref(t, &s);
 	return s;
 }
 
@@ -40,7 +40,7 @@ bool disk_body_is_there(struct tier *t, const struct tier_body *body)
 		return false;
 	s = segment_of(segments, b);
 	is_there = s != NULL;
-	segment_put(segments, &s);
+	segment_unref(segments, &s);
 	return is_there;
 }
 
@@ -53,11 +53,11 @@ void disk_body_lose(struct tier *t, struct tier_body *body)
 	atomic_store_explicit(&b->is_lost, true, memory_order_relaxed);
 	if (s) /* else the place may be another's */
 		(void)index_drop_at(&d->index, b->hash, b->seg, b->off8);
-	segment_put(&d->segments, &s);
+	segment_unref(&d->segments, &s);
 }
 
 /* A hit, as reclaim sees it. */
-int disk_body_hold(struct tier *t, struct tier_hold *h, const struct tier_body *body)
+int disk_body_ref(struct tier *t, struct tier_hold *h, const struct tier_body *body)
 {
 	const struct disk_body *b = body_of(body);
 	struct index_slot found[INDEX_FOUND_MAX];
@@ -72,12 +72,12 @@ int disk_body_hold(struct tier *t, struct tier_hold *h, const struct tier_body *
 	return 0;
 }
 
-void disk_body_let_go(struct tier *t, struct tier_hold *h)
+void disk_body_unref(struct tier *t, struct tier_hold *h)
 {
 	struct segment *s = h->place;
 
 	h->place = NULL;
-	segment_put(&disk_of(t)->segments, &s);
+	segment_unref(&disk_of(t)->segments, &s);
 }
 
 /* ---- Blocks ---- */

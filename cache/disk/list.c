@@ -52,7 +52,7 @@ static void read_one(struct disk *d, struct tier_listing *l, const struct index_
 		record_read_meta(&h, meta, &m) == 0)
 		tell(d, l, &h, &m);
 	mem_free(meta);
-	segment_put(&d->segments, &seg);
+	segment_unref(&d->segments, &seg);
 }
 
 /* ---- Some of them ---- */

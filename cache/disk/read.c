@@ -195,7 +195,7 @@ static int load_base(struct read_object *o, const struct place *head, const stru
 		err = -EBADMSG;
 	if (!err)
 		err = attach_body(o, &p, &base);
-	segment_put(&p.d->segments, &p.seg);
+	segment_unref(&p.d->segments, &p.seg);
 	return err;
 }
 
@@ -282,7 +282,7 @@ static int load(struct disk *d, struct tier_lookup *l, const struct index_slot *
 		return -ESTALE;
 	*out = mem_zalloc(sizeof(**out));
 	err = *out ? load_at(*out, &p, l, found, n) : -ENOMEM;
-	segment_put(&d->segments, &p.seg);
+	segment_unref(&d->segments, &p.seg);
 	if (!err)
 		return 0;
 	object_free(*out);

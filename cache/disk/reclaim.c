@@ -230,7 +230,7 @@ void *disk_keeper(void *arg)
 		victim = segments_victim(&d->segments, &is_dead);
 		if (victim) {
 			reclaim(d, victim, is_dead);
-			segment_put(&d->segments, &victim);
+			segment_unref(&d->segments, &victim);
 		} else {
 			wait_for_change(d);
 		}

@@ -268,7 +268,7 @@ static size_t loading_segments(struct disk *d, struct segment ***out)
 		if (loading)
 			(*out)[n++] = s;
 		else
-			segment_put(t, &s);
+			segment_unref(t, &s);
 	}
 	if (*out)
 		qsort(*out, n, sizeof(**out), by_id);
@@ -293,7 +293,7 @@ static void load_all(struct loading *l, struct segment **v, size_t n)
 		} else {
 			segment_set_state(&d->segments, v[i], SEGMENT_SEALED);
 		}
-		segment_put(&d->segments, &v[i]);
+		segment_unref(&d->segments, &v[i]);
 		disk_add(&d->n.recovered_segments, 1);
 		if (clock_now().mono_ms - told >= 1000) {
 			told = clock_now().mono_ms;

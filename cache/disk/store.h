@@ -69,8 +69,8 @@ enum tier_verdict disk_get(struct tier *t, struct tier_lookup *l) WARN_UNUSED;
 void disk_object_free(struct tier *t, struct tier_object **o);
 bool disk_body_is_there(struct tier *t, const struct tier_body *b);
 void disk_body_lose(struct tier *t, struct tier_body *b);
-int disk_body_hold(struct tier *t, struct tier_hold *h, const struct tier_body *b) WARN_UNUSED; /* keeps its file */
-void disk_body_let_go(struct tier *t, struct tier_hold *h);
+int disk_body_ref(struct tier *t, struct tier_hold *h, const struct tier_body *b) WARN_UNUSED; /* keeps its file */
+void disk_body_unref(struct tier *t, struct tier_hold *h);
 int disk_body_read(struct tier *t, struct tier_read *r) WARN_UNUSED;
 /* Reads heads, never bodies, on a reader's thread, in turns with what requests wait for; in the order of keys' hashes. */
 int disk_browse(struct tier *t, struct tier_listing *l) WARN_UNUSED;

@@ -448,7 +448,7 @@ static void into_index(struct disk_stream *st, const struct record_header *h)
 	disk_add(&d->n.puts, 1);
 	disk_add(&d->n.put_bytes, record_total(h));
 	segment_set_state(&d->segments, st->seg, SEGMENT_SEALED);
-	segment_put(&d->segments, &st->seg);
+	segment_unref(&d->segments, &st->seg);
 }
 
 static int commit(struct disk_stream *st)
@@ -479,7 +479,7 @@ static void let_go_of_file(struct disk_stream *st)
 	if (!st->seg)
 		return;
 	segment_retire(t, st->seg);
-	segment_put(t, &st->seg);
+	segment_unref(t, &st->seg);
 	note_reserved(st, 0);
 }
 

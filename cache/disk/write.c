@@ -63,7 +63,7 @@ static bool find_base(struct disk *d, const struct tier_source *s, struct record
 		seg = segment_get(&d->segments, found[i].seg);
 		if (seg && at < seg->size && disk_read_at(d, seg, bytes, sizeof(bytes), at, true) == 0)
 			right = record_read_header(bytes, seg->generation, seg->size - at, &base) == 0;
-		segment_put(&d->segments, &seg);
+		segment_unref(&d->segments, &seg);
 		if (right && base.lsn == found[i].lsn && base.key_hi == s->hash.hi && base.kind == RECORD_WHOLE &&
 			base.body_n == h->body_n && base.sums_sum == h->sums_sum) {
 			h->kind = RECORD_HEAD;

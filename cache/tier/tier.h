@@ -194,8 +194,8 @@ struct tier_ops {
 	/* To be said of what could not be read as it was written: lookups don't find its record any more. */
 	void (*body_lose)(struct tier *t, struct tier_body *b);
 	/* 0, or -ESTALE: it is not there any more. Counts as a use. */
-	int (*hold)(struct tier *t, struct tier_hold *h, const struct tier_body *b);
-	void (*let_go)(struct tier *t, struct tier_hold *h); /* also when it never began */
+	int (*body_ref)(struct tier *t, struct tier_hold *h, const struct tier_body *b);
+	void (*body_unref)(struct tier *t, struct tier_hold *h); /* also when it never began */
 	/* 0: done, see err and bytes. -EINPROGRESS: the message will come. */
 	int (*read)(struct tier *t, struct tier_read *r);
 

@@ -7,14 +7,14 @@
 #include "proxy/admin/admin_internal.h"
 #include "proxy/transaction/refresh.h"
 
-/* 1 or 0, or -1 for anything else. */
+/* 1 or 0, or -EINVAL for anything else. */
 static int flag(const struct admin_call *c, const char *name)
 {
 	struct slice v;
 
 	if (!admin_parameter(c, name, &v))
 		return 0;
-	return slice_equal(v, SLICE_LIT("1")) ? 1 : slice_equal(v, SLICE_LIT("0")) ? 0 : -1;
+	return slice_equal(v, SLICE_LIT("1")) ? 1 : slice_equal(v, SLICE_LIT("0")) ? 0 : -EINVAL;
 }
 
 /* ---- purge ---- */

@@ -2,6 +2,7 @@
 #include "proxy/front/proxy_protocol.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -143,7 +144,7 @@ static bool tlvs_are_good(const uint8_t *p, size_t n, size_t at)
 	return true;
 }
 
-/* How many bytes of addresses a family has; -1: there is no such family. */
+/* How many bytes of addresses a family has; -EINVAL: there is no such family. */
 static int v2_address_bytes(uint8_t family)
 {
 	switch (family) {
@@ -159,7 +160,7 @@ static int v2_address_bytes(uint8_t family)
 	case V2_UNIX_DATAGRAM:
 		return 216;
 	default:
-		return -1;
+		return -EINVAL;
 	}
 }
 

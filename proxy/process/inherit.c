@@ -106,7 +106,7 @@ int inherited_take(struct inherited *in, const struct config_address *a)
 		in->fds[i] = -1;
 		return fd;
 	}
-	return -1;
+	return -ENOENT;
 }
 
 /* At one place in both families. */

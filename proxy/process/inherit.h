@@ -21,7 +21,7 @@ struct inherited {
 
 /* Reads and clears the environment's variables. 0, -ENOMEM, or -EINVAL after a sentence on standard error. */
 int inherited_init(struct inherited *in) WARN_UNUSED;
-/* The next socket that listens on this address, or -1. */
+/* The next socket that listens on this address, or -ENOENT. */
 int inherited_take(struct inherited *in, const struct config_address *a);
 /* After an upgrade, whether a socket that nobody has taken has this port: then it is made to bear another one beside it
  * (SO_REUSEPORT), for the process before listens there still. */

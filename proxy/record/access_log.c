@@ -136,7 +136,7 @@ static void drop_lines(struct access_log *log, const char *p, size_t n, int err)
 	atomic_fetch_add_explicit(&log->dropped, lines, memory_order_relaxed);
 	if (log_allowed(&limit))
 		log_error("access log %s: %s; %llu lines dropped so far", log->at.path ? log->at.path : "-",
-			strerror(err), (unsigned long long)access_log_dropped(log));
+			strerror(-err), (unsigned long long)access_log_dropped(log));
 }
 
 /* True when a pipe or terminal takes bytes; false when it is not waited for any longer. */
@@ -165,11 +165,12 @@ static bool wait_writable(struct access_log *log)
  * so it is not made non-blocking. */
 static ssize_t write_some(struct access_log *log, const char *p, size_t n)
 {
-	if (!log->is_file && !wait_writable(log)) {
-		errno = ETIMEDOUT;
-		return -1;
-	}
-	return write(log->at.fd, p, log->is_file || n < PIPE_BUF ? n : PIPE_BUF);
+	ssize_t rc;
+
+	if (!log->is_file && !wait_writable(log))
+		return -ETIMEDOUT;
+	rc = write(log->at.fd, p, log->is_file || n < PIPE_BUF ? n : PIPE_BUF);
+	return rc < 0 ? -errno : rc;
 }
 
 static int write_all(struct access_log *log, const char **p, size_t *n)
@@ -177,10 +178,10 @@ static int write_all(struct access_log *log, const char **p, size_t *n)
 	while (*n) {
 		ssize_t rc = write_some(log, *p, *n);
 
-		if (rc < 0 && (errno == EINTR || errno == EAGAIN))
+		if (rc == -EINTR || rc == -EAGAIN)
 			continue;
 		if (rc < 0)
-			return errno;
+			return (int)rc;
 		log->is_torn = rc > 0 ? (*p)[rc - 1] != '\n' : log->is_torn;
 		*p += rc;
 		*n -= (size_t)rc;

@@ -30,14 +30,14 @@ void target_move(struct target *from, struct target *to)
 	target_init(from);
 }
 
-void target_release(struct target *t)
+void target_clear(struct target *t)
 {
 	snapshot_unref(&t->snapshot);
 }
 
 void target_fini(struct target *t)
 {
-	target_release(t);
+	target_clear(t);
 	sent_fini(&t->sent);
 	cache_key_fini(&t->key);
 	buf_fini(&t->path);
@@ -181,7 +181,7 @@ int target_find(struct target *t, struct snapshot *s, const struct asked *asked,
 	int err;
 
 	if (t->snapshot != s) {
-		target_release(t);
+		target_clear(t);
 		t->snapshot = snapshot_ref(s);
 	}
 	t->route = config_route_for(s->config, r->host, r->path, r->has_query, r->query, &t->captures);

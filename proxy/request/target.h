@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a request is about: its route, its rules, its origin, the key it is cached under. Both roads and the admin side
  * ask here, so that they can't disagree.
- * Thread: a target belongs to one. Owns: a reference to its snapshot, until it is released. */
+ * Thread: a target belongs to one. Owns: a reference to its snapshot, until it is cleared. */
 #ifndef PROXY_REQUEST_TARGET_H
 #define PROXY_REQUEST_TARGET_H
 
@@ -32,7 +32,7 @@ struct target {
 void target_init(struct target *t);
 void target_fini(struct target *t);
 /* Fills t for this request; body is that of a POST or QUERY, else empty. t borrows the request's bytes and the peer's text
- * until it is released. 0, -ENOMEM, -ENOBUFS (the URL is too long) or -EMSGSIZE (its fields are too many). */
+ * until it is cleared. 0, -ENOMEM, -ENOBUFS (the URL is too long) or -EMSGSIZE (its fields are too many). */
 int target_resolve(struct target *t, struct snapshot *s, const struct asked *asked, struct slice body) WARN_UNUSED;
 /* As far as the cache is asked: all but `path`, which target_complete adds. 0, or as above. */
 int target_find(struct target *t, struct snapshot *s, const struct asked *asked, struct slice body) WARN_UNUSED;
@@ -46,8 +46,8 @@ struct cache_request target_cache_request(const struct target *t, unsigned worke
 void target_explain_credential(const struct target *t, char *out, size_t size);
 /* Why the cache is not asked, as a token and a sentence; NULL: it is. */
 const char *target_why_not(const struct target *t, const char **sentence);
-/* Lets go of the snapshot, keeps the storage for the next request. */
-void target_release(struct target *t);
+/* Without its snapshot; the storage is for the next request. */
+void target_clear(struct target *t);
 
 /* The origin of URLs that are asked with this Host (sent.http.host; empty: the upstream's own), as keys and purges spell
  * it: "scheme://authority/base". */

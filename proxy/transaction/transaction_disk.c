@@ -44,7 +44,7 @@ static void drop_block(const void *p, size_t n, void *arg)
 {
 	(void)p;
 	(void)n;
-	body_block_let_go(arg);
+	body_block_unref(arg);
 }
 
 static int add_run(struct transaction *x, struct slice run)
@@ -54,10 +54,10 @@ static int add_run(struct transaction *x, struct slice run)
 
 	if (run.n < COPY_MAX)
 		return t->ops->add(t, run.p, run.n);
-	block = body_reader_hold(x->reader);
+	block = body_reader_block(x->reader);
 	if (t->ops->add_reference(t, run.p, run.n, drop_block, block) == 0)
 		return 0;
-	body_block_let_go(block);
+	body_block_unref(block);
 	return -ENOMEM;
 }
 

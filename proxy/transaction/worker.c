@@ -180,7 +180,7 @@ static void on_update_message(struct message *m)
 	n->routes = routes;
 	worker_update_free(&n);
 	hit_drop(&w->attempt);
-	target_release(&w->attempt_target);
+	target_clear(&w->attempt_target);
 	worker_configure_front(w);
 	origins_renew(w->snapshot->origins, w->index);
 	if (origins_open(w->snapshot->origins, w->index, w->base))
@@ -276,7 +276,7 @@ void worker_drop_snapshot(struct worker *w)
 	struct worker_update *n = atomic_exchange(&w->update, NULL);
 
 	worker_update_free(&n);
-	target_release(&w->attempt_target);
+	target_clear(&w->attempt_target);
 	snapshot_unref(&w->snapshot);
 }
 

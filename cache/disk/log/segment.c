@@ -347,7 +347,7 @@ struct segment *segment_get(struct segments *t, uint32_t slot)
 }
 
 /* To close an unlinked file frees its blocks, which may take milliseconds: never where the last reference was. */
-void segment_put(struct segments *t, struct segment **s)
+void segment_unref(struct segments *t, struct segment **s)
 {
 	struct segment *gone = *s;
 
@@ -381,7 +381,7 @@ void segment_retire(struct segments *t, struct segment *s)
 	pthread_mutex_unlock(&t->mu);
 	s->is_linked = !remove_file(t, s->id);
 	atomic_fetch_add(&t->reclaimed, 1);
-	segment_put(t, &of_log);
+	segment_unref(t, &of_log);
 }
 
 static struct segment *take_stuck(struct segments *t)

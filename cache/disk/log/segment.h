@@ -120,9 +120,9 @@ int segment_write_footer(struct segments *t, struct segment *s, const struct foo
 /* To be told before a record with these is written. Whoever writes to the segment only. */
 void segment_note(struct segment *s, uint64_t epoch, uint64_t lsn);
 void segment_set_state(struct segments *t, struct segment *s, enum segment_state state);
-/* A reference to what is in the slot now, or NULL. Another segment may have moved in: the generation tells. */
+/* What is in the slot now, with a reference; or NULL. Another segment may have moved in: the generation tells. */
 struct segment *segment_get(struct segments *t, uint32_t slot) WARN_UNUSED;
-void segment_put(struct segments *t, struct segment **s);
+void segment_unref(struct segments *t, struct segment **s);
 /* Takes it out of the log: unlinks it and drops the log's reference. Disk threads only. */
 void segment_retire(struct segments *t, struct segment *s);
 /* Closes what the last reader left, and tries again what could not be removed. Disk threads only. */

@@ -655,7 +655,7 @@ static void body_lose(struct tier *tier, struct tier_body *b)
 	CHECK(!"what is in memory can be read");
 }
 
-static int hold(struct tier *tier, struct tier_hold *h, const struct tier_body *b)
+static int body_ref(struct tier *tier, struct tier_hold *h, const struct tier_body *b)
 {
 	struct table_tier *t = of(tier);
 	struct bytes *bytes;
@@ -669,7 +669,7 @@ static int hold(struct tier *tier, struct tier_hold *h, const struct tier_body *
 	return bytes ? 0 : -ESTALE;
 }
 
-static void let_go(struct tier *tier, struct tier_hold *h)
+static void body_unref(struct tier *tier, struct tier_hold *h)
 {
 	(void)tier;
 	bytes_unref(h->place);
@@ -810,8 +810,8 @@ static const struct tier_ops operations = {
 	.object_free = object_free,
 	.body_is_there = body_is_there,
 	.body_lose = body_lose,
-	.hold = hold,
-	.let_go = let_go,
+	.body_ref = body_ref,
+	.body_unref = body_unref,
 	.read = read_one,
 	.put = put,
 	.refresh = put,

@@ -438,14 +438,14 @@ static void a_block_that_is_sent_from_stays(void **state)
 	assert_int_equal(tiers_look_up(&l->t, &a), CACHE_HIT);
 	assert_int_equal(body_reader_new(l->t.g.c, a.out.object, 0, on_ready, &is_ready, &r), 0);
 	read_at(l, r, 0, &is_ready, &first);
-	block = body_reader_hold(r);
+	block = body_reader_block(r);
 	read_at(l, r, 65536, &is_ready, &second);
 	assert_memory_equal(first.p, l->body, first.n);
 	assert_memory_equal(second.p, l->body + 65536, second.n);
 	assert_true(rig_stats(&l->t.g).large_read_bytes > 2 * 65536);
 	body_reader_free(&r);
 	assert_memory_equal(first.p, l->body, first.n);
-	body_block_let_go(block);
+	body_block_unref(block);
 	assert_int_equal(rig_stats(&l->t.g).large_read_bytes, 0);
 	ask_fini(&a);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Which origin is asked, and which ones are left out. The clock is a number. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -58,7 +59,7 @@ static void round_robin_asks_each_in_turn(void **state)
 		asked[choose(s, &o, 0, 1)]++;
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(asked[i], 10);
-	upstream_state_put(&s);
+	upstream_state_unref(&s);
 }
 
 static void least_connections_asks_the_one_with_the_fewest(void **state)
@@ -74,7 +75,7 @@ static void least_connections_asks_the_one_with_the_fewest(void **state)
 	atomic_store(&s->origins[2].active, 9);
 	for (int i = 0; i < 8; i++)
 		assert_int_not_equal(choose(s, &o, 0, 1), 2);
-	upstream_state_put(&s);
+	upstream_state_unref(&s);
 }
 
 static void by_hash_an_origin_that_leaves_moves_its_own_share_and_no_other(void **state)
@@ -105,7 +106,7 @@ static void by_hash_an_origin_that_leaves_moves_its_own_share_and_no_other(void 
 	health_ok(&s->origins[1]);
 	for (int i = 0; i < KEYS; i++)
 		assert_int_equal(choose(s, &o, (uint64_t)i, 3), before[i]);
-	upstream_state_put(&s);
+	upstream_state_unref(&s);
 }
 
 static void after_fail_timeout_one_request_tries_and_the_others_stay_away(void **state)
@@ -133,7 +134,7 @@ static void after_fail_timeout_one_request_tries_and_the_others_stay_away(void *
 	for (int i = 0; i < 40; i++)
 		tries += choose(s, &o, 0, 2201) == 0;
 	assert_int_equal(tries, 10);
-	upstream_state_put(&s);
+	upstream_state_unref(&s);
 }
 
 static void a_request_that_can_not_be_repeated_is_no_trial(void **state)
@@ -147,7 +148,7 @@ static void a_request_that_can_not_be_repeated_is_no_trial(void **state)
 	fail_until_out(s, &o, 0, 1);
 	for (int i = 0; i < 40; i++)
 		assert_int_not_equal(balance_choose(s, &o, &r, &is_probe), 0);
-	upstream_state_put(&s);
+	upstream_state_unref(&s);
 }
 
 static void when_all_are_out_the_first_to_come_back_is_asked(void **state)
@@ -160,7 +161,7 @@ static void when_all_are_out_the_first_to_come_back_is_asked(void **state)
 		fail_until_out(s, &o, i, i == 2 ? 1 : 50);
 	for (int i = 0; i < 8; i++)
 		assert_int_equal(choose(s, &o, 0, 60), 2);
-	upstream_state_put(&s);
+	upstream_state_unref(&s);
 }
 
 static void what_was_tried_is_not_chosen_again(void **state)
@@ -178,8 +179,8 @@ static void what_was_tried_is_not_chosen_again(void **state)
 		assert_false(r.tried >> chosen & 1U);
 		r.tried |= 1U << chosen;
 	}
-	assert_int_equal(balance_choose(s, &o, &r, &is_probe), -1);
-	upstream_state_put(&s);
+	assert_int_equal(balance_choose(s, &o, &r, &is_probe), -ENOENT);
+	upstream_state_unref(&s);
 }
 
 static void checks_take_an_origin_out_and_bring_it_back(void **state)
@@ -204,7 +205,7 @@ static void checks_take_an_origin_out_and_bring_it_back(void **state)
 	health_checked(&s->origins[0], &o, false);
 	o.health_path = SLICE_LIT(""); /* a configuration without checks does not believe old ones */
 	assert_false(health_is_out(&s->origins[0], &o, 1));
-	upstream_state_put(&s);
+	upstream_state_unref(&s);
 }
 
 static void state_is_shared_by_name_and_urls_and_goes_with_the_last(void **state)
@@ -218,15 +219,15 @@ static void state_is_shared_by_name_and_urls_and_goes_with_the_last(void **state
 	c = state_of(&other);
 	assert_ptr_not_equal(a, c);
 	fail_until_out(a, &o, 0, 1);
-	upstream_state_put(&a);
+	upstream_state_unref(&a);
 	a = state_of(&o);
 	assert_true(health_is_out(&a->origins[0], &o, 2));
-	upstream_state_put(&a);
-	upstream_state_put(&b);
+	upstream_state_unref(&a);
+	upstream_state_unref(&b);
 	a = state_of(&o);
 	assert_false(health_is_out(&a->origins[0], &o, 2));
-	upstream_state_put(&a);
-	upstream_state_put(&c);
+	upstream_state_unref(&a);
+	upstream_state_unref(&c);
 }
 
 static void bad_checks_count_in_a_row_only(void **state)
@@ -241,7 +242,7 @@ static void bad_checks_count_in_a_row_only(void **state)
 	}
 	assert_false(health_checked(&s->origins[0], &o, false));
 	assert_true(health_checked(&s->origins[0], &o, false));
-	upstream_state_put(&s);
+	upstream_state_unref(&s);
 }
 
 int main(void)

@@ -459,7 +459,7 @@ static void compare_stream(struct rig *r, struct tier_object *o, const char *wan
 	char *buffer = test_malloc(TIER_BLOCK);
 	struct tier_hold hold;
 	struct tier_read b = {.hold = &hold, .buffer = buffer};
-	bool is_there = disk_body_hold(r->d, &hold, o->large) == 0;
+	bool is_there = disk_body_ref(r->d, &hold, o->large) == 0;
 
 	for (b.offset = 0; is_there && b.offset < o->body_n; b.offset += b.bytes.n) {
 		assert_int_equal(disk_body_read(r->d, &b), 0);
@@ -467,7 +467,7 @@ static void compare_stream(struct rig *r, struct tier_object *o, const char *wan
 			break; /* an aborted transfer, never a wrong byte */
 		assert_memory_equal(b.bytes.p, want + b.offset, b.bytes.n);
 	}
-	disk_body_let_go(r->d, &hold);
+	disk_body_unref(r->d, &hold);
 	test_free(buffer);
 }
 

@@ -93,7 +93,7 @@ static void what_was_found_before_is_read_to_its_end(void **state)
 	begin(&old);
 	drig_store(&old, &(struct answer){.url = B, .version = 1, .body_n = 600000});
 	assert_int_equal(disk_get(old.d, &l), TIER_HIT);
-	assert_int_equal(disk_body_hold(old.d, &hold, l.object->large), 0);
+	assert_int_equal(disk_body_ref(old.d, &hold, l.object->large), 0);
 	disk_hand_over(old.d);
 	take_over(&old, &new);
 	for (unsigned i = 0; disk_may_have(new.d, l.hash) && i < 5000; i++) {
@@ -105,7 +105,7 @@ static void what_was_found_before_is_read_to_its_end(void **state)
 		assert_int_equal(disk_body_read(old.d, &b), 0);
 		assert_int_equal(b.err, 0); /* each block is verified */
 	}
-	disk_body_let_go(old.d, &hold);
+	disk_body_unref(old.d, &hold);
 	disk_object_free(old.d, &l.object);
 	test_free(buffer);
 	end(&old, &new);

@@ -353,7 +353,7 @@ static void what_is_read_while_its_segment_goes_still_counts_and_still_reads(voi
 	assert_true(drig_file(r, "seg-", path, sizeof(path)));
 	assert_true(drig_bytes(r, strrchr(path, '/') + 1) >= 600000);
 	assert_int_equal(disk_get(r->d, &l), TIER_HIT);
-	assert_int_equal(disk_body_hold(r->d, &hold, l.object->large), 0);
+	assert_int_equal(disk_body_ref(r->d, &hold, l.object->large), 0);
 	for (unsigned i = 0; disk_may_have(r->d, l.hash) && i < 5000; i++) {
 		snprintf(url, sizeof(url), "http://o/%u", i);
 		drig_store(r, &(struct answer){.url = url, .version = i, .body_n = 3000});
@@ -368,7 +368,7 @@ static void what_is_read_while_its_segment_goes_still_counts_and_still_reads(voi
 	assert_int_equal(disk_body_read(r->d, &b), 0);
 	assert_int_equal(b.err, 0);
 	assert_int_equal(b.bytes.n, TIER_BLOCK);
-	disk_body_let_go(r->d, &hold);
+	disk_body_unref(r->d, &hold);
 	disk_object_free(r->d, &l.object);
 	test_free(buffer);
 }

@@ -126,7 +126,7 @@ static void a_target_keeps_its_snapshot(void **state)
 	assert_null(r.target.snapshot);
 	assert_int_equal(atomic_load(&s->refs), 2);
 	assert_true(moved.has_key);
-	target_release(&moved);
+	target_clear(&moved);
 	assert_int_equal(atomic_load(&s->refs), 1);
 	target_fini(&moved);
 	request_end(&r);
