@@ -33,6 +33,18 @@ static inline void link_remove(struct link *l)
 	link_init(l);
 }
 
+/* All of another list at the end of this one, at once; that one is empty then. */
+static inline void link_splice(struct link *head, struct link *from)
+{
+	if (from->next == from)
+		return;
+	from->next->prev = head->prev;
+	head->prev->next = from->next;
+	from->prev->next = head;
+	head->prev = from->prev;
+	link_init(from);
+}
+
 static inline bool link_is_empty(const struct link *head)
 {
 	return head->next == head;

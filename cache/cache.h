@@ -159,8 +159,16 @@ void cache_forget_as_told(struct cache *c, struct slice key, uint64_t user);
 /* Another process made it. */
 void cache_purge_as_told(struct cache *c, const struct purge *p);
 
-/* Periodic work in small steps: at most max_steps entries looked at; returns how many went. Any thread, one at a time. */
-unsigned cache_sweep(struct cache *c, unsigned max_steps, struct now now);
+/* Periodic work in small steps, in two parts: at most max_steps of what is due goes, and about max_steps entries and chains of the
+ * index are looked at for what was purged or lies idle. A shard is locked for SWEEP_BATCH steps at a time. Any thread, one at a time. */
+#define SWEEP_BATCH 32
+struct cache_swept {
+	unsigned looked; /* entries and chains of the index */
+	unsigned gone;
+	bool is_behind;    /* there is more to free, or likely to be: call again soon */
+	bool has_seen_all; /* a round over all entries has ended */
+};
+struct cache_swept cache_sweep(struct cache *c, unsigned max_steps, struct now now);
 
 /* ---- For operators ---- */
 struct cache_stats {

@@ -33,6 +33,8 @@ struct cache {
 	_Atomic uint64_t landed[LANDED_SLOTS]; /* by the key's hash: the order of the last answer that landed */
 	struct counters n;
 	/* the sweeper's own */
+	unsigned sweep_due_shard; /* where to go on with what is due */
+	int64_t sweep_flights_ms; /* when all flights were looked at */
 	unsigned sweep_shard;
 	uint32_t sweep_cursor;
 	uint64_t sweep_oldest;       /* lowest epoch seen in this round; 0: a round begins */

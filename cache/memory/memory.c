@@ -103,6 +103,8 @@ unsigned shard_expire_locked(struct shard *s, int64_t now_ms, unsigned max, stru
 		struct object *o = CONTAINER_OF(s->wheel.due.next, struct object, expiry);
 		struct entry *e = o->entry;
 
+		if (wheel_put_back(&s->wheel, &o->expiry))
+			continue;
 		variant_drop_locked(e, o, DROP_EXPIRED, g);
 		entry_tidy_locked(e, g);
 	}

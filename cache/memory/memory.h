@@ -177,7 +177,7 @@ void marker_keep_answer_locked(struct notes *n, struct object *o, struct garbage
 /* Visits the entries of one bucket; *cursor starts at 0 and is 0 again at the end of a round. No entry that stays
  * is missed and none is seen twice, though the index grows in between. `visit` may drop the entry. Returns the count. */
 unsigned shard_walk_locked(struct shard *s, uint32_t *cursor, void (*visit)(struct entry *e, void *arg), void *arg);
-/* Drops what is of no use any more, at most max; returns how many. */
+/* Drops what is of no use any more, in at most max steps; returns how many it took: less than max, nothing is left that is due. */
 unsigned shard_expire_locked(struct shard *s, int64_t now_ms, unsigned max, struct garbage *g);
 
 #endif

@@ -9,26 +9,29 @@ void wheel_init(struct wheel *w, int64_t second, int64_t (*due_second)(const str
 	link_init(&w->due);
 	w->second = second;
 	w->n = 0;
+	w->steps = 0;
 	w->due_second = due_second;
+}
+
+/* The lowest level that reaches so far. Rounded up to the end of a slot: it is never due too early, unless even the top
+ * level does not reach. */
+static struct link *slot_for(struct wheel *w, int64_t due_second)
+{
+	for (int level = 0; level < WHEEL_LEVELS; level++) {
+		int64_t at = (due_second - 1) >> level, now = w->second >> level;
+
+		if (at + 1 - now < WHEEL_SLOTS)
+			return &w->slots[level][(at + 1) & (WHEEL_SLOTS - 1)];
+	}
+	return &w->slots[WHEEL_LEVELS - 1][((w->second >> (WHEEL_LEVELS - 1)) - 1) & (WHEEL_SLOTS - 1)];
 }
 
 static void place(struct wheel *w, struct link *l)
 {
 	int64_t due_second = w->due_second(l);
-	int64_t wait = due_second - w->second, span = WHEEL_SLOTS;
-	int shift = 0, level = 0;
 
-	if (wait <= 0) {
-		link_append(&w->due, l);
-		return;
-	}
-	for (; level < WHEEL_LEVELS - 1 && wait >= span; level++) {
-		span *= WHEEL_SLOTS;
-		shift += 6;
-	}
-	if (wait >= span) /* the top level wraps: the furthest slot is the best it can say */
-		due_second = w->second + span - 1;
-	link_append(&w->slots[level][(due_second >> shift) & (WHEEL_SLOTS - 1)], l);
+	w->steps++;
+	link_append(due_second <= w->second ? &w->due : slot_for(w, due_second), l);
 }
 
 void wheel_add(struct wheel *w, struct link *l)
@@ -40,43 +43,31 @@ void wheel_add(struct wheel *w, struct link *l)
 void wheel_remove(struct wheel *w, struct link *l)
 {
 	w->n--;
+	w->steps++;
 	link_remove(l);
 }
 
-/* Spreads a slot of a higher level over those below. What is due in this very second goes to `due`. */
-static void cascade(struct wheel *w, int level)
-{
-	struct link *slot = &w->slots[level][(w->second >> 6 * level) & (WHEEL_SLOTS - 1)], moved;
-
-	if (link_is_empty(slot))
-		return;
-	moved = *slot;
-	moved.prev->next = &moved;
-	moved.next->prev = &moved;
-	link_init(slot);
-	while (!link_is_empty(&moved)) {
-		struct link *l = moved.next;
-
-		link_remove(l);
-		place(w, l);
-	}
-}
-
-static void turn(struct wheel *w)
-{
-	w->second++;
-	for (int level = WHEEL_LEVELS - 1; level > 0; level--)
-		if ((w->second & (((int64_t)1 << 6 * level) - 1)) == 0)
-			cascade(w, level);
-	cascade(w, 0);
-}
-
-#define TURNS_MAX 4096
-
 void wheel_advance(struct wheel *w, int64_t second)
 {
-	if (w->n == 0 && second > w->second)
+	for (int level = 0; level < WHEEL_LEVELS; level++) {
+		int64_t from = w->second >> level, to = second >> level;
+
+		if (from >= to)
+			break; /* nor has a wider slot passed */
+		if (to - from > WHEEL_SLOTS)
+			from = to - WHEEL_SLOTS;
+		for (w->steps += (uint64_t)(to - from); from < to; from++)
+			link_splice(&w->due, &w->slots[level][(from + 1) & (WHEEL_SLOTS - 1)]);
+	}
+	if (second > w->second)
 		w->second = second;
-	for (int i = 0; i < TURNS_MAX && w->second < second; i++)
-		turn(w);
+}
+
+bool wheel_put_back(struct wheel *w, struct link *l)
+{
+	if (w->due_second(l) <= w->second)
+		return false;
+	link_remove(l);
+	place(w, l);
+	return true;
 }

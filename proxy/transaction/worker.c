@@ -19,8 +19,15 @@
 #define TICK_MS 100
 #define TRIM_AFTER_BYTES (16 << 20)
 #define TRIM_QUIET_BYTES (64 << 10)
-/* Entries that one tick looks at: 10 ticks a second walk 20,000 entries a second. */
-#define SWEEP_STEPS 2000
+/* The sweeper's turn: so many steps, and as long as there is something to free, so many more within a time that no client
+ * notices. Then others get theirs: for long when a round has ended, for less in the middle of one, for a moment when it is behind.
+ * While there is nothing to free, it looks at 20,000 entries and more a second. */
+#define SWEEP_STEPS 400
+#define SWEEP_MORE_STEPS 64
+#define SWEEP_TURN_US 500
+#define SWEEP_PAUSE_MS 100
+#define SWEEP_ROUND_MS 10
+#define SWEEP_BEHIND_MS 1
 
 /* ---- Messages and ticks ---- */
 
@@ -54,14 +61,33 @@ static void trim_heap(struct worker *w)
 	malloc_trim(0);
 }
 
+static void on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	int64_t began_us = clock_mono_us();
+	struct cache_swept did = cache_sweep(w->cache, SWEEP_STEPS, clock_now());
+	int ms = SWEEP_ROUND_MS;
+
+	(void)fd;
+	(void)what;
+	while (did.is_behind && clock_mono_us() - began_us < SWEEP_TURN_US)
+		did = cache_sweep(w->cache, SWEEP_MORE_STEPS, clock_now());
+	if (did.is_behind)
+		ms = SWEEP_BEHIND_MS;
+	else if (did.has_seen_all)
+		ms = SWEEP_PAUSE_MS;
+	(void)event_add(
+		w->sweep_event, &(struct timeval){0, ms * 1000}); /* without memory for it: the next tick does */
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
 
 	(void)fd;
 	(void)what;
-	if (w->index == 0) /* one at a time */
-		cache_sweep(w->cache, SWEEP_STEPS, clock_now());
+	if (w->sweep_event && !event_pending(w->sweep_event, EV_TIMEOUT, NULL))
+		event_active(w->sweep_event, EV_TIMEOUT, 0);
 	hit_drop(&w->attempt); /* of a client that left at once */
 	trim_heap(w);
 	check_drained(w);
@@ -198,7 +224,10 @@ static int make_events(struct worker *w)
 	w->tick_event = event_new(w->base, -1, EV_PERSIST, on_tick, w);
 	if (!w->mailbox_event || !w->tick_event || event_add(w->mailbox_event, NULL) || event_add(w->tick_event, &tick))
 		return -ENOMEM;
-	return 0;
+	if (w->index != 0) /* one sweeps at a time */
+		return 0;
+	w->sweep_event = event_new(w->base, -1, 0, on_sweep, w);
+	return w->sweep_event && event_add(w->sweep_event, &tick) == 0 ? 0 : -ENOMEM;
 }
 
 int worker_init(struct worker *w, const struct worker_options *o)
@@ -286,6 +315,8 @@ void worker_fini(struct worker *w)
 		event_free(w->mailbox_event);
 	if (w->tick_event)
 		event_free(w->tick_event);
+	if (w->sweep_event)
+		event_free(w->sweep_event);
 	if (w->base)
 		event_base_free(w->base);
 	mem_free(w->listeners); /* gates read their options until they are freed */

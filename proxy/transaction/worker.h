@@ -45,8 +45,8 @@ struct worker {
 		*snapshot; /* current; replaced when a configuration is loaded. Transactions in progress keep theirs */
 	struct route_stats *routes; /* of the current snapshot's routes */
 	struct event_base *base;
-	struct worker_listener *listeners; /* one a listen_fd */
-	struct event *mailbox_event, *tick_event;
+	struct worker_listener *listeners;                      /* one a listen_fd */
+	struct event *mailbox_event, *tick_event, *sweep_event; /* the last: of worker 0 only */
 	struct gate_stats gate_stats;
 	struct body_port bodies;
 	struct worker_stats stats;

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/* The sweeper: what has expired, was purged or lies idle goes, in turns of a few steps; and which invalidation rules nobody
+ * needs any more. */
+#include "cache/flight_internal.h"
+#include "cache/lower.h"
+
+#define BATCH_BUCKETS 16 /* looked at under one lock */
+
+/* ---- Holding ---- */
+
+void cache_hold_begin(struct cache *c, struct cache_hold *h)
+{
+	pthread_mutex_lock(&c->holds_mu);
+	h->asked = cache_ask(c);
+	h->prev = NULL;
+	h->next = c->holds;
+	if (h->next)
+		h->next->prev = h;
+	c->holds = h;
+	pthread_mutex_unlock(&c->holds_mu);
+}
+
+void cache_hold_end(struct cache *c, struct cache_hold *h)
+{
+	pthread_mutex_lock(&c->holds_mu);
+	if (h->next)
+		h->next->prev = h->prev;
+	if (h->prev)
+		h->prev->next = h->next;
+	else
+		c->holds = h->next;
+	pthread_mutex_unlock(&c->holds_mu);
+}
+
+/* What is held later than this look has a greater number. */
+static uint64_t oldest_held(struct cache *c)
+{
+	uint64_t oldest;
+
+	pthread_mutex_lock(&c->holds_mu);
+	oldest = invalidation_now(c->invalidation);
+	for (const struct cache_hold *h = c->holds; h; h = h->next)
+		if (h->asked.sequence < oldest)
+			oldest = h->asked.sequence;
+	pthread_mutex_unlock(&c->holds_mu);
+	return oldest;
+}
+
+/* ---- Sweeping ---- */
+
+struct sweep {
+	struct cache *c;
+	struct now now;
+	struct cache_swept did;
+	struct garbage garbage;
+};
+
+/* What it says counts for the requests that were sent meanwhile, too. */
+static void drop_outdated_marker(struct entry *e, struct now now, struct garbage *g)
+{
+	struct notes *n = e->notes;
+
+	if (n && n->failed_until_ms <= now.mono_ms)
+		marker_keep_answer_locked(n, NULL, g);
+	if (n && n->is_marked && !n->flights && n->pass_until_ms <= now.mono_ms && n->heads.until_ms <= now.mono_ms &&
+		n->failed_until_ms <= now.mono_ms && n->trouble_until_ms <= now.mono_ms)
+		marker_clear_locked(n, g);
+}
+
+static void sweep_out(struct sweep *w, struct entry *e, struct object *o, enum drop_reason why)
+{
+	variant_drop_locked(e, o, why, &w->garbage);
+	w->did.gone++;
+}
+
+/* An error that is remembered is an answer like those stored: a purge of it must not be forgotten while it is there. */
+static void sweep_failure(struct sweep *w, struct notes *n)
+{
+	if (!n || !n->failed_answer)
+		return;
+	if (object_check(n->failed_answer) != NOT_PURGED)
+		n->failed_until_ms = 0;
+	else if (object_epoch(n->failed_answer) < w->c->sweep_oldest)
+		w->c->sweep_oldest = object_epoch(n->failed_answer);
+}
+
+/* Nor a purge of what HEADs were told while that is remembered. */
+static void sweep_heads(struct sweep *w, struct notes *n)
+{
+	if (n && n->heads.until_ms > w->now.mono_ms && n->heads.epoch < w->c->sweep_oldest)
+		w->c->sweep_oldest = n->heads.epoch;
+}
+
+static void sweep_entry(struct entry *e, void *arg)
+{
+	struct sweep *w = arg;
+	bool is_idle = entry_is_idle_locked(e, w->now);
+	struct object *next;
+
+	w->did.looked++;
+	for (struct object *o = e->variants; o; o = next) {
+		next = object_next(o) ? *object_next(o) : NULL;
+		if (object_check(o) == PURGED_HARD) {
+			sweep_out(w, e, o, DROP_PURGED);
+			continue;
+		}
+		/* What leaves memory for the disk counts too: it may have been written since the round began. */
+		if (object_epoch(o) < w->c->sweep_oldest)
+			w->c->sweep_oldest = object_epoch(o);
+		if (is_idle && lower_has(w->c, o))
+			sweep_out(w, e, o, DROP_IDLE);
+	}
+	sweep_failure(w, e->notes);
+	sweep_heads(w, e->notes);
+	drop_outdated_marker(e, w->now, &w->garbage);
+	entry_tidy_locked(e, &w->garbage);
+}
+
+static void sweep_flights_locked(struct sweep *w, struct shard *s)
+{
+	for (struct flight *f = s->flights; f; f = f->next_of_shard) {
+		if (f->is_shared || f->is_disk)
+			(void)flight_is_silent_locked(f, w->now);
+		flight_check_stall_locked(f, w->now);
+		if (f->epoch < w->c->sweep_oldest)
+			w->c->sweep_oldest = f->epoch;
+	}
+}
+
+#define FLIGHTS_EVERY_MS 100
+
+/* Leaders that fell silent are found in time, and each round knows the flights that were there when it began. */
+static void sweep_flights(struct sweep *w, bool round_begins)
+{
+	struct memory *m = &w->c->memory;
+
+	if (!round_begins && w->now.mono_ms - w->c->sweep_flights_ms < FLIGHTS_EVERY_MS)
+		return;
+	w->c->sweep_flights_ms = w->now.mono_ms;
+	for (unsigned i = 0; i < m->shards_n; i++) {
+		pthread_mutex_lock(&m->shards[i].mu);
+		sweep_flights_locked(w, &m->shards[i]);
+		pthread_mutex_unlock(&m->shards[i].mu);
+	}
+}
+
+static unsigned sweep_due_of(struct sweep *w, struct shard *s, unsigned max)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&s->mu);
+	n = shard_expire_locked(s, w->now.mono_ms, max < SWEEP_BATCH ? max : SWEEP_BATCH, &w->garbage);
+	pthread_mutex_unlock(&s->mu);
+	garbage_free(&w->garbage);
+	return n;
+}
+
+/* Shard by shard, a batch of each at a time, until none has any that are due. */
+static void sweep_due(struct sweep *w, unsigned max_steps)
+{
+	struct cache *c = w->c;
+	unsigned without = 0, steps = 0;
+
+	while (without < c->memory.shards_n && steps < max_steps) {
+		unsigned n = sweep_due_of(w, &c->memory.shards[c->sweep_due_shard], max_steps - steps);
+
+		c->sweep_due_shard = (c->sweep_due_shard + 1) & (c->memory.shards_n - 1);
+		steps += n;
+		without = n == 0 ? without + 1 : 0;
+	}
+	w->did.gone += steps;
+	w->did.is_behind = steps >= max_steps;
+}
+
+/* A round over all entries has ended. What was stored behind the sweeper's back came from a flight or under
+ * a hold that was seen, or from one that began in this round, so nothing is older than what was noted. What was read from
+ * disk came from a flight that was seen, or is of what was there when the round began, or later. */
+static void end_round(struct cache *c)
+{
+	uint64_t oldest = c->sweep_oldest;
+
+	if (c->tier && c->sweep_lower_oldest < oldest)
+		oldest = c->sweep_lower_oldest;
+	invalidation_retire(c->invalidation, oldest);
+	c->sweep_oldest = 0;
+}
+
+/* One batch of buckets; false when the round has ended. A bucket counts like an entry: in a table that much was taken out of,
+ * most are empty. */
+static bool sweep_on(struct sweep *w, unsigned *buckets)
+{
+	struct cache *c = w->c;
+	struct shard *s = &c->memory.shards[c->sweep_shard];
+
+	pthread_mutex_lock(&s->mu);
+	for (unsigned k = 0; k < BATCH_BUCKETS; k++) {
+		shard_walk_locked(s, &c->sweep_cursor, sweep_entry, w);
+		++*buckets;
+		if (c->sweep_cursor == 0)
+			break;
+	}
+	pthread_mutex_unlock(&s->mu);
+	garbage_free(&w->garbage);
+	if (c->sweep_cursor == 0)
+		c->sweep_shard = (c->sweep_shard + 1) & (c->memory.shards_n - 1);
+	return c->sweep_cursor != 0 || c->sweep_shard != 0;
+}
+
+/* To look on at once costs, for each that goes, no more than so many that are looked at for nothing. */
+#define WORTH_LOOKING 64
+
+/* After a purge of much, nearly every entry that is looked at goes: then it is done quickly. Else a round takes its time. */
+static void sweep_round(struct sweep *w, unsigned max_steps)
+{
+	unsigned gone = w->did.gone, buckets = 0;
+
+	while (w->did.looked < max_steps && buckets < max_steps && !w->did.has_seen_all)
+		w->did.has_seen_all = !sweep_on(w, &buckets);
+	if (w->did.has_seen_all)
+		end_round(w->c);
+	else if (w->did.gone > gone && (w->did.gone - gone) * WORTH_LOOKING >= w->did.looked)
+		w->did.is_behind = true;
+	w->did.looked += buckets;
+}
+
+struct cache_swept cache_sweep(struct cache *c, unsigned max_steps, struct now now)
+{
+	struct sweep w = {.c = c, .now = now};
+	bool round_begins = c->sweep_oldest == 0;
+
+	memory_tick(&c->memory, now);
+	if (round_begins) {
+		c->sweep_oldest = oldest_held(c);
+		c->sweep_lower_oldest = lower_oldest_epoch(c);
+	}
+	sweep_flights(&w, round_begins);
+	sweep_due(&w, max_steps);
+	sweep_round(&w, max_steps);
+	return w.did;
+}

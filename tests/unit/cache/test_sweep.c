@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* The sweeper works in bounded steps, whatever there is to do, and says when there is more. */
+#include "rig.h"
+
+#include <string.h>
+
+#include "cache/cache_internal.h"
+
+#define MANY 3000
+#define STEPS 64
+
+static void store_many(struct rig *g, const char *folder, unsigned n, const char *fields)
+{
+	char target[48];
+
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(target, sizeof(target), "GET /%s/%u", folder, i);
+		rig_store(g, target, NULL, fields, "x");
+	}
+}
+
+static void what_expires_together_goes_in_bounded_steps_and_is_not_served_meanwhile(void **state)
+{
+	struct cache_swept did;
+	struct rig g;
+	unsigned calls = 0;
+
+	(void)state;
+	rig_begin(&g);
+	store_many(&g, "a", MANY, "Cache-Control: max-age=60\r\n");
+	g.now.mono_ms += 64000;
+	do {
+		uint64_t before = rig_stats(&g).objects;
+
+		did = cache_sweep(g.c, STEPS, g.now);
+		assert_in_range(before - rig_stats(&g).objects, 0, STEPS);
+		assert_int_equal(did.is_behind, rig_stats(&g).objects > 0 || did.gone == STEPS);
+		assert_int_not_equal(rig_verdict(&g, "GET /a/2999", NULL), CACHE_HIT);
+		calls++;
+	} while (did.is_behind);
+	assert_in_range(calls, MANY / STEPS, MANY / STEPS + 2);
+	assert_int_equal(rig_stats(&g).evicted_expired, MANY);
+	rig_end(&g);
+}
+
+static void purge(struct rig *g, const char *prefix)
+{
+	uint64_t seq;
+
+	assert_int_equal(
+		cache_purge(g->c, &(struct purge){.kind = PURGE_PREFIX, .what = {prefix, strlen(prefix)}}, &seq), 0);
+}
+
+static void what_was_purged_is_freed_without_a_pause_and_what_was_not_with_pauses(void **state)
+{
+	struct cache_swept did;
+	struct rig g;
+	unsigned calls = 0;
+
+	(void)state;
+	rig_begin(&g);
+	store_many(&g, "a", MANY, "Cache-Control: max-age=60\r\n");
+	did = cache_sweep(g.c, STEPS, g.now);
+	assert_false(did.is_behind);
+	assert_in_range(did.looked, STEPS / 2, 4 * STEPS);
+	while (!cache_sweep(g.c, STEPS, g.now).has_seen_all)
+		;
+	purge(&g, "http://o/a/");
+	for (; !did.has_seen_all; calls++) {
+		did = cache_sweep(g.c, STEPS, g.now);
+		assert_true(did.is_behind || did.has_seen_all);
+	}
+	assert_in_range(calls, 10, MANY / 10);
+	assert_int_equal(rig_stats(&g).objects, 0);
+	rig_end(&g);
+}
+
+static void a_purge_of_few_is_worth_going_on_for(void **state)
+{
+	struct rig g;
+	unsigned behind = 0, calls = 0;
+
+	(void)state;
+	rig_begin(&g);
+	store_many(&g, "a", MANY, "Cache-Control: max-age=60\r\n");
+	store_many(&g, "b", MANY / 10, "Cache-Control: max-age=60\r\n");
+	purge(&g, "http://o/b/");
+	for (struct cache_swept did = {0}; !did.has_seen_all; calls++) {
+		did = cache_sweep(g.c, STEPS, g.now);
+		behind += did.is_behind;
+	}
+	assert_true(behind > calls / 2);
+	assert_int_equal(rig_stats(&g).objects, MANY);
+	rig_end(&g);
+}
+
+/* The table is as large as it ever was. */
+static void a_table_that_is_nearly_empty_is_looked_through_in_bounded_steps_too(void **state)
+{
+	struct rig g;
+	unsigned rounds = 0;
+
+	(void)state;
+	rig_begin(&g);
+	store_many(&g, "a", MANY, "Cache-Control: max-age=60\r\n");
+	store_many(&g, "b", 4, "Cache-Control: max-age=6000\r\n");
+	purge(&g, "http://o/a/");
+	while (rounds < 2)
+		rounds += cache_sweep(g.c, STEPS, g.now).has_seen_all;
+	assert_int_equal(rig_stats(&g).objects, 4);
+	for (struct cache_swept did = {0}; !did.has_seen_all;) {
+		did = cache_sweep(g.c, STEPS, g.now);
+		assert_in_range(did.looked, 1, 2 * STEPS);
+	}
+	rig_end(&g);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_expires_together_goes_in_bounded_steps_and_is_not_served_meanwhile),
+		cmocka_unit_test(what_was_purged_is_freed_without_a_pause_and_what_was_not_with_pauses),
+		cmocka_unit_test(a_purge_of_few_is_worth_going_on_for),
+		cmocka_unit_test(a_table_that_is_nearly_empty_is_looked_through_in_bounded_steps_too),
+	};
+
+	return cmocka_run_group_tests_name("cache sweep", tests, NULL, NULL);
+}
