@@ -310,7 +310,7 @@ static uint32_t trust_of(const struct config_route *r)
 	return (uint32_t)mix(digest, (uint64_t)r->rules.set_cookie << 8 | (uint64_t)r->underscore_headers);
 }
 
-/* Who waits may wait as long as the upstream may work. */
+/* Waiters wait as long as the upstream may take, unless the file says otherwise. */
 static int64_t coalesce_timeout(const struct config *c, const struct config_upstream *u)
 {
 	int64_t head_ms = u->connect_timeout_ms + u->first_byte_timeout_ms;
@@ -320,7 +320,7 @@ static int64_t coalesce_timeout(const struct config *c, const struct config_upst
 	return head_ms > u->stall_timeout_ms ? head_ms : u->stall_timeout_ms;
 }
 
-/* What needs the whole route, after all of its keys were read without a mistake. */
+/* Checks and members that need the whole route, after all of its keys were read without a mistake. */
 static int finish_route(struct build *b, const struct ini_section *s, struct config_route *to)
 {
 	const struct ini_section *defaults = ini_section_of(b->sections, "defaults", NO_NAME);

@@ -32,7 +32,7 @@ static void see_frame(nghttp2_session *session, const nghttp2_frame *frame)
 	struct fetch *f = NULL;
 
 	if (!easy || curl_easy_getinfo(easy, CURLINFO_PRIVATE, &f) != CURLE_OK || !f || f->magic != FETCH_MAGIC)
-		return; /* nobody's any more */
+		return; /* the stream of a fetch that was given up */
 	answer_on_frame(f, frame->hd.type == NGHTTP2_DATA ? frame->hd.length - frame->data.padlen : 0,
 		frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
 }

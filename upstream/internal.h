@@ -234,10 +234,10 @@ int origin_apply(struct fetch *f) WARN_UNUSED;
  * without a byte of an answer, and after a reload. */
 void origin_forget_name(struct origin *o);
 
-/* place.c: whether a fetch may go, when, and where to */
+/* place.c: whether a fetch may go, when, and to which origin */
 /* A new fetch: begun, queued or withheld. */
 void place_take(struct fetch *f);
-/* Gives it one of the upstream's places and an origin, or withholds it. */
+/* Starts it at an origin, within the upstream's bound on fetches, or withholds it. */
 void place_begin(struct fetch *f);
 void place_run_queue(struct upstream *u);
 /* This attempt failed: where it may, the next goes to another origin. False: there is none, f stays where it is. */

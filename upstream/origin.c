@@ -6,7 +6,7 @@
 #include "http/uri.h"
 #include "upstream/internal.h"
 
-/* scheme://authority/: the target goes its own way, so that libcurl parses a URL once and rewrites none. */
+/* scheme://authority/ only: the target is set by itself (request.c), so that libcurl parses a URL once and rewrites none. */
 static int set_url(struct origin *o)
 {
 	struct slice scheme, authority, rest;

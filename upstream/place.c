@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Whether a fetch may go, when, and to which origin; and what its end tells of them. */
+/* Whether a fetch may go, when, and to which origin; and what its end says of the origin and the upstream. */
 #include "base/log.h"
 #include "upstream/internal.h"
 
@@ -10,10 +10,11 @@ static int64_t mono_ms(void)
 
 /* ---- Whether ---- */
 
-/* libcurl's resolver threads can't be ended: they wait for DNS, for up to half a minute. So many may be left alone in such a time. */
+/* libcurl's resolver threads can't be ended: they wait for DNS, for up to half a minute. So many may be left behind
+ * within the window; beyond that fetches are withheld. */
 #define LOOKUPS_GIVEN_UP_MAX 64
 #define LOOKUPS_WINDOW_MS 10000
-/* Before that a fetch may not have come to it at all. */
+/* A younger fetch may not have begun its lookup at all. */
 #define LOOKUP_BEGUN_US 100000
 
 void place_note_lookup(struct fetch *f)
@@ -22,7 +23,7 @@ void place_note_lookup(struct fetch *f)
 	curl_off_t looked_up_us = 0;
 	int64_t now_us = clock_mono_us();
 
-	/* Not those that wait for another one's connection, nor for a handshake. */
+	/* Fetches that wait for the connection of another one, or for a handshake, don't count. */
 	if (!f->is_looking_up || f->prepared > 0 || now_us - f->begun_us < LOOKUP_BEGUN_US ||
 		curl_easy_getinfo(f->easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up_us) != CURLE_OK || looked_up_us > 0)
 		return;
@@ -126,7 +127,7 @@ void place_take(struct fetch *f)
 {
 	struct upstream *u = f->u;
 
-	/* In the queue it would only wait to be refused. */
+	/* If it is to be withheld, it would wait in the queue only to be refused. */
 	if (u->active < u->share || is_withheld(u, mono_ms())) {
 		place_begin(f);
 		return;
@@ -148,7 +149,7 @@ void place_run_queue(struct upstream *u)
 	}
 }
 
-/* ---- What it tells ---- */
+/* ---- How it ended ---- */
 
 enum lesson { LESSON_NONE, LESSON_GOOD, LESSON_BAD };
 
@@ -157,7 +158,7 @@ static enum lesson lesson_of(const struct fetch *f, enum fetch_result result)
 	bool is_5xx = f->head.status >= 502 && f->head.status <= 504;
 
 	switch (result) {
-	case FETCH_CANCELLED: /* by us: what it said until then counts */
+	case FETCH_CANCELLED: /* by us: the head counts, if it had come */
 		if (f->answer.phase != ANSWER_BODY)
 			return LESSON_NONE;
 		return is_5xx && f->u->options->fail_on_5xx ? LESSON_BAD : LESSON_GOOD;

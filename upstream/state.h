@@ -56,7 +56,7 @@ struct upstream_state {
 	struct origin_state origins[];
 };
 
-/* state.c. The one of that name and those URLs, made if there is none. 0 or -ENOMEM. */
+/* state.c. A reference to the state of that name and those URLs, which is made if there is none. 0 or -ENOMEM. */
 int upstream_state_get(const struct upstream_options *o, struct upstream_state **out) WARN_UNUSED;
 void upstream_state_unref(struct upstream_state **s);
 
@@ -66,7 +66,7 @@ void health_ok(struct origin_state *o);
 bool health_failed(struct origin_state *o, const struct upstream_options *options, int64_t now_ms);
 /* Left out until then, because its Retry-After said so. */
 void health_leave_out(struct origin_state *o, int64_t until_ms);
-/* The request that tried an origin which is left out learnt nothing: the next one may try at once. */
+/* The trial of an origin that is left out ended without a result: the next request may try at once. */
 void health_forget_try(struct origin_state *o, int64_t now_ms);
 /* How a check ended. True: is_down changed. */
 bool health_checked(struct origin_state *o, const struct upstream_options *options, bool is_ok);
@@ -90,11 +90,11 @@ enum breaker_say { BREAKER_CLOSED, BREAKER_PROBE /* this one may try */, BREAKER
 void breaker_init(struct breaker *b);
 void breaker_fini(struct breaker *b);
 enum breaker_say breaker_admit(struct breaker *b, const struct upstream_options *o, int64_t now_ms) WARN_UNUSED;
-/* Would it be refused? Claims nothing. */
+/* Would breaker_admit refuse? Takes no probe. */
 bool breaker_is_open(const struct breaker *b, const struct upstream_options *o, int64_t now_ms);
 /* True: it opened. */
 bool breaker_note(struct breaker *b, const struct upstream_options *o, bool failed, bool was_probe, int64_t now_ms);
-/* The probe learnt nothing. */
+/* The probe ended without a result: another one may go at once. */
 void breaker_forget_probe(struct breaker *b, int64_t now_ms);
 
 /* quota.c */

@@ -67,7 +67,7 @@ static int set_manners(CURL *e)
 	int bad = 0;
 
 	bad |= curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-	/* Else whoever gives up a fetch whose name is being looked up waits for the resolver: the whole loop, for as long as DNS is silent. */
+	/* Else giving up a fetch whose name is being looked up would wait for the resolver: the whole loop, for as long as DNS is silent. */
 	bad |= curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
 	bad |= curl_easy_setopt(e, CURLOPT_PROXY, "");
 	bad |= curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
@@ -184,7 +184,7 @@ struct fetch *upstream_take_fetch(struct upstream *u)
 	return f;
 }
 
-/* Kept for the next request, but no more of them than there can be at work, and none with a huge text. */
+/* Fetches are kept for later requests, but no more of them than can be at work, and none with a huge text. */
 void upstream_release_fetch(struct fetch *f)
 {
 	struct upstream *u = f->u;

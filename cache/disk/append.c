@@ -33,7 +33,7 @@ static void commit_one(struct disk *d, const struct pending *p)
 			disk_add(&d->n.reinserted, 1);
 	} else if (index_add(&d->index, p->hash, &p->slot, p->base_lsn) != 0) {
 		disk_add(&d->n.dropped_outdated, 1);
-		/* It lies in the log all the same, and what it was to replace perhaps too. */
+		/* The record is in the log all the same, and perhaps so is the one that it was to replace. */
 		disk_forget_before(&d->tier, p->hash, disk_dropped_after(d, p->hash, p->slot.lsn));
 		(void)index_drop_variant(&d->index, p->hash, p->slot.variant, p->slot.lsn);
 	}
@@ -125,7 +125,7 @@ static int new_segment(struct appender *a, uint64_t size)
 		if (err != -ENOSPC || a->is_reclaim || tries == 3 || atomic_load(&d->stopping))
 			break;
 		if (!atomic_load(&d->is_ready))
-			tries = 0; /* nothing is reclaimed yet */
+			tries = 0; /* recovery still runs, so nothing is reclaimed yet */
 		segments_wait_room(&d->segments, size, spare);
 	}
 	if (err)
@@ -231,7 +231,8 @@ void appender_seal(struct appender *a)
 	(void)let_go(a);
 }
 
-/* What failed, or never came into the index. Without a footer the next start may find some of it whole in the file. */
+/* Records whose write failed, or that never came into the index. If the segment has no footer, the next start may find some of
+ * them whole in the file. */
 static void forget_pending(struct appender *a, uint32_t n, bool is_sealed)
 {
 	for (uint32_t i = 0; i < n; i++) {

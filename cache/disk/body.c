@@ -11,7 +11,7 @@ size_t disk_body_bytes(uint64_t body_n)
 
 static const struct disk_body *body_of(const struct tier_body *b)
 {
-	return (const struct disk_body *)(const void *)b; /* which begins with it */
+	return (const struct disk_body *)(const void *)b; /* pub is its first member */
 }
 
 const uint64_t *disk_body_sums(const struct tier_body *b)
@@ -23,7 +23,7 @@ static struct segment *segment_of(struct segments *t, const struct disk_body *b)
 {
 	struct segment *s = segment_get(t, b->seg);
 
-	/* Another file may be in its place by now. */
+	/* Another segment may have this slot by now. */
 	if (s && s->generation != b->generation)
 		segment_unref(t, &s);
 	return s;
@@ -51,12 +51,12 @@ void disk_body_lose(struct tier *t, struct tier_body *body)
 	struct segment *s = segment_of(&d->segments, b);
 
 	atomic_store_explicit(&b->is_lost, true, memory_order_relaxed);
-	if (s) /* else the place may be another's */
+	if (s) /* else another record may lie there */
 		(void)index_drop_at(&d->index, b->hash, b->seg, b->off8);
 	segment_unref(&d->segments, &s);
 }
 
-/* A hit, as reclaim sees it. */
+/* Counts as a hit, so that reclaim keeps the record. */
 int disk_body_ref(struct tier *t, struct tier_hold *h, const struct tier_body *body)
 {
 	const struct disk_body *b = body_of(body);

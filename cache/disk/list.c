@@ -7,7 +7,7 @@
 
 _Static_assert(TIER_CURSOR_END == INDEX_SHARDS, "a cursor's end is behind the last shard");
 
-/* Then others that wait for a reader have their turn. */
+/* After so many reads, other jobs that wait for a reader get their turn. */
 #define READS_A_TURN 32
 
 /* ---- One record ---- */
@@ -109,7 +109,7 @@ static void run(struct tier *t, struct tier_job *job)
 			(void)post_message(l->reply_to, &l->message);
 			return;
 		}
-		/* Once it is posted it is another turn's. */
+		/* Once it is posted, another turn may be at it. */
 		if (disk_post_job(d, &l->job))
 			return;
 	}

@@ -142,7 +142,7 @@ int disk_replay(const struct disk_io *io, int dir, uint64_t store, uint64_t firs
 		return err;
 	*last = ids.n > 0 ? ids.v[ids.n - 1] : first;
 	mem_free(ids.v);
-	/* A file behind the end was begun, but nothing was ever said in it. */
+	/* A journal after one that does not say "next" was begun, but nothing was written to it. */
 	for (uint64_t number = first; !err && end == JOURNAL_CONTINUES; number++)
 		err = load_journal(io, dir, store, number, each, arg, &end);
 	if (!err && end == JOURNAL_DAMAGED)

@@ -7,7 +7,8 @@
 #include "base/mem.h"
 #include "cache/disk/store_internal.h"
 
-/* Both under the journal's lock, so that a rotation parts the purges that a checkpoint holds from those it may not. */
+/* The rule and its entry are made under the journal's lock, so that a rotation separates the purges that a checkpoint contains
+ * from those that it may not contain. */
 int disk_purge(struct tier *t, const struct purge *p, bool wait, uint64_t *seq)
 {
 	struct journal_entry e = {.kind = JOURNAL_PURGE, .purge = purge_encode(p), .b = p->user, .what = p->what};
@@ -36,7 +37,7 @@ static const char *checkpoint_name(uint64_t number)
 	return number % 2 ? "ckpt.B" : "ckpt.A";
 }
 
-/* 0 while something older than what is in the segments may be on its way there. */
+/* 0 while a record older than all in the segments may be on its way there. */
 uint64_t disk_oldest_epoch(struct tier *t)
 {
 	struct disk *d = disk_of(t);
@@ -52,7 +53,7 @@ uint64_t disk_oldest_epoch(struct tier *t)
 	return epoch;
 }
 
-/* What is queued has a number from before the queue was looked at, or a later one. */
+/* A put that is queued after the look at the queue has a number of at least `next`. */
 static void retire_forgets(struct disk *d)
 {
 	uint64_t epoch, lsn, next;
@@ -112,7 +113,7 @@ static void drop_journals(struct disk *d, uint64_t before)
 	}
 }
 
-/* The journals before first_journal are in what is exported now. They go only when the checkpoint is on the device. */
+/* The export contains the journals before first_journal. They are removed only once the checkpoint is on the device. */
 static int write_checkpoint(struct disk *d, uint64_t first_journal)
 {
 	struct checkpoint c = {.h = {.store = d->store, .runs = d->runs, .first_journal = first_journal}};
@@ -145,7 +146,7 @@ int disk_checkpoint(struct disk *d)
 
 	retire_forgets(d);
 	pthread_mutex_lock(&d->journal.mu);
-	/* A first one, at start, finds a journal that nothing is in yet. */
+	/* The first checkpoint, at the start, finds an empty journal, which need not be rotated. */
 	first = d->journal.number;
 	err = d->journal.appended > 0 || d->journal.errors > 0 ? journal_rotate_locked(&d->journal, &first) : 0;
 	ticket = d->journal.appended;
@@ -191,7 +192,7 @@ void *disk_journalist(void *arg)
 	while (!atomic_load(&d->stopping) && !atomic_load(&d->leaving))
 		if (journal_work(&d->journal, 1000))
 			try_checkpoint(d, &retry_at_ms);
-	/* What could not be journalled is in no file before a checkpoint: who ends now would leave it behind. */
+	/* A purge that could not be journalled is in no file before the next checkpoint: without one now it would be lost. */
 	retry_at_ms = 0;
 	if (journal_work(&d->journal, 0))
 		try_checkpoint(d, &retry_at_ms);

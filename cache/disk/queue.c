@@ -40,7 +40,7 @@ uint64_t disk_drop_put(struct tier *t, struct hash128 hash, struct slice vary_na
 	return lies ? lsn : 0;
 }
 
-/* What is queued or ending comes into the index before it stops being that, so the index is asked last. */
+/* A record that is queued or ending comes into the index before it stops being so; therefore the index is asked last. */
 static bool may_come(struct disk *d, struct hash128 hash)
 {
 	unsigned slot = hash.lo & (PUT_SLOTS - 1);
@@ -78,7 +78,7 @@ void disk_forget_before(struct tier *t, struct hash128 hash, uint64_t number)
 	if (!d->journal.is_given)
 		err = journal_append_locked(&d->journal, &e, &ticket);
 	pthread_mutex_unlock(&d->journal.mu);
-	(void)err; /* counted there; a checkpoint, which has it, is due then */
+	(void)err; /* counted there; a checkpoint is due then, which contains the key */
 	(void)index_drop_key(&d->index, hash, e.b);
 	disk_add(&d->n.forgets, 1);
 }
@@ -123,7 +123,7 @@ int disk_refuse(struct disk *d, const struct tier_source *s)
 	return 0;
 }
 
-/* Takes a number in any case: what is queued with a lower one must not outlive this. */
+/* Takes a number in any case: no put that is queued with a lower one may outlive this one. */
 static int enqueue(struct disk *d, struct tier_source *s, int err, uint64_t *lsn)
 {
 	pthread_mutex_lock(&d->queue_mu);
@@ -149,7 +149,7 @@ static int enqueue(struct disk *d, struct tier_source *s, int err, uint64_t *lsn
 	return err;
 }
 
-/* What it replaces is out of date either way; a refresh that is taken finds its body there. */
+/* The record that it replaces is out of date whether or not the put is taken; a refresh that is taken refers to its body. */
 static int put(struct disk *d, struct tier_source *s, bool is_refresh)
 {
 	struct hash128 hash = s->hash;
@@ -161,7 +161,7 @@ static int put(struct disk *d, struct tier_source *s, bool is_refresh)
 	s->is_refresh = is_refresh;
 	s->replaces = disk_may_lie_in_log(d, hash);
 	err = enqueue(d, s, disk_refuse(d, s), &lsn);
-	/* From here on the writer may have released it, when it was taken. */
+	/* If the put was taken, the writer may have released s by now. */
 	if (err) {
 		s->forget_before = s->replaces ? lsn : 0;
 		(void)disk_outdate(d, hash, variant, lsn);

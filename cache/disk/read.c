@@ -222,7 +222,7 @@ static int load_at(
 
 /* ---- A lookup ---- */
 
-/* The order of the two loads does not matter: who has found something asks again, with disk_is_newest, before it counts. */
+/* The order of the two loads does not matter: before a record that was found is used, disk_is_newest is asked. */
 unsigned disk_find(struct disk *d, struct hash128 hash, bool mark, struct index_slot out[INDEX_FOUND_MAX])
 {
 	unsigned n = index_find(&d->index, hash, mark, out), slot = hash.lo & (PUT_SLOTS - 1);
@@ -262,7 +262,7 @@ static bool is_retryable(int err)
 	return err == -EAGAIN || err == -ENOMEM;
 }
 
-/* -ESTALE: it moved or was replaced in between. */
+/* -ESTALE: the record moved or was replaced in between. */
 static int load(struct disk *d, struct tier_lookup *l, const struct index_slot *slot, const struct index_slot *found,
 	unsigned n, bool may_wait, struct read_object **out)
 {
@@ -289,7 +289,7 @@ static int load(struct disk *d, struct tier_lookup *l, const struct index_slot *
 	*out = NULL;
 	if (is_retryable(err))
 		return err;
-	/* Reclaim may have put another segment there: bad only if the index still means this place. */
+	/* Reclaim may have put another segment there: the record is bad only if the index still points here. */
 	if (err == -ESTALE || !index_get_at(&d->index, l->hash, slot->seg, slot->off8, &still) ||
 		still.lsn != slot->lsn)
 		return -ESTALE;
@@ -391,7 +391,7 @@ enum tier_verdict disk_get(struct tier *t, struct tier_lookup *l)
 	if (l->verdict != TIER_PENDING)
 		return l->verdict;
 	l->job.run = run_lookup;
-	/* Once it is posted, the message may be on its way: l is not touched any more. */
+	/* Once the job is posted, the message may be on its way: l is not touched any more. */
 	if (disk_post_job(d, &l->job))
 		return TIER_PENDING;
 	l->verdict = TIER_MISS;

@@ -34,7 +34,7 @@ int disk_read_at(struct disk *d, struct segment *s, void *p, size_t n, uint64_t 
 	rc = d->io->pread_nowait(d->io, s->fd, p, n, at);
 	if (rc == -EOPNOTSUPP || rc == -ENOSYS || rc == -EINVAL)
 		atomic_store_explicit(&d->no_nowait, true, memory_order_relaxed);
-	/* Anything but all of it, errors too, is for a thread that can look again. */
+	/* If not all bytes came, for whatever reason, a reader thread tries again. */
 	return rc == (ssize_t)n ? 0 : -EAGAIN;
 }
 

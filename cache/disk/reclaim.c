@@ -43,7 +43,7 @@ static int copy(struct appender *a, struct record_header *h, const char *record,
 	return err ? err : appender_end(a, h, &p);
 }
 
-/* The record keeps its lsn, so that whatever is said against it later, or was before, also holds for the copy. */
+/* The copy keeps the record's lsn, so that whatever outdates the record, before or later, outdates the copy too. */
 static int keep_one(struct disk *d, struct segment *s, const struct footer_entry *e, const struct index_slot *slot)
 {
 	size_t n = (size_t)e->n8 * 8;
@@ -58,7 +58,7 @@ static int keep_one(struct disk *d, struct segment *s, const struct footer_entry
 		err = -EBADMSG;
 	if (!err)
 		err = record_read_meta(&h, record + sizeof(h), &m);
-	/* Of a body the head that goes with it is in force, and it is not at hand: it was hit, and that has to do. */
+	/* The freshness of a body is in a head elsewhere, which is not at hand: that the body was hit is enough. */
 	if (!err && record_body_is_right(&h, record + sizeof(h) + record_meta_n(&h)) &&
 		(slot->kind == INDEX_BODY || is_of_use(d, &h, &m))) {
 		err = copy(&d->kept, &h, record, slot);
@@ -93,7 +93,7 @@ static void keep_hot(
 
 /* ---- A large record, alone in its segment: kept by counting it as young, without copying ---- */
 
-/* Its head is looked at, its body when it is read. */
+/* Verifies the head only; the body is verified when it is read. */
 static bool head_is_of_use(struct disk *d, struct segment *s, const struct index_slot *slot)
 {
 	uint64_t at = (uint64_t)slot->off8 * 8;
@@ -121,7 +121,7 @@ static bool head_is_of_use(struct disk *d, struct segment *s, const struct index
 	return !err;
 }
 
-/* Whatever is hit, room must come: between two segments that go, no more than a quarter of all stays in this way. */
+/* Room must come, however many are hit: between two segments that go, at most a quarter of the tier's size stays in this way. */
 static bool keep_as_young(
 	struct disk *d, struct segment *s, const struct segment_trailer *t, const struct footer_entry *e)
 {
@@ -134,7 +134,7 @@ static bool keep_as_young(
 		return false;
 	if (!index_get_at(&d->index, hash, s->slot, e->off8, &slot) || !slot.hit || !head_is_of_use(d, s, &slot))
 		return false;
-	/* To where it is: it has to be hit again to be kept again. */
+	/* Moved to where it is, which clears its mark: it has to be hit again to be kept again. */
 	if (!index_move(&d->index, hash, &slot, s->slot, e->off8))
 		return false;
 	d->spared_bytes += s->size;
@@ -162,7 +162,7 @@ static void reclaim(struct disk *d, struct segment *s, bool is_dead)
 			(void)index_drop_at(&d->index, hash, s->slot, entries[i].off8);
 		}
 	}
-	/* Without a footer, and for what it may not have named. */
+	/* For a segment without a footer, and records that the footer did not name. */
 	if (atomic_load(&s->live) > 0)
 		index_drop_segment(&d->index, s->slot);
 	mem_free(entries);

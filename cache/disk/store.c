@@ -322,7 +322,7 @@ static void count_in_segment(void *arg, uint32_t slot, int change)
 	segment_count(&d->segments, slot, change);
 }
 
-/* A later put of the key was dropped, or the key was forgotten: what is written only now comes too late. */
+/* Was a later put of the key dropped, or the key forgotten? Then a record that is written only now comes too late. */
 static bool is_outdated(void *arg, struct hash128 hash, uint64_t lsn)
 {
 	struct disk *d = arg;
@@ -454,8 +454,8 @@ static void join_while_leaving(struct disk *d)
 	d->started &= ~(unsigned)(STARTED_KEEPER | STARTED_JOURNALIST);
 }
 
-/* The writer stays, to clear away what streams still bring, and the readers do. What they have open they may read: no
- * process writes over what is there. */
+/* The writer stays, to discard pieces that streams still bring, and so do the readers, which may read what they have open: no
+ * process overwrites anything in a segment. */
 void disk_hand_over(struct tier *t)
 {
 	struct disk *d = disk_of(t);

@@ -91,14 +91,14 @@ struct disk {
 	struct counters_disk n;
 	_Atomic bool is_ready, stopping, no_nowait;
 	_Atomic bool is_given;    /* to another process: nothing new is taken; set under queue_mu */
-	_Atomic bool is_disowned; /* nothing of what is there can come back */
+	_Atomic bool is_disowned; /* FORMAT is removed: no start reads what is in the directory */
 	_Atomic bool leaving;     /* it has all been written: keeper and journalist end, the writer only clears away */
 	_Atomic int64_t retry_at_ms; /* writes are dropped until then */
 	_Atomic uint64_t
-		*dropped;         /* by key: the lsn of a put that was dropped, which what is queued must not outlive */
+		*dropped;         /* by key: the lsn of the last put that was dropped, which no older put may outlive */
 	_Atomic uint64_t *queued; /* by key: the lsn of the last put that was taken */
 	_Atomic uint16_t *ending; /* by key: streams that have ended and are not in the index yet */
-	_Atomic uint64_t written_lsn; /* what was taken up to here is written, or given up */
+	_Atomic uint64_t written_lsn; /* all puts up to this lsn are written, or given up */
 	_Atomic uint32_t *ghosts;     /* of second_hit: keys seen once */
 	_Atomic uint64_t checkpoint_number;
 
@@ -160,7 +160,7 @@ int appender_zeros(struct appender *a, size_t n) WARN_UNUSED;
 int appender_end(struct appender *a, const struct record_header *h, struct pending *p) WARN_UNUSED;
 int appender_flush(struct appender *a) WARN_UNUSED;
 void appender_seal(struct appender *a); /* flushes and lets go of the segment */
-/* After any of these failed: what is not committed is given up, and writing rests for a while. */
+/* After any of these failed: records that are not committed are given up, and writing rests for a while. */
 void appender_fail(struct appender *a, int err);
 
 /* Writing rests for a while. */
@@ -171,13 +171,13 @@ void disk_rest(struct disk *d, int err);
 int disk_refuse(struct disk *d, const struct tier_source *s) WARN_UNUSED;
 /* All but the sum of the sums. */
 struct record_header disk_header_of(const struct disk *d, const struct tier_source *s);
-/* What is there, and what is queued, is older than this and must not stand in for it. True: something was there. */
+/* Records of the variant that are there or queued are older than lsn and must not stand in for it. True: something was there. */
 bool disk_outdate(struct disk *d, struct hash128 hash, uint32_t variant, uint64_t lsn);
-/* May an older version lie in the log, where the next start would find it? One that is queued is the writer's to see. */
+/* May an older version lie in the log, where the next start would find it? One that is still queued the writer finds. */
 bool disk_may_lie_in_log(struct disk *d, struct hash128 hash);
-/* To at least that. */
+/* Raises *v to at least `to`. */
 void disk_raise(_Atomic uint64_t *v, uint64_t to);
-/* What it takes in the queue. */
+/* The bytes that s counts for in the queue. */
 uint64_t disk_source_bytes(const struct tier_source *s);
 
 /* ---- write.c, read.c, readers.c, reclaim.c, recover.c, purge.c ---- */
@@ -186,9 +186,9 @@ void *disk_reader(void *arg);
 void *disk_keeper(void *arg);
 void *disk_journalist(void *arg);
 void disk_recover(struct disk *d);
-/* What the index has and no put that waits to be written will replace; none when one may. */
+/* The records in the index; none where a put that waits to be written may replace them. */
 unsigned disk_find(struct disk *d, struct hash128 hash, bool mark, struct index_slot out[INDEX_FOUND_MAX]);
-/* Compares what is in the log with what a read wants. Also for the base of a head. -EAGAIN only unless may_wait. */
+/* Reads bytes of a segment. -EAGAIN, unless may_wait: they are not in the page cache. */
 int disk_read_at(struct disk *d, struct segment *s, void *p, size_t n, uint64_t at, bool may_wait) WARN_UNUSED;
 int disk_checkpoint(struct disk *d) WARN_UNUSED;
 void disk_jobs_stop(struct disk *d);

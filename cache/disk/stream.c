@@ -152,7 +152,7 @@ static void queue_locked(struct disk_stream *st)
 	list_locked(st);
 }
 
-/* True: there is enough for the writer to do. */
+/* True: there is enough for the writer to write. */
 static bool queue_piece(struct disk_stream *st)
 {
 	struct disk *d = st->d;
@@ -208,7 +208,7 @@ enum tier_flow disk_stream_write(struct tier_stream *stream, const void *p, size
 	return is_full ? TIER_IS_FULL : TIER_FLOWS;
 }
 
-/* Takes a number whatever becomes of it, as each put does. */
+/* Takes a number whether or not the stream is stored, as each put does. */
 static void end_locked(struct disk_stream *st, bool is_whole)
 {
 	struct disk *d = st->d;
@@ -243,14 +243,14 @@ void disk_stream_end(struct tier_stream **stream, enum tier_end how)
 	end_locked(st, is_whole);
 	lsn = st->source->lsn;
 	pthread_mutex_unlock(&d->queue_mu);
-	/* From here on the writer may have freed it. What it replaces is out of date, whatever becomes of it. */
+	/* From here on the writer may have freed st. The record that it replaces is out of date even if it is not stored. */
 	if (is_whole)
 		(void)index_drop_variant(&d->index, hash, variant, lsn);
 }
 
 /* ---- Writing: the segment ---- */
 
-/* Room for what is reclaimed stays with the keeper; -ENOSPC after some seconds without any. */
+/* Leaves the keeper room for the records that reclaim copies; -ENOSPC after some seconds without room. */
 static int with_room(struct disk_stream *st, uint64_t size, int (*take)(struct disk_stream *st, uint64_t size))
 {
 	struct disk *d = st->d;
@@ -267,7 +267,7 @@ static int with_room(struct disk_stream *st, uint64_t size, int (*take)(struct d
 	}
 }
 
-/* Answers may be long under way, as slow as their clients: what they hold meanwhile must leave room for what is stored. */
+/* Answers may be under way for long, as slow as their clients: the files that they hold meanwhile must leave room for stored ones. */
 static bool is_within_share(const struct disk_stream *st, uint64_t size)
 {
 	return st->d->streams_bytes - st->reserved + size <= st->d->o.size / 2;
@@ -321,7 +321,7 @@ static uint64_t file_bytes(const struct disk_stream *st, uint64_t body_n)
 	       ~(uint64_t)4095;
 }
 
-/* What is taken in advance where the length is not known. */
+/* How much room is taken in advance where the length is not known. */
 static uint64_t grow_min(const struct disk *d)
 {
 	return d->o.segment_bytes < GROW_MIN_MAX ? d->o.segment_bytes : GROW_MIN_MAX;
@@ -353,7 +353,7 @@ static int begin_file(struct disk_stream *st)
 	return with_room(st, file_bytes(st, is_known ? st->source->body_n : grow_min(st->d)), begin);
 }
 
-/* What is taken in advance grows with what is there. */
+/* The room taken in advance grows with the bytes that have come. */
 static int make_room(struct disk_stream *st, uint64_t body_n)
 {
 	uint64_t size = file_bytes(st, body_n), step = st->seg->size / 4, least = grow_min(st->d);
@@ -519,7 +519,7 @@ static void write_pieces(struct disk_stream *st, struct piece *p)
 			fail(st, err);
 		free_piece(st, p);
 	}
-	/* Nobody can do anything with what is there. */
+	/* The file is of no use to anybody. */
 	if (atomic_load(&st->has_failed))
 		let_go_of_file(st);
 }
@@ -574,10 +574,10 @@ void disk_stream_go_on(struct disk_stream *st)
 	p = st->first;
 	st->first = NULL;
 	st->tail = &st->first;
-	/* More may have come since it was taken out of the list; then it is in there again, and must live until it is taken. */
+	/* More may have come since st was taken out of the list; then it is in the list again, and must live until its next turn. */
 	how = st->is_listed ? STREAM_OPEN : st->end;
 	pthread_mutex_unlock(&d->queue_mu);
-	/* What has no header yet is no segment for whoever has the directory now. */
+	/* A file without a header is no segment to the process that has the directory now. */
 	if (atomic_load(&d->is_given))
 		(void)give_up(st, &d->n.dropped_queue);
 	write_pieces(st, p);
