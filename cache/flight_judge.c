@@ -2,7 +2,7 @@
 /* What a flight's answer is: may it be stored, and does what is stored have to go where it may not? */
 #include "cache/flight_internal.h"
 
-#include "cache/store_filter.h"
+#include "cache/memory/store_filter.h"
 
 static bool is_event_stream(const struct http_fields *fields)
 {

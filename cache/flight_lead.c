@@ -5,7 +5,7 @@
 #include "cache/flight_internal.h"
 
 #include "cache/memory/encode.h"
-#include "cache/store_filter.h"
+#include "cache/memory/store_filter.h"
 #include "cache/policy/vary.h"
 
 /* Of a remembered error with a longer body only the status is. */

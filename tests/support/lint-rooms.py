@@ -25,7 +25,7 @@ LIBRARIES = {
     "event2/listener": ["proxy/front"],
     "event2/": ["proxy/", "upstream"],
     "openssl/": ["proxy/front", "proxy/admin", "upstream", "cache/policy"],
-    "jansson.h": ["cache/policy", "cache", "proxy/admin", "proxy/demo"],
+    "jansson.h": ["cache/policy", "cache/memory", "proxy/admin", "proxy/demo"],
     "zlib.h": ["cache/memory"],
     "brotli/": ["cache/memory"],
     "zstd.h": ["cache/memory"],

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Is a 200 what the route promises (store_if)? Thread: any. Private to cache/. */
-#ifndef CACHE_STORE_FILTER_H
-#define CACHE_STORE_FILTER_H
+#ifndef CACHE_MEMORY_STORE_FILTER_H
+#define CACHE_MEMORY_STORE_FILTER_H
 
 #include <stdbool.h>
 

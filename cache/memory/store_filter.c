@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cache/store_filter.h"
+#include "cache/memory/store_filter.h"
 
 #include <jansson.h>
 #include <string.h>
