@@ -96,7 +96,7 @@ static bool purge_given(struct purging *p, struct slice value)
 	return false;
 }
 
-/* What a '+' stands for depends on who wrote it: to purge too much costs a fetch, too little shows what should be gone. */
+/* A '+' is a blank or a plus, depending on who wrote it: a purge too many costs a fetch, one too few serves what should be gone. */
 static void purge(struct admin_call *c, struct purge purge, const struct admin_parameter *given)
 {
 	struct purging p = {.call = c, .purge = purge, .told = json_array()};

@@ -10,7 +10,7 @@
 #include "proxy/admin/admin_internal.h"
 
 #define HEAD_MAX 1024
-#define DIGITS 15 /* of a fraction: as many as are what was meant, 0.3 and not 0.29999999999999999 */
+#define DIGITS 15 /* digits of a fraction: so few that 0.3 is not 0.29999999999999999 */
 
 /* ---- Answers ---- */
 

@@ -21,13 +21,13 @@ struct inherited {
 
 /* Reads and clears the environment's variables. 0, -ENOMEM, or -EINVAL after a sentence on standard error. */
 int inherited_init(struct inherited *in) WARN_UNUSED;
-/* The next socket that listens on this address, or -ENOENT. */
+/* Takes the next socket that listens on this address; -ENOENT: there is none. */
 int inherited_take(struct inherited *in, const struct config_address *a);
-/* After an upgrade, whether a socket that nobody has taken has this port: then it is made to bear another one beside it
- * (SO_REUSEPORT), for the process before listens there still. */
+/* After an upgrade: does a socket that nobody has taken have this port? Then it is set to allow another one beside it
+ * (SO_REUSEPORT), as the process before still listens there. */
 bool inherited_makes_way(struct inherited *in, const struct config_address *a);
-/* Nobody listens to what is left: closed after an upgrade, whose configuration gave the address up; an error otherwise, for
- * systemd would let clients wait there. 0, or -EINVAL after a sentence on standard error. */
+/* Sockets that nobody has taken. After an upgrade they are closed, as the configuration gave their address up; else they are an
+ * error, for systemd would let clients wait there. 0, or -EINVAL after a sentence on standard error. */
 int inherited_check(struct inherited *in) WARN_UNUSED;
 void inherited_fini(struct inherited *in);
 

@@ -6,7 +6,7 @@
 
 #define SENTENCE_MAX 4352
 
-/* A group may be given leave to read (ssl-cert on Debian): that is somebody's decision, as writing hardly is. */
+/* Reading by a group may be intended (ssl-cert on Debian); writing hardly ever is. */
 static void look_at(const char *path, const char *what, void (*say)(const char *sentence))
 {
 	char sentence[SENTENCE_MAX];

@@ -7,7 +7,7 @@
 #include "config/config.h"
 
 /* Calls `say` with a sentence for each: the key of a TLS listener, the admin's token_file, the configuration itself where a
- * token stands in it, the disk tier's directory. What is not there is no matter of this. */
+ * token stands in it, the disk tier's directory. Files that do not exist are passed over. */
 void privacy_look(const struct config *c, const char *config_path, void (*say)(const char *sentence));
 
 #endif

@@ -49,7 +49,7 @@ struct relay {
 	struct told *kept, **kept_tail;
 	unsigned kept_n;
 	bool has_dropped;                    /* one that could not be kept */
-	struct asker *askers, **askers_tail; /* who wants to know that all was heard */
+	struct asker *askers, **askers_tail; /* to be called once the other process has heard all */
 	char *bytes;                         /* room for one message */
 	/* atomic: a purge looks here before it takes the lock */
 	_Atomic bool is_open, both_serve;
@@ -131,7 +131,7 @@ static void say_waiting_locked(struct relay *r)
 	}
 }
 
-/* More than was asked for, when what was asked for could not be said. */
+/* Purges more than was asked for, when the purge that was asked for could not be told. */
 static void make_up_locked(struct relay *r)
 {
 	const struct head all = {.word = WORD_PURGE, .purge = purge_encode(&(struct purge){.kind = PURGE_ALL})};
@@ -267,7 +267,7 @@ static void close_end(struct relay *r)
 	relay_release(r);
 }
 
-/* What concerns what is stored; in the order in which it came. */
+/* Purges and keys, in the order in which they came. */
 static bool is_for_cache(const char *bytes)
 {
 	return bytes[0] == WORD_PURGE || bytes[0] == WORD_FORGET || bytes[0] == WORD_ASK;
@@ -294,7 +294,7 @@ static bool hear(struct relay *r, size_t *n)
 	unsigned resets = 0;
 	ssize_t got;
 
-	/* The other end closed without having heard all that we said: that is told first, then what it had said comes. */
+	/* The other end closed without having read all of our messages: recv reports that first, then returns what it had sent. */
 	do
 		got = recv(r->fd, r->bytes, sizeof(struct head) + WHAT_MAX, MSG_DONTWAIT);
 	while (got < 0 && (errno == EINTR || (errno == ECONNRESET && resets++ == 0)));

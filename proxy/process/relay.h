@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* What two processes tell each other while one takes over from the other: words of a letter, every purge that either of
- * them makes, and every key of which it has something newer, or nothing any more, so that it holds in both.
+/* The messages between two processes while one takes over from the other: words of one byte, every purge that either of
+ * them makes, and every key of which it has something newer, or nothing any more, so that both forget alike.
  * Thread: main; relay_purge and relay_forget any. Owns: its end of a socket pair.
- * Bounds: what the socket holds, and RELAY_WAITING_MAX messages or RELAY_WAITING_BYTES behind it. What finds all that full is made
- * up for by a purge of everything. */
+ * Bounds: what the socket holds, and RELAY_WAITING_MAX messages or RELAY_WAITING_BYTES behind it. Messages that find all that full
+ * are made up for by a purge of everything. */
 #ifndef PROXY_PROCESS_RELAY_H
 #define PROXY_PROCESS_RELAY_H
 
@@ -39,9 +39,9 @@ int relay_ask_for_disk(struct relay *r) WARN_UNUSED;
 void relay_look(struct relay *r);
 /* `fn` is called from the loop, or at once, when the other process has heard all that was said up to now, or has gone. */
 void relay_when_heard(struct relay *r, void (*fn)(void *arg), void *arg);
-/* All who wait for that are called now; for the end. */
+/* Calls every such `fn` now; for the stop. */
 void relay_release(struct relay *r);
-/* From now on clients ask both processes, so that the other one may have what this one never had. */
+/* From now on both processes serve clients, so the other one may have stored keys that this one never had. */
 void relay_both_serve(struct relay *r);
 /* struct cache_options.on_purge and on_forget, with the relay as arg. Of a key of which there was nothing older here the other process
  * is told while both serve; before, that would only undo what it will find on disk. */

@@ -392,7 +392,7 @@ static int server_init(struct server *s, bool demo)
 	if (err)
 		return complain("can't make the cache", err);
 	relay_set(s->relay, s->service.cache, takeover_on_word, s);
-	/* Another process gives its disk tier up only for one that can do all else. */
+	/* Last, when nothing else can fail: the other process gives its disk tier up for good. */
 	takes_over = relay_is_open(s->relay);
 	if ((!takes_over && open_disk(s)) || open_access_log(s) || make_front(s) || server_open_listeners(s) ||
 		(demo && start_demo(s)))
@@ -408,7 +408,7 @@ static int server_init(struct server *s, bool demo)
 		return complain("can't make the admin side", err);
 	if (err || inherited_check(&s->inherited) || (takes_over && open_disk(s)))
 		return 1;
-	relay_look(s->relay); /* what was purged meanwhile, before anybody is served */
+	relay_look(s->relay); /* purges that came meanwhile, before any client is served */
 	return 0;
 }
 
@@ -417,7 +417,7 @@ static void deliver_last_letters(struct server *s)
 {
 	const struct timespec moment = {.tv_nsec = 1000000};
 
-	/* Each message may be the cause of others; a read that ends is. */
+	/* A message may cause others, and the end of a read always does. */
 	for (unsigned left = 3; left > 0; left--) {
 		bool reads = s->service.cache && cache_tier_reads(s->service.cache) > 0;
 

@@ -10,7 +10,7 @@
 #include "proxy/process/upgrade.h"
 #include "proxy/transaction/worker.h"
 
-/* What is in the directory may have been purged here meanwhile, and nobody would know. */
+/* Purges made here meanwhile are not in the directory, so nothing in it may be served by the next process. */
 static void give_disk_up(struct server *s)
 {
 	int err = s->gave_disk ? cache_disown_tier(s->service.cache) : 0;

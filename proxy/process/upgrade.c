@@ -65,7 +65,7 @@ static void free_plan(struct plan *p)
 	mem_free(p->from);
 }
 
-/* Up first, out of each other's way, then down to where they are looked for. */
+/* First up, out of each other's way, then down to the numbers where the new process looks for them. */
 static void run_child(const struct plan *p)
 {
 	int first_free = INHERIT_FIRST_FD + p->n;
@@ -86,7 +86,7 @@ static void run_child(const struct plan *p)
 void upgrade_on_word(struct upgrade *u, enum relay_word word)
 {
 	if (word == RELAY_END)
-		(void)waitpid(u->pid, NULL, 0); /* it has closed its end without a word: it is gone, or about to be */
+		(void)waitpid(u->pid, NULL, 0); /* it has closed its end without READY: it is gone, or about to be */
 	if (word == RELAY_END || word == RELAY_READY)
 		u->o.done(u->o.arg, word == RELAY_READY ? u->pid : 0);
 }

@@ -26,7 +26,7 @@ KEPT = {
     "mem_alloc_count": "the unit tests count allocations",
     "mem_fail_at": "the unit tests make allocations fail",
 }
-# What a library reads, what a macro of ours puts together, and guards of headers.
+# Macros that a library reads, names that a macro of ours puts together, and include guards.
 KEPT_WORDS = re.compile(r"(XXH_|HASH_|uthash_|MEMBER_|STRUCT_|RULE_)\w+$|\w+_H$")
 
 breaches = 0

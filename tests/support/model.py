@@ -88,7 +88,7 @@ def make_get(rng, path=None):
 
 
 def own_fields(path, how):
-    """What the request brings of its own, as the origin will see it."""
+    """What this request has beyond its URL, as the origin will see it."""
     folder = path.split("/")[1].split("?")[0]
     fields = {"x-variant": how.get("variant"), "x-user": how.get("user"), "cookie": how.get("cookie")}
     if "user" in how and folder == "auth":
@@ -109,7 +109,7 @@ def make_purge(rng):
 
 
 def make_step(rng):
-    """What the origin says, to whom, and how long after what it said before: 1 is when an error is forgotten."""
+    """What the origin answers, to which forms, and how long after its answer before: 1 is when an error is forgotten."""
     return [rng.choice((*ERRORS, "e500", "e503", "e404", "reset_head", "ok")),
             rng.choice(("plain", "plain", "alice", "odd", "each", "credential")), rng.choice((0, 0, 0.4, 1))]
 
@@ -278,7 +278,7 @@ class Judge:
             raise Forbidden(f"stale: {a - f.born:.3f} s old, lifetime {f.ttl}+{f.swr}, {how.get('cc')}")
 
     def note_shown(self, how, f, a, answer):
-        """What was in the store; an answer that is called stored by its head may come too late for that by its end."""
+        """A response from the store. (One whose head says `stored` may be too late for that by its end.)"""
         status = answer.get("cache-status") or ""
         if answer.status not in (200, 206) or f.has_range or f.is_rest or not answer.complete or how.get("method") == "HEAD" or f.resource.folder in ("auth", "sess"):
             return
@@ -375,7 +375,7 @@ class Run:
                     await self.on_second(self)
 
     async def _at_rest(self):
-        """Nothing is left under way when nobody asks any more."""
+        """No fetch and no flight is left under way when no client asks any more."""
         wanted = {("cache", "flights"): 0, ("cache", "waiters"): 0, ("requests", "fills_active"): 0,
                   ("upstreams", "default", "active"): 0, ("upstreams", "default", "queued"): 0}
         deadline = clock() + 10 * SLOW
@@ -420,7 +420,7 @@ class Run:
         connection.close()
 
     def known_from(self, began):
-        """What was acknowledged now, to who asked for it then, holds for all who ask later than this."""
+        """The time from which requests must see a change that is acknowledged now and was asked for at `began`."""
         return clock()
 
     def is_excused(self, began):
@@ -517,7 +517,7 @@ class Run:
         if answer.status != 200:
             raise Missing(f"{answer.status} {answer.body[:300]}")
         purge.acknowledged = self.known_from(purge.asked)
-        # In the order of asking, for Judge.purged.
+        # In the order in which they were asked for, as Judge.purged needs it.
         at = len(self.judge.purges)
         while at and self.judge.purges[at - 1].asked > purge.asked:
             at -= 1
@@ -560,7 +560,7 @@ class Run:
             faults.append((kind, length_s))
 
     async def do_storm(self, _, path, kind, n, length_s):
-        """The same error some times in a row, and many who ask meanwhile."""
+        """The same error some times in a row, and many clients that ask meanwhile."""
         self.site.resource(path).faults += [(kind, length_s)] * n
         hows = [{"user": "alice"}, {}, {}, {"user": "bob"}, {"variant": "a"}, {}, {"user": "alice"}]
         await self._all(path, [how for how in hows for _ in range(2)], 0.3)
@@ -581,7 +581,7 @@ class Run:
             connection.close()
 
     async def do_herd(self, connection, number, steps):
-        """Errors on a path that nobody else asks for, and herds of clients: see model_errors.py."""
+        """Errors on a path that no other operation asks for, and herds of clients: see model_errors.py."""
         path = f"/herd/{number}"
         r, began = self.site.resource(path), clock()
         for kind, who, waits in [*steps, ["ok", "plain", 1]]:
@@ -596,7 +596,7 @@ class Run:
                 await self._forget(connection, path, r)
 
     async def do_ranges(self, connection, number, kind, wants):
-        """Ranges, and others, on a path that nobody else asks for, and once more: see model_ranges.py."""
+        """Ranges and whole requests on a path that no other operation asks for, twice: see model_ranges.py."""
         path, began = f"/fill/{kind}-{number}", clock()
         r = self.site.resource(path)
         r.mood = ("cut" if kind == "cut" else "slow", HOLD_S)
@@ -616,7 +616,7 @@ class Run:
         await self.do_purge(connection, "url", path, False)
 
     async def _refusals(self):
-        """How often there was no room, for whatever: then nothing can be shared."""
+        """How often something could not be kept for want of room: then nothing can be shared."""
         return json.loads((await self._admin("GET", "/stats")).body)["cache"]["refused_memory"]
 
     async def _forget(self, connection, path, r):

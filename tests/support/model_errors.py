@@ -28,7 +28,7 @@ class Errors:
     # ---- any answer ----
 
     def met_none(self, f, slack):
-        """Had fetches been tried just before that its origin never saw? Whose, nobody knows."""
+        """Were fetches tried just before that the origin never saw? Nobody knows for which requests."""
         return any(x.fetch is None for x in self.site.failures_between(
             f.path, f.at - FAILURE_MEMORY_S - slack, f.ended + slack))
 
@@ -44,12 +44,12 @@ class Errors:
         return False
 
     def befell_another(self, f, slack):
-        """One that looked otherwise."""
+        """... of a request of another form."""
         return self.met_none(f, slack) or any(t.form != f.form and t.user == f.user and is_trouble(t) and
                    f.at - 2 * FAILURE_MEMORY_S - slack <= t.ended <= f.ended + slack for t in f.resource.fetches)
 
     def why_not_remembered(self, f, form, a, slack):
-        """Why an answer that f came to (or the lack of one) may not be told again to who asked at a."""
+        """Why the response of the fetch f (or its lack) may not be given to a request made at `a`."""
         if a > f.ended + FAILURE_MEMORY_S + slack:
             return f"failed {a - f.ended:.3f} s before"
         if f.shares is not None and f.shares != "moment":
@@ -65,7 +65,7 @@ class Errors:
         return None
 
     def why_not_told(self, f, how, form, a, slack):
-        """Why an error may not be told to who asked at a. (That of one client to two: Judge.answer counts.)"""
+        """Why an error may not be given to a request made at `a`. (Whether one client's error goes to two, Judge.answer counts.)"""
         if f.shares == "one":
             return None if form == f.form else f"of the form {f.form}"
         if is_alone(form, how):
@@ -112,7 +112,7 @@ class Errors:
         return None
 
     def _not_shared(self, r, asked, slack):
-        """Who waited for an error was sent away without it."""
+        """A request that waited for an error was sent on without it."""
         for form, how, a, answer in asked:
             number = answer.get("x-fetch")
             f = number and self.site.fetches.get(int(number))
@@ -134,7 +134,7 @@ class Errors:
             if any(not f.is_cut and not f.shares for f in fetches[:i + 1] if f.ended > e.ended - 3 * FAILURE_MEMORY_S):
                 continue  # something was stored
             if any(is_trouble(t) and t.form != e.form and t.ended < e.ended + FAILURE_MEMORY_S + slack for t in fetches):
-                continue  # of whom it is remembered then is hard to say
+                continue  # it is hard to say for which forms it is remembered then
             for f in fetches[i + 1:]:
                 if f.form == e.form and not f.is_for_one and e.ended + slack < f.at < e.ended + FAILURE_MEMORY_S:
                     return f"fetch {f.number} {f.at - e.ended:.3f} s after the second error in a row, {e.number}"

@@ -82,7 +82,7 @@ def expected(asked, answer, body):
 # ---- herds ----
 
 def make_herd(rng):
-    """[kind, what each client wants]: a range, "whole", "HEAD", or "own": a range of who bears a credential."""
+    """[kind, what each client wants]: a range, "whole", "HEAD", or "own": a range asked for with a credential."""
     kind = rng.choice(KINDS)
     if kind == "head":
         return [kind, ["HEAD"] * 5 + [make_range(rng)] * rng.choice((0, 0, 2))]
@@ -112,7 +112,7 @@ def why_not_herd(kind, is_first, asked, fetches, n):
     wholes = len(asked) - len(ranges) - heads
     if not is_first and kind == "cut":
         return None
-    # What is wanted whole and too large may have gone to disk, and from there.
+    # A body that is wanted whole and too large for memory may have gone to disk, and come from there.
     leads_again = is_first or (kind == "large" and wholes > 0)
     at_most = {"plain": (1, alone), "head": (min(len(ranges), 1), 0), "pass": (min(wholes, 1), len(ranges)), "cut": (1, len(ranges))}.get(
         kind, (wholes + leads_again, len(ranges)))
@@ -125,7 +125,7 @@ def why_not_herd(kind, is_first, asked, fetches, n):
 
 
 def _why_not(how, answer, n, cut_at):
-    """Whom the whole did not reach, is answered by his own call; who has seen a part of his, is not."""
+    """A client that the whole did not reach is answered by a call of its own; one that has got a part of its bytes is not."""
     if "range" not in how:
         return None if answer.complete else f"not answered to its end: {answer.problem}"
     ranges = picked(how["range"], n)

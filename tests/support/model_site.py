@@ -93,8 +93,8 @@ class Resource:
         self.shown = {}  # (variant, user): (when a client had all of it, when the newest such fetch was seen)
 
     def etag(self, variant, user):
-        """What is deleted says with its 404 the tag that it will have when it is back, as a page made of a template may: who
-        asks about the 404 with that is told 304 of the page."""
+        """The 404 of a deleted resource bears the tag that the resource will have when it is back, as a page made of a template
+        may: a validation of the 404 by that tag is answered with a 304 about the page."""
         return f'"{self.version + self.is_deleted}.{variant}.{user}"'
 
     @property
@@ -130,7 +130,7 @@ class Resource:
 
 
 def form_of(fields):
-    """What a request brings of its own, beyond its URL: all that the origin may answer it differently for."""
+    """What a request has beyond its URL: everything for which the origin may answer it differently."""
     return tuple((n, fields[n]) for n in OWN_FIELDS if fields.get(n))
 
 
@@ -145,9 +145,9 @@ class Fetch:
         if resource.folder == "sess":
             self.user = "".join(re.findall(r"sid=(\w+)", request.get("cookie", "")))
         self.form = form_of({n: request.get(n) for n in OWN_FIELDS})
-        # Who bears one is told nothing of others, nor others of him.
+        # A response to credentials is not given to others, nor theirs to a request with credentials.
         self.has_credential = any(n == "authorization" or "sid=" in v for n, v in self.form if n in ("authorization", "cookie"))
-        # The rest of a stored part is asked for on behalf of all.
+        # The rest of a stored part is fetched on behalf of all clients.
         self.is_rest = bool(request.get("if-range") and re.fullmatch(r"bytes=\d+-", request.get("range", "")))
         self.range = request.get("range")
         self.has_range = bool(request.get("range")) and not self.is_rest
@@ -227,7 +227,7 @@ class Site:
         return any(f.path in (path, None) and f.begin <= end and f.end >= begin for f in reversed(self.failures))
 
     def forget(self):
-        """What can't be seen any more, so that long runs stay small."""
+        """Forgets versions that can't be seen any more, so that long runs stay small."""
         oldest = clock() - KEEP_S
         for n in [n for n, f in self.fetches.items() if f.at < oldest]:
             del self.fetches[n]

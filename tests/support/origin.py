@@ -25,7 +25,7 @@ KEEP_BODY = 1 << 20  # larger request bodies are kept as length and hash only
 
 
 class Gate:
-    """Closed at first; open() lets every script that waits at it go on, now and later."""
+    """Closed at first. After open() every script that waits at it, now or later, goes on."""
 
     def __init__(self, origin):
         self._loop = origin.loop

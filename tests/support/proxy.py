@@ -192,7 +192,7 @@ class Proxy:
         eventually(lambda: self.admin_json("GET", "/readyz")["disk"]["ready"], "the disk tier is ready")
 
     def relaunch(self):
-        """The same, where its process has ended already: another took over, which the caller has ended."""
+        """The same, where its process has ended already: the process that took over has been ended by the caller."""
         old = self.process
         self.past_stderr += old.stderr
         assert not SANITIZER.search(old.stderr.encode()), old.stderr[-8000:]
