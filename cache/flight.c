@@ -300,11 +300,20 @@ static bool is_purged_for(struct flight *f, const struct flight_waiter *w)
 	return state == PURGED_HARD || (state == PURGED_SOFT && w != f->own && w->joined_seq > f->epoch);
 }
 
+static bool is_of_variant(const struct object *o, const struct flight_waiter *w)
+{
+	struct slice language;
+
+	if (!w->request || object_vary_names(o).n == 0)
+		return true;
+	(void)object_field(o, HF_CONTENT_LANGUAGE, &language);
+	return vary_matches(object_vary_names(o), object_vary_values(o), language, w->request);
+}
+
 /* May this waiter have the answer? Asked once, before its first byte: after that it goes on whatever is purged. */
 static bool suits(struct flight *f, struct flight_waiter *w)
 {
 	struct object *o = f->object;
-	struct slice language;
 
 	if (w->begun)
 		return true;
@@ -314,13 +323,24 @@ static bool suits(struct flight *f, struct flight_waiter *w)
 	/* Who leads for itself alone gets what it fetched; else purges could keep it fetching for ever. */
 	if ((f->is_shared || w != f->own) && is_purged_for(f, w))
 		return false;
-	if (w->request && object_vary_names(o).n > 0) {
-		(void)object_field(o, HF_CONTENT_LANGUAGE, &language);
-		if (!vary_matches(object_vary_names(o), object_vary_values(o), language, w->request))
-			return false;
-	}
-	w->begun = true;
-	return true;
+	w->begun = is_of_variant(o, w);
+	return w->begun;
+}
+
+/* The stale answer that stands in is the leader's: others wait by the Vary of what is newest, which may be another. And a purge
+ * may have come since the flight failed, and before the waiter did. */
+static bool stand_in_suits(const struct flight *f, struct flight_waiter *w)
+{
+	enum purge_state state;
+
+	if (w->begun)
+		return true;
+	state = object_check(f->stored);
+	if (state == PURGED_HARD ||
+		(state == PURGED_SOFT && (object_freshness(f->stored)->flags & (POLICY_NEVER_STALE | POLICY_NO_CACHE))))
+		return false;
+	w->begun = is_of_variant(f->stored, w);
+	return w->begun;
 }
 
 /* Whether what befell the leader's request would befall the waiter's: who caused it, and who looks the same to the origin. */
@@ -379,6 +399,8 @@ void flight_look(const struct flight_waiter *waiter, struct flight_view *out)
 		w->mismatched = true;
 		out->phase = FLIGHT_RETRY;
 	}
+	if (out->phase == FLIGHT_STALE && !stand_in_suits(f, w))
+		out->phase = FLIGHT_RETRY;
 	if (out->phase == FLIGHT_ANSWER)
 		out->object = f->object;
 	if (out->phase == FLIGHT_ANSWER && w == f->own && !f->own_lines.err)

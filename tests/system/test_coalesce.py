@@ -350,6 +350,32 @@ def test_an_error_for_one_client_that_a_stale_answer_stood_in_for_is_told_to_nob
     assert proxy.fetch(path, {"X-Form": "b"}).body == b"well"
 
 
+def test_who_waits_is_not_given_a_stand_in_of_another_variant(start_proxy, origin):
+    """They wait by the Vary of the newest answer, which says nothing of the one that stands in."""
+    proxy = start_proxy({**CONFIG, "cache": {"failure_memory": "60s"}})
+    gate = origin.gate()
+
+    def answer(request):
+        if request.path == path and len(origin.seen(path)) == 3:
+            return [Wait(gate), Reset()]
+        vary = "Accept-Language" if request.has("Accept-Language") else "Accept"
+        return [Reply(200, {"Cache-Control": "max-age=0, stale-if-error=600", "Vary": vary, "ETag": '"1"'},
+                      request.get("Accept-Language", request.get("Accept")).encode())]
+
+    path = origin.fresh()
+    origin.on(path, answer)
+    assert proxy.fetch(path, {"Accept": "text/a"}).body == b"text/a"
+    assert proxy.fetch(path, {"Accept": "text/c", "Accept-Language": "de"}).body == b"de"
+    with proxy.client() as leader, proxy.client() as waiter:
+        leader.start(target=path, fields={"Accept": "text/a"})
+        origin.wait_for(path, 3)
+        waiter.start(target=path, fields={"Accept": "text/b"})
+        all_asked(proxy, path, 2)
+        gate.open()
+        assert leader.response().body == b"text/a", "it stands in"
+        assert waiter.response().body == b"text/b"
+
+
 @pytest.mark.parametrize("field", ["Via", "CDN-Loop"])
 def test_what_befell_a_request_with_nothing_of_its_own_is_told_to_all(start_proxy, origin, field):
     proxy = start_proxy({**CONFIG, "cache": {"failure_memory": "60s"}})

@@ -443,6 +443,76 @@ static void who_waited_for_two_failures_is_told_the_second(void **state)
 	}
 }
 
+#define STALE_SOON "Cache-Control: max-age=10, stale-if-error=100\r\n"
+
+/* They wait by the Vary of the newest answer, which says nothing of the one that stands in. */
+static void what_stands_in_is_for_those_whose_variant_it_is(void **state)
+{
+	static const struct {
+		const char *fields;
+		enum flight_phase phase;
+	} rows[] = {{"Accept: a\r\n", FLIGHT_STALE}, {"Accept: b\r\n", FLIGHT_RETRY}, {NULL, FLIGHT_RETRY}};
+
+	(void)state;
+	for (unsigned k = 0; k < ARRAY_LEN(rows); k++) {
+		struct ask leader, other;
+		struct waiter w[2];
+		struct rig g;
+
+		rig_begin(&g);
+		rig_store(&g, "GET /a", "Accept: a\r\n", STALE_SOON "Vary: Accept\r\n", "a");
+		rig_store(&g, "GET /a", "Accept: c\r\nAccept-Language: de\r\n", STALE_SOON "Vary: Accept-Language\r\n",
+			"de");
+		g.now.mono_ms += 20000;
+		ask_init(&g, &leader, "GET /a", "Accept: a\r\n");
+		ask_init(&g, &other, "GET /a", rows[k].fields);
+		assert_int_equal(ask_lookup(&g, &leader), CACHE_LEAD);
+		waiter_join(&w[0], &leader, 0);
+		assert_int_equal(ask_lookup(&g, &other), CACHE_JOIN);
+		waiter_join(&w[1], &other, 1);
+		flight_fail(leader.out.flight, 502, g.now);
+		assert_int_equal(waiter_look(&w[0]).phase, FLIGHT_STALE);
+		rig_body_is(waiter_look(&w[0]).object, "a");
+		assert_int_equal(waiter_look(&w[1]).phase, rows[k].phase);
+		for (unsigned i = 0; i < 2; i++)
+			flight_leave(&w[i].w);
+		ask_fini(&leader);
+		ask_fini(&other);
+		rig_end(&g);
+	}
+}
+
+/* Whoever came after a purge was answered, and was told to wait a moment before the flight failed. */
+static void what_is_purged_stands_in_no_more(void **state)
+{
+	static const char *const kept[] = {
+		STALE_SOON, "Cache-Control: max-age=100, must-revalidate, stale-if-error=100\r\n"};
+
+	(void)state;
+	for (unsigned k = 0; k < 4; k++) {
+		struct purge purge = {.kind = PURGE_ALL, .soft = k & 1};
+		bool never_stale = k & 2;
+		struct waiter w;
+		struct ask a;
+		struct rig g;
+		uint64_t seq;
+
+		rig_begin(&g);
+		rig_store(&g, "GET /a", NULL, kept[never_stale], "x");
+		if (!never_stale)
+			g.now.mono_ms += 20000;
+		ask_init(&g, &a, "GET /a", "Cache-Control: no-cache\r\n");
+		assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+		waiter_join(&w, &a, 0);
+		flight_fail(a.out.flight, 502, g.now);
+		assert_int_equal(cache_purge(g.c, &purge, &seq), 0);
+		assert_int_equal(waiter_look(&w).phase, purge.soft && !never_stale ? FLIGHT_STALE : FLIGHT_RETRY);
+		flight_leave(&w.w);
+		ask_fini(&a);
+		rig_end(&g);
+	}
+}
+
 static void too_many_requests_is_said_to_those_who_look_the_same(void **state)
 {
 	struct rig g;
@@ -638,6 +708,8 @@ int main(void)
 		cmocka_unit_test(errors_remembered_take_a_bounded_part_of_memory_and_go_when_they_are_over),
 		cmocka_unit_test(what_one_odd_request_caused_is_its_own),
 		cmocka_unit_test(what_befell_two_befalls_all),
+		cmocka_unit_test(what_stands_in_is_for_those_whose_variant_it_is),
+		cmocka_unit_test(what_is_purged_stands_in_no_more),
 		cmocka_unit_test(of_two_forms_that_fail_one_after_the_other_nobody_waits_for_a_third),
 		cmocka_unit_test(what_failed_long_before_the_second_was_sent_says_nothing_of_others),
 		cmocka_unit_test(what_failed_before_it_was_sent_goes_for_all),
