@@ -63,6 +63,8 @@ static void end_locked(struct flight *f, const struct ending *x, struct lower_wr
 	/* What came too late says nothing about the requests that come next. */
 	if (landing_is_late_locked(f, NULL))
 		return;
+	if (f->is_background && !is_stored && !x->retires && !x->drops_stored)
+		flight_mark_rest_locked(f, x->now.mono_ms, g);
 	if (f->is_head)
 		flight_mark_heads_locked(f, x, g);
 	else if (x->pass_ms > 0)

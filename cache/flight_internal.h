@@ -125,6 +125,8 @@ void flight_mark_pass_locked(struct flight *f, int64_t now_ms, int64_t pass_ms, 
 /* What HEADs are told from now on, as the HEAD's answer ends it. */
 void flight_mark_heads_locked(struct flight *f, const struct ending *x, struct garbage *g);
 void flight_mark_failure_locked(struct flight *f, const struct ending *x, struct garbage *g);
+/* A background refresh changed nothing: no other for failure_memory, whoever asks. */
+void flight_mark_rest_locked(struct flight *f, int64_t now_ms, struct garbage *g);
 /* As `stored` is: those who ask next may wait for each other again. */
 void flight_clear_marks_locked(struct flight *f, const struct object *stored, struct garbage *g);
 /* flight_body.c. What has streamed is aborted. */

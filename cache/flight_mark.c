@@ -48,6 +48,16 @@ void flight_mark_pass(struct flight *f)
 	garbage_free(&g);
 }
 
+/* Each request for what is stale would begin another, also where the answer is one client's (no-store) or 429. None of them is
+ * told of it, so it does not matter whose request it was. */
+void flight_mark_rest_locked(struct flight *f, int64_t now_ms, struct garbage *g)
+{
+	if (f->cache->o.failure_memory_ms <= 0)
+		return;
+	f->entry->notes->rest_until_ms = now_ms + f->cache->o.failure_memory_ms;
+	marker_set_locked(f->entry, g);
+}
+
 /* That a part can be stored says nothing of the whole. */
 void flight_clear_marks_locked(struct flight *f, const struct object *stored, struct garbage *g)
 {

@@ -194,6 +194,12 @@ static bool is_failing(struct lookup *l, const struct entry *e)
 	return n->failed_form == form;
 }
 
+/* Would a refresh in the background be in vain? */
+static bool is_resting(struct lookup *l, const struct entry *e)
+{
+	return (e->notes && e->notes->rest_until_ms > l->now.mono_ms) || is_failing(l, e);
+}
+
 static bool use_failure(struct lookup *l, struct entry *e, struct object *o, bool is_soft)
 {
 	struct notes *n;
@@ -302,7 +308,7 @@ static bool wants_new_one(struct lookup *l, struct entry *e, const struct object
 		return false;
 	if (l->is_alone || l->is_head || !lookup_leads_to_whole(l, o) || l->only_if_cached || l->r->spare_upstream)
 		return false;
-	if (is_failing(l, e) || (e->notes && e->notes->pass_until_ms > l->now.mono_ms))
+	if (is_resting(l, e) || (e->notes && e->notes->pass_until_ms > l->now.mono_ms))
 		return false;
 	return !lookup_is_being_fetched(l, e, o);
 }
@@ -354,7 +360,7 @@ static bool decide_stored(struct lookup *l, struct entry *e, struct object *o, b
 	if (reuse.use == POLICY_VALIDATE)
 		return decide_fetch(l, e, o, is_soft);
 	if (reuse.use == POLICY_STALE_WHILE_REVALIDATE && !l->only_if_cached && !l->is_head &&
-		lookup_leads_to_whole(l, o) && !lookup_is_being_fetched(l, e, o) && !is_failing(l, e) &&
+		lookup_leads_to_whole(l, o) && !lookup_is_being_fetched(l, e, o) && !is_resting(l, e) &&
 		!lead(l, e, o, true, l->is_alone))
 		return false;
 	use(l, e, o, CACHE_STALE);

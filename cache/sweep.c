@@ -63,7 +63,8 @@ static void drop_outdated_marker(struct entry *e, struct now now, struct garbage
 	if (n && n->failed_until_ms <= now.mono_ms)
 		marker_keep_answer_locked(n, NULL, g);
 	if (n && n->is_marked && !n->flights && n->pass_until_ms <= now.mono_ms && n->heads.until_ms <= now.mono_ms &&
-		n->failed_until_ms <= now.mono_ms && n->trouble_until_ms <= now.mono_ms)
+		n->rest_until_ms <= now.mono_ms && n->failed_until_ms <= now.mono_ms &&
+		n->trouble_until_ms <= now.mono_ms)
 		marker_clear_locked(n, g);
 }
 

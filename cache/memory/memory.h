@@ -37,6 +37,7 @@ struct notes {
 	int64_t pass_until_ms; /* 0: none. Known uncacheable until then */
 	int64_t probe_at_ms;   /* one request may find out again from then on */
 	struct heads_marker heads;
+	int64_t rest_until_ms;    /* a background refresh was in vain: no other until then */
 	int64_t failed_until_ms;  /* 0: none */
 	int64_t trouble_until_ms; /* an error of the origin was answered with: the next one until then is remembered */
 	bool failed_once; /* by an error, the first or for one client, that a stale answer stood in for: that may, and nobody is told of the error */

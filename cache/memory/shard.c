@@ -349,6 +349,7 @@ void marker_clear_locked(struct notes *n, struct garbage *g)
 
 	n->pass_until_ms = 0;
 	n->heads.until_ms = 0;
+	n->rest_until_ms = 0;
 	n->failed_until_ms = 0;
 	n->trouble_until_ms = 0;
 	marker_keep_answer_locked(n, NULL, g);

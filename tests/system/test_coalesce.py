@@ -350,6 +350,18 @@ def test_an_error_for_one_client_that_a_stale_answer_stood_in_for_is_told_to_nob
     assert proxy.fetch(path, {"X-Form": "b"}).body == b"well"
 
 
+@pytest.mark.parametrize("answer", [[Reply(500, {"Cache-Control": "no-store"}, b"no")], [Reply(429, {}, b"no")], [Reset()]],
+                         ids=["no-store", "429", "reset"])
+def test_while_an_origin_fails_refreshes_in_the_background_rest(start_proxy, origin, answer):
+    proxy = start_proxy({**CONFIG, "cache": {"failure_memory": "60s"}})
+    path = origin.on(origin.fresh(), [Reply(200, {"Cache-Control": "max-age=0, stale-while-revalidate=600"}, b"old")], answer)
+    proxy.fetch(path)
+    assert proxy.fetch(path, {"User-Agent": "a"}).body == b"old"
+    eventually(lambda: find(proxy.stats(), "flights") == 0 and origin.count(path) == 2, "it was in vain")
+    assert [proxy.fetch(path, {"User-Agent": f"a/{i}"}).body for i in range(10)] == [b"old"] * 10
+    assert origin.count(path) == 2
+
+
 def test_who_waits_is_not_given_a_stand_in_of_another_variant(start_proxy, origin):
     """They wait by the Vary of the newest answer, which says nothing of the one that stands in."""
     proxy = start_proxy({**CONFIG, "cache": {"failure_memory": "60s"}})

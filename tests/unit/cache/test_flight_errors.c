@@ -513,6 +513,50 @@ static void what_is_purged_stands_in_no_more(void **state)
 	}
 }
 
+/* Whatever it met, and whoever asked: it comes again when failure_memory is over. */
+static void a_refresh_in_the_background_that_was_in_vain_rests(void **state)
+{
+	static const struct {
+		int status;
+		const char *fields;
+		bool is_ahead;
+	} rows[] = {{500, "Cache-Control: no-store\r\n", false}, {503, "Set-Cookie: a=b\r\n", true}, {500, NULL, false},
+		{429, NULL, true}, {429, "Cache-Control: private\r\n", false}, {0, NULL, false}, {0, NULL, true}};
+
+	(void)state;
+	for (unsigned k = 0; k < ARRAY_LEN(rows); k++) {
+		enum cache_verdict verdict = rows[k].is_ahead ? CACHE_HIT : CACHE_STALE;
+		struct ask a;
+		struct rig g;
+
+		rig_options(&g);
+		if (rows[k].is_ahead)
+			g.rules.refresh_ahead.ms = 60000;
+		rig_start(&g);
+		rig_store(&g, "GET /a", NULL, "Cache-Control: max-age=10, stale-while-revalidate=100\r\n", "x");
+		g.now.mono_ms += rows[k].is_ahead ? 1000 : 20000;
+		for (unsigned round = 0; round < 2; round++) {
+			ask_init(&g, &a, "GET /a", ODD);
+			assert_int_equal(ask_lookup(&g, &a), verdict);
+			assert_non_null(a.out.flight);
+			if (rows[k].status)
+				(void)answer_with(&g, a.out.flight, rows[k].status, rows[k].fields, "no");
+			else
+				flight_fail(a.out.flight, 502, g.now);
+			ask_fini(&a);
+			g.now.mono_ms += 999;
+			for (unsigned i = 0; i < 100; i++)
+				(void)cache_sweep(g.c, 1000, g.now);
+			ask_init(&g, &a, "GET /a", USUAL);
+			assert_int_equal(ask_lookup(&g, &a), verdict);
+			assert_null(a.out.flight);
+			ask_fini(&a);
+			g.now.mono_ms += 1;
+		}
+		rig_end(&g);
+	}
+}
+
 static void too_many_requests_is_said_to_those_who_look_the_same(void **state)
 {
 	struct rig g;
@@ -708,6 +752,7 @@ int main(void)
 		cmocka_unit_test(errors_remembered_take_a_bounded_part_of_memory_and_go_when_they_are_over),
 		cmocka_unit_test(what_one_odd_request_caused_is_its_own),
 		cmocka_unit_test(what_befell_two_befalls_all),
+		cmocka_unit_test(a_refresh_in_the_background_that_was_in_vain_rests),
 		cmocka_unit_test(what_stands_in_is_for_those_whose_variant_it_is),
 		cmocka_unit_test(what_is_purged_stands_in_no_more),
 		cmocka_unit_test(of_two_forms_that_fail_one_after_the_other_nobody_waits_for_a_third),
