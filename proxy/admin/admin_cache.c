@@ -17,6 +17,15 @@ static int flag(const struct admin_call *c, const char *name)
 	return slice_equal(v, SLICE_LIT("1")) ? 1 : slice_equal(v, SLICE_LIT("0")) ? 0 : -EINVAL;
 }
 
+/* As admin_find_location, of the parameter `url`. */
+static bool take_url(struct admin_call *c, struct slice *url, struct location *l)
+{
+	if (admin_parameter(c, "url", url))
+		return admin_find_location(c, *url, false, l);
+	admin_problem(c, 400, "url is missing");
+	return false;
+}
+
 /* ---- purge ---- */
 
 struct purging {
@@ -44,16 +53,11 @@ static bool purge_as(struct purging *p, struct slice what)
 static bool purge_location(struct purging *p, struct slice value)
 {
 	struct location l;
-	const char *why = "";
-	bool is_purged = false;
-	int err;
+	bool is_purged;
 
-	location_init(&l);
-	err = location_find(&l, p->call->service->snapshot, value, p->purge.kind == PURGE_PREFIX, &why);
-	if (err)
-		admin_location_problem(p->call, err, why);
-	else
-		is_purged = purge_as(p, buf_slice(&l.url));
+	if (!admin_find_location(p->call, value, p->purge.kind == PURGE_PREFIX, &l))
+		return false;
+	is_purged = purge_as(p, buf_slice(&l.url));
 	location_fini(&l);
 	return is_purged;
 }
@@ -182,20 +186,10 @@ void admin_refresh(struct admin_call *c)
 {
 	struct location l;
 	struct slice url;
-	const char *why = "";
-	int err;
 
-	if (!admin_parameter(c, "url", &url)) {
-		admin_problem(c, 400, "url is missing");
+	if (!take_url(c, &url, &l))
 		return;
-	}
-	location_init(&l);
-	err = location_find(&l, c->service->snapshot, url, false, &why);
-	if (err)
-		admin_location_problem(c, err, why);
 	location_fini(&l);
-	if (err)
-		return;
 	if (refresh_start(c->service, url, on_refreshed, c))
 		admin_problem(c, 503, "out of memory");
 }
@@ -292,30 +286,34 @@ static bool take_scheme(const struct admin_call *c, struct location *l)
 	return l->is_tls || slice_equal(v, SLICE_LIT("http"));
 }
 
+/* The request that is asked about: as a client would make it. 0, or what is wrong, and why. */
+static int take_request(const struct admin_call *c, struct location *l, const char **why)
+{
+	struct slice headers;
+	int err = 0;
+
+	*why = "headers are lines of \"Name: value\"";
+	if (admin_parameter(c, "headers", &headers))
+		err = add_fields(&l->request.fields, headers);
+	if (err || take_scheme(c, l))
+		return err;
+	*why = "scheme is http or https";
+	return -EINVAL;
+}
+
 void admin_explain(struct admin_call *c)
 {
 	struct location l;
 	struct target t;
 	struct asked asked;
-	struct slice url, headers;
-	const char *why = "";
+	struct slice url;
+	const char *why;
 	int err;
 
-	if (!admin_parameter(c, "url", &url)) {
-		admin_problem(c, 400, "url is missing");
+	if (!take_url(c, &url, &l))
 		return;
-	}
-	location_init(&l);
 	target_init(&t);
-	err = location_find(&l, c->service->snapshot, url, false, &why);
-	if (!err && admin_parameter(c, "headers", &headers)) {
-		why = "headers are lines of \"Name: value\"";
-		err = add_fields(&l.request.fields, headers);
-	}
-	if (!err && !take_scheme(c, &l)) {
-		err = -EINVAL;
-		why = "scheme is http or https";
-	}
+	err = take_request(c, &l, &why);
 	asked = location_asked(&l);
 	if (!err)
 		err = target_resolve(&t, c->service->snapshot, &asked, (struct slice){NULL, 0});

@@ -35,6 +35,20 @@ void admin_location_problem(struct admin_call *c, int err, const char *why)
 		admin_problem(c, 503, "out of memory");
 }
 
+bool admin_find_location(struct admin_call *c, struct slice what, bool is_prefix, struct location *l)
+{
+	const char *why = "";
+	int err;
+
+	location_init(l);
+	err = location_find(l, c->service->snapshot, what, is_prefix, &why);
+	if (!err)
+		return true;
+	admin_location_problem(c, err, why);
+	location_fini(l);
+	return false;
+}
+
 json_t *admin_json_of(struct slice s)
 {
 	json_t *j = json_stringn(s.p ? s.p : "", s.n);
@@ -242,21 +256,13 @@ void admin_entries(struct admin_call *c)
 	const char *why = read_parameters(c, &e);
 	struct location l;
 	struct slice v;
-	int err;
 
 	if (why) {
 		admin_problem(c, 400, why);
-		return;
-	}
-	if (!admin_parameter(c, "prefix", &v)) {
+	} else if (!admin_parameter(c, "prefix", &v)) {
 		list(c, &e, (struct slice){"", 0});
-		return;
-	}
-	location_init(&l);
-	err = location_find(&l, c->service->snapshot, v, true, &why);
-	if (err)
-		admin_location_problem(c, err, why);
-	else
+	} else if (admin_find_location(c, v, true, &l)) {
 		list(c, &e, buf_slice(&l.url));
-	location_fini(&l);
+		location_fini(&l);
+	}
 }

@@ -78,6 +78,8 @@ void admin_collect(struct admin_call *c, void (*done)(void *arg, const struct co
 /* What several endpoints say alike. */
 const char *admin_source_name(enum policy_source s);
 void admin_location_problem(struct admin_call *c, int err, const char *why);
+/* What `what` names: true and *l, for location_fini; else the call has been answered. */
+bool admin_find_location(struct admin_call *c, struct slice what, bool is_prefix, struct location *l) WARN_UNUSED;
 json_t *admin_json_of(struct slice s);
 void admin_add_entry(const struct cache_entry_info *e, void *arg); /* to a JSON array */
 

@@ -39,8 +39,12 @@ static bool is_of_upstream(
 	return rest->n == 0 || rest->p[0] == '/' || rest->p[0] == '?';
 }
 
-static const struct config_route *route_of_upstream(
-	const struct config *c, unsigned upstream, struct slice path, bool has_query, struct slice query)
+struct parts {
+	struct slice authority, path, query;
+	bool has_query;
+};
+
+static const struct config_route *route_of_upstream(const struct config *c, unsigned upstream, const struct parts *p)
 {
 	struct pattern_captures captures;
 
@@ -48,25 +52,18 @@ static const struct config_route *route_of_upstream(
 		const struct config_route *r = &c->routes[i];
 
 		if (r->upstream == upstream &&
-			(!r->match || pattern_match(r->match, path, has_query, query, &captures)))
+			(!r->match || pattern_match(r->match, p->path, p->has_query, p->query, &captures)))
 			return r;
 	}
 	return &c->routes[c->routes_n - 1];
 }
 
-/* scheme://host of the client's choosing: an upstream whose requests bear the client's Host. */
-static bool find_by_client_host(const struct snapshot *s, struct slice authority, struct slice path, bool has_query,
-	struct slice query, struct location *l)
+/* As a client's request is routed. */
+static void find_route(struct location *l, const struct snapshot *s, const struct parts *p)
 {
-	l->route = config_route_for(s->config, authority, path, has_query, query, NULL);
+	l->route = config_route_for(s->config, p->authority, p->path, p->has_query, p->query, NULL);
 	l->upstream = l->route->upstream;
-	return s->config->upstreams[l->upstream].host_header == CONFIG_HOST_CLIENT;
 }
-
-struct parts {
-	struct slice authority, path, query;
-	bool has_query;
-};
 
 static void split_query(struct slice target, struct parts *p)
 {
@@ -141,11 +138,13 @@ static int find_absolute(
 			continue;
 		split_query(asked, p);
 		l->upstream = i;
-		l->route = route_of_upstream(s->config, i, p->path, p->has_query, p->query);
+		l->route = route_of_upstream(s->config, i, p);
 		return 0;
 	}
 	split_query(rest, p);
-	if (find_by_client_host(s, p->authority, p->path, p->has_query, p->query, l)) {
+	find_route(l, s, p);
+	/* scheme://host of the client's choosing: an upstream whose requests bear the client's Host. */
+	if (s->config->upstreams[l->upstream].host_header == CONFIG_HOST_CLIENT) {
 		l->is_tls = slice_equal_nocase(scheme, SLICE_LIT("https"));
 		return 0;
 	}
@@ -186,8 +185,7 @@ static int find(struct location *l, const struct snapshot *s, struct slice what,
 	if (what.p[0] != '/')
 		return find_absolute(l, s, what, p, why);
 	split_query(what, p);
-	l->route = config_route_for(s->config, p->authority, p->path, p->has_query, p->query, NULL);
-	l->upstream = l->route->upstream;
+	find_route(l, s, p);
 	return 0;
 }
 
@@ -199,11 +197,7 @@ static int make_request(struct location *l, const struct parts *p, struct slice 
 
 	buf_reset(&l->head);
 	buf_add_str(&l->head, "GET ");
-	buf_add_slice(&l->head, p->path);
-	if (p->has_query) {
-		buf_add_char(&l->head, '?');
-		buf_add_slice(&l->head, p->query);
-	}
+	target_add_path(&l->head, p->path, p->has_query, p->query);
 	buf_add_str(&l->head, " HTTP/1.1\r\nHost: ");
 	buf_add_slice(&l->head, authority);
 	buf_add_str(&l->head, "\r\n\r\n");
@@ -233,12 +227,7 @@ static int make_url(struct location *l, const struct config_upstream *u, const s
 		err = cache_url_build(&l->url, &l->route->rules, buf_slice(&origin), p->path, p->has_query, p->query);
 	} else if (!err) {
 		buf_add_slice(&l->url, buf_slice(&origin));
-		buf_add_slice(&l->url, p->path);
-		if (p->has_query) {
-			buf_add_char(&l->url, '?');
-			buf_add_slice(&l->url, p->query);
-		}
-		err = l->url.err;
+		err = target_add_path(&l->url, p->path, p->has_query, p->query);
 	}
 	buf_fini(&origin);
 	buf_fini(&host);
@@ -277,8 +266,7 @@ int location_find_on(
 
 	split_query(path_query, &p);
 	l->is_tls = slice_equal_nocase(scheme, SLICE_LIT("https"));
-	l->route = config_route_for(s->config, host, p.path, p.has_query, p.query, NULL);
-	l->upstream = l->route->upstream;
+	find_route(l, s, &p);
 	return make_location(l, s, &p, false, &why);
 }
 

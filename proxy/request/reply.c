@@ -133,9 +133,7 @@ static struct slice object_value(const struct object *o, enum http_field_id id)
 	return object_field(o, id, &value) ? value : (struct slice){NULL, 0};
 }
 
-/* Fields of the representation that a 304 leaves out (RFC 9110 15.4.5): all that describe the content and have no part in
- * validating or in updating a cache's entry. */
-static bool is_in_304(enum http_field_id id)
+bool reply_is_in_304(enum http_field_id id)
 {
 	return id != HF_CONTENT_LENGTH && id != HF_CONTENT_TYPE && id != HF_CONTENT_ENCODING &&
 	       id != HF_CONTENT_LANGUAGE && id != HF_CONTENT_RANGE;
@@ -225,7 +223,7 @@ static void single_range(struct reply *r, const struct object *o, const struct h
 /* Nor does it say for how long to keep it: that was about the answer it stands for. */
 static bool is_in_416(enum http_field_id id)
 {
-	return is_in_304(id) && id != HF_CACHE_CONTROL && id != HF_CDN_CACHE_CONTROL && id != HF_EXPIRES;
+	return reply_is_in_304(id) && id != HF_CACHE_CONTROL && id != HF_CDN_CACHE_CONTROL && id != HF_EXPIRES;
 }
 
 static void unsatisfiable_range(struct reply *r, const struct object *o, uint64_t total)
@@ -424,7 +422,7 @@ int reply_from_object(struct reply *r, const struct http_request *request, const
 	start_from(r, request, o, note->shows_forms);
 	if (is_not_modified(r, request, o)) {
 		r->status = 304;
-		add_object_fields(r, o, is_in_304);
+		add_object_fields(r, o, reply_is_in_304);
 	} else {
 		object_or_ranges(r, request, o);
 		buf_add_slice(&r->head, note->own_lines);

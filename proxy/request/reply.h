@@ -62,6 +62,8 @@ struct cache_status {
 void reply_init(struct reply *r);
 void reply_fini(struct reply *r);
 
+/* RFC 9110 15.4.5: a 304 leaves out what describes the content and has no part in validating or in updating a cache's entry. */
+bool reply_is_in_304(enum http_field_id id);
 /* Can reply_from_object answer from an object of which more is to come? A single range needs its first byte (all of it, where no
  * more will come), several need the end, and so does any where the length is not known: until then RFC 9110 14.2 has no 206 and
  * no 416 for them. Uses r as scratch. */

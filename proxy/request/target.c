@@ -56,6 +56,16 @@ int target_origin(const struct config_upstream *u, struct slice host, struct buf
 	return buf_add_slice(out, u->url.base);
 }
 
+int target_add_path(struct buf *to, struct slice path, bool has_query, struct slice query)
+{
+	buf_add_slice(to, path);
+	if (has_query) {
+		buf_add_char(to, '?');
+		buf_add_slice(to, query);
+	}
+	return to->err;
+}
+
 /* RFC 9110 9.3.1: content in a GET has no defined meaning, so an answer that may depend on it is nobody else's; a Range
  * on its own does not keep a stored answer from serving. */
 static bool cacheable_request(const struct target *t, const struct http_request *r)
@@ -97,12 +107,7 @@ int target_complete(struct target *t)
 			return buf_add_slice(&t->path, path_query);
 	}
 	buf_add_slice(&t->path, t->upstream->url.base);
-	buf_add_slice(&t->path, r->path);
-	if (r->has_query) {
-		buf_add_char(&t->path, '?');
-		buf_add_slice(&t->path, r->query);
-	}
-	return t->path.err;
+	return target_add_path(&t->path, r->path, r->has_query, r->query);
 }
 
 static int build_key(struct target *t, struct slice body)

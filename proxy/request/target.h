@@ -52,5 +52,7 @@ void target_clear(struct target *t);
 /* The origin of URLs that are asked with this Host (sent.http.host; empty: the upstream's own), as keys and purges spell
  * it: "scheme://authority/base". */
 int target_origin(const struct config_upstream *u, struct slice host, struct buf *out) WARN_UNUSED;
+/* Appends "path" or "path?query". 0 or the buffer's error. */
+int target_add_path(struct buf *to, struct slice path, bool has_query, struct slice query);
 
 #endif

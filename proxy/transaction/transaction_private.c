@@ -29,11 +29,9 @@ static bool is_not_modified(const struct transaction *x, int status, const struc
 
 static void drop_content(struct http_fields *fields)
 {
-	static const enum http_field_id of_content[] = {
-		HF_CONTENT_LENGTH, HF_CONTENT_TYPE, HF_CONTENT_ENCODING, HF_CONTENT_LANGUAGE, HF_CONTENT_RANGE};
-
-	for (unsigned i = 0; i < ARRAY_LEN(of_content); i++)
-		http_fields_remove(fields, of_content[i]);
+	for (uint32_t i = fields->n; i > 0; i--)
+		if (!reply_is_in_304(fields->v[i - 1].id))
+			http_fields_remove_at(fields, i - 1);
 }
 
 /* The whole is for this client alone, which wants a part (or its origin sends parts to whoever asks for the whole): it is asked
