@@ -78,48 +78,43 @@ static void add_counters(struct buf *b, const struct counted *counted)
 	}
 }
 
-static void add_one(struct buf *b, const struct metric *m, double value)
-{
-	add_head(b, m);
-	add_name(b, m);
-	buf_addf(b, " %.17g\n", value);
-}
-
 static void add_service(struct buf *b, const struct admin_call *c, const struct collected *sum)
 {
 	const struct service *s = c->service;
+	const struct gate_stats *gate = &c->admin->gate_stats;
 	static const struct metric info = {"build", "info", "gauge", "Always 1; the version is in the label"};
+	const struct {
+		struct metric m;
+		double value;
+	} rows[] = {
+		{{"process", "uptime_seconds", "gauge", "Time since the start"},
+			(double)(clock_now().mono_ms - s->started_mono_ms) / 1000},
+		{{"process", "workers", "gauge", "Threads that serve clients"}, s->workers_n},
+		{{"config", "reloads", "counter", "Configurations loaded since the start"}, (double)s->reloads},
+		{{"config", "reloads_failed", "counter", "Configurations refused because of mistakes in them"},
+			(double)s->reloads_failed},
+		{{"admin", "refused", "counter", "Admin calls refused because too many were under way"},
+			(double)c->admin->refused},
+		{{"admin", "connections_refused", "counter",
+			 "Operators' connections refused because there were too many"},
+			(double)gate->refused_total_bound},
+		{{"admin", "idle_evicted", "counter", "Operators' idle connections closed because there were too many"},
+			(double)gate->idle_evicted},
+		{{"access_log", "dropped", "counter", "Lines lost because the log took them too slowly"},
+			s->access_log ? (double)access_log_dropped(s->access_log) : 0},
+		{{"proxy", "hit_ratio", "gauge",
+			 "Answers without an upstream request of their own (hit, stale, collapsed), of these and miss, "
+			 "revalidated and pass"},
+			answers_hit_ratio(sum->worker.answers)},
+	};
 
 	add_head(b, &info);
 	buf_addf(b, "memoproxy_build_info{version=\"%s\"} 1\n", MEMOPROXY_VERSION);
-	add_one(b, &(struct metric){"process", "uptime_seconds", "gauge", "Time since the start"},
-		(double)(clock_now().mono_ms - s->started_mono_ms) / 1000);
-	add_one(b, &(struct metric){"process", "workers", "gauge", "Threads that serve clients"}, s->workers_n);
-	add_one(b, &(struct metric){"config", "reloads", "counter", "Configurations loaded since the start"},
-		(double)s->reloads);
-	add_one(b,
-		&(struct metric){
-			"config", "reloads_failed", "counter", "Configurations refused because of mistakes in them"},
-		(double)s->reloads_failed);
-	add_one(b,
-		&(struct metric){"admin", "refused", "counter", "Admin calls refused because too many were under way"},
-		(double)c->admin->refused);
-	add_one(b,
-		&(struct metric){"admin", "connections_refused", "counter",
-			"Operators' connections refused because there were too many"},
-		(double)c->admin->gate_stats.refused_total_bound);
-	add_one(b,
-		&(struct metric){"admin", "idle_evicted", "counter",
-			"Operators' idle connections closed because there were too many"},
-		(double)c->admin->gate_stats.idle_evicted);
-	add_one(b,
-		&(struct metric){"access_log", "dropped", "counter", "Lines lost because the log took them too slowly"},
-		s->access_log ? (double)access_log_dropped(s->access_log) : 0);
-	add_one(b,
-		&(struct metric){"proxy", "hit_ratio", "gauge",
-			"Answers without an upstream request of their own (hit, stale, collapsed), of these and miss, "
-			"revalidated and pass"},
-		answers_hit_ratio(sum->worker.answers));
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		add_head(b, &rows[i].m);
+		add_name(b, &rows[i].m);
+		buf_addf(b, " %.17g\n", rows[i].value);
+	}
 }
 
 /* ---- By how the cache was used ---- */
@@ -213,8 +208,7 @@ static void add_routes(struct buf *b, const struct collected *sum)
 	static const struct metric ratio = {"route", "hit_ratio", "gauge", "memoproxy_proxy_hit_ratio of the route"};
 	static const struct metric saved = {"route", "upstream_saved_seconds", "counter",
 		"Estimate of the upstream's time that the cache saved: each hit, stale and collapsed answer counts for "
-		"the moving "
-		"average of how long fetches for its route took"};
+		"the moving average of how long fetches for its route took"};
 
 	add_route_answers(b, sum);
 	add_head(b, &ratio);

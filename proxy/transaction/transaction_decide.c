@@ -233,12 +233,6 @@ static int start_job(struct transaction *x, struct flight *f, bool for_client)
 	return fetch_job_start(&r, for_client ? &x->job : &background);
 }
 
-static void could_not_start(struct transaction *x, int err)
-{
-	transaction_stop_waiting(x);
-	transaction_problem(x, failure_of_start(err));
-}
-
 static void pass(struct transaction *x)
 {
 	int err;
@@ -246,7 +240,7 @@ static void pass(struct transaction *x)
 	x->kind = ANSWER_PASS;
 	err = start_job(x, NULL, true);
 	if (err)
-		could_not_start(x, err);
+		transaction_problem(x, failure_of_start(err));
 }
 
 static void lead(struct transaction *x, struct flight *f)
@@ -257,7 +251,7 @@ static void lead(struct transaction *x, struct flight *f)
 	err = start_job(x, flight_ref(f), true);
 	if (err) {
 		flight_unref(&f);
-		could_not_start(x, err);
+		transaction_problem(x, failure_of_start(err));
 		return;
 	}
 	wait_for(x, f);
