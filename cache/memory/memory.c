@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "cache/memory/object_internal.h"
+#include "cache/memory/users.h"
 
 static int64_t object_due_second(const struct link *l)
 {
@@ -19,8 +20,7 @@ static int init_shard(struct shard *s, struct memory *m)
 	s->memory = m;
 	wheel_init(&s->wheel, 0, object_due_second);
 	link_init(&s->markers);
-	for (unsigned i = 0; i < USER_BUCKETS; i++)
-		link_init(&s->users[i]);
+	s->users = m->user_slots + (size_t)(s - m->shards) * m->user_slots_n;
 	return -pthread_mutex_init(&s->mu, NULL);
 }
 
@@ -38,6 +38,10 @@ int memory_init(struct memory *m, uint64_t limit_bytes, unsigned shards, unsigne
 	m->max_markers = max_markers / shards ? max_markers / shards : 1;
 	m->invalidation = invalidation;
 	m->evict = evict_some;
+	if (users_init(m, shards)) {
+		memory_fini(m);
+		return -ENOMEM;
+	}
 	for (m->shards_n = 0; m->shards_n < shards; m->shards_n++) {
 		int err = init_shard(&m->shards[m->shards_n], m);
 
@@ -75,6 +79,7 @@ void memory_fini(struct memory *m)
 		garbage_free(&g);
 		pthread_mutex_destroy(&s->mu);
 	}
+	users_fini(m);
 	mem_free(m->block);
 	m->block = NULL;
 }

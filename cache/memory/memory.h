@@ -63,23 +63,25 @@ struct entry {
 	char key[];              /* set once */
 };
 
-/* Of entries that are private to a user: whose, and their place in the order in which that user's were stored. */
+/* Of entries that are private to a user: whose, and their place in the order in which that user's were stored. The oldest of
+ * them stands for the user: it is in the shard's table and knows how many there are. All guarded by the shard. */
 struct entry_user {
-	struct link link; /* guarded by the shard */
+	struct link link; /* the user's others, oldest first, without a head */
 	uint64_t user;
+	unsigned n;               /* 0: not the oldest, or not stored */
+	struct entry_user *next;  /* of the oldest: that of another user with the same slot */
+	struct entry_user **from; /* what points to it there */
 	struct entry *entry;
 };
-
-#define USER_BUCKETS 1024
 
 struct shard {
 	pthread_mutex_t mu;
 	/* guarded by mu */
 	struct entry *index;
 	size_t index_bytes;
-	struct wheel wheel;              /* of objects, by when they stop being of use */
-	struct link users[USER_BUCKETS]; /* of entry_user, by user, oldest first; all of a user's are in one shard */
-	struct link markers;             /* of notes, oldest first */
+	struct wheel wheel;        /* of objects, by when they stop being of use */
+	struct entry_user **users; /* the oldest of each user, by user; all of a user's are in one shard */
+	struct link markers;       /* of notes, oldest first */
 	unsigned markers_n;
 	struct flight *flights; /* all of this shard, those that nobody may join too */
 	_Atomic uint64_t objects_n;
@@ -90,6 +92,8 @@ struct memory {
 	/* set once */
 	struct shard *shards;
 	void *block;
+	struct entry_user **user_slots; /* of all shards, one after the other */
+	uint32_t user_slots_n;          /* of each */
 	unsigned shards_n, max_variants, max_markers;
 	uint64_t limit_bytes;
 	struct invalidation_table *invalidation;
@@ -162,8 +166,7 @@ bool variant_store_locked(struct entry *e, struct object *o, struct now now, str
 /* Makes room for what is stored elsewhere: what it would replace goes. False: something newer keeps its place. */
 bool variant_supersede_locked(struct entry *e, struct object *o, struct now now, struct garbage *g) WARN_UNUSED;
 void variant_drop_locked(struct entry *e, struct object *o, enum drop_reason why, struct garbage *g);
-/* After a store: the user whose entry it is keeps `max` entries, the oldest go. Nothing for shared entries. Costs a walk over
- * the entries in the user's bucket. */
+/* After a store: the user whose entry it is keeps `max` entries, the oldest goes. Nothing for shared entries. */
 void user_bound_locked(struct entry *e, unsigned max, struct garbage *g);
 
 /* ---- Markers ---- */

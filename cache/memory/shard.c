@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "cache/memory/memory.h"
 #include "cache/memory/object_internal.h"
+#include "cache/memory/users.h"
 
 /* This part of memory, 1/n, may hold errors that are remembered. */
 #define FAILED_SHARE 32
@@ -88,7 +89,7 @@ static void unlink_entry(struct entry *e, struct garbage *g)
 
 	HASH_DEL(s->index, e);
 	if (e->has_user)
-		link_remove(&entry_user_of(e)->link);
+		users_forget_locked(e);
 	count_index(s);
 	atomic_fetch_sub_explicit(&s->memory->entries, 1, memory_order_relaxed);
 	e->hh.next = g->entries;
@@ -290,7 +291,7 @@ bool variant_store_locked(struct entry *e, struct object *o, struct now now, str
 	return true;
 }
 
-/* ---- Users ---- */
+/* ---- The bound of a user ---- */
 
 static void drop_all_locked(struct entry *e, struct garbage *g)
 {
@@ -301,27 +302,12 @@ static void drop_all_locked(struct entry *e, struct garbage *g)
 
 void user_bound_locked(struct entry *e, unsigned max, struct garbage *g)
 {
-	struct entry_user *mine = entry_user_of(e), *oldest = NULL;
-	struct link *bucket;
-	unsigned n = 0;
+	struct entry *over = NULL;
 
-	if (!e->has_user || max == 0)
-		return;
-	bucket = &e->shard->users[mine->user >> 32 & (USER_BUCKETS - 1)];
-	link_remove(&mine->link);
-	link_append(bucket, &mine->link);
-	for (struct link *l = bucket->next; l != bucket; l = l->next) {
-		struct entry_user *u = CONTAINER_OF(l, struct entry_user, link);
-
-		if (u->user != mine->user)
-			continue;
-		oldest = oldest ? oldest : u;
-		n++;
-	}
-	if (n <= max)
-		return;
-	link_remove(&oldest->link); /* an entry that a flight keeps is no longer of the user's stored ones */
-	drop_all_locked(oldest->entry, g);
+	if (e->has_user && max > 0)
+		(void)users_note_locked(e, max, &over);
+	if (over)
+		drop_all_locked(over, g);
 }
 
 /* ---- Markers ---- */
