@@ -216,8 +216,10 @@ int64_t object_useful_until_ms(const struct object *o)
 	const struct freshness *f = &o->freshness;
 	int64_t stale = policy_stale_window_ms(f);
 
-	if ((o->flags & OBJECT_HAS_VALIDATOR) && stale < VALIDATOR_KEEP_MS)
-		stale = VALIDATOR_KEEP_MS;
+	if (o->flags & OBJECT_HAS_VALIDATOR)
+		stale = stale < VALIDATOR_KEEP_MS ? VALIDATOR_KEEP_MS : stale;
+	else if (f->flags & POLICY_NO_CACHE)
+		return f->received_mono_ms; /* to be validated before each use, and it can't be */
 	return f->received_mono_ms - f->initial_age_ms + f->lifetime_ms + stale;
 }
 

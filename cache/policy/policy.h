@@ -132,7 +132,7 @@ void policy_refresh(const struct policy_exchange *x, struct freshness *out);
  * field that most readers do without. What describes the message itself stays (Vary, Cache-Control, Content-Type ...). */
 int policy_strip_fields(struct http_fields *response, const struct cache_rules *rules) WARN_UNUSED;
 
-/* For how long after its lifetime it may serve in any case at all, validation aside. */
+/* For how long after its lifetime it may serve in any case at all, validation aside: 0 where it may never be stale. */
 int64_t policy_stale_window_ms(const struct freshness *f);
 int64_t policy_age_ms(const struct freshness *f, struct now now);
 /* Freshness lifetime less current age; negative when stale. */

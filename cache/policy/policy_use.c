@@ -21,6 +21,8 @@ int64_t policy_ttl_ms(const struct freshness *f, struct now now)
 int64_t policy_stale_window_ms(const struct freshness *f)
 {
 	int64_t ms = f->stale_while_revalidate_ms, unreachable_ms = f->stale_if_unreachable_s * INT64_C(1000);
+	if (f->flags & (POLICY_NEVER_STALE | POLICY_NO_CACHE))
+		return 0;
 	if (f->stale_if_error_ms > ms)
 		ms = f->stale_if_error_ms;
 	return unreachable_ms > ms ? unreachable_ms : ms;

@@ -115,12 +115,49 @@ static void a_table_that_is_nearly_empty_is_looked_through_in_bounded_steps_too(
 	rig_end(&g);
 }
 
+/* Of each: how long it is kept, in seconds from when it was stored; 0: not at all. */
+static void what_is_of_no_use_any_more_goes(void **state)
+{
+	static const struct {
+		const char *fields;
+		int64_t kept_s;
+	} rows[] = {
+		{"Cache-Control: max-age=60\r\n", 60 + 1800},
+		{"Cache-Control: max-age=60, must-revalidate\r\n", 60},
+		{"Cache-Control: s-maxage=60\r\n", 60},
+		{"Cache-Control: max-age=60, must-revalidate\r\nETag: \"1\"\r\n", 60 + 3600},
+		{"Cache-Control: max-age=60, no-cache\r\n", 0},
+		{"Cache-Control: max-age=60, no-cache\r\nLast-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\n", 60 + 3600},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		struct rig g;
+
+		rig_options(&g);
+		g.rules.stale_if_unreachable_ms = 1800000;
+		rig_start(&g);
+		rig_store(&g, "GET /a", NULL, rows[i].fields, "x");
+		if (rows[i].kept_s > 0) {
+			g.now.mono_ms += rows[i].kept_s * 1000 - 2000;
+			cache_sweep(g.c, STEPS, g.now);
+			assert_int_equal(rig_stats(&g).objects, 1);
+		}
+		g.now.mono_ms += 4000 + rows[i].kept_s * 1000 / 30;
+		cache_sweep(g.c, STEPS, g.now);
+		assert_int_equal(rig_stats(&g).objects, 0);
+		assert_int_equal(rig_stats(&g).bytes, 0);
+		rig_end(&g);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_expires_together_goes_in_bounded_steps_and_is_not_served_meanwhile),
 		cmocka_unit_test(what_was_purged_is_freed_without_a_pause_and_what_was_not_with_pauses),
 		cmocka_unit_test(a_purge_of_few_is_worth_going_on_for),
+		cmocka_unit_test(what_is_of_no_use_any_more_goes),
 		cmocka_unit_test(a_table_that_is_nearly_empty_is_looked_through_in_bounded_steps_too),
 	};
 

@@ -28,7 +28,7 @@ static struct record_header sample_header(void)
 		.received_wall_ms = 1700000000000,
 		.stale_while_revalidate_ms = 10000,
 		.stale_if_unreachable_s = 3600,
-		.flags = 3,
+		.flags = POLICY_IMMUTABLE | POLICY_FOR_ALL,
 		.source = 2};
 	struct record_header h = {.magic = RECORD_MAGIC,
 		.kind = RECORD_WHOLE,

@@ -196,6 +196,27 @@ static void soft_purged_answers_are_stale_at_once(void **state)
 	assert_int_equal(purged_use(NULL, CC "s-maxage=60, stale-while-revalidate=9", 1), POLICY_VALIDATE);
 }
 
+static int64_t window_s(const char *response)
+{
+	struct rows_exchange e;
+	struct freshness f;
+	rows_exchange_init(&e, "GET 200", NULL, response, "sie=9 swr=7", 0);
+	assert_int_equal(policy_store(&e.x, &f), POLICY_STORE);
+	f.stale_if_unreachable_s = 3600;
+	rows_exchange_fini(&e);
+	return policy_stale_window_ms(&f) / 1000;
+}
+
+static void what_may_never_be_stale_has_no_window_whatever_the_route_says(void **state)
+{
+	(void)state;
+	assert_int_equal(window_s(CC "max-age=60"), 3600);
+	assert_int_equal(window_s(CC "max-age=60, must-revalidate"), 0);
+	assert_int_equal(window_s(CC "max-age=60, proxy-revalidate, stale-if-error=50"), 0);
+	assert_int_equal(window_s(CC "s-maxage=60"), 0);
+	assert_int_equal(window_s(CC "no-cache"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -203,6 +224,7 @@ int main(void)
 		cmocka_unit_test(answers_limit_what_requests_may_ask),
 		cmocka_unit_test(stale_answers_stand_in_for_errors),
 		cmocka_unit_test(soft_purged_answers_are_stale_at_once),
+		cmocka_unit_test(what_may_never_be_stale_has_no_window_whatever_the_route_says),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
