@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "cache/policy/credentials.h"
+#include "config/router.h"
 #include "config/value.h"
 #include "http/syntax.h"
 
@@ -386,6 +387,16 @@ static int build_routes(struct build *b)
 	return rc;
 }
 
+static int build_router(struct build *b)
+{
+	struct config *c = b->config;
+	struct router *router;
+	int rc = router_new(c->arena, c->routes, c->routes_n, c->proxy.workers, &router);
+
+	c->router = router;
+	return rc;
+}
+
 int build_config(struct build *b)
 {
 	int rc;
@@ -396,6 +407,8 @@ int build_config(struct build *b)
 		rc = build_upstreams(b);
 	if (rc == 0)
 		rc = build_routes(b);
+	if (rc == 0 && b->report->errors == 0)
+		rc = build_router(b);
 	if (rc == 0 && b->report->errors == 0)
 		validate_listeners(b);
 	if (rc == 0 && b->report->errors == 0)

@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 
 #include "base/mem.h"
-#include "config/arena.h"
+#include "base/arena.h"
 #include "config/build.h"
 #include "config/file.h"
 

@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "base/slice.h"
 #include "cache/policy/rules.h"
-#include "config/pattern.h"
+#include "config/routing/pattern.h"
 #include "http/message.h"
 
 enum {
@@ -157,6 +157,7 @@ struct config {
 	unsigned upstreams_n;
 	const struct config_route *routes; /* in the file's order, then the default route, which is last */
 	unsigned routes_n;                 /* at least 1 */
+	const struct router *router;       /* of the routes: config_route_for looks in it */
 	/* private */
 	_Atomic unsigned refs;
 	struct arena *arena;
@@ -176,7 +177,8 @@ void config_unref(struct config **c); /* clears *c */
  * a Host value, port included or not; `out`, which may be NULL, receives what the route's {names} stand for. */
 const struct config_route *config_route_for(const struct config *c, struct slice host, struct slice path,
 	bool has_query, struct slice query, struct pattern_captures *out);
-/* The same for a server that decodes the path first (pattern_match_decoded). */
+/* The same for a server that decodes the path before it looks for a handler: `%40` is then `@`, and `%2f` is `/` (but bounds no
+ * {segment}). The query is matched as ever. */
 const struct config_route *config_route_decoded(
 	const struct config *c, struct slice host, struct slice path, bool has_query, struct slice query);
 

@@ -12,7 +12,7 @@
 
 #include "base/check.h"
 #include "base/slice.h"
-#include "config/arena.h"
+#include "base/arena.h"
 #include "config/report.h"
 
 enum { INI_SECTIONS_MAX = 1200, INI_KEYS_MAX = 200, INI_NAME_MAX = 64 };

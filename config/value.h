@@ -5,7 +5,7 @@
 #define CONFIG_VALUE_H
 
 #include "base/slice.h"
-#include "config/arena.h"
+#include "base/arena.h"
 #include "config/options.h"
 #include "config/report.h"
 

@@ -7,7 +7,7 @@
 
 #include "cache/cache.h"
 #include "config/config.h"
-#include "config/pattern.h"
+#include "config/routing/pattern.h"
 #include "proxy/request/readings.h"
 #include "proxy/request/sent.h"
 #include "proxy/request/snapshot.h"

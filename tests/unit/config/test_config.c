@@ -257,7 +257,8 @@ static void no_memory_at_any_allocation_is_an_error_without_a_leak(void **state)
 	static const char text[] =
 		"[proxy]\nlisten = 127.0.0.1:1 [::1]:1\n[admin]\ntoken = x\n[upstream b]\nurl = http://b/\n"
 		"[defaults]\nttl_404 = 1s\nquery = only:a,b\nuser_from = header:x\n"
-		"[route r]\nmatch = /{x}\nhost = a b\ninvalidates = /{x} /y*\nupstream = b\n";
+		"[route r]\nmatch = /{x}\nhost = a b\ninvalidates = /{x} /y*\nupstream = b\n"
+		"[route s]\nmatch = /a*%2f*/{x}/b?*c*\n";
 	unsigned long n;
 	int rc = -ENOMEM;
 

@@ -2,6 +2,8 @@
 /* Which route a request gets. */
 #include "tests/unit/config/config_rig.h"
 
+#include <stdio.h>
+
 static const char routes_ini[] = "[defaults]\nttl = 7s\n"
 				 "[route api]\nhost = api.example.org\nmatch = /v1/*\n"
 				 "[route wild]\nhost = *.Example.org, [::1]\n"
@@ -57,6 +59,37 @@ static void the_first_route_that_fits_host_and_path_wins(void **state)
 		assert_int_equal(captures.n, slice_equal(r->rules.route, SLICE_LIT("user")) ? 1 : 0);
 	}
 	config_unref(&c);
+}
+
+static void a_server_that_decodes_sees_the_same_in_more_ways(void **state)
+{
+	static const struct {
+		const char *pattern, *path;
+		bool matches, matches_decoded;
+	} rows[] = {
+		{"/users/@me", "/users/%40me", false, true},
+		{"/users/%40me", "/users/@me", false, true},
+		{"/a%20b", "/a%20b", true, true},
+		{"/a/b", "/a%2fb", false, true},
+		{"/{x}/c", "/a%2fb/c", true, true},
+		{"/{x}/b", "/a%2fb", false, false},
+		{"/a", "/%61", true, true},
+		{"/a", "/b", false, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct slice host = SLICE_LIT("h"), path = slice_of(rows[i].path), query = {0};
+		struct config *c;
+		char text[100];
+
+		snprintf(text, sizeof(text), "[route x]\nmatch = %s\n", rows[i].pattern);
+		c = config_of(text);
+		if ((config_route_for(c, host, path, false, query, NULL) == c->routes) != rows[i].matches ||
+			(config_route_decoded(c, host, path, false, query) == c->routes) != rows[i].matches_decoded)
+			fail_msg("%s on %s", rows[i].pattern, rows[i].path);
+		config_unref(&c);
+	}
 }
 
 static void captures_go_into_the_routes_invalidates(void **state)
@@ -117,6 +150,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_first_route_that_fits_host_and_path_wins),
+		cmocka_unit_test(a_server_that_decodes_sees_the_same_in_more_ways),
 		cmocka_unit_test(captures_go_into_the_routes_invalidates),
 		cmocka_unit_test(the_default_route_is_last_and_takes_the_rest),
 		cmocka_unit_test(upstreams_are_found_by_name),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Path patterns against a table, and against an oracle that tries everything. */
-#include "config/pattern.h"
+#include "config/routing/pattern.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -414,34 +414,6 @@ static void captures_are_those_of_the_match_not_of_tries_before_it(void **state)
 	}
 }
 
-static void a_server_that_decodes_sees_the_same_in_more_ways(void **state)
-{
-	static const struct {
-		const char *pattern, *path;
-		bool matches, matches_decoded;
-	} rows[] = {
-		{"/users/@me", "/users/%40me", false, true},
-		{"/users/%40me", "/users/@me", false, true},
-		{"/a%20b", "/a%20b", true, true},
-		{"/a/b", "/a%2fb", false, true},
-		{"/{x}/c", "/a%2fb/c", true, true},
-		{"/{x}/b", "/a%2fb", false, false},
-		{"/a", "/%61", true, true},
-		{"/a", "/b", false, false},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct pattern *p = compiled(rows[i].pattern);
-		struct slice path = slice_of(rows[i].path);
-
-		if (pattern_match(p, path, false, (struct slice){0}, NULL) != rows[i].matches ||
-			pattern_match_decoded(p, path, false, (struct slice){0}) != rows[i].matches_decoded)
-			fail_msg("%s on %s", rows[i].pattern, rows[i].path);
-		pattern_free(&p);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -456,7 +428,6 @@ int main(void)
 		cmocka_unit_test(matching_agrees_with_an_oracle_that_tries_everything),
 		cmocka_unit_test(many_runs_cost_no_more_than_pattern_times_text),
 		cmocka_unit_test(captures_are_those_of_the_match_not_of_tries_before_it),
-		cmocka_unit_test(a_server_that_decodes_sees_the_same_in_more_ways),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

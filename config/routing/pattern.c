@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/pattern.h"
+#include "config/routing/pattern.h"
 
 #include <errno.h>
-#include <stdint.h>
 
 #include "base/mem.h"
-#include "http/syntax.h"
+#include "config/routing/pattern_symbols.h"
 
-/* A pattern is a run of symbols. A character stands for itself; what is percent-encoded and means something else than
- * the bare character would (RFC 3986 2.2) is its byte with ENCODED set. */
-enum { ENCODED = 0x100, ANY_RUN = 0x200, SEGMENT = 0x201, ALL_BITS = 0x3ff };
 enum { NAME_MAX_BYTES = 32, TEMPLATE_NAMES_MAX = 16 };
 
 struct pattern {
@@ -31,28 +27,6 @@ struct pattern_template {
 	bool is_prefix;
 	char text[];
 };
-
-static bool keeps_its_encoding(int byte)
-{
-	return byte <= ' ' || byte >= 0x7F || strchr("%:/?#[]@!$&'()*+,;=", byte) != NULL;
-}
-
-/* Takes one symbol from the front; there must be a byte. */
-static unsigned next_symbol(const char **p, const char *end)
-{
-	unsigned char c = (unsigned char)*(*p)++;
-	int high, low, byte;
-
-	if (c != '%' || end - *p < 2)
-		return c;
-	high = http_hex_value((*p)[0]);
-	low = http_hex_value((*p)[1]);
-	if (high < 0 || low < 0)
-		return c;
-	*p += 2;
-	byte = high * 16 + low;
-	return (unsigned)byte | (keeps_its_encoding(byte) ? (unsigned)ENCODED : 0U);
-}
 
 /* ---- Compiling ---- */
 
@@ -135,17 +109,17 @@ static bool compile_one(struct pattern *p, struct slice *rest, uint16_t *ops, un
 		*why = "names in {braces} stand for path segments, not for parts of a query";
 		if (p->with_query || !add_segment(p, rest, *n > 0 && ops[*n - 1] == '/', why))
 			return false;
-		ops[(*n)++] = SEGMENT;
+		ops[(*n)++] = SYMBOL_SEGMENT;
 		return true;
 	}
 	if (!is_plain(*rest, why))
 		return false;
 	if (at[0] == '*') {
-		if (*n == 0 || ops[*n - 1] != ANY_RUN)
-			ops[(*n)++] = ANY_RUN;
+		if (*n == 0 || ops[*n - 1] != SYMBOL_RUN)
+			ops[(*n)++] = SYMBOL_RUN;
 		at++;
 	} else {
-		ops[(*n)++] = (uint16_t)next_symbol(&at, rest->p + rest->n);
+		ops[(*n)++] = (uint16_t)symbol_next(&at, rest->p + rest->n);
 	}
 	rest->n -= (size_t)(at - rest->p);
 	rest->p = at;
@@ -207,7 +181,6 @@ struct matcher {
 	const char *at, *end;
 	struct slice *captures; /* may be NULL */
 	unsigned segment;       /* the next one's index */
-	unsigned counts;        /* the bits of a symbol that do */
 };
 
 static bool step_segment(struct matcher *m)
@@ -225,14 +198,14 @@ static bool step_segment(struct matcher *m)
 	return true;
 }
 
-/* One op that is not ANY_RUN. */
+/* One op that is not SYMBOL_RUN. */
 static bool step(struct matcher *m)
 {
 	if (m->op == m->ops_end)
 		return false;
-	if (*m->op == SEGMENT)
+	if (*m->op == SYMBOL_SEGMENT)
 		return step_segment(m);
-	if ((next_symbol(&m->at, m->end) ^ *m->op) & m->counts)
+	if (symbol_next(&m->at, m->end) != *m->op)
 		return false;
 	m->op++;
 	return true;
@@ -241,13 +214,13 @@ static bool step(struct matcher *m)
 /* What stands between two runs has one way to match from a given start, and from a later start it ends no earlier. So
  * the leftmost match is the best one, only the last run is ever tried again, and when the text ends too early once,
  * no later start can help. */
-static bool match_part(const uint16_t *ops, unsigned n, struct slice text, struct slice *captures, unsigned counts)
+static bool match_part(const uint16_t *ops, unsigned n, struct slice text, struct slice *captures)
 {
-	struct matcher m = {ops, ops + n, text.p, text.p + text.n, captures, 0, counts};
+	struct matcher m = {ops, ops + n, text.p, text.p + text.n, captures, 0};
 	struct matcher retry = {0};
 
 	for (;;) {
-		if (m.op < m.ops_end && *m.op == ANY_RUN) {
+		if (m.op < m.ops_end && *m.op == SYMBOL_RUN) {
 			m.op++;
 			if (m.op == m.ops_end)
 				return true;
@@ -257,7 +230,7 @@ static bool match_part(const uint16_t *ops, unsigned n, struct slice text, struc
 		} else if (!step(&m)) {
 			if (!retry.op)
 				return false;
-			next_symbol(&retry.at, retry.end);
+			symbol_next(&retry.at, retry.end);
 			m = retry;
 		}
 	}
@@ -267,7 +240,7 @@ static bool match_query(const struct pattern *p, bool has_query, struct slice qu
 {
 	if (p->with_query && !has_query)
 		return false;
-	return !p->with_query || match_part(p->ops + p->path_n, p->query_n, query, NULL, ALL_BITS);
+	return !p->with_query || match_part(p->ops + p->path_n, p->query_n, query, NULL);
 }
 
 bool pattern_match(const struct pattern *p, struct slice path, bool has_query, struct slice query,
@@ -275,14 +248,23 @@ bool pattern_match(const struct pattern *p, struct slice path, bool has_query, s
 {
 	if (captures)
 		captures->n = p->names_n;
-	return match_part(p->ops, p->path_n, path, captures ? captures->v : NULL, ALL_BITS) &&
-	       match_query(p, has_query, query);
+	return match_part(p->ops, p->path_n, path, captures ? captures->v : NULL) && match_query(p, has_query, query);
 }
 
-bool pattern_match_decoded(const struct pattern *p, struct slice path, bool has_query, struct slice query)
+struct symbols pattern_path(const struct pattern *p)
 {
-	return match_part(p->ops, p->path_n, path, NULL, ALL_BITS & ~(unsigned)ENCODED) &&
-	       match_query(p, has_query, query);
+	return (struct symbols){p->ops, p->path_n};
+}
+
+bool pattern_query(const struct pattern *p, struct symbols *query)
+{
+	*query = (struct symbols){p->ops + p->path_n, p->query_n};
+	return p->with_query;
+}
+
+bool pattern_has_names(const struct pattern *p)
+{
+	return p->names_n > 0;
 }
 
 /* ---- Templates ---- */

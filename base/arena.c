@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/arena.h"
+#include "base/arena.h"
 
 #include <stdalign.h>
 

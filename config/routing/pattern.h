@@ -8,8 +8,8 @@
  *
  * Thread: immutable once compiled; any thread matches. Owns: a copy of the text.
  * Bounds: PATTERN_MAX bytes, PATTERN_CAPTURES_MAX names; matching costs at most pattern x text, and never allocates. */
-#ifndef CONFIG_PATTERN_H
-#define CONFIG_PATTERN_H
+#ifndef CONFIG_ROUTING_PATTERN_H
+#define CONFIG_ROUTING_PATTERN_H
 
 #include <stdbool.h>
 
@@ -34,10 +34,6 @@ void pattern_free(struct pattern **p);
 /* `captures` may be NULL; otherwise it is written whether or not it matches. */
 bool pattern_match(const struct pattern *p, struct slice path, bool has_query, struct slice query,
 	struct pattern_captures *captures);
-/* Does it match for a server that decodes the path before it looks for a handler? `%40` is then `@`, and `%2f` is `/` (but
- * bounds no {segment}). The query is matched as ever. */
-bool pattern_match_decoded(const struct pattern *p, struct slice path, bool has_query, struct slice query);
-
 /* A path to be made from captures: "/users/{id}", "/users/{id}/posts*". A `*` only at its end: then it stands for every
  * path (and query) that begins so. `{names}` must be ones of `match`, which may be NULL when there are none. */
 int pattern_template_compile(

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory that goes all at once: everything a configuration points to.
- * Thread: one at a time. Owns: each block until arena_free. Bounds: what is read from a file of CONFIG_FILE_MAX. */
-#ifndef CONFIG_ARENA_H
-#define CONFIG_ARENA_H
+/* Memory that goes all at once: everything a configuration points to, say.
+ * Thread: one at a time. Owns: each block until arena_free. Bounds: none but its user's. */
+#ifndef BASE_ARENA_H
+#define BASE_ARENA_H
 
 #include <stddef.h>
 
