@@ -288,7 +288,7 @@ void gate_fill_transport(struct gate *g, const struct transport_ops *ops)
 {
 	g->transport.ops = ops;
 	g->transport.request = &g->view;
-	g->transport.peer = g->peer_text;
+	g->transport.peer = g->inbound.peer_text;
 	g->transport.is_tls = g->tls != NULL;
 	g->transport.start_us = g->head_done_us;
 }
@@ -301,6 +301,6 @@ const struct http_request *gate_request(const struct gate *g)
 const char *gate_peer(const struct gate *g, uint16_t *port)
 {
 	if (port)
-		*port = g->peer.port;
-	return g->peer_text;
+		*port = g->inbound.peer.port;
+	return g->inbound.peer_text;
 }

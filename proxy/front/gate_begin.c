@@ -7,11 +7,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include "base/log.h"
 #include "base/mem.h"
-#include "proxy/front/admission.h"
 #include "proxy/front/gate_internal.h"
-#include "proxy/front/proxy_protocol.h"
 #include "proxy/front/tls.h"
 
 /* ---- Death ---- */
@@ -35,10 +32,7 @@ void gate_count_out(struct gate *g)
 	g->o->stats->open--;
 	if (g->is_inside)
 		g->l->inside--;
-	if (g->admitted_address)
-		admission_leave_address(g->o->admission, &g->peer);
-	if (g->admitted)
-		admission_leave(g->o->admission);
+	inbound_leave(&g->inbound, g->o);
 	g->o = NULL;
 }
 
@@ -131,24 +125,7 @@ struct gate *gate_accept(struct front *l)
 	return g;
 }
 
-/* ---- Admission ---- */
-
-static void know_peer(struct gate *g, const struct peer *p)
-{
-	g->peer = *p;
-	peer_text(p, g->peer_text);
-}
-
-static void read_peer(struct gate *g)
-{
-	struct sockaddr_storage ss = {0};
-	socklen_t n = sizeof(ss);
-	struct peer p;
-
-	if (getpeername(bufferevent_getfd(g->sock), (struct sockaddr *)&ss, &n) == 0 &&
-		peer_from_sockaddr((const struct sockaddr *)&ss, &p))
-		know_peer(g, &p);
-}
+/* ---- Coming in ---- */
 
 /* A word costs nothing before TLS and the PROXY protocol begin, and fits into the socket's empty buffer. */
 static void turn_away(struct gate *g)
@@ -162,38 +139,10 @@ static void turn_away(struct gate *g)
 	gate_close(g);
 }
 
-/* False: turned away. */
-static bool admit_address(struct gate *g)
+static void admit_address(struct gate *g)
 {
-	static struct log_limit limit;
-
-	if (!g->o->admission || !g->peer_text[0])
-		return true;
-	g->admitted_address = admission_enter_address(g->o->admission, &g->peer);
-	if (g->admitted_address)
-		return true;
-	g->o->stats->refused_address_bound++;
-	if (log_allowed(&limit))
-		log_warn("max_connections_per_address is reached by %s: its further connections are refused",
-			g->peer_text);
-	turn_away(g);
-	return false;
-}
-
-static bool admit(struct gate *g)
-{
-	static struct log_limit limit;
-
-	if (!g->o->admission)
-		return true;
-	g->admitted = admission_enter(g->o->admission);
-	if (g->admitted)
-		return true;
-	g->o->stats->refused_total_bound++;
-	if (log_allowed(&limit))
-		log_warn("max_connections is reached: further connections are refused");
-	turn_away(g);
-	return false;
+	if (!inbound_admit_address(&g->inbound, g->o))
+		turn_away(g);
 }
 
 /* Half a head is idle too; what the kernel still holds is not. */
@@ -240,16 +189,6 @@ static bool find_place(struct gate *g)
 
 /* ---- The PROXY protocol ---- */
 
-static void refuse_proxy(struct gate *g, const char *why)
-{
-	static struct log_limit limit;
-
-	g->o->stats->proxy_refused++;
-	if (log_allowed(&limit))
-		log_warn("PROXY protocol: connection from %s closed: %s", g->peer_text, why);
-	turn_away(g);
-}
-
 void gate_set_up(struct gate *g)
 {
 	int one = 1;
@@ -258,13 +197,15 @@ void gate_set_up(struct gate *g)
 	gate_watch_end(g);
 	(void)setsockopt(bufferevent_getfd(g->sock), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	gate_begin_quick(g);
-	read_peer(g);
-	if (!find_place(g) || !admit(g))
+	inbound_read_peer(&g->inbound, bufferevent_getfd(g->sock));
+	if (!find_place(g))
 		return;
-	if (!g->o->proxy_protocol)
-		(void)admit_address(g);
-	else if (!peer_is_in(&g->peer, g->o->trusted))
-		refuse_proxy(g, "its address is not in proxy_trusted");
+	if (!inbound_admit(&g->inbound, g->o))
+		turn_away(g);
+	else if (!g->o->proxy_protocol)
+		admit_address(g);
+	else if (!inbound_is_trusted(&g->inbound, g->o))
+		turn_away(g);
 }
 
 /* Nothing of a request has come, and nothing will. */
@@ -279,28 +220,17 @@ static bool ends_before_request(struct gate *g)
 
 bool gate_read_proxy_header(struct gate *g)
 {
-	struct evbuffer *input = bufferevent_get_input(g->sock);
-	size_t n = evbuffer_get_length(input);
-	struct proxy_header header;
-	const char *p;
-
-	if (n > PROXY_HEADER_MAX)
-		n = PROXY_HEADER_MAX;
-	p = (const char *)evbuffer_pullup(input, (ev_ssize_t)n);
-	switch (p || n == 0 ? proxy_header_parse(p, n, &header) : PROXY_HEADER_BAD) {
+	switch (inbound_read_header(&g->inbound, g->o, bufferevent_get_input(g->sock))) {
 	case PROXY_HEADER_MORE:
 		return ends_before_request(g);
 	case PROXY_HEADER_BAD:
-		refuse_proxy(g, "its header is malformed");
+		turn_away(g);
 		return true;
 	case PROXY_HEADER_DONE:
 		break;
 	}
-	evbuffer_drain(input, header.bytes);
-	if (header.has_source)
-		know_peer(g, &header.source);
 	g->phase = g->tls ? GATE_HANDSHAKE : GATE_HEAD;
-	(void)admit_address(g);
+	admit_address(g);
 	return true;
 }
 

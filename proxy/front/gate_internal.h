@@ -37,7 +37,7 @@
 #include "proxy/front/front.h"
 #include "proxy/front/gate.h"
 #include "proxy/front/gate_evhttp.h"
-#include "proxy/front/peer.h"
+#include "proxy/front/inbound.h"
 #include "proxy/front/transport.h"
 
 #define GATE_MAGIC 0x67617465u
@@ -128,26 +128,23 @@ struct gate {
 	uint64_t lingered;
 	size_t input_seen; /* bytes of the socket's input that bytes_in has counted */
 
-	struct peer peer;
-	char peer_text[PEER_TEXT_MAX]; /* empty: not known */
+	struct inbound inbound;
 
-	bool set_up;           /* evhttp has given the socket */
-	bool is_quick;         /* the gate reads the socket itself; what the fast path says is sent without a buffer */
-	bool is_inside;        /* counted in the listener's */
-	bool admitted;         /* counted in all */
-	bool admitted_address; /* counted under `peer` */
-	bool at_once;          /* closing must not wait for the client */
-	bool in_is_own;        /* else it is the socket's input */
-	bool told_end;         /* TLS: close_notify was sent, or is not to be */
-	bool read_eof;         /* the client sends no more */
-	bool broken;           /* the socket failed: nothing can be sent */
-	bool close_after;      /* no further request on this connection */
-	bool closes_direct;    /* nor after the response of the direct way */
-	bool close_idle;       /* nor is one waited for, when none has begun */
-	bool linger;           /* closing must leave the client time to read */
-	bool reset;            /* closing must look like a failure (a reply without length that was cut) */
-	bool reply_begun;      /* part of the final head is written */
-	bool holds_back;       /* reading from the socket is off */
+	bool set_up;        /* evhttp has given the socket */
+	bool is_quick;      /* the gate reads the socket itself; what the fast path says is sent without a buffer */
+	bool is_inside;     /* counted in the listener's */
+	bool at_once;       /* closing must not wait for the client */
+	bool in_is_own;     /* else it is the socket's input */
+	bool told_end;      /* TLS: close_notify was sent, or is not to be */
+	bool read_eof;      /* the client sends no more */
+	bool broken;        /* the socket failed: nothing can be sent */
+	bool close_after;   /* no further request on this connection */
+	bool closes_direct; /* nor after the response of the direct way */
+	bool close_idle;    /* nor is one waited for, when none has begun */
+	bool linger;        /* closing must leave the client time to read */
+	bool reset;         /* closing must look like a failure (a reply without length that was cut) */
+	bool reply_begun;   /* part of the final head is written */
+	bool holds_back;    /* reading from the socket is off */
 };
 
 /* gate.c */
