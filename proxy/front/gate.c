@@ -2,89 +2,12 @@
 /* The gate's life: moving it from phase to phase, ending it; what the program asks of it. */
 #include "proxy/front/gate_internal.h"
 
+#include <errno.h>
 #include <sys/socket.h>
 
 #include "proxy/front/tls.h"
 
-struct gate *gate_from(void *arg)
-{
-	struct gate *g = arg;
-
-	CHECK(g->magic == GATE_MAGIC);
-	return g;
-}
-
-void gate_schedule(struct gate *g)
-{
-	event_active(&g->work, EV_TIMEOUT, 1);
-}
-
-void gate_schedule_later(struct gate *g)
-{
-	static const struct timeval next_turn = {0, 0};
-
-	(void)event_add(&g->work, &next_turn);
-}
-
-static bool is_serving(const struct gate *g)
-{
-	return g->phase == GATE_REPLY || g->phase == GATE_DRAIN;
-}
-
 /* ---- Ending ---- */
-
-void gate_end(struct gate *g)
-{
-	if (g->phase == GATE_DEAD)
-		return;
-	g->phase = GATE_DEAD;
-	gate_forget_request(g);
-	gate_end_quick(g);
-	if (g->reset) { /* closing sends a FIN, which would make what was cut look whole: RST instead */
-		struct sockaddr unspecified = {.sa_family = AF_UNSPEC};
-		(void)connect(bufferevent_getfd(g->sock), &unspecified, sizeof(unspecified));
-	}
-	gate_disconnect(g);
-}
-
-static void forget_callbacks(struct gate *g)
-{
-	g->transport.on_room = g->transport.on_gone = g->transport.on_complete =
-		(struct transport_callback){NULL, NULL};
-}
-
-static void tell_gone(struct gate *g)
-{
-	struct transport_callback on_gone = g->transport.on_gone;
-
-	forget_callbacks(g);
-	gate_drop_pending(g);
-	if (is_serving(g) && on_gone.fn)
-		on_gone.fn(on_gone.arg);
-}
-
-void gate_gone(struct gate *g)
-{
-	tell_gone(g);
-	gate_end(g);
-}
-
-/* The front ends, or evhttp is out of memory. */
-void gate_left(struct gate *g)
-{
-	if (g->phase == GATE_DEAD)
-		return;
-	tell_gone(g);
-	gate_end_quick(g);
-	gate_forget_request(g);
-	g->phase = GATE_DEAD;
-}
-
-void gate_close(struct gate *g)
-{
-	g->phase = GATE_CLOSING;
-	g->transport.on_room.fn = NULL;
-}
 
 /* Our last byte is with the kernel. */
 static void finish_closing(struct gate *g)
@@ -118,7 +41,7 @@ static void end_request(struct gate *g)
 {
 	struct transport_callback on_complete = g->transport.on_complete;
 
-	forget_callbacks(g);
+	gate_forget_callbacks(g);
 	if (on_complete.fn)
 		on_complete.fn(on_complete.arg);
 	gate_drop_long_head(g);
@@ -197,7 +120,7 @@ static void set_reading(struct gate *g)
 		bufferevent_enable(g->filter, EV_READ);
 }
 
-void gate_run(struct gate *g)
+static void run(struct gate *g)
 {
 	for (bool again = true; again && g->phase != GATE_DEAD;) {
 		gate_send(g);
@@ -217,6 +140,36 @@ void gate_run(struct gate *g)
 
 /* ---- Handlers of the socket and of our own event ---- */
 
+static void on_bytes(struct gate *g, size_t n)
+{
+	g->o->stats->bytes_in += n;
+	g->l->ahead = (struct slice){g->l->read, n};
+	if (g->phase != GATE_HEAD || evbuffer_get_length(g->in) > 0)
+		gate_keep_ahead(g);
+	run(g);
+}
+
+static void on_quick_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct gate *g = gate_from(arg);
+	ssize_t n = gate_receive(g, g->l->read, sizeof(g->l->read));
+
+	(void)fd;
+	(void)what;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	gate_touch(g);
+	if (n > 0) {
+		on_bytes(g, (size_t)n);
+	} else if (n == 0) { /* the client may have closed one direction only (RFC 9112 9.6) */
+		g->read_eof = true;
+		event_del(&g->readable);
+		run(g);
+	} else {
+		gate_gone(g);
+	}
+}
+
 void gate_on_readable(struct bufferevent *sock, void *arg)
 {
 	struct gate *g = gate_from(arg);
@@ -226,7 +179,7 @@ void gate_on_readable(struct bufferevent *sock, void *arg)
 	if (n > g->input_seen)
 		g->o->stats->bytes_in += n - g->input_seen;
 	g->input_seen = n;
-	gate_run(g);
+	run(g);
 }
 
 /* The buffers of evhttp and the socket, then whatever they made possible. */
@@ -241,7 +194,7 @@ static void go_on(struct gate *g)
 	gate_check_room(g);
 	if (g->phase != GATE_DEAD && gate_unsent(g) == 0)
 		gate_tell_sent(g);
-	gate_run(g);
+	run(g);
 }
 
 void gate_on_work(evutil_socket_t fd, short what, void *arg)
@@ -254,7 +207,7 @@ void gate_on_work(evutil_socket_t fd, short what, void *arg)
 		return;
 	gate_touch(g);
 	if (!g->set_up)
-		gate_set_up(g);
+		gate_set_up(g, on_quick_readable);
 	go_on(g);
 }
 
@@ -265,6 +218,20 @@ void gate_on_writable(struct bufferevent *sock, void *arg)
 	(void)sock;
 	gate_touch(g);
 	go_on(g);
+}
+
+void gate_on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct gate *g = gate_from(arg);
+
+	(void)fd;
+	(void)what;
+	if (g->phase == GATE_DEAD || !gate_is_connected(g))
+		return;
+	g->timer_at_ms = 0;
+	gate_touch(g);
+	if (gate_time_is_up(g))
+		run(g);
 }
 
 /* An end of the client's bytes is no end of the connection: it may have closed one direction only (RFC 9112 9.6). */
@@ -278,20 +245,11 @@ void gate_on_socket_event(struct bufferevent *sock, short what, void *arg)
 		gate_gone(g);
 	} else if (what & BEV_EVENT_EOF) {
 		g->read_eof = true;
-		gate_run(g);
+		run(g);
 	}
 }
 
 /* ---- What the program asks ---- */
-
-void gate_fill_transport(struct gate *g, const struct transport_ops *ops)
-{
-	g->transport.ops = ops;
-	g->transport.request = &g->view;
-	g->transport.peer = g->inbound.peer_text;
-	g->transport.is_tls = g->tls != NULL;
-	g->transport.start_us = g->head_done_us;
-}
 
 const struct http_request *gate_request(const struct gate *g)
 {

@@ -1,28 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* A connection's birth and death, and what comes before its first request: admission, the PROXY protocol, TLS. */
-#include <errno.h>
+/* What comes before a connection's first request: admission, the PROXY protocol, TLS. */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include "base/mem.h"
 #include "proxy/front/gate_internal.h"
 #include "proxy/front/tls.h"
 
-/* ---- Death ---- */
-
-static void free_buffers(struct gate *g)
-{
-	tls_stream_free(&g->tls);
-	if (g->wire)
-		evbuffer_free(g->wire);
-	if (g->in_is_own && g->in)
-		evbuffer_free(g->in);
-	if (g->out)
-		evbuffer_free(g->out);
-}
+/* ---- Coming in ---- */
 
 void gate_count_out(struct gate *g)
 {
@@ -35,97 +21,6 @@ void gate_count_out(struct gate *g)
 	inbound_leave(&g->inbound, g->o);
 	g->o = NULL;
 }
-
-/* The filter's context goes away with it: after evhttp has freed the connection and no handler of it runs. */
-static void gate_free(void *arg)
-{
-	struct gate *g = gate_from(arg);
-
-	event_del(&g->work);
-	event_del(&g->timer);
-	gate_count_out(g);
-	gate_unlink(g);
-	free_buffers(g);
-	http_request_fini(&g->view);
-	mem_free(g->head);
-	g->magic = 0;
-	gate_drop_pending(g);
-	mem_free(g);
-}
-
-/* ---- Birth ---- */
-
-/* The filter moves nothing by itself. */
-static enum bufferevent_filter_result no_filter(
-	struct evbuffer *src, struct evbuffer *dst, ev_ssize_t limit, enum bufferevent_flush_mode mode, void *arg)
-{
-	(void)src;
-	(void)dst;
-	(void)limit;
-	(void)mode;
-	(void)arg;
-	return BEV_NEED_MORE;
-}
-
-static bool make_buffers(struct gate *g)
-{
-	g->out = evbuffer_new();
-	g->in_is_own = g->o->tls || gate_is_quick(g->o);
-	g->in = g->in_is_own ? evbuffer_new() : bufferevent_get_input(g->sock);
-	if (!g->o->tls)
-		return g->out && g->in;
-	g->wire = evbuffer_new();
-	return g->out && g->in && g->wire &&
-	       tls_stream_new(g->o->tls, bufferevent_get_input(g->sock), g->wire, &g->tls) == 0;
-}
-
-static struct gate *gate_new(struct front *l)
-{
-	struct gate *g = mem_zalloc(sizeof(*g));
-
-	if (!g)
-		return NULL;
-	g->magic = GATE_MAGIC;
-	g->o = l->o;
-	g->phase = g->o->proxy_protocol ? GATE_PROXY : g->o->tls ? GATE_HANDSHAKE : GATE_HEAD;
-	http_request_init(&g->view);
-	g->sock = bufferevent_socket_new(l->base, -1, BEV_OPT_CLOSE_ON_FREE);
-	if (g->sock && make_buffers(g))
-		g->filter = bufferevent_filter_new(g->sock, no_filter, no_filter, BEV_OPT_CLOSE_ON_FREE, gate_free, g);
-	if (g->filter)
-		return g;
-	free_buffers(g);
-	if (g->sock)
-		bufferevent_free(g->sock);
-	gate_drop_pending(g);
-	mem_free(g);
-	return NULL;
-}
-
-struct gate *gate_accept(struct front *l)
-{
-	struct gate *g = gate_new(l);
-
-	if (!g)
-		return NULL;
-	gate_link(g, l);
-	g->sock_out = bufferevent_get_output(g->sock);
-	g->filter_out = bufferevent_get_output(g->filter);
-	event_assign(&g->work, l->base, -1, 0, gate_on_work, g);
-	event_assign(&g->timer, l->base, -1, 0, gate_on_timer, g);
-	bufferevent_setcb(g->sock, gate_on_readable, gate_on_writable, gate_on_socket_event, g);
-	bufferevent_setwatermark(g->sock, EV_WRITE, l->o->high_water / 2, 0);
-	(void)evbuffer_add_cb(g->sock_out, gate_on_socket_output, g);
-	gate_touch(g);
-	g->head_start_ms = g->idle_since_ms = g->now_ms;
-	g->close_after = l->draining;
-	l->o->stats->accepted++;
-	l->o->stats->open++;
-	gate_schedule(g); /* by then the filter has its socket */
-	return g;
-}
-
-/* ---- Coming in ---- */
 
 /* A word costs nothing before TLS and the PROXY protocol begin, and fits into the socket's empty buffer. */
 static void turn_away(struct gate *g)
@@ -189,14 +84,14 @@ static bool find_place(struct gate *g)
 
 /* ---- The PROXY protocol ---- */
 
-void gate_set_up(struct gate *g)
+void gate_set_up(struct gate *g, event_callback_fn on_readable)
 {
 	int one = 1;
 
 	g->set_up = true;
 	gate_watch_end(g);
 	(void)setsockopt(bufferevent_getfd(g->sock), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	gate_begin_quick(g);
+	gate_begin_quick(g, on_readable);
 	inbound_read_peer(&g->inbound, bufferevent_getfd(g->sock));
 	if (!find_place(g))
 		return;

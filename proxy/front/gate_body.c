@@ -87,21 +87,6 @@ void gate_body_is_late(struct gate *g)
 
 /* ---- Memory ---- */
 
-static void end_wait(struct gate *g)
-{
-	if (!g->room_wait_ms)
-		return;
-	g->room_wait_ms = 0;
-	g->o->stats->bodies_waiting--;
-}
-
-void gate_drop_body(struct gate *g)
-{
-	if (g->o)
-		end_wait(g);
-	body_free(&g->body);
-}
-
 static void on_room(void *arg)
 {
 	gate_schedule(gate_from(arg));
@@ -133,7 +118,7 @@ static bool has_room(struct gate *g, size_t n)
 	else if (err)
 		gate_refuse(g, out_of_memory);
 	else if (g->room_wait_ms) { /* the time of waiting was not the client's */
-		end_wait(g);
+		gate_end_wait(g);
 		begin_pace(g);
 	}
 	return err == 0;

@@ -33,20 +33,6 @@ bool gate_is_connected(const struct gate *g)
 	return connection_of(g) != NULL;
 }
 
-void gate_disconnect(struct gate *g)
-{
-	struct evhttp_connection *c = connection_of(g);
-
-	if (c)
-		evhttp_connection_free(c);
-}
-
-static void on_close(struct evhttp_connection *c, void *arg)
-{
-	(void)c;
-	gate_left(gate_from(arg));
-}
-
 /* evhttp writes its head field by field; the bytes are taken when it is back in the loop. */
 static void on_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg)
 {
@@ -57,6 +43,67 @@ static void on_output(struct evbuffer *b, const struct evbuffer_cb_info *info, v
 		return;
 	g->reply_begun = true;
 	gate_schedule(g);
+}
+
+/* evhttp is not to finish the request any more: it goes with its connection. */
+static void forget_request(struct gate *g)
+{
+	g->response.req = NULL;
+	g->response.tells_end = false;
+}
+
+void gate_drop_pending(struct gate *g)
+{
+	if (g->response.pending)
+		evbuffer_free(g->response.pending);
+	g->response.pending = NULL;
+}
+
+void gate_end(struct gate *g)
+{
+	struct evhttp_connection *c = connection_of(g);
+
+	if (g->phase == GATE_DEAD)
+		return;
+	g->phase = GATE_DEAD;
+	forget_request(g);
+	gate_end_quick(g);
+	if (g->reset) { /* closing sends a FIN, which would make what was cut look whole: RST instead */
+		struct sockaddr unspecified = {.sa_family = AF_UNSPEC};
+		(void)connect(bufferevent_getfd(g->sock), &unspecified, sizeof(unspecified));
+	}
+	if (c)
+		evhttp_connection_free(c);
+}
+
+static void tell_gone(struct gate *g)
+{
+	struct transport_callback on_gone = g->transport.on_gone;
+
+	gate_forget_callbacks(g);
+	gate_drop_pending(g);
+	if ((g->phase == GATE_REPLY || g->phase == GATE_DRAIN) && on_gone.fn)
+		on_gone.fn(on_gone.arg);
+}
+
+void gate_gone(struct gate *g)
+{
+	tell_gone(g);
+	gate_end(g);
+}
+
+/* The front ends, or evhttp is out of memory. */
+static void on_close(struct evhttp_connection *c, void *arg)
+{
+	struct gate *g = gate_from(arg);
+
+	(void)c;
+	if (g->phase == GATE_DEAD)
+		return;
+	tell_gone(g);
+	gate_end_quick(g);
+	forget_request(g);
+	g->phase = GATE_DEAD;
 }
 
 void gate_watch_end(struct gate *g)
@@ -108,7 +155,7 @@ static void on_done(struct evhttp_request *req, void *arg)
 	while (evhttp_remove_header(in, "Connection") == 0)
 		continue;
 	req->minor = 1;
-	gate_forget_request(g);
+	forget_request(g);
 	if (g->phase == GATE_REPLY)
 		g->phase = GATE_DRAIN;
 	gate_schedule(g);
@@ -132,12 +179,6 @@ struct gate *gate_of(struct evhttp_request *req)
 			gate_close_after_reply(g);
 	}
 	return g;
-}
-
-void gate_forget_request(struct gate *g)
-{
-	g->response.req = NULL;
-	g->response.tells_end = false;
 }
 
 /* ---- What evhttp writes ---- */
@@ -165,11 +206,12 @@ void gate_tell_sent(struct gate *g)
 	bufferevent_trigger(g->filter, EV_WRITE, 0);
 }
 
-void gate_say_close(struct gate *g)
+void gate_close_after_reply(struct gate *g)
 {
 	struct evkeyvalq *in;
 
-	if (!g->response.req)
+	g->close_after = true;
+	if (!g->response.req || g->reply_begun)
 		return;
 	in = evhttp_request_get_input_headers(g->response.req);
 	while (evhttp_remove_header(in, "Connection") == 0)
@@ -218,13 +260,6 @@ static struct evbuffer *pending(struct gate *g)
 	if (!g->response.pending)
 		g->response.pending = evbuffer_new();
 	return g->response.pending;
-}
-
-void gate_drop_pending(struct gate *g)
-{
-	if (g->response.pending)
-		evbuffer_free(g->response.pending);
-	g->response.pending = NULL;
 }
 
 static int add(struct transport *t, const void *p, size_t n)
@@ -294,7 +329,7 @@ void gate_abort_reply(struct gate *g, struct evhttp_request *req)
 		return;
 	gate_take_output(g);
 	g->transport.on_gone.fn = g->transport.on_complete.fn = NULL;
-	gate_forget_request(g); /* evhttp must not finish it: its request is freed with the connection */
+	forget_request(g); /* evhttp must not finish it: its request is freed with the connection */
 	g->linger = true;
 	/* A reply that ends with the connection would look whole after an orderly close (RFC 9112 8). */
 	g->reset = !g->response.is_framed && !evhttp_find_header(out, "Content-Length") &&
@@ -369,7 +404,8 @@ void gate_accept_no_more(struct front *l, struct evhttp_bound_socket *bound)
 /* NULL: evhttp then makes a plain connection, which gate_of refuses. */
 static struct bufferevent *on_accept(struct event_base *base, void *arg)
 {
-	struct gate *g = gate_accept(arg);
+	struct front *l = arg;
+	struct gate *g = l->accept(l);
 
 	(void)base;
 	if (!g)
@@ -392,38 +428,21 @@ static void on_request(struct evhttp_request *req, void *arg)
 }
 
 /* evhttp adds nothing of its own to responses; its limits and time-outs stay unset. */
-static struct evhttp *make_http(struct front *l)
+int gate_http_new(struct front *l)
 {
 	struct evhttp *http = evhttp_new(l->base);
 
+	l->http = http;
 	if (!http)
-		return NULL;
+		return -ENOMEM;
 	evhttp_set_bevcb(http, on_accept, l);
 	evhttp_set_gencb(http, on_request, NULL);
 	evhttp_set_default_content_type(http, NULL);
 	evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST);
-	return http;
+	return 0;
 }
 
-int front_new(struct event_base *base, const struct gate_options *o, struct front **out)
+void gate_http_free(struct front *l)
 {
-	int err = gate_listener_new(base, o, out);
-
-	if (err)
-		return err;
-	(*out)->http = make_http(*out);
-	if ((*out)->http)
-		return 0;
-	gate_listener_end(out);
-	return -ENOMEM;
-}
-
-void front_free(struct front **lp)
-{
-	struct front *l = *lp;
-
-	if (!l)
-		return;
-	evhttp_free(l->http); /* with its sockets and connections; the gates' last bytes go with the event base */
-	gate_listener_end(lp);
+	evhttp_free(l->http);
 }

@@ -31,16 +31,21 @@ struct gate_response {              /* of a request that evhttp has; all zero: i
 
 /* ---- Connections ---- */
 
+/* The evhttp of a listener, and all of its connections' end. 0 or -ENOMEM. */
+int gate_http_new(struct front *l) WARN_UNUSED;
+void gate_http_free(struct front *l);
 /* Begins to accept on a socket, which is taken. NULL: no memory. */
 struct evconnlistener *gate_accept_on(struct front *l, int fd, struct evhttp_bound_socket **bound) WARN_UNUSED;
 /* Closes the socket. */
 void gate_accept_no_more(struct front *l, struct evhttp_bound_socket *bound);
-/* Called once the filter has its socket: gate_left comes when the connection ends without gate_end. */
+/* Called once the filter has its socket: the program is told too when the connection ends without the gate. */
 void gate_watch_end(struct gate *g);
 /* Whether the connection has not been freed yet: handlers may run behind that. */
 bool gate_is_connected(const struct gate *g);
-/* Frees the connection with its filter and its socket, if it has not been freed yet. */
-void gate_disconnect(struct gate *g);
+/* Frees the connection with its filter and its socket; the gate lives until the handler returns. */
+void gate_end(struct gate *g);
+/* Tells the program, then gate_end. */
+void gate_gone(struct gate *g);
 
 /* ---- Requests ---- */
 
@@ -50,8 +55,6 @@ void gate_hand_over(struct gate *g);
  * learns of the request, whose on-complete callback it takes (the transport's is yours). NULL: there was no memory for
  * a gate when the connection was accepted, and evhttp's own parse is all there is: evhttp_connection_free it. */
 struct gate *gate_of(struct evhttp_request *req);
-/* evhttp is not to finish the request any more: it goes with its connection. */
-void gate_forget_request(struct gate *g);
 
 /* ---- Responses ---- */
 
@@ -59,8 +62,6 @@ void gate_forget_request(struct gate *g);
 void gate_take_output(struct gate *g);
 /* All of that is with the kernel: evhttp is told, if it waits for that. */
 void gate_tell_sent(struct gate *g);
-/* evhttp's own head, where none takes its place, says that the connection ends. */
-void gate_say_close(struct gate *g);
 /* The reply can't be finished as announced: what is buffered goes out, then the connection is closed without a final
  * chunk so that the client sees it was cut (reset, where the reply's end is the connection's). Ends the request: neither
  * it nor the gate may be used after this, and no callback is called. Only after the reply's head. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The way in: a request's head off the socket, the fast path, refusals. */
+/* The way in: a request's head off the socket, the fast path. */
 #include "proxy/front/gate_internal.h"
 
 #include <string.h>
@@ -7,7 +7,6 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "http/date.h"
 
 static const struct http_error out_of_memory = {503, "Out of memory."};
 
@@ -15,45 +14,6 @@ static const struct http_error out_of_memory = {503, "Out of memory."};
 #define PAST_MAX_HEADER 64
 /* Most heads fit, so that places of this size are not made anew for each that is a little longer than the one before. */
 #define HEAD_ROOM 1024
-
-/* ---- Refusing ---- */
-
-static void write_problem(struct gate *g, const struct http_error *e)
-{
-	char date[30], text[256];
-	int n = evutil_snprintf(text, sizeof(text), "{\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\"}\n",
-		http_reason(e->status), e->status, e->reason);
-
-	if (n < 0 || (size_t)n >= sizeof(text))
-		n = 0;
-	http_date_format(clock_now().wall_ms / 1000, date);
-	evbuffer_add_printf(g->out,
-		"HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: application/problem+json\r\n"
-		"Content-Length: %d\r\nConnection: close\r\n%s\r\n",
-		e->status, http_reason(e->status), date, n,
-		e->status == 405   ? "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, QUERY\r\n"
-		: e->status == 503 ? "Retry-After: 1\r\n"
-				   : "");
-	if (g->view.method != HTTP_HEAD || g->phase == GATE_HEAD)
-		evbuffer_add(g->out, text, (size_t)n);
-}
-
-/* Answers in evhttp's place, which knows of no request now, and closes. Earlier replies are in the buffers already. */
-void gate_refuse(struct gate *g, struct http_error e)
-{
-	g->o->stats->bad_requests++;
-	gate_drop_body(g);
-	write_problem(g, &e);
-	if (g->phase == GATE_HEAD) { /* the view may be half a request, and of bytes that are about to go */
-		struct http_fields fields = g->view.fields;
-		http_fields_clear(&fields);
-		g->view = (struct http_request){.fields = fields};
-	}
-	if (g->o->on_refused)
-		g->o->on_refused(g->o->arg, g, &e);
-	g->linger = true;
-	gate_close(g);
-}
 
 /* ---- Heads ---- */
 

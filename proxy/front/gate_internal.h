@@ -13,7 +13,7 @@
  *      any  -> CLOSING -> [LINGER] -> DEAD             the last bytes go out, then the client gets time to read them
  *
  * evhttp knows of a request in REPLY only, and has it whole. Every free of the connection is the gate's, from its own
- * handlers (gate_end), but for the front's end and evhttp being out of memory (gate_left). What is said to evhttp is said
+ * handlers (gate_end), but for the front's end and evhttp being out of memory. What is said to evhttp is said
  * in gate_evhttp.c alone.
  *
  * Over TLS the socket's bufferevent moves ciphertext: what it reads is decrypted to `in`, what is in `out` is encrypted to
@@ -69,6 +69,8 @@ struct front { /* shared by its gates */
 	unsigned refs;      /* one a gate, one for the installation */
 	unsigned inside;    /* gates that found a place (most_open) */
 	bool draining;
+	/* Makes a gate for a connection whose socket comes soon; NULL: no memory. */
+	struct gate *(*accept)(struct front *l);
 
 	/* The time of this turn of the loop. */
 	struct now now;
@@ -147,19 +149,82 @@ struct gate {
 	bool holds_back;    /* reading from the socket is off */
 };
 
-/* gate.c */
-void gate_schedule(struct gate *g);       /* on_work soon */
-void gate_schedule_later(struct gate *g); /* on_work in the next turn of the loop, after others had theirs */
-void gate_run(struct gate *g);            /* goes as far as the bytes allow; the gate may be dead after it */
-void gate_end(struct gate *g);            /* frees the connection; g lives until the handler returns */
-void gate_gone(struct gate *g);           /* tells the program, then gate_end */
-void gate_close(struct gate *g);          /* to CLOSING */
+static inline struct gate *gate_from(void *arg)
+{
+	struct gate *g = arg;
+
+	CHECK(g->magic == GATE_MAGIC);
+	return g;
+}
+
+/* gate_on_work soon. */
+static inline void gate_schedule(struct gate *g)
+{
+	event_active(&g->work, EV_TIMEOUT, 1);
+}
+
+/* gate_on_work in the next turn of the loop, after others had theirs. */
+static inline void gate_schedule_later(struct gate *g)
+{
+	static const struct timeval next_turn = {0, 0};
+
+	(void)event_add(&g->work, &next_turn);
+}
+
+/* To CLOSING. */
+static inline void gate_close(struct gate *g)
+{
+	g->phase = GATE_CLOSING;
+	g->transport.on_room.fn = NULL;
+}
+
+/* From here on each file uses those that come after it, and gate_listen.c, which has front.h, all of them. */
+
+/* gate.c: the handlers. They go as far as the bytes allow; the gate may be dead after each. */
 void gate_on_work(evutil_socket_t fd, short what, void *arg);
+void gate_on_timer(evutil_socket_t fd, short what, void *arg);
 void gate_on_readable(struct bufferevent *sock, void *arg);
 void gate_on_writable(struct bufferevent *sock, void *arg);
 void gate_on_socket_event(struct bufferevent *sock, short what, void *arg);
-void gate_left(struct gate *g); /* the connection is being freed, and not by gate_end */
-struct gate *gate_from(void *arg);
+
+/* gate_begin.c: true when the next step can be tried */
+void gate_set_up(struct gate *g, event_callback_fn on_readable); /* once the filter has its socket */
+bool gate_read_proxy_header(struct gate *g);
+bool gate_handshake(struct gate *g);
+void gate_count_out(struct gate *g); /* of all that need not outlive it; `o` is NULL after this */
+
+/* gate_timer.c */
+void gate_arm_timer(struct gate *g);
+bool gate_time_is_up(struct gate *g); /* the timer fired: ends what is late. False: the gate is dead */
+
+/* gate_in.c: true when something was taken from the input and the next step can be tried */
+bool gate_read_head(struct gate *g);
+void gate_drop_long_head(struct gate *g); /* once the view is not looked at any more */
+
+/* gate_body.c */
+void gate_begin_body(struct gate *g);
+bool gate_read_body(struct gate *g); /* true: as of gate_read_head */
+int64_t gate_body_deadline(const struct gate *g);
+void gate_body_is_late(struct gate *g);
+
+/* gate_direct.c */
+extern const struct transport_ops gate_direct_ops;
+
+/* gate_evhttp.c: gate_evhttp.h */
+
+/* gate_refuse.c */
+void gate_refuse(struct gate *g, struct http_error e);
+void gate_end_wait(struct gate *g); /* its body's, for memory */
+void gate_drop_body(struct gate *g);
+
+/* gate_out.c */
+/* Adds to the head's text what it says of the connection, and its last line. */
+void gate_end_head(const struct gate *g, const struct transport_head *head, bool closes);
+void gate_send(struct gate *g);    /* writes `out`, the rest to the socket's buffer; sets broken */
+void gate_decrypt(struct gate *g); /* what the socket has read to `in` */
+void gate_check_room(struct gate *g);
+void gate_on_socket_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg);
+void gate_forget_callbacks(struct gate *g);                                /* the transport's: its user hears no more */
 void gate_fill_transport(struct gate *g, const struct transport_ops *ops); /* for a request that is whole */
 
 /* gate_quick.c */
@@ -167,7 +232,8 @@ void gate_clock_init(struct front *l);
 void gate_clock_fini(struct front *l);
 void gate_touch(struct gate *g); /* takes the time of this turn of the loop */
 bool gate_is_quick(const struct gate_options *o);
-void gate_begin_quick(struct gate *g);
+void gate_begin_quick(struct gate *g, event_callback_fn on_readable);
+ssize_t gate_receive(struct gate *g, void *p, size_t n); /* as recv */
 void gate_end_quick(struct gate *g);
 void gate_hold_back(struct gate *g, bool full); /* stops or goes on reading */
 void gate_keep_ahead(struct gate *g);           /* ahead to `in`; sets broken */
@@ -178,47 +244,5 @@ int gate_say(struct gate *g, const void *p, size_t n) WARN_UNUSED;
 int gate_say_by_reference(struct gate *g, const void *p, size_t n, void (*done)(const void *p, size_t n, void *arg),
 	void *arg) WARN_UNUSED;
 void gate_send_said(struct gate *g); /* to the socket, what it does not take to `out`; sets broken */
-
-/* gate_direct.c */
-extern const struct transport_ops gate_direct_ops;
-
-/* gate_listen.c */
-int gate_listener_new(struct event_base *base, const struct gate_options *o, struct front **out) WARN_UNUSED;
-/* All connections have ended: options and stats are not touched any more. What libevent has not freed yet goes with its event
- * base. NULL is harmless. */
-void gate_listener_end(struct front **l);
-void gate_link(struct gate *g, struct front *l);
-void gate_unlink(struct gate *g);
-
-/* gate_begin.c */
-struct gate *gate_accept(struct front *l); /* for a connection whose socket comes soon; NULL: no memory */
-void gate_set_up(struct gate *g);          /* once the filter has its socket */
-bool gate_read_proxy_header(struct gate *g);
-bool gate_handshake(struct gate *g);
-void gate_count_out(struct gate *g); /* of all that need not outlive it; `o` is NULL after this */
-
-/* gate_timer.c */
-void gate_arm_timer(struct gate *g);
-void gate_on_timer(evutil_socket_t fd, short what, void *arg);
-
-/* gate_in.c: true when something was taken from the input and the next step can be tried */
-bool gate_read_head(struct gate *g);
-void gate_refuse(struct gate *g, struct http_error e);
-void gate_drop_long_head(struct gate *g); /* once the view is not looked at any more */
-
-/* gate_body.c */
-void gate_begin_body(struct gate *g);
-bool gate_read_body(struct gate *g); /* the same */
-int64_t gate_body_deadline(const struct gate *g);
-void gate_body_is_late(struct gate *g);
-void gate_drop_body(struct gate *g);
-
-/* gate_out.c */
-/* Adds to the head's text what it says of the connection, and its last line. */
-void gate_end_head(const struct gate *g, const struct transport_head *head, bool closes);
-void gate_send(struct gate *g);    /* writes `out`, the rest to the socket's buffer; sets broken */
-void gate_decrypt(struct gate *g); /* what the socket has read to `in` */
-void gate_check_room(struct gate *g);
-void gate_on_socket_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg);
 
 #endif

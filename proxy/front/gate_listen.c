@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A listener: its gates, its sockets, pausing while there are no descriptors for connections, draining. */
+/* A listener: its gates' birth and death, its sockets, pausing while there are no descriptors for connections, draining. */
 #include <errno.h>
 #include <event2/listener.h>
 #include <pthread.h>
@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "proxy/front/gate_internal.h"
+#include "proxy/front/tls.h"
 
 struct gate_socket {              /* one that listens */
 	struct gate_socket *next; /* guarded by sockets_mu; all else is its loop's */
@@ -23,7 +24,7 @@ static pthread_mutex_t sockets_mu = PTHREAD_MUTEX_INITIALIZER;
 
 /* ---- Gates of a listener ---- */
 
-void gate_link(struct gate *g, struct front *l)
+static void link_gate(struct gate *g, struct front *l)
 {
 	g->l = l;
 	l->refs++;
@@ -41,7 +42,7 @@ static void listener_unref(struct front *l)
 	mem_free(l);
 }
 
-void gate_unlink(struct gate *g)
+static void unlink_gate(struct gate *g)
 {
 	if (g->next)
 		g->next->prev = g->prev;
@@ -52,19 +53,106 @@ void gate_unlink(struct gate *g)
 	listener_unref(g->l);
 }
 
-int gate_listener_new(struct event_base *base, const struct gate_options *o, struct front **out)
-{
-	struct front *l = mem_zalloc(sizeof(*l));
+/* ---- Death ---- */
 
-	CHECK(o->stats && o->high_water > 0);
-	*out = l;
-	if (!l)
-		return -ENOMEM;
-	l->base = base;
-	l->o = o;
-	l->refs = 1;
-	gate_clock_init(l);
-	return 0;
+static void free_buffers(struct gate *g)
+{
+	tls_stream_free(&g->tls);
+	if (g->wire)
+		evbuffer_free(g->wire);
+	if (g->in_is_own && g->in)
+		evbuffer_free(g->in);
+	if (g->out)
+		evbuffer_free(g->out);
+}
+
+/* The filter's context goes away with it: after evhttp has freed the connection and no handler of it runs. */
+static void gate_free(void *arg)
+{
+	struct gate *g = gate_from(arg);
+
+	event_del(&g->work);
+	event_del(&g->timer);
+	gate_count_out(g);
+	unlink_gate(g);
+	free_buffers(g);
+	http_request_fini(&g->view);
+	mem_free(g->head);
+	g->magic = 0;
+	gate_drop_pending(g);
+	mem_free(g);
+}
+
+/* ---- Birth ---- */
+
+/* The filter moves nothing by itself. */
+static enum bufferevent_filter_result no_filter(
+	struct evbuffer *src, struct evbuffer *dst, ev_ssize_t limit, enum bufferevent_flush_mode mode, void *arg)
+{
+	(void)src;
+	(void)dst;
+	(void)limit;
+	(void)mode;
+	(void)arg;
+	return BEV_NEED_MORE;
+}
+
+static bool make_buffers(struct gate *g)
+{
+	g->out = evbuffer_new();
+	g->in_is_own = g->o->tls || gate_is_quick(g->o);
+	g->in = g->in_is_own ? evbuffer_new() : bufferevent_get_input(g->sock);
+	if (!g->o->tls)
+		return g->out && g->in;
+	g->wire = evbuffer_new();
+	return g->out && g->in && g->wire &&
+	       tls_stream_new(g->o->tls, bufferevent_get_input(g->sock), g->wire, &g->tls) == 0;
+}
+
+static struct gate *gate_new(struct front *l)
+{
+	struct gate *g = mem_zalloc(sizeof(*g));
+
+	if (!g)
+		return NULL;
+	g->magic = GATE_MAGIC;
+	g->o = l->o;
+	g->phase = g->o->proxy_protocol ? GATE_PROXY : g->o->tls ? GATE_HANDSHAKE : GATE_HEAD;
+	http_request_init(&g->view);
+	g->sock = bufferevent_socket_new(l->base, -1, BEV_OPT_CLOSE_ON_FREE);
+	if (g->sock && make_buffers(g))
+		g->filter = bufferevent_filter_new(g->sock, no_filter, no_filter, BEV_OPT_CLOSE_ON_FREE, gate_free, g);
+	if (g->filter)
+		return g;
+	free_buffers(g);
+	if (g->sock)
+		bufferevent_free(g->sock);
+	gate_drop_pending(g);
+	mem_free(g);
+	return NULL;
+}
+
+static struct gate *accept_one(struct front *l)
+{
+	struct gate *g = gate_new(l);
+
+	if (!g)
+		return NULL;
+	link_gate(g, l);
+	g->sock_out = bufferevent_get_output(g->sock);
+	g->filter_out = bufferevent_get_output(g->filter);
+	event_assign(&g->work, l->base, -1, 0, gate_on_work, g);
+	event_assign(&g->timer, l->base, -1, 0, gate_on_timer, g);
+	bufferevent_setcb(g->sock, gate_on_readable, gate_on_writable, gate_on_socket_event, g);
+	bufferevent_setwatermark(g->sock, EV_WRITE, l->o->high_water / 2, 0);
+	(void)evbuffer_add_cb(g->sock_out, gate_on_socket_output, g);
+	gate_touch(g);
+	g->head_start_ms = g->idle_since_ms = g->now_ms;
+	g->close_after = l->draining;
+	l->o->stats->accepted++;
+	l->o->stats->open++;
+	gate_schedule(g); /* by then the filter has its socket */
+	return g;
 }
 
 /* ---- Sockets ---- */
@@ -107,22 +195,6 @@ static void socket_free(struct gate_socket *s)
 {
 	event_del(&s->resume);
 	mem_free(s);
-}
-
-void gate_listener_end(struct front **lp)
-{
-	struct front *l = *lp;
-	struct gate_socket *s;
-
-	*lp = NULL;
-	if (!l)
-		return;
-	while ((s = take_socket(l))) /* closed already */
-		socket_free(s);
-	for (struct gate *g = l->gates; g; g = g->next)
-		gate_count_out(g);
-	gate_clock_fini(l);
-	listener_unref(l);
 }
 
 /* ---- Accepting ---- */
@@ -201,4 +273,45 @@ void front_drain(struct front *l)
 		if (g->phase <= GATE_HEAD)
 			gate_schedule(g);
 	}
+}
+
+/* ---- A front ---- */
+
+int front_new(struct event_base *base, const struct gate_options *o, struct front **out)
+{
+	struct front *l = mem_zalloc(sizeof(*l));
+
+	CHECK(o->stats && o->high_water > 0);
+	*out = NULL;
+	if (!l)
+		return -ENOMEM;
+	l->base = base;
+	l->o = o;
+	l->refs = 1;
+	l->accept = accept_one;
+	if (gate_http_new(l)) {
+		mem_free(l);
+		return -ENOMEM;
+	}
+	gate_clock_init(l);
+	*out = l;
+	return 0;
+}
+
+/* What libevent has not freed yet when this returns goes with its event base. */
+void front_free(struct front **lp)
+{
+	struct front *l = *lp;
+	struct gate_socket *s;
+
+	*lp = NULL;
+	if (!l)
+		return;
+	gate_http_free(l); /* with its sockets and connections */
+	while ((s = take_socket(l)))
+		socket_free(s);
+	for (struct gate *g = l->gates; g; g = g->next)
+		gate_count_out(g);
+	gate_clock_fini(l);
+	listener_unref(l);
 }

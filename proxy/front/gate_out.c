@@ -145,11 +145,10 @@ void gate_write_informational(struct gate *g, int status, const struct http_fiel
 	gate_schedule(g);
 }
 
-void gate_close_after_reply(struct gate *g)
+void gate_forget_callbacks(struct gate *g)
 {
-	g->close_after = true;
-	if (!g->reply_begun)
-		gate_say_close(g);
+	g->transport.on_room = g->transport.on_gone = g->transport.on_complete =
+		(struct transport_callback){NULL, NULL};
 }
 
 /* Whether the connection stays (RFC 9112 9.3; an HTTP/1.0 client that asked for it is told), how the body ends, and the empty line. */
@@ -162,4 +161,15 @@ void gate_end_head(const struct gate *g, const struct transport_head *head, bool
 	else if (g->view.minor == 0)
 		buf_add_str(head->text, "Connection: keep-alive\r\n");
 	buf_add(head->text, "\r\n", 2);
+}
+
+/* ---- Transports ---- */
+
+void gate_fill_transport(struct gate *g, const struct transport_ops *ops)
+{
+	g->transport.ops = ops;
+	g->transport.request = &g->view;
+	g->transport.peer = g->inbound.peer_text;
+	g->transport.is_tls = g->tls != NULL;
+	g->transport.start_us = g->head_done_us;
 }

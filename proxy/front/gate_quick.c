@@ -59,12 +59,12 @@ struct now gate_now(const struct gate *g)
 
 /* The C library's recv and send are points where a thread can be cancelled, which costs two atomic operations a call in a
  * program of several threads. Nothing here is ever cancelled. */
-static ssize_t receive(evutil_socket_t fd, void *p, size_t n)
+ssize_t gate_receive(struct gate *g, void *p, size_t n)
 {
 #ifdef SYS_recvfrom
-	return syscall(SYS_recvfrom, fd, p, n, 0, NULL, NULL);
+	return syscall(SYS_recvfrom, g->fd, p, n, 0, NULL, NULL);
 #else
-	return recv(fd, p, n, 0);
+	return recv(g->fd, p, n, 0);
 #endif
 }
 
@@ -89,42 +89,13 @@ void gate_keep_ahead(struct gate *g)
 	ahead->n = 0;
 }
 
-static void on_bytes(struct gate *g, size_t n)
-{
-	g->o->stats->bytes_in += n;
-	g->l->ahead = (struct slice){g->l->read, n};
-	if (g->phase != GATE_HEAD || evbuffer_get_length(g->in) > 0)
-		gate_keep_ahead(g);
-	gate_run(g);
-}
-
-static void on_readable(evutil_socket_t fd, short what, void *arg)
-{
-	struct gate *g = gate_from(arg);
-	ssize_t n = receive(fd, g->l->read, sizeof(g->l->read));
-
-	(void)what;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	gate_touch(g);
-	if (n > 0) {
-		on_bytes(g, (size_t)n);
-	} else if (n == 0) { /* the client may have closed one direction only (RFC 9112 9.6) */
-		g->read_eof = true;
-		event_del(&g->readable);
-		gate_run(g);
-	} else {
-		gate_gone(g);
-	}
-}
-
 bool gate_is_quick(const struct gate_options *o)
 {
 	return !o->tls && !o->proxy_protocol;
 }
 
 /* In the bufferevent's place, which asks how much there is to read and keeps it in a buffer of its own. */
-void gate_begin_quick(struct gate *g)
+void gate_begin_quick(struct gate *g, event_callback_fn on_readable)
 {
 	if (!gate_is_quick(g->o))
 		return;

@@ -105,23 +105,14 @@ static void phase_is_over(struct gate *g)
 	}
 }
 
-void gate_on_timer(evutil_socket_t fd, short what, void *arg)
+bool gate_time_is_up(struct gate *g)
 {
-	struct gate *g = arg;
-
-	(void)fd;
-	(void)what;
-	CHECK(g->magic == GATE_MAGIC);
-	if (g->phase == GATE_DEAD || !gate_is_connected(g))
-		return;
-	g->timer_at_ms = 0;
-	gate_touch(g);
 	if (write_deadline(g) <= g->now_ms) {
 		g->o->stats->write_timeouts++;
 		gate_gone(g);
-		return;
+		return false;
 	}
 	if (phase_deadline(g) <= g->now_ms)
 		phase_is_over(g);
-	gate_run(g);
+	return true;
 }

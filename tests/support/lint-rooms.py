@@ -4,7 +4,7 @@
 
 Looks at what is written (#include) and at what is linked (the symbols of <objects>, a build's obj folder): a room may use
 itself and the rooms after the `=`. And that each library is used in the rooms that it is for, that no room has grown too
-large to read, and that .c files which need one another in a circle are those that are listed here, each with its reason.
+large to read, and that no .c files need one another in a circle.
 """
 
 import collections
@@ -33,11 +33,6 @@ LIBRARIES = {
     "uthash.h": ["base"],
     "sys/socket.h": ["config", "upstream", "proxy/"],
     "netdb.h": ["upstream", "proxy/"],
-}
-
-# Circles that are one idea in several files: the files of each lie in one room, and its first file says what they share.
-CIRCLES = {
-    "proxy/front/gate": "a gate's phases: one state, one file a phase",
 }
 
 breaches = 0
@@ -139,14 +134,8 @@ def circles(uses):
 
 
 def check_circles(uses):
-    found = circles(uses)
-    for circle in found:
-        if len({room_of(f) for f in circle}) > 1:
-            breach(f"a circle through several rooms: {' '.join(circle)}")
-        elif circle[0] not in CIRCLES:
-            breach(f"a circle that has no reason in {pathlib.Path(__file__).name}: {' '.join(circle)}")
-    for first in CIRCLES.keys() - {c[0] for c in found}:
-        breach(f"{first}: no circle begins there any more; take it off the list in {pathlib.Path(__file__).name}")
+    for circle in circles(uses):
+        breach(f"files that need one another in a circle: {' '.join(circle)}")
 
 
 def main():
