@@ -386,7 +386,8 @@ void flight_look(const struct flight_waiter *waiter, struct flight_view *out)
 		.status = f->status,
 		.failure = f->failure,
 		.verdict = f->verdict,
-		.storing = f->storing};
+		.storing = f->storing,
+		.has_head = f->object != NULL};
 	if (out->phase == FLIGHT_RETRY && f->phase != FLIGHT_RETRY)
 		out->failure = f->status;
 	out->looks_again = f->phase == FLIGHT_WAITING && w->stores_seen != f->stores;

@@ -56,6 +56,7 @@ struct flight_view {
 	enum policy_store
 		verdict; /* of ANSWER and RELEASED: POLICY_STORE, or why it will not be stored, as far as is known */
 	enum flight_storing storing;
+	bool has_head; /* of WAITING and ANSWER: the origin has begun to answer, though what has come may be held back */
 	bool looks_again; /* of WAITING, once each time: another fetch of the key was stored, and may be what is waited for */
 };
 

@@ -6,11 +6,15 @@
 #ifndef PROXY_TRANSACTION_TRANSACTION_H
 #define PROXY_TRANSACTION_TRANSACTION_H
 
+#include "base/clock.h"
+
 struct transport;
 struct worker;
 
 /* gate_options.on_request; arg is the worker. */
 void transaction_begin(void *arg, struct transport *t);
+/* Now and then: a range that has waited for too long for its first byte, while the whole comes in, goes to the origin by itself. */
+void transaction_send_overdue(struct worker *w, struct now now);
 /* At a worker's end: drops all transactions without replies. */
 void transaction_drop_all(struct worker *w);
 

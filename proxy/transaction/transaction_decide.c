@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "proxy/transaction/hit.h"
+#include "proxy/transaction/transaction.h"
 #include "proxy/transaction/transaction_internal.h"
 
 /* Lookups again after an answer that turned out to be for others; then the request goes alone. */
@@ -10,6 +11,11 @@
 
 /* Reads of the disk tier that a request waits for: one of its own, after it perhaps waited for another variant's. */
 #define DISK_WAITS_MAX 2
+
+/* A range waits so long for its first byte while the whole comes in. A player or a download that resumes takes longer silence for
+ * a fault and asks anew; in less, an origin that is worth waiting for has sent tens of megabytes. That nothing at all comes is not
+ * counted: the origin would answer the range no sooner. */
+#define RANGE_PATIENCE_MS 5000
 
 /* ---- Answers from an object: a hit, or a flight's answer as it arrives ---- */
 
@@ -157,15 +163,25 @@ static void without_whole(struct transaction *x)
 	transaction_decide(x, true);
 }
 
+static void wait_for_range(struct transaction *x)
+{
+	if (!link_is_empty(&x->range) || x->goes_for_part || !transaction_asks_for_part(x))
+		return;
+	x->range_since_ms = x->now.mono_ms;
+	link_append(&x->worker->ranges, &x->range);
+}
+
 /* A range of what still arrives waits for its first byte, or for the end where only that says where its bytes are. */
 static void begin_answer(struct transaction *x, const struct flight_view *view)
 {
 	uint64_t available;
 
 	if (reply_can_begin(&x->reply, &x->target.sent.http, view->object, x->target.route->rules.compress != 0)) {
+		link_remove(&x->range);
 		answer_flight(x, view);
 	} else if (object_body_state(view->object, &available) != BODY_BROKEN) {
 		flight_put_off(&x->waiter);
+		wait_for_range(x);
 	} else {
 		without_whole(x);
 	}
@@ -180,6 +196,8 @@ static void look(struct transaction *x)
 	case FLIGHT_WAITING:
 		if (view.looks_again)
 			look_at_stored(x);
+		else if (view.has_head && !x->is_reading)
+			wait_for_range(x);
 		return;
 	case FLIGHT_ANSWER:
 	case FLIGHT_STALE:
@@ -255,6 +273,38 @@ static void lead(struct transaction *x, struct flight *f)
 		return;
 	}
 	wait_for(x, f);
+}
+
+/* The fetch of the whole goes on. Where the origin has enough to do already, the range waits on. */
+static void go_alone(struct transaction *x)
+{
+	struct link *ranges = &x->worker->ranges;
+
+	link_remove(&x->range);
+	fetch_job_detach(&x->job);
+	if (request_of(x).spare_upstream || start_job(x, NULL, true)) {
+		x->range_since_ms = x->now.mono_ms;
+		link_append(ranges, &x->range);
+		return;
+	}
+	transaction_stop_waiting(x);
+	x->worker->stats.ranges_overdue++;
+	x->goes_for_part = true;
+	x->whole_comes = true;
+	x->kind = ANSWER_PASS;
+	x->cache_status = (struct cache_status){.forward = x->cache_status.forward};
+}
+
+void transaction_send_overdue(struct worker *w, struct now now)
+{
+	while (!link_is_empty(&w->ranges)) {
+		struct transaction *x = CONTAINER_OF(w->ranges.next, struct transaction, range);
+
+		if (now.mono_ms - x->range_since_ms < RANGE_PATIENCE_MS)
+			return;
+		x->now = now;
+		go_alone(x);
+	}
 }
 
 static void refresh_in_background(struct transaction *x, struct flight *f)

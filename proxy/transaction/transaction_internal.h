@@ -23,9 +23,11 @@ struct transaction {
 	struct flight *flight;       /* joined or led; NULL otherwise */
 	struct flight_waiter waiter; /* in `flight` while is_waiting */
 	bool is_waiting;
-	bool is_reading;       /* it waits for the disk tier */
-	struct fetch_job *job; /* whose private answer is ours; NULL otherwise */
-	struct object *object; /* that answers; referenced */
+	struct link range;      /* in the worker's ranges, or alone */
+	int64_t range_since_ms; /* when it came to wait there */
+	bool is_reading;        /* it waits for the disk tier */
+	struct fetch_job *job;  /* whose private answer is ours; NULL otherwise */
+	struct object *object;  /* that answers; referenced */
 
 	struct body_reader *reader; /* of its body, where that is on disk; else NULL */
 	unsigned part;              /* of the reply's parts, the one that is being sent from there */

@@ -17,6 +17,7 @@ struct transaction *transaction_new(struct worker *w, struct transport *t)
 	x->start_us = t->start_us;
 	target_init(&x->target);
 	reply_init(&x->reply);
+	link_init(&x->range);
 	link_append(&w->transactions, &x->link);
 	w->transactions_n++;
 	w->stats.requests++;
@@ -25,6 +26,7 @@ struct transaction *transaction_new(struct worker *w, struct transport *t)
 
 void transaction_stop_waiting(struct transaction *x)
 {
+	link_remove(&x->range);
 	if (x->is_waiting)
 		flight_leave(&x->waiter);
 	x->is_waiting = false;

@@ -88,6 +88,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (w->sweep_event && !event_pending(w->sweep_event, EV_TIMEOUT, NULL))
 		event_active(w->sweep_event, EV_TIMEOUT, 0);
+	transaction_send_overdue(w, clock_now());
 	hit_drop(&w->attempt); /* of a client that left at once */
 	trim_heap(w);
 	check_drained(w);
@@ -247,6 +248,7 @@ int worker_init(struct worker *w, const struct worker_options *o)
 	body_port_init(&w->bodies, w->service->bodies, &w->mailbox, &w->gate_stats.body_bytes);
 	link_init(&w->transactions);
 	link_init(&w->jobs);
+	link_init(&w->ranges);
 	forward_init(&w->forward);
 	target_init(&w->attempt_target);
 	reply_init(&w->hit_reply);

@@ -146,6 +146,20 @@ def test_a_range_waits_for_its_bytes_and_not_for_the_end(both, origin):
     assert origin.count(path) == 1
 
 
+def test_a_range_that_the_whole_is_too_slow_to_come_to_goes_alone(proxy, origin):
+    rest = origin.gate()
+    path = origin_of(origin, BODY, whole=[Send(head(200, {**FIELDS, "Content-Length": len(BODY)}) + BODY[:1000]), Wait(rest),
+                                          Send(BODY[1000:])])
+    with Clients(proxy, path, [ranged("5000-5099"), {}, ranged("-9")]) as herd:
+        far, whole, last = herd.clients
+        assert is_part(far.response(), 5000, 5099) and is_part(last.response(), len(BODY) - 9, len(BODY) - 1)
+        assert proxy.stats()["requests"]["ranges_overdue"] == 2
+        rest.open()
+        assert whole.response().body == BODY
+    assert is_stored(proxy, path)
+    assert sorted(ranges_asked(origin, path), key=str) == [None, "bytes=-9", "bytes=5000-5099"]
+
+
 def test_without_a_length_a_range_waits_for_the_end(both, origin):
     rest = origin.gate()
     path = origin.on(origin.fresh(), [Send(head(200, {**FIELDS, "Transfer-Encoding": "chunked"}) + chunk(BODY[:9000])), Wait(rest),

@@ -2,6 +2,9 @@
 /* Ranges of what is not stored yet: the whole is fetched once for all, and each gets its part out of that. */
 #include "tests/unit/proxy/transaction/transaction_rig.h"
 
+#include <errno.h>
+#include <stdio.h>
+
 #define TEXT "the quick brown fox"
 #define QUICK "GET /a\r\nRange: bytes=4-8\r\n"
 
@@ -185,6 +188,130 @@ static void who_waits_for_a_part_may_leave(void **state)
 	assert_int_equal(fake_fetches(), 1);
 }
 
+/* That long after now, on all workers. */
+static void pass_ms(struct rig *g, int64_t ms)
+{
+	struct now later = clock_now();
+
+	later.mono_ms += ms;
+	for (unsigned i = 0; i < RIG_WORKERS; i++)
+		transaction_send_overdue(&g->workers[i], later);
+	rig_turn(g);
+}
+
+static uint64_t overdue(const struct rig *g)
+{
+	return g->workers[0].stats.ranges_overdue + g->workers[1].stats.ranges_overdue;
+}
+
+static void a_range_that_a_slow_whole_does_not_come_to_goes_alone(void **state)
+{
+	/* Without a length nobody knows where a suffix begins; with several ranges it is the end that is waited for. */
+	static const struct {
+		const char *range, *framing;
+	} rows[] = {{"Range: bytes=10-14", "Content-Length: 19\r\n"}, {"Range: bytes=-3", "Content-Length: 19\r\n"},
+		{"Range: bytes=0-2", "Transfer-Encoding: chunked\r\n"},
+		{"Range: bytes=0-0, 2-2", "Content-Length: 19\r\n"}};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
+		for (unsigned leads = 0; leads < 2; leads++) {
+			struct rig g;
+			struct recorder *whole, *part;
+			char request[64];
+
+			rig_begin(&g, NULL);
+			snprintf(request, sizeof(request), "GET /a\r\n%s\r\n", rows[i].range);
+			whole = leads ? NULL : rig_send(&g, 0, RIG_AS_GATE, "GET /a", NULL);
+			part = rig_send(&g, 1, RIG_AS_GATE, request, NULL);
+			whole = whole ? whole : rig_send(&g, 0, RIG_AS_GATE, "GET /a", NULL);
+			pass_ms(&g, 60000); /* no head yet: the range alone would wait for that as well */
+			fake_head(fake_fetch(0), 200, rows[i].framing);
+			fake_body_text(fake_fetch(0), "the quick");
+			rig_turn(&g);
+			pass_ms(&g, 4000);
+			assert_int_equal(fake_fetches(), 1);
+			pass_ms(&g, 5000);
+			assert_int_equal(fake_fetches(), 2);
+			assert_true(fake_was_asked(fake_fetch(1), rows[i].range));
+			fake_answer(fake_fetch(1), 206, "Content-Range: bytes 0-2/19\r\n", "fox");
+			rig_turn(&g);
+			recorder_got(part, 206, "fox");
+			assert_int_equal(overdue(&g), 1);
+			/* The whole comes for all others. */
+			assert_int_equal(fake_fetch(0)->state, FAKE_RUNNING);
+			fake_body_text(fake_fetch(0), " brown fox");
+			fake_end(fake_fetch(0), FETCH_OK);
+			rig_turn(&g);
+			recorder_got(whole, 200, TEXT);
+			recorder_got(rig_ask(&g, QUICK), 206, "quick");
+			assert_int_equal(fake_fetches(), 2);
+			rig_end(&g);
+		}
+}
+
+static void what_is_held_back_for_its_tag_is_not_waited_for_either(void **state)
+{
+	struct rig g;
+	struct recorder *r;
+
+	(void)state;
+	rig_begin(&g, "[route all]\nmatch = /*\nttl = 60s\netag = auto\n");
+	r = rig_ask(&g, "GET /a\r\nRange: bytes=0-2\r\n");
+	fake_head(fake_fetch(0), 200, "Content-Length: 19\r\n");
+	fake_body_text(fake_fetch(0), "the quick");
+	rig_turn(&g);
+	assert_int_equal(r->status, 0);
+	pass_ms(&g, 5000);
+	fake_answer(fake_fetch(1), 206, "Content-Range: bytes 0-2/19\r\n", "the");
+	rig_turn(&g);
+	recorder_got(r, 206, "the");
+	rig_end(&g);
+}
+
+static void a_range_that_has_begun_is_not_overdue(void **state)
+{
+	struct rig *g = *state;
+	struct recorder *r = rig_ask(g, QUICK),
+			*left = rig_send(g, 1, RIG_AS_GATE, "GET /a\r\nRange: bytes=-3\r\n", NULL);
+
+	fake_head(fake_fetch(0), 200, "Content-Length: 19\r\n");
+	fake_body_text(fake_fetch(0), "the ");
+	rig_turn(g);
+	fake_body_text(fake_fetch(0), "qu");
+	rig_turn(g);
+	recorder_leave(left);
+	pass_ms(g, 5000);
+	assert_int_equal(fake_fetches(), 1);
+	assert_int_equal(overdue(g), 0);
+	fake_body_text(fake_fetch(0), "ick brown fox");
+	fake_end(fake_fetch(0), FETCH_OK);
+	rig_turn(g);
+	recorder_got(r, 206, "quick");
+}
+
+static void an_overdue_range_waits_on_where_the_origin_has_enough_to_do(void **state)
+{
+	struct rig *g = *state;
+	struct recorder *r = rig_ask(g, QUICK);
+
+	fake_head(fake_fetch(0), 200, "Content-Length: 19\r\n");
+	rig_turn(g);
+	fake_upstream.is_spared = true;
+	pass_ms(g, 5000);
+	fake_upstream.is_spared = false;
+	fake_upstream.start_error = -EBUSY;
+	pass_ms(g, 11000);
+	fake_upstream.start_error = 0;
+	assert_int_equal(fake_fetches(), 1);
+	assert_int_equal(r->status, 0);
+	assert_int_equal(overdue(g), 0);
+	fake_body_text(fake_fetch(0), TEXT);
+	fake_end(fake_fetch(0), FETCH_OK);
+	rig_turn(g);
+	recorder_got(r, 206, "quick");
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
 
 int main(void)
@@ -198,6 +325,10 @@ int main(void)
 		cmocka_unit_test(a_route_may_pass_ranges_on),
 		TEST(a_range_of_a_failure_is_an_error),
 		TEST(who_waits_for_a_part_may_leave),
+		cmocka_unit_test(a_range_that_a_slow_whole_does_not_come_to_goes_alone),
+		cmocka_unit_test(what_is_held_back_for_its_tag_is_not_waited_for_either),
+		TEST(a_range_that_has_begun_is_not_overdue),
+		TEST(an_overdue_range_waits_on_where_the_origin_has_enough_to_do),
 	};
 
 	return cmocka_run_group_tests_name("transaction_range", tests, NULL, NULL);
