@@ -5,6 +5,7 @@
 #define BASE_LIST_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct link {
 	struct link *prev, *next;
@@ -25,6 +26,11 @@ static inline void link_append(struct link *head, struct link *l)
 	head->prev = l;
 }
 
+static inline void link_prepend(struct link *head, struct link *l)
+{
+	link_append(head->next, l);
+}
+
 /* Harmless when it is alone. */
 static inline void link_remove(struct link *l)
 {
@@ -43,6 +49,17 @@ static inline void link_splice(struct link *head, struct link *from)
 	from->prev->next = head;
 	head->prev = from->prev;
 	link_init(from);
+}
+
+/* The first, now alone; NULL when the list is empty. */
+static inline struct link *link_take_first(struct link *head)
+{
+	struct link *l = head->next;
+
+	if (l == head)
+		return NULL;
+	link_remove(l);
+	return l;
 }
 
 static inline bool link_is_empty(const struct link *head)

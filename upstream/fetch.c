@@ -28,15 +28,11 @@ static void detach(struct fetch *f)
 	place_leave_origin(f);
 	todo_unpost(f);
 	deadline_stop(f);
-	if (f->state == FETCH_QUEUED) {
-		TAILQ_REMOVE(&u->queue, f, link);
+	link_remove(&f->link);
+	if (f->state == FETCH_QUEUED)
 		u->queued--;
-	} else if (f->state == FETCH_WAITS_FOR_NO) {
-		TAILQ_REMOVE(&u->withheld, f, link);
-	} else {
-		TAILQ_REMOVE(&u->running, f, link);
+	else if (f->state == FETCH_RUNNING)
 		u->active--;
-	}
 	f->state = FETCH_UNUSED;
 	place_run_queue(u);
 }

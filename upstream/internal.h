@@ -10,9 +10,9 @@
 #include <curl/curl.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
-#include <sys/queue.h>
 
 #include "base/buf.h"
+#include "base/list.h"
 #include "http/chunk.h"
 #include "upstream/fetch.h"
 #include "upstream/state.h"
@@ -62,8 +62,6 @@ void sock_free_all(struct upstream_loop *l);
 
 /* ---- One fetch ---- */
 
-TAILQ_HEAD(fetch_list, fetch);
-
 enum fetch_state { FETCH_UNUSED, FETCH_QUEUED, FETCH_RUNNING, FETCH_WAITS_FOR_NO };
 
 enum answer_phase {
@@ -97,9 +95,9 @@ struct fetch {
 	enum fetch_state state;
 	struct upstream_loop *l;
 	struct upstream *u;
-	struct origin *o;        /* of the present attempt; NULL before the first */
-	TAILQ_ENTRY(fetch) link; /* in one of u's lists */
-	TAILQ_ENTRY(fetch) todo_link;
+	struct origin *o; /* of the present attempt; NULL before the first */
+	struct link link; /* in one of u's lists */
+	struct link todo_link;
 	unsigned todo;
 
 	struct fetch_handler handler;
@@ -156,6 +154,14 @@ struct fetch {
 	char error[CURL_ERROR_SIZE];
 };
 
+/* Out of one of u's lists; NULL: it is empty. */
+static inline struct fetch *fetch_take_first(struct link *list)
+{
+	struct link *first = link_take_first(list);
+
+	return first ? CONTAINER_OF(first, struct fetch, link) : NULL;
+}
+
 /* ---- Where requests go, and the loop ---- */
 
 struct origin { /* one URL */
@@ -182,8 +188,8 @@ struct upstream { /* one [upstream]: its bounds, its queue, its origins */
 	struct event checks; /* due every so often */
 	unsigned share;      /* of max_connections */
 	unsigned active, queued, unused_n;
-	struct fetch_list running, queue, withheld, unused;
-	unsigned lookups_given_up; /* since lookups_from_ms */
+	struct link running, queue, withheld, unused; /* of fetches */
+	unsigned lookups_given_up;                    /* since lookups_from_ms */
 	int64_t lookups_from_ms;
 	struct upstream_stats stats;
 };
@@ -203,7 +209,7 @@ struct upstream_loop {
 	CURLSH *tls_sessions;
 	struct event timer, kick;
 	bool in_curl; /* libcurl is on the stack: its multi interface must not be entered again */
-	struct fetch_list todo;
+	struct link todo;
 	struct upstream *upstreams;
 	unsigned upstreams_n;
 	size_t max_head_bytes;

@@ -156,7 +156,7 @@ int upstream_loop_new(const struct upstream_loop_options *o, struct upstream_loo
 	l->base = o->base;
 	l->steps = &fetch_steps;
 	l->max_head_bytes = o->max_head_bytes;
-	TAILQ_INIT(&l->todo);
+	link_init(&l->todo);
 	event_assign(&l->timer, l->base, -1, 0, on_timer, l);
 	event_assign(&l->kick, l->base, -1, 0, on_kick, l);
 	l->upstreams = mem_zalloc((o->upstreams_n ? o->upstreams_n : 1) * sizeof(*l->upstreams));

@@ -48,7 +48,7 @@ static bool is_withheld(const struct upstream *u, int64_t now_ms)
 static void withhold(struct fetch *f, const char *detail)
 {
 	f->state = FETCH_WAITS_FOR_NO;
-	TAILQ_INSERT_TAIL(&f->u->withheld, f, link);
+	link_append(&f->u->withheld, &f->link);
 	result_judge(f, FETCH_WITHHELD, detail);
 	todo_post(f, TODO_WITHHOLD);
 }
@@ -113,7 +113,7 @@ void place_begin(struct fetch *f)
 		return;
 	CHECK(f->is_check || choose(f, now_ms));
 	enter_origin(f);
-	TAILQ_INSERT_TAIL(&u->running, f, link);
+	link_append(&u->running, &f->link);
 	u->active++;
 	f->state = FETCH_RUNNING;
 	f->begun_us = clock_mono_us();
@@ -133,7 +133,7 @@ void place_take(struct fetch *f)
 		return;
 	}
 	f->state = FETCH_QUEUED;
-	TAILQ_INSERT_TAIL(&u->queue, f, link);
+	link_append(&u->queue, &f->link);
 	u->queued++;
 	deadline_set(f, u->options->first_byte_timeout_ms);
 }
@@ -142,8 +142,7 @@ void place_run_queue(struct upstream *u)
 {
 	struct fetch *f;
 
-	while (u->active < u->share && (f = TAILQ_FIRST(&u->queue)) != NULL) {
-		TAILQ_REMOVE(&u->queue, f, link);
+	while (u->active < u->share && (f = fetch_take_first(&u->queue))) {
 		u->queued--;
 		place_begin(f);
 	}

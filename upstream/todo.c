@@ -7,7 +7,7 @@ void todo_post(struct fetch *f, unsigned todo)
 	struct upstream_loop *l = f->l;
 
 	if (f->todo == 0)
-		TAILQ_INSERT_TAIL(&l->todo, f, todo_link);
+		link_append(&l->todo, &f->todo_link);
 	f->todo |= todo;
 	event_active(&l->kick, EV_TIMEOUT, 0);
 }
@@ -15,7 +15,7 @@ void todo_post(struct fetch *f, unsigned todo)
 void todo_unpost(struct fetch *f)
 {
 	if (f->todo != 0)
-		TAILQ_REMOVE(&f->l->todo, f, todo_link);
+		link_remove(&f->todo_link);
 	f->todo = 0;
 }
 
@@ -40,15 +40,15 @@ static bool take_message(struct upstream_loop *l)
 /* Ends what has ended and does what had to wait. Callbacks run from here may ask for more, which is then done too. */
 void todo_settle(struct upstream_loop *l)
 {
-	struct fetch *f;
+	struct link *first;
 
 	if (l->in_curl)
 		return;
 	do {
 		while (take_message(l))
 			;
-		f = TAILQ_FIRST(&l->todo);
-		if (f)
-			l->steps->todo(f);
-	} while (f);
+		first = l->todo.next;
+		if (first != &l->todo)
+			l->steps->todo(CONTAINER_OF(first, struct fetch, todo_link));
+	} while (first != &l->todo);
 }

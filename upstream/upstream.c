@@ -34,10 +34,10 @@ int upstream_init(struct upstream *u, struct upstream_loop *l, const struct upst
 	int rc;
 
 	*u = (struct upstream){.options = options, .l = l};
-	TAILQ_INIT(&u->running);
-	TAILQ_INIT(&u->queue);
-	TAILQ_INIT(&u->withheld);
-	TAILQ_INIT(&u->unused);
+	link_init(&u->running);
+	link_init(&u->queue);
+	link_init(&u->withheld);
+	link_init(&u->unused);
 	u->share = loops > 0 ? options->max_connections / loops : options->max_connections;
 	if (u->share == 0)
 		u->share = 1;
@@ -171,14 +171,12 @@ static struct fetch *fetch_new(struct upstream *u)
 
 struct fetch *upstream_take_fetch(struct upstream *u)
 {
-	struct fetch *f = TAILQ_FIRST(&u->unused);
+	struct fetch *f = fetch_take_first(&u->unused);
 
-	if (f) {
-		TAILQ_REMOVE(&u->unused, f, link);
+	if (f)
 		u->unused_n--;
-	} else {
+	else
 		f = fetch_new(u);
-	}
 	if (f)
 		f->magic = FETCH_MAGIC;
 	return f;
@@ -197,16 +195,15 @@ void upstream_release_fetch(struct fetch *f)
 		fetch_free(f);
 		return;
 	}
-	TAILQ_INSERT_HEAD(&u->unused, f, link);
+	link_prepend(&u->unused, &f->link);
 	u->unused_n++;
 }
 
-static void free_list(struct fetch_list *list)
+static void free_list(struct link *list)
 {
 	struct fetch *f;
 
-	while ((f = TAILQ_FIRST(list)) != NULL) {
-		TAILQ_REMOVE(list, f, link);
+	while ((f = fetch_take_first(list))) {
 		connection_leave(f);
 		fetch_free(f);
 	}

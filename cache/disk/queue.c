@@ -136,14 +136,12 @@ static int enqueue(struct disk *d, struct tier_source *s, int err, uint64_t *lsn
 		err = -ENOBUFS;
 	}
 	if (!err) {
-		s->next = NULL;
-		*d->queue_tail = s;
-		d->queue_tail = &s->next;
+		if (link_is_empty(&d->queue))
+			pthread_cond_broadcast(&d->queue_changed);
+		link_append(&d->queue, &s->link);
 		d->queue_n++;
 		d->queue_bytes += disk_source_bytes(s);
 		disk_raise(&d->queued[s->hash.lo & (PUT_SLOTS - 1)], *lsn);
-		if (d->queue_head == s)
-			pthread_cond_broadcast(&d->queue_changed);
 	}
 	pthread_mutex_unlock(&d->queue_mu);
 	return err;

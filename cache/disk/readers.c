@@ -47,9 +47,7 @@ bool disk_post_job(struct disk *d, struct tier_job *job)
 	pthread_mutex_lock(&d->jobs_mu);
 	taken = !d->jobs_stopping && d->jobs_n < d->o.reads_max;
 	if (taken) {
-		job->next = NULL;
-		*d->jobs_tail = job;
-		d->jobs_tail = &job->next;
+		link_append(&d->jobs, &job->link);
 		d->jobs_n++;
 		pthread_cond_signal(&d->jobs_changed);
 	}
@@ -66,15 +64,14 @@ void *disk_reader(void *arg)
 	pthread_mutex_lock(&d->jobs_mu);
 	for (;;) {
 		struct tier_job *job;
+		struct link *first;
 
-		while (!d->jobs_head && !d->jobs_stopping)
+		while (link_is_empty(&d->jobs) && !d->jobs_stopping)
 			pthread_cond_wait(&d->jobs_changed, &d->jobs_mu);
-		job = d->jobs_head;
-		if (!job)
+		first = link_take_first(&d->jobs);
+		if (!first)
 			break;
-		d->jobs_head = job->next;
-		if (!d->jobs_head)
-			d->jobs_tail = &d->jobs_head;
+		job = CONTAINER_OF(first, struct tier_job, link);
 		d->jobs_n--;
 		pthread_mutex_unlock(&d->jobs_mu);
 		job->run(&d->tier, job);

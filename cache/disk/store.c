@@ -336,11 +336,11 @@ static int init_parts(struct disk *d)
 
 	pthread_mutex_init(&d->queue_mu, NULL);
 	pthread_cond_init(&d->queue_changed, NULL);
-	d->queue_tail = &d->queue_head;
-	d->streams_tail = &d->streams_head;
+	link_init(&d->queue);
+	link_init(&d->streams);
 	pthread_mutex_init(&d->jobs_mu, NULL);
 	pthread_cond_init(&d->jobs_changed, NULL);
-	d->jobs_tail = &d->jobs_head;
+	link_init(&d->jobs);
 	if (!err)
 		err = index_init(
 			&d->index, record_variant((struct slice){"", 0}, (struct slice){"", 0}), count_in_segment, d);

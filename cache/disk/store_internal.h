@@ -105,17 +105,17 @@ struct disk {
 	pthread_mutex_t queue_mu;
 	pthread_cond_t queue_changed;
 	/* guarded by queue_mu */
-	struct tier_source *queue_head, **queue_tail;
-	bool is_sealed;   /* after is_given: the writer has written all */
-	unsigned queue_n; /* those under way included */
+	struct link queue; /* of sources */
+	bool is_sealed;    /* after is_given: the writer has written all */
+	unsigned queue_n;  /* those under way included */
 	uint64_t queue_bytes, next_lsn;
-	struct disk_stream *streams_head, **streams_tail; /* with something to be written */
-	unsigned streams_n;                               /* all */
+	struct link streams; /* with something to be written */
+	unsigned streams_n;  /* all */
 
 	pthread_mutex_t jobs_mu;
 	pthread_cond_t jobs_changed;
 	/* guarded by jobs_mu */
-	struct tier_job *jobs_head, **jobs_tail;
+	struct link jobs;
 	unsigned jobs_n;
 	bool jobs_stopping;
 

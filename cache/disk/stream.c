@@ -14,7 +14,7 @@ _Static_assert(PIECE == RECORD_BLOCK, "a piece has one sum");
 #define GROW_MAX ((uint64_t)16 << 20)
 
 struct piece {
-	struct piece *next;
+	struct link link;
 	size_t n;
 	char bytes[PIECE];
 };
@@ -33,9 +33,9 @@ struct disk_stream {
 	/* atomic */
 	_Atomic bool has_failed;
 	/* guarded by queue_mu */
-	struct disk_stream *next; /* of those that have something to be done */
-	bool is_listed, wants_room;
-	struct piece *first, **tail;
+	struct link link; /* of those that have something to be done; alone: it has not */
+	bool wants_room;
+	struct link pieces;
 	unsigned pieces_n;
 	enum stream_end end;
 	/* the writer's */
@@ -100,7 +100,8 @@ int disk_stream_begin(
 	st->source = s;
 	st->on_room = on_room;
 	st->shape = disk_header_of(d, s);
-	st->tail = &st->first;
+	link_init(&st->link);
+	link_init(&st->pieces);
 	*out = &st->pub;
 	return 0;
 }
@@ -109,12 +110,9 @@ static void list_locked(struct disk_stream *st)
 {
 	struct disk *d = st->d;
 
-	if (st->is_listed)
+	if (!link_is_empty(&st->link))
 		return;
-	st->is_listed = true;
-	st->next = NULL;
-	*d->streams_tail = st;
-	d->streams_tail = &st->next;
+	link_append(&d->streams, &st->link);
 	pthread_cond_broadcast(&d->queue_changed);
 }
 
@@ -133,7 +131,6 @@ static struct piece *new_piece(struct disk_stream *st)
 		return NULL;
 	p = mem_alloc(sizeof(*p));
 	if (p) {
-		p->next = NULL;
 		p->n = 0;
 		return p;
 	}
@@ -145,8 +142,7 @@ static struct piece *new_piece(struct disk_stream *st)
 
 static void queue_locked(struct disk_stream *st)
 {
-	*st->tail = st->filling;
-	st->tail = &st->filling->next;
+	link_append(&st->pieces, &st->filling->link);
 	st->pieces_n++;
 	st->filling = NULL;
 	list_locked(st);
@@ -509,12 +505,12 @@ static void free_piece(struct disk_stream *st, struct piece *p)
 		st->on_room(st->source);
 }
 
-static void write_pieces(struct disk_stream *st, struct piece *p)
+static void write_pieces(struct disk_stream *st, struct link *pieces)
 {
-	for (struct piece *next; p; p = next) {
+	for (struct link *l; (l = link_take_first(pieces));) {
+		struct piece *p = CONTAINER_OF(l, struct piece, link);
 		int err = atomic_load(&st->has_failed) ? 0 : write_piece(st, p);
 
-		next = p->next;
 		if (err)
 			fail(st, err);
 		free_piece(st, p);
@@ -553,34 +549,27 @@ static void end(struct disk_stream *st, enum stream_end how)
 
 struct disk_stream *disk_stream_take_locked(struct disk *d)
 {
-	struct disk_stream *st = d->streams_head;
+	struct link *first = link_take_first(&d->streams);
 
-	if (!st)
-		return NULL;
-	d->streams_head = st->next;
-	if (!d->streams_head)
-		d->streams_tail = &d->streams_head;
-	st->is_listed = false;
-	return st;
+	return first ? CONTAINER_OF(first, struct disk_stream, link) : NULL;
 }
 
 void disk_stream_go_on(struct disk_stream *st)
 {
 	struct disk *d = st->d;
 	enum stream_end how;
-	struct piece *p;
+	struct link pieces;
 
+	link_init(&pieces);
 	pthread_mutex_lock(&d->queue_mu);
-	p = st->first;
-	st->first = NULL;
-	st->tail = &st->first;
+	link_splice(&pieces, &st->pieces);
 	/* More may have come since st was taken out of the list; then it is in the list again, and must live until its next turn. */
-	how = st->is_listed ? STREAM_OPEN : st->end;
+	how = link_is_empty(&st->link) ? st->end : STREAM_OPEN;
 	pthread_mutex_unlock(&d->queue_mu);
 	/* A file without a header is no segment to the process that has the directory now. */
 	if (atomic_load(&d->is_given))
 		(void)give_up(st, &d->n.dropped_queue);
-	write_pieces(st, p);
+	write_pieces(st, &pieces);
 	if (how != STREAM_OPEN)
 		end(st, how);
 }

@@ -220,14 +220,15 @@ static bool is_resting(struct disk *d)
 	return clock_now().mono_ms < atomic_load_explicit(&d->retry_at_ms, memory_order_relaxed);
 }
 
-static void write_batch(struct disk *d, struct tier_source *s)
+static void write_batch(struct disk *d, struct link *batch)
 {
 	unsigned n = 0;
 	uint64_t bytes = 0, last_lsn = 0;
 	int err;
 
-	for (struct tier_source *next; s; s = next) {
-		next = s->next;
+	for (struct link *l; (l = link_take_first(batch));) {
+		struct tier_source *s = CONTAINER_OF(l, struct tier_source, link);
+
 		n++;
 		bytes += disk_source_bytes(s);
 		last_lsn = s->lsn;
@@ -265,24 +266,24 @@ void *disk_writer(void *arg)
 
 	pthread_mutex_lock(&d->queue_mu);
 	for (;;) {
-		struct tier_source *s;
+		struct link batch;
 		struct disk_stream *st;
 
-		while (!d->queue_head && !d->streams_head && !atomic_load(&d->stopping) && !is_to_seal_locked(d))
+		while (link_is_empty(&d->queue) && link_is_empty(&d->streams) && !atomic_load(&d->stopping) &&
+			!is_to_seal_locked(d))
 			pthread_cond_wait(&d->queue_changed, &d->queue_mu);
-		s = d->queue_head;
+		link_init(&batch);
+		link_splice(&batch, &d->queue);
 		st = disk_stream_take_locked(d);
-		if (!s && !st && is_to_seal_locked(d)) {
+		if (link_is_empty(&batch) && !st) {
+			if (!is_to_seal_locked(d))
+				break;
 			seal_locked(d);
 			continue;
 		}
-		if (!s && !st)
-			break;
-		d->queue_head = NULL;
-		d->queue_tail = &d->queue_head;
 		pthread_mutex_unlock(&d->queue_mu);
-		if (s)
-			write_batch(d, s);
+		if (!link_is_empty(&batch))
+			write_batch(d, &batch);
 		if (st)
 			disk_stream_go_on(st);
 		pthread_mutex_lock(&d->queue_mu);

@@ -6,11 +6,12 @@
 #include <signal.h>
 #include <stdbool.h>
 
+#include "base/list.h"
 #include "base/mem.h"
 #include "cache/memory/encodings.h"
 
 struct job {
-	struct job *next;
+	struct link link; /* of those that wait */
 	struct object *object;
 	unsigned codings;
 	uint64_t bytes;
@@ -23,7 +24,7 @@ struct encoder {
 	/* guarded by mu */
 	pthread_mutex_t mu;
 	pthread_cond_t more;
-	struct job *first, **last;
+	struct link waiting;
 	unsigned jobs_n; /* waiting and under way */
 	uint64_t bytes;  /* of these */
 	pthread_t threads[ENCODER_THREADS_MAX];
@@ -41,7 +42,7 @@ int encoder_new(unsigned threads, uint64_t bytes_max, struct encoder **out)
 		return -ENOMEM;
 	e->threads_max = threads < 1 ? 1 : threads > ENCODER_THREADS_MAX ? ENCODER_THREADS_MAX : threads;
 	e->bytes_max = bytes_max;
-	e->last = &e->first;
+	link_init(&e->waiting);
 	pthread_mutex_init(&e->mu, NULL);
 	pthread_cond_init(&e->more, NULL);
 	return 0;
@@ -49,14 +50,9 @@ int encoder_new(unsigned threads, uint64_t bytes_max, struct encoder **out)
 
 static struct job *take_first_locked(struct encoder *e)
 {
-	struct job *j = e->first;
+	struct link *first = link_take_first(&e->waiting);
 
-	if (j) {
-		e->first = j->next;
-		if (!e->first)
-			e->last = &e->first;
-	}
-	return j;
+	return first ? CONTAINER_OF(first, struct job, link) : NULL;
 }
 
 static void free_job(struct job *j)
@@ -130,8 +126,7 @@ static bool add_locked(struct encoder *e, struct job *j)
 		return false;
 	e->jobs_n++;
 	e->bytes += j->bytes;
-	*e->last = j;
-	e->last = &j->next;
+	link_append(&e->waiting, &j->link);
 	pthread_cond_signal(&e->more);
 	return true;
 }

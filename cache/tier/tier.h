@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/list.h"
 #include "base/mailbox.h"
 #include "cache/policy/policy.h"
 #include "cache/policy/invalidation.h"
@@ -21,7 +22,7 @@ struct tier;
 
 /* Private to a tier: how what was asked waits for its turn. */
 struct tier_job {
-	struct tier_job *next;
+	struct link link;
 	void (*run)(struct tier *t, struct tier_job *job);
 };
 
@@ -48,7 +49,7 @@ struct tier_source {
 	/* the answer of a put that is not taken: for forget_before, once no lock is held; 0: nothing to forget */
 	uint64_t forget_before;
 	/* private to the tier */
-	struct tier_source *next;
+	struct link link;
 	uint64_t lsn;
 	uint32_t variant;
 	bool is_refresh, replaces;

@@ -60,7 +60,7 @@ struct queue {
 	pthread_t thread;
 	pthread_mutex_t mu;
 	pthread_cond_t changed;
-	struct tier_job *first, **last;
+	struct link jobs;
 	bool is_stopping;
 	struct table_tier *t;
 };
@@ -198,9 +198,7 @@ static void list_locked(struct table_tier *t, struct record *r)
 static void post(struct queue *q, struct tier_job *job)
 {
 	pthread_mutex_lock(&q->mu);
-	job->next = NULL;
-	*q->last = job;
-	q->last = &job->next;
+	link_append(&q->jobs, &job->link);
 	pthread_cond_signal(&q->changed);
 	pthread_mutex_unlock(&q->mu);
 }
@@ -212,15 +210,14 @@ static void *work(void *arg)
 	pthread_mutex_lock(&q->mu);
 	for (;;) {
 		struct tier_job *job;
+		struct link *first;
 
-		while (!q->first && !q->is_stopping)
+		while (link_is_empty(&q->jobs) && !q->is_stopping)
 			pthread_cond_wait(&q->changed, &q->mu);
-		job = q->first;
-		if (!job)
+		first = link_take_first(&q->jobs);
+		if (!first)
 			break;
-		q->first = job->next;
-		if (!q->first)
-			q->last = &q->first;
+		job = CONTAINER_OF(first, struct tier_job, link);
 		pthread_mutex_unlock(&q->mu);
 		job->run(&q->t->tier, job);
 		pthread_mutex_lock(&q->mu);
@@ -232,7 +229,7 @@ static void *work(void *arg)
 static void queue_start(struct queue *q, struct table_tier *t)
 {
 	q->t = t;
-	q->last = &q->first;
+	link_init(&q->jobs);
 	pthread_mutex_init(&q->mu, NULL);
 	pthread_cond_init(&q->changed, NULL);
 	CHECK(pthread_create(&q->thread, NULL, work, q) == 0);
