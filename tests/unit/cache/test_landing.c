@@ -10,18 +10,12 @@
 
 static int set_up(void **state)
 {
-	static struct tiers t;
+	struct tiers *t;
 
-	tiers_begin(&t);
-	t.g.o.pass_memory_ms = 0; /* what is not stored is led by the next who asks */
-	tiers_restart(&t);
-	*state = &t;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	tiers_end(*state);
+	tiers_set_up(state);
+	t = *state;
+	t->g.o.pass_memory_ms = 0; /* what is not stored is led by the next who asks */
+	tiers_restart(t);
 	return 0;
 }
 
@@ -275,7 +269,7 @@ static void who_comes_while_the_disk_hangs_asks_the_origin(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tiers_tear_down)
 		CASE(what_has_been_replaced_stands_in_for_no_error),
 		CASE(who_comes_while_the_disk_hangs_asks_the_origin),
 		CASE(what_a_304_does_not_confirm_goes_from_both_tiers),

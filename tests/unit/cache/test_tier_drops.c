@@ -6,21 +6,6 @@
 
 #define FRESH "Cache-Control: max-age=60\r\n"
 
-static int set_up(void **state)
-{
-	static struct tiers t;
-
-	tiers_begin(&t);
-	*state = &t;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	tiers_end(*state);
-	return 0;
-}
-
 /* Leads a fetch of the URL by force, and has its nth allocation while the answer is stored fail. */
 static void replace_with_fault(struct tiers *t, const char *target, unsigned long nth)
 {
@@ -80,8 +65,7 @@ static void the_older_one_is_gone_whatever_allocation_failed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-		CASE(the_older_one_is_gone_whatever_allocation_failed),
+		TIERS_TEST(the_older_one_is_gone_whatever_allocation_failed),
 	};
 
 	return TIERS_RUN_OVER_BOTH(tests);

@@ -6,17 +6,11 @@
 
 static int set_up(void **state)
 {
-	static struct tiers t;
+	struct tiers *t;
 
-	tiers_begin(&t);
-	t.g.rules.memory_idle_ms = 10000;
-	*state = &t;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	tiers_end(*state);
+	tiers_set_up(state);
+	t = *state;
+	t->g.rules.memory_idle_ms = 10000;
 	return 0;
 }
 
@@ -122,7 +116,7 @@ static void a_purge_reaches_what_left_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tiers_tear_down)
 		CASE(what_is_idle_leaves_and_comes_back_from_disk),
 		CASE(what_is_asked_for_stays),
 		CASE(of_variants_only_those_on_disk_leave),

@@ -7,21 +7,6 @@
 #define FIELDS "ETag: \"1\"\r\nCache-Control: max-age=60\r\n"
 #define TARGET "GET /p"
 
-static int set_up(void **state)
-{
-	static struct tiers t;
-
-	tiers_begin(&t);
-	*state = &t;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	tiers_end(*state);
-	return 0;
-}
-
 /* As an exchange does with the answer to a Range request that it passed on. */
 static void store_part(
 	struct tiers *t, const char *range, const char *content_range, const char *fields, const char *body)
@@ -175,13 +160,12 @@ static void with_a_part_in_memory_the_disk_is_not_asked(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-		CASE(a_part_comes_back_as_the_part_it_was),
-		CASE(a_part_from_disk_is_combined_with_the_next),
-		CASE(parts_with_other_validators_or_none_replace_each_other),
-		CASE(a_whole_answer_takes_the_parts_place_on_disk),
-		CASE(a_purge_reaches_a_part),
-		CASE(with_a_part_in_memory_the_disk_is_not_asked),
+		TIERS_TEST(a_part_comes_back_as_the_part_it_was),
+		TIERS_TEST(a_part_from_disk_is_combined_with_the_next),
+		TIERS_TEST(parts_with_other_validators_or_none_replace_each_other),
+		TIERS_TEST(a_whole_answer_takes_the_parts_place_on_disk),
+		TIERS_TEST(a_purge_reaches_a_part),
+		TIERS_TEST(with_a_part_in_memory_the_disk_is_not_asked),
 	};
 
 	return TIERS_RUN_OVER_BOTH(tests);

@@ -24,17 +24,11 @@ static void by_user(struct tiers *t, bool is_cookie, const char *name)
 
 static int set_up(void **state)
 {
-	static struct tiers t;
+	struct tiers *t;
 
-	tiers_begin(&t);
-	by_user(&t, false, "X-User");
-	*state = &t;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	tiers_end(*state);
+	tiers_set_up(state);
+	t = *state;
+	by_user(t, false, "X-User");
 	return 0;
 }
 
@@ -270,7 +264,7 @@ static void a_secret_that_others_could_know_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tiers_tear_down)
 		CASE(each_users_answer_comes_back_to_that_user_after_a_restart),
 		CASE(nobody_else_gets_it_whatever_the_route_has_become),
 		CASE(a_shared_answer_is_none_of_a_users),

@@ -150,6 +150,21 @@ void tiers_end(struct tiers *t)
 	assert_int_equal(rmdir(t->path), 0);
 }
 
+int tiers_set_up(void **state)
+{
+	static struct tiers t;
+
+	tiers_begin(&t);
+	*state = &t;
+	return 0;
+}
+
+int tiers_tear_down(void **state)
+{
+	tiers_end(*state);
+	return 0;
+}
+
 void tiers_written(struct tiers *t)
 {
 	while (rig_stats(&t->g).tier.queue > 0)

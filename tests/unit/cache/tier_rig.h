@@ -32,6 +32,10 @@ extern struct tiers_device tiers_device;
 void tiers_begin(struct tiers *t); /* options and rules may be changed before the next restart */
 void tiers_restart(struct tiers *t);
 void tiers_end(struct tiers *t);
+/* As fixtures: *state is the tiers. */
+int tiers_set_up(void **state);
+int tiers_tear_down(void **state);
+#define TIERS_TEST(test) cmocka_unit_test_setup_teardown(test, tiers_set_up, tiers_tear_down)
 void tiers_written(struct tiers *t); /* all that was stored is in the lower tier, or dropped */
 /* Of a table: hits, puts, dropped_queue. */
 struct disk_stats tiers_counts(struct tiers *t);

@@ -184,6 +184,15 @@ void rig_fetch(struct seen *s, const char *method, const char *target)
 	rig_wait(s);
 }
 
+void rig_fetch_again(struct seen *s, const char *method, const char *target)
+{
+	struct rig *r = s->rig;
+
+	seen_fini(s);
+	seen_init(s, r);
+	rig_fetch(s, method, target);
+}
+
 struct upstream_stats rig_stats(const struct rig *r)
 {
 	struct upstream_stats stats;
@@ -195,4 +204,24 @@ struct upstream_stats rig_stats(const struct rig *r)
 bool seen_body_is(const struct seen *s, const char *text)
 {
 	return slice_equal(buf_slice(&s->body), slice_of(text));
+}
+
+void scripted_prepare(struct scripted *w, script_fn *script)
+{
+	server_start(&w->server, script);
+	rig_defaults(&w->rig, w->server.port);
+}
+
+void scripted_open(struct scripted *w, script_fn *script)
+{
+	scripted_prepare(w, script);
+	rig_open(&w->rig);
+	seen_init(&w->seen, &w->rig);
+}
+
+void scripted_close(struct scripted *w)
+{
+	seen_fini(&w->seen);
+	rig_close(&w->rig);
+	server_stop(&w->server);
 }

@@ -44,6 +44,13 @@ struct seen {
 	struct seen *start_other;  /* from on_head */
 };
 
+/* A scripted origin, the rig that has it as its upstream, and one fetch. */
+struct scripted {
+	struct server server;
+	struct rig rig;
+	struct seen seen;
+};
+
 void rig_defaults(struct rig *r, int port); /* change r->upstream, then rig_open */
 void rig_open(struct rig *r);
 void rig_close(struct rig *r);
@@ -59,7 +66,13 @@ void rig_wait_flag(struct rig *r, const bool *flag);
 void rig_turn(struct rig *r); /* one turn of the loop that does not wait */
 /* Start and wait. */
 void rig_fetch(struct seen *s, const char *method, const char *target);
+/* The same with a seen that is made anew. */
+void rig_fetch_again(struct seen *s, const char *method, const char *target);
 struct upstream_stats rig_stats(const struct rig *r);
 bool seen_body_is(const struct seen *s, const char *text);
+
+void scripted_prepare(struct scripted *w, script_fn *script); /* change w->rig.upstream, then rig_open and seen_init */
+void scripted_open(struct scripted *w, script_fn *script);
+void scripted_close(struct scripted *w);
 
 #endif

@@ -12,39 +12,6 @@
 
 enum { SENT = 1, GO = 2, CLOSED = 4 };
 
-struct world {
-	struct server server;
-	struct rig rig;
-	struct seen seen;
-};
-
-static void prepare(struct world *w, script_fn *script)
-{
-	server_start(&w->server, script);
-	rig_defaults(&w->rig, w->server.port);
-}
-
-static void open_world(struct world *w, script_fn *script)
-{
-	prepare(w, script);
-	rig_open(&w->rig);
-	seen_init(&w->seen, &w->rig);
-}
-
-static void close_world(struct world *w)
-{
-	seen_fini(&w->seen);
-	rig_close(&w->rig);
-	server_stop(&w->server);
-}
-
-static void fetch_again(struct world *w, const char *method, const char *target)
-{
-	seen_fini(&w->seen);
-	seen_init(&w->seen, &w->rig);
-	rig_fetch(&w->seen, method, target);
-}
-
 /* ---- Stray bytes (the next answer must never be the stray one) ---- */
 
 /* Each connection: one good answer; then, when told, a stray one; further requests get their target's last letter. */
@@ -64,40 +31,40 @@ static void stray_when_told(struct conn *c)
 
 static void stray_bytes_on_a_pooled_connection_are_never_an_answer(void **state)
 {
-	struct world w;
+	struct scripted w;
 
 	(void)state;
-	open_world(&w, stray_when_told);
+	scripted_open(&w, stray_when_told);
 	rig_fetch(&w.seen, "GET", "/1");
 	server_raise(&w.server, GO);
 	assert_true(server_wait(&w.server, SENT));
 	for (unsigned i = 0; i < 3; i++) { /* no turn of the loop in between: found by the peek */
-		fetch_again(&w, "GET", "/2");
+		rig_fetch_again(&w.seen, "GET", "/2");
 		assert_int_equal(w.seen.result, FETCH_OK);
 		assert_true(seen_body_is(&w.seen, "ok"));
 	}
 	assert_int_equal(rig_stats(&w.rig).stale_connections, 1);
 	assert_int_equal(rig_stats(&w.rig).retries, 0);
 	assert_int_equal(atomic_load(&w.server.accepted), 2);
-	close_world(&w);
+	scripted_close(&w);
 }
 
 static void stray_bytes_seen_while_idle_are_remembered(void **state)
 {
-	struct world w;
+	struct scripted w;
 
 	(void)state;
-	open_world(&w, stray_when_told);
+	scripted_open(&w, stray_when_told);
 	w.rig.upstream.retries = 0;
 	rig_fetch(&w.seen, "GET", "/1");
 	server_raise(&w.server, GO);
 	assert_true(server_wait(&w.server, SENT));
 	event_base_loop(w.rig.base, EVLOOP_ONCE); /* the idle socket's own event */
-	fetch_again(&w, "GET", "/2");
+	rig_fetch_again(&w.seen, "GET", "/2");
 	assert_int_equal(w.seen.result, FETCH_OK);
 	assert_true(seen_body_is(&w.seen, "ok"));
 	assert_int_equal(rig_stats(&w.rig).stale_connections, 1);
-	close_world(&w);
+	scripted_close(&w);
 }
 
 /* What comes with the answer in one piece, by target. The second request on the connection gets "ok". */
@@ -125,16 +92,16 @@ static void a_connection_with_bytes_beyond_the_answer_is_not_used_again(void **s
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_LEN(targets); i++) {
-		struct world w;
+		struct scripted w;
 
-		open_world(&w, excess);
+		scripted_open(&w, excess);
 		rig_fetch(&w.seen, i == 3 ? "HEAD" : "GET", targets[i]);
 		assert_int_equal(w.seen.result, FETCH_OK);
-		fetch_again(&w, "GET", "/length");
+		rig_fetch_again(&w.seen, "GET", "/length");
 		assert_int_equal(w.seen.result, FETCH_OK);
 		assert_true(seen_body_is(&w.seen, "ok"));
 		assert_int_equal(atomic_load(&w.server.accepted), 2);
-		close_world(&w);
+		scripted_close(&w);
 	}
 }
 
@@ -155,22 +122,22 @@ static void close_after_first(struct conn *c)
 
 static void a_connection_closed_while_idle_is_replaced(void **state)
 {
-	struct world w;
+	struct scripted w;
 
 	(void)state;
-	prepare(&w, close_after_first);
+	scripted_prepare(&w, close_after_first);
 	w.rig.upstream.retries = 0;
 	rig_open(&w.rig);
 	seen_init(&w.seen, &w.rig);
 	rig_fetch(&w.seen, "GET", "/");
 	server_raise(&w.server, GO);
 	assert_true(server_wait(&w.server, SENT));
-	fetch_again(&w, "PUT", "/");
+	rig_fetch_again(&w.seen, "PUT", "/");
 	assert_int_equal(w.seen.result, FETCH_OK);
-	fetch_again(&w, "GET", "/");
+	rig_fetch_again(&w.seen, "GET", "/");
 	assert_int_equal(w.seen.result, FETCH_OK);
 	assert_int_equal(rig_stats(&w.rig).retries, 0);
-	close_world(&w);
+	scripted_close(&w);
 }
 
 /* ---- Answers that break the rules ---- */
@@ -245,18 +212,18 @@ static const struct bad_answer bad_answers[] = {
 
 static void try_bad(const struct bad_answer *b, const char *first, const char *method)
 {
-	struct world w;
+	struct scripted w;
 
 	bad = b;
-	open_world(&w, send_bad);
+	scripted_open(&w, send_bad);
 	if (first)
 		rig_fetch(&w.seen, "GET", first);
-	fetch_again(&w, method, "/bad");
+	rig_fetch_again(&w.seen, method, "/bad");
 	if (w.seen.result != b->result)
 		fail_msg("%s: %s, not %s: %s", b->name, fetch_result_name(w.seen.result), fetch_result_name(b->result),
 			w.seen.detail);
 	assert_true(b->result == FETCH_OK || strlen(w.seen.detail) > 0);
-	close_world(&w);
+	scripted_close(&w);
 }
 
 static void answers_that_break_the_rules_are_told_from_whole_ones(void **state)
@@ -295,14 +262,14 @@ static void long_line_with_spaces(struct conn *c)
 
 static void a_long_line_is_not_taken_for_a_fold(void **state)
 {
-	struct world w;
+	struct scripted w;
 
 	(void)state;
-	open_world(&w, long_line_with_spaces);
+	scripted_open(&w, long_line_with_spaces);
 	rig_fetch(&w.seen, "GET", "/");
 	assert_int_equal(w.seen.result, FETCH_OK);
 	assert_true(slice_equal(buf_slice(&w.seen.fields), SLICE_LIT("X: y\nContent-Length: 2\n")));
-	close_world(&w);
+	scripted_close(&w);
 }
 
 static void endless_head(struct conn *c)
@@ -336,16 +303,16 @@ static void endless_head(struct conn *c)
 static void endless_heads_are_cut_short(void **state)
 {
 	static const char *const targets[] = {"/1xx", "/big1xx", "/line", "/fields"};
-	struct world w;
+	struct scripted w;
 
 	(void)state;
-	open_world(&w, endless_head);
+	scripted_open(&w, endless_head);
 	for (unsigned i = 0; i < ARRAY_LEN(targets); i++) {
-		fetch_again(&w, "GET", targets[i]);
+		rig_fetch_again(&w.seen, "GET", targets[i]);
 		assert_int_equal(w.seen.result, FETCH_BAD_ANSWER);
 		assert_int_equal(w.seen.heads, 0);
 	}
-	close_world(&w);
+	scripted_close(&w);
 }
 
 static void endless_framing(struct conn *c)
@@ -370,18 +337,18 @@ static void endless_framing(struct conn *c)
 
 static void endless_chunk_framing_is_cut_short(void **state)
 {
-	struct world w;
+	struct scripted w;
 
 	(void)state;
-	open_world(&w, endless_framing);
-	fetch_again(&w, "GET", "/trailers");
+	scripted_open(&w, endless_framing);
+	rig_fetch_again(&w.seen, "GET", "/trailers");
 	assert_int_equal(w.seen.result, FETCH_BAD_ANSWER);
-	fetch_again(&w, "GET", "/extension");
+	rig_fetch_again(&w.seen, "GET", "/extension");
 	assert_int_equal(w.seen.result, FETCH_BAD_ANSWER);
-	fetch_again(&w, "GET", "/tiny");
+	rig_fetch_again(&w.seen, "GET", "/tiny");
 	assert_int_equal(w.seen.result, FETCH_OK);
 	assert_int_equal(w.seen.body.n, 5000);
-	close_world(&w);
+	scripted_close(&w);
 }
 
 /* ---- Repeating requests ---- */
@@ -418,19 +385,19 @@ static void requests_are_repeated_only_as_often_as_allowed(void **state)
 	for (unsigned i = 0; i < ARRAY_LEN(cases) * 2; i++) {
 		const struct repeat_case *k = &cases[i / 2];
 		bool pooled = i % 2;
-		struct world w;
+		struct scripted w;
 
-		prepare(&w, die);
+		scripted_prepare(&w, die);
 		w.rig.upstream.retries = k->retries;
 		rig_open(&w.rig);
 		seen_init(&w.seen, &w.rig);
 		if (pooled)
 			rig_fetch(&w.seen, "GET", "/good");
-		fetch_again(&w, k->method, "/dies");
+		rig_fetch_again(&w.seen, k->method, "/dies");
 		assert_int_equal(w.seen.result, FETCH_BROKEN);
 		assert_int_equal(atomic_load(&w.server.requests), k->requests + (pooled ? 1 : 0));
 		assert_int_equal(rig_stats(&w.rig).retries, k->requests - 1);
-		close_world(&w);
+		scripted_close(&w);
 	}
 }
 
@@ -446,15 +413,15 @@ static void die_once(struct conn *c)
 
 static void a_repeated_get_brings_the_answer(void **state)
 {
-	struct world w;
+	struct scripted w;
 
 	(void)state;
-	open_world(&w, die_once);
+	scripted_open(&w, die_once);
 	rig_fetch(&w.seen, "GET", "/");
 	assert_int_equal(w.seen.result, FETCH_OK);
 	assert_true(seen_body_is(&w.seen, "ok"));
 	assert_int_equal(rig_stats(&w.rig).retries, 1);
-	close_world(&w);
+	scripted_close(&w);
 }
 
 /* The request takes the origin with it: the second attempt finds nobody. */
@@ -466,18 +433,18 @@ static void die_for_good(struct conn *c)
 
 static void what_was_sent_once_was_sent_though_the_last_attempt_found_no_connection(void **state)
 {
-	struct world w;
+	struct scripted w;
 
 	(void)state;
-	open_world(&w, die_for_good);
+	scripted_open(&w, die_for_good);
 	rig_fetch(&w.seen, "GET", "/");
 	assert_int_equal(w.seen.result, FETCH_REFUSED);
 	assert_int_equal(rig_stats(&w.rig).retries, 1);
 	assert_true(w.seen.was_sent);
-	fetch_again(&w, "GET", "/");
+	rig_fetch_again(&w.seen, "GET", "/");
 	assert_int_equal(w.seen.result, FETCH_REFUSED);
 	assert_false(w.seen.was_sent);
-	close_world(&w);
+	scripted_close(&w);
 }
 
 static void half_then_die(struct conn *c)
@@ -488,23 +455,23 @@ static void half_then_die(struct conn *c)
 
 static void nothing_is_repeated_after_the_first_byte(void **state)
 {
-	struct world w;
+	struct scripted w;
 
 	(void)state;
-	open_world(&w, half_then_die);
+	scripted_open(&w, half_then_die);
 	rig_fetch(&w.seen, "GET", "/");
 	assert_int_equal(w.seen.result, FETCH_BROKEN);
 	assert_int_equal(w.seen.heads, 1);
 	assert_int_equal(atomic_load(&w.server.requests), 1);
-	close_world(&w);
+	scripted_close(&w);
 }
 
 static void refused_connections_are_refused(void **state)
 {
-	struct world w;
+	struct scripted w;
 
 	(void)state;
-	open_world(&w, die);
+	scripted_open(&w, die);
 	server_stop(&w.server);
 	rig_fetch(&w.seen, "GET", "/");
 	assert_int_equal(w.seen.result, FETCH_REFUSED);
@@ -539,23 +506,23 @@ static void expect_requests(struct server *s, unsigned n)
 static void an_origin_that_hangs_times_out(void **state)
 {
 	static const char *const targets[] = {"/", "/1xx", "/head", "/body"};
-	struct world w;
+	struct scripted w;
 
 	(void)state;
-	prepare(&w, hang);
+	scripted_prepare(&w, hang);
 	w.rig.upstream.first_byte_timeout_ms = 400; /* long enough to send the request on any machine */
 	w.rig.upstream.stall_timeout_ms = 50;
 	w.rig.upstream.retries = 3;
 	rig_open(&w.rig);
 	seen_init(&w.seen, &w.rig);
 	for (unsigned i = 0; i < ARRAY_LEN(targets); i++) {
-		fetch_again(&w, "GET", targets[i]);
+		rig_fetch_again(&w.seen, "GET", targets[i]);
 		assert_int_equal(w.seen.result, FETCH_TIMEOUT);
 		expect_requests(&w.server, i + 1);
 	}
 	assert_int_equal(rig_stats(&w.rig).timeouts, 4);
 	assert_int_equal(rig_stats(&w.rig).active, 0);
-	close_world(&w);
+	scripted_close(&w);
 }
 
 int main(void)

@@ -17,41 +17,13 @@ static void always_ok(struct conn *c)
 		conn_send(c, OK_2);
 }
 
-struct world {
-	struct server server;
-	struct rig rig;
-	struct seen seen;
-};
-
-static void open_world(struct world *w, script_fn *script)
-{
-	server_start(&w->server, script);
-	rig_defaults(&w->rig, w->server.port);
-	rig_open(&w->rig);
-	seen_init(&w->seen, &w->rig);
-}
-
-static void close_world(struct world *w)
-{
-	seen_fini(&w->seen);
-	rig_close(&w->rig);
-	server_stop(&w->server);
-}
-
-static void fetch_again(struct world *w, const char *method, const char *target)
-{
-	seen_fini(&w->seen);
-	seen_init(&w->seen, &w->rig);
-	rig_fetch(&w->seen, method, target);
-}
-
 static void a_get_sends_nothing_but_host_and_brings_head_and_body(void **state)
 {
-	struct world w;
+	struct scripted w;
 	char expected[128];
 
 	(void)state;
-	open_world(&w, always_ok);
+	scripted_open(&w, always_ok);
 	rig_fetch(&w.seen, "GET", "/a?b=c");
 	assert_int_equal(w.seen.result, FETCH_OK);
 	assert_int_equal(w.seen.status, 200);
@@ -61,17 +33,17 @@ static void a_get_sends_nothing_but_host_and_brings_head_and_body(void **state)
 	assert_false(w.seen.reused);
 	snprintf(expected, sizeof(expected), "GET /a?b=c HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n", w.server.port);
 	assert_string_equal(w.server.last, expected);
-	close_world(&w);
+	scripted_close(&w);
 }
 
 static void targets_pass_byte_for_byte(void **state)
 {
 	static const char *const targets[] = {"/../a/./b//c", "/|\"{[<>\\^`]}", "/%7e%2F?a=b c", "/?", "/a?b#",
 		"/a;p=1?x=%zz&&", "/@user:pw/:80/http://x/"};
-	struct world w;
+	struct scripted w;
 
 	(void)state;
-	open_world(&w, always_ok);
+	scripted_open(&w, always_ok);
 	for (unsigned i = 0; i < ARRAY_LEN(targets); i++) {
 		struct fetch_request q = rig_request("GET", targets[i]);
 		char expected[128];
@@ -81,22 +53,22 @@ static void targets_pass_byte_for_byte(void **state)
 			assert_int_equal(rig_start(&w.seen, &q), -EINVAL);
 			continue;
 		}
-		fetch_again(&w, "GET", targets[i]);
+		rig_fetch_again(&w.seen, "GET", targets[i]);
 		n = snprintf(expected, sizeof(expected), "GET %s HTTP/1.1\r\n", targets[i]);
 		assert_memory_equal(w.server.last, expected, (size_t)n);
 	}
-	fetch_again(&w, "OPTIONS", "*");
+	rig_fetch_again(&w.seen, "OPTIONS", "*");
 	assert_memory_equal(w.server.last, "OPTIONS * HTTP/1.1\r\n", 20);
-	close_world(&w);
+	scripted_close(&w);
 }
 
 static void any_method_carries_a_body_with_its_length(void **state)
 {
 	static const char *const methods[] = {"GET", "DELETE", "QUERY", "POST", "PUT", "FOO", "get"};
-	struct world w;
+	struct scripted w;
 
 	(void)state;
-	open_world(&w, always_ok);
+	scripted_open(&w, always_ok);
 	for (unsigned i = 0; i < ARRAY_LEN(methods); i++) {
 		struct fetch_request q = rig_request(methods[i], "/b");
 		char expected[256];
@@ -118,10 +90,10 @@ static void any_method_carries_a_body_with_its_length(void **state)
 		assert_int_equal(rig_start(&w.seen, &q), 0);
 		rig_wait(&w.seen);
 		assert_non_null(strstr(w.server.last, "\r\nContent-Length: 0\r\n"));
-		fetch_again(&w, methods[i], "/b");
+		rig_fetch_again(&w.seen, methods[i], "/b");
 		assert_null(strstr(w.server.last, "Content-Length"));
 	}
-	close_world(&w);
+	scripted_close(&w);
 }
 
 static void a_large_body_goes_without_expect(void **state)
@@ -129,10 +101,10 @@ static void a_large_body_goes_without_expect(void **state)
 	struct fetch_request q = rig_request("PUT", "/large");
 	size_t n = 3 << 20;
 	char *body = calloc(1, n);
-	struct world w;
+	struct scripted w;
 
 	(void)state;
-	open_world(&w, always_ok);
+	scripted_open(&w, always_ok);
 	q.body = (struct slice){body, n};
 	q.has_body = true;
 	assert_int_equal(rig_start(&w.seen, &q), 0);
@@ -141,18 +113,18 @@ static void a_large_body_goes_without_expect(void **state)
 	assert_non_null(strstr(w.server.last, "\r\nContent-Length: 3145728\r\n"));
 	assert_null(strstr(w.server.last, "Expect"));
 	free(body);
-	close_world(&w);
+	scripted_close(&w);
 }
 
 static void fields_go_in_order_and_empty_ones_too(void **state)
 {
 	struct fetch_request q = rig_request("POST", "/f");
 	struct http_fields fields;
-	struct world w;
+	struct scripted w;
 	const char *host;
 
 	(void)state;
-	open_world(&w, always_ok);
+	scripted_open(&w, always_ok);
 	http_fields_init(&fields);
 	assert_int_equal(http_fields_add(&fields, SLICE_LIT("X-Empty"), SLICE_LIT("")), 0);
 	assert_int_equal(http_fields_add(&fields, SLICE_LIT("accept"), SLICE_LIT("a/b")), 0);
@@ -173,17 +145,17 @@ static void fields_go_in_order_and_empty_ones_too(void **state)
 		"Host: example.org:8\r\nX-Empty:\r\naccept: a/b\r\nX-Semi: ;\r\nX-Odd: \xff:a\tb\x80\r\nUser-Agent:\r\n"
 		"Content-Type: t/u\r\nTE: trailers\r\nContent-Length: 0\r\n\r\n");
 	http_fields_fini(&fields);
-	close_world(&w);
+	scripted_close(&w);
 }
 
 static void what_cannot_be_sent_as_it_is_is_refused(void **state)
 {
 	struct fetch_request q = rig_request("GET", "/");
 	struct http_fields fields;
-	struct world w;
+	struct scripted w;
 
 	(void)state;
-	open_world(&w, always_ok);
+	scripted_open(&w, always_ok);
 	q.method_token = SLICE_LIT("GE T");
 	assert_int_equal(rig_start(&w.seen, &q), -EINVAL);
 	q = rig_request("GET", "http://other/");
@@ -201,7 +173,7 @@ static void what_cannot_be_sent_as_it_is_is_refused(void **state)
 	assert_int_equal(rig_start(&w.seen, &q), -EINVAL);
 	http_fields_fini(&fields);
 	assert_int_equal(rig_stats(&w.rig).started, 0);
-	close_world(&w);
+	scripted_close(&w);
 }
 
 static void all_ok_by_method(struct conn *c)
@@ -212,25 +184,25 @@ static void all_ok_by_method(struct conn *c)
 
 static void post_goes_on_a_fresh_connection_which_the_pool_gets(void **state)
 {
-	struct world w;
+	struct scripted w;
 
 	(void)state;
-	open_world(&w, all_ok_by_method);
-	fetch_again(&w, "GET", "/");
-	fetch_again(&w, "POST", "/");
+	scripted_open(&w, all_ok_by_method);
+	rig_fetch_again(&w.seen, "GET", "/");
+	rig_fetch_again(&w.seen, "POST", "/");
 	assert_false(w.seen.reused);
-	fetch_again(&w, "PUT", "/");
+	rig_fetch_again(&w.seen, "PUT", "/");
 	assert_false(w.seen.reused);
 	assert_int_equal(atomic_load(&w.server.accepted), 3);
 	for (unsigned i = 0; i < 10; i++) {
-		fetch_again(&w, i % 2 ? "GET" : "HEAD", "/");
+		rig_fetch_again(&w.seen, i % 2 ? "GET" : "HEAD", "/");
 		assert_int_equal(w.seen.result, FETCH_OK);
 		assert_true(w.seen.reused);
 	}
 	assert_int_equal(atomic_load(&w.server.accepted), 3);
 	assert_int_equal(rig_stats(&w.rig).connections_opened, 3);
 	assert_int_equal(rig_stats(&w.rig).connections_reused, 10);
-	close_world(&w);
+	scripted_close(&w);
 }
 
 static void no_content(struct conn *c)
@@ -250,18 +222,18 @@ static void no_content(struct conn *c)
 static void answers_without_content_are_whole(void **state)
 {
 	static const char *const targets[] = {"/304", "/204", "/0", "/head"};
-	struct world w;
+	struct scripted w;
 
 	(void)state;
-	open_world(&w, no_content);
+	scripted_open(&w, no_content);
 	for (unsigned i = 0; i < 8; i++) {
-		fetch_again(&w, i % 4 == 3 ? "HEAD" : "GET", targets[i % 4]);
+		rig_fetch_again(&w.seen, i % 4 == 3 ? "HEAD" : "GET", targets[i % 4]);
 		assert_int_equal(w.seen.result, FETCH_OK);
 		assert_true(w.seen.framed);
 		assert_int_equal(w.seen.offers, 0);
 	}
 	assert_int_equal(atomic_load(&w.server.accepted), 1);
-	close_world(&w);
+	scripted_close(&w);
 }
 
 static void redirect(struct conn *c)
@@ -273,19 +245,19 @@ static void redirect(struct conn *c)
 
 static void redirects_cookies_and_codings_pass_through(void **state)
 {
-	struct world w;
+	struct scripted w;
 
 	(void)state;
-	open_world(&w, redirect);
+	scripted_open(&w, redirect);
 	for (unsigned i = 0; i < 2; i++) {
-		fetch_again(&w, "GET", "/");
+		rig_fetch_again(&w.seen, "GET", "/");
 		assert_int_equal(w.seen.result, FETCH_OK);
 		assert_int_equal(w.seen.status, 302);
 		assert_true(seen_body_is(&w.seen, "raw"));
 		assert_null(strstr(w.server.last, "Cookie"));
 	}
 	assert_int_equal(atomic_load(&w.server.requests), 2);
-	close_world(&w);
+	scripted_close(&w);
 }
 
 static void informational(struct conn *c)
@@ -297,16 +269,16 @@ static void informational(struct conn *c)
 
 static void informational_answers_come_before_the_final_one(void **state)
 {
-	struct world w;
+	struct scripted w;
 
 	(void)state;
-	open_world(&w, informational);
+	scripted_open(&w, informational);
 	rig_fetch(&w.seen, "GET", "/");
 	assert_int_equal(w.seen.result, FETCH_OK);
 	assert_int_equal(w.seen.informational, 103);
 	assert_int_equal(w.seen.heads, 1);
 	assert_true(slice_equal(buf_slice(&w.seen.fields), SLICE_LIT("X: y\nContent-Length: 2\n")));
-	close_world(&w);
+	scripted_close(&w);
 }
 
 static void chunked(struct conn *c)
@@ -326,19 +298,19 @@ static void chunked(struct conn *c)
 
 static void chunks_are_decoded_and_trailers_dropped(void **state)
 {
-	struct world w;
+	struct scripted w;
 
 	(void)state;
-	open_world(&w, chunked);
+	scripted_open(&w, chunked);
 	for (unsigned i = 0; i < 4; i++) {
-		fetch_again(&w, "GET", i % 2 ? "/bytes" : "/");
+		rig_fetch_again(&w.seen, "GET", i % 2 ? "/bytes" : "/");
 		assert_int_equal(w.seen.result, FETCH_OK);
 		assert_true(w.seen.framed);
 		assert_true(seen_body_is(&w.seen, "hello world"));
 		assert_true(slice_equal(buf_slice(&w.seen.fields), SLICE_LIT("Transfer-Encoding: chunked\n")));
 	}
 	assert_int_equal(atomic_load(&w.server.accepted), 1);
-	close_world(&w);
+	scripted_close(&w);
 }
 
 static void until_close(struct conn *c)
@@ -349,19 +321,19 @@ static void until_close(struct conn *c)
 
 static void a_body_that_the_close_ends_is_ok_but_not_framed(void **state)
 {
-	struct world w;
+	struct scripted w;
 
 	(void)state;
-	open_world(&w, until_close);
+	scripted_open(&w, until_close);
 	for (unsigned i = 0; i < 2; i++) {
-		fetch_again(&w, "GET", "/");
+		rig_fetch_again(&w.seen, "GET", "/");
 		assert_int_equal(w.seen.result, FETCH_OK);
 		assert_false(w.seen.framed);
 		assert_int_equal(w.seen.content_length, -1);
 		assert_true(seen_body_is(&w.seen, "until the end"));
 	}
 	assert_int_equal(atomic_load(&w.server.accepted), 2);
-	close_world(&w);
+	scripted_close(&w);
 }
 
 /* Reads the head only, answers, and takes no more. */
@@ -385,9 +357,9 @@ static void an_answer_before_the_body_was_read_is_whole(void **state)
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_LEN(targets); i++) {
 		struct fetch_request q = rig_request("POST", targets[i]);
-		struct world w;
+		struct scripted w;
 
-		open_world(&w, answer_early);
+		scripted_open(&w, answer_early);
 		q.body = (struct slice){body, n};
 		q.has_body = true;
 		assert_int_equal(rig_start(&w.seen, &q), 0);
@@ -395,7 +367,7 @@ static void an_answer_before_the_body_was_read_is_whole(void **state)
 		assert_int_equal(w.seen.result, FETCH_OK);
 		assert_true(seen_body_is(&w.seen, "ok"));
 		server_raise(&w.server, 1);
-		close_world(&w);
+		scripted_close(&w);
 	}
 	free(body);
 }
@@ -420,15 +392,15 @@ static void long_hints(struct conn *c)
 
 static void hints_do_not_count_against_the_final_head(void **state)
 {
-	struct world w;
+	struct scripted w;
 
 	(void)state;
-	open_world(&w, long_hints);
+	scripted_open(&w, long_hints);
 	rig_fetch(&w.seen, "GET", "/");
 	assert_int_equal(w.seen.result, FETCH_OK);
 	assert_int_equal(w.seen.informational, 103);
 	assert_true(seen_body_is(&w.seen, "ok"));
-	close_world(&w);
+	scripted_close(&w);
 }
 
 int main(void)

@@ -78,9 +78,7 @@ static void end(struct world *w)
 
 static enum fetch_result fetch(struct world *w, const char *method)
 {
-	seen_fini(&w->seen);
-	seen_init(&w->seen, &w->rig);
-	rig_fetch(&w->seen, method, "/x");
+	rig_fetch_again(&w->seen, method, "/x");
 	return w->seen.result;
 }
 

@@ -133,9 +133,7 @@ static void close_world(struct world *w)
 
 static void fetch_again(struct world *w, const char *method, const char *target)
 {
-	seen_fini(&w->seen);
-	seen_init(&w->seen, &w->rig);
-	rig_fetch(&w->seen, method, target);
+	rig_fetch_again(&w->seen, method, target);
 	if (w->seen.result != FETCH_OK)
 		fail_msg("%s: %s", fetch_result_name(w->seen.result), w->seen.detail);
 }
