@@ -47,7 +47,7 @@ static const struct cache_control *directives_of(const struct http_fields *reque
 
 	if (!http_fields_get(request, HF_CACHE_CONTROL))
 		return &none;
-	(void)cache_control_of(storage, request, HF_CACHE_CONTROL);
+	(void)cache_control_of(storage, request);
 	return storage;
 }
 

@@ -208,12 +208,12 @@ void cache_control_add(struct cache_control *cc, struct slice line)
 	}
 }
 
-bool cache_control_of(struct cache_control *cc, const struct http_fields *f, enum http_field_id id)
+bool cache_control_of(struct cache_control *cc, const struct http_fields *f)
 {
 	uint32_t i = 0;
 	bool found = false;
 	cache_control_init(cc);
-	for (const struct http_field *line; (line = http_fields_next(f, id, &i)) != NULL;) {
+	for (const struct http_field *line; (line = http_fields_next(f, HF_CACHE_CONTROL, &i)) != NULL;) {
 		cache_control_add(cc, line->value);
 		found = true;
 	}

@@ -51,7 +51,7 @@ void cache_control_init(struct cache_control *cc);
  * (5.2); unknown directives are skipped. What comes after a quoted string that does not end can only make cc stricter. */
 void cache_control_add(struct cache_control *cc, struct slice line);
 /* Init, then all lines of that field. False when there is none. */
-bool cache_control_of(struct cache_control *cc, const struct http_fields *f, enum http_field_id id);
+bool cache_control_of(struct cache_control *cc, const struct http_fields *f);
 
 /* A targeted field such as CDN-Cache-Control, its lines joined (RFC 9213 2.1): a dictionary. Init first, as above. False,
  * and cc all absent, when it is empty or does not parse: then the field counts as absent. Of a repeated directive the last

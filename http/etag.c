@@ -75,7 +75,7 @@ bool etag_list_next(struct slice *rest, struct slice *tag)
 	return true;
 }
 
-enum etag_condition etag_if_none_match(const struct http_fields *f, struct slice tag, bool exists)
+enum etag_condition etag_if_none_match(const struct http_fields *f, struct slice tag)
 {
 	uint32_t i = 0;
 	unsigned members = 0;
@@ -90,6 +90,5 @@ enum etag_condition etag_if_none_match(const struct http_fields *f, struct slice
 			is_in_list |= etag_weak_equal(member, tag);
 		}
 	}
-	bool matches = exists && (is_in_list || (has_star && members == 1));
-	return matches ? ETAG_MATCHES : ETAG_MATCHES_NOT;
+	return is_in_list || (has_star && members == 1) ? ETAG_MATCHES : ETAG_MATCHES_NOT;
 }

@@ -25,9 +25,9 @@ enum etag_condition {
 };
 
 /* Compares the lists on all lines with a representation's tag (empty: it has none, only `*` matches it). A single `*`
- * matches whatever exists; call with exists = false when there is no representation. Compares weakly
+ * matches as well. Compares weakly
  * (MATCHES: answer 304 to GET and HEAD, else 412). */
-enum etag_condition etag_if_none_match(const struct http_fields *f, struct slice tag, bool exists);
+enum etag_condition etag_if_none_match(const struct http_fields *f, struct slice tag);
 
 /* The next member of a list of tags; no backslash escapes in there, unlike in other lists. Start with *rest = value. */
 bool etag_list_next(struct slice *rest, struct slice *tag);

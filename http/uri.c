@@ -152,7 +152,7 @@ bool uri_query_next(struct slice *rest, bool *at_end, struct uri_param *out)
 	if (*at_end)
 		return false;
 	*at_end = !slice_cut(*rest, '&', &out->whole, rest);
-	out->has_value = slice_cut(out->whole, '=', &out->name, &out->value);
+	(void)slice_cut(out->whole, '=', &out->name, &out->value);
 	return true;
 }
 

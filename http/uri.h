@@ -32,7 +32,6 @@ int uri_decode_form(struct slice s, struct buf *out) WARN_UNUSED;
 /* One name[=value] of a query. `whole` is as received, for putting a query together again. */
 struct uri_param {
 	struct slice whole, name, value;
-	bool has_value; /* "a=" differs from "a" */
 };
 /* The next parameter; '&' separates them, empty ones count ("a&&b" has three). Start with *rest = the query and *at_end =
  * false; an empty query has one empty parameter. False at the end. */

@@ -291,7 +291,7 @@ static void load_all(struct loading *l, struct segment **v, size_t n)
 			index_drop_segment(&d->index, v[i]->slot);
 			segment_retire(&d->segments, v[i]);
 		} else {
-			segment_set_state(&d->segments, v[i], SEGMENT_SEALED);
+			segment_set_sealed(&d->segments, v[i]);
 		}
 		segment_unref(&d->segments, &v[i]);
 		disk_add(&d->n.recovered_segments, 1);

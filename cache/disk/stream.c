@@ -443,7 +443,7 @@ static void into_index(struct disk_stream *st, const struct record_header *h)
 	}
 	disk_add(&d->n.puts, 1);
 	disk_add(&d->n.put_bytes, record_total(h));
-	segment_set_state(&d->segments, st->seg, SEGMENT_SEALED);
+	segment_set_sealed(&d->segments, st->seg);
 	segment_unref(&d->segments, &st->seg);
 }
 

@@ -47,7 +47,7 @@ bool encode_is_meant(const struct cache_rules *rules, int status, const struct h
 	if (!rules->compress || status != 200 || !is_text(fields) || http_fields_get(fields, HF_CONTENT_ENCODING) ||
 		has_digest(fields))
 		return false;
-	return !cache_control_of(&cc, fields, HF_CACHE_CONTROL) || !cc.no_transform; /* RFC 9111 5.2.2.6 */
+	return !cache_control_of(&cc, fields) || !cc.no_transform; /* RFC 9111 5.2.2.6 */
 }
 
 int encode_announce(struct http_fields *fields)

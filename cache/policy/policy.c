@@ -108,7 +108,7 @@ static bool understands(int status)
 static bool request_forbids(const struct policy_exchange *x)
 {
 	struct cache_control cc;
-	return x->rules->client_refresh && cache_control_of(&cc, x->request, HF_CACHE_CONTROL) && cc.no_store;
+	return x->rules->client_refresh && cache_control_of(&cc, x->request) && cc.no_store;
 }
 
 static enum policy_store judge_no_store(const struct policy_exchange *x, const struct policy_facts *facts)
@@ -298,7 +298,7 @@ int policy_strip_fields(struct http_fields *response, const struct cache_rules *
 {
 	struct cache_control cc;
 	bool strip_cookies = rules->set_cookie != CACHE_COOKIE_STORE;
-	(void)cache_control_of(&cc, response, HF_CACHE_CONTROL);
+	(void)cache_control_of(&cc, response);
 	int rc = http_fields_drop_hop_by_hop(response);
 	if (rc < 0)
 		return rc;

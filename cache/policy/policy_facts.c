@@ -155,7 +155,7 @@ static bool stores_set_cookie(const struct policy_exchange *x)
 	if (!http_fields_get(x->response, HF_SET_COOKIE))
 		return false;
 	struct cache_control cc;
-	return !cache_control_of(&cc, x->response, HF_CACHE_CONTROL) ||
+	return !cache_control_of(&cc, x->response) ||
 	       (!names_set_cookie(&cc.no_cache_fields) && !names_set_cookie(&cc.private_fields));
 }
 
@@ -171,7 +171,7 @@ void policy_read(const struct policy_exchange *x, struct policy_facts *facts)
 	*facts = (struct policy_facts){0};
 	facts->is_targeted = read_targeted(x, &facts->cc);
 	if (!facts->is_targeted)
-		(void)cache_control_of(&facts->cc, x->response, HF_CACHE_CONTROL);
+		(void)cache_control_of(&facts->cc, x->response);
 	read_date(x, facts);
 	read_validators(x, facts);
 	read_explicit(x, facts);

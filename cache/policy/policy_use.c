@@ -132,7 +132,7 @@ bool policy_is_not_modified(
 	int64_t date_s = 0, modified_s = 0, condition_s;
 	bool has_date = parse_date(date, &date_s);
 	bool has_modified = parse_date(last_modified, &modified_s);
-	enum etag_condition if_none_match = etag_if_none_match(request, etag, true);
+	enum etag_condition if_none_match = etag_if_none_match(request, etag);
 	if (if_none_match != ETAG_NO_CONDITION)
 		return if_none_match == ETAG_MATCHES;
 	if ((has_modified || has_date) && date_of(request, HF_IF_MODIFIED_SINCE, &condition_s))

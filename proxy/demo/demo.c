@@ -132,7 +132,7 @@ static bool client_has(struct evhttp_request *req, const char *etag)
 	for (line = evhttp_request_get_input_headers(req)->tqh_first; line; line = line->next.tqe_next)
 		if (http_fields_add(&fields, slice_of(line->key), slice_of(line->value)))
 			goto out; /* without memory the whole answer is sent */
-	has = etag_if_none_match(&fields, slice_of(etag), true) == ETAG_MATCHES;
+	has = etag_if_none_match(&fields, slice_of(etag)) == ETAG_MATCHES;
 out:
 	http_fields_fini(&fields);
 	return has;

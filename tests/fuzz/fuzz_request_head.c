@@ -56,8 +56,8 @@ static void read_fields(struct http_request *r)
 		(void)http_accept_encoding_q(&one, SLICE_LIT("gzip"));
 		r->fields.v[i].id = http_field_id_of(r->fields.v[i].name);
 	}
-	(void)cache_control_of(&cc, &r->fields, HF_CACHE_CONTROL);
-	(void)etag_if_none_match(&r->fields, SLICE_LIT("\"a\""), true);
+	(void)cache_control_of(&cc, &r->fields);
+	(void)etag_if_none_match(&r->fields, SLICE_LIT("\"a\""));
 	while (uri_query_next(&rest, &at_end, &param))
 		(void)uri_name_matches(SLICE_LIT("*a*b"), param.name);
 	uint32_t before = r->fields.n;

@@ -308,7 +308,7 @@ int segment_seal(struct segments *t, struct segment *s, const struct footer_entr
 {
 	int err = segment_write_footer(t, s, entries, n, end);
 
-	segment_set_state(t, s, SEGMENT_SEALED);
+	segment_set_sealed(t, s);
 	return err;
 }
 
@@ -324,10 +324,10 @@ void segment_note(struct segment *s, uint64_t epoch, uint64_t lsn)
 	lower(&s->min_lsn, lsn);
 }
 
-void segment_set_state(struct segments *t, struct segment *s, enum segment_state state)
+void segment_set_sealed(struct segments *t, struct segment *s)
 {
 	pthread_mutex_lock(&t->mu);
-	s->state = state;
+	s->state = SEGMENT_SEALED;
 	pthread_cond_broadcast(&t->changed);
 	pthread_mutex_unlock(&t->mu);
 }

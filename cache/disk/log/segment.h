@@ -119,7 +119,7 @@ int segment_write_footer(struct segments *t, struct segment *s, const struct foo
 	uint64_t end) WARN_UNUSED;
 /* To be told before a record with these is written. Whoever writes to the segment only. */
 void segment_note(struct segment *s, uint64_t epoch, uint64_t lsn);
-void segment_set_state(struct segments *t, struct segment *s, enum segment_state state);
+void segment_set_sealed(struct segments *t, struct segment *s);
 /* What is in the slot now, with a reference; or NULL. Another segment may have moved in: the generation tells. */
 struct segment *segment_get(struct segments *t, uint32_t slot) WARN_UNUSED;
 void segment_unref(struct segments *t, struct segment **s);

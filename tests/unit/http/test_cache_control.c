@@ -147,7 +147,7 @@ static void directives_are_read(void **state)
 			copies[n] = exact_copy(slice_of(directive_rows[i].lines[n]));
 			assert_int_equal(http_fields_add_id(&f, HF_CACHE_CONTROL, copies[n]), 0);
 		}
-		assert_true(cache_control_of(&cc, &f, HF_CACHE_CONTROL));
+		assert_true(cache_control_of(&cc, &f));
 		describe(&cc, got, sizeof(got));
 		EXPECT_SLICE(directive_rows[i].row, slice_of(got), slice_of(directive_rows[i].want));
 		http_fields_fini(&f);
@@ -163,7 +163,7 @@ static void a_missing_field_has_no_directives(void **state)
 	char got[64];
 	(void)state;
 	fields_from(&f, (const char *const[]){"CDN-Cache-Control: no-store", NULL});
-	assert_false(cache_control_of(&cc, &f, HF_CACHE_CONTROL));
+	assert_false(cache_control_of(&cc, &f));
 	describe(&cc, got, sizeof(got));
 	EXPECT_SLICE("none", slice_of(got), BYTES(""));
 	http_fields_fini(&f);

@@ -189,7 +189,7 @@ struct policy_reuse rows_reuse(
 	const struct rows_exchange *e, const struct freshness *f, bool soft_purged, struct now now)
 {
 	struct cache_control cc;
-	(void)cache_control_of(&cc, &e->request, HF_CACHE_CONTROL);
+	(void)cache_control_of(&cc, &e->request);
 	return policy_reuse(
 		f, e->rules.client_refresh ? &cc : NULL, policy_pragma_no_cache(&e->request), soft_purged, now);
 }
