@@ -187,16 +187,7 @@ int appender_end(struct appender *a, const struct record_header *h, struct pendi
 	p->slot.off8 = (uint32_t)(a->begun / 8);
 	p->slot.len8 = n8 < INDEX_LONG ? (uint16_t)n8 : INDEX_LONG;
 	segment_note(a->seg, h->epoch, h->lsn);
-	a->entries[a->entries_n++] = (struct footer_entry){
-		.key_lo = h->key_lo,
-		.key_hi = h->key_hi,
-		.lsn = h->lsn,
-		.base_lsn = h->base_lsn,
-		.variant = h->variant,
-		.off8 = p->slot.off8,
-		.n8 = (uint32_t)n8,
-		.kind = h->kind,
-	};
+	a->entries[a->entries_n++] = footer_entry_of(h, a->begun, end - a->begun);
 	a->pending[a->pending_n++] = *p;
 	a->begun = end;
 	return a->used == 0 ? (commit_all(a), 0) : 0;

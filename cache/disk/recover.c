@@ -28,16 +28,7 @@ static int note_entry(struct scan *s, const struct record_header *h)
 		s->entries = v;
 		s->cap = cap;
 	}
-	s->entries[s->n++] = (struct footer_entry){
-		.key_lo = h->key_lo,
-		.key_hi = h->key_hi,
-		.lsn = h->lsn,
-		.base_lsn = h->base_lsn,
-		.variant = h->variant,
-		.off8 = (uint32_t)(s->at / 8),
-		.n8 = (uint32_t)(record_total(h) / 8),
-		.kind = h->kind,
-	};
+	s->entries[s->n++] = footer_entry_of(h, s->at, record_total(h));
 	return 0;
 }
 

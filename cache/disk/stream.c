@@ -406,15 +406,7 @@ static int finish_file(struct disk_stream *st, struct record_header *h)
 {
 	struct segments *t = &st->d->segments;
 	uint64_t total = record_total(h), at = sizeof(struct segment_header);
-	struct footer_entry entry = {
-		.key_lo = h->key_lo,
-		.key_hi = h->key_hi,
-		.lsn = h->lsn,
-		.variant = h->variant,
-		.off8 = (uint32_t)(at / 8),
-		.n8 = (uint32_t)(total / 8),
-		.kind = RECORD_WHOLE,
-	};
+	struct footer_entry entry = footer_entry_of(h, at, total);
 	int err = segment_trim(t, st->seg, file_bytes(st, h->body_n));
 
 	segment_note(st->seg, h->epoch, h->lsn);

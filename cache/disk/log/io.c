@@ -246,3 +246,20 @@ int io_save(const struct disk_io *io, int dir, const char *name, const void *p, 
 		(void)io->unlink(io, dir, name);
 	return err;
 }
+
+bool io_number_in(const char *name, const char *prefix, uint64_t *number)
+{
+	size_t n = strlen(prefix);
+
+	*number = 0;
+	if (strncmp(name, prefix, n) != 0 || strlen(name) != n + 16)
+		return false;
+	for (const char *p = name + n; *p; p++) {
+		const char *digits = "0123456789abcdef", *at = strchr(digits, *p);
+
+		if (!at)
+			return false;
+		*number = *number << 4 | (uint64_t)(at - digits);
+	}
+	return *number > 0 && *number < UINT64_MAX / 2;
+}

@@ -41,4 +41,7 @@ int io_load(const struct disk_io *io, int dir, const char *name, size_t max, voi
 /* Creates (or empties) a file, writes and syncs it; on failure it is unlinked again. */
 int io_save(const struct disk_io *io, int dir, const char *name, const void *p, size_t n) WARN_UNUSED;
 
+/* The number in a file's name, 16 hexadecimal digits behind the prefix. False: the name is another one, or nobody's number. */
+bool io_number_in(const char *name, const char *prefix, uint64_t *number);
+
 #endif

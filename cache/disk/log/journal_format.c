@@ -144,15 +144,5 @@ void journal_name(uint64_t number, char out[JOURNAL_NAME_MAX])
 
 bool journal_name_read(const char *name, uint64_t *number)
 {
-	*number = 0;
-	if (strncmp(name, "journal.", 8) != 0 || strlen(name) != 24)
-		return false;
-	for (const char *p = name + 8; *p; p++) {
-		const char *digits = "0123456789abcdef", *at = strchr(digits, *p);
-
-		if (!at)
-			return false;
-		*number = *number << 4 | (uint64_t)(at - digits);
-	}
-	return *number > 0 && *number < UINT64_MAX / 2;
+	return io_number_in(name, "journal.", number);
 }

@@ -51,6 +51,9 @@ int segment_read_trailer(const void *p, uint64_t generation, uint64_t size, stru
 void segment_write_trailer(struct segment_trailer *t, const struct footer_entry *entries);
 bool footer_is_right(const struct segment_trailer *t, const struct footer_entry *entries);
 /* Does an entry lie among the records? */
+struct record_header;
+/* Of a record at `at`, of n bytes. */
+struct footer_entry footer_entry_of(const struct record_header *h, uint64_t at, uint64_t n);
 bool footer_entry_fits(const struct footer_entry *e, uint64_t end);
 void segment_name(uint64_t id, char out[SEGMENT_NAME_MAX]);
 bool segment_name_read(const char *name, uint64_t *id);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/hash.h"
+#include "cache/disk/log/record.h"
 #include "cache/disk/log/segment.h"
 
 static uint64_t header_sum(const struct segment_header *h)
@@ -62,6 +63,20 @@ bool footer_is_right(const struct segment_trailer *t, const struct footer_entry 
 	return entries_sum(t, entries) == t->footer_sum;
 }
 
+struct footer_entry footer_entry_of(const struct record_header *h, uint64_t at, uint64_t n)
+{
+	return (struct footer_entry){
+		.key_lo = h->key_lo,
+		.key_hi = h->key_hi,
+		.lsn = h->lsn,
+		.base_lsn = h->base_lsn,
+		.variant = h->variant,
+		.off8 = (uint32_t)(at / 8),
+		.n8 = (uint32_t)(n / 8),
+		.kind = h->kind,
+	};
+}
+
 bool footer_entry_fits(const struct footer_entry *e, uint64_t end)
 {
 	uint64_t at = (uint64_t)e->off8 * 8, n = (uint64_t)e->n8 * 8;
@@ -76,15 +91,5 @@ void segment_name(uint64_t id, char out[SEGMENT_NAME_MAX])
 
 bool segment_name_read(const char *name, uint64_t *id)
 {
-	*id = 0;
-	if (strncmp(name, "seg-", 4) != 0 || strlen(name) != 20)
-		return false;
-	for (const char *p = name + 4; *p; p++) {
-		const char *digits = "0123456789abcdef", *at = strchr(digits, *p);
-
-		if (!at)
-			return false;
-		*id = *id << 4 | (uint64_t)(at - digits);
-	}
-	return *id > 0 && *id < UINT64_MAX / 2;
+	return io_number_in(name, "seg-", id);
 }
