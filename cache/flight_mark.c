@@ -7,12 +7,23 @@
 
 #define PROBE_EVERY_MS 1000
 
+/* What was sent before a purge says nothing to those who ask after it. */
+static bool was_purged_locked(struct flight *f)
+{
+	struct purgeable set = {.url = entry_url(f->entry), .user = entry_user(f->entry)};
+
+	return invalidation_check(f->cache->invalidation, &set, f->epoch, &f->checked) != NOT_PURGED;
+}
+
 void flight_mark_pass_locked(struct flight *f, int64_t now_ms, int64_t pass_ms, struct garbage *g)
 {
 	struct notes *n = f->entry->notes;
 
-	if (!f->may_mark)
+	if (!f->may_mark || was_purged_locked(f))
 		return;
+	if (marker_is_purged_locked(f->entry, &n->pass_since))
+		n->pass_until_ms = 0;
+	marker_set_since(&n->pass_since, f->epoch);
 	if (n->pass_until_ms < now_ms + pass_ms)
 		n->pass_until_ms = now_ms + pass_ms;
 	n->probe_at_ms = now_ms + PROBE_EVERY_MS;
@@ -31,8 +42,7 @@ void flight_mark_heads_locked(struct flight *f, const struct ending *x, struct g
 	if (m->until_ms < until_ms)
 		m->until_ms = until_ms;
 	m->probe_at_ms = x->now.mono_ms + PROBE_EVERY_MS;
-	m->epoch = f->epoch;
-	atomic_store_explicit(&m->checked, f->epoch, memory_order_relaxed);
+	marker_set_since(&m->since, f->epoch);
 	marker_set_locked(f->entry, g);
 }
 
@@ -52,9 +62,12 @@ void flight_mark_pass(struct flight *f)
  * told of it, so it does not matter whose request it was. */
 void flight_mark_rest_locked(struct flight *f, int64_t now_ms, struct garbage *g)
 {
-	if (f->cache->o.failure_memory_ms <= 0)
+	struct notes *n = f->entry->notes;
+
+	if (f->cache->o.failure_memory_ms <= 0 || was_purged_locked(f))
 		return;
-	f->entry->notes->rest_until_ms = now_ms + f->cache->o.failure_memory_ms;
+	n->rest_until_ms = now_ms + f->cache->o.failure_memory_ms;
+	marker_set_since(&n->rest_since, f->epoch);
 	marker_set_locked(f->entry, g);
 }
 
@@ -102,12 +115,15 @@ void flight_mark_failure_locked(struct flight *f, const struct ending *x, struct
 {
 	struct notes *n = f->entry->notes;
 	int64_t memory_ms = f->cache->o.failure_memory_ms, now_ms = x->now.mono_ms;
-	bool is_first =
-		x->shows_trouble && !follows_trouble_locked(f) && (!follows_failure_locked(f) || n->failed_once);
+	bool is_first;
 
-	if (!f->may_mark || memory_ms <= 0)
+	if (!f->may_mark || memory_ms <= 0 || was_purged_locked(f))
 		return;
+	if (marker_is_purged_locked(f->entry, &n->failed_since))
+		n->failed_until_ms = n->trouble_until_ms = 0;
+	is_first = x->shows_trouble && !follows_trouble_locked(f) && (!follows_failure_locked(f) || n->failed_once);
 	note_form_locked(f, x);
+	marker_set_since(&n->failed_since, f->epoch);
 	if (x->shows_trouble)
 		n->trouble_until_ms = now_ms + 2 * memory_ms;
 	marker_set_locked(f->entry, g);

@@ -182,10 +182,10 @@ static void use(struct lookup *l, struct entry *e, struct object *o, enum cache_
 /* A failure a moment ago that would befall this request too. */
 static bool is_failing(struct lookup *l, const struct entry *e)
 {
-	const struct notes *n = e ? e->notes : NULL;
+	struct notes *n = e ? e->notes : NULL;
 	uint64_t form;
 
-	if (!n || n->failed_until_ms <= l->now.mono_ms)
+	if (!n || n->failed_until_ms <= l->now.mono_ms || marker_is_purged_locked(e, &n->failed_since))
 		return false;
 	/* That there are too many requests is said to one client, and not of the origin. */
 	if (n->failed_form == FORM_PLAIN && n->failed_by != 429)
@@ -197,7 +197,10 @@ static bool is_failing(struct lookup *l, const struct entry *e)
 /* Would a refresh in the background be in vain? */
 static bool is_resting(struct lookup *l, const struct entry *e)
 {
-	return (e->notes && e->notes->rest_until_ms > l->now.mono_ms) || is_failing(l, e);
+	struct notes *n = e->notes;
+
+	return (n && n->rest_until_ms > l->now.mono_ms && !marker_is_purged_locked(e, &n->rest_since)) ||
+	       is_failing(l, e);
 }
 
 static bool use_failure(struct lookup *l, struct entry *e, struct object *o, bool is_soft)
@@ -226,11 +229,16 @@ static bool use_failure(struct lookup *l, struct entry *e, struct object *o, boo
 /* Until a purge: what is answered after it may be for all. */
 static bool are_heads_marked(const struct lookup *l, struct entry *e)
 {
-	struct purgeable set = {.url = entry_url(e), .user = entry_user(e)};
 	struct heads_marker *m = &e->notes->heads;
 
-	return m->until_ms > l->now.mono_ms &&
-	       invalidation_check(l->c->invalidation, &set, m->epoch, &m->checked) == NOT_PURGED;
+	return m->until_ms > l->now.mono_ms && !marker_is_purged_locked(e, &m->since);
+}
+
+static bool is_passing(const struct lookup *l, struct entry *e)
+{
+	struct notes *n = e->notes;
+
+	return n && n->pass_until_ms > l->now.mono_ms && !marker_is_purged_locked(e, &n->pass_since);
 }
 
 /* Known uncacheable: alone. Once a second one of them finds out whether that is still so; and, while something is stored for
@@ -242,7 +250,7 @@ static bool use_pass_marker(struct lookup *l, struct entry *e, const struct obje
 
 	if (!e || !e->notes || l->is_forced)
 		return false;
-	if (e->notes->pass_until_ms > l->now.mono_ms) {
+	if (is_passing(l, e)) {
 		probe_at_ms = &e->notes->probe_at_ms;
 		finds_out = finds_out && !l->is_head;
 	} else if (l->is_head && are_heads_marked(l, e)) {
@@ -308,7 +316,7 @@ static bool wants_new_one(struct lookup *l, struct entry *e, const struct object
 		return false;
 	if (l->is_alone || l->is_head || !lookup_leads_to_whole(l, o) || l->only_if_cached || l->r->spare_upstream)
 		return false;
-	if (is_resting(l, e) || (e->notes && e->notes->pass_until_ms > l->now.mono_ms))
+	if (is_resting(l, e) || is_passing(l, e))
 		return false;
 	return !lookup_is_being_fetched(l, e, o);
 }

@@ -77,7 +77,7 @@ static void sweep_out(struct sweep *w, struct entry *e, struct object *o, enum d
 /* An error that is remembered is an answer like those stored: a purge of it must not be forgotten while it is there. */
 static void sweep_failure(struct sweep *w, struct notes *n)
 {
-	if (!n || !n->failed_answer)
+	if (!n->failed_answer)
 		return;
 	if (object_check(n->failed_answer) != NOT_PURGED)
 		n->failed_until_ms = 0;
@@ -85,11 +85,29 @@ static void sweep_failure(struct sweep *w, struct notes *n)
 		w->c->sweep_oldest = object_epoch(n->failed_answer);
 }
 
-/* Nor a purge of what HEADs were told while that is remembered. */
-static void sweep_heads(struct sweep *w, struct notes *n)
+/* Nor a purge of a marker. */
+static void sweep_marker(struct sweep *w, const struct entry *e, int64_t *until_ms, struct marker_epoch *since)
 {
-	if (n && n->heads.until_ms > w->now.mono_ms && n->heads.epoch < w->c->sweep_oldest)
-		w->c->sweep_oldest = n->heads.epoch;
+	if (*until_ms <= w->now.mono_ms)
+		return;
+	if (marker_is_purged_locked(e, since))
+		*until_ms = 0;
+	else if (since->epoch < w->c->sweep_oldest)
+		w->c->sweep_oldest = since->epoch;
+}
+
+static void sweep_markers(struct sweep *w, struct entry *e)
+{
+	struct notes *n = e->notes;
+
+	if (!n)
+		return;
+	sweep_failure(w, n);
+	sweep_marker(w, e, &n->pass_until_ms, &n->pass_since);
+	sweep_marker(w, e, &n->heads.until_ms, &n->heads.since);
+	sweep_marker(w, e, &n->rest_until_ms, &n->rest_since);
+	sweep_marker(w, e, &n->failed_until_ms, &n->failed_since);
+	sweep_marker(w, e, &n->trouble_until_ms, &n->failed_since);
 }
 
 static void sweep_entry(struct entry *e, void *arg)
@@ -111,8 +129,7 @@ static void sweep_entry(struct entry *e, void *arg)
 		if (is_idle && lower_has(w->c, o))
 			sweep_out(w, e, o, DROP_IDLE);
 	}
-	sweep_failure(w, e->notes);
-	sweep_heads(w, e->notes);
+	sweep_markers(w, e);
 	drop_outdated_marker(e, w->now, &w->garbage);
 	entry_tidy_locked(e, &w->garbage);
 }

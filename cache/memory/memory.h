@@ -20,13 +20,18 @@ struct object;
 struct flight;
 struct memory;
 
+/* What a purge of the key undoes: it is remembered of a request that was sent before. */
+struct marker_epoch {
+	uint64_t epoch; /* of that request */
+	_Atomic uint64_t checked;
+};
+
 /* HEADs don't wait for each other: what one was told says nothing about what GET's answer could be stored as, so it is apart from
  * the marker that both go by. A purge undoes it. */
 struct heads_marker {
 	int64_t until_ms;    /* 0: none */
 	int64_t probe_at_ms; /* one HEAD may find out again from then on */
-	uint64_t epoch;      /* of the request that set it */
-	_Atomic uint64_t checked;
+	struct marker_epoch since;
 };
 
 /* What an entry needs only now and then: who fetches it, and what went wrong. All guarded by the shard's mu. */
@@ -35,10 +40,13 @@ struct notes {
 	struct link marker;     /* in the shard's list while PASS or failure is remembered; the link of garbage later */
 	bool is_marked;
 	int64_t pass_until_ms; /* 0: none. Known uncacheable until then */
-	int64_t probe_at_ms;   /* one request may find out again from then on */
+	struct marker_epoch pass_since;
+	int64_t probe_at_ms; /* one request may find out again from then on */
 	struct heads_marker heads;
-	int64_t rest_until_ms;    /* a background refresh was in vain: no other until then */
-	int64_t failed_until_ms;  /* 0: none */
+	int64_t rest_until_ms; /* a background refresh was in vain: no other until then */
+	struct marker_epoch rest_since;
+	int64_t failed_until_ms;          /* 0: none */
+	struct marker_epoch failed_since; /* and of trouble_until_ms */
 	int64_t trouble_until_ms; /* an error of the origin was answered with: the next one until then is remembered */
 	bool failed_once; /* by an error, the first or for one client, that a stale answer stood in for: that may, and nobody is told of the error */
 	int failed_status;    /* to be answered with */
@@ -173,6 +181,9 @@ void user_bound_locked(struct entry *e, unsigned max, struct garbage *g);
 /* To be called after one of the notes' times was set: within the bound, by forgetting the oldest. */
 void marker_set_locked(struct entry *e, struct garbage *g);
 void marker_clear_locked(struct notes *n, struct garbage *g);
+/* Of a request of that epoch; and has a purge undone it? Its tags, where it has any, are its answer's to know. */
+void marker_set_since(struct marker_epoch *m, uint64_t epoch);
+bool marker_is_purged_locked(const struct entry *e, struct marker_epoch *m);
 /* The answer that is remembered with a failure, or NULL, in place of the one that was; of a marked key only. What is beyond
  * a bound in all is not kept: then there is the failure's status. */
 void marker_keep_answer_locked(struct notes *n, struct object *o, struct garbage *g);

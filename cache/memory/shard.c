@@ -329,6 +329,19 @@ void marker_keep_answer_locked(struct notes *n, struct object *o, struct garbage
 	atomic_fetch_add_explicit(&m->failed_bytes, object_total_bytes(o), memory_order_relaxed);
 }
 
+void marker_set_since(struct marker_epoch *m, uint64_t epoch)
+{
+	m->epoch = epoch;
+	atomic_store_explicit(&m->checked, epoch, memory_order_relaxed);
+}
+
+bool marker_is_purged_locked(const struct entry *e, struct marker_epoch *m)
+{
+	struct purgeable set = {.url = entry_url(e), .user = entry_user(e)};
+
+	return invalidation_check(e->shard->memory->invalidation, &set, m->epoch, &m->checked) != NOT_PURGED;
+}
+
 void marker_clear_locked(struct notes *n, struct garbage *g)
 {
 	struct shard *s = n->shard;

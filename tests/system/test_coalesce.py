@@ -362,6 +362,28 @@ def test_while_an_origin_fails_refreshes_in_the_background_rest(start_proxy, ori
     assert origin.count(path) == 2
 
 
+@pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
+@pytest.mark.parametrize("when", ["after", "under way"])
+@pytest.mark.parametrize("kind", ["url", "prefix", "all"])
+def test_who_asks_after_a_purge_is_not_told_what_failed_before_it(start_proxy, origin, kind, when, soft):
+    """Of an answer that did not come only the status is remembered."""
+    proxy = start_proxy({**CONFIG, "cache": {"failure_memory": "60s"}})
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reset()], [Reply(body=b"well")])
+    scope = {"url": path, "prefix": path[:2], "all": 1}[kind]
+    with proxy.client() as first:
+        first.start(target=path)
+        origin.wait_for(path)
+        if when == "under way":
+            proxy.purge(soft=soft, **{kind: scope})
+        gate.open()
+        assert first.response().status == 502
+    if when == "after":
+        assert proxy.fetch(path).status == 502 and origin.count(path) == 1
+        proxy.purge(soft=soft, **{kind: scope})
+    assert proxy.fetch(path).body == b"well"
+
+
 def test_who_waits_is_not_given_a_stand_in_of_another_variant(start_proxy, origin):
     """They wait by the Vary of the newest answer, which says nothing of the one that stands in."""
     proxy = start_proxy({**CONFIG, "cache": {"failure_memory": "60s"}})

@@ -235,6 +235,99 @@ static void a_purge_of_a_remembered_error_is_not_forgotten(void **state)
 	}
 }
 
+static void purge_kind(struct rig *g, enum purge_kind kind, bool soft)
+{
+	struct purge p = {.kind = kind, .soft = soft};
+	uint64_t seq;
+
+	if (kind == PURGE_URL)
+		p.what = SLICE_LIT("http://o/a");
+	else if (kind == PURGE_PREFIX)
+		p.what = SLICE_LIT("http://o/");
+	else if (kind == PURGE_TAG)
+		p.what = SLICE_LIT("t");
+	else if (kind == PURGE_USER)
+		assert_int_equal(cache_user_hash(&g->rules, SLICE_LIT("ann"), &p.user), 0);
+	assert_int_equal(cache_purge(g->c, &p, &seq), 0);
+}
+
+static void fail_with_nothing(struct rig *g, struct flight *f)
+{
+	flight_fail(f, 502, g->now);
+}
+
+static void answer_without_sharing(struct rig *g, struct flight *f)
+{
+	(void)answer_with(g, f, 200, "Cache-Control: no-store\r\nCache-Tag: t\r\n", "x");
+}
+
+static void fail_with_a_tag(struct rig *g, struct flight *f)
+{
+	(void)answer_with(g, f, 503, "Cache-Tag: t\r\n", "no");
+}
+
+/* Whoever asks once a purge was answered is told nothing of what was met by a request from before it, whether that had failed by
+ * then or fails only now; and the purge is not forgotten while it counts. */
+static void a_purge_undoes_what_is_remembered(void **state)
+{
+	static const enum purge_kind kinds[] = {PURGE_URL, PURGE_PREFIX, PURGE_ALL, PURGE_USER, PURGE_TAG};
+	void (*const ends[])(struct rig * g, struct flight * f) = {
+		fail_with_nothing, answer_without_sharing, fail_with_a_tag};
+
+	(void)state;
+	for (unsigned k = 0; k < ARRAY_LEN(kinds) * ARRAY_LEN(ends) * 8; k++) {
+		enum purge_kind kind = kinds[k / 8 % ARRAY_LEN(kinds)];
+		unsigned end = k / 8 / ARRAY_LEN(kinds);
+		bool is_late = k & 1, soft = k & 2, is_swept = k & 4;
+		struct rig g;
+		struct ask a;
+
+		if (kind == PURGE_TAG && end != 2) /* it has no answer with tags that could be remembered */
+			continue;
+		rig_options(&g);
+		g.rules.scope = CACHE_SCOPE_USER;
+		g.rules.user_from.name = SLICE_LIT("X-User");
+		rig_start(&g);
+		if (end == 2) /* one may be a slip */
+			lead_and_answer(&g, "X-User: ann\r\n", 503, "Cache-Tag: t\r\n");
+		ask_init(&g, &a, "GET /a", "X-User: ann\r\n");
+		assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+		if (is_late)
+			purge_kind(&g, kind, soft);
+		ends[end](&g, a.out.flight);
+		if (!is_late) {
+			assert_int_equal(
+				rig_verdict(&g, "GET /a", "X-User: ann\r\n"), end == 1 ? CACHE_PASS : CACHE_FAILED);
+			purge_kind(&g, kind, soft);
+		}
+		for (unsigned i = 0; is_swept && i < 1000; i++)
+			(void)cache_sweep(g.c, 1000, g.now);
+		assert_int_equal(rig_verdict(&g, "GET /a", "X-User: ann\r\n"), CACHE_LEAD);
+		ask_fini(&a);
+		rig_end(&g);
+	}
+}
+
+static void what_failed_before_a_purge_takes_no_place_of_what_failed_after_it(void **state)
+{
+	struct ask before, after;
+	struct rig g;
+
+	(void)state;
+	rig_begin(&g);
+	ask_init(&g, &before, "GET /a", NULL);
+	ask_init(&g, &after, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&g, &before), CACHE_LEAD);
+	purge_kind(&g, PURGE_URL, false);
+	assert_int_equal(ask_lookup(&g, &after), CACHE_LEAD);
+	flight_fail(after.out.flight, 502, g.now);
+	flight_fail(before.out.flight, 504, g.now);
+	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_FAILED);
+	ask_fini(&before);
+	ask_fini(&after);
+	rig_end(&g);
+}
+
 static void what_its_origin_calls_outdated_is_not_remembered(void **state)
 {
 	static const char *const fields[] = {"Cache-Control: no-cache\r\n", "Cache-Control: max-age=0\r\n"};
@@ -752,6 +845,8 @@ int main(void)
 		cmocka_unit_test(errors_remembered_take_a_bounded_part_of_memory_and_go_when_they_are_over),
 		cmocka_unit_test(what_one_odd_request_caused_is_its_own),
 		cmocka_unit_test(what_befell_two_befalls_all),
+		cmocka_unit_test(a_purge_undoes_what_is_remembered),
+		cmocka_unit_test(what_failed_before_a_purge_takes_no_place_of_what_failed_after_it),
 		cmocka_unit_test(a_refresh_in_the_background_that_was_in_vain_rests),
 		cmocka_unit_test(what_stands_in_is_for_those_whose_variant_it_is),
 		cmocka_unit_test(what_is_purged_stands_in_no_more),
