@@ -92,7 +92,7 @@ struct flight *flight_new(struct cache *c, const struct cache_request *r)
 	buf_init(&f->own_lines, OWN_LINES_MAX);
 	buf_init(&f->names, CACHE_KEY_MAX);
 	buf_init(&f->values, 4 * CACHE_KEY_MAX);
-	f->form = form_of(&r->http->fields);
+	f->form = form_of(r->rules, &r->http->fields);
 	bears = credentials_of(r->rules, &r->http->fields);
 	f->has_authorization = bears.has_authorization;
 	f->has_credential = bears.has_other;
@@ -351,7 +351,7 @@ static bool is_told_of_failure(const struct flight *f, const struct flight_waite
 	/* Of two that failed in a row it is the URL's; and nobody waits for a third time-out. */
 	if (w->met_failure && (f->phase == FLIGHT_FAILED || f->status >= 500))
 		return true;
-	return f->form == form_of(w->request);
+	return f->form == form_of(f->rules, w->request);
 }
 
 /* An error may be the leader's own: the others ask again, in the hope that one of them fares better, or, where that is an

@@ -190,7 +190,7 @@ static bool is_failing(struct lookup *l, const struct entry *e)
 	/* That there are too many requests is said to one client, and not of the origin. */
 	if (n->failed_form == FORM_PLAIN && n->failed_by != 429)
 		return true;
-	form = form_of(&l->r->http->fields);
+	form = form_of(l->r->rules, &l->r->http->fields);
 	return n->failed_form == form;
 }
 

@@ -9,7 +9,7 @@
 static bool error_suits(struct lookup *l, struct flight *f)
 {
 	return f->shares == POLICY_SHARE_MOMENT && object_check(f->object) == NOT_PURGED &&
-	       object_serves_wants(f->object, l->wants) && f->form == form_of(&l->r->http->fields);
+	       object_serves_wants(f->object, l->wants) && f->form == form_of(l->r->rules, &l->r->http->fields);
 }
 
 static bool answer_suits(struct lookup *l, struct flight *f)

@@ -88,6 +88,11 @@ static bool is_harmless(const struct cache_rules *rules, struct slice pair, stru
 	return is_shared(rules, name, false);
 }
 
+bool cookie_is_shared(const struct cache_rules *rules, struct slice pair)
+{
+	return is_harmless(rules, pair, cookie_name(pair));
+}
+
 static void look_at_cookies(struct credentials *c, const struct cache_rules *rules, const struct http_field *f)
 {
 	struct slice rest = f->value, pair;

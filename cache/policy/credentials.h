@@ -30,5 +30,7 @@ static inline bool credentials_are_any(const struct credentials *c)
 bool cookie_next(struct slice *rest, struct slice *pair);
 /* A pair without '=' is a name without a value to some readers (and a value without a name to others). */
 struct slice cookie_name(struct slice pair);
+/* Does the route call it one that does not matter (`shared_credentials`), and is it written so that all read it alike? */
+bool cookie_is_shared(const struct cache_rules *rules, struct slice pair);
 
 #endif

@@ -2,6 +2,10 @@
 #include "cache/policy/form.h"
 
 #include "base/hash.h"
+#include "cache/policy/credentials.h"
+
+/* Of shared cookies that are left out of one request's form. */
+#define SHARED_MAX 512
 
 static bool is_nobodys(enum http_field_id id)
 {
@@ -61,16 +65,50 @@ static struct slice clients_part(struct slice list)
 	return list;
 }
 
-uint64_t form_of(const struct http_fields *request)
+static bool is_plain(struct slice s)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-=";
+
+	for (size_t i = 0; i < s.n; i++)
+		if (!memchr(plain, s.p[i], sizeof(plain) - 1))
+			return false;
+	return true;
+}
+
+/* With what surrounds them, but for one blank and the semicolon. *left: of SHARED_MAX. */
+static uint64_t mix_cookies(uint64_t h, const struct cache_rules *rules, struct slice value, size_t *left)
+{
+	struct slice rest = value, pair;
+	bool left_out = false;
+
+	while (cookie_next(&rest, &pair)) {
+		struct slice whole = {value.p, value.n - rest.n};
+
+		value = rest;
+		if (pair.n > 0 && whole.n <= pair.n + 2 && pair.n <= *left && is_plain(pair) &&
+			cookie_is_shared(rules, pair)) {
+			*left -= pair.n;
+			left_out = true;
+		} else {
+			h = mix(h, whole);
+		}
+	}
+	return left_out ? mix(h, SLICE_LIT("shared")) : h;
+}
+
+uint64_t form_of(const struct cache_rules *rules, const struct http_fields *request)
 {
 	uint64_t h = FORM_PLAIN;
+	size_t left = SHARED_MAX;
 
 	for (uint32_t i = 0; i < request->n; i++) {
 		const struct http_field *f = &request->v[i];
 		bool is_ended = ends_with_proxys(request, i);
 		struct slice value = is_ended ? clients_part(f->value) : f->value;
 
-		if (is_ended ? value.n > 0 : !is_nobodys(f->id))
+		if (f->id == HF_COOKIE)
+			h = mix_cookies(mix_name(h, f), rules, value, &left);
+		else if (is_ended ? value.n > 0 : !is_nobodys(f->id))
 			h = mix(mix_name(h, f), value);
 	}
 	return h;

@@ -830,6 +830,38 @@ static void the_clients_address_makes_no_other_form(void **state)
 	rig_end(&g);
 }
 
+/* Each browser has one of its own, which its route says not to matter. */
+static void shared_cookies_make_no_form_while_they_look_like_such(void **state)
+{
+	const struct slice shared[] = {SLICE_LIT("_ga"), SLICE_LIT("_ga_*")};
+	static char blanks[600], longer[600];
+	const struct {
+		const char *cookies;
+		bool is_other;
+	} rows[] = {{"_ga=GA1.1.98765.4321", false}, {"_ga_X1=GS1.1.17; _ga=b", false}, {"_ga=b;_ga_Y=c", false},
+		{NULL, true}, {"_ga=<b>", true}, {"_ga=..%2fb", true}, {"_gab=b", true}, {"_ga=b; _gab=c", true},
+		{"_ga=b;;", true}, {"_ga=b;   _ga_Z=c", true}, {blanks, true}, {longer, true}};
+
+	(void)state;
+	snprintf(blanks, sizeof(blanks), "_ga=b;%500s_ga_X=c", "");
+	memset(longer, 'x', sizeof(longer) - 1);
+	memcpy(longer, "_ga=", 4);
+	for (unsigned k = 0; k < ARRAY_LEN(rows); k++) {
+		char line[700] = "";
+		struct rig g;
+
+		rig_options(&g);
+		g.rules.shared_credentials = (struct slices){shared, ARRAY_LEN(shared)};
+		rig_start(&g);
+		if (rows[k].cookies)
+			snprintf(line, sizeof(line), "Cookie: %s\r\n", rows[k].cookies);
+		lead_and_answer(&g, "Cookie: _ga=GA1.1.1234.5678\r\n", 429, NULL);
+		lead_and_answer(&g, "Cookie: _ga=GA1.1.1234.5678\r\n", 429, NULL);
+		assert_int_equal(rig_verdict(&g, "GET /a", line), rows[k].is_other ? CACHE_LEAD : CACHE_FAILED);
+		rig_end(&g);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -862,6 +894,7 @@ int main(void)
 		cmocka_unit_test(ids_and_conditions_make_no_other_form),
 		cmocka_unit_test(the_clients_own_list_of_addresses_makes_another_form),
 		cmocka_unit_test(the_clients_address_makes_no_other_form),
+		cmocka_unit_test(shared_cookies_make_no_form_while_they_look_like_such),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
