@@ -147,7 +147,7 @@ static void on_news(struct message *message)
 void flight_tell_stored_locked(const struct flight *by)
 {
 	for (struct flight *f = by->entry->notes->flights; f; f = f->next_of_entry) {
-		if (f == by || f->is_disk || f->is_kept)
+		if (f == by || f->kind == FLIGHT_READ || f->kind == FLIGHT_KEPT)
 			continue;
 		pthread_mutex_lock(&f->mu);
 		if (f->phase == FLIGHT_WAITING) {
@@ -177,7 +177,7 @@ void flight_resume(struct flight *f)
 	void *arg;
 
 	pthread_mutex_lock(&f->mu);
-	if (!f->is_paused && !f->is_disk_paused)
+	if (!f->window.is_full && !f->writing.is_full)
 		on_resume = f->on_resume;
 	arg = f->on_resume_arg;
 	pthread_mutex_unlock(&f->mu);
@@ -197,17 +197,17 @@ void flight_on_resume(struct flight *f, void (*on_resume)(void *arg), void *arg)
 
 static void find_low(struct flight *f)
 {
-	f->low = UINT64_MAX;
-	f->at_low = 0;
+	f->window.low = UINT64_MAX;
+	f->window.at_low = 0;
 	for (unsigned i = 0; i < f->cache->o.workers; i++)
 		for (const struct flight_waiter *w = f->slots[i].first; w; w = w->next) {
 			uint64_t at = atomic_load_explicit(&w->offset, memory_order_relaxed);
 
-			if (at < f->low) {
-				f->low = at;
-				f->at_low = 0;
+			if (at < f->window.low) {
+				f->window.low = at;
+				f->window.at_low = 0;
 			}
-			f->at_low += at == f->low;
+			f->window.at_low += at == f->window.low;
 		}
 }
 
@@ -217,11 +217,11 @@ void flight_move_window(struct flight *f)
 
 	(void)object_body_state(f->object, &published);
 	find_low(f);
-	if (f->low > published)
-		f->low = published;
-	object_discard(f->object, f->low);
-	if (f->is_paused && published - f->low <= WINDOW_BYTES / 2) {
-		f->is_paused = false;
+	if (f->window.low > published)
+		f->window.low = published;
+	object_discard(f->object, f->window.low);
+	if (f->window.is_full && published - f->window.low <= WINDOW_BYTES / 2) {
+		f->window.is_full = false;
 		flight_post_resume_locked(f);
 	}
 }
@@ -245,21 +245,21 @@ void flight_wait(struct flight *f, unsigned worker, const struct http_fields *re
 	count(&f->cache->n.waiters);
 	pthread_mutex_lock(&f->mu);
 	/* Who leads waits before anything else happens on his worker; on others somebody may have come first. */
-	if (!f->had_own && worker == f->worker && !f->is_background) {
+	if (!f->had_own && worker == f->worker && f->kind != FLIGHT_BACKGROUND) {
 		f->own = w;
 		f->had_own = true;
 	}
 	if (!w->wants_part)
 		f->is_for_parts = false;
 	/* Its first bytes may be gone. */
-	if (f->is_windowed)
+	if (f->window.is_open)
 		w->mismatched = true;
 	w->next = s->first;
 	if (s->first)
 		s->first->prev = w;
 	s->first = w;
 	f->waiters_n++;
-	if (f->is_windowed)
+	if (f->window.is_open)
 		atomic_store_explicit(&w->offset, UINT64_MAX, memory_order_relaxed);
 	pthread_mutex_unlock(&f->mu);
 }
@@ -284,7 +284,7 @@ void flight_leave(struct flight_waiter *w)
 	f->waiters_n--;
 	if (f->own == w)
 		f->own = NULL;
-	if (f->is_windowed)
+	if (f->window.is_open)
 		flight_move_window(f);
 	pthread_mutex_unlock(&f->mu);
 	w->flight = NULL;
@@ -318,7 +318,7 @@ static bool suits(struct flight *f, struct flight_waiter *w)
 	if (w->begun)
 		return true;
 	if (w->mismatched || (f->is_silent && w != f->own) ||
-		(w->wants_part && f->is_windowed && f->shares == POLICY_SHARE_NOT))
+		(w->wants_part && f->window.is_open && f->shares == POLICY_SHARE_NOT))
 		return false;
 	/* Who leads for itself alone gets what it fetched; else purges could keep it fetching for ever. */
 	if ((f->is_shared || w != f->own) && is_purged_for(f, w))
@@ -367,13 +367,16 @@ static enum flight_phase phase_of_failure(const struct flight *f, const struct f
 
 bool flight_has_all_locked(const struct flight *f)
 {
-	int64_t length = f->is_streamed && f->object ? object_announced_length(f->object) : -1;
+	bool is_committing = f->writing.state == FLIGHT_IS_COMMITTING;
+	int64_t length = -1;
 	uint64_t published;
 
+	if (f->writing.state != FLIGHT_IS_NOT_WRITTEN && f->object)
+		length = object_announced_length(f->object);
 	if (length < 0)
-		return f->is_committing;
+		return is_committing;
 	(void)object_body_state(f->object, &published);
-	return f->is_committing || (uint64_t)length == published;
+	return is_committing || (uint64_t)length == published;
 }
 
 void flight_look(const struct flight_waiter *waiter, struct flight_view *out)
@@ -392,7 +395,7 @@ void flight_look(const struct flight_waiter *waiter, struct flight_view *out)
 		out->failure = f->status;
 	out->looks_again = f->phase == FLIGHT_WAITING && w->stores_seen != f->stores;
 	w->stores_seen = f->stores;
-	if (f->phase == FLIGHT_WAITING && f->is_silent && (w != f->own || f->is_disk))
+	if (f->phase == FLIGHT_WAITING && f->is_silent && (w != f->own || f->kind == FLIGHT_READ))
 		out->phase = FLIGHT_RETRY;
 	if (flight_has_all_locked(f) && w->mismatched && !w->begun) /* it came for what is on disk in a moment */
 		out->phase = f->is_silent ? FLIGHT_RETRY : FLIGHT_WAITING;
@@ -430,14 +433,15 @@ void flight_advance(struct flight_waiter *w, uint64_t offset)
 	pthread_mutex_lock(&f->mu);
 	before = atomic_exchange_explicit(&w->offset, offset, memory_order_relaxed);
 	/* Only when the last of the slowest has moved on can anything change. */
-	if (f->is_windowed && before <= f->low && before < offset && (f->at_low == 0 || --f->at_low == 0))
+	if (f->window.is_open && before <= f->window.low && before < offset &&
+		(f->window.at_low == 0 || --f->window.at_low == 0))
 		flight_move_window(f);
 	pthread_mutex_unlock(&f->mu);
 }
 
 const struct object *flight_stored(const struct flight *f)
 {
-	unsigned flags = f->stored && !f->is_tail ? f->stored->flags : 0;
+	unsigned flags = f->stored && f->kind != FLIGHT_TAIL ? f->stored->flags : 0;
 
 	/* That a part is still good says nothing of the rest. */
 	return (flags & OBJECT_HAS_VALIDATOR) && !(flags & OBJECT_IS_PARTIAL) ? f->stored : NULL;
@@ -486,7 +490,7 @@ static int64_t patience_ms(const struct flight *f)
 {
 	int64_t ms = f->rules->coalesce_timeout_ms;
 
-	return f->is_disk && ms > DISK_PATIENCE_MS ? DISK_PATIENCE_MS : ms;
+	return f->kind == FLIGHT_READ && ms > DISK_PATIENCE_MS ? DISK_PATIENCE_MS : ms;
 }
 
 bool flight_is_silent_locked(struct flight *f, struct now now)
@@ -499,7 +503,7 @@ bool flight_is_silent_locked(struct flight *f, struct now now)
 		(void)object_body_state(f->object, &progress);
 		progress++;
 	}
-	if (progress != f->progress || f->is_paused || f->is_disk_paused) {
+	if (progress != f->progress || f->window.is_full || f->writing.is_full) {
 		f->progress = progress;
 		f->progress_ms = now.mono_ms;
 	}

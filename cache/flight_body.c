@@ -19,7 +19,8 @@ static void turn_to_disk(struct flight *f)
 	uint64_t n, at = 0;
 
 	(void)object_body_state(f->object, &n);
-	if (!flight_may_stream(f, f->object->status, f->is_kept, n) || flight_stream_begin(f, f->object, -1) != 0)
+	if (!flight_may_stream(f, f->object->status, f->kind == FLIGHT_KEPT, n) ||
+		flight_stream_begin(f, f->object, -1) != 0)
 		return;
 	for (struct slice run; f->stream && at < n; at += run.n) {
 		run = object_body_at(f->object, at);
@@ -38,7 +39,7 @@ static void open_window(struct flight *f)
 	pthread_mutex_lock(&f->mu);
 	if (f->shares == POLICY_SHARE_NOT)
 		f->verdict = f->stream ? POLICY_STORE : POLICY_NOT_TOO_LARGE;
-	f->is_windowed = true;
+	f->window.is_open = true;
 	flight_move_window(f);
 	pthread_mutex_unlock(&f->mu);
 	if (!f->stream)
@@ -51,13 +52,13 @@ static int append(struct flight *f, const void *p, size_t n)
 	int err;
 
 	(void)object_body_state(f->object, &at);
-	if (!f->is_windowed && object_body_length(f->object) < 0 && at + n > f->cache->o.max_object_bytes) {
+	if (!f->window.is_open && object_body_length(f->object) < 0 && at + n > f->cache->o.max_object_bytes) {
 		open_window(f);
 		if (!f->stream)
 			count(&f->cache->n.refused_too_large);
 	}
-	err = object_append(f->object, p, n, f->is_windowed);
-	if (err == -ENOMEM && !f->is_windowed) {
+	err = object_append(f->object, p, n, f->window.is_open);
+	if (err == -ENOMEM && !f->window.is_open) {
 		count(&f->cache->n.refused_memory);
 		open_window(f);
 		err = object_append(f->object, p, n, true);
@@ -116,16 +117,16 @@ enum flight_body flight_body(struct flight *f, const void *p, size_t n)
 	pthread_mutex_lock(&f->mu);
 	if (!f->is_held)
 		flight_wake_locked(f);
-	if (f->is_windowed && f->waiters_n == 0 && !f->stream) {
+	if (f->window.is_open && f->waiters_n == 0 && !f->stream) {
 		result = FLIGHT_BODY_NOBODY;
-	} else if (f->is_windowed) {
+	} else if (f->window.is_open) {
 		flight_move_window(f);
-		if (published - f->low > WINDOW_BYTES) {
-			f->is_paused = true;
+		if (published - f->window.low > WINDOW_BYTES) {
+			f->window.is_full = true;
 			result = FLIGHT_BODY_PAUSE;
 		}
 		if (disk_is_full) {
-			f->is_disk_paused = true;
+			f->writing.is_full = true;
 			result = FLIGHT_BODY_PAUSE;
 		}
 	}

@@ -16,8 +16,8 @@ static void drop_stored_locked(struct flight *f, struct garbage *g)
 
 static bool may_store_locked(const struct flight *f, const struct ending *x)
 {
-	return f->is_disk ? lower_is_newest_locked(f->cache, f->entry, x->read_lsn)
-			  : !landing_is_late_locked(f, x->store);
+	return f->kind == FLIGHT_READ ? lower_is_newest_locked(f->cache, f->entry, x->read_lsn)
+				      : !landing_is_late_locked(f, x->store);
 }
 
 static bool store_locked(struct flight *f, const struct ending *x, struct lower_write *written, struct garbage *g)
@@ -27,7 +27,7 @@ static bool store_locked(struct flight *f, const struct ending *x, struct lower_
 		return false;
 	}
 	flight_clear_marks_locked(f, x->store, g);
-	if (!f->is_disk) {
+	if (f->kind != FLIGHT_READ) {
 		landing_stored_locked(f, x->store);
 		written->tells = f->is_forced || f->entry->variants;
 		written->lands = true;
@@ -63,9 +63,9 @@ static void end_locked(struct flight *f, const struct ending *x, struct lower_wr
 	/* What came too late says nothing about the requests that come next. */
 	if (landing_is_late_locked(f, NULL))
 		return;
-	if (f->is_background && !is_stored && !x->retires && !x->drops_stored)
+	if (f->kind == FLIGHT_BACKGROUND && !is_stored && !x->retires && !x->drops_stored)
 		flight_mark_rest_locked(f, x->now.mono_ms, g);
-	if (f->is_head)
+	if (f->kind == FLIGHT_HEAD)
 		flight_mark_heads_locked(f, x, g);
 	else if (x->pass_ms > 0)
 		flight_mark_pass_locked(f, x->now.mono_ms, x->pass_ms, g);
@@ -80,7 +80,7 @@ void flight_announce(struct flight *f, const struct ending *x)
 		CHECK(!f->object);
 		f->object = x->object;
 		f->verdict = x->verdict;
-		f->is_windowed = x->opens_window;
+		f->window.is_open = x->opens_window;
 	}
 	f->phase = x->phase;
 	f->befalls_all = x->befalls_all;
@@ -105,7 +105,7 @@ void flight_finish(struct flight *f, const struct ending *x)
 
 	CHECK(!f->has_ended);
 	f->has_ended = true;
-	lower_write_begin(&written, f->cache, f->is_disk ? NULL : x->store);
+	lower_write_begin(&written, f->cache, f->kind == FLIGHT_READ ? NULL : x->store);
 	pthread_mutex_lock(&s->mu);
 	end_locked(f, x, &written, &g);
 	(void)flight_unlist_locked(f);

@@ -15,6 +15,55 @@ struct flight_slot {
 	struct flight_waiter *cursor; /* that worker only: the next to be told */
 };
 
+/* What it is for. Its phases (flight.h) are told to all who wait; each comes once, but for ANSWER, which is told anew as the body
+ * grows:
+ *
+ *      WAITING -> ANSWER       a head has come that others may have. Held back (is_held) until all has come where that decides
+ *                              about the head or the storing; what breaks off before is STALE or FAILED
+ *      WAITING -> RELEASED     the answer is for the leader's client alone; the others ask for themselves
+ *      WAITING -> RETRY        look up again: a READ has ended, a 304 confirms nothing, the leader gave up
+ *      WAITING -> STALE        no usable answer came, and `stored` may stand in for it
+ *      WAITING -> FAILED       nor may that
+ *
+ *                      FETCH, TAIL     BACKGROUND      HEAD            KEPT            READ
+ *      led for         a client        nobody          a client        nobody          a client
+ *      joined          if is_shared    if is_shared    by HEADs, if so never           by all that find nothing in memory
+ *      stored in       both tiers      both tiers      neither         both tiers      memory
+ *      marks the key   if may_mark     if may_mark     for HEADs       never           never
+ *
+ * The lists have it until it has ended, or, where it is committing, until the lower tier has all of it. */
+enum flight_kind {
+	FLIGHT_FETCH,
+	FLIGHT_BACKGROUND, /* what is stored has answered already */
+	FLIGHT_TAIL,       /* `stored` is the beginning of what is wanted; the rest is asked for */
+	FLIGHT_HEAD,       /* asks for the head alone, for HEADs */
+	FLIGHT_KEPT,       /* made by cache_keep */
+	FLIGHT_READ,       /* of the lower tier; all who wait look up again after it */
+};
+
+/* Of an answer that outgrew max_object: its bytes go when all waiters have passed them on. Guarded by the flight's mu. */
+struct flight_window {
+	bool is_open;
+	bool is_full;    /* the leader waits until they have passed on more */
+	uint64_t low;    /* the least offset of all waiters */
+	unsigned at_low; /* how many of them are there */
+};
+
+enum flight_writing_state {
+	FLIGHT_IS_NOT_WRITTEN, /* as it arrives; any more */
+	FLIGHT_IS_STREAMED,    /* others fetch for themselves meanwhile */
+	FLIGHT_IS_COMMITTING,  /* it has ended well, and is being written to its end */
+};
+
+/* Of an answer that goes to the lower tier as it arrives. Guarded by the flight's mu; entering and leaving FLIGHT_IS_COMMITTING
+ * takes the shard's too. */
+struct flight_writing {
+	enum flight_writing_state state;
+	bool is_full; /* the leader waits for the tier */
+	bool is_slow; /* and did for too long */
+	int64_t stalled_ms, stall_seen_ms;
+};
+
 struct flight {
 	_Atomic uint32_t refs;
 	/* set once, before it is in a list */
@@ -28,12 +77,8 @@ struct flight {
 	struct http_fields request; /* a copy, over request_bytes */
 	char *request_bytes;
 	bool has_authorization, has_credential; /* the request, as credentials_of has it */
-	bool is_shared;                         /* may be joined */
-	bool is_background;
-	bool is_kept;   /* made by cache_keep */
-	bool is_head;   /* asks for the head alone, for HEADs; nothing is stored */
-	bool is_tail;   /* `stored` is the beginning of what is wanted; the rest is asked for */
-	bool is_disk;   /* reads the disk tier; all who wait look up again after it */
+	enum flight_kind kind;
+	bool is_shared; /* may be joined */
 	uint64_t form;  /* of its leader's request */
 	bool may_mark;  /* what becomes of it says something about others: no credentials, not alone by wish */
 	bool is_forced; /* a refresh: it replaces what others were told a moment ago */
@@ -69,16 +114,9 @@ struct flight {
 	enum flight_storing storing;
 	struct flight_waiter *own; /* of the client that caused it: it stays when the others look up again */
 	bool is_silent;            /* the leader timed out: not joined any more, waiters look up again */
-	bool is_windowed;          /* outgrew max_object: bytes go when all waiters have passed them on */
 	bool is_for_parts; /* led by a Range, and nobody who waits wants more than a part: nothing larger than max_object */
-	bool is_paused;
-	bool is_streamed;    /* to disk; others fetch for themselves meanwhile */
-	bool is_committing;  /* it has ended well, and is being written to its end; guarded by the shard's mu too */
-	bool is_disk_paused; /* the leader waits for the disk */
-	bool is_disk_slow;   /* and did for too long */
-	int64_t stalled_ms, stall_seen_ms;
-	uint64_t low;    /* windowed: the least offset of all waiters */
-	unsigned at_low; /* how many of them are there */
+	struct flight_window window;
+	struct flight_writing writing;
 	void (*on_resume)(void *arg);
 	void *on_resume_arg;
 	struct message resume_message;

@@ -27,7 +27,7 @@ static struct policy_exchange exchange_of(const struct flight *f, const struct f
 		.request = &f->request,
 		.request_has_authorization = f->has_authorization,
 		.request_has_credential = f->has_credential,
-		.is_part = f->is_kept && a->status == 206,
+		.is_part = f->kind == FLIGHT_KEPT && a->status == 206,
 		.status = a->status,
 		.response = a->fields,
 		.request_time = a->request_time,
@@ -94,7 +94,7 @@ enum policy_share flight_share_error(const struct flight *f, const struct flight
 {
 	struct policy_exchange x = exchange_of(f, a);
 
-	if (!f->is_shared || (!f->may_mark && !f->is_head) || is_event_stream(a->fields))
+	if (!f->is_shared || (!f->may_mark && f->kind != FLIGHT_HEAD) || is_event_stream(a->fields))
 		return POLICY_SHARE_NOT;
 	return policy_share_error(&x);
 }
@@ -138,7 +138,8 @@ enum policy_store flight_judge(struct flight *f, const struct flight_answer *a, 
 		return s;
 	if (is_event_stream(a->fields) || !store_filter_allows_head(f->rules, a->status, a->fields))
 		return POLICY_NOT_BODY;
-	if (flight_is_large(f, a) && !flight_may_stream(f, a->status, f->is_kept, (uint64_t)a->content_length)) {
+	if (flight_is_large(f, a) &&
+		!flight_may_stream(f, a->status, f->kind == FLIGHT_KEPT, (uint64_t)a->content_length)) {
 		count(&f->cache->n.refused_too_large);
 		return POLICY_NOT_TOO_LARGE;
 	}

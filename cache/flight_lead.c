@@ -193,7 +193,7 @@ static struct object *make_object(
 		.fields = a->fields,
 		.via = f->cache->o.via,
 		.content_length = a->content_length,
-		.is_windowed = flight_is_large(f, a) || f->is_head, /* which takes no room beforehand */
+		.is_windowed = flight_is_large(f, a) || f->kind == FLIGHT_HEAD, /* which takes no room beforehand */
 		.freshness = *freshness,
 		.epoch = f->epoch,
 		.tag_headers = &f->rules->tag_headers,
@@ -253,7 +253,7 @@ static struct object *make_stored(
 /* What a look at the whole body decides is not begun before: a tag in the head, whether it is stored. */
 static bool is_to_be_held(const struct flight *f, const struct flight_answer *a)
 {
-	if (f->is_kept || f->stream || a->status != 200)
+	if (f->kind == FLIGHT_KEPT || f->stream || a->status != 200)
 		return false;
 	return f->rules->store_if != CACHE_STORE_ANY ||
 	       (f->rules->etag == CACHE_ETAG_AUTO && !http_fields_get(a->fields, HF_ETAG));
@@ -320,9 +320,9 @@ enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, 
 	memory_tick(&f->cache->memory, a->now);
 	f->asked = a->request_time;
 	f->answered = a->now;
-	if (f->is_head)
+	if (f->kind == FLIGHT_HEAD)
 		return take_head(f, a, why);
-	if (f->is_tail && (a->status == 206 || a->status == 304 || a->status == 412 || a->status == 416))
+	if (f->kind == FLIGHT_TAIL && (a->status == 206 || a->status == 304 || a->status == 412 || a->status == 416))
 		return take_tail(f, a);
 	if (a->status == 304 && flight_stored(f))
 		return take_not_modified(f, a);
@@ -382,7 +382,7 @@ static struct object *to_store(struct flight *f)
 	struct object *o;
 
 	/* Purged while it was fetched. (Once more at each use: a purge may come right after this.) */
-	if (f->is_windowed || object_check(f->object) == PURGED_HARD)
+	if (f->window.is_open || object_check(f->object) == PURGED_HARD)
 		return NULL;
 	if (!store_filter_allows_body(f->rules, f->object)) {
 		note_verdict(f, POLICY_NOT_BODY);
@@ -439,7 +439,7 @@ static void end_error(const struct flight *f, struct ending *x)
 	x->shows_trouble = true;
 	x->status = f->object->status;
 	x->said = f->object->status;
-	if (!f->is_windowed && n <= FAILED_ANSWER_MAX)
+	if (!f->window.is_open && n <= FAILED_ANSWER_MAX)
 		x->failed_answer = f->object;
 }
 

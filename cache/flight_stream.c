@@ -143,7 +143,7 @@ static void commit_locked(struct flight_stream *fs)
 static void set_streamed(struct flight *f, bool is_streamed)
 {
 	pthread_mutex_lock(&f->mu);
-	f->is_streamed = is_streamed;
+	f->writing.state = is_streamed ? FLIGHT_IS_STREAMED : FLIGHT_IS_NOT_WRITTEN;
 	if (!is_streamed)
 		f->verdict = POLICY_NOT_TOO_LARGE;
 	pthread_mutex_unlock(&f->mu);
@@ -158,12 +158,12 @@ int flight_stream_begin(struct flight *f, struct object *o, int64_t length)
 	return err;
 }
 
-static bool is_disk_slow(struct flight *f)
+static bool is_lower_slow(struct flight *f)
 {
 	bool is_slow;
 
 	pthread_mutex_lock(&f->mu);
-	is_slow = f->is_disk_slow;
+	is_slow = f->writing.is_slow;
 	pthread_mutex_unlock(&f->mu);
 	return is_slow;
 }
@@ -172,7 +172,7 @@ void flight_stream_drop(struct flight *f)
 {
 	if (!f->stream)
 		return;
-	drop(&f->stream, is_disk_slow(f));
+	drop(&f->stream, is_lower_slow(f));
 	set_streamed(f, false);
 }
 
@@ -180,7 +180,7 @@ bool flight_stream_take(struct flight *f, const void *p, size_t n)
 {
 	enum tier_flow flow = TIER_GAVE_UP;
 
-	if (object_check(f->object) != PURGED_HARD && !is_disk_slow(f))
+	if (object_check(f->object) != PURGED_HARD && !is_lower_slow(f))
 		flow = f->stream->to->tier->ops->stream_write(f->stream->to, p, n);
 	if (flow == TIER_GAVE_UP) {
 		flight_stream_drop(f);
@@ -210,7 +210,7 @@ bool flight_stream_commit(struct flight *f, struct now now)
 		landing_stored_locked(f, f->object);
 		flight_clear_marks_locked(f, f->object, &g);
 		pthread_mutex_lock(&f->mu);
-		f->is_committing = true;
+		f->writing.state = FLIGHT_IS_COMMITTING;
 		pthread_mutex_unlock(&f->mu);
 		/* Under the lock, so that both tiers see answers of one key in the same order. */
 		commit_locked(f->stream);
@@ -233,8 +233,7 @@ static void has_committed(struct flight *f)
 	(void)flight_unlist_locked(f);
 	entry_tidy_locked(f->entry, &g);
 	pthread_mutex_lock(&f->mu);
-	f->is_committing = false;
-	f->is_streamed = false;
+	f->writing.state = FLIGHT_IS_NOT_WRITTEN;
 	f->storing = lower_has(f->cache, f->object) ? FLIGHT_STORED : FLIGHT_NOT_STORED;
 	flight_wake_locked(f);
 	pthread_mutex_unlock(&f->mu);
@@ -249,10 +248,10 @@ static void has_committed(struct flight *f)
 static void has_room(struct flight *f)
 {
 	pthread_mutex_lock(&f->mu);
-	f->is_disk_paused = false;
-	f->stall_seen_ms = 0;
+	f->writing.is_full = false;
+	f->writing.stall_seen_ms = 0;
 	if (f->waiters_n == 0)
-		f->stalled_ms = 0;
+		f->writing.stalled_ms = 0;
 	pthread_mutex_unlock(&f->mu);
 	flight_resume(f);
 }
@@ -260,13 +259,13 @@ static void has_room(struct flight *f)
 void flight_check_stall_locked(struct flight *f, struct now now)
 {
 	pthread_mutex_lock(&f->mu);
-	if (f->is_disk_paused) {
-		if (f->stall_seen_ms > 0)
-			f->stalled_ms += now.mono_ms - f->stall_seen_ms;
-		f->stall_seen_ms = now.mono_ms;
-		if (f->stalled_ms > (f->waiters_n > 0 ? STALL_MAX_MS : STALL_ALONE_MAX_MS)) {
-			f->is_disk_paused = false;
-			f->is_disk_slow = true;
+	if (f->writing.is_full) {
+		if (f->writing.stall_seen_ms > 0)
+			f->writing.stalled_ms += now.mono_ms - f->writing.stall_seen_ms;
+		f->writing.stall_seen_ms = now.mono_ms;
+		if (f->writing.stalled_ms > (f->waiters_n > 0 ? STALL_MAX_MS : STALL_ALONE_MAX_MS)) {
+			f->writing.is_full = false;
+			f->writing.is_slow = true;
 			flight_post_resume_locked(f);
 		}
 	}

@@ -72,7 +72,7 @@ struct flight *cache_keep(
 	f = flight_new(c, r);
 	if (!f)
 		return NULL;
-	f->is_kept = true;
+	f->kind = FLIGHT_KEPT;
 	f->started = now;
 	f->progress_ms = now.mono_ms;
 	f->epoch = asked->sequence;
@@ -129,7 +129,7 @@ bool keep_has_tail(const struct object *o, struct now now)
 
 bool flight_tail(const struct flight *f, uint64_t *from, struct slice *validator)
 {
-	if (!f->is_tail)
+	if (f->kind != FLIGHT_TAIL)
 		return false;
 	*from = (uint64_t)object_body_length(f->stored);
 	*validator = object_strong_validator(f->stored);

@@ -93,7 +93,7 @@ static void tell(struct flight *f, const struct landing *l)
 	bool is_meant;
 
 	/* What is read from disk is judged by its number in the log. */
-	if (f->is_disk || f->order == l->order)
+	if (f->kind == FLIGHT_READ || f->order == l->order)
 		return;
 	is_meant = speaks_for(l, f);
 	if (f->order < l->order)

@@ -147,19 +147,19 @@ static bool lead(struct lookup *l, struct entry *e, struct object *stored, bool 
 	}
 	l->spare_flight = NULL;
 	f->is_shared = !is_alone && l->c->o.coalesce;
-	f->is_background = is_background;
+	f->kind = is_background ? FLIGHT_BACKGROUND : l->is_head ? FLIGHT_HEAD : FLIGHT_FETCH;
 	f->may_mark = !l->is_alone && !l->is_head; /* many an API has no HEAD where it has GET */
 	f->is_forced = l->is_forced;
-	f->is_head = l->is_head;
 	f->is_for_parts = l->is_range && !lookup_is_whole(stored);
 	f->started = l->now;
 	f->progress_ms = l->now.mono_ms;
 	f->epoch = invalidation_now(l->c->invalidation); /* before anything is asked */
 	f->order = landing_order(l->c);
 	atomic_init(&f->checked, f->epoch);
-	f->is_tail = !stored && lookup_has_use_of_tail(l);
-	if (f->is_tail)
+	if (!stored && lookup_has_use_of_tail(l)) {
+		f->kind = FLIGHT_TAIL;
 		stored = l->partial;
+	}
 	f->stored = stored ? object_ref(stored) : NULL;
 	flight_list_locked(f, e);
 	if (!is_background)

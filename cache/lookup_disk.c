@@ -16,7 +16,7 @@ static bool is_there_soon(struct flight *f)
 	pthread_mutex_lock(&f->mu);
 	has_all = flight_has_all_locked(f);
 	pthread_mutex_unlock(&f->mu);
-	return f->is_disk || has_all;
+	return f->kind == FLIGHT_READ || has_all;
 }
 
 static struct flight *find_read(struct entry *e)
@@ -64,7 +64,7 @@ static struct flight *list_read(struct lookup *l)
 	if (e) {
 		f = l->spare_flight;
 		l->spare_flight = NULL;
-		f->is_disk = true;
+		f->kind = FLIGHT_READ;
 		f->started = l->now;
 		f->progress_ms = l->now.mono_ms;
 		f->epoch = lower_oldest_epoch(l->c);

@@ -17,9 +17,10 @@ static bool answer_suits(struct lookup *l, struct flight *f)
 	uint64_t published;
 
 	if (f->shares != POLICY_SHARE_NOT)
-		return !f->is_windowed && object_body_state(f->object, &published) != BODY_BROKEN && error_suits(l, f);
+		return !f->window.is_open && object_body_state(f->object, &published) != BODY_BROKEN &&
+		       error_suits(l, f);
 
-	return !f->is_windowed && object_body_state(f->object, &published) != BODY_BROKEN &&
+	return !f->window.is_open && object_body_state(f->object, &published) != BODY_BROKEN &&
 	       object_check(f->object) == NOT_PURGED && object_serves_wants(f->object, l->wants) &&
 	       policy_reuse(&f->object->freshness, l->client_cc, l->pragma_no_cache, false, l->now).use == POLICY_FRESH;
 }
@@ -35,8 +36,8 @@ static bool may_join(struct lookup *l, struct flight *f)
 {
 	bool joins;
 
-	if (!f->is_shared || f->is_late || (f->is_head && !l->is_head) || flight_is_silent_locked(f, l->now) ||
-		is_purged(l, f))
+	if (!f->is_shared || f->is_late || (f->kind == FLIGHT_HEAD && !l->is_head) ||
+		flight_is_silent_locked(f, l->now) || is_purged(l, f))
 		return false;
 	pthread_mutex_lock(&f->mu);
 	if (f->phase == FLIGHT_ANSWER)
@@ -61,7 +62,7 @@ struct flight *lookup_find_flight(struct lookup *l, struct entry *e)
 bool lookup_is_being_fetched(struct lookup *l, struct entry *e, const struct object *o)
 {
 	for (struct flight *f = e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
-		if (f->stored == o && (f->is_shared || f->is_background) && !f->is_late &&
+		if (f->stored == o && (f->is_shared || f->kind == FLIGHT_BACKGROUND) && !f->is_late &&
 			!flight_is_silent_locked(f, l->now))
 			return true;
 	return false;
@@ -70,7 +71,7 @@ bool lookup_is_being_fetched(struct lookup *l, struct entry *e, const struct obj
 bool lookup_is_whole_coming(const struct entry *e)
 {
 	for (const struct flight *f = e && e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
-		if (!f->is_disk && !f->is_kept && !f->is_head)
+		if (f->kind != FLIGHT_READ && f->kind != FLIGHT_KEPT && f->kind != FLIGHT_HEAD)
 			return true;
 	return false;
 }
@@ -82,7 +83,8 @@ bool lookup_is_being_streamed(struct lookup *l, struct entry *e)
 
 	for (struct flight *f = e && e->notes ? e->notes->flights : NULL; f && !is_streamed; f = f->next_of_entry) {
 		pthread_mutex_lock(&f->mu);
-		is_streamed = f->is_streamed && !f->is_late && f->object && object_serves_wants(f->object, l->wants);
+		is_streamed = f->writing.state != FLIGHT_IS_NOT_WRITTEN && !f->is_late && f->object &&
+			      object_serves_wants(f->object, l->wants);
 		pthread_mutex_unlock(&f->mu);
 	}
 	return is_streamed;

@@ -137,7 +137,7 @@ static void sweep_entry(struct entry *e, void *arg)
 static void sweep_flights_locked(struct sweep *w, struct shard *s)
 {
 	for (struct flight *f = s->flights; f; f = f->next_of_shard) {
-		if (f->is_shared || f->is_disk)
+		if (f->is_shared || f->kind == FLIGHT_READ)
 			(void)flight_is_silent_locked(f, w->now);
 		flight_check_stall_locked(f, w->now);
 		if (f->epoch < w->c->sweep_oldest)

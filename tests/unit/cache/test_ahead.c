@@ -65,7 +65,7 @@ static void a_hot_answer_is_fetched_anew_before_its_end_by_one(void **state)
 	ask_init(&g, &b, "GET /a", NULL);
 	assert_int_equal(ask_lookup(&g, &a), CACHE_HIT);
 	assert_non_null(a.out.flight);
-	assert_true(a.out.flight->is_background);
+	assert_int_equal(a.out.flight->kind, FLIGHT_BACKGROUND);
 	assert_non_null(flight_stored(a.out.flight));
 	assert_int_equal(ask_lookup(&g, &b), CACHE_HIT);
 	assert_null(b.out.flight);

@@ -217,7 +217,7 @@ static void one_background_fetch_runs_while_stale_is_served(void **state)
 	ask_init(&g, &b, "GET /a", NULL);
 	assert_int_equal(ask_lookup(&g, &a), CACHE_STALE);
 	assert_non_null(a.out.flight);
-	assert_true(a.out.flight->is_background);
+	assert_int_equal(a.out.flight->kind, FLIGHT_BACKGROUND);
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(ask_lookup(&g, &b), CACHE_STALE);
 		assert_null(b.out.flight);
