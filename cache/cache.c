@@ -3,7 +3,6 @@
 
 #include <errno.h>
 
-#include "cache/policy/key_body.h"
 #include "cache/lower.h"
 
 int cache_new(const struct cache_options *o, struct cache **out)
@@ -68,7 +67,6 @@ void cache_free(struct cache **cache)
 void cache_set_tier(struct cache *c, struct tier *t)
 {
 	c->tier = t;
-	key_identity_secret(t->secret);
 }
 
 struct invalidation_table *cache_invalidation(struct cache *c)

@@ -134,8 +134,8 @@ static void add_body(struct buf *out, const struct cache_rules *rules, const str
 
 /* The identity is often a credential: only its keyed hash leaves this function. `digest` is the key's part, *user its
  * short form (never 0, which means shared). */
-static int hash_user(
-	const struct cache_rules *rules, const struct http_fields *fields, unsigned char *digest, uint64_t *user)
+static int hash_user(const struct cache_rules *rules, const struct key_secret *secret, const struct http_fields *fields,
+	unsigned char *digest, uint64_t *user)
 {
 	struct buf identity;
 	buf_init(&identity, CACHE_KEY_MAX);
@@ -149,7 +149,7 @@ static int hash_user(
 		valued = add_lines(&identity, fields, rules->user_from.name);
 	}
 	int rc = identity.err;
-	if (rc == 0 && (valued == 0 || !key_identity_digest(buf_slice(&identity), digest)))
+	if (rc == 0 && (valued == 0 || !key_identity_digest(secret, buf_slice(&identity), digest)))
 		rc = -ENOKEY;
 	if (rc == 0) {
 		memcpy(user, digest, sizeof(*user));
@@ -159,10 +159,10 @@ static int hash_user(
 	return rc;
 }
 
-static int add_user(struct cache_key *k, const struct cache_rules *rules, const struct http_fields *fields)
+static int add_user(struct cache_key *k, const struct cache_rules *rules, const struct cache_key_input *in)
 {
 	unsigned char digest[KEY_DIGEST_BYTES];
-	int rc = hash_user(rules, fields, digest, &k->user);
+	int rc = hash_user(rules, in->secret, &in->http->fields, digest, &k->user);
 	if (rc < 0)
 		return rc;
 	buf_add_char(&k->bytes, 'u');
@@ -170,7 +170,8 @@ static int add_user(struct cache_key *k, const struct cache_rules *rules, const 
 }
 
 /* As the one request line would that bears this identity: the same function hashes both. */
-int cache_user_hash(const struct cache_rules *rules, struct slice identity, uint64_t *user)
+int cache_user_hash(
+	const struct cache_rules *rules, const struct key_secret *secret, struct slice identity, uint64_t *user)
 {
 	unsigned char digest[KEY_DIGEST_BYTES];
 	struct http_fields fields;
@@ -186,7 +187,7 @@ int cache_user_hash(const struct cache_rules *rules, struct slice identity, uint
 	else if (rc == 0)
 		rc = http_fields_add(&fields, rules->user_from.name, identity);
 	if (rc == 0)
-		rc = hash_user(rules, &fields, digest, user);
+		rc = hash_user(rules, secret, &fields, digest, user);
 	http_fields_fini(&fields);
 	buf_fini(&cookie);
 	return rc;
@@ -225,7 +226,7 @@ int cache_key_build(struct cache_key *k, const struct cache_rules *rules, const 
 	add_headers_and_cookies(&k->bytes, rules, &http->fields);
 	if (class == 'P' || class == 'Q')
 		add_body(&k->bytes, rules, in);
-	rc = rules->scope == CACHE_SCOPE_USER ? add_user(k, rules, &http->fields) : 0;
+	rc = rules->scope == CACHE_SCOPE_USER ? add_user(k, rules, in) : 0;
 	if (rc < 0)
 		return rc;
 	if (k->bytes.err)

@@ -26,16 +26,19 @@
 
 #define CACHE_KEY_MAX 16384
 
+struct key_secret;
+
 struct cache_key_input {
 	const struct http_request *http;
 	struct slice
 		origin; /* "scheme://authority" plus the upstream's base path, as the origin is asked; no final '/' */
 	struct slice
 		extra; /* further bytes that separate (upstream name when Host comes from the client); may be empty */
-	struct slice host;     /* as sent, where it comes from the client; else empty */
-	bool is_https;         /* which the origin is told, and may answer by (a redirect to https) */
-	struct slice body;     /* POST and QUERY; empty otherwise */
-	bool is_normal_origin; /* cache_origin_add wrote it: it is taken as it is */
+	struct slice host;               /* as sent, where it comes from the client; else empty */
+	bool is_https;                   /* which the origin is told, and may answer by (a redirect to https) */
+	struct slice body;               /* POST and QUERY; empty otherwise */
+	const struct key_secret *secret; /* for scope = user; NULL: such a key can't be built */
+	bool is_normal_origin;           /* cache_origin_add wrote it: it is taken as it is */
 };
 
 struct cache_key {
@@ -43,8 +46,7 @@ struct cache_key {
 	struct hash128 hash;   /* XXH3-128 of all bytes: names it on disk */
 	uint64_t place;        /* hash_keyed of all bytes: where memory holds it, in this process */
 	size_t url_off, url_n; /* the target URI inside bytes: what purges name, and `key` in listings */
-	uint64_t
-		user; /* hash of the user identity (keyed with the disk tier's secret, or one of this process), 0 when shared */
+	uint64_t user;         /* hash of the user identity (keyed with the input's secret), 0 when shared */
 };
 
 void cache_key_init(struct cache_key *k);
@@ -60,7 +62,8 @@ int cache_url_build(struct buf *out, const struct cache_rules *rules, struct sli
 	bool has_query, struct slice query) WARN_UNUSED;
 /* The `user` of keys whose request bears this identity, for purging by user: the value of the header or cookie that the
  * rules' user_from names. 0, -ENOKEY for an empty identity, -ENOBUFS or -ENOMEM. */
-int cache_user_hash(const struct cache_rules *rules, struct slice identity, uint64_t *user) WARN_UNUSED;
+int cache_user_hash(const struct cache_rules *rules, const struct key_secret *secret, struct slice identity,
+	uint64_t *user) WARN_UNUSED;
 /* The same of a key's input. */
 int cache_key_url_build(struct buf *out, const struct cache_rules *rules, const struct cache_key_input *in) WARN_UNUSED;
 /* Appends the origin as keys spell it. Returns out's error. */

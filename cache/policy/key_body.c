@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "cache/policy/key_body.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <openssl/hmac.h>
 #include <openssl/sha.h>
-#include <pthread.h>
 #include <sys/random.h>
 
 #include "base/buf.h"
@@ -61,40 +61,17 @@ bool key_json_digest(struct slice body, unsigned char out[KEY_DIGEST_BYTES])
 	return done;
 }
 
-static struct {
-	pthread_mutex_t mu;
-	/* guarded by mu */
-	bool is_set;
-	unsigned char bytes[KEY_SECRET_BYTES];
-} secret = {.mu = PTHREAD_MUTEX_INITIALIZER};
-
-void key_identity_secret(const unsigned char bytes[KEY_SECRET_BYTES])
+int key_secret_draw(struct key_secret *s)
 {
-	pthread_mutex_lock(&secret.mu);
-	memcpy(secret.bytes, bytes, sizeof(secret.bytes));
-	secret.is_set = true;
-	pthread_mutex_unlock(&secret.mu);
+	return getrandom(s->bytes, sizeof(s->bytes), 0) == (ssize_t)sizeof(s->bytes) ? 0 : -EIO;
 }
 
-static bool take_secret(unsigned char out[KEY_SECRET_BYTES])
+bool key_identity_digest(const struct key_secret *secret, struct slice identity, unsigned char out[KEY_DIGEST_BYTES])
 {
-	pthread_mutex_lock(&secret.mu);
-	if (!secret.is_set)
-		secret.is_set = getrandom(secret.bytes, sizeof(secret.bytes), 0) == (ssize_t)sizeof(secret.bytes);
-	memcpy(out, secret.bytes, sizeof(secret.bytes));
-	bool is_set = secret.is_set;
-	pthread_mutex_unlock(&secret.mu);
-	return is_set;
-}
-
-bool key_identity_digest(struct slice identity, unsigned char out[KEY_DIGEST_BYTES])
-{
-	unsigned char bytes[KEY_SECRET_BYTES];
 	unsigned n = 0;
-	bool done = take_secret(bytes) &&
-		    HMAC(EVP_sha256(), bytes, sizeof(bytes), (const unsigned char *)(identity.n ? identity.p : ""),
-			    identity.n, out, &n) &&
-		    n == KEY_DIGEST_BYTES;
-	explicit_bzero(bytes, sizeof(bytes));
-	return done;
+
+	return secret &&
+	       HMAC(EVP_sha256(), secret->bytes, sizeof(secret->bytes),
+		       (const unsigned char *)(identity.n ? identity.p : ""), identity.n, out, &n) &&
+	       n == KEY_DIGEST_BYTES;
 }

@@ -19,11 +19,15 @@ void key_digest(struct slice body, unsigned char out[KEY_DIGEST_BYTES]);
  * escapes. False, and out unchanged, for what has no form that every reader takes alike: no valid JSON, repeated names,
  * numbers with a fraction or an exponent or beyond 64 bits, U+0000, more than KEY_JSON_MAX bytes. */
 bool key_json_digest(struct slice body, unsigned char out[KEY_DIGEST_BYTES]) WARN_UNUSED;
-/* HMAC-SHA-256 under the secret below; without one, under one that is drawn at the first use. False when there is no
- * randomness to draw. */
-bool key_identity_digest(struct slice identity, unsigned char out[KEY_DIGEST_BYTES]) WARN_UNUSED;
-/* What identities are hashed with from now on: where answers outlive the process. Before any key is built. */
+/* What identities are hashed with: the disk tier's where there is one, as long as what is stored there is. Never to be shown. */
 #define KEY_SECRET_BYTES 32
-void key_identity_secret(const unsigned char bytes[KEY_SECRET_BYTES]);
+struct key_secret {
+	unsigned char bytes[KEY_SECRET_BYTES];
+};
+/* A new one, for a process whose answers end with it. 0 or -EIO: there is no randomness. */
+int key_secret_draw(struct key_secret *s) WARN_UNUSED;
+/* HMAC-SHA-256 under the secret. False without one. */
+bool key_identity_digest(
+	const struct key_secret *secret, struct slice identity, unsigned char out[KEY_DIGEST_BYTES]) WARN_UNUSED;
 
 #endif

@@ -65,7 +65,8 @@ static bool purge_location(struct purging *p, struct slice value)
 /* Routes may take identities from different places: the name is purged in each of them. It is a secret, and is not told. */
 static bool purge_user(struct purging *p, struct slice identity)
 {
-	const struct config *config = p->call->service->snapshot->config;
+	const struct snapshot *snapshot = p->call->service->snapshot;
+	const struct config *config = snapshot->config;
 	bool is_purged = true;
 	unsigned places = 0;
 
@@ -73,7 +74,7 @@ static bool purge_user(struct purging *p, struct slice identity)
 		if (config->routes[i].rules.scope != CACHE_SCOPE_USER)
 			continue;
 		places++;
-		if (cache_user_hash(&config->routes[i].rules, identity, &p->purge.user)) {
+		if (cache_user_hash(&config->routes[i].rules, snapshot->secret, identity, &p->purge.user)) {
 			admin_problem(p->call, 503, not_noted);
 			return false;
 		}

@@ -97,7 +97,7 @@ static int make_snapshot(struct server *s, struct config *config, struct snapsho
 		config_unref(&config);
 		return err;
 	}
-	err = snapshot_new(config, origins, out);
+	err = snapshot_new(config, origins, &s->service.secret, out);
 	if (!err)
 		snapshot_inherit(*out, s->service.snapshot);
 	return err;

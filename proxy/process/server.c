@@ -115,7 +115,7 @@ static int make_snapshot(struct server *s, struct config *config)
 		return err;
 	}
 	s->started_with = config_ref(config);
-	return snapshot_new(config, origins, &s->service.snapshot);
+	return snapshot_new(config, origins, &s->service.secret, &s->service.snapshot);
 }
 
 static int load_config(struct server *s)
@@ -144,7 +144,8 @@ static unsigned count_shards(uint64_t memory_bytes)
 	return n;
 }
 
-/* Answers on their way to the disk take room in memory: no more than an eighth of it. */
+/* Answers on their way to the disk take room in memory: no more than an eighth of it. Where answers outlive the process, so does
+ * what users' identities are hashed with. */
 static int open_disk(struct server *s)
 {
 	const struct config *c = s->service.snapshot->config;
@@ -162,16 +163,18 @@ static int open_disk(struct server *s)
 	int err;
 
 	if (c->disk.path.n == 0)
-		return 0;
+		return key_secret_draw(&s->service.secret);
 	err = relay_ask_for_disk(s->relay);
 	if (err)
 		return complain("disk: the process before this one does not give it up", err);
 	err = disk_open(&options, &s->service.disk, error);
-	if (err)
+	if (err) {
 		fprintf(stderr, "memoproxy: %s\n", error);
-	else
-		cache_set_tier(s->service.cache, s->service.disk);
-	return err;
+		return err;
+	}
+	cache_set_tier(s->service.cache, s->service.disk);
+	memcpy(s->service.secret.bytes, s->service.disk->secret, sizeof(s->service.secret.bytes));
+	return 0;
 }
 
 static int make_relay(struct server *s)

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "proxy/request/origins.h"
 
-int snapshot_new(struct config *config, struct origins *origins, struct snapshot **out)
+int snapshot_new(struct config *config, struct origins *origins, const struct key_secret *secret, struct snapshot **out)
 {
 	struct snapshot *s = mem_zalloc(sizeof(*s) + config->routes_n * sizeof(s->fetch_us[0]));
 
@@ -17,6 +17,7 @@ int snapshot_new(struct config *config, struct origins *origins, struct snapshot
 		return -ENOMEM;
 	}
 	s->config = config;
+	s->secret = secret;
 	s->origins = origins;
 	atomic_init(&s->refs, 1);
 	*out = s;

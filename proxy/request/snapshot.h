@@ -13,12 +13,14 @@ struct origins;
 struct snapshot {
 	_Atomic unsigned refs;
 	struct config *config;
-	struct origins *origins;    /* shared with snapshots whose upstreams are the same */
-	_Atomic int64_t fetch_us[]; /* one a route: moving average of how long its fetches take; 0: none yet */
+	struct origins *origins;         /* shared with snapshots whose upstreams are the same */
+	const struct key_secret *secret; /* of users' identities: the process's, which outlives it */
+	_Atomic int64_t fetch_us[];      /* one a route: moving average of how long its fetches take; 0: none yet */
 };
 
 /* Takes the caller's references to `config` and `origins`. 0 or -ENOMEM. */
-int snapshot_new(struct config *config, struct origins *origins, struct snapshot **out) WARN_UNUSED;
+int snapshot_new(struct config *config, struct origins *origins, const struct key_secret *secret,
+	struct snapshot **out) WARN_UNUSED;
 struct snapshot *snapshot_ref(struct snapshot *s);
 void snapshot_unref(struct snapshot **s);
 

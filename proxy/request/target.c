@@ -117,6 +117,7 @@ static int build_key(struct target *t, struct slice body)
 		.origin = t->upstream->url.whole,
 		.is_https = t->sent.is_tls,
 		.body = body,
+		.secret = t->snapshot->secret,
 		.is_normal_origin = true,
 	};
 

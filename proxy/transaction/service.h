@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/mailbox.h"
+#include "cache/policy/key_body.h"
 
 #define WORKERS_MAX 64
 
@@ -25,7 +26,8 @@ enum service_state { SERVICE_STARTING, SERVICE_READY, SERVICE_DRAINING };
 struct service {
 	/* set before the workers' threads start: any thread */
 	struct cache *cache;
-	struct tier *disk; /* its lower tier, which it closes; NULL: there is none */
+	struct tier *disk;        /* its lower tier, which it closes; NULL: there is none */
+	struct key_secret secret; /* of users' identities: the disk tier's, or one of this process */
 	struct admission *admission;
 	struct bodies *bodies;
 	struct tls *tls;                        /* NULL: no listener has it */

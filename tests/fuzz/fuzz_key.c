@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "cache/policy/key.h"
+#include "cache/policy/key_body.h"
 #include "cache/policy/vary.h"
 #include "tests/unit/cache/policy/default_rules.h"
 
@@ -114,11 +115,12 @@ static void check_equal_keys(const struct cache_rules *rules, const struct http_
 static void check_keys(const struct cache_rules *rules, const struct http_request *a, struct slice body_a,
 	const struct http_request *b, struct slice body_b)
 {
+	static const struct key_secret secret = {"of the fuzzer"};
 	struct cache_key ka, kb, again;
 	struct cache_key_input in_a = {
-		.http = a, .origin = SLICE_LIT("http://o"), .extra = SLICE_LIT("x"), .body = body_a};
+		.http = a, .origin = SLICE_LIT("http://o"), .extra = SLICE_LIT("x"), .body = body_a, .secret = &secret};
 	struct cache_key_input in_b = {
-		.http = b, .origin = SLICE_LIT("http://o"), .extra = SLICE_LIT("x"), .body = body_b};
+		.http = b, .origin = SLICE_LIT("http://o"), .extra = SLICE_LIT("x"), .body = body_b, .secret = &secret};
 	cache_key_init(&ka);
 	cache_key_init(&kb);
 	cache_key_init(&again);

@@ -73,7 +73,7 @@ void ask_init(struct rig *g, struct ask *a, const char *method_and_target, const
 	struct http_head_limits limits = {.max_head = sizeof(a->text), .max_fields = 100};
 	struct http_error err;
 	size_t scanned = 0;
-	struct cache_key_input in = {.http = &a->http, .origin = SLICE_LIT("http://o")};
+	struct cache_key_input in = {.http = &a->http, .origin = SLICE_LIT("http://o"), .secret = &g->secret};
 
 	memset(a, 0, sizeof(*a));
 	snprintf(a->text, sizeof(a->text), "%s HTTP/1.1\r\nHost: h\r\n%s\r\n", method_and_target, fields ? fields : "");

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "cache/cache.h"
+#include "cache/policy/key_body.h"
 #include "http/syntax.h"
 
 #define RIG_WORKERS 3
@@ -21,6 +22,7 @@ struct rig {
 	struct cache *c;
 	struct cache_options o;
 	struct cache_rules rules;
+	struct key_secret secret; /* of users' identities */
 	struct slice tag_names[1];
 	struct mailbox mailboxes[RIG_WORKERS];
 	struct mailbox *mailbox_list[RIG_WORKERS];

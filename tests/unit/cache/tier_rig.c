@@ -107,6 +107,7 @@ static void open_tier(struct tiers *t)
 	else if (disk_open(&t->o, &t->tier, error) != 0)
 		fail_msg("%s", error);
 	cache_set_tier(t->g.c, t->tier);
+	memcpy(t->g.secret.bytes, t->tier->secret, sizeof(t->g.secret.bytes));
 	while (!rig_stats(&t->g).tier.is_ready)
 		usleep(100);
 }

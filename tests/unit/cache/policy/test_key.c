@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "cache/policy/key.h"
+#include "cache/policy/key_body.h"
 
 #define ORIGIN SLICE_LIT("http://origin.example")
 #define NAMES(...)                                                                         \
@@ -20,6 +21,8 @@
 		(const struct slice[]){__VA_ARGS__},                                       \
 			sizeof((const struct slice[]){__VA_ARGS__}) / sizeof(struct slice) \
 	}
+
+static const struct key_secret secret = {"of the tests"};
 
 struct ask {
 	const char *method, *path, *query; /* NULL: no '?' */
@@ -62,6 +65,7 @@ static int build(struct cache_key *k, const struct cache_rules *rules, const str
 		.host = or_empty(a->host),
 		.is_https = a->is_https,
 		.body = or_empty(a->body),
+		.secret = &secret,
 	};
 	struct buf normal;
 	buf_init(&normal, CACHE_KEY_MAX);
@@ -387,6 +391,13 @@ static void users_have_keys_of_their_own(void **state)
 	assert_true(k.user == other.user);
 	assert_int_equal(build(&other, &r, ASK(.fields = "Authorization: secret-b")), 0);
 	assert_true(k.user != other.user);
+	/* Another process, without its secret, can't tell who it was. */
+	const struct key_secret others = {"of another process"};
+	uint64_t here, there;
+	assert_int_equal(cache_user_hash(&r, &secret, SLICE_LIT("secret-a"), &here), 0);
+	assert_int_equal(cache_user_hash(&r, &others, SLICE_LIT("secret-a"), &there), 0);
+	assert_true(here == k.user && there != k.user);
+	assert_int_equal(cache_user_hash(&r, NULL, SLICE_LIT("secret-a"), &there), -ENOKEY);
 	r.user_from.name = SLICE_LIT("Secret");
 	assert_int_equal(build(&other, &r, ASK(.fields = "Secret: secret-a")), 0);
 	assert_true(k.user != other.user);
@@ -495,7 +506,8 @@ static void no_memory_is_an_error_and_no_key(void **state)
 		fields_of(&request.fields, "Authorization: a");
 		cache_key_init(&k);
 		mem_fail_at(n, 0);
-		rc = cache_key_build(&k, &r, &(struct cache_key_input){.http = &request, .origin = ORIGIN});
+		rc = cache_key_build(
+			&k, &r, &(struct cache_key_input){.http = &request, .origin = ORIGIN, .secret = &secret});
 		mem_fail_at(0, 0);
 		assert_true(rc == 0 || rc == -ENOMEM);
 		assert_true(n < 50);

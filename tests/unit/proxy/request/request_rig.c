@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/unit/proxy/request/request_rig.h"
 
+#include "cache/policy/key_body.h"
 #include "http/syntax.h"
 
 enum { ERRORS_MAX = 65536 };
 
 struct snapshot *snapshot_of(const char *config)
 {
+	static const struct key_secret secret = {"of the tests"};
 	struct snapshot *s = NULL;
 	struct config *c = NULL;
 	struct buf errors;
@@ -15,7 +17,7 @@ struct snapshot *snapshot_of(const char *config)
 	if (config_parse(slice_of(config), "test", &c, &errors))
 		fail_msg("%.*s\nof\n%s", SLICE_ARG(buf_slice(&errors)), config);
 	buf_fini(&errors);
-	assert_int_equal(snapshot_new(c, NULL, &s), 0);
+	assert_int_equal(snapshot_new(c, NULL, &secret, &s), 0);
 	return s;
 }
 

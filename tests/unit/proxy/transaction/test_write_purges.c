@@ -59,7 +59,7 @@ static int setup(void **state)
 	buf_init(&errors, 4096);
 	assert_int_equal(config_parse(SLICE_LIT(config_text), "test", &config, &errors), 0);
 	buf_fini(&errors);
-	assert_int_equal(snapshot_new(config, NULL, &r->snapshot), 0);
+	assert_int_equal(snapshot_new(config, NULL, NULL, &r->snapshot), 0);
 	http_request_init(&r->request);
 	r->request.method = HTTP_PUT;
 	r->request.method_token = SLICE_LIT("PUT");

@@ -45,7 +45,7 @@ static void make_snapshot(struct rig *g, const char *routes)
 	struct origins *origins;
 
 	assert_int_equal(origins_new(&workers, c, &origins), 0);
-	assert_int_equal(snapshot_new(c, origins, &g->service.snapshot), 0);
+	assert_int_equal(snapshot_new(c, origins, &g->service.secret, &g->service.snapshot), 0);
 }
 
 static void make_cache(struct rig *g)
