@@ -17,11 +17,6 @@ struct failure failure_no_memory(void)
 	return failure_of(503, "out of memory");
 }
 
-struct failure failure_broke_off(void)
-{
-	return failure_of(502, "the upstream broke off");
-}
-
 struct failure failure_of_fetch(enum fetch_result result)
 {
 	switch (result) {

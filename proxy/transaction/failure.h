@@ -17,7 +17,6 @@ struct failure {
 /* What only this moment's load or memory was in the way of (503) may be asked for again in a second. */
 struct failure failure_of(int status, const char *detail);
 struct failure failure_no_memory(void);
-struct failure failure_broke_off(void);
 /* A fetch that ended so; and one that could not be started, of fetch_job_start's error. */
 struct failure failure_of_fetch(enum fetch_result result);
 struct failure failure_of_start(int err);

@@ -156,7 +156,7 @@ static void without_whole(struct transaction *x)
 	transaction_stop_waiting(x);
 	fetch_job_detach(&x->job);
 	if (x->goes_for_part) {
-		transaction_problem(x, failure_broke_off());
+		transaction_problem(x, failure_of(502, "the upstream broke off"));
 		return;
 	}
 	x->goes_for_part = true;
