@@ -21,8 +21,8 @@
 #define TRIM_QUIET_BYTES (64 << 10)
 /* The sweeper's turn: so many steps, and as long as there is something to free, so many more within a time that no client
  * notices. Then others get theirs: for long when a round has ended, for less in the middle of one, for a moment when it is behind.
- * While there is nothing to free, it looks at 20,000 entries and more a second. */
-#define SWEEP_STEPS 400
+ * While there is nothing to free, it looks at up to 20,000 entries a second. */
+#define SWEEP_STEPS 200
 #define SWEEP_MORE_STEPS 64
 #define SWEEP_TURN_US 500
 #define SWEEP_PAUSE_MS 100
