@@ -2,6 +2,7 @@
 #include "config/build.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/hash.h"
 #include "cache/policy/credentials.h"
@@ -324,11 +325,10 @@ static int64_t coalesce_timeout(const struct config *c, const struct config_upst
 /* Checks and members that need the whole route, after all of its keys were read without a mistake. */
 static int finish_route(struct build *b, const struct ini_section *s, struct config_route *to)
 {
-	const struct ini_section *defaults = ini_section_of(b->sections, "defaults", NO_NAME);
 	const char *why = "";
 	int rc = 0;
 
-	find_upstream(b, to, ini_line(s, defaults, "upstream"));
+	find_upstream(b, to, ini_line(s, b->defaults, "upstream"));
 	if (!slice_equal(to->match_text, SLICE_LIT("*")))
 		rc = pattern_compile(to->match_text, &to->match, &why);
 	if (rc)
@@ -336,7 +336,7 @@ static int finish_route(struct build *b, const struct ini_section *s, struct con
 	to->rules.trust = trust_of(to);
 	to->rules.no_credential = credentials_lengths(&to->rules.credentials);
 	to->rules.coalesce_timeout_ms = coalesce_timeout(b->config, &b->config->upstreams[to->upstream]);
-	rc = compile_invalidates(b, to, ini_line(s, defaults, "invalidates"));
+	rc = compile_invalidates(b, to, ini_line(s, b->defaults, "invalidates"));
 	if (rc == 0)
 		validate_route(b, to, s);
 	return rc;
@@ -366,13 +366,15 @@ static int build_routes(struct build *b)
 	struct config_route defaults = {0};
 	int rc;
 
-	if (!v)
+	b->route_sections = arena_alloc(b->config->arena, n * sizeof(struct ini_section *));
+	if (!v || !b->route_sections)
 		return -ENOMEM;
+	b->defaults = ini_section_of(b->sections, "defaults", NO_NAME);
 	b->config->routes = v;
 	b->config->routes_n = n;
 	rc = apply_defaults(b, SECTION_ROUTE, &defaults);
 	if (rc == 0)
-		rc = read_keys(b, ini_section_of(b->sections, "defaults", NO_NAME), BIT(SECTION_ROUTE), &defaults);
+		rc = read_keys(b, b->defaults, BIT(SECTION_ROUTE), &defaults);
 	/* A rule that [defaults] breaks is reported once, not for every route. */
 	v[n - 1].rules.route_index = n - 1;
 	if (rc == 0 && errors == b->report->errors)
@@ -381,19 +383,35 @@ static int build_routes(struct build *b)
 		if (!is_kind(s, "route") || s->name.n == 0)
 			continue;
 		v[i].rules.route_index = i;
+		b->route_sections[i] = s;
 		rc = build_route(b, s, &defaults, &v[i]);
 		i++;
 	}
 	return rc;
 }
 
-static int build_router(struct build *b)
+static int by_name(const void *one, const void *two)
+{
+	struct slice a = (*(const struct config_route *const *)one)->rules.route;
+	struct slice b = (*(const struct config_route *const *)two)->rules.route;
+
+	return strcmp(a.p, b.p); /* names are letters, digits and the like */
+}
+
+/* By which routes are found. */
+static int build_tables(struct build *b)
 {
 	struct config *c = b->config;
 	struct router *router;
 	int rc = router_new(c->arena, c->routes, c->routes_n, c->proxy.workers, &router);
 
 	c->router = router;
+	c->routes_by_name = arena_alloc(c->arena, c->routes_n * sizeof(*c->routes_by_name));
+	if (!c->routes_by_name)
+		return -ENOMEM;
+	for (unsigned i = 0; i < c->routes_n; i++)
+		c->routes_by_name[i] = &c->routes[i];
+	qsort(c->routes_by_name, c->routes_n, sizeof(*c->routes_by_name), by_name);
 	return rc;
 }
 
@@ -408,7 +426,7 @@ int build_config(struct build *b)
 	if (rc == 0)
 		rc = build_routes(b);
 	if (rc == 0 && b->report->errors == 0)
-		rc = build_router(b);
+		rc = build_tables(b);
 	if (rc == 0 && b->report->errors == 0)
 		validate_listeners(b);
 	if (rc == 0 && b->report->errors == 0)

@@ -13,6 +13,8 @@ struct build {
 	struct config *config;
 	struct report *report;
 	const struct ini_section *sections;
+	const struct ini_section *defaults;        /* NULL: there is none */
+	const struct ini_section **route_sections; /* of each route but the last */
 };
 
 /* Fills the config. 0, also when mistakes were reported, or -ENOMEM. */

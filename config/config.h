@@ -20,8 +20,8 @@
 #include "http/message.h"
 
 enum {
-	CONFIG_FILE_MAX = 1 << 20,
-	CONFIG_ROUTES_MAX = 1000,
+	CONFIG_FILE_MAX = 8 << 20,
+	CONFIG_ROUTES_MAX = 10000,
 	CONFIG_UPSTREAMS_MAX = 64,
 	CONFIG_URLS_MAX = 16,   /* of one upstream */
 	CONFIG_LIST_MAX = 64,   /* members of a list */
@@ -157,7 +157,8 @@ struct config {
 	unsigned upstreams_n;
 	const struct config_route *routes; /* in the file's order, then the default route, which is last */
 	unsigned routes_n;                 /* at least 1 */
-	const struct router *router;       /* of the routes: config_route_for looks in it */
+	const struct config_route **routes_by_name;
+	const struct router *router; /* of the routes: config_route_for looks in it */
 	/* private */
 	_Atomic unsigned refs;
 	struct arena *arena;
@@ -182,6 +183,8 @@ const struct config_route *config_route_for(const struct config *c, struct slice
 const struct config_route *config_route_decoded(
 	const struct config *c, struct slice host, struct slice path, bool has_query, struct slice query);
 
+/* By name, which a NUL byte follows; "default" is the last. NULL when there is none. */
+const struct config_route *config_route_named(const struct config *c, struct slice name);
 /* By name; "default" or an empty name is upstreams[0]. NULL when there is none. */
 const struct config_upstream *config_upstream_named(const struct config *c, struct slice name);
 

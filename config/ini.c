@@ -4,8 +4,11 @@
 #include <errno.h>
 #include <stdbool.h>
 
+#include "base/hash.h"
 #include "config/config.h"
 #include "http/syntax.h"
+
+enum { BUCKETS = 1024 };
 
 struct reader {
 	struct arena *arena;
@@ -14,8 +17,9 @@ struct reader {
 	struct ini_section *section; /* the current one; NULL before the first and after a broken header */
 	struct ini_entry **entries_end;
 	unsigned sections_n, entries_n, line;
-	bool skipping; /* keys belong to a section that was refused */
-	bool full;     /* a bound was reported: nothing more is read */
+	bool skipping;                        /* keys belong to a section that was refused */
+	bool full;                            /* a bound was reported: nothing more is read */
+	struct ini_section *buckets[BUCKETS]; /* sections by their names */
 };
 
 static bool is_name(struct slice s, const char *also)
@@ -28,9 +32,14 @@ static bool is_name(struct slice s, const char *also)
 	return true;
 }
 
-static const struct ini_section *find_section(const struct reader *r, struct slice kind, struct slice name)
+static struct ini_section **bucket_of(struct reader *r, struct slice name)
 {
-	for (const struct ini_section *s = r->sections; s; s = s->next)
+	return &r->buckets[hash64_of(name.p, name.n) % BUCKETS];
+}
+
+static const struct ini_section *find_section(struct reader *r, struct slice kind, struct slice name)
+{
+	for (const struct ini_section *s = *bucket_of(r, name); s; s = s->next_alike)
 		if (slice_equal(s->kind, kind) && slice_equal(s->name, name))
 			return s;
 	return NULL;
@@ -54,7 +63,8 @@ static int add_section(struct reader *r, struct slice kind, struct slice name)
 	s = arena_alloc(r->arena, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
-	*s = (struct ini_section){.kind = kind, .name = name, .line = r->line};
+	*s = (struct ini_section){.kind = kind, .name = name, .line = r->line, .next_alike = *bucket_of(r, name)};
+	*bucket_of(r, name) = s;
 	*r->sections_end = s;
 	r->sections_end = &s->next;
 	r->section = s;

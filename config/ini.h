@@ -15,7 +15,7 @@
 #include "base/arena.h"
 #include "config/report.h"
 
-enum { INI_SECTIONS_MAX = 1200, INI_KEYS_MAX = 200, INI_NAME_MAX = 64 };
+enum { INI_SECTIONS_MAX = 10200, INI_KEYS_MAX = 200, INI_NAME_MAX = 64 };
 
 struct ini_entry {
 	struct slice key, value; /* value may be empty */
@@ -28,6 +28,7 @@ struct ini_section {
 	unsigned line;
 	struct ini_entry *entries; /* in the order of the file */
 	struct ini_section *next;
+	struct ini_section *next_alike; /* for the reader: whose name has the same hash */
 };
 
 /* 0, also when mistakes were reported (the sections are then what could be read), or -ENOMEM. */

@@ -27,6 +27,25 @@ const struct config_route *config_route_decoded(
 	return &c->routes[router_look(c->router, &asked).route];
 }
 
+const struct config_route *config_route_named(const struct config *c, struct slice name)
+{
+	unsigned from = 0, to = c->routes_n;
+
+	while (from < to) {
+		unsigned middle = from + (to - from) / 2;
+		const struct config_route *r = c->routes_by_name[middle];
+		int order = strcmp(r->rules.route.p, name.p); /* both are followed by a NUL byte */
+
+		if (order == 0)
+			return r;
+		if (order < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return NULL;
+}
+
 const struct config_upstream *config_upstream_named(const struct config *c, struct slice name)
 {
 	if (name.n == 0)

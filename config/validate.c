@@ -145,16 +145,14 @@ void validate_bodies(struct build *b, const struct ini_section *s)
 
 void validate_route(struct build *b, const struct config_route *r, const struct ini_section *s)
 {
-	const struct ini_section *defaults = ini_section_of(b->sections, "defaults", SLICE_LIT(""));
-
 	if (r->rules.scope == CACHE_SCOPE_USER && r->rules.user_from.name.n == 0)
-		report_at(b->report, ini_line(s, defaults, "scope"),
+		report_at(b->report, ini_line(s, b->defaults, "scope"),
 			"scope: user needs user_from = header:NAME or cookie:NAME");
 	if (r->rules.memory_idle_ms >= 0 && b->config->disk.path.n == 0)
-		report_at(b->report, ini_line(s, defaults, "memory_idle"),
+		report_at(b->report, ini_line(s, b->defaults, "memory_idle"),
 			"memory_idle: needs [disk] path: without it what leaves memory is lost");
 	if (r->rules.ttl_min_ms >= 0 && r->rules.ttl_max_ms >= 0 && r->rules.ttl_min_ms > r->rules.ttl_max_ms)
-		report_at(b->report, ini_line(s, defaults, "ttl_min"), "ttl_min: %s is more than ttl_max, %s",
+		report_at(b->report, ini_line(s, b->defaults, "ttl_min"), "ttl_min: %s is more than ttl_max, %s",
 			option_duration_text(r->rules.ttl_min_ms).z, option_duration_text(r->rules.ttl_max_ms).z);
 }
 

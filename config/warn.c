@@ -89,7 +89,7 @@ static const struct {
 
 static const struct ini_section *section_of(const struct build *b, const struct config_route *r)
 {
-	return ini_section_of(b->sections, "route", r->rules.route);
+	return b->route_sections[r->rules.route_index];
 }
 
 /* What [defaults] says is in vain if it is so in every route that takes it from there. */
@@ -108,11 +108,10 @@ static bool is_vain_everywhere(const struct build *b, const char *key, route_che
 
 void warn_of_routes(struct build *b)
 {
-	const struct ini_section *defaults = ini_section_of(b->sections, "defaults", (struct slice){"", 0});
 	const struct config *c = b->config;
 
 	for (unsigned k = 0; k < ARRAY_LEN(rules); k++) {
-		const struct ini_entry *set = defaults ? ini_find(defaults, rules[k].key) : NULL;
+		const struct ini_entry *set = ini_find(b->defaults, rules[k].key);
 
 		if (set && is_vain_everywhere(b, rules[k].key, rules[k].is_vain))
 			report_warning(b->report, set->line, "%s: %s", rules[k].key, rules[k].why);

@@ -6,7 +6,7 @@
 #include "proxy/request/origins.h"
 #include "upstream/fetch.h"
 
-#define METRICS_MAX (8 << 20) /* CONFIG_ROUTES_MAX routes with long names fit */
+#define METRICS_MAX (32 << 20) /* CONFIG_ROUTES_MAX routes with long names fit */
 
 struct metric {
 	const char *group, *name, *type, *help;

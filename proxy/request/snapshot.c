@@ -44,11 +44,13 @@ void snapshot_unref(struct snapshot **sp)
 
 void snapshot_inherit(struct snapshot *to, const struct snapshot *from)
 {
-	for (unsigned i = 0; i < to->config->routes_n; i++)
-		for (unsigned k = 0; k < from->config->routes_n; k++)
-			if (slice_equal(to->config->routes[i].rules.route, from->config->routes[k].rules.route))
-				atomic_store_explicit(
-					&to->fetch_us[i], atomic_load(&from->fetch_us[k]), memory_order_relaxed);
+	for (unsigned i = 0; i < to->config->routes_n; i++) {
+		const struct config_route *r = config_route_named(from->config, to->config->routes[i].rules.route);
+
+		if (r)
+			atomic_store_explicit(&to->fetch_us[i], atomic_load(&from->fetch_us[r->rules.route_index]),
+				memory_order_relaxed);
+	}
 }
 
 /* An eighth of the way to the new figure. Two workers may overwrite each other's step: it is an estimate. */

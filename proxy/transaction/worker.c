@@ -184,10 +184,12 @@ static void inherit_routes(struct worker *w, const struct worker_update *n)
 {
 	const struct config *before = w->snapshot->config, *now = n->snapshot->config;
 
-	for (unsigned i = 0; i < now->routes_n; i++)
-		for (unsigned k = 0; k < before->routes_n; k++)
-			if (slice_equal(now->routes[i].rules.route, before->routes[k].rules.route))
-				n->routes[i] = w->routes[k];
+	for (unsigned i = 0; i < now->routes_n; i++) {
+		const struct config_route *r = config_route_named(before, now->routes[i].rules.route);
+
+		if (r)
+			n->routes[i] = w->routes[r->rules.route_index];
+	}
 }
 
 static void on_update_message(struct message *m)

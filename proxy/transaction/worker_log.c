@@ -16,14 +16,12 @@ static void log_answer(struct worker *w, struct access_record record)
 /* NULL when a reload has taken the route away. */
 static struct route_stats *route_stats_of(struct worker *w, const struct worker_answer *a)
 {
-	const struct config *now = w->snapshot->config;
+	const struct config_route *r;
 
 	if (a->snapshot == w->snapshot)
 		return &w->routes[a->route];
-	for (unsigned i = 0; i < now->routes_n; i++)
-		if (slice_equal(now->routes[i].rules.route, a->snapshot->config->routes[a->route].rules.route))
-			return &w->routes[i];
-	return NULL;
+	r = config_route_named(w->snapshot->config, a->snapshot->config->routes[a->route].rules.route);
+	return r ? &w->routes[r->rules.route_index] : NULL;
 }
 
 static bool is_saved(enum answer_kind k)

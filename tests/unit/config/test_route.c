@@ -146,6 +146,20 @@ static void upstreams_are_found_by_name(void **state)
 	config_unref(&c);
 }
 
+static void routes_are_found_by_name(void **state)
+{
+	struct config *c = config_of("[route b]\n[route a]\n[route ab]\n[route e]\n");
+
+	(void)state;
+	for (unsigned i = 0; i < c->routes_n; i++)
+		assert_ptr_equal(config_route_named(c, c->routes[i].rules.route), &c->routes[i]);
+	assert_ptr_equal(config_route_named(c, SLICE_LIT("default")), &c->routes[4]);
+	assert_null(config_route_named(c, SLICE_LIT("")));
+	assert_null(config_route_named(c, SLICE_LIT("aa")));
+	assert_null(config_route_named(c, SLICE_LIT("z")));
+	config_unref(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -154,6 +168,7 @@ int main(void)
 		cmocka_unit_test(captures_go_into_the_routes_invalidates),
 		cmocka_unit_test(the_default_route_is_last_and_takes_the_rest),
 		cmocka_unit_test(upstreams_are_found_by_name),
+		cmocka_unit_test(routes_are_found_by_name),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
