@@ -247,7 +247,7 @@ static void purge_kind(struct rig *g, enum purge_kind kind, bool soft)
 	else if (kind == PURGE_TAG)
 		p.what = SLICE_LIT("t");
 	else if (kind == PURGE_USER)
-		assert_int_equal(cache_user_hash(&g->rules, SLICE_LIT("ann"), &p.user), 0);
+		assert_int_equal(cache_user_hash(&g->rules, &g->secret, SLICE_LIT("ann"), &p.user), 0);
 	assert_int_equal(cache_purge(g->c, &p, &seq), 0);
 }
 
