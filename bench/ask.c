@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /* Asks for keys one after the other: PREFIX1, PREFIX2 and so on, on several connections, each its next as soon as it has
- * an answer.
+ * a response.
  *
  *     ask PORT PREFIX FIRST N CONNECTIONS [SECONDS]
  *
- * prints: seconds, answers, and how many of them the server called a hit, and a hit of the disk tier. SECONDS ends it earlier.
- * An answer other than 200, or of other than BODY_BYTES, is a failure.
- * Bounds: CONNECTIONS_MAX; an answer of at most ANSWER_MAX bytes. */
+ * prints: seconds, responses, and how many of them the server called a hit, and a hit of the disk tier. SECONDS ends it earlier.
+ * A response other than 200, or of other than BODY_BYTES, is a failure.
+ * Bounds: CONNECTIONS_MAX; a response of at most RESPONSE_MAX bytes. */
 #include "net.h"
 
-enum { CONNECTIONS_MAX = 1024, ANSWER_MAX = 16384, EVENTS_MAX = 64, BODY_BYTES = 1024, PATIENCE_MS = 30000 };
+enum { CONNECTIONS_MAX = 1024, RESPONSE_MAX = 16384, EVENTS_MAX = 64, BODY_BYTES = 1024, PATIENCE_MS = 30000 };
 
 struct connection {
 	int fd;
 	size_t got;
-	char answer[ANSWER_MAX];
+	char response[RESPONSE_MAX];
 };
 
 static struct connection connections[CONNECTIONS_MAX];
 static const char *port, *prefix;
 static unsigned long next_key, end_key;
-static size_t waiting_n, answers_n, hits_n, disk_hits_n;
+static size_t waiting_n, responses_n, hits_n, disk_hits_n;
 static int64_t stop_ns = INT64_MAX;
 
 static void ask(struct connection *c)
@@ -38,37 +38,37 @@ static void ask(struct connection *c)
 		fail("send");
 }
 
-static void check(const char *answer, size_t whole)
+static void check(const char *response, size_t whole)
 {
-	const char *body = strstr(answer, "\r\n\r\n") + 4;
+	const char *body = strstr(response, "\r\n\r\n") + 4;
 
-	if (is_ok(answer) && whole - (size_t)(body - answer) == BODY_BYTES)
+	if (is_ok(response) && whole - (size_t)(body - response) == BODY_BYTES)
 		return;
-	fprintf(stderr, "ask: %.60s\n", answer);
+	fprintf(stderr, "ask: %.60s\n", response);
 	exit(1);
 }
 
-static void count(const char *answer)
+static void count(const char *response)
 {
-	answers_n++;
-	hits_n += strstr(answer, "; hit") || strstr(answer, "X-Cache: HIT");
-	disk_hits_n += strstr(answer, "detail=disk") != NULL;
+	responses_n++;
+	hits_n += strstr(response, "; hit") || strstr(response, "X-Cache: HIT");
+	disk_hits_n += strstr(response, "detail=disk") != NULL;
 }
 
 static void take_bytes(struct connection *c)
 {
-	ssize_t n = recv(c->fd, c->answer + c->got, ANSWER_MAX - 1 - c->got, 0);
+	ssize_t n = recv(c->fd, c->response + c->got, RESPONSE_MAX - 1 - c->got, 0);
 	size_t whole;
 
 	if (n <= 0)
 		fail("ask: an answer broke off");
 	c->got += (size_t)n;
-	c->answer[c->got] = '\0';
-	whole = answer_length(c->answer);
+	c->response[c->got] = '\0';
+	whole = response_length(c->response);
 	if (whole == 0 || c->got < whole)
 		return;
-	check(c->answer, whole);
-	count(c->answer);
+	check(c->response, whole);
+	count(c->response);
 	waiting_n--;
 	ask(c);
 }
@@ -109,6 +109,6 @@ int main(int argc, char **argv)
 		ask(&connections[i]);
 	}
 	take_all(loop_fd);
-	printf("%.3f %zu %zu %zu\n", (double)(now_ns(CLOCK_MONOTONIC) - start) / 1e9, answers_n, hits_n, disk_hits_n);
+	printf("%.3f %zu %zu %zu\n", (double)(now_ns(CLOCK_MONOTONIC) - start) / 1e9, responses_n, hits_n, disk_hits_n);
 	return 0;
 }

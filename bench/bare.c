@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The limit that a hit is measured against: one thread, one epoll, a recv and a send a request, and an answer that was
+/* The limit that a hit is measured against: one thread, one epoll, a recv and a send a request, and a response that was
  * made before the first request came. It knows no HTTP beyond the end of a head.
  *
  *     bare PORT BODY_BYTES
@@ -14,15 +14,15 @@ enum { CONNECTIONS_MAX = 65536, HEAD_MAX = 4096, EVENTS_MAX = 64 };
 
 /* What a connection still has to get, when the socket's buffer was full. */
 struct connection {
-	size_t left; /* bytes of the answers under way; the last one ends at the answer's end */
+	size_t left; /* bytes of the responses under way; the last one ends at the response's end */
 };
 
 static struct connection connections[CONNECTIONS_MAX];
-static char *answer;
-static size_t answer_n;
+static char *response;
+static size_t response_n;
 static int loop_fd;
 
-static void make_answer(size_t body_n)
+static void make_response(size_t body_n)
 {
 	/* As long as what a proxy answers, so that the kernel has the same work. */
 	static const char head[] = "HTTP/1.1 200 OK\r\n"
@@ -37,12 +37,12 @@ static void make_answer(size_t body_n)
 				   "Content-Length: %zu\r\n\r\n";
 	size_t room = sizeof(head) + 32 + body_n;
 
-	answer = malloc(room);
-	if (!answer)
+	response = malloc(room);
+	if (!response)
 		fail("malloc");
-	answer_n = (size_t)snprintf(answer, room, head, body_n);
-	memset(answer + answer_n, 'x', body_n);
-	answer_n += body_n;
+	response_n = (size_t)snprintf(response, room, head, body_n);
+	memset(response + response_n, 'x', body_n);
+	response_n += body_n;
 }
 
 static void wait_for(int fd, uint32_t events)
@@ -74,8 +74,8 @@ static int write_left(int fd)
 	struct connection *c = &connections[fd];
 
 	while (c->left > 0) {
-		size_t in_last = (c->left - 1) % answer_n + 1;
-		ssize_t n = send(fd, answer + answer_n - in_last, in_last, MSG_NOSIGNAL);
+		size_t in_last = (c->left - 1) % response_n + 1;
+		ssize_t n = send(fd, response + response_n - in_last, in_last, MSG_NOSIGNAL);
 
 		if (n <= 0)
 			return 0;
@@ -104,7 +104,7 @@ static void on_readable(int fd)
 		close(fd);
 		return;
 	}
-	connections[fd].left += heads_in(head, (size_t)n) * answer_n;
+	connections[fd].left += heads_in(head, (size_t)n) * response_n;
 	if (!write_left(fd))
 		wait_for(fd, EPOLLOUT);
 }
@@ -136,7 +136,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	raise_files_limit();
-	make_answer(strtoul(argv[2], NULL, 10));
+	make_response(strtoul(argv[2], NULL, 10));
 	loop_fd = epoll_create1(0);
 	listen_fd = listen_on(argv[1]);
 	watch(loop_fd, listen_fd, (epoll_data_t){.fd = listen_fd});

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* Many clients at once: N connections are made, then all ask for the same, then each reads its answer to the end.
+/* Many clients at once: N connections are made, then all ask for the same, then each reads its response to the end.
  *
  *     herd PORT TARGET N
  *
- * prints, in seconds since the first request was sent: when the last request was sent, when the first answer was whole,
+ * prints, in seconds since the first request was sent: when the last request was sent, when the first response was whole,
  * when the last one was; and the CPU seconds that this program took for sending and reading.
- * An answer other than 200, or none in PATIENCE_S, is a failure.
- * Bounds: CONNECTIONS_MAX; an answer of at most ANSWER_MAX bytes. */
+ * A response other than 200, or none in PATIENCE_S, is a failure.
+ * Bounds: CONNECTIONS_MAX; a response of at most RESPONSE_MAX bytes. */
 #include "net.h"
 
-enum { CONNECTIONS_MAX = 20000, ANSWER_MAX = 4096, EVENTS_MAX = 256, PATIENCE_S = 60 };
+enum { CONNECTIONS_MAX = 20000, RESPONSE_MAX = 4096, EVENTS_MAX = 256, PATIENCE_S = 60 };
 
 struct client {
 	int fd;
 	size_t got;
-	char answer[ANSWER_MAX];
+	char response[RESPONSE_MAX];
 };
 
 static struct client clients[CONNECTIONS_MAX];
@@ -30,26 +30,26 @@ static void send_all(size_t n, const char *target, const char *port)
 			fail("send");
 }
 
-/* 1: the answer is whole. */
+/* 1: the response is whole. */
 static size_t take_bytes(struct client *c)
 {
-	ssize_t n = recv(c->fd, c->answer + c->got, ANSWER_MAX - 1 - c->got, 0);
+	ssize_t n = recv(c->fd, c->response + c->got, RESPONSE_MAX - 1 - c->got, 0);
 	size_t whole;
 
 	if (n <= 0)
 		fail("herd: an answer broke off");
 	c->got += (size_t)n;
-	c->answer[c->got] = '\0';
-	whole = answer_length(c->answer);
+	c->response[c->got] = '\0';
+	whole = response_length(c->response);
 	if (whole == 0 || c->got < whole)
 		return 0;
-	if (is_ok(c->answer))
+	if (is_ok(c->response))
 		return 1;
-	fprintf(stderr, "herd: %.60s\n", c->answer);
+	fprintf(stderr, "herd: %.60s\n", c->response);
 	exit(1);
 }
 
-/* Returns when the first answer was whole. */
+/* Returns when the first response was whole. */
 static int64_t take_all(int loop_fd, size_t n)
 {
 	struct epoll_event events[EVENTS_MAX];

@@ -89,7 +89,7 @@ def herd(program, server, target, n):
 
 
 class Idle:
-    """n connections that have each had one answer and wait."""
+    """n connections that have each had one response and wait."""
 
     def __init__(self, server, n, target):
         self.server, self.n, self.target, self.sockets = server, n, target, []

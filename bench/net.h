@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the programs of the benchmark share: sockets of this machine, an epoll, the end of an answer. */
+/* What the programs of the benchmark share: sockets of this machine, an epoll, the end of a response. */
 #ifndef BENCH_NET_H
 #define BENCH_NET_H
 
@@ -78,8 +78,8 @@ static inline void watch(int loop_fd, int fd, epoll_data_t data)
 		fail("epoll_ctl");
 }
 
-/* Bytes of the whole answer that begins at this text, or 0 while its head is not complete. */
-static inline size_t answer_length(const char *text)
+/* Bytes of the whole response that begins at this text, or 0 while its head is not complete. */
+static inline size_t response_length(const char *text)
 {
 	static const char name[] = "content-length:";
 	const char *end = strstr(text, "\r\n\r\n"), *length = end ? strcasestr(text, name) : NULL;
@@ -89,9 +89,9 @@ static inline size_t answer_length(const char *text)
 	return (size_t)(end + 4 - text) + (length && length < end ? strtoul(length + sizeof(name) - 1, NULL, 10) : 0);
 }
 
-static inline int is_ok(const char *answer)
+static inline int is_ok(const char *response)
 {
-	return strncmp(answer, "HTTP/1.1 200", 12) == 0;
+	return strncmp(response, "HTTP/1.1 200", 12) == 0;
 }
 
 #endif

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-/* Latency at a fixed rate: requests are due at even intervals whatever the answers do, and an answer's time counts from
+/* Latency at a fixed rate: requests are due at even intervals whatever the responses do, and a response's time counts from
  * when its request was due, so that a server that stalls is charged for those who would have waited.
  *
  *     pace PORT TARGET REQUESTS_PER_SECOND SECONDS CONNECTIONS [sleep]
  *
- * prints: answers, those that were none, p50, p99, p99.9 and the worst, in microseconds.
- * Bounds: CONNECTIONS_MAX; an answer of at most ANSWER_MAX bytes. It spins and wants a core of
+ * prints: responses, those that were none, p50, p99, p99.9 and the worst, in microseconds.
+ * Bounds: CONNECTIONS_MAX; a response of at most RESPONSE_MAX bytes. It spins and wants a core of
  * its own; with `sleep` it leaves the core to others while it has nothing to do, and is the less exact for it. */
 #include "net.h"
 
 #include <errno.h>
 #include <sys/prctl.h>
 
-enum { CONNECTIONS_MAX = 1024, ANSWER_MAX = 16384, EVENTS_MAX = 64, GRACE_S = 2 };
+enum { CONNECTIONS_MAX = 1024, RESPONSE_MAX = 16384, EVENTS_MAX = 64, GRACE_S = 2 };
 
 struct connection {
 	int fd;
 	int64_t due_ns;
 	size_t got;
-	char answer[ANSWER_MAX];
+	char response[RESPONSE_MAX];
 };
 
 static struct connection connections[CONNECTIONS_MAX];
@@ -27,7 +27,7 @@ static unsigned idle_n;
 static char request[4096];
 static size_t request_n;
 static int64_t *taken_ns;
-static size_t answers_n, failures_n;
+static size_t responses_n, failures_n;
 static int loop_fd, sleeps;
 
 static void open_connection(struct connection *c, const char *port)
@@ -49,7 +49,7 @@ static void ask(int64_t due_ns)
 
 static void take_bytes(struct connection *c)
 {
-	ssize_t n = recv(c->fd, c->answer + c->got, sizeof(c->answer) - 1 - c->got, 0);
+	ssize_t n = recv(c->fd, c->response + c->got, sizeof(c->response) - 1 - c->got, 0);
 	size_t whole;
 
 	if (n < 0 && errno == EAGAIN)
@@ -59,17 +59,17 @@ static void take_bytes(struct connection *c)
 		exit(1);
 	}
 	c->got += (size_t)n;
-	c->answer[c->got] = '\0';
-	whole = answer_length(c->answer);
+	c->response[c->got] = '\0';
+	whole = response_length(c->response);
 	if (whole == 0 || c->got < whole)
 		return;
-	taken_ns[answers_n++] = now_ns(CLOCK_MONOTONIC) - c->due_ns;
-	failures_n += !is_ok(c->answer);
+	taken_ns[responses_n++] = now_ns(CLOCK_MONOTONIC) - c->due_ns;
+	failures_n += !is_ok(c->response);
 	idle[idle_n++] = c;
 }
 
 /* due_ns: of the next request, 0 if that waits for a connection. */
-static void take_answers(int64_t due_ns)
+static void take_responses(int64_t due_ns)
 {
 	struct epoll_event events[EVENTS_MAX];
 	int64_t left_ns = !sleeps ? 0 : due_ns ? due_ns - now_ns(CLOCK_MONOTONIC) : 1000000;
@@ -86,14 +86,14 @@ static void run(double rate, size_t wanted)
 		last_ns = start_ns + (int64_t)((double)wanted / rate * 1e9) + GRACE_S * 1000000000LL;
 	size_t asked = 0;
 
-	while (answers_n < wanted && now_ns(CLOCK_MONOTONIC) < last_ns) {
+	while (responses_n < wanted && now_ns(CLOCK_MONOTONIC) < last_ns) {
 		int64_t due_ns = start_ns + (int64_t)((double)asked / rate * 1e9);
 
 		if (asked < wanted && idle_n > 0 && now_ns(CLOCK_MONOTONIC) >= due_ns) {
 			ask(due_ns);
 			asked++;
 		} else {
-			take_answers(asked < wanted && idle_n > 0 ? due_ns : 0);
+			take_responses(asked < wanted && idle_n > 0 ? due_ns : 0);
 		}
 	}
 }
@@ -107,7 +107,7 @@ static int by_value(const void *a, const void *b)
 
 static double at_us(double part)
 {
-	return (double)taken_ns[(size_t)(part * (double)(answers_n - 1))] / 1000;
+	return (double)taken_ns[(size_t)(part * (double)(responses_n - 1))] / 1000;
 }
 
 int main(int argc, char **argv)
@@ -130,12 +130,12 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < n; i++)
 		open_connection(&connections[i], argv[1]);
 	run(rate, wanted);
-	if (answers_n == 0) {
+	if (responses_n == 0) {
 		fprintf(stderr, "pace: no answer\n");
 		return 1;
 	}
-	qsort(taken_ns, answers_n, sizeof(*taken_ns), by_value);
-	printf("%zu %zu %.1f %.1f %.1f %.1f\n", answers_n, failures_n + (wanted - answers_n), at_us(0.5), at_us(0.99),
+	qsort(taken_ns, responses_n, sizeof(*taken_ns), by_value);
+	printf("%zu %zu %.1f %.1f %.1f %.1f\n", responses_n, failures_n + (wanted - responses_n), at_us(0.5), at_us(0.99),
 		at_us(0.999), at_us(1));
 	return 0;
 }

@@ -177,7 +177,7 @@ def misses(report, origin):
 # ---- 5: herds ----
 
 def herd_rows(slow, name):
-    """[(what, seconds until the last answer at most, [title, seconds, ...])]"""
+    """[(what, seconds until the last response at most, [title, seconds, ...])]"""
     cases = [("100 on a cold key", "/cold-100", 100, 2), ("2,000 on a cold key", "/cold-2000", 2000, 2),
              ("200 on an uncacheable key", "/private", 200, 2.2), ("200 on it again", "/private", 200, 1.2)]
     found = {title: [] for title, *_ in cases}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The cache seen from outside the requests: listing, peeking, and what HEAD tells about stored answers. */
+/* The cache seen from outside the requests: listing, peeking, and what HEAD tells about stored responses. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -191,13 +191,13 @@ static void replace(struct cache *c, struct object *old, struct object *fresh, u
 	memory_trim(s);
 }
 
-/* What was passed on may be the very answer that is stored, or is about to be. */
+/* What was passed on may be the very response that is stored, or is about to be. */
 static bool may_be_the_same(const struct object *o, int status, const struct http_fields *response)
 {
 	return status == o->status && object_is_confirmed_by(o, response) && says_the_same_length(o, response);
 }
 
-/* By its nature; a client's own wish is about its own answer. Of a request without credentials. */
+/* By its nature; a client's own wish is about its own response. Of a request without credentials. */
 static bool may_be_stored(const struct cache_request *r, int status, const struct http_fields *response, struct now now)
 {
 	struct http_fields nothing = {0};
@@ -215,7 +215,7 @@ static bool may_be_stored(const struct cache_request *r, int status, const struc
 	return policy_store(&x, &unused) == POLICY_STORE;
 }
 
-/* `l`: what has come; as a hint, it may be the very answer that is stored. */
+/* `l`: what has come; as a hint, it may be the very response that is stored. */
 static bool drop_superseded_locked(
 	struct entry *e, const struct landing *l, int status, const struct http_fields *response, struct garbage *g)
 {
@@ -231,7 +231,7 @@ static bool drop_superseded_locked(
 	return any;
 }
 
-void cache_saw_answer(struct cache *c, const struct cache_request *r, const struct cache_asked *asked, int status,
+void cache_saw_response(struct cache *c, const struct cache_request *r, const struct cache_asked *asked, int status,
 	const struct http_fields *response, struct now now)
 {
 	struct shard *s = memory_shard(&c->memory, r->key);
@@ -240,7 +240,7 @@ void cache_saw_answer(struct cache *c, const struct cache_request *r, const stru
 	struct garbage g = {0};
 	struct lower_write written;
 
-	if (!flight_is_full_answer(status) || !r->rules->cache || credentials_are_any(&bears))
+	if (!flight_is_full_response(status) || !r->rules->cache || credentials_are_any(&bears))
 		return;
 	l.validator = policy_strong_validator_of(response);
 	l.is_hint = status < 300 && may_be_stored(r, status, response, now);
@@ -266,7 +266,7 @@ void cache_saw_answer(struct cache *c, const struct cache_request *r, const stru
 }
 
 /* What the GET that was not asked would have been answered. Many an API has no HEAD where it has GET, and says so by 405 (and 501,
- * which is no full answer); a 2xx that may be stored may be what is on disk, which nobody has looked at. */
+ * which is no full response); a 2xx that may be stored may be what is on disk, which nobody has looked at. */
 static bool says_it_is_gone(
 	const struct cache_request *r, int status, const struct http_fields *response, struct now now)
 {
@@ -297,7 +297,7 @@ void cache_saw_head(struct cache *c, const struct cache_request *r, const struct
 		old = find_stored(c, r);
 	if (!old) {
 		if (says_it_is_gone(r, status, response, now))
-			cache_saw_answer(c, r, asked, status, response, now);
+			cache_saw_response(c, r, asked, status, response, now);
 		return;
 	}
 	how.epoch = object_epoch(old);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One reply's way through a body that lies on disk: one verified block of it at a time.
+/* One response's way through a body that lies on disk: one verified block of it at a time.
  * Thread: one worker's. Owns: a reference to the object, a hold on its file, one block; whoever still sends from a block
  * holds that too. Bounds: one read under way; blocks by how much its caller lets wait to be sent. */
 #ifndef CACHE_BODY_READER_H

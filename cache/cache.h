@@ -32,7 +32,7 @@ struct cache_options {
 	 * those that are refused as too long (-EMSGSIZE). */
 	void (*on_purge)(void *arg, const struct purge *p);
 	void *on_purge_arg;
-	/* Told of a key when an answer was stored here, or retired what was, of which another process may have an older one; once that
+	/* Told of a key when a response was stored here, or retired what was, of which another process may have an older one; once that
 	 * holds here, by the thread that made it. had_older: there was one here. Not of what cache_forget_as_told makes. NULL: nobody. */
 	void (*on_forget)(void *arg, struct slice key, uint64_t user, bool had_older);
 	void *on_forget_arg;
@@ -55,7 +55,7 @@ void cache_hand_over_tier(struct cache *c);
 int cache_disown_tier(struct cache *c) WARN_UNUSED;
 /* Is something stored there for the key, as far as is known without reading? False without a lower tier. */
 bool cache_is_in_tier(struct cache *c, const struct cache_key *key);
-/* What waits for a message of the tier's now (lookups, listings, blocks, answers that are written to their end): cache_free wants
+/* What waits for a message of the tier's now (lookups, listings, blocks, responses that are written to their end): cache_free wants
  * none. */
 unsigned cache_tier_reads(const struct cache *c);
 
@@ -117,19 +117,19 @@ struct cache_result {
 void cache_lookup(struct cache *c, const struct cache_request *r, struct now now, struct cache_result *out);
 /* Forced refresh: leads (or joins) a fetch whatever is stored; readers keep the old object until the new one lands. */
 void cache_refresh(struct cache *c, const struct cache_request *r, struct now now, struct cache_result *out);
-/* When the upstream was asked: what was purged later counts against its answer, and what was asked for later is newer. */
+/* When the upstream was asked: what was purged later counts against its response, and what was asked for later is newer. */
 struct cache_asked {
 	uint64_t sequence; /* of purges */
 	uint64_t order;    /* among all requests */
 };
 struct cache_asked cache_ask(struct cache *c); /* now */
-/* An answer that goes to one client alone may be of use to others all the same: a 206, or a POST's that answers GET (then
- * r->http says GET). This makes a flight that nobody joins or waits for, to be given that answer like any other; NULL
+/* A response that goes to one client alone may be of use to others all the same: a 206, or a POST's that answers GET (then
+ * r->http says GET). This makes a flight that nobody joins or waits for, to be given that response like any other; NULL
  * where there is no room for one. */
 struct flight *cache_keep(
 	struct cache *c, const struct cache_request *r, const struct cache_asked *asked, struct now now);
 uint64_t cache_sequence(const struct cache *c);
-/* From begin to end no purge after asked.sequence is forgotten: for whoever asks the upstream and may keep the answer. Begin
+/* From begin to end no purge after asked.sequence is forgotten: for whoever asks the upstream and may keep the response. Begin
  * sets `asked`. The caller's memory, at one place; any thread. */
 struct cache_hold {
 	struct cache_asked asked;
@@ -139,16 +139,16 @@ void cache_hold_begin(struct cache *c, struct cache_hold *h);
 void cache_hold_end(struct cache *c, struct cache_hold *h);
 /* Has the URL, by itself or by its beginning, been purged since then? */
 bool cache_was_purged(const struct cache *c, struct slice url, uint64_t sequence);
-/* An answer to HEAD came for this key, if nothing that was asked for later has come before it. A 200 updates or invalidates what is
+/* A response to HEAD came for this key, if nothing that was asked for later has come before it. A 200 updates or invalidates what is
  * stored (RFC 9111 4.3.5); what GET would then be told instead of it (301, 404, 410, or a 200 that may not be stored) retires it
- * as GET's own answer would. 405 does not: many an API has no HEAD where it has GET. */
+ * as GET's own response would. 405 does not: many an API has no HEAD where it has GET. */
 void cache_saw_head(struct cache *c, const struct cache_request *r, const struct cache_asked *asked, int status,
 	const struct http_fields *response, struct now request_time, struct now now);
-/* An answer to GET for one client alone, which nobody keeps, came for this key: what it supersedes goes. */
-void cache_saw_answer(struct cache *c, const struct cache_request *r, const struct cache_asked *asked, int status,
+/* A response to GET for one client alone, which nobody keeps, came for this key: what it supersedes goes. */
+void cache_saw_response(struct cache *c, const struct cache_request *r, const struct cache_asked *asked, int status,
 	const struct http_fields *response, struct now now);
 
-/* Invalidation, both tiers. 0 or negative errno (the answer must then not claim success). With a disk tier it blocks until
+/* Invalidation, both tiers. 0 or negative errno (the response must then not claim success). With a disk tier it blocks until
  * the purge is on the device, so that it outlives a crash: not for workers. */
 int cache_purge(struct cache *c, const struct purge *p, uint64_t *seq) WARN_UNUSED;
 /* The same without waiting: a crash of the machine a moment later may take it back. */

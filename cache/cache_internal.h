@@ -30,7 +30,7 @@ struct cache {
 	struct tier *tier; /* the lower one; set before any lookup; NULL: there is none */
 	_Atomic uint64_t tier_reads;
 	_Atomic uint64_t orders;               /* of requests that went upstream: landing.h */
-	_Atomic uint64_t landed[LANDED_SLOTS]; /* by the key's hash: the order of the last answer that landed */
+	_Atomic uint64_t landed[LANDED_SLOTS]; /* by the key's hash: the order of the last response that landed */
 	struct counters n;
 	/* the sweeper's own */
 	unsigned sweep_due_shard; /* where to go on with what is due */
@@ -58,7 +58,7 @@ static inline uint64_t counted(const _Atomic uint64_t *counter)
 	return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-/* The successor of a stored answer after a 304 or HEAD named some fields anew (RFC 9111 3.2, 4.3.4): new head, same
+/* The successor of a stored response after a 304 or HEAD named some fields anew (RFC 9111 3.2, 4.3.4): new head, same
  * body. Fields that say what the bytes are (coding, type, range, digests) stay as they came with them. `request` is of the exchange that brought them. NULL when there is no room. */
 struct refresh {
 	const struct http_fields *request, *update;
@@ -76,17 +76,17 @@ struct span {
 };
 struct object *object_refreshed(struct object *old, const struct refresh *r) WARN_UNUSED;
 /* False: its request bore a credential and it does not itself say that others may have what it says. Then only what bears on
- * the use of the stored answer is taken from it. */
+ * the use of the stored response is taken from it. */
 bool refresh_is_for_others(const struct object *old, const struct refresh *r);
 /* A successor with room for other bytes, which the caller appends, as 200 where they are all (RFC 9111 3.4). NULL where
  * there is no room, or what the fields say together may not be stored. */
 struct object *object_respanned(struct object *old, const struct refresh *r, const struct span *span) WARN_UNUSED;
 /* What proves that two parts are of the same bytes; empty: nothing does. */
 struct slice object_strong_validator(const struct object *o);
-/* Is the stored answer in the content coding that the fields of `answer` name (none: identity)? */
-bool object_has_coding_of(const struct object *o, const struct http_fields *answer);
+/* Is the stored response in the content coding that the fields of `response` name (none: identity)? */
+bool object_has_coding_of(const struct object *o, const struct http_fields *response);
 bool objects_have_one_coding(const struct object *a, const struct object *b);
-/* Do the validators in `update` speak of the stored answer, and is that of the same content coding? */
+/* Do the validators in `update` speak of the stored response, and is that of the same content coding? */
 bool object_is_confirmed_by(const struct object *o, const struct http_fields *update);
 
 #endif

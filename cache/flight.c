@@ -69,7 +69,7 @@ void flight_unref(struct flight **f)
 		free_flight(gone);
 }
 
-static void on_news(struct message *message);
+static void on_change_message(struct message *message);
 static void on_room(struct message *message);
 
 struct flight *flight_new(struct cache *c, const struct cache_request *r)
@@ -98,7 +98,7 @@ struct flight *flight_new(struct cache *c, const struct cache_request *r)
 	f->has_credential = bears.has_other;
 	f->resume_message.on_message = on_room;
 	for (unsigned i = 0; i < c->o.workers; i++) {
-		f->slots[i].message.on_message = on_news;
+		f->slots[i].message.on_message = on_change_message;
 		f->slots[i].flight = f;
 	}
 	if (r->rules_owner) {
@@ -129,7 +129,7 @@ void flight_wake_locked(struct flight *f)
 
 /* On the worker of the slot, which alone changes its list: so it may walk it without the lock. A waiter that leaves moves
  * the cursor on, whoever's on_progress makes it leave. */
-static void on_news(struct message *message)
+static void on_change_message(struct message *message)
 {
 	struct flight_slot *s = CONTAINER_OF(message, struct flight_slot, message);
 	struct flight *f = s->flight;
@@ -146,7 +146,7 @@ static void on_news(struct message *message)
 
 void flight_tell_stored_locked(const struct flight *by)
 {
-	for (struct flight *f = by->entry->notes->flights; f; f = f->next_of_entry) {
+	for (struct flight *f = by->entry->markers->flights; f; f = f->next_of_entry) {
 		if (f == by || f->kind == FLIGHT_READ || f->kind == FLIGHT_KEPT)
 			continue;
 		pthread_mutex_lock(&f->mu);
@@ -292,7 +292,7 @@ void flight_leave(struct flight_waiter *w)
 	flight_unref(&f);
 }
 
-/* A soft purge binds those who came after it: that it has a tag, a flight learns only from its answer. */
+/* A soft purge binds those who came after it: that it has a tag, a flight learns only from its response. */
 static bool is_purged_for(struct flight *f, const struct flight_waiter *w)
 {
 	enum purge_state state = object_check(f->object);
@@ -310,7 +310,7 @@ static bool is_of_variant(const struct object *o, const struct flight_waiter *w)
 	return vary_matches(object_vary_names(o), object_vary_values(o), language, w->request);
 }
 
-/* May this waiter have the answer? Asked once, before its first byte: after that it goes on whatever is purged. */
+/* May this waiter have the response? Asked once, before its first byte: after that it goes on whatever is purged. */
 static bool suits(struct flight *f, struct flight_waiter *w)
 {
 	struct object *o = f->object;
@@ -327,7 +327,7 @@ static bool suits(struct flight *f, struct flight_waiter *w)
 	return w->begun;
 }
 
-/* The stale answer that stands in is the leader's: others wait by the Vary of what is newest, which may be another. And a purge
+/* The stale response that stands in is the leader's: others wait by the Vary of what is newest, which may be another. And a purge
  * may have come since the flight failed, and before the waiter did. */
 static bool stand_in_suits(const struct flight *f, struct flight_waiter *w)
 {
@@ -354,13 +354,13 @@ static bool is_told_of_failure(const struct flight *f, const struct flight_waite
 	return f->form == form_of(f->rules, w->request);
 }
 
-/* An error may be the leader's own: the others ask again, in the hope that one of them fares better, or, where that is an
- * answer to one request rather than a fault of the origin, each for himself. */
+/* An error may be the leader's own: the others ask again, in the hope that one of them fares better, or, where that is a
+ * response to one request rather than a fault of the origin, each for himself. */
 static enum flight_phase phase_of_failure(const struct flight *f, const struct flight_waiter *w)
 {
 	if (f->phase == FLIGHT_FAILED && !is_told_of_failure(f, w, true))
 		return FLIGHT_RETRY;
-	if (f->phase == FLIGHT_ANSWER && f->shares != POLICY_SHARE_NOT && !is_told_of_failure(f, w, false))
+	if (f->phase == FLIGHT_RESPONSE && f->shares != POLICY_SHARE_NOT && !is_told_of_failure(f, w, false))
 		return f->status >= 500 ? FLIGHT_RETRY : FLIGHT_RELEASED;
 	return f->phase;
 }
@@ -399,15 +399,15 @@ void flight_look(const struct flight_waiter *waiter, struct flight_view *out)
 		out->phase = FLIGHT_RETRY;
 	if (flight_has_all_locked(f) && w->mismatched && !w->begun) /* it came for what is on disk in a moment */
 		out->phase = f->is_silent ? FLIGHT_RETRY : FLIGHT_WAITING;
-	else if (out->phase == FLIGHT_ANSWER && !suits(f, w)) {
+	else if (out->phase == FLIGHT_RESPONSE && !suits(f, w)) {
 		w->mismatched = true;
 		out->phase = FLIGHT_RETRY;
 	}
 	if (out->phase == FLIGHT_STALE && !stand_in_suits(f, w))
 		out->phase = FLIGHT_RETRY;
-	if (out->phase == FLIGHT_ANSWER)
+	if (out->phase == FLIGHT_RESPONSE)
 		out->object = f->object;
-	if (out->phase == FLIGHT_ANSWER && w == f->own && !f->own_lines.err)
+	if (out->phase == FLIGHT_RESPONSE && w == f->own && !f->own_lines.err)
 		out->own_lines = buf_slice(&f->own_lines);
 	else if (out->phase == FLIGHT_STALE)
 		out->object = f->stored;
@@ -454,8 +454,8 @@ void flight_list_locked(struct flight *f, struct entry *e)
 	struct shard *s = e->shard;
 
 	f->entry = entry_ref(e);
-	f->next_of_entry = e->notes->flights;
-	e->notes->flights = f;
+	f->next_of_entry = e->markers->flights;
+	e->markers->flights = f;
 	f->next_of_shard = s->flights;
 	if (s->flights)
 		s->flights->prev_of_shard = f;
@@ -467,7 +467,7 @@ void flight_list_locked(struct flight *f, struct entry *e)
 bool flight_unlist_locked(struct flight *f)
 {
 	struct shard *s = f->entry->shard;
-	struct flight **at = &f->entry->notes->flights;
+	struct flight **at = &f->entry->markers->flights;
 
 	if (!f->is_listed)
 		return false;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Coalescing: one fetch for all who ask the same at once. The flight owns the answer as it arrives; waiters on any worker
+/* Coalescing: one fetch for all who ask the same at once. The flight owns the response as it arrives; waiters on any worker
  * stream from it; the client that caused it may leave.
  * Thread: leader functions only on the worker that leads; waiter functions on the waiter's worker.
  * Bounds: waiters, and flights, in the whole cache (max_waiters, max_flights); each has a counter. */
@@ -16,10 +16,10 @@ struct flight;
 
 enum flight_phase {
 	FLIGHT_WAITING,  /* nothing yet */
-	FLIGHT_ANSWER,   /* `object` answers: its body may still be growing; new bytes and the end are announced too */
-	FLIGHT_RELEASED, /* the answer can't be shared: fetch for yourself, now, in parallel */
-	FLIGHT_RETRY, /* the answer was for another variant, or it was purged, or the leader timed out: look up again */
-	FLIGHT_STALE, /* the fetch failed and `object` (stale) may stand in */
+	FLIGHT_RESPONSE, /* `object` answers: its body may still be growing; new bytes and the end are announced too */
+	FLIGHT_RELEASED, /* the response can't be shared: fetch for yourself, now, in parallel */
+	FLIGHT_RETRY, /* the response was for another variant, or it was purged, or the leader timed out: look up again */
+	FLIGHT_STALE,  /* the fetch failed and `object` (stale) may stand in */
 	FLIGHT_FAILED, /* the fetch failed: `status` is 502, 503 or 504 */
 };
 
@@ -50,13 +50,13 @@ enum flight_storing {
 struct flight_view {
 	enum flight_phase phase;
 	struct object *object; /* borrowed until flight_leave; take a reference to keep it */
-	int status; /* of the upstream's answer (304: `object` was confirmed), of STALE 0 where none came; of FAILED: 502, 503, 504 */
+	int status; /* of the upstream's response (304: `object` was confirmed), of STALE 0 where none came; of FAILED: 502, 503, 504 */
 	int failure; /* of STALE: 502, 503 or 504, which it stands in for; of RETRY: the error of another's request; 0: it is not for one */
-	struct slice own_lines; /* of ANSWER: field lines that are for this waiter alone; valid until it leaves */
+	struct slice own_lines; /* of RESPONSE: field lines that are for this waiter alone; valid until it leaves */
 	enum policy_store
-		verdict; /* of ANSWER and RELEASED: POLICY_STORE, or why it will not be stored, as far as is known */
+		verdict; /* of RESPONSE and RELEASED: POLICY_STORE, or why it will not be stored, as far as is known */
 	enum flight_storing storing;
-	bool has_head; /* of WAITING and ANSWER: the origin has begun to answer, though what has come may be held back */
+	bool has_head; /* of WAITING and RESPONSE: the origin has begun to answer, though what has come may be held back */
 	bool looks_again; /* of WAITING, once each time: another fetch of the key was stored, and may be what is waited for */
 };
 
@@ -65,24 +65,24 @@ void flight_unref(struct flight **f);
 
 /* ---- Waiters ---- */
 /* on_progress comes from the event loop, never from inside this call; look right after joining too. `request` is the
- * waiter's own, borrowed until flight_leave: flight_look says RETRY when the answer's Vary tells the two apart. NULL only
+ * waiter's own, borrowed until flight_leave: flight_look says RETRY when the response's Vary tells the two apart. NULL only
  * where the waiter takes whatever comes (a forced refresh that wants no more than the status). */
 void flight_wait(struct flight *f, unsigned worker, const struct http_fields *request, struct flight_waiter *w);
 void flight_leave(struct flight_waiter *w); /* also when it never waited */
 void flight_look(const struct flight_waiter *w, struct flight_view *out);
-/* The ANSWER that was seen last has not come far enough to be used: whether it suits the waiter is asked anew the next time. */
+/* The RESPONSE that was seen last has not come far enough to be used: whether it suits the waiter is asked anew the next time. */
 void flight_put_off(struct flight_waiter *w);
 /* The waiter has passed on all bytes before `offset` (needed where a body outgrew max_object and is windowed). */
 void flight_advance(struct flight_waiter *w, uint64_t offset);
 
-/* ---- The leader's side: what the fetch does with its answer ---- */
+/* ---- The leader's side: what the fetch does with its response ---- */
 enum flight_fate {
 	FLIGHT_STORES, /* go on with flight_body and flight_end */
 	FLIGHT_REVALIDATED, /* the 304 (or an error that stale-if-error covers) is dealt with: drop the rest, the flight has ended */
 	FLIGHT_PRIVATE, /* not for sharing: waiters are released; stream it to the one client that led, or cancel */
 };
 
-struct flight_answer {
+struct flight_response {
 	int status;
 	struct http_fields *fields; /* hop-by-hop dropped already */
 	int64_t content_length;     /* -1: not known */
@@ -91,7 +91,7 @@ struct flight_answer {
 };
 
 /* `why` gets what policy said when it is PRIVATE. */
-enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, enum policy_store *why);
+enum flight_fate flight_response(struct flight *f, const struct flight_response *a, enum policy_store *why);
 enum flight_body {
 	FLIGHT_BODY_OK,
 	FLIGHT_BODY_PAUSE,
@@ -101,7 +101,7 @@ enum flight_body {
 enum flight_body flight_body(struct flight *f, const void *p, size_t n);
 /* complete: the transfer ended well and its length was right. Else what has streamed is aborted and nothing is stored. */
 void flight_end(struct flight *f, bool complete, struct now now);
-/* No usable answer came: status 502, 503 or 504. Remembered for failure_memory_ms, or stale-if-error stands in. */
+/* No usable response came: status 502, 503 or 504. Remembered for failure_memory_ms, or stale-if-error stands in. */
 void flight_fail(struct flight *f, int status, struct now now);
 /* The same, where the request can't be the cause, as nothing of it was sent: it goes for whoever asks. */
 void flight_fail_for_all(struct flight *f, int status, struct now now);

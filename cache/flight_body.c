@@ -6,10 +6,10 @@
 
 #define WINDOW_BYTES (512 * 1024)
 
-static void let_go(struct flight *f)
+static void show(struct flight *f)
 {
 	if (f->is_held)
-		flight_announce(f, &(struct ending){.phase = FLIGHT_ANSWER});
+		flight_announce(f, &(struct ending){.phase = FLIGHT_RESPONSE});
 	f->is_held = false;
 }
 
@@ -35,7 +35,7 @@ static void open_window(struct flight *f)
 		turn_to_disk(f);
 	if (f->shares == POLICY_SHARE_NOT && !f->stream)
 		flight_mark_pass(f);
-	let_go(f);
+	show(f);
 	pthread_mutex_lock(&f->mu);
 	if (f->shares == POLICY_SHARE_NOT)
 		f->verdict = f->stream ? POLICY_STORE : POLICY_NOT_TOO_LARGE;
@@ -68,7 +68,7 @@ static int append(struct flight *f, const void *p, size_t n)
 
 void flight_break_off(struct flight *f)
 {
-	struct ending x = {.phase = FLIGHT_ANSWER, .now.mono_ms = atomic_load(&f->cache->memory.now_ms)};
+	struct ending x = {.phase = FLIGHT_RESPONSE, .now.mono_ms = atomic_load(&f->cache->memory.now_ms)};
 
 	flight_stream_drop(f);
 	object_finish(f->object, BODY_BROKEN);

@@ -35,7 +35,7 @@ static bool store_locked(struct flight *f, const struct ending *x, struct lower_
 	if (!variant_store_locked(f->entry, x->store, x->now, g))
 		return false;
 	entry_set_idle_locked(f->entry, f->rules->memory_idle_ms);
-	/* Under the lock, so that both tiers see answers of one key in the same order. */
+	/* Under the lock, so that both tiers see responses of one key in the same order. */
 	lower_write_locked(written, f->cache, x->status == 304);
 	flight_tell_stored_locked(f);
 	user_bound_locked(f->entry, f->rules->max_entries_per_user, g);

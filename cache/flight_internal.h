@@ -15,14 +15,14 @@ struct flight_slot {
 	struct flight_waiter *cursor; /* that worker only: the next to be told */
 };
 
-/* What it is for. Its phases (flight.h) are told to all who wait; each comes once, but for ANSWER, which is told anew as the body
+/* What it is for. Its phases (flight.h) are told to all who wait; each comes once, but for RESPONSE, which is told anew as the body
  * grows:
  *
- *      WAITING -> ANSWER       a head has come that others may have. Held back (is_held) until all has come where that decides
+ *      WAITING -> RESPONSE       a head has come that others may have. Held back (is_held) until all has come where that decides
  *                              about the head or the storing; what breaks off before is STALE or FAILED
- *      WAITING -> RELEASED     the answer is for the leader's client alone; the others ask for themselves
+ *      WAITING -> RELEASED     the response is for the leader's client alone; the others ask for themselves
  *      WAITING -> RETRY        look up again: a READ has ended, a 304 confirms nothing, the leader gave up
- *      WAITING -> STALE        no usable answer came, and `stored` may stand in for it
+ *      WAITING -> STALE        no usable response came, and `stored` may stand in for it
  *      WAITING -> FAILED       nor may that
  *
  *                      FETCH, TAIL     BACKGROUND      HEAD            KEPT            READ
@@ -41,7 +41,7 @@ enum flight_kind {
 	FLIGHT_READ,       /* of the lower tier; all who wait look up again after it */
 };
 
-/* Of an answer that outgrew max_object: its bytes go when all waiters have passed them on. Guarded by the flight's mu. */
+/* Of a response that outgrew max_object: its bytes go when all waiters have passed them on. Guarded by the flight's mu. */
 struct flight_window {
 	bool is_open;
 	bool is_full;    /* the leader waits until they have passed on more */
@@ -55,7 +55,7 @@ enum flight_writing_state {
 	FLIGHT_IS_COMMITTING,  /* it has ended well, and is being written to its end */
 };
 
-/* Of an answer that goes to the lower tier as it arrives. Guarded by the flight's mu; entering and leaving FLIGHT_IS_COMMITTING
+/* Of a response that goes to the lower tier as it arrives. Guarded by the flight's mu; entering and leaving FLIGHT_IS_COMMITTING
  * takes the shard's too. */
 struct flight_writing {
 	enum flight_writing_state state;
@@ -86,7 +86,7 @@ struct flight {
 	uint64_t order; /* of its request among all: landing.h */
 	struct now started;
 	struct object *stored;        /* what it may validate or stand in for; or NULL */
-	struct flight_stream *stream; /* the leader's: its answer goes to disk as it arrives; else NULL */
+	struct flight_stream *stream; /* the leader's: its response goes to disk as it arrives; else NULL */
 	struct buf own_lines;         /* of fields that are not stored, for the client that caused it */
 	struct buf names, values;     /* the Vary that is known of the key, and this request's values for it */
 
@@ -96,9 +96,9 @@ struct flight {
 	int64_t progress_ms; /* when `progress` was seen to change */
 	uint64_t progress;
 	_Atomic uint64_t checked;              /* as invalidation_check wants it */
-	bool is_late;                          /* an answer to a later request has landed */
-	bool has_newer;                        /* any answer has, that took the place of `stored` or retired it */
-	uint64_t wants_names, wants_validator; /* or is, unless its answer has these: landing.c; 0: any */
+	bool is_late;                          /* a response to a later request has landed */
+	bool has_newer;                        /* any response has, that took the place of `stored` or retired it */
+	uint64_t wants_names, wants_validator; /* or is, unless its response has these: landing.c; 0: any */
 
 	pthread_mutex_t mu;
 	/* guarded by mu */
@@ -125,24 +125,24 @@ struct flight {
 	bool has_ended;
 	bool is_overlong;
 	bool is_held; /* nobody has been told of `object` yet: it is looked at, or tagged, when it is complete */
-	struct now asked, answered; /* of a kept answer */
+	struct now asked, answered; /* of a kept response */
 	struct flight_slot slots[]; /* o.workers of them */
 };
 
 struct ending {
 	enum flight_phase phase;
 	int status;
-	int said;                     /* of STALE, and of a failure: what the origin said; 0: nothing */
-	struct object *object;        /* to be announced (ANSWER); its reference is taken */
-	struct object *store;         /* to go into the memory tier; its reference is taken */
-	uint64_t read_lsn;            /* of a disk flight: the record that `store` comes from */
-	bool completes;               /* the flight's object is whole */
-	bool retires;                 /* nothing is stored, and what the answer supersedes goes */
-	enum policy_store verdict;    /* of `object` */
-	int64_t pass_ms;              /* for how long those who ask don't wait for each other */
-	struct object *failed_answer; /* and the answer, borrowed; or NULL */
-	bool shows_trouble;           /* of a failure: it is an answer, to be remembered when it comes again */
-	bool is_for_one; /* of such an answer: others are told nothing of it, but a stale one may stand in again */
+	int said;                       /* of STALE, and of a failure: what the origin said; 0: nothing */
+	struct object *object;          /* to be announced (RESPONSE); its reference is taken */
+	struct object *store;           /* to go into the memory tier; its reference is taken */
+	uint64_t read_lsn;              /* of a disk flight: the record that `store` comes from */
+	bool completes;                 /* the flight's object is whole */
+	bool retires;                   /* nothing is stored, and what the response supersedes goes */
+	enum policy_store verdict;      /* of `object` */
+	int64_t pass_ms;                /* for how long those who ask don't wait for each other */
+	struct object *failed_response; /* and the response, borrowed; or NULL */
+	bool shows_trouble;             /* of a failure: it is a response, to be remembered when it comes again */
+	bool is_for_one; /* of such a response: others are told nothing of it, but a stale one may stand in again */
 	bool marks_failure, drops_stored, opens_window;
 	bool befalls_all; /* of a failure: the request is not its cause */
 	struct now now;
@@ -151,16 +151,16 @@ struct ending {
  * whoever looks up again finds what the flight has learnt. */
 void flight_announce(struct flight *f, const struct ending *x);
 void flight_finish(struct flight *f, const struct ending *x);
-/* Its answer, of which the body still comes, will not be stored: what it supersedes goes, if it does. */
+/* Its response, of which the body still comes, will not be stored: what it supersedes goes, if it does. */
 void flight_retire(struct flight *f);
-/* Has an answer to a later request landed meanwhile? */
+/* Has a response to a later request landed meanwhile? */
 bool flight_is_late(struct flight *f);
 /* Has any, so that what it was to validate must not stand in for an error any more? */
 bool flight_has_newer(struct flight *f);
 /* flight_mark.c. Requests don't wait for each other for so long; a failure as `x` has it is remembered. */
 void flight_mark_pass(struct flight *f); /* for pass_memory; not under the shard's mu */
 void flight_mark_pass_locked(struct flight *f, int64_t now_ms, int64_t pass_ms, struct garbage *g);
-/* What HEADs are told from now on, as the HEAD's answer ends it. */
+/* What HEADs are told from now on, as the HEAD's response ends it. */
 void flight_mark_heads_locked(struct flight *f, const struct ending *x, struct garbage *g);
 void flight_mark_failure_locked(struct flight *f, const struct ending *x, struct garbage *g);
 /* A background refresh changed nothing: no other for failure_memory, whoever asks. */
@@ -170,37 +170,37 @@ void flight_clear_marks_locked(struct flight *f, const struct object *stored, st
 /* flight_body.c. What has streamed is aborted. */
 void flight_break_off(struct flight *f);
 
-/* ---- What its answer is (flight_judge.c) ---- */
+/* ---- What its response is (flight_judge.c) ---- */
 enum policy_store flight_judge(
-	struct flight *f, const struct flight_answer *a, struct freshness *freshness) WARN_UNUSED;
+	struct flight *f, const struct flight_response *a, struct freshness *freshness) WARN_UNUSED;
 /* Whom else than its leader's client an error goes to that is not stored. */
-enum policy_share flight_share_error(const struct flight *f, const struct flight_answer *a);
-/* For how long those who ask next need not wait for each other, as the answer, not stored because of `why`, will not be for
+enum policy_share flight_share_error(const struct flight *f, const struct flight_response *a);
+/* For how long those who ask next need not wait for each other, as the response, not stored because of `why`, will not be for
  * sharing again. */
-int64_t flight_pass_ms(const struct flight *f, const struct flight_answer *a, enum policy_store why);
-bool flight_is_large(const struct flight *f, const struct flight_answer *a);
+int64_t flight_pass_ms(const struct flight *f, const struct flight_response *a, enum policy_store why);
+bool flight_is_large(const struct flight *f, const struct flight_response *a);
 /* Could it go to disk as it arrives, by its head? */
 bool flight_may_stream(struct flight *f, int status, bool is_part, uint64_t length);
 /* Another one for each key and each time that it is stored. */
 uint32_t flight_jitter(const struct flight *f, struct now now);
 /* Below 500 and neither a part, nor about the request or the connection rather than the page; 429 only asks for patience. */
-bool flight_is_full_answer(int status);
+bool flight_is_full_response(int status);
 /* Does what is stored have to go, as `a` can't be stored for that reason (RFC 9111 4.3.3)? */
-bool flight_head_supersedes(const struct flight *f, const struct flight_answer *a, enum policy_store why);
-/* The same of an answer that could have been stored by its head. */
+bool flight_head_supersedes(const struct flight *f, const struct flight_response *a, enum policy_store why);
+/* The same of a response that could have been stored by its head. */
 bool flight_supersedes(const struct flight *f);
 
 struct flight *flight_new(struct cache *c, const struct cache_request *r) WARN_UNUSED;
 /* keep.c. Does it say which one part of how many bytes it bears? */
-bool keep_read_part(const struct flight_answer *a, struct object_part *part, uint64_t *n);
+bool keep_read_part(const struct flight_response *a, struct object_part *part, uint64_t *n);
 /* Is it the beginning of something whose rest can be asked for? */
 bool keep_has_tail(const struct object *o, struct now now);
 /* A kept part together with the part that is stored, if they fit (RFC 9111 3.4); else the kept one. With a reference. */
 struct object *keep_combined(struct flight *f) WARN_UNUSED;
 /* The part, when it is the representation's end and its body, whole by its framing, is shorter than announced; or NULL. */
 struct object *keep_short_tail(struct flight *f) WARN_UNUSED;
-/* The whole of which the answer is the tail: its body is there up to where the tail begins. NULL: it does not fit. */
-struct object *keep_whole(struct flight *f, const struct flight_answer *a, const struct refresh *r) WARN_UNUSED;
+/* The whole of which the response is the tail: its body is there up to where the tail begins. NULL: it does not fit. */
+struct object *keep_whole(struct flight *f, const struct flight_response *a, const struct refresh *r) WARN_UNUSED;
 
 /* ---- Flights that read the lower tier (flight_read.c) ---- */
 enum flight_read {
@@ -211,8 +211,8 @@ enum flight_read {
 /* For one that is listed; ends it, now or later. */
 enum flight_read flight_read(struct flight *f, struct hash128 hash, struct now now) WARN_UNUSED;
 
-/* ---- Answers that go to disk as they arrive (flight_stream.c); leader's thread ---- */
-/* 0: the answer `o` of that length (-1: not known) does. Else it is not stored. */
+/* ---- Responses that go to disk as they arrive (flight_stream.c); leader's thread ---- */
+/* 0: the response `o` of that length (-1: not known) does. Else it is not stored. */
 int flight_stream_begin(struct flight *f, struct object *o, int64_t length) WARN_UNUSED;
 /* True: the leader should wait. It may have been given up afterwards: f->stream. */
 bool flight_stream_take(struct flight *f, const void *p, size_t n);
@@ -226,11 +226,11 @@ void flight_check_stall_locked(struct flight *f, struct now now);
 void flight_resume(struct flight *f);
 void flight_post_resume_locked(struct flight *f); /* by message */
 
-/* Under mu: an answer on its way to disk of which nothing more is to come. Its client may have all of it, and ask again,
+/* Under mu: a response on its way to disk of which nothing more is to come. Its client may have all of it, and ask again,
  * before the leader hears of the end. */
 bool flight_has_all_locked(const struct flight *f);
 
-/* Under the shard's mu: those who wait for other flights of its entry may find their answer stored. */
+/* Under the shard's mu: those who wait for other flights of its entry may find their response stored. */
 void flight_tell_stored_locked(const struct flight *by);
 /* Told to all who wait, after something has changed. Under mu. */
 void flight_wake_locked(struct flight *f);

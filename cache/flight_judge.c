@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a flight's answer is: may it be stored, and does what is stored have to go where it may not? */
+/* What a flight's response is: may it be stored, and does what is stored have to go where it may not? */
 #include "cache/flight_internal.h"
 
 #include "cache/memory/store_filter.h"
@@ -19,7 +19,7 @@ uint32_t flight_jitter(const struct flight *f, struct now now)
 	return (uint32_t)hash64_of(from, sizeof(from));
 }
 
-static struct policy_exchange exchange_of(const struct flight *f, const struct flight_answer *a)
+static struct policy_exchange exchange_of(const struct flight *f, const struct flight_response *a)
 {
 	return (struct policy_exchange){
 		.method = f->method,
@@ -38,7 +38,7 @@ static struct policy_exchange exchange_of(const struct flight *f, const struct f
 	};
 }
 
-bool flight_is_full_answer(int status)
+bool flight_is_full_response(int status)
 {
 	switch (status) {
 	case 206:
@@ -59,17 +59,17 @@ bool flight_is_full_answer(int status)
 
 bool flight_supersedes(const struct flight *f)
 {
-	return flight_is_full_answer(f->object->status) && !(f->object->flags & OBJECT_IS_PARTIAL) &&
+	return flight_is_full_response(f->object->status) && !(f->object->flags & OBJECT_IS_PARTIAL) &&
 	       f->verdict != POLICY_NOT_BODY;
 }
 
-bool flight_head_supersedes(const struct flight *f, const struct flight_answer *a, enum policy_store why)
+bool flight_head_supersedes(const struct flight *f, const struct flight_response *a, enum policy_store why)
 {
 	struct policy_exchange x = exchange_of(f, a);
 	struct http_fields nothing = {0};
 	struct freshness unused;
 
-	if (!flight_is_full_answer(a->status))
+	if (!flight_is_full_response(a->status))
 		return false;
 	switch (why) {
 	case POLICY_STORE:
@@ -78,7 +78,7 @@ bool flight_head_supersedes(const struct flight *f, const struct flight_answer *
 	case POLICY_NOT_BODY: /* by store_if, the operator's word, it is an error in disguise, which what is stored may outlast */
 		return is_event_stream(a->fields);
 	case POLICY_NOT_NO_STORE:
-		/* A client's own wish is about its own answer; else anybody could empty the cache. */
+		/* A client's own wish is about its own response; else anybody could empty the cache. */
 		x.request = &nothing;
 		if (policy_store(&x, &unused) == POLICY_STORE)
 			return false;
@@ -86,11 +86,11 @@ bool flight_head_supersedes(const struct flight *f, const struct flight_answer *
 	default:
 		break;
 	}
-	/* What one person is told (with a bad token, or as somebody who has logged in) says nothing about all others' answer. */
+	/* What one person is told (with a bad token, or as somebody who has logged in) says nothing about all others' response. */
 	return !f->has_authorization && !f->has_credential;
 }
 
-enum policy_share flight_share_error(const struct flight *f, const struct flight_answer *a)
+enum policy_share flight_share_error(const struct flight *f, const struct flight_response *a)
 {
 	struct policy_exchange x = exchange_of(f, a);
 
@@ -99,9 +99,9 @@ enum policy_share flight_share_error(const struct flight *f, const struct flight
 	return policy_share_error(&x);
 }
 
-/* An answer without a lifetime says that it will not be shared as well as one with no-store does: were it forgotten, each
- * herd would first wait for one answer and then fetch its own. An error says nothing about what comes after it. */
-int64_t flight_pass_ms(const struct flight *f, const struct flight_answer *a, enum policy_store why)
+/* A response without a lifetime says that it will not be shared as well as one with no-store does: were it forgotten, each
+ * herd would first wait for one response and then fetch its own. An error says nothing about what comes after it. */
+int64_t flight_pass_ms(const struct flight *f, const struct flight_response *a, enum policy_store why)
 {
 	const struct cache_options *o = &f->cache->o;
 	bool is_by_nature = a->status >= 200 && a->status < 300 && why != POLICY_NOT_PARTIAL &&
@@ -110,7 +110,7 @@ int64_t flight_pass_ms(const struct flight *f, const struct flight_answer *a, en
 	return is_by_nature || o->pass_memory_ms < o->failure_memory_ms ? o->pass_memory_ms : o->failure_memory_ms;
 }
 
-bool flight_is_large(const struct flight *f, const struct flight_answer *a)
+bool flight_is_large(const struct flight *f, const struct flight_response *a)
 {
 	return a->content_length >= 0 && (uint64_t)a->content_length > f->cache->o.max_object_bytes;
 }
@@ -129,7 +129,7 @@ bool flight_may_stream(struct flight *f, int status, bool is_part, uint64_t leng
 	return f->rules->store_if == CACHE_STORE_ANY || (status != 200 && status != 206);
 }
 
-enum policy_store flight_judge(struct flight *f, const struct flight_answer *a, struct freshness *freshness)
+enum policy_store flight_judge(struct flight *f, const struct flight_response *a, struct freshness *freshness)
 {
 	struct policy_exchange x = exchange_of(f, a);
 	enum policy_store s = policy_store(&x, freshness);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Flights as their leader drives them: what becomes of the answer, for the waiters and for the store. */
+/* Flights as their leader drives them: what becomes of the response, for the waiters and for the store. */
 #include <errno.h>
 
 #include "cache/flight_internal.h"
@@ -9,7 +9,7 @@
 #include "cache/policy/vary.h"
 
 /* Of a remembered error with a longer body only the status is. */
-#define FAILED_ANSWER_MAX (64 * 1024)
+#define FAILED_RESPONSE_MAX (64 * 1024)
 
 static void note_verdict(struct flight *f, enum policy_store why)
 {
@@ -40,7 +40,7 @@ static enum flight_phase stand_in_phase(struct flight *f)
 	return flight_has_newer(f) ? FLIGHT_RETRY : FLIGHT_STALE;
 }
 
-static enum flight_fate stand_in(struct flight *f, const struct flight_answer *a)
+static enum flight_fate stand_in(struct flight *f, const struct flight_response *a)
 {
 	bool is_for_all = flight_share_error(f, a) == POLICY_SHARE_MOMENT;
 
@@ -54,7 +54,7 @@ static enum flight_fate stand_in(struct flight *f, const struct flight_answer *a
 	return FLIGHT_REVALIDATED;
 }
 
-static struct refresh refresh_of(const struct flight *f, const struct flight_answer *a)
+static struct refresh refresh_of(const struct flight *f, const struct flight_response *a)
 {
 	return (struct refresh){
 		.request = &f->request,
@@ -86,7 +86,7 @@ static void note_own_line(struct flight *f, const struct http_field *line)
 	buf_add(&f->own_lines, "\r\n", 2);
 }
 
-/* Of an answer that confirms or completes what is stored: the cookies that are not stored with it are for who asked. */
+/* Of a response that confirms or completes what is stored: the cookies that are not stored with it are for who asked. */
 static void note_own_cookies(struct flight *f, const struct refresh *r)
 {
 	bool are_stored = f->rules->set_cookie == CACHE_COOKIE_STORE && refresh_is_for_others(f->stored, r);
@@ -97,18 +97,18 @@ static void note_own_cookies(struct flight *f, const struct refresh *r)
 }
 
 /* A 304 that does not speak of what is stored, or speaks of what was purged meanwhile, confirms nothing: the stored
- * answer goes, and whoever looks up next asks without conditions. */
-static enum flight_fate take_not_modified(struct flight *f, const struct flight_answer *a)
+ * response goes, and whoever looks up next asks without conditions. */
+static enum flight_fate take_not_modified(struct flight *f, const struct flight_response *a)
 {
 	struct ending x = {.phase = FLIGHT_RETRY, .drops_stored = true, .now = a->now};
 	struct refresh r = refresh_of(f, a);
 
-	/* What a newer answer replaced meanwhile is not confirmed any more. */
+	/* What a newer response replaced meanwhile is not confirmed any more. */
 	if (!flight_is_late(f) && object_is_confirmed_by(f->stored, a->fields) &&
 		object_check(f->stored) != PURGED_HARD)
 		x.object = object_refreshed(f->stored, &r);
 	if (x.object) {
-		x.phase = FLIGHT_ANSWER;
+		x.phase = FLIGHT_RESPONSE;
 		x.status = 304;
 		x.store = object_ref(x.object);
 		x.drops_stored = false;
@@ -120,21 +120,21 @@ static enum flight_fate take_not_modified(struct flight *f, const struct flight_
 }
 
 /* The rest of what is stored has come: together they answer as the whole. Else what is stored is of no use. */
-static enum flight_fate take_tail(struct flight *f, const struct flight_answer *a)
+static enum flight_fate take_tail(struct flight *f, const struct flight_response *a)
 {
 	struct refresh r = refresh_of(f, a);
 	struct object *o = keep_whole(f, a, &r);
 
 	if (o) {
 		note_own_cookies(f, &r);
-		flight_announce(f, &(struct ending){.phase = FLIGHT_ANSWER, .object = o});
+		flight_announce(f, &(struct ending){.phase = FLIGHT_RESPONSE, .object = o});
 		return FLIGHT_STORES;
 	}
 	flight_finish(f, &(struct ending){.phase = FLIGHT_RETRY, .drops_stored = true, .now = a->now});
 	return FLIGHT_REVALIDATED;
 }
 
-/* no-cache="a" and private="a" keep a field from being stored, set_cookie keeps cookies from it; whoever asked for the answer
+/* no-cache="a" and private="a" keep a field from being stored, set_cookie keeps cookies from it; whoever asked for the response
  * gets them nevertheless (RFC 9111 5.2.2.4, 5.2.2.7). `all` and what is left of it are in one order. */
 static void note_own_lines(struct flight *f, const struct http_field *all, uint32_t n, const struct http_fields *left)
 {
@@ -185,7 +185,7 @@ static int copy_fields(struct http_fields *to, const struct http_fields *from)
 
 /* NULL when there is no room or the fields are beyond what can be told apart; *s then says which. Changes a->fields. */
 static struct object *make_object(
-	struct flight *f, const struct flight_answer *a, const struct freshness *freshness, enum policy_store *s)
+	struct flight *f, const struct flight_response *a, const struct freshness *freshness, enum policy_store *s)
 {
 	struct object_spec spec = {
 		.entry = f->entry,
@@ -233,11 +233,11 @@ static struct object *make_object(
 	return o;
 }
 
-/* The same without changing a->fields: if the answer is not stored after all, its client gets all of them. */
+/* The same without changing a->fields: if the response is not stored after all, its client gets all of them. */
 static struct object *make_stored(
-	struct flight *f, const struct flight_answer *a, const struct freshness *freshness, enum policy_store *s)
+	struct flight *f, const struct flight_response *a, const struct freshness *freshness, enum policy_store *s)
 {
-	struct flight_answer stored = *a;
+	struct flight_response stored = *a;
 	struct http_fields fields;
 	struct object *o = NULL;
 
@@ -251,7 +251,7 @@ static struct object *make_stored(
 }
 
 /* What a look at the whole body decides is not begun before: a tag in the head, whether it is stored. */
-static bool is_to_be_held(const struct flight *f, const struct flight_answer *a)
+static bool is_to_be_held(const struct flight *f, const struct flight_response *a)
 {
 	if (f->kind == FLIGHT_KEPT || f->stream || a->status != 200)
 		return false;
@@ -260,7 +260,7 @@ static bool is_to_be_held(const struct flight *f, const struct flight_answer *a)
 }
 
 /* An error that may not be stored answers those who waited for it all the same. NULL: it does not. */
-static struct object *make_shared_error(struct flight *f, const struct flight_answer *a)
+static struct object *make_shared_error(struct flight *f, const struct flight_response *a)
 {
 	struct freshness none = {.received_mono_ms = a->now.mono_ms, .received_wall_ms = a->now.wall_ms};
 	enum policy_store why;
@@ -276,9 +276,9 @@ static struct object *make_shared_error(struct flight *f, const struct flight_an
 
 /* The head is all that there is: it answers the HEADs that waited for it, where GET's could be stored or shared. What it says of
  * what is stored does not matter: nothing was when it was asked for. */
-static enum flight_fate take_head(struct flight *f, const struct flight_answer *a, enum policy_store *why)
+static enum flight_fate take_head(struct flight *f, const struct flight_response *a, enum policy_store *why)
 {
-	struct flight_answer head = *a;
+	struct flight_response head = *a;
 	struct freshness freshness;
 	enum policy_store made;
 	struct object *o = NULL;
@@ -300,7 +300,7 @@ static enum flight_fate take_head(struct flight *f, const struct flight_answer *
 		return FLIGHT_PRIVATE;
 	}
 	object_finish(o, BODY_COMPLETE);
-	flight_finish(f, &(struct ending){.phase = FLIGHT_ANSWER,
+	flight_finish(f, &(struct ending){.phase = FLIGHT_RESPONSE,
 				 .object = o,
 				 .verdict = POLICY_NOT_METHOD,
 				 .status = a->status,
@@ -308,7 +308,7 @@ static enum flight_fate take_head(struct flight *f, const struct flight_answer *
 	return FLIGHT_REVALIDATED;
 }
 
-enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, enum policy_store *why)
+enum flight_fate flight_response(struct flight *f, const struct flight_response *a, enum policy_store *why)
 {
 	struct freshness freshness;
 	struct object *o = NULL;
@@ -354,7 +354,7 @@ enum flight_fate flight_answer(struct flight *f, const struct flight_answer *a, 
 	if (f->shares == POLICY_SHARE_NOT)
 		*why = POLICY_STORE;
 	f->is_held = is_to_be_held(f, a);
-	flight_announce(f, &(struct ending){.phase = f->is_held ? FLIGHT_WAITING : FLIGHT_ANSWER,
+	flight_announce(f, &(struct ending){.phase = f->is_held ? FLIGHT_WAITING : FLIGHT_RESPONSE,
 				   .object = o,
 				   .verdict = *why,
 				   .status = a->status,
@@ -439,13 +439,13 @@ static void end_error(const struct flight *f, struct ending *x)
 	x->shows_trouble = true;
 	x->status = f->object->status;
 	x->said = f->object->status;
-	if (!f->window.is_open && n <= FAILED_ANSWER_MAX)
-		x->failed_answer = f->object;
+	if (!f->window.is_open && n <= FAILED_RESPONSE_MAX)
+		x->failed_response = f->object;
 }
 
 void flight_end(struct flight *f, bool complete, struct now now)
 {
-	struct ending x = {.phase = FLIGHT_ANSWER, .now = now};
+	struct ending x = {.phase = FLIGHT_RESPONSE, .now = now};
 
 	if (f->has_ended)
 		return;

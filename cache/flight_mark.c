@@ -17,7 +17,7 @@ static bool was_purged_locked(struct flight *f)
 
 void flight_mark_pass_locked(struct flight *f, int64_t now_ms, int64_t pass_ms, struct garbage *g)
 {
-	struct notes *n = f->entry->notes;
+	struct markers *n = f->entry->markers;
 
 	if (!f->may_mark || was_purged_locked(f))
 		return;
@@ -32,10 +32,10 @@ void flight_mark_pass_locked(struct flight *f, int64_t now_ms, int64_t pass_ms, 
 
 void flight_mark_heads_locked(struct flight *f, const struct ending *x, struct garbage *g)
 {
-	struct heads_marker *m = &f->entry->notes->heads;
+	struct heads_marker *m = &f->entry->markers->heads;
 	int64_t until_ms = x->now.mono_ms + x->pass_ms;
 
-	if (x->phase == FLIGHT_ANSWER) /* it was for all */
+	if (x->phase == FLIGHT_RESPONSE) /* it was for all */
 		m->until_ms = 0;
 	if (x->pass_ms <= 0)
 		return;
@@ -58,11 +58,11 @@ void flight_mark_pass(struct flight *f)
 	garbage_free(&g);
 }
 
-/* Each request for what is stale would begin another, also where the answer is one client's (no-store) or 429. None of them is
+/* Each request for what is stale would begin another, also where the response is one client's (no-store) or 429. None of them is
  * told of it, so it does not matter whose request it was. */
 void flight_mark_rest_locked(struct flight *f, int64_t now_ms, struct garbage *g)
 {
-	struct notes *n = f->entry->notes;
+	struct markers *n = f->entry->markers;
 
 	if (f->cache->o.failure_memory_ms <= 0 || was_purged_locked(f))
 		return;
@@ -74,7 +74,7 @@ void flight_mark_rest_locked(struct flight *f, int64_t now_ms, struct garbage *g
 /* That a part can be stored says nothing of the whole. */
 void flight_clear_marks_locked(struct flight *f, const struct object *stored, struct garbage *g)
 {
-	struct notes *n = f->entry->notes;
+	struct markers *n = f->entry->markers;
 	bool is_part = stored->flags & OBJECT_IS_PARTIAL;
 	int64_t pass_until_ms = is_part ? n->pass_until_ms : 0, heads_until_ms = is_part ? n->heads.until_ms : 0;
 
@@ -90,30 +90,30 @@ void flight_clear_marks_locked(struct flight *f, const struct object *stored, st
  * ends: where an origin hangs, each failure comes a whole time-out after the one before it. */
 static bool follows_trouble_locked(const struct flight *f)
 {
-	return f->entry->notes->trouble_until_ms > f->started.mono_ms;
+	return f->entry->markers->trouble_until_ms > f->started.mono_ms;
 }
 
 static bool follows_failure_locked(const struct flight *f)
 {
-	return f->entry->notes->failed_until_ms > f->started.mono_ms;
+	return f->entry->markers->failed_until_ms > f->started.mono_ms;
 }
 
 /* Who failed in the same moment? It is remembered of the form that failed; of two that did, of all; also where the request is
  * not the cause. That there are too many requests is said to one client, whoever else failed. */
 static void note_form_locked(const struct flight *f, const struct ending *x)
 {
-	struct notes *n = f->entry->notes;
+	struct markers *n = f->entry->markers;
 	bool befell_another = n->failed_form != f->form && (follows_failure_locked(f) || follows_trouble_locked(f));
 
 	n->failed_form = (befell_another && x->said != 429) || x->befalls_all ? FORM_PLAIN : f->form;
 }
 
 /* One error that an origin answers with may be a slip, and whoever tries again may have luck: the second is remembered; the first
- * only where a stale answer stood in for it, which may do so again. That no answer comes takes a connection and perhaps a time-out
+ * only where a stale response stood in for it, which may do so again. That no response comes takes a connection and perhaps a time-out
  * each time, so that is remembered at once. */
 void flight_mark_failure_locked(struct flight *f, const struct ending *x, struct garbage *g)
 {
-	struct notes *n = f->entry->notes;
+	struct markers *n = f->entry->markers;
 	int64_t memory_ms = f->cache->o.failure_memory_ms, now_ms = x->now.mono_ms;
 	bool is_first;
 
@@ -133,8 +133,8 @@ void flight_mark_failure_locked(struct flight *f, const struct ending *x, struct
 	n->failed_once = is_first || x->is_for_one;
 	n->failed_status = x->status;
 	n->failed_by = x->said;
-	marker_keep_answer_locked(n, x->failed_answer, g);
+	marker_keep_response_locked(n, x->failed_response, g);
 	count(&f->cache->n.failures_remembered);
-	if (x->shows_trouble && x->phase == FLIGHT_ANSWER && !n->failed_answer)
+	if (x->shows_trouble && x->phase == FLIGHT_RESPONSE && !n->failed_response)
 		count(&f->cache->n.errors_without_body);
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Flights whose answer goes to disk as it arrives, because it is larger than memory is to hold. */
+/* Flights whose response goes to disk as it arrives, because it is larger than memory is to hold. */
 #include <errno.h>
 
 #include "base/mem.h"
 #include "cache/landing.h"
 #include "cache/lower.h"
 
-/* For how long in all the disk may hold up an answer that clients wait for; beyond that they matter more than the cache.
+/* For how long in all the disk may hold up a response that clients wait for; beyond that they matter more than the cache.
  * Where nobody waits, how long it may do nothing at all. */
 #define STALL_MAX_MS 3000
 #define STALL_ALONE_MAX_MS 10000
@@ -112,7 +112,7 @@ static int begin(struct flight *f, struct object *o, int64_t length, struct flig
 	return 0;
 }
 
-static void let_go(struct flight_stream **stream)
+static void unref_stream(struct flight_stream **stream)
 {
 	struct flight_stream *fs = *stream;
 
@@ -126,7 +126,7 @@ static void drop(struct flight_stream **stream, bool is_slow)
 
 	fs->flight = NULL;
 	fs->to->tier->ops->stream_end(&fs->to, is_slow ? TIER_END_SLOW : TIER_END_CUT);
-	let_go(stream);
+	unref_stream(stream);
 }
 
 static void commit_locked(struct flight_stream *fs)
@@ -212,7 +212,7 @@ bool flight_stream_commit(struct flight *f, struct now now)
 		pthread_mutex_lock(&f->mu);
 		f->writing.state = FLIGHT_IS_COMMITTING;
 		pthread_mutex_unlock(&f->mu);
-		/* Under the lock, so that both tiers see answers of one key in the same order. */
+		/* Under the lock, so that both tiers see responses of one key in the same order. */
 		commit_locked(f->stream);
 	}
 	pthread_mutex_unlock(&s->mu);
@@ -238,7 +238,7 @@ static void has_committed(struct flight *f)
 	flight_wake_locked(f);
 	pthread_mutex_unlock(&f->mu);
 	pthread_mutex_unlock(&s->mu);
-	let_go(&f->stream);
+	unref_stream(&f->stream);
 	garbage_free(&g);
 	flight_unref(&listed);
 }

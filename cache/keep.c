@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What answers that went to one client alone leave behind for others. */
+/* What responses that went to one client alone leave behind for others. */
 #include "cache/landing.h"
 #include "http/range.h"
 
@@ -23,7 +23,7 @@ bool cache_was_purged(const struct cache *c, struct slice url, uint64_t sequence
 
 /* Everything that the entry takes is made before, so that nothing is allocated under the lock. */
 static struct entry *ensure_entry_locked(
-	struct shard *s, const struct cache_key *key, struct entry **spare_entry, struct notes **spare_notes)
+	struct shard *s, const struct cache_key *key, struct entry **spare_entry, struct markers **spare_markers)
 {
 	struct entry *e = entry_find_locked(s, key);
 
@@ -33,10 +33,10 @@ static struct entry *ensure_entry_locked(
 		e = *spare_entry;
 		*spare_entry = NULL;
 	}
-	if (!e->notes) {
-		e->notes = *spare_notes;
-		e->notes->entry = e;
-		*spare_notes = NULL;
+	if (!e->markers) {
+		e->markers = *spare_markers;
+		e->markers->entry = e;
+		*spare_markers = NULL;
 	}
 	return e;
 }
@@ -44,19 +44,19 @@ static struct entry *ensure_entry_locked(
 static bool list_alone(struct flight *f, struct shard *s, const struct cache_key *key)
 {
 	struct entry *spare_entry = entry_new(s, key), *e = NULL;
-	struct notes *spare_notes = notes_new(s);
+	struct markers *spare_markers = markers_new(s);
 
-	if (spare_entry && spare_notes) {
+	if (spare_entry && spare_markers) {
 		pthread_mutex_lock(&s->mu);
-		e = ensure_entry_locked(s, key, &spare_entry, &spare_notes);
+		e = ensure_entry_locked(s, key, &spare_entry, &spare_markers);
 		if (e) {
 			f->is_late = landing_is_past_locked(f->cache, e, f->order);
 			flight_list_locked(f, e);
 		}
 		pthread_mutex_unlock(&s->mu);
 	}
-	if (spare_notes)
-		memory_give(s, spare_notes);
+	if (spare_markers)
+		memory_give(s, spare_markers);
 	entry_unref(&spare_entry);
 	return e != NULL;
 }
@@ -88,7 +88,7 @@ struct flight *cache_keep(
 
 /* ---- Parts (RFC 9111 3.3, 3.4; RFC 9110 15.3.7) ---- */
 
-bool keep_read_part(const struct flight_answer *a, struct object_part *part, uint64_t *n)
+bool keep_read_part(const struct flight_response *a, struct object_part *part, uint64_t *n)
 {
 	const struct http_field *f = http_fields_get(a->fields, HF_CONTENT_RANGE);
 	struct http_content_range range;
@@ -274,7 +274,7 @@ struct object *keep_short_tail(struct flight *f)
 	return o;
 }
 
-struct object *keep_whole(struct flight *f, const struct flight_answer *a, const struct refresh *r)
+struct object *keep_whole(struct flight *f, const struct flight_response *a, const struct refresh *r)
 {
 	struct slice strong = policy_strong_validator_of(a->fields);
 	struct object_part part;

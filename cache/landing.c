@@ -48,7 +48,7 @@ static uint64_t sign_of(struct slice s)
 	return hash64_of(s.p, s.n) | 1;
 }
 
-/* Two that differ leave nothing that an older answer could be like. */
+/* Two that differ leave nothing that an older response could be like. */
 static void want(struct flight *f, uint64_t *sign, uint64_t wanted)
 {
 	if (*sign != 0 && *sign != wanted)
@@ -56,7 +56,7 @@ static void want(struct flight *f, uint64_t *sign, uint64_t wanted)
 	*sign = wanted;
 }
 
-/* By the Vary that its answer has, or else that answers of the key had when it began. */
+/* By the Vary that its response has, or else that responses of the key had when it began. */
 static bool is_of_one_variant(struct flight *f, const struct http_fields *request)
 {
 	bool is;
@@ -84,7 +84,7 @@ static void tell_older(struct flight *f, const struct landing *l, bool is_meant)
 		want(f, &f->wants_validator, sign_of(l->validator));
 	else if (is_meant && !l->is_hint)
 		f->is_late = true;
-	else if (!is_meant && l->stored) /* an answer that speaks for everybody would take the newer one's place too */
+	else if (!is_meant && l->stored) /* a response that speaks for everybody would take the newer one's place too */
 		want(f, &f->wants_names, sign_of(object_vary_names(l->stored)));
 }
 
@@ -105,7 +105,7 @@ static void tell(struct flight *f, const struct landing *l)
 void landing_locked(struct cache *c, struct entry *e, const struct landing *l)
 {
 	note_landed(c, e->hh.hashv, l->order);
-	for (struct flight *f = e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
+	for (struct flight *f = e->markers ? e->markers->flights : NULL; f; f = f->next_of_entry)
 		tell(f, l);
 }
 

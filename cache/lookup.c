@@ -27,7 +27,7 @@ static enum cache_forward reason_to_pass(const struct cache_request *r)
 		return CACHE_FWD_BYPASS;
 	if (!is_cacheable_method(r->rules, http->method))
 		return CACHE_FWD_METHOD;
-	/* Content in a GET has no meaning (RFC 9110 9.3.1), yet it may change the answer. */
+	/* Content in a GET has no meaning (RFC 9110 9.3.1), yet it may change the response. */
 	if ((http->method == HTTP_GET || http->method == HTTP_HEAD) && http->framing != HTTP_BODY_NONE)
 		return CACHE_FWD_BYPASS;
 	return CACHE_FWD_NONE;
@@ -79,7 +79,7 @@ static bool prepare(struct lookup *l, struct cache_control *storage)
 			l->out->verdict = CACHE_ONLY_CACHED;
 		return false;
 	}
-	/* no-store of a request keeps its answer from being stored, which must not be made others' fate. */
+	/* no-store of a request keeps its response from being stored, which must not be made others' fate. */
 	bears = credentials_of(rules, &http->fields);
 	l->has_credential = credentials_are_any(&bears);
 	l->is_alone = l->r->no_join || l->has_credential || (l->client_cc && cc->no_store);
@@ -182,7 +182,7 @@ static void use(struct lookup *l, struct entry *e, struct object *o, enum cache_
 /* A failure a moment ago that would befall this request too. */
 static bool is_failing(struct lookup *l, const struct entry *e)
 {
-	struct notes *n = e ? e->notes : NULL;
+	struct markers *n = e ? e->markers : NULL;
 	uint64_t form;
 
 	if (!n || n->failed_until_ms <= l->now.mono_ms || marker_is_purged_locked(e, &n->failed_since))
@@ -197,7 +197,7 @@ static bool is_failing(struct lookup *l, const struct entry *e)
 /* Would a refresh in the background be in vain? */
 static bool is_resting(struct lookup *l, const struct entry *e)
 {
-	struct notes *n = e->notes;
+	struct markers *n = e->markers;
 
 	return (n && n->rest_until_ms > l->now.mono_ms && !marker_is_purged_locked(e, &n->rest_since)) ||
 	       is_failing(l, e);
@@ -205,61 +205,61 @@ static bool is_resting(struct lookup *l, const struct entry *e)
 
 static bool use_failure(struct lookup *l, struct entry *e, struct object *o, bool is_soft)
 {
-	struct notes *n;
+	struct markers *n;
 
 	if (!e || l->is_forced || !is_failing(l, e))
 		return false;
-	n = e->notes;
+	n = e->markers;
 	if (o && policy_stale_if_error(&o->freshness, n->failed_by, is_soft, l->now)) {
 		use(l, e, o, CACHE_STALE);
 		return true;
 	}
-	/* An answer is for those who may share it. */
+	/* A response is for those who may share it. */
 	if (n->failed_once || (n->failed_by && l->is_alone))
 		return false;
-	if (n->failed_answer &&
-		(object_check(n->failed_answer) != NOT_PURGED || !object_serves_wants(n->failed_answer, l->wants)))
+	if (n->failed_response &&
+		(object_check(n->failed_response) != NOT_PURGED || !object_serves_wants(n->failed_response, l->wants)))
 		return false;
 	l->out->verdict = CACHE_FAILED;
 	l->out->status = n->failed_status;
-	l->out->object = n->failed_answer ? object_ref(n->failed_answer) : NULL;
+	l->out->object = n->failed_response ? object_ref(n->failed_response) : NULL;
 	return true;
 }
 
 /* Until a purge: what is answered after it may be for all. */
 static bool are_heads_marked(const struct lookup *l, struct entry *e)
 {
-	struct heads_marker *m = &e->notes->heads;
+	struct heads_marker *m = &e->markers->heads;
 
 	return m->until_ms > l->now.mono_ms && !marker_is_purged_locked(e, &m->since);
 }
 
 static bool is_passing(const struct lookup *l, struct entry *e)
 {
-	struct notes *n = e->notes;
+	struct markers *n = e->markers;
 
 	return n && n->pass_until_ms > l->now.mono_ms && !marker_is_purged_locked(e, &n->pass_since);
 }
 
 /* Known uncacheable: alone. Once a second one of them finds out whether that is still so; and, while something is stored for
- * it (of another time, by which the marker was not set), each of them, as its answer may retire that. */
+ * it (of another time, by which the marker was not set), each of them, as its response may retire that. */
 static bool use_pass_marker(struct lookup *l, struct entry *e, const struct object *stored, bool *is_probe)
 {
 	bool finds_out = !l->is_alone && !l->is_range && !policy_has_condition(&l->r->http->fields);
 	int64_t *probe_at_ms = NULL;
 
-	if (!e || !e->notes || l->is_forced)
+	if (!e || !e->markers || l->is_forced)
 		return false;
 	if (is_passing(l, e)) {
-		probe_at_ms = &e->notes->probe_at_ms;
+		probe_at_ms = &e->markers->probe_at_ms;
 		finds_out = finds_out && !l->is_head;
 	} else if (l->is_head && are_heads_marked(l, e)) {
-		probe_at_ms = &e->notes->heads.probe_at_ms;
+		probe_at_ms = &e->markers->heads.probe_at_ms;
 	} else {
 		return false;
 	}
 	/* Whoever has a condition may be spared a transfer by it, and who wants a part most of one: that others can't share the
-	 * answer is found out by others. */
+	 * response is found out by others. */
 	*is_probe = stored || (finds_out && l->now.mono_ms >= *probe_at_ms);
 	if (*is_probe && l->spare_flight)
 		*probe_at_ms = l->now.mono_ms + 1000;
@@ -287,7 +287,7 @@ static bool decide_fetch(struct lookup *l, struct entry *e, struct object *o, bo
 	}
 	if (use_failure(l, e, o, is_soft))
 		return true;
-	/* What was sent before somebody asked for a new answer is not it. */
+	/* What was sent before somebody asked for a new response is not it. */
 	f = l->is_alone || l->is_forced || !lookup_waits_for_whole(l, o) ? NULL : lookup_find_flight(l, e);
 	if (f) {
 		lookup_join(l, f);
@@ -303,7 +303,7 @@ static bool decide_fetch(struct lookup *l, struct entry *e, struct object *o, bo
 	return lead(l, e, o, false, l->is_alone || is_probe);
 }
 
-/* Does a fresh answer come so near to its end, and is it asked for so often, that a new one should be fetched already? */
+/* Does a fresh response come so near to its end, and is it asked for so often, that a new one should be fetched already? */
 static bool wants_new_one(struct lookup *l, struct entry *e, const struct object *o)
 {
 	const struct cache_rules *rules = l->r->rules;
@@ -389,7 +389,7 @@ static bool decide_locked(struct lookup *l)
 	if (e) {
 		o = select_variant(l, e, &is_soft, &any);
 		if (!e->variants) {
-			bool is_gone = !e->notes || (!e->notes->flights && !e->notes->is_marked);
+			bool is_gone = !e->markers || (!e->markers->flights && !e->markers->is_marked);
 
 			if (!l->r->hit_only)
 				entry_tidy_locked(e, &l->garbage);

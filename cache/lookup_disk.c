@@ -2,7 +2,7 @@
 /* A lookup that finds nothing of use in memory asks the disk tier before anybody asks the upstream. */
 #include "cache/lookup_internal.h"
 
-/* A forced refresh wants a new answer, of a part in memory the rest is fetched, and what is withheld is there as well. */
+/* A forced refresh wants a new response, of a part in memory the rest is fetched, and what is withheld is there as well. */
 static bool wants_disk(struct lookup *l)
 {
 	return l->c->tier && !l->disk_done && !l->r->skip_disk && !l->is_forced && !l->partial && !l->is_withheld;
@@ -21,7 +21,7 @@ static bool is_there_soon(struct flight *f)
 
 static struct flight *find_read(struct entry *e)
 {
-	for (struct flight *f = e && e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
+	for (struct flight *f = e && e->markers ? e->markers->flights : NULL; f; f = f->next_of_entry)
 		if (is_there_soon(f))
 			return f;
 	return NULL;

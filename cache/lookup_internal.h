@@ -15,7 +15,7 @@ struct lookup {
 	const struct cache_control *client_cc; /* NULL: the route does not let clients decide */
 	bool pragma_no_cache, only_if_cached;
 	bool is_head, is_range;
-	bool has_credential;    /* what its answer says goes for nobody else, unless the origin says so */
+	bool has_credential;    /* what its response says goes for nobody else, unless the origin says so */
 	bool is_alone;          /* joins nothing and is not joined */
 	bool is_forced;         /* cache_refresh */
 	struct object *partial; /* a stored part that is not all that the request asks for; or NULL */
@@ -25,23 +25,23 @@ struct lookup {
 	struct vary_wants *wants; /* the request's, against what it meets under the lock */
 	/* made outside the lock where the request may come to lead */
 	struct entry *spare_entry;
-	struct notes *spare_notes;
+	struct markers *spare_markers;
 	struct flight *spare_flight;
 	bool asks_disk; /* decided: it comes first */
 	bool disk_done; /* and it has come */
 	bool from_disk;
-	struct buf known_vary; /* names that answers of the key had in Vary */
+	struct buf known_vary; /* names that responses of the key had in Vary */
 	struct garbage garbage;
 };
 
 /* ---- Spares (lookup_spares.c) ---- */
-/* Under the lock: the Vary that the key's answers had, for the flight to be made; those of another class than this request's are
+/* Under the lock: the Vary that the key's responses had, for the flight to be made; those of another class than this request's are
  * not made to wait for it. */
 void lookup_note_vary(struct entry *e, struct buf *names);
 /* Everything that leading takes, so that nothing is allocated while others wait for the lock. False: no memory. */
 bool lookup_make_spares(struct lookup *l);
 void lookup_free_spares(struct lookup *l);
-/* The key's entry, with notes, made of the spares where it is NULL; NULL: no memory. */
+/* The key's entry, with its markers, made of the spares where it is NULL; NULL: no memory. */
 struct entry *lookup_ensure_entry(struct lookup *l, struct entry *e);
 
 /* ---- Ranges (lookup_range.c) ---- */
@@ -64,7 +64,7 @@ void lookup_join(struct lookup *l, struct flight *f);
 bool lookup_is_whole_coming(const struct entry *e);
 /* Is what is stored being validated already? */
 bool lookup_is_being_fetched(struct lookup *l, struct entry *e, const struct object *o);
-/* An answer on its way to disk can't be joined once its first bytes are gone, and one writer of it is enough. */
+/* A response on its way to disk can't be joined once its first bytes are gone, and one writer of it is enough. */
 bool lookup_is_being_streamed(struct lookup *l, struct entry *e);
 
 /* ---- The disk tier (lookup_disk.c) ---- */

@@ -12,7 +12,7 @@ static bool error_suits(struct lookup *l, struct flight *f)
 	       object_serves_wants(f->object, l->wants) && f->form == form_of(l->r->rules, &l->r->http->fields);
 }
 
-static bool answer_suits(struct lookup *l, struct flight *f)
+static bool response_suits(struct lookup *l, struct flight *f)
 {
 	uint64_t published;
 
@@ -40,8 +40,8 @@ static bool may_join(struct lookup *l, struct flight *f)
 		flight_is_silent_locked(f, l->now) || is_purged(l, f))
 		return false;
 	pthread_mutex_lock(&f->mu);
-	if (f->phase == FLIGHT_ANSWER)
-		joins = answer_suits(l, f);
+	if (f->phase == FLIGHT_RESPONSE)
+		joins = response_suits(l, f);
 	else
 		joins = f->phase == FLIGHT_WAITING &&
 			(f->names.n == 0 || vary_wants_match(l->wants, buf_slice(&f->names), buf_slice(&f->values),
@@ -52,7 +52,7 @@ static bool may_join(struct lookup *l, struct flight *f)
 
 struct flight *lookup_find_flight(struct lookup *l, struct entry *e)
 {
-	for (struct flight *f = e && e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
+	for (struct flight *f = e && e->markers ? e->markers->flights : NULL; f; f = f->next_of_entry)
 		if (may_join(l, f))
 			return f;
 	return NULL;
@@ -61,7 +61,7 @@ struct flight *lookup_find_flight(struct lookup *l, struct entry *e)
 /* Is what is stored being validated already? */
 bool lookup_is_being_fetched(struct lookup *l, struct entry *e, const struct object *o)
 {
-	for (struct flight *f = e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
+	for (struct flight *f = e->markers ? e->markers->flights : NULL; f; f = f->next_of_entry)
 		if (f->stored == o && (f->is_shared || f->kind == FLIGHT_BACKGROUND) && !f->is_late &&
 			!flight_is_silent_locked(f, l->now))
 			return true;
@@ -70,18 +70,18 @@ bool lookup_is_being_fetched(struct lookup *l, struct entry *e, const struct obj
 
 bool lookup_is_whole_coming(const struct entry *e)
 {
-	for (const struct flight *f = e && e->notes ? e->notes->flights : NULL; f; f = f->next_of_entry)
+	for (const struct flight *f = e && e->markers ? e->markers->flights : NULL; f; f = f->next_of_entry)
 		if (f->kind != FLIGHT_READ && f->kind != FLIGHT_KEPT && f->kind != FLIGHT_HEAD)
 			return true;
 	return false;
 }
 
-/* An answer on its way to disk can't be joined once its first bytes are gone, and one writer of it is enough. */
+/* A response on its way to disk can't be joined once its first bytes are gone, and one writer of it is enough. */
 bool lookup_is_being_streamed(struct lookup *l, struct entry *e)
 {
 	bool is_streamed = false;
 
-	for (struct flight *f = e && e->notes ? e->notes->flights : NULL; f && !is_streamed; f = f->next_of_entry) {
+	for (struct flight *f = e && e->markers ? e->markers->flights : NULL; f && !is_streamed; f = f->next_of_entry) {
 		pthread_mutex_lock(&f->mu);
 		is_streamed = f->writing.state != FLIGHT_IS_NOT_WRITTEN && !f->is_late && f->object &&
 			      object_serves_wants(f->object, l->wants);

@@ -46,7 +46,7 @@ bool lookup_is_whole(const struct object *o)
 	return o && !(o->flags & OBJECT_IS_PARTIAL);
 }
 
-/* A whole answer is validated as a whole: its parts come from it then. */
+/* A whole response is validated as a whole: its parts come from it then. */
 static bool can_validate(const struct object *o)
 {
 	return lookup_is_whole(o) && (o->flags & OBJECT_HAS_VALIDATOR);

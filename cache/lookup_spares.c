@@ -10,7 +10,7 @@ void lookup_note_vary(struct entry *e, struct buf *names)
 
 	if (e && e->variants)
 		known = object_vary_names(e->variants);
-	for (struct flight *f = e && e->notes ? e->notes->flights : NULL; f && known.n == 0; f = f->next_of_entry) {
+	for (struct flight *f = e && e->markers ? e->markers->flights : NULL; f && known.n == 0; f = f->next_of_entry) {
 		pthread_mutex_lock(&f->mu);
 		if (f->object)
 			known = object_vary_names(f->object);
@@ -36,11 +36,11 @@ static struct flight *make_flight(struct lookup *l)
 bool lookup_make_spares(struct lookup *l)
 {
 	flight_unref(&l->spare_flight);
-	if (!l->spare_notes)
-		l->spare_notes = notes_new(l->shard);
+	if (!l->spare_markers)
+		l->spare_markers = markers_new(l->shard);
 	if (!l->spare_entry)
 		l->spare_entry = entry_new(l->shard, l->r->key);
-	if (l->spare_notes && l->spare_entry && !l->known_vary.err)
+	if (l->spare_markers && l->spare_entry && !l->known_vary.err)
 		l->spare_flight = make_flight(l);
 	return l->spare_flight != NULL;
 }
@@ -49,8 +49,8 @@ void lookup_free_spares(struct lookup *l)
 {
 	buf_fini(&l->known_vary);
 	flight_unref(&l->spare_flight);
-	if (l->spare_notes)
-		memory_give(l->shard, l->spare_notes);
+	if (l->spare_markers)
+		memory_give(l->shard, l->spare_markers);
 	entry_unref(&l->spare_entry);
 	garbage_free(&l->garbage);
 }
@@ -63,10 +63,10 @@ struct entry *lookup_ensure_entry(struct lookup *l, struct entry *e)
 		e = l->spare_entry;
 		l->spare_entry = NULL;
 	}
-	if (!e->notes) {
-		e->notes = l->spare_notes;
-		e->notes->entry = e;
-		l->spare_notes = NULL;
+	if (!e->markers) {
+		e->markers = l->spare_markers;
+		e->markers->entry = e;
+		l->spare_markers = NULL;
 	}
 	return e;
 }

@@ -14,14 +14,14 @@ struct lower_source;
 enum { LOWER_ETAG_IS_OURS = 1 << 14, LOWER_MAY_ENCODE = 1 << 15 };
 
 /* ---- Writing ---- */
-/* All of an answer but its body; borrows from it. */
+/* All of a response but its body; borrows from it. */
 void lower_describe(const struct object *o, struct tier_source *out);
-/* An answer on its way into both tiers, or on its way out of them; begin and end are called without a lock. */
+/* A response on its way into both tiers, or on its way out of them; begin and end are called without a lock. */
 struct lower_write {
 	struct object *object;       /* borrowed until it was stored; NULL: nothing for the disk */
 	struct lower_source *source; /* NULL too when there was no memory for it */
 	uint64_t forget_before;
-	bool tells; /* an older answer may have been there, so that another process may have it still */
+	bool tells; /* an older response may have been there, so that another process may have it still */
 	bool lands; /* it is stored, or retires what was: that process may have an older one even if there was none here */
 	bool was_told; /* by that process, which has it not */
 };
@@ -45,7 +45,7 @@ bool lower_has_body(struct cache *c, const struct object *o);
 bool lower_may_have(struct cache *c, const struct cache_key *key);
 /* Was nothing newer of the key stored since that record was read? What is stored is put under the same lock. */
 bool lower_is_newest_locked(struct cache *c, const struct entry *e, uint64_t lsn);
-/* No answer on disk has an epoch before this; 1 when that is not known. */
+/* No response on disk has an epoch before this; 1 when that is not known. */
 uint64_t lower_oldest_epoch(struct cache *c);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Updating a stored answer from a 304 or a HEAD (RFC 9111 3.2, 4.3.4, 4.3.5). */
+/* Updating a stored response from a 304 or a HEAD (RFC 9111 3.2, 4.3.4, 4.3.5). */
 #include <errno.h>
 
 #include "cache/cache_internal.h"
@@ -9,7 +9,7 @@
 #include "http/etag.h"
 #include "http/negotiate.h"
 
-/* Content codings in their order, of a stored answer or of fields; identity is none (RFC 9110 8.4.1). */
+/* Content codings in their order, of a stored response or of fields; identity is none (RFC 9110 8.4.1). */
 struct codings {
 	const struct object *o;
 	size_t at;
@@ -60,10 +60,10 @@ static bool are_equal(struct codings a, struct codings b)
 	return one.n == 0 && other.n == 0;
 }
 
-bool object_has_coding_of(const struct object *o, const struct http_fields *answer)
+bool object_has_coding_of(const struct object *o, const struct http_fields *response)
 {
 	return are_equal(
-		(struct codings){.o = o, .rest = {"", 0}}, (struct codings){.fields = answer, .rest = {"", 0}});
+		(struct codings){.o = o, .rest = {"", 0}}, (struct codings){.fields = response, .rest = {"", 0}});
 }
 
 bool objects_have_one_coding(const struct object *a, const struct object *b)
@@ -180,7 +180,7 @@ bool refresh_is_for_others(const struct object *old, const struct refresh *r)
 	return policy_says_for_others(&x);
 }
 
-/* What says how long the stored answer may be used, and by whom; so it counts whoever was told. */
+/* What says how long the stored response may be used, and by whom; so it counts whoever was told. */
 static bool is_of_use(const struct http_field *f, const struct slices *targeted)
 {
 	switch (f->id) {

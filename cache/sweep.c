@@ -58,10 +58,10 @@ struct sweep {
 /* What it says counts for the requests that were sent meanwhile, too. */
 static void drop_outdated_marker(struct entry *e, struct now now, struct garbage *g)
 {
-	struct notes *n = e->notes;
+	struct markers *n = e->markers;
 
 	if (n && n->failed_until_ms <= now.mono_ms)
-		marker_keep_answer_locked(n, NULL, g);
+		marker_keep_response_locked(n, NULL, g);
 	if (n && n->is_marked && !n->flights && n->pass_until_ms <= now.mono_ms && n->heads.until_ms <= now.mono_ms &&
 		n->rest_until_ms <= now.mono_ms && n->failed_until_ms <= now.mono_ms &&
 		n->trouble_until_ms <= now.mono_ms)
@@ -74,15 +74,15 @@ static void sweep_out(struct sweep *w, struct entry *e, struct object *o, enum d
 	w->did.gone++;
 }
 
-/* An error that is remembered is an answer like those stored: a purge of it must not be forgotten while it is there. */
-static void sweep_failure(struct sweep *w, struct notes *n)
+/* An error that is remembered is a response like those stored: a purge of it must not be forgotten while it is there. */
+static void sweep_failure(struct sweep *w, struct markers *n)
 {
-	if (!n->failed_answer)
+	if (!n->failed_response)
 		return;
-	if (object_check(n->failed_answer) != NOT_PURGED)
+	if (object_check(n->failed_response) != NOT_PURGED)
 		n->failed_until_ms = 0;
-	else if (object_epoch(n->failed_answer) < w->c->sweep_oldest)
-		w->c->sweep_oldest = object_epoch(n->failed_answer);
+	else if (object_epoch(n->failed_response) < w->c->sweep_oldest)
+		w->c->sweep_oldest = object_epoch(n->failed_response);
 }
 
 /* Nor a purge of a marker. */
@@ -98,7 +98,7 @@ static void sweep_marker(struct sweep *w, const struct entry *e, int64_t *until_
 
 static void sweep_markers(struct sweep *w, struct entry *e)
 {
-	struct notes *n = e->notes;
+	struct markers *n = e->markers;
 
 	if (!n)
 		return;

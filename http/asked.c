@@ -48,16 +48,16 @@ unsigned http_asked(enum http_method method, const struct http_fields *request)
 	return asked;
 }
 
-static bool is_of_bytes(int status, const struct http_fields *answer)
+static bool is_of_bytes(int status, const struct http_fields *response)
 {
-	const struct http_field *range = http_fields_get(answer, HF_CONTENT_RANGE);
-	const struct http_field *type = http_fields_get(answer, HF_CONTENT_TYPE);
+	const struct http_field *range = http_fields_get(response, HF_CONTENT_RANGE);
+	const struct http_field *type = http_fields_get(response, HF_CONTENT_TYPE);
 
 	return (range && slice_starts_with_nocase(range->value, SLICE_LIT("bytes"))) ||
 	       (status == 206 && type && slice_starts_with_nocase(type->value, SLICE_LIT("multipart/byteranges")));
 }
 
-bool http_was_asked_for(unsigned asked, enum http_method method, int status, const struct http_fields *answer)
+bool http_was_asked_for(unsigned asked, enum http_method method, int status, const struct http_fields *response)
 {
 	switch (status) {
 	case 304:
@@ -67,7 +67,7 @@ bool http_was_asked_for(unsigned asked, enum http_method method, int status, con
 	case 206:
 	case 416:
 		return (asked & HTTP_ASKED_PART) || (method != HTTP_GET && method != HTTP_HEAD) ||
-		       !is_of_bytes(status, answer);
+		       !is_of_bytes(status, response);
 	default:
 		return true;
 	}

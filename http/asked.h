@@ -22,6 +22,6 @@ enum http_asked {
 unsigned http_asked(enum http_method method, const struct http_fields *request);
 
 /* A 206 or 416 counts only if its unit is bytes and its method GET or HEAD: some APIs say 206 of pages of a list. */
-bool http_was_asked_for(unsigned asked, enum http_method method, int status, const struct http_fields *answer);
+bool http_was_asked_for(unsigned asked, enum http_method method, int status, const struct http_fields *response);
 
 #endif

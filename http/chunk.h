@@ -40,7 +40,7 @@ enum chunk_result {
 void chunk_decoder_init(struct chunk_decoder *d, enum chunk_strictness strictness);
 /* Sizes: 1 to 16 hex digits, at most INT64_MAX, no sign, no 0x, nothing but a chunk extension behind them. Every CRLF is
  * exactly that. Extensions are parsed (7.1.1) and dropped; trailer fields are checked as field lines and dropped. After
- * END or BAD the same answer is given again, with nothing consumed. */
+ * END or BAD the same response is given again, with nothing consumed. */
 enum chunk_result chunk_decode(
 	struct chunk_decoder *d, const char *p, size_t n, size_t *consumed, struct slice *data) WARN_UNUSED;
 bool chunk_is_complete(const struct chunk_decoder *d); /* END was reached */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A list of HTTP fields as slices, with known names interned so that looking one up compares small numbers.
  * Thread: one at a time (read-only use: any). Owns: the array; Borrows: the bytes of names and values.
- * Bounds: HTTP_FIELDS_MAX fields; one more is -ENOBUFS (a request then gets 431, an answer 502). */
+ * Bounds: HTTP_FIELDS_MAX fields; one more is -ENOBUFS (a request then gets 431, a response 502). */
 #ifndef HTTP_FIELDS_H
 #define HTTP_FIELDS_H
 

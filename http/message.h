@@ -62,8 +62,8 @@ enum http_parse {
 };
 
 struct http_error {
-	int status;         /* 400, 405, 414, 417, 431, 501, 503 (out of memory), 505; 502 for an upstream's answer */
-	const char *reason; /* a constant sentence for the log and the answer's body */
+	int status;         /* 400, 405, 414, 417, 431, 501, 503 (out of memory), 505; 502 for an upstream's response */
+	const char *reason; /* a constant sentence for the log and the response's body */
 };
 
 struct http_head_limits {
@@ -95,7 +95,7 @@ void http_request_moved(struct http_request *r, const char *from, size_t n, cons
 /* Chunks count, even if it turns out that there are none. */
 bool http_request_has_content(const struct http_request *r);
 
-/* ---- Answers of an upstream, seen line by line as libcurl hands them over ---- */
+/* ---- Responses of an upstream, seen line by line as libcurl hands them over ---- */
 
 struct http_response_head {
 	int status; /* 100-599; others are refused */
@@ -124,7 +124,7 @@ int http_response_head_field(struct http_response_head *h, struct slice line) WA
  * HTTP/1.1 only, never together with Content-Length (such a head may be an attempt at splitting, RFC 9112 6.1). A 1xx frames
  * nothing and is not checked.
  * *content_length is -1 when there is none and for 1xx and 204, which have no content whatever they say; for 304 and
- * answers to HEAD it is the length that a GET would have. */
+ * responses to HEAD it is the length that a GET would have. */
 int http_response_head_end(struct http_response_head *h, int64_t *content_length) WARN_UNUSED;
 
 /* Standard reason phrase, or "" for a status that has none. */

@@ -120,9 +120,9 @@ static int keep_span(struct http_response_head *h, struct http_line_span span)
 	return 0;
 }
 
-/* RFC 9112 5.1: blanks between name and colon are to be taken out of an answer. Not where they hide its framing, for then we
+/* RFC 9112 5.1: blanks between name and colon are to be taken out of a response. Not where they hide its framing, for then we
  * would read another message than libcurl, or who sent it, does. */
-static bool split_answer_line(struct slice line, struct slice *name, struct slice *value)
+static bool split_response_line(struct slice line, struct slice *name, struct slice *value)
 {
 	if (!slice_cut(line, ':', name, value))
 		return false;
@@ -142,7 +142,7 @@ int http_response_head_field(struct http_response_head *h, struct slice line)
 	struct http_line_span span = {0};
 	if (h->err.status != 0 || h->status == 0)
 		return -EPROTO;
-	if (!split_answer_line(line, &name, &value))
+	if (!split_response_line(line, &name, &value))
 		return refuse(h, -EPROTO, "A field line of the upstream's answer is malformed.");
 	span.name_n = (uint32_t)name.n;
 	span.value_n = (uint32_t)value.n;

@@ -70,7 +70,7 @@ static bool is_too_much_locked(const struct breaker *b, const struct upstream_op
 }
 
 /* What was under way when it opened says nothing about now: while it is open only the probe counts, and the window begins
- * anew with its answer. */
+ * anew with its response. */
 static bool note_locked(
 	struct breaker *b, const struct upstream_options *o, bool failed, bool was_probe, int64_t now_ms)
 {

@@ -40,7 +40,7 @@ int connection_on_progress(void *arg, curl_off_t down_max, curl_off_t down, curl
 	(void)up_max;
 	(void)up;
 	if (tls && (SSL_get_shutdown(tls) & SSL_RECEIVED_SHUTDOWN))
-		f->answer.has_tls_end = true;
+		f->response.has_tls_end = true;
 	return 0;
 }
 
@@ -57,7 +57,7 @@ static bool speaks_h2(const struct fetch *f, SSL *tls)
 	return n == 2 && memcmp(name, "h2", 2) == 0;
 }
 
-/* Bytes that wait on a pooled HTTP/1 connection would be read as the answer to the next request (RFC 9112 9.2). TLS may
+/* Bytes that wait on a pooled HTTP/1 connection would be read as the response to the next request (RFC 9112 9.2). TLS may
  * hold them in its own buffer, where the socket doesn't show them. A socket that we can't tell is not trusted. */
 static bool is_stale(const struct sock *s, const SSL *tls)
 {
@@ -67,7 +67,7 @@ static bool is_stale(const struct sock *s, const SSL *tls)
 /* libcurl sends a request again on its own when the pooled connection turns out dead: only as often as our rule allows. */
 static bool may_send_again(struct fetch *f)
 {
-	if (!f->is_safe || f->retries_left == 0 || f->answer.any_byte)
+	if (!f->is_safe || f->retries_left == 0 || f->response.any_byte)
 		return false;
 	f->retries_left--;
 	f->u->stats.retries++;
@@ -123,7 +123,7 @@ struct sock *connection_sock(const struct fetch *f)
 	return s && s->serial == f->sock_serial ? s : NULL;
 }
 
-/* libcurl throws away, and does not mind, what comes in one read with the head of an answer that has no content, or
+/* libcurl throws away, and does not mind, what comes in one read with the head of a response that has no content, or
  * behind the last chunk. The rest of such a message may still be on its way, so the connection is not used again. */
 void connection_check_excess(struct fetch *f)
 {
@@ -131,15 +131,15 @@ void connection_check_excess(struct fetch *f)
 
 	if (!s || f->is_h2 || f->o->is_https)
 		return;
-	s->wire_bytes += f->answer.wire_bytes;
-	if (f->answer.is_bodiless && sock_has_excess(s))
+	s->wire_bytes += f->response.wire_bytes;
+	if (f->response.is_bodiless && sock_has_excess(s))
 		s->stale = true;
 }
 
 /* ---- Leaving ---- */
 
 /* What libcurl holds back for a paused stream it neither frees nor forgets while other streams use the connection: the
- * handle's next answer would begin with it. Going on makes libcurl hand it out, to nobody. */
+ * handle's next response would begin with it. Going on makes libcurl hand it out, to nobody. */
 static void drop_held_back(struct fetch *f)
 {
 	f->discards = true;
@@ -156,7 +156,7 @@ void connection_leave(struct fetch *f)
 	if (f->in_multi && f->is_paused)
 		drop_held_back(f);
 	if (f->in_multi) {
-		place_note_lookup(f);
+		dispatch_record_lookup(f);
 		curl_multi_remove_handle(f->l->multi, f->easy);
 	}
 	f->in_multi = false;

@@ -16,7 +16,7 @@ static void count(struct fetch *f, enum fetch_result result)
 		return;
 	result_count(s, result);
 	s->time_us += clock_mono_us() - f->started_us;
-	place_learn(f, result);
+	dispatch_record_outcome(f, result);
 }
 
 /* Takes it out of every list but leaves it readable, for on_end. */
@@ -25,7 +25,7 @@ static void detach(struct fetch *f)
 	struct upstream *u = f->u;
 
 	connection_leave(f);
-	place_leave_origin(f);
+	dispatch_leave_origin(f);
 	todo_unpost(f);
 	deadline_stop(f);
 	link_remove(&f->link);
@@ -34,7 +34,7 @@ static void detach(struct fetch *f)
 	else if (f->state == FETCH_RUNNING)
 		u->active--;
 	f->state = FETCH_UNUSED;
-	place_run_queue(u);
+	dispatch_run_queue(u);
 }
 
 static void finish(struct fetch *f, enum fetch_result result, const char *detail)
@@ -49,7 +49,7 @@ static void finish(struct fetch *f, enum fetch_result result, const char *detail
 
 static void reset_attempt(struct fetch *f)
 {
-	answer_reset(f);
+	origin_response_reset(f);
 	f->met_stale = false;
 	f->prepared = 0;
 	f->is_looking_up = false;
@@ -116,7 +116,7 @@ static bool has_other_way(struct fetch *f, CURLcode code)
 	bool has_no_connection = f->prepared == 0 && code != CURLE_OUT_OF_MEMORY;
 	bool may_repeat = f->is_safe && is_worth_another_try(code);
 
-	return place_move_on(f, has_no_connection || may_repeat) || may_repeat;
+	return dispatch_move_on(f, has_no_connection || may_repeat) || may_repeat;
 }
 
 /* A stale pooled connection was found out before anything was sent: any method may go again, and it is no retry. */
@@ -126,7 +126,7 @@ static bool may_try_again(struct fetch *f, CURLcode code)
 		return false;
 	if (f->met_stale)
 		return true;
-	if (f->retries_left == 0 || f->answer.any_byte || !has_other_way(f, code))
+	if (f->retries_left == 0 || f->response.any_byte || !has_other_way(f, code))
 		return false;
 	f->retries_left--;
 	f->u->stats.retries++;
@@ -142,7 +142,7 @@ static void on_done(struct fetch *f, CURLcode code)
 	if (code == CURLE_COULDNT_RESOLVE_HOST)
 		f->is_looking_up = false; /* there was an answer, if only that there is no such name */
 	connection_leave(f);
-	if (code != CURLE_OK && !f->met_stale && !f->answer.any_byte && !(f->todo & TODO_DROP))
+	if (code != CURLE_OK && !f->met_stale && !f->response.any_byte && !(f->todo & TODO_DROP))
 		origin_forget_name(f->o);
 	if (may_try_again(f, code)) {
 		f->fresh = true;
@@ -157,7 +157,7 @@ static void on_done(struct fetch *f, CURLcode code)
 	}
 	if (f->prepared > 1 && code == CURLE_ABORTED_BY_CALLBACK)
 		code = CURLE_SEND_ERROR; /* we forbade libcurl to send it once more */
-	result = answer_result(f, code, &detail);
+	result = origin_response_result(f, code, &detail);
 	if (result == FETCH_OK)
 		connection_check_excess(f);
 	finish(f, result, detail);
@@ -168,7 +168,7 @@ static void no_connection(struct fetch *f)
 {
 	connection_leave(f);
 	origin_forget_name(f->o);
-	if (f->retries_left == 0 || !place_move_on(f, true)) {
+	if (f->retries_left == 0 || !dispatch_move_on(f, true)) {
 		finish(f, FETCH_TIMEOUT, "no connection in time");
 		return;
 	}
@@ -177,7 +177,7 @@ static void no_connection(struct fetch *f)
 	attempt(f);
 }
 
-static void no_answer(struct fetch *f)
+static void no_response(struct fetch *f)
 {
 	origin_forget_name(f->o);
 	finish(f, FETCH_TIMEOUT, "no first byte in time");
@@ -197,8 +197,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		finish(f, FETCH_BUSY, "waited too long for a connection");
 	else if (f->prepared == 0)
 		no_connection(f);
-	else if (f->answer.phase == ANSWER_STATUS)
-		no_answer(f);
+	else if (f->response.phase == ORIGIN_RESPONSE_STATUS)
+		no_response(f);
 	else
 		finish(f, FETCH_TIMEOUT, "the answer stalled");
 	todo_settle(l);
@@ -306,7 +306,7 @@ int fetch_start(struct upstream_loop *l, const struct fetch_request *r, const st
 	if (rc < 0)
 		return rc;
 	u->stats.started++;
-	place_take(*out);
+	dispatch_take(*out);
 	return 0;
 }
 
@@ -322,7 +322,7 @@ int fetch_start_check(
 	(*out)->is_check = true;
 	(*out)->retries_left = 0;
 	(*out)->o = o;
-	place_begin(*out);
+	dispatch_begin(*out);
 	return 0;
 }
 

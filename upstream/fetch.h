@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* One request to an origin and its answer, streamed: libcurl's multi interface on a worker's event loop.
+/* One request to an origin and its response, streamed: libcurl's multi interface on a worker's event loop.
  * Thread: each upstream_loop and its fetches belong to one worker's thread. Owns: its connections and handles.
- * Bounds: max_connections and queue_max per upstream and loop, max_head_bytes per answer, nothing buffered beyond one
+ * Bounds: max_connections and queue_max per upstream and loop, max_head_bytes per response, nothing buffered beyond one
  * libcurl write (paused while the handler can't take more). */
 #ifndef UPSTREAM_FETCH_H
 #define UPSTREAM_FETCH_H
@@ -33,7 +33,7 @@ struct upstream_options { /* one [upstream]; immutable, borrowed until upstream_
 	unsigned more_urls_n;
 	enum upstream_balance balance;
 	/* An origin is left out for fail_timeout_ms after max_fails failures in a row (no connection, time-outs, broken and malformed
-	 * answers; with fail_on_5xx 502, 503 and 504 too); then one request tries it. 0: never. An upstream's only origin is
+	 * responses; with fail_on_5xx 502, 503 and 504 too); then one request tries it. 0: never. An upstream's only origin is
 	 * never left out. */
 	unsigned max_fails;
 	int64_t fail_timeout_ms;
@@ -57,7 +57,7 @@ struct upstream_options { /* one [upstream]; immutable, borrowed until upstream_
 	unsigned max_connections;
 	/* Requests waiting for a place, per loop, in order; each for first_byte_timeout_ms at most, then FETCH_BUSY. */
 	unsigned queue_max;
-	/* How often a fetch that got no byte of an answer is tried again. Safe methods: on a fresh connection, to another origin if
+	/* How often a fetch that got no byte of a response is tried again. Safe methods: on a fresh connection, to another origin if
 	 * there is one. Others: only if no connection could be made, and to another origin. */
 	unsigned retries;
 	enum upstream_http http_version;
@@ -70,7 +70,7 @@ struct upstream_loop_options {
 	const struct upstream_options *upstreams;
 	unsigned upstreams_n;
 	unsigned loops;        /* how many share max_connections */
-	size_t max_head_bytes; /* of an answer; past it FETCH_BAD_ANSWER */
+	size_t max_head_bytes; /* of a response; past it FETCH_BAD_RESPONSE */
 };
 
 int upstream_loop_new(const struct upstream_loop_options *o, struct upstream_loop **out) WARN_UNUSED;
@@ -84,9 +84,9 @@ enum fetch_result {
 	FETCH_OK,      /* whole: the length that was announced arrived, or the end was framed: last chunk, END_STREAM */
 	FETCH_REFUSED, /* no connection: refused, unreachable, DNS, TLS */
 	FETCH_TIMEOUT, /* connect, first byte or stall */
-	FETCH_BROKEN,  /* the connection ended before or inside the answer */
-	FETCH_BAD_ANSWER, /* broke HTTP's rules, or its head was too large */
-	FETCH_BUSY,       /* max_connections and the queue are full */
+	FETCH_BROKEN,  /* the connection ended before or inside the response */
+	FETCH_BAD_RESPONSE, /* broke HTTP's rules, or its head was too large */
+	FETCH_BUSY,         /* max_connections and the queue are full */
 	FETCH_CANCELLED,
 	FETCH_NO_MEMORY,
 	FETCH_WITHHELD, /* not sent: the breaker is open, or the upstream asked for a pause: see upstream_retry_after_s */
@@ -124,7 +124,7 @@ struct fetch_request {
 	                                   * Expect: the body is here already; they are left out); copied */
 	struct slice body;                /* borrowed until on_end; empty and !has_body: none */
 	bool has_body;                    /* sends Content-Length, 0 included */
-	bool takes_part;                  /* a 206 or 416 is no bad answer, though no Range is sent */
+	bool takes_part;                  /* a 206 or 416 is no bad response, though no Range is sent */
 };
 
 /* 0 and *out, or negative errno: no callback follows then. -ENOMEM; -EBUSY when the queue is full; -EINVAL for an unknown

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Where an HTTP/2 answer ends. libcurl takes RST_STREAM with NO_ERROR for the end of an answer and tells nobody whether
- * END_STREAM came before it (RFC 9113 8.1), nor, when a connection winds up, whether all that had come was handed over. An
- * answer without Content-Length that the origin gave up would look whole.
+/* Where an HTTP/2 response ends. libcurl takes RST_STREAM with NO_ERROR for the end of a response and tells nobody whether
+ * END_STREAM came before it (RFC 9113 8.1), nor, when a connection winds up, whether all that had come was handed over. A
+ * response without Content-Length that the origin gave up would look whole.
  *
  * nghttp2 tells libcurl of every frame, through a callback that libcurl registers by the function defined here: the
  * dynamic linker finds the program's before libnghttp2's. So each frame passes by us on its way to libcurl. */
@@ -33,7 +33,7 @@ static void see_frame(nghttp2_session *session, const nghttp2_frame *frame)
 
 	if (!easy || curl_easy_getinfo(easy, CURLINFO_PRIVATE, &f) != CURLE_OK || !f || f->magic != FETCH_MAGIC)
 		return; /* the stream of a fetch that was given up */
-	answer_on_frame(f, frame->hd.type == NGHTTP2_DATA ? frame->hd.length - frame->data.padlen : 0,
+	origin_response_on_frame(f, frame->hd.type == NGHTTP2_DATA ? frame->hd.length - frame->data.padlen : 0,
 		frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
 }
 

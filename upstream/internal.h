@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the files of upstream/ share; nobody else includes it. Each uses those before it:
  *
- *      todo, deadline, result, socket, place, request -> connection -> answer -> h2, upstream -> fetch -> check -> loop
+ *      todo, deadline, result, socket, dispatch, request -> connection -> origin_response -> h2, upstream -> fetch -> check -> loop
  *
  * Thread: the loop's. Owns: see each struct. Bounds: as fetch.h says. */
 #ifndef UPSTREAM_INTERNAL_H
@@ -32,7 +32,7 @@ struct sock {
 	bool in_use;      /* by an HTTP/1 request; else what arrives is stray */
 	bool stale;       /* bytes or EOF came that belong to no request: never to be used again */
 	uint64_t serial;
-	uint64_t wire_bytes; /* of answers, as received; HTTP/1 without TLS */
+	uint64_t wire_bytes; /* of responses, as received; HTTP/1 without TLS */
 	struct sock *port_next;
 	long local_port, peer_port;
 	char local_ip[ADDRESS_MAX], peer_ip[ADDRESS_MAX];
@@ -54,7 +54,7 @@ int sock_want(struct upstream_loop *l, int fd, short wanted) WARN_UNUSED;
 struct sock *sock_identify(struct fetch *f, const struct sock_address *address);
 /* Is there anything to read, bytes or EOF, before a request was sent? */
 bool sock_has_unread(const struct sock *s);
-/* More received than the answers so far account for? (RFC 9112 6.3: such bytes must not become an answer.) */
+/* More received than the responses so far account for? (RFC 9112 6.3: such bytes must not become a response.) */
 bool sock_has_excess(const struct sock *s);
 /* No connection that is open now serves another request. */
 void sock_retire_all(struct upstream_loop *l);
@@ -62,18 +62,18 @@ void sock_free_all(struct upstream_loop *l);
 
 /* ---- One fetch ---- */
 
-enum fetch_state { FETCH_UNUSED, FETCH_QUEUED, FETCH_RUNNING, FETCH_WAITS_FOR_NO };
+enum fetch_state { FETCH_UNUSED, FETCH_QUEUED, FETCH_RUNNING, FETCH_REJECTING };
 
-enum answer_phase {
-	ANSWER_STATUS, /* a status line must come */
-	ANSWER_FIELDS,
-	ANSWER_BODY,
+enum origin_response_phase {
+	ORIGIN_RESPONSE_STATUS, /* a status line must come */
+	ORIGIN_RESPONSE_FIELDS,
+	ORIGIN_RESPONSE_BODY,
 };
 
 enum { TODO_BEGIN = 1, TODO_RESUME = 2, TODO_DROP = 4, TODO_FAIL = 8, TODO_COMPLETE = 16, TODO_WITHHOLD = 32 };
 
-struct answer { /* of the present attempt */
-	enum answer_phase phase;
+struct origin_response { /* of the present attempt */
+	enum origin_response_phase phase;
 	bool mid_line;    /* libcurl gave the first part of a field line to the body callback */
 	bool is_bodiless; /* HEAD, 204, 304, Content-Length: 0 */
 	bool is_chunked;
@@ -142,7 +142,7 @@ struct fetch {
 	bool has_verdict; /* decided by ourselves; libcurl's own result does not count then */
 	enum fetch_result verdict;
 	const char *verdict_detail;
-	struct answer answer;
+	struct origin_response response;
 	struct http_response_head head;
 
 	struct event timer;
@@ -219,8 +219,8 @@ struct upstream_loop {
 	uint64_t next_serial;
 };
 
-/* place.c: a fetch that is given up may leave a thread behind that still waits for DNS. */
-void place_note_lookup(struct fetch *f);
+/* dispatch.c: a fetch that is given up may leave a thread behind that still waits for DNS. */
+void dispatch_record_lookup(struct fetch *f);
 
 /* upstream.c */
 int upstream_init(struct upstream *u, struct upstream_loop *l, const struct upstream_options *options,
@@ -237,23 +237,23 @@ void origin_fini(struct origin *o);
 int origin_apply(struct fetch *f) WARN_UNUSED;
 
 /* The address of its name is looked up anew for the next attempt. After an attempt
- * without a byte of an answer, and after a reload. */
+ * without a byte of a response, and after a reload. */
 void origin_forget_name(struct origin *o);
 
-/* place.c: whether a fetch may go, when, and to which origin */
+/* dispatch.c: whether a fetch may go, when, and to which origin */
 /* A new fetch: begun, queued or withheld. */
-void place_take(struct fetch *f);
+void dispatch_take(struct fetch *f);
 /* Starts it at an origin, within the upstream's bound on fetches, or withholds it. */
-void place_begin(struct fetch *f);
-void place_run_queue(struct upstream *u);
+void dispatch_begin(struct fetch *f);
+void dispatch_run_queue(struct upstream *u);
 /* This attempt failed: where it may, the next goes to another origin. False: there is none, f stays where it is. */
-bool place_move_on(struct fetch *f, bool may);
+bool dispatch_move_on(struct fetch *f, bool may);
 /* The attempt is over. */
-void place_leave_origin(struct fetch *f);
+void dispatch_leave_origin(struct fetch *f);
 /* Notes in the origin's and the upstream's state how the fetch ended. */
-void place_learn(struct fetch *f, enum fetch_result result);
-/* Notes what an answer's head says of the upstream: Retry-After, RateLimit. */
-void place_learn_head(struct fetch *f, int status, const struct http_fields *fields);
+void dispatch_record_outcome(struct fetch *f, enum fetch_result result);
+/* Notes what a response's head says of the upstream: Retry-After, RateLimit. */
+void dispatch_record_head(struct fetch *f, int status, const struct http_fields *fields);
 
 /* check.c: active health checks */
 int check_start(struct upstream *u) WARN_UNUSED;
@@ -270,17 +270,17 @@ int request_copy(struct fetch *f, const struct fetch_request *r) WARN_UNUSED;
 int request_apply(struct fetch *f) WARN_UNUSED;
 size_t request_on_read(char *p, size_t size, size_t n, void *arg);
 
-/* answer.c */
-void answer_reset(struct fetch *f);
-size_t answer_on_header(char *p, size_t size, size_t n, void *arg);
-size_t answer_on_body(char *p, size_t size, size_t n, void *arg);
+/* origin_response.c */
+void origin_response_reset(struct fetch *f);
+size_t origin_response_on_header(char *p, size_t size, size_t n, void *arg);
+size_t origin_response_on_body(char *p, size_t size, size_t n, void *arg);
 /* What the transfer's end amounts to. */
-enum fetch_result answer_result(struct fetch *f, CURLcode code, const char **detail);
-bool answer_is_framed(const struct fetch *f);
+enum fetch_result origin_response_result(struct fetch *f, CURLcode code, const char **detail);
+bool origin_response_is_framed(const struct fetch *f);
 /* A frame of its HTTP/2 stream, with so many bytes of content, before libcurl sees it. */
-void answer_on_frame(struct fetch *f, size_t content_bytes, bool ends_stream);
+void origin_response_on_frame(struct fetch *f, size_t content_bytes, bool ends_stream);
 
-/* h2.c: any thread. Do frames pass by us? Else no HTTP/2 answer without a length could be told from half of one. */
+/* h2.c: any thread. Do frames pass by us? Else no HTTP/2 response without a length could be told from half of one. */
 bool h2_sees_frames(void);
 
 /* connection.c */

@@ -218,7 +218,7 @@ void quota_note(struct quota *q, const struct upstream_options *o, const struct 
 		return;
 	if (t->remaining >= 0)
 		note_budget(q, o, t, now_ms);
-	/* An answer that was under way does not shorten the pause that another asked for. */
+	/* A response that was under way does not shorten the pause that another asked for. */
 	if (t->retry_after_s > 0 && now_ms + t->retry_after_s * 1000 > atomic_load(&q->blocked_until_ms))
 		atomic_store(&q->blocked_until_ms, now_ms + t->retry_after_s * 1000);
 }

@@ -151,7 +151,7 @@ size_t request_on_read(char *p, size_t size, size_t n, void *arg)
 	if (n > 0)
 		memcpy(p, f->body.p + f->body_read, n);
 	f->body_read += n;
-	if (!f->answer.any_byte)
+	if (!f->response.any_byte)
 		deadline_set(f, f->u->options->first_byte_timeout_ms);
 	return n;
 }

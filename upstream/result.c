@@ -9,7 +9,7 @@ const char *fetch_result_name(enum fetch_result r)
 		[FETCH_REFUSED] = "refused",
 		[FETCH_TIMEOUT] = "timeout",
 		[FETCH_BROKEN] = "broken",
-		[FETCH_BAD_ANSWER] = "bad answer",
+		[FETCH_BAD_RESPONSE] = "bad answer",
 		[FETCH_BUSY] = "busy",
 		[FETCH_CANCELLED] = "cancelled",
 		[FETCH_NO_MEMORY] = "no memory",
@@ -33,7 +33,7 @@ void result_count(struct upstream_stats *s, enum fetch_result result)
 	case FETCH_BROKEN:
 		s->broken++;
 		break;
-	case FETCH_BAD_ANSWER:
+	case FETCH_BAD_RESPONSE:
 		s->bad_answers++;
 		break;
 	case FETCH_BUSY:

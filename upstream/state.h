@@ -98,7 +98,7 @@ bool breaker_note(struct breaker *b, const struct upstream_options *o, bool fail
 void breaker_forget_probe(struct breaker *b, int64_t now_ms);
 
 /* quota.c */
-struct quota_told { /* by one answer; -1: not */
+struct quota_told { /* by one response; -1: not */
 	int64_t remaining, limit, reset_s, retry_after_s;
 };
 /* Retry-After of 429 and 503 (RFC 9110 10.2.3); RateLimit and RateLimit-Policy as structured fields, the earlier drafts'

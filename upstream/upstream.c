@@ -92,9 +92,9 @@ static int set_callbacks(struct fetch *f)
 	bad |= curl_easy_setopt(e, CURLOPT_RESOLVER_START_FUNCTION, on_lookup);
 	bad |= curl_easy_setopt(e, CURLOPT_RESOLVER_START_DATA, f);
 	bad |= curl_easy_setopt(e, CURLOPT_ERRORBUFFER, f->error);
-	bad |= curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, answer_on_header);
+	bad |= curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, origin_response_on_header);
 	bad |= curl_easy_setopt(e, CURLOPT_HEADERDATA, f);
-	bad |= curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, answer_on_body);
+	bad |= curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, origin_response_on_body);
 	bad |= curl_easy_setopt(e, CURLOPT_WRITEDATA, f);
 	bad |= curl_easy_setopt(e, CURLOPT_READFUNCTION, request_on_read);
 	bad |= curl_easy_setopt(e, CURLOPT_READDATA, f);

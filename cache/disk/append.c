@@ -113,7 +113,7 @@ int appender_zeros(struct appender *a, size_t n)
 
 /* ---- Records ---- */
 
-/* The writer leaves a segment's worth for the keeper, which needs room to make room. */
+/* The writer leaves a segment's worth for the reclaimer, which needs room to make room. */
 static int new_segment(struct appender *a, uint64_t size)
 {
 	struct disk *d = a->d;
@@ -195,7 +195,7 @@ int appender_end(struct appender *a, const struct record_header *h, struct pendi
 
 /* ---- Ends ---- */
 
-static int let_go(struct appender *a)
+static int seal_and_unref(struct appender *a)
 {
 	int err = segment_seal(&a->d->segments, a->seg, a->entries, a->entries_committed, a->committed);
 
@@ -219,7 +219,7 @@ void appender_seal(struct appender *a)
 		return;
 	if (appender_flush(a) != 0)
 		disk_add(&a->d->n.write_errors, 1);
-	(void)let_go(a);
+	(void)seal_and_unref(a);
 }
 
 /* Records whose write failed, or that never came into the index. If the segment has no footer, the next start may find some of
@@ -254,5 +254,5 @@ void appender_fail(struct appender *a, int err)
 
 	disk_add(&d->n.dropped_error, lost);
 	disk_rest(d, err);
-	forget_pending(a, lost, !a->seg || let_go(a) == 0);
+	forget_pending(a, lost, !a->seg || seal_and_unref(a) == 0);
 }

@@ -126,7 +126,7 @@ static int check_records(struct check *c, int fd, const struct segment_header *h
 	return err;
 }
 
-/* A file of a large answer that was being written when its process ended: a start removes it. */
+/* A file of a large response that was being written when its process ended: a start removes it. */
 static bool is_unfinished(const char bytes[sizeof(struct segment_header)])
 {
 	static const char zeros[sizeof(struct segment_header)];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Where every stored answer lies: 32 bytes a slot, at least 72 % of the slots in use once a shard has grown.
- * Thread: any. Owns: its tables. Bounds: INDEX_VARIANTS answers a key; memory by the segments that hold the records.
+/* Where every stored response lies: 32 bytes a slot, at least 72 % of the slots in use once a shard has grown.
+ * Thread: any. Owns: its tables. Bounds: INDEX_VARIANTS responses a key; memory by the segments that hold the records.
  *
  * A slot knows 64 bits of the key's hash; another 8 choose the shard. What it points to is compared in full when it is
  * read, so two keys that share all of this only make each other miss. */
@@ -63,7 +63,7 @@ void index_fini(struct index *ix);
 unsigned index_find(struct index *ix, struct hash128 hash, bool mark, struct index_slot out[INDEX_FOUND_MAX]);
 /* Is there anything for the key? */
 bool index_has(struct index *ix, struct hash128 hash);
-/* Replaces older records of the key that it excludes: those of its variant, and, as an answer without Vary serves every request
+/* Replaces older records of the key that it excludes: those of its variant, and, as a response without Vary serves every request
  * (RFC 9111 4.1), all where either is plain. -ESTALE when it is outdated, or a newer one excludes it; -ENOMEM. The same lsn moves.
  * For a HEAD, base_lsn must be there as a whole record or body, else -ENOENT. */
 int index_add(struct index *ix, struct hash128 hash, const struct index_slot *slot, uint64_t base_lsn) WARN_UNUSED;

@@ -184,7 +184,7 @@ static void try_checkpoint(struct disk *d, int64_t *retry_at_ms)
 		log_error("disk: can't write a checkpoint: %s", strerror(-err));
 }
 
-void *disk_journalist(void *arg)
+void *disk_journal_syncer(void *arg)
 {
 	struct disk *d = arg;
 	int64_t retry_at_ms = 0;

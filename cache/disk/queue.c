@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is taken to be written, in its order; and what a newer answer, or none, makes out of date: in the index, in the queue, and
+/* What is taken to be written, in its order; and what a newer response, or none, makes out of date: in the index, in the queue, and
  * for the next start. */
 #include <errno.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Getting answers: what the page cache holds at once, the rest by the readers (readers.c). Every byte is verified before it leaves. */
+/* Getting responses: what the page cache holds at once, the rest by the readers (readers.c). Every byte is verified before it leaves. */
 #include <errno.h>
 
 #include "base/mem.h"
@@ -36,7 +36,7 @@ void disk_object_free(struct tier *t, struct tier_object **o)
 
 /* ---- One record ---- */
 
-struct place {
+struct record_at {
 	struct disk *d;
 	struct segment *seg;
 	const struct index_slot *slot;
@@ -44,7 +44,7 @@ struct place {
 	bool may_wait;
 };
 
-static int read_header(const struct place *p, const void *bytes, struct hash128 hash, struct record_header *h)
+static int read_header(const struct record_at *p, const void *bytes, struct hash128 hash, struct record_header *h)
 {
 	int err = record_read_header(bytes, p->seg->generation, p->seg->size - p->at, h);
 
@@ -75,7 +75,7 @@ static void fill(const struct disk *d, struct read_object *o, const struct recor
 	record_freshness(h, d->o.clock_id, now, &o->pub.freshness);
 }
 
-static int load_body(struct read_object *o, const struct place *p, const struct record_header *h, uint64_t at)
+static int load_body(struct read_object *o, const struct record_at *p, const struct record_header *h, uint64_t at)
 {
 	uint64_t n = record_pad(h->body_n) + record_blocks(h->body_n) * sizeof(uint64_t);
 	int err;
@@ -93,7 +93,7 @@ static int load_body(struct read_object *o, const struct place *p, const struct 
 }
 
 /* The body of the record at p: into memory when it is small, else only its sums. */
-static int attach_body(struct read_object *o, const struct place *p, const struct record_header *h)
+static int attach_body(struct read_object *o, const struct record_at *p, const struct record_header *h)
 {
 	uint64_t at = p->at + sizeof(*h) + record_meta_n(h);
 	struct disk_body *b;
@@ -120,7 +120,7 @@ static int attach_body(struct read_object *o, const struct place *p, const struc
 	return err;
 }
 
-static int load_in_one(struct read_object *o, const struct place *p, struct hash128 hash, struct now now)
+static int load_in_one(struct read_object *o, const struct record_at *p, struct hash128 hash, struct now now)
 {
 	size_t n = (size_t)p->slot->len8 * 8;
 	struct record_header h;
@@ -148,7 +148,7 @@ static int load_in_one(struct read_object *o, const struct place *p, struct hash
 }
 
 static int load_meta(
-	struct read_object *o, const struct place *p, struct hash128 hash, struct now now, struct record_header *h)
+	struct read_object *o, const struct record_at *p, struct hash128 hash, struct now now, struct record_header *h)
 {
 	char bytes[sizeof(*h)];
 	struct record_meta m;
@@ -170,10 +170,10 @@ static int load_meta(
 }
 
 /* A head update and the record whose body it is about. */
-static int load_base(struct read_object *o, const struct place *head, const struct record_header *h,
+static int load_base(struct read_object *o, const struct record_at *head, const struct record_header *h,
 	const struct index_slot *found, unsigned n)
 {
-	struct place p = {.d = head->d, .whole_max = head->whole_max, .may_wait = head->may_wait};
+	struct record_at p = {.d = head->d, .whole_max = head->whole_max, .may_wait = head->may_wait};
 	struct hash128 hash = {h->key_lo, h->key_hi};
 	struct record_header base;
 	char bytes[sizeof(base)];
@@ -199,8 +199,8 @@ static int load_base(struct read_object *o, const struct place *head, const stru
 	return err;
 }
 
-static int load_at(
-	struct read_object *o, const struct place *p, struct tier_lookup *l, const struct index_slot *found, unsigned n)
+static int load_at(struct read_object *o, const struct record_at *p, struct tier_lookup *l,
+	const struct index_slot *found, unsigned n)
 {
 	struct record_header h;
 	size_t bytes = (size_t)p->slot->len8 * 8;
@@ -266,7 +266,7 @@ static bool is_retryable(int err)
 static int load(struct disk *d, struct tier_lookup *l, const struct index_slot *slot, const struct index_slot *found,
 	unsigned n, bool may_wait, struct read_object **out)
 {
-	struct place p = {
+	struct record_at p = {
 		.d = d,
 		.slot = slot,
 		.at = (uint64_t)slot->off8 * 8,

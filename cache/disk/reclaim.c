@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Making room before it is needed: the keeper's work once recovery is done. */
+/* Making room before it is needed: the reclaimer's work once recovery is done. */
 #include <errno.h>
 #include <time.h>
 
@@ -170,7 +170,7 @@ static void reclaim(struct disk *d, struct segment *s, bool is_dead)
 	segment_retire(&d->segments, s);
 }
 
-/* Room for the writer's next segment, one in advance, and the keeper's own. */
+/* Room for the writer's next segment, one in advance, and the reclaimer's own. */
 static bool wants_room_locked(const struct disk *d)
 {
 	const struct segments *t = &d->segments;
@@ -215,7 +215,7 @@ static void wait_for_change(struct disk *d)
 	pthread_mutex_unlock(&t->mu);
 }
 
-void *disk_keeper(void *arg)
+void *disk_reclaimer(void *arg)
 {
 	struct disk *d = arg;
 

@@ -197,7 +197,7 @@ static void load_entry(struct loading *l, const struct segment *s, const struct 
 static void load_heads(struct loading *l)
 {
 	for (size_t i = 0; i < l->heads.n; i++)
-		load_slot(l, &l->heads.v[i]); /* fails where its body is gone, or there is a newer answer */
+		load_slot(l, &l->heads.v[i]); /* fails where its body is gone, or there is a newer response */
 	for (size_t i = 0; i < l->superseded.n; i++)
 		(void)index_drop_key(&l->d->index, l->superseded.v[i].hash, l->superseded.v[i].slot.lsn);
 	mem_free(l->heads.v);

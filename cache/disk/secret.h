@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What users' identities are hashed with: as long as it is the same, a user's answers are found again after a restart.
+/* What users' identities are hashed with: as long as it is the same, a user's responses are found again after a restart.
  * Thread: at opening. Owns: nothing.
  *
  * The file "secret", 64 bytes, mode 0600: valid if and only if magic and sum are right and store is the FORMAT's. It is

@@ -265,7 +265,7 @@ static int adopt_segments(struct disk *d, char *error)
 
 /* ---- Threads ---- */
 
-enum { STARTED_WRITER = 1, STARTED_KEEPER = 2, STARTED_JOURNALIST = 4 };
+enum { STARTED_WRITER = 1, STARTED_RECLAIMER = 2, STARTED_JOURNAL_SYNCER = 4 };
 
 static int start_threads(struct disk *d)
 {
@@ -274,19 +274,19 @@ static int start_threads(struct disk *d)
 	if (err)
 		return -err;
 	d->started |= STARTED_WRITER;
-	err = pthread_create(&d->journalist, NULL, disk_journalist, d);
+	err = pthread_create(&d->journal_syncer, NULL, disk_journal_syncer, d);
 	if (err)
 		return -err;
-	d->started |= STARTED_JOURNALIST;
+	d->started |= STARTED_JOURNAL_SYNCER;
 	for (; d->readers_n < d->o.threads; d->readers_n++) {
 		err = pthread_create(&d->readers[d->readers_n], NULL, disk_reader, d);
 		if (err)
 			return -err;
 	}
-	err = pthread_create(&d->keeper, NULL, disk_keeper, d);
+	err = pthread_create(&d->reclaimer, NULL, disk_reclaimer, d);
 	if (err)
 		return -err;
-	d->started |= STARTED_KEEPER;
+	d->started |= STARTED_RECLAIMER;
 	return 0;
 }
 
@@ -305,12 +305,12 @@ static void stop_threads(struct disk *d)
 		pthread_join(d->readers[i], NULL);
 	if (d->started & STARTED_WRITER)
 		pthread_join(d->writer, NULL);
-	if (d->started & STARTED_KEEPER)
-		pthread_join(d->keeper, NULL);
+	if (d->started & STARTED_RECLAIMER)
+		pthread_join(d->reclaimer, NULL);
 	if (d->journal.scratch)
 		journal_stop(&d->journal);
-	if (d->started & STARTED_JOURNALIST)
-		pthread_join(d->journalist, NULL);
+	if (d->started & STARTED_JOURNAL_SYNCER)
+		pthread_join(d->journal_syncer, NULL);
 }
 
 /* ---- Life ---- */
@@ -449,9 +449,9 @@ static void join_while_leaving(struct disk *d)
 	d->journal.is_given = true;
 	pthread_mutex_unlock(&d->journal.mu);
 	journal_stop(&d->journal);
-	pthread_join(d->keeper, NULL);
-	pthread_join(d->journalist, NULL);
-	d->started &= ~(unsigned)(STARTED_KEEPER | STARTED_JOURNALIST);
+	pthread_join(d->reclaimer, NULL);
+	pthread_join(d->journal_syncer, NULL);
+	d->started &= ~(unsigned)(STARTED_RECLAIMER | STARTED_JOURNAL_SYNCER);
 }
 
 /* The writer stays, to discard pieces that streams still bring, and so do the readers, which may read what they have open: no

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The disk tier: an append-only log of answers under the memory tier. A cache may forget; it may not lie.
+/* The disk tier: an append-only log of responses under the memory tier. A cache may forget; it may not lie.
  * Thread: any, where nothing else is said. Nothing here waits for a device, but for what says "blocks".
- * Owns: the directory (one process at a time), its files, its threads: a writer, a keeper (recovery and reclaim), a
- * journalist (syncs and checkpoints) and `threads` readers. Borrows: the invalidation table, the mailboxes.
- * Bounds: size, in bytes of the files, exact; queue_max and queue_bytes of answers that wait to be written; reads_max of
+ * Owns: the directory (one process at a time), its files, its threads: a writer, a reclaimer (recovery and reclaim), a
+ * journal syncer (syncs and checkpoints) and `threads` readers. Borrows: the invalidation table, the mailboxes.
+ * Bounds: size, in bytes of the files, exact; queue_max and queue_bytes of responses that wait to be written; reads_max of
  * reads that wait. What goes past a bound is dropped and counted. */
 #ifndef CACHE_DISK_STORE_H
 #define CACHE_DISK_STORE_H
@@ -43,7 +43,7 @@ void disk_hand_over(struct tier *t);
 int disk_disown(struct tier *t) WARN_UNUSED;
 
 int disk_put(struct tier *t, struct tier_source *s) WARN_UNUSED;
-/* A small answer is written again as a whole, which costs one read later and no more bytes than its meta's block; of a larger
+/* A small response is written again as a whole, which costs one read later and no more bytes than its meta's block; of a larger
  * one only the meta is, when the body there is proved the same. */
 int disk_refresh(struct tier *t, struct tier_source *s) WARN_UNUSED;
 #define DISK_REFRESH_WHOLE_MAX 65536

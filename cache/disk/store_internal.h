@@ -81,7 +81,7 @@ struct disk {
 	uint64_t store, runs;
 	unsigned char secret[SECRET_BYTES];
 	uint64_t own_segment_from; /* records of this length get a segment of their own */
-	pthread_t writer, keeper, journalist, *readers;
+	pthread_t writer, reclaimer, journal_syncer, *readers;
 	unsigned readers_n, started; /* started: a bit for each of the first three */
 	struct index index;
 	struct segments segments;
@@ -92,7 +92,8 @@ struct disk {
 	_Atomic bool is_ready, stopping, no_nowait;
 	_Atomic bool is_given;    /* to another process: nothing new is taken; set under queue_mu */
 	_Atomic bool is_disowned; /* FORMAT is removed: no start reads what is in the directory */
-	_Atomic bool leaving;     /* it has all been written: keeper and journalist end, the writer only clears away */
+	_Atomic bool
+		leaving; /* it has all been written: reclaimer and journal syncer end, the writer only clears away */
 	_Atomic int64_t retry_at_ms; /* writes are dropped until then */
 	_Atomic uint64_t
 		*dropped;         /* by key: the lsn of the last put that was dropped, which no older put may outlive */
@@ -119,10 +120,10 @@ struct disk {
 	unsigned jobs_n;
 	bool jobs_stopping;
 
-	uint64_t streams_bytes; /* the writer's: what files hold of answers that are still arriving */
-	/* the writer's, and the keeper's */
+	uint64_t streams_bytes; /* the writer's: what files hold of responses that are still arriving */
+	/* the writer's, and the reclaimer's */
 	struct appender log, own, kept;
-	uint64_t spared_bytes; /* the keeper's: of large records kept since a segment went */
+	uint64_t spared_bytes; /* the reclaimer's: of large records kept since a segment went */
 };
 
 static inline struct disk *disk_of(struct tier *t)
@@ -167,7 +168,7 @@ void appender_fail(struct appender *a, int err);
 void disk_rest(struct disk *d, int err);
 
 /* ---- queue.c ---- */
-/* Why an answer is not written; 0: it may be. */
+/* Why a response is not written; 0: it may be. */
 int disk_refuse(struct disk *d, const struct tier_source *s) WARN_UNUSED;
 /* All but the sum of the sums. */
 struct record_header disk_header_of(const struct disk *d, const struct tier_source *s);
@@ -183,8 +184,8 @@ uint64_t disk_source_bytes(const struct tier_source *s);
 /* ---- write.c, read.c, readers.c, reclaim.c, recover.c, purge.c ---- */
 void *disk_writer(void *arg);
 void *disk_reader(void *arg);
-void *disk_keeper(void *arg);
-void *disk_journalist(void *arg);
+void *disk_reclaimer(void *arg);
+void *disk_journal_syncer(void *arg);
 void disk_recover(struct disk *d);
 /* The records in the index; none where a put that waits to be written may replace them. */
 unsigned disk_find(struct disk *d, struct hash128 hash, bool mark, struct index_slot out[INDEX_FOUND_MAX]);

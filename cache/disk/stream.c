@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Putting answers as they arrive: pieces on their way to the writer, which gives each such answer a segment of its own.
+/* Putting responses as they arrive: pieces on their way to the writer, which gives each such response a segment of its own.
  * A file of these is no segment before its header, which is the last that is written. */
 #include "cache/disk/stream.h"
 
@@ -246,7 +246,7 @@ void disk_stream_end(struct tier_stream **stream, enum tier_end how)
 
 /* ---- Writing: the segment ---- */
 
-/* Leaves the keeper room for the records that reclaim copies; -ENOSPC after some seconds without room. */
+/* Leaves the reclaimer room for the records that reclaim copies; -ENOSPC after some seconds without room. */
 static int with_room(struct disk_stream *st, uint64_t size, int (*take)(struct disk_stream *st, uint64_t size))
 {
 	struct disk *d = st->d;
@@ -263,7 +263,7 @@ static int with_room(struct disk_stream *st, uint64_t size, int (*take)(struct d
 	}
 }
 
-/* Answers may be under way for long, as slow as their clients: the files that they hold meanwhile must leave room for stored ones. */
+/* Responses may be under way for long, as slow as their clients: the files that they hold meanwhile must leave room for stored ones. */
 static bool is_within_share(const struct disk_stream *st, uint64_t size)
 {
 	return st->d->streams_bytes - st->reserved + size <= st->d->o.size / 2;
@@ -460,7 +460,7 @@ static int commit(struct disk_stream *st)
 
 /* ---- The writer's turn ---- */
 
-static void let_go_of_file(struct disk_stream *st)
+static void unref_segment(struct disk_stream *st)
 {
 	struct segments *t = &st->d->segments;
 
@@ -509,7 +509,7 @@ static void write_pieces(struct disk_stream *st, struct link *pieces)
 	}
 	/* The file is of no use to anybody. */
 	if (atomic_load(&st->has_failed))
-		let_go_of_file(st);
+		unref_segment(st);
 }
 
 static void end(struct disk_stream *st, enum stream_end how)
@@ -527,7 +527,7 @@ static void end(struct disk_stream *st, enum stream_end how)
 		disk_forget_before(&d->tier, s->hash, s->lsn);
 	if (how == STREAM_WHOLE)
 		atomic_fetch_sub(&d->ending[s->hash.lo & (PUT_SLOTS - 1)], 1);
-	let_go_of_file(st);
+	unref_segment(st);
 	note_reserved(st, 0);
 	mem_free(st->sums);
 	mem_free(st);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The writer's side of answers that are written as they arrive. Thread: the writer. Private to cache/disk/. */
+/* The writer's side of responses that are written as they arrive. Thread: the writer. Private to cache/disk/. */
 #ifndef CACHE_DISK_STREAM_H
 #define CACHE_DISK_STREAM_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The encodings of one body, shared by the answers that share it.
+/* The encodings of one body, shared by the responses that share it.
  * Thread: any; what is made does not change. Owns: its bytes, out of the budget of the shard that each call names.
  * Private to cache/. */
 #ifndef CACHE_MEMORY_ENCODINGS_H

@@ -41,9 +41,9 @@ struct entry *entry_new(struct shard *s, const struct cache_key *key)
 	return e;
 }
 
-struct notes *notes_new(struct shard *s)
+struct markers *markers_new(struct shard *s)
 {
-	struct notes *n = memory_take(s, sizeof(*n));
+	struct markers *n = memory_take(s, sizeof(*n));
 
 	if (!n)
 		return NULL;

@@ -59,8 +59,8 @@ static void drop_everything(struct entry *e, void *arg)
 
 	while (e->variants)
 		variant_drop_locked(e, e->variants, DROP_REPLACED, g);
-	if (e->notes)
-		marker_clear_locked(e->notes, g);
+	if (e->markers)
+		marker_clear_locked(e->markers, g);
 	entry_tidy_locked(e, g);
 }
 
@@ -116,7 +116,7 @@ unsigned shard_expire_locked(struct shard *s, int64_t now_ms, unsigned max, stru
 	return n;
 }
 
-/* The entry that was used longest ago and holds an answer; those without are put behind. */
+/* The entry that was used longest ago and holds a response; those without are put behind. */
 static bool evict_oldest_locked(struct shard *s, struct garbage *g)
 {
 	for (unsigned looked = 0; s->index && looked < 1024; looked++) {

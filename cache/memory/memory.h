@@ -2,7 +2,7 @@
 /* The memory tier: shards of a hash index over entries, the budget that all of their bytes come from, and who goes first
  * when it is used up.
  * Thread: any; `_locked` functions want the shard's mu. Owns: entries, and a reference to each object in the index.
- * Bounds: limit_bytes, exact: every byte that the allocator takes for entries, notes, index tables, objects and bodies is
+ * Bounds: limit_bytes, exact: every byte that the allocator takes for entries, markers, index tables, objects and bodies is
  * in `bytes` until it is freed, whoever still holds it. Private to cache/. */
 #ifndef CACHE_MEMORY_MEMORY_H
 #define CACHE_MEMORY_MEMORY_H
@@ -26,7 +26,7 @@ struct marker_epoch {
 	_Atomic uint64_t checked;
 };
 
-/* HEADs don't wait for each other: what one was told says nothing about what GET's answer could be stored as, so it is apart from
+/* HEADs don't wait for each other: what one was told says nothing about what GET's response could be stored as, so it is apart from
  * the marker that both go by. A purge undoes it. */
 struct heads_marker {
 	int64_t until_ms;    /* 0: none */
@@ -35,7 +35,7 @@ struct heads_marker {
 };
 
 /* What an entry needs only now and then: who fetches it, and what went wrong. All guarded by the shard's mu. */
-struct notes {
+struct markers {
 	struct flight *flights; /* each holds a reference of its own for being here */
 	struct link marker;     /* in the shard's list while PASS or failure is remembered; the link of garbage later */
 	bool is_marked;
@@ -48,13 +48,13 @@ struct notes {
 	int64_t failed_until_ms;          /* 0: none */
 	struct marker_epoch failed_since; /* and of trouble_until_ms */
 	int64_t trouble_until_ms; /* an error of the origin was answered with: the next one until then is remembered */
-	bool failed_once; /* by an error, the first or for one client, that a stale answer stood in for: that may, and nobody is told of the error */
+	bool failed_once; /* by an error, the first or for one client, that a stale response stood in for: that may, and nobody is told of the error */
 	int failed_status;    /* to be answered with */
-	int failed_by;        /* the status with which the origin answered; 0: no answer came */
+	int failed_by;        /* the status with which the origin answered; 0: no response came */
 	uint64_t failed_form; /* whom it befell, or the error before: FORM_PLAIN says that it would befall all */
-	struct object *failed_answer; /* owned; NULL: there is only the status */
-	struct entry *entry;          /* the entry holds the notes, not they it */
-	struct shard *shard;          /* set once */
+	struct object *failed_response; /* owned; NULL: there is only the status */
+	struct entry *entry;            /* the entry holds them, not they it */
+	struct shard *shard;            /* set once */
 };
 
 /* One key. It lives as long as anything refers to it: the index, its objects, flights. */
@@ -67,7 +67,7 @@ struct entry {
 	uint16_t idle;           /* guarded by the shard: see entry_set_idle_locked; 0: it may stay */
 	struct shard *shard;     /* set once */
 	struct object *variants; /* guarded by the shard; newest first */
-	struct notes *notes;     /* guarded by the shard; NULL most of the time */
+	struct markers *markers; /* guarded by the shard; NULL most of the time */
 	char key[];              /* set once */
 };
 
@@ -89,7 +89,7 @@ struct shard {
 	size_t index_bytes;
 	struct wheel wheel;        /* of objects, by when they stop being of use */
 	struct entry_user **users; /* the oldest of each user, by user; all of a user's are in one shard */
-	struct link markers;       /* of notes, oldest first */
+	struct link markers;       /* of struct markers, oldest first */
 	unsigned markers_n;
 	struct flight *flights; /* all of this shard, those that nobody may join too */
 	_Atomic uint64_t objects_n;
@@ -131,7 +131,7 @@ void memory_tick(struct memory *m, struct now now);
 /* ---- Bytes ---- */
 /* Room within the budget, by eviction if need be, and n bytes; NULL when there is none. The caller holds no lock. */
 void *memory_take(struct shard *home, size_t n) WARN_UNUSED;
-/* The same past the budget: for what bounds itself (windows of answers that are too large to keep). */
+/* The same past the budget: for what bounds itself (windows of responses that are too large to keep). */
 void *memory_take_beyond(struct shard *home, size_t n) WARN_UNUSED;
 void memory_give(struct shard *home, void *p);
 /* Evicts until the bytes are within the budget again, or nothing is left to evict. The caller holds no lock. */
@@ -141,14 +141,14 @@ void memory_trim(struct shard *home);
 struct garbage {
 	struct object *objects;
 	struct entry *entries;
-	struct notes *notes;
+	struct markers *markers;
 };
 void garbage_free(struct garbage *g);
 void garbage_add(struct garbage *g, struct object *o); /* which is in no list; its reference is taken */
 
 /* ---- Entries ---- */
 struct entry *entry_new(struct shard *s, const struct cache_key *key) WARN_UNUSED; /* not in the index yet */
-struct notes *notes_new(struct shard *s) WARN_UNUSED;
+struct markers *markers_new(struct shard *s) WARN_UNUSED;
 struct entry *entry_ref(struct entry *e);
 void entry_unref(struct entry **e);
 struct slice entry_url(const struct entry *e);
@@ -178,15 +178,15 @@ void variant_drop_locked(struct entry *e, struct object *o, enum drop_reason why
 void user_bound_locked(struct entry *e, unsigned max, struct garbage *g);
 
 /* ---- Markers ---- */
-/* To be called after one of the notes' times was set: within the bound, by forgetting the oldest. */
+/* To be called after one of the markers' times was set: within the bound, by forgetting the oldest. */
 void marker_set_locked(struct entry *e, struct garbage *g);
-void marker_clear_locked(struct notes *n, struct garbage *g);
-/* Of a request of that epoch; and has a purge undone it? Its tags, where it has any, are its answer's to know. */
+void marker_clear_locked(struct markers *n, struct garbage *g);
+/* Of a request of that epoch; and has a purge undone it? Its tags, where it has any, are its response's to know. */
 void marker_set_since(struct marker_epoch *m, uint64_t epoch);
 bool marker_is_purged_locked(const struct entry *e, struct marker_epoch *m);
-/* The answer that is remembered with a failure, or NULL, in place of the one that was; of a marked key only. What is beyond
+/* The response that is remembered with a failure, or NULL, in place of the one that was; of a marked key only. What is beyond
  * a bound in all is not kept: then there is the failure's status. */
-void marker_keep_answer_locked(struct notes *n, struct object *o, struct garbage *g);
+void marker_keep_response_locked(struct markers *n, struct object *o, struct garbage *g);
 
 /* ---- Walking ---- */
 /* Visits the entries of one bucket; *cursor starts at 0 and is 0 again at the end of a round. No entry that stays

@@ -208,7 +208,7 @@ bool object_field(const struct object *o, enum http_field_id id, struct slice *v
 	return false;
 }
 
-/* A stale answer that can be validated is worth keeping for a while: it saves the origin a body. */
+/* A stale response that can be validated is worth keeping for a while: it saves the origin a body. */
 #define VALIDATOR_KEEP_MS (60LL * 60 * 1000)
 
 int64_t object_useful_until_ms(const struct object *o)

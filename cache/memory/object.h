@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A stored answer: immutable head, a body that may still be arriving, shared by reference count.
+/* A stored response: immutable head, a body that may still be arriving, shared by reference count.
  * Thread: any reads; object_append and object_finish only by the one that fills it. Owns: its bytes.
  * Life: made at the response head (body growing), published to waiters, complete at the end, then in the index or dropped. The
  * last reference frees it, never under a shard lock. */
@@ -50,7 +50,7 @@ bool object_may_encode(const struct object *o);
 /* Its Content-Encoding; "" for identity. */
 struct slice cache_coding_name(enum cache_coding c);
 /* A contiguous run at `offset`, at least 1 byte when offset < available; valid while the caller holds its reference
- * (and, for an answer that outgrew max_object, until it says flight_advance past it). */
+ * (and, for a response that outgrew max_object, until it says flight_advance past it). */
 struct slice object_body_at(const struct object *o, uint64_t offset);
 /* The body is complete and stays where it is while a reference is held; else its bytes are to be copied before the
  * waiter says flight_advance past them or leaves. */

@@ -15,7 +15,7 @@
 
 enum body_kind {
 	BODY_INLINE,
-	BODY_BLOCK,   /* one allocation, shared by reference between an answer and its refreshed successors */
+	BODY_BLOCK,   /* one allocation, shared by reference between a response and its refreshed successors */
 	BODY_CHUNKS,  /* length not known while it arrives, or more than memory is to hold */
 	BODY_ON_DISK, /* a block, shared in the same way, that says where it lies: struct tier_body */
 };
@@ -98,7 +98,7 @@ struct block *block_new(struct shard *s, uint64_t n) WARN_UNUSED;
 void block_unref(struct shard *s, struct block *b);
 /* Where its body lies, when it is not in memory; else NULL. */
 struct tier_body *object_tier_body(const struct object *o);
-/* The same answer, complete, with its length in the head and its body in one piece. */
+/* The same response, complete, with its length in the head and its body in one piece. */
 struct object *object_consolidated(const struct object *o, const struct slices *tag_headers) WARN_UNUSED;
 /* Borrowed; NULL: there are none, or not yet. */
 struct encodings *object_encodings(const struct object *o);

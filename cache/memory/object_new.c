@@ -59,7 +59,7 @@ static void put_via(struct sink *s, const struct object_spec *spec)
 	put(s, "\r\n", 2);
 }
 
-/* RFC 9110 8.6: none in a 204, and in a 304 it would be another answer's. */
+/* RFC 9110 8.6: none in a 204, and in a 304 it would be another response's. */
 static bool has_content_length(const struct object_spec *spec)
 {
 	return spec->content_length >= 0 && !spec->part && spec->status >= 200 && spec->status != 204 &&

@@ -24,8 +24,8 @@ void garbage_free(struct garbage *g)
 		next = o->expiry.next ? CONTAINER_OF(o->expiry.next, struct object, expiry) : NULL;
 		object_unref(&o);
 	}
-	for (struct notes *n = g->notes, *next; n; n = next) {
-		next = n->marker.next ? CONTAINER_OF(n->marker.next, struct notes, marker) : NULL;
+	for (struct markers *n = g->markers, *next; n; n = next) {
+		next = n->marker.next ? CONTAINER_OF(n->marker.next, struct markers, marker) : NULL;
 		memory_give(n->shard, n);
 	}
 	for (struct entry *e = g->entries, *next; e; e = next) {
@@ -98,14 +98,14 @@ static void unlink_entry(struct entry *e, struct garbage *g)
 
 void entry_tidy_locked(struct entry *e, struct garbage *g)
 {
-	struct notes *n = e->notes;
+	struct markers *n = e->markers;
 
 	if (n && !n->flights && !n->is_marked) {
-		e->notes = NULL;
-		n->marker.next = g->notes ? &g->notes->marker : NULL;
-		g->notes = n;
+		e->markers = NULL;
+		n->marker.next = g->markers ? &g->markers->marker : NULL;
+		g->markers = n;
 	}
-	if (!e->variants && !e->notes)
+	if (!e->variants && !e->markers)
 		unlink_entry(e, g);
 }
 
@@ -230,7 +230,7 @@ void variant_drop_locked(struct entry *e, struct object *o, enum drop_reason why
 
 static bool is_superseded(const struct object *old, const struct object *new)
 {
-	/* An answer without Vary serves every request, so it leaves no room for others, nor they for it (RFC 9111 4.1). */
+	/* A response without Vary serves every request, so it leaves no room for others, nor they for it (RFC 9111 4.1). */
 	if (object_vary_names(old).n == 0 || object_vary_names(new).n == 0)
 		return true;
 	return slice_equal(object_vary_names(old), object_vary_names(new)) &&
@@ -312,20 +312,21 @@ void user_bound_locked(struct entry *e, unsigned max, struct garbage *g)
 
 /* ---- Markers ---- */
 
-void marker_keep_answer_locked(struct notes *n, struct object *o, struct garbage *g)
+void marker_keep_response_locked(struct markers *n, struct object *o, struct garbage *g)
 {
 	struct memory *m = n->shard->memory;
 
-	if (n->failed_answer) {
-		atomic_fetch_sub_explicit(&m->failed_bytes, object_total_bytes(n->failed_answer), memory_order_relaxed);
-		garbage_add(g, n->failed_answer);
+	if (n->failed_response) {
+		atomic_fetch_sub_explicit(
+			&m->failed_bytes, object_total_bytes(n->failed_response), memory_order_relaxed);
+		garbage_add(g, n->failed_response);
 	}
-	n->failed_answer = NULL;
+	n->failed_response = NULL;
 	/* They are not in the order of eviction: what is stored shall not have to make room for many of them. */
 	if (!o || atomic_load_explicit(&m->failed_bytes, memory_order_relaxed) + object_total_bytes(o) >
 			  m->limit_bytes / FAILED_SHARE)
 		return;
-	n->failed_answer = object_ref(o);
+	n->failed_response = object_ref(o);
 	atomic_fetch_add_explicit(&m->failed_bytes, object_total_bytes(o), memory_order_relaxed);
 }
 
@@ -342,7 +343,7 @@ bool marker_is_purged_locked(const struct entry *e, struct marker_epoch *m)
 	return invalidation_check(e->shard->memory->invalidation, &set, m->epoch, &m->checked) != NOT_PURGED;
 }
 
-void marker_clear_locked(struct notes *n, struct garbage *g)
+void marker_clear_locked(struct markers *n, struct garbage *g)
 {
 	struct shard *s = n->shard;
 
@@ -351,7 +352,7 @@ void marker_clear_locked(struct notes *n, struct garbage *g)
 	n->rest_until_ms = 0;
 	n->failed_until_ms = 0;
 	n->trouble_until_ms = 0;
-	marker_keep_answer_locked(n, NULL, g);
+	marker_keep_response_locked(n, NULL, g);
 	if (!n->is_marked)
 		return;
 	n->is_marked = false;
@@ -363,7 +364,7 @@ void marker_clear_locked(struct notes *n, struct garbage *g)
 void marker_set_locked(struct entry *e, struct garbage *g)
 {
 	struct shard *s = e->shard;
-	struct notes *n = e->notes;
+	struct markers *n = e->markers;
 
 	if (n->is_marked) {
 		link_remove(&n->marker);
@@ -371,7 +372,7 @@ void marker_set_locked(struct entry *e, struct garbage *g)
 		return;
 	}
 	if (s->markers_n >= s->memory->max_markers) {
-		struct notes *oldest = CONTAINER_OF(s->markers.next, struct notes, marker);
+		struct markers *oldest = CONTAINER_OF(s->markers.next, struct markers, marker);
 
 		atomic_fetch_add_explicit(&s->memory->markers_evicted, 1, memory_order_relaxed);
 		marker_clear_locked(oldest, g);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Which entries are of one user, in the order in which they were stored. Private to cache/memory/.
  * Thread: any that holds the shard's mu. Owns: nothing; what links them is in the entries. Bounds: as many slots as there may be
- * users with an answer each, so that a slot is shared by few; nothing is walked but a slot. */
+ * users with a response each, so that a slot is shared by few; nothing is walked but a slot. */
 #ifndef CACHE_MEMORY_USERS_H
 #define CACHE_MEMORY_USERS_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a GraphQL request asks for: may its answer be stored, or does it change something?
+/* What a GraphQL request asks for: may its response be stored, or does it change something?
  * Thread: any; no state. Bounds: GRAPHQL_BODY_MAX; a longer body is not looked into. */
 #ifndef CACHE_POLICY_GRAPHQL_H
 #define CACHE_POLICY_GRAPHQL_H

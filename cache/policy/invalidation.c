@@ -225,7 +225,7 @@ static int rebuild(struct invalidation_table *t, uint64_t seq, unsigned slots_n)
 	return 0;
 }
 
-/* All answers with an epoch below `seq` are invalid from now on, so no rule up to it is needed. */
+/* All responses with an epoch below `seq` are invalid from now on, so no rule up to it is needed. */
 static void raise_floor(struct invalidation_table *t, uint64_t seq)
 {
 	if (seq > t->floor_seq)

@@ -2,7 +2,7 @@
 /* Invalidation: one sequence and a table of rules, never a walk over objects.
  * Thread: any. Bounds: `max_rules`; past it floor_seq rises (over-invalidates, never resurrects) and a counter says so.
  *
- * A purge takes the next number of inval_seq and notes it in the rule for what it names. An answer carries as its epoch the number
+ * A purge takes the next number of inval_seq and notes it in the rule for what it names. A response carries as its epoch the number
  * read before its fetch began. It is usable if and only if no rule that it falls under has a number above its epoch.
  * URLs that differ in the case of their percent-encodings only are one to it. */
 #ifndef CACHE_POLICY_INVALIDATION_H
@@ -20,7 +20,7 @@ struct invalidation_table;
 
 enum purge_state { NOT_PURGED, PURGED_SOFT, PURGED_HARD };
 
-/* What the purges of one answer may name it by. */
+/* What the purges of one response may name it by. */
 struct purgeable {
 	struct slice url;     /* for URL and PREFIX */
 	const uint64_t *tags; /* purge_tag_hash of each */
@@ -36,7 +36,7 @@ uint64_t invalidation_now(const struct invalidation_table *t);
 uint64_t purge_tag_hash(struct slice tag);
 /* Invalidates; *seq is the number taken. O(1). 0 or -ENOMEM (then floor_seq was raised instead: still invalid). */
 int invalidation_purge(struct invalidation_table *t, const struct purge *p, uint64_t *seq);
-/* *checked is the inval_seq this answer was last found valid against: one comparison when nothing was purged since.
+/* *checked is the inval_seq this response was last found valid against: one comparison when nothing was purged since.
  * It is updated only on NOT_PURGED. */
 enum purge_state invalidation_check(
 	struct invalidation_table *t, const struct purgeable *s, uint64_t epoch, _Atomic uint64_t *checked);
@@ -60,7 +60,7 @@ int invalidation_export(struct invalidation_table *t, struct invalidation_image 
 /* Adds what an export or an earlier purge said; may be repeated. What does not fit raises floor_seq. */
 void invalidation_import(struct invalidation_table *t, const struct invalidation_image *in);
 void invalidation_replay(struct invalidation_table *t, const struct purge *p, uint64_t seq);
-/* Numbers go on from here at least: above all that an answer from an earlier process can have as its epoch. */
+/* Numbers go on from here at least: above all that a response from an earlier process can have as its epoch. */
 void invalidation_start_at(struct invalidation_table *t, uint64_t seq);
 
 struct invalidation_stats {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Cache keys: what must be equal for one stored answer to serve another request.
+/* Cache keys: what must be equal for one stored response to serve another request.
  * Thread: one at a time. Owns: the key's bytes (reused from request to request).
  * Bounds: CACHE_KEY_MAX bytes; a longer key is -ENOBUFS and the request passes uncached.
  *

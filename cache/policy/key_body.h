@@ -24,7 +24,7 @@ bool key_json_digest(struct slice body, unsigned char out[KEY_DIGEST_BYTES]) WAR
 struct key_secret {
 	unsigned char bytes[KEY_SECRET_BYTES];
 };
-/* A new one, for a process whose answers end with it. 0 or -EIO: there is no randomness. */
+/* A new one, for a process whose responses end with it. 0 or -EIO: there is no randomness. */
 int key_secret_draw(struct key_secret *s) WARN_UNUSED;
 /* HMAC-SHA-256 under the secret. False without one. */
 bool key_identity_digest(

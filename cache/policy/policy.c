@@ -157,7 +157,7 @@ static enum policy_store judge_set_cookie(const struct policy_exchange *x, const
 	case CACHE_COOKIE_AUTO:
 		break;
 	}
-	/* To be kept for validation only is not what an answer with a cookie was made for: a 304 would hand it to others. */
+	/* To be kept for validation only is not what a response with a cookie was made for: a 304 would hand it to others. */
 	bool is_meant_to_be_shared = facts->explicit_ms > 0 && !policy_no_cache_all(&facts->cc);
 	return facts->has_set_cookie && !is_meant_to_be_shared ? POLICY_NOT_SET_COOKIE : POLICY_STORE;
 }
@@ -266,7 +266,7 @@ void policy_refresh(const struct policy_exchange *x, struct freshness *out)
 
 /* ---- Fields that are not stored ---- */
 
-/* Without them the stored answer would be another one, or would be used otherwise. */
+/* Without them the stored response would be another one, or would be used otherwise. */
 static bool describes_message(enum http_field_id id)
 {
 	switch (id) {

@@ -5,7 +5,7 @@
  * Where a lifetime comes from, the first that there is:
  * 1. ttl_force, for 2xx and 3xx that are heuristically cacheable or have explicit freshness. It stands in for the
  *    upstream's lifetime, no-cache and no-store (an upstream's framework often sends them for everything); private,
- *    credentials, Vary: * and, under set_cookie = auto, Set-Cookie are about who may see the answer and still refuse.
+ *    credentials, Vary: * and, under set_cookie = auto, Set-Cookie are about who may see the response and still refuse.
  * 2. Explicit freshness: the first valid targeted field (RFC 9213), which replaces Cache-Control and Expires altogether;
  *    else s-maxage, max-age, Expires less Date.
  * 3. ttl_404, ttl_5xx and the like, for any status in their range.
@@ -13,13 +13,13 @@
  *    the page to everybody else.
  * 5. A tenth of the time between Last-Modified and Date, at most a day (or ttl_max), for heuristically cacheable statuses
  *    and for any with `public`; not for POST (RFC 9110 9.3.3).
- * The route's own times (1, 3, 4, ttl_min, ttl_max) run from the moment of receipt: an answer that took five seconds to
+ * The route's own times (1, 3, 4, ttl_min, ttl_max) run from the moment of receipt: a response that took five seconds to
  * make, or came out of another cache, gets all of a ttl of two. The upstream's are compared with the age of RFC 9111 4.2.3.
  * ttl_min raises lifetimes of 2xx and 3xx only, and of those that have one.
  *
- * An answer to a request that bears a credential (credentials.h) is stored only where the upstream itself says that others
+ * A response to a request that bears a credential (credentials.h) is stored only where the upstream itself says that others
  * may have it, and nothing of the route lengthens it: 1, 3, 4, 5 and ttl_min are not for it, but for 3, 4 and 5 with `public`.
- * And where the upstream has not said so of an answer to anybody, it is not used for who bears one (POLICY_FOR_ALL). */
+ * And where the upstream has not said so of a response to anybody, it is not used for who bears one (POLICY_FOR_ALL). */
 #ifndef CACHE_POLICY_POLICY_H
 #define CACHE_POLICY_POLICY_H
 
@@ -50,7 +50,7 @@ enum policy_flag {
 	POLICY_FOR_ALL = 1 << 4, /* by the upstream's own word, so for requests with credentials too */
 };
 
-/* The part of a stored answer that decides its use. Plain data: kept in objects and in disk records. */
+/* The part of a stored response that decides its use. Plain data: kept in objects and in disk records. */
 struct freshness {
 	int64_t lifetime_ms;      /* after the route's rules; 0 is stale at once */
 	int64_t initial_age_ms;   /* corrected_initial_age (RFC 9111 4.2.3) */
@@ -76,7 +76,7 @@ struct policy_exchange {
 	uint32_t
 		jitter; /* any number, say a hash or a random one: the part of ttl_jitter percent, of 2^32, that goes */
 	/* The upstream's budget is low: what is left of the lifetime counts so many times, within ttl_max and a day more; not
-	 * where a stale answer may never be used. 0 and 1: it does not. */
+	 * where a stale response may never be used. 0 and 1: it does not. */
 	unsigned stretch;
 };
 
@@ -105,7 +105,7 @@ const char *policy_store_name(enum policy_store s); /* token for Cache-Status an
  * - Set-Cookie under auto, of which all but that field is stored: only with an explicit lifetime above 0 and without no-cache, and then the route's ttl_force and
  *   ttl_min leave it alone. Fields named in no-cache="" or private="" do not count, as they are not stored.
  * - A request's no-store counts where client_refresh is on.
- * - 428, 429, 431 and 511 are never stored (RFC 6585), nor are 304, 226 and, but for is_part, 206: parts of answers.
+ * - 428, 429, 431 and 511 are never stored (RFC 6585), nor are 304, 226 and, but for is_part, 206: parts of responses.
  * - no-cache is stored even without a validator; a lifetime of 0 only with a stale window, or a validator on a 2xx.
  * - POST: where the route caches it, or where policy_post_answers_get says so. */
 enum policy_store policy_store(const struct policy_exchange *x, struct freshness *out);
@@ -119,12 +119,12 @@ enum policy_share {
 enum policy_share policy_share_error(const struct policy_exchange *x);
 /* Does the response by its own fields say that others may have what the request's credentials brought? True where it bears none. */
 bool policy_says_for_others(const struct policy_exchange *x);
-/* An answer to POST that says it is what GET on the same URL would give: 2xx, explicit freshness, Content-Location equal
+/* A response to POST that says it is what GET on the same URL would give: 2xx, explicit freshness, Content-Location equal
  * to target_url (RFC 9110 9.3.3, RFC 9111 4). It is then stored for GET, under GET's key, and not for POST. Always false
  * where the route caches POST under its own key. */
 bool policy_post_answers_get(const struct policy_exchange *x);
-/* Freshness of a stored answer after a 304 or HEAD updated its fields; same rules, storing not decided anew: what
- * now forbids storing makes the answer stale and to be validated before every use. */
+/* Freshness of a stored response after a 304 or HEAD updated its fields; same rules, storing not decided anew: what
+ * now forbids storing makes the response stale and to be validated before every use. */
 void policy_refresh(const struct policy_exchange *x, struct freshness *out);
 /* Fields that must not be stored or replayed: hop-by-hop, no-cache="f" and private="f" lists,
  * Proxy-Authenticate and the like (RFC 9111 3.1); Set-Cookie but under set_cookie = store. Removes them in place; 0 or -ENOBUFS (Connection names too many fields;
@@ -157,22 +157,22 @@ struct policy_reuse policy_reuse(const struct freshness *f, const struct cache_c
 	bool pragma_no_cache, bool soft_purged, struct now now);
 /* Does the request say `Pragma: no-cache` and have no Cache-Control (RFC 9111 5.4)? */
 bool policy_pragma_no_cache(const struct http_fields *request);
-/* May a stale answer stand in for an error of this status (0: no answer at all: refused, timed out)? RFC 5861 4. */
+/* May a stale response stand in for an error of this status (0: no response at all: refused, timed out)? RFC 5861 4. */
 bool policy_stale_if_error(const struct freshness *f, int status, bool soft_purged, struct now now);
 
-/* May a stale answer serve because the upstream must be spared? As long as it might in place of an error, else a day. */
+/* May a stale response serve because the upstream must be spared? As long as it might in place of an error, else a day. */
 bool policy_stale_if_spared(const struct freshness *f, struct now now);
 
-/* May a stored answer of this status be asked about with a condition? An origin does not look at conditions where it would
- * answer anything but 2xx (RFC 9110 13.2.1), so a 304 would speak of another answer than a stored redirect or error. */
+/* May a stored response of this status be asked about with a condition? An origin does not look at conditions where it would
+ * answer anything but 2xx (RFC 9110 13.2.1), so a 304 would speak of another response than a stored redirect or error. */
 bool policy_may_validate(int status);
 
-/* If-Match and If-Unmodified-Since are for the origin, whatever the method: no stored answer can fulfil or fail them (RFC 9111
+/* If-Match and If-Unmodified-Since are for the origin, whatever the method: no stored response can fulfil or fail them (RFC 9111
  * 4.3.2). */
 bool policy_is_for_origin(const struct http_fields *request);
 /* Has it If-None-Match or If-Modified-Since? Most have none, and the stored validators need not be looked for. */
 bool policy_has_condition(const struct http_fields *request);
-/* The request's own validators, against an answer to GET or HEAD (RFC 9110 13.2.2): is 304 due? Absent validators are empty
+/* The request's own validators, against a response to GET or HEAD (RFC 9110 13.2.2): is 304 due? Absent validators are empty
  * slices. Without Last-Modified, If-Modified-Since is compared with Date (RFC 9111 4.3.2). What can't be read is ignored. */
 bool policy_is_not_modified(
 	const struct http_fields *request, struct slice etag, struct slice last_modified, struct slice date);

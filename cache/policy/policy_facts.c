@@ -48,7 +48,7 @@ static int join_lines(const struct http_fields *fields, struct slice name, struc
 
 /* RFC 9213 2.2: the first on the list that is valid and not empty. Out of memory counts as a field that forbids all:
  * what it would have said is not known. A targeted field's names in no-cache and private point nowhere: its text is gone
- * after this, so they apply to the whole answer. */
+ * after this, so they apply to the whole response. */
 static bool read_targeted(const struct policy_exchange *x, struct cache_control *cc)
 {
 	for (unsigned i = 0; i < x->rules->targeted.n; i++) {
@@ -77,7 +77,7 @@ static int64_t wall_s(const struct policy_exchange *x)
 	return x->response_time.wall_ms / 1000;
 }
 
-/* Repeated lines that differ: the earliest makes the answer oldest, the latest makes Expires soonest. */
+/* Repeated lines that differ: the earliest makes the response oldest, the latest makes Expires soonest. */
 static void read_date(const struct policy_exchange *x, struct policy_facts *facts)
 {
 	uint32_t i = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Lifetime and age of an answer (RFC 9111 4.2). The order of sources is told in policy.h. */
+/* Lifetime and age of a response (RFC 9111 4.2). The order of sources is told in policy.h. */
 #include "cache/policy/policy_facts.h"
 
 #define STRETCH_MAX_MS (24LL * 3600 * 1000)
@@ -30,7 +30,7 @@ static int64_t age_value_ms(const struct http_fields *response)
 }
 
 /* corrected_initial_age, RFC 9111 4.2.3. Dates are whole seconds, so the time of receipt is cut to one too: with its
- * milliseconds, each answer would seem half a second old at birth. */
+ * milliseconds, each response would seem half a second old at birth. */
 static int64_t initial_age_ms(const struct policy_exchange *x, const struct policy_facts *facts)
 {
 	int64_t received_ms = x->response_time.wall_ms / 1000 * 1000;
@@ -91,7 +91,7 @@ static bool runs_from_receipt(enum policy_source source)
 	return source == LIFETIME_ROUTE || source == LIFETIME_ROUTE_FORCE;
 }
 
-/* `age_ms` is what the answer has behind it when it arrives. */
+/* `age_ms` is what the response has behind it when it arrives. */
 static int64_t clamp(
 	const struct policy_exchange *x, const struct policy_facts *facts, int64_t lifetime_ms, int64_t age_ms)
 {
@@ -111,7 +111,7 @@ static int64_t stretched(const struct policy_exchange *x, uint16_t flags, int64_
 	return lifetime_ms + smaller(left_ms * (x->stretch - 1), STRETCH_MAX_MS);
 }
 
-/* Takes up to ttl_jitter percent from what is left, so that answers stored together do not expire together. It never adds. */
+/* Takes up to ttl_jitter percent from what is left, so that responses stored together do not expire together. It never adds. */
 static int64_t jittered(const struct policy_exchange *x, int64_t lifetime_ms, int64_t age_ms)
 {
 	int64_t left_ms = lifetime_ms - age_ms, percent = smaller(x->rules->ttl_jitter, 100);

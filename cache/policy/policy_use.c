@@ -34,7 +34,7 @@ bool policy_pragma_no_cache(const struct http_fields *request)
 	       http_fields_has_token(request, HF_PRAGMA, SLICE_LIT("no-cache"));
 }
 
-/* How the request's directives (RFC 9111 5.2.1) bear on a stored answer. */
+/* How the request's directives (RFC 9111 5.2.1) bear on a stored response. */
 struct wishes {
 	bool validate;        /* it must not be used without asking first, fresh or not */
 	bool no_stale;        /* max-age or min-fresh without max-stale: a stale one is not wanted */

@@ -63,7 +63,7 @@ struct cache_status_ttls {
 struct cache_rules {
 	struct slice route; /* name, for Cache-Status, explain and counters; "default" for what no other matches */
 	unsigned route_index;
-	/* A digest of all keys by which an answer is given to others, the same in every process. Part of the key, so that
+	/* A digest of all keys by which a response is given to others, the same in every process. Part of the key, so that
 	 * what was stored under other rules (before a reload, or of another route for the same URL) is not found. */
 	uint32_t trust;
 	uint64_t no_credential;      /* as credentials_lengths has it; 0: not known, each name is compared */

@@ -41,7 +41,7 @@ static bool is_coded(const struct http_fields *response)
 	return coding && coding->value.n > 0 && !slice_equal_nocase(coding->value, SLICE_LIT("identity"));
 }
 
-/* "*", and what is no field name: nobody knows what selected this answer. */
+/* "*", and what is no field name: nobody knows what selected this response. */
 static enum vary_kind collect_names(const struct http_fields *response, struct names *set)
 {
 	uint32_t i = 0;

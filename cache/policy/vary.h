@@ -17,11 +17,11 @@ enum vary_kind vary_names(const struct http_fields *response, struct buf *out);
  * whitespace, line breaks and, where order has no meaning, order; Accept-Encoding is reduced to what it accepts. Fields of more
  * than 512 bytes are taken as they are. */
 int vary_values(struct slice names, const struct http_fields *request, struct buf *out) WARN_UNUSED;
-/* Does a stored answer serve this request: its names, its values and (for Accept-Language) its Content-Language. */
+/* Does a stored response serve this request: its names, its values and (for Accept-Language) its Content-Language. */
 bool vary_matches(
 	struct slice names, struct slice values, struct slice content_language, const struct http_fields *request);
 
-/* What a request has for the names that many stored answers share: normalised once for all of them. */
+/* What a request has for the names that many stored responses share: normalised once for all of them. */
 struct vary_wants {
 	const struct http_fields *request; /* borrowed */
 	struct slice best_language;        /* the one that it wants above all others; empty: there is none */

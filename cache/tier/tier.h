@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The lower tier: what the cache asks of a store of answers that lies under its memory. The disk (cache/disk/) is one; whoever
+/* The lower tier: what the cache asks of a store of responses that lies under its memory. The disk (cache/disk/) is one; whoever
  * opens it hands it to the cache (cache_set_tier), which is the only one to call it and closes it. A tier may forget; it may not
  * lie: what it gives is what was put last, and is not purged.
  * Thread: any, several at once, unless an operation says otherwise. Nothing waits for a device, but for what says "blocks";
  * what says "under a lock" neither blocks nor calls the cache back, so that it may be called under a shard's mu.
  * Owns: what a tier is given stays the caller's, and as it is, until on_release or the message that is promised for it.
- * Errors: negative errno. Whatever goes wrong is a miss, or an answer that is not stored; a tier counts it.
+ * Errors: negative errno. Whatever goes wrong is a miss, or a response that is not stored; a tier counts it.
  * Bounds: the tier's own, of bytes and of what waits; what goes past them is refused or dropped, and counted. */
 #ifndef CACHE_TIER_TIER_H
 #define CACHE_TIER_TIER_H
@@ -27,7 +27,7 @@ struct tier_job {
 };
 
 /* ---- Writing ---- */
-/* An answer to be stored; embedded in what keeps it alive. All bytes stay as they are until on_release, which comes once
+/* A response to be stored; embedded in what keeps it alive. All bytes stay as they are until on_release, which comes once
  * for each put that is taken, on a thread of the tier's, and may free it. */
 struct tier_source {
 	struct slice key; /* all of it */
@@ -46,7 +46,7 @@ struct tier_source {
 	/* A run of body bytes at offset (< body_n), at least one byte. */
 	struct slice (*body_at)(const struct tier_source *s, uint64_t offset);
 	void (*on_release)(struct tier_source *s);
-	/* the answer of a put that is not taken: for forget_before, once no lock is held; 0: nothing to forget */
+	/* the result of a put that is not taken: for forget_before, once no lock is held; 0: nothing to forget */
 	uint64_t forget_before;
 	/* private to the tier */
 	struct link link;
@@ -55,7 +55,7 @@ struct tier_source {
 	bool is_refresh, replaces;
 };
 
-/* An answer whose body comes in pieces, which are copied. Thread: one at a time. */
+/* A response whose body comes in pieces, which are copied. Thread: one at a time. */
 struct tier_stream {
 	struct tier *tier;
 };
@@ -86,7 +86,7 @@ struct tier_body {
 	uint64_t n;   /* of the body */
 };
 
-/* A stored answer that was read and verified. */
+/* A stored response that was read and verified. */
 struct tier_object {
 	struct slice key, url, vary_names, vary_values, head;
 	int status;
@@ -103,7 +103,7 @@ struct tier_object {
 #define TIER_BODY_WHOLE_MAX (256u << 10)
 
 struct tier_lookup {
-	/* set by the caller; all of it lives until the answer */
+	/* set by the caller; all of it lives until the result */
 	struct slice key;
 	struct hash128 hash;
 	struct now now;
@@ -112,7 +112,7 @@ struct tier_lookup {
 	bool (*accepts)(struct tier_lookup *l, const struct tier_object *candidate);
 	struct mailbox *reply_to; /* NULL: blocks instead */
 	struct message message;   /* its on_message is set by the caller */
-	/* the answer */
+	/* the result */
 	enum tier_verdict verdict;
 	struct tier_object *object; /* the caller frees it with object_free */
 	/* private to the tier */
@@ -131,7 +131,7 @@ struct tier_read {
 	uint64_t offset;          /* a multiple of TIER_BLOCK, below the body's n */
 	struct mailbox *reply_to; /* NULL: blocks instead */
 	struct message message;
-	/* the answer */
+	/* the result */
 	int err;
 	struct slice bytes; /* one block, in the caller's buffer */
 	char *buffer;       /* of TIER_BLOCK bytes, the caller's */
@@ -164,7 +164,7 @@ struct tier_listing {
 	struct message message;
 	/* where to begin; afterwards where to go on */
 	struct tier_cursor cursor;
-	/* the answer */
+	/* the result */
 	unsigned told, read;
 	/* private to the tier */
 	struct tier_job job;
@@ -187,7 +187,7 @@ struct tier_ops {
 	bool (*is_newest)(struct tier *t, struct hash128 hash, uint64_t lsn);
 
 	/* -- Reading -- */
-	/* What is at hand is the answer at once; else TIER_PENDING. */
+	/* What is at hand is the result at once; else TIER_PENDING. */
 	enum tier_verdict (*get)(struct tier *t, struct tier_lookup *l);
 	void (*object_free)(struct tier *t, struct tier_object **o);
 	/* Could it be read, as far as that is known? Under a lock. */
@@ -200,7 +200,7 @@ struct tier_ops {
 	/* 0: done, see err and bytes. -EINPROGRESS: the message will come. */
 	int (*read)(struct tier *t, struct tier_read *r);
 
-	/* -- Writing. Under a lock, so that both tiers see the answers of one key in the same order. -- */
+	/* -- Writing. Under a lock, so that both tiers see the responses of one key in the same order. -- */
 	/* It takes the place of what is stored for its variant; without Vary, of all that is stored for the key; with it, of what has
 	 * none (RFC 9111 4.1: what has no Vary serves every request).
 	 * 0: on_release will come. Else nothing happened but that what it would have replaced is gone, as it is out of date,
@@ -225,7 +225,7 @@ struct tier_ops {
 	int (*stream_begin)(struct tier *t, struct tier_source *s, void (*on_room)(struct tier_source *s),
 		struct tier_stream **out);
 	enum tier_flow (*stream_write)(struct tier_stream *st, const void *p, size_t n);
-	/* Whole, under a lock: it takes the place that an answer put now would; s->epoch, s->freshness and
+	/* Whole, under a lock: it takes the place that a response put now would; s->epoch, s->freshness and
 	 * what its tags are may have been set anew before, not how many. Else nothing is left of it. Closing waits for this. */
 	void (*stream_end)(struct tier_stream **st, enum tier_end how);
 

@@ -31,7 +31,7 @@ int admin_start(const struct admin_options *o, struct admin **out) WARN_UNUSED;
 void admin_stop(struct admin *a);
 /* After the event base. */
 void admin_free(struct admin **a);
-/* No further connections; those that are open go after the answer to what was asked on them, idle ones now. NULL is harmless. */
+/* No further connections; those that are open go after the response to what was asked on them, idle ones now. NULL is harmless. */
 void admin_drain(struct admin *a);
 /* Is none left? */
 bool admin_is_drained(const struct admin *a);

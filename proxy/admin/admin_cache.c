@@ -18,7 +18,7 @@ static int flag(const struct admin_call *c, const char *name)
 }
 
 /* As admin_find_location, of the parameter `url`. */
-static bool take_url(struct admin_call *c, struct slice *url, struct location *l)
+static bool take_url(struct admin_call *c, struct slice *url, struct admin_url *l)
 {
 	if (admin_parameter(c, "url", url))
 		return admin_find_location(c, *url, false, l);
@@ -50,15 +50,15 @@ static bool purge_as(struct purging *p, struct slice what)
 	return true;
 }
 
-static bool purge_location(struct purging *p, struct slice value)
+static bool purge_by_url(struct purging *p, struct slice value)
 {
-	struct location l;
+	struct admin_url l;
 	bool is_purged;
 
 	if (!admin_find_location(p->call, value, p->purge.kind == PURGE_PREFIX, &l))
 		return false;
 	is_purged = purge_as(p, buf_slice(&l.url));
-	location_fini(&l);
+	admin_url_fini(&l);
 	return is_purged;
 }
 
@@ -90,7 +90,7 @@ static bool purge_given(struct purging *p, struct slice value)
 	switch (p->purge.kind) {
 	case PURGE_URL:
 	case PURGE_PREFIX:
-		return purge_location(p, value);
+		return purge_by_url(p, value);
 	case PURGE_TAG:
 		return purge_as(p, value);
 	case PURGE_USER:
@@ -106,16 +106,16 @@ static void purge(struct admin_call *c, struct purge purge, const struct admin_p
 {
 	struct purging p = {.call = c, .purge = purge, .told = json_array()};
 	const char *kind = purge_kind_names[purge.kind];
-	json_t *answer;
+	json_t *response;
 
 	if (purge_given(&p, given->value) && (given->other.p == given->value.p || purge_given(&p, given->other))) {
-		answer = json_pack(
+		response = json_pack(
 			"{s:s, s:b, s:I}", "purged", kind, "soft", purge.soft, "sequence", (json_int_t)p.sequence);
 		if (json_array_size(p.told) > 0)
-			json_object_set(answer, kind, json_array_get(p.told, 0));
+			json_object_set(response, kind, json_array_get(p.told, 0));
 		if (json_array_size(p.told) > 1)
-			json_object_set(answer, "also", json_array_get(p.told, 1));
-		admin_answer(c, 200, answer);
+			json_object_set(response, "also", json_array_get(p.told, 1));
+		admin_answer(c, 200, response);
 	}
 	json_decref(p.told);
 }
@@ -185,12 +185,12 @@ static void on_refreshed(void *arg, const struct refresh_result *r)
 
 void admin_refresh(struct admin_call *c)
 {
-	struct location l;
+	struct admin_url l;
 	struct slice url;
 
 	if (!take_url(c, &url, &l))
 		return;
-	location_fini(&l);
+	admin_url_fini(&l);
 	if (refresh_start(c->service, url, on_refreshed, c))
 		admin_problem(c, 503, "out of memory");
 }
@@ -251,7 +251,7 @@ static int add_fields(struct http_fields *to, struct slice text)
 	return err;
 }
 
-static void explain(struct admin_call *c, const struct location *l, struct target *t)
+static void explain(struct admin_call *c, const struct admin_url *l, struct target *t)
 {
 	const struct config *config = c->service->snapshot->config;
 	json_t *stored = json_array();
@@ -277,7 +277,7 @@ static void explain(struct admin_call *c, const struct location *l, struct targe
 }
 
 /* By which scheme a client would ask: what `scheme` says, where it says something. False for another word. */
-static bool take_scheme(const struct admin_call *c, struct location *l)
+static bool take_scheme(const struct admin_call *c, struct admin_url *l)
 {
 	struct slice v;
 
@@ -288,7 +288,7 @@ static bool take_scheme(const struct admin_call *c, struct location *l)
 }
 
 /* The request that is asked about: as a client would make it. 0, or what is wrong, and why. */
-static int take_request(const struct admin_call *c, struct location *l, const char **why)
+static int take_request(const struct admin_call *c, struct admin_url *l, const char **why)
 {
 	struct slice headers;
 	int err = 0;
@@ -304,7 +304,7 @@ static int take_request(const struct admin_call *c, struct location *l, const ch
 
 void admin_explain(struct admin_call *c)
 {
-	struct location l;
+	struct admin_url l;
 	struct target t;
 	struct asked asked;
 	struct slice url;
@@ -315,13 +315,13 @@ void admin_explain(struct admin_call *c)
 		return;
 	target_init(&t);
 	err = take_request(c, &l, &why);
-	asked = location_asked(&l);
+	asked = admin_url_asked(&l);
 	if (!err)
 		err = target_resolve(&t, c->service->snapshot, &asked, (struct slice){NULL, 0});
 	if (err)
-		admin_location_problem(c, err, why);
+		admin_url_problem(c, err, why);
 	else
 		explain(c, &l, &t);
 	target_fini(&t);
-	location_fini(&l);
+	admin_url_fini(&l);
 }

@@ -12,7 +12,7 @@
 #define HEAD_MAX 1024
 #define DIGITS 15 /* digits of a fraction: so few that 0.3 is not 0.29999999999999999 */
 
-/* ---- Answers ---- */
+/* ---- Responses ---- */
 
 void admin_call_free(struct admin_call *c)
 {
@@ -43,7 +43,7 @@ void admin_respond(struct transport *t, int status, const char *more, const char
 	buf_fini(&head);
 }
 
-static void send_answer(struct admin_call *c, int status, const char *content_type, struct slice body)
+static void send_response(struct admin_call *c, int status, const char *content_type, struct slice body)
 {
 	const char *more = status == 401   ? "WWW-Authenticate: Bearer realm=\"memoproxy\"\r\n"
 			   : status == 405 ? c->allow
@@ -56,7 +56,7 @@ static void send_answer(struct admin_call *c, int status, const char *content_ty
 void admin_answer_text(struct admin_call *c, const char *content_type, struct slice text)
 {
 	if (!c->is_gone)
-		send_answer(c, 200, content_type, text);
+		send_response(c, 200, content_type, text);
 	admin_call_free(c);
 }
 
@@ -67,9 +67,10 @@ void admin_answer(struct admin_call *c, int status, json_t *json)
 	if (c->is_gone)
 		;
 	else if (!text)
-		send_answer(c, 503, "application/problem+json", SLICE_LIT("{}\n"));
+		send_response(c, 503, "application/problem+json", SLICE_LIT("{}\n"));
 	else
-		send_answer(c, status, status < 400 ? "application/json" : "application/problem+json", slice_of(text));
+		send_response(
+			c, status, status < 400 ? "application/json" : "application/problem+json", slice_of(text));
 	free(text); /* allocated by jansson */
 	json_decref(json);
 	admin_call_free(c);

@@ -25,7 +25,7 @@ const char *admin_source_name(enum policy_source s)
 	return (unsigned)s < ARRAY_LEN(names) ? names[s] : "none";
 }
 
-void admin_location_problem(struct admin_call *c, int err, const char *why)
+void admin_url_problem(struct admin_call *c, int err, const char *why)
 {
 	if (err == -ENOBUFS)
 		admin_problem(c, 400, "the url is too long");
@@ -35,17 +35,17 @@ void admin_location_problem(struct admin_call *c, int err, const char *why)
 		admin_problem(c, 503, "out of memory");
 }
 
-bool admin_find_location(struct admin_call *c, struct slice what, bool is_prefix, struct location *l)
+bool admin_find_location(struct admin_call *c, struct slice what, bool is_prefix, struct admin_url *l)
 {
 	const char *why = "";
 	int err;
 
-	location_init(l);
-	err = location_find(l, c->service->snapshot, what, is_prefix, &why);
+	admin_url_init(l);
+	err = admin_url_find(l, c->service->snapshot, what, is_prefix, &why);
 	if (!err)
 		return true;
-	admin_location_problem(c, err, why);
-	location_fini(l);
+	admin_url_problem(c, err, why);
+	admin_url_fini(l);
 	return false;
 }
 
@@ -254,7 +254,7 @@ void admin_entries(struct admin_call *c)
 {
 	struct entries_call e;
 	const char *why = read_parameters(c, &e);
-	struct location l;
+	struct admin_url l;
 	struct slice v;
 
 	if (why) {
@@ -263,6 +263,6 @@ void admin_entries(struct admin_call *c)
 		list(c, &e, (struct slice){"", 0});
 	} else if (admin_find_location(c, v, true, &l)) {
 		list(c, &e, buf_slice(&l.url));
-		location_fini(&l);
+		admin_url_fini(&l);
 	}
 }

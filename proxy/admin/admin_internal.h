@@ -9,7 +9,7 @@
 #include "proxy/admin/admin.h"
 #include "proxy/admin/collect.h"
 #include "proxy/front/front.h"
-#include "proxy/request/locate.h"
+#include "proxy/request/admin_url.h"
 #include "proxy/transaction/service.h"
 #include "proxy/transaction/worker.h"
 
@@ -44,7 +44,7 @@ struct admin_call {
 	struct buf text;
 	struct admin_parameter parameters[ADMIN_PARAMETERS_MAX];
 	unsigned parameters_n;
-	bool is_gone; /* the client left before the answer */
+	bool is_gone; /* the client left before the response */
 };
 
 /* Why not, with *status, or NULL. A web page in the operator's browser must not reach the loopback listener, by a name of its
@@ -77,9 +77,9 @@ void admin_collect(struct admin_call *c, void (*done)(void *arg, const struct co
 
 /* What several endpoints say alike. */
 const char *admin_source_name(enum policy_source s);
-void admin_location_problem(struct admin_call *c, int err, const char *why);
-/* What `what` names: true and *l, for location_fini; else the call has been answered. */
-bool admin_find_location(struct admin_call *c, struct slice what, bool is_prefix, struct location *l) WARN_UNUSED;
+void admin_url_problem(struct admin_call *c, int err, const char *why);
+/* What `what` names: true and *l, for admin_url_fini; else the call has been answered. */
+bool admin_find_location(struct admin_call *c, struct slice what, bool is_prefix, struct admin_url *l) WARN_UNUSED;
 json_t *admin_json_of(struct slice s);
 void admin_add_entry(const struct cache_entry_info *e, void *arg); /* to a JSON array */
 

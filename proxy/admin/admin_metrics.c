@@ -103,9 +103,10 @@ static void add_service(struct buf *b, const struct admin_call *c, const struct 
 		{{"access_log", "dropped", "counter", "Lines lost because the log took them too slowly"},
 			s->access_log ? (double)access_log_dropped(s->access_log) : 0},
 		{{"proxy", "hit_ratio", "gauge",
-			 "Answers without an upstream request of their own (hit, stale, collapsed), of these and miss, "
+			 "Responses without an upstream request of their own (hit, stale, collapsed), of these and "
+			 "miss, "
 			 "revalidated and pass"},
-			answers_hit_ratio(sum->worker.answers)},
+			responses_hit_ratio(sum->worker.responses)},
 	};
 
 	add_head(b, &info);
@@ -119,26 +120,26 @@ static void add_service(struct buf *b, const struct admin_call *c, const struct 
 
 /* ---- By how the cache was used ---- */
 
-static void add_kind(struct buf *b, enum answer_kind k)
+static void add_kind(struct buf *b, enum response_kind k)
 {
-	add_label(b, "cache", slice_of(answer_kind_name(k)));
+	add_label(b, "cache", slice_of(response_kind_name(k)));
 }
 
-static void add_answers(struct buf *b, const struct worker_stats *w)
+static void add_responses(struct buf *b, const struct worker_stats *w)
 {
-	static const struct metric m = {"proxy", "answers", "counter", "Answers by how the cache was used"};
+	static const struct metric m = {"proxy", "answers", "counter", "Responses by how the cache was used"};
 
 	add_head(b, &m);
-	for (enum answer_kind k = 0; k < ANSWER_KINDS; k++) {
+	for (enum response_kind k = 0; k < RESPONSE_KINDS; k++) {
 		add_name(b, &m);
 		buf_add_char(b, '{');
 		add_kind(b, k);
 		buf_add_char(b, '}');
-		add_count(b, w->answers[k]);
+		add_count(b, w->responses[k]);
 	}
 }
 
-static void add_bucket(struct buf *b, enum answer_kind k, const char *bound, uint64_t n)
+static void add_bucket(struct buf *b, enum response_kind k, const char *bound, uint64_t n)
 {
 	buf_add_str(b, "memoproxy_request_duration_seconds_bucket{");
 	add_kind(b, k);
@@ -146,7 +147,7 @@ static void add_bucket(struct buf *b, enum answer_kind k, const char *bound, uin
 	add_count(b, n);
 }
 
-static void add_histogram(struct buf *b, enum answer_kind k, const struct latency *l)
+static void add_histogram(struct buf *b, enum response_kind k, const struct latency *l)
 {
 	uint64_t below = 0;
 	char bound[32];
@@ -170,11 +171,11 @@ static void add_histogram(struct buf *b, enum answer_kind k, const struct latenc
 static void add_latency(struct buf *b, const struct worker_stats *w)
 {
 	static const struct metric m = {"request", "duration_seconds", "histogram",
-		"From the end of a request's head until the last byte of its answer is with the kernel; clients that "
+		"From the end of a request's head until the last byte of its response is with the kernel; clients that "
 		"left are not in it"};
 
 	add_head(b, &m);
-	for (enum answer_kind k = 0; k < ANSWER_KINDS; k++)
+	for (enum response_kind k = 0; k < RESPONSE_KINDS; k++)
 		add_histogram(b, k, &w->latency[k]);
 }
 
@@ -187,18 +188,18 @@ static void add_route(struct buf *b, const struct metric *m, struct slice route)
 	add_label(b, "route", route);
 }
 
-static void add_route_answers(struct buf *b, const struct collected *sum)
+static void add_route_responses(struct buf *b, const struct collected *sum)
 {
-	static const struct metric m = {"route", "answers", "counter", "Answers by route and how the cache was used"};
+	static const struct metric m = {"route", "answers", "counter", "Responses by route and how the cache was used"};
 
 	add_head(b, &m);
 	for (unsigned i = 0; i < sum->routes_n; i++) {
-		for (enum answer_kind k = 0; k < ANSWER_KINDS; k++) {
+		for (enum response_kind k = 0; k < RESPONSE_KINDS; k++) {
 			add_route(b, &m, sum->snapshot->config->routes[i].rules.route);
 			buf_add_char(b, ',');
 			add_kind(b, k);
 			buf_add_char(b, '}');
-			add_count(b, sum->routes[i].answers[k]);
+			add_count(b, sum->routes[i].responses[k]);
 		}
 	}
 }
@@ -207,14 +208,15 @@ static void add_routes(struct buf *b, const struct collected *sum)
 {
 	static const struct metric ratio = {"route", "hit_ratio", "gauge", "memoproxy_proxy_hit_ratio of the route"};
 	static const struct metric saved = {"route", "upstream_saved_seconds", "counter",
-		"Estimate of the upstream's time that the cache saved: each hit, stale and collapsed answer counts for "
+		"Estimate of the upstream's time that the cache saved: each hit, stale and collapsed response counts "
+		"for "
 		"the moving average of how long fetches for its route took"};
 
-	add_route_answers(b, sum);
+	add_route_responses(b, sum);
 	add_head(b, &ratio);
 	for (unsigned i = 0; i < sum->routes_n; i++) {
 		add_route(b, &ratio, sum->snapshot->config->routes[i].rules.route);
-		buf_addf(b, "} %.17g\n", answers_hit_ratio(sum->routes[i].answers));
+		buf_addf(b, "} %.17g\n", responses_hit_ratio(sum->routes[i].responses));
 	}
 	add_head(b, &saved);
 	for (unsigned i = 0; i < sum->routes_n; i++) {
@@ -353,7 +355,7 @@ static void on_metrics(void *arg, const struct collected *sum)
 	counted_init(&counted, c->service, sum);
 	buf_init(&b, METRICS_MAX);
 	add_service(&b, c, sum);
-	add_answers(&b, &sum->worker);
+	add_responses(&b, &sum->worker);
 	add_latency(&b, &sum->worker);
 	add_routes(&b, sum);
 	add_counters(&b, &counted);

@@ -11,22 +11,22 @@ static json_t *json_of_count(uint64_t n)
 	return json_integer((json_int_t)n);
 }
 
-static json_t *json_of_answers(const uint64_t answers[ANSWER_KINDS])
+static json_t *json_of_responses(const uint64_t responses[RESPONSE_KINDS])
 {
 	json_t *j = json_object();
 
-	for (unsigned i = 0; i < ANSWER_KINDS; i++)
-		json_object_set_new(j, answer_kind_name((enum answer_kind)i), json_of_count(answers[i]));
+	for (unsigned i = 0; i < RESPONSE_KINDS; i++)
+		json_object_set_new(j, response_kind_name((enum response_kind)i), json_of_count(responses[i]));
 	return j;
 }
 
-/* How long answers took in all, and how many they are: the mean is theirs to divide; /metrics has the distribution. */
+/* How long responses took in all, and how many they are: the mean is theirs to divide; /metrics has the distribution. */
 static json_t *json_of_latency(const struct worker_stats *w)
 {
 	json_t *j = json_object();
 
-	for (unsigned i = 0; i < ANSWER_KINDS; i++)
-		json_object_set_new(j, answer_kind_name((enum answer_kind)i),
+	for (unsigned i = 0; i < RESPONSE_KINDS; i++)
+		json_object_set_new(j, response_kind_name((enum response_kind)i),
 			json_pack("{s:I, s:f}", "count", (json_int_t)latency_count(&w->latency[i]), "sum_s",
 				(double)w->latency[i].sum_us / 1e6));
 	return j;
@@ -59,9 +59,10 @@ static json_t *json_of_routes(const struct collected *sum)
 		const struct route_stats *r = &sum->routes[i];
 
 		json_object_set_new(all, s->config->routes[i].rules.route.p,
-			json_pack("{s:f, s:f, s:f, s:o}", "hit_ratio", answers_hit_ratio(r->answers),
+			json_pack("{s:f, s:f, s:f, s:o}", "hit_ratio", responses_hit_ratio(r->responses),
 				"upstream_saved_s", (double)r->saved_us / 1e6, "mean_fetch_s",
-				(double)atomic_load(&s->fetch_us[i]) / 1e6, "answers", json_of_answers(r->answers)));
+				(double)atomic_load(&s->fetch_us[i]) / 1e6, "answers",
+				json_of_responses(r->responses)));
 	}
 	return all;
 }
@@ -105,9 +106,9 @@ static void on_stats(void *arg, const struct collected *sum)
 	json_object_set_new(j, "admin_refused", json_of_count(c->admin->refused));
 	json_object_set_new(j, "admin_connections_refused", json_of_count(c->admin->gate_stats.refused_total_bound));
 	json_object_set_new(j, "admin_idle_evicted", json_of_count(c->admin->gate_stats.idle_evicted));
-	json_object_set_new(j, "hit_ratio", json_real(answers_hit_ratio(sum->worker.answers)));
+	json_object_set_new(j, "hit_ratio", json_real(responses_hit_ratio(sum->worker.responses)));
 	json_object_set_new(j, "upstream_saved_s", json_real(saved_s(sum)));
-	json_object_set_new(j, "answers", json_of_answers(sum->worker.answers));
+	json_object_set_new(j, "answers", json_of_responses(sum->worker.responses));
 	json_object_set_new(j, "latency", json_of_latency(&sum->worker));
 	add_groups(j, &counted);
 	json_object_set_new(j, "upstreams", json_of_upstreams(sum));

@@ -113,7 +113,7 @@ static struct demo_call call_of(struct evhttp_request *req)
 	return call;
 }
 
-/* ---- Replies ---- */
+/* ---- Responses ---- */
 
 static void add_field(struct evhttp_request *req, const char *name, const char *value)
 {
@@ -131,7 +131,7 @@ static bool client_has(struct evhttp_request *req, const char *etag)
 	http_fields_init(&fields);
 	for (line = evhttp_request_get_input_headers(req)->tqh_first; line; line = line->next.tqe_next)
 		if (http_fields_add(&fields, slice_of(line->key), slice_of(line->value)))
-			goto out; /* without memory the whole answer is sent */
+			goto out; /* without memory the whole response is sent */
 	has = etag_if_none_match(&fields, slice_of(etag)) == ETAG_MATCHES;
 out:
 	http_fields_fini(&fields);
@@ -146,7 +146,7 @@ static void put_etag(const struct buf *body, char etag[40])
 	snprintf(etag, 40, "\"%016llx%016llx\"", (unsigned long long)h.hi, (unsigned long long)h.lo);
 }
 
-static void send_answer(struct evhttp_request *req, const struct demo_answer *a)
+static void send_response(struct evhttp_request *req, const struct demo_response *a)
 {
 	bool is_read = method_of(req) == HTTP_GET || method_of(req) == HTTP_HEAD;
 	struct evbuffer *out = evhttp_request_get_output_buffer(req);
@@ -179,16 +179,16 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
 	struct demo *d = p->demo;
 	struct evhttp_request *req = p->req;
 	struct demo_call call = call_of(req);
-	struct demo_answer a;
+	struct demo_response a;
 
 	(void)fd;
 	(void)what;
 	evhttp_connection_set_closecb(evhttp_request_get_connection(req), NULL, NULL);
 	pending_free(p);
-	demo_answer_init(&a);
+	demo_response_init(&a);
 	demo_api_answer(d->api, &call, clock_now().wall_ms, &a);
-	send_answer(req, &a);
-	demo_answer_fini(&a);
+	send_response(req, &a);
+	demo_response_fini(&a);
 }
 
 /* evhttp frees the connection and the request with it: at the stop, or when it notices that the client left. */

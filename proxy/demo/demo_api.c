@@ -21,22 +21,22 @@ struct demo_api {
 };
 
 /* A path that was understood: /kind, /kind/id or /parent/parent_id/kind. */
-struct place {
+struct resource {
 	enum demo_kind kind;
 	json_int_t id;        /* 0: the list */
 	json_int_t parent_id; /* 0: of all parents */
 	bool is_nested;       /* the parent is in the path */
 };
 
-/* ---- Answers ---- */
+/* ---- Responses ---- */
 
-void demo_answer_init(struct demo_answer *a)
+void demo_response_init(struct demo_response *a)
 {
-	*a = (struct demo_answer){0};
-	buf_init(&a->body, DEMO_ANSWER_MAX);
+	*a = (struct demo_response){0};
+	buf_init(&a->body, DEMO_RESPONSE_MAX);
 }
 
-void demo_answer_fini(struct demo_answer *a)
+void demo_response_fini(struct demo_response *a)
 {
 	buf_fini(&a->body);
 }
@@ -47,7 +47,7 @@ static int add_bytes(const char *p, size_t n, void *arg)
 }
 
 /* Takes the reference to j, which may be NULL after a failed allocation. */
-static void answer_json(struct demo_answer *a, int status, json_t *j)
+static void answer_json(struct demo_response *a, int status, json_t *j)
 {
 	int bad = !j || json_dump_callback(j, add_bytes, &a->body, JSON_INDENT(2) | JSON_ENCODE_ANY);
 
@@ -60,12 +60,12 @@ static void answer_json(struct demo_answer *a, int status, json_t *j)
 	}
 }
 
-static void answer_problem(struct demo_answer *a, int status, const char *detail)
+static void answer_problem(struct demo_response *a, int status, const char *detail)
 {
 	answer_json(a, status, json_pack("{sssiss}", "title", http_reason(status), "status", status, "detail", detail));
 }
 
-static void answer_errno(struct demo_answer *a, int err)
+static void answer_errno(struct demo_response *a, int err)
 {
 	if (err == -ENOENT)
 		answer_problem(a, 404, "there is nothing with this id");
@@ -75,8 +75,8 @@ static void answer_errno(struct demo_answer *a, int err)
 		answer_problem(a, 503, "out of memory");
 }
 
-/* True when the method was OPTIONS or none of those that are allowed, and that is the answer. */
-static bool is_answered_by_allow(struct demo_answer *a, enum http_method m, unsigned methods, const char *allow)
+/* True when the method was OPTIONS or none of those that are allowed, and that is the response. */
+static bool is_answered_by_allow(struct demo_response *a, enum http_method m, unsigned methods, const char *allow)
 {
 	if (m != HTTP_OPTIONS && (methods & 1u << m))
 		return false;
@@ -143,13 +143,13 @@ static unsigned split(struct slice path, struct slice seg[SEGMENTS_MAX])
 	return n;
 }
 
-static bool place_from(struct slice path, struct place *at)
+static bool resource_from(struct slice path, struct resource *at)
 {
 	struct slice seg[SEGMENTS_MAX];
 	unsigned n = split(path, seg);
 	enum demo_kind first;
 
-	*at = (struct place){0};
+	*at = (struct resource){0};
 	if (n == 0 || !kind_from(seg[0], &first))
 		return false;
 	at->kind = first;
@@ -166,7 +166,7 @@ static bool place_from(struct slice path, struct place *at)
 
 /* Tags to purge by: of the item and its kind, of the kind alone for a list, and of the parent that the path or the item
  * names. */
-static void put_tags(struct demo_answer *a, const struct place *at, json_int_t id, json_int_t parent_id)
+static void put_tags(struct demo_response *a, const struct resource *at, json_int_t id, json_int_t parent_id)
 {
 	const struct demo_schema *s = demo_schema(at->kind);
 	char *to = a->cache_tag;
@@ -180,7 +180,8 @@ static void put_tags(struct demo_answer *a, const struct place *at, json_int_t i
 			(long long)parent_id);
 }
 
-static void answer_item(struct demo_api *api, const struct place *at, json_int_t id, int status, struct demo_answer *a)
+static void answer_item(
+	struct demo_api *api, const struct resource *at, json_int_t id, int status, struct demo_response *a)
 {
 	const struct demo_schema *s = demo_schema(at->kind);
 	json_t *item = demo_find(api->data, at->kind, id);
@@ -194,7 +195,7 @@ static void answer_item(struct demo_api *api, const struct place *at, json_int_t
 }
 
 /* Lists of one parent say themselves how long they are fresh, as /time does; on all else the proxy's routes decide. */
-static void read_list(struct demo_api *api, const struct place *at, struct slice query, struct demo_answer *a)
+static void read_list(struct demo_api *api, const struct resource *at, struct slice query, struct demo_response *a)
 {
 	const struct demo_schema *s = demo_schema(at->kind);
 	json_int_t parent_id = at->parent_id;
@@ -211,7 +212,7 @@ static void read_list(struct demo_api *api, const struct place *at, struct slice
 	answer_json(a, 200, demo_list(api->data, at->kind, parent_id));
 }
 
-static void create(struct demo_api *api, const struct place *at, json_t *body, struct demo_answer *a)
+static void create(struct demo_api *api, const struct resource *at, json_t *body, struct demo_response *a)
 {
 	json_int_t id;
 	int err;
@@ -226,7 +227,7 @@ static void create(struct demo_api *api, const struct place *at, json_t *body, s
 }
 
 static void change(
-	struct demo_api *api, const struct place *at, json_t *body, enum http_method method, struct demo_answer *a)
+	struct demo_api *api, const struct resource *at, json_t *body, enum http_method method, struct demo_response *a)
 {
 	int err = demo_replace(api->data, at->kind, at->id, body, method == HTTP_PATCH);
 
@@ -238,7 +239,7 @@ static void change(
 
 /* POST, PUT and PATCH. */
 static void write_with_body(
-	struct demo_api *api, const struct place *at, const struct demo_call *call, struct demo_answer *a)
+	struct demo_api *api, const struct resource *at, const struct demo_call *call, struct demo_response *a)
 {
 	const struct demo_schema *s = demo_schema(at->kind);
 	json_t *body = json_loadb(call->body.p ? call->body.p : "", call->body.n, JSON_REJECT_DUPLICATES, NULL);
@@ -256,8 +257,8 @@ static void write_with_body(
 	json_decref(body);
 }
 
-static void answer_place(
-	struct demo_api *api, const struct place *at, const struct demo_call *call, struct demo_answer *a)
+static void answer_resource(
+	struct demo_api *api, const struct resource *at, const struct demo_call *call, struct demo_response *a)
 {
 	json_t *parent;
 
@@ -289,7 +290,7 @@ static void answer_place(
 
 /* ---- The other endpoints ---- */
 
-static void answer_index(struct demo_api *api, const struct demo_call *call, int64_t wall_ms, struct demo_answer *a)
+static void answer_index(struct demo_api *api, const struct demo_call *call, int64_t wall_ms, struct demo_response *a)
 {
 	(void)api;
 	(void)call;
@@ -306,7 +307,7 @@ static void answer_index(struct demo_api *api, const struct demo_call *call, int
 			"GET: every third call is a 500"));
 }
 
-static void answer_time(struct demo_api *api, const struct demo_call *call, int64_t wall_ms, struct demo_answer *a)
+static void answer_time(struct demo_api *api, const struct demo_call *call, int64_t wall_ms, struct demo_response *a)
 {
 	time_t second = (time_t)(wall_ms / 1000);
 	char text[40] = "", whole[48];
@@ -320,14 +321,14 @@ static void answer_time(struct demo_api *api, const struct demo_call *call, int6
 	answer_json(a, 200, json_pack("{sssI}", "time", whole, "calls", (json_int_t)api->calls));
 }
 
-static void answer_slow(struct demo_api *api, const struct demo_call *call, int64_t wall_ms, struct demo_answer *a)
+static void answer_slow(struct demo_api *api, const struct demo_call *call, int64_t wall_ms, struct demo_response *a)
 {
 	(void)api;
 	(void)wall_ms;
 	answer_json(a, 200, json_pack("{sI}", "waited_ms", (json_int_t)demo_api_delay_ms(call, 0)));
 }
 
-static void answer_flaky(struct demo_api *api, const struct demo_call *call, int64_t wall_ms, struct demo_answer *a)
+static void answer_flaky(struct demo_api *api, const struct demo_call *call, int64_t wall_ms, struct demo_response *a)
 {
 	(void)call;
 	(void)wall_ms;
@@ -339,7 +340,7 @@ static void answer_flaky(struct demo_api *api, const struct demo_call *call, int
 
 static const struct {
 	const char *path;
-	void (*answer)(struct demo_api *, const struct demo_call *, int64_t, struct demo_answer *);
+	void (*answer)(struct demo_api *, const struct demo_call *, int64_t, struct demo_response *);
 } endpoints[] = {
 	{"/", answer_index},
 	{"/time", answer_time},
@@ -360,13 +361,13 @@ int64_t demo_api_delay_ms(const struct demo_call *call, int64_t usual_ms)
 	return (int64_t)ms;
 }
 
-void demo_api_answer(struct demo_api *api, const struct demo_call *call, int64_t wall_ms, struct demo_answer *a)
+void demo_api_answer(struct demo_api *api, const struct demo_call *call, int64_t wall_ms, struct demo_response *a)
 {
-	struct place at;
+	struct resource at;
 
 	api->calls++;
-	if (place_from(call->path, &at)) {
-		answer_place(api, &at, call, a);
+	if (resource_from(call->path, &at)) {
+		answer_resource(api, &at, call, a);
 		return;
 	}
 	for (unsigned i = 0; i < ARRAY_LEN(endpoints); i++) {

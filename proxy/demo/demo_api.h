@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What the demonstration's API answers: requests as slices in, status, fields and a body out. No I/O, no clock.
- * Thread: one at a time. Owns: the data. Bounds: those of demo_data.h; an answer has at most DEMO_ANSWER_MAX bytes. */
+ * Thread: one at a time. Owns: the data. Bounds: those of demo_data.h; a response has at most DEMO_RESPONSE_MAX bytes. */
 #ifndef PROXY_DEMO_DEMO_API_H
 #define PROXY_DEMO_DEMO_API_H
 
@@ -11,7 +11,7 @@
 #include "base/check.h"
 #include "http/message.h"
 
-enum { DEMO_ANSWER_MAX = 32 * 1024 * 1024, DEMO_SLOW_MAX_MS = 60000 };
+enum { DEMO_RESPONSE_MAX = 32 * 1024 * 1024, DEMO_SLOW_MAX_MS = 60000 };
 
 struct demo_api;
 
@@ -20,7 +20,7 @@ struct demo_call {
 	struct slice path, query, body;
 };
 
-struct demo_answer {
+struct demo_response {
 	int status;
 	struct buf body;           /* empty: none; else JSON */
 	char location[64];         /* empty: no such field */
@@ -32,12 +32,12 @@ struct demo_answer {
 int demo_api_new(struct demo_api **out) WARN_UNUSED;
 void demo_api_free(struct demo_api **api);
 
-void demo_answer_init(struct demo_answer *a);
-void demo_answer_fini(struct demo_answer *a);
+void demo_response_init(struct demo_response *a);
+void demo_response_fini(struct demo_response *a);
 
 /* How long the call should take: what /slow asks for, at most DEMO_SLOW_MAX_MS, else usual_ms. */
 int64_t demo_api_delay_ms(const struct demo_call *call, int64_t usual_ms);
 /* HEAD is answered as GET is; not sending the body is the caller's business. Errors are problem details (RFC 9457). */
-void demo_api_answer(struct demo_api *api, const struct demo_call *call, int64_t wall_ms, struct demo_answer *a);
+void demo_api_answer(struct demo_api *api, const struct demo_call *call, int64_t wall_ms, struct demo_response *a);
 
 #endif

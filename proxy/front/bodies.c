@@ -266,7 +266,7 @@ size_t body_length(const struct body *b)
 	return b->n;
 }
 
-static void let_go(const void *p, size_t n, void *arg)
+static void unref_body(const void *p, size_t n, void *arg)
 {
 	struct body *b = arg;
 
@@ -279,7 +279,7 @@ int body_pass_on(struct body **bp, struct evbuffer *to)
 {
 	struct body *b = *bp;
 
-	if (evbuffer_add_reference(to, b->bytes, b->n, let_go, b) != 0)
+	if (evbuffer_add_reference(to, b->bytes, b->n, unref_body, b) != 0)
 		return -ENOMEM;
 	*bp = NULL;
 	return 0;

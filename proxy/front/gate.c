@@ -45,7 +45,7 @@ static void end_request(struct gate *g)
 	if (on_complete.fn)
 		on_complete.fn(on_complete.arg);
 	gate_drop_long_head(g);
-	g->reply_begun = false;
+	g->response_begun = false;
 	g->idle_since_ms = g->now_ms;
 	g->head_start_ms = 0;
 	g->phase = GATE_HEAD;
@@ -76,7 +76,7 @@ static bool step(struct gate *g)
 		return gate_read_head(g);
 	case GATE_BODY:
 		return gate_read_body(g);
-	case GATE_REPLY:
+	case GATE_RESPONSE:
 		return false;
 	case GATE_DRAIN:
 		if (gate_unsent(g) > 0)

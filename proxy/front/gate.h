@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The gate: every client byte passes it before evhttp sees it, every answer byte passes it on the way out.
+/* The gate: every client byte passes it before evhttp sees it, every response byte passes it on the way out.
  *
  * It sits as a bufferevent_filter between a connection's socket and evhttp (gate_evhttp.h). It parses each request head strictly, frames
  * the body itself and hands evhttp one request at a time in a canonical form (GET, HEAD or POST, "/", our own
  * framing), so that nothing of evhttp's own parsing decides anything: the request that the program works with is the
- * gate's view (gate_request). It refuses bad requests itself, writes 1xx answers below evhttp's, holds the header, body,
- * idle and write timers, and keeps what follows a request back until its reply is complete.
+ * gate's view (gate_request). It refuses bad requests itself, writes 1xx responses below evhttp's, holds the header, body,
+ * idle and write timers, and keeps what follows a request back until its response is complete.
  *
  * Thread: the worker that accepted the connection. Owns: the connection's parsed head and socket bufferevent.
  * Bounds: max_header and 64 KiB of unparsed bytes, max_body of a request's body, high water of unsent bytes (gate_room); connections
@@ -61,7 +61,7 @@ struct gate_options { /* one a listener, immutable while connections live; borro
 	const struct config_networks *trusted; /* who may send one */
 };
 
-/* The strict view of the request being served; valid until the reply is complete or the connection is gone. The body is
+/* The strict view of the request being served; valid until the response is complete or the connection is gone. The body is
  * the transport's. Body of a HEAD request: read and dropped. */
 const struct http_request *gate_request(const struct gate *g);
 /* "1.2.3.4" or "::1", as text, and the port: the socket's, or what the PROXY protocol says in its place. */
@@ -70,21 +70,21 @@ const char *gate_peer(const struct gate *g, uint16_t *port);
 /* The time of this turn of the loop. */
 struct now gate_now(const struct gate *g);
 
-/* Writes an interim answer (102, 103...), below evhttp. Only before the final head; ignored for HTTP/1.0 clients. */
+/* Writes an interim response (102, 103...), below evhttp. Only before the final head; ignored for HTTP/1.0 clients. */
 void gate_write_informational(struct gate *g, int status, const struct http_fields *fields);
-/* Bytes that may be added to the reply before the high-water mark; 0: wait for on_room. Measured at the socket. */
+/* Bytes that may be added to the response before the high-water mark; 0: wait for on_room. Measured at the socket. */
 size_t gate_room(struct gate *g);
 /* The same with a mark of one's own, at most the high-water mark: below half of it on_room comes. */
 size_t gate_room_below(struct gate *g, size_t mark);
-/* Bytes of replies that the socket has not taken yet. */
+/* Bytes of responses that the socket has not taken yet. */
 size_t gate_unsent(const struct gate *g);
 /* The transport's callbacks (transport.h): on_room when less than half of the mark waits, after gate_room gave 0. on_gone when the
  * client's connection is reset, timed out in writing, or closed in both directions (a half-closed client is still served), from the
- * loop or from front_free: gate and request are invalid after it. on_complete when the reply's last byte is with the kernel;
+ * loop or from front_free: gate and request are invalid after it. on_complete when the response's last byte is with the kernel;
  * gate_request is valid until on_complete returns. Exactly one of on_complete, on_gone and an abort ends a request. */
 
-/* No further request on this connection after the current reply (drain, Connection: close). Before the reply's head: it
- * will say `Connection: close`. Must be called before a reply of unknown length to an HTTP/1.0 client. */
-void gate_close_after_reply(struct gate *g);
+/* No further request on this connection after the current response (drain, Connection: close). Before the response's head: it
+ * will say `Connection: close`. Must be called before a response of unknown length to an HTTP/1.0 client. */
+void gate_close_after_response(struct gate *g);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The direct way: a response to a head that the gate has just read, put together where the gate's answers of this turn are, without
+/* The direct way: a response to a head that the gate has just read, put together where the gate's responses of this turn are, without
  * evhttp. */
 #include "proxy/front/gate_internal.h"
 

@@ -41,7 +41,7 @@ static void on_output(struct evbuffer *b, const struct evbuffer_cb_info *info, v
 	(void)b;
 	if (info->n_added == 0)
 		return;
-	g->reply_begun = true;
+	g->response_begun = true;
 	gate_schedule(g);
 }
 
@@ -82,7 +82,7 @@ static void tell_gone(struct gate *g)
 
 	gate_forget_callbacks(g);
 	gate_drop_pending(g);
-	if ((g->phase == GATE_REPLY || g->phase == GATE_DRAIN) && on_gone.fn)
+	if ((g->phase == GATE_RESPONSE || g->phase == GATE_DRAIN) && on_gone.fn)
 		on_gone.fn(on_gone.arg);
 }
 
@@ -135,11 +135,11 @@ void gate_hand_over(struct gate *g)
 		gate_end(g); /* out of memory, with half a request in evhttp's buffer */
 		return;
 	}
-	g->phase = GATE_REPLY;
+	g->phase = GATE_RESPONSE;
 	bufferevent_trigger(g->filter, EV_READ, BEV_TRIG_IGNORE_WATERMARKS);
 }
 
-/* evhttp is done with the reply. It would end the connection by its own rules, and at once; ours is to send what is left
+/* evhttp is done with the response. It would end the connection by its own rules, and at once; ours is to send what is left
  * and to let the client read it, so it is made to believe that the connection stays. */
 static void on_done(struct evhttp_request *req, void *arg)
 {
@@ -156,7 +156,7 @@ static void on_done(struct evhttp_request *req, void *arg)
 		continue;
 	req->minor = 1;
 	forget_request(g);
-	if (g->phase == GATE_REPLY)
+	if (g->phase == GATE_RESPONSE)
 		g->phase = GATE_DRAIN;
 	gate_schedule(g);
 }
@@ -172,11 +172,11 @@ struct gate *gate_of(struct evhttp_request *req)
 		return NULL;
 	bufferevent_getcb(sock, NULL, NULL, NULL, &arg);
 	struct gate *g = gate_from(arg);
-	if (g->phase == GATE_REPLY && g->response.req != req) {
+	if (g->phase == GATE_RESPONSE && g->response.req != req) {
 		g->response = (struct gate_response){.req = req};
 		evhttp_request_set_on_complete_cb(req, on_done, g);
 		if (g->close_after)
-			gate_close_after_reply(g);
+			gate_close_after_response(g);
 	}
 	return g;
 }
@@ -190,7 +190,7 @@ void gate_take_output(struct gate *g)
 
 	if (n == 0)
 		return;
-	if (g->phase != GATE_REPLY) { /* a reply that was given up: nothing of it may follow */
+	if (g->phase != GATE_RESPONSE) { /* a response that was given up: nothing of it may follow */
 		evbuffer_drain(from, n);
 		return;
 	}
@@ -206,17 +206,17 @@ void gate_tell_sent(struct gate *g)
 	bufferevent_trigger(g->filter, EV_WRITE, 0);
 }
 
-void gate_close_after_reply(struct gate *g)
+void gate_close_after_response(struct gate *g)
 {
 	struct evkeyvalq *in;
 
 	g->close_after = true;
-	if (!g->response.req || g->reply_begun)
+	if (!g->response.req || g->response_begun)
 		return;
 	in = evhttp_request_get_input_headers(g->response.req);
 	while (evhttp_remove_header(in, "Connection") == 0)
 		continue;
-	(void)evhttp_add_header(in, "Connection", "close"); /* evhttp then says so in its reply */
+	(void)evhttp_add_header(in, "Connection", "close"); /* evhttp then says so in its response */
 }
 
 /* ---- Heads ---- */
@@ -238,7 +238,7 @@ static int begin(struct transport *t, const struct transport_head *head)
 
 	/* A body whose length is not known can only end with the connection for an HTTP/1.0 client (RFC 9112 6.3). */
 	if (head->is_unframed && g->view.minor == 0)
-		gate_close_after_reply(g);
+		gate_close_after_response(g);
 	gate_end_head(g, head, g->close_after);
 	g->response = (struct gate_response){
 		.req = g->response.req,
@@ -247,7 +247,7 @@ static int begin(struct transport *t, const struct transport_head *head)
 		.is_chunked = head->is_unframed && g->view.minor != 0,
 		.is_framed = !head->is_unframed || g->view.minor != 0,
 	};
-	/* evhttp adds chunks' framing where it believes that it announced it, and a Date where its reply is of HTTP/1.1: the less of
+	/* evhttp adds chunks' framing where it believes that it announced it, and a Date where its response is of HTTP/1.1: the less of
 	 * that, the less it costs. */
 	g->response.req->minor = g->response.is_chunked;
 	return head->text->err;
@@ -315,23 +315,23 @@ static void refuse(struct transport *t)
 	struct gate *g = gate_at(t);
 
 	gate_drop_pending(g);
-	gate_close_after_reply(g);
+	gate_close_after_response(g);
 	g->response.req->minor = 0;
 	evhttp_send_reply(g->response.req, 503, "", NULL);
 	put_head(g, slice_of(no_memory), 0);
 }
 
-void gate_abort_reply(struct gate *g, struct evhttp_request *req)
+void gate_abort_response(struct gate *g, struct evhttp_request *req)
 {
 	struct evkeyvalq *out = evhttp_request_get_output_headers(req);
 
-	if (g->phase != GATE_REPLY)
+	if (g->phase != GATE_RESPONSE)
 		return;
 	gate_take_output(g);
 	g->transport.on_gone.fn = g->transport.on_complete.fn = NULL;
 	forget_request(g); /* evhttp must not finish it: its request is freed with the connection */
 	g->linger = true;
-	/* A reply that ends with the connection would look whole after an orderly close (RFC 9112 8). */
+	/* A response that ends with the connection would look whole after an orderly close (RFC 9112 8). */
 	g->reset = !g->response.is_framed && !evhttp_find_header(out, "Content-Length") &&
 		   !evhttp_find_header(out, "Transfer-Encoding");
 	gate_close(g);
@@ -343,7 +343,7 @@ static void abort_response(struct transport *t)
 	struct gate *g = gate_at(t);
 
 	gate_drop_pending(g);
-	gate_abort_reply(g, g->response.req);
+	gate_abort_response(g, g->response.req);
 }
 
 /* ---- The rest ---- */
@@ -365,7 +365,7 @@ static size_t unsent(const struct transport *t)
 
 static void close_after(struct transport *t)
 {
-	gate_close_after_reply(gate_at(t));
+	gate_close_after_response(gate_at(t));
 }
 
 static struct evbuffer *body(struct transport *t)

@@ -49,7 +49,7 @@ void gate_gone(struct gate *g);
 
 /* ---- Requests ---- */
 
-/* Head and body, whole, in the one form that evhttp ever sees; the gate is in REPLY after this, or dead. */
+/* Head and body, whole, in the one form that evhttp ever sees; the gate is in RESPONSE after this, or dead. */
 void gate_hand_over(struct gate *g);
 /* The gate of a request that evhttp just handed over. To be called first in every handler: it is also how the gate
  * learns of the request, whose on-complete callback it takes (the transport's is yours). NULL: there was no memory for
@@ -62,10 +62,10 @@ struct gate *gate_of(struct evhttp_request *req);
 void gate_take_output(struct gate *g);
 /* All of that is with the kernel: evhttp is told, if it waits for that. */
 void gate_tell_sent(struct gate *g);
-/* The reply can't be finished as announced: what is buffered goes out, then the connection is closed without a final
- * chunk so that the client sees it was cut (reset, where the reply's end is the connection's). Ends the request: neither
- * it nor the gate may be used after this, and no callback is called. Only after the reply's head. */
-void gate_abort_reply(struct gate *g, struct evhttp_request *req);
+/* The response can't be finished as announced: what is buffered goes out, then the connection is closed without a final
+ * chunk so that the client sees it was cut (reset, where the response's end is the connection's). Ends the request: neither
+ * it nor the gate may be used after this, and no callback is called. Only after the response's head. */
+void gate_abort_response(struct gate *g, struct evhttp_request *req);
 /* What was added and not flushed is let go. */
 void gate_drop_pending(struct gate *g);
 

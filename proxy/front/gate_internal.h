@@ -4,15 +4,15 @@
  *      socket bufferevent  <->  gate  <->  filter bufferevent  <->  evhttp
  *
  * The filter is a shell: its filter functions never move a byte. The gate puts whole canonical requests into the filter's
- * input and takes replies from its output, both from its own handlers. evhttp's write callback is run only when what it
- * wrote has left the socket's buffer, so evhttp's end of a reply means that the kernel has all of it.
+ * input and takes responses from its output, both from its own handlers. evhttp's write callback is run only when what it
+ * wrote has left the socket's buffer, so evhttp's end of a response means that the kernel has all of it.
  *
  *      [PROXY] -> [HANDSHAKE] -> HEAD                  what comes before the first request
- *      HEAD -> [BODY] -> REPLY -> DRAIN -> HEAD        a request served through evhttp
- *      HEAD -> HEAD                                    an answer of the fast path
+ *      HEAD -> [BODY] -> RESPONSE -> DRAIN -> HEAD        a request served through evhttp
+ *      HEAD -> HEAD                                    a response of the fast path
  *      any  -> CLOSING -> [LINGER] -> DEAD             the last bytes go out, then the client gets time to read them
  *
- * evhttp knows of a request in REPLY only, and has it whole. Every free of the connection is the gate's, from its own
+ * evhttp knows of a request in RESPONSE only, and has it whole. Every free of the connection is the gate's, from its own
  * handlers (gate_end), but for the front's end and evhttp being out of memory. What is said to evhttp is said
  * in gate_evhttp.c alone.
  *
@@ -41,10 +41,10 @@
 #include "proxy/front/transport.h"
 
 #define GATE_MAGIC 0x67617465u
-#define GATE_READ_AHEAD (64 * 1024) /* held back beyond a head while a reply is under way */
+#define GATE_READ_AHEAD (64 * 1024) /* held back beyond a head while a response is under way */
 #define GATE_HITS_PER_TURN 64       /* then other connections get their turn */
 #define GATE_READ_MAX (16 * 1024)   /* from one connection, before others get their turn */
-#define GATE_SAID_MAX (64 * 1024)   /* answers of the fast path put together to be sent by one call */
+#define GATE_SAID_MAX (64 * 1024)   /* responses of the fast path put together to be sent by one call */
 #define GATE_PAUSE_MS 100           /* accepting, for want of descriptors */
 #define GATE_LINGER_MS 2000         /* how long a client may go on sending after our last byte */
 #define GATE_LINGER_BYTES (16 * 1024 * 1024)
@@ -54,8 +54,8 @@ enum gate_phase {
 	GATE_HANDSHAKE, /* TLS begins */
 	GATE_HEAD,      /* evhttp is idle; a request head is awaited */
 	GATE_BODY,      /* the head is in `head`, its body is being read */
-	GATE_REPLY,     /* evhttp has the request; its reply is not finished */
-	GATE_DRAIN,     /* evhttp is done; the reply's last bytes are in the socket's buffer */
+	GATE_RESPONSE,  /* evhttp has the request; its response is not finished */
+	GATE_DRAIN,     /* evhttp is done; the response's last bytes are in the socket's buffer */
 	GATE_CLOSING,   /* what is buffered goes out, then the connection ends */
 	GATE_LINGER,    /* our side is shut down; what the client still sends is dropped */
 	GATE_DEAD,      /* given back to evhttp to be freed */
@@ -107,7 +107,7 @@ struct gate {
 	int64_t now_ms, timer_at_ms; /* timer_at_ms 0: not armed */
 
 	/* The request being read or served. */
-	struct http_request view; /* points into `head` while phase is BODY, REPLY or DRAIN */
+	struct http_request view; /* points into `head` while phase is BODY, RESPONSE or DRAIN */
 	char *head;
 	size_t head_cap;
 	size_t scanned;        /* parser's progress in an incomplete head */
@@ -122,9 +122,9 @@ struct gate {
 	int64_t room_wait_ms;                  /* since when it has waited for memory; 0: it does not */
 	int64_t body_slow_us, body_pressed_us; /* gate_body.c: until when what came is enough */
 
-	/* The reply. */
+	/* The response. */
 	size_t wants_room_below;       /* the mark at which there was none; 0: nobody waits for room */
-	struct gate_response response; /* of a request in REPLY */
+	struct gate_response response; /* of a request in RESPONSE */
 
 	int64_t idle_since_ms, progress_ms, linger_ms;
 	uint64_t lingered;
@@ -132,21 +132,21 @@ struct gate {
 
 	struct inbound inbound;
 
-	bool set_up;        /* evhttp has given the socket */
-	bool is_quick;      /* the gate reads the socket itself; what the fast path says is sent without a buffer */
-	bool is_inside;     /* counted in the listener's */
-	bool at_once;       /* closing must not wait for the client */
-	bool in_is_own;     /* else it is the socket's input */
-	bool told_end;      /* TLS: close_notify was sent, or is not to be */
-	bool read_eof;      /* the client sends no more */
-	bool broken;        /* the socket failed: nothing can be sent */
-	bool close_after;   /* no further request on this connection */
-	bool closes_direct; /* nor after the response of the direct way */
-	bool close_idle;    /* nor is one waited for, when none has begun */
-	bool linger;        /* closing must leave the client time to read */
-	bool reset;         /* closing must look like a failure (a reply without length that was cut) */
-	bool reply_begun;   /* part of the final head is written */
-	bool holds_back;    /* reading from the socket is off */
+	bool set_up;         /* evhttp has given the socket */
+	bool is_quick;       /* the gate reads the socket itself; what the fast path says is sent without a buffer */
+	bool is_inside;      /* counted in the listener's */
+	bool at_once;        /* closing must not wait for the client */
+	bool in_is_own;      /* else it is the socket's input */
+	bool told_end;       /* TLS: close_notify was sent, or is not to be */
+	bool read_eof;       /* the client sends no more */
+	bool broken;         /* the socket failed: nothing can be sent */
+	bool close_after;    /* no further request on this connection */
+	bool closes_direct;  /* nor after the response of the direct way */
+	bool close_idle;     /* nor is one waited for, when none has begun */
+	bool linger;         /* closing must leave the client time to read */
+	bool reset;          /* closing must look like a failure (a response without length that was cut) */
+	bool response_begun; /* part of the final head is written */
+	bool holds_back;     /* reading from the socket is off */
 };
 
 static inline struct gate *gate_from(void *arg)
@@ -238,7 +238,7 @@ void gate_end_quick(struct gate *g);
 void gate_hold_back(struct gate *g, bool full); /* stops or goes on reading */
 void gate_keep_ahead(struct gate *g);           /* ahead to `in`; sets broken */
 int gate_keep_said(struct gate *g);             /* said to `out`; -ENOMEM sets broken too */
-/* Appends to the answers of the fast path, by copying, or by reference to bytes that stay until `done` is called. 0, or -ENOMEM:
+/* Appends to the responses of the fast path, by copying, or by reference to bytes that stay until `done` is called. 0, or -ENOMEM:
  * then `done` is not called. */
 int gate_say(struct gate *g, const void *p, size_t n) WARN_UNUSED;
 int gate_say_by_reference(struct gate *g, const void *p, size_t n, void (*done)(const void *p, size_t n, void *arg),

@@ -268,7 +268,7 @@ void front_drain(struct front *l)
 	front_stop_listening(l);
 	l->draining = true;
 	for (struct gate *g = l->gates; g; g = g->next) {
-		gate_close_after_reply(g);
+		gate_close_after_response(g);
 		g->close_idle = true;
 		if (g->phase <= GATE_HEAD)
 			gate_schedule(g);

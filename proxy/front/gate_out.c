@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The way out: to the socket, backpressure, interim answers, what heads say of the connection. */
+/* The way out: to the socket, backpressure, interim responses, what heads say of the connection. */
 #include "proxy/front/gate_internal.h"
 
 #include <errno.h>
@@ -48,7 +48,7 @@ static void send_wire(struct gate *g, struct evbuffer *wire)
 	(void)evbuffer_add_buffer(socket_out, wire);
 }
 
-/* Ciphertext takes memory of its own, where plain answers often refer to stored ones: it is made in portions, the next
+/* Ciphertext takes memory of its own, where plain responses often refer to stored ones: it is made in portions, the next
  * when the socket has taken most of the last (on_writable), or has taken all of it at once. */
 static void send_encrypted(struct gate *g)
 {
@@ -127,11 +127,11 @@ void gate_check_room(struct gate *g)
 		g->transport.on_room.fn(g->transport.on_room.arg);
 }
 
-/* ---- What the program does to a reply ---- */
+/* ---- What the program does to a response ---- */
 
 void gate_write_informational(struct gate *g, int status, const struct http_fields *fields)
 {
-	if (g->phase != GATE_REPLY || g->view.minor == 0 || g->reply_begun)
+	if (g->phase != GATE_RESPONSE || g->view.minor == 0 || g->response_begun)
 		return;
 	evbuffer_add_printf(g->out, "HTTP/1.1 %d %s\r\n", status, http_reason(status));
 	for (uint32_t i = 0; fields && i < fields->n; i++) {

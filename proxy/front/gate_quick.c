@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The short way through the gate. What the socket of a plain connection has is read by one call into memory that all
- * gates of the listener share, answers of the fast path are put together in memory of the same kind, and one call sends
+ * gates of the listener share, responses of the fast path are put together in memory of the same kind, and one call sends
  * them. Only what can't be answered or sent at once moves to the connection's own buffers. */
 #include "proxy/front/gate_internal.h"
 

@@ -39,7 +39,7 @@ static void write_problem(struct gate *g, const struct http_error *e)
 		evbuffer_add(g->out, text, (size_t)n);
 }
 
-/* Answers in evhttp's place, which knows of no request now, and closes. Earlier replies are in the buffers already. */
+/* Answers in evhttp's place, which knows of no request now, and closes. Earlier responses are in the buffers already. */
 void gate_refuse(struct gate *g, struct http_error e)
 {
 	g->o->stats->bad_requests++;

@@ -45,7 +45,7 @@ static int64_t deadline(const struct gate *g)
 	return phase < write ? phase : write;
 }
 
-/* An answer has just left: every limit begins now, so none ends before the shortest of them. */
+/* A response has just left: every limit begins now, so none ends before the shortest of them. */
 static bool begins_anew(const struct gate *g)
 {
 	return g->phase == GATE_HEAD && !g->head_start_ms && g->idle_since_ms == g->now_ms &&

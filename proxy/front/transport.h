@@ -69,7 +69,7 @@ struct transport {
 	const char *peer; /* the client's address as text; empty: not known */
 	bool is_tls;
 	int64_t start_us; /* CLOCK_MONOTONIC when the head was complete */
-	/* The transaction's; false at the begin of a request: an answer to this request was tried for already. */
+	/* The transaction's; false at the begin of a request: a response to this request was tried for already. */
 	bool was_tried;
 	/* The transaction's. All come from the loop, never from within one of the calls above.
 	 * on_room: once after room gave 0, when less than half of the mark waits.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Files that hold secrets or clients' answers, and that other users of the machine can get at.
+/* Files that hold secrets or clients' responses, and that other users of the machine can get at.
  * Thread: main. Owns: nothing. */
 #ifndef PROXY_PROCESS_PRIVACY_H
 #define PROXY_PROCESS_PRIVACY_H

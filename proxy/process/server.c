@@ -144,7 +144,7 @@ static unsigned count_shards(uint64_t memory_bytes)
 	return n;
 }
 
-/* Answers on their way to the disk take room in memory: no more than an eighth of it. Where answers outlive the process, so does
+/* Responses on their way to the disk take room in memory: no more than an eighth of it. Where responses outlive the process, so does
  * what users' identities are hashed with. */
 static int open_disk(struct server *s)
 {
@@ -204,7 +204,7 @@ static int make_cache(struct server *s)
 		.max_markers = MARKERS_MAX,
 		.max_variants = VARIANTS_MAX,
 		.max_invalidation_rules = INVALIDATION_RULES_MAX,
-		.via = SLICE_LIT(HOPS_VIA_OF_ANSWERS),
+		.via = SLICE_LIT(HOPS_VIA_OF_RESPONSES),
 		.on_purge = relay_purge,
 		.on_purge_arg = s->relay,
 		.on_forget = relay_forget,
@@ -416,7 +416,7 @@ static int server_init(struct server *s, bool demo)
 }
 
 /* Messages that were posted to a stopped loop still hold references: deliver them before anything is freed. */
-static void deliver_last_letters(struct server *s)
+static void deliver_last_messages(struct server *s)
 {
 	const struct timespec moment = {.tv_nsec = 1000000};
 
@@ -446,7 +446,7 @@ static void server_fini(struct server *s)
 	for (unsigned i = 0; i < s->service.workers_n; i++)
 		worker_drop_requests(&s->service.workers[i]);
 	if (s->service.mailbox.event_fd > 0)
-		deliver_last_letters(s);
+		deliver_last_messages(s);
 	if (s->relay)
 		relay_release(s->relay);
 	admin_stop(s->admin);

@@ -263,7 +263,7 @@ static void put_extras(struct out *o, const struct access_record *r)
 	char text[17];
 
 	PUT_LIT(o, " cache=");
-	put_str(o, answer_kind_name(r->kind));
+	put_str(o, response_kind_name(r->kind));
 	PUT_LIT(o, " route=");
 	put_word(o, r->route);
 	PUT_LIT(o, " upstream=");
@@ -328,7 +328,7 @@ static void put_json_figures(struct out *o, const struct access_record *r)
 	PUT_LIT(o, ",\"bytes\":");
 	put_u64(o, r->body_bytes);
 	PUT_LIT(o, ",\"cache\":\"");
-	put_str(o, answer_kind_name(r->kind));
+	put_str(o, response_kind_name(r->kind));
 	PUT_LIT(o, "\"");
 	put_member(o, ",\"route\":", r->route);
 	PUT_LIT(o, ",\"upstream_ms\":");

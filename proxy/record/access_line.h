@@ -22,7 +22,7 @@ enum {
  * JSON:     one object with the same members on every line, null for what there is none of; times in ms, the date in UTC. */
 size_t access_line_format(enum config_log_format format, const struct access_record *r, char line[ACCESS_LINE_MAX]);
 
-/* upstream: from the end of the request's head to the head of the upstream's answer, where this request asked it itself;
+/* upstream: from the end of the request's head to the head of the upstream's response, where this request asked it itself;
  * bytes: of the body, as far as the client's socket took them.
  *
  * The client's X-Request-ID when it is a token of at most 128 bytes, else empty. */

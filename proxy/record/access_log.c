@@ -27,7 +27,7 @@ enum {
 };
 
 /* Where lines go. */
-struct place {
+struct log_file {
 	char *path; /* NULL: standard output */
 	int fd;
 };
@@ -37,7 +37,7 @@ struct access_log {
 	pthread_t thread;
 
 	/* the writer's own */
-	struct place at;
+	struct log_file at;
 	bool is_file; /* writing to it does not wait for a reader */
 	bool is_torn; /* the last line written lacks its end */
 	char *back;
@@ -49,8 +49,8 @@ struct access_log {
 	size_t front_bytes;
 	bool is_idle; /* the writer waits for a first line */
 	bool wants_reopen, wants_move, is_closing;
-	struct place next; /* where wants_move says to go */
-	size_t move_at;    /* what is in front from there on goes there */
+	struct log_file next; /* where wants_move says to go */
+	size_t move_at;       /* what is in front from there on goes there */
 
 	/* atomic */
 	_Atomic uint64_t dropped;
@@ -94,9 +94,9 @@ static void reopen(struct access_log *log)
 	look_at_file(log);
 }
 
-static int place_open(struct place *p, struct slice path)
+static int log_file_open(struct log_file *p, struct slice path)
 {
-	*p = (struct place){NULL, STDOUT_FILENO};
+	*p = (struct log_file){NULL, STDOUT_FILENO};
 	if (slice_equal(path, SLICE_LIT("-")))
 		return 0;
 	p->path = mem_strndup(path.p, path.n);
@@ -108,7 +108,7 @@ static int place_open(struct place *p, struct slice path)
 	return p->fd;
 }
 
-static void place_close(struct place *p)
+static void log_file_close(struct log_file *p)
 {
 	if (p->path)
 		close(p->fd);
@@ -116,9 +116,9 @@ static void place_close(struct place *p)
 	p->path = NULL;
 }
 
-static void move_to(struct access_log *log, struct place next)
+static void move_to(struct access_log *log, struct log_file next)
 {
-	place_close(&log->at);
+	log_file_close(&log->at);
 	log->at = next;
 	log->is_torn = false;
 	look_at_file(log);
@@ -207,7 +207,7 @@ struct batch {
 	const char *p;
 	size_t n, move_at;
 	bool reopen, move, last;
-	struct place next;
+	struct log_file next;
 };
 
 static struct timespec monotonic_in(int64_t ms)
@@ -296,7 +296,7 @@ static int start_writer(struct access_log *log)
 
 static void free_log(struct access_log *log)
 {
-	place_close(&log->at);
+	log_file_close(&log->at);
 	mem_free(log->front);
 	mem_free(log->back);
 	mem_free(log);
@@ -333,7 +333,7 @@ int access_log_open(struct slice path, enum config_log_format format, struct acc
 	atomic_init(&log->format, (int)format);
 	log->front = mem_alloc(HALF_BYTES);
 	log->back = mem_alloc(HALF_BYTES);
-	rc = log->front && log->back ? place_open(&log->at, path) : -ENOMEM;
+	rc = log->front && log->back ? log_file_open(&log->at, path) : -ENOMEM;
 	if (rc)
 		goto fail_log;
 	look_at_file(log);
@@ -373,14 +373,14 @@ void access_log_close(struct access_log **logp)
 
 int access_log_configure(struct access_log *log, struct slice path, enum config_log_format format)
 {
-	struct place next, overtaken = {0};
+	struct log_file next, overtaken = {0};
 	int rc;
 
 	if (path.n == 0) {
 		atomic_store(&log->format, -1);
 		return 0;
 	}
-	rc = place_open(&next, path);
+	rc = log_file_open(&next, path);
 	if (rc)
 		return rc;
 	pthread_mutex_lock(&log->mu);
@@ -391,7 +391,7 @@ int access_log_configure(struct access_log *log, struct slice path, enum config_
 	log->move_at = log->front_bytes;
 	pthread_cond_signal(&log->wake);
 	pthread_mutex_unlock(&log->mu);
-	place_close(&overtaken);
+	log_file_close(&overtaken);
 	atomic_store(&log->format, (int)format);
 	return 0;
 }

@@ -22,7 +22,7 @@ struct access_record {
 	const char *peer;
 	int status; /* 499: the client left first */
 	uint64_t body_bytes;
-	enum answer_kind kind;
+	enum response_kind kind;
 	struct slice route;
 	int64_t total_us, upstream_us; /* -1: no upstream was asked */
 	int64_t wall_ms;

@@ -20,19 +20,19 @@ const int64_t latency_bounds_us[LATENCY_BOUNDS] = {
 	60000000,
 };
 
-const char *answer_kind_name(enum answer_kind k)
+const char *response_kind_name(enum response_kind k)
 {
-	static const char *const names[ANSWER_KINDS] = {
-		[ANSWER_HIT] = "hit",
-		[ANSWER_STALE] = "stale",
-		[ANSWER_REVALIDATED] = "revalidated",
-		[ANSWER_MISS] = "miss",
-		[ANSWER_COLLAPSED] = "collapsed",
-		[ANSWER_PASS] = "pass",
-		[ANSWER_ERROR] = "error",
+	static const char *const names[RESPONSE_KINDS] = {
+		[RESPONSE_HIT] = "hit",
+		[RESPONSE_STALE] = "stale",
+		[RESPONSE_REVALIDATED] = "revalidated",
+		[RESPONSE_MISS] = "miss",
+		[RESPONSE_COLLAPSED] = "collapsed",
+		[RESPONSE_PASS] = "pass",
+		[RESPONSE_ERROR] = "error",
 	};
 
-	return (unsigned)k < ANSWER_KINDS ? names[k] : "unknown";
+	return (unsigned)k < RESPONSE_KINDS ? names[k] : "unknown";
 }
 
 void latency_add(struct latency *l, int64_t us)
@@ -54,10 +54,10 @@ uint64_t latency_count(const struct latency *l)
 	return n;
 }
 
-double answers_hit_ratio(const uint64_t answers[ANSWER_KINDS])
+double responses_hit_ratio(const uint64_t responses[RESPONSE_KINDS])
 {
-	uint64_t hits = answers[ANSWER_HIT] + answers[ANSWER_STALE] + answers[ANSWER_COLLAPSED];
-	uint64_t all = hits + answers[ANSWER_MISS] + answers[ANSWER_REVALIDATED] + answers[ANSWER_PASS];
+	uint64_t hits = responses[RESPONSE_HIT] + responses[RESPONSE_STALE] + responses[RESPONSE_COLLAPSED];
+	uint64_t all = hits + responses[RESPONSE_MISS] + responses[RESPONSE_REVALIDATED] + responses[RESPONSE_PASS];
 
 	return all ? (double)hits / (double)all : 0;
 }

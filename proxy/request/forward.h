@@ -16,7 +16,7 @@ struct forward {
 
 struct forward_options {
 	const struct target *target;
-	bool is_plain;               /* without the client's conditions: the answer is for the cache */
+	bool is_plain;               /* without the client's conditions: the response is for the cache */
 	const struct object *stored; /* its validators make the request conditional; NULL: none */
 	bool is_tail; /* only the bytes from `tail_from` on, if `tail_validator` holds (empty: whatever holds) */
 	uint64_t tail_from;

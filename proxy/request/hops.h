@@ -10,8 +10,8 @@
 
 #include "http/message.h"
 
-/* What an answer's Via says of it; without the mark, as it is stored. */
-#define HOPS_VIA_OF_ANSWERS "1.1 memoproxy"
+/* What a response's Via says of it; without the mark, as it is stored. */
+#define HOPS_VIA_OF_RESPONSES "1.1 memoproxy"
 
 /* Did this process send it on already? */
 bool hops_were_here(const struct http_fields *request);

@@ -8,7 +8,7 @@
 #include "base/mailbox.h"
 #include "upstream/fetch.h"
 
-#define ANSWER_HEAD_MAX (64 * 1024)
+#define ORIGIN_HEAD_MAX (64 * 1024)
 
 struct origins_part {
 	struct message message; /* to the worker: free your loop */
@@ -183,7 +183,7 @@ int origins_open(struct origins *o, unsigned worker, struct event_base *base)
 		.upstreams = o->options,
 		.upstreams_n = o->config->upstreams_n,
 		.loops = o->parts_n,
-		.max_head_bytes = ANSWER_HEAD_MAX,
+		.max_head_bytes = ORIGIN_HEAD_MAX,
 	};
 
 	return p->loop ? 0 : upstream_loop_new(&options, &p->loop);

@@ -34,14 +34,14 @@ static int add_form(struct readings *all, struct slice form)
 	return 0;
 }
 
-struct place {
+struct routed {
 	const struct config *config;
 	const struct http_request *request;
 	const struct config_route *route;
 };
 
 /* Whether or not the origin decodes what stands for itself in a path. */
-static bool is_matched(const struct place *p, struct slice path, bool has_query, struct slice query)
+static bool is_matched(const struct routed *p, struct slice path, bool has_query, struct slice query)
 {
 	struct slice host = p->request->host;
 
@@ -49,7 +49,7 @@ static bool is_matched(const struct place *p, struct slice path, bool has_query,
 	       config_route_decoded(p->config, host, path, has_query, query) == p->route;
 }
 
-static bool is_of_route(const struct place *p, struct slice path)
+static bool is_of_route(const struct routed *p, struct slice path)
 {
 	size_t end = uri_path_end(path);
 	struct slice head = {path.p, end};
@@ -83,7 +83,7 @@ static bool read_on(struct readings *all, unsigned i, int *err)
 int readings_look(struct readings *all, const struct config *c, const struct http_request *r,
 	const struct config_route *route, bool *is_ambiguous)
 {
-	const struct place place = {c, r, route};
+	const struct routed routed = {c, r, route};
 	int err;
 
 	*is_ambiguous = false;
@@ -94,6 +94,6 @@ int readings_look(struct readings *all, const struct config *c, const struct htt
 	all->n = 0;
 	err = *is_ambiguous ? 0 : add_form(all, r->path);
 	for (unsigned i = 0; i < all->n && !err && !*is_ambiguous; i++)
-		*is_ambiguous = !is_of_route(&place, form_at(all, i)) || !read_on(all, i, &err);
+		*is_ambiguous = !is_of_route(&routed, form_at(all, i)) || !read_on(all, i, &err);
 	return err;
 }

@@ -30,7 +30,7 @@ enum kind {
 	ORDINARY, /* end to end: what Vary may name */
 	OURS,     /* written by us, or between hops: never as it came */
 	WORD,     /* what only a proxy may say: a client that says it lies, or means another proxy */
-	OVERRIDE, /* lets a client choose another URL, host, method, scheme or address than those in the key: an answer
+	OVERRIDE, /* lets a client choose another URL, host, method, scheme or address than those in the key: a response
 	           * made for it must not be stored under the plain key, that is cache poisoning */
 };
 

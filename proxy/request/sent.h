@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The request as the origin is sent it, made before anything is decided. Whatever decides which answer serves a request
+/* The request as the origin is sent it, made before anything is decided. Whatever decides which response serves a request
  * (key, variant, user, credentials, conditions, ranges) looks at this and at nothing that the client sent: no field can
- * count that the origin did not see, and none can change an answer without having counted.
+ * count that the origin did not see, and none can change a response without having counted.
  * Thread: one at a time. Owns: its field list and text, kept from request to request. Borrows: the client's request, and
  * its address as text. */
 #ifndef PROXY_REQUEST_SENT_H
@@ -33,7 +33,7 @@ struct sent {
 struct sent_terms {
 	const struct config_route *route;
 	bool host_from_client;
-	bool is_cacheable; /* fields that could change the answer without being in its key are left out */
+	bool is_cacheable; /* fields that could change the response without being in its key are left out */
 };
 
 void sent_init(struct sent *s);

@@ -66,8 +66,8 @@ int target_add_path(struct buf *to, struct slice path, bool has_query, struct sl
 	return to->err;
 }
 
-/* RFC 9110 9.3.1: content in a GET has no defined meaning, so an answer that may depend on it is nobody else's; a Range
- * on its own does not keep a stored answer from serving. */
+/* RFC 9110 9.3.1: content in a GET has no defined meaning, so a response that may depend on it is nobody else's; a Range
+ * on its own does not keep a stored response from serving. */
 static bool cacheable_request(const struct target *t, const struct http_request *r)
 {
 	if (!t->route->rules.cache)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a request is about: its route, its rules, its origin, the key it is cached under. Both roads and the admin side
+/* What a request is about: its route, its rules, its origin, the key it is cached under. Both paths and the admin side
  * ask here, so that they can't disagree.
  * Thread: a target belongs to one. Owns: a reference to its snapshot, until it is cleared. */
 #ifndef PROXY_REQUEST_TARGET_H
@@ -41,7 +41,7 @@ int target_complete(struct target *t) WARN_UNUSED;
 void target_move(struct target *from, struct target *to);
 /* What the cache is asked for it. Nothing else makes a cache_request: the cache sees what the origin would be sent. */
 struct cache_request target_cache_request(const struct target *t, unsigned worker);
-/* Which credential keeps the answer to this request from being stored for others, and which keys would change that:
+/* Which credential keeps the response to this request from being stored for others, and which keys would change that:
  * "Cookie sid: see key_cookies or ..."; empty: none does. Never a value. Names that are longer than is reasonable are cut. */
 void target_explain_credential(const struct target *t, char *out, size_t size);
 /* Why the cache is not asked, as a token and a sentence; NULL: it is. */

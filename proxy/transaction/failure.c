@@ -5,7 +5,7 @@
 
 static const char too_late[] = "the upstream did not answer in time";
 static const char too_many[] = "too many requests are waiting for the upstream";
-static const char no_answer[] = "the upstream could not be reached or broke off";
+static const char no_response[] = "the upstream could not be reached or broke off";
 
 struct failure failure_of(int status, const char *detail)
 {
@@ -28,10 +28,10 @@ struct failure failure_of_fetch(enum fetch_result result)
 		return failure_no_memory();
 	case FETCH_WITHHELD:
 		return failure_of(503, "the upstream is given a pause");
-	case FETCH_BAD_ANSWER:
+	case FETCH_BAD_RESPONSE:
 		return failure_of(502, "the upstream's answer is not valid HTTP");
 	default:
-		return failure_of(502, no_answer);
+		return failure_of(502, no_response);
 	}
 }
 
@@ -56,5 +56,5 @@ struct failure failure_of_flight(int status)
 {
 	return failure_of(status, status == 504   ? too_late
 				  : status == 503 ? "the upstream has too much to do, or is given a pause"
-						  : no_answer);
+						  : no_response);
 }

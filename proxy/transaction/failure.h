@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What becomes of a fetch that brought no answer: one place says what status and words a client gets for it, and what
+/* What becomes of a fetch that brought no response: one place says what status and words a client gets for it, and what
  * others who wait for the same are told.
  * Thread: any; pure. */
 #ifndef PROXY_TRANSACTION_FAILURE_H
@@ -7,7 +7,7 @@
 
 #include "upstream/fetch.h"
 
-/* Why a client gets a problem (RFC 9457) instead of an answer. */
+/* Why a client gets a problem (RFC 9457) instead of a response. */
 struct failure {
 	int status;
 	int retry_after_s;  /* -1: the client is not told when to come back */
@@ -21,7 +21,7 @@ struct failure failure_no_memory(void);
 struct failure failure_of_fetch(enum fetch_result result);
 struct failure failure_of_start(int err);
 /* A flight keeps no more of a failure than a status: this is what it is told, and what those who waited for it say. A status
- * below 500 is of one client's request: others hear that there was no answer. */
+ * below 500 is of one client's request: others hear that there was no response. */
 int failure_for_flight(struct failure f);
 struct failure failure_of_flight(int status);
 

@@ -11,25 +11,25 @@
 #include "proxy/transaction/worker.h"
 #include "proxy/transaction/write_purges.h"
 
-#define FILL_MAGIC 0x46494c4cu
+#define JOB_MAGIC 0x464a4f42u
 /* What is read of a body that nobody wants before its connection is given up rather than drained. */
 #define DROP_MAX (64 * 1024)
 
-enum fill_mode {
-	FILL_ASKING,  /* no answer yet */
-	FILL_FLIGHT,  /* the body goes into the flight */
-	FILL_PRIVATE, /* the body goes to the client */
-	FILL_DROP,    /* the verdict is known, the body is not wanted */
+enum job_mode {
+	JOB_ASKING,  /* no response yet */
+	JOB_FLIGHT,  /* the body goes into the flight */
+	JOB_PRIVATE, /* the body goes to the client */
+	JOB_DROP,    /* the verdict is known, the body is not wanted */
 };
 
 struct fetch_job {
 	unsigned magic;
-	enum fill_mode mode;
+	enum job_mode mode;
 	struct worker *worker;
 	struct link link;
 	struct fetch *fetch;
 	struct flight *flight;  /* NULL once it has ended, or when private from the start */
-	struct flight *kept;    /* that takes a copy of a private answer; else NULL */
+	struct flight *kept;    /* that takes a copy of a private response; else NULL */
 	struct cache_hold hold; /* of invalidations, from when the upstream was asked */
 	struct cache_asked asked;
 	const struct fetch_job_client *client;
@@ -51,7 +51,7 @@ static struct fetch_job *fetch_job_of(void *arg)
 {
 	struct fetch_job *f = arg;
 
-	CHECK(f->magic == FILL_MAGIC);
+	CHECK(f->magic == JOB_MAGIC);
 	return f;
 }
 
@@ -89,7 +89,7 @@ static void fetch_job_free(struct fetch_job *f)
 	mem_free(f);
 }
 
-/* ---- Answers ---- */
+/* ---- Responses ---- */
 
 /* An entity tag has quotes at least (RFC 9110 8.8.3): without any it would be equal to all others of that kind. */
 static void drop_empty_etags(struct http_fields *fields)
@@ -110,7 +110,7 @@ static void on_informational(void *arg, int status, struct http_fields *fields)
 	f->client->on_informational(f->client_arg, status, fields);
 }
 
-/* Hop-by-hop fields end here. But the Upgrade of a 426 is the answer (RFC 9110 15.5.22), and Connection has to name it.
+/* Hop-by-hop fields end here. But the Upgrade of a 426 is the response (RFC 9110 15.5.22), and Connection has to name it.
  * 0, -ENOBUFS or -ENOMEM. */
 static int clean(struct http_fields *fields, int status)
 {
@@ -130,20 +130,20 @@ static bool begin_private(
 	struct fetch_job *f, int status, struct http_fields *fields, int64_t content_length, enum policy_store why)
 {
 	if (f->client) {
-		f->mode = FILL_PRIVATE;
+		f->mode = JOB_PRIVATE;
 		f->client->on_head(f->client_arg, status, fields, content_length, why);
 		if (!f->client)
-			f->mode = FILL_DROP;
+			f->mode = JOB_DROP;
 		return true;
 	}
-	f->mode = FILL_DROP;
+	f->mode = JOB_DROP;
 	return !f->is_safe || content_length == 0;
 }
 
-static struct flight_answer answer_of(
+static struct flight_response answer_of(
 	const struct fetch_job *f, int status, struct http_fields *fields, int64_t content_length)
 {
-	return (struct flight_answer){
+	return (struct flight_response){
 		.status = status,
 		.fields = fields,
 		.content_length = content_length,
@@ -157,11 +157,11 @@ bool fetch_job_keep(struct fetch_job *f, const struct cache_request *r, int stat
 	int64_t content_length)
 {
 	struct http_fields copy;
-	struct flight_answer answer = answer_of(f, status, &copy, content_length);
+	struct flight_response response = answer_of(f, status, &copy, content_length);
 	enum policy_store why;
 	int err = 0;
 
-	f->kept = cache_keep(f->worker->cache, r, &f->asked, answer.now);
+	f->kept = cache_keep(f->worker->cache, r, &f->asked, response.now);
 	if (!f->kept)
 		return false;
 	http_fields_init(&copy); /* the cache strips its own; the client gets all */
@@ -169,7 +169,7 @@ bool fetch_job_keep(struct fetch_job *f, const struct cache_request *r, int stat
 		err = http_fields_add(&copy, fields->v[i].name, fields->v[i].value);
 	if (err)
 		flight_abandon(f->kept);
-	if (err || flight_answer(f->kept, &answer, &why) != FLIGHT_STORES)
+	if (err || flight_response(f->kept, &response, &why) != FLIGHT_STORES)
 		flight_unref(&f->kept);
 	http_fields_fini(&copy);
 	return f->kept != NULL;
@@ -182,9 +182,9 @@ static void keep_body(struct fetch_job *f, const void *p, size_t n)
 		flight_unref(&f->kept);
 }
 
-/* What the write itself makes stale does not count against its own answer; what others purge meanwhile does: up to
- * `before` the check sees it, and later purges keep the answer's sequence from passing them. What was asked before has been
- * purged, so among answers this one counts as asked now. */
+/* What the write itself makes stale does not count against its own response; what others purge meanwhile does: up to
+ * `before` the check sees it, and later purges keep the response's sequence from passing them. What was asked before has been
+ * purged, so among responses this one counts as asked now. */
 static void invalidate(struct fetch_job *f, int status, const struct http_fields *fields)
 {
 	struct cache *c = f->worker->cache;
@@ -198,17 +198,17 @@ static void invalidate(struct fetch_job *f, int status, const struct http_fields
 
 static bool begin_flight(struct fetch_job *f, int status, struct http_fields *fields, int64_t content_length)
 {
-	struct flight_answer answer = answer_of(f, status, fields, content_length);
+	struct flight_response response = answer_of(f, status, fields, content_length);
 	enum policy_store why = POLICY_STORE;
 
-	switch (flight_answer(f->flight, &answer, &why)) {
+	switch (flight_response(f->flight, &response, &why)) {
 	case FLIGHT_STORES:
-		f->mode = FILL_FLIGHT;
+		f->mode = JOB_FLIGHT;
 		return true;
 	case FLIGHT_REVALIDATED: /* the client, a waiter like any other, hears of it from the flight */
 		forget_client(f);
 		flight_unref(&f->flight);
-		f->mode = FILL_DROP;
+		f->mode = JOB_DROP;
 		return true;
 	case FLIGHT_PRIVATE:
 		flight_unref(&f->flight);
@@ -263,9 +263,9 @@ static enum fetch_write on_body(void *arg, const void *p, size_t n)
 	struct fetch_job *f = fetch_job_of(arg);
 
 	switch (f->mode) {
-	case FILL_FLIGHT:
+	case JOB_FLIGHT:
 		return flight_takes(f, p, n);
-	case FILL_PRIVATE:
+	case JOB_PRIVATE:
 		return private_takes(f, p, n);
 	default:
 		forget_kept(f);
@@ -295,7 +295,7 @@ static void on_end(void *arg, enum fetch_result result, const char *detail)
 		log_failure(f, result, detail);
 	if (f->kept)
 		flight_end(f->kept, result == FETCH_OK, clock_now());
-	if (f->flight && f->mode == FILL_FLIGHT)
+	if (f->flight && f->mode == JOB_FLIGHT)
 		flight_end(f->flight, result == FETCH_OK, clock_now());
 	else if (f->flight && result == FETCH_CANCELLED)
 		flight_abandon(f->flight);
@@ -326,7 +326,7 @@ static int take_body(struct fetch_job *f, struct evbuffer *body)
 	if (!body)
 		return 0;
 	f->body = evbuffer_new();
-	/* By reference: the request may have to be made again, by itself, when this fetch's answer is for others. */
+	/* By reference: the request may have to be made again, by itself, when this fetch's response is for others. */
 	if (!f->body || evbuffer_add_buffer_reference(f->body, body))
 		return -ENOMEM;
 	return 0;
@@ -377,7 +377,7 @@ static struct fetch_job *fetch_job_new(const struct fetch_job_request *r)
 
 	if (!f)
 		return NULL;
-	f->magic = FILL_MAGIC;
+	f->magic = JOB_MAGIC;
 	f->worker = r->worker;
 	f->snapshot = snapshot_ref(r->target->snapshot);
 	f->upstream = r->target->upstream_index;
@@ -440,7 +440,7 @@ void fetch_job_detach(struct fetch_job **fp)
 	/* A write goes on: what it changed must still be invalidated. A flight goes on: others may wait. */
 	if (f->flight || !f->is_safe)
 		return;
-	if (f->mode == FILL_PRIVATE || f->mode == FILL_ASKING) {
+	if (f->mode == JOB_PRIVATE || f->mode == JOB_ASKING) {
 		fetch_cancel(&f->fetch);
 		fetch_job_free(f);
 	}
@@ -472,7 +472,7 @@ void fetch_job_cancel_all(struct worker *w)
 	while (w->jobs.next != &w->jobs) {
 		struct fetch_job *f = CONTAINER_OF(w->jobs.next, struct fetch_job, link);
 
-		if (f->flight && f->mode == FILL_FLIGHT)
+		if (f->flight && f->mode == JOB_FLIGHT)
 			flight_end(f->flight, false, clock_now());
 		else if (f->flight)
 			flight_abandon(f->flight);

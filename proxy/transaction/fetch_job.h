@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One fetch and where its answer goes: into a flight (and so to the cache and to all who wait), or to one client alone.
+/* One fetch and where its response goes: into a flight (and so to the cache and to all who wait), or to one client alone.
  * The fetch job, not the client that caused it, owns the fetch: that client may leave.
  * Thread: the worker that started it. Owns: the fetch, the request body, a reference to the flight and to the snapshot.
  * Life: fetch_job_start to the fetch's end; freed by itself. Bounds: those of flights and of the upstream's queue. */
@@ -14,15 +14,15 @@ struct worker;
 struct fetch_job;
 struct evbuffer;
 
-/* The client that an answer goes to directly; all calls on the fetch job's worker. */
+/* The client that a response goes to directly; all calls on the fetch job's worker. */
 struct fetch_job_client {
 	void (*on_informational)(void *arg, int status, const struct http_fields *fields);
-	/* A private answer begins (no flight, or FLIGHT_PRIVATE, of which `why` speaks): fields are the client's to read
+	/* A private response begins (no flight, or FLIGHT_PRIVATE, of which `why` speaks): fields are the client's to read
 	 * now, hop-by-hop dropped. */
 	void (*on_head)(
 		void *arg, int status, struct http_fields *fields, int64_t content_length, enum policy_store why);
 	enum fetch_write (*on_body)(void *arg, const void *p, size_t n);
-	/* The private answer has ended, or no answer came (then on_head was not called). The fetch job is gone after it. */
+	/* The private response has ended, or no response came (then on_head was not called). The fetch job is gone after it. */
 	void (*on_end)(void *arg, enum fetch_result result);
 };
 
@@ -43,7 +43,7 @@ int fetch_job_start(const struct fetch_job_request *r, struct fetch_job **out) W
 void fetch_job_detach(struct fetch_job **f);
 /* From inside on_head: the client needs nothing more; what still comes is dropped. Clears *f. */
 void fetch_job_release(struct fetch_job **f);
-/* From inside on_head, before fetch_job_release: what of this answer may serve others goes into the cache as well, under
+/* From inside on_head, before fetch_job_release: what of this response may serve others goes into the cache as well, under
  * r->key. True when it does, so far. */
 bool fetch_job_keep(struct fetch_job *f, const struct cache_request *r, int status, const struct http_fields *fields,
 	int64_t content_length) WARN_UNUSED;

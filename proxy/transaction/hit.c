@@ -5,29 +5,29 @@
 #include "proxy/transaction/send.h"
 #include "proxy/transaction/worker.h"
 
-static void note_answer(struct worker *w, const struct transport *t, const struct reply *reply)
+static void note_response(struct worker *w, const struct transport *t, const struct response *response)
 {
-	const struct worker_answer a = {
+	const struct worker_response a = {
 		.transport = t,
 		.snapshot = w->snapshot,
 		.route = w->attempt_target.route->rules.route_index,
-		.kind = ANSWER_HIT,
-		.status = reply->status,
-		.body_bytes = send_body_n(reply),
+		.kind = RESPONSE_HIT,
+		.status = response->status,
+		.body_bytes = send_body_n(response),
 		.total_us = clock_mono_us() - t->start_us,
 		.upstream_us = -1,
 	};
 
 	w->stats.requests++;
 	w->stats.body_bytes_out += a.body_bytes;
-	worker_note_answer(w, &a);
+	worker_note_response(w, &a);
 }
 
 static bool answer_with(struct worker *w, struct transport *t, const struct cache_result *found, struct now now)
 {
 	struct object *o = found->object;
-	struct reply *reply = &w->hit_reply;
-	struct cache_status note = {
+	struct response *response = &w->hit_response;
+	struct cache_status cache_status = {
 		.hit = true,
 		.shows_forms = w->attempt_target.route->rules.compress != 0,
 		.has_ttl = true,
@@ -35,17 +35,18 @@ static bool answer_with(struct worker *w, struct transport *t, const struct cach
 		.detail = found->from_disk ? "disk" : NULL,
 	};
 
-	if (reply_from_object(reply, &w->attempt_target.sent.http, o, now, &note) || !send_is_whole(reply, o))
+	if (response_from_object(response, &w->attempt_target.sent.http, o, now, &cache_status) ||
+		!send_is_whole(response, o))
 		return false;
 	if (w->draining)
 		t->ops->close_after(t);
-	if (t->ops->begin(t, &(struct transport_head){reply->status, &reply->head, false}))
+	if (t->ops->begin(t, &(struct transport_head){response->status, &response->head, false}))
 		return false;
-	if (send_body(t, reply, o))
+	if (send_body(t, response, o))
 		t->ops->abort(t);
 	else
 		t->ops->end(t);
-	note_answer(w, t, reply);
+	note_response(w, t, response);
 	return true;
 }
 

@@ -18,7 +18,7 @@ struct worker;
 /* gate_options.answer; arg is the worker. */
 bool hit_answer(void *arg, struct transport *t, struct now now);
 
-/* What is left of an attempt that was no answer. */
+/* What is left of an attempt that was no response. */
 struct hit_attempt {
 	struct transport *transport; /* NULL: there is none */
 	struct now now;

@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 #include "proxy/transaction/fetch_job.h"
-#include "proxy/request/locate.h"
+#include "proxy/request/admin_url.h"
 #include "proxy/transaction/service.h"
 #include "proxy/transaction/worker.h"
 
@@ -20,19 +20,19 @@ struct refresh {
 	void *arg;
 	struct refresh_result result;
 	/* the worker's, while it runs */
-	struct location location;
+	struct admin_url admin_url;
 	struct target target;
 	struct flight *flight;
 	struct flight_waiter waiter;
 	bool is_waiting;
 	unsigned tries;
-	bool wants_https; /* after http, whose answers are others */
+	bool wants_https; /* after http, whose responses are others */
 	char *url;
 };
 
 static void refresh_free(struct refresh *r)
 {
-	location_fini(&r->location);
+	admin_url_fini(&r->admin_url);
 	target_fini(&r->target);
 	snapshot_unref(&r->snapshot);
 	mem_free(r->url);
@@ -68,7 +68,7 @@ static void finish(struct refresh *r, int status)
 	r->result.status = status;
 	if (status < 500 && r->wants_https) {
 		r->wants_https = false;
-		r->location.is_tls = true;
+		r->admin_url.is_tls = true;
 		r->result = (struct refresh_result){0};
 		begin(r);
 		return;
@@ -76,7 +76,7 @@ static void finish(struct refresh *r, int status)
 	post_message(&r->service->mailbox, &r->to_main);
 }
 
-/* Above all an error is the upstream's failure, whether or not a stale answer could stand in for it. */
+/* Above all an error is the upstream's failure, whether or not a stale response could stand in for it. */
 static void finish_with_nothing_stored(struct refresh *r, const struct flight_view *view)
 {
 	r->result.upstream_status = view->status;
@@ -115,7 +115,7 @@ static void finish_with(struct refresh *r, const struct flight_view *view)
 
 static void ask(struct refresh *r);
 
-/* Its flight was purged, or its leader fell silent: what was asked for is an answer from now. */
+/* Its flight was purged, or its leader fell silent: what was asked for is a response from now. */
 static void ask_again(struct refresh *r)
 {
 	if (++r->tries == TRIES_MAX) {
@@ -137,7 +137,7 @@ static void on_progress(struct flight_waiter *w)
 	switch (view.phase) {
 	case FLIGHT_WAITING:
 		return;
-	case FLIGHT_ANSWER:
+	case FLIGHT_RESPONSE:
 		finish_with(r, &view);
 		return;
 	case FLIGHT_RELEASED:
@@ -213,7 +213,7 @@ static void ask(struct refresh *r)
 
 static void begin(struct refresh *r)
 {
-	const struct asked asked = location_asked(&r->location);
+	const struct asked asked = admin_url_asked(&r->admin_url);
 
 	if (target_resolve(&r->target, r->snapshot, &asked, (struct slice){NULL, 0}))
 		finish(r, 503);
@@ -226,11 +226,11 @@ static void on_asked(struct message *m)
 	struct refresh *r = CONTAINER_OF(m, struct refresh, to_worker);
 	const char *why;
 
-	if (location_find(&r->location, r->snapshot, slice_of(r->url), false, &why)) {
+	if (admin_url_find(&r->admin_url, r->snapshot, slice_of(r->url), false, &why)) {
 		finish(r, 503);
 		return;
 	}
-	r->wants_https = !r->location.is_tls && location_has_listener(r->snapshot, true);
+	r->wants_https = !r->admin_url.is_tls && admin_url_has_listener(r->snapshot, true);
 	begin(r);
 }
 
@@ -254,7 +254,7 @@ int refresh_start(
 	r->snapshot = snapshot_ref(s->snapshot);
 	r->done = done;
 	r->arg = arg;
-	location_init(&r->location);
+	admin_url_init(&r->admin_url);
 	target_init(&r->target);
 	post_message(&r->worker->mailbox, &r->to_worker);
 	return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A forced refresh: a fetch on a worker for a URL that an operator names, by each scheme that there are
- * listeners for (the result is the last one's); readers keep the old answer until the new one
+ * listeners for (the result is the last one's); readers keep the old response until the new one
  * has landed, and keep it if the refresh fails.
  * Thread: refresh_start and `done` on main; the rest on the worker. Owns: a reference to the snapshot. */
 #ifndef PROXY_TRANSACTION_REFRESH_H
@@ -15,8 +15,8 @@
 struct service;
 
 struct refresh_result {
-	int status; /* of the answer that is stored now; 502, 503, 504: none came that could be, and the old one stays */
-	int upstream_status; /* of the upstream's answer; 0: none came */
+	int status; /* of the response that is stored now; 502, 503, 504: none came that could be, and the old one stays */
+	int upstream_status; /* of the upstream's response; 0: none came */
 	bool stored;
 	const char *why;    /* not stored, and the upstream has not failed: a token */
 	const char *detail; /* of that, a sentence */

@@ -44,26 +44,26 @@ int send_run(struct transport *t, struct object *o, uint64_t from, uint64_t n)
 	return 0;
 }
 
-bool send_is_whole(const struct reply *r, const struct object *o)
+bool send_is_whole(const struct response *r, const struct object *o)
 {
 	bool is_on_disk = o && object_body_is_on_disk(o);
 
 	switch (r->body) {
-	case REPLY_EMPTY:
-	case REPLY_BYTES:
+	case RESPONSE_EMPTY:
+	case RESPONSE_BYTES:
 		return true;
-	case REPLY_PARTS:
+	case RESPONSE_PARTS:
 		return !is_on_disk;
-	case REPLY_OBJECT:
+	case RESPONSE_OBJECT:
 		/* A length that was not known when the head was made is not in it, though the body may be complete by now. */
 		return r->length >= 0 && object_body_is_stable(o) && (!is_on_disk || r->length == 0);
-	case REPLY_STREAM:
+	case RESPONSE_STREAM:
 		return false;
 	}
 	return false;
 }
 
-static int send_parts(struct transport *t, const struct reply *r, struct object *o)
+static int send_parts(struct transport *t, const struct response *r, struct object *o)
 {
 	for (unsigned i = 0; i < r->parts_n; i++)
 		if (t->ops->add(t, r->part_heads.p + r->parts[i].head_off, r->parts[i].head_n) ||
@@ -72,21 +72,21 @@ static int send_parts(struct transport *t, const struct reply *r, struct object 
 	return 0;
 }
 
-int send_body(struct transport *t, const struct reply *r, struct object *o)
+int send_body(struct transport *t, const struct response *r, struct object *o)
 {
 	switch (r->body) {
-	case REPLY_BYTES:
+	case RESPONSE_BYTES:
 		return t->ops->add(t, r->bytes.p, r->bytes.n);
-	case REPLY_OBJECT:
+	case RESPONSE_OBJECT:
 		return send_run(t, o, r->offset, (uint64_t)r->length);
-	case REPLY_PARTS:
+	case RESPONSE_PARTS:
 		return send_parts(t, r, o);
 	default:
 		return 0;
 	}
 }
 
-uint64_t send_body_n(const struct reply *r)
+uint64_t send_body_n(const struct response *r)
 {
-	return r->body == REPLY_EMPTY || r->content_length < 0 ? 0 : (uint64_t)r->content_length;
+	return r->body == RESPONSE_EMPTY || r->content_length < 0 ? 0 : (uint64_t)r->content_length;
 }

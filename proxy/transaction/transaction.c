@@ -54,12 +54,12 @@ static void answer_options(struct transaction *x)
 {
 	struct http_fields none = {0};
 
-	x->kind = ANSWER_PASS;
-	if (reply_from_fields(&x->reply, &x->target.sent.http, 200, &none, 0, x->now, &x->cache_status)) {
+	x->kind = RESPONSE_PASS;
+	if (response_from_fields(&x->response, &x->target.sent.http, 200, &none, 0, x->now, &x->cache_status)) {
 		transaction_problem(x, failure_no_memory());
 		return;
 	}
-	x->reply.body = REPLY_EMPTY;
+	x->response.body = RESPONSE_EMPTY;
 	transaction_send(x);
 }
 

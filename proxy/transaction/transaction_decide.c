@@ -6,7 +6,7 @@
 #include "proxy/transaction/transaction.h"
 #include "proxy/transaction/transaction_internal.h"
 
-/* Lookups again after an answer that turned out to be for others; then the request goes alone. */
+/* Lookups again after a response that turned out to be for others; then the request goes alone. */
 #define RETRIES_MAX 3
 
 /* Reads of the disk tier that a request waits for: one of its own, after it perhaps waited for another variant's. */
@@ -17,9 +17,9 @@
  * counted: the origin would answer the range no sooner. */
 #define RANGE_PATIENCE_MS 5000
 
-/* ---- Answers from an object: a hit, or a flight's answer as it arrives ---- */
+/* ---- Responses from an object: a hit, or a flight's response as it arrives ---- */
 
-/* Until a reply from disk has begun, all can still be fetched anew. */
+/* Until a response from disk has begun, all can still be fetched anew. */
 static void decide_again(struct transaction *x)
 {
 	transaction_stop_waiting(x);
@@ -72,7 +72,7 @@ static void answer_object(struct transaction *x, struct object *o)
 	x->cache_status.shows_forms = x->target.route->rules.compress != 0;
 	if (object_body_is_on_disk(o))
 		x->cache_status.detail = "disk";
-	if (reply_from_object(&x->reply, &x->target.sent.http, o, x->now, &x->cache_status))
+	if (response_from_object(&x->response, &x->target.sent.http, o, x->now, &x->cache_status))
 		transaction_problem(x, failure_no_memory());
 	else if (transaction_needs_disk(x))
 		begin_from_disk(
@@ -90,9 +90,9 @@ static void answer_flight(struct transaction *x, const struct flight_view *view)
 	x->cache_status.forward_status = view->status;
 	if (view->phase == FLIGHT_STALE) {
 		x->cache_status.forward = CACHE_FWD_STALE;
-		x->kind = ANSWER_STALE;
+		x->kind = RESPONSE_STALE;
 	} else if (view->status == 304) {
-		x->kind = ANSWER_REVALIDATED;
+		x->kind = RESPONSE_REVALIDATED;
 	} else {
 		x->cache_status.stored = view->verdict == POLICY_STORE;
 		x->cache_status.detail = transaction_why_not(x, view->verdict);
@@ -145,7 +145,7 @@ static void look_at_stored(struct transaction *x)
 	transaction_stop_waiting(x);
 	fetch_job_detach(&x->job);
 	x->cache_status = (struct cache_status){.hit = true};
-	x->kind = ANSWER_HIT;
+	x->kind = RESPONSE_HIT;
 	x->object = found.object;
 	answer_object(x, found.object);
 }
@@ -172,11 +172,12 @@ static void wait_for_range(struct transaction *x)
 }
 
 /* A range of what still arrives waits for its first byte, or for the end where only that says where its bytes are. */
-static void begin_answer(struct transaction *x, const struct flight_view *view)
+static void begin_response(struct transaction *x, const struct flight_view *view)
 {
 	uint64_t available;
 
-	if (reply_can_begin(&x->reply, &x->target.sent.http, view->object, x->target.route->rules.compress != 0)) {
+	if (response_can_begin(
+		    &x->response, &x->target.sent.http, view->object, x->target.route->rules.compress != 0)) {
 		link_remove(&x->range);
 		answer_flight(x, view);
 	} else if (object_body_state(view->object, &available) != BODY_BROKEN) {
@@ -199,12 +200,12 @@ static void look(struct transaction *x)
 		else if (view.has_head && !x->is_reading)
 			wait_for_range(x);
 		return;
-	case FLIGHT_ANSWER:
+	case FLIGHT_RESPONSE:
 	case FLIGHT_STALE:
 		if (x->has_begun)
 			transaction_pump(x);
 		else if (!x->reader) /* else its first block is on its way */
-			begin_answer(x, &view);
+			begin_response(x, &view);
 		return;
 	default:
 		if (x->has_begun)
@@ -255,7 +256,7 @@ static void pass(struct transaction *x)
 {
 	int err;
 
-	x->kind = ANSWER_PASS;
+	x->kind = RESPONSE_PASS;
 	err = start_job(x, NULL, true);
 	if (err)
 		transaction_problem(x, failure_of_start(err));
@@ -265,7 +266,7 @@ static void lead(struct transaction *x, struct flight *f)
 {
 	int err;
 
-	x->kind = ANSWER_MISS;
+	x->kind = RESPONSE_MISS;
 	err = start_job(x, flight_ref(f), true);
 	if (err) {
 		flight_unref(&f);
@@ -291,7 +292,7 @@ static void go_alone(struct transaction *x)
 	x->worker->stats.ranges_overdue++;
 	x->goes_for_part = true;
 	x->whole_comes = true;
-	x->kind = ANSWER_PASS;
+	x->kind = RESPONSE_PASS;
 	x->cache_status = (struct cache_status){.forward = x->cache_status.forward};
 }
 
@@ -341,14 +342,14 @@ void transaction_act(struct transaction *x, struct cache_result found)
 		x->cache_status.hit = true;
 		if (found.from_disk || x->disk_waits > 0)
 			x->cache_status.detail = "disk";
-		x->kind = found.verdict == CACHE_HIT ? ANSWER_HIT : ANSWER_STALE;
+		x->kind = found.verdict == CACHE_HIT ? RESPONSE_HIT : RESPONSE_STALE;
 		if (found.flight)
 			refresh_in_background(x, found.flight);
 		answer_object(x, found.object);
 		return;
 	case CACHE_JOIN:
 		x->cache_status.collapsed = true;
-		x->kind = ANSWER_COLLAPSED;
+		x->kind = RESPONSE_COLLAPSED;
 		wait_for(x, found.flight);
 		look(x);
 		return;
@@ -370,7 +371,7 @@ void transaction_act(struct transaction *x, struct cache_result found)
 		if (found.object) {
 			x->cache_status.hit = true;
 			x->cache_status.detail = "failure-memory";
-			x->kind = ANSWER_ERROR;
+			x->kind = RESPONSE_ERROR;
 			answer_object(x, found.object);
 			return;
 		}

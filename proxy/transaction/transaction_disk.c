@@ -4,7 +4,7 @@
 
 #include "proxy/transaction/transaction_internal.h"
 
-/* Unsent bytes from which no further block is read: with the one being read a reply holds two. */
+/* Unsent bytes from which no further block is read: with the one being read a response holds two. */
 #define UNSENT_MAX TIER_BLOCK
 /* Less than that is copied, so that a small range does not keep a whole block. */
 #define COPY_MAX (TIER_BLOCK / 2)
@@ -12,21 +12,21 @@
 bool transaction_needs_disk(const struct transaction *x)
 {
 	return x->object && object_body_is_on_disk(x->object) &&
-	       (x->reply.body == REPLY_PARTS || (x->reply.body == REPLY_OBJECT && x->reply.length > 0));
+	       (x->response.body == RESPONSE_PARTS || (x->response.body == RESPONSE_OBJECT && x->response.length > 0));
 }
 
 /* ---- What is to be sent: one range, or several, each behind its head ---- */
 
-static struct reply_part part_at(const struct transaction *x, unsigned i)
+static struct response_part part_at(const struct transaction *x, unsigned i)
 {
-	const struct reply *r = &x->reply;
+	const struct response *r = &x->response;
 
-	return r->body == REPLY_PARTS ? r->parts[i] : (struct reply_part){0, 0, r->offset, (uint64_t)r->length};
+	return r->body == RESPONSE_PARTS ? r->parts[i] : (struct response_part){0, 0, r->offset, (uint64_t)r->length};
 }
 
 static unsigned parts_n(const struct transaction *x)
 {
-	return x->reply.body == REPLY_PARTS ? x->reply.parts_n : 1;
+	return x->response.body == RESPONSE_PARTS ? x->response.parts_n : 1;
 }
 
 static void skip_what_is_done(struct transaction *x)
@@ -65,12 +65,12 @@ static int add_run(struct transaction *x, struct slice run)
 static int add_next(struct transaction *x, uint64_t *n)
 {
 	struct transport *t = x->transport;
-	struct reply_part part = part_at(x, x->part);
+	struct response_part part = part_at(x, x->part);
 	struct slice run = {"", 0};
 	int err = 0;
 
 	if (!x->part_begun && part.head_n > 0) {
-		if (t->ops->add(t, x->reply.part_heads.p + part.head_off, part.head_n))
+		if (t->ops->add(t, x->response.part_heads.p + part.head_off, part.head_n))
 			return -ENOMEM;
 		*n += part.head_n;
 	}

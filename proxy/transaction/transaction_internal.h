@@ -17,7 +17,7 @@ struct transaction {
 	struct worker *worker;
 	struct link link;
 	struct transport *transport;
-	const struct http_request *client; /* as the client sent it: for its connection and the framing of replies */
+	const struct http_request *client; /* as the client sent it: for its connection and the framing of responses */
 	struct target target;              /* and target.sent for everything else */
 
 	struct flight *flight;       /* joined or led; NULL otherwise */
@@ -26,18 +26,18 @@ struct transaction {
 	struct link range;      /* in the worker's ranges, or alone */
 	int64_t range_since_ms; /* when it came to wait there */
 	bool is_reading;        /* it waits for the disk tier */
-	struct fetch_job *job;  /* whose private answer is ours; NULL otherwise */
+	struct fetch_job *job;  /* whose private response is ours; NULL otherwise */
 	struct object *object;  /* that answers; referenced */
 
 	struct body_reader *reader; /* of its body, where that is on disk; else NULL */
-	unsigned part;              /* of the reply's parts, the one that is being sent from there */
+	unsigned part;              /* of the response's parts, the one that is being sent from there */
 	uint64_t part_sent;         /* of its bytes */
 	bool part_begun;            /* its head is out */
 
-	struct reply reply;
+	struct response response;
 	struct cache_status cache_status;
 	char detail[TRANSACTION_DETAIL_MAX]; /* of note, where it is of this request */
-	enum answer_kind kind;
+	enum response_kind kind;
 	bool has_begun;        /* the final head is out */
 	bool is_stream_paused; /* the fetch job waits for room */
 	uint64_t sent;         /* of the body's wanted part */
@@ -69,31 +69,31 @@ void transaction_decide(struct transaction *x, bool no_join);
 /* On what has been asked already; takes over the references in `found`. */
 void transaction_act(struct transaction *x, struct cache_result found);
 
-/* ---- transaction_private.c: an answer of its own fetch job that is for this client alone ---- */
+/* ---- transaction_private.c: a response of its own fetch job that is for this client alone ---- */
 
 extern const struct fetch_job_client transaction_private;
 
-/* ---- transaction_keep.c: what such an answer leaves in the cache ---- */
+/* ---- transaction_keep.c: what such a response leaves in the cache ---- */
 
 /* Its head is here: what may serve others is stored too (true: it is, so far), and what it says about the stored one heard. */
 bool transaction_keep(struct transaction *x, int status, const struct http_fields *fields, int64_t content_length);
 
-/* ---- transaction_reply.c: sending; may free the transaction, but for transaction_stream ---- */
+/* ---- transaction_response.c: sending; may free the transaction, but for transaction_stream ---- */
 
-/* Sends the reply's head and what is there of its body; goes on by itself as room and bytes come. */
+/* Sends the response's head and what is there of its body; goes on by itself as room and bytes come. */
 void transaction_send(struct transaction *x);
 /* There may be more bytes, or room at the client. */
 void transaction_pump(struct transaction *x);
 /* A streamed body's next bytes, and its end. */
 enum fetch_write transaction_stream(struct transaction *x, const void *p, size_t n);
 void transaction_finish(struct transaction *x);
-/* Nothing has been sent yet: a problem is. Something has: the reply is cut. */
+/* Nothing has been sent yet: a problem is. Something has: the response is cut. */
 void transaction_problem(struct transaction *x, struct failure why);
 void transaction_abort(struct transaction *x);
 
 /* ---- transaction_disk.c: bodies on disk, one verified block after the other ---- */
 
-/* Does the reply that x->object gives need bytes from disk? */
+/* Does the response that x->object gives need bytes from disk? */
 bool transaction_needs_disk(const struct transaction *x);
 /* Is the first block at hand? As body_reader_at. */
 int transaction_first_block(const struct transaction *x) WARN_UNUSED;
@@ -107,9 +107,9 @@ enum pump transaction_pump_disk(struct transaction *x) WARN_UNUSED;
 
 /* ---- transaction_log.c: counters and the access log ---- */
 
-/* The answer has been handed over: frees the transaction, and notes it when the client has all of it, or has left. */
+/* The response has been handed over: frees the transaction, and notes it when the client has all of it, or has left. */
 void transaction_leave(struct transaction *x);
-/* The reply was cut by us; or the client left before it was handed over. */
+/* The response was cut by us; or the client left before it was handed over. */
 void transaction_note(struct transaction *x, bool is_gone);
 
 /* ---- transaction_state.c: how one is made and freed, and what all ask of it ---- */

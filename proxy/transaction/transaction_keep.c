@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* What an answer that goes to this client alone leaves in the cache. */
+/* What a response that goes to this client alone leaves in the cache. */
 #include "proxy/transaction/hit.h"
 #include "proxy/transaction/transaction_internal.h"
 
 /* Was the origin sent what a GET that may be cached would have sent, beside the body? Fields that are left out of that, and
- * parameters that the query rule drops, could have changed the answer. */
+ * parameters that the query rule drops, could have changed the response. */
 static bool is_as_get(const struct target *post, const struct target *get)
 {
 	return post->sent.http.fields.n == get->sent.http.fields.n &&
 	       slice_equal(buf_slice(&post->path), buf_slice(&get->path));
 }
 
-/* RFC 9110 9.3.3: an answer to POST that says it is what GET would give. What the body did to it is the origin's word. */
+/* RFC 9110 9.3.3: a response to POST that says it is what GET would give. What the body did to it is the origin's word. */
 static bool keep_for_get(struct transaction *x, int status, const struct http_fields *fields, int64_t content_length)
 {
 	struct http_request get = *x->client;
@@ -46,7 +46,7 @@ static bool keep_for_get(struct transaction *x, int status, const struct http_fi
 
 static bool keep(struct transaction *x, int status, const struct http_fields *fields, int64_t content_length)
 {
-	if (x->kind != ANSWER_PASS || !x->job || (x->whole_comes && status == 206) || !x->target.route->rules.cache)
+	if (x->kind != RESPONSE_PASS || !x->job || (x->whole_comes && status == 206) || !x->target.route->rules.cache)
 		return false;
 	if (x->client->method == HTTP_POST && !cache_takes_method(&x->target.route->rules, HTTP_POST) &&
 		http_fields_get(fields, HF_CONTENT_LOCATION))
@@ -60,18 +60,18 @@ static bool keep(struct transaction *x, int status, const struct http_fields *fi
 	return false;
 }
 
-/* What an answer that nobody keeps says about the stored one: RFC 9111 4.3.3, and 4.3.5 for HEAD. */
+/* What a response that nobody keeps says about the stored one: RFC 9111 4.3.3, and 4.3.5 for HEAD. */
 static void tell_cache(struct transaction *x, int status, const struct http_fields *fields, bool is_kept)
 {
 	struct cache_request r = target_cache_request(&x->target, x->worker->index);
 
-	if (!x->target.is_cacheable || x->kind != ANSWER_PASS || !x->job)
+	if (!x->target.is_cacheable || x->kind != RESPONSE_PASS || !x->job)
 		return;
 	if (x->client->method == HTTP_HEAD)
 		cache_saw_head(x->worker->cache, &r, fetch_job_asked(x->job), status, fields,
 			fetch_job_request_time(x->job), x->now);
 	else if (x->client->method == HTTP_GET && !is_kept)
-		cache_saw_answer(x->worker->cache, &r, fetch_job_asked(x->job), status, fields, x->now);
+		cache_saw_response(x->worker->cache, &r, fetch_job_asked(x->job), status, fields, x->now);
 }
 
 bool transaction_keep(struct transaction *x, int status, const struct http_fields *fields, int64_t content_length)

@@ -5,14 +5,14 @@
 
 #define PENDING_LOG_MAGIC 0x50415254u
 
-/* What is left of a transaction while the client takes the last of its reply. The gate's callbacks own it. */
+/* What is left of a transaction while the client takes the last of its response. The gate's callbacks own it. */
 struct pending_log {
 	unsigned magic;
 	struct worker *worker;
 	struct transport *transport;
 	struct snapshot *snapshot;
 	unsigned route; /* in the snapshot */
-	enum answer_kind kind;
+	enum response_kind kind;
 	int status;
 	uint64_t body_bytes; /* handed over */
 	int64_t start_us, upstream_us;
@@ -36,7 +36,7 @@ static void note_pending(struct pending_log *p, struct transaction *x)
 		.route = x->target.route ? x->target.route->rules.route_index
 					 : x->worker->snapshot->config->routes_n - 1,
 		.kind = x->kind,
-		.status = x->reply.status,
+		.status = x->response.status,
 		.body_bytes = x->sent,
 		.start_us = x->start_us,
 		.upstream_us = x->upstream_us ? x->upstream_us - x->start_us : -1,
@@ -53,7 +53,7 @@ static uint64_t body_bytes_sent(const struct pending_log *p)
 
 static void note(const struct pending_log *p, bool is_gone)
 {
-	const struct worker_answer a = {
+	const struct worker_response a = {
 		.transport = p->transport,
 		.snapshot = p->snapshot,
 		.route = p->route,
@@ -64,7 +64,7 @@ static void note(const struct pending_log *p, bool is_gone)
 		.upstream_us = p->upstream_us,
 	};
 
-	worker_note_answer(p->worker, &a);
+	worker_note_response(p->worker, &a);
 }
 
 static void pending_log_free(struct pending_log *p)

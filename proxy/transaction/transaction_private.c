@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The answer of its own fetch job that is for one client alone, or of which it is not known yet whether it is. */
+/* The response of its own fetch job that is for one client alone, or of which it is not known yet whether it is. */
 #include <errno.h>
 
 #include "proxy/transaction/transaction_internal.h"
@@ -18,11 +18,11 @@ static struct slice value_of(const struct http_fields *fields, enum http_field_i
 	return f ? f->value : (struct slice){"", 0};
 }
 
-/* A flight asks without the client's condition. Where its answer turns out to be for this client alone, the condition is looked
+/* A flight asks without the client's condition. Where its response turns out to be for this client alone, the condition is looked
  * at here: what the client has already need not be sent, nor fetched to its end. */
 static bool is_not_modified(const struct transaction *x, int status, const struct http_fields *fields)
 {
-	return x->kind == ANSWER_MISS && x->client->method == HTTP_GET && status == 200 &&
+	return x->kind == RESPONSE_MISS && x->client->method == HTTP_GET && status == 200 &&
 	       policy_is_not_modified(&x->target.sent.http.fields, value_of(fields, HF_ETAG),
 		       value_of(fields, HF_LAST_MODIFIED), (struct slice){"", 0});
 }
@@ -30,7 +30,7 @@ static bool is_not_modified(const struct transaction *x, int status, const struc
 static void drop_content(struct http_fields *fields)
 {
 	for (uint32_t i = fields->n; i > 0; i--)
-		if (!reply_is_in_304(fields->v[i - 1].id))
+		if (!response_is_in_304(fields->v[i - 1].id))
 			http_fields_remove_at(fields, i - 1);
 }
 
@@ -38,7 +38,7 @@ static void drop_content(struct http_fields *fields)
  * for that. But only once, as it may lead again. */
 static bool goes_for_part(struct transaction *x, int status)
 {
-	bool goes = x->kind == ANSWER_MISS && (status == 200 || status == 206 || status == 416) &&
+	bool goes = x->kind == RESPONSE_MISS && (status == 200 || status == 206 || status == 416) &&
 		    transaction_asks_for_part(x) && !x->goes_for_part;
 
 	x->goes_for_part |= goes;
@@ -74,15 +74,15 @@ static void on_private_head(
 		status = 304;
 		content_length = -1;
 	}
-	err = reply_from_fields(
-		&x->reply, &x->target.sent.http, status, fields, content_length, x->now, &x->cache_status);
+	err = response_from_fields(
+		&x->response, &x->target.sent.http, status, fields, content_length, x->now, &x->cache_status);
 	if (err) {
 		fetch_job_release(&x->job);
 		could_not_compose(x, err);
 		return;
 	}
 	/* The request is answered whole at once where no body follows. */
-	if (x->reply.body == REPLY_EMPTY)
+	if (x->response.body == RESPONSE_EMPTY)
 		fetch_job_release(&x->job);
 	transaction_send(x);
 }

@@ -16,7 +16,7 @@ struct transaction *transaction_new(struct worker *w, struct transport *t)
 	x->client = t->request;
 	x->start_us = t->start_us;
 	target_init(&x->target);
-	reply_init(&x->reply);
+	response_init(&x->response);
 	link_init(&x->range);
 	link_append(&w->transactions, &x->link);
 	w->transactions_n++;
@@ -44,7 +44,7 @@ void transaction_free(struct transaction *x)
 	link_remove(&x->link);
 	x->worker->transactions_n--;
 	target_fini(&x->target);
-	reply_fini(&x->reply);
+	response_fini(&x->response);
 	x->magic = 0;
 	mem_free(x);
 }

@@ -253,7 +253,7 @@ int worker_init(struct worker *w, const struct worker_options *o)
 	link_init(&w->ranges);
 	forward_init(&w->forward);
 	target_init(&w->attempt_target);
-	reply_init(&w->hit_reply);
+	response_init(&w->hit_response);
 	w->base = event_base_new();
 	if (!w->base)
 		return -ENOMEM;
@@ -328,6 +328,6 @@ void worker_fini(struct worker *w)
 	mem_free(w->listen_addresses);
 	forward_fini(&w->forward);
 	target_fini(&w->attempt_target);
-	reply_fini(&w->hit_reply);
+	response_fini(&w->hit_response);
 	mem_free(w->routes);
 }

@@ -15,7 +15,7 @@
 #include "proxy/front/bodies.h"
 #include "proxy/request/forward.h"
 #include "proxy/front/gate.h"
-#include "proxy/request/reply.h"
+#include "proxy/request/response_head.h"
 #include "proxy/record/stats.h"
 #include "proxy/request/target.h"
 #include "proxy/transaction/hit.h"
@@ -58,7 +58,7 @@ struct worker {
 	struct forward forward;
 	struct target attempt_target; /* of the last first attempt (hit.h), and what it found */
 	struct hit_attempt attempt;
-	struct reply hit_reply;
+	struct response hit_response;
 	uint64_t bytes_in_at_tick, bytes_in_at_trim;
 	bool draining;
 
@@ -114,18 +114,18 @@ void worker_drain_front(struct worker *w);
 /* ---- What is counted and logged (worker_log.c) ---- */
 
 /* A request was answered, or its client left. */
-struct worker_answer {
+struct worker_response {
 	const struct transport *transport;
 	const struct snapshot *snapshot; /* that the request went by */
 	unsigned route;
-	enum answer_kind kind;
+	enum response_kind kind;
 	int status;                    /* STATUS_CLIENT_GONE: the client left first */
 	uint64_t body_bytes;           /* that it was sent */
 	int64_t total_us, upstream_us; /* -1: no upstream was asked */
 };
 #define STATUS_CLIENT_GONE 499 /* no status of HTTP: nginx's word for it, which log readers know */
 /* Counts it, and writes the line of the access log. */
-void worker_note_answer(struct worker *w, const struct worker_answer *a);
+void worker_note_response(struct worker *w, const struct worker_response *a);
 /* gate_options.on_refused; arg is the worker. */
 void worker_note_refused(void *arg, struct gate *g, const struct http_error *e);
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What a worker counts and logs of its answers. */
+/* What a worker counts and logs of its responses. */
 #include "proxy/front/gate.h"
 #include "proxy/front/transport.h"
 #include "proxy/record/access_log.h"
 #include "proxy/transaction/worker.h"
 
-static void log_answer(struct worker *w, struct access_record record)
+static void log_response(struct worker *w, struct access_record record)
 {
 	record.wall_ms = clock_now().wall_ms;
 	record.id = ++w->next_request_id;
@@ -14,7 +14,7 @@ static void log_answer(struct worker *w, struct access_record record)
 }
 
 /* NULL when a reload has taken the route away. */
-static struct route_stats *route_stats_of(struct worker *w, const struct worker_answer *a)
+static struct route_stats *route_stats_of(struct worker *w, const struct worker_response *a)
 {
 	const struct config_route *r;
 
@@ -24,51 +24,51 @@ static struct route_stats *route_stats_of(struct worker *w, const struct worker_
 	return r ? &w->routes[r->rules.route_index] : NULL;
 }
 
-static bool is_saved(enum answer_kind k)
+static bool is_saved(enum response_kind k)
 {
-	return k == ANSWER_HIT || k == ANSWER_STALE || k == ANSWER_COLLAPSED;
+	return k == RESPONSE_HIT || k == RESPONSE_STALE || k == RESPONSE_COLLAPSED;
 }
 
-static void count_answer(struct worker *w, const struct worker_answer *a)
+static void count_response(struct worker *w, const struct worker_response *a)
 {
 	struct route_stats *route = route_stats_of(w, a);
 
-	w->stats.answers[a->kind]++;
-	if (a->status != STATUS_CLIENT_GONE) /* a cut says nothing about how long answers take */
+	w->stats.responses[a->kind]++;
+	if (a->status != STATUS_CLIENT_GONE) /* a cut says nothing about how long responses take */
 		latency_add(&w->stats.latency[a->kind], a->total_us);
 	if (!route)
 		return;
-	route->answers[a->kind]++;
+	route->responses[a->kind]++;
 	if (is_saved(a->kind))
 		route->saved_us +=
 			(uint64_t)atomic_load_explicit(&a->snapshot->fetch_us[a->route], memory_order_relaxed);
 }
 
-void worker_note_answer(struct worker *w, const struct worker_answer *a)
+void worker_note_response(struct worker *w, const struct worker_response *a)
 {
-	count_answer(w, a);
-	log_answer(w, (struct access_record){
-			      .http = a->transport->request,
-			      .peer = a->transport->peer,
-			      .status = a->status,
-			      .body_bytes = a->body_bytes,
-			      .kind = a->kind,
-			      .route = a->snapshot->config->routes[a->route].rules.route,
-			      .total_us = a->total_us,
-			      .upstream_us = a->upstream_us,
-		      });
+	count_response(w, a);
+	log_response(w, (struct access_record){
+				.http = a->transport->request,
+				.peer = a->transport->peer,
+				.status = a->status,
+				.body_bytes = a->body_bytes,
+				.kind = a->kind,
+				.route = a->snapshot->config->routes[a->route].rules.route,
+				.total_us = a->total_us,
+				.upstream_us = a->upstream_us,
+			});
 }
 
 void worker_note_refused(void *arg, struct gate *g, const struct http_error *e)
 {
 	uint16_t port;
 
-	log_answer(arg, (struct access_record){
-				/* A bad head is not shown, the one of a bad body is. */
-				.http = gate_request(g)->target.n ? gate_request(g) : NULL,
-				.peer = gate_peer(g, &port),
-				.status = e->status,
-				.kind = ANSWER_ERROR,
-				.upstream_us = -1,
-			});
+	log_response(arg, (struct access_record){
+				  /* A bad head is not shown, the one of a bad body is. */
+				  .http = gate_request(g)->target.n ? gate_request(g) : NULL,
+				  .peer = gate_peer(g, &port),
+				  .status = e->status,
+				  .kind = RESPONSE_ERROR,
+				  .upstream_us = -1,
+			  });
 }

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "http/sf.h"
 #include "http/uri.h"
-#include "proxy/request/locate.h"
+#include "proxy/request/admin_url.h"
 #include "proxy/transaction/worker.h"
 
 #define INVALIDATION_MAX (64 * 1024)
@@ -149,20 +149,21 @@ static bool same_host(struct slice a, struct slice b)
 }
 
 /* The path and query that clients ask of us, but on a route of the same upstream: a host that the client chose must not
- * reach another one's answers. */
-static bool find_public(const struct write_purges *i, const struct snapshot *s, struct slice url, struct location *l)
+ * reach another one's responses. */
+static bool find_public(const struct write_purges *i, const struct snapshot *s, struct slice url, struct admin_url *l)
 {
 	struct slice scheme, authority, path_query;
 
 	return same_host(buf_slice(&i->public_url), url) && uri_split_absolute(url, &scheme, &authority, &path_query) &&
-	       location_find_on(l, s, scheme, authority, path_query) == 0 && l->upstream == i->upstream;
+	       admin_url_find_on(l, s, scheme, authority, path_query) == 0 && l->upstream == i->upstream;
 }
 
-static bool find_at_origin(const struct write_purges *i, const struct snapshot *s, struct slice url, struct location *l)
+static bool find_at_origin(
+	const struct write_purges *i, const struct snapshot *s, struct slice url, struct admin_url *l)
 {
 	const char *why;
 
-	return uri_same_origin(write_purges_url(i), url) && location_find(l, s, url, false, &why) == 0;
+	return uri_same_origin(write_purges_url(i), url) && admin_url_find(l, s, url, false, &why) == 0;
 }
 
 /* A reference may be meant as the origin sees itself, or as its clients see it. It counts on the same origin, or on the Host
@@ -171,13 +172,13 @@ static void purge_named(const struct write_purges *i, const struct snapshot *s, 
 	const struct http_fields *response, enum http_field_id id)
 {
 	const struct http_field *f = http_fields_get(response, id);
-	struct location at_origin, public;
+	struct admin_url at_origin, public;
 	struct buf url;
 
 	if (!f)
 		return;
-	location_init(&at_origin);
-	location_init(&public);
+	admin_url_init(&at_origin);
+	admin_url_init(&public);
 	buf_init(&url, INVALIDATION_MAX);
 	if (uri_resolve(write_purges_url(i), f->value, &url) == 0 && find_at_origin(i, s, buf_slice(&url), &at_origin))
 		purge(p, PURGE_URL, buf_slice(&at_origin.url));
@@ -187,11 +188,11 @@ static void purge_named(const struct write_purges *i, const struct snapshot *s, 
 		!slice_equal(buf_slice(&public.url), buf_slice(&at_origin.url)))
 		purge(p, PURGE_URL, buf_slice(&public.url));
 	buf_fini(&url);
-	location_fini(&public);
-	location_fini(&at_origin);
+	admin_url_fini(&public);
+	admin_url_fini(&at_origin);
 }
 
-/* RFC 9875 3: a list of Strings, on answers to unsafe requests only, which is what we are called for. Groups of another
+/* RFC 9875 3: a list of Strings, on responses to unsafe requests only, which is what we are called for. Groups of another
  * origin that bear the same name go too: that costs a fetch, no more. */
 static void purge_groups(struct purges *p, const struct http_fields *response)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A chunked body in one piece and in pieces gives the same bytes, the same answer and the same end. */
+/* A chunked body in one piece and in pieces gives the same bytes, the same response and the same end. */
 #include <stdlib.h>
 
 #include "base/check.h"

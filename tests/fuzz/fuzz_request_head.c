@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A request head in one piece and in many gives the same answer; what is taken has no byte that another parser could
+/* A request head in one piece and in many gives the same response; what is taken has no byte that another parser could
  * read in another way; and what reads the fields of a request stands any of them. */
 #include <stdlib.h>
 

@@ -15,7 +15,7 @@ class Member:
         self.connected_at = self.sent_at = self.first_byte_at = self.done_at = None
         self.status = self.body = self.error = None
         self.fields = []
-        self._need = None  # bytes of the whole answer, once known; -1: chunked
+        self._need = None  # bytes of the whole response, once known; -1: chunked
 
     @property
     def done(self):
@@ -112,7 +112,7 @@ class Herd:
         return self
 
     def run(self, timeout=60):
-        """Until every member has its whole answer (or its connection ended: member.error says so)."""
+        """Until every member has its whole response (or its connection ended: member.error says so)."""
         self._turn(lambda: self._left == 0, timeout, self._on_readable)
         return self
 

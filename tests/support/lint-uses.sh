@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# What only some files may do: allocate, speak with evhttp, and say what the cache is asked. What decides which answer serves a
+# What only some files may do: allocate, speak with evhttp, and say what the cache is asked. What decides which response serves a
 # request is made of the request as the origin is sent it (proxy/request/sent.h).
 # Reads only; the files are the arguments. A breach is printed as file:line: sentence.
 set -euo pipefail

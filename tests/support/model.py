@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Thousands of operations at random on a running memoproxy, and a simple model that says which answers are allowed.
+"""Thousands of operations at random on a running memoproxy, and a simple model that says which responses are allowed.
 
 What a request that began at `a` may be answered with, from fetch f (whose request the origin saw at f.at):
   whole        its body is exactly that of its URL, variant, user and version; it ended early only if the origin's did
   its own      URL, variant and user are those asked for; what may not be shared went to one client only; what is stored by the
                route's word for visitors went to nobody who bears a credential
   not older    than what was written and acknowledged before a; not from before a hard purge acknowledged before a; not fetched
-               before a refresh that was acknowledged before a was asked, whether or not its answer could be stored; and not
+               before a refresh that was acknowledged before a was asked, whether or not its response could be stored; and not
                before what another client was shown from the store and had all of before a
   fresh        a - f.born is within its lifetime; or it came in after a; or stale-while-revalidate, stale-if-error (and there
                was an error) or a soft purge allow it
@@ -109,7 +109,7 @@ def make_purge(rng):
 
 
 def make_step(rng):
-    """What the origin answers, to which forms, and how long after its answer before: 1 is when an error is forgotten."""
+    """What the origin answers, to which forms, and how long after its response before: 1 is when an error is forgotten."""
     return [rng.choice((*ERRORS, "e500", "e503", "e404", "reset_head", "ok")),
             rng.choice(("plain", "plain", "alice", "odd", "each", "credential")), rng.choice((0, 0, 0.4, 1))]
 
@@ -155,7 +155,7 @@ class Forbidden(Exception):
 
 
 class Missing(Forbidden):
-    """No answer, or not all of it, or one that says so: forbidden as long as the proxy runs."""
+    """No response, or not all of it, or one that says so: forbidden as long as the proxy runs."""
 
 
 class Purge:
@@ -249,7 +249,7 @@ class Judge:
             raise Missing(f"ended after {len(got)} of {len(expected)} bytes: {answer.problem}")
 
     def age(self, path, how, a, f, head):
-        """head: an answer to HEAD that confirmed it later, or f itself."""
+        """head: a response to HEAD that confirmed it later, or f itself."""
         r = f.resource
         needed = max((v for at, v in r.written if at < a), default=0)
         if f.version < needed:
@@ -424,7 +424,7 @@ class Run:
         return clock()
 
     def is_excused(self, began):
-        """May an operation that began then have been left without its answer?"""
+        """May an operation that began then have been left without its response?"""
         return False
 
     def _fail(self, op, why):
@@ -482,7 +482,7 @@ class Run:
             answer = await connection.answer(clock, how.get("method") == "HEAD")
             self.judge.answer(get[1], how, a, answer)
             if not connection.is_open:
-                break  # an answer that broke takes the connection along
+                break  # a response that broke takes the connection along
 
     async def do_write(self, connection, method, path, leaves):
         # A connection of its own: whether a write was done is not known when a kept one ends.
@@ -693,7 +693,7 @@ def replay(path, repeats=1, make=Run):
 # ---- the judge, judged ----
 
 class _Fake:
-    """An answer as a client would have read it."""
+    """A response as a client would have read it."""
 
     def __init__(self, f, body=None, status=200, complete=True, **fields):
         self.start, self.status, self.complete, self.problem, self.head_at = f"HTTP/1.1 {status} OK", status, complete, None, clock()

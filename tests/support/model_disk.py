@@ -2,13 +2,13 @@
 """The model over both tiers: a memory too small for the site, a disk tier so small that it is always making room, and a
 proxy that is ended or killed and started again while clients ask.
 
-What a restart changes for the judge: who asked while the proxy was away may be left without an answer (never with a wrong
-one); and what a refresh replaced may come back, since the new answer may not have been written when the old process ended.
+What a restart changes for the judge: who asked while the proxy was away may be left without a response (never with a wrong
+one); and what a refresh replaced may come back, since the new response may not have been written when the old process ended.
 What was purged or written over, and acknowledged, may not: that is in the journal.
 
 An upgrade changes less: while two processes run, what one of them knows of purges and writes the other learns a moment later, a
 purge may be refused by the one that has given the disk away, and a kept connection may be closed. What a refresh replaced stays
-away throughout: its answer waits until both know. Of what one has shown the other has nothing older a moment later, from when both serve.
+away throughout: its response waits until both know. Of what one has shown the other has nothing older a moment later, from when both serve.
 """
 import asyncio
 import json

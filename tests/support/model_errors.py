@@ -7,7 +7,7 @@ leaves behind.
                no-store, or where it says private or no-store, sets a cookie or has Vary: *. Who bears a credential or no-store is told
                his own errors only.
   how long     429 and 5xx serve for failure_memory, from the second in a row on (in a row: it was asked for within twice that time, or before,
-               and nothing was stored between); an answer that did not come is remembered at once. Of a request with fields of its own that is for requests that
+               and nothing was stored between); a response that did not come is remembered at once. Of a request with fields of its own that is for requests that
                look the same, until one that looks otherwise met it too; so is 429 always. What failed before it was sent is for all.
   nothing else A failure_memory after the last error, all who ask at once are one fetch again, whatever the errors were.
   and so much  Who could be told, is: the herds of support/model.py's do_herd, on paths that nothing else disturbs, also see an error
@@ -17,7 +17,7 @@ from .model_site import COALESCE_S, FAILURE_MEMORY_S, WRITE, clock
 
 
 def is_trouble(f):
-    """Does it count for errors in a row? One that came, or an answer that did not."""
+    """Does it count for errors in a row? One that came, or a response that did not."""
     return f.shares == "moment" or (f.is_cut and not f.is_for_one)
 
 
@@ -25,7 +25,7 @@ class Errors:
     def __init__(self, site):
         self.site = site
 
-    # ---- any answer ----
+    # ---- any response ----
 
     def met_none(self, f, slack):
         """Were fetches tried just before that the origin never saw? Nobody knows for which requests."""
@@ -143,7 +143,7 @@ class Errors:
 
 def scatters(e, f, slack):
     """Need those who ask not wait for each other after this error? One that may not be shared says so for a failure_memory, one
-    answer to a request with fields of its own to those who waited for it and look otherwise."""
+    response to a request with fields of its own to those who waited for it and look otherwise."""
     if e.shares == "one":
         return not e.is_for_one and e.answered - slack <= f.at <= e.ended + FAILURE_MEMORY_S + slack
     return e.shares and e.status < 500 and e.form != f.form and e.answered - slack <= f.at <= e.answered + slack

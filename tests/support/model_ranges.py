@@ -59,7 +59,7 @@ def make_range(rng):
 
 
 def expected(asked, answer, body):
-    """(the bytes that a 206 has to bear, None) or (None, why it is no answer). Of several parts, those that it bears."""
+    """(the bytes that a 206 has to bear, None) or (None, why it is no response). Of several parts, those that it bears."""
     ranges = picked(asked, len(body))
     kind = answer.get("content-type") or ""
     if not ranges:

@@ -2,7 +2,7 @@
 """The model's site: resources with versions, an origin that serves and fails as told, and a record of every fetch.
 
 A body is a function of URL, variant, user and version, so that a mixed, shifted, truncated or foreign one is seen; the
-field X-Fetch names the fetch (or the 304) that an answer comes from. Times are those of one clock.
+field X-Fetch names the fetch (or the 304) that a response comes from. Times are those of one clock.
 """
 import asyncio
 import functools
@@ -30,7 +30,7 @@ ERROR_FIELDS = {"": {}, "private": {"Cache-Control": "private"}, "no-store": {"C
                 "cookie": {"Set-Cookie": "sid=1"}, "vary": {"Vary": "*"}}
 FAULTS = ("reset_head", "reset_body", "short", *ERRORS, "slow", "drip", "hang", "garbage")
 OWN_FIELDS = ("x-variant", "x-user", "authorization", "cookie")
-KEEP_S = 200  # longer than any answer may live
+KEEP_S = 200  # longer than any response may live
 
 clock = time.monotonic
 
@@ -89,7 +89,7 @@ class Resource:
         self.refreshed = []  # (asked, acknowledged)
         self.mood = None  # a fault that lasts
         self.fetches = []  # the last ones
-        self.stored_at = 0  # when an answer was certainly stored, for errors that come in a row
+        self.stored_at = 0  # when a response was certainly stored, for errors that come in a row
         self.shown = {}  # (variant, user): (when a client had all of it, when the newest such fetch was seen)
 
     def etag(self, variant, user):
@@ -164,12 +164,12 @@ class Fetch:
 
     @property
     def born(self):
-        """From when its age counts: a lifetime that the route gives runs from the answer's receipt."""
+        """From when its age counts: a lifetime that the route gives runs from the response's receipt."""
         is_routes = self.resource.folder in ("route", "sie") or (self.resource.folder == "sess" and not self.is_public)
         return self.answered if is_routes else self.at
 
     def decide(self, status, word=None):
-        """The answer is made now: of the resource as it is now. word: of an error that says nothing of a lifetime."""
+        """The response is made now: of the resource as it is now. word: of an error that says nothing of a lifetime."""
         r = self.resource
         self.version, self.status, self.answered = r.version, status, clock()
         self.tags = r.tags

@@ -167,7 +167,7 @@ def as_bytes(text):
 
 
 class Reply(Step):
-    """A whole well-formed answer. framing: length, chunked or close; HEAD, 204 and 304 get no body."""
+    """A whole well-formed response. framing: length, chunked or close; HEAD, 204 and 304 get no body."""
 
     def __init__(self, status=200, fields=None, body=b"", framing="length", trailers=None, interim=(), pieces=None):
         self.status, self.fields, self.body = status, pairs(fields), as_bytes(body)

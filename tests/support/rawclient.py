@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A client that writes the bytes it is told and reads answers strictly."""
+"""A client that writes the bytes it is told and reads responses strictly."""
 import json
 import select
 import socket
@@ -10,7 +10,7 @@ TIMEOUT_S = 10
 
 
 class Aborted(AssertionError):
-    """The connection ended before the answer did. `got` is what had come of the body."""
+    """The connection ended before the response did. `got` is what had come of the body."""
 
     def __init__(self, what, response=None):
         super().__init__(what)
@@ -207,7 +207,7 @@ class Client:
             interim.append(r)
 
     def response(self, method="GET", keep=True):
-        """The next whole answer. With keep=False the body is only counted, in .body_bytes."""
+        """The next whole response. With keep=False the body is only counted, in .body_bytes."""
         r = self.response_head()
         self.read_body(r, method, keep)
         return r

@@ -2,7 +2,7 @@
 """make soak: the operations of the model for a long time, over a small cache, and nothing grows.
 
 SOAK_SECONDS (600), SOAK_SEED, SOAK_CLIENTS (24). Each second RSS, descriptors and latencies are noted; the second quarter
-of the time is compared with the last. Every answer is judged by the model meanwhile.
+of the time is compared with the last. Every response is judged by the model meanwhile.
 """
 import asyncio
 import json
@@ -68,7 +68,7 @@ def quarter(soak, rows, index):
 
 
 def hits_of(metrics):
-    """All hits, and those within 2.5 ms as the proxy tells it: from a request's first byte to its answer's last."""
+    """All hits, and those within 2.5 ms as the proxy tells it: from a request's first byte to its response's last."""
     name = 'memoproxy_request_duration_seconds_bucket{cache="hit",le="%s"} '
     return [next((int(line.split()[1]) for line in metrics.splitlines() if line.startswith(name % le)), 0)
             for le in ("+Inf", "0.0025")]

@@ -138,7 +138,7 @@ def test_ranges_and_304_count_what_was_sent(logged, origin):
 
 
 @pytest.mark.parametrize("road", ["on", "off"])
-def test_both_roads_write_the_same_line(logged, origin, road):
+def test_both_paths_write_the_same_line(logged, origin, road):
     proxy, log = logged({"cache": {"hit_road": road}, **ROUTES})
     path = origin.on(origin.fresh(), [Reply(body=b"12345")])
     fetch_in_turn(proxy, path, {}, {})
@@ -148,7 +148,7 @@ def test_both_roads_write_the_same_line(logged, origin, road):
 
 # ---- clients that leave ----
 
-def test_499_for_a_client_that_left_before_the_answer(logged, origin):
+def test_499_for_a_client_that_left_before_the_response(logged, origin):
     proxy, log = logged()
     gate = origin.gate()
     path = origin.on("/off" + origin.fresh(), [Wait(gate), Reply(body=b"x")])
@@ -174,7 +174,7 @@ def test_499_and_what_it_got_for_a_client_that_left_in_the_middle(logged, origin
     assert record["status"] == 499 and 0 < record["bytes"] < total
 
 
-def test_499_for_a_client_that_leaves_a_stored_answer(logged, origin):
+def test_499_for_a_client_that_leaves_a_stored_response(logged, origin):
     proxy, log = logged({"cache": {"hit_road": "off"}, **ROUTES})
     total = 7 << 20
     path = origin.on(origin.fresh(), [Reply(body=pattern(total))])
@@ -191,7 +191,7 @@ def test_499_for_a_client_that_leaves_a_stored_answer(logged, origin):
 
 # ---- what is no ordinary request ----
 
-def test_answers_that_broke_and_errors(logged, origin):
+def test_responses_that_broke_and_errors(logged, origin):
     proxy, log = logged()
     path = origin.on("/off" + origin.fresh(), [Send(head(200, {"Content-Length": 100}) + b"x" * 10), Reset()])
     with proxy.client() as c:

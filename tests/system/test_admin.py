@@ -25,7 +25,7 @@ def test_health_and_readiness(proxy):
         assert (r.status, r.body) in ((200, b""), (405, b""))
 
 
-def test_admin_answers_are_not_cached(proxy):
+def test_admin_responses_are_not_cached(proxy):
     for target in ("/healthz", "/stats", "/entries"):
         assert "no-store" in proxy.admin("GET", target).get("Cache-Control", "")
 
@@ -284,7 +284,7 @@ def test_a_connection_more_than_there_may_be_ends_the_longest_idle_one(start_pro
 
 
 def test_health_is_answered_before_other_calls_that_wait(start_proxy, origin):
-    """Sixty connections with fifty calls each: an answer comes between two of them, not after all."""
+    """Sixty connections with fifty calls each: a response comes between two of them, not after all."""
     proxy = start_proxy({}, upstream=origin.url)
     host = f"127.0.0.1:{proxy.admin_port}"
     busy = [Client(proxy.admin_port) for _ in range(60)]

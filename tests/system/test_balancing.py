@@ -108,7 +108,7 @@ def test_a_refusing_origin_costs_no_request(start_proxy, method):
     closed.release()
 
 
-def test_a_reset_before_the_answer_goes_to_another_origin(start_proxy):
+def test_a_reset_before_the_response_goes_to_another_origin(start_proxy):
     with origins(2) as group:
         proxy = start_proxy({**UNCACHED, "upstream": {"max_fails": 0}}, upstream=urls(group))
         group[0].on("/x", [Reset()])

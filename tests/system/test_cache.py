@@ -53,7 +53,7 @@ def date(seconds_from_now=0):
 
 
 def twice(proxy, origin, where, status, response, request=None, method="GET", body=b"body", **kwargs):
-    """Asks two times and tells what the second answer was and how often the origin was asked."""
+    """Asks two times and tells what the second response was and how often the origin was asked."""
     path = origin.on(where + origin.fresh(), [Reply(status, response, body)])
     for _ in range(2):
         r = proxy.fetch(path, request, method=method, **kwargs)
@@ -186,7 +186,7 @@ def test_set_cookie_as_the_route_has_it(proxy, origin):
     ("/brief", {}), ("/force-brief", {"Cache-Control": "max-age=600"}), ("/max", {"Cache-Control": "max-age=600"}),
     ("/cc", {"Cache-Control": "max-age=1"}), ("/cc", {"Expires": None}),
 ], ids=["ttl", "ttl_force", "ttl_max", "max-age", "Expires"])
-def test_stored_answer_expires(proxy, origin, where, response):
+def test_stored_response_expires(proxy, origin, where, response):
     path = origin.on(where + origin.fresh(), lambda r: [Reply(200, {**response, **(
         {"Expires": date(1), "Date": date()} if "Expires" in response else {})}, str(r.at))])
     first = proxy.fetch(path).body
@@ -309,14 +309,14 @@ def test_vary_repeated_request_lines_are_one_list(proxy, origin):
     assert not proxy.fetch(path, [("X-Mode", "a")]).is_hit
 
 
-def test_vary_that_changes_does_not_mix_answers(proxy, origin):
+def test_vary_that_changes_does_not_mix_responses(proxy, origin):
     path = origin.on("/ttl" + origin.fresh(), lambda r: [
         Reply(200, {"Vary": "X-A"} if r.get("X-A") == "1" else {"Vary": "X-B"}, f"{r.get('X-A')} {r.get('X-B')}")])
     for _ in range(2):
         for a in ("1", "2"):
             for b in ("1", "2"):
                 body = proxy.fetch(path, {"X-A": a, "X-B": b}).body
-                # Answers to X-A: 1 serve every request with that; the others serve their X-B, whatever its X-A.
+                # Responses to X-A: 1 serve every request with that; the others serve their X-B, whatever its X-A.
                 allowed = (b"1 1", b"1 2", f"2 {b}".encode()) if a == "1" else (f"2 {b}".encode(),)
                 assert body in allowed, (a, b, body)
 
@@ -331,7 +331,7 @@ def test_many_variants_are_bounded(proxy, origin):
 # ---- staleness ----
 
 def until_stale(proxy, origin, path):
-    """Asks until the origin has been asked a second time; that answer."""
+    """Asks until the origin has been asked a second time; that response."""
     n = origin.count(path)
 
     def asked_again():
@@ -371,7 +371,7 @@ def test_stale_while_revalidate_sends_validators(proxy, origin):
     assert proxy.fetch(path).body == b"same"
 
 
-def test_failed_background_fetch_leaves_the_stale_answer_in_use(proxy, origin):
+def test_failed_background_fetch_leaves_the_stale_response_in_use(proxy, origin):
     path = origin.on("/swr" + origin.fresh(), [Reply(body=b"old")], [Reply(500, {}, b"broken")])
     proxy.fetch(path)
     eventually(lambda: proxy.fetch(path).body == b"old" and origin.count(path) >= 2, "a background fetch")
@@ -398,8 +398,8 @@ def test_stale_if_error_does_not_cover_a_client_error(proxy, origin):
     assert until_stale(proxy, origin, path).status == 404
 
 
-def test_stale_answer_serves_while_the_origin_is_unreachable_but_not_for_its_errors(proxy, origin):
-    """RFC 9111 4.2.4: a cache that is disconnected may, an answer of 500 is an answer."""
+def test_stale_response_serves_while_the_origin_is_unreachable_but_not_for_its_errors(proxy, origin):
+    """RFC 9111 4.2.4: a cache that is disconnected may, a response of 500 is a response."""
     path = origin.on("/brief" + origin.fresh(), [Reply(200, {}, b"old")], [Reset()])
     proxy.fetch(path)
     r = until_stale(proxy, origin, path)
@@ -432,7 +432,7 @@ def test_must_revalidate_forbids_the_routes_stale_rules(proxy, origin):
     ({"ETag": 'W/"v1"'}, ("If-None-Match", 'W/"v1"')),
     ({"Last-Modified": "Mon, 06 May 2024 10:00:00 GMT"}, ("If-Modified-Since", "Mon, 06 May 2024 10:00:00 GMT")),
 ], ids=["ETag", "weak ETag", "Last-Modified"])
-def test_stale_answer_is_validated_and_renewed_by_a_304(proxy, origin, validator, condition):
+def test_stale_response_is_validated_and_renewed_by_a_304(proxy, origin, validator, condition):
     path = origin.on("/brief" + origin.fresh(), [Reply(200, {**validator, "X-Gen": "1", "X-Old": "1"}, b"body")],
                      lambda r: [Reply(304 if r.get(condition[0]) == condition[1] else 500,
                                       {**validator, "X-Gen": "2", "Cache-Control": "max-age=60"})])
@@ -446,7 +446,7 @@ def test_stale_answer_is_validated_and_renewed_by_a_304(proxy, origin, validator
     assert origin.count(path) == 2
 
 
-def test_validation_that_finds_a_new_answer_replaces_the_old(proxy, origin):
+def test_validation_that_finds_a_new_response_replaces_the_old(proxy, origin):
     path = origin.on("/brief" + origin.fresh(), [Reply(200, {"ETag": '"1"', "X-Old": "1"}, b"one")],
                      [Reply(200, {"ETag": '"2"', "Cache-Control": "max-age=60"}, b"two")])
     proxy.fetch(path)
@@ -455,7 +455,7 @@ def test_validation_that_finds_a_new_answer_replaces_the_old(proxy, origin):
     assert proxy.fetch(path).is_hit
 
 
-def test_no_cache_answers_are_validated_every_time(proxy, origin):
+def test_no_cache_responses_are_validated_every_time(proxy, origin):
     path = origin.on("/cc" + origin.fresh(), lambda r: [
         Reply(304, {"ETag": '"1"', "Cache-Control": "no-cache"}) if r.get("If-None-Match") == '"1"' else
         Reply(200, {"ETag": '"1"', "Cache-Control": "no-cache"}, b"body")])
@@ -593,7 +593,7 @@ def test_head_is_answered_from_a_stored_get(proxy, stored):
     assert (r.status, r.get("X-A"), r.get("Content-Length"), r.body, r.is_hit) == (200, "1", "10", b"", True)
 
 
-def test_head_first_does_not_leave_an_empty_answer_for_get(proxy, origin):
+def test_head_first_does_not_leave_an_empty_response_for_get(proxy, origin):
     path = origin.on("/ttl" + origin.fresh(), [Reply(200, {"Content-Length": "10"}, BODY)])
     assert proxy.fetch(path, method="HEAD").get("Content-Length") == "10"
     for _ in range(2):
@@ -697,7 +697,7 @@ UNKEYED = {"X-Forwarded-Host": "evil", "X-Original-URL": "/evil", "X-Rewrite-URL
 
 
 @pytest.mark.parametrize("name", UNKEYED)
-def test_unkeyed_fields_that_change_answers_are_dropped(proxy, origin, name):
+def test_unkeyed_fields_that_change_responses_are_dropped(proxy, origin, name):
     path = origin.on("/ttl" + origin.fresh(), [Reply(body=b"x")])
     proxy.fetch(path, {name: UNKEYED[name], "Accept": "text/x", "X-Other": "y"})
     request = origin.last(path)
@@ -891,7 +891,7 @@ def test_hanging_fetches_do_not_hold_hits_up(proxy, origin):
         c.close()
 
 
-# ---- the two roads ----
+# ---- the two paths ----
 
 ROAD_REQUESTS = [
     build(target="{}"), build("HEAD", "{}"), build(target="{}", fields={"If-None-Match": ETAG}),
@@ -921,7 +921,7 @@ def roads(origin):
 
 @pytest.mark.parametrize("raw", ROAD_REQUESTS, ids=lambda raw: raw.split(b"\r\n", 1)[1].decode().strip().replace("\r\n", ", ")
                          or raw.decode())
-def test_both_roads_give_the_same_answer(roads, origin, raw):
+def test_both_paths_give_the_same_response(roads, origin, raw):
     stored = date(-7)
     path = origin.on(origin.fresh(), [Reply(200, {"ETag": ETAG, "Last-Modified": MODIFIED, "Content-Type": "text/plain",
                                                  "Date": stored, "X-A": "1"}, BODY)])

@@ -75,7 +75,7 @@ def test_herd_of_two_thousand_is_one_fetch_and_everyone_gets_all(proxy, origin):
     print(f"first bytes from {first * 1000:.1f} to {last * 1000:.1f} ms")
 
 
-def test_waiters_stream_before_the_answer_is_finished(proxy, origin):
+def test_waiters_stream_before_the_response_is_finished(proxy, origin):
     gates = [origin.gate() for _ in range(3)]
     path = origin.on(origin.fresh(), [Send(head(200, {"Transfer-Encoding": "chunked"}) + chunk(b"one")), Wait(gates[0]),
                                       Send(chunk(b"two")), Wait(gates[1]), Send(chunk(b"three") + b"0\r\n\r\n")])
@@ -176,7 +176,7 @@ def test_slow_reader_holds_neither_the_fill_nor_other_readers_up(proxy, origin):
 
 @pytest.mark.parametrize("fields", [{"Cache-Control": "no-store"}, {"Cache-Control": "private"}, {"Vary": "*"}],
                          ids=["no-store", "private", "Vary"])
-def test_uncacheable_answer_releases_all_waiters_to_ask_in_parallel(proxy, origin, fields):
+def test_uncacheable_response_releases_all_waiters_to_ask_in_parallel(proxy, origin, fields):
     gate, rest = origin.gate(), origin.gate()
     path = origin.on(origin.fresh(), [Wait(gate), Reply(200, fields, b"first")], [Wait(rest), Reply(200, fields, b"own")])
     with herd(proxy, 50, path) as h:
@@ -201,7 +201,7 @@ def test_what_proved_uncacheable_is_not_waited_for_the_next_time(proxy, origin):
         h.run().check(200, b"x")
 
 
-def test_too_large_answer_reaches_every_waiter_whole(proxy, origin):
+def test_too_large_response_reaches_every_waiter_whole(proxy, origin):
     body = pattern(3 << 20)
     for framing in ("length", "chunked"):
         path = origin.on(origin.fresh(), [Reply(body=body, framing=framing, pieces=50000)])
@@ -314,7 +314,7 @@ def test_error_that_comes_twice_is_remembered_for_failure_memory(start_proxy, or
     assert origin.count(path) == 4
 
 
-def test_what_a_stale_answer_stood_in_for_once_is_told_to_nobody(start_proxy, origin):
+def test_what_a_stale_response_stood_in_for_once_is_told_to_nobody(start_proxy, origin):
     proxy = start_proxy({**CONFIG, "cache": {"failure_memory": "60s"}})
 
     def answer(request):
@@ -333,7 +333,7 @@ def test_what_a_stale_answer_stood_in_for_once_is_told_to_nobody(start_proxy, or
     assert (r.status, r.cache_status.get("detail"), len(asked)) == (500, "failure-memory", 3), "now it is the second in a row"
 
 
-def test_an_error_for_one_client_that_a_stale_answer_stood_in_for_is_told_to_nobody(start_proxy, origin):
+def test_an_error_for_one_client_that_a_stale_response_stood_in_for_is_told_to_nobody(start_proxy, origin):
     proxy = start_proxy({**CONFIG, "cache": {"failure_memory": "300ms"}})
     old = Reply(200, {"Cache-Control": "max-age=0, stale-if-error=600", "Vary": "X-Form"}, b"old")
     stale = []
@@ -366,7 +366,7 @@ def test_while_an_origin_fails_refreshes_in_the_background_rest(start_proxy, ori
 @pytest.mark.parametrize("when", ["after", "under way"])
 @pytest.mark.parametrize("kind", ["url", "prefix", "all"])
 def test_who_asks_after_a_purge_is_not_told_what_failed_before_it(start_proxy, origin, kind, when, soft):
-    """Of an answer that did not come only the status is remembered."""
+    """Of a response that did not come only the status is remembered."""
     proxy = start_proxy({**CONFIG, "cache": {"failure_memory": "60s"}})
     gate = origin.gate()
     path = origin.on(origin.fresh(), [Wait(gate), Reset()], [Reply(body=b"well")])
@@ -385,7 +385,7 @@ def test_who_asks_after_a_purge_is_not_told_what_failed_before_it(start_proxy, o
 
 
 def test_who_waits_is_not_given_a_stand_in_of_another_variant(start_proxy, origin):
-    """They wait by the Vary of the newest answer, which says nothing of the one that stands in."""
+    """They wait by the Vary of the newest response, which says nothing of the one that stands in."""
     proxy = start_proxy({**CONFIG, "cache": {"failure_memory": "60s"}})
     gate = origin.gate()
 

@@ -34,7 +34,7 @@ NAMES = ["Cookie", "X-API-Key", "Api-Key", "X-Auth-Token", "X-Access-Token", "X-
          "x-api-key", "Authorization"]
 
 
-@pytest.fixture(scope="module", params=["hit road", "exchange"])
+@pytest.fixture(scope="module", params=["fast path", "transaction"])
 def running(request, origin):
     need_binary()
     config = copy.deepcopy(CONFIG)
@@ -176,7 +176,7 @@ def test_the_route_says_what_a_credential_is(proxy, origin):
         assert not proxy.fetch(path, bearer(name, "a")).is_hit, name
 
 
-def test_a_users_own_answers_are_stored_by_the_route_and_others_count(proxy, origin):
+def test_a_users_own_responses_are_stored_by_the_route_and_others_count(proxy, origin):
     path = place(origin, "/user")
     for who in ("a", "b"):
         assert not proxy.fetch(path, bearer("Cookie", who)).is_hit
@@ -212,7 +212,7 @@ def test_a_pattern_of_cookies_is_not_all_cookies(start_proxy, origin):
     assert [proxy.fetch(path, {"Cookie": "cookieconsent=1"}).is_hit for _ in range(2)] == [False, True]
 
 
-def test_twins_of_credentials_do_not_pass_where_answers_may_be_stored(start_proxy, origin):
+def test_twins_of_credentials_do_not_pass_where_responses_may_be_stored(start_proxy, origin):
     proxy = start_proxy({"route all": {"match": "*", "ttl": "60s", "underscore_headers": "pass"}})
     path = place(origin, "/twin")
     proxy.fetch(path, {"X_Auth_Token": "secret", "Api_Key": "secret", "X_Kind": "1"})
@@ -271,7 +271,7 @@ def test_a_herd_without_credentials_is_one_fetch_beside_them(proxy, origin):
 
 
 def test_what_becomes_of_a_credentials_request_marks_nothing_for_others(proxy, origin):
-    """An error or a private answer of one must not make the others fetch each for himself, or be refused."""
+    """An error or a private response of one must not make the others fetch each for himself, or be refused."""
     path = origin.on(origin.fresh(), lambda r: [Reply(500, {CC: "private"}, b"no")] if r.has("Cookie") else [Wait(gate), Reply(body=b"ok")])
     gate = origin.gate()
     assert proxy.fetch(path, {"Cookie": "sid=a"}).status == 500

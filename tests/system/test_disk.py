@@ -75,7 +75,7 @@ def site(origin, tmp_path):
 
 
 def written(proxy):
-    """A client may have all of an answer a moment before it is stored and handed to the disk tier, which the fetch's end shows."""
+    """A client may have all of a response a moment before it is stored and handed to the disk tier, which the fetch's end shows."""
     eventually(lambda: proxy.stats()["cache"]["flights"] == 0, "no fetch is under way")
     eventually(lambda: proxy.stats()["disk"]["queue"] == 0, "all is written")
 
@@ -112,7 +112,7 @@ def test_warm_after_a_restart(site, end):
 
 @pytest.mark.parametrize("end", [Proxy.stop, kill])
 def test_what_had_no_vary_is_gone_once_its_key_varies(site, end):
-    """RFC 9111 4.1: an answer without Vary serves every request, so it may not outlive one that says what it depends on."""
+    """RFC 9111 4.1: a response without Vary serves every request, so it may not outlive one that says what it depends on."""
     path = site.stem + "/v"
     site.sections["route all"] = {"match": "*", "ttl": "600s", "client_refresh": "on"}
     site.origin.on(path, lambda request: [Reply(200, {"Vary": "X-V"} if request.get("X-V") else {},
@@ -125,7 +125,7 @@ def test_what_had_no_vary_is_gone_once_its_key_varies(site, end):
     end(first)
     second = site.proxy()
     assert second.fetch(path, {"X-V": "two"}).body == b"for two"
-    written(second)  # while an answer of the key waits to be written, what lies there is not looked at
+    written(second)  # while a response of the key waits to be written, what lies there is not looked at
     answer = second.fetch(path, {"X-V": "one"})
     assert answer.body == b"for one" and answer.is_hit
     assert second.fetch(path, {"Cache-Control": "no-cache"}).body == b"for all"
@@ -136,7 +136,7 @@ def test_what_had_no_vary_is_gone_once_its_key_varies(site, end):
         assert answer.body == b"for all" and answer.is_hit, "what the answer without Vary replaced"
 
 
-def test_large_answers_come_back_whole(site):
+def test_large_responses_come_back_whole(site):
     site.serve("/big", n=900_000)
     with site.proxy() as p:
         site.get(p, "/big")
@@ -220,7 +220,7 @@ def test_variants_come_back_each_to_its_own(site, origin):
         assert not p.fetch(path, {"X-Kind": "four"}).is_hit
 
 
-def test_stale_answers_are_validated_and_refreshed(site, origin):
+def test_stale_responses_are_validated_and_refreshed(site, origin):
     path, seen = site.stem + "/s", []
 
     def answer(request):
@@ -240,7 +240,7 @@ def test_stale_answers_are_validated_and_refreshed(site, origin):
     assert seen == [None, '"1"']
 
 
-def test_stale_answers_stand_in_for_errors(site, origin):
+def test_stale_responses_stand_in_for_errors(site, origin):
     path = site.stem + "/e"
     origin.on(path, [Reply(200, {"Cache-Control": "max-age=0, stale-if-error=600"}, b"old")], [Reply(500, {}, b"new")])
     with site.proxy() as p:
@@ -383,7 +383,7 @@ def damage(folder, rng):
 
 
 @pytest.mark.long
-def test_damaged_files_never_make_a_wrong_answer(origin, tmp_path):
+def test_damaged_files_never_make_a_wrong_response(origin, tmp_path):
     site = Site(origin, tmp_path, disk={"size": "8M"})
     site.serve(*NAMES, n=lambda name: int(name[1:]) * 300)
     rng = random.Random(7)

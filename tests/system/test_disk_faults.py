@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A device that fails, seen from the client: each file call of a scenario fails in turn (support/faulty_files.c, preloaded).
 
-Every answer is right, what a purge was acknowledged for stays away, a counter and a log line say what happened, and when
+Every response is right, what a purge was acknowledged for stays away, a counter and a log line say what happened, and when
 the device is well again the disk tier is used again. DISK_FAULT_STEP=1: every call, not one in some.
 """
 import errno

@@ -65,7 +65,7 @@ class Site:
         return sorted(self.path.glob("seg-*"))
 
     def allocated(self):
-        """Once all is written: the keeper only takes files away then."""
+        """Once all is written: the reclaimer only takes files away then."""
         sizes = 0
         for path in self.segments():
             with contextlib.suppress(FileNotFoundError):
@@ -79,7 +79,7 @@ def site(origin, tmp_path):
 
 
 def written(proxy):
-    """A client may have all of an answer a moment before it is stored and handed to the disk tier, which the fetch's end shows."""
+    """A client may have all of a response a moment before it is stored and handed to the disk tier, which the fetch's end shows."""
     eventually(lambda: proxy.stats()["cache"]["flights"] == 0, "no fetch is under way")
     eventually(lambda: proxy.stats()["disk"]["queue"] == 0, "all is written")
 
@@ -425,7 +425,7 @@ def test_the_capacity_holds(origin, tmp_path):
         assert p.stats()["disk"]["reclaimed_segments"] > 10
 
 
-def test_forced_refresh_of_a_large_answer(site):
+def test_forced_refresh_of_a_large_response(site):
     url, body = site.serve("/refresh", 3 * MIB, "chunked")
     with site.proxy() as p:
         assert p.fetch(url).body == body

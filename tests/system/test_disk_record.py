@@ -13,7 +13,7 @@ from test_disk import ROUTES, Site, kill, written
 
 
 def test_an_unreachable_origin_is_stood_in_for_by_the_record_not_by_the_route(origin, tmp_path):
-    """The window is the answer's own, as it was stored: a route changed since has no say in it."""
+    """The window is the response's own, as it was stored: a route changed since has no say in it."""
     site = Site(origin, tmp_path, sections={"defaults": {"stale_if_unreachable": "1h"}})
     path, broken = site.stem + "/u", []
     fields = {"Cache-Control": "max-age=0", "ETag": '"1"'}
@@ -59,7 +59,7 @@ def users(origin, tmp_path):
 
 
 @pytest.mark.parametrize("end", [Proxy.stop, kill])
-def test_a_users_answers_are_warm_after_a_restart_and_nobody_elses(users, end):
+def test_a_users_responses_are_warm_after_a_restart_and_nobody_elses(users, end):
     first = users.proxy()
     for who in ("ann", "bob"):
         users.get_as(first, who)

@@ -391,7 +391,7 @@ def test_valid_request_is_served_byte_by_byte_and_between_others(proxy, origin, 
 
 
 @pytest.mark.parametrize("raw, statuses", [p for p in BAD if len(p.values[0]) < 1000])
-def test_bad_request_behind_a_good_one_does_not_spoil_its_answer(proxy, origin, script, raw, statuses):
+def test_bad_request_behind_a_good_one_does_not_spoil_its_response(proxy, origin, script, raw, statuses):
     with proxy.client() as c:
         c.send(build(target="/framing") + raw + SMUGGLED)
         assert c.response().body == b"framing"
@@ -409,7 +409,7 @@ def test_two_thousand_header_fields_do_not_hold_up_others(proxy, origin, script)
     still_serves(proxy)
 
 
-def test_refused_request_still_gets_its_answer_when_much_follows(proxy, origin, script):
+def test_refused_request_still_gets_its_response_when_much_follows(proxy, origin, script):
     """The refusal must not be lost to a reset because unread bytes were waiting."""
     with proxy.client() as c:
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where an HTTP/2 origin's answers end: END_STREAM, and nothing else, says that one without a length is whole."""
+"""Where an HTTP/2 origin's responses end: END_STREAM, and nothing else, says that one without a length is whole."""
 import threading
 
 import pytest
@@ -35,7 +35,7 @@ def h2():
 @EVERYWHERE
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("begin", [b"", b"half"], ids=["nothing", "half"])
-def test_an_answer_that_is_cut_is_aborted_and_never_stored(start_proxy, h2, path, cut, begin):
+def test_a_response_that_is_cut_is_aborted_and_never_stored(start_proxy, h2, path, cut, begin):
     h2.answers([head(200, LIVES)] + ([data(begin)] if begin else []) + CUTS[cut], WHOLE)
     proxy = start_proxy(CONFIG, upstream=h2.url)
     with proxy.client() as c:

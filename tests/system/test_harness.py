@@ -41,7 +41,7 @@ def test_origin_waits_for_a_gate(origin):
     assert origin.peak(path) == 1
 
 
-def test_chunked_answers_with_trailers_and_interim_ones_are_read(origin):
+def test_chunked_responses_with_trailers_and_interim_ones_are_read(origin):
     path = origin.on(origin.fresh(), [Reply(body=b"abcdef", framing="chunked", pieces=4, trailers={"X-T": "1"},
                                             interim=[(103, {"Link": "</a>"}), (102, {})])])
     r = fetch(origin.port, path)
@@ -55,7 +55,7 @@ def test_chunked_answers_with_trailers_and_interim_ones_are_read(origin):
     [Send(head(200, {"Transfer-Encoding": "chunked"}) + chunk(b"abc")), Close()],
     [Send(head(200, {"Transfer-Encoding": "chunked"}) + b"a\r\nabc"), Reset()],
 ], ids=["length, close", "length, reset", "chunked, close", "in a chunk, reset"])
-def test_an_answer_that_breaks_off_is_noticed(origin, script):
+def test_a_response_that_breaks_off_is_noticed(origin, script):
     path = origin.on(origin.fresh(), script)
     with pytest.raises(Aborted):
         fetch(origin.port, path)

@@ -164,7 +164,7 @@ def test_targeted_fields_are_passed_on(proxy, origin):
 
 @pytest.mark.parametrize("cc, stored", [("max-age=60", False), ("max-age=60, public", True), ("max-age=60, must-revalidate", True),
                                         ("s-maxage=60", True)])
-def test_answers_to_authorized_requests(proxy, origin, cc, stored):
+def test_responses_to_authorized_requests(proxy, origin, cc, stored):
     assert is_stored(proxy, origin, {CC: cc}, request={"Authorization": "Basic x"}) == stored
 
 
@@ -402,7 +402,7 @@ def test_what_is_stale_shows_a_ttl_below_0_at_once(proxy, origin):
     assert sums and 59 in sums, "both are rounded down, so the sum is 60 on the very second only"
 
 
-def test_no_store_of_a_request_keeps_its_answer_out(proxy, origin):
+def test_no_store_of_a_request_keeps_its_response_out(proxy, origin):
     path = origin.on(origin.fresh(), [Reply(200, {CC: "max-age=60"}, b"body")])
     proxy.fetch(path, {CC: "no-store"})
     assert not proxy.fetch(path).is_hit

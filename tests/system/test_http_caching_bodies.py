@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the bytes of an answer decide: tags made of them, guards that look into them."""
+"""What the bytes of a response decide: tags made of them, store filters that look into them."""
 import pytest
 
 from support.origin import Close, Reply, Send, Wait, head, pattern
@@ -19,7 +19,7 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
 @pytest.mark.parametrize("size", [0, 10, 40000])
-def test_an_answer_without_a_tag_gets_one_of_its_bytes(proxy, origin, framing, size):
+def test_a_response_without_a_tag_gets_one_of_its_bytes(proxy, origin, framing, size):
     path = origin.on("/tag" + origin.fresh(), [Reply(body=pattern(size), framing=framing)])
     first = proxy.fetch(path)
     assert first.body == pattern(size)
@@ -69,7 +69,7 @@ def test_what_is_too_long_to_store_is_passed_on_without_a_tag(proxy, origin):
     assert r.body == pattern(300000) and not r.has("etag")
 
 
-def test_an_answer_that_breaks_off_before_its_tag_is_known_is_502(proxy, origin):
+def test_a_response_that_breaks_off_before_its_tag_is_known_is_502(proxy, origin):
     path = origin.on("/tag" + origin.fresh(), [Send(head(200, {"Content-Length": 10}) + b"12345"), Close()], [Reply(body=b"well")])
     assert proxy.fetch(path).status == 502
 
@@ -122,7 +122,7 @@ def test_an_error_passes_the_guard(proxy, origin):
     assert proxy.fetch(path).is_hit
 
 
-def test_a_good_answer_outlives_a_bad_one(proxy, origin):
+def test_a_good_response_outlives_a_bad_one(proxy, origin):
     path = origin.on("/json" + origin.fresh(), [Reply(fields={**JSON, "Cache-Control": "max-age=0, stale-if-error=60", "ETag": '"1"'},
                                                       body=b"{}")],
                      [Reply(fields=JSON, body=b"oops")], [Reply(304, {"Cache-Control": "max-age=60"})])

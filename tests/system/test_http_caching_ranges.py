@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Parts of answers: served from what is stored, stored themselves, put together (RFC 9110 14, RFC 9111 3.3, 3.4)."""
+"""Parts of responses: served from what is stored, stored themselves, put together (RFC 9110 14, RFC 9111 3.3, 3.4)."""
 from email.utils import formatdate
 
 import pytest
@@ -38,7 +38,7 @@ def is_part(r, first, last, body=BODY):
 
 @pytest.mark.parametrize("ranges, first, last", [("0-0", 0, 0), ("10-19", 10, 19), ("990-", 990, 999), ("-10", 990, 999),
                                                  ("5-5000", 5, 999), ("-5000", 0, 999)])
-def test_a_range_is_cut_from_a_stored_answer(proxy, origin, ranges, first, last):
+def test_a_range_is_cut_from_a_stored_response(proxy, origin, ranges, first, last):
     path = origin.on(origin.fresh(), [whole()])
     get(proxy, path)
     assert is_part(get(proxy, path, ranges), first, last)
@@ -55,7 +55,7 @@ def test_several_ranges_come_as_multipart(proxy, origin):
     assert int(r.get("content-length")) == len(r.body)
 
 
-def test_no_two_multipart_answers_have_the_same_boundary(proxy, origin):
+def test_no_two_multipart_responses_have_the_same_boundary(proxy, origin):
     """An origin that could guess it could write one into its body. These are answered in one turn of the loop."""
     path = origin.on(origin.fresh(), [whole()])
     get(proxy, path)
@@ -92,7 +92,7 @@ def test_if_range_needs_the_same_strong_validator(proxy, origin, condition, stat
     assert get(proxy, path, "0-9", If_Range=condition).status == status
 
 
-def test_a_range_of_a_stale_answer_is_cut_after_validation(proxy, origin):
+def test_a_range_of_a_stale_response_is_cut_after_validation(proxy, origin):
     path = origin.on(origin.fresh(), [whole({"Cache-Control": "max-age=0"})], [Reply(304, {"Cache-Control": "max-age=60",
                                                                                           "ETag": '"a"'})])
     get(proxy, path)
@@ -272,7 +272,7 @@ def test_a_purge_takes_parts_too(proxy, origin):
     assert origin.count(path) == 2
 
 
-def test_the_answer_to_a_range_that_the_origin_ignored_is_stored_whole(proxy, origin):
+def test_the_response_to_a_range_that_the_origin_ignored_is_stored_whole(proxy, origin):
     path = origin.on(origin.fresh(), [whole()])
     assert get(proxy, path, "10-19").status == 200
     assert is_part(get(proxy, path, "10-19"), 10, 19)
@@ -281,7 +281,7 @@ def test_the_answer_to_a_range_that_the_origin_ignored_is_stored_whole(proxy, or
 
 
 @pytest.mark.parametrize("ranges", ["0-9,900-909", "900-909"])
-def test_ranges_of_an_answer_that_still_arrives(proxy, origin, ranges):
+def test_ranges_of_a_response_that_still_arrives(proxy, origin, ranges):
     """One is cut from it as its bytes come; several wait for its end."""
     rest = origin.gate()
     fields = {"Cache-Control": "max-age=60", "ETag": '"b"', "Content-Type": "text/plain", "Content-Length": len(BODY)}

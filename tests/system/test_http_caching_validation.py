@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Conditions, and what answers to them say: which stored answers are asked about, what a 304 or HEAD may change (RFC 9110 13,
+"""Conditions, and what responses to them say: which stored responses are asked about, what a 304 or HEAD may change (RFC 9110 13,
 RFC 9111 4.3)."""
 import gzip
 import json
@@ -25,7 +25,7 @@ CONFIG = {
 
 
 def confirming(*script):
-    """304 to whoever asks with a condition; else the script's answers in their order."""
+    """304 to whoever asks with a condition; else the script's responses in their order."""
     rest = list(script)
 
     def answer(request):
@@ -39,7 +39,7 @@ def asked_with_condition(origin, path):
     return [r.has("if-none-match") or r.has("if-modified-since") for r in origin.seen(path)]
 
 
-# ---- which stored answers are asked about (RFC 9110 13.2.1) ----
+# ---- which stored responses are asked about (RFC 9110 13.2.1) ----
 
 @pytest.mark.parametrize("validator", VALIDATORS, ids=str)
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 300, 400, 403, 404, 405, 410, 414, 451, 500, 501, 503])
@@ -207,7 +207,7 @@ def test_nor_is_the_rest_of_another_coding_taken(proxy, origin, first, second):
     assert proxy.fetch(path).body == b"whole"
 
 
-# ---- answers that nobody asked for (RFC 9110 15.3.7, 15.4.5, 15.5.13, 15.5.17) ----
+# ---- responses that nobody asked for (RFC 9110 15.3.7, 15.4.5, 15.5.13, 15.5.17) ----
 
 STRAY = [(304, {"ETag": '"a"', **FRESH}), (412, FRESH), (206, {"Content-Range": "bytes 0-3/9", **FRESH}),
          (416, {"Content-Range": "bytes */9", **FRESH}), (206, {"Content-Type": "multipart/byteranges; boundary=a", **FRESH})]
@@ -219,7 +219,7 @@ def stray(status, fields):
 
 @pytest.mark.parametrize("where, method", [("", "GET"), ("", "HEAD"), ("/off", "GET"), ("/off", "HEAD"), ("/post", "POST")])
 @pytest.mark.parametrize("status, fields", STRAY)
-def test_an_answer_to_a_condition_that_was_not_sent_reaches_nobody(proxy, origin, where, method, status, fields):
+def test_a_response_to_a_condition_that_was_not_sent_reaches_nobody(proxy, origin, where, method, status, fields):
     if method == "POST" and status in (206, 416):
         pytest.skip("ranges are of GET; of what other methods say with these nothing is known")
     path = origin.on(where + origin.fresh(), [stray(status, fields)], [stray(status, fields)], [Reply(200, FRESH, b"real")])
@@ -281,7 +281,7 @@ def test_a_refresh_says_what_came_of_it(proxy, origin, status):
     assert r.is_hit and r.body == b"stored"
 
 
-def test_who_waits_gets_no_such_answer_either(proxy, origin):
+def test_who_waits_gets_no_such_response_either(proxy, origin):
     gate = origin.gate()
     path = origin.on(origin.fresh(), [Wait(gate), Reply(304, FRESH)])
     with proxy.client() as a, proxy.client() as b:
@@ -326,7 +326,7 @@ def test_what_only_the_origin_can_judge_goes_there(proxy, origin, method, condit
         assert proxy.fetch(path).body in (b"stored", b"judged")
 
 
-def test_an_answer_under_a_condition_is_not_everybodys(proxy, origin):
+def test_a_response_under_a_condition_is_not_everybodys(proxy, origin):
     path = origin.on(origin.fresh(), lambda r: [Reply(412, FRESH, b"not so") if r.has("if-match") else Reply(200, FRESH, b"real")])
     for _ in range(2):
         assert proxy.fetch(path, {"If-Match": '"x"'}).status == 412

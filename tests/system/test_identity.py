@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""For whom an answer is: what decides it (key, variant, user) is what the origin was sent, and nothing that the client said
-beside it. Each on both roads, and from disk after a restart."""
+"""For whom a response is: what decides it (key, variant, user) is what the origin was sent, and nothing that the client said
+beside it. Each on both paths, and from disk after a restart."""
 import pytest
 
 from support.origin import Reply
@@ -25,10 +25,10 @@ ROUTES = {
 OWN = {"host", "via", "cdn-loop", "x-forwarded-for", "x-forwarded-proto"}
 
 
-@pytest.fixture(scope="module", params=["hit road", "exchange"])
+@pytest.fixture(scope="module", params=["fast path", "transaction"])
 def two(request, origin):
-    """A proxy on either road."""
-    with Proxy(origin.url, {"cache": {"hit_road": "on" if request.param == "hit road" else "off"}, **ROUTES}) as p:
+    """A proxy on either path."""
+    with Proxy(origin.url, {"cache": {"hit_road": "on" if request.param == "fast path" else "off"}, **ROUTES}) as p:
         yield p
 
 
@@ -42,7 +42,7 @@ def echo(vary="", status=200, fields=None):
 
 
 def seen(response):
-    """name -> values, as the origin saw them for this answer."""
+    """name -> values, as the origin saw them for this response."""
     out = {}
     for line in response.body.decode("latin-1").split("\n"):
         name, _, value = line.partition("=")
@@ -250,10 +250,10 @@ def test_fields_that_programs_obey_do_not_pass_unkeyed(two, origin):
     assert seen(two.fetch(off, {"X-HTTP-Method-Override": "PUT"}))["x-http-method-override"] == ["PUT"]
 
 
-# ---- an answer to POST that is kept for GET ----
+# ---- a response to POST that is kept for GET ----
 
 @pytest.mark.parametrize("field", ["X-HTTP-Method-Override", "X-Original-URL", "X-Real-IP", "Client-IP"])
-def test_an_answer_made_for_an_unkeyed_field_is_not_kept_for_get(two, origin, field):
+def test_a_response_made_for_an_unkeyed_field_is_not_kept_for_get(two, origin, field):
     path = origin.fresh()
     origin.on(path, echo(fields={"Cache-Control": "max-age=60", "Content-Location": path}))
     assert seen(two.fetch(path, {field: "evil"}, "POST", b"x"))[field.lower()] == ["evil"]
@@ -264,7 +264,7 @@ def test_an_answer_made_for_an_unkeyed_field_is_not_kept_for_get(two, origin, fi
     assert two.fetch(path).is_hit
 
 
-def test_an_answer_made_for_a_dropped_parameter_is_not_kept_for_get(two, origin):
+def test_a_response_made_for_a_dropped_parameter_is_not_kept_for_get(two, origin):
     path = "/dropping/" + origin.fresh()[1:]
     origin.on(path, echo(fields={"Cache-Control": "max-age=60", "Content-Location": path}))
     two.fetch(path + "?utm=evil", {}, "POST", b"x")
@@ -370,7 +370,7 @@ def test_a_redirect_to_https_is_not_for_those_who_came_by_it(both, origin):
     assert origin.count(path) == 2
 
 
-def test_admin_calls_reach_the_answers_of_both_schemes(both, origin):
+def test_admin_calls_reach_the_responses_of_both_schemes(both, origin):
     proxy, ask = both
     path = origin.on(origin.fresh(), echo())
     count = lambda: origin.count(path)
@@ -392,7 +392,7 @@ def test_admin_calls_reach_the_answers_of_both_schemes(both, origin):
 
 
 def test_variants_by_scheme_survive_revalidation(both, origin):
-    """The background fetch of a stale answer asks for it by the scheme that it was stored for."""
+    """The background fetch of a stale response asks for it by the scheme that it was stored for."""
     proxy, ask = both
 
     def script(request):

@@ -12,7 +12,7 @@ CONFIG = {
 }
 
 
-def test_lifetimes_of_answers_stored_together_differ(proxy, origin):
+def test_lifetimes_of_responses_stored_together_differ(proxy, origin):
     ttls = []
     for i in range(30):
         path = origin.on(f"/jitter-{i}", [Reply(200, {"Cache-Control": "max-age=1000"}, b"x")])
@@ -22,7 +22,7 @@ def test_lifetimes_of_answers_stored_together_differ(proxy, origin):
     assert len(set(ttls)) > 20
 
 
-def test_a_new_answer_to_the_same_url_gets_another_lifetime(proxy, origin):
+def test_a_new_response_to_the_same_url_gets_another_lifetime(proxy, origin):
     path = origin.on("/jitter-again", [Reply(200, {"Cache-Control": "max-age=1000"}, b"x")])
     ttls = set()
     for _ in range(5):
@@ -31,7 +31,7 @@ def test_a_new_answer_to_the_same_url_gets_another_lifetime(proxy, origin):
 
 
 @pytest.mark.parametrize("hit_road", ["on", "off"])
-def test_a_hot_answer_is_renewed_before_it_expires(start_proxy, origin, hit_road):
+def test_a_hot_response_is_renewed_before_it_expires(start_proxy, origin, hit_road):
     proxy = start_proxy({**CONFIG, "cache": {"hit_road": hit_road}})
     gate = origin.gate()
     path = origin.on("/ahead" + origin.fresh(), [Reply(200, {"Cache-Control": "max-age=3"}, b"old")],
@@ -51,7 +51,7 @@ def test_a_hot_answer_is_renewed_before_it_expires(start_proxy, origin, hit_road
     assert origin.count(path) == 2
 
 
-def test_a_cold_answer_is_not_renewed(proxy, origin):
+def test_a_cold_response_is_not_renewed(proxy, origin):
     path = origin.on("/time" + origin.fresh(), [Reply(200, {"Cache-Control": "max-age=50"}, b"x")])
     proxy.fetch(path)
     assert proxy.fetch(path).is_hit

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A real REST API behind the proxy: every answer is the one that a direct request gets."""
+"""A real REST API behind the proxy: every response is the one that a direct request gets."""
 import json
 
 import pytest
@@ -25,7 +25,7 @@ def api(json_server):
 
 @pytest.fixture
 def both(api, json_server):
-    """Asks directly and through the proxy; the answers have to be equal, byte for byte, less our own fields."""
+    """Asks directly and through the proxy; the responses have to be equal, byte for byte, less our own fields."""
     from support.rawclient import fetch
 
     def ask(target, fields=None, method="GET"):

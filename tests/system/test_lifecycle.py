@@ -140,7 +140,7 @@ def test_stop_with_two_thousand_idle_connections(start_proxy):
         assert time.monotonic() - began < 5 * SLOW
 
 
-def test_stop_with_unread_answers_of_slow_readers(start_proxy, origin):
+def test_stop_with_unread_responses_of_slow_readers(start_proxy, origin):
     proxy = start_proxy(SECTIONS, grace="700ms")
     path = origin.on(origin.fresh(), [Reply(body=pattern(6 << 20))])
     with proxy.client(receive_buffer=4096) as c, proxy.client(receive_buffer=4096) as d:

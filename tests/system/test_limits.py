@@ -339,7 +339,7 @@ def test_out_of_descriptors_accepting_pauses_without_spinning(start_proxy, origi
         c.close()
 
 
-def test_out_of_descriptors_for_the_upstream_is_an_error_answer(start_proxy, origin):
+def test_out_of_descriptors_for_the_upstream_is_an_error_response(start_proxy, origin):
     proxy = start_proxy(with_keys(workers=1))
     path = origin.on("/off" + origin.fresh(), [Reply(body=b"x")])
     with proxy.client() as c:
@@ -388,7 +388,7 @@ def run_with_failing_allocation(nth, origin, folder, scenario):
 
 
 def quietly(what):
-    """One failing allocation may cost one connection or one answer."""
+    """One failing allocation may cost one connection or one response."""
     try:
         return what()
     except (Aborted, AssertionError, OSError):

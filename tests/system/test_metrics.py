@@ -250,7 +250,7 @@ def test_both_views_agree(proxy, origin):
     assert m.get("memoproxy_proxy_hit_ratio") == pytest.approx(s["hit_ratio"])
 
 
-def test_clients_that_left_and_answers_that_broke_are_counted(proxy, origin):
+def test_clients_that_left_and_responses_that_broke_are_counted(proxy, origin):
     gate = origin.gate()
     path = origin.on("/off" + origin.fresh(), [Wait(gate), Reply(body=b"x")])
     before = proxy.stats()["requests"]

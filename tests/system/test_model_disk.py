@@ -24,7 +24,7 @@ def test_what_once_failed(case):
     assert not problem, problem
 
 
-def test_no_answer_that_the_model_forbids():
+def test_no_response_that_the_model_forbids():
     need_binary()
     seed, end = first_seed(), time.monotonic() + SECONDS
     runs, sums = 0, dict.fromkeys(model_disk.SUMMED, 0)

@@ -29,7 +29,7 @@ def own_less(fields):
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "PROPFIND", "M-SEARCH",
                                     "REPORT", "FOO", "get", "X!#$%&'*+-.^_`|~9"])
 @pytest.mark.parametrize("framing", ["none", "length", "chunked"])
-def test_method_with_body_arrives_and_its_answer_returns(proxy, origin, method, framing):
+def test_method_with_body_arrives_and_its_response_returns(proxy, origin, method, framing):
     path = origin.on(origin.fresh(), lambda r: [Reply(200, {"X-Method": r.method}, b"<" + r.body + b">")])
     body, fields = {"none": (b"", {}), "length": (b"hello", {}),
                     "chunked": (b"2\r\nhe\r\n3;a=b\r\nllo\r\n0\r\nX-T: 1\r\n\r\n", {"Transfer-Encoding": "chunked"})}[framing]
@@ -153,14 +153,14 @@ def test_http_1_0_client_may_keep_the_connection(proxy, origin):
                 break
 
 
-def test_http_1_0_client_is_not_sent_interim_answers(proxy, origin):
+def test_http_1_0_client_is_not_sent_interim_responses(proxy, origin):
     path = origin.on(origin.fresh(), [Reply(body=b"x", interim=[(103, {"Link": "</a>"})])])
     with proxy.client() as c:
         r = c.get(path, version="HTTP/1.0")
         assert (r.body, r.interim) == (b"x", [])
 
 
-def test_pipelined_answers_come_in_order_slow_and_cached_mixed(proxy, origin):
+def test_pipelined_responses_come_in_order_slow_and_cached_mixed(proxy, origin):
     gate = origin.gate()
     fast = origin.on("/cached" + origin.fresh(), [Reply(body=b"fast")])
     slow = origin.on(origin.fresh(), [Wait(gate), Reply(body=b"slow")])
@@ -187,7 +187,7 @@ def test_a_thousand_pipelined_requests(proxy, origin):
             assert c.response().body == target.encode()
 
 
-def test_half_closed_client_still_gets_its_answer(proxy, origin):
+def test_half_closed_client_still_gets_its_response(proxy, origin):
     gate = origin.gate()
     path = origin.on(origin.fresh(), [Wait(gate), Reply(body=b"late")])
     with proxy.client() as c:
@@ -199,7 +199,7 @@ def test_half_closed_client_still_gets_its_answer(proxy, origin):
         assert c.wait_closed() == b""
 
 
-def test_half_closed_client_still_gets_all_pipelined_answers(proxy, origin):
+def test_half_closed_client_still_gets_all_pipelined_responses(proxy, origin):
     path = origin.on(origin.fresh(), lambda r: [Reply(body=r.target)])
     with proxy.client() as c:
         c.send(b"".join(build(target=f"{path}?{i}") for i in range(5)))
@@ -208,7 +208,7 @@ def test_half_closed_client_still_gets_all_pipelined_answers(proxy, origin):
         assert c.wait_closed() == b""
 
 
-def test_client_that_leaves_in_mid_reply_harms_nobody(proxy, origin):
+def test_client_that_leaves_in_mid_response_harms_nobody(proxy, origin):
     stream = Stream(64 * MB)
     path = origin.on(origin.fresh(), [Send(head(200, {"Content-Length": 64 * MB})), stream])
     ok = origin.on(origin.fresh(), [Reply(body=b"ok")])
@@ -222,7 +222,7 @@ def test_client_that_leaves_in_mid_reply_harms_nobody(proxy, origin):
         assert proxy.fetch(ok).body == b"ok"
 
 
-def test_client_that_leaves_before_the_answer_ends_an_uncacheable_fetch(proxy, origin):
+def test_client_that_leaves_before_the_response_ends_an_uncacheable_fetch(proxy, origin):
     path = origin.on(origin.fresh(), [Hang()])
     with proxy.client() as c:
         c.start("OPTIONS", path, {})
@@ -232,7 +232,7 @@ def test_client_that_leaves_before_the_answer_ends_an_uncacheable_fetch(proxy, o
 
 
 def test_client_that_leaves_does_not_end_a_write(proxy, origin):
-    """What a write changed must be invalidated, whoever waits for its answer."""
+    """What a write changed must be invalidated, whoever waits for its response."""
     path = origin.on(origin.fresh(), [Hang()])
     with proxy.client() as c:
         c.start("POST", path, {}, b"x")
@@ -247,7 +247,7 @@ def test_client_that_leaves_does_not_end_a_write(proxy, origin):
     assert not request.client_left
 
 
-def test_the_answer_to_a_write_whose_client_has_left_is_read_to_its_end(start_proxy, origin):
+def test_the_response_to_a_write_whose_client_has_left_is_read_to_its_end(start_proxy, origin):
     """Its connection serves on."""
     proxy = start_proxy({"route all": {"match": "*", "cache": "off"}}, workers=1)
     gate = origin.gate()
@@ -342,9 +342,9 @@ def test_head_past_max_header_is_refused(proxy, origin):
     assert origin.count(path) == 1
 
 
-# ---- interim answers, trailers ----
+# ---- interim responses, trailers ----
 
-def test_interim_answers_are_forwarded_as_they_come(proxy, origin):
+def test_interim_responses_are_forwarded_as_they_come(proxy, origin):
     gate = origin.gate()
     path = origin.on(origin.fresh(), [Send(head(102)), Send(head(103, {"Link": "</a.css>; rel=preload"})), Wait(gate),
                                       Send(head(103, {"Link": "</b.css>"})), Reply(200, {"X-A": "1"}, b"body")])
@@ -366,7 +366,7 @@ def test_100_continue_from_the_origin_is_not_passed_to_a_client_that_did_not_ask
     assert (r.status, r.body, [i.status for i in r.interim]) == (200, b"ok", [])
 
 
-def test_chunked_answer_with_trailers_ends_well(proxy, origin):
+def test_chunked_response_with_trailers_ends_well(proxy, origin):
     path = origin.on(origin.fresh(), [Reply(200, {"Trailer": "X-Sum"}, b"abcdef", framing="chunked", pieces=2,
                                             trailers={"X-Sum": "1", "Content-Length": "3", "Set-Cookie": "t=1"})])
     with proxy.client() as c:
@@ -405,7 +405,7 @@ def test_origins_date_and_server_pass(proxy, origin):
     assert (r.all("Date"), r.all("Server")) == ([date], ["scripted/1"])
 
 
-def test_an_answer_without_date_gets_one(proxy, origin):
+def test_a_response_without_date_gets_one(proxy, origin):
     path = origin.on(origin.fresh(), [Reply(200, {}, b"x")])
     assert proxy.fetch(path).get("Date", "").endswith(" GMT")
 
@@ -436,7 +436,7 @@ def test_connection_can_not_remove_what_the_proxy_needs(proxy, origin, named):
     assert request.has("Host") and request.has("X-Forwarded-For") and request.has("Via")
 
 
-def test_hop_by_hop_fields_of_answers_are_dropped(proxy, origin):
+def test_hop_by_hop_fields_of_responses_are_dropped(proxy, origin):
     path = origin.on(origin.fresh(), [Reply(200, [("Connection", "X-Named"), ("Connection", "x-also"), ("X-Stays", "1"),
                                                   *HOP_BY_HOP.items()], b"ok")])
     with proxy.client() as c:
@@ -508,7 +508,7 @@ def test_status_and_body_pass(proxy, origin, status):
 
 
 @pytest.mark.parametrize("status", [204, 304])
-def test_answers_that_have_no_body(proxy, origin, status):
+def test_responses_that_have_no_body(proxy, origin, status):
     path = origin.on(origin.fresh(), [Reply(status, {"ETag": '"a"'})])
     with proxy.client() as c:
         for _ in range(3):
@@ -649,7 +649,7 @@ def test_first_bytes_pass_before_the_end_is_there(proxy, origin):
     head(200, {"Transfer-Encoding": "chunked"}) + chunk(b"x" * 500) + b"0\r\n",
 ], ids=["length", "chunked", "in a chunk", "in the end"])
 @pytest.mark.parametrize("where", ["", "/cached"])
-def test_answer_broken_off_upstream_is_an_aborted_transfer(proxy, origin, where, begin, end):
+def test_response_broken_off_upstream_is_an_aborted_transfer(proxy, origin, where, begin, end):
     gate = origin.gate()
     path = origin.on(where + origin.fresh(), [Send(begin), Wait(gate), end])
     with proxy.client() as c:
@@ -664,7 +664,7 @@ def test_answer_broken_off_upstream_is_an_aborted_transfer(proxy, origin, where,
     assert proxy.fetch(path).body == b"whole", "a broken answer was kept"
 
 
-def test_http_1_0_client_notices_a_broken_answer(proxy, origin):
+def test_http_1_0_client_notices_a_broken_response(proxy, origin):
     gate = origin.gate()
     path = origin.on(origin.fresh(), [Send(head(200, {"Content-Length": 1000}) + b"x" * 500), Wait(gate), Close()])
     with Client(proxy.port) as c:
@@ -675,7 +675,7 @@ def test_http_1_0_client_notices_a_broken_answer(proxy, origin):
             c.read_body(r)
 
 
-def test_answer_that_ends_with_the_connection_is_whole(proxy, origin):
+def test_response_that_ends_with_the_connection_is_whole(proxy, origin):
     path = origin.on(origin.fresh(), [Reply(body=pattern(300000), framing="close")])
     with proxy.client() as c:
         for _ in range(2):
@@ -684,7 +684,7 @@ def test_answer_that_ends_with_the_connection_is_whole(proxy, origin):
 
 # ---- what belongs to one hop, to nobody, or to the method ----
 
-def test_hop_by_hop_fields_of_interim_answers_are_dropped(proxy, origin):
+def test_hop_by_hop_fields_of_interim_responses_are_dropped(proxy, origin):
     hop = [("Connection", "X-Hop, keep-alive"), ("X-Hop", "1"), ("Keep-Alive", "timeout=5"), ("Upgrade", "h2c"), ("TE", "x"),
            ("Trailer", "X-T"), ("Transfer-Encoding", "chunked"), ("Content-Length", "5"), ("Proxy-Connection", "close"),
            ("Proxy-Authenticate", "Basic")]
@@ -696,7 +696,7 @@ def test_hop_by_hop_fields_of_interim_answers_are_dropped(proxy, origin):
 
 
 @pytest.mark.parametrize("fields", [{"Content-Length": "3"}, {"Transfer-Encoding": "br"}, {"Transfer-Encoding": "chunked", "Content-Length": "3"}])
-def test_framing_in_an_interim_answer_frames_nothing(proxy, origin, fields):
+def test_framing_in_an_interim_response_frames_nothing(proxy, origin, fields):
     path = origin.on(origin.fresh(), [Reply(200, {}, b"hello", framing="close", interim=[(103, {"Link": "</a>", **fields})])])
     r = proxy.fetch(path)
     assert (r.status, r.body) == (200, b"hello")

@@ -164,7 +164,7 @@ def test_hard_purge_serves_nothing_stale_and_sends_no_validators(proxy, origin):
 
 @pytest.mark.parametrize("scope", ["url", "prefix", "all"])
 @pytest.mark.parametrize("when", ["before the head", "in the body"])
-def test_purge_while_the_answer_is_under_way_is_not_undone_by_it(proxy, origin, scope, when):
+def test_purge_while_the_response_is_under_way_is_not_undone_by_it(proxy, origin, scope, when):
     gate = origin.gate()
     first = [Wait(gate), Reply(body=b"old" * 1000)] if when == "before the head" else [
         Send(head(200, {"Content-Length": 3000}) + b"old" * 500), Wait(gate), Send(b"old" * 500)]
@@ -175,7 +175,7 @@ def test_purge_while_the_answer_is_under_way_is_not_undone_by_it(proxy, origin, 
         if when == "in the body":
             r = c.response_head()
         proxy.purge(**{"url": {"url": path}, "prefix": {"prefix": path[:-1]}, "all": {"all": 1}}[scope])
-        after = proxy.client()  # asks after the purge: must not be given the old answer
+        after = proxy.client()  # asks after the purge: must not be given the old response
         after.start(target=path)
         gate.open()
         body = c.response().body if when == "before the head" else c.read_body(r).body
@@ -186,7 +186,7 @@ def test_purge_while_the_answer_is_under_way_is_not_undone_by_it(proxy, origin, 
         assert proxy.fetch(path).body == b"new"
 
 
-def test_purge_by_a_tag_that_only_the_answer_under_way_bears(proxy, origin):
+def test_purge_by_a_tag_that_only_the_response_under_way_bears(proxy, origin):
     gate = origin.gate()
     path = origin.on(origin.fresh(), [Wait(gate), Reply(200, {"Cache-Tag": "in-flight"}, b"old")], [Reply(body=b"new")])
     with proxy.client() as c:
@@ -240,7 +240,7 @@ def test_refresh_of_what_is_not_stored_fetches_it(proxy, origin):
     assert origin.count(path) == 1
 
 
-def test_refresh_keeps_serving_the_old_answer_meanwhile(proxy, origin):
+def test_refresh_keeps_serving_the_old_response_meanwhile(proxy, origin):
     gate = origin.gate()
     path = origin.on(origin.fresh(), [Reply(body=b"old")], [Wait(gate), Reply(body=b"new")])
     proxy.fetch(path)
@@ -254,7 +254,7 @@ def test_refresh_keeps_serving_the_old_answer_meanwhile(proxy, origin):
     assert proxy.fetch(path).body == b"new"
 
 
-def test_refresh_that_fails_says_so_and_keeps_the_old_answer(proxy, origin):
+def test_refresh_that_fails_says_so_and_keeps_the_old_response(proxy, origin):
     from support.origin import Reset
     path = origin.on(origin.fresh(), [Reply(body=b"old")], [Reset()])
     proxy.fetch(path)
@@ -440,7 +440,7 @@ def test_a_location_goes_by_the_query_rule_of_its_route(proxy, origin):
 
 
 def test_a_host_that_the_client_chose_does_not_reach_another_upstream(start_proxy, origin):
-    """What POSTs to one upstream say must not make another's answers stale."""
+    """What POSTs to one upstream say must not make another's responses stale."""
     proxy = start_proxy({"upstream other": {"url": origin.url}, "route b": {"match": "*", "host": "b.example", "ttl": "60s", "upstream": "other"},
                          "route a": {"match": "*", "ttl": "60s"}}, upstream=f"http://localhost:{origin.port}")
     path, write = origin.on(origin.fresh(), lambda r: [Reply(body=b"1")]), origin.fresh()
@@ -498,7 +498,7 @@ def test_a_path_alone_says_too_little_where_the_clients_host_goes_on(start_proxy
     assert site.state("/a") == ["/a"]
 
 
-def test_an_answer_to_a_write_is_not_kept_where_others_purged_meanwhile(proxy, origin):
+def test_a_response_to_a_write_is_not_kept_where_others_purged_meanwhile(proxy, origin):
     gate = origin.gate()
     path = origin.fresh()
     fields = {"Cache-Control": "max-age=60", "Content-Location": path}

@@ -42,7 +42,7 @@ def test_after_retry_after_no_call_is_made(start_proxy, api, status):
     assert quota(proxy)["pause_s"] > 90 and proxy.stats()["upstreams"]["default"]["rate_limited"] == 1
 
 
-def test_stale_answers_stand_in_during_a_pause(start_proxy, api):
+def test_stale_responses_stand_in_during_a_pause(start_proxy, api):
     proxy = start_proxy(GUARD, upstream=api.url)
     api.on("/old", [Reply(200, SHORT, b"old")])
     api.on("/limit", [Reply(429, {"Retry-After": "100"})])
@@ -99,7 +99,7 @@ def test_with_a_low_budget_only_true_misses_are_fetched(start_proxy, api, low):
     assert 2 <= int(lifetime) <= 4  # one second, stretched four times
 
 
-def test_a_better_answer_ends_the_thrift(start_proxy, api):
+def test_a_better_response_ends_the_thrift(start_proxy, api):
     proxy = start_proxy(GUARD, upstream=api.url)
     api.on("/low", [Reply(200, LOW[2], b"low")], [Reply(200, {**LOW[2], "X-RateLimit-Remaining": "95"}, b"high")])
     proxy.fetch("/low")

@@ -21,9 +21,9 @@ BODY = pattern(20000)
 FIELDS = {CC: "max-age=60", "ETag": '"1"', "Content-Type": "text/plain"}
 
 
-@pytest.fixture(params=["hit road", "exchange"])
+@pytest.fixture(params=["fast path", "transaction"])
 def both(request, start_proxy):
-    return start_proxy({**CONFIG, "cache": {**CONFIG["cache"], "hit_road": "on" if request.param == "hit road" else "off"}})
+    return start_proxy({**CONFIG, "cache": {**CONFIG["cache"], "hit_road": "on" if request.param == "fast path" else "off"}})
 
 
 def ranged(ranges, **fields):
@@ -266,7 +266,7 @@ def test_a_variant_is_whose_it_is(both, origin):
     assert origin.count(path) == 2
 
 
-def test_an_answer_that_ends_early_is_no_part(both, origin):
+def test_a_response_that_ends_early_is_no_part(both, origin):
     """What it does not reach is asked for by its own Range."""
     breaks = origin.gate()
     path = origin.on(origin.fresh(), lambda r: [Reply(416, {}, b"by itself")] if r.has("Range") else [
@@ -283,7 +283,7 @@ def test_an_answer_that_ends_early_is_no_part(both, origin):
     assert sorted(ranges_asked(origin, path), key=str) == [None, "bytes=0-1,4-5", "bytes=6000-6999"]
 
 
-def test_an_answer_without_length_that_ends_early_is_no_part(both, origin):
+def test_a_response_without_length_that_ends_early_is_no_part(both, origin):
     path = origin_of(origin, BODY, whole=[Send(head(200, {**FIELDS, "Transfer-Encoding": "chunked"}) + chunk(BODY)), Close()])
     assert is_part(both.fetch(path, ranged("1-2")), 1, 2)
     assert ranges_asked(origin, path) == [None, "bytes=1-2"]

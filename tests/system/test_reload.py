@@ -23,7 +23,7 @@ def reload(proxy, sections):
     return proxy.admin_json("POST", "/reload")
 
 
-def test_new_lifetimes_count_from_the_answer_on(start_proxy, origin):
+def test_new_lifetimes_count_from_the_response_on(start_proxy, origin):
     proxy = start_proxy(with_route(ttl="60s"))
     path = origin.on(origin.fresh(), [Reply(body=b"x")])
     before = proxy.fetch(path + "?1")
@@ -163,7 +163,7 @@ def test_idle_timeout_changes(start_proxy, origin):
         assert c.wait_closed() == b""
 
 
-def test_hit_road_changes(start_proxy, origin):
+def test_fast_path_changes(start_proxy, origin):
     proxy = start_proxy(ALL)
     path = origin.on(origin.fresh(), [Reply(body=b"x")])
     for road in ("off", "on", "off"):

@@ -25,7 +25,7 @@ CONFIG = {
 }
 
 
-@pytest.fixture(scope="module", params=["hit road", "exchange"])
+@pytest.fixture(scope="module", params=["fast path", "transaction"])
 def running(request, origin):
     need_binary()
     config = copy.deepcopy(CONFIG)
@@ -109,7 +109,7 @@ def test_what_a_herd_shares_without_storing_it_has_no_cookie_of_another(proxy, o
     assert len(set(given)) == len(given) <= origin.count(path), "each goes to who fetched it"
 
 
-def test_nobody_who_joins_a_growing_answer_gets_it(proxy, origin):
+def test_nobody_who_joins_a_growing_response_gets_it(proxy, origin):
     gate = origin.gate()
     path = origin.on(origin.fresh(), [Send(head(200, {**LIVES, "Set-Cookie": "n=1", "Content-Length": 10}) + b"12345"), Wait(gate),
                                       Send(b"67890")])
@@ -163,7 +163,7 @@ def test_without_a_lifetime_of_its_own_it_is_not_stored(proxy, origin, fields):
         assert not r.is_hit and r.all("Set-Cookie") == [f"n={n}", "t=1"]
 
 
-def test_who_gets_an_answer_that_finds_no_room_gets_the_cookie_too(start_proxy, origin):
+def test_who_gets_a_response_that_finds_no_room_gets_the_cookie_too(start_proxy, origin):
     p = start_proxy({"cache": {"memory": "64K", "max_object": "64K"}})
     path = counted(origin, body=b"x" * 65000)
     for n in (1, 2):

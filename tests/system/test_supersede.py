@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What the origin has taken back does not come back: an answer below 500 takes the place of the stored one whether or not it
-can be stored itself (RFC 9111 4.3.3), in both tiers. And of two answers the one that was asked for later counts."""
+"""What the origin has taken back does not come back: a response below 500 takes the place of the stored one whether or not it
+can be stored itself (RFC 9111 4.3.3), in both tiers. And of two responses the one that was asked for later counts."""
 import pytest
 
 from support.origin import Close, Reply, Send, Wait, head
@@ -56,7 +56,7 @@ def gone(request):
     return [GONE[request.param]]
 
 
-# ---- Each way in which the stored answer used to come back ----
+# ---- Each way in which the stored response used to come back ----
 
 def test_not_by_stale_while_revalidate(proxy, origin, gone):
     path = origin.on(origin.fresh(), old("max-age=10, stale-while-revalidate=600", 100), gone)
@@ -139,7 +139,7 @@ def test_not_after_a_restart(start_proxy, origin, how, tmp_path):
         assert p.fetch(path).status == 500, name
 
 
-# ---- An answer that goes to one client alone ----
+# ---- A response that goes to one client alone ----
 
 PASSED = {"404": GONE["404"], "410": GONE["410"], "no-store": Reply(200, {CC: "no-store"}, b"new"), "private": Reply(200, {CC: "private"}, b"new")}
 
@@ -181,7 +181,7 @@ def test_what_one_person_is_told_by_head_retires_nothing_for_others(proxy, origi
 
 @pytest.mark.parametrize("name", [n for n in SAID_BY_HEAD if not n.startswith("another")])
 def test_not_from_disk_after_what_head_was_told(start_proxy, origin, tmp_path, name):
-    """With If-Match nobody looks at what is stored, so it is not in memory when the answer comes."""
+    """With If-Match nobody looks at what is stored, so it is not in memory when the response comes."""
     p = start_proxy({**ON_DISK, "disk": {**ON_DISK["disk"], "path": str(tmp_path / "disk")}})
     path = origin.on(origin.fresh(), old("max-age=600"), FAILURES["500"], method="GET")
     origin.on(path, [SAID_BY_HEAD[name]], method="HEAD")
@@ -195,7 +195,7 @@ def test_not_from_disk_after_what_head_was_told(start_proxy, origin, tmp_path, n
 
 
 @pytest.mark.parametrize("reply", PASSED.values(), ids=list(PASSED))
-def test_not_after_an_answer_that_was_passed_on(proxy, origin, reply):
+def test_not_after_a_response_that_was_passed_on(proxy, origin, reply):
     path = origin.on(origin.fresh(), old("max-age=600"), [reply], FAILURES["500"])
     proxy.fetch(path)
     settled(proxy)
@@ -204,7 +204,7 @@ def test_not_after_an_answer_that_was_passed_on(proxy, origin, reply):
     assert proxy.fetch(path).status == 500
 
 
-def test_not_from_disk_after_an_answer_that_was_passed_on(start_proxy, origin, tmp_path):
+def test_not_from_disk_after_a_response_that_was_passed_on(start_proxy, origin, tmp_path):
     p = start_proxy({**ON_DISK, "disk": {**ON_DISK["disk"], "path": str(tmp_path / "disk")}})
     paths = {name: origin.on(origin.fresh(), old("max-age=600"), [reply], FAILURES["500"]) for name, reply in PASSED.items()}
     same = origin.on(origin.fresh(), old("max-age=600"), old("max-age=600"), FAILURES["500"])
@@ -294,7 +294,7 @@ def test_other_variants_stay(proxy, origin):
     assert not proxy.fetch(path, {"X-V": "a"}).is_hit
 
 
-# ---- Of two answers the one that was asked for later counts ----
+# ---- Of two responses the one that was asked for later counts ----
 
 def refreshing(proxy, path):
     """A refresh under way, on its own connection."""
@@ -303,7 +303,7 @@ def refreshing(proxy, path):
     return admin
 
 
-def test_an_answer_that_drips_does_not_replace_one_that_was_asked_for_later(proxy, origin):
+def test_a_response_that_drips_does_not_replace_one_that_was_asked_for_later(proxy, origin):
     gate = origin.gate()
     path = origin.on(origin.fresh(), [Send(head(200, {CC: "max-age=600", "Content-Length": 3})), Wait(gate), Send(b"one")],
                      [Reply(200, {CC: "no-store"}, b"two")], [Reply(200, {CC: "max-age=600"}, b"3rd")])
@@ -317,7 +317,7 @@ def test_an_answer_that_drips_does_not_replace_one_that_was_asked_for_later(prox
     assert proxy.fetch(path).body == b"3rd"
 
 
-def test_nobody_joins_what_was_asked_for_before_a_newer_answer(proxy, origin):
+def test_nobody_joins_what_was_asked_for_before_a_newer_response(proxy, origin):
     gate = origin.gate()
     path = origin.on(origin.fresh(), [Wait(gate), Reply(200, {CC: "max-age=600"}, b"one")], [Reply(200, {CC: "no-store"}, b"two")],
                      [Reply(200, {CC: "max-age=600"}, b"3rd")])

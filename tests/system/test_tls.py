@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""TLS for clients: the same answers as without, only new versions, certificates that can be changed while it runs."""
+"""TLS for clients: the same responses as without, only new versions, certificates that can be changed while it runs."""
 import hashlib
 import os
 import shutil
@@ -79,9 +79,9 @@ def counters(secure):
     return secure.proxy.stats()["clients"]
 
 
-# ---- answers ----
+# ---- responses ----
 
-def test_answers_are_those_of_a_plain_connection(secure, origin):
+def test_responses_are_those_of_a_plain_connection(secure, origin):
     path = origin.on(origin.fresh(), [Reply(200, {"ETag": '"1"', "Cache-Control": "max-age=60"}, b"hello")])
     with secure.client() as c, Client(secure.plain.number) as plain:
         first, second, third = c.get(path), c.get(path), plain.get(path)
@@ -103,7 +103,7 @@ def test_the_origin_hears_of_https(secure, origin):
 
 
 @pytest.mark.parametrize("where", ["", "/off"])
-def test_large_answers_and_bodies(secure, origin, where):
+def test_large_responses_and_bodies(secure, origin, where):
     body = pattern(6 * MB)
     down = origin.on(where + origin.fresh(), [Reply(body=body)])
     up = origin.on("/off" + origin.fresh(), lambda r: [Reply(body=hashlib.sha256(r.body).hexdigest().encode())])

@@ -316,7 +316,7 @@ def test_a_write_that_the_old_process_finishes_holds_in_the_new_one(upgraded, or
 
 @pytest.mark.parametrize("answer", [Reply(body=b"2"), Reply(404, body=b"gone")], ids=["stored", "gone"])
 def test_a_refresh_that_the_old_process_finishes_holds_in_the_new_one(upgraded, origin, tmp_path, answer):
-    """Nothing but the refresh keeps the old one. Its answer comes, and from then on nobody gets what was there before."""
+    """Nothing but the refresh keeps the old one. Its response comes, and from then on nobody gets what was there before."""
     u = upgraded(with_disk(tmp_path), grace="30s")
     gate = origin.gate()
     path = origin.on(origin.fresh(), [Reply(body=b"1")], [Wait(gate), answer], [Reply(body=b"3")])
@@ -359,7 +359,7 @@ def test_what_the_new_process_fetches_the_old_one_has_no_older_one_of(upgraded, 
     assert kept.get(path).body == b"1" and all(c.get(probe).body == b"1" for c in probers)
     u.upgrade()
     assert u.proxy.fetch(path).body == b"2" and u.proxy.fetch(probe).body == b"2"
-    # The old process is told of both in order, and gives one more answer on each connection.
+    # The old process is told of both in order, and gives one more response on each connection.
     eventually(lambda: probers.pop().get(probe).body == b"2", "the old process is told")
     assert kept.get(path).body == b"2"
     for c in [kept, *probers]:
@@ -424,7 +424,7 @@ def test_a_purge_is_as_soft_in_the_other_process(upgraded, origin, tmp_path, sof
     u.upgrade()
     u.proxy.purge(url=path, soft=soft)
     u.proxy.purge(url=probe)
-    # The old process is told of both in order, and gives one more answer on each connection.
+    # The old process is told of both in order, and gives one more response on each connection.
     eventually(lambda: probers.pop().get(probe).body == b"2", "the old process is told")
     assert kept.get(path).body == (b"1" if soft else b"2")
     assert origin.count(path) == 2
@@ -522,7 +522,7 @@ def test_a_new_process_that_fails_with_the_disk_in_hand(upgraded, origin, tmp_pa
     eventually(lambda: u.proxy.stats()["disk"]["objects"] > 0, "and it is used again")
 
 
-def test_answers_that_are_being_written_when_the_disk_goes(upgraded, origin, tmp_path):
+def test_responses_that_are_being_written_when_the_disk_goes(upgraded, origin, tmp_path):
     sections = with_disk(tmp_path)
     u = upgraded({**sections, "cache": {"memory": "4M", "max_object": "1M"}, "disk": {**sections["disk"], "max_object": "8M"}},
                  grace="30s")

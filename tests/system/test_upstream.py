@@ -35,7 +35,7 @@ def is_problem(r, status):
     return True
 
 
-# ---- no answer ----
+# ---- no response ----
 
 @EVERYWHERE
 def test_refused_connection_is_502(start_proxy, where):
@@ -100,7 +100,7 @@ def test_stall_in_mid_body_aborts_the_transfer_in_time(start_proxy, origin, wher
     ok(proxy, origin)
 
 
-def test_slow_but_steady_answer_is_not_a_stall(start_proxy, origin):
+def test_slow_but_steady_response_is_not_a_stall(start_proxy, origin):
     proxy = start_proxy({**CONFIG, "upstream": {"first_byte_timeout": "1s", "stall_timeout": "1s"}})
     path = origin.on(origin.fresh(), [Send(head(200, {"Content-Length": 8})), Drip(b"12345678", 1, 0.25)])
     assert proxy.fetch(path).body == b"12345678"
@@ -110,7 +110,7 @@ def test_slow_but_steady_answer_is_not_a_stall(start_proxy, origin):
 @pytest.mark.parametrize("sent", [b"HTTP/1.1 200 OK\r\nX-A: 1\r\n", head(200, {"Content-Length": 100}) + b"x" * 10,
                                   head(200, {"Transfer-Encoding": "chunked"}) + b"5\r\nhel"],
                          ids=["in the head", "in the body", "in a chunk"])
-def test_reset_in_mid_answer_is_no_answer(start_proxy, origin, where, sent):
+def test_reset_in_mid_response_is_no_response(start_proxy, origin, where, sent):
     proxy = start_proxy({**CONFIG, "upstream": {"retries": 0}})
     path = origin.on(where + origin.fresh(), [Send(sent), Reset()], [Reply(200, {"Cache-Control": "max-age=60"}, b"whole")])
     with proxy.client() as c:
@@ -123,7 +123,7 @@ def test_reset_in_mid_answer_is_no_answer(start_proxy, origin, where, sent):
 
 
 @EVERYWHERE
-def test_storm_of_interim_answers_is_502(start_proxy, origin, where):
+def test_storm_of_interim_responses_is_502(start_proxy, origin, where):
     proxy = start_proxy(CONFIG)
     path = origin.on(where + origin.fresh(), [Endless(head(103, {"Link": "</a>; rel=preload"}, "Early Hints"))])
     with proxy.client() as c:
@@ -157,7 +157,7 @@ def test_black_hole_among_several_origins_costs_its_connect_timeout_once(start_p
         s.close()
 
 
-# ---- answers that break the rules ----
+# ---- responses that break the rules ----
 
 def answer(fields, body=b"hello", line=b"HTTP/1.1 200 OK"):
     return line + b"\r\n" + fields + b"\r\n" + body
@@ -240,7 +240,7 @@ def cite(name):
 
 @EVERYWHERE
 @pytest.mark.parametrize("name", BAD_ANSWERS, ids=cite)
-def test_answer_that_breaks_the_rules_is_502(proxy, origin, where, name):
+def test_response_that_breaks_the_rules_is_502(proxy, origin, where, name):
     path = origin.on(where + origin.fresh(), [Send(BAD_ANSWERS[name]), Close()])
     with proxy.client() as c:
         r = c.get(path)
@@ -252,7 +252,7 @@ def test_answer_that_breaks_the_rules_is_502(proxy, origin, where, name):
 
 
 @EVERYWHERE
-def test_blanks_before_a_colon_are_taken_out_of_an_answer(proxy, origin, where):
+def test_blanks_before_a_colon_are_taken_out_of_a_response(proxy, origin, where):
     path = origin.on(where + origin.fresh(), [Send(answer(b"Content-Length: 5\r\nX-A : 1\r\nX-B\t :2\r\n"))])
     r = proxy.fetch(path)
     assert (r.status, r.body, r.get("X-A"), r.get("X-B")) == (200, b"hello", "1", "2")
@@ -366,12 +366,12 @@ def test_connections_are_reused(start_proxy, origin):
     b"0\r\n\r\n",
 ], ids=["garbage", "CRLF", "an answer", "answers", "interim", "last chunk"])
 @pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
-def test_stray_bytes_behind_an_answer_never_shift_answers(start_proxy, origin, stray, late):
+def test_stray_bytes_behind_a_response_never_shift_responses(start_proxy, origin, stray, late):
     proxy = start_proxy(CONFIG, workers=1)
     gate, sent = origin.gate(), origin.gate()
     stem = origin.fresh()
     answer = head(200, {"Content-Length": 5}) + b"first"
-    # In one piece: what comes after the next request was sent can't be told from its answer.
+    # In one piece: what comes after the next request was sent can't be told from its response.
     script = [Send(answer), Wait(gate), Send(stray)] if late else [Send(answer + stray)]
     first = origin.on(stem + "/first", [*script, Wait(sent)])
     with proxy.client() as c:
@@ -393,8 +393,8 @@ def test_stray_bytes_behind_an_answer_never_shift_answers(start_proxy, origin, s
 
 @pytest.mark.parametrize("name", ["first field begins with a space", "folded field", "CL letters behind", "TE gzip",
                                   "HTTP/2.0 on the wire", "NUL in a value", "status of two digits"])
-def test_bad_answer_on_a_reused_connection(start_proxy, origin, name):
-    """What the connection's earlier answer left behind must not be touched."""
+def test_bad_response_on_a_reused_connection(start_proxy, origin, name):
+    """What the connection's earlier response left behind must not be touched."""
     proxy = start_proxy(CONFIG, workers=1)
     good = origin.on(origin.fresh(), [Reply(200, {"X-Long": "x" * 500}, b"good")])
     bad = origin.on(origin.fresh(), [Send(BAD_ANSWERS[name]), Close()])
@@ -404,7 +404,7 @@ def test_bad_answer_on_a_reused_connection(start_proxy, origin, name):
         is_problem(proxy.fetch(bad), 502)
 
 
-def test_more_body_than_announced_does_not_shift_answers(start_proxy, origin):
+def test_more_body_than_announced_does_not_shift_responses(start_proxy, origin):
     proxy = start_proxy(CONFIG, workers=1)
     stem = origin.fresh()
     long = origin.on(stem, [Send(head(200, {"Content-Length": 5}) + b"helloHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON")])
@@ -415,7 +415,7 @@ def test_more_body_than_announced_does_not_shift_answers(start_proxy, origin):
 
 
 @pytest.mark.parametrize("status", [204, 304])
-def test_body_behind_a_status_without_body_does_not_shift_answers(start_proxy, origin, status):
+def test_body_behind_a_status_without_body_does_not_shift_responses(start_proxy, origin, status):
     proxy = start_proxy(CONFIG, workers=1)
     path = origin.on(origin.fresh(), [Send(head(status) + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON")])
     good = origin.on(origin.fresh(), [Reply(body=b"good")])
@@ -424,7 +424,7 @@ def test_body_behind_a_status_without_body_does_not_shift_answers(start_proxy, o
         assert proxy.fetch(good).body == b"good"
 
 
-def test_body_behind_an_answer_to_head_does_not_shift_answers(start_proxy, origin):
+def test_body_behind_a_response_to_head_does_not_shift_responses(start_proxy, origin):
     proxy = start_proxy(CONFIG, workers=1)
     path = origin.on(origin.fresh(), [Send(head(200, {"Content-Length": 6}) + b"POISON")])
     good = origin.on(origin.fresh(), [Reply(body=b"good")])
@@ -473,7 +473,7 @@ def test_get_is_retried_as_often_as_configured_and_no_more(start_proxy, origin):
             assert proxy.fetch(path).body == b"second time"
 
 
-def test_get_is_not_retried_after_the_answer_began(proxy, origin):
+def test_get_is_not_retried_after_the_response_began(proxy, origin):
     path = origin.on(origin.fresh(), [Send(head(200, {"Content-Length": 10}) + b"abc"), Reset()])
     with proxy.client() as c, pytest.raises(Aborted):
         c.get(path)

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-/* The clock was set back by more than a little: nobody knows how old the answer is. */
+/* The clock was set back by more than a little: nobody knows how old the response is. */
 #define CLOCK_SLACK_MS 2000
 
 /* From the beginning of the meta. */

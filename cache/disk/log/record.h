@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One stored answer as it lies in a segment, and what makes it valid.
+/* One stored response as it lies in a segment, and what makes it valid.
  * Thread: any; pure. Borrows: the bytes given.
  *
  * All numbers are little-endian. A record begins at a multiple of 8 and is this:

@@ -10,7 +10,7 @@
 #include "base/hash.h"
 
 /* Made with another implementation (OpenSSL's SIPHASH, c-rounds 1, d-rounds 3): key 00..0f, input 00.. of n bytes. */
-static void known_answers(void **state)
+static void known_responses(void **state)
 {
 	static const struct {
 		size_t n;
@@ -64,7 +64,7 @@ static void tables_are_keyed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(known_answers),
+		cmocka_unit_test(known_responses),
 		cmocka_unit_test(this_process_has_a_secret),
 		cmocka_unit_test(tables_are_keyed),
 	};

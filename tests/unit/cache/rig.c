@@ -117,7 +117,7 @@ enum cache_verdict rig_verdict(struct rig *g, const char *method_and_target, con
 enum flight_fate rig_answer(
 	struct rig *g, struct flight *f, int status, const char *fields, int64_t content_length, enum policy_store *why)
 {
-	struct flight_answer answer = {
+	struct flight_response response = {
 		.status = status, .content_length = content_length, .request_time = g->now, .now = g->now};
 	enum policy_store unused;
 	enum flight_fate fate;
@@ -131,8 +131,8 @@ enum flight_fate rig_answer(
 		assert_true(http_field_line_split((struct slice){line, (size_t)(end - line)}, &name, &value));
 		assert_int_equal(http_fields_add(&list, name, value), 0);
 	}
-	answer.fields = &list;
-	fate = flight_answer(f, &answer, why ? why : &unused);
+	response.fields = &list;
+	fate = flight_response(f, &response, why ? why : &unused);
 	http_fields_fini(&list);
 	return fate;
 }

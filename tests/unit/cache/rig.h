@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the cache's tests share: a cache with its own clock and mailboxes, requests written as text, answers as text.
+/* What the cache's tests share: a cache with its own clock and mailboxes, requests written as text, responses as text.
  * Thread: the rig is one thread's; tests with threads say what they share. */
 #ifndef TESTS_UNIT_CACHE_RIG_H
 #define TESTS_UNIT_CACHE_RIG_H
@@ -35,7 +35,7 @@ void rig_start(struct rig *g);
 void rig_begin(struct rig *g); /* both */
 void rig_end(struct rig *g);   /* delivers what is left and frees the cache, which checks for leaks */
 void rig_deliver(struct rig *g);
-/* For an answer whose request went upstream just now. */
+/* For a response whose request went upstream just now. */
 const struct cache_asked *rig_asked(struct rig *g);
 
 /* A request with its key. */

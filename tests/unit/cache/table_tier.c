@@ -497,7 +497,7 @@ static unsigned find(struct table_tier *t, struct hash128 hash, struct record *o
 	return n;
 }
 
-static void let_go_of(struct record *const *v, unsigned n)
+static void unref_all(struct record *const *v, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		unref(v[i]);
@@ -508,7 +508,7 @@ static bool may_have(struct tier *tier, struct hash128 hash)
 	struct record *found[FOUND_MAX];
 	unsigned n = find(of(tier), hash, found);
 
-	let_go_of(found, n);
+	unref_all(found, n);
 	return n > 0;
 }
 
@@ -520,7 +520,7 @@ static bool holds(struct tier *tier, struct hash128 hash, struct slice names, st
 
 	for (unsigned i = 0; i < n; i++)
 		has = has || (slice_equal(found[i]->names, names) && slice_equal(found[i]->values, values));
-	let_go_of(found, n);
+	unref_all(found, n);
 	return has;
 }
 
@@ -532,7 +532,7 @@ static bool is_newest(struct tier *tier, struct hash128 hash, uint64_t lsn)
 
 	for (unsigned i = 0; i < n; i++)
 		is = is || found[i]->lsn == lsn;
-	let_go_of(found, n);
+	unref_all(found, n);
 	return is;
 }
 
@@ -607,7 +607,7 @@ static void look_up(struct table_tier *t, struct tier_lookup *l)
 	l->object = NULL;
 	for (unsigned i = 0; i < n && l->verdict == TIER_MISS; i++)
 		l->verdict = judge(t, l, found[i]);
-	let_go_of(found, n);
+	unref_all(found, n);
 	if (l->verdict != TIER_MISS)
 		atomic_fetch_add(&t->hits, 1);
 }

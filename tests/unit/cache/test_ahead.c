@@ -51,7 +51,7 @@ static void begin_ahead(struct rig *g)
 	rig_store(g, "GET /a", NULL, FRESH "ETag: \"1\"\r\n", "old");
 }
 
-static void a_hot_answer_is_fetched_anew_before_its_end_by_one(void **state)
+static void a_hot_response_is_fetched_anew_before_its_end_by_one(void **state)
 {
 	struct rig g;
 	struct ask a, b;
@@ -104,7 +104,7 @@ static void what_is_not_hot_or_not_near_its_end_is_left_alone(void **state)
 	rig_end(&g);
 }
 
-static void a_failed_refresh_ahead_leaves_the_answer_and_is_not_tried_again_at_once(void **state)
+static void a_failed_refresh_ahead_leaves_the_response_and_is_not_tried_again_at_once(void **state)
 {
 	struct rig g;
 	struct ask a;
@@ -126,7 +126,7 @@ static void a_failed_refresh_ahead_leaves_the_answer_and_is_not_tried_again_at_o
 	rig_end(&g);
 }
 
-static void the_hit_road_leaves_a_due_refresh_to_others(void **state)
+static void the_fast_path_leaves_a_due_refresh_to_others(void **state)
 {
 	struct rig g;
 	struct ask a;
@@ -186,7 +186,7 @@ static int64_t lifetime_stretched(const char *cache_control, int64_t ttl_max_ms)
 	struct rig g;
 	struct ask a;
 	struct http_fields fields;
-	struct flight_answer answer;
+	struct flight_response response;
 	enum policy_store why;
 	int64_t ms;
 
@@ -197,13 +197,13 @@ static int64_t lifetime_stretched(const char *cache_control, int64_t ttl_max_ms)
 	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
 	http_fields_init(&fields);
 	assert_int_equal(http_fields_add(&fields, SLICE_LIT("Cache-Control"), slice_of(cache_control)), 0);
-	answer = (struct flight_answer){.status = 200,
+	response = (struct flight_response){.status = 200,
 		.fields = &fields,
 		.content_length = 0,
 		.request_time = g.now,
 		.now = g.now,
 		.stretch = 4};
-	assert_int_equal(flight_answer(a.out.flight, &answer, &why), FLIGHT_STORES);
+	assert_int_equal(flight_response(a.out.flight, &response, &why), FLIGHT_STORES);
 	flight_end(a.out.flight, true, g.now);
 	http_fields_fini(&fields);
 	ms = stored_lifetime(&g, "GET /a");
@@ -225,10 +225,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(jitter_shortens_each_lifetime_differently_and_within_its_bound),
-		cmocka_unit_test(a_hot_answer_is_fetched_anew_before_its_end_by_one),
+		cmocka_unit_test(a_hot_response_is_fetched_anew_before_its_end_by_one),
 		cmocka_unit_test(what_is_not_hot_or_not_near_its_end_is_left_alone),
-		cmocka_unit_test(a_failed_refresh_ahead_leaves_the_answer_and_is_not_tried_again_at_once),
-		cmocka_unit_test(the_hit_road_leaves_a_due_refresh_to_others),
+		cmocka_unit_test(a_failed_refresh_ahead_leaves_the_response_and_is_not_tried_again_at_once),
+		cmocka_unit_test(the_fast_path_leaves_a_due_refresh_to_others),
 		cmocka_unit_test(a_spared_upstream_is_asked_for_what_is_missing_only),
 		cmocka_unit_test(lifetimes_stretch_within_ttl_max_and_not_where_stale_is_forbidden),
 	};

@@ -8,7 +8,7 @@
 
 #define FRESH "Cache-Control: max-age=60\r\n"
 
-static void an_answer_is_stored_and_hit_until_it_is_stale(void **state)
+static void a_response_is_stored_and_hit_until_it_is_stale(void **state)
 {
 	struct rig g;
 	struct ask a;
@@ -109,7 +109,7 @@ static void head_and_range_are_answered_from_a_stored_get(void **state)
 	rig_end(&g);
 }
 
-static void head_joins_a_get_whether_its_answer_has_begun_or_not(void **state)
+static void head_joins_a_get_whether_its_response_has_begun_or_not(void **state)
 {
 	struct rig g;
 	struct ask a;
@@ -183,7 +183,7 @@ static void no_cache_of_a_client_counts_only_where_the_route_lets_it(void **stat
 	rig_end(&g);
 }
 
-static void the_hit_road_gets_hits_and_changes_nothing_else(void **state)
+static void the_fast_path_gets_hits_and_changes_nothing_else(void **state)
 {
 	struct rig g;
 	struct ask a;
@@ -513,7 +513,7 @@ static void an_object_costs_little_beyond_its_bytes(void **state)
 	rig_end(&g);
 }
 
-static void a_head_answer_updates_or_invalidates(void **state)
+static void a_head_response_updates_or_invalidates(void **state)
 {
 	struct rig g;
 	struct ask a;
@@ -538,7 +538,7 @@ static void a_head_answer_updates_or_invalidates(void **state)
 }
 
 /* Time on the way counts as age (RFC 9111 4.2.3). */
-static void a_head_answer_is_as_old_as_its_request(void **state)
+static void a_head_response_is_as_old_as_its_request(void **state)
 {
 	struct rig g;
 	struct ask a;
@@ -631,7 +631,7 @@ static void markers_are_bounded(void **state)
 	rig_end(&g);
 }
 
-static void a_refresh_leads_though_the_stored_answer_is_fresh(void **state)
+static void a_refresh_leads_though_the_stored_response_is_fresh(void **state)
 {
 	struct rig g;
 	struct ask a;
@@ -652,7 +652,7 @@ static void a_refresh_leads_though_the_stored_answer_is_fresh(void **state)
 	rig_end(&g);
 }
 
-static void a_purge_is_not_forgotten_while_somebody_who_may_keep_the_answer_asks(void **state)
+static void a_purge_is_not_forgotten_while_somebody_who_may_keep_the_response_asks(void **state)
 {
 	struct rig g;
 	struct cache_hold early, late;
@@ -679,16 +679,16 @@ static void a_purge_is_not_forgotten_while_somebody_who_may_keep_the_answer_asks
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(an_answer_is_stored_and_hit_until_it_is_stale),
-		cmocka_unit_test(a_purge_is_not_forgotten_while_somebody_who_may_keep_the_answer_asks),
+		cmocka_unit_test(a_response_is_stored_and_hit_until_it_is_stale),
+		cmocka_unit_test(a_purge_is_not_forgotten_while_somebody_who_may_keep_the_response_asks),
 		cmocka_unit_test(the_full_key_decides_and_not_its_hash),
 		cmocka_unit_test(variants_are_kept_apart_and_bounded),
 		cmocka_unit_test(head_and_range_are_answered_from_a_stored_get),
-		cmocka_unit_test(head_joins_a_get_whether_its_answer_has_begun_or_not),
+		cmocka_unit_test(head_joins_a_get_whether_its_response_has_begun_or_not),
 		cmocka_unit_test(what_the_route_or_the_method_forbids_passes),
 		cmocka_unit_test(only_if_cached_never_asks_the_origin),
 		cmocka_unit_test(no_cache_of_a_client_counts_only_where_the_route_lets_it),
-		cmocka_unit_test(the_hit_road_gets_hits_and_changes_nothing_else),
+		cmocka_unit_test(the_fast_path_gets_hits_and_changes_nothing_else),
 		cmocka_unit_test(one_background_fetch_runs_while_stale_is_served),
 		cmocka_unit_test(a_304_renews_the_head_and_keeps_the_body),
 		cmocka_unit_test(a_304_renews_cookies_where_the_route_stores_them),
@@ -700,11 +700,11 @@ int main(void)
 		cmocka_unit_test(memory_is_bounded_to_the_byte_and_the_oldest_go_first),
 		cmocka_unit_test(the_useless_go_before_the_old),
 		cmocka_unit_test(an_object_costs_little_beyond_its_bytes),
-		cmocka_unit_test(a_head_answer_updates_or_invalidates),
-		cmocka_unit_test(a_head_answer_is_as_old_as_its_request),
+		cmocka_unit_test(a_head_response_updates_or_invalidates),
+		cmocka_unit_test(a_head_response_is_as_old_as_its_request),
 		cmocka_unit_test(entries_are_listed_by_prefix_and_peeked_at),
 		cmocka_unit_test(markers_are_bounded),
-		cmocka_unit_test(a_refresh_leads_though_the_stored_answer_is_fresh),
+		cmocka_unit_test(a_refresh_leads_though_the_stored_response_is_fresh),
 	};
 
 	return cmocka_run_group_tests_name("cache", tests, NULL, NULL);

@@ -64,7 +64,7 @@ static bool leads(struct script *s, int i)
 
 static void answer(struct script *s, int i, int status, struct http_fields *fields, int64_t length)
 {
-	struct flight_answer a = {
+	struct flight_response a = {
 		.status = status, .content_length = length, .request_time = s->g.now, .now = s->g.now};
 	struct http_fields copy;
 	enum policy_store why;
@@ -75,7 +75,7 @@ static void answer(struct script *s, int i, int status, struct http_fields *fiel
 		if (http_fields_add(&copy, fields->v[i2].name, fields->v[i2].value) != 0)
 			break;
 	a.fields = &copy;
-	if (flight_answer(s->a[i].out.flight, &a, &why) == FLIGHT_STORES) {
+	if (flight_response(s->a[i].out.flight, &a, &why) == FLIGHT_STORES) {
 		for (size_t at = 0; at < sizeof(s->body); at += 6000)
 			if (flight_body(s->a[i].out.flight, s->body + at, 6000) == FLIGHT_BODY_NOBODY)
 				break;

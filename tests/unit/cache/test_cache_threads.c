@@ -81,7 +81,7 @@ static void look(struct flight_waiter *w)
 	flight_look(w, &v);
 	if (v.phase == FLIGHT_WAITING)
 		return;
-	if (v.phase == FLIGHT_ANSWER) {
+	if (v.phase == FLIGHT_RESPONSE) {
 		enum body_state s = object_body_state(v.object, &n);
 
 		if (!body_is_of(v.object, c->key, &c->at))
@@ -134,7 +134,7 @@ static void lead_on(struct client *c)
 	static const char *const fields = "Cache-Control: max-age=2, stale-while-revalidate=2\r\n";
 	struct flight *f = c->leads;
 	unsigned step = c->step++, fate = roll(c->worker, 40);
-	struct flight_answer a = {.status = 200, .content_length = c->key % 2 ? 30000 : -1};
+	struct flight_response a = {.status = 200, .content_length = c->key % 2 ? 30000 : -1};
 	struct http_fields list;
 	enum policy_store why;
 	bool done = false;
@@ -152,7 +152,7 @@ static void lead_on(struct client *c)
 			a.now = a.request_time = now_of();
 			if (http_fields_add(&list, SLICE_LIT("Cache-Control"), cc) != 0)
 				abort();
-			done = flight_answer(f, &a, &why) != FLIGHT_STORES;
+			done = flight_response(f, &a, &why) != FLIGHT_STORES;
 			http_fields_fini(&list);
 		}
 	} else if (step <= 10) {

@@ -62,7 +62,7 @@ static void waiters_on_all_workers_are_told_of_head_data_and_end(void **state)
 	rig_answer(&h.g, h.f, 200, FRESH, -1, NULL);
 	assert_int_equal(h.w[1].told, 0);
 	rig_deliver(&h.g);
-	all_see(&h, FLIGHT_ANSWER);
+	all_see(&h, FLIGHT_RESPONSE);
 	assert_false(rig_head_has(waiter_look(&h.w[1]).object, "Content-Length"));
 	/* News are one message however many there are. */
 	flight_body(h.f, "ab", 2);
@@ -101,7 +101,7 @@ static void a_long_body_of_unknown_length_is_stored_in_one_piece(void **state)
 	herd_end(&h);
 }
 
-static void an_uncacheable_answer_releases_all_and_is_remembered(void **state)
+static void an_uncacheable_response_releases_all_and_is_remembered(void **state)
 {
 	struct herd h;
 	enum policy_store why;
@@ -194,7 +194,7 @@ static void a_purge_undoes_what_heads_were_told(void **state)
 	rig_end(&g);
 }
 
-static void a_later_cacheable_answer_clears_the_pass_marker(void **state)
+static void a_later_cacheable_response_clears_the_pass_marker(void **state)
 {
 	struct herd h;
 
@@ -287,7 +287,7 @@ static void waiters_whom_vary_tells_apart_look_up_again_into_a_flight_of_their_o
 	rig_begin(&h.g);
 	herd_begin_with(&h, fields);
 	rig_answer(&h.g, h.f, 200, FRESH "Vary: X-V\r\n", 1, NULL);
-	assert_int_equal(waiter_look(&h.w[0]).phase, FLIGHT_ANSWER);
+	assert_int_equal(waiter_look(&h.w[0]).phase, FLIGHT_RESPONSE);
 	assert_int_equal(waiter_look(&h.w[1]).phase, FLIGHT_RETRY);
 	assert_int_equal(waiter_look(&h.w[2]).phase, FLIGHT_RETRY);
 	flight_leave(&h.w[1].w);
@@ -332,7 +332,7 @@ static void a_silent_leader_is_not_joined_and_its_waiters_look_up_again(void **s
 	/* The silent one may still come in and be of use. */
 	rig_answer(&h.g, h.f, 200, FRESH, 0, NULL);
 	flight_end(h.f, true, h.g.now);
-	assert_int_equal(waiter_look(&h.w[0]).phase, FLIGHT_ANSWER);
+	assert_int_equal(waiter_look(&h.w[0]).phase, FLIGHT_RESPONSE);
 	assert_int_equal(rig_verdict(&h.g, "GET /a", NULL), CACHE_HIT);
 	flight_abandon(h.a[1].out.flight);
 	herd_end(&h);
@@ -383,9 +383,9 @@ static void who_has_begun_before_a_purge_goes_on(void **state)
 	(void)state;
 	herd_begin(&h);
 	rig_answer(&h.g, h.f, 200, FRESH "Cache-Tag: t\r\n", 1, NULL);
-	assert_int_equal(waiter_look(&h.w[1]).phase, FLIGHT_ANSWER);
+	assert_int_equal(waiter_look(&h.w[1]).phase, FLIGHT_RESPONSE);
 	assert_int_equal(cache_purge(h.g.c, &(struct purge){.kind = PURGE_TAG, .what = SLICE_LIT("t")}, &seq), 0);
-	assert_int_equal(waiter_look(&h.w[1]).phase, FLIGHT_ANSWER);
+	assert_int_equal(waiter_look(&h.w[1]).phase, FLIGHT_RESPONSE);
 	assert_int_equal(waiter_look(&h.w[2]).phase, FLIGHT_RETRY);
 	assert_int_equal(rig_verdict(&h.g, "GET /a", NULL), CACHE_LEAD);
 	flight_body(h.f, "x", 1);
@@ -641,7 +641,7 @@ static void wait_until_asleep(struct ender *e)
 	}
 }
 
-static void who_sees_an_answer_whole_finds_nothing_older(void **state)
+static void who_sees_a_response_whole_finds_nothing_older(void **state)
 {
 	struct rig g;
 	struct ask a;
@@ -681,11 +681,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(waiters_on_all_workers_are_told_of_head_data_and_end),
 		cmocka_unit_test(a_long_body_of_unknown_length_is_stored_in_one_piece),
-		cmocka_unit_test(an_uncacheable_answer_releases_all_and_is_remembered),
+		cmocka_unit_test(an_uncacheable_response_releases_all_and_is_remembered),
 		cmocka_unit_test(heads_that_may_not_be_shared_do_not_wait_for_each_other),
 		cmocka_unit_test(what_a_head_is_told_keeps_no_get_from_waiting),
 		cmocka_unit_test(a_purge_undoes_what_heads_were_told),
-		cmocka_unit_test(a_later_cacheable_answer_clears_the_pass_marker),
+		cmocka_unit_test(a_later_cacheable_response_clears_the_pass_marker),
 		cmocka_unit_test(event_streams_and_bodies_known_to_be_too_large_are_private),
 		cmocka_unit_test(a_failed_fetch_fails_all_who_wait),
 		cmocka_unit_test(a_short_or_broken_transfer_is_never_stored),
@@ -702,7 +702,7 @@ int main(void)
 		cmocka_unit_test(without_coalescing_everyone_leads),
 		cmocka_unit_test(waiters_and_flights_are_bounded),
 		cmocka_unit_test(a_waiter_may_make_itself_and_others_leave_while_it_is_told),
-		cmocka_unit_test(who_sees_an_answer_whole_finds_nothing_older),
+		cmocka_unit_test(who_sees_a_response_whole_finds_nothing_older),
 	};
 
 	return cmocka_run_group_tests_name("flight", tests, NULL, NULL);

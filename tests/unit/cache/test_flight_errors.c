@@ -82,7 +82,7 @@ static void an_error_without_a_lifetime_answers_all_who_waited_and_is_not_stored
 		for (unsigned i = 0; i < WAITERS; i++) {
 			struct flight_view v = waiter_look(&h.w[i]);
 
-			assert_int_equal(v.phase, FLIGHT_ANSWER);
+			assert_int_equal(v.phase, FLIGHT_RESPONSE);
 			assert_int_not_equal(v.verdict, POLICY_STORE);
 			assert_int_equal(v.status, errors[k]);
 			assert_true(rig_head_has(v.object, "X-Why: because\r\n"));
@@ -157,7 +157,7 @@ static void an_error_that_may_not_be_shared_releases_all(void **state)
 		}
 }
 
-static void who_comes_within_failure_memory_gets_the_answer_of_an_origin_in_trouble(void **state)
+static void who_comes_within_failure_memory_gets_the_response_of_an_origin_in_trouble(void **state)
 {
 	struct rig g;
 	struct ask a;
@@ -282,7 +282,7 @@ static void a_purge_undoes_what_is_remembered(void **state)
 		struct rig g;
 		struct ask a;
 
-		if (kind == PURGE_TAG && end != 2) /* it has no answer with tags that could be remembered */
+		if (kind == PURGE_TAG && end != 2) /* it has no response with tags that could be remembered */
 			continue;
 		rig_options(&g);
 		g.rules.scope = CACHE_SCOPE_USER;
@@ -337,7 +337,7 @@ static void what_its_origin_calls_outdated_is_not_remembered(void **state)
 	for (unsigned i = 0; i < ARRAY_LEN(fields); i++) {
 		herd_begin(&h);
 		assert_int_equal(answer_with(&h.g, h.f, 503, fields[i], "no"), FLIGHT_STORES);
-		assert_int_equal(phase_of(&h, 1), FLIGHT_ANSWER);
+		assert_int_equal(phase_of(&h, 1), FLIGHT_RESPONSE);
 		lead_and_answer(&h.g, NULL, 503, fields[i]);
 		assert_int_equal(rig_verdict(&h.g, "GET /a", NULL), CACHE_LEAD);
 		herd_end(&h);
@@ -530,7 +530,9 @@ static void who_waited_for_two_failures_is_told_the_second(void **state)
 			flight_fail(h.f, 504, h.g.now);
 		else
 			answer_with(&h.g, h.f, ends[k], NULL, "no");
-		assert_int_equal(phase_of(&h, 1), !befalls ? FLIGHT_RELEASED : ends[k] ? FLIGHT_ANSWER : FLIGHT_FAILED);
+		assert_int_equal(phase_of(&h, 1), !befalls  ? FLIGHT_RELEASED
+						  : ends[k] ? FLIGHT_RESPONSE
+							    : FLIGHT_FAILED);
 		assert_int_equal(phase_of(&h, 2), befalls ? FLIGHT_RETRY : FLIGHT_RELEASED);
 		herd_end(&h);
 	}
@@ -538,7 +540,7 @@ static void who_waited_for_two_failures_is_told_the_second(void **state)
 
 #define STALE_SOON "Cache-Control: max-age=10, stale-if-error=100\r\n"
 
-/* They wait by the Vary of the newest answer, which says nothing of the one that stands in. */
+/* They wait by the Vary of the newest response, which says nothing of the one that stands in. */
 static void what_stands_in_is_for_those_whose_variant_it_is(void **state)
 {
 	static const struct {
@@ -690,9 +692,9 @@ static void an_error_of_another_form_sends_the_others_on(void **state)
 		rig_begin(&h.g);
 		herd_begin_with(&h, USUAL, ODD, USUAL);
 		assert_int_equal(answer_with(&h.g, h.f, rows[k].status, NULL, "no"), FLIGHT_STORES);
-		assert_int_equal(phase_of(&h, 0), FLIGHT_ANSWER);
+		assert_int_equal(phase_of(&h, 0), FLIGHT_RESPONSE);
 		assert_int_equal(phase_of(&h, 1), rows[k].others);
-		assert_int_equal(phase_of(&h, 2), FLIGHT_ANSWER);
+		assert_int_equal(phase_of(&h, 2), FLIGHT_RESPONSE);
 		herd_end(&h);
 	}
 }
@@ -779,9 +781,9 @@ static void the_clients_own_list_of_addresses_makes_another_form(void **state)
 		rig_begin(&h.g);
 		herd_begin_with(&h, SPOOFED, "X-Forwarded-For: " PEER "\r\n", SPOOFED);
 		assert_int_equal(answer_with(&h.g, h.f, statuses[k], NULL, "no"), FLIGHT_STORES);
-		assert_int_equal(phase_of(&h, 0), FLIGHT_ANSWER);
-		assert_int_not_equal(phase_of(&h, 1), FLIGHT_ANSWER);
-		assert_int_equal(phase_of(&h, 2), FLIGHT_ANSWER);
+		assert_int_equal(phase_of(&h, 0), FLIGHT_RESPONSE);
+		assert_int_not_equal(phase_of(&h, 1), FLIGHT_RESPONSE);
+		assert_int_equal(phase_of(&h, 2), FLIGHT_RESPONSE);
 		herd_end(&h);
 	}
 	rig_begin(&g);
@@ -869,7 +871,7 @@ int main(void)
 		cmocka_unit_test(an_error_leaves_the_next_herd_together),
 		cmocka_unit_test(what_is_uncacheable_by_nature_is_not_waited_for),
 		cmocka_unit_test(an_error_that_may_not_be_shared_releases_all),
-		cmocka_unit_test(who_comes_within_failure_memory_gets_the_answer_of_an_origin_in_trouble),
+		cmocka_unit_test(who_comes_within_failure_memory_gets_the_response_of_an_origin_in_trouble),
 		cmocka_unit_test(a_remembered_error_is_not_for_credentials_nor_beyond_a_purge_nor_for_another_variant),
 		cmocka_unit_test(a_purge_of_a_remembered_error_is_not_forgotten),
 		cmocka_unit_test(what_its_origin_calls_outdated_is_not_remembered),

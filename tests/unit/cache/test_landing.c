@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Landing: what an answer that is stored nowhere retires, and what comes too late, where the two tiers meet. */
+/* Landing: what a response that is stored nowhere retires, and what comes too late, where the two tiers meet. */
 #include "tier_rig.h"
 
 #include <poll.h>
@@ -87,7 +87,7 @@ static void what_is_on_its_way_to_the_disk_is_retired_too(void **state)
 	}
 }
 
-static void an_answer_without_room_retires_what_it_would_have_replaced(void **state)
+static void a_response_without_room_retires_what_it_would_have_replaced(void **state)
 {
 	static const int64_t lengths[] = {9 << 20, -1}; /* more than the disk takes: by its head, and in passing */
 	struct tiers *t = *state;
@@ -275,7 +275,7 @@ int main(void)
 		CASE(what_a_304_does_not_confirm_goes_from_both_tiers),
 		CASE(what_is_on_disk_only_is_retired_now_and_after_a_restart),
 		CASE(what_is_on_its_way_to_the_disk_is_retired_too),
-		CASE(an_answer_without_room_retires_what_it_would_have_replaced),
+		CASE(a_response_without_room_retires_what_it_would_have_replaced),
 		CASE(what_was_read_before_it_was_retired_does_not_come_into_memory),
 		CASE(an_older_fetch_does_not_replace_what_only_the_disk_has),
 		CASE(the_one_that_was_asked_for_later_is_stored_though_it_was_answered_first),

@@ -20,7 +20,7 @@ static void pass_s(struct rig *g, int64_t s)
 	pass_ms(g, s * 1000);
 }
 
-/* As an exchange does with the answer to a Range request that it passed on. */
+/* As an exchange does with the response to a Range request that it passed on. */
 static void store_part_with(struct rig *g, const char *head, int64_t length, const char *body)
 {
 	struct flight *f;
@@ -157,7 +157,7 @@ static void a_206_that_nobody_asked_for_marks_the_key_for_a_moment_only(void **s
 }
 
 /* Errors about the one request, or of the moment. */
-static void what_is_no_answer_about_the_resource_leaves_the_stored_one(void **state)
+static void what_is_no_response_about_the_resource_leaves_the_stored_one(void **state)
 {
 	static const int statuses[] = {408, 412, 416, 421, 425, 429, 431, 500, 503};
 	struct rig g;
@@ -378,7 +378,7 @@ static void who_comes_after_a_soft_purge_or_reloads_does_not_join(void **state)
 	rig_end(&g);
 }
 
-static void who_comes_after_a_newer_answer_does_not_wait_for_an_older_one(void **state)
+static void who_comes_after_a_newer_response_does_not_wait_for_an_older_one(void **state)
 {
 	struct rig g;
 	struct ask older, newer;
@@ -553,12 +553,12 @@ static void a_range_leaves_what_outgrows_max_object(void **state)
 	assert_int_equal(rig_answer(&g, a[0].out.flight, 200, FRESH, -1, NULL), FLIGHT_STORES);
 	assert_int_equal(flight_body(a[0].out.flight, block, sizeof(block)), FLIGHT_BODY_OK);
 	for (unsigned i = 0; i < 2; i++)
-		assert_int_equal(waiter_look(&w[i]).phase, FLIGHT_ANSWER);
+		assert_int_equal(waiter_look(&w[i]).phase, FLIGHT_RESPONSE);
 	flight_put_off(&w[1].w);
-	assert_int_equal(waiter_look(&w[1]).phase, FLIGHT_ANSWER);
+	assert_int_equal(waiter_look(&w[1]).phase, FLIGHT_RESPONSE);
 	flight_put_off(&w[1].w);
 	assert_int_equal(flight_body(a[0].out.flight, block, sizeof(block)), FLIGHT_BODY_OK);
-	assert_int_equal(waiter_look(&w[0]).phase, FLIGHT_ANSWER);
+	assert_int_equal(waiter_look(&w[0]).phase, FLIGHT_RESPONSE);
 	assert_int_equal(waiter_look(&w[1]).phase, FLIGHT_RETRY);
 	flight_end(a[0].out.flight, true, g.now);
 	for (unsigned i = 0; i < 2; i++) {
@@ -592,8 +592,8 @@ static void a_soft_purge_binds_only_those_who_come_after_it(void **state)
 		waiter_join(&w[i], &a[i], i);
 	}
 	rig_answer(&g, a[0].out.flight, 200, FRESH "Cache-Tag: t\r\n", 1, NULL);
-	assert_int_equal(waiter_look(&w[0]).phase, FLIGHT_ANSWER);
-	assert_int_equal(waiter_look(&w[1]).phase, FLIGHT_ANSWER);
+	assert_int_equal(waiter_look(&w[0]).phase, FLIGHT_RESPONSE);
+	assert_int_equal(waiter_look(&w[1]).phase, FLIGHT_RESPONSE);
 	assert_int_equal(waiter_look(&w[2]).phase, FLIGHT_RETRY);
 	flight_body(a[0].out.flight, "x", 1);
 	flight_end(a[0].out.flight, true, g.now);
@@ -629,7 +629,7 @@ static bool has_cookie(struct flight_view v)
 {
 	static const char line[] = "Set-Cookie: a=b\r\n";
 
-	assert_int_equal(v.phase, FLIGHT_ANSWER);
+	assert_int_equal(v.phase, FLIGHT_RESPONSE);
 	return (v.own_lines.n > 0 && memmem(v.own_lines.p, v.own_lines.n, line, sizeof(line) - 1)) ||
 	       rig_head_has(v.object, line);
 }
@@ -642,7 +642,7 @@ static void both_leave(struct own *o)
 	}
 }
 
-static void the_cookie_of_an_answer_is_for_whom_the_route_says(void **state)
+static void the_cookie_of_a_response_is_for_whom_the_route_says(void **state)
 {
 	static const struct {
 		enum cache_set_cookie rule;
@@ -815,11 +815,11 @@ int main(void)
 		cmocka_unit_test(a_forced_refresh_asks_in_spite_of_a_failure_a_moment_ago),
 		cmocka_unit_test(what_is_stored_is_validated_though_the_key_is_marked),
 		cmocka_unit_test(a_206_that_nobody_asked_for_marks_the_key_for_a_moment_only),
-		cmocka_unit_test(what_is_no_answer_about_the_resource_leaves_the_stored_one),
+		cmocka_unit_test(what_is_no_response_about_the_resource_leaves_the_stored_one),
 		cmocka_unit_test(a_forced_refresh_asks_though_the_upstream_is_to_be_spared),
 		cmocka_unit_test(the_origins_second_503_is_remembered_as_a_503),
 		cmocka_unit_test(what_one_who_is_logged_in_is_told_leaves_what_all_others_get),
-		cmocka_unit_test(who_comes_after_a_newer_answer_does_not_wait_for_an_older_one),
+		cmocka_unit_test(who_comes_after_a_newer_response_does_not_wait_for_an_older_one),
 		cmocka_unit_test(a_304_confirms_to_nobody_what_was_purged_meanwhile),
 		cmocka_unit_test(refreshing_ahead_counts_from_the_lifetime_that_was_left_on_arrival),
 		cmocka_unit_test(what_bears_credentials_is_validated_in_the_background_once),
@@ -831,7 +831,7 @@ int main(void)
 		cmocka_unit_test(who_comes_after_a_soft_purge_or_reloads_does_not_join),
 		cmocka_unit_test(a_304_without_a_date_was_made_when_it_came),
 		cmocka_unit_test(a_soft_purge_binds_only_those_who_come_after_it),
-		cmocka_unit_test(the_cookie_of_an_answer_is_for_whom_the_route_says),
+		cmocka_unit_test(the_cookie_of_a_response_is_for_whom_the_route_says),
 		cmocka_unit_test(a_304_without_a_lifetime_leaves_no_cookie_behind),
 		cmocka_unit_test(a_304_does_not_make_a_weak_tag_strong),
 		cmocka_unit_test(a_tail_with_a_cookie_completes_what_is_stored),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Between the tiers, with a real directory: what memory stores is written, what it lacks is read, and whatever happens in
- * between (a purge, a newer answer, a dropped write) holds for both. The device is as slow as a test wants it. */
+ * between (a purge, a newer response, a dropped write) holds for both. The device is as slow as a test wants it. */
 #include "tier_rig.h"
 
 #include <errno.h>
@@ -175,7 +175,7 @@ static void what_the_device_has_to_be_asked_for_is_read_once_for_all(void **stat
 	ask_fini(&b);
 }
 
-static void the_hit_road_gets_from_disk_what_is_there_at_once(void **state)
+static void the_fast_path_gets_from_disk_what_is_there_at_once(void **state)
 {
 	struct tiers *t = *state;
 	struct ask a;
@@ -190,7 +190,7 @@ static void the_hit_road_gets_from_disk_what_is_there_at_once(void **state)
 	ask_fini(&a);
 }
 
-static void a_read_that_the_hit_road_began_is_joined_on_the_other(void **state)
+static void a_read_that_the_fast_path_began_is_joined_on_the_other(void **state)
 {
 	struct tiers *t = *state;
 	struct ask a;
@@ -272,7 +272,7 @@ static void confirm(struct tiers *t, const char *target, const char *fields)
 	ask_fini(&a);
 }
 
-static void a_304_renews_the_record_of_a_small_and_of_a_large_answer(void **state)
+static void a_304_renews_the_record_of_a_small_and_of_a_large_response(void **state)
 {
 	struct tiers *t = *state;
 	char *large = test_calloc(1, 100001);
@@ -564,7 +564,7 @@ static void confirm_kind(struct tiers *t, const char *kind)
 }
 
 /* A drop outdates all that is queued for the key, in whatever variant: then what that was to renew is out of date as well. */
-static void a_drop_leaves_no_variant_with_an_older_answer(void **state)
+static void a_drop_leaves_no_variant_with_an_older_response(void **state)
 {
 	struct tiers *t = *state;
 	const char *const fields = FRESH "ETag: \"1\"\r\nVary: X-K\r\n";
@@ -587,7 +587,7 @@ static void a_drop_leaves_no_variant_with_an_older_answer(void **state)
 	expect_miss(t, "GET /v", "X-K: 2\r\n");
 }
 
-static void no_failed_allocation_keeps_a_lookup_from_an_answer(void **state)
+static void no_failed_allocation_keeps_a_lookup_from_a_response(void **state)
 {
 	struct tiers *t = *state;
 
@@ -646,12 +646,12 @@ int main(void)
 		TIERS_TEST(what_memory_stores_comes_back_from_disk_and_then_from_memory),
 		TIERS_TEST(an_absent_key_is_led_without_a_read),
 		TIERS_TEST(what_the_device_has_to_be_asked_for_is_read_once_for_all),
-		TIERS_TEST(the_hit_road_gets_from_disk_what_is_there_at_once),
-		TIERS_TEST(a_read_that_the_hit_road_began_is_joined_on_the_other),
+		TIERS_TEST(the_fast_path_gets_from_disk_what_is_there_at_once),
+		TIERS_TEST(a_read_that_the_fast_path_began_is_joined_on_the_other),
 		TIERS_TEST(all_who_wait_may_leave_before_the_disk_has_spoken),
 		TIERS_TEST(variants_come_back_each_to_its_own),
 		TIERS_TEST(what_is_one_users_or_not_for_storing_is_not_written),
-		TIERS_TEST(a_304_renews_the_record_of_a_small_and_of_a_large_answer),
+		TIERS_TEST(a_304_renews_the_record_of_a_small_and_of_a_large_response),
 		TIERS_TEST(what_comes_from_disk_stale_is_validated_not_fetched),
 		TIERS_TEST(a_head_that_contradicts_forgets_both),
 		TIERS_TEST(what_was_stored_meanwhile_is_newer_than_what_the_disk_brings),
@@ -664,8 +664,8 @@ int main(void)
 		TIERS_TEST(what_was_asked_for_before_a_purge_is_written_for_nobody),
 		TIERS_TEST(a_dropped_write_takes_what_it_would_have_replaced_along),
 		TIERS_TEST(a_dropped_renewal_takes_what_it_would_have_renewed_along),
-		TIERS_TEST(a_drop_leaves_no_variant_with_an_older_answer),
-		TIERS_TEST(no_failed_allocation_keeps_a_lookup_from_an_answer),
+		TIERS_TEST(a_drop_leaves_no_variant_with_an_older_response),
+		TIERS_TEST(no_failed_allocation_keeps_a_lookup_from_a_response),
 	};
 
 	return TIERS_RUN_OVER_BOTH(tests);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* A new answer that finds no memory on its way to the disk: the older one there does not come back. */
+/* A new response that finds no memory on its way to the disk: the older one there does not come back. */
 #include "tier_rig.h"
 
 #include "base/mem.h"
 
 #define FRESH "Cache-Control: max-age=60\r\n"
 
-/* Leads a fetch of the URL by force, and has its nth allocation while the answer is stored fail. */
+/* Leads a fetch of the URL by force, and has its nth allocation while the response is stored fail. */
 static void replace_with_fault(struct tiers *t, const char *target, unsigned long nth)
 {
 	struct ask a;

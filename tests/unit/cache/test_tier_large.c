@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Answers larger than memory is to hold: a flight that writes them to disk while they pass, and what reads them from there. */
+/* Responses larger than memory is to hold: a flight that writes them to disk while they pass, and what reads them from there. */
 #include "tier_rig.h"
 
 #include <errno.h>
@@ -55,7 +55,7 @@ static void on_resume(void *arg)
 	((struct large *)arg)->resumed++;
 }
 
-/* A flight with that answer's head; with a client that waits, or none. */
+/* A flight with that response's head; with a client that waits, or none. */
 static struct flight *begin(struct large *l, int64_t length, bool has_client)
 {
 	struct flight *f;
@@ -96,7 +96,7 @@ static void feed(struct large *l, struct flight *f, size_t from, size_t to)
 		assert_int_not_equal(how, FLIGHT_BODY_NOBODY);
 		while (how == FLIGHT_BODY_PAUSE && l->resumed == before)
 			rig_deliver(&l->t.g);
-		if (l->w.w.flight && waiter_look(&l->w).phase == FLIGHT_ANSWER)
+		if (l->w.w.flight && waiter_look(&l->w).phase == FLIGHT_RESPONSE)
 			flight_advance(&l->w.w, at + n);
 	}
 }
@@ -208,7 +208,7 @@ static void who_asks_between_the_last_byte_and_the_end_waits_for_it(void **state
 	}
 }
 
-static void a_large_answer_is_written_while_it_passes_and_found_at_once(void **state)
+static void a_large_response_is_written_while_it_passes_and_found_at_once(void **state)
 {
 	struct large *l = *state;
 
@@ -218,7 +218,7 @@ static void a_large_answer_is_written_while_it_passes_and_found_at_once(void **s
 
 		feed(l, f, 0, BODY_N);
 		flight_end(f, true, l->t.g.now);
-		assert_int_equal(waiter_look(&l->w).phase, FLIGHT_ANSWER);
+		assert_int_equal(waiter_look(&l->w).phase, FLIGHT_RESPONSE);
 		/* Nobody's message has come yet: who asks now waits for it. */
 		ask_init(&l->t.g, &late, "GET /large", NULL);
 		assert_int_equal(ask_lookup(&l->t.g, &late), CACHE_DISK);
@@ -288,7 +288,7 @@ static size_t feed_until_paused(struct large *l, struct flight *f)
 	for (size_t at = 0; at + PIECE < BODY_N; at += PIECE) {
 		enum flight_body how = flight_body(f, l->body + at, PIECE);
 
-		if (l->w.w.flight && waiter_look(&l->w).phase == FLIGHT_ANSWER)
+		if (l->w.w.flight && waiter_look(&l->w).phase == FLIGHT_RESPONSE)
 			flight_advance(&l->w.w, at + PIECE);
 		assert_int_not_equal(how, FLIGHT_BODY_NOBODY);
 		if (how == FLIGHT_BODY_PAUSE)
@@ -320,7 +320,7 @@ static void a_hanging_disk_holds_a_client_up_for_three_seconds(void **state)
 	assert_int_equal(l->resumed, 1);
 	feed(l, f, at, BODY_N);
 	flight_end(f, true, l->t.g.now);
-	assert_int_equal(waiter_look(&l->w).phase, FLIGHT_ANSWER);
+	assert_int_equal(waiter_look(&l->w).phase, FLIGHT_RESPONSE);
 	assert_int_equal(tiers_counts(&l->t).dropped_slow, 1);
 	atomic_store(&tiers_device.is_held, false);
 	finish(l);
@@ -473,7 +473,7 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		CASE(a_large_answer_is_written_while_it_passes_and_found_at_once),
+		CASE(a_large_response_is_written_while_it_passes_and_found_at_once),
 		CASE(who_asks_while_it_passes_goes_alone),
 		CASE(who_asks_between_the_last_byte_and_the_end_waits_for_it),
 		CASE(what_breaks_off_is_not_there),

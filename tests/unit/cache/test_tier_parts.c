@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Parts of answers (206) on disk: read again they are the parts that they were. */
+/* Parts of responses (206) on disk: read again they are the parts that they were. */
 #include "tier_rig.h"
 
 #include <string.h>
@@ -7,7 +7,7 @@
 #define FIELDS "ETag: \"1\"\r\nCache-Control: max-age=60\r\n"
 #define TARGET "GET /p"
 
-/* As an exchange does with the answer to a Range request that it passed on. */
+/* As an exchange does with the response to a Range request that it passed on. */
 static void store_part(
 	struct tiers *t, const char *range, const char *content_range, const char *fields, const char *body)
 {
@@ -104,7 +104,7 @@ static void parts_with_other_validators_or_none_replace_each_other(void **state)
 	has_part(t, "15-19", 15, 20, "fghij");
 }
 
-static void a_whole_answer_takes_the_parts_place_on_disk(void **state)
+static void a_whole_response_takes_the_parts_place_on_disk(void **state)
 {
 	struct tiers *t = *state;
 	struct ask a;
@@ -163,7 +163,7 @@ int main(void)
 		TIERS_TEST(a_part_comes_back_as_the_part_it_was),
 		TIERS_TEST(a_part_from_disk_is_combined_with_the_next),
 		TIERS_TEST(parts_with_other_validators_or_none_replace_each_other),
-		TIERS_TEST(a_whole_answer_takes_the_parts_place_on_disk),
+		TIERS_TEST(a_whole_response_takes_the_parts_place_on_disk),
 		TIERS_TEST(a_purge_reaches_a_part),
 		TIERS_TEST(with_a_part_in_memory_the_disk_is_not_asked),
 	};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Users' answers on disk: each is its user's, whatever else is there, before and after a restart. */
+/* Users' responses on disk: each is its user's, whatever else is there, before and after a restart. */
 #include "tier_rig.h"
 
 #include <errno.h>
@@ -44,7 +44,7 @@ static void is_absent(struct tiers *t, const char *fields)
 	assert_int_equal(tiers_verdict(t, GET_A, fields, NULL), CACHE_LEAD);
 }
 
-static void each_users_answer_comes_back_to_that_user_after_a_restart(void **state)
+static void each_users_response_comes_back_to_that_user_after_a_restart(void **state)
 {
 	struct tiers *t = *state;
 
@@ -76,7 +76,7 @@ static void nobody_else_gets_it_whatever_the_route_has_become(void **state)
 	tiers_disk_has(t, GET_A, ANN, "ann's");
 }
 
-static void a_shared_answer_is_none_of_a_users(void **state)
+static void a_shared_response_is_none_of_a_users(void **state)
 {
 	struct tiers *t = *state;
 
@@ -130,7 +130,7 @@ static void the_bound_on_a_users_entries_is_one_of_memory(void **state)
 	assert_int_equal(rig_stats(&t->g).objects, 3);
 }
 
-static void a_users_answer_that_reclaim_copies_stays_the_users(void **state)
+static void a_users_response_that_reclaim_copies_stays_the_users(void **state)
 {
 	struct tiers *t = *state;
 	char body[8001], target[20];
@@ -151,7 +151,7 @@ static void a_users_answer_that_reclaim_copies_stays_the_users(void **state)
 		if (i % 20 > 0)
 			continue;
 		while (tiers_counts(t).bytes >
-			t->o.size - 3 * t->o.segment_bytes) /* the keeper has work, and Ann's is in memory only */
+			t->o.size - 3 * t->o.segment_bytes) /* the reclaimer has work, and Ann's is in memory only */
 			usleep(100);
 		reclaimed += tiers_counts(t).reclaimed_segments;
 		tiers_restart(t);
@@ -265,14 +265,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tiers_tear_down)
-		CASE(each_users_answer_comes_back_to_that_user_after_a_restart),
+		CASE(each_users_response_comes_back_to_that_user_after_a_restart),
 		CASE(nobody_else_gets_it_whatever_the_route_has_become),
-		CASE(a_shared_answer_is_none_of_a_users),
+		CASE(a_shared_response_is_none_of_a_users),
 		CASE(a_purge_by_user_reaches_what_is_on_disk_only_and_outlives_the_process),
 		CASE(the_bound_on_a_users_entries_is_one_of_memory),
 	};
 	const struct CMUnitTest of_the_disk[] = {
-		CASE(a_users_answer_that_reclaim_copies_stays_the_users),
+		CASE(a_users_response_that_reclaim_copies_stays_the_users),
 		CASE(the_secret_is_a_private_file_and_the_same_after_a_restart),
 		CASE(without_a_valid_secret_the_store_starts_empty_with_another),
 		CASE(a_secret_that_others_could_know_is_refused),

@@ -67,7 +67,7 @@ static ssize_t read_at_once(const struct disk_io *io, int fd, void *p, size_t n,
 
 static ssize_t slow_write(const struct disk_io *io, int fd, const void *p, size_t n, uint64_t at)
 {
-	if (n >= 192) /* records, not what the keeper prepares */
+	if (n >= 192) /* records, not what the reclaimer prepares */
 		before_write();
 	return disk_io_real.pwrite(io, fd, p, n, at);
 }

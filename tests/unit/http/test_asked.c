@@ -8,7 +8,7 @@ static const struct {
 	enum http_method method;
 	const char *request[3];
 	int status;
-	const char *answer[3];
+	const char *response[3];
 	bool asked;
 } rows[] = {
 	{"9110 15.4.5: 304 to nothing", HTTP_GET, {NULL}, 304, {NULL}, false},
@@ -47,27 +47,27 @@ static const struct {
 	{"anything else", HTTP_GET, {NULL}, 428, {NULL}, true},
 };
 
-static void answers_to_conditions_and_ranges_need_one(void **state)
+static void responses_to_conditions_and_ranges_need_one(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct http_fields request, answer;
+		struct http_fields request, response;
 		unsigned asked;
 
 		fields_from(&request, rows[i].request);
-		fields_from(&answer, rows[i].answer);
+		fields_from(&response, rows[i].response);
 		asked = http_asked(rows[i].method, &request);
-		EXPECT_INT(rows[i].section, http_was_asked_for(asked, rows[i].method, rows[i].status, &answer),
+		EXPECT_INT(rows[i].section, http_was_asked_for(asked, rows[i].method, rows[i].status, &response),
 			rows[i].asked);
 		http_fields_fini(&request);
-		http_fields_fini(&answer);
+		http_fields_fini(&response);
 	}
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(answers_to_conditions_and_ranges_need_one),
+		cmocka_unit_test(responses_to_conditions_and_ranges_need_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

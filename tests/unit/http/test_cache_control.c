@@ -42,7 +42,7 @@ static void describe(const struct cache_control *cc, char *out, size_t n)
 			snprintf(out + strlen(out), n - strlen(out), " %s=%lld", deltas[i].name,
 				(long long)deltas[i].seconds);
 	}
-	/* Set, and for no field at all: no answer may have it so. */
+	/* Set, and for no field at all: no response may have it so. */
 	if (cc->no_cache && !cc->no_cache_fields.is_unqualified && cc->no_cache_fields.n == 0)
 		snprintf(out + strlen(out), n - strlen(out), " nc:none");
 	if (cc->private_ && !cc->private_fields.is_unqualified && cc->private_fields.n == 0)

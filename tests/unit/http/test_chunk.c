@@ -130,7 +130,7 @@ static void padded_sizes_are_read_where_that_is_asked_for(void **state)
 	}
 }
 
-/* `head`, then `unit` over and over until the answer is not MORE; returns the bytes taken. */
+/* `head`, then `unit` over and over until the response is not MORE; returns the bytes taken. */
 static size_t feed_until_refused(struct slice head, struct slice unit)
 {
 	struct chunk_decoder d;

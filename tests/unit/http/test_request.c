@@ -302,7 +302,7 @@ static void one_empty_line_before_the_request_is_skipped(void **state)
 	http_request_fini(&r);
 }
 
-/* Whatever the cuts, the answer is the one that all bytes at once get, and no byte past what was given is read. */
+/* Whatever the cuts, the response is the one that all bytes at once get, and no byte past what was given is read. */
 static void a_head_in_pieces_gives_the_same_as_in_one(void **state)
 {
 	static const struct slice heads[] = {

@@ -120,7 +120,7 @@ static void on_end(void *arg, enum fetch_result result, const char *detail)
 	snprintf(s->detail, sizeof(s->detail), "%s", detail);
 	s->reused = s->fetch->reused;
 	s->was_sent = fetch_was_sent(s->fetch);
-	s->framed = answer_is_framed(s->fetch);
+	s->framed = origin_response_is_framed(s->fetch);
 	s->queued = s->fetch->begun_us > s->fetch->started_us;
 	s->fetch = NULL;
 	event_base_loopbreak(s->rig->base);
@@ -176,7 +176,7 @@ void rig_fetch(struct seen *s, const char *method, const char *target)
 	struct http_fields fields;
 
 	http_fields_init(&fields);
-	if (strstr(target, "/304")) /* that is an answer to a condition only */
+	if (strstr(target, "/304")) /* that is a response to a condition only */
 		assert_int_equal(http_fields_add(&fields, SLICE_LIT("If-None-Match"), SLICE_LIT("\"a\"")), 0);
 	q.fields = &fields;
 	assert_int_equal(rig_start(s, &q), 0);

@@ -12,9 +12,9 @@
 
 enum { SENT = 1, GO = 2, CLOSED = 4 };
 
-/* ---- Stray bytes (the next answer must never be the stray one) ---- */
+/* ---- Stray bytes (the next response must never be the stray one) ---- */
 
-/* Each connection: one good answer; then, when told, a stray one; further requests get their target's last letter. */
+/* Each connection: one good response; then, when told, a stray one; further requests get their target's last letter. */
 static void stray_when_told(struct conn *c)
 {
 	if (!conn_read(c))
@@ -29,7 +29,7 @@ static void stray_when_told(struct conn *c)
 		conn_send(c, OK_2);
 }
 
-static void stray_bytes_on_a_pooled_connection_are_never_an_answer(void **state)
+static void stray_bytes_on_a_pooled_connection_are_never_a_response(void **state)
 {
 	struct scripted w;
 
@@ -67,7 +67,7 @@ static void stray_bytes_seen_while_idle_are_remembered(void **state)
 	scripted_close(&w);
 }
 
-/* What comes with the answer in one piece, by target. The second request on the connection gets "ok". */
+/* What comes with the response in one piece, by target. The second request on the connection gets "ok". */
 static void excess(struct conn *c)
 {
 	if (!conn_read(c))
@@ -86,7 +86,7 @@ static void excess(struct conn *c)
 		conn_send(c, STRAY);
 }
 
-static void a_connection_with_bytes_beyond_the_answer_is_not_used_again(void **state)
+static void a_connection_with_bytes_beyond_the_response_is_not_used_again(void **state)
 {
 	static const char *const targets[] = {"/length", "/zero", "/304", "/head", "/chunked"};
 
@@ -140,7 +140,7 @@ static void a_connection_closed_while_idle_is_replaced(void **state)
 	scripted_close(&w);
 }
 
-/* ---- Answers that break the rules ---- */
+/* ---- Responses that break the rules ---- */
 
 struct bad_answer {
 	const char *name, *text;
@@ -163,44 +163,46 @@ static void send_bad(struct conn *c)
 
 #define HEAD_1_1 "HTTP/1.1 200 OK\r\n"
 static const struct bad_answer bad_answers[] = {
-	{"a fold in the first line", HEAD_1_1 " X: y\r\nContent-Length: 0\r\n\r\n", FETCH_BAD_ANSWER},
-	{"a fold with a tab", HEAD_1_1 "\tX: y\r\nContent-Length: 0\r\n\r\n", FETCH_BAD_ANSWER},
-	{"a later fold", HEAD_1_1 "X: y\r\n z: a\r\nContent-Length: 0\r\n\r\n", FETCH_BAD_ANSWER},
+	{"a fold in the first line", HEAD_1_1 " X: y\r\nContent-Length: 0\r\n\r\n", FETCH_BAD_RESPONSE},
+	{"a fold with a tab", HEAD_1_1 "\tX: y\r\nContent-Length: 0\r\n\r\n", FETCH_BAD_RESPONSE},
+	{"a later fold", HEAD_1_1 "X: y\r\n z: a\r\nContent-Length: 0\r\n\r\n", FETCH_BAD_RESPONSE},
 	{"a fold after a 1xx", "HTTP/1.1 103 E\r\nA: b\r\n\r\n" HEAD_1_1 " X: y\r\nContent-Length: 0\r\n\r\n",
-		FETCH_BAD_ANSWER},
-	{"version 2 on the wire", "HTTP/2 200 OK\r\nContent-Length: 0\r\n\r\n", FETCH_BAD_ANSWER},
-	{"version 2.0 on the wire", "HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n", FETCH_BAD_ANSWER},
-	{"version 1.2", "HTTP/1.2 200 OK\r\nContent-Length: 0\r\n\r\n", FETCH_BAD_ANSWER},
-	{"no version", "hello\r\n\r\n", FETCH_BAD_ANSWER},
-	{"a status of four digits", "HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n", FETCH_BAD_ANSWER},
-	{"a status past 599", "HTTP/1.1 600 OK\r\nContent-Length: 0\r\n\r\n", FETCH_BAD_ANSWER},
-	{"a length with a sign", HEAD_1_1 "Content-Length: +2\r\n\r\nok", FETCH_BAD_ANSWER},
-	{"a length with letters", HEAD_1_1 "Content-Length: 2x\r\n\r\nok", FETCH_BAD_ANSWER},
-	{"two lengths in a list", HEAD_1_1 "Content-Length: 2, 3\r\n\r\nok", FETCH_BAD_ANSWER},
-	{"two lengths", HEAD_1_1 "Content-Length: 2\r\nContent-Length: 3\r\n\r\nok", FETCH_BAD_ANSWER},
-	{"a length that overflows", HEAD_1_1 "Content-Length: 99999999999999999999\r\n\r\nok", FETCH_BAD_ANSWER},
-	{"an empty length", HEAD_1_1 "Content-Length:\r\n\r\nok", FETCH_BAD_ANSWER},
+		FETCH_BAD_RESPONSE},
+	{"version 2 on the wire", "HTTP/2 200 OK\r\nContent-Length: 0\r\n\r\n", FETCH_BAD_RESPONSE},
+	{"version 2.0 on the wire", "HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n", FETCH_BAD_RESPONSE},
+	{"version 1.2", "HTTP/1.2 200 OK\r\nContent-Length: 0\r\n\r\n", FETCH_BAD_RESPONSE},
+	{"no version", "hello\r\n\r\n", FETCH_BAD_RESPONSE},
+	{"a status of four digits", "HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n", FETCH_BAD_RESPONSE},
+	{"a status past 599", "HTTP/1.1 600 OK\r\nContent-Length: 0\r\n\r\n", FETCH_BAD_RESPONSE},
+	{"a length with a sign", HEAD_1_1 "Content-Length: +2\r\n\r\nok", FETCH_BAD_RESPONSE},
+	{"a length with letters", HEAD_1_1 "Content-Length: 2x\r\n\r\nok", FETCH_BAD_RESPONSE},
+	{"two lengths in a list", HEAD_1_1 "Content-Length: 2, 3\r\n\r\nok", FETCH_BAD_RESPONSE},
+	{"two lengths", HEAD_1_1 "Content-Length: 2\r\nContent-Length: 3\r\n\r\nok", FETCH_BAD_RESPONSE},
+	{"a length that overflows", HEAD_1_1 "Content-Length: 99999999999999999999\r\n\r\nok", FETCH_BAD_RESPONSE},
+	{"an empty length", HEAD_1_1 "Content-Length:\r\n\r\nok", FETCH_BAD_RESPONSE},
 	{"length and chunks", HEAD_1_1 "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-		FETCH_BAD_ANSWER},
-	{"another coding", HEAD_1_1 "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", FETCH_BAD_ANSWER},
-	{"an unknown coding", HEAD_1_1 "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", FETCH_BAD_ANSWER},
-	{"chunks in 1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", FETCH_BAD_ANSWER},
-	{"a coding nobody knows", HEAD_1_1 "Transfer-Encoding: frob\r\n\r\nok", FETCH_BAD_ANSWER},
+		FETCH_BAD_RESPONSE},
+	{"another coding", HEAD_1_1 "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", FETCH_BAD_RESPONSE},
+	{"an unknown coding", HEAD_1_1 "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", FETCH_BAD_RESPONSE},
+	{"chunks in 1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", FETCH_BAD_RESPONSE},
+	{"a coding nobody knows", HEAD_1_1 "Transfer-Encoding: frob\r\n\r\nok", FETCH_BAD_RESPONSE},
 	{"space before the colon", HEAD_1_1 "X : y\r\nContent-Length: 0\r\n\r\n", FETCH_OK},
-	{"space before the length's colon", HEAD_1_1 "Content-Length : 0\r\n\r\n", FETCH_BAD_ANSWER},
-	{"a field line without CR", HEAD_1_1 "X: y\nContent-Length: 0\r\n\r\n", FETCH_BAD_ANSWER},
-	{"a head's end without CR", HEAD_1_1 "Content-Length: 0\r\n\n", FETCH_BAD_ANSWER},
-	{"an empty name", HEAD_1_1 ": y\r\nContent-Length: 0\r\n\r\n", FETCH_BAD_ANSWER},
-	{"no colon", HEAD_1_1 "Xy\r\nContent-Length: 0\r\n\r\n", FETCH_BAD_ANSWER},
-	{"a bare CR that libcurl takes for the end", HEAD_1_1 "\rX: y\r\nContent-Length: 0\r\n\r\n", FETCH_BAD_ANSWER},
-	{"a bare CR in a value", HEAD_1_1 "X: a\rb\r\nContent-Length: 0\r\n\r\n", FETCH_BAD_ANSWER},
-	{"101", "HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", FETCH_BAD_ANSWER},
-	{"a chunk with a sign", HEAD_1_1 "Transfer-Encoding: chunked\r\n\r\n+2\r\nok\r\n0\r\n\r\n", FETCH_BAD_ANSWER},
+	{"space before the length's colon", HEAD_1_1 "Content-Length : 0\r\n\r\n", FETCH_BAD_RESPONSE},
+	{"a field line without CR", HEAD_1_1 "X: y\nContent-Length: 0\r\n\r\n", FETCH_BAD_RESPONSE},
+	{"a head's end without CR", HEAD_1_1 "Content-Length: 0\r\n\n", FETCH_BAD_RESPONSE},
+	{"an empty name", HEAD_1_1 ": y\r\nContent-Length: 0\r\n\r\n", FETCH_BAD_RESPONSE},
+	{"no colon", HEAD_1_1 "Xy\r\nContent-Length: 0\r\n\r\n", FETCH_BAD_RESPONSE},
+	{"a bare CR that libcurl takes for the end", HEAD_1_1 "\rX: y\r\nContent-Length: 0\r\n\r\n",
+		FETCH_BAD_RESPONSE},
+	{"a bare CR in a value", HEAD_1_1 "X: a\rb\r\nContent-Length: 0\r\n\r\n", FETCH_BAD_RESPONSE},
+	{"101", "HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", FETCH_BAD_RESPONSE},
+	{"a chunk with a sign", HEAD_1_1 "Transfer-Encoding: chunked\r\n\r\n+2\r\nok\r\n0\r\n\r\n", FETCH_BAD_RESPONSE},
 	{"a chunk too long for its size", HEAD_1_1 "Transfer-Encoding: chunked\r\n\r\n2\r\nokk\r\n0\r\n\r\n",
-		FETCH_BAD_ANSWER},
-	{"a chunk line without CR", HEAD_1_1 "Transfer-Encoding: chunked\r\n\r\n2\nok\r\n0\r\n\r\n", FETCH_BAD_ANSWER},
+		FETCH_BAD_RESPONSE},
+	{"a chunk line without CR", HEAD_1_1 "Transfer-Encoding: chunked\r\n\r\n2\nok\r\n0\r\n\r\n",
+		FETCH_BAD_RESPONSE},
 	{"an endless chunk size", HEAD_1_1 "Transfer-Encoding: chunked\r\n\r\n00000000000000002\r\nok\r\n0\r\n\r\n",
-		FETCH_BAD_ANSWER},
+		FETCH_BAD_RESPONSE},
 	{"an end inside chunks", HEAD_1_1 "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", FETCH_BROKEN},
 	{"an end in the last chunk", HEAD_1_1 "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n", FETCH_BROKEN},
 	{"an end before the length", HEAD_1_1 "Content-Length: 3\r\n\r\nok", FETCH_BROKEN},
@@ -226,7 +228,7 @@ static void try_bad(const struct bad_answer *b, const char *first, const char *m
 	scripted_close(&w);
 }
 
-static void answers_that_break_the_rules_are_told_from_whole_ones(void **state)
+static void responses_that_break_the_rules_are_told_from_whole_ones(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_LEN(bad_answers); i++) {
@@ -235,7 +237,7 @@ static void answers_that_break_the_rules_are_told_from_whole_ones(void **state)
 	}
 }
 
-/* libcurl would join a fold to a freed line of the answer before. */
+/* libcurl would join a fold to a freed line of the response before. */
 static void they_are_told_on_reused_handles_and_connections_too(void **state)
 {
 	(void)state;
@@ -309,7 +311,7 @@ static void endless_heads_are_cut_short(void **state)
 	scripted_open(&w, endless_head);
 	for (unsigned i = 0; i < ARRAY_LEN(targets); i++) {
 		rig_fetch_again(&w.seen, "GET", targets[i]);
-		assert_int_equal(w.seen.result, FETCH_BAD_ANSWER);
+		assert_int_equal(w.seen.result, FETCH_BAD_RESPONSE);
 		assert_int_equal(w.seen.heads, 0);
 	}
 	scripted_close(&w);
@@ -342,9 +344,9 @@ static void endless_chunk_framing_is_cut_short(void **state)
 	(void)state;
 	scripted_open(&w, endless_framing);
 	rig_fetch_again(&w.seen, "GET", "/trailers");
-	assert_int_equal(w.seen.result, FETCH_BAD_ANSWER);
+	assert_int_equal(w.seen.result, FETCH_BAD_RESPONSE);
 	rig_fetch_again(&w.seen, "GET", "/extension");
-	assert_int_equal(w.seen.result, FETCH_BAD_ANSWER);
+	assert_int_equal(w.seen.result, FETCH_BAD_RESPONSE);
 	rig_fetch_again(&w.seen, "GET", "/tiny");
 	assert_int_equal(w.seen.result, FETCH_OK);
 	assert_int_equal(w.seen.body.n, 5000);
@@ -411,7 +413,7 @@ static void die_once(struct conn *c)
 		conn_send(c, OK_2);
 }
 
-static void a_repeated_get_brings_the_answer(void **state)
+static void a_repeated_get_brings_the_response(void **state)
 {
 	struct scripted w;
 
@@ -528,17 +530,17 @@ static void an_origin_that_hangs_times_out(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(stray_bytes_on_a_pooled_connection_are_never_an_answer),
+		cmocka_unit_test(stray_bytes_on_a_pooled_connection_are_never_a_response),
 		cmocka_unit_test(stray_bytes_seen_while_idle_are_remembered),
-		cmocka_unit_test(a_connection_with_bytes_beyond_the_answer_is_not_used_again),
+		cmocka_unit_test(a_connection_with_bytes_beyond_the_response_is_not_used_again),
 		cmocka_unit_test(a_connection_closed_while_idle_is_replaced),
-		cmocka_unit_test(answers_that_break_the_rules_are_told_from_whole_ones),
+		cmocka_unit_test(responses_that_break_the_rules_are_told_from_whole_ones),
 		cmocka_unit_test(they_are_told_on_reused_handles_and_connections_too),
 		cmocka_unit_test(a_long_line_is_not_taken_for_a_fold),
 		cmocka_unit_test(endless_heads_are_cut_short),
 		cmocka_unit_test(endless_chunk_framing_is_cut_short),
 		cmocka_unit_test(requests_are_repeated_only_as_often_as_allowed),
-		cmocka_unit_test(a_repeated_get_brings_the_answer),
+		cmocka_unit_test(a_repeated_get_brings_the_response),
 		cmocka_unit_test(what_was_sent_once_was_sent_though_the_last_attempt_found_no_connection),
 		cmocka_unit_test(nothing_is_repeated_after_the_first_byte),
 		cmocka_unit_test(refused_connections_are_refused),

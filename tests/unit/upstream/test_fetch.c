@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Requests and answers as they should be. */
+/* Requests and responses as they should be. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -219,7 +219,7 @@ static void no_content(struct conn *c)
 	}
 }
 
-static void answers_without_content_are_whole(void **state)
+static void responses_without_content_are_whole(void **state)
 {
 	static const char *const targets[] = {"/304", "/204", "/0", "/head"};
 	struct scripted w;
@@ -267,7 +267,7 @@ static void informational(struct conn *c)
 			     "HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 2\r\n\r\nok");
 }
 
-static void informational_answers_come_before_the_final_one(void **state)
+static void informational_responses_come_before_the_final_one(void **state)
 {
 	struct scripted w;
 
@@ -348,7 +348,7 @@ static void answer_early(struct conn *c)
 	server_wait(c->server, 1);
 }
 
-static void an_answer_before_the_body_was_read_is_whole(void **state)
+static void a_response_before_the_body_was_read_is_whole(void **state)
 {
 	static const char *const targets[] = {"/", "/chunked"};
 	size_t n = 8 << 20;
@@ -410,13 +410,13 @@ int main(void)
 		cmocka_unit_test(targets_pass_byte_for_byte),
 		cmocka_unit_test(any_method_carries_a_body_with_its_length),
 		cmocka_unit_test(a_large_body_goes_without_expect),
-		cmocka_unit_test(an_answer_before_the_body_was_read_is_whole),
+		cmocka_unit_test(a_response_before_the_body_was_read_is_whole),
 		cmocka_unit_test(fields_go_in_order_and_empty_ones_too),
 		cmocka_unit_test(what_cannot_be_sent_as_it_is_is_refused),
 		cmocka_unit_test(post_goes_on_a_fresh_connection_which_the_pool_gets),
-		cmocka_unit_test(answers_without_content_are_whole),
+		cmocka_unit_test(responses_without_content_are_whole),
 		cmocka_unit_test(redirects_cookies_and_codings_pass_through),
-		cmocka_unit_test(informational_answers_come_before_the_final_one),
+		cmocka_unit_test(informational_responses_come_before_the_final_one),
 		cmocka_unit_test(chunks_are_decoded_and_trailers_dropped),
 		cmocka_unit_test(a_body_that_the_close_ends_is_ok_but_not_framed),
 		cmocka_unit_test(hints_do_not_count_against_the_final_head),

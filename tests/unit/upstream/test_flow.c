@@ -372,7 +372,7 @@ static void running_out_of_memory_ends_in_an_error_and_no_leak(void **state)
 		if (rc < 0)
 			assert_int_equal(rc, -ENOMEM);
 		else
-			assert_true(s.result != FETCH_BAD_ANSWER && s.result != FETCH_BUSY);
+			assert_true(s.result != FETCH_BAD_RESPONSE && s.result != FETCH_BUSY);
 		was_whole = rc == 0 && s.result == FETCH_OK;
 		assert_true(nth > 3 || !was_whole);
 		upstream_loop_free(&r.loop);

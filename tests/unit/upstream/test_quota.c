@@ -107,7 +107,7 @@ static void a_budget_is_read_in_each_of_its_spellings(void **state)
 
 static const struct upstream_options guarded = {.quota_guard = true, .quota_reserve_percent = 10, .quota_stretch = 4};
 
-static void a_low_budget_is_low_until_its_reset_or_a_better_answer(void **state)
+static void a_low_budget_is_low_until_its_reset_or_a_better_response(void **state)
 {
 	struct quota q = {0};
 
@@ -161,7 +161,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(retry_after_is_seconds_or_a_date_and_bounded),
 		cmocka_unit_test(a_budget_is_read_in_each_of_its_spellings),
-		cmocka_unit_test(a_low_budget_is_low_until_its_reset_or_a_better_answer),
+		cmocka_unit_test(a_low_budget_is_low_until_its_reset_or_a_better_response),
 		cmocka_unit_test(without_a_limit_the_most_that_was_told_is_it),
 		cmocka_unit_test(a_pause_is_kept_and_only_lengthened),
 	};

@@ -249,7 +249,7 @@ static void h2_bodies_pause_and_go_on(void **state)
 	}
 }
 
-static void an_answer_may_come_before_the_body_was_read(void **state)
+static void a_response_may_come_before_the_body_was_read(void **state)
 {
 	size_t n = 2 << 20;
 	char *body = calloc(1, n);
@@ -293,7 +293,7 @@ static void cancelling_a_stream_leaves_the_others(void **state)
 	assert_int_equal(other.body.n, 1 << 20);
 	assert_int_equal(rig_stats(&w.rig).connections_opened, 1);
 	seen_fini(&other);
-	for (unsigned i = 0; i < 3; i++) { /* nothing of it comes with later answers of that handle */
+	for (unsigned i = 0; i < 3; i++) { /* nothing of it comes with later responses of that handle */
 		fetch_again(&w, "GET", "/proto");
 		assert_true(seen_body_is(&w.seen, "HTTP/2.0"));
 	}
@@ -344,7 +344,7 @@ struct tls_origin {
 	pthread_t thread;
 };
 
-/* "/stray": the body's record has bytes of no answer behind it. "/cut": ends by closing TCP alone,
+/* "/stray": the body's record has bytes of no response behind it. "/cut": ends by closing TCP alone,
  * "/close" by closing TLS too. */
 static void serve_tls(SSL *tls)
 {
@@ -417,7 +417,7 @@ static void close_tls_world(struct world *w, struct tls_origin *o)
 	close(o->listen_fd);
 }
 
-static void stray_bytes_inside_tls_are_never_an_answer(void **state)
+static void stray_bytes_inside_tls_are_never_a_response(void **state)
 {
 	struct tls_origin o;
 	struct world w;
@@ -459,11 +459,11 @@ int main(void)
 		cmocka_unit_test(requests_share_an_h2_connection),
 		cmocka_unit_test(connections_that_the_origin_retires_are_replaced),
 		cmocka_unit_test(h2_bodies_pause_and_go_on),
-		cmocka_unit_test(an_answer_may_come_before_the_body_was_read),
+		cmocka_unit_test(a_response_may_come_before_the_body_was_read),
 		cmocka_unit_test(cancelling_a_stream_leaves_the_others),
 		cmocka_unit_test(an_unknown_certificate_is_refused),
 		cmocka_unit_test(tls_sessions_are_resumed),
-		cmocka_unit_test(stray_bytes_inside_tls_are_never_an_answer),
+		cmocka_unit_test(stray_bytes_inside_tls_are_never_a_response),
 		cmocka_unit_test(a_tls_connection_cut_off_does_not_end_a_body),
 	};
 	return cmocka_run_group_tests(tests, start_nginx, stop_nginx);

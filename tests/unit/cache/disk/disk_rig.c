@@ -295,7 +295,7 @@ void drig_fini(struct rig *r)
 	rmdir(r->path);
 }
 
-/* ---- Answers ---- */
+/* ---- Responses ---- */
 
 struct held {
 	struct tier_source s;
@@ -344,7 +344,7 @@ static void on_release(struct tier_source *s)
 	mem_free(CONTAINER_OF(s, struct held, s));
 }
 
-static void fill_source(struct rig *r, struct held *h, const struct answer *a)
+static void fill_source(struct rig *r, struct held *h, const struct response *a)
 {
 	int64_t ms = a->lifetime_ms ? a->lifetime_ms : 3600000;
 	struct now now = clock_now();
@@ -386,7 +386,8 @@ static void on_room(struct tier_source *s)
 	atomic_fetch_add(&drig_rooms, 1);
 }
 
-int drig_stream_begin(struct rig *r, const struct answer *a, bool is_known, struct tier_stream **st, const char **body)
+int drig_stream_begin(
+	struct rig *r, const struct response *a, bool is_known, struct tier_stream **st, const char **body)
 {
 	struct held *h = mem_zalloc(sizeof(*h) + a->body_n);
 	int err;
@@ -402,7 +403,7 @@ int drig_stream_begin(struct rig *r, const struct answer *a, bool is_known, stru
 	return err;
 }
 
-int drig_stream(struct rig *r, const struct answer *a, bool is_known, size_t feed, bool is_whole)
+int drig_stream(struct rig *r, const struct response *a, bool is_known, size_t feed, bool is_whole)
 {
 	struct tier_stream *st;
 	const char *body;
@@ -419,7 +420,7 @@ int drig_stream(struct rig *r, const struct answer *a, bool is_known, size_t fee
 	return 0;
 }
 
-int drig_put(struct rig *r, const struct answer *a)
+int drig_put(struct rig *r, const struct response *a)
 {
 	struct held *h = mem_zalloc(sizeof(*h) + a->body_n);
 	int err;
@@ -434,7 +435,7 @@ int drig_put(struct rig *r, const struct answer *a)
 	return err;
 }
 
-void drig_store(struct rig *r, const struct answer *a)
+void drig_store(struct rig *r, const struct response *a)
 {
 	assert_int_equal(drig_put(r, a), 0);
 	disk_flush(r->d);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A directory, a disk tier over it, answers whose every byte is known, and file I/O that fails when it is told to. */
+/* A directory, a disk tier over it, responses whose every byte is known, and file I/O that fails when it is told to. */
 #ifndef TESTS_DISK_RIG_H
 #define TESTS_DISK_RIG_H
 
@@ -40,7 +40,7 @@ void drig_init(struct rig *r);
 void drig_fini(struct rig *r);    /* closes and removes all */
 int drig_try_open(struct rig *r); /* with a new invalidation table, as a new process has */
 void drig_open(struct rig *r);    /* and waits until it is ready */
-/* Until the keeper has made all the room that is wanted now, and at the next start: what was hit is in memory only, so what
+/* Until the reclaimer has made all the room that is wanted now, and at the next start: what was hit is in memory only, so what
  * the next start reclaims may be what this one kept. */
 void drig_wait_room(struct rig *r);
 void drig_close(struct rig *r);
@@ -52,7 +52,7 @@ unsigned drig_files(const struct rig *r, const char *prefix);
 /* The first file (in the order of names) that begins so; false when there is none. */
 bool drig_file(const struct rig *r, const char *prefix, char *path, size_t n);
 
-struct answer {
+struct response {
 	const char *url;
 	unsigned version;
 	size_t body_n;
@@ -63,12 +63,13 @@ struct answer {
 	bool refresh;
 	bool is_new_head; /* another head for the same body */
 };
-int drig_put(struct rig *r, const struct answer *a);    /* what disk_put says; does not wait */
-void drig_store(struct rig *r, const struct answer *a); /* accepted, and written */
+int drig_put(struct rig *r, const struct response *a);    /* what disk_put says; does not wait */
+void drig_store(struct rig *r, const struct response *a); /* accepted, and written */
 /* The same in pieces of `feed` bytes; its length said before, or not; whole or cut off at the end. What disk_stream_begin says. */
-int drig_stream(struct rig *r, const struct answer *a, bool is_known, size_t feed, bool is_whole);
-/* Begun and not fed: for tests that do that themselves. The answer's body is in *body until it is released. */
-int drig_stream_begin(struct rig *r, const struct answer *a, bool is_known, struct tier_stream **st, const char **body);
+int drig_stream(struct rig *r, const struct response *a, bool is_known, size_t feed, bool is_whole);
+/* Begun and not fed: for tests that do that themselves. The response's body is in *body until it is released. */
+int drig_stream_begin(
+	struct rig *r, const struct response *a, bool is_known, struct tier_stream **st, const char **body);
 extern _Atomic unsigned drig_rooms; /* how often there was room again */
 /* The version found for this URL (and values of Vary), every byte compared; -1: a miss. */
 extern _Thread_local uint64_t drig_epoch; /* of what this thread found last */

@@ -18,7 +18,7 @@ static ssize_t counted_write(const struct disk_io *io, int fd, const void *p, si
 
 #define BODY 3000
 
-/* New answers all the time; `is_hot`: each is asked for again, so that all are worth keeping. Returns the bytes that an
+/* New responses all the time; `is_hot`: each is asked for again, so that all are worth keeping. Returns the bytes that an
  * origin sent. */
 static uint64_t churn(struct rig *r, unsigned from, unsigned n, bool is_hot)
 {
@@ -27,7 +27,7 @@ static uint64_t churn(struct rig *r, unsigned from, unsigned n, bool is_hot)
 
 	for (unsigned i = from; i < from + n; i++) {
 		snprintf(url, sizeof(url), "http://o/%u", i);
-		drig_store(r, &(struct answer){.url = url, .version = i, .body_n = BODY});
+		drig_store(r, &(struct response){.url = url, .version = i, .body_n = BODY});
 		bytes += strlen(url) + BODY;
 		if (is_hot)
 			assert_int_equal(drig_find(r, url), (int)i);

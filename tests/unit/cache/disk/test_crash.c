@@ -29,14 +29,14 @@ static const char *url_of(unsigned i)
 static void put_one(struct rig *r, struct model *m, unsigned i, size_t body_n)
 {
 	m->newest[i]++;
-	(void)drig_put(r, &(struct answer){.url = url_of(i), .version = (unsigned)m->newest[i], .body_n = body_n});
+	(void)drig_put(r, &(struct response){.url = url_of(i), .version = (unsigned)m->newest[i], .body_n = body_n});
 	disk_flush(r->d);
 }
 
 static void stream_one(struct rig *r, struct model *m, unsigned i, size_t body_n, bool is_known)
 {
 	m->newest[i]++;
-	(void)drig_stream(r, &(struct answer){.url = url_of(i), .version = (unsigned)m->newest[i], .body_n = body_n},
+	(void)drig_stream(r, &(struct response){.url = url_of(i), .version = (unsigned)m->newest[i], .body_n = body_n},
 		is_known, 20000, true);
 }
 
@@ -60,7 +60,7 @@ static void scenario(struct rig *r, struct model *m)
 	purge_some(r, m, true);
 	put_one(r, m, 1, 3000);
 	put_one(r, m, 6, 70000);
-	(void)drig_put(r, &(struct answer){.url = url_of(6),
+	(void)drig_put(r, &(struct response){.url = url_of(6),
 				  .version = (unsigned)m->newest[6],
 				  .body_n = 70000,
 				  .refresh = true,

@@ -9,9 +9,9 @@
 #define A "http://o/a"
 #define OTHER "http://o/other"
 
-static struct answer version(const char *url, unsigned v)
+static struct response version(const char *url, unsigned v)
 {
-	return (struct answer){.url = url, .version = v, .body_n = 300};
+	return (struct response){.url = url, .version = v, .body_n = 300};
 }
 
 /* The writer waits in its next write until it may go on. */
@@ -54,7 +54,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static void put(struct rig *r, struct answer a, int wanted)
+static void put(struct rig *r, struct response a, int wanted)
 {
 	assert_int_equal(drig_put(r, &a), wanted);
 }
@@ -86,7 +86,7 @@ static void what_a_dropped_put_outdates_is_gone_after_a_restart_too(void **state
 {
 	struct rig *r = *state;
 
-	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 300});
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 300});
 	block_writer(r);
 	put(r, version(OTHER, 2), 0);
 	put(r, version(OTHER, 3), 0);
@@ -95,14 +95,14 @@ static void what_a_dropped_put_outdates_is_gone_after_a_restart_too(void **state
 	let_writer_go(r);
 	is_gone_for_good(r, A);
 	assert_int_equal(drig_find(r, OTHER), 3);
-	drig_store(r, &(struct answer){.url = A, .version = 3, .body_n = 300});
+	drig_store(r, &(struct response){.url = A, .version = 3, .body_n = 300});
 	drig_reopen(r);
 	assert_int_equal(drig_find(r, A), 3);
 }
 
 static void a_dropped_renewal_takes_what_it_would_have_renewed_along(void **state)
 {
-	struct answer renewed = version(A, 1);
+	struct response renewed = version(A, 1);
 	struct rig *r = *state;
 
 	drig_store(r, &renewed);
@@ -135,7 +135,7 @@ static void a_dropped_put_outdates_what_the_queued_one_was_to_replace(void **sta
 {
 	struct rig *r = *state;
 
-	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 300});
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 300});
 	block_writer(r);
 	put(r, version(OTHER, 2), 0);
 	put(r, version(A, 2), 0);
@@ -148,7 +148,7 @@ static void what_a_failed_write_outdates_is_gone_after_a_restart_too(void **stat
 {
 	struct rig *r = *state;
 
-	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 300});
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 300});
 	atomic_store(&r->io.bytes_left, 100); /* of the next write, then nothing has any effect */
 	put(r, version(A, 2), 0);
 	disk_flush(r->d);
@@ -164,7 +164,7 @@ static void what_is_dropped_while_writing_rests_is_outdated_as_well(void **state
 	drig_close(r);
 	r->o.retry_ms = 3600000;
 	drig_open(r);
-	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 300});
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 300});
 	atomic_store(&r->io.fail_at, atomic_load(&r->io.calls) + 1);
 	put(r, version(OTHER, 1), 0);
 	disk_flush(r->d);
@@ -192,12 +192,12 @@ static void what_is_not_admitted_forgets_nothing_that_is_not_there(void **state)
 	assert_int_equal(drig_stats(r).forgets, forgets);
 }
 
-static void rules_stay_while_older_answers_wait_to_be_written(void **state)
+static void rules_stay_while_older_responses_wait_to_be_written(void **state)
 {
 	struct rig *r = *state;
 	uint64_t oldest;
 
-	drig_store(r, &(struct answer){.url = OTHER, .version = 1, .body_n = 300});
+	drig_store(r, &(struct response){.url = OTHER, .version = 1, .body_n = 300});
 	oldest = disk_oldest_epoch(r->d);
 	assert_true(oldest > 0);
 	block_writer(r);
@@ -209,7 +209,7 @@ static void rules_stay_while_older_answers_wait_to_be_written(void **state)
 /* 1 is queued and written, and comes into the index, while 2, which is large and has all come, is still being written. */
 static void an_older_record_is_not_found_while_a_newer_one_is_being_written(void **state)
 {
-	struct answer large = {.url = A, .version = 2, .body_n = TIER_BLOCK + 1000};
+	struct response large = {.url = A, .version = 2, .body_n = TIER_BLOCK + 1000};
 	struct tier_stream *st;
 	struct rig *r = *state;
 	const char *body;
@@ -237,7 +237,7 @@ static void what_could_not_be_journalled_is_in_the_last_checkpoint(void **state)
 	drig_close(r);
 	r->o.retry_ms = 3600000;
 	drig_open(r);
-	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 300});
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 300});
 	atomic_store(&r->io.bytes_left, 100);
 	put(r, version(A, 2), 0);
 	disk_flush(r->d);
@@ -258,7 +258,7 @@ int main(void)
 		CASE(what_a_failed_write_outdates_is_gone_after_a_restart_too),
 		CASE(what_is_dropped_while_writing_rests_is_outdated_as_well),
 		CASE(what_is_not_admitted_forgets_nothing_that_is_not_there),
-		CASE(rules_stay_while_older_answers_wait_to_be_written),
+		CASE(rules_stay_while_older_responses_wait_to_be_written),
 		CASE(an_older_record_is_not_found_while_a_newer_one_is_being_written),
 		CASE(what_could_not_be_journalled_is_in_the_last_checkpoint),
 	};

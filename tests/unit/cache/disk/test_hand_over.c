@@ -42,7 +42,7 @@ static void what_is_queued_is_written_and_the_other_finds_it(void **state)
 	begin(&old);
 	for (unsigned i = 0; i < 100; i++) {
 		snprintf(url, sizeof(url), "http://o/%u", i);
-		assert_int_equal(drig_put(&old, &(struct answer){.url = url, .version = i, .body_n = 2000}), 0);
+		assert_int_equal(drig_put(&old, &(struct response){.url = url, .version = i, .body_n = 2000}), 0);
 	}
 	disk_hand_over(old.d);
 	take_over(&old, &new);
@@ -61,13 +61,13 @@ static void who_gave_it_up_writes_nothing_more(void **state)
 
 	(void)state;
 	begin(&old);
-	drig_store(&old, &(struct answer){.url = A, .version = 1, .body_n = 100});
+	drig_store(&old, &(struct response){.url = A, .version = 1, .body_n = 100});
 	disk_hand_over(old.d);
 	disk_hand_over(old.d); /* a second time does nothing */
 	take_over(&old, &new);
-	assert_int_equal(drig_put(&old, &(struct answer){.url = B, .version = 1, .body_n = 100}), -ESHUTDOWN);
+	assert_int_equal(drig_put(&old, &(struct response){.url = B, .version = 1, .body_n = 100}), -ESHUTDOWN);
 	assert_int_equal(
-		drig_put(&old, &(struct answer){.url = A, .version = 1, .body_n = 100, .refresh = true}), -ESHUTDOWN);
+		drig_put(&old, &(struct response){.url = A, .version = 1, .body_n = 100, .refresh = true}), -ESHUTDOWN);
 	assert_int_equal(
 		disk_purge(old.d, &(struct purge){.kind = PURGE_URL, .what = slice_of(A)}, true, &seq), -ESHUTDOWN);
 	assert_int_equal(disk_purge(old.d, &(struct purge){.kind = PURGE_URL, .what = slice_of(A)}, false, &seq), 0);
@@ -91,14 +91,14 @@ static void what_was_found_before_is_read_to_its_end(void **state)
 
 	(void)state;
 	begin(&old);
-	drig_store(&old, &(struct answer){.url = B, .version = 1, .body_n = 600000});
+	drig_store(&old, &(struct response){.url = B, .version = 1, .body_n = 600000});
 	assert_int_equal(disk_get(old.d, &l), TIER_HIT);
 	assert_int_equal(disk_body_ref(old.d, &hold, l.object->large), 0);
 	disk_hand_over(old.d);
 	take_over(&old, &new);
 	for (unsigned i = 0; disk_may_have(new.d, l.hash) && i < 5000; i++) {
 		snprintf(url, sizeof(url), "http://o/%u", i);
-		drig_store(&new, &(struct answer){.url = url, .version = i, .body_n = 3000});
+		drig_store(&new, &(struct response){.url = url, .version = i, .body_n = 3000});
 	}
 	assert_int_equal(drig_find(&new, B), -1);
 	for (b.offset = 0; b.offset < 600000; b.offset += b.bytes.n) {
@@ -118,7 +118,7 @@ static void a_purge_before_it_holds_in_the_other(void **state)
 
 	(void)state;
 	begin(&old);
-	drig_store(&old, &(struct answer){.url = A, .version = 1, .body_n = 100});
+	drig_store(&old, &(struct response){.url = A, .version = 1, .body_n = 100});
 	assert_int_equal(disk_purge(old.d, &(struct purge){.kind = PURGE_URL, .what = slice_of(A)}, false, &seq), 0);
 	disk_hand_over(old.d);
 	take_over(&old, &new);
@@ -134,7 +134,7 @@ static void what_nobody_took_starts_empty(void **state)
 
 	(void)state;
 	begin(&old);
-	drig_store(&old, &(struct answer){.url = A, .version = 1, .body_n = 100});
+	drig_store(&old, &(struct response){.url = A, .version = 1, .body_n = 100});
 	disk_hand_over(old.d);
 	assert_int_equal(disk_disown(old.d), 0);
 	assert_int_equal(disk_purge(old.d, &(struct purge){.kind = PURGE_URL, .what = slice_of(A)}, true, &seq), 0);

@@ -172,7 +172,7 @@ static void a_head_keeps_its_body_and_goes_with_it(void **state)
 }
 
 /* In whatever order recovery comes upon them. */
-static void an_answer_without_vary_excludes_all_others(void **state)
+static void a_response_without_vary_excludes_all_others(void **state)
 {
 	struct index *ix = *state;
 	struct index_slot found[INDEX_FOUND_MAX], head;
@@ -305,7 +305,7 @@ int main(void)
 		CASE(an_object_takes_at_most_48_bytes_however_many_there_are),
 		CASE(it_agrees_with_a_plain_table_through_random_changes),
 		CASE(a_head_keeps_its_body_and_goes_with_it),
-		CASE(an_answer_without_vary_excludes_all_others),
+		CASE(a_response_without_vary_excludes_all_others),
 		CASE(only_what_is_still_there_is_moved),
 		CASE(without_memory_it_says_so_and_stays_as_it_was),
 		CASE(forgotten_keys_beyond_the_bound_are_covered_by_a_floor),

@@ -39,7 +39,7 @@ static void fill(struct rig *r)
 		char url[40];
 
 		snprintf(url, sizeof(url), "http://o/%s/%u", i % 2 ? "odd" : "even", i);
-		drig_store(r, &(struct answer){.url = url, .version = i, .body_n = 10 + i});
+		drig_store(r, &(struct response){.url = url, .version = i, .body_n = 10 + i});
 	}
 }
 
@@ -147,7 +147,7 @@ static void what_was_purged_or_replaced_is_not_listed(void **state)
 	fill(r);
 	drig_purge(r, PURGE_PREFIX, "http://o/odd/", false);
 	drig_purge(r, PURGE_URL, "http://o/even/4", true);
-	drig_store(r, &(struct answer){.url = "http://o/even/2", .version = 99, .body_n = 12});
+	drig_store(r, &(struct response){.url = "http://o/even/2", .version = 99, .body_n = 12});
 	browse_all(r, &g, "", 1000, 1000);
 	assert_int_equal(count_of(&g, 1, 2), 0);
 	assert_int_equal(count_of(&g, 0, 2), N / 2);

@@ -114,8 +114,8 @@ static void a_checkpoint_is_on_the_device_before_its_journals_go(void **state)
 	r->o.journal_bytes = 1 << 20; /* no other checkpoint but ours */
 	drig_open(r);
 	for (unsigned i = 0; i < 3; i++) {
-		drig_store(r, &(struct answer){.url = A, .version = i, .body_n = 300});
-		drig_store(r, &(struct answer){.url = B, .version = i, .body_n = 300});
+		drig_store(r, &(struct response){.url = A, .version = i, .body_n = 300});
+		drig_store(r, &(struct response){.url = B, .version = i, .body_n = 300});
 		drig_purge(r, PURGE_URL, A, false);
 		assert_int_equal(disk_checkpoint(disk_of(r->d)), 0);
 		cut_power(r);

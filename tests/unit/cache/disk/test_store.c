@@ -33,7 +33,7 @@ static void what_was_put_is_found_byte_for_byte(void **state)
 	static const size_t sizes[] = {0, 1, 7, 8, 1000, 65535, 65536, 65537, 200000, 262144};
 
 	for (unsigned i = 0; i < ARRAY_LEN(sizes); i++) {
-		drig_store(r, &(struct answer){.url = A, .version = i, .body_n = sizes[i]});
+		drig_store(r, &(struct response){.url = A, .version = i, .body_n = sizes[i]});
 		assert_int_equal(drig_find(r, A), i);
 		assert_int_equal(drig_find_by_message(r, A), i);
 	}
@@ -58,7 +58,7 @@ static void a_body_beyond_the_whole_is_streamed_in_verified_blocks(void **state)
 	drig_close(r);
 	r->o.size = 8 << 20;
 	drig_open(r);
-	drig_store(r, &(struct answer){.url = A, .version = 3, .body_n = 1000001});
+	drig_store(r, &(struct response){.url = A, .version = 3, .body_n = 1000001});
 	assert_int_equal(drig_find(r, A), 3);
 	drig_reopen(r);
 	assert_int_equal(drig_find(r, A), 3);
@@ -68,7 +68,7 @@ static void too_large_a_body_is_refused(void **state)
 {
 	struct rig *r = *state;
 
-	assert_int_equal(drig_put(r, &(struct answer){.url = A, .body_n = 300000}), -EMSGSIZE);
+	assert_int_equal(drig_put(r, &(struct response){.url = A, .body_n = 300000}), -EMSGSIZE);
 	assert_int_equal(drig_stats(r).dropped_size, 1);
 }
 
@@ -79,7 +79,7 @@ static void a_restart_finds_what_was_there_before(void **state)
 
 	for (unsigned i = 0; i < 500; i++) {
 		snprintf(url, sizeof(url), "http://o/%u", i);
-		assert_int_equal(drig_put(r, &(struct answer){.url = url, .version = i, .body_n = 200}), 0);
+		assert_int_equal(drig_put(r, &(struct response){.url = url, .version = i, .body_n = 200}), 0);
 	}
 	disk_flush(r->d);
 	drig_reopen(r);
@@ -95,7 +95,7 @@ static void the_newest_wins_after_a_restart_too(void **state)
 	struct rig *r = *state;
 
 	for (unsigned i = 0; i < 50; i++)
-		drig_store(r, &(struct answer){.url = A, .version = i, .body_n = 3000});
+		drig_store(r, &(struct response){.url = A, .version = i, .body_n = 3000});
 	assert_int_equal(drig_find(r, A), 49);
 	drig_reopen(r);
 	assert_int_equal(drig_find(r, A), 49);
@@ -108,7 +108,7 @@ static void variants_live_side_by_side_and_eight_at_most(void **state)
 
 	for (unsigned i = 0; i < 10; i++) {
 		snprintf(values, sizeof(values), "v%u", i);
-		drig_store(r, &(struct answer){.url = A, .version = i, .body_n = 10, .names = "x", .values = values});
+		drig_store(r, &(struct response){.url = A, .version = i, .body_n = 10, .names = "x", .values = values});
 	}
 	assert_int_equal(drig_stats(r).objects, 8);
 	for (unsigned round = 0; round < 2; round++) {
@@ -128,12 +128,12 @@ static void expect_only(struct rig *r, const char *url, const char *values, int 
 		assert_int_equal(drig_find_variant(r, url, all[i], NULL), strcmp(all[i], values) == 0 ? version : -1);
 }
 
-/* RFC 9111 4.1: an answer without Vary is for all who ask, so it and those with one are never both there. */
-static void an_answer_without_vary_and_those_with_one_exclude_each_other(void **state)
+/* RFC 9111 4.1: a response without Vary is for all who ask, so it and those with one are never both there. */
+static void a_response_without_vary_and_those_with_one_exclude_each_other(void **state)
 {
 	struct rig *r = *state;
 	const char *plain = "http://o/plain", *varied = "http://o/varied", *streamed = "http://o/streamed";
-	struct answer a = {.url = plain, .version = 1, .body_n = 70000, .names = "accept-language", .values = "de"};
+	struct response a = {.url = plain, .version = 1, .body_n = 70000, .names = "accept-language", .values = "de"};
 
 	drig_store(r, &a);
 	a.version = 2;
@@ -141,11 +141,11 @@ static void an_answer_without_vary_and_those_with_one_exclude_each_other(void **
 	drig_store(r, &a);
 	a.refresh = a.is_new_head = true;
 	drig_store(r, &a); /* a head with its body elsewhere */
-	drig_store(r, &(struct answer){.url = plain, .version = 4, .body_n = 100});
-	drig_store(r, &(struct answer){.url = varied, .version = 1, .body_n = 100});
-	a = (struct answer){.url = varied, .version = 2, .body_n = 100, .names = "accept-language", .values = "de"};
+	drig_store(r, &(struct response){.url = plain, .version = 4, .body_n = 100});
+	drig_store(r, &(struct response){.url = varied, .version = 1, .body_n = 100});
+	a = (struct response){.url = varied, .version = 2, .body_n = 100, .names = "accept-language", .values = "de"};
 	drig_store(r, &a);
-	drig_store(r, &(struct answer){.url = streamed, .version = 1, .body_n = 100});
+	drig_store(r, &(struct response){.url = streamed, .version = 1, .body_n = 100});
 	a.url = streamed;
 	assert_int_equal(drig_stream(r, &a, false, 50, true), 0);
 	for (unsigned run = 0; run < 3; run++, drig_reopen(r)) {
@@ -159,8 +159,8 @@ static void a_purge_reaches_what_lies_there_and_survives_a_restart(void **state)
 {
 	struct rig *r = *state;
 
-	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 10});
-	drig_store(r, &(struct answer){.url = B, .version = 1, .body_n = 10, .tag = "t"});
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 10});
+	drig_store(r, &(struct response){.url = B, .version = 1, .body_n = 10, .tag = "t"});
 	drig_purge(r, PURGE_URL, A, false);
 	assert_int_equal(drig_find(r, A), -1);
 	assert_int_equal(drig_find(r, B), 1);
@@ -170,7 +170,7 @@ static void a_purge_reaches_what_lies_there_and_survives_a_restart(void **state)
 	drig_purge(r, PURGE_TAG, "t", false);
 	drig_reopen(r);
 	assert_int_equal(drig_find(r, B), -1);
-	drig_store(r, &(struct answer){.url = B, .version = 2, .body_n = 10, .tag = "t"});
+	drig_store(r, &(struct response){.url = B, .version = 2, .body_n = 10, .tag = "t"});
 	drig_reopen(r);
 	assert_int_equal(drig_find(r, B), 2);
 }
@@ -181,7 +181,7 @@ static void a_purge_before_the_index_is_read_counts_without_being_looked_up(void
 	uint64_t seq;
 
 	for (unsigned i = 0; i < 20; i++) {
-		drig_store(r, &(struct answer){.url = A, .version = i, .body_n = 10});
+		drig_store(r, &(struct response){.url = A, .version = i, .body_n = 10});
 		assert_int_equal(disk_purge(r->d, &(struct purge){.kind = PURGE_PREFIX, .what = SLICE_LIT("http://o/")},
 					 false, &seq),
 			0);
@@ -195,9 +195,9 @@ static void a_fetch_from_before_a_purge_brings_nothing_back(void **state)
 	struct rig *r = *state;
 	struct disk_stats s;
 
-	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 10});
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 10});
 	/* drig_put notes its epoch when it is called: as a fetch that had begun then. */
-	assert_int_equal(drig_put(r, &(struct answer){.url = A, .version = 2, .body_n = 10}), 0);
+	assert_int_equal(drig_put(r, &(struct response){.url = A, .version = 2, .body_n = 10}), 0);
 	drig_purge(r, PURGE_ALL, "", false);
 	disk_flush(r->d);
 	assert_int_equal(drig_find(r, A), -1);
@@ -213,7 +213,7 @@ static void a_soft_purge_makes_it_stale_and_no_more(void **state)
 	struct rig *r = *state;
 	bool soft = false;
 
-	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 10});
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 10});
 	drig_purge(r, PURGE_PREFIX, "http://o", true);
 	for (unsigned i = 0; i < 2; i++) {
 		assert_int_equal(drig_find_variant(r, A, "", &soft), 1);
@@ -226,14 +226,14 @@ static void a_forgotten_key_stays_away_and_may_come_anew(void **state)
 {
 	struct rig *r = *state;
 
-	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 10});
-	drig_store(r, &(struct answer){.url = B, .version = 1, .body_n = 10});
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 10});
+	drig_store(r, &(struct response){.url = B, .version = 1, .body_n = 10});
 	drig_forget(r->d, drig_hash(A));
 	assert_int_equal(drig_find(r, A), -1);
 	drig_reopen(r);
 	assert_int_equal(drig_find(r, A), -1);
 	assert_int_equal(drig_find(r, B), 1);
-	drig_store(r, &(struct answer){.url = A, .version = 2, .body_n = 10});
+	drig_store(r, &(struct response){.url = A, .version = 2, .body_n = 10});
 	drig_reopen(r);
 	assert_int_equal(drig_find(r, A), 2);
 }
@@ -246,7 +246,7 @@ static void many_purges_go_over_into_checkpoints_and_old_journals_go(void **stat
 	for (unsigned i = 0; i < 400; i++) {
 		snprintf(url, sizeof(url), "http://o/a-rather-long-path-to-be-purged/%u", i);
 		if (i % 40 == 0)
-			drig_store(r, &(struct answer){.url = url, .version = 1, .body_n = 10});
+			drig_store(r, &(struct response){.url = url, .version = 1, .body_n = 10});
 		drig_purge(r, PURGE_URL, url, false);
 	}
 	drig_reopen(r);
@@ -257,12 +257,12 @@ static void many_purges_go_over_into_checkpoints_and_old_journals_go(void **stat
 	}
 }
 
-static void after_a_304_a_small_answer_is_written_again(void **state)
+static void after_a_304_a_small_response_is_written_again(void **state)
 {
 	struct rig *r = *state;
 
-	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 100});
-	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 100, .refresh = true, .is_new_head = true});
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 100});
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 100, .refresh = true, .is_new_head = true});
 	assert_int_equal(drig_stats(r).heads_written, 0);
 	assert_true(drig_has_new_head(r, A));
 	drig_reopen(r);
@@ -274,9 +274,9 @@ static void after_a_304_only_the_head_of_a_large_one_is(void **state)
 {
 	struct rig *r = *state;
 
-	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 100000});
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 100000});
 	for (unsigned i = 0; i < 2; i++) {
-		drig_store(r, &(struct answer){
+		drig_store(r, &(struct response){
 				      .url = A, .version = 1, .body_n = 100000, .refresh = true, .is_new_head = true});
 		assert_int_equal(drig_stats(r).heads_written, 1);
 		assert_int_equal(drig_stats(r).objects, 1);
@@ -286,7 +286,7 @@ static void after_a_304_only_the_head_of_a_large_one_is(void **state)
 		assert_true(drig_has_new_head(r, A));
 		assert_int_equal(drig_find(r, A), 1);
 	}
-	drig_store(r, &(struct answer){.url = A, .version = 2, .body_n = 100000});
+	drig_store(r, &(struct response){.url = A, .version = 2, .body_n = 100000});
 	drig_reopen(r);
 	assert_int_equal(drig_find(r, A), 2);
 	assert_false(drig_has_new_head(r, A));
@@ -296,8 +296,8 @@ static void a_head_never_goes_with_another_body(void **state)
 {
 	struct rig *r = *state;
 
-	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 100000});
-	drig_store(r, &(struct answer){.url = A, .version = 2, .body_n = 100000, .refresh = true});
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 100000});
+	drig_store(r, &(struct response){.url = A, .version = 2, .body_n = 100000, .refresh = true});
 	assert_int_equal(drig_stats(r).heads_written, 0);
 	assert_int_equal(drig_find(r, A), 2);
 }
@@ -320,7 +320,7 @@ static void capacity_is_exact_while_all_of_it_is_written_over(void **state)
 
 	for (unsigned i = 0; i < 3000; i++) {
 		snprintf(url, sizeof(url), "http://o/%u", i);
-		put += drig_put(r, &(struct answer){.url = url, .version = i, .body_n = (i * 37) % 9000}) == 0;
+		put += drig_put(r, &(struct response){.url = url, .version = i, .body_n = (i * 37) % 9000}) == 0;
 		if (i % 16 == 0) {
 			disk_flush(r->d);
 			assert_true(drig_bytes(r, "seg-") <= r->o.size);
@@ -349,14 +349,14 @@ static void what_is_read_while_its_segment_goes_still_counts_and_still_reads(voi
 	drig_close(r);
 	r->o.size = 4 << 20;
 	drig_open(r);
-	drig_store(r, &(struct answer){.url = B, .version = 1, .body_n = 600000});
+	drig_store(r, &(struct response){.url = B, .version = 1, .body_n = 600000});
 	assert_true(drig_file(r, "seg-", path, sizeof(path)));
 	assert_true(drig_bytes(r, strrchr(path, '/') + 1) >= 600000);
 	assert_int_equal(disk_get(r->d, &l), TIER_HIT);
 	assert_int_equal(disk_body_ref(r->d, &hold, l.object->large), 0);
 	for (unsigned i = 0; disk_may_have(r->d, l.hash) && i < 5000; i++) {
 		snprintf(url, sizeof(url), "http://o/%u", i);
-		drig_store(r, &(struct answer){.url = url, .version = i, .body_n = 3000});
+		drig_store(r, &(struct response){.url = url, .version = i, .body_n = 3000});
 	}
 	assert_int_equal(drig_find(r, B), -1);
 	/* It leaves the index first, and the directory after that. */
@@ -381,7 +381,7 @@ static void what_was_hit_survives_the_reclaim_of_its_segment(void **state)
 
 	for (unsigned i = 0; i < 3000; i++) {
 		snprintf(url, sizeof(url), "http://o/%u", i);
-		assert_int_equal(drig_put(r, &(struct answer){.url = url, .version = i, .body_n = 1000}), 0);
+		assert_int_equal(drig_put(r, &(struct response){.url = url, .version = i, .body_n = 1000}), 0);
 		disk_flush(r->d);
 		for (unsigned k = 0; k < 5; k++) {
 			snprintf(url, sizeof(url), "http://o/%u", k);
@@ -408,7 +408,7 @@ static void a_full_queue_drops_and_what_it_would_have_replaced_goes(void **state
 	r->o.queue_max = 1;
 	drig_open(r);
 	for (unsigned i = 0; i < 5000; i++) {
-		int err = drig_put(r, &(struct answer){.url = A, .version = i, .body_n = 100});
+		int err = drig_put(r, &(struct response){.url = A, .version = i, .body_n = 100});
 		int found;
 
 		if (err) {
@@ -430,9 +430,9 @@ static void second_hit_admits_what_comes_twice(void **state)
 	drig_close(r);
 	r->o.admit_second_hit = true;
 	drig_open(r);
-	assert_int_equal(drig_put(r, &(struct answer){.url = A, .version = 1, .body_n = 100}), -EPERM);
-	drig_store(r, &(struct answer){.url = A, .version = 2, .body_n = 100});
-	drig_store(r, &(struct answer){.url = A, .version = 3, .body_n = 100});
+	assert_int_equal(drig_put(r, &(struct response){.url = A, .version = 1, .body_n = 100}), -EPERM);
+	drig_store(r, &(struct response){.url = A, .version = 2, .body_n = 100});
+	drig_store(r, &(struct response){.url = A, .version = 3, .body_n = 100});
 	assert_int_equal(drig_find(r, A), 3);
 }
 
@@ -466,7 +466,7 @@ static void a_flipped_bit_in_a_body_is_a_miss_and_is_counted(void **state)
 		r->o.size = 64 << 20;
 		r->o.segment_bytes = 8 << 20; /* one segment, not sealed */
 		drig_open(r);
-		drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = sizes[i]});
+		drig_store(r, &(struct response){.url = A, .version = 1, .body_n = sizes[i]});
 		flip_near_the_end(r, sizes[i]);
 		assert_int_equal(drig_find_by_message(r, A), -1);
 		assert_int_equal(drig_stats(r).bad_records, 1);
@@ -481,7 +481,7 @@ static void another_format_starts_empty(void **state)
 	char path[400];
 	int fd;
 
-	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 100});
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 100});
 	drig_close(r);
 	assert_true(drig_file(r, "FORMAT", path, sizeof(path)));
 	fd = open(path, O_WRONLY);
@@ -502,7 +502,7 @@ static void a_check_says_what_is_there_and_what_is_spoilt(void **state)
 	int fd;
 
 	for (unsigned i = 0; i < 5; i++)
-		drig_store(r, &(struct answer){.url = A, .version = i, .body_n = 100});
+		drig_store(r, &(struct response){.url = A, .version = i, .body_n = 100});
 	assert_int_equal(disk_check(r->path, out), -EBUSY);
 	drig_close(r);
 	assert_int_equal(disk_check(r->path, out), 0);
@@ -523,13 +523,14 @@ static void what_was_hit_and_may_still_stand_in_when_stale_survives_a_reclaim(vo
 	char url[40];
 	struct now now;
 
-	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 1000, .lifetime_ms = 1, .stale_ms = 3600000});
-	drig_store(r, &(struct answer){.url = B, .version = 1, .body_n = 1000, .lifetime_ms = 1});
+	drig_store(
+		r, &(struct response){.url = A, .version = 1, .body_n = 1000, .lifetime_ms = 1, .stale_ms = 3600000});
+	drig_store(r, &(struct response){.url = B, .version = 1, .body_n = 1000, .lifetime_ms = 1});
 	for (now = clock_now(); clock_now().mono_ms < now.mono_ms + 3;) /* both are stale now */
 		;
 	for (unsigned i = 0; drig_stats(r).reclaimed_segments < 40 && i < 20000; i++) {
 		snprintf(url, sizeof(url), "http://o/%u", i);
-		drig_store(r, &(struct answer){.url = url, .version = i, .body_n = 1000});
+		drig_store(r, &(struct response){.url = url, .version = i, .body_n = 1000});
 		assert_int_equal(drig_find(r, A), 1);
 		(void)drig_find(r, B);
 	}
@@ -543,7 +544,7 @@ static void what_has_another_key_is_not_found_by_its_hash(void **state)
 	struct tier_lookup l = {.hash = drig_hash(A), .now = clock_now(), .key = {"G" B, sizeof("G" B)}};
 	struct rig *r = *state;
 
-	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 300});
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 300});
 	assert_int_equal(disk_get(r->d, &l), TIER_MISS);
 	assert_null(l.object);
 	l.key = (struct slice){"G" A, sizeof("G" A)};
@@ -559,7 +560,7 @@ static void what_is_larger_than_the_queue_is_written_when_it_is_alone(void **sta
 	r->o.queue_bytes = 1000;
 	drig_open(r);
 	for (unsigned i = 0; i < 3; i++) {
-		drig_store(r, &(struct answer){.url = A, .version = i, .body_n = 5000});
+		drig_store(r, &(struct response){.url = A, .version = i, .body_n = 5000});
 		assert_int_equal(drig_find(r, A), i);
 	}
 }
@@ -570,13 +571,13 @@ static void the_oldest_epoch_is_known_after_a_restart(void **state)
 	uint64_t oldest;
 
 	drig_purge(r, PURGE_TAG, "x", false);
-	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 300});
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 300});
 	assert_int_equal(drig_find(r, A), 1);
 	oldest = disk_oldest_epoch(r->d);
 	assert_true(oldest > 0 && oldest <= drig_epoch);
 	for (unsigned i = 0; i < 5; i++) {
 		drig_purge(r, PURGE_TAG, "y", false);
-		drig_store(r, &(struct answer){.url = B, .version = i, .body_n = 300});
+		drig_store(r, &(struct response){.url = B, .version = i, .body_n = 300});
 	}
 	for (unsigned i = 0; i < 2; i++) {
 		drig_reopen(r);
@@ -595,14 +596,14 @@ int main(void)
 		CASE(a_restart_finds_what_was_there_before),
 		CASE(the_newest_wins_after_a_restart_too),
 		CASE(variants_live_side_by_side_and_eight_at_most),
-		CASE(an_answer_without_vary_and_those_with_one_exclude_each_other),
+		CASE(a_response_without_vary_and_those_with_one_exclude_each_other),
 		CASE(a_purge_reaches_what_lies_there_and_survives_a_restart),
 		CASE(a_purge_before_the_index_is_read_counts_without_being_looked_up),
 		CASE(a_fetch_from_before_a_purge_brings_nothing_back),
 		CASE(a_soft_purge_makes_it_stale_and_no_more),
 		CASE(a_forgotten_key_stays_away_and_may_come_anew),
 		CASE(many_purges_go_over_into_checkpoints_and_old_journals_go),
-		CASE(after_a_304_a_small_answer_is_written_again),
+		CASE(after_a_304_a_small_response_is_written_again),
 		CASE(after_a_304_only_the_head_of_a_large_one_is),
 		CASE(a_head_never_goes_with_another_body),
 		CASE(the_directory_belongs_to_one_process),

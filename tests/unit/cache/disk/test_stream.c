@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Answers that are written as they arrive: whole or not there, within all bounds, and large ones that are asked for stay. */
+/* Responses that are written as they arrive: whole or not there, within all bounds, and large ones that are asked for stay. */
 #include "disk_rig.h"
 
 #include <errno.h>
@@ -31,10 +31,10 @@ static int teardown(void **state)
 
 static int stream(struct rig *r, unsigned version, size_t n, bool is_known, bool is_whole)
 {
-	return drig_stream(r, &(struct answer){.url = A, .version = version, .body_n = n}, is_known, 7001, is_whole);
+	return drig_stream(r, &(struct response){.url = A, .version = version, .body_n = n}, is_known, 7001, is_whole);
 }
 
-/* The keeper closes what was removed in its own time. */
+/* The reclaimer closes what was removed in its own time. */
 static void wait_for_bytes(struct rig *r, uint64_t at_most)
 {
 	while (drig_stats(r).bytes > at_most)
@@ -64,7 +64,7 @@ static void a_file_ends_up_as_long_as_it_has_to_be(void **state)
 		uint64_t before = drig_bytes(r, "seg-");
 
 		assert_int_equal(
-			drig_stream(r, &(struct answer){.url = i ? A : B, .body_n = 1300000}, i, 5000, true), 0);
+			drig_stream(r, &(struct response){.url = i ? A : B, .body_n = 1300000}, i, 5000, true), 0);
 		assert_true(drig_bytes(r, "seg-") - before < 1300000 + 8192);
 		assert_int_equal(drig_bytes(r, "seg-"), drig_stats(r).bytes);
 	}
@@ -89,9 +89,10 @@ static void it_takes_the_place_of_what_was_there_when_it_is_whole(void **state)
 	struct tier_stream *st;
 	const char *body;
 
-	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 100});
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 100});
 	assert_int_equal(
-		drig_stream_begin(r, &(struct answer){.url = A, .version = 2, .body_n = 200000}, true, &st, &body), 0);
+		drig_stream_begin(r, &(struct response){.url = A, .version = 2, .body_n = 200000}, true, &st, &body),
+		0);
 	assert_int_not_equal(disk_stream_write(st, body, 200000), TIER_GAVE_UP);
 	assert_int_equal(drig_find(r, A), 1);
 	disk_stream_end(&st, TIER_END_WHOLE);
@@ -107,7 +108,8 @@ static void what_began_before_a_purge_is_not_found_after_it(void **state)
 	const char *body;
 
 	assert_int_equal(
-		drig_stream_begin(r, &(struct answer){.url = A, .version = 1, .body_n = 200000}, false, &st, &body), 0);
+		drig_stream_begin(r, &(struct response){.url = A, .version = 1, .body_n = 200000}, false, &st, &body),
+		0);
 	assert_int_not_equal(disk_stream_write(st, body, 200000), TIER_GAVE_UP);
 	(void)drig_purge(r, PURGE_URL, A, false);
 	disk_stream_end(&st, TIER_END_WHOLE);
@@ -125,7 +127,7 @@ static void recovery_in_any_order_finds_what_was_there(void **state)
 
 	for (unsigned i = 0; i < ARRAY_LEN(orders); i++) {
 		char url[40];
-		const struct answer answers[] = {
+		const struct response responses[] = {
 			{.url = url, .version = 1, .body_n = 100000, .names = "x", .values = "a"},
 			{.url = url, .version = 2, .body_n = 100000},
 			{.url = url, .version = 3, .body_n = 100000, .names = "x", .values = "b"},
@@ -137,7 +139,7 @@ static void recovery_in_any_order_finds_what_was_there(void **state)
 		for (unsigned k = 0; k < 3; k++) {
 			unsigned n = orders[i][k];
 
-			assert_int_equal(drig_stream_begin(r, &answers[n], true, &st[n], &body), 0);
+			assert_int_equal(drig_stream_begin(r, &responses[n], true, &st[n], &body), 0);
 			assert_int_not_equal(disk_stream_write(st[n], body, 100000), TIER_GAVE_UP);
 			disk_flush(r->d);
 		}
@@ -200,7 +202,8 @@ static void a_hanging_device_bounds_what_waits_for_it(void **state)
 	pthread_mutex_lock(&hold);
 	r->io.hold = &hold;
 	assert_int_equal(
-		drig_stream_begin(r, &(struct answer){.url = A, .version = 1, .body_n = 2 * MIB}, true, &st, &body), 0);
+		drig_stream_begin(r, &(struct response){.url = A, .version = 1, .body_n = 2 * MIB}, true, &st, &body),
+		0);
 	for (; at < 2 * MIB && flow != TIER_GAVE_UP; at += 4096) {
 		flow = disk_stream_write(st, body + at, 4096);
 		if (flow == TIER_IS_FULL && full_at == 0)
@@ -230,7 +233,7 @@ static void who_waits_for_room_hears_of_it(void **state)
 	drig_open(r);
 	atomic_store(&drig_rooms, 0);
 	assert_int_equal(
-		drig_stream_begin(r, &(struct answer){.url = A, .version = 3, .body_n = 2 * MIB}, false, &st, &body),
+		drig_stream_begin(r, &(struct response){.url = A, .version = 3, .body_n = 2 * MIB}, false, &st, &body),
 		0);
 	for (size_t at = 0; at < 2 * MIB; at += 8192) {
 		unsigned before = atomic_load(&drig_rooms);
@@ -253,8 +256,8 @@ static void there_is_a_bound_of_them(void **state)
 
 	for (unsigned i = 0; i < DISK_STREAMS_MAX; i++)
 		assert_int_equal(
-			drig_stream_begin(r, &(struct answer){.url = A, .version = i}, true, &st[i], &body), 0);
-	assert_int_equal(drig_stream_begin(r, &(struct answer){.url = B}, true, &one_more, &body), -ENOBUFS);
+			drig_stream_begin(r, &(struct response){.url = A, .version = i}, true, &st[i], &body), 0);
+	assert_int_equal(drig_stream_begin(r, &(struct response){.url = B}, true, &one_more, &body), -ENOBUFS);
 	for (unsigned i = 0; i < DISK_STREAMS_MAX; i++)
 		disk_stream_end(&st[i], i == 7 ? TIER_END_WHOLE : TIER_END_CUT);
 	disk_flush(r->d);
@@ -269,9 +272,9 @@ static void those_that_still_arrive_hold_no_more_than_half_of_the_room(void **st
 	struct tier_stream *st[3];
 	const char *body;
 
-	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 1000});
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 1000});
 	for (unsigned i = 0; i < 3; i++) {
-		const struct answer a = {.url = urls[i], .version = i, .body_n = 1500000};
+		const struct response a = {.url = urls[i], .version = i, .body_n = 1500000};
 
 		assert_int_equal(drig_stream_begin(r, &a, i != 1, &st[i], &body), 0);
 		assert_int_not_equal(
@@ -289,7 +292,7 @@ static void those_that_still_arrive_hold_no_more_than_half_of_the_room(void **st
 	assert_int_equal(drig_stats(r).dropped_error, 1);
 	assert_int_equal(drig_stats(r).write_errors, 0);
 	assert_int_equal(
-		drig_stream(r, &(struct answer){.url = urls[2], .version = 2, .body_n = 1500000}, true, 50000, true),
+		drig_stream(r, &(struct response){.url = urls[2], .version = 2, .body_n = 1500000}, true, 50000, true),
 		0);
 	assert_int_equal(drig_find(r, urls[2]), 2);
 }
@@ -303,7 +306,7 @@ static void capacity_is_exact_while_they_grow(void **state)
 	unsigned found = 0;
 
 	for (unsigned i = 0; i < 60; i++) {
-		const struct answer a = {.url = url, .version = i, .body_n = 100000 + (i * 7919) % 900000};
+		const struct response a = {.url = url, .version = i, .body_n = 100000 + (i * 7919) % 900000};
 
 		snprintf(url, sizeof(url), "http://o/%u", i);
 		assert_int_equal(drig_stream(r, &a, i % 2, 30000, i % 5 != 4), 0);
@@ -322,7 +325,7 @@ static void write_small_ones(struct rig *r, unsigned n, const char *asked)
 
 	for (unsigned i = 0; i < n; i++) {
 		snprintf(url, sizeof(url), "http://o/s/%u", i);
-		drig_store(r, &(struct answer){.url = url, .version = i, .body_n = 3000});
+		drig_store(r, &(struct response){.url = url, .version = i, .body_n = 3000});
 		if (asked && i % 50 == 0)
 			assert_int_equal(drig_find(r, asked), 1);
 	}
@@ -332,8 +335,8 @@ static void a_large_one_that_is_asked_for_outlives_those_that_are_not(void **sta
 {
 	struct rig *r = *state;
 
-	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 900000});
-	drig_store(r, &(struct answer){.url = B, .version = 1, .body_n = 900000});
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 900000});
+	drig_store(r, &(struct response){.url = B, .version = 1, .body_n = 900000});
 	write_small_ones(r, 8000, A);
 	assert_int_equal(drig_find(r, A), 1);
 	assert_int_equal(drig_find(r, B), -1);
@@ -354,7 +357,7 @@ static void room_comes_though_all_that_is_large_is_asked_for(void **state)
 
 	for (unsigned i = 0; i < 40; i++) {
 		snprintf(url, sizeof(url), "http://o/%u", i);
-		drig_store(r, &(struct answer){.url = url, .version = i, .body_n = 1000000});
+		drig_store(r, &(struct response){.url = url, .version = i, .body_n = 1000000});
 		for (unsigned k = i < 8 ? 0 : i - 8; k <= i; k++) {
 			snprintf(url, sizeof(url), "http://o/%u", k);
 			(void)drig_find(r, url);
@@ -369,7 +372,7 @@ static void one_that_was_purged_is_not_kept(void **state)
 {
 	struct rig *r = *state;
 
-	drig_store(r, &(struct answer){.url = A, .version = 1, .body_n = 900000});
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 900000});
 	assert_int_equal(drig_find(r, A), 1);
 	(void)drig_purge(r, PURGE_URL, A, false);
 	write_small_ones(r, 4000, NULL);
@@ -388,7 +391,7 @@ static bool crash_at(long bytes, bool is_known)
 	drig_init(&r);
 	r.o.size = 8 * MIB;
 	drig_open(&r);
-	drig_store(&r, &(struct answer){.url = A, .version = 1, .body_n = 100});
+	drig_store(&r, &(struct response){.url = A, .version = 1, .body_n = 100});
 	atomic_store(&r.io.bytes_left, bytes);
 	(void)stream(&r, 2, 200000, is_known, true);
 	assert_int_not_equal(drig_find(&r, A), 1); /* a newer one had come */

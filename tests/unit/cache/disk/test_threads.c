@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Puts, gets, purges, forgetting and reclaim at the same time: no answer from before a purge that was answered. */
+/* Puts, gets, purges, forgetting and reclaim at the same time: no response from before a purge that was answered. */
 #include "disk_rig.h"
 
 #include <pthread.h>
@@ -31,7 +31,7 @@ static void *putter(void *arg)
 
 		name_of(version % KEYS, url);
 		(void)drig_put(&s->r,
-			&(struct answer){.url = url, .version = version, .body_n = n, .refresh = version % 11 == 0});
+			&(struct response){.url = url, .version = version, .body_n = n, .refresh = version % 11 == 0});
 	}
 	return NULL;
 }
@@ -123,7 +123,7 @@ static void what_was_purged_never_returns_while_segments_come_and_go(void **stat
 		name_of(k, url);
 		if (op < 6) {
 			newest[k] = (int)i;
-			(void)drig_put(&s.r, &(struct answer){.url = url, .version = i, .body_n = 500 + i % 5000});
+			(void)drig_put(&s.r, &(struct response){.url = url, .version = i, .body_n = 500 + i % 5000});
 		} else if (op == 6) {
 			drig_purge(&s.r, PURGE_URL, url, false);
 			allowed[k] = (int)i;
@@ -151,7 +151,7 @@ static void closing_answers_what_is_under_way(void **state)
 		drig_init(&r);
 		drig_open(&r);
 		for (unsigned k = 0; k < 20; k++)
-			(void)drig_put(&r, &(struct answer){.url = "http://o/a", .version = k, .body_n = 500});
+			(void)drig_put(&r, &(struct response){.url = "http://o/a", .version = k, .body_n = 500});
 		drig_close(&r); /* writes what is queued */
 		drig_open(&r);
 		assert_int_equal(drig_find(&r, "http://o/a"), 19);

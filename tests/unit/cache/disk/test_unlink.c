@@ -57,7 +57,7 @@ static void fill(struct rig *r, unsigned n)
 		char url[40];
 
 		snprintf(url, sizeof(url), "http://o/%u", i);
-		(void)drig_put(r, &(struct answer){.url = url, .version = i, .body_n = 3000});
+		(void)drig_put(r, &(struct response){.url = url, .version = i, .body_n = 3000});
 		disk_flush(r->d);
 	}
 }
@@ -65,7 +65,7 @@ static void fill(struct rig *r, unsigned n)
 static void is_counted_exactly(struct rig *r)
 {
 	for (int i = 0; i < 2000 && drig_stats(r).bytes != drig_bytes(r, "seg-"); i++)
-		usleep(5000); /* the keeper is at it */
+		usleep(5000); /* the reclaimer is at it */
 	assert_int_equal(drig_stats(r).bytes, drig_bytes(r, "seg-"));
 	assert_true(drig_stats(r).bytes <= r->o.size);
 }
@@ -113,7 +113,7 @@ static void what_was_reclaimed_but_not_removed_does_not_come_back(void **state)
 {
 	struct rig *r = *state;
 
-	drig_store(r, &(struct answer){.url = "http://o/old", .version = 1, .body_n = 3000});
+	drig_store(r, &(struct response){.url = "http://o/old", .version = 1, .body_n = 3000});
 	atomic_store(&no_unlink, true);
 	fill(r, 600);
 	assert_int_equal(drig_find(r, "http://o/old"), -1);

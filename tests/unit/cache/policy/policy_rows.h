@@ -7,7 +7,7 @@
 
 #include "cache/policy/policy.h"
 
-/* Mon, 01 Jan 2024 00:00:00 GMT: the answer's arrival. "@-60" in a field is the date a minute before it. */
+/* Mon, 01 Jan 2024 00:00:00 GMT: the response's arrival. "@-60" in a field is the date a minute before it. */
 #define ROWS_T0_S 1704067200LL
 
 struct policy_row {

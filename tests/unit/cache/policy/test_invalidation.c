@@ -254,7 +254,7 @@ static enum purge_state model_check(
 }
 
 #define ROUNDS 1000
-struct answer {
+struct response {
 	char url[24], tag[24];
 	uint64_t tag_hash, user, epoch;
 	_Atomic uint64_t checked;
@@ -276,11 +276,11 @@ static void random_purge(struct invalidation_table *t, struct purge_note *p)
 static void agrees_with_a_naive_model(unsigned max_rules, bool exact)
 {
 	static struct purge_note notes[ROUNDS];
-	static struct answer answers[64];
+	static struct response responses[64];
 	struct invalidation_table *t = table(max_rules);
 
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		struct answer *fresh = &answers[roll(64)];
+		struct response *fresh = &responses[roll(64)];
 
 		random_name(fresh->url);
 		random_name(fresh->tag);
@@ -293,12 +293,12 @@ static void agrees_with_a_naive_model(unsigned max_rules, bool exact)
 			uint64_t oldest = invalidation_now(t);
 
 			for (unsigned i = 0; i < 64; i++)
-				if (answers[i].epoch && answers[i].epoch < oldest)
-					oldest = answers[i].epoch;
+				if (responses[i].epoch && responses[i].epoch < oldest)
+					oldest = responses[i].epoch;
 			invalidation_retire(t, oldest);
 		}
 		for (unsigned i = 0; i < 64; i++) {
-			struct answer *a = &answers[i];
+			struct response *a = &responses[i];
 			struct purgeable set = {
 				.url = slice_of(a->url), .tags = &a->tag_hash, .tags_n = 1, .user = a->user};
 			enum purge_state want, got;
@@ -328,7 +328,7 @@ static void a_bounded_table_is_never_more_permissive_than_the_model(void **state
 	agrees_with_a_naive_model(20, false);
 }
 
-static void rules_for_others_leave_an_answer_valid_however_many(void **state)
+static void rules_for_others_leave_a_response_valid_however_many(void **state)
 {
 	int64_t cost[2]; /* told, not judged */
 	unsigned sizes[2] = {100, 100000};
@@ -468,7 +468,7 @@ int main(void)
 		cmocka_unit_test(without_memory_a_purge_still_invalidates),
 		cmocka_unit_test(any_sequence_agrees_with_a_naive_model),
 		cmocka_unit_test(a_bounded_table_is_never_more_permissive_than_the_model),
-		cmocka_unit_test(rules_for_others_leave_an_answer_valid_however_many),
+		cmocka_unit_test(rules_for_others_leave_a_response_valid_however_many),
 		cmocka_unit_test(a_prefix_of_a_257th_length_still_covers_all_that_begins_with_it),
 		cmocka_unit_test(what_was_retired_is_below_the_exported_floor),
 		cmocka_unit_test(an_import_brings_both_kinds_of_a_rule),

@@ -10,7 +10,7 @@
 /* clang-format off */
 static const struct {
 	const char *section, *request;
-	const char *etag, *last_modified, *date; /* of the stored answer: "@-60" and the like */
+	const char *etag, *last_modified, *date; /* of the stored response: "@-60" and the like */
 	int status;
 } rows[] = {
 	{"9110 13.2.2", NULL, "\"a\"", "@-60", "@0", 200},

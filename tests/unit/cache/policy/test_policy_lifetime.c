@@ -329,7 +329,7 @@ static void a_freshness_says_where_its_windows_come_from(void **state)
 	}
 }
 
-static void a_refused_answer_leaves_the_freshness_alone(void **state)
+static void a_refused_response_leaves_the_freshness_alone(void **state)
 {
 	(void)state;
 	struct rows_exchange e;
@@ -340,7 +340,7 @@ static void a_refused_answer_leaves_the_freshness_alone(void **state)
 	rows_exchange_fini(&e);
 }
 
-/* Dates are whole seconds: an answer that arrives late in its second is not older for that. */
+/* Dates are whole seconds: a response that arrives late in its second is not older for that. */
 static void apparent_age_is_in_whole_seconds(void **state)
 {
 	(void)state;
@@ -405,7 +405,7 @@ int main(void)
 		cmocka_unit_test(routes_add_lifetimes),
 		cmocka_unit_test(routes_force_and_clamp_lifetimes),
 		cmocka_unit_test(a_freshness_says_where_its_windows_come_from),
-		cmocka_unit_test(a_refused_answer_leaves_the_freshness_alone),
+		cmocka_unit_test(a_refused_response_leaves_the_freshness_alone),
 		cmocka_unit_test(apparent_age_is_in_whole_seconds),
 		cmocka_unit_test(a_clock_that_runs_backwards_makes_nothing_younger),
 		cmocka_unit_test(only_what_may_be_stale_is_stretched),

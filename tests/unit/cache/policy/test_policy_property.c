@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Seeded random answers against a naive oracle: it collects every lifetime and every age that some reader could find in the
- * fields that count, and policy must not hold an answer for fresher than the strictest of them allows. */
+/* Seeded random responses against a naive oracle: it collects every lifetime and every age that some reader could find in the
+ * fields that count, and policy must not hold a response for fresher than the strictest of them allows. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -206,7 +206,7 @@ static void check(const char *response, double delay_s, double at_s)
 	rows_exchange_fini(&e);
 }
 
-static void no_answer_is_held_for_fresher_than_any_reading_allows(void **unused)
+static void no_response_is_held_for_fresher_than_any_reading_allows(void **unused)
 {
 	(void)unused;
 	static const double times[] = {0, 0.5, 1, 5, 59, 60, 61, 599, 600, 3599, 3600, 86400};
@@ -218,8 +218,8 @@ static void no_answer_is_held_for_fresher_than_any_reading_allows(void **unused)
 	}
 }
 
-/* Whatever the fields say, time only makes an answer older, and a later look never finds it fresh again. */
-static void no_answer_becomes_fresh_again(void **unused)
+/* Whatever the fields say, time only makes a response older, and a later look never finds it fresh again. */
+static void no_response_becomes_fresh_again(void **unused)
 {
 	(void)unused;
 	state = 42;
@@ -243,8 +243,8 @@ static void no_answer_becomes_fresh_again(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(no_answer_is_held_for_fresher_than_any_reading_allows),
-		cmocka_unit_test(no_answer_becomes_fresh_again),
+		cmocka_unit_test(no_response_is_held_for_fresher_than_any_reading_allows),
+		cmocka_unit_test(no_response_becomes_fresh_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

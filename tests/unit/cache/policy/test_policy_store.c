@@ -400,7 +400,7 @@ static void fields_that_are_not_to_be_stored_are_stripped(void **state)
 
 /* clang-format on */
 
-static void a_post_that_answers_get_says_so(void **state)
+static void a_post_that_responses_get_says_so(void **state)
 {
 	(void)state;
 	struct rows_exchange e;
@@ -459,7 +459,7 @@ int main(void)
 		cmocka_unit_test(flags_say_how_it_may_be_used),
 		cmocka_unit_test(every_verdict_has_a_name),
 		cmocka_unit_test(fields_that_are_not_to_be_stored_are_stripped),
-		cmocka_unit_test(a_post_that_answers_get_says_so),
+		cmocka_unit_test(a_post_that_responses_get_says_so),
 		cmocka_unit_test(refresh_of_what_may_no_longer_be_stored_is_to_be_validated),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

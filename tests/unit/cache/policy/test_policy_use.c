@@ -68,7 +68,7 @@ static void requests_may_ask_for_more(void **state)
 	RUN(rows);
 }
 
-static void answers_limit_what_requests_may_ask(void **state)
+static void responses_limit_what_requests_may_ask(void **state)
 {
 	(void)state;
 	static const struct policy_row rows[] = {
@@ -152,7 +152,7 @@ static const struct {
 };
 /* clang-format on */
 
-static void stale_answers_stand_in_for_errors(void **state)
+static void stale_responses_stand_in_for_errors(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_LEN(on_error); i++) {
@@ -181,7 +181,7 @@ static enum policy_use purged_use(const char *request, const char *response, dou
 	return r.use;
 }
 
-static void soft_purged_answers_are_stale_at_once(void **state)
+static void soft_purged_responses_are_stale_at_once(void **state)
 {
 	(void)state;
 	assert_int_equal(purged_use(NULL, CC "max-age=60", 1), POLICY_VALIDATE);
@@ -221,9 +221,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(requests_may_ask_for_more),
-		cmocka_unit_test(answers_limit_what_requests_may_ask),
-		cmocka_unit_test(stale_answers_stand_in_for_errors),
-		cmocka_unit_test(soft_purged_answers_are_stale_at_once),
+		cmocka_unit_test(responses_limit_what_requests_may_ask),
+		cmocka_unit_test(stale_responses_stand_in_for_errors),
+		cmocka_unit_test(soft_purged_responses_are_stale_at_once),
 		cmocka_unit_test(what_may_never_be_stale_has_no_window_whatever_the_route_says),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -316,7 +316,7 @@ static void stored_bytes_that_are_cut_match_nothing(void **state)
 	http_fields_fini(&f);
 }
 
-static void a_request_is_normalised_once_for_all_answers_with_the_same_names(void **state)
+static void a_request_is_normalised_once_for_all_responses_with_the_same_names(void **state)
 {
 	static struct vary_wants w;
 	struct http_fields f;
@@ -374,7 +374,7 @@ int main(void)
 		cmocka_unit_test(more_weighted_members_than_the_bound_are_compared_as_they_are),
 		cmocka_unit_test(long_fields_are_compared_byte_for_byte),
 		cmocka_unit_test(stored_bytes_that_are_cut_match_nothing),
-		cmocka_unit_test(a_request_is_normalised_once_for_all_answers_with_the_same_names),
+		cmocka_unit_test(a_request_is_normalised_once_for_all_responses_with_the_same_names),
 		cmocka_unit_test(values_beyond_the_buffers_bound_are_an_error),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,7 +38,7 @@ static int stop(void **state)
 
 /* ---- A client ---- */
 
-struct answer {
+struct response {
 	int status;
 	char text[512 * 1024]; /* head and body */
 	const char *body;
@@ -64,10 +64,10 @@ static void send_text(int fd, const char *text)
 	assert_int_equal(send(fd, text, n, MSG_NOSIGNAL), (ssize_t)n);
 }
 
-/* The whole answer to one request, `head` being its line and fields without the last empty line. */
-static const struct answer *ask(const char *head, const char *body)
+/* The whole response to one request, `head` being its line and fields without the last empty line. */
+static const struct response *ask(const char *head, const char *body)
 {
-	static struct answer a;
+	static struct response a;
 	static char request[DEMO_BODY_MAX + 1024];
 	size_t got = 0;
 	ssize_t n;
@@ -88,7 +88,7 @@ static const struct answer *ask(const char *head, const char *body)
 	return &a;
 }
 
-static const struct answer *get(const char *target)
+static const struct response *get(const char *target)
 {
 	char head[512];
 
@@ -96,7 +96,7 @@ static const struct answer *get(const char *target)
 	return ask(head, "");
 }
 
-static const struct answer *send_body(const char *method, const char *target, const char *body)
+static const struct response *send_body(const char *method, const char *target, const char *body)
 {
 	char head[512];
 
@@ -105,7 +105,7 @@ static const struct answer *send_body(const char *method, const char *target, co
 }
 
 /* The field's value, or NULL. */
-static const char *field(const struct answer *a, const char *name)
+static const char *field(const struct response *a, const char *name)
 {
 	static char value[256];
 	char wanted[64];
@@ -124,7 +124,7 @@ static const char *field(const struct answer *a, const char *name)
 	return value;
 }
 
-static json_t *json_of(const struct answer *a)
+static json_t *json_of(const struct response *a)
 {
 	json_t *j = json_loads(a->body, JSON_REJECT_DUPLICATES, NULL);
 
@@ -167,7 +167,7 @@ static void data_is_as_large_as_promised(void **state)
 
 static void data_is_the_same_after_every_start(void **state)
 {
-	const struct answer *a = get("/comments");
+	const struct response *a = get("/comments");
 	char *before = mem_strndup(a->body, strlen(a->body));
 
 	assert_non_null(before);
@@ -177,7 +177,7 @@ static void data_is_the_same_after_every_start(void **state)
 	mem_free(before);
 }
 
-static void answers_carry_tags_to_purge_by(void **state)
+static void responses_carry_tags_to_purge_by(void **state)
 {
 	(void)state;
 	assert_string_equal(field(get("/users/3"), "Cache-Tag"), "user-3, users");
@@ -188,7 +188,7 @@ static void answers_carry_tags_to_purge_by(void **state)
 	assert_null(field(get("/time"), "Cache-Tag"));
 }
 
-static void few_answers_say_how_long_they_are_fresh(void **state)
+static void few_responses_say_how_long_they_are_fresh(void **state)
 {
 	(void)state;
 	assert_string_equal(field(get("/users/3/posts"), "Cache-Control"), "max-age=15");
@@ -205,7 +205,7 @@ static void what_is_not_there_is_a_404_in_json(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
-		const struct answer *a = get(targets[i]);
+		const struct response *a = get(targets[i]);
 		json_t *j = json_of(a);
 
 		assert_int_equal(a->status, 404);
@@ -227,7 +227,7 @@ static void index_lists_the_endpoints(void **state)
 
 static void head_is_get_without_the_body(void **state)
 {
-	const struct answer *a = get("/users/3");
+	const struct response *a = get("/users/3");
 	char length[64], etag[64];
 
 	(void)state;
@@ -243,7 +243,7 @@ static void head_is_get_without_the_body(void **state)
 
 static void known_etag_gets_a_304(void **state)
 {
-	const struct answer *a = get("/users/3");
+	const struct response *a = get("/users/3");
 	char head[256], etag[64];
 
 	(void)state;
@@ -267,7 +267,7 @@ static void known_etag_gets_a_304(void **state)
 
 static void created_item_is_at_its_location(void **state)
 {
-	const struct answer *a = send_body("POST", "/posts", "{\"userId\":3,\"title\":\"new\"}");
+	const struct response *a = send_body("POST", "/posts", "{\"userId\":3,\"title\":\"new\"}");
 
 	(void)state;
 	assert_int_equal(a->status, 201);
@@ -295,7 +295,7 @@ static void put_replaces_and_patch_keeps(void **state)
 
 static void deleting_takes_the_children_along(void **state)
 {
-	const struct answer *a = send_body("DELETE", "/users/3", "");
+	const struct response *a = send_body("DELETE", "/users/3", "");
 
 	(void)state;
 	assert_int_equal(a->status, 204);
@@ -329,7 +329,7 @@ static void bad_bodies_are_refused_and_change_nothing(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		const struct answer *a = send_body("POST", "/posts", rows[i].body);
+		const struct response *a = send_body("POST", "/posts", rows[i].body);
 
 		assert_int_equal(a->status, rows[i].status);
 		assert_string_equal(field(a, "Content-Type"), "application/problem+json");
@@ -339,7 +339,7 @@ static void bad_bodies_are_refused_and_change_nothing(void **state)
 
 static void other_methods_are_told_what_is_allowed(void **state)
 {
-	const struct answer *a = send_body("DELETE", "/users", "");
+	const struct response *a = send_body("DELETE", "/users", "");
 
 	(void)state;
 	assert_int_equal(a->status, 405);
@@ -506,8 +506,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		DEMO_TEST(data_is_as_large_as_promised),
 		DEMO_TEST(data_is_the_same_after_every_start),
-		DEMO_TEST(answers_carry_tags_to_purge_by),
-		DEMO_TEST(few_answers_say_how_long_they_are_fresh),
+		DEMO_TEST(responses_carry_tags_to_purge_by),
+		DEMO_TEST(few_responses_say_how_long_they_are_fresh),
 		DEMO_TEST(what_is_not_there_is_a_404_in_json),
 		DEMO_TEST(index_lists_the_endpoints),
 		DEMO_TEST(head_is_get_without_the_body),

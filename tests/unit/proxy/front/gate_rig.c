@@ -60,7 +60,7 @@ static void remember(struct rig *r, struct evhttp_request *req, const struct htt
 	r->last_body[n > 0 ? n : 0] = '\0';
 }
 
-static void reply_now(struct rig *r, struct evhttp_request *req, struct gate *g)
+static void respond_now(struct rig *r, struct evhttp_request *req, struct gate *g)
 {
 	struct evbuffer *b = evbuffer_new();
 
@@ -74,7 +74,7 @@ static void reply_now(struct rig *r, struct evhttp_request *req, struct gate *g)
 		http_fields_fini(&f);
 	}
 	if (strcmp(r->last_target, "/last") == 0)
-		gate_close_after_reply(g);
+		gate_close_after_response(g);
 	transport_on_complete(&g->transport, on_immediate_complete, NULL);
 	evhttp_send_reply(req, 200, "OK", b);
 	evbuffer_free(b);
@@ -89,7 +89,7 @@ static void on_request(struct evhttp_request *req, void *arg)
 	assert_string_equal(evhttp_request_get_uri(req), "/");
 	remember(r, req, view);
 	if (!slice_starts_with(view->target, SLICE_LIT("/hold"))) {
-		reply_now(r, req, g);
+		respond_now(r, req, g);
 		return;
 	}
 	uintptr_t i = r->held_n++;

@@ -29,7 +29,7 @@ struct client {
 struct served {
 	struct evhttp_request *req;
 	struct gate *g;
-	uint64_t left; /* of a /bulk reply */
+	uint64_t left; /* of a /bulk response */
 	bool gone, complete;
 };
 

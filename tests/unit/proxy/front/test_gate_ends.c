@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How connections end: the client leaves, one of the limits of time runs out, a reply is cut, the server drains. */
+/* How connections end: the client leaves, one of the limits of time runs out, a response is cut, the server drains. */
 #include "gate_rig.h"
 
 #include <string.h>
@@ -19,7 +19,7 @@ static struct client *hold_one(struct rig *r, const char *request)
 
 /* ---- The client ---- */
 
-static void half_closed_client_gets_its_reply(void **state)
+static void half_closed_client_gets_its_response(void **state)
 {
 	struct rig *r = *state;
 	struct client *c = hold_one(r, HEAD_OF("GET", "/hold") "\r\n" HEAD_OF("GET", "/more") "\r\n");
@@ -88,7 +88,7 @@ static void reset_at_any_stage_of_a_request_frees_everything(void **state)
 	assert_int_equal(r->gone, 0);
 }
 
-static void reset_while_a_reply_is_awaited_tells_the_program(void **state)
+static void reset_while_a_response_is_awaited_tells_the_program(void **state)
 {
 	struct rig *r = *state;
 	struct client *c = hold_one(r, HEAD_OF("GET", "/hold") "\r\n");
@@ -99,7 +99,7 @@ static void reset_while_a_reply_is_awaited_tells_the_program(void **state)
 	assert_int_equal(r->completed, 0);
 }
 
-static void reset_in_the_middle_of_a_reply_tells_the_program(void **state)
+static void reset_in_the_middle_of_a_response_tells_the_program(void **state)
 {
 	struct rig *r = *state;
 	for (unsigned i = 0; i < 3; i++) {
@@ -176,7 +176,7 @@ static void close_delimited_end_while_bytes_wait_in_the_socket(void **state)
 
 /* ---- Time ---- */
 
-static void silent_connection_is_closed_without_an_answer(void **state)
+static void silent_connection_is_closed_without_a_response(void **state)
 {
 	struct rig *r = *state;
 	r->options.header_timeout_ms = 30;
@@ -246,7 +246,7 @@ static void silent_body_gets_408(void **state)
 	client_free(c);
 }
 
-static void held_reply_is_not_timed_by_the_gate(void **state)
+static void held_response_is_not_timed_by_the_gate(void **state)
 {
 	struct rig *r = *state;
 	r->options.header_timeout_ms = r->options.idle_timeout_ms = r->options.body_timeout_ms = 20;
@@ -283,16 +283,16 @@ static void client_that_takes_nothing_is_gone(void **state)
 	wait_for(r, r->stats.open == 0);
 }
 
-/* ---- Cut replies ---- */
+/* ---- Cut responses ---- */
 
-static void aborted_chunked_reply_has_no_last_chunk(void **state)
+static void aborted_chunked_response_has_no_last_chunk(void **state)
 {
 	struct rig *r = *state;
 	struct client *c = hold_one(r, HEAD_OF("GET", "/hold") "\r\n" HEAD_OF("GET", "/x") "\r\n");
 
 	rig_start(r, 0, NULL);
 	rig_chunk(r, 0, "part");
-	gate_abort_reply(r->held[0].g, r->held[0].req);
+	gate_abort_response(r->held[0].g, r->held[0].req);
 	wait_for(r, c->eof || c->failed);
 	assert_has(c, "4\r\npart\r\n");
 	assert_lacks(c, "0\r\n\r\n");
@@ -302,7 +302,7 @@ static void aborted_chunked_reply_has_no_last_chunk(void **state)
 	wait_for(r, r->stats.open == 0);
 }
 
-static void aborted_reply_of_known_length_is_short(void **state)
+static void aborted_response_of_known_length_is_short(void **state)
 {
 	struct rig *r = *state;
 	struct client *c = hold_one(r, HEAD_OF("GET", "/hold") "\r\n");
@@ -310,14 +310,14 @@ static void aborted_reply_of_known_length_is_short(void **state)
 	rig_start(r, 0, "100");
 	rig_chunk(r, 0, "part");
 	wait_for(r, strstr(client_text(c), "part"));
-	gate_abort_reply(r->held[0].g, r->held[0].req);
+	gate_abort_response(r->held[0].g, r->held[0].req);
 	wait_for(r, c->eof || c->failed);
 	assert_has(c, "\r\n\r\npart");
 	client_free(c);
 	wait_for(r, r->stats.open == 0);
 }
 
-static void aborted_reply_that_ends_with_the_connection_is_reset(void **state)
+static void aborted_response_that_ends_with_the_connection_is_reset(void **state)
 {
 	struct rig *r = *state;
 	struct client *c = hold_one(r, "GET /hold HTTP/1.0\r\n\r\n");
@@ -325,14 +325,14 @@ static void aborted_reply_that_ends_with_the_connection_is_reset(void **state)
 	rig_start(r, 0, NULL);
 	rig_chunk(r, 0, "part");
 	wait_for(r, strstr(client_text(c), "part"));
-	gate_abort_reply(r->held[0].g, r->held[0].req);
+	gate_abort_response(r->held[0].g, r->held[0].req);
 	wait_for(r, c->eof || c->failed);
 	assert_true(c->failed);
 	assert_false(c->eof);
 	client_free(c);
 }
 
-static void aborted_reply_to_a_stuck_client_ends_with_the_write_limit(void **state)
+static void aborted_response_to_a_stuck_client_ends_with_the_write_limit(void **state)
 {
 	struct rig *r = *state;
 	r->options.write_timeout_ms = 50;
@@ -345,7 +345,7 @@ static void aborted_reply_to_a_stuck_client_ends_with_the_write_limit(void **sta
 	memset(big, 'x', sizeof(big) - 1);
 	rig_start(r, 0, NULL);
 	rig_chunk(r, 0, big);
-	gate_abort_reply(r->held[0].g, r->held[0].req);
+	gate_abort_response(r->held[0].g, r->held[0].req);
 	wait_for(r, r->stats.open == 0);
 	assert_int_equal(r->gone, 0);
 	client_free(c);
@@ -450,26 +450,26 @@ int main(void)
 #define RIG_TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(draining_just_when_a_client_left_touches_nothing_of_it),
-		RIG_TEST(half_closed_client_gets_its_reply),
+		RIG_TEST(half_closed_client_gets_its_response),
 		RIG_TEST(client_that_closes_between_requests_is_let_go),
 		RIG_TEST(requests_cut_short_by_a_half_close_are_refused),
 		RIG_TEST(reset_at_any_stage_of_a_request_frees_everything),
-		RIG_TEST(reset_while_a_reply_is_awaited_tells_the_program),
-		RIG_TEST(reset_in_the_middle_of_a_reply_tells_the_program),
+		RIG_TEST(reset_while_a_response_is_awaited_tells_the_program),
+		RIG_TEST(reset_in_the_middle_of_a_response_tells_the_program),
 		RIG_TEST(reset_after_the_half_close_shows_when_writing),
 		RIG_TEST(reset_before_the_last_bytes_are_out_is_gone_not_complete),
 		RIG_TEST(close_delimited_end_while_bytes_wait_in_the_socket),
-		RIG_TEST(silent_connection_is_closed_without_an_answer),
+		RIG_TEST(silent_connection_is_closed_without_a_response),
 		RIG_TEST(slow_head_gets_408),
 		RIG_TEST(slow_second_head_gets_408),
 		RIG_TEST(idle_connection_is_closed_silently),
 		RIG_TEST(silent_body_gets_408),
-		RIG_TEST(held_reply_is_not_timed_by_the_gate),
+		RIG_TEST(held_response_is_not_timed_by_the_gate),
 		RIG_TEST(client_that_takes_nothing_is_gone),
-		RIG_TEST(aborted_chunked_reply_has_no_last_chunk),
-		RIG_TEST(aborted_reply_of_known_length_is_short),
-		RIG_TEST(aborted_reply_that_ends_with_the_connection_is_reset),
-		RIG_TEST(aborted_reply_to_a_stuck_client_ends_with_the_write_limit),
+		RIG_TEST(aborted_chunked_response_has_no_last_chunk),
+		RIG_TEST(aborted_response_of_known_length_is_short),
+		RIG_TEST(aborted_response_that_ends_with_the_connection_is_reset),
+		RIG_TEST(aborted_response_to_a_stuck_client_ends_with_the_write_limit),
 		RIG_TEST(drain_closes_the_idle_and_lets_the_others_finish),
 		RIG_TEST(the_end_tells_those_who_are_being_served),
 		RIG_TEST(lingering_close_is_bounded_in_time),

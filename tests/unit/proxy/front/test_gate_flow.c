@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How much is held in memory: replies to slow readers, requests of eager senders. */
+/* How much is held in memory: responses to slow readers, requests of eager senders. */
 #include "gate_rig.h"
 
 #include <string.h>
@@ -70,17 +70,17 @@ static void run_bulk(struct rig *r, const char *content_length)
 	client_free(c);
 }
 
-static void slow_reader_of_a_chunked_reply_holds_little_memory(void **state)
+static void slow_reader_of_a_chunked_response_holds_little_memory(void **state)
 {
 	run_bulk(*state, NULL);
 }
 
-static void slow_reader_of_a_sized_reply_holds_little_memory(void **state)
+static void slow_reader_of_a_sized_response_holds_little_memory(void **state)
 {
 	run_bulk(*state, "52428800");
 }
 
-static void sender_ahead_of_its_reply_is_held_back(void **state)
+static void sender_ahead_of_its_response_is_held_back(void **state)
 {
 	struct rig *r = *state;
 	struct client *c = client_new(r);
@@ -137,9 +137,9 @@ int main(void)
 {
 #define RIG_TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		RIG_TEST(slow_reader_of_a_chunked_reply_holds_little_memory),
-		RIG_TEST(slow_reader_of_a_sized_reply_holds_little_memory),
-		RIG_TEST(sender_ahead_of_its_reply_is_held_back),
+		RIG_TEST(slow_reader_of_a_chunked_response_holds_little_memory),
+		RIG_TEST(slow_reader_of_a_sized_response_holds_little_memory),
+		RIG_TEST(sender_ahead_of_its_response_is_held_back),
 		RIG_TEST(hits_stop_for_a_client_that_does_not_read),
 		RIG_TEST(hits_go_on_when_the_socket_takes_all_that_was_said),
 	};

@@ -101,7 +101,7 @@ static void heads_past_the_limit_are_refused_while_they_grow(void **state)
 	client_free(c);
 }
 
-static void pipelined_requests_of_both_roads_are_answered_in_order(void **state)
+static void pipelined_requests_of_both_paths_are_answered_in_order(void **state)
 {
 	struct rig *r = *state;
 	struct client *c = client_new(r);
@@ -128,7 +128,7 @@ static void pipelined_requests_of_both_roads_are_answered_in_order(void **state)
 	client_free(c);
 }
 
-static void refusal_waits_for_earlier_replies(void **state)
+static void refusal_waits_for_earlier_responses(void **state)
 {
 	struct rig *r = *state;
 	struct client *c = client_new(r);
@@ -172,7 +172,7 @@ static void a_request_with_content_is_never_a_hit(void **state)
 	transaction(r, HEAD_OF("GET", "/hit") "\r\n", "[hit]");
 }
 
-static void interim_answers_come_before_the_reply_on_a_reused_connection(void **state)
+static void interim_responses_come_before_the_response_on_a_reused_connection(void **state)
 {
 	struct rig *r = *state;
 	struct client *c = client_new(r);
@@ -379,14 +379,14 @@ static void http10_is_closed_unless_it_asks(void **state)
 	client_free(c);
 }
 
-static void http10_reply_of_unknown_length_ends_with_the_connection(void **state)
+static void http10_response_of_unknown_length_ends_with_the_connection(void **state)
 {
 	struct rig *r = *state;
 	struct client *c = client_new(r);
 
 	client_send(c, "GET /hold HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
 	wait_for(r, r->held_n == 1);
-	gate_close_after_reply(r->held[0].g);
+	gate_close_after_response(r->held[0].g);
 	rig_start(r, 0, NULL);
 	rig_chunk(r, 0, "part1,");
 	wait_for(r, strstr(client_text(c), "part1,"));
@@ -441,11 +441,11 @@ int main(void)
 		RIG_TEST(bad_requests_are_refused_by_the_gate_and_closed),
 		RIG_TEST(nul_in_a_head_is_refused),
 		RIG_TEST(heads_past_the_limit_are_refused_while_they_grow),
-		RIG_TEST(pipelined_requests_of_both_roads_are_answered_in_order),
-		RIG_TEST(refusal_waits_for_earlier_replies),
+		RIG_TEST(pipelined_requests_of_both_paths_are_answered_in_order),
+		RIG_TEST(refusal_waits_for_earlier_responses),
 		RIG_TEST(many_pipelined_hits_are_all_answered),
 		RIG_TEST(a_request_with_content_is_never_a_hit),
-		RIG_TEST(interim_answers_come_before_the_reply_on_a_reused_connection),
+		RIG_TEST(interim_responses_come_before_the_response_on_a_reused_connection),
 		RIG_TEST(any_method_may_have_a_body),
 		RIG_TEST(head_with_a_body_does_not_disturb_the_next_request),
 		RIG_TEST(chunked_body_is_decoded_wherever_it_is_split),
@@ -457,7 +457,7 @@ int main(void)
 		RIG_TEST(chunked_body_of_exactly_the_limit_is_served),
 		RIG_TEST(chunk_that_announces_too_much_is_413_before_it_comes),
 		RIG_TEST(http10_is_closed_unless_it_asks),
-		RIG_TEST(http10_reply_of_unknown_length_ends_with_the_connection),
+		RIG_TEST(http10_response_of_unknown_length_ends_with_the_connection),
 		RIG_TEST(close_is_obeyed_in_any_spelling),
 		RIG_TEST(peer_is_told_as_text),
 	};

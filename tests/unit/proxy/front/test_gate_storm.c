@@ -84,7 +84,7 @@ static void move_request(struct rig *r, unsigned i)
 			return;
 		}
 		if (gate_request(r->held[i].g)->minor == 0)
-			gate_close_after_reply(r->held[i].g);
+			gate_close_after_response(r->held[i].g);
 		rig_start(r, i, NULL);
 		*stage = STARTED;
 	}
@@ -95,7 +95,7 @@ static void move_request(struct rig *r, unsigned i)
 		*stage = ENDED;
 		break;
 	case 1:
-		gate_abort_reply(r->held[i].g, r->held[i].req);
+		gate_abort_response(r->held[i].g, r->held[i].req);
 		r->held[i].g = NULL;
 		*stage = CUT;
 		break;

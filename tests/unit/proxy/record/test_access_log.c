@@ -68,7 +68,7 @@ static void sample_init(struct sample *s, const char *target)
 		.peer = "192.0.2.7",
 		.status = 200,
 		.body_bytes = 1234,
-		.kind = ANSWER_HIT,
+		.kind = RESPONSE_HIT,
 		.route = SLICE_LIT("users"),
 		.total_us = 130456,
 		.upstream_us = 123789,
@@ -122,7 +122,7 @@ static void combined_line_has_dashes_for_what_is_not_there(void **state)
 	s.record.upstream_us = -1;
 	s.record.total_us = 12;
 	s.record.status = 400;
-	s.record.kind = ANSWER_ERROR;
+	s.record.kind = RESPONSE_ERROR;
 	assert_string_equal(line_of(&s, CONFIG_LOG_COMBINED),
 		"- - - [01/Mar/2026:12:34:56 +0000] \"-\" 400 1234 \"-\" \"-\" "
 		"cache=error route=- upstream=- total=0.000 id=-\n");

@@ -51,7 +51,7 @@ void request_end(struct request *r)
 	http_request_fini(&r->http);
 }
 
-/* ---- Answers ---- */
+/* ---- Responses ---- */
 
 void fields_parse(struct http_fields *out, const char *text)
 {
@@ -76,7 +76,7 @@ static void look(struct stored *o)
 	struct flight_view view;
 
 	flight_look(&o->waiter, &view);
-	assert_int_equal(view.phase, FLIGHT_ANSWER);
+	assert_int_equal(view.phase, FLIGHT_RESPONSE);
 	object_unref(&o->object);
 	o->object = object_ref(view.object);
 }
@@ -84,7 +84,7 @@ static void look(struct stored *o)
 static void answer(struct stored *o, const char *text, int64_t length)
 {
 	struct http_fields fields;
-	struct flight_answer a = {.status = 200,
+	struct flight_response a = {.status = 200,
 		.fields = &fields,
 		.content_length = length,
 		.request_time = o->now,
@@ -93,7 +93,7 @@ static void answer(struct stored *o, const char *text, int64_t length)
 	enum policy_store why;
 
 	fields_parse(&fields, text);
-	assert_int_equal(flight_answer(o->flight, &a, &why), FLIGHT_STORES);
+	assert_int_equal(flight_response(o->flight, &a, &why), FLIGHT_STORES);
 	http_fields_fini(&fields);
 	look(o);
 }

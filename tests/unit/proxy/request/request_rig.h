@@ -30,7 +30,7 @@ void request_parse(struct request *r, const char *text);
 void request_begin(struct request *r, struct snapshot *s, const char *text);
 void request_end(struct request *r);
 
-/* An answer as the cache holds it: to GET of /stored by `s`. NULL body: its bytes are still to come, in `flight`. */
+/* A response as the cache holds it: to GET of /stored by `s`. NULL body: its bytes are still to come, in `flight`. */
 struct stored {
 	struct cache *cache;
 	struct mailbox mailbox, *mailboxes[1];

@@ -18,7 +18,7 @@ static void a_fetch_says_what_its_end_was(void **state)
 		{FETCH_REFUSED, {502, -1, "the upstream could not be reached or broke off"}},
 		{FETCH_TIMEOUT, {504, -1, "the upstream did not answer in time"}},
 		{FETCH_BROKEN, {502, -1, "the upstream could not be reached or broke off"}},
-		{FETCH_BAD_ANSWER, {502, -1, "the upstream's answer is not valid HTTP"}},
+		{FETCH_BAD_RESPONSE, {502, -1, "the upstream's answer is not valid HTTP"}},
 		{FETCH_BUSY, {503, 1, "too many requests are waiting for the upstream"}},
 		{FETCH_CANCELLED, {502, -1, "the upstream could not be reached or broke off"}},
 		{FETCH_NO_MEMORY, {503, 1, "out of memory"}},

@@ -101,7 +101,7 @@ static int job_start(struct job *j, bool has_client)
 	return fetch_job_start(&r, &j->job);
 }
 
-static void an_answer_goes_to_its_client_as_it_comes(void **state)
+static void a_response_goes_to_its_client_as_it_comes(void **state)
 {
 	struct job j;
 
@@ -260,7 +260,7 @@ static void a_worker_that_stops_tells_its_clients_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(an_answer_goes_to_its_client_as_it_comes),
+		cmocka_unit_test(a_response_goes_to_its_client_as_it_comes),
 		cmocka_unit_test(a_pause_keeps_the_order),
 		cmocka_unit_test(letting_go_ends_what_is_safe_and_not_what_writes),
 		cmocka_unit_test(who_needs_no_more_hears_no_more),

@@ -269,7 +269,7 @@ static void a_client_may_leave_a_hit(void **state)
 	struct rig *g = *state;
 
 	rig_store(g, "GET /a", "", "abc");
-	for (enum rig_way way = RIG_AS_GATE; way <= RIG_BY_EXCHANGE; way++) {
+	for (enum rig_way way = RIG_AS_GATE; way <= RIG_BY_TRANSACTION; way++) {
 		struct recorder *r = rig_client(g, "GET /a", NULL);
 
 		r->is_stuck = true;
@@ -298,7 +298,7 @@ static void a_piece_that_is_not_taken_ends_the_response(void **state)
 				n++;
 			}
 			r->fails_at_add = at;
-			rig_begin_client(g, r, 0, RIG_BY_EXCHANGE);
+			rig_begin_client(g, r, 0, RIG_BY_TRANSACTION);
 			if (kind) {
 				fake_head(fake_fetch(n), 200, kind == 1 ? "" : "Cache-Control: private\r\n");
 				for (unsigned i = 0; i < 3; i++) {

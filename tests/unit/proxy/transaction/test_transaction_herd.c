@@ -35,8 +35,8 @@ static void a_herd_is_one_fetch(void **state)
 	rig_turn(g);
 	all_got(g, 0, 200, "abcdef");
 	assert_int_equal(fake_fetches(), 1);
-	assert_int_equal(rig_answers(g, ANSWER_MISS), 1);
-	assert_int_equal(rig_answers(g, ANSWER_COLLAPSED), HERD - 1);
+	assert_int_equal(rig_responses(g, RESPONSE_MISS), 1);
+	assert_int_equal(rig_responses(g, RESPONSE_COLLAPSED), HERD - 1);
 	assert_non_null(strstr(recorder_field(g->clients[1], "Cache-Status"), "collapsed"));
 }
 
@@ -89,7 +89,7 @@ static void a_fetch_that_all_have_left_is_stored(void **state)
 }
 
 /* What is for one client alone lets the others go, each to a fetch of its own. */
-static void a_private_answer_releases_the_herd(void **state)
+static void a_private_response_releases_the_herd(void **state)
 {
 	static const char *const bodies[] = {"0", "1", "2", "3", "4", "5", "6", "7"};
 	struct rig *g = *state;
@@ -173,7 +173,7 @@ static void each_waits_for_its_own_variant(void **state)
 	recorder_got(en, 200, "hello");
 }
 
-/* Who asks after the purge does not get an answer that was asked for before it; who has waited since before may. */
+/* Who asks after the purge does not get a response that was asked for before it; who has waited since before may. */
 static void a_purge_during_a_fetch_counts_for_those_who_come_later(void **state)
 {
 	struct rig *g = *state;
@@ -226,7 +226,7 @@ static void more_than_may_wait_are_told_so(void **state)
 	rig_turn(&g);
 	for (unsigned i = 0; i < 5; i++)
 		assert_true(g.clients[i]->status == 200 || g.clients[i]->status == 503);
-	assert_int_equal(rig_answers(&g, ANSWER_ERROR), rig_stats(&g).waiters_refused);
+	assert_int_equal(rig_responses(&g, RESPONSE_ERROR), rig_stats(&g).waiters_refused);
 	rig_end(&g);
 }
 
@@ -290,7 +290,7 @@ int main(void)
 		TEST(who_comes_late_gets_it_from_its_beginning),
 		TEST(the_fetch_goes_on_without_its_leader),
 		TEST(a_fetch_that_all_have_left_is_stored),
-		TEST(a_private_answer_releases_the_herd),
+		TEST(a_private_response_releases_the_herd),
 		TEST(credentials_do_not_join),
 		TEST(a_failure_is_told_to_all),
 		TEST(a_cut_body_is_cut_for_all),

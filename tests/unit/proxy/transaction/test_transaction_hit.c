@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Hits: what a stored answer gives, on every worker, and by both ways a request may go. */
+/* Hits: what a stored response gives, on every worker, and by both ways a request may go. */
 #include "tests/unit/proxy/transaction/transaction_rig.h"
 
 #include <stdio.h>
@@ -26,11 +26,11 @@ static void a_hit_is_whole_and_asks_nobody(void **state)
 		assert_false(r->closes);
 	}
 	assert_int_equal(fake_fetches(), 1);
-	assert_int_equal(rig_answers(g, ANSWER_MISS), 1);
-	assert_int_equal(rig_answers(g, ANSWER_HIT), RIG_WORKERS);
+	assert_int_equal(rig_responses(g, RESPONSE_MISS), 1);
+	assert_int_equal(rig_responses(g, RESPONSE_HIT), RIG_WORKERS);
 }
 
-/* ---- What a stored answer gives to each request ---- */
+/* ---- What a stored response gives to each request ---- */
 
 struct row {
 	const char *request;
@@ -69,7 +69,7 @@ static const struct row rows[] = {
 	{"GET /a\r\nConnection: close\r\n", 200, TEXT, NULL, NULL},
 };
 
-static void each_request_gets_what_the_stored_answer_gives(void **state)
+static void each_request_gets_what_the_stored_response_gives(void **state)
 {
 	struct rig *g = *state;
 
@@ -82,7 +82,7 @@ static void each_request_gets_what_the_stored_answer_gives(void **state)
 			assert_string_equal(recorder_field(r, rows[i].field), rows[i].value);
 	}
 	assert_int_equal(fake_fetches(), 1);
-	assert_int_equal(rig_answers(g, ANSWER_HIT), ARRAY_LEN(rows));
+	assert_int_equal(rig_responses(g, RESPONSE_HIT), ARRAY_LEN(rows));
 }
 
 static void several_ranges_are_parts_of_one_body(void **state)
@@ -139,14 +139,14 @@ static void are_the_same(const struct recorder *a, const struct recorder *b)
 /* True: the hit's own way has answered. */
 static bool compare_ways(struct rig *g, const char *request)
 {
-	struct recorder *by_hit = rig_send(g, 0, RIG_BY_HIT, request, NULL), *by_exchange;
+	struct recorder *by_hit = rig_send(g, 0, RIG_BY_HIT, request, NULL), *by_transaction;
 
 	rig_turn(g);
 	if (!by_hit->calls.n) /* nothing was said: whole requests take the other way */
 		return false;
-	by_exchange = rig_send(g, 0, RIG_BY_EXCHANGE, request, NULL);
+	by_transaction = rig_send(g, 0, RIG_BY_TRANSACTION, request, NULL);
 	rig_turn(g);
-	are_the_same(by_hit, by_exchange);
+	are_the_same(by_hit, by_transaction);
 	return true;
 }
 
@@ -189,7 +189,7 @@ static void what_is_no_hit_is_left_to_the_other_way(void **state)
 	for (unsigned i = 0; i < ARRAY_LEN(requests); i++)
 		assert_false(compare_ways(g, requests[i]));
 	assert_int_equal(fake_fetches(), 1);
-	assert_int_equal(rig_answers(g, ANSWER_HIT), 0);
+	assert_int_equal(rig_responses(g, RESPONSE_HIT), 0);
 }
 
 /* ---- Bodies ---- */
@@ -287,7 +287,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_hit_is_whole_and_asks_nobody),
-		TEST(each_request_gets_what_the_stored_answer_gives),
+		TEST(each_request_gets_what_the_stored_response_gives),
 		TEST(several_ranges_are_parts_of_one_body),
 		TEST(both_ways_give_the_same_bytes),
 		TEST(both_ways_close_when_the_worker_drains),

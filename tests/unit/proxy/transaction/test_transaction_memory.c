@@ -15,7 +15,7 @@ struct scene {
 	const char *name;
 	const char *stored; /* asked and stored before: a request; NULL: nothing */
 	const char *requests[3];
-	const char *fields; /* of the answers */
+	const char *fields; /* of the responses */
 	int status;         /* of a right response to the first */
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Misses: one request, one fetch, and what becomes of each kind of answer and of each way a fetch can end. */
+/* Misses: one request, one fetch, and what becomes of each kind of response and of each way a fetch can end. */
 #include "tests/unit/proxy/transaction/transaction_rig.h"
 
 #include <errno.h>
@@ -28,7 +28,7 @@ static void a_miss_is_one_fetch_that_flows_and_is_stored(void **state)
 	recorder_got(r, 200, "abcdef");
 	assert_non_null(strstr(recorder_field(r, "Cache-Status"), "fwd=uri-miss"));
 	assert_non_null(strstr(recorder_field(r, "Cache-Status"), "stored"));
-	assert_int_equal(rig_answers(g, ANSWER_MISS), 1);
+	assert_int_equal(rig_responses(g, RESPONSE_MISS), 1);
 	recorder_got(rig_ask(g, "GET /a?x=1"), 200, "abcdef");
 	assert_int_equal(fake_fetches(), 1);
 }
@@ -89,7 +89,7 @@ static void head_asks_for_a_head(void **state)
 
 /* ---- What is not for others ---- */
 
-static void an_answer_that_is_not_for_others_is_not_stored(void **state)
+static void a_response_that_is_not_for_others_is_not_stored(void **state)
 {
 	static const char *const fields[] = {"Cache-Control: private\r\n", "Cache-Control: no-store\r\n", "Vary: *\r\n",
 		"Cache-Control: no-store, max-age=60\r\n"};
@@ -135,7 +135,7 @@ static void a_cookie_goes_to_one_client(void **state)
 	fake_answer(fake_fetch(2), 200, "", "abc");
 }
 
-static void credentials_keep_an_answer_from_others(void **state)
+static void credentials_keep_a_response_from_others(void **state)
 {
 	struct rig *g = *state;
 	struct recorder *r = rig_ask(g, "GET /a\r\nAuthorization: Basic eDp5\r\n");
@@ -150,7 +150,7 @@ static void credentials_keep_an_answer_from_others(void **state)
 	recorder_got(r, 200, "all's");
 }
 
-/* A condition does not go with a fetch for all; its client is told 304 all the same where the answer is for it alone. */
+/* A condition does not go with a fetch for all; its client is told 304 all the same where the response is for it alone. */
 static void a_condition_is_judged_here(void **state)
 {
 	struct rig *g = *state;
@@ -172,8 +172,8 @@ static void a_condition_is_judged_here(void **state)
 static const struct {
 	enum fetch_result result;
 	int status;
-} ends[] = {{FETCH_REFUSED, 502}, {FETCH_TIMEOUT, 504}, {FETCH_BROKEN, 502}, {FETCH_BAD_ANSWER, 502}, {FETCH_BUSY, 503},
-	{FETCH_NO_MEMORY, 503}, {FETCH_WITHHELD, 503}};
+} ends[] = {{FETCH_REFUSED, 502}, {FETCH_TIMEOUT, 504}, {FETCH_BROKEN, 502}, {FETCH_BAD_RESPONSE, 502},
+	{FETCH_BUSY, 503}, {FETCH_NO_MEMORY, 503}, {FETCH_WITHHELD, 503}};
 /* One that is led for others, one with credentials, one that no cache holds, one with content. */
 static const char *const asking[] = {"GET /0", "GET /0\r\nAuthorization: Basic eDp5\r\n", "HEAD /0", "POST /0"};
 
@@ -196,7 +196,7 @@ static void a_fetch_that_fails_before_its_head_is_an_error(void **state)
 			assert_string_equal(recorder_field(r, "Content-Type"), "application/problem+json");
 			assert_int_equal(*recorder_field(r, "Retry-After") != '\0', ends[i].status == 503);
 		}
-	assert_int_equal(rig_answers(g, ANSWER_ERROR), ARRAY_LEN(ends) * ARRAY_LEN(asking));
+	assert_int_equal(rig_responses(g, RESPONSE_ERROR), ARRAY_LEN(ends) * ARRAY_LEN(asking));
 }
 
 static void a_fetch_that_fails_inside_its_body_cuts_the_response(void **state)
@@ -299,7 +299,7 @@ static void content_goes_to_the_upstream_whole(void **state)
 	fake_answer(fake_fetch(0), 201, "Location: /a/1\r\n", "made");
 	rig_turn(g);
 	recorder_got(r, 201, "made");
-	assert_int_equal(rig_answers(g, ANSWER_PASS), 1);
+	assert_int_equal(rig_responses(g, RESPONSE_PASS), 1);
 	r = rig_send(g, 0, RIG_AS_GATE, "PUT /a\r\nTransfer-Encoding: chunked\r\n", "");
 	assert_string_equal(fake_fetch(1)->body, "");
 	fake_answer(fake_fetch(1), 204, "", "");
@@ -358,9 +358,9 @@ int main(void)
 		TEST(a_length_that_is_not_known_is_framed_by_the_transport),
 		TEST(a_body_may_be_empty),
 		TEST(head_asks_for_a_head),
-		TEST(an_answer_that_is_not_for_others_is_not_stored),
+		TEST(a_response_that_is_not_for_others_is_not_stored),
 		TEST(a_cookie_goes_to_one_client),
-		TEST(credentials_keep_an_answer_from_others),
+		TEST(credentials_keep_a_response_from_others),
 		TEST(a_condition_is_judged_here),
 		TEST(a_fetch_that_fails_before_its_head_is_an_error),
 		TEST(a_fetch_that_fails_inside_its_body_cuts_the_response),

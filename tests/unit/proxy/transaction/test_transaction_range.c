@@ -85,7 +85,7 @@ static void a_herd_of_ranges_is_one_fetch(void **state)
 }
 
 /* What is for one client alone is asked for again, by each for its own part. */
-static void of_a_private_answer_each_asks_for_its_part(void **state)
+static void of_a_private_response_each_asks_for_its_part(void **state)
 {
 	struct rig *g = *state;
 	struct recorder *quick = rig_ask(g, QUICK), *fox;
@@ -320,7 +320,7 @@ int main(void)
 		TEST(a_range_has_the_whole_fetched),
 		TEST(a_range_does_not_wait_for_what_comes_after_it),
 		cmocka_unit_test(a_herd_of_ranges_is_one_fetch),
-		TEST(of_a_private_answer_each_asks_for_its_part),
+		TEST(of_a_private_response_each_asks_for_its_part),
 		cmocka_unit_test(what_is_too_large_to_store_is_asked_for_in_part),
 		cmocka_unit_test(a_route_may_pass_ranges_on),
 		TEST(a_range_of_a_failure_is_an_error),

@@ -7,7 +7,7 @@
 /* It is older than its lifetime when it arrives. */
 #define OLD "Age: 20\r\nETag: \"1\"\r\nCache-Control: max-age=10"
 
-static void a_stale_answer_serves_while_a_new_one_is_fetched(void **state)
+static void a_stale_response_serves_while_a_new_one_is_fetched(void **state)
 {
 	struct rig *g = *state;
 	struct recorder *r;
@@ -23,11 +23,11 @@ static void a_stale_answer_serves_while_a_new_one_is_fetched(void **state)
 	rig_turn(g);
 	recorder_got(rig_ask(g, "GET /a"), 200, "new");
 	assert_int_equal(fake_fetches(), 2);
-	assert_int_equal(rig_answers(g, ANSWER_STALE), 2);
+	assert_int_equal(rig_responses(g, RESPONSE_STALE), 2);
 	assert_int_equal(g->workers[0].stats.background_fetches, 1);
 }
 
-static void a_stale_answer_may_be_confirmed(void **state)
+static void a_stale_response_may_be_confirmed(void **state)
 {
 	struct rig *g = *state;
 	struct recorder *one, *two;
@@ -45,10 +45,10 @@ static void a_stale_answer_may_be_confirmed(void **state)
 	assert_non_null(strstr(recorder_field(one, "Cache-Status"), "fwd-status=304"));
 	recorder_got(rig_ask(g, "GET /a"), 200, "old");
 	assert_int_equal(fake_fetches(), 2);
-	assert_true(rig_answers(g, ANSWER_REVALIDATED) > 0);
+	assert_true(rig_responses(g, RESPONSE_REVALIDATED) > 0);
 }
 
-static void a_stale_answer_stands_in_for_an_error(void **state)
+static void a_stale_response_stands_in_for_an_error(void **state)
 {
 	static const int statuses[] = {0, 500, 502, 503, 504};
 	struct rig *g = *state;
@@ -307,7 +307,7 @@ static void a_refresh_says_why_nothing_was_stored(void **state)
 	assert_string_equal(heard.result.why, "no-store");
 }
 
-/* Also of what the cache passes for want of memory: status 0 would be no answer at all. */
+/* Also of what the cache passes for want of memory: status 0 would be no response at all. */
 static void a_refresh_says_how_it_ended_whatever_allocation_fails(void **state)
 {
 	struct rig *g = *state;
@@ -334,9 +334,9 @@ static void a_refresh_says_how_it_ended_whatever_allocation_fails(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_stale_answer_serves_while_a_new_one_is_fetched),
-		TEST(a_stale_answer_may_be_confirmed),
-		TEST(a_stale_answer_stands_in_for_an_error),
+		TEST(a_stale_response_serves_while_a_new_one_is_fetched),
+		TEST(a_stale_response_may_be_confirmed),
+		TEST(a_stale_response_stands_in_for_an_error),
 		TEST(what_must_be_confirmed_does_not_stand_in),
 		TEST(a_spared_upstream_is_not_asked_for_what_may_be_stale),
 		TEST(a_purge_takes_it_away),

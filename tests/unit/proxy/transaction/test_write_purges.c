@@ -86,7 +86,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Whether the write's own answer counts as newer than all that was purged by its end. */
+/* Whether the write's own response counts as newer than all that was purged by its end. */
 static bool apply(struct rig *r, int status, const char *name, const char *value)
 {
 	struct http_fields fields;

@@ -103,14 +103,14 @@ void rig_begin(struct rig *g, const char *routes)
 
 static bool deliver(struct mailbox *mb)
 {
-	bool has_letters;
+	bool has_messages;
 
 	pthread_mutex_lock(&mb->mu);
-	has_letters = mb->head != NULL;
+	has_messages = mb->head != NULL;
 	pthread_mutex_unlock(&mb->mu);
-	if (has_letters)
+	if (has_messages)
 		mailbox_deliver(mb);
-	return has_letters;
+	return has_messages;
 }
 
 static bool turn(struct rig *g)
@@ -220,7 +220,7 @@ void rig_begin_client(struct rig *g, struct recorder *r, unsigned worker, enum r
 {
 	struct worker *w = &g->workers[worker];
 
-	if (way != RIG_BY_EXCHANGE && may_be_hit(&r->request) && hit_answer(w, &r->transport, clock_now()))
+	if (way != RIG_BY_TRANSACTION && may_be_hit(&r->request) && hit_answer(w, &r->transport, clock_now()))
 		return;
 	if (way != RIG_BY_HIT)
 		transaction_begin(w, &r->transport);
@@ -252,12 +252,12 @@ void rig_store(struct rig *g, const char *request, const char *fields, const cha
 	recorder_got(r, 200, body);
 }
 
-uint64_t rig_answers(const struct rig *g, enum answer_kind k)
+uint64_t rig_responses(const struct rig *g, enum response_kind k)
 {
 	uint64_t n = 0;
 
 	for (unsigned i = 0; i < RIG_WORKERS; i++)
-		n += g->workers[i].stats.answers[k];
+		n += g->workers[i].stats.responses[k];
 	return n;
 }
 

@@ -33,7 +33,7 @@ int rig_setup(void **state);
 int rig_teardown(void **state);
 
 /* Ways of a request: as the gate goes (hit_answer, and where that is not enough, transaction_begin), or one alone. */
-enum rig_way { RIG_AS_GATE, RIG_BY_EXCHANGE, RIG_BY_HIT };
+enum rig_way { RIG_AS_GATE, RIG_BY_TRANSACTION, RIG_BY_HIT };
 /* `request`: "GET /a\r\nName: value\r\n": HTTP/1.1, Host and the empty line are added. The recorder is the rig's. */
 struct recorder *rig_send(struct rig *g, unsigned worker, enum rig_way way, const char *request, const char *body);
 /* The same, as the gate, on worker 0, and turned. */
@@ -46,7 +46,7 @@ void rig_turn(struct rig *g);
 /* Asks, answers and turns: it is stored (or not) then. `fields` as in fake_answer, of status 200. */
 void rig_store(struct rig *g, const char *request, const char *fields, const char *body);
 
-uint64_t rig_answers(const struct rig *g, enum answer_kind k); /* of all workers */
+uint64_t rig_responses(const struct rig *g, enum response_kind k); /* of all workers */
 struct cache_stats rig_stats(struct rig *g);
 void rig_purge(struct rig *g, const char *url, bool soft);
 

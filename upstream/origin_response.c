@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* An answer as libcurl hands it over: heads line by line, checked by http/, then the body's bytes, chunks still framed.
+/* A response as libcurl hands it over: heads line by line, checked by http/, then the body's bytes, chunks still framed.
  *
  * CURLOPT_HEADER makes libcurl give each header line to the body callback first. That is what lets us refuse a folded
- * line before libcurl joins it to a line of an answer before, which it may have freed. */
+ * line before libcurl joins it to a line of a response before, which it may have freed. */
 #include <errno.h>
 
 #include "http/asked.h"
 #include "upstream/internal.h"
 
-void answer_reset(struct fetch *f)
+void origin_response_reset(struct fetch *f)
 {
-	f->answer = (struct answer){.phase = ANSWER_STATUS, .content_length = -1};
-	chunk_decoder_init(&f->answer.chunks, CHUNK_PADDED);
+	f->response = (struct origin_response){.phase = ORIGIN_RESPONSE_STATUS, .content_length = -1};
+	chunk_decoder_init(&f->response.chunks, CHUNK_PADDED);
 }
 
 static size_t refuse(struct fetch *f, enum fetch_result verdict, const char *detail)
@@ -25,7 +25,7 @@ static size_t refuse_head(struct fetch *f, int rc)
 	const char *reason =
 		f->head.err.reason ? f->head.err.reason : "The head of the upstream's answer is malformed.";
 
-	return refuse(f, rc == -ENOMEM ? FETCH_NO_MEMORY : FETCH_BAD_ANSWER, reason);
+	return refuse(f, rc == -ENOMEM ? FETCH_NO_MEMORY : FETCH_BAD_RESPONSE, reason);
 }
 
 /* False: the line does not end as the grammar says. libcurl takes a bare LF for a line's end, and all that begins with CR
@@ -38,7 +38,7 @@ static bool strip_line_end(struct slice *line)
 	return line->n == 0 || line->p[0] != '\r';
 }
 
-static bool is_complete(const struct answer *a)
+static bool is_complete(const struct origin_response *a)
 {
 	if (a->is_chunked)
 		return chunk_is_complete(&a->chunks);
@@ -49,7 +49,7 @@ static bool is_complete(const struct answer *a)
  * sending, or wait to, until it is broken off. Nothing is left to wait for: the fetch ends once libcurl is off the stack. */
 static void end_if_complete(struct fetch *f)
 {
-	if (f->uploads && is_complete(&f->answer))
+	if (f->uploads && is_complete(&f->response))
 		todo_post(f, TODO_COMPLETE);
 }
 
@@ -59,9 +59,9 @@ static int on_status_line(struct fetch *f, struct slice line)
 
 	if (rc < 0)
 		return rc;
-	f->answer.any_byte = true;
-	f->answer.phase = ANSWER_FIELDS;
-	f->answer.head_bytes = 0;
+	f->response.any_byte = true;
+	f->response.phase = ORIGIN_RESPONSE_FIELDS;
+	f->response.head_bytes = 0;
 	if (f->head.status >= 200 && f->first_byte_us == 0)
 		f->first_byte_us = clock_mono_us();
 	return 0;
@@ -70,11 +70,11 @@ static int on_status_line(struct fetch *f, struct slice line)
 static size_t on_informational(struct fetch *f, size_t n)
 {
 	if (f->head.status == 101)
-		return refuse(f, FETCH_BAD_ANSWER, "The upstream switched protocols unasked.");
-	f->answer.informational_bytes += f->answer.head_bytes;
-	if (++f->answer.informational > INFORMATIONAL_MAX || f->answer.informational_bytes > f->l->max_head_bytes)
-		return refuse(f, FETCH_BAD_ANSWER, "The upstream sent too many 1xx answers.");
-	f->answer.phase = ANSWER_STATUS;
+		return refuse(f, FETCH_BAD_RESPONSE, "The upstream switched protocols unasked.");
+	f->response.informational_bytes += f->response.head_bytes;
+	if (++f->response.informational > INFORMATIONAL_MAX || f->response.informational_bytes > f->l->max_head_bytes)
+		return refuse(f, FETCH_BAD_RESPONSE, "The upstream sent too many 1xx answers.");
+	f->response.phase = ORIGIN_RESPONSE_STATUS;
 	deadline_set(f, f->u->options->first_byte_timeout_ms);
 	if (f->head.status != 100 && f->handler.on_informational && !(f->todo & TODO_DROP))
 		f->handler.on_informational(f->arg, f->head.status, &f->head.fields);
@@ -83,34 +83,35 @@ static size_t on_informational(struct fetch *f, size_t n)
 
 static size_t on_head_end(struct fetch *f, size_t n)
 {
-	struct answer *a = &f->answer;
+	struct origin_response *a = &f->response;
 	int status = f->head.status, rc = http_response_head_end(&f->head, &a->content_length);
 
 	if (rc < 0)
 		return refuse_head(f, rc);
 	if (status < 200)
 		return on_informational(f, n);
-	a->phase = ANSWER_BODY;
+	a->phase = ORIGIN_RESPONSE_BODY;
 	a->is_bodiless = f->method == HTTP_HEAD || status == 204 || status == 304 || a->content_length == 0;
 	a->is_chunked = !f->is_h2 && !a->is_bodiless &&
 			http_fields_has_token(&f->head.fields, HF_TRANSFER_ENCODING, SLICE_LIT("chunked"));
-	a->needs_tls_end = f->o->is_https && !answer_is_framed(f);
+	a->needs_tls_end = f->o->is_https && !origin_response_is_framed(f);
 	if (a->needs_tls_end)
 		curl_easy_setopt(f->easy, CURLOPT_NOPROGRESS, 0L);
 	deadline_set(f, f->u->options->stall_timeout_ms);
-	place_learn_head(f, status, &f->head.fields);
+	dispatch_record_head(f, status, &f->head.fields);
 	if (!http_was_asked_for(f->asked, f->method, status, &f->head.fields))
-		return refuse(f, FETCH_BAD_ANSWER, "The upstream answered a condition or range that it was not sent.");
+		return refuse(
+			f, FETCH_BAD_RESPONSE, "The upstream answered a condition or range that it was not sent.");
 	if ((f->todo & TODO_DROP) || !f->handler.on_head(f->arg, status, &f->head.fields, a->content_length))
 		return refuse(f, FETCH_CANCELLED, "cancelled");
 	end_if_complete(f);
 	return n;
 }
 
-size_t answer_on_header(char *p, size_t size, size_t n, void *arg)
+size_t origin_response_on_header(char *p, size_t size, size_t n, void *arg)
 {
 	struct fetch *f = arg;
-	struct answer *a = &f->answer;
+	struct origin_response *a = &f->response;
 	struct slice line = {p, n};
 	int rc;
 
@@ -118,13 +119,13 @@ size_t answer_on_header(char *p, size_t size, size_t n, void *arg)
 	CHECK(f->magic == FETCH_MAGIC);
 	a->wire_bytes += n;
 	a->head_bytes += n;
-	if (a->phase == ANSWER_BODY) /* trailers; with chunks left framed there should be none */
+	if (a->phase == ORIGIN_RESPONSE_BODY) /* trailers; with chunks left framed there should be none */
 		return n;
 	if (a->head_bytes > f->l->max_head_bytes)
-		return refuse(f, FETCH_BAD_ANSWER, "The head of the upstream's answer is too large.");
+		return refuse(f, FETCH_BAD_RESPONSE, "The head of the upstream's answer is too large.");
 	if (!strip_line_end(&line))
-		return refuse(f, FETCH_BAD_ANSWER, "A line in the head of the upstream's answer is malformed.");
-	if (a->phase == ANSWER_STATUS)
+		return refuse(f, FETCH_BAD_RESPONSE, "A line in the head of the upstream's answer is malformed.");
+	if (a->phase == ORIGIN_RESPONSE_STATUS)
 		rc = on_status_line(f, line);
 	else if (line.n == 0)
 		return on_head_end(f, n);
@@ -136,9 +137,9 @@ size_t answer_on_header(char *p, size_t size, size_t n, void *arg)
 /* A header line, before libcurl has looked whether it is folded (see above). It comes in parts when it is long. */
 static size_t on_header_preview(struct fetch *f, const char *p, size_t n)
 {
-	if (f->answer.phase == ANSWER_FIELDS && !f->answer.mid_line && (p[0] == ' ' || p[0] == '\t'))
-		return refuse(f, FETCH_BAD_ANSWER, "A field line of the upstream's answer is folded.");
-	f->answer.mid_line = p[n - 1] != '\n';
+	if (f->response.phase == ORIGIN_RESPONSE_FIELDS && !f->response.mid_line && (p[0] == ' ' || p[0] == '\t'))
+		return refuse(f, FETCH_BAD_RESPONSE, "A field line of the upstream's answer is folded.");
+	f->response.mid_line = p[n - 1] != '\n';
 	return n;
 }
 
@@ -157,13 +158,13 @@ static enum fetch_write offer(struct fetch *f, struct slice data)
 	enum fetch_write how = f->handler.on_body(f->arg, data.p, data.n);
 
 	if (how == FETCH_WRITE_TAKEN) {
-		f->answer.body_bytes += data.n;
+		f->response.body_bytes += data.n;
 		f->u->stats.bytes_in += data.n;
 	}
 	return how;
 }
 
-/* What follows the last chunk in the same read: it belongs to no answer. */
+/* What follows the last chunk in the same read: it belongs to no response. */
 static size_t on_after_end(struct fetch *f, size_t n)
 {
 	struct sock *s = connection_sock(f);
@@ -175,7 +176,7 @@ static size_t on_after_end(struct fetch *f, size_t n)
 
 static size_t on_chunked(struct fetch *f, const char *p, size_t n)
 {
-	struct answer *a = &f->answer;
+	struct origin_response *a = &f->response;
 	size_t at = a->skip, used;
 	struct slice data;
 
@@ -186,7 +187,7 @@ static size_t on_chunked(struct fetch *f, const char *p, size_t n)
 
 		switch (chunk_decode(&a->chunks, p + at, n - at, &used, &data)) {
 		case CHUNK_BAD:
-			return refuse(f, FETCH_BAD_ANSWER, "The chunks of the upstream's answer are malformed.");
+			return refuse(f, FETCH_BAD_RESPONSE, "The chunks of the upstream's answer are malformed.");
 		case CHUNK_MORE:
 			return n;
 		case CHUNK_END:
@@ -204,7 +205,7 @@ static size_t on_chunked(struct fetch *f, const char *p, size_t n)
 	}
 }
 
-size_t answer_on_body(char *p, size_t size, size_t n, void *arg)
+size_t origin_response_on_body(char *p, size_t size, size_t n, void *arg)
 {
 	struct fetch *f = arg;
 	size_t result = n;
@@ -215,11 +216,11 @@ size_t answer_on_body(char *p, size_t size, size_t n, void *arg)
 		return n;
 	if (f->todo & TODO_DROP)
 		return refuse(f, FETCH_CANCELLED, "cancelled");
-	if (f->answer.phase != ANSWER_BODY)
+	if (f->response.phase != ORIGIN_RESPONSE_BODY)
 		return on_header_preview(f, p, n);
 	deadline_set(f, f->u->options->stall_timeout_ms);
 	f->is_paused = false;
-	if (f->answer.is_chunked) {
+	if (f->response.is_chunked) {
 		result = on_chunked(f, p, n);
 	} else {
 		enum fetch_write how = offer(f, (struct slice){p, n});
@@ -228,29 +229,30 @@ size_t answer_on_body(char *p, size_t size, size_t n, void *arg)
 			return not_taken(f, how);
 	}
 	if (result == n) {
-		f->answer.wire_bytes += n;
+		f->response.wire_bytes += n;
 		end_if_complete(f);
 	}
 	return result;
 }
 
-bool answer_is_framed(const struct fetch *f)
+bool origin_response_is_framed(const struct fetch *f)
 {
-	const struct answer *a = &f->answer;
+	const struct origin_response *a = &f->response;
 
-	return a->phase == ANSWER_BODY && (f->is_h2 || a->is_bodiless || a->is_chunked || a->content_length >= 0);
+	return a->phase == ORIGIN_RESPONSE_BODY &&
+	       (f->is_h2 || a->is_bodiless || a->is_chunked || a->content_length >= 0);
 }
 
-void answer_on_frame(struct fetch *f, size_t content_bytes, bool ends_stream)
+void origin_response_on_frame(struct fetch *f, size_t content_bytes, bool ends_stream)
 {
-	f->answer.h2_bytes += content_bytes;
-	f->answer.has_h2_end |= ends_stream;
+	f->response.h2_bytes += content_bytes;
+	f->response.has_h2_end |= ends_stream;
 }
 
-/* RFC 9113 8.1: END_STREAM ends an answer; a stream that is only reset, with whatever code, was given up. */
+/* RFC 9113 8.1: END_STREAM ends a response; a stream that is only reset, with whatever code, was given up. */
 static bool is_cut_h2(const struct fetch *f)
 {
-	const struct answer *a = &f->answer;
+	const struct origin_response *a = &f->response;
 
 	return f->is_h2 && !a->is_bodiless && a->content_length < 0 && (!a->has_h2_end || a->h2_bytes != a->body_bytes);
 }
@@ -258,10 +260,10 @@ static bool is_cut_h2(const struct fetch *f)
 /* libcurl calls it a success when the connection ends in the middle of a head, among others (RFC 9112 8). */
 static enum fetch_result whole_or_broken(const struct fetch *f, const char **detail)
 {
-	const struct answer *a = &f->answer;
+	const struct origin_response *a = &f->response;
 
 	*detail = "the connection ended inside the answer";
-	if (a->phase != ANSWER_BODY || (a->is_chunked && !chunk_is_complete(&a->chunks)))
+	if (a->phase != ORIGIN_RESPONSE_BODY || (a->is_chunked && !chunk_is_complete(&a->chunks)))
 		return FETCH_BROKEN;
 	if (!a->is_bodiless && a->content_length >= 0 && a->body_bytes != (uint64_t)a->content_length)
 		return FETCH_BROKEN;
@@ -277,7 +279,7 @@ static enum fetch_result whole_or_broken(const struct fetch *f, const char **det
 	return FETCH_OK;
 }
 
-enum fetch_result answer_result(struct fetch *f, CURLcode code, const char **detail)
+enum fetch_result origin_response_result(struct fetch *f, CURLcode code, const char **detail)
 {
 	*detail = f->error[0] ? f->error : curl_easy_strerror(code);
 	switch (code) {
@@ -286,12 +288,13 @@ enum fetch_result answer_result(struct fetch *f, CURLcode code, const char **det
 	case CURLE_OPERATION_TIMEDOUT:
 		return FETCH_TIMEOUT;
 	case CURLE_OUT_OF_MEMORY: /* also what libcurl calls a header line past its own bound */
-		return f->prepared > 0 && f->answer.phase != ANSWER_BODY ? FETCH_BAD_ANSWER : FETCH_NO_MEMORY;
+		return f->prepared > 0 && f->response.phase != ORIGIN_RESPONSE_BODY ? FETCH_BAD_RESPONSE
+										    : FETCH_NO_MEMORY;
 	case CURLE_UNSUPPORTED_PROTOCOL:
 	case CURLE_WEIRD_SERVER_REPLY:
 	case CURLE_BAD_FUNCTION_ARGUMENT:
 	case CURLE_BAD_CONTENT_ENCODING:
-		return FETCH_BAD_ANSWER;
+		return FETCH_BAD_RESPONSE;
 	default:
 		return f->prepared == 0 ? FETCH_REFUSED : FETCH_BROKEN;
 	}

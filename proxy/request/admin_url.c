@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-#include "proxy/request/locate.h"
+#include "proxy/request/admin_url.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 
 #include "http/uri.h"
 
-#define LOCATION_MAX (64 * 1024)
+#define ADMIN_URL_MAX (64 * 1024)
 #define WHY_MAX 4096
 
-void location_init(struct location *l)
+void admin_url_init(struct admin_url *l)
 {
 	memset(l, 0, sizeof(*l));
-	buf_init(&l->url, LOCATION_MAX);
-	buf_init(&l->head, LOCATION_MAX);
-	buf_init(&l->spelled, LOCATION_MAX);
+	buf_init(&l->url, ADMIN_URL_MAX);
+	buf_init(&l->head, ADMIN_URL_MAX);
+	buf_init(&l->spelled, ADMIN_URL_MAX);
 	buf_init(&l->why, WHY_MAX);
 	http_request_init(&l->request);
 }
 
-void location_fini(struct location *l)
+void admin_url_fini(struct admin_url *l)
 {
 	buf_fini(&l->url);
 	buf_fini(&l->head);
@@ -59,7 +59,7 @@ static const struct config_route *route_of_upstream(const struct config *c, unsi
 }
 
 /* As a client's request is routed. */
-static void find_route(struct location *l, const struct snapshot *s, const struct parts *p)
+static void find_route(struct admin_url *l, const struct snapshot *s, const struct parts *p)
 {
 	l->route = config_route_for(s->config, p->authority, p->path, p->has_query, p->query, NULL);
 	l->upstream = l->route->upstream;
@@ -104,7 +104,7 @@ static bool is_listened_on(const struct config_addresses *listen, struct slice s
 
 /* Says what was probably meant. */
 static int refuse_origin(
-	struct location *l, const struct snapshot *s, struct slice scheme, struct slice authority, const char **why)
+	struct admin_url *l, const struct snapshot *s, struct slice scheme, struct slice authority, const char **why)
 {
 	struct buf *text = &l->why;
 
@@ -123,7 +123,7 @@ static int refuse_origin(
 }
 
 static int find_absolute(
-	struct location *l, const struct snapshot *s, struct slice url, struct parts *p, const char **why)
+	struct admin_url *l, const struct snapshot *s, struct slice url, struct parts *p, const char **why)
 {
 	struct slice scheme, rest;
 
@@ -170,12 +170,12 @@ static int spell(struct buf *to, struct slice *what)
 	return to->err;
 }
 
-static int find(struct location *l, const struct snapshot *s, struct slice what, struct parts *p, const char **why)
+static int find(struct admin_url *l, const struct snapshot *s, struct slice what, struct parts *p, const char **why)
 {
 	int err = spell(&l->spelled, &what);
 
 	*p = (struct parts){0};
-	l->is_tls = !location_has_listener(s, false);
+	l->is_tls = !admin_url_has_listener(s, false);
 	if (err)
 		return err;
 	if (what.n == 0) {
@@ -189,9 +189,9 @@ static int find(struct location *l, const struct snapshot *s, struct slice what,
 	return 0;
 }
 
-static int make_request(struct location *l, const struct parts *p, struct slice authority, const char **why)
+static int make_request(struct admin_url *l, const struct parts *p, struct slice authority, const char **why)
 {
-	const struct http_head_limits limits = {.max_head = LOCATION_MAX, .max_fields = 4};
+	const struct http_head_limits limits = {.max_head = ADMIN_URL_MAX, .max_fields = 4};
 	struct http_error error;
 	size_t scanned = 0;
 
@@ -211,14 +211,14 @@ static int make_request(struct location *l, const struct parts *p, struct slice 
 }
 
 /* The URL as keys have it. A prefix is taken literally. */
-static int make_url(struct location *l, const struct config_upstream *u, const struct parts *p, bool is_prefix)
+static int make_url(struct admin_url *l, const struct config_upstream *u, const struct parts *p, bool is_prefix)
 {
 	struct buf host, origin;
 	int err = 0;
 
 	buf_reset(&l->url);
-	buf_init(&host, LOCATION_MAX);
-	buf_init(&origin, LOCATION_MAX);
+	buf_init(&host, ADMIN_URL_MAX);
+	buf_init(&origin, ADMIN_URL_MAX);
 	if (u->host_header == CONFIG_HOST_CLIENT)
 		err = sent_host_add(&host, p->authority, l->is_tls ? SLICE_LIT("https") : SLICE_LIT("http"));
 	if (!err)
@@ -235,8 +235,8 @@ static int make_url(struct location *l, const struct config_upstream *u, const s
 }
 
 /* What `parts` are of l's upstream. */
-static int make_location(
-	struct location *l, const struct snapshot *s, const struct parts *p, bool is_prefix, const char **why)
+static int make_admin_url(
+	struct admin_url *l, const struct snapshot *s, const struct parts *p, bool is_prefix, const char **why)
 {
 	const struct config_upstream *u = &s->config->upstreams[l->upstream];
 	int err = 0;
@@ -250,16 +250,16 @@ static int make_location(
 	return err ? err : make_url(l, u, p, is_prefix);
 }
 
-int location_find(struct location *l, const struct snapshot *s, struct slice what, bool is_prefix, const char **why)
+int admin_url_find(struct admin_url *l, const struct snapshot *s, struct slice what, bool is_prefix, const char **why)
 {
 	struct parts p;
 	int err = find(l, s, what, &p, why);
 
-	return err ? err : make_location(l, s, &p, is_prefix, why);
+	return err ? err : make_admin_url(l, s, &p, is_prefix, why);
 }
 
-int location_find_on(
-	struct location *l, const struct snapshot *s, struct slice scheme, struct slice host, struct slice path_query)
+int admin_url_find_on(
+	struct admin_url *l, const struct snapshot *s, struct slice scheme, struct slice host, struct slice path_query)
 {
 	struct parts p = {.authority = host};
 	const char *why;
@@ -267,15 +267,15 @@ int location_find_on(
 	split_query(path_query, &p);
 	l->is_tls = slice_equal_nocase(scheme, SLICE_LIT("https"));
 	find_route(l, s, &p);
-	return make_location(l, s, &p, false, &why);
+	return make_admin_url(l, s, &p, false, &why);
 }
 
-struct asked location_asked(const struct location *l)
+struct asked admin_url_asked(const struct admin_url *l)
 {
 	return (struct asked){.http = &l->request, .peer = NULL, .is_tls = l->is_tls};
 }
 
-bool location_has_listener(const struct snapshot *s, bool is_tls)
+bool admin_url_has_listener(const struct snapshot *s, bool is_tls)
 {
 	const struct config_addresses *listen = &s->config->proxy.listen;
 

@@ -11,9 +11,9 @@ static int begin(struct transaction *x)
 {
 	struct transport *t = x->transport;
 	const struct transport_head head = {
-		.status = x->reply.status,
-		.text = &x->reply.head,
-		.is_unframed = x->reply.content_length < 0 && x->reply.body != REPLY_EMPTY,
+		.status = x->response.status,
+		.text = &x->response.head,
+		.is_unframed = x->response.content_length < 0 && x->response.body != RESPONSE_EMPTY,
 	};
 
 	if (x->worker->draining)
@@ -24,21 +24,21 @@ static int begin(struct transaction *x)
 /* Nothing was sent yet, and nothing but this can be said. */
 static void send_no_memory(struct transaction *x)
 {
-	x->reply.status = 503;
-	x->reply.body = REPLY_EMPTY;
-	x->reply.content_length = 0;
+	x->response.status = 503;
+	x->response.body = RESPONSE_EMPTY;
+	x->response.content_length = 0;
 	x->transport->ops->refuse(x->transport);
 	transaction_leave(x);
 }
 
-/* The whole answer is at hand: it goes out in one piece. */
+/* The whole response is at hand: it goes out in one piece. */
 static void send_whole(struct transaction *x)
 {
-	if (send_body(x->transport, &x->reply, x->object)) {
+	if (send_body(x->transport, &x->response, x->object)) {
 		send_no_memory(x);
 		return;
 	}
-	x->sent = send_body_n(&x->reply);
+	x->sent = send_body_n(&x->response);
 	x->worker->stats.body_bytes_out += x->sent;
 	x->transport->ops->end(x->transport);
 	transaction_leave(x);
@@ -58,15 +58,15 @@ void transaction_send(struct transaction *x)
 		send_no_memory(x);
 		return;
 	}
-	if (send_is_whole(&x->reply, x->object)) {
+	if (send_is_whole(&x->response, x->object)) {
 		send_whole(x);
 		return;
 	}
-	x->skip = x->reply.offset;
+	x->skip = x->response.offset;
 	if (x->is_waiting)
 		flight_advance(&x->waiter, x->skip); /* what comes before it need not be kept for it */
 	x->transport->ops->flush(x->transport);
-	if (x->reader || x->reply.body == REPLY_OBJECT)
+	if (x->reader || x->response.body == RESPONSE_OBJECT)
 		transaction_pump(x);
 }
 
@@ -76,8 +76,8 @@ static uint64_t sendable(const struct transaction *x, uint64_t available)
 	uint64_t from = x->skip + x->sent, end = available;
 	size_t room = x->transport->ops->room(x->transport, 0);
 
-	if (x->reply.length >= 0 && x->skip + (uint64_t)x->reply.length < end)
-		end = x->skip + (uint64_t)x->reply.length;
+	if (x->response.length >= 0 && x->skip + (uint64_t)x->response.length < end)
+		end = x->skip + (uint64_t)x->response.length;
 	if (from >= end)
 		return 0;
 	return end - from < room ? end - from : room;
@@ -85,8 +85,8 @@ static uint64_t sendable(const struct transaction *x, uint64_t available)
 
 static bool is_all_sent(const struct transaction *x, enum body_state state, uint64_t available)
 {
-	if (x->reply.length >= 0)
-		return x->sent == (uint64_t)x->reply.length;
+	if (x->response.length >= 0)
+		return x->sent == (uint64_t)x->response.length;
 	return state == BODY_COMPLETE && x->skip + x->sent == available;
 }
 
@@ -138,7 +138,7 @@ static void on_room(void *arg)
 {
 	struct transaction *x = transaction_of(arg);
 
-	if (x->reader || x->reply.body == REPLY_OBJECT) {
+	if (x->reader || x->response.body == RESPONSE_OBJECT) {
 		transaction_pump(x);
 	} else if (x->is_stream_paused) {
 		x->is_stream_paused = false;
@@ -185,8 +185,8 @@ static int retry_after_s(const struct transaction *x, int wanted_s)
 
 void transaction_problem(struct transaction *x, struct failure why)
 {
-	x->kind = ANSWER_ERROR;
-	if (reply_problem(&x->reply, x->client, why.status, why.detail, retry_after_s(x, why.retry_after_s),
+	x->kind = RESPONSE_ERROR;
+	if (response_problem(&x->response, x->client, why.status, why.detail, retry_after_s(x, why.retry_after_s),
 		    clock_now(), &x->cache_status))
 		send_no_memory(x);
 	else
@@ -198,7 +198,7 @@ void transaction_abort(struct transaction *x)
 	struct transport *t = x->transport;
 
 	x->worker->stats.aborted++;
-	x->kind = ANSWER_ERROR;
+	x->kind = RESPONSE_ERROR;
 	transaction_note(x, false);
 	transaction_free(x);
 	t->ops->abort(t);

@@ -3,13 +3,13 @@
 
 #include <errno.h>
 
-#include "proxy/request/reply.h"
+#include "proxy/request/response_head.h"
 
 #define CONFIG "[proxy]\nlisten = 127.0.0.1:1\n[upstream]\nurl = http://o.example\n[route all]\nmatch = /*\nttl = 60s\n"
 #define FIELDS "ETag: \"1\"\r\nContent-Type: text/plain\r\nCache-Control: max-age=60\r\n"
 
 /* The head is what the transport wants: a status line, lines with CRLF, no empty line, nothing of the connection. */
-static bool has_line(const struct reply *r, const char *line)
+static bool has_line(const struct response *r, const char *line)
 {
 	char text[256];
 
@@ -17,7 +17,7 @@ static bool has_line(const struct reply *r, const char *line)
 	return memmem(r->head.p, r->head.n, text, strlen(text)) != NULL;
 }
 
-static void head_is_well_formed(const struct reply *r)
+static void head_is_well_formed(const struct response *r)
 {
 	char line[32];
 
@@ -34,30 +34,30 @@ static void an_object_answers(void **state)
 	static const struct {
 		const char *request;
 		int status;
-		enum reply_body body;
+		enum response_body body;
 		int64_t content_length, offset;
 	} rows[] = {
-		{"GET /stored", 200, REPLY_OBJECT, 10, 0},
-		{"HEAD /stored", 200, REPLY_EMPTY, 10, 0},
-		{"GET /stored\r\nIf-None-Match: \"1\"\r\n", 304, REPLY_EMPTY, -1, 0},
-		{"GET /stored\r\nRange: bytes=2-4\r\n", 206, REPLY_OBJECT, 3, 2},
-		{"GET /stored\r\nRange: bytes=-1\r\n", 206, REPLY_OBJECT, 1, 9},
-		{"GET /stored\r\nRange: bytes=10-\r\n", 416, REPLY_EMPTY, 0, 0},
-		{"GET /stored\r\nRange: bytes=2-4\r\nRange: bytes=5-6\r\n", 200, REPLY_OBJECT, 10, 0},
+		{"GET /stored", 200, RESPONSE_OBJECT, 10, 0},
+		{"HEAD /stored", 200, RESPONSE_EMPTY, 10, 0},
+		{"GET /stored\r\nIf-None-Match: \"1\"\r\n", 304, RESPONSE_EMPTY, -1, 0},
+		{"GET /stored\r\nRange: bytes=2-4\r\n", 206, RESPONSE_OBJECT, 3, 2},
+		{"GET /stored\r\nRange: bytes=-1\r\n", 206, RESPONSE_OBJECT, 1, 9},
+		{"GET /stored\r\nRange: bytes=10-\r\n", 416, RESPONSE_EMPTY, 0, 0},
+		{"GET /stored\r\nRange: bytes=2-4\r\nRange: bytes=5-6\r\n", 200, RESPONSE_OBJECT, 10, 0},
 	};
-	const struct cache_status note = {.hit = true, .has_ttl = true, .ttl_ms = 59900};
+	const struct cache_status cache_status = {.hit = true, .has_ttl = true, .ttl_ms = 59900};
 	struct snapshot *s = snapshot_of(CONFIG);
 	struct stored o;
-	struct reply r;
+	struct response r;
 
 	(void)state;
 	stored_begin(&o, s, FIELDS, "0123456789");
-	reply_init(&r);
+	response_init(&r);
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
 		struct request q;
 
 		request_begin(&q, s, rows[i].request);
-		assert_int_equal(reply_from_object(&r, &q.target.sent.http, o.object, o.now, &note), 0);
+		assert_int_equal(response_from_object(&r, &q.target.sent.http, o.object, o.now, &cache_status), 0);
 		head_is_well_formed(&r);
 		assert_int_equal(r.status, rows[i].status);
 		assert_int_equal(r.body, rows[i].body);
@@ -70,7 +70,7 @@ static void an_object_answers(void **state)
 		assert_int_equal(has_line(&r, "Cache-Control: max-age=60"), r.status != 416);
 		request_end(&q);
 	}
-	reply_fini(&r);
+	response_fini(&r);
 	stored_end(&o);
 	snapshot_unref(&s);
 }
@@ -80,20 +80,20 @@ static void the_age_is_what_has_passed(void **state)
 	struct snapshot *s = snapshot_of(CONFIG);
 	struct request q;
 	struct stored o;
-	struct reply r;
+	struct response r;
 	struct now later;
 
 	(void)state;
 	stored_begin(&o, s, FIELDS "Age: 5\r\n", "abc");
 	later = (struct now){o.now.mono_ms + 12345, o.now.wall_ms + 12345};
 	request_begin(&q, s, "GET /stored");
-	reply_init(&r);
-	assert_int_equal(reply_from_object(&r, &q.target.sent.http, o.object, later,
+	response_init(&r);
+	assert_int_equal(response_from_object(&r, &q.target.sent.http, o.object, later,
 				 &(struct cache_status){.hit = true, .has_ttl = true, .ttl_ms = -1}),
 		0);
 	assert_true(has_line(&r, "Age: 17"));
-	assert_true(has_line(&r, "Cache-Status: memoproxy; hit; ttl=-1")); /* a stale answer never shows 0 */
-	reply_fini(&r);
+	assert_true(has_line(&r, "Cache-Status: memoproxy; hit; ttl=-1")); /* a stale response never shows 0 */
+	response_fini(&r);
 	request_end(&q);
 	stored_end(&o);
 	snapshot_unref(&s);
@@ -105,16 +105,16 @@ static void parts_add_up_to_the_length(void **state)
 	int64_t n = 0;
 	struct request q;
 	struct stored o;
-	struct reply r;
+	struct response r;
 
 	(void)state;
 	stored_begin(&o, s, FIELDS, "0123456789");
 	request_begin(&q, s, "GET /stored\r\nRange: bytes=0-1, 4-4, -2\r\n");
-	reply_init(&r);
+	response_init(&r);
 	assert_int_equal(
-		reply_from_object(&r, &q.target.sent.http, o.object, o.now, &(struct cache_status){.hit = true}), 0);
+		response_from_object(&r, &q.target.sent.http, o.object, o.now, &(struct cache_status){.hit = true}), 0);
 	assert_int_equal(r.status, 206);
-	assert_int_equal(r.body, REPLY_PARTS);
+	assert_int_equal(r.body, RESPONSE_PARTS);
 	assert_int_equal(r.parts_n, 4);
 	for (unsigned i = 0; i < r.parts_n; i++)
 		n += (int64_t)(r.parts[i].head_n + r.parts[i].length);
@@ -122,7 +122,7 @@ static void parts_add_up_to_the_length(void **state)
 	assert_int_equal(r.parts[1].offset, 4);
 	assert_int_equal(r.parts[2].length, 2);
 	assert_int_equal(r.parts[3].length, 0);
-	reply_fini(&r);
+	response_fini(&r);
 	request_end(&q);
 	stored_end(&o);
 	snapshot_unref(&s);
@@ -134,57 +134,58 @@ static void a_range_waits_for_what_it_needs(void **state)
 	struct snapshot *s = snapshot_of(CONFIG);
 	struct request whole, first, later, several;
 	struct stored o;
-	struct reply r;
+	struct response r;
 
 	(void)state;
 	stored_begin(&o, s, FIELDS, NULL);
-	reply_init(&r);
+	response_init(&r);
 	request_begin(&whole, s, "GET /stored");
 	request_begin(&first, s, "GET /stored\r\nRange: bytes=0-\r\n");
 	request_begin(&later, s, "GET /stored\r\nRange: bytes=5-6\r\n");
 	request_begin(&several, s, "GET /stored\r\nRange: bytes=0-1, 5-6\r\n");
 	stored_add(&o, "0123456789");
-	assert_true(reply_can_begin(&r, &whole.target.sent.http, o.object, false));
-	assert_true(reply_can_begin(&r, &first.target.sent.http, o.object, false));
-	assert_false(reply_can_begin(&r, &later.target.sent.http, o.object, false));
-	assert_false(reply_can_begin(&r, &several.target.sent.http, o.object, false));
-	assert_int_equal(reply_from_object(&r, &whole.target.sent.http, o.object, o.now, &(struct cache_status){0}), 0);
+	assert_true(response_can_begin(&r, &whole.target.sent.http, o.object, false));
+	assert_true(response_can_begin(&r, &first.target.sent.http, o.object, false));
+	assert_false(response_can_begin(&r, &later.target.sent.http, o.object, false));
+	assert_false(response_can_begin(&r, &several.target.sent.http, o.object, false));
+	assert_int_equal(
+		response_from_object(&r, &whole.target.sent.http, o.object, o.now, &(struct cache_status){0}), 0);
 	assert_int_equal(r.content_length, -1);
 	assert_int_equal(r.length, -1);
 	head_is_well_formed(&r);
 	stored_complete(&o);
-	assert_true(reply_can_begin(&r, &later.target.sent.http, o.object, false));
-	assert_true(reply_can_begin(&r, &several.target.sent.http, o.object, false));
+	assert_true(response_can_begin(&r, &later.target.sent.http, o.object, false));
+	assert_true(response_can_begin(&r, &several.target.sent.http, o.object, false));
 	request_end(&several);
 	request_end(&later);
 	request_end(&first);
 	request_end(&whole);
-	reply_fini(&r);
+	response_fini(&r);
 	stored_end(&o);
 	snapshot_unref(&s);
 }
 
-static void an_upstreams_answer_passes_with_via_and_date(void **state)
+static void an_upstreams_response_passes_with_via_and_date(void **state)
 {
 	static const struct {
 		const char *request, *fields;
 		int status;
 		int64_t length;
-		enum reply_body body;
+		enum response_body body;
 		bool shows_length;
 	} rows[] = {
-		{"GET /a", "X: 1\r\nContent-Length: 3\r\n", 200, 3, REPLY_STREAM, true},
-		{"GET /a", "X: 1\r\n", 200, -1, REPLY_STREAM, false},
-		{"HEAD /a", "X: 1\r\nContent-Length: 3\r\n", 200, 3, REPLY_EMPTY, true},
-		{"GET /a", "X: 1\r\nDate: Tue, 14 Nov 2023 00:00:00 GMT\r\n", 304, -1, REPLY_EMPTY, false},
-		{"DELETE /a", "X: 1\r\n", 204, 3, REPLY_EMPTY, false},
+		{"GET /a", "X: 1\r\nContent-Length: 3\r\n", 200, 3, RESPONSE_STREAM, true},
+		{"GET /a", "X: 1\r\n", 200, -1, RESPONSE_STREAM, false},
+		{"HEAD /a", "X: 1\r\nContent-Length: 3\r\n", 200, 3, RESPONSE_EMPTY, true},
+		{"GET /a", "X: 1\r\nDate: Tue, 14 Nov 2023 00:00:00 GMT\r\n", 304, -1, RESPONSE_EMPTY, false},
+		{"DELETE /a", "X: 1\r\n", 204, 3, RESPONSE_EMPTY, false},
 	};
 	const struct now now = {1000, 1700000000000};
 	struct snapshot *s = snapshot_of(CONFIG);
-	struct reply r;
+	struct response r;
 
 	(void)state;
-	reply_init(&r);
+	response_init(&r);
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
 		struct http_fields fields;
 		struct request q;
@@ -192,7 +193,7 @@ static void an_upstreams_answer_passes_with_via_and_date(void **state)
 		fields_parse(&fields, rows[i].fields);
 		request_begin(&q, s, rows[i].request);
 		assert_int_equal(
-			reply_from_fields(&r, &q.target.sent.http, rows[i].status, &fields, rows[i].length, now,
+			response_from_fields(&r, &q.target.sent.http, rows[i].status, &fields, rows[i].length, now,
 				&(struct cache_status){.forward = CACHE_FWD_BYPASS, .forward_status = rows[i].status}),
 			0);
 		head_is_well_formed(&r);
@@ -205,30 +206,31 @@ static void an_upstreams_answer_passes_with_via_and_date(void **state)
 		request_end(&q);
 		http_fields_fini(&fields);
 	}
-	reply_fini(&r);
+	response_fini(&r);
 	snapshot_unref(&s);
 }
 
 static void a_head_past_its_bound_is_none(void **state)
 {
 	struct snapshot *s = snapshot_of(CONFIG);
-	static char value[REPLY_HEAD_MAX];
+	static char value[RESPONSE_HEAD_MAX];
 	struct http_fields fields;
 	struct request q;
-	struct reply r;
+	struct response r;
 
 	(void)state;
 	memset(value, 'v', sizeof(value));
 	http_fields_init(&fields);
 	assert_int_equal(http_fields_add(&fields, SLICE_LIT("X"), (struct slice){value, sizeof(value)}), 0);
 	request_begin(&q, s, "GET /a");
-	reply_init(&r);
+	response_init(&r);
 	assert_int_equal(
-		reply_from_fields(&r, &q.target.sent.http, 200, &fields, -1, clock_now(), &(struct cache_status){0}),
+		response_from_fields(&r, &q.target.sent.http, 200, &fields, -1, clock_now(), &(struct cache_status){0}),
 		-ENOBUFS);
-	assert_int_equal(reply_problem(&r, &q.http, 502, "too large", -1, clock_now(), NULL), 0); /* it serves again */
+	assert_int_equal(
+		response_problem(&r, &q.http, 502, "too large", -1, clock_now(), NULL), 0); /* it serves again */
 	head_is_well_formed(&r);
-	reply_fini(&r);
+	response_fini(&r);
 	request_end(&q);
 	http_fields_fini(&fields);
 	snapshot_unref(&s);
@@ -237,27 +239,27 @@ static void a_head_past_its_bound_is_none(void **state)
 static void a_problem_says_what_went_wrong(void **state)
 {
 	struct request q;
-	struct reply r;
+	struct response r;
 
 	(void)state;
-	reply_init(&r);
+	response_init(&r);
 	request_parse(&q, "GET /a");
 	assert_int_equal(
-		reply_problem(&r, &q.http, 503, "too much to do", 7, (struct now){1000, 1700000000000}, NULL), 0);
+		response_problem(&r, &q.http, 503, "too much to do", 7, (struct now){1000, 1700000000000}, NULL), 0);
 	head_is_well_formed(&r);
 	assert_true(has_line(&r, "Content-Type: application/problem+json"));
 	assert_true(has_line(&r, "Cache-Control: no-store"));
 	assert_true(has_line(&r, "Retry-After: 7"));
-	assert_int_equal(r.body, REPLY_BYTES);
+	assert_int_equal(r.body, RESPONSE_BYTES);
 	assert_int_equal(r.content_length, r.bytes.n);
 	assert_non_null(memmem(r.bytes.p, r.bytes.n, "\"status\":503,\"detail\":\"too much to do\"", 38));
 	request_end(&q);
 	request_parse(&q, "HEAD /a");
-	assert_int_equal(reply_problem(&r, &q.http, 504, "late", -1, (struct now){1000, 1700000000000}, NULL), 0);
-	assert_int_equal(r.body, REPLY_EMPTY);
+	assert_int_equal(response_problem(&r, &q.http, 504, "late", -1, (struct now){1000, 1700000000000}, NULL), 0);
+	assert_int_equal(r.body, RESPONSE_EMPTY);
 	assert_null(memmem(r.head.p, r.head.n, "Retry-After", 11));
 	request_end(&q);
-	reply_fini(&r);
+	response_fini(&r);
 }
 
 int main(void)
@@ -267,7 +269,7 @@ int main(void)
 		cmocka_unit_test(the_age_is_what_has_passed),
 		cmocka_unit_test(parts_add_up_to_the_length),
 		cmocka_unit_test(a_range_waits_for_what_it_needs),
-		cmocka_unit_test(an_upstreams_answer_passes_with_via_and_date),
+		cmocka_unit_test(an_upstreams_response_passes_with_via_and_date),
 		cmocka_unit_test(a_head_past_its_bound_is_none),
 		cmocka_unit_test(a_problem_says_what_went_wrong),
 	};

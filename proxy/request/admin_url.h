@@ -2,13 +2,13 @@
 /* What an operator means by url= and prefix=: a path as a client would ask it, or an absolute origin URL; brought to the
  * spelling of keys and purges, by the same rules that requests go through.
  * Thread: one at a time. Owns: its buffers. Borrows: the snapshot. */
-#ifndef PROXY_REQUEST_LOCATE_H
-#define PROXY_REQUEST_LOCATE_H
+#ifndef PROXY_REQUEST_ADMIN_URL_H
+#define PROXY_REQUEST_ADMIN_URL_H
 
 #include "http/message.h"
 #include "proxy/request/target.h"
 
-struct location {
+struct admin_url {
 	const struct config_route *route;
 	unsigned upstream;
 	struct buf spelled, why;     /* what it was looked for by, and what was wrong with that */
@@ -18,19 +18,19 @@ struct location {
 	bool is_tls; /* the scheme that it is asked by: what the URL says or else the listeners leave, http where they are of both kinds */
 };
 
-void location_init(struct location *l);
-void location_fini(struct location *l);
+void admin_url_init(struct admin_url *l);
+void admin_url_fini(struct admin_url *l);
 /* 0; -EINVAL with *why a sentence, which lives as long as l or longer; -ENOMEM; -ENOBUFS when it is too long. `is_prefix`: taken literally, no
  * query rule, and `request` is not filled. */
-int location_find(
-	struct location *l, const struct snapshot *s, struct slice what, bool is_prefix, const char **why) WARN_UNUSED;
+int admin_url_find(
+	struct admin_url *l, const struct snapshot *s, struct slice what, bool is_prefix, const char **why) WARN_UNUSED;
 /* What a client with this Host asks by this scheme, path and query. 0, -EINVAL, -ENOMEM or -ENOBUFS. */
-int location_find_on(struct location *l, const struct snapshot *s, struct slice scheme, struct slice host,
+int admin_url_find_on(struct admin_url *l, const struct snapshot *s, struct slice scheme, struct slice host,
 	struct slice path_query) WARN_UNUSED;
 
 /* For target_find; nobody asks. */
-struct asked location_asked(const struct location *l);
+struct asked admin_url_asked(const struct admin_url *l);
 /* Are there listeners of this kind? */
-bool location_has_listener(const struct snapshot *s, bool is_tls);
+bool admin_url_has_listener(const struct snapshot *s, bool is_tls);
 
 #endif

@@ -17,7 +17,7 @@ static int64_t mono_ms(void)
 /* A younger fetch may not have begun its lookup at all. */
 #define LOOKUP_BEGUN_US 100000
 
-void place_note_lookup(struct fetch *f)
+void dispatch_record_lookup(struct fetch *f)
 {
 	struct upstream *u = f->u;
 	curl_off_t looked_up_us = 0;
@@ -47,7 +47,7 @@ static bool is_withheld(const struct upstream *u, int64_t now_ms)
 
 static void withhold(struct fetch *f, const char *detail)
 {
-	f->state = FETCH_WAITS_FOR_NO;
+	f->state = FETCH_REJECTING;
 	link_append(&f->u->withheld, &f->link);
 	result_judge(f, FETCH_WITHHELD, detail);
 	todo_post(f, TODO_WITHHOLD);
@@ -96,7 +96,7 @@ static void enter_origin(struct fetch *f)
 	atomic_fetch_add_explicit(&f->o->state->active, 1, memory_order_relaxed);
 }
 
-void place_leave_origin(struct fetch *f)
+void dispatch_leave_origin(struct fetch *f)
 {
 	if (f->has_entered)
 		atomic_fetch_sub_explicit(&f->o->state->active, 1, memory_order_relaxed);
@@ -104,7 +104,7 @@ void place_leave_origin(struct fetch *f)
 }
 
 /* libcurl can't be given a transfer from inside its own callbacks. */
-void place_begin(struct fetch *f)
+void dispatch_begin(struct fetch *f)
 {
 	struct upstream *u = f->u;
 	int64_t now_ms = mono_ms();
@@ -123,13 +123,13 @@ void place_begin(struct fetch *f)
 		f->l->steps->attempt(f);
 }
 
-void place_take(struct fetch *f)
+void dispatch_take(struct fetch *f)
 {
 	struct upstream *u = f->u;
 
 	/* If it is to be withheld, it would wait in the queue only to be refused. */
 	if (u->active < u->share || is_withheld(u, mono_ms())) {
-		place_begin(f);
+		dispatch_begin(f);
 		return;
 	}
 	f->state = FETCH_QUEUED;
@@ -138,63 +138,63 @@ void place_take(struct fetch *f)
 	deadline_set(f, u->options->first_byte_timeout_ms);
 }
 
-void place_run_queue(struct upstream *u)
+void dispatch_run_queue(struct upstream *u)
 {
 	struct fetch *f;
 
 	while (u->active < u->share && (f = fetch_take_first(&u->queue))) {
 		u->queued--;
-		place_begin(f);
+		dispatch_begin(f);
 	}
 }
 
 /* ---- How it ended ---- */
 
-enum lesson { LESSON_NONE, LESSON_GOOD, LESSON_BAD };
+enum outcome { OUTCOME_NONE, OUTCOME_GOOD, OUTCOME_BAD };
 
-static enum lesson lesson_of(const struct fetch *f, enum fetch_result result)
+static enum outcome outcome_of(const struct fetch *f, enum fetch_result result)
 {
 	bool is_5xx = f->head.status >= 502 && f->head.status <= 504;
 
 	switch (result) {
 	case FETCH_CANCELLED: /* by us: the head counts, if it had come */
-		if (f->answer.phase != ANSWER_BODY)
-			return LESSON_NONE;
-		return is_5xx && f->u->options->fail_on_5xx ? LESSON_BAD : LESSON_GOOD;
+		if (f->response.phase != ORIGIN_RESPONSE_BODY)
+			return OUTCOME_NONE;
+		return is_5xx && f->u->options->fail_on_5xx ? OUTCOME_BAD : OUTCOME_GOOD;
 	case FETCH_OK:
-		return is_5xx && f->u->options->fail_on_5xx ? LESSON_BAD : LESSON_GOOD;
+		return is_5xx && f->u->options->fail_on_5xx ? OUTCOME_BAD : OUTCOME_GOOD;
 	case FETCH_REFUSED:
 	case FETCH_TIMEOUT:
 	case FETCH_BROKEN:
-	case FETCH_BAD_ANSWER:
-		return LESSON_BAD;
+	case FETCH_BAD_RESPONSE:
+		return OUTCOME_BAD;
 	default:
-		return LESSON_NONE;
+		return OUTCOME_NONE;
 	}
 }
 
-static void teach_origin(struct fetch *f, enum lesson lesson, int64_t now_ms)
+static void record_for_origin(struct fetch *f, enum outcome outcome, int64_t now_ms)
 {
 	struct origin_state *o = f->o->state;
 	const struct upstream *u = f->u;
 
 	if (f->told_to_wait)
 		return;
-	switch (lesson) {
-	case LESSON_GOOD:
+	switch (outcome) {
+	case OUTCOME_GOOD:
 		if (f->is_trial)
 			log_info("upstream %.*s: %.*s answers again", SLICE_ARG(u->options->name),
 				SLICE_ARG(f->o->text));
 		health_ok(o);
 		break;
-	case LESSON_BAD:
+	case OUTCOME_BAD:
 		if (!health_failed(o, u->options, now_ms) || u->origins_n == 1)
 			break;
 		f->u->stats.left_out++;
 		log_warn("upstream %.*s: %.*s is left out after %u failures in a row", SLICE_ARG(u->options->name),
 			SLICE_ARG(f->o->text), u->options->max_fails);
 		break;
-	case LESSON_NONE:
+	case OUTCOME_NONE:
 		if (f->is_trial)
 			health_forget_try(o, now_ms);
 	}
@@ -209,12 +209,12 @@ static bool is_slow(const struct fetch *f)
 	return slow_us > 0 && end_us - f->begun_us > slow_us;
 }
 
-static void teach_breaker(struct fetch *f, enum lesson lesson, int64_t now_ms)
+static void record_for_breaker(struct fetch *f, enum outcome outcome, int64_t now_ms)
 {
 	struct upstream *u = f->u;
-	bool failed = lesson == LESSON_BAD || is_slow(f);
+	bool failed = outcome == OUTCOME_BAD || is_slow(f);
 
-	if (lesson == LESSON_NONE) {
+	if (outcome == OUTCOME_NONE) {
 		if (f->is_probe)
 			breaker_forget_probe(&u->state->breaker, now_ms);
 	} else if (breaker_note(&u->state->breaker, u->options, failed, f->is_probe, now_ms)) {
@@ -226,25 +226,25 @@ static void teach_breaker(struct fetch *f, enum lesson lesson, int64_t now_ms)
 	f->is_probe = false;
 }
 
-void place_learn(struct fetch *f, enum fetch_result result)
+void dispatch_record_outcome(struct fetch *f, enum fetch_result result)
 {
-	enum lesson lesson = lesson_of(f, result);
+	enum outcome outcome = outcome_of(f, result);
 	int64_t now_ms = mono_ms();
 
 	if (f->is_check || !f->o)
 		return;
-	teach_origin(f, lesson, now_ms);
-	teach_breaker(f, lesson, now_ms);
+	record_for_origin(f, outcome, now_ms);
+	record_for_breaker(f, outcome, now_ms);
 }
 
-bool place_move_on(struct fetch *f, bool may)
+bool dispatch_move_on(struct fetch *f, bool may)
 {
 	int64_t now_ms = mono_ms();
 
 	if (f->is_check || f->u->origins_n == 1 || !may)
 		return false;
-	teach_origin(f, LESSON_BAD, now_ms);
-	place_leave_origin(f);
+	record_for_origin(f, OUTCOME_BAD, now_ms);
+	dispatch_leave_origin(f);
 	f->tried |= 1U << (f->o - f->u->origins);
 	if (!choose(f, now_ms)) {
 		enter_origin(f);
@@ -256,7 +256,7 @@ bool place_move_on(struct fetch *f, bool may)
 }
 
 /* A 503 of one of several origins is about that origin; what else asks for a pause is about the upstream. */
-void place_learn_head(struct fetch *f, int status, const struct http_fields *fields)
+void dispatch_record_head(struct fetch *f, int status, const struct http_fields *fields)
 {
 	struct upstream *u = f->u;
 	struct quota_told told;

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-#include "proxy/request/locate.h"
+#include "proxy/request/admin_url.h"
 
 #define CONFIG                                                             \
 	"[proxy]\nlisten = 127.0.0.1:8080\n"                               \
@@ -33,18 +33,18 @@ static void what_an_operator_says_is_spelled_as_keys_are(void **state)
 		{"http://shop.example/hosts/a", false, "http://shop.example/hosts/a"},
 	};
 	struct snapshot *s = snapshot_of(CONFIG);
-	struct location l;
+	struct admin_url l;
 	const char *why;
 
 	(void)state;
-	location_init(&l);
+	admin_url_init(&l);
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
-		if (location_find(&l, s, slice_of(rows[i].what), rows[i].is_prefix, &why))
+		if (admin_url_find(&l, s, slice_of(rows[i].what), rows[i].is_prefix, &why))
 			fail_msg("%s: %s", rows[i].what, why);
 		if (!slice_equal(buf_slice(&l.url), slice_of(rows[i].url)))
 			fail_msg("%s: %.*s", rows[i].what, SLICE_ARG(buf_slice(&l.url)));
 	}
-	location_fini(&l);
+	admin_url_fini(&l);
 	snapshot_unref(&s);
 }
 
@@ -64,17 +64,17 @@ static void what_leads_nowhere_is_said(void **state)
 		{"/hosts/a", "give an absolute URL"},
 	};
 	struct snapshot *s = snapshot_of(CONFIG);
-	struct location l;
+	struct admin_url l;
 	const char *why = "";
 
 	(void)state;
-	location_init(&l);
+	admin_url_init(&l);
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
-		assert_int_equal(location_find(&l, s, slice_of(rows[i].what), false, &why), -EINVAL);
+		assert_int_equal(admin_url_find(&l, s, slice_of(rows[i].what), false, &why), -EINVAL);
 		if (!strstr(why, rows[i].says))
 			fail_msg("%s: %s", rows[i].what, why);
 	}
-	location_fini(&l);
+	admin_url_fini(&l);
 	snapshot_unref(&s);
 }
 
@@ -82,16 +82,16 @@ static void what_is_too_long_is_told_apart(void **state)
 {
 	struct snapshot *s = snapshot_of(CONFIG);
 	static char what[200000];
-	struct location l;
+	struct admin_url l;
 	const char *why;
 
 	(void)state;
 	memset(what, 'a', sizeof(what));
 	what[0] = '/';
-	location_init(&l);
-	assert_int_equal(location_find(&l, s, (struct slice){what, sizeof(what)}, false, &why), -ENOBUFS);
-	assert_int_equal(location_find(&l, s, SLICE_LIT("/a"), false, &why), 0); /* it serves again */
-	location_fini(&l);
+	admin_url_init(&l);
+	assert_int_equal(admin_url_find(&l, s, (struct slice){what, sizeof(what)}, false, &why), -ENOBUFS);
+	assert_int_equal(admin_url_find(&l, s, SLICE_LIT("/a"), false, &why), 0); /* it serves again */
+	admin_url_fini(&l);
 	snapshot_unref(&s);
 }
 
@@ -105,16 +105,16 @@ static void it_is_the_key_that_clients_have(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
-		struct location l;
+		struct admin_url l;
 		struct request r;
 		struct target t;
 		struct asked a;
 		const char *why;
 
-		location_init(&l);
-		assert_int_equal(location_find(&l, s, slice_of(rows[i]), false, &why), 0);
+		admin_url_init(&l);
+		assert_int_equal(admin_url_find(&l, s, slice_of(rows[i]), false, &why), 0);
 		target_init(&t);
-		a = location_asked(&l);
+		a = admin_url_asked(&l);
 		assert_null(a.peer);
 		assert_int_equal(target_find(&t, s, &a, (struct slice){NULL, 0}), 0);
 		request_begin(&r, s, asked[i]);
@@ -122,7 +122,7 @@ static void it_is_the_key_that_clients_have(void **state)
 		assert_true(slice_equal(cache_key_url(&t.key), buf_slice(&l.url)));
 		request_end(&r);
 		target_fini(&t);
-		location_fini(&l);
+		admin_url_fini(&l);
 	}
 	snapshot_unref(&s);
 }
@@ -130,20 +130,20 @@ static void it_is_the_key_that_clients_have(void **state)
 static void what_a_client_asks_is_found_by_host_and_path(void **state)
 {
 	struct snapshot *s = snapshot_of(CONFIG);
-	struct location l;
+	struct admin_url l;
 
 	(void)state;
-	location_init(&l);
+	admin_url_init(&l);
 	assert_int_equal(
-		location_find_on(&l, s, SLICE_LIT("https"), SLICE_LIT("shop.example"), SLICE_LIT("/hosts/a")), 0);
+		admin_url_find_on(&l, s, SLICE_LIT("https"), SLICE_LIT("shop.example"), SLICE_LIT("/hosts/a")), 0);
 	assert_true(l.is_tls);
 	assert_true(slice_equal(buf_slice(&l.url), SLICE_LIT("http://shop.example/hosts/a")));
-	assert_int_equal(location_find_on(&l, s, SLICE_LIT("http"), SLICE_LIT("any"), SLICE_LIT("/a?x")), 0);
+	assert_int_equal(admin_url_find_on(&l, s, SLICE_LIT("http"), SLICE_LIT("any"), SLICE_LIT("/a?x")), 0);
 	assert_false(l.is_tls);
 	assert_true(slice_equal(buf_slice(&l.url), SLICE_LIT("http://o.example/base/a?x")));
-	assert_true(location_has_listener(s, false));
-	assert_false(location_has_listener(s, true));
-	location_fini(&l);
+	assert_true(admin_url_has_listener(s, false));
+	assert_false(admin_url_has_listener(s, true));
+	admin_url_fini(&l);
 	snapshot_unref(&s);
 }
 

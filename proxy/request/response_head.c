@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proxy/request/reply.h"
+#include "proxy/request/response_head.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,29 +13,29 @@
 #include "proxy/request/hops.h"
 #include "proxy/request/tags.h"
 
-void reply_init(struct reply *r)
+void response_init(struct response *r)
 {
 	memset(r, 0, sizeof(*r));
-	buf_init(&r->head, REPLY_HEAD_MAX);
-	buf_init(&r->text, REPLY_HEAD_MAX);
-	buf_init(&r->part_heads, REPLY_HEAD_MAX);
+	buf_init(&r->head, RESPONSE_HEAD_MAX);
+	buf_init(&r->text, RESPONSE_HEAD_MAX);
+	buf_init(&r->part_heads, RESPONSE_HEAD_MAX);
 }
 
-void reply_fini(struct reply *r)
+void response_fini(struct response *r)
 {
 	buf_fini(&r->head);
 	buf_fini(&r->text);
 	buf_fini(&r->part_heads);
 }
 
-static void start(struct reply *r, int status)
+static void start(struct response *r, int status)
 {
 	buf_reset(&r->head);
 	buf_reset(&r->text);
 	buf_reset(&r->part_heads);
 	r->status = status;
 	r->content_length = -1;
-	r->body = REPLY_EMPTY;
+	r->body = RESPONSE_EMPTY;
 	r->bytes = (struct slice){NULL, 0};
 	r->offset = 0;
 	r->length = 0;
@@ -43,7 +43,7 @@ static void start(struct reply *r, int status)
 	r->coding = CACHE_IDENTITY;
 }
 
-/* A final answer to this method and status bears no content (RFC 9110 6.4.1). */
+/* A final response to this method and status bears no content (RFC 9110 6.4.1). */
 static bool has_no_content(enum http_method method, int status)
 {
 	return method == HTTP_HEAD || status < 200 || status == 204 || status == 304;
@@ -72,7 +72,7 @@ static const char *forward_name(enum cache_forward f)
 	return (unsigned)f < ARRAY_LEN(names) ? names[f] : NULL;
 }
 
-/* Whole seconds, rounded down, so that a stale answer never shows a ttl of 0. */
+/* Whole seconds, rounded down, so that a stale response never shows a ttl of 0. */
 static int64_t floor_seconds(int64_t ms)
 {
 	return ms >= 0 ? ms / 1000 : -((-ms + 999) / 1000);
@@ -85,41 +85,41 @@ static void add_signed(struct buf *b, int64_t v)
 	buf_add_u64(b, (unsigned long long)(v < 0 ? -v : v));
 }
 
-static void add_cache_status(struct buf *b, const struct cache_status *note)
+static void add_cache_status(struct buf *b, const struct cache_status *cache_status)
 {
-	const char *forward = forward_name(note->forward);
+	const char *forward = forward_name(cache_status->forward);
 
 	buf_add_str(b, "Cache-Status: memoproxy");
-	if (note->hit)
+	if (cache_status->hit)
 		buf_add_str(b, "; hit");
 	else if (forward) {
 		buf_add_str(b, "; fwd=");
 		buf_add_str(b, forward);
 	}
-	if (note->forward_status) {
+	if (cache_status->forward_status) {
 		buf_add_str(b, "; fwd-status=");
-		buf_add_u64(b, (unsigned)note->forward_status);
+		buf_add_u64(b, (unsigned)cache_status->forward_status);
 	}
-	if (note->has_ttl) {
+	if (cache_status->has_ttl) {
 		buf_add_str(b, "; ttl=");
-		add_signed(b, floor_seconds(note->ttl_ms));
+		add_signed(b, floor_seconds(cache_status->ttl_ms));
 	}
-	if (note->stored)
+	if (cache_status->stored)
 		buf_add_str(b, "; stored");
-	if (note->collapsed)
+	if (cache_status->collapsed)
 		buf_add_str(b, "; collapsed");
-	if (note->detail) {
-		bool is_token = http_is_token(slice_of(note->detail)); /* RFC 9211 2.8: that, or a string */
+	if (cache_status->detail) {
+		bool is_token = http_is_token(slice_of(cache_status->detail)); /* RFC 9211 2.8: that, or a string */
 
 		buf_add_str(b, is_token ? "; detail=" : "; detail=\"");
-		buf_add_str(b, note->detail);
+		buf_add_str(b, cache_status->detail);
 		if (!is_token)
 			buf_add_char(b, '"');
 	}
 	buf_add(b, "\r\n", 2);
 }
 
-static int head_result(struct reply *r)
+static int head_result(struct response *r)
 {
 	return r->head.err ? r->head.err : r->text.err ? r->text.err : r->part_heads.err;
 }
@@ -133,18 +133,18 @@ static struct slice object_value(const struct object *o, enum http_field_id id)
 	return object_field(o, id, &value) ? value : (struct slice){NULL, 0};
 }
 
-bool reply_is_in_304(enum http_field_id id)
+bool response_is_in_304(enum http_field_id id)
 {
 	return id != HF_CONTENT_LENGTH && id != HF_CONTENT_TYPE && id != HF_CONTENT_ENCODING &&
 	       id != HF_CONTENT_LANGUAGE && id != HF_CONTENT_RANGE;
 }
 
-static struct slice shown_etag(struct reply *r, struct slice etag)
+static struct slice shown_etag(struct response *r, struct slice etag)
 {
 	return r->shows_forms ? tags_for_client(&r->text, etag, r->coding) : etag;
 }
 
-static void add_object_fields(struct reply *r, const struct object *o, bool (*keep)(enum http_field_id id))
+static void add_object_fields(struct response *r, const struct object *o, bool (*keep)(enum http_field_id id))
 {
 	struct http_field f;
 	size_t at = 0;
@@ -171,7 +171,8 @@ static bool is_not_length_or_type(enum http_field_id id)
 	return id != HF_CONTENT_LENGTH && id != HF_CONTENT_TYPE;
 }
 
-static void whole_coded(struct reply *r, const struct http_request *request, const struct object *o, struct slice bytes)
+static void whole_coded(
+	struct response *r, const struct http_request *request, const struct object *o, struct slice bytes)
 {
 	add_object_fields(r, o, is_not_length);
 	http_field_append(&r->head, SLICE_LIT("Content-Encoding"), cache_coding_name(r->coding));
@@ -179,11 +180,11 @@ static void whole_coded(struct reply *r, const struct http_request *request, con
 	r->content_length = (int64_t)bytes.n;
 	if (has_no_content(request->method, r->status))
 		return;
-	r->body = REPLY_BYTES;
+	r->body = RESPONSE_BYTES;
 	r->bytes = bytes;
 }
 
-static void whole_object(struct reply *r, const struct http_request *request, const struct object *o)
+static void whole_object(struct response *r, const struct http_request *request, const struct object *o)
 {
 	r->status = object_status(o);
 	if (r->shows_forms && tags_looks_coded(object_value(o, HF_ETAG)))
@@ -193,7 +194,7 @@ static void whole_object(struct reply *r, const struct http_request *request, co
 	r->content_length = object_announced_length(o);
 	if (has_no_content(request->method, r->status))
 		return;
-	r->body = REPLY_OBJECT;
+	r->body = RESPONSE_OBJECT;
 	r->length = r->content_length;
 	if (r->length >= 0 && !object_head_says_length(o))
 		add_number_field(&r->head, "Content-Length: ", (uint64_t)r->length);
@@ -207,7 +208,7 @@ static uint64_t body_first(const struct object *o)
 	return object_part(o, &first, &total) ? first : 0;
 }
 
-static void single_range(struct reply *r, const struct object *o, const struct http_range *range, uint64_t total)
+static void single_range(struct response *r, const struct object *o, const struct http_range *range, uint64_t total)
 {
 	r->status = 206;
 	add_object_fields(r, o, is_not_length);
@@ -216,17 +217,17 @@ static void single_range(struct reply *r, const struct object *o, const struct h
 	r->offset = range->first - body_first(o);
 	r->length = (int64_t)(range->last - range->first + 1);
 	r->content_length = r->length;
-	r->body = REPLY_OBJECT;
+	r->body = RESPONSE_OBJECT;
 	add_number_field(&r->head, "Content-Length: ", (uint64_t)r->length);
 }
 
-/* Nor does it say for how long to keep it: that was about the answer it stands for. */
+/* Nor does it say for how long to keep it: that was about the response it stands for. */
 static bool is_in_416(enum http_field_id id)
 {
-	return reply_is_in_304(id) && id != HF_CACHE_CONTROL && id != HF_CDN_CACHE_CONTROL && id != HF_EXPIRES;
+	return response_is_in_304(id) && id != HF_CACHE_CONTROL && id != HF_CDN_CACHE_CONTROL && id != HF_EXPIRES;
 }
 
-static void unsatisfiable_range(struct reply *r, const struct object *o, uint64_t total)
+static void unsatisfiable_range(struct response *r, const struct object *o, uint64_t total)
 {
 	r->status = 416;
 	add_object_fields(r, o, is_in_416);
@@ -234,9 +235,9 @@ static void unsatisfiable_range(struct reply *r, const struct object *o, uint64_
 	r->content_length = 0;
 }
 
-static void add_part(struct reply *r, size_t head_off, uint64_t offset, uint64_t length)
+static void add_part(struct response *r, size_t head_off, uint64_t offset, uint64_t length)
 {
-	struct reply_part *part = &r->parts[r->parts_n++];
+	struct response_part *part = &r->parts[r->parts_n++];
 
 	part->head_off = head_off;
 	part->head_n = r->part_heads.n - head_off;
@@ -246,7 +247,7 @@ static void add_part(struct reply *r, size_t head_off, uint64_t offset, uint64_t
 }
 
 /* multipart/byteranges (RFC 9110 14.6). Nobody can make a body that contains the boundary: it can't be guessed. */
-static void multiple_ranges(struct reply *r, const struct object *o, const struct http_ranges *set, uint64_t total)
+static void multiple_ranges(struct response *r, const struct object *o, const struct http_ranges *set, uint64_t total)
 {
 	struct slice type = object_value(o, HF_CONTENT_TYPE);
 	struct slice boundary;
@@ -258,7 +259,7 @@ static void multiple_ranges(struct reply *r, const struct object *o, const struc
 	snprintf(text, sizeof(text), "memoproxy-%016llx%016llx", number[0], number[1]);
 	boundary = slice_of(text);
 	r->status = 206;
-	r->body = REPLY_PARTS;
+	r->body = RESPONSE_PARTS;
 	r->content_length = 0;
 	for (unsigned i = 0; i < set->n; i++) {
 		off = r->part_heads.n;
@@ -273,14 +274,14 @@ static void multiple_ranges(struct reply *r, const struct object *o, const struc
 	add_number_field(&r->head, "Content-Length: ", (uint64_t)r->content_length);
 }
 
-static bool if_range_allows(struct reply *r, const struct http_request *request, const struct object *o)
+static bool if_range_allows(struct response *r, const struct http_request *request, const struct object *o)
 {
 	return policy_if_range(&request->fields, shown_etag(r, object_value(o, HF_ETAG)),
 		object_value(o, HF_LAST_MODIFIED), object_value(o, HF_DATE));
 }
 
 /* RFC 9110 14.2: Range is for GET, and only where If-Range does not say that the client holds something else. */
-static bool wants_ranges(struct reply *r, const struct http_request *request, const struct object *o)
+static bool wants_ranges(struct response *r, const struct http_request *request, const struct object *o)
 {
 	int status = object_status(o);
 
@@ -289,7 +290,7 @@ static bool wants_ranges(struct reply *r, const struct http_request *request, co
 	return http_fields_count(&request->fields, HF_RANGE) == 1 && if_range_allows(r, request, o);
 }
 
-/* Several ranges go out in one piece, which there is none of while the bytes still arrive (see reply_can_begin); to leave Range
+/* Several ranges go out in one piece, which there is none of while the bytes still arrive (see response_can_begin); to leave Range
  * unheeded is allowed (RFC 9110 14.2). One range is sent as they come. */
 static bool is_at_hand(const struct object *o)
 {
@@ -299,14 +300,14 @@ static bool is_at_hand(const struct object *o)
 }
 
 /* All of a stored part: the lookup chose it because it holds what is asked for. */
-static void whole_part(struct reply *r, const struct object *o, uint64_t first, uint64_t total)
+static void whole_part(struct response *r, const struct object *o, uint64_t first, uint64_t total)
 {
 	struct http_range held = {first, first + (uint64_t)object_body_length(o) - 1};
 
 	single_range(r, o, &held, total);
 }
 
-static void object_or_ranges(struct reply *r, const struct http_request *request, const struct object *o)
+static void object_or_ranges(struct response *r, const struct http_request *request, const struct object *o)
 {
 	struct http_ranges set;
 	struct slice coded;
@@ -374,14 +375,14 @@ static enum cache_coding choose_coding(const struct http_request *request, const
 	return best;
 }
 
-static void start_from(struct reply *r, const struct http_request *request, const struct object *o, bool shows_forms)
+static void start_from(struct response *r, const struct http_request *request, const struct object *o, bool shows_forms)
 {
 	start(r, object_status(o));
 	r->shows_forms = shows_forms;
 	r->coding = choose_coding(request, o);
 }
 
-static bool is_not_modified(struct reply *r, const struct http_request *request, const struct object *o)
+static bool is_not_modified(struct response *r, const struct http_request *request, const struct object *o)
 {
 	return r->status >= 200 && r->status < 300 && policy_has_condition(&request->fields) &&
 	       policy_is_not_modified(&request->fields, shown_etag(r, object_value(o, HF_ETAG)),
@@ -394,7 +395,8 @@ static bool is_from_first_to_last(const struct http_ranges *set)
 	return set->n == 1 && set->v[0].first == 0 && set->v[0].last == INT64_MAX - 1;
 }
 
-bool reply_can_begin(struct reply *r, const struct http_request *request, const struct object *o, bool shows_forms)
+bool response_can_begin(
+	struct response *r, const struct http_request *request, const struct object *o, bool shows_forms)
 {
 	int64_t length = object_body_length(o);
 	struct http_ranges set;
@@ -414,28 +416,28 @@ bool reply_can_begin(struct reply *r, const struct http_request *request, const 
 	return set.n == 1 && available > (state == BODY_BROKEN ? set.v[0].last : set.v[0].first);
 }
 
-int reply_from_object(struct reply *r, const struct http_request *request, const struct object *o, struct now now,
-	const struct cache_status *note)
+int response_from_object(struct response *r, const struct http_request *request, const struct object *o, struct now now,
+	const struct cache_status *cache_status)
 {
 	int64_t age_ms = policy_age_ms(object_freshness(o), now);
 
-	start_from(r, request, o, note->shows_forms);
+	start_from(r, request, o, cache_status->shows_forms);
 	if (is_not_modified(r, request, o)) {
 		r->status = 304;
-		add_object_fields(r, o, reply_is_in_304);
+		add_object_fields(r, o, response_is_in_304);
 	} else {
 		object_or_ranges(r, request, o);
-		buf_add_slice(&r->head, note->own_lines);
+		buf_add_slice(&r->head, cache_status->own_lines);
 	}
 	add_number_field(&r->head, "Age: ", (uint64_t)(age_ms / 1000));
-	add_cache_status(&r->head, note);
+	add_cache_status(&r->head, cache_status);
 	return head_result(r);
 }
 
 /* ---- From an upstream's fields ---- */
 
 /* A 304 is of the representation that the client has: its tag is the one that the client gave. */
-static struct slice given_etag(struct reply *r, const struct http_request *request, struct slice etag)
+static struct slice given_etag(struct response *r, const struct http_request *request, struct slice etag)
 {
 	const struct http_field *f;
 	struct slice rest, tag, own;
@@ -455,7 +457,7 @@ static struct slice given_etag(struct reply *r, const struct http_request *reque
 	return shown_etag(r, etag);
 }
 
-static void add_etag(struct reply *r, const struct http_request *request, const struct http_field *f)
+static void add_etag(struct response *r, const struct http_request *request, const struct http_field *f)
 {
 	struct slice etag = f->value;
 
@@ -464,11 +466,12 @@ static void add_etag(struct reply *r, const struct http_request *request, const 
 	http_field_append(&r->head, f->name, etag);
 }
 
-int reply_from_fields(struct reply *r, const struct http_request *request, int status, const struct http_fields *fields,
-	int64_t content_length, struct now now, const struct cache_status *note)
+int response_from_fields(struct response *r, const struct http_request *request, int status,
+	const struct http_fields *fields, int64_t content_length, struct now now,
+	const struct cache_status *cache_status)
 {
 	start(r, status);
-	r->shows_forms = note->shows_forms;
+	r->shows_forms = cache_status->shows_forms;
 	http_status_line_append(&r->head, status);
 	for (uint32_t i = 0; i < fields->n; i++)
 		if (fields->v[i].id == HF_ETAG)
@@ -477,20 +480,20 @@ int reply_from_fields(struct reply *r, const struct http_request *request, int s
 			http_field_append(&r->head, fields->v[i].name, fields->v[i].value);
 	if (!http_fields_get(fields, HF_DATE))
 		add_date(&r->head, now);
-	http_field_append(&r->head, SLICE_LIT("Via"), SLICE_LIT(HOPS_VIA_OF_ANSWERS));
+	http_field_append(&r->head, SLICE_LIT("Via"), SLICE_LIT(HOPS_VIA_OF_RESPONSES));
 	/* RFC 9110 8.6: no Content-Length in 1xx and 204; one that a HEAD or 304 announces is passed on. */
 	if (content_length >= 0 && status >= 200 && status != 204)
 		add_number_field(&r->head, "Content-Length: ", (uint64_t)content_length);
-	add_cache_status(&r->head, note);
+	add_cache_status(&r->head, cache_status);
 	r->content_length = content_length;
-	r->body = has_no_content(request->method, status) ? REPLY_EMPTY : REPLY_STREAM;
+	r->body = has_no_content(request->method, status) ? RESPONSE_EMPTY : RESPONSE_STREAM;
 	return head_result(r);
 }
 
 /* ---- Our own words ---- */
 
-int reply_problem(struct reply *r, const struct http_request *request, int status, const char *detail,
-	int retry_after_s, struct now now, const struct cache_status *note)
+int response_problem(struct response *r, const struct http_request *request, int status, const char *detail,
+	int retry_after_s, struct now now, const struct cache_status *cache_status)
 {
 	start(r, status);
 	/* `detail` is one of our own constants: nothing in it needs escaping. */
@@ -502,11 +505,11 @@ int reply_problem(struct reply *r, const struct http_request *request, int statu
 	if (retry_after_s >= 0)
 		add_number_field(&r->head, "Retry-After: ", (uint64_t)retry_after_s);
 	add_number_field(&r->head, "Content-Length: ", r->text.n);
-	if (note)
-		add_cache_status(&r->head, note);
+	if (cache_status)
+		add_cache_status(&r->head, cache_status);
 	r->content_length = (int64_t)r->text.n;
 	if (!has_no_content(request->method, status)) {
-		r->body = REPLY_BYTES;
+		r->body = RESPONSE_BYTES;
 		r->bytes = buf_slice(&r->text);
 	}
 	return head_result(r);

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The hit road and the road through evhttp give the same answers: several thousand generated requests go down both, in
+"""The fast path and the way through evhttp give the same responses: several thousand generated requests go down both, in
 front of one origin, and what comes back is compared byte by byte.
 
 What may differ is what tells the time or is drawn by chance, and only so far: Age, the ttl of Cache-Status and a Date of
 the proxy's own by two seconds (the two proxies stored their copies one after the other), and the boundary of multipart
-answers, whose length must be the same. Nothing else is forgiven. All of the origin's answers follow from the request
+responses, whose length must be the same. Nothing else is forgiven. All of the origin's responses follow from the request
 alone, and are fresh or stale by half an hour and more, so that no second decides which they are.
 """
 import email.utils
@@ -146,7 +146,7 @@ class Request:
         names = {n.lower() for n, _ in fields}
         body = b"some body" if self.method == "POST" and "content-length" not in names else b""
         self.raw = build(self.method, target, fields, body, version=version)
-        # What a client sends after such a request may meet a closed socket, which loses answers (RFC 9112 9.6).
+        # What a client sends after such a request may meet a closed socket, which loses responses (RFC 9112 9.6).
         self.is_last = version == "HTTP/1.0" or any(n == "Connection" and "lose" in v for n, v in fields)
         if rng.random() < 0.02:
             self.raw = b"\r\n" + self.raw
@@ -156,10 +156,10 @@ class Request:
             self.method = "GET"
 
 
-# ---- Answers ----
+# ---- Responses ----
 
 class Connection:
-    """Reads answers as they came: the head's bytes, then the content."""
+    """Reads responses as they came: the head's bytes, then the content."""
 
     def __init__(self, proxy):
         self.sock, self.data = socket.create_connection(("127.0.0.1", proxy.port), 20), b""
@@ -265,7 +265,7 @@ BOUNDARY = re.compile(rb"memoproxy-[0-9a-f]{32}")
 
 
 def timeless(answer):
-    """The answer with its times and boundary taken out, and those."""
+    """The response with its times and boundary taken out, and those."""
     head, body = answer
     head, body = BOUNDARY.sub(b"BOUNDARY", head), BOUNDARY.sub(b"BOUNDARY", body) if BOUNDARY.search(head) else body
     numbers = [int(n) for _, n in NUMBERS.findall(head)]
@@ -311,7 +311,7 @@ def answered_by_gate(proxy):
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + 3))
 @pytest.mark.long
-def test_both_roads_answer_generated_requests_alike(roads, seed):
+def test_both_paths_answer_generated_requests_alike(roads, seed):
     rng, asked, hits = random.Random(seed), 0, 0
     connections = [None, None]
     for _ in range(BATCHES):
