@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "cache/policy/key.h"
 
 /* Two purges whose hashes collide share a rule: that invalidates too much and never too little, so 64 bits do. */
 struct rule {
@@ -15,9 +16,15 @@ struct rule {
 	uint32_t prefix_n; /* of PURGE_PREFIX, else 0 */
 };
 
-/* Distinct lengths of prefixes that are looked for. One more, and a prefix is cut to a shorter length in use. */
-#define LENGTHS_MAX 256
+/* No answer has a longer URL. */
+#define PREFIX_MAX CACHE_KEY_MAX
 #define SLOTS_MIN 64
+
+/* Which of 64 lengths prefixes have, and the newest number among them: what was found valid since need not look for them again. */
+struct lengths {
+	uint64_t bits, newest;
+};
+#define LENGTHS_N (PREFIX_MAX / 64 + 1)
 
 struct invalidation_table {
 	unsigned max_rules;  /* set once */
@@ -30,9 +37,8 @@ struct invalidation_table {
 	unsigned slots_n, rules_n;
 	uint64_t floor_seq, floor_raised;
 	uint64_t all_hard_seq, all_soft_seq;
-	uint64_t retired_seq;          /* nothing older is left, but for what might come back from a disk */
-	uint32_t lengths[LENGTHS_MAX]; /* of prefixes, ascending */
-	unsigned lengths_n;
+	uint64_t retired_seq; /* nothing older is left, but for what might come back from a disk */
+	struct lengths lengths[LENGTHS_N];
 };
 
 /* ---- A purge ---- */
@@ -167,37 +173,13 @@ static struct rule *slot_for(struct rule *slots, unsigned slots_n, uint64_t id)
 	return &slots[i];
 }
 
-static bool has_length(const struct invalidation_table *t, uint32_t n)
+static void note_length(struct invalidation_table *t, uint32_t n, uint64_t seq)
 {
-	for (unsigned i = 0; i < t->lengths_n; i++)
-		if (t->lengths[i] == n)
-			return true;
-	return false;
-}
+	struct lengths *l = &t->lengths[n / 64];
 
-static void note_length(struct invalidation_table *t, uint32_t n)
-{
-	unsigned at = t->lengths_n;
-
-	if (has_length(t, n))
-		return;
-	CHECK(t->lengths_n < LENGTHS_MAX);
-	for (; at > 0 && t->lengths[at - 1] > n; at--)
-		t->lengths[at] = t->lengths[at - 1];
-	t->lengths[at] = n;
-	t->lengths_n++;
-}
-
-/* A shorter prefix covers all that the longer one does. 0 means everything. */
-static uint32_t usable_length(const struct invalidation_table *t, size_t n)
-{
-	uint32_t best = 0;
-
-	if (n <= UINT32_MAX && (t->lengths_n < LENGTHS_MAX || has_length(t, (uint32_t)n)))
-		return (uint32_t)n;
-	for (unsigned i = 0; i < t->lengths_n && t->lengths[i] <= n; i++)
-		best = t->lengths[i];
-	return best;
+	l->bits |= UINT64_C(1) << n % 64;
+	if (seq > l->newest)
+		l->newest = seq;
 }
 
 /* Keeps the rules above `seq`, in a table of slots_n. On -ENOMEM nothing has changed. */
@@ -208,7 +190,7 @@ static int rebuild(struct invalidation_table *t, uint64_t seq, unsigned slots_n)
 	if (!slots)
 		return -ENOMEM;
 	t->rules_n = 0;
-	t->lengths_n = 0;
+	memset(t->lengths, 0, sizeof(t->lengths));
 	for (unsigned i = 0; i < t->slots_n; i++) {
 		const struct rule *r = &t->slots[i];
 
@@ -217,7 +199,7 @@ static int rebuild(struct invalidation_table *t, uint64_t seq, unsigned slots_n)
 		*slot_for(slots, slots_n, r->id) = *r;
 		t->rules_n++;
 		if (r->prefix_n > 0)
-			note_length(t, r->prefix_n);
+			note_length(t, r->prefix_n, rule_seq(r));
 	}
 	mem_free(t->slots);
 	t->slots = slots;
@@ -239,7 +221,7 @@ static void forget_all(struct invalidation_table *t, uint64_t seq)
 	raise_floor(t, seq);
 	memset(t->slots, 0, t->slots_n * sizeof(*t->slots));
 	t->rules_n = 0;
-	t->lengths_n = 0;
+	memset(t->lengths, 0, sizeof(t->lengths));
 }
 
 static int by_seq(const void *a, const void *b)
@@ -287,7 +269,7 @@ static int note_rule(struct invalidation_table *t, uint64_t id, uint32_t prefix_
 	r->prefix_n = prefix_n;
 	*(soft ? &r->soft_seq : &r->hard_seq) = next;
 	if (prefix_n > 0)
-		note_length(t, prefix_n);
+		note_length(t, prefix_n, next);
 	return 0;
 }
 
@@ -304,7 +286,9 @@ static int note_purge(struct invalidation_table *t, const struct purge *p, uint6
 		h = hash_on(0, p->what.p, 0, p->what.n);
 		break;
 	case PURGE_PREFIX:
-		prefix_n = usable_length(t, p->what.n);
+		if (p->what.n > PREFIX_MAX)
+			return 0; /* nothing begins so */
+		prefix_n = (uint32_t)p->what.n;
 		if (prefix_n == 0)
 			kind = PURGE_ALL;
 		h = hash_on(0, p->what.p, 0, prefix_n);
@@ -356,21 +340,33 @@ static void look_at(const struct invalidation_table *t, uint64_t id, uint64_t ep
 		*state = PURGED_SOFT;
 }
 
-static void look_at_url(const struct invalidation_table *t, struct slice url, uint64_t epoch, enum purge_state *state)
+/* One hash for each length that a prefix newer than `since` may have, and the rule for it. */
+static void look_at_url(
+	const struct invalidation_table *t, struct slice url, uint64_t epoch, uint64_t since, enum purge_state *state)
 {
 	uint64_t h = 0;
 	size_t done = 0;
 
-	for (unsigned i = 0; i < t->lengths_n && t->lengths[i] <= url.n && *state != PURGED_HARD; i++) {
-		h = hash_on(h, url.p, done, t->lengths[i]);
-		done = t->lengths[i];
-		look_at(t, rule_id(PURGE_PREFIX, h), epoch, state);
+	for (size_t i = 0; i < LENGTHS_N && 64 * i <= url.n; i++) {
+		uint64_t bits = t->lengths[i].newest > since ? t->lengths[i].bits : 0;
+
+		for (; bits && *state != PURGED_HARD; bits &= bits - 1) {
+			size_t n = 64 * i + (size_t)__builtin_ctzll(bits);
+
+			if (n > url.n)
+				break;
+			h = hash_on(h, url.p, done, n);
+			done = n;
+			look_at(t, rule_id(PURGE_PREFIX, h), epoch, state);
+		}
 	}
 	h = hash_on(h, url.p, done, url.n);
 	look_at(t, rule_id(PURGE_URL, h), epoch, state);
 }
 
-static enum purge_state check_all(const struct invalidation_table *t, const struct purgeable *s, uint64_t epoch)
+/* Up to `checked` nothing has purged it. */
+static enum purge_state check_all(
+	const struct invalidation_table *t, const struct purgeable *s, uint64_t epoch, uint64_t checked)
 {
 	enum purge_state state = NOT_PURGED;
 
@@ -380,7 +376,7 @@ static enum purge_state check_all(const struct invalidation_table *t, const stru
 		state = PURGED_SOFT;
 	if (t->rules_n == 0)
 		return state;
-	look_at_url(t, s->url, epoch, &state);
+	look_at_url(t, s->url, epoch, checked > epoch ? checked : epoch, &state);
 	for (unsigned i = 0; i < s->tags_n && state != PURGED_HARD; i++)
 		look_at(t, rule_id(PURGE_TAG, s->tags[i]), epoch, &state);
 	if (s->user != 0 && state != PURGED_HARD)
@@ -391,13 +387,13 @@ static enum purge_state check_all(const struct invalidation_table *t, const stru
 enum purge_state invalidation_check(
 	struct invalidation_table *t, const struct purgeable *s, uint64_t epoch, _Atomic uint64_t *checked)
 {
-	uint64_t seq = invalidation_now(t);
+	uint64_t seq = invalidation_now(t), before = atomic_load_explicit(checked, memory_order_relaxed);
 	enum purge_state state;
 
-	if (atomic_load_explicit(checked, memory_order_relaxed) >= seq)
+	if (before >= seq)
 		return NOT_PURGED;
 	pthread_rwlock_rdlock(&t->mu);
-	state = check_all(t, s, epoch);
+	state = check_all(t, s, epoch, before);
 	pthread_rwlock_unlock(&t->mu);
 	/* `seq` was read before the table: what was purged meanwhile has a greater number and is looked for next time. */
 	if (state == NOT_PURGED)
@@ -473,8 +469,7 @@ static void restore_locked(struct invalidation_table *t, uint64_t id, uint32_t p
 
 	if (r->id != 0 && (soft ? r->soft_seq : r->hard_seq) >= seq)
 		return;
-	if (id == 0 || (prefix_n > 0 && usable_length(t, prefix_n) != prefix_n) ||
-		note_rule(t, id, prefix_n, soft, seq) != 0)
+	if (id == 0 || prefix_n > PREFIX_MAX || note_rule(t, id, prefix_n, soft, seq) != 0)
 		raise_floor(t, seq);
 }
 

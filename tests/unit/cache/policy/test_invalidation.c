@@ -139,28 +139,6 @@ static void a_full_table_invalidates_more_but_resurrects_nothing(void **state)
 	invalidation_table_free(&t);
 }
 
-static void more_prefix_lengths_than_fit_are_cut_to_shorter_ones(void **state)
-{
-	struct invalidation_table *t = table(10000);
-	char url[1200];
-	uint64_t before = invalidation_now(t);
-
-	(void)state;
-	memset(url, 'a', sizeof(url));
-	for (unsigned n = 1; n <= 1000; n++) {
-		uint64_t seq;
-
-		assert_int_equal(invalidation_purge(t,
-					 &(struct purge){.kind = PURGE_PREFIX, .what = (struct slice){url, n}}, &seq),
-			0);
-	}
-	url[sizeof(url) - 1] = '\0';
-	assert_int_equal(check_url(t, url, before), PURGED_HARD);
-	assert_int_equal(check_url(t, url, invalidation_now(t) - 1), PURGED_HARD);
-	assert_int_equal(check_url(t, "b", before), NOT_PURGED);
-	invalidation_table_free(&t);
-}
-
 static void rules_retire_when_nothing_older_is_left(void **state)
 {
 	struct invalidation_table *t = table(1000);
@@ -367,32 +345,41 @@ static uint64_t purge_prefix(struct invalidation_table *t, const char *url, size
 	return seq;
 }
 
-/* 256 lengths are looked for; another prefix is cut to the next shorter of them, never stretched to a longer one. */
-static void a_prefix_of_a_257th_length_still_covers_all_that_begins_with_it(void **state)
+/* However many lengths are in use: with a bound on them, one more would have to be cut, to nothing in the end, which is all. */
+static void a_prefix_of_any_length_covers_what_begins_with_it_and_nothing_else(void **state)
 {
-	struct invalidation_table *t = table(10000);
-	char in_use[700], other[700];
-	uint64_t before;
+	enum { LONGEST = 16384 };
+	static char in_use[LONGEST + 2], other[LONGEST + 2];
+	struct invalidation_table *t = table(100000);
+	_Atomic uint64_t checked;
+	struct purgeable rest;
+	uint64_t begin = invalidation_now(t), before;
 
 	(void)state;
-	memset(in_use, 'a', sizeof(in_use));
-	memset(other, 'b', sizeof(other));
-	for (size_t n = 2; n <= 512; n += 2)
-		purge_prefix(t, in_use, n);
-	for (size_t n = 3; n <= 511; n += 4) {
-		char url[700];
-
+	memset(in_use, 'a', sizeof(in_use) - 1);
+	memset(other, 'b', sizeof(other) - 1);
+	for (size_t n = 1; n <= LONGEST; n += n < 700 ? 1 : 613) {
 		before = invalidation_now(t);
-		purge_prefix(t, other, n);
-		snprintf(url, sizeof(url), "%.*s", (int)n, other);
-		assert_int_equal(check_url(t, url, before), PURGED_HARD); /* one byte shorter than the next length */
-		snprintf(url, sizeof(url), "%.*sx", (int)n, other);
-		assert_int_equal(check_url(t, url, before), PURGED_HARD);
+		purge_prefix(t, in_use, n);
+		in_use[n - 1] = '\0'; /* one byte shorter */
+		assert_int_equal(check_url(t, in_use, before), NOT_PURGED);
+		in_use[n - 1] = 'a';
+		assert_int_equal(check_url(t, other, begin), NOT_PURGED);
 	}
-	/* Shorter than all of them: everything. */
+	for (size_t n = 1; n <= LONGEST; n += 311) {
+		checked = before = invalidation_now(t);
+		rest = (struct purgeable){.url = {other, n}};
+		assert_int_equal(invalidation_check(t, &rest, begin, &checked), NOT_PURGED);
+		purge_prefix(t, other, n); /* of a length that was there, or not */
+		assert_int_equal(invalidation_check(t, &rest, begin, &checked), PURGED_HARD);
+		rest.url.n++;
+		assert_int_equal(invalidation_check(t, &rest, before, &checked), PURGED_HARD);
+		rest.url.n -= 2;
+		assert_int_equal(invalidation_check(t, &rest, before, &checked), NOT_PURGED);
+	}
 	before = invalidation_now(t);
-	purge_prefix(t, "c", 1);
-	assert_int_equal(check_url(t, "c", before), PURGED_HARD);
+	purge_prefix(t, other, LONGEST + 1); /* no key has such a URL */
+	assert_int_equal(check_url(t, "b", before), NOT_PURGED);
 	invalidation_table_free(&t);
 }
 
@@ -463,13 +450,12 @@ int main(void)
 		cmocka_unit_test(tags_users_and_all_are_purged_too),
 		cmocka_unit_test(a_check_is_remembered_only_when_it_was_valid),
 		cmocka_unit_test(a_full_table_invalidates_more_but_resurrects_nothing),
-		cmocka_unit_test(more_prefix_lengths_than_fit_are_cut_to_shorter_ones),
 		cmocka_unit_test(rules_retire_when_nothing_older_is_left),
 		cmocka_unit_test(without_memory_a_purge_still_invalidates),
 		cmocka_unit_test(any_sequence_agrees_with_a_naive_model),
 		cmocka_unit_test(a_bounded_table_is_never_more_permissive_than_the_model),
 		cmocka_unit_test(rules_for_others_leave_a_response_valid_however_many),
-		cmocka_unit_test(a_prefix_of_a_257th_length_still_covers_all_that_begins_with_it),
+		cmocka_unit_test(a_prefix_of_any_length_covers_what_begins_with_it_and_nothing_else),
 		cmocka_unit_test(what_was_retired_is_below_the_exported_floor),
 		cmocka_unit_test(an_import_brings_both_kinds_of_a_rule),
 	};
