@@ -113,25 +113,33 @@ int cache_disown_tier(struct cache *c)
 	return c->tier ? c->tier->ops->disown(c->tier) : 0;
 }
 
-static int purge_here(struct cache *c, const struct purge *p, bool wait, uint64_t *seq)
+/* -ENOMEM invalidates too much, which is what was asked for and more. */
+static int purge_in_memory(struct cache *c, const struct purge *v, unsigned n, uint64_t *seq)
 {
-	int err;
+	int err = 0;
 
-	count(&c->n.purges);
-	if (c->tier)
-		return c->tier->ops->purge(c->tier, p, wait, seq);
-	err = invalidation_purge(c->invalidation, p, seq);
-	/* -ENOMEM invalidates too much, which is what was asked for and more. */
-	return err == -ENOMEM ? 0 : err;
+	for (unsigned i = 0; i < n; i++) {
+		int failed = invalidation_purge(c->invalidation, &v[i], seq);
+
+		err = failed && failed != -ENOMEM ? failed : err;
+	}
+	return err;
 }
 
-static int purge(struct cache *c, const struct purge *p, bool wait, uint64_t *seq)
+static int purge_here(struct cache *c, const struct purge *v, unsigned n, bool wait, uint64_t *seq)
 {
-	int err = purge_here(c, p, wait, seq);
+	for (unsigned i = 0; i < n; i++)
+		count(&c->n.purges);
+	return c->tier ? c->tier->ops->purge(c->tier, v, n, wait, seq) : purge_in_memory(c, v, n, seq);
+}
+
+static int purge(struct cache *c, const struct purge *v, unsigned n, bool wait, uint64_t *seq)
+{
+	int err = purge_here(c, v, n, wait, seq);
 
 	/* What nobody purged another process is not to make up for either. */
-	if (c->o.on_purge && err != -EMSGSIZE)
-		c->o.on_purge(c->o.on_purge_arg, p);
+	for (unsigned i = 0; c->o.on_purge && err != -EMSGSIZE && i < n; i++)
+		c->o.on_purge(c->o.on_purge_arg, &v[i]);
 	return err;
 }
 
@@ -140,18 +148,23 @@ void cache_purge_as_told(struct cache *c, const struct purge *p)
 	uint64_t seq;
 
 	/* What can't be noted is made up for by more. That the journal failed is counted there. */
-	if (purge_here(c, p, false, &seq) == -EMSGSIZE)
-		(void)purge_here(c, &(struct purge){.kind = PURGE_ALL, .soft = p->soft}, false, &seq);
+	if (purge_here(c, p, 1, false, &seq) == -EMSGSIZE)
+		(void)purge_here(c, &(struct purge){.kind = PURGE_ALL, .soft = p->soft}, 1, false, &seq);
 }
 
 int cache_purge(struct cache *c, const struct purge *p, uint64_t *seq)
 {
-	return purge(c, p, true, seq);
+	return purge(c, p, 1, true, seq);
+}
+
+int cache_purge_each(struct cache *c, const struct purge *v, unsigned n, uint64_t *seq)
+{
+	return purge(c, v, n, true, seq);
 }
 
 int cache_purge_soon(struct cache *c, const struct purge *p, uint64_t *seq)
 {
-	return purge(c, p, false, seq);
+	return purge(c, p, 1, false, seq);
 }
 
 void cache_stats(struct cache *c, struct cache_stats *out)

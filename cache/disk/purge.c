@@ -9,25 +9,40 @@
 
 /* The rule and its entry are made under the journal's lock, so that a rotation separates the purges that a checkpoint contains
  * from those that it may not contain. */
-int disk_purge(struct tier *t, const struct purge *p, bool wait, uint64_t *seq)
+static int note_purge(struct disk *d, const struct purge *p, bool must_last, uint64_t *seq, uint64_t *ticket)
 {
 	struct journal_entry e = {.kind = JOURNAL_PURGE, .purge = purge_encode(p), .b = p->user, .what = p->what};
-	struct disk *d = disk_of(t);
-	uint64_t ticket = 0;
 	int err = 0;
 
-	if (p->what.n > JOURNAL_WHAT_MAX)
-		return -EMSGSIZE;
 	pthread_mutex_lock(&d->journal.mu);
 	/* Without memory for the rule the floor was raised: more is invalid than was asked for. */
 	(void)invalidation_purge(d->o.invalidation, p, seq);
 	e.a = *seq;
 	if (!d->journal.is_given)
-		err = journal_append_locked(&d->journal, &e, &ticket);
-	else if (wait && !atomic_load(&d->is_disowned))
+		err = journal_append_locked(&d->journal, &e, ticket);
+	else if (must_last && !atomic_load(&d->is_disowned))
 		err = -ESHUTDOWN;
 	pthread_mutex_unlock(&d->journal.mu);
-	return !err && wait ? journal_wait(&d->journal, ticket) : err;
+	return err;
+}
+
+/* All are noted, even if one of them fails, and then waited for together. */
+int disk_purge(struct tier *t, const struct purge *v, unsigned n, bool wait, uint64_t *seq)
+{
+	struct disk *d = disk_of(t);
+	uint64_t first = 0, last = 0;
+	int err = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		if (v[i].what.n > JOURNAL_WHAT_MAX)
+			return -EMSGSIZE;
+	for (unsigned i = 0; i < n; i++) {
+		int failed = note_purge(d, &v[i], wait, seq, &last);
+
+		first = first ? first : last;
+		err = err ? err : failed;
+	}
+	return !err && wait ? journal_wait(&d->journal, first, last) : err;
 }
 
 /* ---- Checkpoints ---- */

@@ -58,7 +58,8 @@ int disk_stream_begin(struct tier *t, struct tier_source *s, void (*on_room)(str
 	struct tier_stream **out) WARN_UNUSED;
 enum tier_flow disk_stream_write(struct tier_stream *st, const void *p, size_t n) WARN_UNUSED;
 void disk_stream_end(struct tier_stream **st, enum tier_end how);
-int disk_purge(struct tier *t, const struct purge *p, bool wait, uint64_t *seq) WARN_UNUSED; /* in the journal */
+int disk_purge(
+	struct tier *t, const struct purge *v, unsigned n, bool wait, uint64_t *seq) WARN_UNUSED; /* in the journal */
 uint64_t disk_oldest_epoch(struct tier *t);
 
 bool disk_may_have(struct tier *t, struct hash128 hash);

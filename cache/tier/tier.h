@@ -230,9 +230,10 @@ struct tier_ops {
 	void (*stream_end)(struct tier_stream **st, enum tier_end how);
 
 	/* -- Invalidation -- */
-	/* Invalidates in the invalidation table that the tier was opened with, and so that a restart knows of it. `wait` blocks until that
-	 * is durable. 0; or negative errno: it holds in this process, but may not after a crash; -EMSGSIZE: nothing was done. */
-	int (*purge)(struct tier *t, const struct purge *p, bool wait, uint64_t *seq);
+	/* Invalidates in the invalidation table that the tier was opened with, and so that a restart knows of it: n purges, at least one.
+	 * `wait` blocks until all are durable, as long as one would. *seq is the number of the last. 0; or negative errno: they hold in
+	 * this process, but one of them may not after a crash; -EMSGSIZE: nothing was done. */
+	int (*purge)(struct tier *t, const struct purge *v, unsigned n, bool wait, uint64_t *seq);
 	/* The lowest epoch that a record here may have: for invalidation_retire. 0: not known now. */
 	uint64_t (*oldest_epoch)(struct tier *t);
 

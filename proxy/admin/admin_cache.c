@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* purge, refresh, explain. */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/mem.h"
 #include "http/syntax.h"
@@ -62,27 +63,51 @@ static bool purge_by_url(struct purging *p, struct slice value)
 	return is_purged;
 }
 
+static int by_user(const void *one, const void *two)
+{
+	uint64_t a = ((const struct purge *)one)->user, b = ((const struct purge *)two)->user;
+
+	return a < b ? -1 : a > b;
+}
+
+/* The identity as each route with scope = user would know it, once each. Returns how many, or negative errno; v has room. */
+static int find_users(const struct snapshot *s, struct slice identity, bool soft, struct purge *v)
+{
+	const struct config *config = s->config;
+	int n = 0, kept = 0;
+
+	for (unsigned i = 0; i < config->routes_n; i++) {
+		const struct cache_rules *rules = &config->routes[i].rules;
+		int err;
+
+		if (rules->scope != CACHE_SCOPE_USER)
+			continue;
+		v[n] = (struct purge){.kind = PURGE_USER, .soft = soft};
+		err = cache_user_hash(rules, s->secret, identity, &v[n++].user);
+		if (err)
+			return err;
+	}
+	qsort(v, (size_t)n, sizeof(*v), by_user);
+	for (int i = 0; i < n; i++)
+		if (kept == 0 || v[i].user != v[kept - 1].user)
+			v[kept++] = v[i];
+	return kept;
+}
+
 /* Routes may take identities from different places: the name is purged in each of them. It is a secret, and is not told. */
 static bool purge_user(struct purging *p, struct slice identity)
 {
-	const struct snapshot *snapshot = p->call->service->snapshot;
-	const struct config *config = snapshot->config;
-	bool is_purged = true;
-	unsigned places = 0;
+	const struct service *s = p->call->service;
+	struct purge *v = mem_alloc(s->snapshot->config->routes_n * sizeof(*v));
+	int n = v ? find_users(s->snapshot, identity, p->purge.soft, v) : -ENOMEM;
+	int err = n > 0 ? cache_purge_each(s->cache, v, (unsigned)n, &p->sequence) : n;
 
-	for (unsigned i = 0; i < config->routes_n && is_purged; i++) {
-		if (config->routes[i].rules.scope != CACHE_SCOPE_USER)
-			continue;
-		places++;
-		if (cache_user_hash(&config->routes[i].rules, snapshot->secret, identity, &p->purge.user)) {
-			admin_problem(p->call, 503, not_noted);
-			return false;
-		}
-		is_purged = purge_as(p, (struct slice){NULL, 0});
-	}
-	if (!places)
+	mem_free(v);
+	if (n == 0)
 		admin_problem(p->call, 400, "no route has scope = user");
-	return places && is_purged;
+	else if (err)
+		admin_problem(p->call, 503, not_noted);
+	return n > 0 && !err;
 }
 
 static bool purge_given(struct purging *p, struct slice value)

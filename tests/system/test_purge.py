@@ -361,6 +361,17 @@ def test_an_identity_is_purged_as_forms_and_people_write_it(start_proxy, origin,
     assert [who for who in users if not proxy.fetch(path, {"Authorization": who}).is_hit] == [gone]
 
 
+def test_a_user_is_purged_once_for_each_place_that_names_come_from(start_proxy, origin):
+    """Not once a route: each would wait for the disk, and take a number."""
+    places = ["header:Authorization", "header:authorization", "cookie:sid", "header:X-User"]
+    routes = {f"route r{i}": {"match": f"/{i}/*", "ttl": "60s", "scope": "user", "user_from": places[i % 4]} for i in range(40)}
+    proxy = start_proxy({**routes, "route rest": {"match": "*"}}, upstream=origin.url)
+    before = proxy.stats()["cache"]["purges"]
+    first = proxy.admin_json("POST", "/purge?user=ann")["sequence"]
+    assert proxy.stats()["cache"]["purges"] == before + 3
+    assert proxy.admin_json("POST", "/purge?user=ann")["sequence"] == first + 3
+
+
 def test_a_tag_with_a_plus_is_taken_both_ways(proxy, origin):
     site = Site(proxy, origin, lambda name: {"Cache-Tag": {"/1": "a+b", "/2": "a b", "/3": "ab"}[name]}).fill("/1", "/2", "/3")
     answer = proxy.admin_json("POST", "/purge?tag=a+b")

@@ -146,14 +146,14 @@ int journal_append_locked(struct journal *j, const struct journal_entry *e, uint
 	return 0;
 }
 
-int journal_wait(struct journal *j, uint64_t ticket)
+int journal_wait(struct journal *j, uint64_t first, uint64_t last)
 {
 	bool safe;
 
 	pthread_mutex_lock(&j->mu);
-	while (j->synced < ticket && j->failed < ticket && j->covered < ticket && !j->stopping)
+	while (j->synced < last && j->failed < last && j->covered < last && !j->stopping)
 		pthread_cond_wait(&j->changed, &j->mu);
-	safe = j->covered >= ticket || (j->synced >= ticket && j->failed < ticket);
+	safe = j->covered >= last || (j->synced >= last && (j->failed < first || j->covered >= j->failed));
 	pthread_mutex_unlock(&j->mu);
 	return safe ? 0 : -EIO;
 }

@@ -109,8 +109,8 @@ int journal_append_locked(struct journal *j, const struct journal_entry *e, uint
 int journal_rotate_locked(struct journal *j, uint64_t *number) WARN_UNUSED;
 /* Syncs the current file, whatever is in it: before a checkpoint says that it exists. */
 int journal_sync_file(struct journal *j) WARN_UNUSED;
-/* Waits until the entry is on the device. Not on an event loop. 0, or -EIO when it may not be. */
-int journal_wait(struct journal *j, uint64_t ticket) WARN_UNUSED;
+/* Waits until the entries from one ticket to another are on the device. Not on an event loop. 0, or -EIO when one of them may not be. */
+int journal_wait(struct journal *j, uint64_t first, uint64_t last) WARN_UNUSED;
 /* The syncing thread: waits at most `ms` for something to sync and syncs it. True when a checkpoint is due. */
 bool journal_work(struct journal *j, int ms);
 /* A checkpoint has everything up to this ticket (`appended` when it was begun). */

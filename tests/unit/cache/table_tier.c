@@ -705,12 +705,14 @@ static int read_one(struct tier *tier, struct tier_read *r)
 
 /* ---- Invalidation, looking at it ---- */
 
-static int purge(struct tier *tier, const struct purge *p, bool wait, uint64_t *seq)
+static int purge(struct tier *tier, const struct purge *v, unsigned n, bool wait, uint64_t *seq)
 {
 	(void)wait; /* what the next run is to know is taken at closing */
-	if (p->what.n > PURGE_MAX)
-		return -EMSGSIZE;
-	(void)invalidation_purge(of(tier)->o.invalidation, p, seq);
+	for (unsigned i = 0; i < n; i++)
+		if (v[i].what.n > PURGE_MAX)
+			return -EMSGSIZE;
+	for (unsigned i = 0; i < n; i++)
+		(void)invalidation_purge(of(tier)->o.invalidation, &v[i], seq);
 	return 0;
 }
 

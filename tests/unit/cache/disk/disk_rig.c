@@ -578,7 +578,8 @@ uint64_t drig_purge(struct rig *r, enum purge_kind kind, const char *what, bool 
 	uint64_t seq = 0;
 
 	assert_int_equal(
-		disk_purge(r->d, &(struct purge){.kind = kind, .what = slice_of(what), .soft = soft}, true, &seq), 0);
+		disk_purge(r->d, &(struct purge){.kind = kind, .what = slice_of(what), .soft = soft}, 1, true, &seq),
+		0);
 	return seq;
 }
 

@@ -45,7 +45,8 @@ static void purge_some(struct rig *r, struct model *m, bool prefix)
 	struct slice what = prefix ? SLICE_LIT("http://o/a/") : slice_of(url_of(5));
 	uint64_t seq;
 
-	if (disk_purge(r->d, &(struct purge){.kind = prefix ? PURGE_PREFIX : PURGE_URL, .what = what}, true, &seq) != 0)
+	if (disk_purge(r->d, &(struct purge){.kind = prefix ? PURGE_PREFIX : PURGE_URL, .what = what}, 1, true, &seq) !=
+		0)
 		return; /* not acknowledged */
 	for (unsigned i = 0; i < URLS; i++)
 		if (prefix ? i < 4 : i == 5)

@@ -69,8 +69,8 @@ static void who_gave_it_up_writes_nothing_more(void **state)
 	assert_int_equal(
 		drig_put(&old, &(struct response){.url = A, .version = 1, .body_n = 100, .refresh = true}), -ESHUTDOWN);
 	assert_int_equal(
-		disk_purge(old.d, &(struct purge){.kind = PURGE_URL, .what = slice_of(A)}, true, &seq), -ESHUTDOWN);
-	assert_int_equal(disk_purge(old.d, &(struct purge){.kind = PURGE_URL, .what = slice_of(A)}, false, &seq), 0);
+		disk_purge(old.d, &(struct purge){.kind = PURGE_URL, .what = slice_of(A)}, 1, true, &seq), -ESHUTDOWN);
+	assert_int_equal(disk_purge(old.d, &(struct purge){.kind = PURGE_URL, .what = slice_of(A)}, 1, false, &seq), 0);
 	drig_forget(old.d, drig_hash(A));
 	disk_flush(old.d);
 	assert_int_equal(drig_find(&new, A), 1);
@@ -119,7 +119,7 @@ static void a_purge_before_it_holds_in_the_other(void **state)
 	(void)state;
 	begin(&old);
 	drig_store(&old, &(struct response){.url = A, .version = 1, .body_n = 100});
-	assert_int_equal(disk_purge(old.d, &(struct purge){.kind = PURGE_URL, .what = slice_of(A)}, false, &seq), 0);
+	assert_int_equal(disk_purge(old.d, &(struct purge){.kind = PURGE_URL, .what = slice_of(A)}, 1, false, &seq), 0);
 	disk_hand_over(old.d);
 	take_over(&old, &new);
 	assert_int_equal(drig_find(&new, A), -1);
@@ -137,7 +137,7 @@ static void what_nobody_took_starts_empty(void **state)
 	drig_store(&old, &(struct response){.url = A, .version = 1, .body_n = 100});
 	disk_hand_over(old.d);
 	assert_int_equal(disk_disown(old.d), 0);
-	assert_int_equal(disk_purge(old.d, &(struct purge){.kind = PURGE_URL, .what = slice_of(A)}, true, &seq), 0);
+	assert_int_equal(disk_purge(old.d, &(struct purge){.kind = PURGE_URL, .what = slice_of(A)}, 1, true, &seq), 0);
 	take_over(&old, &new);
 	assert_int_equal(drig_find(&new, A), -1);
 	assert_int_equal(drig_stats(&new).recovered_objects, 0);

@@ -20,6 +20,8 @@ static char names[NAMES_MAX][64];
 static unsigned names_n;
 static struct disk_io below;
 static _Atomic int sync_error;
+static struct invalidation_table *sync_table;
+static _Atomic uint64_t sync_waits_for; /* a number of sync_table; 0: none */
 
 static void note_name(const char *name)
 {
@@ -65,7 +67,11 @@ static int p_sync_dir(const struct disk_io *io, int dir)
 static int p_sync(const struct disk_io *io, int fd)
 {
 	int err = atomic_exchange(&sync_error, 0);
+	uint64_t number = atomic_load(&sync_waits_for);
 
+	for (unsigned i = 0; number && i < 5000 && invalidation_now(sync_table) < number; i++)
+		nanosleep(&(struct timespec){0, 1000000}, NULL);
+	atomic_store(&sync_waits_for, 0); /* who waits in vain waits once */
 	return err ? -err : below.sync(io, fd);
 }
 
@@ -168,7 +174,7 @@ static void what_is_acknowledged_is_in_a_file_whose_name_is_on_the_device(void *
 		rotate(&j);
 		ticket = append(&j);
 		(void)journal_work(&j, 0);
-		assert_int_equal(journal_wait(&j, ticket), 0);
+		assert_int_equal(journal_wait(&j, ticket, ticket), 0);
 		journal_name(j.number, name);
 		assert_true(is_on_device(name));
 	}
@@ -190,14 +196,14 @@ static void who_waits_hears_of_a_sync_that_failed_at_a_rotation(void **state)
 	atomic_store(&sync_error, EIO);
 	rotate(&j); /* syncs the first file, for the second takes its place as the old one */
 	(void)journal_work(&j, 0);
-	assert_int_equal(journal_wait(&j, early), -EIO);
-	assert_int_equal(journal_wait(&j, late), -EIO);
+	assert_int_equal(journal_wait(&j, early, early), -EIO);
+	assert_int_equal(journal_wait(&j, late, late), -EIO);
 	late = append(&j);
 	(void)journal_work(&j, 0);
-	assert_int_equal(journal_wait(&j, late), 0);
-	assert_int_equal(journal_wait(&j, early), -EIO); /* a later sync does not make it good */
-	journal_cover(&j, early);                        /* a checkpoint does */
-	assert_int_equal(journal_wait(&j, early), 0);
+	assert_int_equal(journal_wait(&j, late, late), 0);
+	assert_int_equal(journal_wait(&j, early, early), -EIO); /* a later sync does not make it good */
+	journal_cover(&j, early);                               /* a checkpoint does */
+	assert_int_equal(journal_wait(&j, early, early), 0);
 	journal_fini(&j);
 	close(dir);
 }
@@ -213,13 +219,35 @@ static void who_waits_hears_of_a_sync_that_failed(void **state)
 	early = append(&j);
 	atomic_store(&sync_error, EIO);
 	assert_true(journal_work(&j, 0)); /* a checkpoint is due */
-	assert_int_equal(journal_wait(&j, early), -EIO);
+	assert_int_equal(journal_wait(&j, early, early), -EIO);
 	late = append(&j);
 	(void)journal_work(&j, 0);
-	assert_int_equal(journal_wait(&j, late), 0);
-	assert_int_equal(journal_wait(&j, early), -EIO);
+	assert_int_equal(journal_wait(&j, late, late), 0);
+	assert_int_equal(journal_wait(&j, early, early), -EIO);
+	assert_int_equal(journal_wait(&j, early, late), -EIO); /* one of those that are waited for together */
+	journal_cover(&j, early);
+	assert_int_equal(journal_wait(&j, early, late), 0);
 	journal_fini(&j);
 	close(dir);
+}
+
+/* The device is busy with the first of them until the last has been noted. */
+static void purges_that_are_made_together_wait_for_the_device_together(void **state)
+{
+	enum { TOGETHER = 100 };
+	struct purge v[TOGETHER];
+	struct rig *r = *state;
+	uint64_t seq, syncs;
+
+	drig_open(r);
+	for (unsigned i = 0; i < TOGETHER; i++)
+		v[i] = (struct purge){.kind = PURGE_USER, .user = i + 1};
+	syncs = drig_stats(r).journal_syncs;
+	sync_table = r->invalidation;
+	atomic_store(&sync_waits_for, invalidation_now(r->invalidation) + TOGETHER);
+	assert_int_equal(disk_purge(r->d, v, TOGETHER, true, &seq), 0);
+	assert_in_range(drig_stats(r).journal_syncs - syncs, 1, 3);
+	assert_int_equal(seq, invalidation_now(r->invalidation));
 }
 
 int main(void)
@@ -230,6 +258,7 @@ int main(void)
 		CASE(what_is_acknowledged_is_in_a_file_whose_name_is_on_the_device),
 		CASE(who_waits_hears_of_a_sync_that_failed_at_a_rotation),
 		CASE(who_waits_hears_of_a_sync_that_failed),
+		CASE(purges_that_are_made_together_wait_for_the_device_together),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

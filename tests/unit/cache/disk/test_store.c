@@ -183,7 +183,7 @@ static void a_purge_before_the_index_is_read_counts_without_being_looked_up(void
 	for (unsigned i = 0; i < 20; i++) {
 		drig_store(r, &(struct response){.url = A, .version = i, .body_n = 10});
 		assert_int_equal(disk_purge(r->d, &(struct purge){.kind = PURGE_PREFIX, .what = SLICE_LIT("http://o/")},
-					 false, &seq),
+					 1, false, &seq),
 			0);
 		drig_reopen(r); /* many times: checkpoints in turn */
 		assert_int_equal(drig_find(r, A), -1);

@@ -72,7 +72,7 @@ static void *purger(void *arg)
 		if (disk_purge(s->r.d,
 			    &(struct purge){.kind = prefix ? PURGE_PREFIX : PURGE_URL,
 				    .what = prefix ? SLICE_LIT("http://o/1/") : slice_of(url)},
-			    i % 2, &seq) != 0)
+			    1, i % 2, &seq) != 0)
 			abort();
 		for (unsigned j = 0; j < KEYS; j++)
 			if (prefix ? j % 3 == 1 : j == k)
