@@ -165,7 +165,7 @@ asan:
 	@$(MAKE) --no-print-directory MODE=asan system
 
 # The rooms whose unit tests start threads.
-TSAN_ROOMS := base upstream cache/disk cache proxy/front
+TSAN_ROOMS := base config upstream cache/disk cache proxy/front
 tsan:
 	@$(MAKE) --no-print-directory MODE=tsan unit-tsan
 

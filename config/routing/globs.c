@@ -311,7 +311,8 @@ static int make_slots(struct builder *b, unsigned n)
 		if (!err)
 			err = make_marks(b, &slot->armed, threads_n);
 		slot->threads = arena_alloc(b->arena, threads_n * sizeof(*slot->threads));
-		if (!slot->threads)
+		slot->starts = arena_alloc(b->arena, g->runs_n * sizeof(*slot->starts));
+		if (!slot->threads || !slot->starts)
 			err = -ENOMEM;
 	}
 	return err;

@@ -38,6 +38,34 @@ static uint32_t marks_up_to(const struct marks *m, uint32_t value)
 	return from;
 }
 
+static void sink(struct mark *v, uint32_t n, uint32_t i)
+{
+	for (uint32_t child; (child = 2 * i + 1) < n; i = child) {
+		struct mark moved = v[i];
+
+		if (child + 1 < n && v[child + 1].value > v[child].value)
+			child++;
+		if (v[child].value <= moved.value)
+			return;
+		v[i] = v[child];
+		v[child] = moved;
+	}
+}
+
+/* By their values, in a heap: qsort() may allocate. */
+static void sort(struct mark *v, uint32_t n)
+{
+	for (uint32_t i = n / 2; i-- > 0;)
+		sink(v, n, i);
+	while (n-- > 1) {
+		struct mark last = v[n];
+
+		v[n] = v[0];
+		v[0] = last;
+		sink(v, n, 0);
+	}
+}
+
 /* ---- Slots ---- */
 
 /* Threads begin at slots of their own, so that as a rule none is taken twice. */
@@ -60,7 +88,8 @@ static struct globs_slot *take_slot(const struct globs *g)
 
 static void empty_slot(struct globs_slot *slot)
 {
-	slot->runs.n = slot->seen.n = slot->armed.n = slot->threads_n = 0;
+	slot->runs.n = slot->seen.n = slot->armed.n = slot->threads_n = slot->starts_n = 0;
+	slot->is_passing = false;
 }
 
 /* ---- What is found ---- */
@@ -73,26 +102,20 @@ static void find_end(struct globs_search *s, const struct glob_end *end)
 		globs_look(s->queries, end->query);
 }
 
-/* A first chunk may be found behind a longer one: roots and {segments} are gone through one by one. */
+/* As each root and each {name} is gone through by itself, runs behind first chunks are not found in the order of where they begin. */
 static void begin_run(struct globs_search *s, uint32_t run, uint32_t at)
 {
-	struct marks *runs;
-	uint32_t i;
-
 	if (!s->slot) {
 		s->slot = take_slot(s->g);
 		empty_slot(s->slot);
 	}
-	runs = &s->slot->runs;
-	CHECK(!marks_have(runs, run)); /* one place in the table leads to it, and nobody comes there twice */
-	for (i = runs->n; i > 0 && runs->v[i - 1].value > at; i--) {
-		runs->v[i] = runs->v[i - 1];
-		runs->places[runs->v[i].id] = i;
-		s->found->steps++;
+	if (s->slot->is_passing) {
+		marks_put(&s->slot->runs, run, at);
+		return;
 	}
-	runs->v[i] = (struct mark){run, at};
-	runs->places[run] = i;
-	runs->n++;
+	CHECK(s->slot->starts_n <
+		s->g->runs_n); /* one place in the table leads to a run, and nobody comes there twice */
+	s->slot->starts[s->slot->starts_n++] = (struct mark){run, at};
 }
 
 static void pass_stop(struct globs_search *s, const struct glob_stop *stop, uint32_t at)
@@ -190,6 +213,7 @@ struct scan {
 	struct globs_search *s;
 	const char *p, *end;
 	uint32_t at, state;
+	uint32_t begun; /* of the starts */
 };
 
 static const struct glob_stop *stop_of_run(const struct globs *g, const struct tree_node *node, uint32_t run)
@@ -320,11 +344,20 @@ static void go_on_state(struct scan *c, unsigned symbol)
 	c->s->found->steps++;
 }
 
+static void begin_starts(struct scan *c)
+{
+	struct globs_slot *slot = c->s->slot;
+
+	for (; c->begun < slot->starts_n && slot->starts[c->begun].value <= c->at; c->begun++)
+		marks_put(&slot->runs, slot->starts[c->begun].id, c->at);
+}
+
 static void read_symbol(struct scan *c)
 {
 	const struct glob_link *links = c->s->g->links;
 	unsigned symbol;
 
+	begin_starts(c);
 	if (*c->p == '/' && c->s->slot->armed.n > 0)
 		begin_threads(c);
 	symbol = symbol_next(&c->p, c->end) & c->s->bits;
@@ -350,17 +383,18 @@ static void read_end(const struct scan *c)
 
 void globs_end(struct globs_search *s)
 {
-	struct scan c = {s, s->text.p, s->text.p + s->text.n, 0, 0};
+	struct scan c = {.s = s, .p = s->text.p, .end = s->text.p + s->text.n};
+	struct globs_slot *slot = s->slot;
 
-	if (!s->slot)
+	if (!slot)
 		return;
-	while (c.at < s->slot->runs.v[0].value) {
+	sort(slot->starts, slot->starts_n);
+	slot->is_passing = true;
+	for (; c.at < slot->starts[0].value; c.at++)
 		symbol_next(&c.p, c.end);
-		c.at++;
-	}
 	while (c.p < c.end)
 		read_symbol(&c);
 	read_end(&c);
-	atomic_store_explicit(&s->slot->is_taken, false, memory_order_release);
+	atomic_store_explicit(&slot->is_taken, false, memory_order_release);
 	s->slot = NULL;
 }

@@ -54,7 +54,11 @@ struct glob_thread {
 
 struct globs_slot {
 	atomic_bool is_taken;
-	struct marks runs;  /* those that begin somewhere, and where; sorted by that */
+	struct mark
+		*starts; /* runs behind first chunks, and where they begin; sorted by that once they are all there */
+	uint32_t starts_n;
+	bool is_passing;    /* all starts are there */
+	struct marks runs;  /* those that have begun, and where, in this order */
 	struct marks seen;  /* by the first stop of a node: how many of the runs were there when it was last met */
 	struct marks armed; /* nodes behind a {segment} that the current one may be, and where their chunk begins */
 	struct glob_thread *threads;

@@ -17,6 +17,7 @@ static void ask(const struct config *c, const uint8_t *data, size_t n)
 	for (unsigned i = 0; i < r->invalidates.n; i++)
 		CHECK(pattern_expand(r->invalidates.v[i], &captures, &out) == 0 || out.err == -ENOBUFS);
 	buf_fini(&out);
+	(void)config_route_decoded(c, path, path, true, path);
 	CHECK(r->upstream < c->upstreams_n && r == &c->routes[r->rules.route_index]);
 }
 

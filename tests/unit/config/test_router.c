@@ -2,6 +2,7 @@
 /* The table of all routes: against one route after the other, each tried in every way; and what it costs. */
 #include "tests/unit/config/config_rig.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -294,6 +295,7 @@ static struct config *routes_of(const char *match, unsigned n)
 	struct config *c;
 
 	assert_non_null(text);
+	to += sprintf(to, "[proxy]\nworkers = 1\n");
 	for (unsigned i = 0; i < n; i++) {
 		to += sprintf(to, "[route r%u]\nmatch = ", i);
 		for (const char *p = match; *p; p++)
@@ -397,6 +399,32 @@ static void no_path_costs_more_than_its_length_and_the_parts_that_stand_in_it(vo
 	}
 }
 
+/* Each pattern begins like the next, for a host and for all of them: what is found first does not begin first. */
+static void patterns_that_begin_alike_cost_no_more_than_they_are(void **state)
+{
+	enum { ALIKE = 1000 };
+	static char as[ALIKE + 2];
+	char *text = mem_alloc(LINES_MAX), *to = text;
+	struct router_found found;
+	struct config *c;
+
+	(void)state;
+	assert_non_null(text);
+	memset(as, 'a', ALIKE + 1);
+	for (int i = 1; i <= ALIKE; i++)
+		to += sprintf(to, "[route a%d]\nmatch = /%.*s*x\n[route h%d]\nhost = h\nmatch = /%.*s*y\n", i, i, as, i,
+			i, as);
+	c = config_of(text);
+	mem_free(text);
+	as[0] = '/';
+	found = look(c, slice_of(as));
+	assert_int_equal(found.route, 2 * ALIKE);
+	assert_in_range(found.steps, 2 * ALIKE, 8 * ALIKE + 8 * 2 * ALIKE);
+	as[ALIKE] = 'y';
+	assert_int_equal(look(c, slice_of(as)).route, 1);
+	config_unref(&c);
+}
+
 /* One in 15,000 labels, against as many hosts as a file may name. */
 static void no_host_costs_more_than_the_longest_that_a_route_names(void **state)
 {
@@ -419,12 +447,50 @@ static void no_host_costs_more_than_the_longest_that_a_route_names(void **state)
 	config_unref(&c);
 }
 
+/* ---- Threads ---- */
+
+enum { THREADS = 8, LOOKS = 3000 };
+
+static void *look_again_and_again(void *arg)
+{
+	const struct config *c = arg;
+	static const struct {
+		const char *path;
+		uint32_t route;
+	} rows[] = {{"/a/x7/b", 7}, {"/a/x70/b/c", 70}, {"/x/x/x12/", 12}, {"/x", 100}, {"/x3/x2/x1/", 1}};
+
+	for (unsigned i = 0; i < LOOKS; i++)
+		if (look(c, slice_of(rows[i % ARRAY_LEN(rows)].path)).route != rows[i % ARRAY_LEN(rows)].route)
+			return arg;
+	return NULL;
+}
+
+/* One worker: there are two slots. */
+static void more_threads_than_slots_wait_for_each_other(void **state)
+{
+	struct config *c = routes_of("*/x#/*", 100);
+	pthread_t threads[THREADS];
+
+	(void)state;
+	for (unsigned i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, look_again_and_again, c), 0);
+	for (unsigned i = 0; i < THREADS; i++) {
+		void *failed;
+
+		pthread_join(threads[i], &failed);
+		assert_null(failed);
+	}
+	config_unref(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_table_finds_what_one_route_after_the_other_does),
 		cmocka_unit_test(a_look_costs_the_same_at_ten_routes_and_at_ten_thousand),
 		cmocka_unit_test(no_path_costs_more_than_its_length_and_the_parts_that_stand_in_it),
+		cmocka_unit_test(patterns_that_begin_alike_cost_no_more_than_they_are),
+		cmocka_unit_test(more_threads_than_slots_wait_for_each_other),
 		cmocka_unit_test(no_host_costs_more_than_the_longest_that_a_route_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
