@@ -61,6 +61,19 @@ class Wait(Step):
         await self.gate.wait()
 
 
+class Mark(Step):
+    """wait() returns when a script has come to this step."""
+
+    def __init__(self):
+        self._reached = threading.Event()
+
+    async def run(self, conn, request):
+        self._reached.set()
+
+    def wait(self, timeout=WAIT_S):
+        assert self._reached.wait(timeout), "no script came to its mark"
+
+
 class Pause(Step):
     """Only where time itself is what a test is about (a stall, a drip)."""
 

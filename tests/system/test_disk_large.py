@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Answers larger than memory is to hold: written to disk as they arrive, served from there, and never a wrong byte."""
 import contextlib
-import pathlib
 import random
 import subprocess
 

@@ -450,7 +450,7 @@ def test_a_head_that_trickles_in_is_still_bound_by_the_header_timeout(start_prox
 
 
 def test_idle_connection_is_closed_after_the_idle_timeout(start_proxy, origin, script):
-    proxy = start_proxy({**CONFIG, "proxy": {"client_idle_timeout": "300ms"}})
+    proxy = start_proxy({**CONFIG, "proxy": {"client_idle_timeout": "1s"}})
     with proxy.client() as c:
         c.send(get())
         assert c.response().body == b"framing"

@@ -5,13 +5,12 @@ import os
 import signal
 import socket
 import subprocess
-import time
 
 import pytest
 
 from support.origin import Origin, Reply
 from support.herd import Herd
-from support.proxy import SLOW, Process, Proxy, binary, eventually, sanitized_environment
+from support.proxy import Process, Proxy, binary, eventually, sanitized_environment
 from support.rawclient import build
 
 MOUNT = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]),
@@ -171,15 +170,13 @@ def test_dns_that_is_silent_stops_nobody_else(silence, origin):
         c.start(target="/named/x")
         assert c.response().status == 504
         c.start(target="/named/x")  # while this one is given up, others are answered
-        began = time.monotonic()
-        while time.monotonic() - began < 1:
+        while c.nothing_comes(0):
             assert proxy.fetch(path).body == b"well"
         assert c.response().status == 504
-    began = time.monotonic()
+        for _ in range(20):
+            assert proxy.fetch(path).body == b"well"
     proxy.process.signal(signal.SIGTERM)
-    assert proxy.process.wait(30) == 0
-    assert time.monotonic() - began < 5 * SLOW, "nothing is owed to anybody"
-    proxy.expect_exit = 0
+    assert proxy.process.wait(20) == 0, "the resolver, which asks for a minute, is not waited for"
 
 
 def test_dns_that_is_silent_is_not_asked_without_bound(silence):

@@ -157,7 +157,7 @@ def test_limits_of_clients_change_for_open_connections(start_proxy, origin):
 def test_idle_timeout_changes(start_proxy, origin):
     proxy = start_proxy(ALL)
     path = origin.on(origin.fresh(), [Reply(body=b"x")])
-    reload(proxy, {"proxy": {"client_idle_timeout": "300ms"}, **ALL})
+    reload(proxy, {"proxy": {"client_idle_timeout": "1s"}, **ALL})
     with proxy.client() as c:
         assert c.get(path).status == 200
         assert c.wait_closed() == b""

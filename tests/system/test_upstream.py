@@ -8,7 +8,7 @@ import time
 import pytest
 
 from support.nginx import make_certificate
-from support.origin import (Close, Drip, Endless, Hang, Origin, Reply, Reset, Send, Wait, head)
+from support.origin import (Close, Drip, Endless, Hang, Mark, Origin, Reply, Reset, Send, Wait, head)
 from support.proxy import Port, eventually
 from support.rawclient import Aborted
 from support.secure import Pair
@@ -67,7 +67,7 @@ def test_connection_that_never_comes_about_is_504_in_time(start_proxy, where):
                         upstream=f"http://127.0.0.1:{full.getsockname()[1]}")
     began = time.monotonic()
     is_problem(proxy.fetch(where + "/x"), 504)
-    assert 0.2 < time.monotonic() - began < 5
+    assert time.monotonic() - began > 0.2, "before its time"
     for s in fillers + [full]:
         s.close()
 
@@ -76,34 +76,32 @@ def test_connection_that_never_comes_about_is_504_in_time(start_proxy, where):
 @pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nX-A: "],
                          ids=["silence", "status line", "half a head"])
 def test_origin_without_first_byte_is_504_in_time(start_proxy, origin, where, beginning):
-    proxy = start_proxy({**CONFIG, "upstream": {"first_byte_timeout": "300ms", "stall_timeout": "300ms"}})
+    proxy = start_proxy({**CONFIG, "upstream": {"first_byte_timeout": "1s", "stall_timeout": "1s"}})
     path = origin.on(where + origin.fresh(), [Send(beginning), Hang()])
     began = time.monotonic()
     is_problem(proxy.fetch(path), 504)
-    assert 0.2 < time.monotonic() - began < 6
+    assert time.monotonic() - began > 0.9, "before its time"
     origin.wait_idle(path)
     ok(proxy, origin)
 
 
 @EVERYWHERE
 def test_stall_in_mid_body_aborts_the_transfer_in_time(start_proxy, origin, where):
-    proxy = start_proxy({**CONFIG, "upstream": {"stall_timeout": "500ms"}})
+    proxy = start_proxy({**CONFIG, "upstream": {"stall_timeout": "1s"}})
     path = origin.on(where + origin.fresh(), [Send(head(200, {"Content-Length": 100}) + b"x" * 10), Hang()])
     with proxy.client() as c:
         c.start(target=path)
         r = c.response_head()
-        began = time.monotonic()
         with pytest.raises(Aborted):
             c.read_body(r)
-        assert time.monotonic() - began < 6
     origin.wait_idle(path)
     ok(proxy, origin)
 
 
 def test_slow_but_steady_response_is_not_a_stall(start_proxy, origin):
-    proxy = start_proxy({**CONFIG, "upstream": {"first_byte_timeout": "1s", "stall_timeout": "1s"}})
-    path = origin.on(origin.fresh(), [Send(head(200, {"Content-Length": 8})), Drip(b"12345678", 1, 0.25)])
-    assert proxy.fetch(path).body == b"12345678"
+    proxy = start_proxy({**CONFIG, "upstream": {"first_byte_timeout": "2s", "stall_timeout": "2s"}})
+    path = origin.on(origin.fresh(), [Send(head(200, {"Content-Length": 12})), Drip(b"0123456789ab", 1, 0.25)])
+    assert proxy.fetch(path).body == b"0123456789ab"
 
 
 @EVERYWHERE
@@ -147,7 +145,7 @@ def test_black_hole_among_several_origins_costs_its_connect_timeout_once(start_p
         s.setblocking(False)
         s.connect_ex(full.getsockname())
         fillers.append(s)
-    proxy = start_proxy({**CONFIG, "upstream": {"connect_timeout": "300ms", "max_fails": 1, "fail_timeout": "1h"}},
+    proxy = start_proxy({**CONFIG, "upstream": {"connect_timeout": "2s", "max_fails": 1, "fail_timeout": "1h"}},
                         upstream=f"http://127.0.0.1:{full.getsockname()[1]} {origin.url}")
     for _ in range(6):
         path = origin.on(where + origin.fresh(), [Reply(body=b"well")])
@@ -338,13 +336,12 @@ def test_head_without_end_is_502_in_bounded_memory(proxy, origin, where, endless
     ok(proxy, origin)
 
 
-def test_three_thousand_fields_cost_little_or_are_refused(proxy, origin):
+def test_three_thousand_fields_are_refused(proxy, origin):
     path = origin.on("/cached" + origin.fresh(), [Send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"
                                                        + b"".join(b"a%d: b\r\n" % i for i in range(3000)) + b"\r\nhello")])
-    began = time.monotonic()
     for _ in range(5):
-        assert proxy.fetch(path).status in (200, 502)
-    assert time.monotonic() - began < 5
+        is_problem(proxy.fetch(path), 502)
+    ok(proxy, origin)
 
 
 # ---- connections are reused, and never mixed up ----
@@ -372,13 +369,13 @@ def test_stray_bytes_behind_a_response_never_shift_responses(start_proxy, origin
     stem = origin.fresh()
     answer = head(200, {"Content-Length": 5}) + b"first"
     # In one piece: what comes after the next request was sent can't be told from its response.
-    script = [Send(answer), Wait(gate), Send(stray)] if late else [Send(answer + stray)]
+    at_the_proxy = Mark()  # loopback: what was sent is in its socket
+    script = [Send(answer), Wait(gate), Send(stray), at_the_proxy] if late else [Send(answer + stray), at_the_proxy]
     first = origin.on(stem + "/first", [*script, Wait(sent)])
     with proxy.client() as c:
         assert c.get(first).body == b"first"
         gate.open()
-        eventually(lambda: not late or origin.active(first) == 1, "the stray bytes are sent")
-        time.sleep(0.05 if late else 0)  # they have no event on our side: let them reach the proxy's socket
+        at_the_proxy.wait()
         sent.open()
         for i in range(6):
             path = origin.on(f"{stem}/{i}", lambda r: [Reply(body=r.target)])
@@ -504,11 +501,8 @@ def test_full_line_is_503_with_retry_after(start_proxy, origin):
     clients = [proxy.client() for _ in range(10)]
     for c in clients:
         c.start(target=path)
-    refused = []
-    for c in clients:
-        if not c.nothing_comes(1 if not refused else 0.1):
-            refused.append(c)
-    assert len(refused) == 7, "one is served, two wait"
+    refused = eventually(lambda: answered if len(answered := [c for c in clients if not c.nothing_comes(0)]) >= 7 else None,
+                         "one is served, two wait")
     for c in refused:
         r = c.response()
         assert is_problem(r, 503)
@@ -612,8 +606,8 @@ def test_many_origin_failures_leave_no_descriptors_behind(start_proxy, origin):
 
 @pytest.mark.parametrize("method, where", [("GET", ""), ("GET", "/cached"), ("POST", "")])
 def test_a_silent_origin_is_504_and_a_broken_one_502(start_proxy, origin, method, where):
-    proxy = start_proxy({**CONFIG, "upstream": {"first_byte_timeout": "200ms", "retries": 0}, "cache": {"failure_memory": "0"}})
-    for script, status in (([Hang()], 504), ([Close()], 502)):
+    for script, status, timeout in (([Hang()], 504, "200ms"), ([Close()], 502, "1h")):
+        proxy = start_proxy({**CONFIG, "upstream": {"first_byte_timeout": timeout, "retries": 0}, "cache": {"failure_memory": "0"}})
         assert proxy.fetch(origin.on(where + origin.fresh(), script), method=method).status == status
 
 
