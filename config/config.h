@@ -175,9 +175,12 @@ struct config *config_ref(struct config *c);
 void config_unref(struct config **c); /* clears *c */
 
 /* The first route in the file whose host and match fit, else the default route; never NULL. Allocates nothing. `host` is
- * a Host value, port included or not; `out`, which may be NULL, receives what the route's {names} stand for. */
-const struct config_route *config_route_for(const struct config *c, struct slice host, struct slice path,
-	bool has_query, struct slice query, struct pattern_captures *out);
+ * a Host value, port included or not. */
+const struct config_route *config_route_for(
+	const struct config *c, struct slice host, struct slice path, bool has_query, struct slice query);
+/* What the {names} of the route stand for in what it was found for: slices of the path. */
+void config_route_captures(const struct config_route *r, struct slice path, bool has_query, struct slice query,
+	struct pattern_captures *out);
 /* The same for a server that decodes the path before it looks for a handler: `%40` is then `@`, and `%2f` is `/` (but bounds no
  * {segment}). The query is matched as ever. */
 const struct config_route *config_route_decoded(

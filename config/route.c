@@ -1,21 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Which route and which upstream. */
 #include "config/config.h"
-#include "config/routing/pattern_symbols.h"
 #include "config/router.h"
 
-const struct config_route *config_route_for(const struct config *c, struct slice host, struct slice path,
-	bool has_query, struct slice query, struct pattern_captures *out)
+const struct config_route *config_route_for(
+	const struct config *c, struct slice host, struct slice path, bool has_query, struct slice query)
 {
 	const struct router_asked asked = {.host = host, .path = path, .query = query, .has_query = has_query};
-	const struct config_route *r = &c->routes[router_look(c->router, &asked).route];
 
-	if (!out)
-		return r;
-	out->n = 0;
-	if (r->match && pattern_has_names(r->match))
-		CHECK(pattern_match(r->match, path, has_query, query, out));
-	return r;
+	return &c->routes[router_look(c->router, &asked).route];
 }
 
 const struct config_route *config_route_decoded(
@@ -25,6 +18,14 @@ const struct config_route *config_route_decoded(
 		.host = host, .path = path, .query = query, .has_query = has_query, .is_decoded = true};
 
 	return &c->routes[router_look(c->router, &asked).route];
+}
+
+void config_route_captures(const struct config_route *r, struct slice path, bool has_query, struct slice query,
+	struct pattern_captures *out)
+{
+	out->n = 0;
+	if (r->match)
+		CHECK(pattern_match(r->match, path, has_query, query, out));
 }
 
 const struct config_route *config_route_named(const struct config *c, struct slice name)

@@ -262,11 +262,6 @@ bool pattern_query(const struct pattern *p, struct symbols *query)
 	return p->with_query;
 }
 
-bool pattern_has_names(const struct pattern *p)
-{
-	return p->names_n > 0;
-}
-
 /* ---- Templates ---- */
 
 static bool add_name_part(struct pattern_template *t, struct slice *rest, const struct pattern *match, const char **why)

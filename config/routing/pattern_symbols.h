@@ -10,6 +10,5 @@
 struct symbols pattern_path(const struct pattern *p);
 /* False: every query fits, and none. */
 bool pattern_query(const struct pattern *p, struct symbols *query);
-bool pattern_has_names(const struct pattern *p);
 
 #endif

@@ -46,13 +46,11 @@ struct parts {
 
 static const struct config_route *route_of_upstream(const struct config *c, unsigned upstream, const struct parts *p)
 {
-	struct pattern_captures captures;
-
 	for (unsigned i = 0; i < c->routes_n; i++) {
 		const struct config_route *r = &c->routes[i];
 
 		if (r->upstream == upstream &&
-			(!r->match || pattern_match(r->match, p->path, p->has_query, p->query, &captures)))
+			(!r->match || pattern_match(r->match, p->path, p->has_query, p->query, NULL)))
 			return r;
 	}
 	return &c->routes[c->routes_n - 1];
@@ -61,7 +59,7 @@ static const struct config_route *route_of_upstream(const struct config *c, unsi
 /* As a client's request is routed. */
 static void find_route(struct admin_url *l, const struct snapshot *s, const struct parts *p)
 {
-	l->route = config_route_for(s->config, p->authority, p->path, p->has_query, p->query, NULL);
+	l->route = config_route_for(s->config, p->authority, p->path, p->has_query, p->query);
 	l->upstream = l->route->upstream;
 }
 

@@ -45,7 +45,7 @@ static bool is_matched(const struct routed *p, struct slice path, bool has_query
 {
 	struct slice host = p->request->host;
 
-	return config_route_for(p->config, host, path, has_query, query, NULL) == p->route &&
+	return config_route_for(p->config, host, path, has_query, query) == p->route &&
 	       config_route_decoded(p->config, host, path, has_query, query) == p->route;
 }
 

@@ -7,7 +7,6 @@
 
 #include "cache/cache.h"
 #include "config/config.h"
-#include "config/routing/pattern.h"
 #include "proxy/request/readings.h"
 #include "proxy/request/sent.h"
 #include "proxy/request/snapshot.h"
@@ -17,8 +16,7 @@ struct target {
 	const struct config_route *route;
 	const struct config_upstream *upstream;
 	unsigned upstream_index;
-	struct pattern_captures captures; /* of the route's match, for invalidates; slices of the request */
-	struct sent sent;                 /* the request as the origin gets it: what all else is made of */
+	struct sent sent; /* the request as the origin gets it: what all else is made of */
 	struct cache_key key;
 	bool has_key;      /* else the request passes uncached: no identity, or a key past its bound */
 	bool is_write;     /* of a safe method, or of one that the route caches: it changes something all the same */

@@ -54,12 +54,15 @@ static int add_public(struct write_purges *i, const struct target *t)
 static int add_templates(struct write_purges *i, const struct target *t, struct slice origin)
 {
 	const struct config_invalidates *templates = &t->route->invalidates;
+	const struct http_request *r = &t->sent.http; /* its path and query are the client's */
+	struct pattern_captures captures;
 	int err = 0;
 
+	config_route_captures(t->route, r->path, r->has_query, r->query, &captures);
 	for (unsigned k = 0; k < templates->n && !err; k++) {
 		buf_add_char(&i->list, pattern_template_is_prefix(templates->v[k]) ? 'p' : 'u');
 		buf_add_slice(&i->list, origin);
-		err = pattern_expand(templates->v[k], &t->captures, &i->list);
+		err = pattern_expand(templates->v[k], &captures, &i->list);
 		buf_add_char(&i->list, '\0');
 	}
 	return err ? err : i->list.err;

@@ -10,9 +10,10 @@ static void ask(const struct config *c, const uint8_t *data, size_t n)
 {
 	struct slice path = {(const char *)data, n < 200 ? n : 200};
 	struct pattern_captures captures;
-	const struct config_route *r = config_route_for(c, path, path, true, path, &captures);
+	const struct config_route *r = config_route_for(c, path, path, true, path);
 	struct buf out;
 
+	config_route_captures(r, path, true, path, &captures);
 	buf_init(&out, ERRORS_MAX);
 	for (unsigned i = 0; i < r->invalidates.n; i++)
 		CHECK(pattern_expand(r->invalidates.v[i], &captures, &out) == 0 || out.err == -ENOBUFS);
