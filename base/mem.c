@@ -30,14 +30,14 @@ static bool counted_allocation_fails(void)
 	return at != 0 && (n == at || (n > at && atomic_load(&fail_sticky)));
 }
 
-static bool fails(void)
+bool mem_fails(void)
 {
 	return atomic_load_explicit(&counting, memory_order_relaxed) && counted_allocation_fails();
 }
 
 void *mem_alloc(size_t n)
 {
-	return fails() ? NULL : malloc(n ? n : 1);
+	return mem_fails() ? NULL : malloc(n ? n : 1);
 }
 
 static void *zeroed(size_t n)
@@ -52,7 +52,7 @@ static void *zeroed(size_t n)
 
 void *mem_zalloc(size_t n)
 {
-	return fails() ? NULL : zeroed(n);
+	return mem_fails() ? NULL : zeroed(n);
 }
 
 void *mem_library_calloc(size_t n, size_t size)
@@ -64,7 +64,7 @@ void *mem_library_calloc(size_t n, size_t size)
 
 void *mem_realloc(void *p, size_t n)
 {
-	return fails() ? NULL : realloc(p, n ? n : 1);
+	return mem_fails() ? NULL : realloc(p, n ? n : 1);
 }
 
 char *mem_strndup(const char *p, size_t n)

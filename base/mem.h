@@ -4,6 +4,7 @@
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/check.h"
@@ -21,6 +22,8 @@ size_t mem_size(const void *p);
 /* Tests only. The nth (1 = next) allocation from now on fails, and every one after it while `sticky`; 0 ends it.
  * Also set at start from the environment: MEMOPROXY_FAIL_ALLOC=n[:sticky] (debug and sanitizer builds only). */
 void mem_fail_at(unsigned long nth, int sticky);
+/* For what has a heap of its own: counts as an allocation; true: this is the one that fails. */
+bool mem_fails(void);
 /* Allocations so far; counting begins with the first call of this or mem_fail_at, so only differences mean something. */
 unsigned long mem_alloc_count(void);
 

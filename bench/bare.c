@@ -2,13 +2,16 @@
 /* The limit that a hit is measured against: one thread, one epoll, a recv and a send a request, and a response that was
  * made before the first request came. It knows no HTTP beyond the end of a head.
  *
- *     bare PORT BODY_BYTES
+ *     bare PORT BODY_BYTES [FIELD]
  *
+ * FIELD, a whole line, stands in place of Last-Modified and Cache-Control.
  * Bounds: CONNECTIONS_MAX descriptors; a head of at most HEAD_MAX bytes. */
 #include "net.h"
 
 #include <errno.h>
 #include <sys/resource.h>
+
+#define LIFETIME "Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\nCache-Control: max-age=86400"
 
 enum { CONNECTIONS_MAX = 65536, HEAD_MAX = 4096, EVENTS_MAX = 64 };
 
@@ -22,25 +25,24 @@ static char *response;
 static size_t response_n;
 static int loop_fd;
 
-static void make_response(size_t body_n)
+static void make_response(size_t body_n, const char *field)
 {
 	/* As long as what a proxy answers, so that the kernel has the same work. */
 	static const char head[] = "HTTP/1.1 200 OK\r\n"
 				   "Server: bare\r\n"
 				   "Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
 				   "Content-Type: application/octet-stream\r\n"
-				   "Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
-				   "Cache-Control: max-age=86400\r\n"
+				   "%s\r\n"
 				   "Via: 1.1 bare\r\n"
 				   "Age: 1\r\n"
 				   "Cache-Status: bare; hit; ttl=86399\r\n"
 				   "Content-Length: %zu\r\n\r\n";
-	size_t room = sizeof(head) + 32 + body_n;
+	size_t room = sizeof(head) + strlen(field) + 32 + body_n;
 
 	response = malloc(room);
 	if (!response)
 		fail("malloc");
-	response_n = (size_t)snprintf(response, room, head, body_n);
+	response_n = (size_t)snprintf(response, room, head, field, body_n);
 	memset(response + response_n, 'x', body_n);
 	response_n += body_n;
 }
@@ -131,12 +133,12 @@ int main(int argc, char **argv)
 	struct epoll_event events[EVENTS_MAX];
 	int listen_fd;
 
-	if (argc != 3) {
-		fprintf(stderr, "bare PORT BODY_BYTES\n");
+	if (argc != 3 && argc != 4) {
+		fprintf(stderr, "bare PORT BODY_BYTES [FIELD]\n");
 		return 2;
 	}
 	raise_files_limit();
-	make_response(strtoul(argv[2], NULL, 10));
+	make_response(strtoul(argv[2], NULL, 10), argc > 3 ? argv[3] : LIFETIME);
 	loop_fd = epoll_create1(0);
 	listen_fd = listen_on(argv[1]);
 	watch(loop_fd, listen_fd, (epoll_data_t){.fd = listen_fd});

@@ -3,6 +3,7 @@
  * needs any more. */
 #include "cache/flight_internal.h"
 #include "cache/lower.h"
+#include "cache/memory/move.h"
 
 #define BATCH_BUCKETS 16 /* looked at under one lock */
 
@@ -131,6 +132,7 @@ static void sweep_entry(struct entry *e, void *arg)
 	}
 	sweep_markers(w, e);
 	drop_outdated_marker(e, w->now, &w->garbage);
+	e = entry_move_locked(e, &w->garbage);
 	entry_tidy_locked(e, &w->garbage);
 }
 
@@ -244,15 +246,17 @@ static void sweep_round(struct sweep *w, unsigned max_steps)
 struct cache_swept cache_sweep(struct cache *c, unsigned max_steps, struct now now)
 {
 	struct sweep w = {.c = c, .now = now};
-	bool round_begins = c->sweep_oldest == 0;
+	bool round_begins = c->sweep_oldest == 0, is_unsettled;
 
 	memory_tick(&c->memory, now);
 	if (round_begins) {
 		c->sweep_oldest = oldest_held(c);
 		c->sweep_lower_oldest = lower_oldest_epoch(c);
 	}
+	is_unsettled = memory_settle(&c->memory, round_begins);
 	sweep_flights(&w, round_begins);
 	sweep_due(&w, max_steps);
 	sweep_round(&w, max_steps);
+	w.did.is_behind = w.did.is_behind || is_unsettled;
 	return w.did;
 }

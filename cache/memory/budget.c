@@ -1,13 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The budget that all bytes of the memory tier come from. What is evicted for them, memory.c says. */
-#include "base/mem.h"
 #include "cache/memory/memory.h"
-
-/* At least what the allocator will take for n bytes: its header, rounding, and a remainder too small to split off. */
-static size_t reserve_size(size_t n)
-{
-	return n < 64 * 1024 ? ((n + 8 + 15) & ~(size_t)15) + 32 : n + 2 * 4096 + 64;
-}
 
 static bool reserve(struct shard *home, size_t n)
 {
@@ -26,31 +19,36 @@ static bool reserve(struct shard *home, size_t n)
 	}
 }
 
+static void *take(struct shard *home, size_t n)
+{
+	return heap_take(&home->memory->heap, (unsigned)(home - home->memory->shards), n);
+}
+
 void *memory_take(struct shard *home, size_t n)
 {
-	size_t reserved = reserve_size(n);
+	size_t reserved = heap_size_at_most(n);
 	void *p;
 
 	if (!reserve(home, reserved))
 		return NULL;
-	p = mem_alloc(n);
+	p = take(home, n);
 	/* Unsigned arithmetic wraps as it should when the guess was too low. */
-	atomic_fetch_add_explicit(&home->memory->bytes, mem_size(p) - reserved, memory_order_relaxed);
+	atomic_fetch_add_explicit(&home->memory->bytes, heap_size(p) - reserved, memory_order_relaxed);
 	return p;
 }
 
 void *memory_take_beyond(struct shard *home, size_t n)
 {
-	void *p = mem_alloc(n);
+	void *p = take(home, n);
 
-	atomic_fetch_add_explicit(&home->memory->bytes, mem_size(p), memory_order_relaxed);
+	atomic_fetch_add_explicit(&home->memory->bytes, heap_size(p), memory_order_relaxed);
 	return p;
 }
 
 void memory_give(struct shard *home, void *p)
 {
-	atomic_fetch_sub_explicit(&home->memory->bytes, mem_size(p), memory_order_relaxed);
-	mem_free(p);
+	atomic_fetch_sub_explicit(&home->memory->bytes, heap_size(p), memory_order_relaxed);
+	heap_give(&home->memory->heap, p);
 }
 
 void memory_trim(struct shard *home)

@@ -124,11 +124,16 @@ bool encodings_get(const struct encodings *e, enum cache_coding c, struct slice 
 	return true;
 }
 
+struct block **encodings_block(struct encodings *e, enum cache_coding c)
+{
+	return &e->v[c];
+}
+
 uint64_t encodings_bytes(const struct encodings *e)
 {
-	uint64_t n = e ? mem_size(e) : 0;
+	uint64_t n = e ? heap_size(e) : 0;
 
 	for (unsigned c = 0; e && is_made(e) && c < CACHE_CODINGS; c++)
-		n += e->v[c] ? mem_size(e->v[c]) : 0;
+		n += e->v[c] ? heap_size(e->v[c]) : 0;
 	return n;
 }

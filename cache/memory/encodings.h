@@ -18,6 +18,8 @@ bool encodings_are_shared(const struct encodings *e);
 void encodings_make(struct encodings *e, struct shard *s, struct slice body, unsigned codings);
 /* False: there is none, or not yet. */
 bool encodings_get(const struct encodings *e, enum cache_coding c, struct slice *bytes);
+/* Where that one is, or NULL: to be changed by the only one who refers to e. */
+struct block **encodings_block(struct encodings *e, enum cache_coding c);
 uint64_t encodings_bytes(const struct encodings *e); /* which may be NULL */
 
 #endif

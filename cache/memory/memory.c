@@ -15,6 +15,15 @@ static int64_t object_due_second(const struct link *l)
 
 static bool evict_some(struct shard *home);
 
+#define SLACK_BYTES ((uint64_t)16 << 20)
+
+/* Where a sanitizer looks, each block is malloc's own. */
+#if defined(__SANITIZE_ADDRESS__)
+#define HEAP_SMALL 0
+#else
+#define HEAP_SMALL HEAP_SMALL_MAX
+#endif
+
 static int init_shard(struct shard *s, struct memory *m)
 {
 	s->memory = m;
@@ -28,6 +37,7 @@ int memory_init(struct memory *m, uint64_t limit_bytes, unsigned shards, unsigne
 	struct invalidation_table *invalidation)
 {
 	const size_t line = _Alignof(struct shard);
+	int err;
 
 	m->block = mem_zalloc(shards * sizeof(struct shard) + line);
 	if (!m->block)
@@ -38,13 +48,16 @@ int memory_init(struct memory *m, uint64_t limit_bytes, unsigned shards, unsigne
 	m->max_markers = max_markers / shards ? max_markers / shards : 1;
 	m->invalidation = invalidation;
 	m->evict = evict_some;
-	if (users_init(m, shards)) {
+	m->slack_bytes = SLACK_BYTES;
+	err = heap_init(&m->heap, HEAP_SMALL);
+	if (!err)
+		err = users_init(m, shards);
+	if (err) {
 		memory_fini(m);
-		return -ENOMEM;
+		return err;
 	}
 	for (m->shards_n = 0; m->shards_n < shards; m->shards_n++) {
-		int err = init_shard(&m->shards[m->shards_n], m);
-
+		err = init_shard(&m->shards[m->shards_n], m);
 		if (err) {
 			memory_fini(m);
 			return err;
@@ -80,6 +93,7 @@ void memory_fini(struct memory *m)
 		pthread_mutex_destroy(&s->mu);
 	}
 	users_fini(m);
+	heap_fini(&m->heap);
 	mem_free(m->block);
 	m->block = NULL;
 }

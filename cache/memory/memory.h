@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "cache/policy/key.h"
 #include "cache/policy/invalidation.h"
+#include "cache/memory/heap.h"
 #include "cache/memory/wheel.h"
 
 struct object;
@@ -107,6 +108,14 @@ struct memory {
 	struct invalidation_table *invalidation;
 	bool (*evict)(
 		struct shard *home); /* something, at home first; false: nothing is left. The caller holds no lock */
+	uint64_t slack_bytes;        /* of memory that is not given back */
+	struct heap heap;            /* has locks of its own */
+	/* the sweeper's own: move.h. A walk that begins when all is chosen moves it, and ends when the next begins */
+	enum { SETTLE_IDLE, SETTLE_CHOOSE, SETTLE_CHOSEN, SETTLE_MOVE } settling;
+	unsigned settle_pool;
+	uint64_t choose_left;            /* regions to be looked at */
+	uint64_t used_then, excess_then; /* bytes, when the last move began: used, and over and above that */
+	uint64_t excess_left;            /* what it left of the latter, if that was most of it; else 0 */
 	/* atomic */
 	_Atomic uint64_t failed_bytes;
 	_Atomic int64_t now_ms; /* the time as of some lookup; up to 200 ms old while there are lookups */
@@ -138,7 +147,12 @@ void memory_give(struct shard *home, void *p);
 void memory_trim(struct shard *home);
 
 /* ---- Garbage: unlinked under the lock, freed after it ---- */
+struct husk { /* of what was moved: its bytes */
+	struct husk *next;
+	struct shard *shard;
+};
 struct garbage {
+	struct husk *husks;
 	struct object *objects;
 	struct entry *entries;
 	struct markers *markers;

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 
-#include "base/mem.h"
 #include "cache/tier/tier.h"
 #include "cache/memory/encodings.h"
 
@@ -319,10 +318,10 @@ void object_discard(struct object *o, uint64_t offset)
 
 uint64_t object_total_bytes(const struct object *o)
 {
-	uint64_t n = mem_size(o);
+	uint64_t n = heap_size(o);
 
 	if (o->body_kind == BODY_BLOCK || o->body_kind == BODY_ON_DISK)
-		n += mem_size(o->body.block);
+		n += heap_size(o->body.block);
 	return n + encodings_bytes(object_encodings(o));
 }
 

@@ -32,6 +32,10 @@ void garbage_free(struct garbage *g)
 		next = e->hh.next;
 		entry_unref(&e);
 	}
+	for (struct husk *h = g->husks, *next; h; h = next) {
+		next = h->next;
+		memory_give(h->shard, h);
+	}
 	*g = (struct garbage){0};
 }
 

@@ -118,3 +118,18 @@ void users_forget_locked(struct entry *e)
 {
 	remove_user(e->shard, entry_user_of(e));
 }
+
+void users_moved_locked(struct entry *e, struct entry *copy)
+{
+	struct entry_user *old = entry_user_of(e), *new = entry_user_of(copy);
+
+	new->entry = copy;
+	if (link_is_empty(&old->link)) {
+		link_init(&new->link);
+	} else {
+		new->link.prev->next = &new->link;
+		new->link.next->prev = &new->link;
+	}
+	if (new->n > 0)
+		put(new->from, new->next, new, new->n);
+}

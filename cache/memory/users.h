@@ -16,5 +16,7 @@ void users_fini(struct memory *m);
 unsigned users_note_locked(struct entry *e, unsigned max, struct entry **over);
 /* e, which has a user, is not stored any more; harmless when it was not. */
 void users_forget_locked(struct entry *e);
+/* `copy`, which is one byte by byte, takes e's place. */
+void users_moved_locked(struct entry *e, struct entry *copy);
 
 #endif

@@ -3,6 +3,8 @@
  * of them is given must belong to its key. Run under the thread sanitizer. */
 #include "rig.h"
 
+#include "cache/cache_internal.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,6 +195,14 @@ static void *work(void *arg)
 	return NULL;
 }
 
+/* As if all were spread thinly: regions are left, and the walk that follows moves what is in them. */
+static void begin_to_move(void)
+{
+	for (unsigned pool = 0; pool < HEAP_POOLS; pool++)
+		(void)heap_leave(&rig.c->memory.heap, pool, 4);
+	rig.c->memory.settling = SETTLE_MOVE;
+}
+
 static void *disturb(void *arg)
 {
 	static const char *const urls[] = {"http://o/0", "http://o/1", "http://o/"};
@@ -207,6 +217,8 @@ static void *disturb(void *arg)
 						  .soft = i % 2 == 0},
 					  &seq) != 0)
 			abort();
+		if (i % 5 == 0)
+			begin_to_move();
 		cache_sweep(rig.c, 4, now_of());
 	}
 	return NULL;
@@ -227,6 +239,7 @@ static void run(uint64_t memory_bytes, uint64_t max_object)
 	rig.o.failure_memory_ms = 5;
 	rig.o.max_invalidation_rules = 8;
 	rig_start(&rig);
+	rig.c->memory.heap.small_max = HEAP_SMALL_MAX; /* under ASan too */
 	atomic_store(&mono_ms, 1000000);
 	atomic_store(&working, RIG_WORKERS);
 	for (unsigned i = 0; i < RIG_WORKERS; i++) {
@@ -248,6 +261,7 @@ static void run(uint64_t memory_bytes, uint64_t max_object)
 	assert_int_equal(rig_stats(&rig).flights, 0);
 	assert_int_equal(rig_stats(&rig).waiters, 0);
 	assert_true(rig_stats(&rig).bytes <= memory_bytes);
+	print_message("%llu moved\n", (unsigned long long)rig_stats(&rig).moved);
 	rig_end(&rig);
 }
 

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+#include "cache/memory/move.h"
+
+#include "cache/memory/encodings.h"
+#include "cache/memory/object_internal.h"
+#include "cache/memory/users.h"
+
+/* ---- When ---- */
+
+#define GIVE_BACK_BYTES HEAP_REGION /* in a step, or a region more */
+#define LEAVE_LOOK 64               /* regions looked at in a step */
+
+/* Not needed by what is stored; some of it will be by what comes next, and is not worth asking the system for again. */
+static bool has_more_than(const struct memory *m, unsigned part)
+{
+	uint64_t used = atomic_load_explicit(&m->heap.used, memory_order_relaxed);
+
+	return heap_resident(&m->heap) > used + used / part + m->slack_bytes;
+}
+
+static uint64_t excess(const struct memory *m)
+{
+	uint64_t used = atomic_load_explicit(&m->heap.used, memory_order_relaxed), resident = heap_resident(&m->heap);
+
+	return resident > used ? resident - used : 0;
+}
+
+/* Where a move brought little, the next one would bring no more, until much else has gone or there is more to be had. */
+static bool is_worth_moving(struct memory *m)
+{
+	if (excess(m) < m->excess_left)
+		m->excess_left = excess(m);
+	if (atomic_load_explicit(&m->heap.used, memory_order_relaxed) < m->used_then / 8 * 7)
+		m->excess_left = 0;
+	return has_more_than(m, 5) &&
+	       excess(m) > m->excess_left + m->excess_left / 4 + m->slack_bytes / 2 + HEAP_REGION;
+}
+
+static void begin_choosing(struct memory *m)
+{
+	m->settling = SETTLE_CHOOSE;
+	m->choose_left = atomic_load_explicit(&m->heap.regions, memory_order_relaxed) + HEAP_POOLS * LEAVE_LOOK;
+	m->used_then = atomic_load_explicit(&m->heap.used, memory_order_relaxed);
+	m->excess_then = excess(m);
+}
+
+static bool give_back(struct memory *m)
+{
+	size_t bytes = 0;
+
+	for (unsigned without = 0; without < HEAP_POOLS && bytes < GIVE_BACK_BYTES;) {
+		size_t n = heap_give_back(&m->heap, m->settle_pool);
+
+		m->settle_pool = (m->settle_pool + 1) % HEAP_POOLS;
+		without = n == 0 ? without + 1 : 0;
+		bytes += n;
+	}
+	return bytes > 0;
+}
+
+/* Chooses what is to be emptied, a region a step; false: all have been looked at. */
+static bool choose(struct memory *m)
+{
+	if (heap_leave(&m->heap, m->settle_pool, LEAVE_LOOK))
+		return true;
+	m->choose_left -= m->choose_left < LEAVE_LOOK ? m->choose_left : LEAVE_LOOK;
+	m->settle_pool = (m->settle_pool + 1) % HEAP_POOLS;
+	return m->choose_left > 0;
+}
+
+static void end_move(struct memory *m)
+{
+	for (unsigned i = 0; i < HEAP_POOLS; i++)
+		heap_return(&m->heap, i);
+	m->settling = SETTLE_IDLE;
+	m->excess_left = excess(m) > m->excess_then / 4 * 3 ? excess(m) : 0;
+}
+
+bool memory_settle(struct memory *m, bool walk_begins)
+{
+	if (walk_begins && m->settling == SETTLE_MOVE)
+		end_move(m);
+	if (walk_begins && m->settling == SETTLE_CHOSEN)
+		m->settling = SETTLE_MOVE;
+	if (has_more_than(m, 8) && give_back(m))
+		return true;
+	if (m->settling == SETTLE_IDLE && is_worth_moving(m))
+		begin_choosing(m);
+	if (m->settling == SETTLE_CHOOSE && !choose(m)) {
+		m->settling = SETTLE_CHOSEN;
+		if (atomic_load_explicit(&m->heap.leaving, memory_order_relaxed) == 0)
+			end_move(m);
+	}
+	return m->settling != SETTLE_IDLE;
+}
+
+/* ---- What ---- */
+
+/* Lies in what was moved away, until it is freed. */
+static void leave_behind(struct shard *s, void *old, struct garbage *g)
+{
+	struct husk *h = old;
+
+	h->shard = s;
+	h->next = g->husks;
+	g->husks = h;
+}
+
+/* A copy somewhere else; NULL: it may stay, or there is no room. */
+static void *copy_out(struct shard *s, const void *old)
+{
+	const struct memory *m = s->memory;
+	size_t n = heap_size(old);
+	void *copy;
+
+	if (!heap_is_leaving(&m->heap, old) ||
+		atomic_load_explicit(&m->bytes, memory_order_relaxed) + n > m->limit_bytes)
+		return NULL;
+	n = heap_room(old);
+	copy = memory_take_beyond(s, n);
+	return copy ? memcpy(copy, old, n) : NULL;
+}
+
+static void move_link(struct link *old, struct link *new)
+{
+	if (old->next == old) {
+		link_init(new);
+		return;
+	}
+	*new = *old;
+	new->prev->next = new;
+	new->next->prev = new;
+}
+
+static bool has_one_ref(const _Atomic uint32_t *refs)
+{
+	return atomic_load_explicit(refs, memory_order_acquire) == 1;
+}
+
+static void move_body(struct object *o, struct shard *s, struct garbage *g)
+{
+	struct block *old, *copy;
+
+	if (o->body_kind != BODY_BLOCK && o->body_kind != BODY_ON_DISK)
+		return;
+	old = o->body.block;
+	copy = has_one_ref(&old->refs) ? copy_out(s, old) : NULL;
+	if (!copy)
+		return;
+	o->body.block = copy;
+	leave_behind(s, old, g);
+}
+
+static void move_encodings(struct object *o, struct shard *s, struct garbage *g)
+{
+	_Atomic(struct encodings *) *at = object_encodings_at(o);
+	struct encodings *old = at ? atomic_load_explicit(at, memory_order_relaxed) : NULL, *copy;
+
+	if (!old || encodings_are_shared(old))
+		return;
+	for (unsigned c = 0; c < CACHE_CODINGS; c++) {
+		struct block **b = encodings_block(old, (enum cache_coding)c), *moved = *b ? copy_out(s, *b) : NULL;
+
+		if (!moved)
+			continue;
+		leave_behind(s, *b, g);
+		*b = moved;
+	}
+	copy = copy_out(s, old);
+	if (!copy)
+		return;
+	atomic_store_explicit(at, copy, memory_order_relaxed);
+	leave_behind(s, old, g);
+}
+
+/* Returns where it is now. */
+static struct object *move_object(struct object *o, struct shard *s, struct garbage *g)
+{
+	struct object *copy;
+
+	move_body(o, s, g);
+	move_encodings(o, s, g);
+	copy = copy_out(s, o);
+	if (!copy)
+		return o;
+	move_link(&o->expiry, &copy->expiry);
+	leave_behind(s, o, g);
+	return copy;
+}
+
+/* In uthash's order of elements and in its chain, as entry_move_last_locked does. */
+static void replace_in_index(struct shard *s, struct entry *old, struct entry *new)
+{
+	UT_hash_table *t = old->hh.tbl;
+	struct entry *prev = old->hh.prev, *next = old->hh.next;
+
+	new->hh.key = new->key;
+	if (prev)
+		prev->hh.next = new;
+	else
+		s->index = new;
+	if (next)
+		next->hh.prev = new;
+	else
+		t->tail = &new->hh;
+	if (old->hh.hh_prev)
+		old->hh.hh_prev->hh_next = &new->hh;
+	else
+		t->buckets[old->hh.hashv & (t->num_buckets - 1)].hh_head = &new->hh;
+	if (old->hh.hh_next)
+		old->hh.hh_next->hh_prev = &new->hh;
+}
+
+static struct entry *move_entry(struct entry *e, struct garbage *g)
+{
+	struct shard *s = e->shard;
+	struct entry *copy = copy_out(s, e);
+
+	if (!copy)
+		return e;
+	replace_in_index(s, e, copy);
+	if (e->has_user)
+		users_moved_locked(e, copy);
+	for (struct object *o = copy->variants; o; o = object_next(o) ? *object_next(o) : NULL)
+		o->entry = copy;
+	leave_behind(s, e, g);
+	return copy;
+}
+
+/* Who has no reference gets none without the shard's lock. */
+static bool is_the_indexs_alone(const struct entry *e)
+{
+	uint32_t n = 1;
+
+	if (e->markers)
+		return false;
+	for (const struct object *o = e->variants; o; o = object_next(o) ? *object_next(o) : NULL, n++)
+		if (!has_one_ref(&o->refs))
+			return false;
+	return atomic_load_explicit(&e->refs, memory_order_acquire) == n;
+}
+
+struct entry *entry_move_locked(struct entry *e, struct garbage *g)
+{
+	struct shard *s = e->shard;
+	const struct husk *before = g->husks;
+
+	if (s->memory->settling != SETTLE_MOVE || !is_the_indexs_alone(e))
+		return e;
+	for (struct object **at = &e->variants; at && *at; at = object_next(*at))
+		*at = move_object(*at, s, g);
+	e = move_entry(e, g);
+	if (g->husks != before)
+		atomic_fetch_add_explicit(&s->memory->moved, 1, memory_order_relaxed);
+	return e;
+}

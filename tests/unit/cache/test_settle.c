@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/* After much has gone, memory goes back: free pages, and regions of which little is left. What is moved stays what it was. */
+#include "rig.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "cache/cache_internal.h"
+#include "cache/memory/move.h"
+
+#define KEYS 6000
+#define KEEP 20 /* one of so many stays */
+#define STEPS 64
+#define FRESH "Cache-Control: max-age=60\r\n"
+
+static char bodies[3][40001]; /* inline, and in blocks of their own */
+
+static void begin(struct rig *g)
+{
+	rig_options(g);
+	g->o.memory_bytes = 256 << 20;
+	rig_start(g);
+	g->c->memory.slack_bytes = 0;
+	g->c->memory.heap.small_max = HEAP_SMALL_MAX; /* under ASan too */
+	for (unsigned i = 0; i < ARRAY_LEN(bodies); i++)
+		memset(bodies[i], 'a' + (int)i, i == 0 ? 600 : i == 1 ? 5000 : 40000);
+}
+
+static const char *body_of(unsigned i)
+{
+	return bodies[i % 200 < 3 ? i % 200 : 0];
+}
+
+static void target_of(unsigned i, char text[48])
+{
+	snprintf(text, 48, "GET /%s/%u", i % KEEP ? "gone" : "kept", i);
+}
+
+static void store(struct rig *g, unsigned i)
+{
+	char target[48];
+
+	target_of(i, target);
+	if (i % 300)
+		rig_store(g, target, NULL, FRESH "ETag: \"1\"\r\n", body_of(i));
+	else {
+		rig_store(g, target, "Accept: x\r\n", FRESH "Vary: Accept\r\n", "variant x");
+		rig_store(g, target, "Accept: y\r\n", FRESH "Vary: Accept\r\n", "variant y");
+	}
+}
+
+static void purge_most(struct rig *g)
+{
+	uint64_t seq;
+
+	assert_int_equal(
+		cache_purge(g->c, &(struct purge){.kind = PURGE_PREFIX, .what = SLICE_LIT("http://o/gone/")}, &seq), 0);
+}
+
+/* Until there is nothing more to do; each turn takes a bounded part of it. */
+static unsigned settle(struct rig *g)
+{
+	struct cache_swept did;
+	unsigned turns = 0;
+
+	do {
+		did = cache_sweep(g->c, STEPS, g->now);
+		assert_in_range(did.looked, 0, 4 * STEPS);
+		turns++;
+		assert_in_range(turns, 0, 10000);
+	} while (did.is_behind || !did.has_seen_all);
+	return turns;
+}
+
+static void check_kept(struct rig *g)
+{
+	char target[48];
+
+	for (unsigned i = 0; i < KEYS; i += KEEP) {
+		struct ask a;
+
+		target_of(i, target);
+		ask_init(g, &a, target, i % 300 ? NULL : "Accept: x\r\n");
+		assert_int_equal(ask_lookup(g, &a), CACHE_HIT);
+		rig_body_is(a.out.object, i % 300 ? body_of(i) : "variant x");
+		ask_fini(&a);
+	}
+}
+
+static void what_is_left_of_much_takes_little_and_is_whole(void **state)
+{
+	struct rig g;
+	struct ask held;
+	const struct heap *h;
+	uint64_t before;
+
+	(void)state;
+	begin(&g);
+	h = &g.c->memory.heap;
+	for (unsigned i = 0; i < KEYS; i++)
+		store(&g, i);
+	ask_init(&g, &held, "GET /kept/20", NULL); /* which can't be moved meanwhile */
+	assert_int_equal(ask_lookup(&g, &held), CACHE_HIT);
+	before = heap_resident(h);
+	purge_most(&g);
+	for (unsigned round = 0; round < 4; round++)
+		settle(&g);
+	assert_int_equal(rig_stats(&g).evicted_purged, KEYS - KEYS / KEEP);
+	assert_int_equal(g.c->memory.settling, SETTLE_IDLE);
+	assert_true(heap_resident(h) < before / 4);
+	assert_in_range(rig_stats(&g).moved, 1,
+		3 * KEYS / KEEP); /* each a few times at most, though nothing is left as slack */
+	/* Each of the four shards has a pool, in which a region is in use; and there is the one that is held. */
+	assert_in_range(heap_resident(h), h->used, h->used + h->used / 5 + 5 * HEAP_REGION);
+	rig_body_is(held.out.object, body_of(20));
+	ask_fini(&held);
+	check_kept(&g);
+	/* All that links it links it still: by age, by use, by time. */
+	g.now.mono_ms += 61000;
+	for (unsigned i = 0; i < KEYS; i += KEEP)
+		store(&g, i);
+	check_kept(&g);
+	g.now.mono_ms += 3900000;
+	settle(&g);
+	settle(&g);
+	assert_int_equal(rig_stats(&g).objects, 0);
+	assert_int_equal(rig_stats(&g).bytes, 0);
+	rig_end(&g);
+}
+
+/* Nothing is taken from the budget for it beyond the bound, and where there is no memory it stays where it is. */
+static void without_memory_nothing_is_moved_and_nothing_is_lost(void **state)
+{
+	struct rig g;
+
+	(void)state;
+	begin(&g);
+	for (unsigned i = 0; i < KEYS; i++)
+		store(&g, i);
+	purge_most(&g);
+	mem_fail_at(1, 1);
+	for (unsigned round = 0; round < 4; round++)
+		settle(&g);
+	mem_fail_at(0, 0);
+	assert_int_equal(rig_stats(&g).moved, 0);
+	check_kept(&g);
+	rig_end(&g);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_left_of_much_takes_little_and_is_whole),
+		cmocka_unit_test(without_memory_nothing_is_moved_and_nothing_is_lost),
+	};
+
+	return cmocka_run_group_tests_name("cache settle", tests, NULL, NULL);
+}
