@@ -14,17 +14,22 @@ struct herd {
 	struct flight *f;
 };
 
-static void herd_begin_with(struct herd *h, const char *first, const char *second, const char *third)
+static void herd_begin_as(struct herd *h, const char *request, const char *first, const char *second, const char *third)
 {
 	const char *fields[WAITERS] = {first, second, third};
 
 	for (unsigned i = 0; i < WAITERS; i++) {
-		ask_init(&h->g, &h->a[i], "GET /a", fields[i]);
+		ask_init(&h->g, &h->a[i], request, fields[i]);
 		h->a[i].r.worker = i;
 		assert_int_equal(ask_lookup(&h->g, &h->a[i]), i == 0 ? CACHE_LEAD : CACHE_JOIN);
 		waiter_join(&h->w[i], &h->a[i], i);
 	}
 	h->f = h->a[0].out.flight;
+}
+
+static void herd_begin_with(struct herd *h, const char *first, const char *second, const char *third)
+{
+	herd_begin_as(h, "GET /a", first, second, third);
 }
 
 static void herd_begin(struct herd *h)
@@ -864,6 +869,86 @@ static void shared_cookies_make_no_form_while_they_look_like_such(void **state)
 	}
 }
 
+/* What an error is to the one who waits with its leader and looks like it, and to the one who looks otherwise. */
+static const struct share_row {
+	int status;
+	const char *fields;
+	enum flight_phase same, other;
+} share_rows[] = {{404, "", FLIGHT_RESPONSE, FLIGHT_RELEASED}, {429, "", FLIGHT_RESPONSE, FLIGHT_RELEASED},
+	{503, "", FLIGHT_RESPONSE, FLIGHT_RETRY}, {404, "Cache-Control: private\r\n", FLIGHT_RELEASED, FLIGHT_RELEASED},
+	{429, "Cache-Control: no-store\r\n", FLIGHT_RELEASED, FLIGHT_RELEASED},
+	{503, "Set-Cookie: a=b\r\n", FLIGHT_RELEASED, FLIGHT_RELEASED},
+	{503, "Vary: *\r\n", FLIGHT_RELEASED, FLIGHT_RELEASED}};
+
+static void see_their_share(struct herd *h, const struct share_row *row)
+{
+	answer_with(&h->g, h->f, row->status, row->fields, "");
+	assert_int_equal(phase_of(h, 1), row->same);
+	assert_int_equal(phase_of(h, 2), row->other);
+}
+
+static void an_error_said_to_a_head_is_for_heads_that_wait_and_look_the_same(void **state)
+{
+	(void)state;
+	for (unsigned k = 0; k < ARRAY_LEN(share_rows); k++) {
+		struct herd h;
+
+		rig_begin(&h.g);
+		herd_begin_as(&h, "HEAD /a", NULL, NULL, "X-Odd: 1\r\n");
+		assert_int_equal(rig_verdict(&h.g, "GET /a", NULL), CACHE_LEAD);
+		see_their_share(&h, &share_rows[k]);
+		assert_int_equal(rig_verdict(&h.g, "GET /a", NULL), CACHE_LEAD);
+		herd_end(&h);
+	}
+}
+
+static void a_head_that_failed_says_nothing_of_gets(void **state)
+{
+	struct herd h;
+
+	(void)state;
+	rig_begin(&h.g);
+	herd_begin_as(&h, "HEAD /a", NULL, NULL, NULL);
+	flight_fail(h.f, 504, h.g.now);
+	assert_int_equal(phase_of(&h, 1), FLIGHT_FAILED);
+	assert_int_equal(rig_verdict(&h.g, "GET /a", NULL), CACHE_LEAD);
+	herd_end(&h);
+}
+
+/* A client's range brought it, of an origin that names no version. */
+static void store_beginning(struct rig *g)
+{
+	struct flight *f;
+	struct ask a;
+
+	ask_init(g, &a, "GET /a", "Range: bytes=0-4\r\n");
+	f = cache_keep(g->c, &a.r, rig_asked(g), g->now);
+	assert_non_null(f);
+	assert_int_equal(
+		answer_with(g, f, 206, "Content-Range: bytes 0-4/20\r\nCache-Control: max-age=60\r\n", "ABCDE"),
+		FLIGHT_STORES);
+	flight_unref(&f);
+	ask_fini(&a);
+}
+
+static void an_error_said_for_the_rest_of_a_part_is_shared_like_that_for_the_whole(void **state)
+{
+	(void)state;
+	for (unsigned k = 0; k < ARRAY_LEN(share_rows); k++) {
+		struct slice validator;
+		struct herd h;
+		uint64_t from;
+
+		rig_begin(&h.g);
+		store_beginning(&h.g);
+		herd_begin_with(&h, NULL, NULL, "X-Odd: 1\r\n");
+		assert_true(flight_tail(h.f, &from, &validator));
+		assert_int_equal(validator.n, 0);
+		see_their_share(&h, &share_rows[k]);
+		herd_end(&h);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -897,6 +982,9 @@ int main(void)
 		cmocka_unit_test(the_clients_own_list_of_addresses_makes_another_form),
 		cmocka_unit_test(the_clients_address_makes_no_other_form),
 		cmocka_unit_test(shared_cookies_make_no_form_while_they_look_like_such),
+		cmocka_unit_test(an_error_said_to_a_head_is_for_heads_that_wait_and_look_the_same),
+		cmocka_unit_test(a_head_that_failed_says_nothing_of_gets),
+		cmocka_unit_test(an_error_said_for_the_rest_of_a_part_is_shared_like_that_for_the_whole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
