@@ -15,6 +15,7 @@ Times are taken so that what the proxy does in an order that no client can tell 
 """
 import asyncio
 import json
+import math
 import os
 import random
 import re
@@ -203,8 +204,9 @@ class Judge:
             raise type(e)(f"{e}\n{answer.start} {answer.fields}\nasked {a:.3f}, head {answer.head_at:.3f}, "
                             f"{f.method} fetch {number} at {f.at:.3f}, answered {f.answered:.3f}, status {f.status}") from None
         self.note_shown(how, f, a, answer)
-        if f.taken > 1 and (f.shares == "one" or (f.is_unshared and f.method == "GET")):
-            raise Forbidden(f"fetch {number} is not for sharing and was used {f.taken} times")
+        if f.taken > 1 and (f.shares == "one" or f.is_unshared):
+            raise Forbidden(f"{f.method} fetch {f.number} is not for sharing and was used {f.taken} times: "
+                            f"{f.status}, form {f.form}, range {f.range}")
 
     def own(self, path, how, a, answer):
         """Made by the proxy."""
@@ -212,7 +214,8 @@ class Judge:
             return
         r = self.site.resource(path)
         user = how.get("user", "") if r.folder == "mine" else ""
-        if not self.errors.is_known(path, how, form_of(own_fields(path, how)), user, a, answer.status, self.slack):
+        if not self.errors.is_known(path, how, form_of(own_fields(path, how)), user, a, answer.status, self.slack,
+                                    lambda f: self.is_undone(f, a)):
             raise Missing(f"{answer.status} although nothing failed: {answer.start} {answer.fields} {answer.body[:200]}")
         if answer.status not in (502, 503, 504) and not any(f.status == answer.status for f in r.fetches):
             raise Forbidden(f"status {answer.status} from nowhere")
@@ -287,6 +290,10 @@ class Judge:
         key = (f.variant, f.user)
         if f.at > f.resource.shown.get(key, (0, 0))[1]:
             f.resource.shown[key] = (self.known_from(a), f.at)
+
+    def is_undone(self, f, a):
+        """Had a purge said to who asked at `a` that nothing is known of what f met? Without an answer that is kept, it has no tags."""
+        return any(p.acknowledged < a and p.asked > f.at and p.kind != "tag" and p.covers(f) for p in self.purges[-500:])
 
     def purged(self, a, f, stale_is_allowed):
         for p in reversed(self.purges):
@@ -583,12 +590,11 @@ class Run:
     async def do_herd(self, connection, number, steps):
         """Errors on a path that no other operation asks for, and herds of clients: see model_errors.py."""
         path = f"/herd/{number}"
-        r, began = self.site.resource(path), clock()
+        r, began, asked = self.site.resource(path), clock(), []
         for kind, who, waits in [*steps, ["ok", "plain", 1]]:
             await asyncio.sleep(waits * (FAILURE_MEMORY_S + self.judge.slack + 0.05))
             r.mood = ("slow" if kind == "ok" else kind, HOLD_S)
-            asked = await self._all(path, [dict(how) for how in HERDS[who]], 0)
-            asked = [x for x in asked if x[3].head_at]
+            asked += [x for x in await self._all(path, [dict(how) for how in HERDS[who]], 0) if x[3].head_at]
             why = self.judge.errors.why_not_herd(r, asked, self.judge.slack)
             if why and not self.is_disturbed(began, r):
                 raise Forbidden(f"herd {steps}, {kind} {who}: {why}")
@@ -704,13 +710,63 @@ class _Fake:
         return self.fields.get(name, default)
 
 
-def _fetched(site, path, ago=0.0, fields=()):
+def _fetched(site, path, ago=0.0, fields=(), method="GET", error=None):
+    """error: a status, and what is said besides it, as in ERRORS without the e."""
     site.count += 1
-    f = site.fetches[site.count] = Fetch(site.count, site.resource(path), model_http.Message("GET / HTTP/1.1", list(fields)))
-    f.decide(200)
+    r = site.resource(path)
+    f = site.fetches[site.count] = Fetch(site.count, r, model_http.Message(f"{method} / HTTP/1.1", list(fields)))
+    f.decide(int(error[:3]) if error else 200, error and error[4:])
     f.at -= ago
     f.answered -= ago
+    f.ended = f.answered
+    r.fetches.append(f)
     return f
+
+
+def _is_herd_refused(site, judge, number, began_s, late_s):
+    """Two fetches at once of a herd that came at 0; the first one's request was seen at began_s, the other's at late_s."""
+    r, now = site.resource(f"/herd/{number}"), clock()
+    for at in (began_s, late_s):
+        f = _fetched(site, r.path)
+        f.at, f.answered, f.ended, f.is_cut = now + at, math.inf, now + began_s + HOLD_S, True
+    answer = _Fake(f, status=502)
+    answer.head_at = now + 10
+    return judge.errors.why_not_herd(r, [((), {}, now, answer)] * 2, judge.slack)
+
+
+def _check_errors(site, judge, refused):
+    head, not_found, nobody = {"method": "HEAD"}, "/long/2", {"x_fetch": ""}
+    seen = _fetched(site, not_found, method="HEAD", error="404 ")
+    said = {"how": head, "body": b"", "status": 404, "x_fetch": "", "x_head_fetch": str(seen.number)}
+    assert refused(not_found, seen, **said) is refused(not_found, seen, **said) is None, "HEADs that wait share an error"
+    yield "what HEAD is told, for GET", refused(not_found, seen, **{**said, "how": {}})
+    yield "what HEAD was told, for who asks later", refused(not_found, seen, a=clock() + 2 * judge.slack, **said)
+    yield "what HEAD is told, for another form", refused(not_found, seen, **{**said, "how": {**head, "user": "bob"}})
+    for what in ("404 private", "503 cookie"):
+        seen = _fetched(site, not_found, method="HEAD", error=what)
+        said.update(status=int(what[:3]), x_head_fetch=str(seen.number))
+        assert refused(not_found, seen, **said) is None
+        yield f"{what} to HEAD, twice", refused(not_found, seen, **said)
+    for asked in ("bytes=6-", "bytes=10-"):
+        seen = _fetched(site, "/part/1", fields=[("range", asked)], error="404 ")
+        refused("/part/1", seen, status=404)
+        why = refused("/part/1", seen, status=404)
+        assert why is None or seen.has_range, why
+        if seen.has_range:
+            yield "what the origin said to one client's range, twice", why
+    cut = _fetched(site, "/long/3", 0.2)
+    cut.is_cut = True
+    site.fail(cut.path, cut.at, cut.answered, cut)
+    assert refused("/long/3", cut, status=502, **nobody) is None, "a failure is remembered"
+    for kind, what in (("tag", "long"), ("url", "/long/3")):
+        judge.purges[:] = [Purge(kind, what, False)]
+        judge.purges[0].asked = judge.purges[0].acknowledged = clock() - 0.1
+        why = refused("/long/3", cut, status=502, **nobody)
+        assert why is None or kind == "url", "a failure has no tags"
+    yield "a failure that was purged", why
+    judge.purges.clear()
+    assert _is_herd_refused(site, judge, 1, 0.7, 1.02) is None, "the first one's leader was silent for coalesce_timeout"
+    yield "two fetches at once", _is_herd_refused(site, judge, 2, 0.5, 0.8)
 
 
 def self_check():
@@ -775,5 +831,6 @@ def self_check():
     site.resource(long).refreshed.clear()
     later = _fetched(site, long, 1)
     assert refused(long, later, cache_status="memoproxy; hit") is None
+    yield from _check_errors(site, judge, refused)
     yield "an older answer than was shown", refused(long, _fetched(site, long, 5), a=clock())
     site.listener.close()

@@ -9,6 +9,8 @@ leaves behind.
   how long     429 and 5xx serve for failure_memory, from the second in a row on (in a row: it was asked for within twice that time, or before,
                and nothing was stored between); a response that did not come is remembered at once. Of a request with fields of its own that is for requests that
                look the same, until one that looks otherwise met it too; so is 429 always. What failed before it was sent is for all.
+  HEAD         A HEAD's error is for the HEADs that waited for it, by the same rule, and is not remembered. A HEAD that waited for an
+               error of another form before is told also 5xx of yet another.
   nothing else A failure_memory after the last error, all who ask at once are one fetch again, whatever the errors were.
   and so much  Who could be told, is: the herds of support/model.py's do_herd, on paths that nothing else disturbs, also see an error
                that reaches only its leader, and one that is not remembered.
@@ -70,41 +72,61 @@ class Errors:
             return None if form == f.form else f"of the form {f.form}"
         if is_alone(form, how):
             return "who is alone is told his own errors only"
+        if f.method == "HEAD":
+            return self.why_not_told_of_head(f, how, form, a, slack)
         until = f.ended if f.shares == "moment" else f.answered
         if form == f.form and a <= until + slack:
             return None
         return self.why_not_remembered(f, form, a, slack)
 
-    def is_known(self, path, how, form, user, a, status, slack):
-        """May the proxy say itself that its upstream failed?"""
+    def why_not_told_of_head(self, f, how, form, a, slack):
+        if how.get("method") != "HEAD":
+            return "an error of HEAD is for HEADs"
+        if a > f.answered + slack:
+            return f"said to HEAD {a - f.answered:.3f} s before"
+        if form == f.form or (f.status >= 500 and self.met_another(f, form, a, slack)):
+            return None
+        return f"of the form {f.form}"
+
+    @staticmethod
+    def met_another(f, form, a, slack):
+        """Had a HEAD made at `a` waited for an error before that one, which was another form's?"""
+        return any(t is not f and t.form != form and t.user == f.user and not t.is_alone and a <= t.ended + slack and (
+                   t.ended <= f.ended + slack) and ((t.status or 0) >= 500 or (t.is_cut and t.form)) for t in f.resource.fetches)
+
+    def is_known(self, path, how, form, user, a, status, slack, is_undone):
+        """May the proxy say itself that its upstream failed? is_undone(fetch): not of that."""
         begin = a - FAILURE_MEMORY_S - slack
         for failure in self.site.failures_between(path, begin, clock()):
             f = failure.fetch
-            if f == WRITE:
+            if f == WRITE or (f is not None and is_undone(f)):
                 continue
             if f is None or (f.is_cut and f.form == form):
+                return True
+            if f.is_cut and f.method == "HEAD" and how.get("method") == "HEAD" and not f.is_alone and a <= f.ended + slack and (
+                    not f.form or self.met_another(f, form, a, slack)):
                 return True
             if f.is_cut and (f.user == user or not f.form) and not f.is_for_one and (
                     not f.form or self.befell_another(f, slack)):
                 return True
         # Of an error that is long only the status is remembered.
-        return any(f.shares == "moment" and f.user == user and status in (f.status, 502, 503, 504) and
+        return any(f.shares == "moment" and f.user == user and not is_undone(f) and status in (f.status, 502, 503, 504) and
                    self.why_not_remembered(f, form, a, slack) is None
                    for f in self.site.resource(path).fetches) and not is_alone(form, how)
 
     # ---- herds that nothing disturbs ----
 
     def why_not_herd(self, r, asked, slack):
-        """asked: [(form, how, when, answer)] of one step, all of the resource r, answered by now."""
-        return self._at_once(r.fetches, slack) or self._not_shared(r, asked, slack) or self._not_remembered(r.fetches, slack)
+        """asked: [(form, how, when, answer)] of all steps, all of the resource r, answered by now."""
+        return self._at_once(r.fetches, asked, slack) or self._not_shared(r, asked, slack) or self._not_remembered(r.fetches, slack)
 
     @staticmethod
-    def _at_once(fetches, slack):
+    def _at_once(fetches, asked, slack):
         """Two fetches at once that could have been one."""
         for i, late in enumerate(fetches):
             for early in fetches[:i]:
-                if early.is_for_one or late.is_for_one or late.at - early.at > COALESCE_S / 2 or (
-                        not early.at <= late.at < min(early.answered, early.ended)):
+                if early.is_for_one or late.is_for_one or not early.at <= late.at < min(early.answered, early.ended) or (
+                        is_silent(early, late.at, fetches, asked, slack)):
                     continue
                 if not any(scatters(e, late, slack) for e in fetches):
                     return (f"fetches {early.number} and {late.number} at once: "
@@ -121,7 +143,7 @@ class Errors:
             for e in r.fetches:
                 if e.shares in ("waiters", "moment") and e.form == form and not e.is_for_one and (
                         e.at - 0.1 <= a <= e.answered - slack) and f.at > e.answered + 0.001 and (
-                        e.answered - e.at < COALESCE_S / 2 and not is_scattered(e, r.fetches, slack)):
+                        not is_silent(e, e.answered, r.fetches, asked, slack) and not is_scattered(e, r.fetches, slack)):
                     return (f"fetch {f.number} at {f.at:.3f} for who asked at {a:.3f}, "
                             f"though {e.number} was answered with {e.status} at {e.answered:.3f}")
         return None
@@ -139,6 +161,14 @@ class Errors:
                 if f.form == e.form and not f.is_for_one and e.ended + slack < f.at < e.ended + FAILURE_MEMORY_S:
                     return f"fetch {f.number} {f.at - e.ended:.3f} s after the second error in a row, {e.number}"
         return None
+
+
+def is_silent(e, at, fetches, asked, slack):
+    """Need nobody wait for it any more at that time? Its leader counts from when it asked: e may have waited for a connection, or be
+    the second attempt, after a kept connection broke. It began after an error that others were told before."""
+    asks = [a for form, how, a, answer in asked if form == e.form and a <= e.at <= answer.head_at and not is_alone(form, how)]
+    errors = [t.answered - slack for t in fetches if t.shares and not t.is_for_one and t.answered <= e.at]
+    return at - max([min(asks, default=e.at), *errors]) >= COALESCE_S - slack
 
 
 def scatters(e, f, slack):

@@ -12,6 +12,7 @@ The herds are on paths that nobody else asks for: support/model.py's do_ranges.
 """
 import re
 
+LOWS = (0, 0, 10, 100, 1000, 50000)  # where clients' ranges begin
 KINDS = ("plain", "plain", "private", "nostore", "large", "large", "cut", "pass", "head")
 
 
@@ -46,9 +47,16 @@ def of_request(request, n):
     return (picked([first, last], n) or [()])[0]
 
 
+def is_rest(request):
+    """Is it the proxy's own, for the rest of a part that it has? Without a validator that goes without If-Range; then only where it
+    begins tells it from a client's, of whose parts none ends just before one of LOWS."""
+    m = re.fullmatch(r"bytes=(\d+)-", request.get("range", ""))
+    return bool(m and (request.get("if-range") or int(m[1]) not in LOWS))
+
+
 def make_range(rng):
     dice = rng.random()
-    low = rng.choice((0, 0, 10, 100, 1000, 50000))
+    low = rng.choice(LOWS)
     if dice < 0.1:
         return [None, rng.choice((1, 50, 5000))]
     if dice < 0.2:

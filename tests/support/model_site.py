@@ -148,10 +148,11 @@ class Fetch:
         # A response to credentials is not given to others, nor theirs to a request with credentials.
         self.has_credential = any(n == "authorization" or "sid=" in v for n, v in self.form if n in ("authorization", "cookie"))
         # The rest of a stored part is fetched on behalf of all clients.
-        self.is_rest = bool(request.get("if-range") and re.fullmatch(r"bytes=\d+-", request.get("range", "")))
+        self.is_rest = model_ranges.is_rest(request)
         self.range = request.get("range")
         self.has_range = bool(request.get("range")) and not self.is_rest
-        self.is_for_one = self.method != "GET" or self.has_credential or request.get("cache-control") == "no-store" or self.has_range
+        self.is_alone = self.has_credential or request.get("cache-control") == "no-store" or self.has_range
+        self.is_for_one = self.method != "GET" or self.is_alone
         self.at = clock()
         self.answered = math.inf  # when its head was sent
         self.ended = math.inf  # when all of it was
@@ -186,8 +187,8 @@ class Fetch:
                 self.is_unshared = False
             is_kept = "Set-Cookie" in fields or "Vary" in fields or fields.get("Cache-Control") == "no-store" or (
                 fields.get("Cache-Control") == "private" and r.folder != "mine")
-            self.shares = ("one" if self.is_for_one or is_kept or (r.folder == "mine" and not self.user) else
-                           "moment" if status == 429 or status >= 500 else "waiters")
+            self.shares = ("one" if self.is_alone or is_kept or (r.folder == "mine" and not self.user) else
+                           "moment" if self.method == "GET" and (status == 429 or status >= 500) else "waiters")
         name = "X-Head-Fetch" if self.method == "HEAD" else "X-Fetch"
         return {**fields, name: str(self.number), "Cache-Tag": ", ".join(sorted(self.tags))}
 
