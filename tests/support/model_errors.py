@@ -17,6 +17,8 @@ leaves behind.
 """
 from .model_site import COALESCE_S, FAILURE_MEMORY_S, WRITE, clock
 
+CLOCK_S = 0.01  # the proxy counts whole milliseconds
+
 
 def is_trouble(f):
     """Does it count for errors in a row? One that came, or a response that did not."""
@@ -126,7 +128,7 @@ class Errors:
         for i, late in enumerate(fetches):
             for early in fetches[:i]:
                 if early.is_for_one or late.is_for_one or not early.at <= late.at < min(early.answered, early.ended) or (
-                        is_silent(early, late.at, fetches, asked, slack)):
+                        is_silent(early, late.at + CLOCK_S, fetches, asked, slack)):
                     continue
                 if not any(scatters(e, late, slack) for e in fetches):
                     return (f"fetches {early.number} and {late.number} at once: "
@@ -143,7 +145,7 @@ class Errors:
             for e in r.fetches:
                 if e.shares in ("waiters", "moment") and e.form == form and not e.is_for_one and (
                         e.at - 0.1 <= a <= e.answered - slack) and f.at > e.answered + 0.001 and (
-                        not is_silent(e, e.answered, r.fetches, asked, slack) and not is_scattered(e, r.fetches, slack)):
+                        not is_silent(e, e.answered + slack, r.fetches, asked, slack) and not is_scattered(e, r.fetches, slack)):
                     return (f"fetch {f.number} at {f.at:.3f} for who asked at {a:.3f}, "
                             f"though {e.number} was answered with {e.status} at {e.answered:.3f}")
         return None
@@ -168,7 +170,7 @@ def is_silent(e, at, fetches, asked, slack):
     the second attempt, after a kept connection broke. It began after an error that others were told before."""
     asks = [a for form, how, a, answer in asked if form == e.form and a <= e.at <= answer.head_at and not is_alone(form, how)]
     errors = [t.answered - slack for t in fetches if t.shares and not t.is_for_one and t.answered <= e.at]
-    return at - max([min(asks, default=e.at), *errors]) >= COALESCE_S - slack
+    return at - max([min(asks, default=e.at), *errors]) >= COALESCE_S
 
 
 def scatters(e, f, slack):
