@@ -436,6 +436,22 @@ static void deliver_last_messages(struct server *s)
 	mailbox_deliver(&s->service.mailbox);
 }
 
+/* A signal that comes from now on finds nobody to act on it. Left to its default it would end a process that has stopped in good order as
+ * if it had been killed, so it waits until the process is gone. */
+static void free_signal_events(struct server *s)
+{
+	sigset_t handled;
+
+	sigemptyset(&handled);
+	for (unsigned i = 0; i < ARRAY_LEN(s->signal_events); i++)
+		if (s->signal_events[i])
+			sigaddset(&handled, event_get_signal(s->signal_events[i]));
+	pthread_sigmask(SIG_BLOCK, &handled, NULL);
+	for (unsigned i = 0; i < ARRAY_LEN(s->signal_events); i++)
+		if (s->signal_events[i])
+			event_free(s->signal_events[i]);
+}
+
 static void server_fini(struct server *s)
 {
 	if (!s->service.workers)
@@ -466,9 +482,7 @@ static void server_fini(struct server *s)
 	cache_free(&s->service.cache);
 	relay_free(&s->relay);
 	access_log_close(&s->service.access_log);
-	for (unsigned i = 0; i < ARRAY_LEN(s->signal_events); i++)
-		if (s->signal_events[i])
-			event_free(s->signal_events[i]);
+	free_signal_events(s);
 	if (s->mailbox_event)
 		event_free(s->mailbox_event);
 	if (s->grace_event)

@@ -126,6 +126,16 @@ def test_second_signal_stops_at_once(start_proxy, origin, second):
         proxy.expect_exit = status
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+def test_signals_until_the_very_end_change_nothing_about_it(start_proxy, number):
+    """A service manager may say it again while the process is about to end: that is no death by a signal."""
+    proxy = start_proxy(SECTIONS, grace="120s")
+    proxy.process.signal(signal.SIGTERM)
+    while proxy.process.alive:
+        proxy.process.signal(number)
+    assert proxy.process.wait(20 * SLOW) == 0
+
+
 def test_stop_with_two_thousand_idle_connections(start_proxy):
     proxy = start_proxy(SECTIONS, grace="120s")
     with Herd(proxy.port, 2000, build(target="/x")) as h:
