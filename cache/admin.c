@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The cache seen from outside the requests: listing, peeking, and what HEAD tells about stored responses. */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include "cache/flight_internal.h"
@@ -10,59 +11,70 @@
 
 /* ---- Listing ---- */
 
-#define WALK_MAX 1000000u
-#define BATCH_BUCKETS 16
+#define BATCH_STEPS 32 /* while a shard is locked */
+#define BATCH_OBJECTS 64
 
 struct listed {
 	struct object *object;
 	uint64_t hits;
 };
 
-struct listing {
-	struct slice prefix;
-	unsigned seen, matched, limit;
-	struct listed *v; /* collected under the lock, shown after it */
-	unsigned n, cap;
-	bool is_short; /* of memory: what could not be collected is only counted */
+/* Collected under the lock, shown after it. */
+struct batch {
+	struct listed v[BATCH_OBJECTS];
+	unsigned n, max;
 };
 
-static void collect(struct listing *l, struct object *o)
+static struct object *next_variant(const struct object *o)
 {
-	if (object_check(o) == PURGED_HARD)
-		return;
-	l->matched++;
-	if (l->matched > l->limit || l->is_short)
-		return;
-	if (l->n == l->cap) {
-		unsigned cap = l->cap ? 2 * l->cap : 64;
-		struct listed *v = mem_realloc(l->v, cap * sizeof(*v));
+	return object_next(o) ? *object_next(o) : NULL;
+}
 
-		if (!v) {
-			l->is_short = true;
-			return;
-		}
-		l->v = v;
-		l->cap = cap;
+static unsigned count_variants(const struct entry *e)
+{
+	unsigned n = 0;
+
+	for (const struct object *o = e->variants; o; o = next_variant(o))
+		n++;
+	return n;
+}
+
+/* Of *left objects those of this entry, but for those before the last `rest`. False: there is no room for the next one. */
+static bool collect(struct batch *b, const struct entry *e, unsigned *left, unsigned rest)
+{
+	for (struct object *o = e->variants; o; o = next_variant(o), --*left) {
+		if (*left > rest || object_check(o) == PURGED_HARD)
+			continue;
+		if (b->n == b->max)
+			return false;
+		b->v[b->n++] = (struct listed){object_ref(o), o->hits};
 	}
-	l->v[l->n++] = (struct listed){object_ref(o), o->hits};
+	return true;
 }
 
-static void collect_entry(struct entry *e, void *arg)
+/* Those of one place in the index. *rest: how many of its objects, the last, are to be told, 0: all; and then how many are left.
+ * What is stored meanwhile comes before them, so none that stays is left out. */
+static void collect_place(struct batch *b, const struct entry *first, struct slice prefix, unsigned *rest)
 {
-	struct listing *l = arg;
+	unsigned left = 0;
+	bool is_room = true;
 
-	l->seen++;
-	if (!slice_starts_with(entry_url(e), l->prefix))
-		return;
-	for (struct object *o = e->variants; o; o = object_next(o) ? *object_next(o) : NULL)
-		collect(l, o);
+	for (const struct entry *e = first; e; e = entry_next_of_hash(e))
+		if (slice_starts_with(entry_url(e), prefix))
+			left += count_variants(e);
+	if (*rest == 0 || *rest > left)
+		*rest = left;
+	for (const struct entry *e = first; e && is_room; e = entry_next_of_hash(e))
+		if (slice_starts_with(entry_url(e), prefix))
+			is_room = collect(b, e, &left, *rest);
+	*rest = left;
 }
 
-static void show(struct cache *c, struct listing *l, struct now now,
+static void show(struct cache *c, struct batch *b, struct now now,
 	void (*each)(const struct cache_entry_info *info, void *arg), void *arg)
 {
-	for (unsigned i = 0; i < l->n; i++) {
-		struct object *o = l->v[i].object;
+	for (unsigned i = 0; i < b->n; i++) {
+		struct object *o = b->v[i].object;
 		struct cache_entry_info info = {
 			.url = object_url(o),
 			.status = o->status,
@@ -70,7 +82,7 @@ static void show(struct cache *c, struct listing *l, struct now now,
 			.ttl_ms = policy_ttl_ms(&o->freshness, now),
 			.body_bytes = (uint64_t)object_body_length(o),
 			.total_bytes = object_total_bytes(o),
-			.hits = l->v[i].hits,
+			.hits = b->v[i].hits,
 			.source = (enum policy_source)o->freshness.source,
 			.vary_names = object_vary_names(o),
 			.user = entry_user(o->entry),
@@ -82,48 +94,79 @@ static void show(struct cache *c, struct listing *l, struct now now,
 		each(&info, arg);
 		object_unref(&o);
 	}
-	l->n = 0;
+	b->n = 0;
 }
 
-unsigned cache_list(struct cache *c, struct slice prefix, unsigned limit, struct now now,
-	void (*each)(const struct cache_entry_info *info, void *arg), void *arg)
+/* A cursor's key is a place in its shard, above the number of the place's objects that are left. */
+static void collect_shard_locked(struct shard *s, struct cache_listing *l, unsigned steps, struct batch *b)
 {
-	struct listing l = {.prefix = prefix, .limit = limit};
+	uint64_t place = l->cursor.key >> 32, was = place;
+	unsigned rest = (unsigned)(l->cursor.key & UINT32_MAX);
 
-	for (unsigned i = 0; i < c->memory.shards_n; i++) {
-		struct shard *s = &c->memory.shards[i];
-		uint32_t cursor = 0;
+	for (; steps > 0 && b->n < b->max && place < SHARD_END; steps--) {
+		const struct entry *e = shard_seek_locked(s, &place);
 
-		do {
-			pthread_mutex_lock(&s->mu);
-			for (unsigned k = 0; k < BATCH_BUCKETS; k++) {
-				shard_walk_locked(s, &cursor, collect_entry, &l);
-				if (cursor == 0)
-					break;
-			}
-			pthread_mutex_unlock(&s->mu);
-			show(c, &l, now, each, arg);
-		} while (cursor != 0 && l.seen < WALK_MAX);
+		l->looked++;
+		if (place != was)
+			rest = 0;
+		if (e)
+			collect_place(b, e, l->prefix, &rest);
+		if (e && rest > 0)
+			break;
+		was = place += e != NULL;
 	}
-	mem_free(l.v);
-	return l.matched;
+	l->cursor.key = place << 32 | rest;
+	if (place == SHARD_END)
+		l->cursor = (struct tier_cursor){l->cursor.shard + 1, 0};
+}
+
+static unsigned least(unsigned a, unsigned b)
+{
+	return a < b ? a : b;
+}
+
+void cache_list(struct cache *c, struct cache_listing *l, unsigned steps)
+{
+	struct batch b = {.n = 0};
+
+	l->told = l->looked = 0;
+	while (l->cursor.shard < c->memory.shards_n && l->looked < steps && l->told < l->limit) {
+		struct shard *s = &c->memory.shards[l->cursor.shard];
+
+		b.max = least(l->limit - l->told, BATCH_OBJECTS);
+		pthread_mutex_lock(&s->mu);
+		collect_shard_locked(s, l, least(steps - l->looked, BATCH_STEPS), &b);
+		pthread_mutex_unlock(&s->mu);
+		l->told += b.n;
+		show(c, &b, l->now, l->each, l->arg);
+	}
+	if (l->cursor.shard >= c->memory.shards_n)
+		l->cursor = (struct tier_cursor){TIER_CURSOR_END, 0};
 }
 
 bool cache_peek(struct cache *c, const struct cache_key *key, struct now now,
 	void (*each)(const struct cache_entry_info *info, void *arg), void *arg)
 {
 	struct shard *s = memory_shard(&c->memory, key);
-	struct listing l = {.limit = UINT32_MAX};
-	struct entry *e;
+	struct batch b = {.max = BATCH_OBJECTS};
+	unsigned rest = UINT_MAX;
+	bool any = false;
 
-	pthread_mutex_lock(&s->mu);
-	e = entry_find_locked(s, key);
-	if (e)
-		collect_entry(e, &l);
-	pthread_mutex_unlock(&s->mu);
-	show(c, &l, now, each, arg);
-	mem_free(l.v);
-	return l.matched > 0;
+	while (rest > 0) {
+		const struct entry *e;
+		unsigned left;
+
+		pthread_mutex_lock(&s->mu);
+		e = entry_find_locked(s, key);
+		left = e ? count_variants(e) : 0;
+		if (e)
+			(void)collect(&b, e, &left, least(rest, left));
+		pthread_mutex_unlock(&s->mu);
+		rest = left;
+		any = any || b.n > 0;
+		show(c, &b, now, each, arg);
+	}
+	return any;
 }
 
 /* ---- HEAD ---- */
@@ -136,7 +179,7 @@ static struct object *find_stored(struct cache *c, const struct cache_request *r
 
 	pthread_mutex_lock(&s->mu);
 	e = entry_find_locked(s, r->key);
-	for (struct object *o = e ? e->variants : NULL; o && !found; o = object_next(o) ? *object_next(o) : NULL)
+	for (struct object *o = e ? e->variants : NULL; o && !found; o = next_variant(o))
 		if (object_check(o) != PURGED_HARD && !(o->flags & OBJECT_IS_PARTIAL) &&
 			object_serves(o, &r->http->fields))
 			found = object_ref(o);
@@ -157,7 +200,7 @@ static bool still_stored_locked(const struct entry *e, const struct object *old)
 	const struct object *o = e->variants;
 
 	while (o && o != old)
-		o = object_next(o) ? *object_next(o) : NULL;
+		o = next_variant(o);
 	return o != NULL;
 }
 
@@ -222,7 +265,7 @@ static bool drop_superseded_locked(
 	bool any = false;
 
 	for (struct object *o = e->variants, *next; o; o = next) {
-		next = object_next(o) ? *object_next(o) : NULL;
+		next = next_variant(o);
 		if (!object_serves(o, l->request) || (l->is_hint && may_be_the_same(o, status, response)))
 			continue;
 		variant_drop_locked(e, o, DROP_REPLACED, g);

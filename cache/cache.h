@@ -194,10 +194,20 @@ struct cache_entry_info {
 	bool for_all; /* for requests with credentials too */
 	bool on_disk; /* of what is in memory: the disk tier has it too */
 };
-/* Calls `each` for entries whose URL starts with prefix, most `limit`; info is valid during the call, which runs outside
- * shard locks. Returns how many matched in all among those seen: all entries, or of more than a million some of each shard. */
-unsigned cache_list(struct cache *c, struct slice prefix, unsigned limit, struct now now,
-	void (*each)(const struct cache_entry_info *info, void *arg), void *arg);
+/* A listing of what is in memory, in no order, a part at a time. */
+struct cache_listing {
+	struct slice prefix; /* of URLs */
+	unsigned limit;      /* responses told in one part, at most */
+	struct now now;
+	/* Outside shard locks; info is valid during the call. */
+	void (*each)(const struct cache_entry_info *info, void *arg);
+	void *arg;
+	struct tier_cursor cursor; /* where the part begins, zeroed at first; then where the next one does */
+	unsigned told, looked;     /* of this part: responses; entries and chains of the index */
+};
+/* One part: ends at the limit, after `steps` entries and chains, or when all were seen: cursor.shard is TIER_CURSOR_END. What stays in
+ * memory from the first part to the last is told once, whatever comes and goes meanwhile. */
+void cache_list(struct cache *c, struct cache_listing *l, unsigned steps);
 /* What is in the lower tier, as its `list` says; once the message has come, cache_browse_end. -ENODEV: there is none. */
 int cache_browse_tier(struct cache *c, struct tier_listing *l) WARN_UNUSED;
 void cache_browse_end(struct cache *c);

@@ -206,6 +206,13 @@ void marker_keep_response_locked(struct markers *n, struct object *o, struct gar
 /* Visits the entries of one bucket; *cursor starts at 0 and is 0 again at the end of a round. No entry that stays
  * is missed and none is seen twice, though the index grows in between. `visit` may drop the entry. Returns the count. */
 unsigned shard_walk_locked(struct shard *s, uint32_t *cursor, void (*visit)(struct entry *e, void *arg), void *arg);
+/* For walks that stop between two entries of a chain: a place is an entry's hash with its bits reversed, so a table that doubles moves
+ * none. The first entry of the least place at *place or after it, if that is in the same chain, and *place is its own; the others of that
+ * place, of which there hardly ever are any, follow by entry_next_of_hash. Else NULL, and *place is where the next chain begins:
+ * SHARD_END behind the last. */
+#define SHARD_END (UINT64_C(1) << 32)
+struct entry *shard_seek_locked(struct shard *s, uint64_t *place);
+struct entry *entry_next_of_hash(const struct entry *e);
 /* Drops what is of no use any more, in at most max steps; returns how many it took: less than max, nothing is left that is due. */
 unsigned shard_expire_locked(struct shard *s, int64_t now_ms, unsigned max, struct garbage *g);
 

@@ -197,6 +197,46 @@ unsigned shard_walk_locked(struct shard *s, uint32_t *cursor, void (*visit)(stru
 	return n;
 }
 
+static uint32_t reverse_bits(uint32_t v)
+{
+	v = (v & 0x55555555u) << 1 | (v >> 1 & 0x55555555u);
+	v = (v & 0x33333333u) << 2 | (v >> 2 & 0x33333333u);
+	v = (v & 0x0f0f0f0fu) << 4 | (v >> 4 & 0x0f0f0f0fu);
+	return __builtin_bswap32(v);
+}
+
+struct entry *shard_seek_locked(struct shard *s, uint64_t *place)
+{
+	uint32_t mask, last;
+	struct entry *found = NULL;
+
+	if (!s->index) {
+		*place = SHARD_END;
+		return NULL;
+	}
+	mask = s->index->hh.tbl->num_buckets - 1;
+	last = (uint32_t)*place | reverse_bits(~mask);
+	for (UT_hash_handle *hh = s->index->hh.tbl->buckets[reverse_bits((uint32_t)*place) & mask].hh_head; hh;
+		hh = hh->hh_next) {
+		uint32_t at = reverse_bits(hh->hashv);
+
+		if (at >= *place && (at < last || (at == last && !found))) {
+			found = CONTAINER_OF(hh, struct entry, hh);
+			last = at;
+		}
+	}
+	*place = found ? last : (uint64_t)last + 1;
+	return found;
+}
+
+struct entry *entry_next_of_hash(const struct entry *e)
+{
+	for (UT_hash_handle *hh = e->hh.hh_next; hh; hh = hh->hh_next)
+		if (hh->hashv == e->hh.hashv)
+			return CONTAINER_OF(hh, struct entry, hh);
+	return NULL;
+}
+
 /* ---- Variants ---- */
 
 static void count_drop(struct memory *m, enum drop_reason why)

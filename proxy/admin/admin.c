@@ -3,7 +3,6 @@
 #include "proxy/admin/admin.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -151,36 +150,7 @@ static void dispatch(struct admin_call *c)
 	}
 }
 
-/* ---- Calls, one in a turn of the loop ---- */
-
-/* So those of many connections don't keep others, whose heads are read meanwhile, or signals waiting. */
-static void run_next_soon(struct admin *a)
-{
-	static const struct timeval next_turn = {0, 0};
-
-	(void)event_add(a->next_call, &next_turn);
-}
-
-static void on_next_call(evutil_socket_t fd, short what, void *arg)
-{
-	struct admin *a = arg;
-	struct admin_call *c = a->first;
-
-	(void)fd;
-	(void)what;
-	if (!c)
-		return;
-	a->first = c->next;
-	if (!a->first)
-		a->last = &a->first;
-	else
-		run_next_soon(a);
-	if (c->is_gone) {
-		admin_call_free(c);
-		return;
-	}
-	dispatch(c);
-}
+/* ---- Calls ---- */
 
 static void on_gone(void *arg)
 {
@@ -209,9 +179,7 @@ static void on_request(void *arg, struct transport *t)
 		admin_problem(c, 503, "too many requests are under way");
 		return;
 	}
-	*a->last = c;
-	a->last = &c->next;
-	run_next_soon(a);
+	admin_wait_turn(c);
 }
 
 /* ---- Start and stop ---- */
@@ -268,8 +236,8 @@ int admin_start(const struct admin_options *o, struct admin **out)
 	}
 	a->o = *o;
 	a->service = o->service;
-	a->last = &a->first;
-	a->next_call = event_new(o->base, -1, 0, on_next_call, a);
+	a->begin = dispatch;
+	err = admin_turns_init(a, o->base);
 	a->gate_options = (struct gate_options){
 		.max_body = FORM_MAX,
 		.high_water = 1 << 20,
@@ -280,7 +248,8 @@ int admin_start(const struct admin_options *o, struct admin **out)
 		.stats = &a->gate_stats,
 	};
 	admin_reconfigure(a);
-	err = a->next_call ? front_new(o->base, &a->gate_options, &a->front) : -ENOMEM;
+	if (!err)
+		err = front_new(o->base, &a->gate_options, &a->front);
 	if (!err)
 		err = take_sockets(a);
 	if (err) { /* nobody has connected: no gate is left */
@@ -296,14 +265,7 @@ void admin_stop(struct admin *a)
 	if (!a)
 		return;
 	front_free(&a->front);
-	while (a->first) { /* their clients are gone now */
-		struct admin_call *c = a->first;
-		a->first = c->next;
-		admin_call_free(c);
-	}
-	if (a->next_call)
-		event_free(a->next_call);
-	a->next_call = NULL;
+	admin_turns_fini(a); /* the calls' clients are gone now */
 }
 
 void admin_free(struct admin **ap)

@@ -8,39 +8,81 @@
 #include "http/date.h"
 #include "http/uri.h"
 #include "proxy/admin/admin_internal.h"
+#include "proxy/admin/json_text.h"
 
 #define HEAD_MAX 1024
-#define DIGITS 15 /* digits of a fraction: so few that 0.3 is not 0.29999999999999999 */
 
 /* ---- Responses ---- */
 
 void admin_call_free(struct admin_call *c)
 {
 	c->admin->calls--;
+	if (c->work)
+		c->work->free(c->work);
 	buf_fini(&c->text);
 	mem_free(c);
 }
 
-void admin_respond(struct transport *t, int status, const char *more, const char *content_type, struct slice body)
+static void make_head(struct buf *head, int status, const char *more, const char *content_type, size_t n)
 {
-	struct buf head;
 	char date[30];
-	int err;
 
 	http_date_format(clock_now().wall_ms / 1000, date);
-	buf_init(&head, HEAD_MAX);
-	buf_addf(&head,
+	buf_init(head, HEAD_MAX);
+	buf_addf(head,
 		"HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %s\r\nCache-Control: no-store\r\n"
 		"X-Content-Type-Options: nosniff\r\nContent-Length: %zu\r\n%s",
-		status, http_reason(status), date, content_type, body.n, more);
+		status, http_reason(status), date, content_type, n, more);
+}
+
+static void free_sent(const void *p, size_t n, void *arg)
+{
+	struct buf *b = arg;
+
+	(void)p;
+	(void)n;
+	buf_fini(b);
+	mem_free(b);
+}
+
+/* Not copied: it may be large. */
+static int add_taken(struct transport *t, struct buf *body)
+{
+	struct buf *sent = mem_alloc(sizeof(*sent));
+	int err;
+
+	if (!sent)
+		return -ENOMEM;
+	*sent = *body;
+	err = t->ops->add_reference(t, sent->p, sent->n, free_sent, sent);
+	if (err)
+		mem_free(sent);
+	else
+		buf_init(body, 0);
+	return err;
+}
+
+/* The body is copied, or taken where it is `taken`. */
+static void respond(struct transport *t, int status, const char *more, const char *content_type, struct slice body,
+	struct buf *taken)
+{
+	struct buf head;
+	int err;
+
+	make_head(&head, status, more, content_type, body.n);
 	err = head.err ? head.err : t->ops->begin(t, &(struct transport_head){status, &head, false});
 	if (!err && t->request->method != HTTP_HEAD && body.n)
-		err = t->ops->add(t, body.p, body.n);
+		err = taken ? add_taken(t, taken) : t->ops->add(t, body.p, body.n);
 	if (err)
 		t->ops->refuse(t);
 	else
 		t->ops->end(t);
 	buf_fini(&head);
+}
+
+void admin_respond(struct transport *t, int status, const char *more, const char *content_type, struct slice body)
+{
+	respond(t, status, more, content_type, body, NULL);
 }
 
 static void send_response(struct admin_call *c, int status, const char *content_type, struct slice body)
@@ -60,9 +102,22 @@ void admin_answer_text(struct admin_call *c, const char *content_type, struct sl
 	admin_call_free(c);
 }
 
+void admin_answer_made(struct admin_call *c, const char *content_type, struct buf *text)
+{
+	if (text->err) {
+		admin_problem(c, 503, "out of memory");
+		return;
+	}
+	if (!c->is_gone) {
+		transport_on_gone(c->transport, NULL, NULL);
+		respond(c->transport, 200, "", content_type, buf_slice(text), text);
+	}
+	admin_call_free(c);
+}
+
 void admin_answer(struct admin_call *c, int status, json_t *json)
 {
-	char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(DIGITS)) : NULL;
+	char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(JSON_TEXT_DIGITS)) : NULL;
 
 	if (c->is_gone)
 		;
@@ -87,7 +142,7 @@ void admin_problem(struct admin_call *c, int status, const char *detail)
 	admin_answer(c, status, admin_problem_new(status, detail));
 }
 
-void admin_collect(struct admin_call *c, void (*done)(void *arg, const struct collected *sum))
+void admin_collect(struct admin_call *c, void (*done)(void *arg, struct collected *sum))
 {
 	if (collect_start(c->service, done, c))
 		admin_problem(c, 503, "out of memory");

@@ -4,11 +4,19 @@
 
 #include "base/mem.h"
 #include "proxy/admin/admin_internal.h"
+#include "proxy/admin/json_text.h"
 
 #define LIMIT_DEFAULT 100
 #define LIMIT_MAX 10000
+#define TEXT_MAX (256 << 20)
 /* Heads that are read from disk for one call, at least: with a prefix most may be others'. */
 #define READS_MIN 1000
+/* One call about memory ends after so many entries and chains of the index, or so much text; and one turn of the loop after so many
+ * of these, or of responses. */
+#define LOOKS_MAX 1000000
+#define TEXT_ENOUGH (16 << 20)
+#define LOOKS_A_TURN 1024
+#define TOLD_A_TURN 32
 
 const char *admin_source_name(enum policy_source s)
 {
@@ -79,7 +87,7 @@ static void set_whose(json_t *j, struct slice vary_names, uint64_t user)
 	}
 }
 
-void admin_add_entry(const struct cache_entry_info *e, void *arg)
+static json_t *json_of_entry(const struct cache_entry_info *e)
 {
 	json_t *j = json_of_both("memory", e->url, e->status, e->age_ms, e->ttl_ms, e->body_bytes, e->source,
 		e->soft_purged, e->for_all);
@@ -88,28 +96,116 @@ void admin_add_entry(const struct cache_entry_info *e, void *arg)
 	json_object_set_new(j, "hits", json_integer((json_int_t)e->hits));
 	json_object_set_new(j, "disk", json_boolean(e->on_disk));
 	set_whose(j, e->vary_names, e->user);
-	json_array_append_new(arg, j);
+	return j;
+}
+
+void admin_add_entry(const struct cache_entry_info *e, void *arg)
+{
+	json_array_append_new(arg, json_of_entry(e));
+}
+
+/* ---- What both tiers' answers are made of ---- */
+
+/* In the turns of the loop, or of a reader, that a listing takes. */
+struct listed {
+	struct buf prefix, text;
+	struct json_text json;
+};
+
+static int init_listed(struct listed *l, struct slice prefix)
+{
+	buf_init(&l->prefix, prefix.n + 1);
+	buf_init(&l->text, TEXT_MAX);
+	json_text_begin(&l->json, &l->text);
+	json_text_open_array(&l->json, "entries");
+	return buf_add_slice(&l->prefix, prefix);
+}
+
+static void fini_listed(struct listed *l)
+{
+	buf_fini(&l->prefix);
+	buf_fini(&l->text);
+}
+
+static void answer_listed(struct admin_call *c, struct listed *l, const struct tier_cursor *next)
+{
+	struct cache_stats stats;
+	char after[24];
+
+	cache_stats(c->service->cache, &stats);
+	if (stats.has_tier)
+		json_text_add(&l->json, "disk_entries", json_integer((json_int_t)stats.tier.objects));
+	if (next->shard < TIER_CURSOR_END) {
+		snprintf(after, sizeof(after), "%02x%016llx", next->shard, (unsigned long long)next->key);
+		json_text_add(&l->json, "next", json_string(after));
+	}
+	json_text_close(&l->json);
+	admin_answer_made(c, "application/json", &l->text);
 }
 
 /* ---- Memory ---- */
 
-static void set_disk_total(struct admin_call *c, json_t *j)
-{
-	struct cache_stats stats;
+struct walk {
+	struct admin_work work;
+	struct cache_listing listing;
+	struct listed listed;
+	unsigned limit, told, looked;
+};
 
-	cache_stats(c->service->cache, &stats);
-	if (stats.has_tier)
-		json_object_set_new(j, "disk_entries", json_integer((json_int_t)stats.tier.objects));
+static void free_walk(struct admin_work *work)
+{
+	struct walk *w = CONTAINER_OF(work, struct walk, work);
+
+	fini_listed(&w->listed);
+	mem_free(w);
 }
 
-static void list_memory(struct admin_call *c, struct slice prefix, unsigned limit)
+static void on_entry(const struct cache_entry_info *e, void *arg)
 {
-	json_t *entries = json_array(), *j;
-	unsigned seen = cache_list(c->service->cache, prefix, limit, clock_now(), admin_add_entry, entries);
+	struct walk *w = arg;
 
-	j = json_pack("{s:i, s:o}", "matched", (int)seen, "entries", entries);
-	set_disk_total(c, j);
-	admin_answer(c, 200, j);
+	json_text_add(&w->listed.json, NULL, json_of_entry(e));
+}
+
+static bool is_done(const struct walk *w)
+{
+	return w->listing.cursor.shard >= TIER_CURSOR_END || w->told >= w->limit || w->looked >= LOOKS_MAX ||
+	       w->listed.text.n >= TEXT_ENOUGH || w->listed.text.err;
+}
+
+static void go_on(struct admin_call *c)
+{
+	struct walk *w = CONTAINER_OF(c->work, struct walk, work);
+
+	w->listing.limit = w->limit - w->told < TOLD_A_TURN ? w->limit - w->told : TOLD_A_TURN;
+	cache_list(c->service->cache, &w->listing, LOOKS_A_TURN);
+	w->told += w->listing.told;
+	w->looked += w->listing.looked;
+	if (!is_done(w)) {
+		admin_wait_turn(c);
+		return;
+	}
+	json_text_close(&w->listed.json);
+	json_text_add(&w->listed.json, "matched", json_integer(w->told));
+	json_text_add(&w->listed.json, "looked", json_integer(w->looked));
+	answer_listed(c, &w->listed, &w->listing.cursor);
+}
+
+static void list_memory(struct admin_call *c, struct slice prefix, unsigned limit, struct tier_cursor from)
+{
+	struct walk *w = mem_zalloc(sizeof(*w));
+
+	if (!w || init_listed(&w->listed, prefix) != 0) {
+		mem_free(w);
+		admin_problem(c, 503, "out of memory");
+		return;
+	}
+	w->work = (struct admin_work){go_on, free_walk};
+	w->limit = limit;
+	w->listing = (struct cache_listing){
+		.prefix = buf_slice(&w->listed.prefix), .now = clock_now(), .each = on_entry, .arg = w, .cursor = from};
+	c->work = &w->work;
+	go_on(c);
 }
 
 /* ---- Disk ---- */
@@ -117,14 +213,12 @@ static void list_memory(struct admin_call *c, struct slice prefix, unsigned limi
 struct browse {
 	struct tier_listing listing;
 	struct admin_call *call;
-	struct buf prefix;
-	json_t *entries; /* a reader's until the message, then ours */
+	struct listed listed; /* a reader's until the message, then ours */
 };
 
 static void free_browse(struct browse *b)
 {
-	json_decref(b->entries);
-	buf_fini(&b->prefix);
+	fini_listed(&b->listed);
 	mem_free(b);
 }
 
@@ -136,23 +230,20 @@ static void on_record(struct tier_listing *l, const struct tier_record_info *r)
 
 	json_object_set_new(j, "disk_bytes", json_integer((json_int_t)r->bytes));
 	set_whose(j, r->vary_names, r->user);
-	json_array_append_new(CONTAINER_OF(l, struct browse, listing)->entries, j);
+	json_text_add(&CONTAINER_OF(l, struct browse, listing)->listed.json, NULL, j);
 }
 
 static void on_browsed(struct message *m)
 {
 	struct tier_listing *l = CONTAINER_OF(m, struct tier_listing, message);
 	struct browse *b = CONTAINER_OF(l, struct browse, listing);
-	json_t *j = json_pack("{s:i, s:i, s:O}", "matched", (int)l->told, "read", (int)l->read, "entries", b->entries);
-	char next[24];
+	struct json_text *t = &b->listed.json;
 
-	if (l->cursor.shard < TIER_CURSOR_END) {
-		snprintf(next, sizeof(next), "%02x%016llx", l->cursor.shard, (unsigned long long)l->cursor.key);
-		json_object_set_new(j, "next", json_string(next));
-	}
-	set_disk_total(b->call, j);
+	json_text_close(t);
+	json_text_add(t, "matched", json_integer(l->told));
+	json_text_add(t, "read", json_integer(l->read));
 	cache_browse_end(b->call->service->cache);
-	admin_answer(b->call, 200, j);
+	answer_listed(b->call, &b->listed, &l->cursor);
 	free_browse(b);
 }
 
@@ -187,14 +278,11 @@ static void list_disk(struct admin_call *c, struct slice prefix, unsigned limit,
 	struct browse *b = mem_zalloc(sizeof(*b));
 	int err = b ? 0 : -ENOMEM;
 
-	if (b) {
-		buf_init(&b->prefix, prefix.n + 1);
-		b->entries = json_array();
-		err = b->entries ? buf_add_slice(&b->prefix, prefix) : -ENOMEM;
-	}
+	if (b)
+		err = init_listed(&b->listed, prefix);
 	if (!err) {
 		b->call = c;
-		b->listing = (struct tier_listing){.prefix = buf_slice(&b->prefix),
+		b->listing = (struct tier_listing){.prefix = buf_slice(&b->listed.prefix),
 			.limit = limit,
 			.reads_max = limit > READS_MIN ? limit : READS_MIN,
 			.now = clock_now(),
@@ -237,8 +325,8 @@ static const char *read_parameters(struct admin_call *c, struct entries_call *e)
 		if (!e->is_disk && !slice_equal(v, SLICE_LIT("memory")))
 			return "tier is memory or disk";
 	}
-	if (admin_parameter(c, "after", &v) && (!e->is_disk || !read_cursor(v, &e->from)))
-		return "after is the `next` of an answer with tier=disk";
+	if (admin_parameter(c, "after", &v) && !read_cursor(v, &e->from))
+		return "after is the `next` of an answer";
 	return NULL;
 }
 
@@ -247,7 +335,7 @@ static void list(struct admin_call *c, const struct entries_call *e, struct slic
 	if (e->is_disk)
 		list_disk(c, prefix, e->limit, e->from);
 	else
-		list_memory(c, prefix, e->limit);
+		list_memory(c, prefix, e->limit, e->from);
 }
 
 void admin_entries(struct admin_call *c)

@@ -27,15 +27,24 @@ struct admin {
 	struct front *front;
 	struct event *next_call;
 	struct admin_call *first, **last; /* that wait for their turn of the loop */
+	void (*begin)(struct admin_call *c);
 	struct gate_options gate_options;
 	struct gate_stats gate_stats;
 	unsigned calls; /* under way */
 	uint64_t refused;
 };
 
+/* What a call does in more than one turn of main's loop, so that others get theirs between. */
+struct admin_work {
+	/* The next step: answers the call, or ends with admin_wait_turn. */
+	void (*go_on)(struct admin_call *c);
+	void (*free)(struct admin_work *w);
+};
+
 /* One request to the admin side. Freed by the function that answers it. */
 struct admin_call {
 	struct admin_call *next; /* of those that wait for their turn */
+	struct admin_work *work; /* owned; NULL: it begins */
 	struct admin *admin;
 	struct service *service;
 	struct transport *transport;
@@ -64,16 +73,23 @@ const struct admin_parameter *admin_parameter_find(const struct admin_call *c, c
 void admin_answer(struct admin_call *c, int status, json_t *json);
 void admin_answer_text(struct admin_call *c, const char *content_type, struct slice text);
 void admin_problem(struct admin_call *c, int status, const char *detail);
+/* With text that was made step by step, whose bytes are taken; 503 where its `err` says that something is missing. */
+void admin_answer_made(struct admin_call *c, const char *content_type, struct buf *text);
 /* RFC 9457, for members of its own and then admin_answer. */
 json_t *admin_problem_new(int status, const char *detail);
 
-/* Of a call that nobody waits for any more. */
+/* Of a call that nobody waits for any more; its work goes with it. */
 void admin_call_free(struct admin_call *c);
+/* It begins, or its work goes on, in another turn, behind the calls that wait. Frees a call that nobody waits for any more. */
+void admin_wait_turn(struct admin_call *c);
+int admin_turns_init(
+	struct admin *a, struct event_base *base) WARN_UNUSED; /* 0 or -ENOMEM; admin_turns_fini is due either way */
+void admin_turns_fini(struct admin *a);
 /* Where there is no call. `more`: further field lines, each with its CRLF. All of it, or 503 where there is no memory for it. */
 void admin_respond(struct transport *t, int status, const char *more, const char *content_type, struct slice body);
 
-/* Calls `done` with the workers' counters, from main's loop; it answers the call. */
-void admin_collect(struct admin_call *c, void (*done)(void *arg, const struct collected *sum));
+/* Calls `done` with the workers' counters, from main's loop; it takes them, and answers the call. */
+void admin_collect(struct admin_call *c, void (*done)(void *arg, struct collected *sum));
 
 /* What several endpoints say alike. */
 const char *admin_source_name(enum policy_source s);

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* /metrics: the counters in the Prometheus text format 0.0.4. */
 #include "proxy/record/access_log.h"
-#include "proxy/admin/admin_internal.h"
-#include "proxy/admin/counters.h"
+#include "proxy/admin/page.h"
 #include "proxy/request/origins.h"
 #include "upstream/fetch.h"
-
-#define METRICS_MAX (32 << 20) /* CONFIG_ROUTES_MAX routes with long names fit */
 
 struct metric {
 	const char *group, *name, *type, *help;
@@ -63,10 +60,13 @@ static struct metric metric_of(const char *group, const struct counter *k)
 	return (struct metric){group, k->name, k->is_gauge ? "gauge" : "counter", k->help};
 }
 
-static void add_counters(struct buf *b, const struct counted *counted)
+static void add_counters(struct page *p, unsigned row)
 {
+	struct buf *b = &p->text;
+	const struct counted *counted = &p->counted;
 	static const char *const names[GROUPS] = {"clients", "proxy", "cache", "invalidation", "disk"};
 
+	(void)row;
 	for (unsigned i = 0; i < counters_n; i++) {
 		struct metric m = metric_of(names[counters[i].group], &counters[i]);
 
@@ -78,8 +78,10 @@ static void add_counters(struct buf *b, const struct counted *counted)
 	}
 }
 
-static void add_service(struct buf *b, const struct admin_call *c, const struct collected *sum)
+static void add_service(struct page *p, unsigned row)
 {
+	struct buf *b = &p->text;
+	const struct admin_call *c = p->call;
 	const struct service *s = c->service;
 	const struct gate_stats *gate = &c->admin->gate_stats;
 	static const struct metric info = {"build", "info", "gauge", "Always 1; the version is in the label"};
@@ -106,9 +108,10 @@ static void add_service(struct buf *b, const struct admin_call *c, const struct 
 			 "Responses without an upstream request of their own (hit, stale, collapsed), of these and "
 			 "miss, "
 			 "revalidated and pass"},
-			responses_hit_ratio(sum->worker.responses)},
+			responses_hit_ratio(p->sum->worker.responses)},
 	};
 
+	(void)row;
 	add_head(b, &info);
 	buf_addf(b, "memoproxy_build_info{version=\"%s\"} 1\n", MEMOPROXY_VERSION);
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
@@ -125,17 +128,19 @@ static void add_kind(struct buf *b, enum response_kind k)
 	add_label(b, "cache", slice_of(response_kind_name(k)));
 }
 
-static void add_responses(struct buf *b, const struct worker_stats *w)
+static void add_responses(struct page *p, unsigned row)
 {
+	struct buf *b = &p->text;
 	static const struct metric m = {"proxy", "answers", "counter", "Responses by how the cache was used"};
 
+	(void)row;
 	add_head(b, &m);
 	for (enum response_kind k = 0; k < RESPONSE_KINDS; k++) {
 		add_name(b, &m);
 		buf_add_char(b, '{');
 		add_kind(b, k);
 		buf_add_char(b, '}');
-		add_count(b, w->responses[k]);
+		add_count(b, p->sum->worker.responses[k]);
 	}
 }
 
@@ -168,62 +173,76 @@ static void add_histogram(struct buf *b, enum response_kind k, const struct late
 	add_count(b, latency_count(l));
 }
 
-static void add_latency(struct buf *b, const struct worker_stats *w)
+static void add_latency(struct page *p, unsigned row)
 {
 	static const struct metric m = {"request", "duration_seconds", "histogram",
 		"From the end of a request's head until the last byte of its response is with the kernel; clients that "
 		"left are not in it"};
 
-	add_head(b, &m);
+	(void)row;
+	add_head(&p->text, &m);
 	for (enum response_kind k = 0; k < RESPONSE_KINDS; k++)
-		add_histogram(b, k, &w->latency[k]);
+		add_histogram(&p->text, k, &p->sum->worker.latency[k]);
 }
 
-/* ---- Routes ---- */
+/* ---- Routes: the head of what they have, and a row for each ---- */
 
-static void add_route(struct buf *b, const struct metric *m, struct slice route)
+static unsigned head_and_routes(const struct page *p)
 {
-	add_name(b, m);
-	buf_add_char(b, '{');
-	add_label(b, "route", route);
+	return p->sum->routes_n + 1;
 }
 
-static void add_route_responses(struct buf *b, const struct collected *sum)
+static void add_route(struct page *p, const struct metric *m, unsigned route)
+{
+	add_name(&p->text, m);
+	buf_add_char(&p->text, '{');
+	add_label(&p->text, "route", p->sum->snapshot->config->routes[route].rules.route);
+}
+
+static void add_route_responses(struct page *p, unsigned row)
 {
 	static const struct metric m = {"route", "answers", "counter", "Responses by route and how the cache was used"};
+	struct buf *b = &p->text;
 
-	add_head(b, &m);
-	for (unsigned i = 0; i < sum->routes_n; i++) {
-		for (enum response_kind k = 0; k < RESPONSE_KINDS; k++) {
-			add_route(b, &m, sum->snapshot->config->routes[i].rules.route);
-			buf_add_char(b, ',');
-			add_kind(b, k);
-			buf_add_char(b, '}');
-			add_count(b, sum->routes[i].responses[k]);
-		}
+	if (row == 0) {
+		add_head(b, &m);
+		return;
+	}
+	for (enum response_kind k = 0; k < RESPONSE_KINDS; k++) {
+		add_route(p, &m, row - 1);
+		buf_add_char(b, ',');
+		add_kind(b, k);
+		buf_add_char(b, '}');
+		add_count(b, p->sum->routes[row - 1].responses[k]);
 	}
 }
 
-static void add_routes(struct buf *b, const struct collected *sum)
+static void add_route_ratio(struct page *p, unsigned row)
 {
-	static const struct metric ratio = {"route", "hit_ratio", "gauge", "memoproxy_proxy_hit_ratio of the route"};
-	static const struct metric saved = {"route", "upstream_saved_seconds", "counter",
+	static const struct metric m = {"route", "hit_ratio", "gauge", "memoproxy_proxy_hit_ratio of the route"};
+
+	if (row == 0) {
+		add_head(&p->text, &m);
+		return;
+	}
+	add_route(p, &m, row - 1);
+	buf_addf(&p->text, "} %.17g\n", responses_hit_ratio(p->sum->routes[row - 1].responses));
+}
+
+static void add_route_saved(struct page *p, unsigned row)
+{
+	static const struct metric m = {"route", "upstream_saved_seconds", "counter",
 		"Estimate of the upstream's time that the cache saved: each hit, stale and collapsed response counts "
 		"for "
 		"the moving average of how long fetches for its route took"};
 
-	add_route_responses(b, sum);
-	add_head(b, &ratio);
-	for (unsigned i = 0; i < sum->routes_n; i++) {
-		add_route(b, &ratio, sum->snapshot->config->routes[i].rules.route);
-		buf_addf(b, "} %.17g\n", responses_hit_ratio(sum->routes[i].responses));
+	if (row == 0) {
+		add_head(&p->text, &m);
+		return;
 	}
-	add_head(b, &saved);
-	for (unsigned i = 0; i < sum->routes_n; i++) {
-		add_route(b, &saved, sum->snapshot->config->routes[i].rules.route);
-		buf_add_char(b, '}');
-		add_seconds(b, sum->routes[i].saved_us);
-	}
+	add_route(p, &m, row - 1);
+	buf_add_char(&p->text, '}');
+	add_seconds(&p->text, p->sum->routes[row - 1].saved_us);
 }
 
 /* ---- Upstreams ---- */
@@ -236,23 +255,36 @@ static void add_upstream(struct buf *b, const struct metric *m, struct slice nam
 	buf_add_char(b, '}');
 }
 
-static void add_upstreams(struct buf *b, const struct collected *sum)
+static unsigned each_counter(const struct page *p)
+{
+	(void)p;
+	return upstream_counters_n;
+}
+
+/* Of one counter those of all upstreams, which are not many. */
+static void add_upstreams(struct page *p, unsigned row)
+{
+	struct buf *b = &p->text;
+	const struct collected *sum = p->sum;
+	struct metric m = metric_of("upstream", &upstream_counters[row]);
+
+	add_head(b, &m);
+	for (unsigned i = 0; i < sum->upstreams_n; i++) {
+		add_upstream(b, &m, sum->snapshot->config->upstreams[i].name);
+		add_count(b, upstream_counter_value(&upstream_counters[row], &sum->upstreams[i]));
+	}
+}
+
+static void add_upstream_seconds(struct page *p, unsigned row)
 {
 	static const struct metric seconds = {"upstream", "seconds", "counter", "Time spent waiting for the upstream"};
-	const struct config *c = sum->snapshot->config;
+	struct buf *b = &p->text;
+	const struct collected *sum = p->sum;
 
-	for (unsigned k = 0; k < upstream_counters_n; k++) {
-		struct metric m = metric_of("upstream", &upstream_counters[k]);
-
-		add_head(b, &m);
-		for (unsigned i = 0; i < sum->upstreams_n; i++) {
-			add_upstream(b, &m, c->upstreams[i].name);
-			add_count(b, upstream_counter_value(&upstream_counters[k], &sum->upstreams[i]));
-		}
-	}
+	(void)row;
 	add_head(b, &seconds);
 	for (unsigned i = 0; i < sum->upstreams_n; i++) {
-		add_upstream(b, &seconds, c->upstreams[i].name);
+		add_upstream(b, &seconds, sum->snapshot->config->upstreams[i].name);
 		add_seconds(b, (uint64_t)sum->upstreams[i].time_us);
 	}
 }
@@ -325,50 +357,58 @@ static int64_t quota_remaining(const struct upstream_health *h)
 	return h->quota_remaining;
 }
 
-static void add_health(struct buf *b, const struct collected *sum)
+/* ---- Origins ---- */
+
+static const struct {
+	struct metric m;
+	int64_t (*value_of)(const struct upstream_health *h, unsigned origin);
+} origin_gauges[] = {
+	{{"upstream", "origin_up", "gauge", "1: the origin is asked; 0: it is left out for now"}, is_origin_up},
+	{{"upstream", "origin_failures_in_a_row", "gauge", "Requests that the origin failed last"}, origin_failures},
+	{{"upstream", "origin_active", "gauge", "Requests that the origin has now"}, origin_active},
+};
+
+static const struct {
+	struct metric m;
+	int64_t (*value_of)(const struct upstream_health *h);
+} upstream_gauges[] = {
+	{{"upstream", "breaker_open", "gauge", "1: the circuit breaker is open"}, is_breaker_open},
+	{{"upstream", "spared", "gauge", "1: the quota guard keeps calls for true misses"}, is_spared},
+	{{"upstream", "quota_remaining", "gauge", "Calls that the upstream said are left"}, quota_remaining},
+};
+
+static unsigned each_gauge(const struct page *p)
 {
-	add_origin_gauge(b,
-		&(struct metric){"upstream", "origin_up", "gauge", "1: the origin is asked; 0: it is left out for now"},
-		sum, is_origin_up);
-	add_origin_gauge(b,
-		&(struct metric){
-			"upstream", "origin_failures_in_a_row", "gauge", "Requests that the origin failed last"},
-		sum, origin_failures);
-	add_origin_gauge(b, &(struct metric){"upstream", "origin_active", "gauge", "Requests that the origin has now"},
-		sum, origin_active);
-	add_upstream_gauge(b, &(struct metric){"upstream", "breaker_open", "gauge", "1: the circuit breaker is open"},
-		sum, is_breaker_open);
-	add_upstream_gauge(b,
-		&(struct metric){"upstream", "spared", "gauge", "1: the quota guard keeps calls for true misses"}, sum,
-		is_spared);
-	add_upstream_gauge(b,
-		&(struct metric){"upstream", "quota_remaining", "gauge", "Calls that the upstream said are left"}, sum,
-		quota_remaining);
+	(void)p;
+	return ARRAY_LEN(origin_gauges) + ARRAY_LEN(upstream_gauges);
 }
 
-static void on_metrics(void *arg, const struct collected *sum)
+static void add_health(struct page *p, unsigned row)
 {
-	struct admin_call *c = arg;
-	struct counted counted;
-	struct buf b;
+	unsigned i = row - ARRAY_LEN(origin_gauges);
 
-	counted_init(&counted, c->service, sum);
-	buf_init(&b, METRICS_MAX);
-	add_service(&b, c, sum);
-	add_responses(&b, &sum->worker);
-	add_latency(&b, &sum->worker);
-	add_routes(&b, sum);
-	add_counters(&b, &counted);
-	add_upstreams(&b, sum);
-	add_health(&b, sum);
-	if (b.err)
-		admin_problem(c, 503, "out of memory");
+	if (row < ARRAY_LEN(origin_gauges))
+		add_origin_gauge(&p->text, &origin_gauges[row].m, p->sum, origin_gauges[row].value_of);
 	else
-		admin_answer_text(c, "text/plain; version=0.0.4; charset=utf-8", buf_slice(&b));
-	buf_fini(&b);
+		add_upstream_gauge(&p->text, &upstream_gauges[i].m, p->sum, upstream_gauges[i].value_of);
 }
+
+static const struct page_part parts[] = {
+	{add_service, NULL},
+	{add_responses, NULL},
+	{add_latency, NULL},
+	{add_route_responses, head_and_routes},
+	{add_route_ratio, head_and_routes},
+	{add_route_saved, head_and_routes},
+	{add_counters, NULL},
+	{add_upstreams, each_counter},
+	{add_upstream_seconds, NULL},
+	{add_health, each_gauge},
+};
+
+static const struct page_kind metrics = {"text/plain; version=0.0.4; charset=utf-8", parts, ARRAY_LEN(parts)};
 
 void admin_metrics(struct admin_call *c)
 {
-	admin_collect(c, on_metrics);
+	page_start(c, &metrics);
 }

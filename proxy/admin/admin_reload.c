@@ -33,12 +33,12 @@ static void free_call(struct reload_call *r)
 }
 
 /* Messages keep their order: the workers took the new configuration before they answered this. */
-static void on_all_told(void *arg, const struct collected *sum)
+static void on_all_told(void *arg, struct collected *sum)
 {
 	struct reload_call *r = arg;
 	unsigned routes = r->call->service->snapshot->config->routes_n - 1; /* the default one has no section */
 
-	(void)sum;
+	collected_free(&sum);
 	admin_answer(r->call, 200,
 		json_pack("{s:b, s:i, s:i, s:o, s:o}", "reloaded", 1, "routes", (int)routes, "upstreams",
 			(int)r->call->service->snapshot->config->upstreams_n, "needs_restart",

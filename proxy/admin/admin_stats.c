@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* /stats: the counters as JSON. */
-#include "base/mem.h"
 #include "proxy/record/access_log.h"
 #include "proxy/admin/admin_health.h"
-#include "proxy/admin/admin_internal.h"
-#include "proxy/admin/counters.h"
+#include "proxy/admin/page.h"
 
 static json_t *json_of_count(uint64_t n)
 {
@@ -32,39 +30,37 @@ static json_t *json_of_latency(const struct worker_stats *w)
 	return j;
 }
 
-static json_t *json_of_upstreams(const struct collected *sum)
+static unsigned each_upstream(const struct page *p)
 {
-	const struct config *c = sum->snapshot->config;
-	json_t *all = json_object();
-
-	for (unsigned i = 0; i < sum->upstreams_n; i++) {
-		json_t *j = json_object();
-
-		for (unsigned k = 0; k < upstream_counters_n; k++)
-			json_object_set_new(j, upstream_counters[k].name,
-				json_of_count(upstream_counter_value(&upstream_counters[k], &sum->upstreams[i])));
-		json_object_set_new(j, "time_s", json_real((double)sum->upstreams[i].time_us / 1e6));
-		admin_add_health(j, sum->snapshot, i);
-		json_object_set_new(all, c->upstreams[i].name.p, j);
-	}
-	return all;
+	return p->sum->upstreams_n;
 }
 
-static json_t *json_of_routes(const struct collected *sum)
+static void add_upstream(struct page *p, unsigned row)
 {
-	const struct snapshot *s = sum->snapshot;
-	json_t *all = json_object();
+	json_t *j = json_object();
 
-	for (unsigned i = 0; i < sum->routes_n; i++) {
-		const struct route_stats *r = &sum->routes[i];
+	for (unsigned k = 0; k < upstream_counters_n; k++)
+		json_object_set_new(j, upstream_counters[k].name,
+			json_of_count(upstream_counter_value(&upstream_counters[k], &p->sum->upstreams[row])));
+	json_object_set_new(j, "time_s", json_real((double)p->sum->upstreams[row].time_us / 1e6));
+	admin_add_health(j, p->sum->snapshot, row);
+	json_text_add(&p->json, p->sum->snapshot->config->upstreams[row].name.p, j);
+}
 
-		json_object_set_new(all, s->config->routes[i].rules.route.p,
-			json_pack("{s:f, s:f, s:f, s:o}", "hit_ratio", responses_hit_ratio(r->responses),
-				"upstream_saved_s", (double)r->saved_us / 1e6, "mean_fetch_s",
-				(double)atomic_load(&s->fetch_us[i]) / 1e6, "answers",
-				json_of_responses(r->responses)));
-	}
-	return all;
+static unsigned each_route(const struct page *p)
+{
+	return p->sum->routes_n;
+}
+
+static void add_route(struct page *p, unsigned row)
+{
+	const struct snapshot *s = p->sum->snapshot;
+	const struct route_stats *r = &p->sum->routes[row];
+
+	json_text_add(&p->json, s->config->routes[row].rules.route.p,
+		json_pack("{s:f, s:f, s:f, s:o}", "hit_ratio", responses_hit_ratio(r->responses), "upstream_saved_s",
+			(double)r->saved_us / 1e6, "mean_fetch_s", (double)atomic_load(&s->fetch_us[row]) / 1e6,
+			"answers", json_of_responses(r->responses)));
 }
 
 static double saved_s(const struct collected *sum)
@@ -76,49 +72,81 @@ static double saved_s(const struct collected *sum)
 	return (double)us / 1e6;
 }
 
-static void add_groups(json_t *j, const struct counted *counted)
+static void add_groups(struct page *p, unsigned row)
 {
 	static const char *const names[GROUPS] = {"clients", "requests", "cache", "invalidation", "disk"};
-	json_t *groups[GROUPS];
 
-	for (unsigned g = 0; g < GROUPS; g++)
-		if (counted->bases[g])
-			json_object_set_new(j, names[g], groups[g] = json_object());
-	for (unsigned i = 0; i < counters_n; i++)
-		if (counted->bases[counters[i].group])
-			json_object_set_new(groups[counters[i].group], counters[i].name,
-				json_of_count(counter_value(&counters[i], counted)));
+	(void)row;
+	for (unsigned g = 0; g < GROUPS; g++) {
+		json_t *j = p->counted.bases[g] ? json_object() : NULL;
+
+		for (unsigned i = 0; j && i < counters_n; i++)
+			if (counters[i].group == g)
+				json_object_set_new(
+					j, counters[i].name, json_of_count(counter_value(&counters[i], &p->counted)));
+		if (p->counted.bases[g])
+			json_text_add(&p->json, names[g], j);
+	}
 }
 
-static void on_stats(void *arg, const struct collected *sum)
+static void add_service(struct page *p, unsigned row)
 {
-	struct admin_call *c = arg;
-	struct service *s = c->service;
-	struct counted counted;
-	json_t *j = json_object();
+	const struct service *s = p->call->service;
+	const struct admin *a = p->call->admin;
+	struct json_text *t = &p->json;
 
-	counted_init(&counted, s, sum);
-	json_object_set_new(j, "version", json_string(MEMOPROXY_VERSION));
-	json_object_set_new(j, "uptime_s", json_real((double)(clock_now().mono_ms - s->started_mono_ms) / 1000));
-	json_object_set_new(j, "workers", json_integer(s->workers_n));
-	json_object_set_new(j, "reloads", json_of_count(s->reloads));
-	json_object_set_new(j, "reloads_failed", json_of_count(s->reloads_failed));
-	json_object_set_new(j, "admin_refused", json_of_count(c->admin->refused));
-	json_object_set_new(j, "admin_connections_refused", json_of_count(c->admin->gate_stats.refused_total_bound));
-	json_object_set_new(j, "admin_idle_evicted", json_of_count(c->admin->gate_stats.idle_evicted));
-	json_object_set_new(j, "hit_ratio", json_real(responses_hit_ratio(sum->worker.responses)));
-	json_object_set_new(j, "upstream_saved_s", json_real(saved_s(sum)));
-	json_object_set_new(j, "answers", json_of_responses(sum->worker.responses));
-	json_object_set_new(j, "latency", json_of_latency(&sum->worker));
-	add_groups(j, &counted);
-	json_object_set_new(j, "upstreams", json_of_upstreams(sum));
-	json_object_set_new(j, "routes", json_of_routes(sum));
-	json_object_set_new(
-		j, "access_log_dropped", json_of_count(s->access_log ? access_log_dropped(s->access_log) : 0));
-	admin_answer(c, 200, j);
+	(void)row;
+	json_text_begin(t, &p->text);
+	json_text_add(t, "version", json_string(MEMOPROXY_VERSION));
+	json_text_add(t, "uptime_s", json_real((double)(clock_now().mono_ms - s->started_mono_ms) / 1000));
+	json_text_add(t, "workers", json_integer(s->workers_n));
+	json_text_add(t, "reloads", json_of_count(s->reloads));
+	json_text_add(t, "reloads_failed", json_of_count(s->reloads_failed));
+	json_text_add(t, "admin_refused", json_of_count(a->refused));
+	json_text_add(t, "admin_connections_refused", json_of_count(a->gate_stats.refused_total_bound));
+	json_text_add(t, "admin_idle_evicted", json_of_count(a->gate_stats.idle_evicted));
+	json_text_add(t, "hit_ratio", json_real(responses_hit_ratio(p->sum->worker.responses)));
+	json_text_add(t, "upstream_saved_s", json_real(saved_s(p->sum)));
+	json_text_add(t, "answers", json_of_responses(p->sum->worker.responses));
+	json_text_add(t, "latency", json_of_latency(&p->sum->worker));
 }
+
+static void open_upstreams(struct page *p, unsigned row)
+{
+	(void)row;
+	json_text_open_object(&p->json, "upstreams");
+}
+
+static void open_routes(struct page *p, unsigned row)
+{
+	(void)row;
+	json_text_close(&p->json);
+	json_text_open_object(&p->json, "routes");
+}
+
+static void end(struct page *p, unsigned row)
+{
+	const struct access_log *log = p->call->service->access_log;
+
+	(void)row;
+	json_text_close(&p->json);
+	json_text_add(&p->json, "access_log_dropped", json_of_count(log ? access_log_dropped(log) : 0));
+	json_text_close(&p->json);
+}
+
+static const struct page_part parts[] = {
+	{add_service, NULL},
+	{add_groups, NULL},
+	{open_upstreams, NULL},
+	{add_upstream, each_upstream},
+	{open_routes, NULL},
+	{add_route, each_route},
+	{end, NULL},
+};
+
+static const struct page_kind stats = {"application/json", parts, ARRAY_LEN(parts)};
 
 void admin_stats(struct admin_call *c)
 {
-	admin_collect(c, on_stats);
+	page_start(c, &stats);
 }

@@ -20,7 +20,7 @@ struct part {
 
 struct collection {
 	struct service *service;
-	void (*done)(void *arg, const struct collected *sum);
+	void (*done)(void *arg, struct collected *sum);
 	void *arg;
 	unsigned missing;
 	struct collected sum;
@@ -60,16 +60,31 @@ _Static_assert(sizeof(struct gate_stats) % sizeof(uint64_t) == 0, "counters only
 _Static_assert(sizeof(struct route_stats) % sizeof(uint64_t) == 0, "counters only");
 _Static_assert(sizeof(struct upstream_stats) % sizeof(uint64_t) == 0, "counters only");
 
+static void free_part(struct part *p)
+{
+	mem_free(p->upstreams);
+	mem_free(p->routes);
+	p->upstreams = NULL;
+	p->routes = NULL;
+}
+
 static void collection_free(struct collection *c)
 {
-	for (unsigned i = 0; i < c->sum.workers; i++) {
-		mem_free(c->parts[i].upstreams);
-		mem_free(c->parts[i].routes);
-	}
+	for (unsigned i = 0; i < c->sum.workers; i++)
+		free_part(&c->parts[i]);
 	mem_free(c->sum.upstreams);
 	mem_free(c->sum.routes);
 	snapshot_unref(&c->sum.snapshot);
 	mem_free(c);
+}
+
+void collected_free(struct collected **sum)
+{
+	struct collected *gone = *sum;
+
+	*sum = NULL;
+	if (gone)
+		collection_free(CONTAINER_OF(gone, struct collection, sum));
 }
 
 /* On main. */
@@ -83,10 +98,9 @@ static void on_answered(struct message *m)
 	for (unsigned i = 0; i < c->sum.upstreams_n; i++)
 		add_counters(&c->sum.upstreams[i], &p->upstreams[i], sizeof(p->upstreams[i]));
 	add_counters(c->sum.routes, p->routes, c->sum.routes_n * sizeof(*p->routes));
-	if (--c->missing)
-		return;
-	c->done(c->arg, &c->sum);
-	collection_free(c);
+	free_part(p);
+	if (--c->missing == 0)
+		c->done(c->arg, &c->sum);
 }
 
 static int make_parts(struct collection *c)
@@ -113,7 +127,7 @@ static int make_parts(struct collection *c)
 	return 0;
 }
 
-int collect_start(struct service *s, void (*done)(void *arg, const struct collected *sum), void *arg)
+int collect_start(struct service *s, void (*done)(void *arg, struct collected *sum), void *arg)
 {
 	struct collection *c = mem_zalloc(sizeof(*c) + s->workers_n * sizeof(c->parts[0]));
 

@@ -19,7 +19,8 @@ struct collected {
 	struct route_stats *routes;
 };
 
-/* `done` comes from main's loop once all workers have answered; `sum` is valid during the call. */
-int collect_start(struct service *s, void (*done)(void *arg, const struct collected *sum), void *arg) WARN_UNUSED;
+/* `done` comes from main's loop once all workers have answered; it takes `sum`, for collected_free. */
+int collect_start(struct service *s, void (*done)(void *arg, struct collected *sum), void *arg) WARN_UNUSED;
+void collected_free(struct collected **sum);
 
 #endif

@@ -98,6 +98,28 @@ def test_entries_by_prefix_and_limit(proxy, origin):
     assert entry["status"] == 200
 
 
+def test_entries_come_in_pages_and_a_page_looks_no_further_than_it_must(start_proxy, origin):
+    proxy = start_proxy({"route all": {"match": "*", "ttl": "60s"}})
+    urls = {f"{origin.url}/paged/{i}" for i in range(300)}
+    for i in range(300):
+        origin.on(f"/paged/{i}", [Reply(200, {"Cache-Control": "max-age=60"}, b"x")])
+        assert proxy.fetch(f"/paged/{i}").status == 200
+    for limit in (1, 7, 100, 1000):
+        found, looked, after = [], [], ""
+        while True:
+            page = proxy.admin_json("GET", f"/entries?prefix=/paged/&limit={limit}{after}")
+            assert page["matched"] == len(page["entries"]) <= limit
+            found += [e["url"] for e in page["entries"]]
+            looked.append(page["looked"])
+            if "next" not in page:
+                break
+            after = "&after=" + page["next"]
+        assert len(found) == 300 and set(found) == urls
+        if limit < 10:
+            assert max(looked) < 200, "of 300 entries and some hundred chains"
+    assert proxy.admin("GET", "/entries?after=zz").status == 400
+
+
 def entries(answer):
     return answer["entries"] if isinstance(answer, dict) else answer
 

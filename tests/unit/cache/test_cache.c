@@ -581,6 +581,7 @@ static void entries_are_listed_by_prefix_and_peeked_at(void **state)
 	struct ask a;
 	char target[32];
 	unsigned shown = 0;
+	struct cache_listing l = {.prefix = SLICE_LIT("http://o/a/"), .limit = 1000, .each = note_entry, .arg = &shown};
 
 	(void)state;
 	rig_begin(&g);
@@ -588,11 +589,11 @@ static void entries_are_listed_by_prefix_and_peeked_at(void **state)
 		snprintf(target, sizeof(target), "GET /%c/%d", "ab"[i % 2], i);
 		rig_store(&g, target, NULL, FRESH, "x");
 	}
-	assert_int_equal(cache_list(g.c, SLICE_LIT("http://o/a/"), 1000, g.now, note_entry, &shown), 150);
+	l.now = g.now;
+	cache_list(g.c, &l, UINT_MAX);
+	assert_int_equal(l.told, 150);
 	assert_int_equal(shown, 150);
-	shown = 0;
-	assert_int_equal(cache_list(g.c, SLICE_LIT("http://o/"), 7, g.now, note_entry, &shown), 300);
-	assert_int_equal(shown, 7);
+	assert_int_equal(l.cursor.shard, TIER_CURSOR_END);
 	shown = 0;
 	ask_init(&g, &a, "GET /a/0", NULL);
 	assert_true(cache_peek(g.c, &a.key, g.now, note_entry, &shown));
@@ -600,6 +601,144 @@ static void entries_are_listed_by_prefix_and_peeked_at(void **state)
 	ask_fini(&a);
 	ask_init(&g, &a, "GET /none", NULL);
 	assert_false(cache_peek(g.c, &a.key, g.now, note_entry, &shown));
+	ask_fini(&a);
+	rig_end(&g);
+}
+
+/* ---- Listing in parts ---- */
+
+#define LISTED 2000
+
+struct told {
+	unsigned times[LISTED], all;
+};
+
+static void note_number(const struct cache_entry_info *info, void *arg)
+{
+	struct told *t = arg;
+	unsigned i = (unsigned)strtoul(info->url.p + strlen("http://o/"), NULL, 10);
+
+	assert_true(i < LISTED);
+	t->times[i]++;
+	t->all++;
+}
+
+static void store_numbers(struct rig *g, unsigned from, unsigned to)
+{
+	char target[32];
+
+	for (unsigned i = from; i < to; i++) {
+		snprintf(target, sizeof(target), "GET /%u", i);
+		rig_store(g, target, NULL, FRESH, "x");
+	}
+}
+
+static void a_listing_looks_no_further_than_its_limit(void **state)
+{
+	struct rig g;
+	struct told t = {.all = 0};
+	struct cache_listing l = {.prefix = SLICE_LIT("http://o/"), .limit = 7, .each = note_number, .arg = &t};
+
+	(void)state;
+	rig_begin(&g);
+	store_numbers(&g, 0, LISTED);
+	l.now = g.now;
+	cache_list(g.c, &l, UINT_MAX);
+	assert_int_equal(l.told, 7);
+	assert_int_equal(t.all, 7);
+	/* Of 2000. Chains that are empty are looked at too. */
+	assert_in_range(l.looked, 7, 100);
+	/* A prefix that nothing has: the steps bound it. */
+	l.prefix = SLICE_LIT("http://nobody/");
+	cache_list(g.c, &l, 50);
+	assert_int_equal(l.told, 0);
+	assert_in_range(l.looked, 1, 50);
+	rig_end(&g);
+}
+
+/* Each once, the table growing by the factor four meanwhile. */
+static void what_stays_is_listed_once_in_parts_of_any_size(void **state)
+{
+	static const unsigned limits[] = {1, 3, 64, 100};
+
+	(void)state;
+	for (unsigned k = 0; k < ARRAY_LEN(limits); k++) {
+		struct rig g;
+		struct told t = {.all = 0};
+		struct cache_listing l = {
+			.prefix = SLICE_LIT("http://o/"), .limit = limits[k], .each = note_number, .arg = &t};
+		unsigned stored = LISTED / 4;
+
+		rig_begin(&g);
+		store_numbers(&g, 0, stored);
+		l.now = g.now;
+		while (l.cursor.shard < TIER_CURSOR_END) {
+			cache_list(g.c, &l, 40);
+			assert_true(l.told <= limits[k] && l.looked <= 40);
+			if (stored < LISTED)
+				store_numbers(&g, stored, stored + 50);
+			stored += stored < LISTED ? 50 : 0;
+		}
+		for (unsigned i = 0; i < LISTED / 4; i++)
+			assert_int_equal(t.times[i], 1);
+		for (unsigned i = LISTED / 4; i < LISTED; i++)
+			assert_true(t.times[i] <= 1);
+		rig_end(&g);
+	}
+}
+
+static void note_vary(const struct cache_entry_info *info, void *arg)
+{
+	assert_true(slice_equal(info->vary_names, SLICE_LIT("x")));
+	++*(unsigned *)arg;
+}
+
+/* What one key has may be more than a part takes; what is stored between two parts comes before those that are left. */
+static void the_variants_of_a_key_are_listed_in_parts(void **state)
+{
+	struct rig g;
+	unsigned shown = 0;
+	char field[32];
+	struct cache_listing l = {.prefix = SLICE_LIT("http://o/"), .limit = 2, .each = note_vary, .arg = &shown};
+
+	(void)state;
+	rig_options(&g);
+	g.o.max_variants = 100;
+	rig_start(&g);
+	for (int i = 0; i < 80; i++) {
+		snprintf(field, sizeof(field), "X: %d\r\n", i);
+		rig_store(&g, "GET /a", field, FRESH "Vary: x\r\n", "x");
+	}
+	l.now = g.now;
+	cache_list(g.c, &l, UINT_MAX);
+	assert_int_equal(shown, 2);
+	rig_store(&g, "GET /a", "X: another\r\n", FRESH "Vary: x\r\n", "x");
+	for (unsigned parts = 1; l.cursor.shard < TIER_CURSOR_END; parts++) {
+		cache_list(g.c, &l, UINT_MAX);
+		assert_true(l.told <= 2 && parts <= 41);
+	}
+	assert_int_equal(shown, 80);
+	rig_end(&g);
+}
+
+static void all_variants_of_a_key_are_peeked_at(void **state)
+{
+	struct rig g;
+	struct ask a;
+	unsigned shown = 0;
+	char field[32];
+
+	(void)state;
+	rig_options(&g);
+	g.o.max_variants = 200;
+	rig_start(&g);
+	for (int i = 0; i < 150; i++) {
+		snprintf(field, sizeof(field), "X: %d\r\n", i);
+		rig_store(&g, "GET /a", field, FRESH "Vary: x\r\n", "x");
+	}
+	ask_init(&g, &a, "GET /a", NULL);
+	assert_true(cache_peek(g.c, &a.key, g.now, note_vary, &shown));
+	assert_int_equal(shown, 150);
 	ask_fini(&a);
 	rig_end(&g);
 }
@@ -704,6 +843,10 @@ int main(void)
 		cmocka_unit_test(a_head_response_updates_or_invalidates),
 		cmocka_unit_test(a_head_response_is_as_old_as_its_request),
 		cmocka_unit_test(entries_are_listed_by_prefix_and_peeked_at),
+		cmocka_unit_test(a_listing_looks_no_further_than_its_limit),
+		cmocka_unit_test(what_stays_is_listed_once_in_parts_of_any_size),
+		cmocka_unit_test(the_variants_of_a_key_are_listed_in_parts),
+		cmocka_unit_test(all_variants_of_a_key_are_peeked_at),
 		cmocka_unit_test(markers_are_bounded),
 		cmocka_unit_test(a_refresh_leads_though_the_stored_response_is_fresh),
 	};

@@ -117,7 +117,10 @@ static void play(struct script *s)
 			answer(s, ASK_VARIANT, 200, &s->varied, -1);
 		if (leads(s, ASK_OTHER))
 			flight_fail(s->a[ASK_OTHER].out.flight, 502, s->g.now);
-		(void)cache_list(s->g.c, SLICE_LIT("http://o/"), 10, s->g.now, ignore_entry, NULL);
+		cache_list(s->g.c,
+			&(struct cache_listing){
+				.prefix = SLICE_LIT("http://o/"), .limit = 10, .now = s->g.now, .each = ignore_entry},
+			UINT_MAX);
 		cache_saw_head(s->g.c, &s->a[ASK_HEAD].r, rig_asked(&s->g), 200, &s->not_modified, s->g.now, s->g.now);
 		s->g.now.mono_ms += 15000;
 	}
