@@ -242,7 +242,8 @@ int heap_init(struct heap *h, size_t small_max)
 void heap_fini(struct heap *h)
 {
 	for (unsigned i = 0; i < HEAP_POOLS; i++) {
-		heap_return(h, i);
+		while (heap_return(h, i))
+			;
 		for (struct link *l = h->pools[i].regions.next, *next; l != &h->pools[i].regions; l = next) {
 			struct heap_region *r = CONTAINER_OF(l, struct heap_region, link);
 
@@ -484,12 +485,14 @@ unsigned heap_leave(struct heap *h, unsigned pool, unsigned max)
 	return n;
 }
 
-void heap_return(struct heap *h, unsigned pool)
+bool heap_return(struct heap *h, unsigned pool)
 {
 	struct heap_pool *p = &h->pools[pool % HEAP_POOLS];
+	bool any;
 
 	pthread_mutex_lock(&p->mu);
-	while (!link_is_empty(&p->leaving)) {
+	any = !link_is_empty(&p->leaving);
+	if (any) {
 		struct heap_region *r = CONTAINER_OF(p->leaving.next, struct heap_region, link);
 
 		list_all(r, true);
@@ -500,6 +503,7 @@ void heap_return(struct heap *h, unsigned pool)
 		link_append(&p->regions, &r->link);
 	}
 	pthread_mutex_unlock(&p->mu);
+	return any;
 }
 
 bool heap_is_leaving(const struct heap *h, const void *p)

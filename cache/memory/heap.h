@@ -63,8 +63,8 @@ size_t heap_give_back(struct heap *h, unsigned pool);
 /* From now on nothing is taken in one region of `pool` that is less than half full, if there is one among the next `look` of
  * them; returns 1 then. What is in it is to be moved; when it is empty it goes on. */
 unsigned heap_leave(struct heap *h, unsigned pool, unsigned look);
-/* Those of which something is left go on as they are. */
-void heap_return(struct heap *h, unsigned pool);
+/* One of those of which something is left goes on as it is; false: there is none. */
+bool heap_return(struct heap *h, unsigned pool);
 bool heap_is_leaving(const struct heap *h, const void *p);
 
 #endif

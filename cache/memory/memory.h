@@ -111,7 +111,7 @@ struct memory {
 	uint64_t slack_bytes;        /* of memory that is not given back */
 	struct heap heap;            /* has locks of its own */
 	/* the sweeper's own: move.h. A walk that begins when all is chosen moves it, and ends when the next begins */
-	enum { SETTLE_IDLE, SETTLE_CHOOSE, SETTLE_CHOSEN, SETTLE_MOVE } settling;
+	enum { SETTLE_IDLE, SETTLE_CHOOSE, SETTLE_CHOSEN, SETTLE_MOVE, SETTLE_RETURN } settling;
 	unsigned settle_pool;
 	uint64_t choose_left;            /* regions to be looked at */
 	uint64_t used_then, excess_then; /* bytes, when the last move began: used, and over and above that */

@@ -68,10 +68,14 @@ static bool choose(struct memory *m)
 	return m->choose_left > 0;
 }
 
-static void end_move(struct memory *m)
+/* What could not be emptied goes on, a region a step. */
+static void go_on(struct memory *m)
 {
-	for (unsigned i = 0; i < HEAP_POOLS; i++)
-		heap_return(&m->heap, i);
+	if (atomic_load_explicit(&m->heap.leaving, memory_order_relaxed) > 0) {
+		if (!heap_return(&m->heap, m->settle_pool))
+			m->settle_pool = (m->settle_pool + 1) % HEAP_POOLS;
+		return;
+	}
 	m->settling = SETTLE_IDLE;
 	m->excess_left = excess(m) > m->excess_then / 4 * 3 ? excess(m) : 0;
 }
@@ -79,18 +83,18 @@ static void end_move(struct memory *m)
 bool memory_settle(struct memory *m, bool walk_begins)
 {
 	if (walk_begins && m->settling == SETTLE_MOVE)
-		end_move(m);
+		m->settling = SETTLE_RETURN;
 	if (walk_begins && m->settling == SETTLE_CHOSEN)
 		m->settling = SETTLE_MOVE;
+	if (m->settling == SETTLE_RETURN)
+		go_on(m);
 	if (has_more_than(m, 8) && give_back(m))
 		return true;
 	if (m->settling == SETTLE_IDLE && is_worth_moving(m))
 		begin_choosing(m);
-	if (m->settling == SETTLE_CHOOSE && !choose(m)) {
-		m->settling = SETTLE_CHOSEN;
-		if (atomic_load_explicit(&m->heap.leaving, memory_order_relaxed) == 0)
-			end_move(m);
-	}
+	if (m->settling == SETTLE_CHOOSE && !choose(m))
+		m->settling =
+			atomic_load_explicit(&m->heap.leaving, memory_order_relaxed) ? SETTLE_CHOSEN : SETTLE_RETURN;
 	return m->settling != SETTLE_IDLE;
 }
 
@@ -211,6 +215,18 @@ static void replace_in_index(struct shard *s, struct entry *old, struct entry *n
 		old->hh.hh_next->hh_prev = &new->hh;
 }
 
+static void move_markers(struct entry *e, struct garbage *g)
+{
+	struct markers *old = e->markers, *copy = old ? copy_out(e->shard, old) : NULL;
+
+	if (!copy)
+		return;
+	if (old->is_marked)
+		move_link(&old->marker, &copy->marker);
+	e->markers = copy;
+	leave_behind(e->shard, old, g);
+}
+
 static struct entry *move_entry(struct entry *e, struct garbage *g)
 {
 	struct shard *s = e->shard;
@@ -221,6 +237,8 @@ static struct entry *move_entry(struct entry *e, struct garbage *g)
 	replace_in_index(s, e, copy);
 	if (e->has_user)
 		users_moved_locked(e, copy);
+	if (copy->markers)
+		copy->markers->entry = copy;
 	for (struct object *o = copy->variants; o; o = object_next(o) ? *object_next(o) : NULL)
 		o->entry = copy;
 	leave_behind(s, e, g);
@@ -232,7 +250,7 @@ static bool is_the_indexs_alone(const struct entry *e)
 {
 	uint32_t n = 1;
 
-	if (e->markers)
+	if (e->markers && (e->markers->flights || e->markers->failed_response))
 		return false;
 	for (const struct object *o = e->variants; o; o = object_next(o) ? *object_next(o) : NULL, n++)
 		if (!has_one_ref(&o->refs))
@@ -249,6 +267,7 @@ struct entry *entry_move_locked(struct entry *e, struct garbage *g)
 		return e;
 	for (struct object **at = &e->variants; at && *at; at = object_next(*at))
 		*at = move_object(*at, s, g);
+	move_markers(e, g);
 	e = move_entry(e, g);
 	if (g->husks != before)
 		atomic_fetch_add_explicit(&s->memory->moved, 1, memory_order_relaxed);

@@ -10,6 +10,7 @@
 
 #define KEYS 6000
 #define KEEP 20 /* one of so many stays */
+#define MARK 500
 #define STEPS 64
 #define FRESH "Cache-Control: max-age=60\r\n"
 
@@ -49,6 +50,19 @@ static void store(struct rig *g, unsigned i)
 	}
 }
 
+/* A key whose responses are known not to be for sharing. */
+static void mark(struct rig *g, unsigned i)
+{
+	char target[48];
+	struct ask a;
+
+	snprintf(target, sizeof(target), "GET /pass/%u", i);
+	ask_init(g, &a, target, NULL);
+	assert_int_equal(ask_lookup(g, &a), CACHE_LEAD);
+	assert_int_equal(rig_answer(g, a.out.flight, 200, "Cache-Control: no-store\r\n", 1, NULL), FLIGHT_PRIVATE);
+	ask_fini(&a);
+}
+
 static void purge_most(struct rig *g)
 {
 	uint64_t seq;
@@ -70,6 +84,16 @@ static unsigned settle(struct rig *g)
 		assert_in_range(turns, 0, 10000);
 	} while (did.is_behind || !did.has_seen_all);
 	return turns;
+}
+
+static void check_marked(struct rig *g)
+{
+	char target[48];
+
+	for (unsigned i = 0; i < KEYS; i += MARK) {
+		snprintf(target, sizeof(target), "GET /pass/%u", i);
+		assert_int_equal(rig_verdict(g, target, NULL), CACHE_PASS);
+	}
 }
 
 static void check_kept(struct rig *g)
@@ -97,8 +121,11 @@ static void what_is_left_of_much_takes_little_and_is_whole(void **state)
 	(void)state;
 	begin(&g);
 	h = &g.c->memory.heap;
-	for (unsigned i = 0; i < KEYS; i++)
+	for (unsigned i = 0; i < KEYS; i++) {
 		store(&g, i);
+		if (i % MARK == 0)
+			mark(&g, i);
+	}
 	ask_init(&g, &held, "GET /kept/20", NULL); /* which can't be moved meanwhile */
 	assert_int_equal(ask_lookup(&g, &held), CACHE_HIT);
 	before = heap_resident(h);
@@ -114,6 +141,7 @@ static void what_is_left_of_much_takes_little_and_is_whole(void **state)
 	assert_in_range(heap_resident(h), h->used, h->used + h->used / 5 + 5 * HEAP_REGION);
 	rig_body_is(held.out.object, body_of(20));
 	ask_fini(&held);
+	check_marked(&g);
 	check_kept(&g);
 	/* All that links it links it still: by age, by use, by time. */
 	g.now.mono_ms += 61000;
