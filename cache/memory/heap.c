@@ -183,25 +183,44 @@ static void absent_add(struct heap *h, struct block_word *w, bool more)
 		atomic_fetch_sub_explicit(&h->absent, n, memory_order_relaxed);
 }
 
-static struct heap_region *region_map(void)
+/* Addresses for many regions at once: each by itself would be a mapping, of which a process may have 65,530. They take no memory
+ * before they are written to. */
+#define RESERVE (64 * HEAP_REGION)
+
+static int reserve(struct heap *h)
 {
-	char *p = mmap(NULL, 2 * HEAP_REGION, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *at;
+	char *p = mmap(NULL, RESERVE + HEAP_REGION, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *at;
 
 	if (p == MAP_FAILED)
-		return NULL;
+		return -ENOMEM;
 	at = (char *)(((uintptr_t)p + HEAP_REGION - 1) & ~(uintptr_t)(HEAP_REGION - 1));
 	if (at > p)
 		munmap(p, (size_t)(at - p));
-	if (at + HEAP_REGION < p + 2 * HEAP_REGION)
-		munmap(at + HEAP_REGION, (size_t)(p + 2 * HEAP_REGION - at - HEAP_REGION));
+	if (at < p + HEAP_REGION)
+		munmap(at + RESERVE, (size_t)(p + HEAP_REGION - at));
 	/* Or the kernel would fill up what was given back. */
-	(void)madvise(at, HEAP_REGION, MADV_NOHUGEPAGE);
-	return (struct heap_region *)at;
+	(void)madvise(at, RESERVE, MADV_NOHUGEPAGE);
+	h->reserved = at;
+	h->reserved_end = at + RESERVE;
+	return 0;
+}
+
+static struct heap_region *region_map(struct heap *h)
+{
+	struct heap_region *r = NULL;
+
+	pthread_mutex_lock(&h->mu);
+	if (h->reserved < h->reserved_end || reserve(h) == 0) {
+		r = (struct heap_region *)h->reserved;
+		h->reserved += HEAP_REGION;
+	}
+	pthread_mutex_unlock(&h->mu);
+	return r;
 }
 
 static int add_region(struct heap *h, struct heap_pool *p)
 {
-	struct heap_region *r = mem_fails() ? NULL : region_map();
+	struct heap_region *r = mem_fails() ? NULL : region_map(h);
 	struct block_word *w, *end;
 
 	if (!r)
@@ -223,9 +242,10 @@ static int add_region(struct heap *h, struct heap_pool *p)
 
 int heap_init(struct heap *h, size_t small_max)
 {
-	int err = 0;
+	int err;
 
 	memset(h, 0, sizeof(*h));
+	err = -pthread_mutex_init(&h->mu, NULL);
 	h->small_max = small_max;
 	for (unsigned i = 0; i < HEAP_POOLS; i++) {
 		struct heap_pool *p = &h->pools[i];
@@ -253,6 +273,9 @@ void heap_fini(struct heap *h)
 		}
 		pthread_mutex_destroy(&h->pools[i].mu);
 	}
+	if (h->reserved < h->reserved_end)
+		munmap(h->reserved, (size_t)(h->reserved_end - h->reserved));
+	pthread_mutex_destroy(&h->mu);
 }
 
 /* ---- Taking and giving ---- */

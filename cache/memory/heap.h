@@ -36,6 +36,8 @@ struct heap_pool {
 struct heap {
 	size_t small_max; /* set once */
 	struct heap_pool pools[HEAP_POOLS];
+	pthread_mutex_t mu;            /* below the pools' */
+	char *reserved, *reserved_end; /* guarded by mu: addresses for the next regions */
 	_Atomic uint64_t regions;      /* that are mapped */
 	_Atomic uint64_t used;         /* bytes in blocks that were taken */
 	_Atomic uint64_t absent;       /* bytes of free blocks that the system has back */

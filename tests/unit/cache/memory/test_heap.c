@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -186,6 +187,32 @@ static void a_region_that_is_left_takes_nothing_and_is_as_new_when_it_is_empty(v
 	heap_fini(&heap);
 }
 
+static unsigned mappings(void)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	unsigned n = 0;
+
+	assert_non_null(f);
+	for (int c; (c = fgetc(f)) != EOF;)
+		n += c == '\n';
+	fclose(f);
+	return n;
+}
+
+static void regions_are_few_mappings(void **state)
+{
+	unsigned before = mappings();
+
+	(void)state;
+	assert_int_equal(heap_init(&heap, HEAP_SMALL_MAX), 0);
+	for (unsigned i = 0; i < 2000; i++)
+		take(&taken[i], i, HEAP_SMALL_MAX);
+	assert_true(heap.regions >= 200);
+	assert_in_range(mappings(), 0, before + heap.regions / 4);
+	give_all();
+	heap_fini(&heap);
+}
+
 static void without_memory_there_is_none(void **state)
 {
 	(void)state;
@@ -207,6 +234,7 @@ int main(void)
 		cmocka_unit_test(blocks_keep_what_is_in_them_whatever_is_taken_given_and_left),
 		cmocka_unit_test(what_is_free_goes_back_to_the_system_in_steps_of_a_region_at_most),
 		cmocka_unit_test(a_region_that_is_left_takes_nothing_and_is_as_new_when_it_is_empty),
+		cmocka_unit_test(regions_are_few_mappings),
 		cmocka_unit_test(without_memory_there_is_none),
 	};
 
