@@ -6,6 +6,7 @@
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
@@ -261,6 +262,17 @@ static uint16_t port_of(int fd)
 	return ntohs(sa.any.sa_family == AF_INET6 ? sa.v6.sin6_port : sa.v4.sin_port);
 }
 
+/* evhttp, which would log why in words of its own, asks again. */
+static bool is_known(const char *address)
+{
+	struct addrinfo *found = NULL;
+
+	if (getaddrinfo(address, NULL, NULL, &found) != 0)
+		return false;
+	freeaddrinfo(found);
+	return true;
+}
+
 static int set_up_http(struct demo *d, const char *address, uint16_t port)
 {
 	struct evhttp_bound_socket *bound;
@@ -274,6 +286,8 @@ static int set_up_http(struct demo *d, const char *address, uint16_t port)
 	evhttp_set_max_body_size(d->http, DEMO_BODY_MAX);
 	evhttp_set_timeout(d->http, IDLE_S);
 	evhttp_set_gencb(d->http, on_request, d);
+	if (!is_known(address))
+		return -EADDRNOTAVAIL;
 	errno = 0;
 	bound = evhttp_bind_socket_with_handle(d->http, address, port);
 	if (!bound)

@@ -14,7 +14,8 @@ enum { DEMO_CALLS_MAX = 10000, DEMO_BODY_MAX = 16 * 1024 };
 
 struct demo;
 
-/* Every call is answered delay_ms after it came. port 0: any that is free. 0, or a negative errno as of bind(2). */
+/* Every call is answered delay_ms after it came. port 0: any that is free. 0, or a negative errno as of bind(2): -EADDRNOTAVAIL where
+ * the address, or the name, is none of this machine. */
 int demo_start(const char *address, uint16_t port, int64_t delay_ms, struct demo **out) WARN_UNUSED;
 /* Ends at once; calls that wait are not answered. */
 void demo_stop(struct demo **demo);

@@ -314,6 +314,13 @@ static int start_demo(struct server *s)
 		return complain("--demo needs a port in the [upstream] url", -EINVAL);
 	*colon = '\0';
 	err = demo_start(host, (uint16_t)atoi(colon + 1), DEMO_DELAY_MS, &s->demo);
+	if (err == -EADDRNOTAVAIL) {
+		fprintf(stderr,
+			"memoproxy: --demo serves at [upstream] url, which must be an address of this machine: %s is "
+			"none\n",
+			host);
+		return err;
+	}
 	if (err) {
 		fprintf(stderr, "memoproxy: can't serve the demonstration on %s:%s: %s\n", host, colon + 1,
 			strerror(-err));

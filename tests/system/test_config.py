@@ -266,6 +266,18 @@ def test_without_admin_listener(tmp_path, origin):
         port.release()
 
 
+@pytest.mark.parametrize("host", ["api.invalid", "192.0.2.1"])
+def test_demo_in_place_of_an_api_elsewhere_is_refused_in_one_sentence(tmp_path, host):
+    port = Port()
+    (tmp_path / "proxy.ini").write_text(f"[proxy]\nlisten = 127.0.0.1:{port.number}\n[admin]\nlisten = off\n"
+                                         f"[upstream]\nurl = http://{host}:3000\n")
+    status, _, stderr = run("-c", str(tmp_path / "proxy.ini"), "--demo")
+    port.release()
+    told = [line for line in stderr.splitlines() if " info " not in line]
+    assert status == 1 and len(told) == 1, stderr
+    assert f"must be an address of this machine: {host} is none" in told[0]
+
+
 def test_demo_serves_its_own_api(tmp_path):
     port, admin = Port(), Port()
     (tmp_path / "proxy.ini").write_text(f"[proxy]\nlisten = 127.0.0.1:{port.number}\n[admin]\nlisten = 127.0.0.1:{admin.number}\n")
