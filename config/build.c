@@ -420,6 +420,7 @@ int build_config(struct build *b)
 	int rc;
 
 	check_sections(b);
+	take_new_names(b);
 	rc = build_singles(b);
 	if (rc == 0)
 		rc = build_upstreams(b);
@@ -429,7 +430,9 @@ int build_config(struct build *b)
 		rc = build_tables(b);
 	if (rc == 0 && b->report->errors == 0)
 		validate_listeners(b);
-	if (rc == 0 && b->report->errors == 0)
+	if (rc == 0 && b->report->errors == 0) {
+		warn_of_old_names(b);
 		warn_of_routes(b);
+	}
 	return rc;
 }

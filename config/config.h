@@ -114,7 +114,7 @@ struct config_upstream {
 
 struct config_cache {
 	uint64_t memory_bytes, max_object_bytes;
-	bool coalesce, hit_road;
+	bool coalesce, fast_path;
 	int64_t coalesce_timeout_ms; /* -1: auto */
 	unsigned max_waiters;
 	int64_t failure_memory_ms, pass_memory_ms;

@@ -19,6 +19,7 @@ enum { INI_SECTIONS_MAX = 10200, INI_KEYS_MAX = 200, INI_NAME_MAX = 64 };
 
 struct ini_entry {
 	struct slice key, value; /* value may be empty */
+	struct slice old_key;    /* what the file says where that is an old name of `key` (renamed.c); else empty */
 	unsigned line;
 	struct ini_entry *next;
 };

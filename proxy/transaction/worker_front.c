@@ -29,7 +29,7 @@ static void configure(const struct worker *w, struct gate_options *o)
 	o->body_rate = p->client_body_rate;
 	o->idle_timeout_ms = p->client_idle_timeout_ms;
 	o->write_timeout_ms = p->client_write_timeout_ms;
-	o->answer = w->snapshot->config->cache.hit_road ? hit_answer : NULL;
+	o->answer = w->snapshot->config->cache.fast_path ? hit_answer : NULL;
 	o->trusted = &p->proxy_trusted;
 }
 

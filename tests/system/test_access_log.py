@@ -139,7 +139,7 @@ def test_ranges_and_304_count_what_was_sent(logged, origin):
 
 @pytest.mark.parametrize("road", ["on", "off"])
 def test_both_paths_write_the_same_line(logged, origin, road):
-    proxy, log = logged({"cache": {"hit_road": road}, **ROUTES})
+    proxy, log = logged({"cache": {"fast_path": road}, **ROUTES})
     path = origin.on(origin.fresh(), [Reply(body=b"12345")])
     fetch_in_turn(proxy, path, {}, {})
     hit = log.of(path, 2)[1]
@@ -175,7 +175,7 @@ def test_499_and_what_it_got_for_a_client_that_left_in_the_middle(logged, origin
 
 
 def test_499_for_a_client_that_leaves_a_stored_response(logged, origin):
-    proxy, log = logged({"cache": {"hit_road": "off"}, **ROUTES})
+    proxy, log = logged({"cache": {"fast_path": "off"}, **ROUTES})
     total = 7 << 20
     path = origin.on(origin.fresh(), [Reply(body=pattern(total))])
     proxy.fetch(path)

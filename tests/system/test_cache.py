@@ -921,7 +921,7 @@ ROAD_REQUESTS = [
 def roads(origin):
     from support.proxy import Proxy
     sections = {"route a": {"match": "*", "ttl": "600s"}}
-    proxies = [Proxy(origin.url, {"cache": {"hit_road": road}, **sections}).start() for road in ("on", "off")]
+    proxies = [Proxy(origin.url, {"cache": {"fast_path": road}, **sections}).start() for road in ("on", "off")]
     yield proxies
     for p in proxies:
         p.stop()
@@ -952,7 +952,7 @@ def test_both_paths_give_the_same_response(roads, origin, raw):
 
 @pytest.mark.parametrize("road", ["on", "off"])
 def test_a_GET_with_content_is_nobody_elses(start_proxy, origin, road):
-    proxy = start_proxy({"cache": {"hit_road": road}, "route all": {"match": "*", "ttl": "60s"}})
+    proxy = start_proxy({"cache": {"fast_path": road}, "route all": {"match": "*", "ttl": "60s"}})
     path = origin.on(origin.fresh(), lambda r: [Reply(200, {"Cache-Control": "public, max-age=60"}, b"<" + r.body + b">")])
     for body in (b"a", b"b", b"a"):
         r = proxy.fetch(path, body=body)

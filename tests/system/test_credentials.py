@@ -39,7 +39,7 @@ def running(request, origin):
     need_binary()
     config = copy.deepcopy(CONFIG)
     if request.param == "exchange":
-        config["cache"]["hit_road"] = "off"
+        config["cache"]["fast_path"] = "off"
     with Proxy(origin.url, config) as p:
         yield p
 
@@ -441,7 +441,7 @@ def test_explain_without_a_credential(proxy, origin):
 
 @pytest.mark.parametrize("road", ["on", "off"])
 def test_the_disk_tier_keeps_to_it_over_a_restart(start_proxy, origin, tmp_path, road):
-    p = start_proxy({"disk": {"path": str(tmp_path / "disk"), "size": "64M"}, "cache": {"hit_road": road},
+    p = start_proxy({"disk": {"path": str(tmp_path / "disk"), "size": "64M"}, "cache": {"fast_path": road},
                      "route all": {"match": "*", "ttl": "60s"}})
     by_route, declared = place(origin, ""), place(origin, "", {CC: "max-age=60"})
     large = origin.on(origin.fresh(), lambda r: [Reply(body=(r.get("Cookie") or "nobody").encode() * 1500000)])

@@ -302,7 +302,7 @@ def roads(start_proxy, origin):
     for kind in KINDS:
         for n in range(OBJECTS // 16):
             origin.on(f"/o/{kind}/{n}", answer)
-    return [start_proxy({"cache": {"hit_road": road}}, workers=1) for road in ("on", "off")]
+    return [start_proxy({"cache": {"fast_path": road}}, workers=1) for road in ("on", "off")]
 
 
 def answered_by_gate(proxy):

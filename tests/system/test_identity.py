@@ -28,7 +28,7 @@ OWN = {"host", "via", "cdn-loop", "x-forwarded-for", "x-forwarded-proto"}
 @pytest.fixture(scope="module", params=["fast path", "transaction"])
 def two(request, origin):
     """A proxy on either path."""
-    with Proxy(origin.url, {"cache": {"hit_road": "on" if request.param == "fast path" else "off"}, **ROUTES}) as p:
+    with Proxy(origin.url, {"cache": {"fast_path": "on" if request.param == "fast path" else "off"}, **ROUTES}) as p:
         yield p
 
 
@@ -288,7 +288,7 @@ def test_long_fields_select_byte_for_byte(two, origin):
 
 @pytest.fixture(scope="module", params=["on", "off"])
 def by_host(request, origin):
-    with Proxy(origin.url, {"cache": {"hit_road": request.param}, "upstream": {"host_header": "client"}, **ROUTES}) as p:
+    with Proxy(origin.url, {"cache": {"fast_path": request.param}, "upstream": {"host_header": "client"}, **ROUTES}) as p:
         yield p
 
 
@@ -338,7 +338,7 @@ def both(request, origin, tmp_path_factory):
     pair = Pair(folder)
     text = (f"[proxy]\nlisten = 127.0.0.1:{{port}} tls, 127.0.0.1:{plain.number}\nworkers = 2\nshutdown_grace = 2s\n"
             f"tls_certificate = {pair.certificate}\ntls_key = {pair.key}\n[admin]\nlisten = 127.0.0.1:{{admin_port}}\n"
-            f"[upstream]\nurl = {origin.url}\n[cache]\nhit_road = {request.param}\n"
+            f"[upstream]\nurl = {origin.url}\n[cache]\nfast_path = {request.param}\n"
             f"[disk]\npath = {folder}/disk\nsize = 16M\n[defaults]\nttl = 60s\n")
     context = pair.context()
     with Proxy(origin.url, config_text=text) as p:

@@ -30,9 +30,9 @@ def test_a_new_response_to_the_same_url_gets_another_lifetime(proxy, origin):
     assert len(ttls) > 1
 
 
-@pytest.mark.parametrize("hit_road", ["on", "off"])
-def test_a_hot_response_is_renewed_before_it_expires(start_proxy, origin, hit_road):
-    proxy = start_proxy({**CONFIG, "cache": {"hit_road": hit_road}})
+@pytest.mark.parametrize("fast_path", ["on", "off"])
+def test_a_hot_response_is_renewed_before_it_expires(start_proxy, origin, fast_path):
+    proxy = start_proxy({**CONFIG, "cache": {"fast_path": fast_path}})
     gate = origin.gate()
     path = origin.on("/ahead" + origin.fresh(), [Reply(200, {"Cache-Control": "max-age=3"}, b"old")],
                      [Wait(gate), Reply(200, {"Cache-Control": "max-age=1000"}, b"new")])

@@ -23,7 +23,7 @@ FIELDS = {CC: "max-age=60", "ETag": '"1"', "Content-Type": "text/plain"}
 
 @pytest.fixture(params=["fast path", "transaction"])
 def both(request, start_proxy):
-    return start_proxy({**CONFIG, "cache": {**CONFIG["cache"], "hit_road": "on" if request.param == "fast path" else "off"}})
+    return start_proxy({**CONFIG, "cache": {**CONFIG["cache"], "fast_path": "on" if request.param == "fast path" else "off"}})
 
 
 def ranged(ranges, **fields):

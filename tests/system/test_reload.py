@@ -167,7 +167,7 @@ def test_fast_path_changes(start_proxy, origin):
     proxy = start_proxy(ALL)
     path = origin.on(origin.fresh(), [Reply(body=b"x")])
     for road in ("off", "on", "off"):
-        reload(proxy, {"cache": {"hit_road": road}, **ALL})
+        reload(proxy, {"cache": {"fast_path": road}, **ALL})
         proxy.fetch(path)
         assert proxy.fetch(path).is_hit
 

@@ -30,7 +30,7 @@ def running(request, origin):
     need_binary()
     config = copy.deepcopy(CONFIG)
     if request.param == "exchange":
-        config["cache"]["hit_road"] = "off"
+        config["cache"]["fast_path"] = "off"
     with Proxy(origin.url, config) as p:
         yield p
 

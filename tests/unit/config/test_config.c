@@ -448,6 +448,17 @@ static void settings_that_can_not_count_are_told_of(void **state)
 	assert_warning("[defaults]\nuser_from = cookie:a\n[route a]\nttl = 1h\n", "t:2: warning: user_from: ");
 }
 
+static void a_key_by_its_old_name_counts_and_is_told_of(void **state)
+{
+	struct config *c = config_of("[cache]\nhit_road = off\n");
+
+	(void)state;
+	assert_false(c->cache.fast_path);
+	config_unref(&c);
+	assert_warning("[cache]\nhit_road = off\n", "t:2: warning: hit_road: now called fast_path");
+	assert_warning("[cache]\nfast_path = off\n", NULL);
+}
+
 static void force_is_told_of_where_requests_bear_a_credential(void **state)
 {
 	(void)state;
@@ -501,6 +512,7 @@ int main(void)
 		cmocka_unit_test(the_defaults_shown_in_proxy_ini_are_the_defaults),
 		cmocka_unit_test(no_key_stands_twice_in_a_section),
 		cmocka_unit_test(settings_that_can_not_count_are_told_of),
+		cmocka_unit_test(a_key_by_its_old_name_counts_and_is_told_of),
 		cmocka_unit_test(force_is_told_of_where_requests_bear_a_credential),
 		cmocka_unit_test(posts_that_may_be_writes_are_told_of),
 		cmocka_unit_test(the_reference_names_every_key_with_its_default),
