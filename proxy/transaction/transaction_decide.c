@@ -17,6 +17,9 @@
  * counted: the origin would answer the range no sooner. */
 #define RANGE_PATIENCE_MS 5000
 
+/* Of different wholes, on a worker. */
+#define RANGES_ALONE_MAX 16
+
 /* ---- Responses from an object: a hit, or a flight's response as it arrives ---- */
 
 /* Until a response from disk has begun, all can still be fetched anew. */
@@ -153,6 +156,10 @@ static void look_at_stored(struct transaction *x)
 /* The whole broke off before the range's first byte: its own Range may still get through, as when a download goes on. Once. */
 static void without_whole(struct transaction *x)
 {
+	if (x->is_overdue) {
+		transaction_go_on_alone(x);
+		return;
+	}
 	transaction_stop_waiting(x);
 	fetch_job_detach(&x->job);
 	if (x->goes_for_part) {
@@ -179,6 +186,9 @@ static void begin_response(struct transaction *x, const struct flight_view *view
 	if (response_can_begin(
 		    &x->response, &x->target.sent.http, view->object, x->target.route->rules.compress != 0)) {
 		link_remove(&x->range);
+		if (x->is_overdue)
+			fetch_job_detach(&x->job);
+		x->is_overdue = false;
 		answer_flight(x, view);
 	} else if (object_body_state(view->object, &available) != BODY_BROKEN) {
 		flight_put_off(&x->waiter);
@@ -210,6 +220,8 @@ static void look(struct transaction *x)
 	default:
 		if (x->has_begun)
 			transaction_abort(x);
+		else if (x->is_overdue)
+			transaction_go_on_alone(x);
 		else
 			waited_in_vain(x, &view);
 	}
@@ -276,35 +288,48 @@ static void lead(struct transaction *x, struct flight *f)
 	wait_for(x, f);
 }
 
-/* The fetch of the whole goes on. Where the origin has enough to do already, the range waits on. */
+/* One at a time for each fetch of a whole: were it all that wait, a slow origin would get the herd that it was spared, and one that
+ * knows no ranges would send each the whole. It stays in the list while it waits for both, also where its own fetch was in vain. */
+static bool may_go_alone(const struct transaction *x)
+{
+	const struct link *alone = &x->worker->ranges_alone;
+	unsigned n = 0;
+
+	for (const struct link *l = alone->next; l != alone; l = l->next, n++)
+		if (CONTAINER_OF(l, struct transaction, range)->flight == x->flight)
+			return false;
+	return n < RANGES_ALONE_MAX;
+}
+
+/* The fetch of the whole goes on, and what comes first answers. Where the origin has enough to do already, the range waits on. */
 static void go_alone(struct transaction *x)
 {
-	struct link *ranges = &x->worker->ranges;
-
 	link_remove(&x->range);
 	fetch_job_detach(&x->job);
 	if (request_of(x).spare_upstream || start_job(x, NULL, true)) {
 		x->range_since_ms = x->now.mono_ms;
-		link_append(ranges, &x->range);
+		link_append(&x->worker->ranges, &x->range);
 		return;
 	}
-	transaction_stop_waiting(x);
 	x->worker->stats.ranges_overdue++;
 	x->goes_for_part = true;
-	x->whole_comes = true;
-	x->kind = RESPONSE_PASS;
-	x->cache_status = (struct cache_status){.forward = x->cache_status.forward};
+	x->is_overdue = true;
+	link_append(&x->worker->ranges_alone, &x->range);
 }
 
 void transaction_send_overdue(struct worker *w, struct now now)
 {
-	while (!link_is_empty(&w->ranges)) {
-		struct transaction *x = CONTAINER_OF(w->ranges.next, struct transaction, range);
+	struct link *l = w->ranges.next, *next;
 
+	for (; l != &w->ranges; l = next) {
+		struct transaction *x = CONTAINER_OF(l, struct transaction, range);
+
+		next = l->next;
 		if (now.mono_ms - x->range_since_ms < RANGE_PATIENCE_MS)
 			return;
 		x->now = now;
-		go_alone(x);
+		if (may_go_alone(x))
+			go_alone(x);
 	}
 }
 

@@ -23,7 +23,7 @@ struct transaction {
 	struct flight *flight;       /* joined or led; NULL otherwise */
 	struct flight_waiter waiter; /* in `flight` while is_waiting */
 	bool is_waiting;
-	struct link range;      /* in the worker's ranges, or alone */
+	struct link range;      /* in the worker's ranges or ranges_alone, or in no list */
 	int64_t range_since_ms; /* when it came to wait there */
 	bool is_reading;        /* it waits for the disk tier */
 	struct fetch_job *job;  /* whose private response is ours; NULL otherwise */
@@ -45,8 +45,9 @@ struct transaction {
 	unsigned disk_waits;   /* for reads of the disk tier; at DISK_WAITS_MAX lookups pass it by */
 	bool whole_comes;      /* for others, while this one fetches a part for itself */
 	bool goes_for_part;    /* the whole was not to be shared: it has turned to its own Range */
-	bool met_failure;      /* of a fetch that it waited for, and of another's request */
-	unsigned retries;      /* lookups again after FLIGHT_RETRY */
+	bool is_overdue;  /* it fetches its own part beside the whole that it waits for: what comes first answers */
+	bool met_failure; /* of a fetch that it waited for, and of another's request */
+	unsigned retries; /* lookups again after FLIGHT_RETRY */
 	int64_t start_us, upstream_us;
 	struct now now; /* of the last event that woke it */
 };
@@ -120,6 +121,8 @@ struct transaction *transaction_new(struct worker *w, struct transport *t) WARN_
 void transaction_free(struct transaction *x);
 /* Leaves its flight, if it waits at one. */
 void transaction_stop_waiting(struct transaction *x);
+/* An overdue range does not wait for the whole any more, only for its own fetch. */
+void transaction_go_on_alone(struct transaction *x);
 /* Is it a GET with a Range, whatever that says? */
 bool transaction_asks_for_part(const struct transaction *x);
 /* Why what it was answered is not stored, for Cache-Status; NULL: nothing is said. */

@@ -45,6 +45,21 @@ static bool goes_for_part(struct transaction *x, int status)
 	return goes;
 }
 
+/* Only the part itself is of use while the whole may still come: an origin that knows no ranges, or has too much to do, is not asked
+ * again, and the range waits on. */
+static bool waits_on(struct transaction *x, int status)
+{
+	if (!x->is_overdue)
+		return false;
+	if (status == 206) {
+		transaction_go_on_alone(x);
+		return false;
+	}
+	fetch_job_release(&x->job);
+	x->is_overdue = false;
+	return true;
+}
+
 static void could_not_compose(struct transaction *x, int err)
 {
 	transaction_problem(
@@ -60,6 +75,8 @@ static void on_private_head(
 
 	x->now = clock_now();
 	x->upstream_us = clock_mono_us();
+	if (waits_on(x, status))
+		return;
 	if (!has_it && goes_for_part(x, status)) {
 		fetch_job_release(&x->job); /* the flight says so to all who wait for it, and so to this one */
 		return;
@@ -101,6 +118,8 @@ static void on_private_end(void *arg, enum fetch_result result)
 		transaction_finish(x);
 	else if (x->has_begun)
 		transaction_abort(x);
+	else if (x->is_overdue)
+		x->is_overdue = false; /* the whole may still come */
 	else
 		transaction_problem(x, failure_of_fetch(result));
 }

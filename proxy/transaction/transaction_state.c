@@ -30,7 +30,16 @@ void transaction_stop_waiting(struct transaction *x)
 	if (x->is_waiting)
 		flight_leave(&x->waiter);
 	x->is_waiting = false;
+	x->is_overdue = false;
 	flight_unref(&x->flight);
+}
+
+void transaction_go_on_alone(struct transaction *x)
+{
+	transaction_stop_waiting(x);
+	x->whole_comes = true;
+	x->kind = RESPONSE_PASS;
+	x->cache_status = (struct cache_status){.forward = x->cache_status.forward};
 }
 
 void transaction_free(struct transaction *x)

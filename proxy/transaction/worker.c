@@ -251,6 +251,7 @@ int worker_init(struct worker *w, const struct worker_options *o)
 	link_init(&w->transactions);
 	link_init(&w->jobs);
 	link_init(&w->ranges);
+	link_init(&w->ranges_alone);
 	forward_init(&w->forward);
 	target_init(&w->attempt_target);
 	response_init(&w->hit_response);

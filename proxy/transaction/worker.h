@@ -52,6 +52,7 @@ struct worker {
 	struct worker_stats stats;
 	struct link transactions, jobs; /* that live on this worker */
 	struct link ranges;             /* of transactions that wait for a range's first byte, by since when */
+	struct link ranges_alone;       /* and have turned to the origin for it meanwhile */
 	unsigned transactions_n;
 	uint64_t next_request_id;
 	/* scratch, reused from request to request; never kept over a return to the loop */

@@ -312,6 +312,87 @@ static void an_overdue_range_waits_on_where_the_origin_has_enough_to_do(void **s
 	recorder_got(r, 206, "quick");
 }
 
+static void of_a_herd_of_overdue_ranges_one_goes_at_a_time(void **state)
+{
+	struct rig *g = *state;
+	struct recorder *r[5];
+
+	for (unsigned i = 0; i < ARRAY_LEN(r); i++)
+		r[i] = rig_send(g, 1, RIG_AS_GATE, QUICK, NULL);
+	rig_turn(g);
+	fake_head(fake_fetch(0), 200, "Content-Length: 19\r\n");
+	rig_turn(g);
+	pass_ms(g, 5000);
+	pass_ms(g, 6000);
+	assert_int_equal(fake_fetches(), 2);
+	fake_answer(fake_fetch(1), 206, "Content-Range: bytes 4-8/19\r\n", "quick");
+	rig_turn(g);
+	pass_ms(g, 6000);
+	assert_int_equal(fake_fetches(), 3);
+	/* The whole comes before its own part does. */
+	fake_body_text(fake_fetch(0), TEXT);
+	fake_end(fake_fetch(0), FETCH_OK);
+	rig_turn(g);
+	for (unsigned i = 0; i < ARRAY_LEN(r); i++)
+		recorder_got(r[i], 206, "quick");
+	assert_int_equal(fake_fetches(), 3);
+	assert_int_equal(fake_fetch(2)->state, FAKE_CANCELLED);
+	assert_int_equal(overdue(g), 2);
+}
+
+/* An origin that knows no ranges, one that has too much to do, and one that does not answer. */
+static void what_is_no_part_is_not_waited_for_by_an_overdue_range(void **state)
+{
+	static const struct {
+		int status;
+		enum fetch_result end;
+	} rows[] = {{200, FETCH_OK}, {503, FETCH_OK}, {429, FETCH_OK}, {0, FETCH_TIMEOUT}, {0, FETCH_BROKEN}};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		struct rig g;
+		struct recorder *r, *other;
+
+		rig_begin(&g, NULL);
+		r = rig_send(&g, 0, RIG_AS_GATE, QUICK, NULL);
+		other = rig_send(&g, 0, RIG_AS_GATE, QUICK, NULL);
+		rig_turn(&g);
+		fake_head(fake_fetch(0), 200, "Content-Length: 19\r\n");
+		rig_turn(&g);
+		pass_ms(&g, 5000);
+		if (rows[i].status)
+			fake_head(fake_fetch(1), rows[i].status, "Content-Length: 0\r\n");
+		fake_end(fake_fetch(1), rows[i].end);
+		rig_turn(&g);
+		pass_ms(&g, 12000);
+		assert_int_equal(fake_fetches(), 2);
+		assert_int_equal(r->status, 0);
+		fake_body_text(fake_fetch(0), TEXT);
+		fake_end(fake_fetch(0), FETCH_OK);
+		rig_turn(&g);
+		recorder_got(r, 206, "quick");
+		recorder_got(other, 206, "quick");
+		rig_end(&g);
+	}
+}
+
+static void an_overdue_range_goes_on_alone_where_the_whole_breaks_off(void **state)
+{
+	struct rig *g = *state;
+	struct recorder *r = rig_ask(g, QUICK);
+
+	fake_head(fake_fetch(0), 200, "Content-Length: 19\r\n");
+	rig_turn(g);
+	pass_ms(g, 5000);
+	fake_end(fake_fetch(0), FETCH_BROKEN);
+	rig_turn(g);
+	assert_int_equal(r->status, 0);
+	fake_answer(fake_fetch(1), 206, "Content-Range: bytes 4-8/19\r\n", "quick");
+	rig_turn(g);
+	recorder_got(r, 206, "quick");
+	assert_int_equal(fake_fetches(), 2);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
 
 int main(void)
@@ -329,6 +410,9 @@ int main(void)
 		cmocka_unit_test(what_is_held_back_for_its_tag_is_not_waited_for_either),
 		TEST(a_range_that_has_begun_is_not_overdue),
 		TEST(an_overdue_range_waits_on_where_the_origin_has_enough_to_do),
+		TEST(of_a_herd_of_overdue_ranges_one_goes_at_a_time),
+		cmocka_unit_test(what_is_no_part_is_not_waited_for_by_an_overdue_range),
+		TEST(an_overdue_range_goes_on_alone_where_the_whole_breaks_off),
 	};
 
 	return cmocka_run_group_tests_name("transaction_range", tests, NULL, NULL);
