@@ -220,7 +220,18 @@ static void purge_groups(struct purges *p, const struct http_fields *response)
 	buf_fini(&joined);
 }
 
-static void purge_listed(const struct write_purges *i, struct purges *p)
+/* As the route that serves it keeps its query, too. */
+static void purge_as_kept(const struct write_purges *i, const struct snapshot *s, struct purges *p, struct slice url)
+{
+	struct admin_url kept;
+
+	admin_url_init(&kept);
+	if (find_at_origin(i, s, url, &kept) && !slice_equal(buf_slice(&kept.url), url))
+		purge(p, PURGE_URL, buf_slice(&kept.url));
+	admin_url_fini(&kept);
+}
+
+static void purge_listed(const struct write_purges *i, const struct snapshot *s, struct purges *p)
 {
 	const char *at = i->list.p, *end = i->list.p + i->list.n;
 
@@ -228,6 +239,8 @@ static void purge_listed(const struct write_purges *i, struct purges *p)
 		struct slice url = slice_of(at + 1);
 
 		purge(p, *at == 'p' ? PURGE_PREFIX : PURGE_URL, url);
+		if (*at == 'u' && memchr(url.p, '?', url.n))
+			purge_as_kept(i, s, p, url);
 		at = url.p + url.n + 1;
 	}
 }
@@ -238,7 +251,7 @@ uint64_t write_purges_apply(const struct write_purges *i, struct worker *w, cons
 	struct purges p = {w, before, 0};
 
 	if (status < 300)
-		purge_listed(i, &p);
+		purge_listed(i, s, &p);
 	else
 		purge(&p, PURGE_URL, write_purges_url(i));
 	purge_named(i, s, &p, response, HF_LOCATION);

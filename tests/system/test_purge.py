@@ -484,6 +484,18 @@ def test_only_a_success_triggers_a_routes_patterns(start_proxy, origin, status, 
     assert proxy.fetch("/items/1").is_hit == (status >= 400)
 
 
+@pytest.mark.parametrize("rule, named", [("sort", "?b=1&a=2"), ("drop:utm", "?id=1&utm=2"), ("only:id", "?id=1&z=1"), ("ignore", "?x=1")])
+def test_what_a_routes_pattern_names_goes_by_the_query_rule_that_keeps_it(start_proxy, origin, rule, named):
+    proxy = start_proxy({"route writes": {"match": "/w/*", "invalidates": "/kept" + named}, "route kept": {"match": "/kept*", "query": rule, "ttl": "60s"},
+                         "route all": {"match": "*"}})
+    origin.on("/kept", lambda r: [Reply(body=b"1")])
+    origin.on("/w/1", [Reply(204)], method="PUT")
+    proxy.fetch("/kept" + named)
+    assert proxy.fetch("/kept" + named).is_hit
+    proxy.fetch("/w/1", method="PUT", body=b"x")
+    assert not proxy.fetch("/kept" + named).is_hit
+
+
 def test_wrong_ways_of_asking_are_told_what_was_meant(start_proxy, origin):
     proxy = start_proxy({**CONFIG, "upstream other": {"url": "https://api.example/v1"}})
     def why(target):
