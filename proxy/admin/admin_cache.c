@@ -51,16 +51,42 @@ static bool purge_as(struct purging *p, struct slice what)
 	return true;
 }
 
+static bool has_purged(const struct purging *p, struct slice url)
+{
+	size_t i;
+	json_t *told;
+
+	json_array_foreach(p->told, i, told) if (slice_equal(url, (struct slice){json_string_value(told),
+									  json_string_length(told)})) return true;
+	return false;
+}
+
+static bool purge_as_others_keep_it(struct purging *p, const struct admin_url *l)
+{
+	struct buf url;
+	unsigned i = 0;
+	int next;
+
+	buf_init(&url, CACHE_KEY_MAX);
+	while ((next = admin_url_next(l, p->call->service->snapshot, &i, &url)) > 0)
+		if (!has_purged(p, buf_slice(&url)) && !purge_as(p, buf_slice(&url)))
+			break;
+	buf_fini(&url);
+	if (next < 0)
+		admin_problem(p->call, 503, not_noted);
+	return next == 0;
+}
+
 static bool purge_by_url(struct purging *p, struct slice value)
 {
+	bool is_prefix = p->purge.kind == PURGE_PREFIX, is_done;
 	struct admin_url l;
-	bool is_purged;
 
-	if (!admin_find_location(p->call, value, p->purge.kind == PURGE_PREFIX, &l))
+	if (!admin_find_location(p->call, value, is_prefix, &l))
 		return false;
-	is_purged = purge_as(p, buf_slice(&l.url));
+	is_done = purge_as(p, buf_slice(&l.url)) && (is_prefix || purge_as_others_keep_it(p, &l));
 	admin_url_fini(&l);
-	return is_purged;
+	return is_done;
 }
 
 static int by_user(const void *one, const void *two)

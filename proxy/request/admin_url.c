@@ -208,19 +208,29 @@ static int make_request(struct admin_url *l, const struct parts *p, struct slice
 	return 0;
 }
 
+static int add_origin(const struct config_upstream *u, struct slice authority, bool is_tls, struct buf *to)
+{
+	struct buf host;
+	int err = 0;
+
+	buf_init(&host, ADMIN_URL_MAX);
+	if (u->host_header == CONFIG_HOST_CLIENT)
+		err = sent_host_add(&host, authority, is_tls ? SLICE_LIT("https") : SLICE_LIT("http"));
+	if (!err)
+		err = target_origin(u, buf_slice(&host), to);
+	buf_fini(&host);
+	return err;
+}
+
 /* The URL as keys have it. A prefix is taken literally. */
 static int make_url(struct admin_url *l, const struct config_upstream *u, const struct parts *p, bool is_prefix)
 {
-	struct buf host, origin;
-	int err = 0;
+	struct buf origin;
+	int err;
 
 	buf_reset(&l->url);
-	buf_init(&host, ADMIN_URL_MAX);
 	buf_init(&origin, ADMIN_URL_MAX);
-	if (u->host_header == CONFIG_HOST_CLIENT)
-		err = sent_host_add(&host, p->authority, l->is_tls ? SLICE_LIT("https") : SLICE_LIT("http"));
-	if (!err)
-		err = target_origin(u, buf_slice(&host), &origin);
+	err = add_origin(u, p->authority, l->is_tls, &origin);
 	if (!err && !is_prefix) {
 		err = cache_url_build(&l->url, &l->route->rules, buf_slice(&origin), p->path, p->has_query, p->query);
 	} else if (!err) {
@@ -228,8 +238,37 @@ static int make_url(struct admin_url *l, const struct config_upstream *u, const 
 		err = target_add_path(&l->url, p->path, p->has_query, p->query);
 	}
 	buf_fini(&origin);
-	buf_fini(&host);
 	return err;
+}
+
+/* May a request that the URL names be this route's, for some host? */
+static bool may_serve(const struct config_route *r, const struct admin_url *l)
+{
+	const struct http_request *q = &l->request;
+
+	return r != l->route && r->upstream == l->upstream &&
+	       (!r->match || pattern_match(r->match, q->path, q->has_query, q->query, NULL));
+}
+
+int admin_url_next(const struct admin_url *l, const struct snapshot *s, unsigned *i, struct buf *out)
+{
+	const struct config *c = s->config;
+	struct buf origin;
+	int err;
+
+	while (*i < c->routes_n && !(l->request.has_query && may_serve(&c->routes[*i], l)))
+		++*i;
+	if (*i == c->routes_n)
+		return 0;
+	buf_reset(out);
+	buf_init(&origin, ADMIN_URL_MAX);
+	err = add_origin(&c->upstreams[l->upstream], l->request.host, l->is_tls, &origin);
+	if (!err)
+		err = cache_url_build(
+			out, &c->routes[*i].rules, buf_slice(&origin), l->request.path, true, l->request.query);
+	buf_fini(&origin);
+	++*i;
+	return err ? err : 1;
 }
 
 /* What `parts` are of l's upstream. */

@@ -24,6 +24,9 @@ void admin_url_fini(struct admin_url *l);
  * query rule, and `request` is not filled. */
 int admin_url_find(
 	struct admin_url *l, const struct snapshot *s, struct slice what, bool is_prefix, const char **why) WARN_UNUSED;
+/* Routes with a host keep queries by rules of their own, and a path names no host: the URL as the next other route that may serve its path
+ * would have it, most often the same. *i is 0 at first. 1, 0 when there is none left, -ENOMEM or -ENOBUFS. */
+int admin_url_next(const struct admin_url *l, const struct snapshot *s, unsigned *i, struct buf *out) WARN_UNUSED;
 /* What a client with this Host asks by this scheme, path and query. 0, -EINVAL, -ENOMEM or -ENOBUFS. */
 int admin_url_find_on(struct admin_url *l, const struct snapshot *s, struct slice scheme, struct slice host,
 	struct slice path_query) WARN_UNUSED;

@@ -496,6 +496,20 @@ def test_what_a_routes_pattern_names_goes_by_the_query_rule_that_keeps_it(start_
     assert not proxy.fetch("/kept" + named).is_hit
 
 
+def test_a_purge_takes_what_routes_of_other_hosts_keep_by_rules_of_their_own(start_proxy, origin):
+    """The path alone says no host, nor does the origin's URL."""
+    proxy = start_proxy({"route a": {"host": "a.example", "match": "/x*", "query": "sort", "ttl": "60s"},
+                         "route b": {"host": "b.example", "match": "/x*", "query": "drop:utm", "ttl": "60s"}, "route all": {"match": "*", "ttl": "60s"}})
+    origin.on("/x", lambda r: [Reply(body=b"1")])
+    target, hosts = "/x?utm=2&a=1", ("a.example", "b.example", "c.example")
+    for named in (target, origin.url + target):
+        for host in hosts:
+            proxy.fetch(target, host=host)
+            assert proxy.fetch(target, host=host).is_hit
+        proxy.purge(url=named)
+        assert not any(proxy.fetch(target, host=host).is_hit for host in hosts)
+
+
 def test_wrong_ways_of_asking_are_told_what_was_meant(start_proxy, origin):
     proxy = start_proxy({**CONFIG, "upstream other": {"url": "https://api.example/v1"}})
     def why(target):
