@@ -348,8 +348,8 @@ static bool is_told_of_failure(const struct flight *f, const struct flight_waite
 {
 	if (w == f->own || w->begun || !w->request || (befalls_all && (f->form == FORM_PLAIN || f->befalls_all)))
 		return true;
-	/* Of two that failed in a row it is the URL's; and nobody waits for a third time-out. */
-	if (w->met_failure && (f->phase == FLIGHT_FAILED || f->status >= 500))
+	/* Of two forms that failed in a row it is the URL's; and nobody waits for a third time-out. */
+	if (w->met_failure && w->met_form != f->form && (f->phase == FLIGHT_FAILED || f->status >= 500))
 		return true;
 	return f->form == form_of(f->rules, w->request);
 }
@@ -391,8 +391,10 @@ void flight_look(const struct flight_waiter *waiter, struct flight_view *out)
 		.verdict = f->verdict,
 		.storing = f->storing,
 		.has_head = f->object != NULL};
-	if (out->phase == FLIGHT_RETRY && f->phase != FLIGHT_RETRY)
+	if (out->phase == FLIGHT_RETRY && f->phase != FLIGHT_RETRY) {
 		out->failure = f->status;
+		out->form = f->form;
+	}
 	out->looks_again = f->phase == FLIGHT_WAITING && w->stores_seen != f->stores;
 	w->stores_seen = f->stores;
 	if (f->phase == FLIGHT_WAITING && f->is_silent && (w != f->own || f->kind == FLIGHT_READ))

@@ -29,6 +29,7 @@ struct flight_waiter {
 		struct flight_waiter *w); /* set by the caller: on its own worker's thread, after news; it may
 	                                                  leave the flight or free itself */
 	bool met_failure; /* set by the caller: it has waited for a fetch before which failed for another: see flight_view */
+	uint64_t met_form; /* and of whose form that was */
 	bool wants_part; /* set by the caller: a Range, for which nobody would fetch or pass on what is larger than max_object */
 	/* private */
 	struct flight *flight;
@@ -52,6 +53,7 @@ struct flight_view {
 	struct object *object; /* borrowed until flight_leave; take a reference to keep it */
 	int status; /* of the upstream's response (304: `object` was confirmed), of STALE 0 where none came; of FAILED: 502, 503, 504 */
 	int failure; /* of STALE: 502, 503 or 504, which it stands in for; of RETRY: the error of another's request; 0: it is not for one */
+	uint64_t form;          /* with `failure` of RETRY: of that request */
 	struct slice own_lines; /* of RESPONSE: field lines that are for this waiter alone; valid until it leaves */
 	enum policy_store
 		verdict; /* of RESPONSE and RELEASED: POLICY_STORE, or why it will not be stored, as far as is known */

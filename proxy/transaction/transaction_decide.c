@@ -121,7 +121,10 @@ static void waited_in_vain(struct transaction *x, const struct flight_view *view
 	enum flight_phase phase = view->phase;
 	int status = view->status;
 
-	x->met_failure = x->met_failure || (phase == FLIGHT_RETRY && view->failure);
+	if (phase == FLIGHT_RETRY && view->failure) {
+		x->met_failure = true;
+		x->met_form = view->form;
+	}
 	transaction_stop_waiting(x);
 	fetch_job_detach(&x->job);
 	if (phase == FLIGHT_FAILED)
@@ -242,6 +245,7 @@ static void wait_for(struct transaction *x, struct flight *f)
 	x->waiter.on_progress = on_progress;
 	x->waiter.wants_part = transaction_asks_for_part(x);
 	x->waiter.met_failure = x->met_failure;
+	x->waiter.met_form = x->met_form;
 	flight_wait(f, x->worker->index, &x->target.sent.http.fields, &x->waiter);
 	x->is_waiting = true;
 }

@@ -45,9 +45,10 @@ struct transaction {
 	unsigned disk_waits;   /* for reads of the disk tier; at DISK_WAITS_MAX lookups pass it by */
 	bool whole_comes;      /* for others, while this one fetches a part for itself */
 	bool goes_for_part;    /* the whole was not to be shared: it has turned to its own Range */
-	bool is_overdue;  /* it fetches its own part beside the whole that it waits for: what comes first answers */
-	bool met_failure; /* of a fetch that it waited for, and of another's request */
-	unsigned retries; /* lookups again after FLIGHT_RETRY */
+	bool is_overdue;   /* it fetches its own part beside the whole that it waits for: what comes first answers */
+	bool met_failure;  /* of a fetch that it waited for, and of another's request */
+	uint64_t met_form; /* of that request */
+	unsigned retries;  /* lookups again after FLIGHT_RETRY */
 	int64_t start_us, upstream_us;
 	struct now now; /* of the last event that woke it */
 };

@@ -93,7 +93,7 @@ class Errors:
     @staticmethod
     def met_another(f, form, a, slack):
         """Had a HEAD made at `a` waited for an error before that one, which was another form's?"""
-        return any(t is not f and t.form != form and t.user == f.user and not t.is_alone and a <= t.ended + slack and (
+        return any(t.form not in (form, f.form) and t.user == f.user and not t.is_alone and a <= t.ended + slack and (
                    t.ended <= f.ended + slack) and ((t.status or 0) >= 500 or (t.is_cut and t.form)) for t in f.resource.fetches)
 
     def is_known(self, path, how, form, user, a, status, slack, is_undone):

@@ -539,6 +539,10 @@ static void who_waited_for_two_failures_is_told_the_second(void **state)
 						  : ends[k] ? FLIGHT_RESPONSE
 							    : FLIGHT_FAILED);
 		assert_int_equal(phase_of(&h, 2), befalls ? FLIGHT_RETRY : FLIGHT_RELEASED);
+		/* Both of them of one form, they say no more than one. */
+		h.w[2].w.met_form = waiter_look(&h.w[2]).form;
+		h.w[2].w.met_failure = true;
+		assert_int_equal(phase_of(&h, 2), befalls ? FLIGHT_RETRY : FLIGHT_RELEASED);
 		herd_end(&h);
 	}
 }

@@ -194,6 +194,28 @@ static void a_purge_during_a_fetch_counts_for_those_who_come_later(void **state)
 	assert_int_equal(fake_fetches(), 2);
 }
 
+/* A purge sends the leader on too, and it leads again: two errors in a row, of one form. */
+static void what_befell_one_form_twice_is_not_told_to_another(void **state)
+{
+	struct rig *g = *state;
+	struct recorder *odd = rig_ask(g, "GET /a\r\nX-Odd: 1\r\n"), *plain;
+
+	plain = rig_send(g, 1, RIG_AS_GATE, "GET /a", NULL);
+	rig_turn(g);
+	rig_purge(g, "http://o.example/a", false);
+	fake_answer(fake_fetch(0), 500, "", "odd's");
+	rig_turn(g);
+	assert_int_equal(fake_fetches(), 2);
+	assert_true(fake_was_asked(fake_fetch(1), "X-Odd: 1"));
+	fake_answer(fake_fetch(1), 500, "", "odd's again");
+	rig_turn(g);
+	recorder_got(odd, 500, "odd's again");
+	assert_int_equal(fake_fetches(), 3);
+	fake_answer(fake_fetch(2), 200, "", "fine");
+	rig_turn(g);
+	recorder_got(plain, 200, "fine");
+}
+
 static void a_leader_that_is_silent_is_not_waited_for(void **state)
 {
 	struct rig *g = *state;
@@ -296,6 +318,7 @@ int main(void)
 		TEST(a_cut_body_is_cut_for_all),
 		TEST(each_waits_for_its_own_variant),
 		TEST(a_purge_during_a_fetch_counts_for_those_who_come_later),
+		TEST(what_befell_one_form_twice_is_not_told_to_another),
 		TEST(a_leader_that_is_silent_is_not_waited_for),
 		cmocka_unit_test(more_than_may_wait_are_told_so),
 		cmocka_unit_test(without_coalescing_each_fetches),
