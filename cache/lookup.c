@@ -18,6 +18,13 @@ static void pass(struct lookup *l, enum cache_forward why)
 	l->out->forward = why;
 }
 
+/* Each goes by itself, and nothing of its response is stored. */
+static void pass_without_room(struct lookup *l)
+{
+	count(&l->c->n.refused_memory);
+	pass(l, CACHE_FWD_MISS);
+}
+
 /* Why it passes, whatever is stored; NONE: it need not. */
 static enum cache_forward reason_to_pass(const struct cache_request *r)
 {
@@ -142,7 +149,7 @@ static bool lead(struct lookup *l, struct entry *e, struct object *stored, bool 
 		return false;
 	e = lookup_ensure_entry(l, e);
 	if (!e) {
-		pass(l, CACHE_FWD_MISS);
+		pass_without_room(l);
 		return true;
 	}
 	l->spare_flight = NULL;
@@ -422,7 +429,7 @@ static void decide(struct lookup *l)
 	if (done)
 		return;
 	if (!lookup_make_spares(l)) {
-		pass(l, CACHE_FWD_MISS);
+		pass_without_room(l);
 		return;
 	}
 	pthread_mutex_lock(&l->shard->mu);

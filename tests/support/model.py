@@ -590,13 +590,13 @@ class Run:
     async def do_herd(self, connection, number, steps):
         """Errors on a path that no other operation asks for, and herds of clients: see model_errors.py."""
         path = f"/herd/{number}"
-        r, began, asked = self.site.resource(path), clock(), []
+        r, began, asked, refused = self.site.resource(path), clock(), [], await self._refusals()
         for kind, who, waits in [*steps, ["ok", "plain", 1]]:
             await asyncio.sleep(waits * (FAILURE_MEMORY_S + self.judge.slack + 0.05))
             r.mood = ("slow" if kind == "ok" else kind, HOLD_S)
             asked += [x for x in await self._all(path, [dict(how) for how in HERDS[who]], 0) if x[3].head_at]
             why = self.judge.errors.why_not_herd(r, asked, self.judge.slack)
-            if why and not self.is_disturbed(began, r):
+            if why and not self.is_disturbed(began, r) and not await self._had_no_room(refused):
                 raise Forbidden(f"herd {steps}, {kind} {who}: {why}")
             if kind == "ok":
                 await self._forget(connection, path, r)
@@ -615,8 +615,7 @@ class Run:
             why = model_ranges.why_not_herd(kind, is_first, asked, fetches, len(body_of(path, "", "", r.version)))
             if not why or self.is_disturbed(began, r):
                 continue
-            self.without_room += refused != await self._refusals()
-            if self.without_room > HERDS_WITHOUT_ROOM or refused == await self._refusals():
+            if not await self._had_no_room(refused):
                 raise Forbidden(f"{'first' if is_first else 'second'}: {why}; " + "; ".join(
                     f"{f.method} {f.range} at {f.at:.3f}, answered {f.answered:.3f}" for f in fetches) + f"; asked {asked[0][1]:.3f}")
         await self.do_purge(connection, "url", path, False)
@@ -624,6 +623,11 @@ class Run:
     async def _refusals(self):
         """How often something could not be kept for want of room: then nothing can be shared."""
         return json.loads((await self._admin("GET", "/stats")).body)["cache"]["refused_memory"]
+
+    async def _had_no_room(self, refused):
+        """Since there were so many refusals. Not in many herds of a run."""
+        self.without_room += refused != await self._refusals()
+        return self.without_room <= HERDS_WITHOUT_ROOM and refused != await self._refusals()
 
     async def _forget(self, connection, path, r):
         answer = (await self._one(path, {}, 0))[3]

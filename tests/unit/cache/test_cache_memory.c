@@ -203,6 +203,26 @@ static void what_does_not_fit_is_passed_through_and_counted(void **state)
 	rig_end(&g);
 }
 
+static void who_could_lead_but_for_room_passes_and_is_counted(void **state)
+{
+	enum cache_verdict verdict;
+	struct rig g;
+	struct ask a;
+
+	(void)state;
+	rig_begin(&g);
+	ask_init(&g, &a, "GET /a", NULL);
+	mem_fail_at(1, 1);
+	verdict = ask_lookup(&g, &a);
+	mem_fail_at(0, 0);
+	assert_int_equal(verdict, CACHE_PASS);
+	ask_fini(&a);
+	assert_int_equal(rig_stats(&g).refused_memory, 1);
+	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
+	assert_int_equal(rig_stats(&g).refused_memory, 1);
+	rig_end(&g);
+}
+
 static void a_hot_shard_may_use_what_the_others_do_not(void **state)
 {
 	static char body[1025];
@@ -267,6 +287,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_allocation_that_fails_crashes_or_leaks),
 		cmocka_unit_test(what_does_not_fit_is_passed_through_and_counted),
+		cmocka_unit_test(who_could_lead_but_for_room_passes_and_is_counted),
 		cmocka_unit_test(a_hot_shard_may_use_what_the_others_do_not),
 		cmocka_unit_test(an_evicted_object_counts_until_its_last_reader_has_gone),
 	};
