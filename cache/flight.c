@@ -42,6 +42,8 @@ static void free_flight(struct flight *f)
 {
 	object_unref(&f->object);
 	object_unref(&f->stored);
+	if (f->speaks_for)
+		memory_give(f->entry->shard, f->speaks_for);
 	entry_unref(&f->entry);
 	http_fields_fini(&f->request);
 	mem_free(f->request_bytes);
@@ -365,6 +367,13 @@ static enum flight_phase phase_of_failure(const struct flight *f, const struct f
 	return f->phase;
 }
 
+/* The response is one variant's alone, and the waiter wants another, as its Vary says: how that is answered nobody knows yet. */
+static bool wants_another(const struct flight *f, const struct flight_waiter *w)
+{
+	return w != f->own && w->request && f->names.n > 0 &&
+	       !vary_matches(buf_slice(&f->names), buf_slice(&f->values), (struct slice){"", 0}, w->request);
+}
+
 bool flight_has_all_locked(const struct flight *f)
 {
 	bool is_committing = f->writing.state == FLIGHT_IS_COMMITTING;
@@ -405,6 +414,8 @@ void flight_look(const struct flight_waiter *waiter, struct flight_view *out)
 		w->mismatched = true;
 		out->phase = FLIGHT_RETRY;
 	}
+	if (f->phase == FLIGHT_RELEASED && wants_another(f, w))
+		out->phase = FLIGHT_RETRY;
 	if (out->phase == FLIGHT_STALE && !stand_in_suits(f, w))
 		out->phase = FLIGHT_RETRY;
 	if (out->phase == FLIGHT_RESPONSE)

@@ -88,7 +88,6 @@ struct flight {
 	struct object *stored;        /* what it may validate or stand in for; or NULL */
 	struct flight_stream *stream; /* the leader's: its response goes to disk as it arrives; else NULL */
 	struct buf own_lines;         /* of fields that are not stored, for the client that caused it */
-	struct buf names, values;     /* the Vary that is known of the key, and this request's values for it */
 
 	/* guarded by the shard's mu */
 	struct flight *next_of_entry, *prev_of_shard, *next_of_shard;
@@ -102,6 +101,8 @@ struct flight {
 
 	pthread_mutex_t mu;
 	/* guarded by mu */
+	struct buf names,
+		values; /* the Vary that is known of the key, then of the response; and this request's values for it */
 	enum flight_phase phase;
 	struct object *object;
 	int status, failure; /* as in flight_view */
@@ -122,6 +123,7 @@ struct flight {
 	struct message resume_message;
 
 	/* the leader's thread only */
+	struct pass_variants *speaks_for; /* owned: by a response that is not for sharing; see pass.h */
 	bool has_ended;
 	bool is_overlong;
 	bool is_held; /* nobody has been told of `object` yet: it is looked at, or tagged, when it is complete */
@@ -158,6 +160,8 @@ bool flight_is_late(struct flight *f);
 /* Has any, so that what it was to validate must not stand in for an error any more? */
 bool flight_has_newer(struct flight *f);
 /* flight_mark.c. Requests don't wait for each other for so long; a failure as `x` has it is remembered. */
+/* Before a mark: by which fields the response is told apart from others. */
+void flight_note_variant(struct flight *f, struct slice names);
 void flight_mark_pass(struct flight *f); /* for pass_memory; not under the shard's mu */
 void flight_mark_pass_locked(struct flight *f, int64_t now_ms, int64_t pass_ms, struct garbage *g);
 /* What HEADs are told from now on, as the HEAD's response ends it. */

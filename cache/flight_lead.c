@@ -274,6 +274,33 @@ static struct object *make_shared_error(struct flight *f, const struct flight_re
 	return o;
 }
 
+static void swap(struct buf *a, struct buf *b)
+{
+	struct buf was = *a;
+
+	*a = *b;
+	*b = was;
+}
+
+/* Not for sharing: for whom does it say so? Where it has no Vary, but others of the key have, it is of one of those variants. */
+static void note_variant(struct flight *f, const struct flight_response *a)
+{
+	struct buf names, values;
+
+	buf_init(&names, CACHE_KEY_MAX);
+	buf_init(&values, 4 * CACHE_KEY_MAX);
+	if (variant_names(a->fields, encode_is_meant(f->rules, a->status, a->fields), &names) == VARY_FIELDS &&
+		names.n > 0 && vary_values(buf_slice(&names), &f->request, &values) == 0) {
+		pthread_mutex_lock(&f->mu);
+		swap(&f->names, &names);
+		swap(&f->values, &values);
+		pthread_mutex_unlock(&f->mu);
+	}
+	buf_fini(&values);
+	buf_fini(&names);
+	flight_note_variant(f, buf_slice(&f->names));
+}
+
 /* The head is all that there is: it answers the HEADs that waited for it, where GET's could be stored or shared. What it says of
  * what is stored does not matter: nothing was when it was asked for. */
 static enum flight_fate take_head(struct flight *f, const struct flight_response *a, enum policy_store *why)
@@ -293,6 +320,7 @@ static enum flight_fate take_head(struct flight *f, const struct flight_response
 		/* That there was no room just now says nothing about the next time. */
 		bool marks = made != POLICY_NOT_TOO_LARGE;
 
+		note_variant(f, a);
 		flight_finish(f, &(struct ending){.phase = FLIGHT_RELEASED,
 					 .status = a->status,
 					 .pass_ms = marks ? flight_pass_ms(f, a, made) : 0,
@@ -344,6 +372,7 @@ enum flight_fate flight_response(struct flight *f, const struct flight_response 
 		bool marks = !(is_lack_of_room && *why == POLICY_NOT_TOO_LARGE);
 
 		note_verdict(f, *why);
+		note_variant(f, a);
 		flight_finish(f, &(struct ending){.phase = FLIGHT_RELEASED,
 					 .status = a->status,
 					 .pass_ms = marks ? flight_pass_ms(f, a, *why) : 0,

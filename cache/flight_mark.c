@@ -4,6 +4,7 @@
 
 #include "cache/policy/form.h"
 #include "cache/landing.h"
+#include "cache/memory/pass.h"
 
 #define PROBE_EVERY_MS 1000
 
@@ -15,35 +16,37 @@ static bool was_purged_locked(struct flight *f)
 	return invalidation_check(f->cache->invalidation, &set, f->epoch, &f->checked) != NOT_PURGED;
 }
 
+void flight_note_variant(struct flight *f, struct slice names)
+{
+	f->speaks_for = pass_variants_new(f->entry->shard, names, &f->request);
+}
+
+static void mark_locked(struct flight *f, struct pass_marker *m, int64_t now_ms, int64_t pass_ms, struct garbage *g)
+{
+	if (m->until_ms <= now_ms || marker_is_purged_locked(f->entry, &m->since))
+		pass_clear_locked(m, g);
+	pass_add_locked(m, &f->speaks_for, g);
+	marker_set_since(&m->since, f->epoch);
+	if (m->until_ms < now_ms + pass_ms)
+		m->until_ms = now_ms + pass_ms;
+	m->probe_at_ms = now_ms + PROBE_EVERY_MS;
+	marker_set_locked(f->entry, g);
+}
+
 void flight_mark_pass_locked(struct flight *f, int64_t now_ms, int64_t pass_ms, struct garbage *g)
 {
-	struct markers *n = f->entry->markers;
-
-	if (!f->may_mark || was_purged_locked(f))
-		return;
-	if (marker_is_purged_locked(f->entry, &n->pass_since))
-		n->pass_until_ms = 0;
-	marker_set_since(&n->pass_since, f->epoch);
-	if (n->pass_until_ms < now_ms + pass_ms)
-		n->pass_until_ms = now_ms + pass_ms;
-	n->probe_at_ms = now_ms + PROBE_EVERY_MS;
-	marker_set_locked(f->entry, g);
+	if (f->may_mark && !was_purged_locked(f))
+		mark_locked(f, &f->entry->markers->pass, now_ms, pass_ms, g);
 }
 
 void flight_mark_heads_locked(struct flight *f, const struct ending *x, struct garbage *g)
 {
-	struct heads_marker *m = &f->entry->markers->heads;
-	int64_t until_ms = x->now.mono_ms + x->pass_ms;
+	struct pass_marker *m = &f->entry->markers->heads;
 
-	if (x->phase == FLIGHT_RESPONSE) /* it was for all */
-		m->until_ms = 0;
-	if (x->pass_ms <= 0)
-		return;
-	if (m->until_ms < until_ms)
-		m->until_ms = until_ms;
-	m->probe_at_ms = x->now.mono_ms + PROBE_EVERY_MS;
-	marker_set_since(&m->since, f->epoch);
-	marker_set_locked(f->entry, g);
+	if (x->phase == FLIGHT_RESPONSE)
+		pass_unmark_locked(m, &f->request, g);
+	if (x->pass_ms > 0)
+		mark_locked(f, m, x->now.mono_ms, x->pass_ms, g);
 }
 
 void flight_mark_pass(struct flight *f)
@@ -51,6 +54,8 @@ void flight_mark_pass(struct flight *f)
 	struct shard *s = f->entry->shard;
 	struct garbage g = {0};
 
+	if (!f->speaks_for)
+		flight_note_variant(f, object_vary_names(f->object));
 	pthread_mutex_lock(&s->mu);
 	if (!landing_is_late_locked(f, NULL))
 		flight_mark_pass_locked(f, atomic_load(&s->memory->now_ms), f->cache->o.pass_memory_ms, &g);
@@ -71,19 +76,25 @@ void flight_mark_rest_locked(struct flight *f, int64_t now_ms, struct garbage *g
 	marker_set_locked(f->entry, g);
 }
 
+static void unmark_locked(const struct flight *f, struct pass_marker *m, const struct object *stored, struct garbage *g)
+{
+	if (object_vary_names(stored).n == 0) /* it was for all */
+		pass_clear_locked(m, g);
+	else if (f->kind != FLIGHT_READ ||
+		 !m->variants) /* of which the request may be for another variant than what is read */
+		pass_unmark_locked(m, &f->request, g);
+}
+
 /* That a part can be stored says nothing of the whole. */
 void flight_clear_marks_locked(struct flight *f, const struct object *stored, struct garbage *g)
 {
 	struct markers *n = f->entry->markers;
-	bool is_part = stored->flags & OBJECT_IS_PARTIAL;
-	int64_t pass_until_ms = is_part ? n->pass_until_ms : 0, heads_until_ms = is_part ? n->heads.until_ms : 0;
 
-	marker_clear_locked(n, g);
-	if (pass_until_ms == 0 && heads_until_ms == 0)
-		return;
-	n->pass_until_ms = pass_until_ms;
-	n->heads.until_ms = heads_until_ms;
-	marker_set_locked(f->entry, g);
+	if (!(stored->flags & OBJECT_IS_PARTIAL)) {
+		unmark_locked(f, &n->pass, stored, g);
+		unmark_locked(f, &n->heads, stored, g);
+	}
+	marker_clear_failures_locked(n, g);
 }
 
 /* Had there been an error a moment before the request was sent, or has there been one since? That counts, and not when it

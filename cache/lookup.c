@@ -5,6 +5,7 @@
 #include "cache/policy/credentials.h"
 #include "cache/policy/form.h"
 #include "cache/landing.h"
+#include "cache/memory/pass.h"
 #include "cache/policy/vary.h"
 
 static bool is_cacheable_method(const struct cache_rules *rules, enum http_method m)
@@ -234,33 +235,30 @@ static bool use_failure(struct lookup *l, struct entry *e, struct object *o, boo
 }
 
 /* Until a purge: what is answered after it may be for all. */
-static bool are_heads_marked(const struct lookup *l, struct entry *e)
+static bool is_covered(const struct lookup *l, struct entry *e, struct pass_marker *m)
 {
-	struct heads_marker *m = &e->markers->heads;
-
-	return m->until_ms > l->now.mono_ms && !marker_is_purged_locked(e, &m->since);
+	return m->until_ms > l->now.mono_ms && !marker_is_purged_locked(e, &m->since) && pass_covers(m, l->wants);
 }
 
 static bool is_passing(const struct lookup *l, struct entry *e)
 {
-	struct markers *n = e->markers;
-
-	return n && n->pass_until_ms > l->now.mono_ms && !marker_is_purged_locked(e, &n->pass_since);
+	return e->markers && is_covered(l, e, &e->markers->pass);
 }
 
-/* Known uncacheable: alone. Once a second one of them finds out whether that is still so; and, while something is stored for
- * it (of another time, by which the marker was not set), each of them, as its response may retire that. */
+/* Known uncacheable: alone. Once a second one of them finds out whether that is still so; and, while a part is stored for
+ * it (which says nothing of the whole), each of them, as its response may retire that. What is stored whole was for sharing, and
+ * a response that is not would have retired it: those who find it stale wait for each other. */
 static bool use_pass_marker(struct lookup *l, struct entry *e, const struct object *stored, bool *is_probe)
 {
 	bool finds_out = !l->is_alone && !l->is_range && !policy_has_condition(&l->r->http->fields);
 	int64_t *probe_at_ms = NULL;
 
-	if (!e || !e->markers || l->is_forced)
+	if (!e || !e->markers || l->is_forced || lookup_is_whole(stored))
 		return false;
 	if (is_passing(l, e)) {
-		probe_at_ms = &e->markers->probe_at_ms;
+		probe_at_ms = &e->markers->pass.probe_at_ms;
 		finds_out = finds_out && !l->is_head;
-	} else if (l->is_head && are_heads_marked(l, e)) {
+	} else if (l->is_head && is_covered(l, e, &e->markers->heads)) {
 		probe_at_ms = &e->markers->heads.probe_at_ms;
 	} else {
 		return false;

@@ -2,6 +2,7 @@
 /* What a lookup that may come to lead has made before it takes the lock. */
 #include "cache/lookup_internal.h"
 
+#include "cache/memory/pass.h"
 #include "cache/policy/vary.h"
 
 void lookup_note_vary(struct entry *e, struct buf *names)
@@ -18,6 +19,10 @@ void lookup_note_vary(struct entry *e, struct buf *names)
 			known = buf_slice(&f->names);
 		pthread_mutex_unlock(&f->mu);
 	}
+	if (known.n == 0 && e && e->markers)
+		known = pass_names(&e->markers->pass);
+	if (known.n == 0 && e && e->markers)
+		known = pass_names(&e->markers->heads);
 	buf_reset(names);
 	(void)buf_add_slice(names, known);
 }

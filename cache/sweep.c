@@ -63,7 +63,7 @@ static void drop_outdated_marker(struct entry *e, struct now now, struct garbage
 
 	if (n && n->failed_until_ms <= now.mono_ms)
 		marker_keep_response_locked(n, NULL, g);
-	if (n && n->is_marked && !n->flights && n->pass_until_ms <= now.mono_ms && n->heads.until_ms <= now.mono_ms &&
+	if (n && n->is_marked && !n->flights && n->pass.until_ms <= now.mono_ms && n->heads.until_ms <= now.mono_ms &&
 		n->rest_until_ms <= now.mono_ms && n->failed_until_ms <= now.mono_ms &&
 		n->trouble_until_ms <= now.mono_ms)
 		marker_clear_locked(n, g);
@@ -104,7 +104,7 @@ static void sweep_markers(struct sweep *w, struct entry *e)
 	if (!n)
 		return;
 	sweep_failure(w, n);
-	sweep_marker(w, e, &n->pass_until_ms, &n->pass_since);
+	sweep_marker(w, e, &n->pass.until_ms, &n->pass.since);
 	sweep_marker(w, e, &n->heads.until_ms, &n->heads.since);
 	sweep_marker(w, e, &n->rest_until_ms, &n->rest_since);
 	sweep_marker(w, e, &n->failed_until_ms, &n->failed_since);

@@ -27,12 +27,14 @@ struct marker_epoch {
 	_Atomic uint64_t checked;
 };
 
-/* HEADs don't wait for each other: what one was told says nothing about what GET's response could be stored as, so it is apart from
- * the marker that both go by. A purge undoes it. */
-struct heads_marker {
+struct pass_variants;
+
+/* That responses can't be shared, so nobody waits for another's. A purge undoes it. */
+struct pass_marker {
 	int64_t until_ms;    /* 0: none */
-	int64_t probe_at_ms; /* one HEAD may find out again from then on */
+	int64_t probe_at_ms; /* one request may find out again from then on */
 	struct marker_epoch since;
+	struct pass_variants *variants; /* owned: whose responses, see pass.h; NULL: everybody's */
 };
 
 /* What an entry needs only now and then: who fetches it, and what went wrong. All guarded by the shard's mu. */
@@ -40,11 +42,9 @@ struct markers {
 	struct flight *flights; /* each holds a reference of its own for being here */
 	struct link marker;     /* in the shard's list while PASS or failure is remembered; the link of garbage later */
 	bool is_marked;
-	int64_t pass_until_ms; /* 0: none. Known uncacheable until then */
-	struct marker_epoch pass_since;
-	int64_t probe_at_ms; /* one request may find out again from then on */
-	struct heads_marker heads;
-	int64_t rest_until_ms; /* a background refresh was in vain: no other until then */
+	struct pass_marker pass;
+	struct pass_marker heads; /* what a HEAD was told says nothing about what GET's response could be stored as */
+	int64_t rest_until_ms;    /* a background refresh was in vain: no other until then */
 	struct marker_epoch rest_since;
 	int64_t failed_until_ms;          /* 0: none */
 	struct marker_epoch failed_since; /* and of trouble_until_ms */
@@ -195,6 +195,8 @@ void user_bound_locked(struct entry *e, unsigned max, struct garbage *g);
 /* To be called after one of the markers' times was set: within the bound, by forgetting the oldest. */
 void marker_set_locked(struct entry *e, struct garbage *g);
 void marker_clear_locked(struct markers *n, struct garbage *g);
+/* All but that responses can't be shared. */
+void marker_clear_failures_locked(struct markers *n, struct garbage *g);
 /* Of a request of that epoch; and has a purge undone it? Its tags, where it has any, are its response's to know. */
 void marker_set_since(struct marker_epoch *m, uint64_t epoch);
 bool marker_is_purged_locked(const struct entry *e, struct marker_epoch *m);

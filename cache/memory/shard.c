@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "cache/memory/memory.h"
 #include "cache/memory/object_internal.h"
+#include "cache/memory/pass.h"
 #include "cache/memory/users.h"
 
 /* This part of memory, 1/n, may hold errors that are remembered. */
@@ -389,14 +390,24 @@ bool marker_is_purged_locked(const struct entry *e, struct marker_epoch *m)
 
 void marker_clear_locked(struct markers *n, struct garbage *g)
 {
+	pass_clear_locked(&n->pass, g);
+	pass_clear_locked(&n->heads, g);
+	marker_clear_failures_locked(n, g);
+}
+
+void marker_clear_failures_locked(struct markers *n, struct garbage *g)
+{
 	struct shard *s = n->shard;
 
-	n->pass_until_ms = 0;
-	n->heads.until_ms = 0;
 	n->rest_until_ms = 0;
 	n->failed_until_ms = 0;
 	n->trouble_until_ms = 0;
 	marker_keep_response_locked(n, NULL, g);
+	if (n->pass.until_ms != 0 || n->heads.until_ms != 0)
+		return;
+	/* A purge may have undone them. */
+	pass_clear_locked(&n->pass, g);
+	pass_clear_locked(&n->heads, g);
 	if (!n->is_marked)
 		return;
 	n->is_marked = false;

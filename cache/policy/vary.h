@@ -33,5 +33,8 @@ struct vary_wants {
 void vary_wants_init(struct vary_wants *w, const struct http_fields *request);
 /* As vary_matches. */
 bool vary_wants_match(struct vary_wants *w, struct slice names, struct slice values, struct slice content_language);
+/* The same number for two requests with the same values of those names, in this process. Nobody outside can find two others that have
+ * one number. */
+uint64_t vary_wants_hash(struct vary_wants *w, struct slice names);
 
 #endif

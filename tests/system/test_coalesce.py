@@ -621,6 +621,35 @@ def test_waiters_of_another_variant_ask_for_their_own(proxy, origin):
     assert origin.count(path) <= 12, "as many fetches as variants, or little more"
 
 
+@pytest.mark.parametrize("vary", [{"Vary": "X-Mode"}, {}], ids=["named", "not-named"])
+@pytest.mark.parametrize("tag", [{}, {"ETag": '"1"'}], ids=["gone", "stale"])
+def test_one_private_variant_keeps_no_other_from_being_fetched_once(proxy, origin, vary, tag):
+    gates = [origin.gate()]
+    gates[0].open()
+
+    def answer(request):
+        if request.get("X-Mode") == "odd":
+            return [Reply(200, {**vary, "Cache-Control": "private"}, b"odd")]
+        return [Wait(gates[-1]), Reply(200, {"Vary": "X-Mode", "Cache-Control": "max-age=1", **tag}, BODY)]
+
+    path = origin.on(origin.fresh(), answer)
+    proxy.fetch(path)
+    assert proxy.fetch(path, {"X-Mode": "odd"}).body == b"odd"
+    for _ in range(2):
+        def is_over():
+            return all(o["ttl_s"] < 0 for o in proxy.explain(path)["memory"])
+        eventually(is_over, "it expires")
+        assert proxy.fetch(path, {"X-Mode": "odd"}).body == b"odd"
+        gates.append(origin.gate())
+        before = origin.count(path)
+        with herd(proxy, 20, path) as h:
+            origin.wait_for(path, before + 1)
+            all_asked(proxy, path, 19)
+            gates[-1].open()
+            h.run().check(200, BODY)
+        assert origin.count(path) == before + 1
+
+
 def test_stale_object_is_revalidated_once_for_all(proxy, origin):
     gate = origin.gate()
     path = origin.on(origin.fresh(), [Reply(200, {"ETag": '"1"', "Cache-Control": "max-age=1"}, BODY)],

@@ -676,6 +676,123 @@ static void who_sees_a_response_whole_finds_nothing_older(void **state)
 	rig_end(&g);
 }
 
+#define PRIVATE "Cache-Control: private\r\nVary: X-V\r\n"
+#define PUBLIC "Cache-Control: max-age=1\r\nVary: X-V\r\n"
+
+/* One leads, whoever else may join it, and is answered so. */
+static void answer_variant(struct rig *g, const char *what, unsigned v, enum cache_verdict of_others, const char *with)
+{
+	struct ask a;
+	char fields[32];
+
+	snprintf(fields, sizeof(fields), "X-V: %u\r\n", v);
+	ask_init(g, &a, what, fields);
+	assert_int_equal(ask_lookup(g, &a), CACHE_LEAD);
+	assert_int_equal(rig_verdict(g, what, fields), of_others);
+	if (rig_answer(g, a.out.flight, 200, with, 0, NULL) == FLIGHT_STORES)
+		flight_end(a.out.flight, true, g->now);
+	ask_fini(&a);
+}
+
+static void pass_2s(struct rig *g)
+{
+	g->now.mono_ms += 2001;
+	g->now.wall_ms += 2001;
+	cache_sweep(g->c, 1000, g->now);
+	assert_int_equal(rig_stats(g).objects, 0); /* what is stale and can't be validated has gone */
+}
+
+static void a_private_variant_keeps_no_other_from_waiting(void **state)
+{
+	struct rig g;
+
+	(void)state;
+	rig_begin(&g);
+	answer_variant(&g, "GET /a", 1, CACHE_JOIN, PRIVATE);
+	for (unsigned round = 0; round < 3; round++) {
+		assert_int_equal(rig_verdict(&g, "GET /a", "X-V: 1\r\n"), CACHE_PASS);
+		answer_variant(&g, "GET /a", 2, CACHE_JOIN, PUBLIC);
+		/* That one may be stored says nothing of the other either. */
+		assert_int_equal(rig_verdict(&g, "GET /a", "X-V: 1\r\n"), CACHE_PASS);
+		assert_int_equal(rig_verdict(&g, "GET /a", "X-V: 2\r\n"), CACHE_HIT);
+		pass_2s(&g);
+		answer_variant(&g, "GET /a", 1, CACHE_PASS, PRIVATE); /* finds out again */
+	}
+	/* What was private is for all now. */
+	pass_2s(&g);
+	answer_variant(&g, "GET /a", 1, CACHE_PASS, PUBLIC);
+	pass_2s(&g);
+	answer_variant(&g, "GET /a", 1, CACHE_JOIN, PUBLIC);
+	rig_end(&g);
+}
+
+/* Some origins name Vary where they may be stored only. */
+static void a_private_response_without_vary_is_of_a_variant_where_others_are(void **state)
+{
+	struct rig g;
+
+	(void)state;
+	rig_begin(&g);
+	answer_variant(&g, "GET /a", 2, CACHE_JOIN, PUBLIC);
+	answer_variant(&g, "GET /a", 1, CACHE_JOIN, "Cache-Control: private\r\n");
+	pass_2s(&g);
+	answer_variant(&g, "GET /a", 2, CACHE_JOIN, PUBLIC);
+	answer_variant(&g, "GET /a", 1, CACHE_PASS, "Cache-Control: private\r\n"); /* finds out again */
+	rig_end(&g);
+}
+
+static void a_page_of_which_each_variant_is_private_is_nobodys_to_wait_for(void **state)
+{
+	struct rig g;
+
+	(void)state;
+	rig_begin(&g);
+	for (unsigned v = 0; v < 9; v++)
+		answer_variant(&g, "GET /a", v, CACHE_JOIN, PRIVATE);
+	assert_int_equal(rig_verdict(&g, "GET /a", "X-V: 100\r\n"), CACHE_PASS);
+	/* Until one proves to be for all: then it can't be made so again by many that are not. */
+	pass_2s(&g);
+	answer_variant(&g, "GET /a", 100, CACHE_PASS, PUBLIC);
+	for (unsigned v = 0; v < 100; v++)
+		answer_variant(&g, "GET /a", v, CACHE_JOIN, PRIVATE);
+	assert_int_equal(rig_verdict(&g, "GET /a", "X-V: 99\r\n"), CACHE_PASS);
+	assert_int_equal(rig_verdict(&g, "GET /a", "X-V: 92\r\n"), CACHE_PASS);
+	pass_2s(&g);
+	answer_variant(&g, "GET /a", 100, CACHE_JOIN, PUBLIC);
+	rig_end(&g);
+}
+
+static void a_head_of_a_private_variant_keeps_no_other_from_waiting(void **state)
+{
+	struct rig g;
+
+	(void)state;
+	rig_begin(&g);
+	answer_variant(&g, "HEAD /a", 1, CACHE_JOIN, PRIVATE);
+	for (unsigned round = 0; round < 2; round++) {
+		assert_int_equal(rig_verdict(&g, "HEAD /a", "X-V: 1\r\n"), CACHE_PASS);
+		answer_variant(&g, "HEAD /a", 2, CACHE_JOIN, PUBLIC);
+	}
+	rig_end(&g);
+}
+
+/* Nobody knew that they were of several variants when they began to wait. */
+static void who_waits_for_what_is_another_variants_alone_looks_up_again(void **state)
+{
+	static const char *const fields[3] = {"X-V: 1\r\n", "X-V: 2\r\n", "X-V: 1\r\n"};
+	struct herd h;
+
+	(void)state;
+	rig_begin(&h.g);
+	herd_begin_with(&h, fields);
+	rig_answer(&h.g, h.f, 200, PRIVATE, 0, NULL);
+	assert_int_equal(waiter_look(&h.w[0]).phase, FLIGHT_RELEASED);
+	assert_int_equal(waiter_look(&h.w[1]).phase, FLIGHT_RETRY);
+	assert_int_equal(waiter_look(&h.w[2]).phase, FLIGHT_RELEASED);
+	answer_variant(&h.g, "GET /a", 2, CACHE_JOIN, PUBLIC);
+	herd_end(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -686,6 +803,11 @@ int main(void)
 		cmocka_unit_test(what_a_head_is_told_keeps_no_get_from_waiting),
 		cmocka_unit_test(a_purge_undoes_what_heads_were_told),
 		cmocka_unit_test(a_later_cacheable_response_clears_the_pass_marker),
+		cmocka_unit_test(a_private_variant_keeps_no_other_from_waiting),
+		cmocka_unit_test(a_private_response_without_vary_is_of_a_variant_where_others_are),
+		cmocka_unit_test(a_page_of_which_each_variant_is_private_is_nobodys_to_wait_for),
+		cmocka_unit_test(a_head_of_a_private_variant_keeps_no_other_from_waiting),
+		cmocka_unit_test(who_waits_for_what_is_another_variants_alone_looks_up_again),
 		cmocka_unit_test(event_streams_and_bodies_known_to_be_too_large_are_private),
 		cmocka_unit_test(a_failed_fetch_fails_all_who_wait),
 		cmocka_unit_test(a_short_or_broken_transfer_is_never_stored),

@@ -112,7 +112,7 @@ static void the_origins_second_503_is_remembered_as_a_503(void **state)
 	}
 }
 
-/* Another variant was private; whether this one may be kept now, each says that validates it. */
+/* Another variant was private, with or without a word of which: this one may be waited for, as it was before. */
 static void what_is_stored_is_validated_though_the_key_is_marked(void **state)
 {
 	struct rig g;
@@ -130,9 +130,32 @@ static void what_is_stored_is_validated_though_the_key_is_marked(void **state)
 	ask_init(&g, &one, "GET /a", "X-V: 1\r\n");
 	assert_int_equal(ask_lookup(&g, &one), CACHE_LEAD);
 	assert_non_null(flight_stored(one.out.flight));
+	assert_int_equal(rig_verdict(&g, "GET /a", "X-V: 1\r\n"), CACHE_JOIN);
 	flight_abandon(one.out.flight);
 	ask_fini(&one);
 	ask_fini(&other);
+	rig_end(&g);
+}
+
+/* A marker that says something of every request. */
+static void what_is_stored_is_waited_for_though_the_key_is_marked(void **state)
+{
+	struct rig g;
+	struct ask a;
+
+	(void)state;
+	rig_begin(&g);
+	rig_store(&g, "GET /a", NULL, TAGGED, "x");
+	pass_s(&g, 100);
+	ask_init(&g, &a, "GET /a", "X-V: 2\r\n");
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	assert_int_equal(rig_answer(&g, a.out.flight, 431, "Cache-Control: no-store\r\n", 0, NULL), FLIGHT_PRIVATE);
+	ask_fini(&a);
+	ask_init(&g, &a, "GET /a", NULL);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_JOIN);
+	flight_abandon(a.out.flight);
+	ask_fini(&a);
 	rig_end(&g);
 }
 
@@ -814,6 +837,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_forced_refresh_asks_in_spite_of_a_failure_a_moment_ago),
 		cmocka_unit_test(what_is_stored_is_validated_though_the_key_is_marked),
+		cmocka_unit_test(what_is_stored_is_waited_for_though_the_key_is_marked),
 		cmocka_unit_test(a_206_that_nobody_asked_for_marks_the_key_for_a_moment_only),
 		cmocka_unit_test(what_is_no_response_about_the_resource_leaves_the_stored_one),
 		cmocka_unit_test(a_forced_refresh_asks_though_the_upstream_is_to_be_spared),

@@ -343,6 +343,38 @@ static void a_request_is_normalised_once_for_all_responses_with_the_same_names(v
 	http_fields_fini(&f);
 }
 
+static uint64_t hash_of(const char *names, const char *request)
+{
+	static struct vary_wants w;
+	struct http_fields f;
+	uint64_t h;
+
+	parse(&f, request);
+	vary_wants_init(&w, &f);
+	h = vary_wants_hash(&w, slice_of(names));
+	assert_int_equal(vary_wants_hash(&w, slice_of(names)), h);
+	http_fields_fini(&f);
+	return h;
+}
+
+static void the_hash_is_of_what_the_names_tell_apart(void **state)
+{
+	char one[700] = "X: ", other[700] = "X: ";
+
+	(void)state;
+	memset(one + 3, 'a', 600);
+	memset(other + 3, 'a', 600);
+	other[602] = 'b';
+	assert_int_equal(hash_of("x", "X: 1\nY: 1"), hash_of("x", "Y: 2\nX: 1"));
+	assert_int_not_equal(hash_of("x", "X: 1"), hash_of("x", "X: 2"));
+	assert_int_not_equal(hash_of("x", "X: "), hash_of("x", ""));
+	assert_int_not_equal(hash_of("x,y", "X: 1"), hash_of("x,y", "Y: 1"));
+	assert_int_equal(hash_of("accept-language", "Accept-Language: en,  DE"),
+		hash_of("accept-language", "Accept-Language: de,en"));
+	assert_int_equal(hash_of("x", one), hash_of("x", one));
+	assert_int_not_equal(hash_of("x", one), hash_of("x", other));
+}
+
 static void values_beyond_the_buffers_bound_are_an_error(void **state)
 {
 	(void)state;
@@ -375,6 +407,7 @@ int main(void)
 		cmocka_unit_test(long_fields_are_compared_byte_for_byte),
 		cmocka_unit_test(stored_bytes_that_are_cut_match_nothing),
 		cmocka_unit_test(a_request_is_normalised_once_for_all_responses_with_the_same_names),
+		cmocka_unit_test(the_hash_is_of_what_the_names_tell_apart),
 		cmocka_unit_test(values_beyond_the_buffers_bound_are_an_error),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
