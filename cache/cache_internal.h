@@ -39,6 +39,7 @@ struct cache {
 	uint32_t sweep_cursor;
 	uint64_t sweep_oldest;       /* lowest epoch seen in this round; 0: a round begins */
 	uint64_t sweep_lower_oldest; /* in the lower tier when the round began */
+	uint64_t sweep_retire;       /* rules up to this are on their way out; 0: none */
 	pthread_mutex_t holds_mu;
 	struct cache_hold *holds; /* guarded by holds_mu */
 };

@@ -201,8 +201,18 @@ static void end_round(struct cache *c)
 
 	if (c->tier && c->sweep_lower_oldest < oldest)
 		oldest = c->sweep_lower_oldest;
-	invalidation_retire(c->invalidation, oldest);
+	/* What the round before has found goes first: who begins again and again may never end. */
+	if (c->sweep_retire == 0)
+		c->sweep_retire = oldest;
 	c->sweep_oldest = 0;
+}
+
+#define RETIRE_SLOTS 2048 /* in one turn */
+
+static void sweep_rules(struct cache *c)
+{
+	if (c->sweep_retire > 0 && invalidation_retire(c->invalidation, c->sweep_retire, RETIRE_SLOTS))
+		c->sweep_retire = 0;
 }
 
 /* One batch of buckets; false when the round has ended. A bucket counts like an entry: in a table that much was taken out of,
@@ -229,7 +239,8 @@ static bool sweep_on(struct sweep *w, unsigned *buckets)
 /* To look on at once costs, for each that goes, no more than so many that are looked at for nothing. */
 #define WORTH_LOOKING 64
 
-/* After a purge of much, nearly every entry that is looked at goes: then it is done quickly. Else a round takes its time. */
+/* After a purge of much, nearly every entry that is looked at goes: then it is done quickly; also where rules of many purges
+ * would go at its end. Else a round takes its time. */
 static void sweep_round(struct sweep *w, unsigned max_steps)
 {
 	unsigned gone = w->did.gone, buckets = 0;
@@ -240,6 +251,8 @@ static void sweep_round(struct sweep *w, unsigned max_steps)
 		end_round(w->c);
 	else if (w->did.gone > gone && (w->did.gone - gone) * WORTH_LOOKING >= w->did.looked)
 		w->did.is_behind = true;
+	else if (invalidation_has_grown(w->c->invalidation))
+		w->did.is_behind = true;
 	w->did.looked += buckets;
 }
 
@@ -249,6 +262,7 @@ struct cache_swept cache_sweep(struct cache *c, unsigned max_steps, struct now n
 	bool round_begins = c->sweep_oldest == 0, is_unsettled;
 
 	memory_tick(&c->memory, now);
+	sweep_rules(c);
 	if (round_begins) {
 		c->sweep_oldest = oldest_held(c);
 		c->sweep_lower_oldest = lower_oldest_epoch(c);

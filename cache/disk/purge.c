@@ -15,8 +15,7 @@ static int note_purge(struct disk *d, const struct purge *p, bool must_last, uin
 	int err = 0;
 
 	pthread_mutex_lock(&d->journal.mu);
-	/* Without memory for the rule the floor was raised: more is invalid than was asked for. */
-	(void)invalidation_purge(d->o.invalidation, p, seq);
+	invalidation_purge(d->o.invalidation, p, seq);
 	e.a = *seq;
 	if (!d->journal.is_given)
 		err = journal_append_locked(&d->journal, &e, ticket);

@@ -712,7 +712,7 @@ static int purge(struct tier *tier, const struct purge *v, unsigned n, bool wait
 		if (v[i].what.n > PURGE_MAX)
 			return -EMSGSIZE;
 	for (unsigned i = 0; i < n; i++)
-		(void)invalidation_purge(of(tier)->o.invalidation, &v[i], seq);
+		invalidation_purge(of(tier)->o.invalidation, &v[i], seq);
 	return 0;
 }
 

@@ -151,10 +151,43 @@ static void what_is_of_no_use_any_more_goes(void **state)
 	}
 }
 
+/* So many that others might have to make room for them are forgotten soon; and nothing is lost to them that they don't name. */
+static void after_many_purges_of_nothing_a_round_has_no_pauses_and_their_rules_go(void **state)
+{
+	struct rig g;
+	unsigned calls = 0;
+	bool is_behind;
+
+	(void)state;
+	rig_begin(&g);
+	store_many(&g, "a", MANY, "Cache-Control: max-age=6000\r\n");
+	while (!cache_sweep(g.c, STEPS, g.now).has_seen_all)
+		;
+	for (unsigned i = 0; i < 20000; i++) {
+		char prefix[32];
+
+		snprintf(prefix, sizeof(prefix), "http://o/none/%u/", i);
+		purge(&g, prefix);
+		if (i % 10 > 0)
+			continue;
+		do { /* what the worker does at once, without a pause */
+			is_behind = cache_sweep(g.c, STEPS, g.now).is_behind;
+			calls += is_behind;
+		} while (is_behind);
+		assert_in_range(rig_stats(&g).invalidation.rules, 0, 1000 / 4 + 100);
+	}
+	assert_int_equal(rig_stats(&g).invalidation.rules_folded, 0);
+	assert_int_equal(rig_stats(&g).objects, MANY);
+	/* For each eighth of the table one round or two, however large the cache is. */
+	assert_in_range(calls, 1, 2 * (20000 / 125) * (2 * MANY / STEPS));
+	rig_end(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_expires_together_goes_in_bounded_steps_and_is_not_served_meanwhile),
+		cmocka_unit_test(after_many_purges_of_nothing_a_round_has_no_pauses_and_their_rules_go),
 		cmocka_unit_test(what_was_purged_is_freed_without_a_pause_and_what_was_not_with_pauses),
 		cmocka_unit_test(a_purge_of_few_is_worth_going_on_for),
 		cmocka_unit_test(what_is_of_no_use_any_more_goes),
