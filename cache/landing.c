@@ -125,8 +125,10 @@ bool object_serves_wants(const struct object *o, struct vary_wants *w)
 
 	if (names.n == 0)
 		return true;
-	(void)object_field(o, HF_CONTENT_LANGUAGE, &language);
-	return vary_wants_match(w, names, object_vary_values(o), language);
+	if (vary_wants_match(w, names, object_vary_values(o), (struct slice){"", 0}))
+		return true;
+	return w->best_language.n > 0 && object_field(o, HF_CONTENT_LANGUAGE, &language) &&
+	       vary_wants_match(w, names, object_vary_values(o), language);
 }
 
 bool object_serves(const struct object *o, const struct http_fields *request)

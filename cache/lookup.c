@@ -6,6 +6,7 @@
 #include "cache/policy/form.h"
 #include "cache/landing.h"
 #include "cache/memory/pass.h"
+#include "cache/memory/variants.h"
 #include "cache/policy/vary.h"
 
 static bool is_cacheable_method(const struct cache_rules *rules, enum http_method m)
@@ -97,36 +98,68 @@ static bool prepare(struct lookup *l, struct cache_control *storage)
 
 /* ---- Variants ---- */
 
+/* May the request have it at all, if it serves it? What can't be used any more goes. */
+static inline bool is_usable(struct lookup *l, struct entry *e, struct object *o, bool *is_soft)
+{
+	enum purge_state state = object_check(o);
+
+	if (state == PURGED_HARD) {
+		if (!l->r->hit_only)
+			variant_drop_locked(e, o, DROP_PURGED, &l->garbage);
+		return false;
+	}
+	if (object_body_is_on_disk(o) && !lower_has_body(l->c, o)) {
+		if (!l->r->hit_only)
+			variant_drop_locked(e, o, DROP_REPLACED, &l->garbage);
+		return false;
+	}
+	if (l->has_credential && !(o->freshness.flags & POLICY_FOR_ALL)) {
+		l->is_withheld = l->is_withheld || object_serves_wants(o, l->wants);
+		return false;
+	}
+	if (!lookup_part_serves(l, o)) {
+		if (state == NOT_PURGED && object_serves_wants(o, l->wants))
+			l->partial = o;
+		return false;
+	}
+	*is_soft = state == PURGED_SOFT;
+	return true;
+}
+
+/* Where there is an index of them: as select_variant. */
+static struct object *select_indexed(struct lookup *l, struct entry *e, bool *is_soft, bool *any)
+{
+	struct variant_seek seek;
+	struct object *o;
+
+	variants_seek_locked(e, l->wants, &seek);
+	while ((o = variants_next_locked(e, &seek))) {
+		if (!is_usable(l, e, o, is_soft))
+			continue;
+		*any = true;
+		if (object_serves_wants(o, l->wants))
+			return o;
+	}
+	o = e->variants;
+	for (struct object *next; o && !*any; o = next) {
+		next = object_next(o) ? *object_next(o) : NULL;
+		*any = is_usable(l, e, o, is_soft);
+	}
+	return NULL;
+}
+
 /* The newest that serves the request and is not purged. *any: something is stored for the key. */
 static struct object *select_variant(struct lookup *l, struct entry *e, bool *is_soft, bool *any)
 {
 	struct object *o = e->variants, *next;
 
+	if (variants_have_index(e))
+		return select_indexed(l, e, is_soft, any);
 	for (; o; o = next) {
-		enum purge_state state = object_check(o);
-
 		next = object_next(o) ? *object_next(o) : NULL;
-		if (state == PURGED_HARD) {
-			if (!l->r->hit_only)
-				variant_drop_locked(e, o, DROP_PURGED, &l->garbage);
+		if (!is_usable(l, e, o, is_soft))
 			continue;
-		}
-		if (object_body_is_on_disk(o) && !lower_has_body(l->c, o)) {
-			if (!l->r->hit_only)
-				variant_drop_locked(e, o, DROP_REPLACED, &l->garbage);
-			continue;
-		}
-		if (l->has_credential && !(o->freshness.flags & POLICY_FOR_ALL)) {
-			l->is_withheld = l->is_withheld || object_serves_wants(o, l->wants);
-			continue;
-		}
-		if (!lookup_part_serves(l, o)) {
-			if (state == NOT_PURGED && object_serves_wants(o, l->wants))
-				l->partial = o;
-			continue;
-		}
 		*any = true;
-		*is_soft = state == PURGED_SOFT;
 		if (object_serves_wants(o, l->wants))
 			return o;
 	}

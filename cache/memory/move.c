@@ -4,6 +4,7 @@
 #include "cache/memory/encodings.h"
 #include "cache/memory/object_internal.h"
 #include "cache/memory/users.h"
+#include "cache/memory/variants.h"
 
 /* ---- When ---- */
 
@@ -268,6 +269,7 @@ struct entry *entry_move_locked(struct entry *e, struct garbage *g)
 	for (struct object **at = &e->variants; at && *at; at = object_next(*at))
 		*at = move_object(*at, s, g);
 	move_markers(e, g);
+	variants_moved_locked(e);
 	e = move_entry(e, g);
 	if (g->husks != before)
 		atomic_fetch_add_explicit(&s->memory->moved, 1, memory_order_relaxed);

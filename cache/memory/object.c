@@ -40,19 +40,17 @@ void object_unref(struct object **o)
 
 /* ---- Where things lie ---- */
 
-static const struct object_extras *extras_of(const struct object *o)
+/* Of one that is partial they lie behind the part. */
+static const char *tags_at(const struct object *o)
 {
-	return o->flags & OBJECT_HAS_EXTRAS ? (const void *)o->tail : NULL;
-}
+	const char *p = (const char *)(object_extras(o) + 1);
 
-static const char *tags_at(const struct object_extras *x)
-{
-	return (const char *)(x + 1);
+	return o->flags & OBJECT_IS_PARTIAL ? p + sizeof(struct object_part) : p;
 }
 
 static size_t head_offset(const struct object *o)
 {
-	const struct object_extras *x = extras_of(o);
+	const struct object_extras *x = object_extras(o);
 
 	return x ? x->total_n : 0;
 }
@@ -62,23 +60,16 @@ static char *inline_body(const struct object *o)
 	return (char *)(uintptr_t)(o->tail + head_offset(o) + o->head_n);
 }
 
-struct object **object_next(const struct object *o)
-{
-	const struct object_extras *x = extras_of(o);
-
-	return x ? (struct object **)(uintptr_t)&x->next : NULL;
-}
-
 struct slice object_vary_names(const struct object *o)
 {
-	const struct object_extras *x = extras_of(o);
+	const struct object_extras *x = object_extras(o);
 
-	return x ? (struct slice){tags_at(x) + x->tags_n * sizeof(uint64_t), x->names_n} : (struct slice){"", 0};
+	return x ? (struct slice){tags_at(o) + x->tags_n * sizeof(uint64_t), x->names_n} : (struct slice){"", 0};
 }
 
 struct slice object_vary_values(const struct object *o)
 {
-	const struct object_extras *x = extras_of(o);
+	const struct object_extras *x = object_extras(o);
 	struct slice names = object_vary_names(o);
 
 	return x ? (struct slice){names.p + names.n, x->values_n} : (struct slice){"", 0};
@@ -86,18 +77,19 @@ struct slice object_vary_values(const struct object *o)
 
 bool object_part(const struct object *o, uint64_t *first, uint64_t *total)
 {
-	const struct object_extras *x = extras_of(o);
+	const struct object_part *part;
 
 	if (!(o->flags & OBJECT_IS_PARTIAL))
 		return false;
-	*first = x->part_first;
-	*total = x->part_total;
+	part = (const void *)(object_extras(o) + 1);
+	*first = part->first;
+	*total = part->total;
 	return true;
 }
 
 _Atomic(struct encodings *) *object_encodings_at(const struct object *o)
 {
-	return o->flags & OBJECT_MAY_ENCODE ? &((struct object_extras *)(uintptr_t)extras_of(o))->encodings : NULL;
+	return o->flags & OBJECT_MAY_ENCODE ? &object_extras(o)->encodings : NULL;
 }
 
 struct encodings *object_encodings(const struct object *o)
@@ -144,11 +136,11 @@ uint64_t object_epoch(const struct object *o)
 
 void object_purgeable(const struct object *o, struct purgeable *out)
 {
-	const struct object_extras *x = extras_of(o);
+	const struct object_extras *x = object_extras(o);
 
 	*out = (struct purgeable){.url = object_url(o), .user = entry_user(o->entry)};
 	if (x && x->tags_n > 0) {
-		out->tags = (const void *)tags_at(x);
+		out->tags = (const void *)tags_at(o);
 		out->tags_n = x->tags_n;
 	}
 }

@@ -37,8 +37,8 @@ enum object_flag {
 
 /* In front of the tail, where there is Vary, a tag or a part. */
 struct object_extras {
-	struct object *next; /* guarded by the shard: the next older variant */
-	uint64_t part_first, part_total;
+	struct object *next;                   /* guarded by the shard: the next older variant */
+	struct variant_index *index;           /* guarded by the shard, of the newest: variants.h; or NULL */
 	_Atomic(struct encodings *) encodings; /* owned reference; set once */
 	uint32_t names_n, values_n, tags_n;
 	uint32_t total_n; /* of all extras: where the head begins */
@@ -63,7 +63,7 @@ struct object {
 	struct link expiry;
 	uint32_t head_n;
 	uint32_t hits;
-	char tail[]; /* extras (struct, tags, names, values, padding), head, inline body */
+	char tail[]; /* extras (struct, part, tags, names, values), head, inline body */
 };
 
 /* Which bytes of a representation. */
@@ -120,7 +120,18 @@ void object_discard(struct object *o, uint64_t offset);
 
 /* When nothing can be done with it any more: fresh, stale-while-revalidate, stale-if-error, validation. */
 int64_t object_useful_until_ms(const struct object *o);
-struct object **object_next(const struct object *o); /* NULL where it can have no further variants */
+static inline struct object_extras *object_extras(const struct object *o) /* or NULL */
+{
+	return o->flags & OBJECT_HAS_EXTRAS ? (struct object_extras *)(uintptr_t)o->tail : NULL;
+}
+static inline struct object **object_next(const struct object *o) /* NULL where it can have no further variants */
+{
+	return o->flags & OBJECT_HAS_EXTRAS ? &object_extras(o)->next : NULL;
+}
+static inline struct variant_index **object_index(const struct object *o) /* likewise */
+{
+	return o->flags & OBJECT_HAS_EXTRAS ? &object_extras(o)->index : NULL;
+}
 struct slice object_vary_names(const struct object *o);
 struct slice object_vary_values(const struct object *o);
 void object_purgeable(const struct object *o, struct purgeable *out); /* borrows from o */

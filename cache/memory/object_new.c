@@ -169,7 +169,8 @@ static struct layout measure(const struct object_spec *spec)
 	l.head_n = head.n;
 	l.tags_n = tags.n / sizeof(uint64_t);
 	if (l.tags_n > 0 || spec->vary_names.n > 0 || spec->part || spec->may_encode)
-		l.extras_n = sizeof(struct object_extras) + tags.n + spec->vary_names.n + spec->vary_values.n;
+		l.extras_n = sizeof(struct object_extras) + (spec->part ? sizeof(*spec->part) : 0) + tags.n +
+			     spec->vary_names.n + spec->vary_values.n;
 	if (spec->is_windowed)
 		return l;
 	if (spec->is_on_disk)
@@ -230,13 +231,13 @@ static void write_extras(struct object *o, const struct object_spec *spec, const
 	if (spec->may_encode)
 		o->flags |= OBJECT_MAY_ENCODE;
 	*x = (struct object_extras){
-		.part_first = spec->part ? spec->part->first : 0,
-		.part_total = spec->part ? spec->part->total : 0,
 		.names_n = (uint32_t)spec->vary_names.n,
 		.values_n = (uint32_t)spec->vary_values.n,
 		.tags_n = (uint32_t)l->tags_n,
 		.total_n = (uint32_t)l->extras_n,
 	};
+	if (spec->part)
+		put(&s, spec->part, sizeof(*spec->part));
 	put_tags(&s, spec);
 	put_slice(&s, spec->vary_names);
 	put_slice(&s, spec->vary_values);

@@ -7,6 +7,7 @@
 #include "cache/memory/object_internal.h"
 #include "cache/memory/pass.h"
 #include "cache/memory/users.h"
+#include "cache/memory/variants.h"
 
 /* This part of memory, 1/n, may hold errors that are remembered. */
 #define FAILED_SHARE 32
@@ -264,6 +265,7 @@ void variant_drop_locked(struct entry *e, struct object *o, enum drop_reason why
 	struct shard *s = e->shard;
 	struct object **at = &e->variants;
 
+	variants_dropping_locked(e, o);
 	while (*at != o)
 		at = object_next(*at);
 	*at = next_variant(o);
@@ -322,11 +324,14 @@ bool variant_store_locked(struct entry *e, struct object *o, struct now now, str
 			kept++;
 		}
 	}
-	if (last && kept >= s->memory->max_variants)
+	if (last && kept >= s->memory->max_variants) {
 		variant_drop_locked(e, last, DROP_REPLACED, g);
+		kept--;
+	}
 	if (object_next(o))
 		*object_next(o) = e->variants;
 	e->variants = o;
+	variants_added_locked(e, o, kept);
 	wheel_advance(&s->wheel, now.mono_ms / 1000);
 	wheel_add(&s->wheel, &o->expiry);
 	atomic_fetch_add_explicit(&s->objects_n, 1, memory_order_relaxed);

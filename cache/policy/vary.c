@@ -415,8 +415,7 @@ static int add_wanted(struct buf *out, const struct http_fields *request, struct
 void vary_wants_init(struct vary_wants *w, const struct http_fields *request)
 {
 	w->request = request;
-	w->names_n = 0;
-	w->values = (struct buf){0};
+	w->names_n = 0; /* the rest is learnt with names */
 }
 
 static bool knows(const struct vary_wants *w, struct slice names)
@@ -502,4 +501,118 @@ bool vary_matches(
 	struct vary_wants w;
 	vary_wants_init(&w, request);
 	return vary_wants_match(&w, names, values, content_language);
+}
+
+/* ---- Hashes ---- */
+
+static uint64_t both(uint64_t a, uint64_t b)
+{
+	uint64_t v[2] = {a, b};
+
+	return hash_keyed(v, sizeof(v));
+}
+
+/* 0 says that there is none. */
+static uint32_t short_of(uint64_t h)
+{
+	return (uint32_t)h ? (uint32_t)h : 1;
+}
+
+static uint64_t hash_of_lines(struct slice raw)
+{
+	uint64_t h = '#';
+	struct slice line;
+
+	while (slice_cut(raw, '\n', &line, &raw))
+		h = both(h, hash_keyed(line.p, line.n));
+	return both(h, hash_keyed(line.p, line.n));
+}
+
+/* The same of a request's. */
+static uint64_t hash_of_field(const struct http_fields *request, struct slice name)
+{
+	uint64_t h = '#';
+	uint32_t i = 0;
+
+	for (const struct http_field *line; (line = http_fields_find_next(request, name, &i)) != NULL;)
+		h = both(h, hash_keyed(line->value.p, line->value.n));
+	return h;
+}
+
+static uint64_t hash_of_stored(struct slice v)
+{
+	return v.p[0] == '#' ? hash_of_lines((struct slice){v.p + 5, v.n - 5}) : hash_keyed(v.p, v.n);
+}
+
+static uint64_t hash_of_language(struct slice language)
+{
+	char lower[NORMALISED_MAX];
+
+	for (size_t i = 0; i < language.n; i++)
+		lower[i] = (char)(language.p[i] | (language.p[i] >= 'A' && language.p[i] <= 'Z' ? 0x20 : 0));
+	return both('l', hash_keyed(lower, language.n));
+}
+
+/* `language`: of Accept-Language; 0: as its value says. */
+static uint64_t hash_of_values(struct slice names, struct slice values, uint64_t language)
+{
+	uint64_t h = hash_keyed(names.p, names.n);
+	struct slice name, value;
+
+	while (next_name(&names, &name) && take_value(&values, &value))
+		h = both(
+			h, language && http_field_id_of(name) == HF_ACCEPT_LANGUAGE ? language : hash_of_stored(value));
+	return h;
+}
+
+uint32_t vary_hash(struct slice names, struct slice values)
+{
+	return short_of(hash_of_values(names, values, 0));
+}
+
+static bool has_language(struct slice names)
+{
+	struct slice name;
+
+	while (next_name(&names, &name))
+		if (http_field_id_of(name) == HF_ACCEPT_LANGUAGE)
+			return true;
+	return false;
+}
+
+uint32_t vary_hash_by_language(struct slice names, struct slice values, struct slice content_language)
+{
+	struct slice language = slice_trim(content_language);
+
+	/* A longer one is no request's: Accept-Language is compared as it came then. */
+	if (language.n == 0 || language.n > NORMALISED_MAX || !has_language(names))
+		return 0;
+	return short_of(hash_of_values(names, values, hash_of_language(language)));
+}
+
+static uint64_t hash_of_wanted(const struct vary_wants *w, struct slice names, uint64_t language)
+{
+	uint64_t h = hash_keyed(names.p, names.n);
+	struct slice all = buf_slice(&w->values), name, wanted;
+
+	while (next_name(&names, &name) && take_value(&all, &wanted)) {
+		if (language && http_field_id_of(name) == HF_ACCEPT_LANGUAGE)
+			h = both(h, language);
+		else if (wanted.p[0] == '#')
+			h = both(h, hash_of_field(w->request, name));
+		else
+			h = both(h, hash_keyed(wanted.p, wanted.n));
+	}
+	return h;
+}
+
+unsigned vary_wants_hashes(struct vary_wants *w, struct slice names, uint32_t out[2])
+{
+	if (!knows(w, names) && !learn(w, names))
+		return 0;
+	out[0] = short_of(hash_of_wanted(w, names, 0));
+	if (w->best_language.n == 0 || w->best_language.n > NORMALISED_MAX)
+		return 1;
+	out[1] = short_of(hash_of_wanted(w, names, hash_of_language(w->best_language)));
+	return 2;
 }
