@@ -183,3 +183,14 @@ void cache_stats(struct cache *c, struct cache_stats *out)
 	if (c->tier)
 		c->tier->ops->stats(c->tier, &out->tier);
 }
+
+const char *cache_tier_name(const struct cache *c)
+{
+	return c->tier ? c->tier->name : NULL;
+}
+
+void cache_tier_counts(struct cache *c, void (*each)(void *arg, const struct tier_count *n), void *arg)
+{
+	if (c->tier)
+		c->tier->ops->counts(c->tier, each, arg);
+}

@@ -181,6 +181,9 @@ struct cache_stats {
 	struct tier_stats tier;
 };
 void cache_stats(struct cache *c, struct cache_stats *out);
+/* Of the lower tier: its name, NULL when there is none; and what it counts of itself, nothing then. */
+const char *cache_tier_name(const struct cache *c);
+void cache_tier_counts(struct cache *c, void (*each)(void *arg, const struct tier_count *n), void *arg);
 
 struct cache_entry_info {
 	struct slice url;

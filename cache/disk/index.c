@@ -286,8 +286,10 @@ static void bound_variants_locked(struct index *ix, struct index_shard *s, uint6
 		if (slot->lsn < oldest.lsn)
 			oldest = *slot;
 	}
-	if (n > INDEX_VARIANTS)
+	if (n > INDEX_VARIANTS) {
 		remove_where_locked(ix, s, key, is_variant, &oldest);
+		s->dropped_variants++;
+	}
 }
 
 static int add_whole_locked(struct index *ix, struct index_shard *s, const struct index_slot *slot)
@@ -488,6 +490,7 @@ void index_stats(struct index *ix, struct index_stats *out)
 
 		pthread_mutex_lock(&s->mu);
 		out->records += s->records;
+		out->dropped_variants += s->dropped_variants;
 		out->bytes += (uint64_t)s->slots_n * sizeof(*s->slots);
 		pthread_mutex_unlock(&s->mu);
 	}

@@ -40,7 +40,8 @@ struct index_shard {
 	pthread_mutex_t mu;
 	struct index_slot *slots; /* linear probing from a home that is keyed by the process; a run has no gaps */
 	uint32_t slots_n, used;
-	uint32_t records; /* WHOLE and HEAD */
+	uint32_t records;          /* WHOLE and HEAD */
+	uint64_t dropped_variants; /* to keep a key to INDEX_VARIANTS */
 };
 
 struct index {
@@ -82,7 +83,7 @@ void index_drop_segment(struct index *ix, uint32_t seg);
 int index_list(struct index *ix, unsigned shard, uint64_t from, struct index_slot **out, unsigned *n) WARN_UNUSED;
 
 struct index_stats {
-	uint64_t records, bytes;
+	uint64_t records, bytes, dropped_variants;
 };
 void index_stats(struct index *ix, struct index_stats *out);
 

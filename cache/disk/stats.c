@@ -18,6 +18,7 @@ void disk_stats(struct tier *t, struct disk_stats *out)
 	index_stats(&d->index, &index);
 	out->objects = index.records;
 	out->index_bytes = index.bytes;
+	out->dropped_variants = index.dropped_variants;
 	pthread_mutex_lock(&d->segments.mu);
 	out->bytes = d->segments.allocated;
 	out->segments = d->segments.count;

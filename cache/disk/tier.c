@@ -7,7 +7,25 @@ static void stats(struct tier *t, struct tier_stats *out)
 	struct disk_stats all;
 
 	disk_stats(t, &all);
-	*out = (struct tier_stats){.objects = all.objects, .queue = all.queue, .is_ready = all.is_ready};
+	*out = (struct tier_stats){
+		.objects = all.objects,
+		.queue = all.queue,
+		.is_ready = all.is_ready,
+		.segments_read = all.recovered_segments,
+		.segments = all.recovery_segments,
+	};
+}
+
+/* A line of disk_stats.def makes its row here. */
+static void counts(struct tier *t, void (*each)(void *arg, const struct tier_count *n), void *arg)
+{
+	struct disk_stats all;
+
+	disk_stats(t, &all);
+#define IS_COUNTER false
+#define IS_GAUGE true
+#define STAT(where, kind, name, help) each(arg, &(struct tier_count){#name, all.name, IS_##kind, help});
+#include "cache/disk/disk_stats.def"
 }
 
 static const struct tier_ops operations = {
@@ -33,6 +51,7 @@ static const struct tier_ops operations = {
 	.oldest_epoch = disk_oldest_epoch,
 	.list = disk_browse,
 	.stats = stats,
+	.counts = counts,
 	.hand_over = disk_hand_over,
 	.disown = disk_disown,
 	.close = disk_close,
@@ -46,7 +65,7 @@ int disk_open(const struct disk_options *o, struct tier **out, char error[DISK_E
 	*out = NULL;
 	if (err)
 		return err;
-	d->tier = (struct tier){&operations, d->o.max_object, d->secret};
+	d->tier = (struct tier){&operations, "disk", d->o.max_object, d->secret};
 	*out = &d->tier;
 	return 0;
 }

@@ -171,8 +171,16 @@ struct tier_listing {
 };
 
 struct tier_stats {
-	uint64_t objects, queue; /* queue: that wait to be written */
-	bool is_ready;           /* all that is stored can be found; before that lookups miss */
+	uint64_t objects, queue;          /* queue: that wait to be written */
+	bool is_ready;                    /* all that is stored can be found; before that lookups miss */
+	uint64_t segments_read, segments; /* of what is read in before it is ready; 0, 0: nothing is */
+};
+/* One number of those that a tier keeps of itself. */
+struct tier_count {
+	const char *name; /* a member of /stats, a part of a metric's name: letters, digits and _ */
+	uint64_t value;
+	bool is_gauge;    /* else it only grows */
+	const char *help; /* without a full stop */
 };
 
 /* ---- The interface ---- */
@@ -241,6 +249,8 @@ struct tier_ops {
 	/* 0: the message will come. -EBUSY, or -EAGAIN before it is ready. */
 	int (*list)(struct tier *t, struct tier_listing *l);
 	void (*stats)(struct tier *t, struct tier_stats *out);
+	/* All that it counts, always the same names in the same order. */
+	void (*counts)(struct tier *t, void (*each)(void *arg, const struct tier_count *n), void *arg);
 
 	/* -- Its end. Thread: one. Block. -- */
 	/* Gives what is stored up, so that another process can open it while this one goes on: what is queued is written first. From
@@ -259,8 +269,9 @@ struct tier_ops {
 /* The beginning of each tier. */
 struct tier {
 	/* set once, before the cache has it */
-	const struct tier_ops *ops;
-	uint64_t max_object; /* of body bytes: what is larger is refused */
+	const struct tier_ops *ops; /* all of them: none may be NULL */
+	const char *name;           /* for operators, as tier_count has its names */
+	uint64_t max_object;        /* of body bytes: what is larger is refused */
 	const unsigned char
 		*secret; /* TIER_SECRET_BYTES for the hashes that stand for users, the same as long as what is stored
 					is. Never to be shown. */

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "cache/disk/store.h"
 #include "http/syntax.h"
 #include "proxy/admin/admin_internal.h"
 
@@ -38,18 +37,18 @@ static bool answer_health(void *arg, struct transport *t, struct now now)
 	return true;
 }
 
-/* While the disk tier is being read in, requests are served from memory and the upstream. */
+/* While the lower tier is being read in, requests are served from memory and the upstream. */
 static json_t *json_of_ready(const struct service *s)
 {
 	json_t *j = json_pack("{s:b}", "ready", 1);
-	struct disk_stats disk;
+	struct cache_stats stats;
 
-	if (!s->disk)
+	cache_stats(s->cache, &stats);
+	if (!stats.has_tier)
 		return j;
-	disk_stats(s->disk, &disk);
 	json_object_set_new(j, "disk",
-		json_pack("{s:b, s:I, s:I}", "ready", disk.is_ready, "segments_read",
-			(json_int_t)disk.recovered_segments, "segments", (json_int_t)disk.recovery_segments));
+		json_pack("{s:b, s:I, s:I}", "ready", stats.tier.is_ready, "segments_read",
+			(json_int_t)stats.tier.segments_read, "segments", (json_int_t)stats.tier.segments));
 	return j;
 }
 

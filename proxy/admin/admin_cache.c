@@ -321,7 +321,7 @@ static void explain(struct admin_call *c, const struct admin_url *l, struct targ
 	target_explain_credential(t, credential, sizeof(credential));
 	if (j && *credential)
 		json_object_set_new(j, "credential", json_string(credential));
-	if (j && config->disk.path.n > 0)
+	if (j && cache_tier_name(c->service->cache))
 		json_object_set_new(
 			j, "disk", json_boolean(t->has_key && cache_is_in_tier(c->service->cache, &t->key)));
 	admin_answer(c, 200, j);

@@ -64,18 +64,33 @@ static void add_counters(struct page *p, unsigned row)
 {
 	struct buf *b = &p->text;
 	const struct counted *counted = &p->counted;
-	static const char *const names[GROUPS] = {"clients", "proxy", "cache", "invalidation", "disk"};
+	static const char *const names[GROUPS] = {"clients", "proxy", "cache", "invalidation"};
 
 	(void)row;
 	for (unsigned i = 0; i < counters_n; i++) {
 		struct metric m = metric_of(names[counters[i].group], &counters[i]);
 
-		if (!counted->bases[counters[i].group])
-			continue;
 		add_head(b, &m);
 		add_name(b, &m);
 		add_count(b, counter_value(&counters[i], counted));
 	}
+}
+
+static void add_tier_count(void *arg, const struct tier_count *n)
+{
+	struct page *p = arg;
+	const struct metric m = {
+		cache_tier_name(p->call->service->cache), n->name, n->is_gauge ? "gauge" : "counter", n->help};
+
+	add_head(&p->text, &m);
+	add_name(&p->text, &m);
+	add_count(&p->text, n->value);
+}
+
+static void add_tier(struct page *p, unsigned row)
+{
+	(void)row;
+	cache_tier_counts(p->call->service->cache, add_tier_count, p);
 }
 
 static void add_service(struct page *p, unsigned row)
@@ -401,6 +416,7 @@ static const struct page_part parts[] = {
 	{add_route_ratio, head_and_routes},
 	{add_route_saved, head_and_routes},
 	{add_counters, NULL},
+	{add_tier, NULL},
 	{add_upstreams, each_counter},
 	{add_upstream_seconds, NULL},
 	{add_health, each_gauge},

@@ -74,19 +74,36 @@ static double saved_s(const struct collected *sum)
 
 static void add_groups(struct page *p, unsigned row)
 {
-	static const char *const names[GROUPS] = {"clients", "requests", "cache", "invalidation", "disk"};
+	static const char *const names[GROUPS] = {"clients", "requests", "cache", "invalidation"};
 
 	(void)row;
 	for (unsigned g = 0; g < GROUPS; g++) {
-		json_t *j = p->counted.bases[g] ? json_object() : NULL;
+		json_t *j = json_object();
 
 		for (unsigned i = 0; j && i < counters_n; i++)
 			if (counters[i].group == g)
 				json_object_set_new(
 					j, counters[i].name, json_of_count(counter_value(&counters[i], &p->counted)));
-		if (p->counted.bases[g])
-			json_text_add(&p->json, names[g], j);
+		json_text_add(&p->json, names[g], j);
 	}
+}
+
+static void add_tier_count(void *arg, const struct tier_count *n)
+{
+	json_object_set_new(arg, n->name, json_of_count(n->value));
+}
+
+static void add_tier(struct page *p, unsigned row)
+{
+	struct cache *cache = p->call->service->cache;
+	json_t *j = json_object();
+
+	(void)row;
+	cache_tier_counts(cache, add_tier_count, j);
+	if (cache_tier_name(cache))
+		json_text_add(&p->json, cache_tier_name(cache), j);
+	else
+		json_decref(j);
 }
 
 static void add_service(struct page *p, unsigned row)
@@ -137,6 +154,7 @@ static void end(struct page *p, unsigned row)
 static const struct page_part parts[] = {
 	{add_service, NULL},
 	{add_groups, NULL},
+	{add_tier, NULL},
 	{open_upstreams, NULL},
 	{add_upstream, each_upstream},
 	{open_routes, NULL},

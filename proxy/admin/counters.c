@@ -18,8 +18,6 @@ const struct counter counters[] = {
 #include "cache/memory/cache_stats.def"
 #define STAT(kind, name, help) kind(GROUP_INVALIDATION, invalidation_stats, name, help)
 #include "cache/policy/invalidation_stats.def"
-#define STAT(where, kind, name, help) kind(GROUP_DISK, disk_stats, name, help)
-#include "cache/disk/disk_stats.def"
 };
 const unsigned counters_n = ARRAY_LEN(counters);
 
@@ -37,9 +35,6 @@ void counted_init(struct counted *c, const struct service *s, const struct colle
 	c->bases[GROUP_WORKER] = &sum->worker;
 	c->bases[GROUP_CACHE] = &c->cache;
 	c->bases[GROUP_INVALIDATION] = &c->cache.invalidation;
-	c->bases[GROUP_DISK] = s->disk ? &c->disk : NULL;
-	if (s->disk)
-		disk_stats(s->disk, &c->disk);
 }
 
 static uint64_t at(const void *base, size_t offset)

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* What is counted, by name: the one table behind /stats and /metrics.
+/* What is counted, by name: the one table behind /stats and /metrics. The lower tier tells of its own (cache_tier_counts).
  * Thread: main. */
 #ifndef PROXY_ADMIN_COUNTERS_H
 #define PROXY_ADMIN_COUNTERS_H
 
 #include "cache/cache.h"
-#include "cache/disk/store.h"
 #include "proxy/admin/collect.h"
 #include "proxy/transaction/service.h"
 
-enum counter_group { GROUP_CLIENT, GROUP_WORKER, GROUP_CACHE, GROUP_INVALIDATION, GROUP_DISK, GROUPS };
+enum counter_group { GROUP_CLIENT, GROUP_WORKER, GROUP_CACHE, GROUP_INVALIDATION, GROUPS };
 
 /* A uint64_t at this offset of the group's struct. */
 struct counter {
@@ -28,8 +27,7 @@ extern const unsigned upstream_counters_n;
 struct counted {
 	const struct collected *sum;
 	struct cache_stats cache;
-	struct disk_stats disk;
-	const void *bases[GROUPS]; /* NULL: there is no such group here */
+	const void *bases[GROUPS];
 };
 void counted_init(struct counted *c, const struct service *s, const struct collected *sum);
 uint64_t counter_value(const struct counter *k, const struct counted *c);

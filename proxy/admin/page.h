@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A text of the counters (/metrics, /stats) that is made row by row, PAGE_ROWS in a turn of the loop, of counters that were gathered before
- * the first row: however long it takes, they are of one moment. Only the state of origins is that of its row's turn.
+ * the first row: however long it takes, they are of one moment. Only the state of origins and what the lower tier counts are of their row's turn.
  * Thread: main. Owns: the counters and the text. Bounds: PAGE_MAX. */
 #ifndef PROXY_ADMIN_PAGE_H
 #define PROXY_ADMIN_PAGE_H

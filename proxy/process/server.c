@@ -160,6 +160,7 @@ static int open_disk(struct server *s)
 		.invalidation = cache_invalidation(s->service.cache),
 	};
 	char error[DISK_ERROR_MAX];
+	struct tier *disk;
 	int err;
 
 	if (c->disk.path.n == 0)
@@ -167,13 +168,13 @@ static int open_disk(struct server *s)
 	err = relay_ask_for_disk(s->relay);
 	if (err)
 		return complain("disk: the process before this one does not give it up", err);
-	err = disk_open(&options, &s->service.disk, error);
+	err = disk_open(&options, &disk, error);
 	if (err) {
 		fprintf(stderr, "memoproxy: %s\n", error);
 		return err;
 	}
-	cache_set_tier(s->service.cache, s->service.disk);
-	memcpy(s->service.secret.bytes, s->service.disk->secret, sizeof(s->service.secret.bytes));
+	cache_set_tier(s->service.cache, disk);
+	memcpy(s->service.secret.bytes, disk->secret, sizeof(s->service.secret.bytes));
 	return 0;
 }
 

@@ -48,7 +48,7 @@ void takeover_on_word(void *arg, enum relay_word word)
 	struct server *s = arg;
 
 	if (word == RELAY_WANTS_DISK) {
-		s->gave_disk = s->service.snapshot->config->disk.path.n > 0;
+		s->gave_disk = cache_tier_name(s->service.cache) != NULL;
 		cache_hand_over_tier(s->service.cache);
 		relay_say(s->relay, RELAY_HAS_DISK);
 	} else if (s->upgrade) {

@@ -18,7 +18,6 @@ struct bodies;
 struct cache;
 struct snapshot;
 struct tls;
-struct tier;
 struct worker;
 
 enum service_state { SERVICE_STARTING, SERVICE_READY, SERVICE_DRAINING };
@@ -26,8 +25,7 @@ enum service_state { SERVICE_STARTING, SERVICE_READY, SERVICE_DRAINING };
 struct service {
 	/* set before the workers' threads start: any thread */
 	struct cache *cache;
-	struct tier *disk;        /* its lower tier, which it closes; NULL: there is none */
-	struct key_secret secret; /* of users' identities: the disk tier's, or one of this process */
+	struct key_secret secret; /* of users' identities: the lower tier's, or one of this process */
 	struct admission *admission;
 	struct bodies *bodies;
 	struct tls *tls;                        /* NULL: no listener has it */

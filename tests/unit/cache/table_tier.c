@@ -749,6 +749,16 @@ static void stats(struct tier *tier, struct tier_stats *out)
 	pthread_mutex_unlock(&t->mu);
 }
 
+static void counts(struct tier *tier, void (*each)(void *arg, const struct tier_count *n), void *arg)
+{
+	struct table_counts n = table_counts(tier);
+
+	each(arg, &(struct tier_count){"hits", n.hits, false, "Lookups that found a response in the table"});
+	each(arg, &(struct tier_count){"puts", n.puts, false, "Responses that were put into the table"});
+	each(arg, &(struct tier_count){
+			  "dropped_queue", n.dropped_queue, false, "Responses not put because too many waited"});
+}
+
 struct table_counts table_counts(struct tier *tier)
 {
 	struct table_tier *t = of(tier);
@@ -824,6 +834,7 @@ static const struct tier_ops operations = {
 	.oldest_epoch = oldest_epoch,
 	.list = list,
 	.stats = stats,
+	.counts = counts,
 	.hand_over = hand_over,
 	.disown = disown,
 	.close = close_one,
@@ -846,7 +857,7 @@ struct tier *table_open(struct table *tb, const struct table_options *o)
 {
 	struct table_tier *t = get(sizeof(*t));
 
-	t->tier = (struct tier){&operations, MAX_OBJECT, tb->secret};
+	t->tier = (struct tier){&operations, "table", MAX_OBJECT, tb->secret};
 	t->o = *o;
 	t->tb = tb;
 	pthread_mutex_init(&t->mu, NULL);

@@ -639,9 +639,57 @@ static void nobody_is_told_of_a_purge_that_was_refused(void **state)
 	test_free(url);
 }
 
+struct told_counts {
+	unsigned n;
+	uint64_t puts;
+	const char *names[96];
+};
+
+static void note_count(void *arg, const struct tier_count *n)
+{
+	struct told_counts *told = arg;
+
+	assert_true(told->n < ARRAY_LEN(told->names));
+	assert_int_equal(strspn(n->name, "abcdefghijklmnopqrstuvwxyz0123456789_"), strlen(n->name));
+	assert_true(*n->name && *n->help);
+	for (unsigned i = 0; i < told->n; i++)
+		assert_string_not_equal(told->names[i], n->name);
+	told->names[told->n++] = n->name;
+	if (strcmp(n->name, "puts") == 0)
+		told->puts = n->value;
+}
+
+/* Whoever shows a tier to operators asks the cache, and need not know which one it is. */
+static void a_tier_tells_its_name_and_what_it_counts(void **state)
+{
+	struct tiers *t = *state;
+	struct told_counts told = {0};
+
+	assert_string_equal(cache_tier_name(t->g.c), t->table ? "table" : "disk");
+	store(t, "GET /a", FRESH, "body");
+	tiers_written(t);
+	cache_tier_counts(t->g.c, note_count, &told);
+	assert_int_equal(told.puts, 1);
+}
+
+static void a_cache_without_a_tier_tells_of_none(void **state)
+{
+	struct told_counts told = {0};
+	struct rig g;
+
+	(void)state;
+	rig_begin(&g);
+	assert_null(cache_tier_name(g.c));
+	cache_tier_counts(g.c, note_count, &told);
+	assert_int_equal(told.n, 0);
+	rig_end(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TIERS_TEST(a_tier_tells_its_name_and_what_it_counts),
+		cmocka_unit_test(a_cache_without_a_tier_tells_of_none),
 		TIERS_TEST(nobody_is_told_of_a_purge_that_was_refused),
 		TIERS_TEST(what_memory_stores_comes_back_from_disk_and_then_from_memory),
 		TIERS_TEST(an_absent_key_is_led_without_a_read),

@@ -288,6 +288,7 @@ static void bounds_are_exact(void **state)
 		assert_int_equal(add(ix, many, 10 + v, 10 + v, 1, 8 * (v + 1)), 0);
 	index_stats(ix, &stats);
 	assert_int_equal(stats.records, INDEX_VARIANTS);
+	assert_int_equal(stats.dropped_variants, 1);
 	assert_int_equal(forgets_init(&f, 8), 0);
 	forgets_add(&f, 1 << 7, 5);
 	forgets_add(&f, 1 << 7, 11);

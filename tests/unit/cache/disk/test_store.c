@@ -111,6 +111,7 @@ static void variants_live_side_by_side_and_eight_at_most(void **state)
 		drig_store(r, &(struct response){.url = A, .version = i, .body_n = 10, .names = "x", .values = values});
 	}
 	assert_int_equal(drig_stats(r).objects, 8);
+	assert_int_equal(drig_stats(r).dropped_variants, 2);
 	for (unsigned round = 0; round < 2; round++) {
 		for (unsigned i = 0; i < 10; i++) {
 			snprintf(values, sizeof(values), "v%u", i);
