@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One worker: a thread with its event loop, its listeners, its evhttp and its upstream connections.
+/* One worker: a thread with its event loop, its listeners with an evhttp each, and its upstream connections.
  * Thread: main until worker_start and after worker_join, and what says post_ at any time; else the worker's own.
  * Owns: its loop, everything accepted on its listeners, its fetch jobs. Shares: the cache, the snapshot (by reference). */
 #ifndef PROXY_TRANSACTION_WORKER_H
