@@ -21,7 +21,7 @@ import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 PROXY, ADMIN, ORIGIN, CONTROL = 18480, 18481, 18482, 18483
-FILL_S, WATCH_S, STEP_S = 100, 75, 5
+FILL_S, WATCH_S, STEP_S = 150, 75, 5
 CONFIG = f"""
 [proxy]
 listen = 127.0.0.1:{PROXY}
