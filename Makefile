@@ -129,8 +129,8 @@ memoproxy: $(BUILD)/release/memoproxy
 
 # --- Targets for use -----------------------------------------------------------------------------------------------
 
-.PHONY: all run test check unit system asan tsan fuzz fuzz-build lint format bench churn conformance soak install clean help
-.PHONY: mutants mutants-check unit-build unit-build-tsan unit-tsan deps deps-test deps-bench node-modules binary
+.PHONY: all run test check unit system asan tsan fuzz fuzz-build lint format bench churn scale conformance soak install clean help
+.PHONY: mutants mutants-check unit-build unit-build-tsan unit-tsan deps deps-test deps-bench node-modules binary fill
 
 ifeq ($(MODE),release)
 all: memoproxy
@@ -142,7 +142,7 @@ binary: $(B)/memoproxy
 
 help:
 	@echo 'all (./memoproxy)  run  check (a minute, between changes)  test (all that is proved)'
-	@echo 'unit  unit-<folder>  system  asan  tsan  fuzz  lint  lint-fast  format[-<folder>]  bench  churn'
+	@echo 'unit  unit-<folder>  system  asan  tsan  fuzz  lint  lint-fast  format[-<folder>]  bench  churn  scale'
 	@echo 'conformance  soak  install  clean  mutants  deps  deps-test  deps-bench;   MODE=release|debug|asan|tsan|fuzz'
 
 deps:
@@ -309,6 +309,18 @@ bench: deps-bench
 churn: deps-bench
 	@$(MAKE) -s --no-print-directory -j$(JOBS) MODE=release all
 	@bench/run.sh churn.py
+
+# What costs more as more is stored, configured, purged: SCALE_QUICK=1 for a minute of it, SCALE_ROWS for some of it.
+scale: deps-bench
+	@$(MAKE) -s --no-print-directory -j$(JOBS) MODE=release all fill
+	@SCALE_FILL='$(CURDIR)/$(B)/bench/fill' bench/run.sh scale.py
+
+# Records for the disk tier, written by its own room.
+fill: $(B)/bench/fill
+$(B)/bench/fill: $(B)/obj/bench/fill.o $(call archives_of,cache/disk)
+	@mkdir -p $(@D)
+	$(call say,LD)$(LINK) -o $@ $^ $(call libs_of,cache/disk)
+-include $(B)/obj/bench/fill.d
 
 conformance: deps-test
 	@$(MAKE) -s --no-print-directory -j$(JOBS) MODE=release all node-modules

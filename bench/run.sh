@@ -18,7 +18,7 @@ work=$(mktemp -d "${BENCH_TMP:-/dev/shm}/memoproxy-bench-XXXXXX")
 files=$(mktemp -d "${BENCH_DISK:-/var/tmp}/memoproxy-bench-XXXXXX")
 trap 'rm -rf "$work" "$files"' EXIT
 chmod 755 "$work" "$files"
-for tool in bare pace slow herd ask; do
+for tool in bare pace slow herd ask sweep twin; do
 	${CC:-gcc} -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -O2 -o "$work/$tool" $tool.c
 done
 ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"

@@ -143,7 +143,7 @@ class Memoproxy(Server):
                                       f"max_connections = {CONNECTIONS}\nmax_connections_per_address = 0\n"
                                       f"[admin]\nlisten = 127.0.0.1:{self.admin_port}\n"
                                       f"[upstream]\nurl = {self.upstream}\n[cache]\nmemory = {self.memory}\n"
-                                      + (f"[disk]\n{disk}" if disk else ""))
+                                      + (f"[disk]\n{disk}" if disk else "") + self.settings.get("more", ""))
         self.spawn(self.binary, "-c", ini)
 
     def ask_admin(self, target, method="GET"):
@@ -268,7 +268,7 @@ class Bare(Server):
 
     def launch(self):
         for _ in range(self.settings.get("workers", 1)):
-            self.spawn(self.settings["program"], self.port, self.settings["body_bytes"])
+            self.spawn(self.settings["program"], self.port, self.settings["body_bytes"], *self.settings.get("more", ()))
 
 
 class Origin(Server):
