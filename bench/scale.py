@@ -36,9 +36,10 @@ PROBES_A_SECOND = 500
 PROBED = 100  # keys that the probe asks for
 MANY = 20_000 if QUICK else 200_000  # requests to take a mean of
 DELAY_S = 0.1
+KEPT = 2 * PROBED + MANY // 10  # entries that no purge here is about, at most
 READ_MAX = 5_000_000  # that are brought into memory
 MS = 1000
-NO_COSTS = ("kept_percent", "rules", "fetches", "file_bytes_each")  # shown, not fitted
+NO_COSTS = ("kept_percent", "rules", "fetches", "file_bytes_each", "freed_a_second")  # shown, not fitted
 
 
 # ---- The fit ----
@@ -251,6 +252,17 @@ class Scale:
         return Watch(server, self.control, **what)
 
 
+class Freed:
+    """What goes after a purge, for so long: the sweeper works through all that is stored, in turns."""
+
+    def __init__(self, server, seconds=15):
+        first = server.stats()["cache"]["entries"]
+        with Cost(server) as cost:
+            until(lambda: server.stats()["cache"]["entries"] <= KEPT, seconds)
+        gone = first - server.stats()["cache"]["entries"]
+        self.us, self.a_second = cost.us(gone), gone / cost.seconds
+
+
 def objects(scale):
     """Many small responses in memory: storing, finding, listing, purging them, and what goes of them afterwards."""
     table = scale.table("Responses in memory", "objects")
@@ -267,11 +279,11 @@ def objects(scale):
                 raise RuntimeError(f"{found.answers - found.hits} of {found.answers} are not stored")
             with scale.watch(server) as listing:
                 list_ms = timed_ms(lambda: server.ask_admin("/entries?prefix=/none/&limit=10"))
-            with scale.watch(server) as purging, Cost(server) as freed:
+            with scale.watch(server) as purging:
                 purge_ms = timed_ms(lambda: server.ask_admin("/purge?prefix=/k/", "POST"))
-                gone_s = until(lambda: server.stats()["cache"]["entries"] <= 2 * PROBED, 120)
+                freed = Freed(server)
             table.add(n, store_us=stored.us, hit_us=found.us, RSS_bytes_each=rss, counted_bytes_each=told["bytes"] / n,
-                      list_ms=list_ms, purge_ms=purge_ms, freed_s=gone_s, freed_us_each=freed.us(n) if gone_s else None,
+                      list_ms=list_ms, purge_ms=purge_ms, freed_us_each=freed.us, freed_a_second=freed.a_second,
                       worst_ms_storing=filling.worst, control_ms_storing=filling.control,
                       worst_ms_listing=listing.worst, control_ms_listing=listing.control,
                       worst_ms_purging=purging.worst, control_ms_purging=purging.control)
@@ -418,16 +430,16 @@ def disk(scale):
             memory_each = (memory_bytes(server.pids) - rss) / read_n
             again = sweep(server, "/k/", n, min(read_n, MANY))
             absent = sweep(server, "/none/", n, min(n, MANY // 10))
-            with scale.watch(server) as purging, Cost(server) as freed:
+            with scale.watch(server) as purging:
                 purge_ms = timed_ms(lambda: server.ask_admin("/purge?prefix=/k/00", "POST"))
-                gone_s = until(lambda: server.stats()["cache"]["entries"] <= 2 * PROBED + MANY // 10, 60)
+                freed = Freed(server)
             if sweep(server, "/k/", n, min(n, 100)).hits:
                 raise RuntimeError("a purge left something")
             stop_s = server.stop()
             table.add(n, written_us=written_s * 1e6 / n, file_bytes_each=file_bytes / n, start_s=ready_s, start_cpu_ms=start_cpu_ms,
                       index_bytes_each=told["index_bytes"] / n, RSS_after_start_MB=rss / 1e6, disk_hit_us=found.us,
                       miss_us=absent.us, RSS_in_memory_each=memory_each, memory_hit_us=again.us, purge_ms=purge_ms,
-                      freed_s=gone_s, freed_us_each=freed.us(read_n) if gone_s else None, stop_s=stop_s,
+                      freed_us_each=freed.us, freed_a_second=freed.a_second, stop_s=stop_s,
                       worst_ms_reading=reading.worst, control_ms_reading=reading.control,
                       worst_ms_purging=purging.worst, control_ms_purging=purging.control)
         subprocess.run(["rm", "-rf", path], check=True)
