@@ -325,9 +325,10 @@ def purge_some(server, how, n, count):
     return sweep(server, f"/purge?{how}=/p/", n, count, port=server.admin_port, method="POST", connections=32, depth=1)
 
 
-def purges_of(scale, how, sizes):
-    table = scale.table(f"Purges by {how}, each of another that is not stored, while older responses stay", "purges")
-    stored_n = 2000
+def purges_of(scale, how, sizes, stored_n):
+    """A purge counts until the sweeper has seen all that is older, so more of them are kept the more is stored."""
+    table = scale.table(f"Purges by {how}, each of another that is not stored, while {stored_n:,} older responses stay", "purges")
+    seen_n = min(stored_n, 2000)
     for n in table.sizes(sizes):
         with scale.memoproxy(memory="1G") as server:
             warm(server)
@@ -338,20 +339,20 @@ def purges_of(scale, how, sizes):
             rules = server.stats()["invalidation"]["rules"]
             with scale.watch(server) as purging:
                 purge_some(server, how, n, max(1000, n // 20))
-            kept = sweep(server, "/k/", stored_n)
-            quiet = sweep(server, "/k/", stored_n, 10 * stored_n)
+            kept = sweep(server, "/k/", stored_n, seen_n)
+            quiet = sweep(server, "/k/", stored_n, stored_n + seen_n)
             checked = []  # each response is looked at again after a purge
             for _ in range(5):
                 purge_some(server, "url", 1, 1)
-                checked.append(sweep(server, "/k/", stored_n).us)
+                checked.append(sweep(server, "/k/", stored_n, seen_n).us)
             table.add(n, purge_us=done.us, hit_us=quiet.us, hit_after_a_purge_us=sorted(checked)[2],
-                      kept_percent=100 * kept.hits / stored_n, RSS_MB=max(rss, 0.1), rules=rules, worst_ms=purging.worst, control_ms=purging.control)
+                      kept_percent=100 * kept.hits / seen_n, RSS_MB=max(rss, 0.1), rules=rules, worst_ms=purging.worst, control_ms=purging.control)
 
 
 def purges(scale):
-    purges_of(scale, "url", (1, 1000, 10_000) if QUICK else (1, 100, 10_000, 100_000, 1_000_000))
-    purges_of(scale, "prefix", (1, 1000, 10_000) if QUICK else (1, 100, 10_000, 100_000))
-    purges_of(scale, "tag", (1, 1000, 10_000) if QUICK else (1, 100, 10_000, 100_000))
+    purges_of(scale, "url", (1, 1000, 10_000) if QUICK else (1, 100, 10_000, 100_000, 1_000_000), 10_000 if QUICK else 100_000)
+    for how in ("prefix", "tag"):
+        purges_of(scale, how, (1, 1000, 10_000) if QUICK else (1, 100, 10_000, 100_000), 2000)
 
 
 def users(scale):
@@ -397,9 +398,13 @@ def waiters(scale):
             hit_us, _ = herds(server, "/cold-0", n, rounds)
             with scale.watch(server) as waiting:
                 herds(server, "/watched-{}", n, 2)
+            # As many new clients at once for what is stored: what is not more than this is no waiters' doing.
+            with scale.watch(server) as hitting:
+                herds(server, "/cold-0", n, 2)
             late_ms = sorted((h.last_s - DELAY_S) * MS for h in found)[rounds // 2]
-            table.add(n, us_a_waiter=waiter_us, us_a_hit_of_new_clients=hit_us, last_ms_after_the_delay=max(late_ms, 0.01),
-                      fetches=asked, worst_ms=waiting.worst, control_ms=waiting.control)
+            table.add(n, us_a_waiter=waiter_us, us_a_hit_of_new_clients=hit_us, last_ms_after_the_delay=max(late_ms, 0.01), fetches=asked,
+                      worst_ms=waiting.worst, control_ms=waiting.control,
+                      worst_ms_of_as_many_hits=hitting.worst, control_ms_of_as_many_hits=hitting.control)
 
 
 def filled(server, path, size, n):
