@@ -22,9 +22,10 @@ static void counts(struct tier *t, void (*each)(void *arg, const struct tier_cou
 	struct disk_stats all;
 
 	disk_stats(t, &all);
-#define IS_COUNTER false
-#define IS_GAUGE true
-#define STAT(where, kind, name, help) each(arg, &(struct tier_count){#name, all.name, IS_##kind, help});
+#define ROW(member, is_gauge, help) each(arg, &(struct tier_count){#member, all.member, is_gauge, help});
+#define COUNTER(member, help) ROW(member, false, help)
+#define GAUGE(member, help) ROW(member, true, help)
+#define STAT(where, kind, name, help) kind(name, help)
 #include "cache/disk/disk_stats.def"
 }
 

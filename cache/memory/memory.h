@@ -14,7 +14,7 @@
 #include "base/hash.h"
 #include "cache/policy/key.h"
 #include "cache/policy/invalidation.h"
-#include "cache/memory/heap.h"
+#include "base/heap.h"
 #include "cache/memory/wheel.h"
 
 struct object;

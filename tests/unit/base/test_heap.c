@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 
 #include "base/mem.h"
-#include "cache/memory/heap.h"
+#include "base/heap.h"
 
 #define BLOCKS 4000
 

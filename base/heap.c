@@ -2,7 +2,7 @@
 /* A region is its header and blocks one after the other to its end. A block is a word, which says how long it and the one before
  * it are, and what was asked for; in a free one there is a link. Lengths are in units of 16 bytes; the word lies before an address
  * that is a multiple of 16. */
-#include "cache/memory/heap.h"
+#include "base/heap.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Where the tier's small blocks lie: regions of its own, so that what is freed can go back to the system a little at a time, and a
+/* Where the memory tier's small blocks lie: regions of its own, so that what is freed can go back to the system a little at a time, and a
  * region that few blocks are left in can be emptied. The C library's heap gives back in one go, under the lock that every thread
  * allocates under, and only what lies at its end or in whole pages.
  * Two-level segregated fit: taking and giving cost the same however much there is; neighbours that are free are one block.
  * Thread: any. Owns: its regions. Bounds: whoever takes counts heap_size; a step of giving back is a region at most.
- * Its locks are below all others: nothing is called under them but the system. Private to cache/memory/. */
-#ifndef CACHE_MEMORY_HEAP_H
-#define CACHE_MEMORY_HEAP_H
+ * Its locks are below all others: nothing is called under them but the system. */
+#ifndef BASE_HEAP_H
+#define BASE_HEAP_H
 
 #include <pthread.h>
 #include <stdatomic.h>
