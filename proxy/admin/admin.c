@@ -16,7 +16,7 @@
 
 /* ---- Endpoints ---- */
 
-static const char alive[] = "{\n  \"status\": \"alive\"\n}";
+static const char alive[] = "{\n  \"status\": \"alive\"\n}\n";
 
 static void healthz(struct admin_call *c)
 {

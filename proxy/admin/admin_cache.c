@@ -171,6 +171,20 @@ static void purge(struct admin_call *c, struct purge purge, const struct admin_p
 	json_decref(p.told);
 }
 
+/* Taken literally, as a prefix is, it would purge nothing, and say that all is well. */
+static void refuse_star(struct admin_call *c, struct slice prefix)
+{
+	char why[128];
+	bool is_shown = prefix.n <= 64;
+
+	prefix.n--;
+	for (size_t i = 0; i < prefix.n; i++)
+		is_shown = is_shown && prefix.p[i] > ' ' && prefix.p[i] < 0x7F;
+	snprintf(why, sizeof(why), "a prefix has no * at its end%s%.*s", is_shown ? ": " : "",
+		is_shown ? (int)prefix.n : 0, prefix.p);
+	admin_problem(c, 400, why);
+}
+
 void admin_purge(struct admin_call *c)
 {
 	const struct admin_parameter *given = NULL, *one;
@@ -194,6 +208,8 @@ void admin_purge(struct admin_call *c)
 		admin_problem(c, 400, "all is 1");
 	else if (given->value.n == 0)
 		admin_problem(c, 400, "an empty parameter");
+	else if (p.kind == PURGE_PREFIX && given->value.p[given->value.n - 1] == '*')
+		refuse_star(c, given->value);
 	else
 		purge(c, p, given);
 }

@@ -11,6 +11,7 @@
 #include "proxy/admin/json_text.h"
 
 #define HEAD_MAX 1024
+#define ANSWER_MAX (16 << 20)
 
 /* ---- Responses ---- */
 
@@ -115,18 +116,27 @@ void admin_answer_made(struct admin_call *c, const char *content_type, struct bu
 	admin_call_free(c);
 }
 
+static int add_dumped(const char *text, size_t n, void *to)
+{
+	return buf_add(to, text, n) ? -1 : 0;
+}
+
 void admin_answer(struct admin_call *c, int status, json_t *json)
 {
-	char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(JSON_TEXT_DIGITS)) : NULL;
+	struct buf text;
+	int failed;
 
+	buf_init(&text, ANSWER_MAX);
+	failed = json_dump_callback(json, add_dumped, &text, JSON_INDENT(2) | JSON_REAL_PRECISION(JSON_TEXT_DIGITS));
+	buf_add_char(&text, '\n'); /* a terminal's prompt stands on a line of its own */
 	if (c->is_gone)
 		;
-	else if (!text)
+	else if (failed || text.err)
 		send_response(c, 503, "application/problem+json", SLICE_LIT("{}\n"));
 	else
 		send_response(
-			c, status, status < 400 ? "application/json" : "application/problem+json", slice_of(text));
-	free(text); /* allocated by jansson */
+			c, status, status < 400 ? "application/json" : "application/problem+json", buf_slice(&text));
+	buf_fini(&text);
 	json_decref(json);
 	admin_call_free(c);
 }

@@ -103,4 +103,6 @@ void json_text_close(struct json_text *t)
 	if (t->has_any[t->depth])
 		new_line(t, t->depth);
 	buf_add_char(t->out, t->closes[t->depth]);
+	if (t->depth == 0)
+		buf_add_char(t->out, '\n');
 }

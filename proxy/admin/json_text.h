@@ -27,7 +27,7 @@ void json_text_open_object(struct json_text *t, const char *name);
 /* Takes j; NULL: there was no memory for it. In an array the name is NULL. A name that is not UTF-8 is left out with its value, as jansson
  * does. */
 void json_text_add(struct json_text *t, const char *name, json_t *j);
-/* What was opened last. */
+/* What was opened last; a newline follows the outermost object. */
 void json_text_close(struct json_text *t);
 
 #endif

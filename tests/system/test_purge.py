@@ -308,10 +308,18 @@ def problem(r, *statuses):
 @pytest.mark.parametrize("target", ["/purge", "/purge?", "/purge?url=", "/purge?prefix=", "/purge?tag=", "/purge?all=0",
                                     "/purge?all=", "/purge?frob=1", "/purge?url=/a&tag=b", "/purge?url=/a&url=/b",
                                     "/purge?url=a", "/purge?url=ftp://x/", "/purge?url=/a&soft=x", "/purge?url=/a%0d%0a",
-                                    "/purge?url=/a%00", "/purge?url=/a%zz", "/refresh", "/refresh?url=", "/refresh?url=a",
+                                    "/purge?url=/a%00", "/purge?prefix=/a*", "/purge?prefix=/a%2a", "/purge?url=/a%zz", "/refresh", "/refresh?url=", "/refresh?url=a",
                                     "/refresh?tag=x"])
 def test_bad_parameters_are_problems(proxy, target):
     problem(proxy.admin("POST", target), 400, 404)
+
+
+def test_a_star_at_the_end_of_a_prefix_is_refused_with_what_to_write(proxy, site):
+    """As a prefix is literal it would purge nothing, and be answered 200."""
+    r = proxy.admin("POST", "/purge?prefix=/users*")
+    problem(r, 400)
+    assert r.json()["detail"] == "a prefix has no * at its end: /users"
+    assert proxy.admin("POST", "/purge?prefix=/us*ers").status == 200, "elsewhere it is a byte like others"
 
 
 @pytest.mark.parametrize("method, target, status", [

@@ -21,7 +21,7 @@ static void add(struct json_text *t, const json_t *whole, const char *name)
 	json_text_add(t, name, json_incref(json_object_get(whole, name)));
 }
 
-static void it_reads_as_if_it_was_printed_whole(void **state)
+static void it_reads_as_if_it_was_printed_whole_and_ends_its_line(void **state)
 {
 	json_t *whole = json_pack(WHOLE), *j;
 	char *expected = json_dumps(whole, JSON_INDENT(2) | JSON_REAL_PRECISION(JSON_TEXT_DIGITS));
@@ -48,7 +48,8 @@ static void it_reads_as_if_it_was_printed_whole(void **state)
 	add(&t, whole, "last");
 	json_text_close(&t);
 	assert_int_equal(out.err, 0);
-	buf_add_char(&out, '\0');
+	assert_int_equal(out.p[out.n - 1], '\n');
+	out.p[out.n - 1] = '\0';
 	assert_string_equal(out.p, expected);
 	buf_fini(&out);
 	free(expected);
@@ -68,7 +69,7 @@ static void a_name_that_is_not_utf8_is_left_out_with_its_value(void **state)
 	json_text_close(&t);
 	buf_add_char(&out, '\0');
 	assert_int_equal(out.err, 0);
-	assert_string_equal(out.p, "{\n  \"b\": 2\n}");
+	assert_string_equal(out.p, "{\n  \"b\": 2\n}\n");
 	buf_fini(&out);
 }
 
@@ -95,7 +96,7 @@ static void what_is_missing_is_said(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(it_reads_as_if_it_was_printed_whole),
+		cmocka_unit_test(it_reads_as_if_it_was_printed_whole_and_ends_its_line),
 		cmocka_unit_test(a_name_that_is_not_utf8_is_left_out_with_its_value),
 		cmocka_unit_test(what_is_missing_is_said),
 	};
