@@ -87,7 +87,8 @@ int config_load(const char *path, struct config **out, struct buf *errors)
 	else if (rc == -ENOBUFS)
 		buf_addf(errors, "%s: larger than %d bytes\n", path, CONFIG_FILE_MAX);
 	else
-		buf_addf(errors, "%s: %s\n", path, strerror(-rc));
+		buf_addf(errors, "%s: %s%s\n", path, strerror(-rc),
+			rc == -ENOENT ? " (memoproxy --print-config writes one)" : "");
 	buf_fini(&text);
 	return rc == -ENOBUFS ? -EINVAL : rc;
 }

@@ -6,15 +6,48 @@
 
 #include "config/config.h"
 
+static void reverse(char *p, size_t n)
+{
+	for (size_t i = 0; i < n / 2; i++) {
+		char c = p[i];
+
+		p[i] = p[n - 1 - i];
+		p[n - 1 - i] = c;
+	}
+}
+
+/* The file is read in several passes: what was said last goes before what is said of later lines. `n`: its bytes. */
+static void sort_in(struct report *r, unsigned line, size_t n)
+{
+	unsigned i = r->lines_n;
+	size_t passed = 0;
+	char *end = r->out->p + r->out->n;
+
+	if (i == REPORT_LINES_MAX)
+		return;
+	for (; i > 0 && r->lines[i - 1].line > line; i--) {
+		passed += r->lines[i - 1].n;
+		r->lines[i] = r->lines[i - 1];
+	}
+	r->lines[i] = (struct report_line){line, n};
+	r->lines_n++;
+	reverse(end - n - passed, passed);
+	reverse(end - n, n);
+	reverse(end - n - passed, passed + n);
+}
+
 static void add_line(struct report *r, unsigned line, const char *kind, const char *fmt, va_list args)
 {
 	char text[512];
+	size_t from = r->out->n;
 
 	vsnprintf(text, sizeof(text), fmt, args);
 	if (line)
 		buf_addf(r->out, "%s:%u: %s%s\n", r->file, line, kind, text);
 	else
 		buf_addf(r->out, "%s: %s%s\n", r->file, kind, text);
+	if (!r->out->err)
+		sort_in(r, line, r->out->n - from);
 }
 
 void report_at(struct report *r, unsigned line, const char *fmt, ...)

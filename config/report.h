@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The list of mistakes in one configuration file, each with its line.
+/* The list of mistakes in one configuration file, each with its line, in the order of lines.
  * Thread: one at a time. Borrows: the file's name and the buffer that receives the text.
  * Bounds: CONFIG_ERRORS_MAX lines, then one that says how many more there are; as many warnings. */
 #ifndef CONFIG_REPORT_H
@@ -7,12 +7,21 @@
 
 #include "base/buf.h"
 #include "base/slice.h"
+#include "config/config.h"
+
+enum { REPORT_LINES_MAX = 2 * CONFIG_ERRORS_MAX };
 
 struct report {
 	const char *file;
 	struct buf *out;
 	unsigned errors; /* all of them, those left out too */
 	unsigned warnings;
+	/* what stands at the end of `out`, in the order of the file's lines */
+	unsigned lines_n;
+	struct report_line {
+		unsigned line;
+		size_t n; /* bytes */
+	} lines[REPORT_LINES_MAX];
 };
 
 /* Appends "file:line: text"; line 0 is the file as a whole. */

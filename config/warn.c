@@ -83,8 +83,8 @@ static const struct {
 	{"user_from", identity_is_unused, "has no effect without scope = user"},
 	{"user_from", identity_stays_here, "that field never reaches the origin, so no request has an identity"},
 	{"methods", posts_are_all_alike,
-		"a POST that changes something would be answered from the cache: set store_if, or json_body_key if all "
-		"of them read"},
+		"a POST that changes something would be answered from the cache: set store_if = graphql or json; if no "
+		"POST of this route changes anything, set json_body_key"},
 };
 
 static const struct ini_section *section_of(const struct build *b, const struct config_route *r)

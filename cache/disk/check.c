@@ -10,6 +10,7 @@
 
 struct check {
 	FILE *out;
+	const char *path;
 	const struct disk_io *io;
 	int dir;
 	uint64_t store;
@@ -183,10 +184,12 @@ static int check_all(struct check *c)
 	if (!err)
 		err = disk_format_read(p, n, &f);
 	mem_free(p);
-	if (err) {
+	if (err == -ENOENT)
+		fprintf(c->out, "%s: no disk tier's directory (it has no FORMAT)\n", c->path);
+	else if (err)
 		fprintf(c->out, "FORMAT: %s\n", err == -EPROTO ? "of another version" : strerror(-err));
+	if (err)
 		return err;
-	}
 	c->store = f.store;
 	state = check_secret(c);
 	if (check_state(c) != 0)
@@ -195,8 +198,10 @@ static int check_all(struct check *c)
 	for (size_t i = 0; !err && i < ids.n; i++)
 		check_segment(c, ids.v[i]);
 	mem_free(ids.v);
-	if (err)
+	if (err) {
+		fprintf(c->out, "%s: %s\n", c->path, strerror(-err));
 		return err;
+	}
 	fprintf(c->out, "%llu segments, %llu bytes: %llu not valid, %llu without a footer\n",
 		(unsigned long long)c->segments, (unsigned long long)c->bytes, (unsigned long long)c->bad_segments,
 		(unsigned long long)c->open_segments);
@@ -207,7 +212,7 @@ static int check_all(struct check *c)
 
 int disk_check(const char *path, FILE *out)
 {
-	struct check c = {.out = out, .io = &disk_io_real};
+	struct check c = {.out = out, .path = path, .io = &disk_io_real};
 	int err;
 
 	c.dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -88,7 +88,7 @@ struct disk_stats {
 };
 void disk_stats(struct tier *t, struct disk_stats *out);
 
-/* Verifies a directory that no process uses; writes what it finds to `out`. 0 when all is well, -EBADMSG when something
+/* Verifies a directory that no process uses; writes what it finds to `out`, and what kept it from looking. 0 when all is well, -EBADMSG when something
  * would be left out, else what kept it from looking. */
 int disk_check(const char *path, FILE *out) WARN_UNUSED;
 

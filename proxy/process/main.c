@@ -71,11 +71,7 @@ static int check_config(const char *path)
 
 static int check_disk(const char *path)
 {
-	int err = disk_check(path, stdout);
-
-	if (err && err != -EBADMSG)
-		fprintf(stderr, "memoproxy: %s: %s\n", path, strerror(-err));
-	return err ? 1 : 0;
+	return disk_check(path, stdout) ? 1 : 0;
 }
 
 enum { OPT_DEMO = 256, OPT_HELP_CONFIG, OPT_PRINT_CONFIG };

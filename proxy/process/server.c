@@ -323,8 +323,11 @@ static int start_demo(struct server *s)
 		return err;
 	}
 	if (err) {
-		fprintf(stderr, "memoproxy: can't serve the demonstration on %s:%s: %s\n", host, colon + 1,
-			strerror(-err));
+		fprintf(stderr,
+			"memoproxy: --demo serves at [upstream] url, which must be a free address of this machine; "
+			"%s:%s: "
+			"%s\n",
+			host, colon + 1, strerror(-err));
 		return err;
 	}
 	return 0;

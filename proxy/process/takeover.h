@@ -11,7 +11,7 @@
 
 /* The signal's handler, with the server. */
 void takeover_on_usr2(evutil_socket_t sig, short what, void *arg);
-/* What the process says that this one takes over from, or that takes over. */
+/* A word from the other process, the older or the newer one. */
 void takeover_on_word(void *arg, enum relay_word word);
 
 #endif

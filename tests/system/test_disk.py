@@ -322,6 +322,18 @@ def test_disk_check(site):
     assert r.returncode == 1
 
 
+def test_disk_check_says_once_what_keeps_it_from_looking(site, tmp_path):
+    def said(path):
+        r = subprocess.run([binary(), "disk-check", str(path)], capture_output=True, text=True, timeout=20 * SLOW)
+        assert r.returncode == 1
+        return r.stdout + r.stderr
+    (tmp_path / "empty").mkdir()
+    assert said(tmp_path / "empty") == f"{tmp_path}/empty: no disk tier's directory (it has no FORMAT)\n"
+    assert said(tmp_path / "none") == f"{tmp_path}/none: No such file or directory\n"
+    with site.proxy():
+        assert said(site.path) == f"{site.path} is in use by another process\n"
+
+
 def test_second_hit(origin, tmp_path):
     site = Site(origin, tmp_path, disk={"admit": "second_hit"})
     site.serve("/once")

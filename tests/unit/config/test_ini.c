@@ -163,6 +163,28 @@ static void errors_past_the_bound_are_counted(void **state)
 	buf_fini(&text);
 }
 
+/* The file is read in passes (its syntax, each section, what holds between them), but an editor goes down its lines. */
+static void mistakes_are_told_in_the_order_of_the_lines(void **state)
+{
+	struct buf out;
+	struct report r = {.file = "t", .out = &out};
+
+	(void)state;
+	buf_init(&out, 10000);
+	buf_add_str(&out, "before\n");
+	report_at(&r, 7, "seven");
+	report_at(&r, 3, "three");
+	report_warning(&r, 5, "five");
+	report_at(&r, 0, "the file");
+	report_at(&r, 5, "five again");
+	report_at(&r, 9, "nine");
+	report_end(&r);
+	buf_add_char(&out, '\0');
+	assert_string_equal(
+		out.p, "before\nt: the file\nt:3: three\nt:5: warning: five\nt:5: five again\nt:7: seven\nt:9: nine\n");
+	buf_fini(&out);
+}
+
 static void expect_one_error(struct buf *text, const char *error)
 {
 	struct ini i;
@@ -220,6 +242,7 @@ int main(void)
 		cmocka_unit_test(bad_texts_are_refused_with_their_line),
 		cmocka_unit_test(keys_of_a_broken_section_are_not_taken_for_the_one_before),
 		cmocka_unit_test(errors_past_the_bound_are_counted),
+		cmocka_unit_test(mistakes_are_told_in_the_order_of_the_lines),
 		cmocka_unit_test(every_bound_is_kept_and_said),
 		cmocka_unit_test(long_values_come_whole),
 	};
