@@ -1,27 +1,40 @@
 /* SPDX-License-Identifier: MIT */
-/* A route that says nothing: everything cacheable is cached by the upstream's rules, clients decide nothing. */
+/* A route that says nothing: everything cacheable is cached by the upstream's rules, clients decide nothing. Made of rules.def: switches
+ * and numbers are its defaults, words the first ones; lists are empty, and durations not set, those too whose default is one. */
 #ifndef TESTS_UNIT_CACHE_POLICY_DEFAULT_RULES_H
 #define TESTS_UNIT_CACHE_POLICY_DEFAULT_RULES_H
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "cache/policy/rules.h"
+
+#define DEFAULT_BOOL(member, text) .member = strcmp(text, "on") == 0,
+#define DEFAULT_UINT(member, text) .member = (unsigned)strtoul(text, NULL, 10),
+#define DEFAULT_PERCENT(member, text) DEFAULT_UINT(member, text)
+#define DEFAULT_DURATION(member, text) .member = -1,
+#define DEFAULT_AHEAD(member, text) .member.ms = -1,
+#define DEFAULT_METHODS(member, text)
+#define DEFAULT_CODINGS(member, text)
+#define DEFAULT_ENUM(member, text)
+#define DEFAULT_FIELDS(member, text)
+#define DEFAULT_PREFIXES(member, text)
+#define DEFAULT_QUERY(member, text)
+#define DEFAULT_USER_FROM(member, text)
+#define DEFAULT_STATUS_TTL(member, text)
 
 static inline struct cache_rules default_rules(void)
 {
-	return (struct cache_rules){
-		.cache = true,
-		.share_errors = true,
-		.heuristic = 10,
-		.ttl_ms = -1,
-		.ttl_force_ms = -1,
-		.ttl_min_ms = -1,
-		.ttl_max_ms = -1,
-		.stale_while_revalidate_ms = -1,
-		.stale_if_error_ms = -1,
-		.stale_if_unreachable_ms = -1,
-		.refresh_ahead.ms = -1,
-		.memory_idle_ms = -1,
+	struct cache_rules r = {
+#define RULE(key, member, type, text, ...) DEFAULT_##type(member, text)
+#include "cache/policy/rules.def"
+#undef RULE
 		.coalesce_timeout_ms = 30000,
 	};
+
+	r.client_refresh = false;
+	r.refresh_ahead_hits = 0; /* the first hit counts */
+	return r;
 }
 
 #endif
