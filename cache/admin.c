@@ -266,7 +266,7 @@ static bool drop_superseded_locked(
 
 	for (struct object *o = e->variants, *next; o; o = next) {
 		next = next_variant(o);
-		if (!object_serves(o, l->request) || (l->is_hint && may_be_the_same(o, status, response)))
+		if (!object_serves(o, l->request) || (l->is_partial_evidence && may_be_the_same(o, status, response)))
 			continue;
 		variant_drop_locked(e, o, DROP_REPLACED, g);
 		any = true;
@@ -286,16 +286,16 @@ void cache_saw_response(struct cache *c, const struct cache_request *r, const st
 	if (!flight_is_full_response(status) || !r->rules->cache || credentials_are_any(&bears))
 		return;
 	l.validator = policy_strong_validator_of(response);
-	l.is_hint = status < 300 && may_be_stored(r, status, response, now);
+	l.is_partial_evidence = status < 300 && may_be_stored(r, status, response, now);
 	lower_write_begin(&written, c, NULL);
 	pthread_mutex_lock(&s->mu);
 	if (!landing_key_is_past_locked(c, r->key, asked->order)) {
 		struct entry *e = entry_find_locked(s, r->key);
 
 		written.tells = e && drop_superseded_locked(e, &l, status, response, &g);
-		written.lands = !l.is_hint;
+		written.lands = !l.is_partial_evidence;
 		/* What has left memory, or was not read yet, may be on disk still. */
-		if (written.tells || !l.is_hint)
+		if (written.tells || !l.is_partial_evidence)
 			lower_retire_key_locked(&written, c, r->key);
 		landing_key_locked(c, r->key, asked->order);
 		if (e) {

@@ -9,7 +9,6 @@
 #include "cache/policy/vary.h"
 
 #define OWN_LINES_MAX (128 * 1024)
-#define WINDOW_BYTES (512 * 1024)
 #define DISK_PATIENCE_MS 10000
 
 /* ---- Life ---- */
@@ -153,7 +152,7 @@ void flight_tell_stored_locked(const struct flight *by)
 			continue;
 		pthread_mutex_lock(&f->mu);
 		if (f->phase == FLIGHT_WAITING) {
-			f->stores++;
+			f->others_stored++;
 			flight_wake_locked(f);
 		}
 		pthread_mutex_unlock(&f->mu);
@@ -247,9 +246,9 @@ void flight_wait(struct flight *f, unsigned worker, const struct http_fields *re
 	count(&f->cache->n.waiters);
 	pthread_mutex_lock(&f->mu);
 	/* Who leads waits before anything else happens on his worker; on others somebody may have come first. */
-	if (!f->had_own && worker == f->worker && f->kind != FLIGHT_BACKGROUND) {
+	if (!f->has_had_own && worker == f->worker && f->kind != FLIGHT_BACKGROUND) {
 		f->own = w;
-		f->had_own = true;
+		f->has_had_own = true;
 	}
 	if (!w->wants_part)
 		f->is_for_parts = false;
@@ -404,8 +403,8 @@ void flight_look(const struct flight_waiter *waiter, struct flight_view *out)
 		out->failure = f->status;
 		out->form = f->form;
 	}
-	out->looks_again = f->phase == FLIGHT_WAITING && w->stores_seen != f->stores;
-	w->stores_seen = f->stores;
+	out->looks_again = f->phase == FLIGHT_WAITING && w->stores_seen != f->others_stored;
+	w->stores_seen = f->others_stored;
 	if (f->phase == FLIGHT_WAITING && f->is_silent && (w != f->own || f->kind == FLIGHT_READ))
 		out->phase = FLIGHT_RETRY;
 	if (flight_has_all_locked(f) && w->mismatched && !w->begun) /* it came for what is on disk in a moment */

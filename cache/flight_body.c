@@ -4,8 +4,6 @@
 
 #include "cache/flight_internal.h"
 
-#define WINDOW_BYTES (512 * 1024)
-
 static void show(struct flight *f)
 {
 	if (f->is_held)

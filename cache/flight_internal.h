@@ -41,6 +41,7 @@ enum flight_kind {
 	FLIGHT_READ,       /* of the lower tier; all who wait look up again after it */
 };
 
+#define WINDOW_BYTES (512 * 1024) /* of a body that is not stored: what waits for the slowest of those who take it */
 /* Of a response that outgrew max_object: its bytes go when all waiters have passed them on. Guarded by the flight's mu. */
 struct flight_window {
 	bool is_open;
@@ -106,10 +107,10 @@ struct flight {
 	enum flight_phase phase;
 	struct object *object;
 	int status, failure; /* as in flight_view */
-	bool befalls_all;    /* it failed before anything was sent */
+	bool befalls_all;    /* it failed for a reason that every request meets: before anything was sent */
 	unsigned waiters_n;
-	bool had_own;
-	unsigned stores;           /* of other flights of the entry, while this one has nothing to show */
+	bool has_had_own;          /* `own` has been set, though its client may have left */
+	unsigned others_stored;    /* how often other flights of the entry stored, while this one has nothing to show */
 	enum policy_share shares;  /* `object` is an error that is not stored: for whom else it is */
 	enum policy_store verdict; /* what is known of its storing */
 	enum flight_storing storing;

@@ -61,8 +61,8 @@ static struct object *object_from(struct flight *f, const struct tier_object *d)
 		.vary_values = d->vary_values,
 		.tags = d->tags,
 		.tags_n = d->tags_n,
-		.may_encode = d->freshness.flags & LOWER_MAY_ENCODE,
-		.etag_is_ours = d->freshness.flags & LOWER_ETAG_IS_OURS,
+		.may_encode = d->freshness.flags & RECORD_MAY_ENCODE,
+		.etag_is_ours = d->freshness.flags & RECORD_ETAG_IS_OURS,
 		.part = d->part_total > 0 ? &part : NULL,
 	};
 	struct object *o = NULL;
@@ -73,7 +73,7 @@ static struct object *object_from(struct flight *f, const struct tier_object *d)
 		if (!spec.shared)
 			return NULL;
 	}
-	spec.freshness.flags &= (uint16_t) ~(LOWER_ETAG_IS_OURS | LOWER_MAY_ENCODE);
+	spec.freshness.flags &= (uint16_t) ~(RECORD_ETAG_IS_OURS | RECORD_MAY_ENCODE);
 	http_fields_init(&fields);
 	if (fields_of(d->head, &fields) == 0)
 		o = object_new(&spec);

@@ -42,18 +42,18 @@ void landing_key_locked(struct cache *c, const struct cache_key *key, uint64_t o
 
 /* ---- Who is late ---- */
 
-/* Never 0, which says that there is none. */
+/* A sign is a hash of what a response has to have; 0: there is none, so this never is. */
 static uint64_t sign_of(struct slice s)
 {
 	return hash64_of(s.p, s.n) | 1;
 }
 
 /* Two that differ leave nothing that an older response could be like. */
-static void want(struct flight *f, uint64_t *sign, uint64_t wanted)
+static void require_sign(struct flight *f, uint64_t *sign, uint64_t required)
 {
-	if (*sign != 0 && *sign != wanted)
+	if (*sign != 0 && *sign != required)
 		f->is_late = true;
-	*sign = wanted;
+	*sign = required;
 }
 
 /* By the Vary that its response has, or else that responses of the key had when it began. */
@@ -71,34 +71,35 @@ static bool is_of_one_variant(struct flight *f, const struct http_fields *reques
 	return is;
 }
 
-static bool speaks_for(const struct landing *l, struct flight *f)
+static bool is_about(const struct landing *l, struct flight *f)
 {
 	if (l->stored)
 		return object_serves(l->stored, &f->request);
 	return !l->request || is_of_one_variant(f, l->request);
 }
 
-static void tell_older(struct flight *f, const struct landing *l, bool is_meant)
+static void tell_older(struct flight *f, const struct landing *l, bool is_for_it)
 {
-	if (is_meant && l->is_hint && l->validator.n > 0)
-		want(f, &f->wants_validator, sign_of(l->validator));
-	else if (is_meant && !l->is_hint)
+	if (is_for_it && l->is_partial_evidence && l->validator.n > 0)
+		require_sign(f, &f->wants_validator, sign_of(l->validator));
+	else if (is_for_it && !l->is_partial_evidence)
 		f->is_late = true;
-	else if (!is_meant && l->stored) /* a response that speaks for everybody would take the newer one's place too */
-		want(f, &f->wants_names, sign_of(object_vary_names(l->stored)));
+	else if (!is_for_it &&
+		 l->stored) /* a response that speaks for everybody would take the newer one's place too */
+		require_sign(f, &f->wants_names, sign_of(object_vary_names(l->stored)));
 }
 
 static void tell(struct flight *f, const struct landing *l)
 {
-	bool is_meant;
+	bool is_for_it;
 
 	/* What is read from disk is judged by its number in the log. */
 	if (f->kind == FLIGHT_READ || f->order == l->order)
 		return;
-	is_meant = speaks_for(l, f);
+	is_for_it = is_about(l, f);
 	if (f->order < l->order)
-		tell_older(f, l, is_meant);
-	if (is_meant && !l->is_hint)
+		tell_older(f, l, is_for_it);
+	if (is_for_it && !l->is_partial_evidence)
 		f->has_newer = true;
 }
 
@@ -145,7 +146,7 @@ void landing_stored_locked(struct flight *f, const struct object *o)
 		&(struct landing){
 			.order = f->order,
 			.stored = o,
-			.is_hint = o->flags & OBJECT_IS_PARTIAL,
+			.is_partial_evidence = o->flags & OBJECT_IS_PARTIAL,
 			.validator = object_strong_validator(o),
 		});
 }

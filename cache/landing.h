@@ -20,7 +20,7 @@ struct landing {
 	const struct http_fields *request; /* of the response that is not stored; or NULL */
 	/* Not the whole of a response, or one that nobody looked at: an older fetch is late only where it brings another strong
 	 * validator than this; empty: it is not. */
-	bool is_hint;
+	bool is_partial_evidence;
 	struct slice validator;
 };
 

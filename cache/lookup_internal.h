@@ -35,6 +35,8 @@ struct lookup {
 };
 
 /* ---- Spares (lookup_spares.c) ---- */
+/* Entry, markers and flight, made before the lock is taken, since nothing is allocated under it. What decides without them as long as
+ * it can returns false where it needs them ("it needs spares"): the lock is let go, they are made, and all is decided anew. */
 /* Under the lock: the Vary that the key's responses had, for the flight to be made; those of another class than this request's are
  * not made to wait for it. */
 void lookup_note_vary(struct entry *e, struct buf *names);

@@ -53,9 +53,9 @@ void lower_describe(const struct object *o, struct tier_source *out)
 	};
 	(void)object_part(o, &out->part_first, &out->part_total);
 	if (o->flags & OBJECT_ETAG_IS_OURS)
-		out->freshness.flags |= LOWER_ETAG_IS_OURS;
+		out->freshness.flags |= RECORD_ETAG_IS_OURS;
 	if (o->flags & OBJECT_MAY_ENCODE)
-		out->freshness.flags |= LOWER_MAY_ENCODE;
+		out->freshness.flags |= RECORD_MAY_ENCODE;
 }
 
 static struct lower_source *source_new(struct object *o)

@@ -10,9 +10,6 @@
 
 struct lower_source;
 
-/* What an object knows of itself beside its fields goes with the record's freshness, in bits that policy has no use for. */
-enum { LOWER_ETAG_IS_OURS = 1 << 14, LOWER_MAY_ENCODE = 1 << 15 };
-
 /* ---- Writing ---- */
 /* All of a response but its body; borrows from it. */
 void lower_describe(const struct object *o, struct tier_source *out);

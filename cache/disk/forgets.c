@@ -37,7 +37,7 @@ static struct forgotten *slot_of(const struct forgets *f, uint64_t key)
 	return &f->slots[i];
 }
 
-/* Leaves those above `lsn`. `kept` has room for all. */
+/* Keeps only those above `lsn`. `kept` has room for all. */
 static void keep_above_locked(struct forgets *f, uint64_t lsn, struct forgotten *kept)
 {
 	uint32_t n = 0;
@@ -69,7 +69,7 @@ static uint32_t copy_locked(const struct forgets *f, struct forgotten *out)
 	return n;
 }
 
-/* Without memory for the halving, all of them are covered. */
+/* Without memory for the halving all of them go, and floor_lsn rises over all of them. */
 static void make_room_locked(struct forgets *f, uint64_t newest)
 {
 	struct forgotten *all = mem_alloc(f->used * sizeof(*all));

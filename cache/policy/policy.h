@@ -48,6 +48,9 @@ enum policy_flag {
 	POLICY_IMMUTABLE = 1 << 2,
 	POLICY_PRIVATE = 1 << 3, /* stored for one user only */
 	POLICY_FOR_ALL = 1 << 4, /* by the upstream's own word, so for requests with credentials too */
+	/* not policy's: what an object knows of itself beside its fields, in a tier's record only (cache/lower.c) */
+	RECORD_ETAG_IS_OURS = 1 << 14,
+	RECORD_MAY_ENCODE = 1 << 15,
 };
 
 /* The part of a stored response that decides its use. Plain data: kept in objects and in disk records. */

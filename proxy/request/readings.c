@@ -16,19 +16,19 @@ void readings_fini(struct readings *all)
 	buf_fini(&all->next);
 }
 
-static struct slice form_at(const struct readings *all, unsigned i)
+static struct slice spelling_at(const struct readings *all, unsigned i)
 {
 	size_t begin = i > 0 ? all->ends[i - 1] : 0;
 
 	return (struct slice){all->text.p + begin, all->ends[i] - begin};
 }
 
-static int add_form(struct readings *all, struct slice form)
+static int add_spelling(struct readings *all, struct slice spelling)
 {
 	for (unsigned i = 0; i < all->n; i++)
-		if (slice_equal(form_at(all, i), form))
+		if (slice_equal(spelling_at(all, i), spelling))
 			return 0;
-	if (buf_add_slice(&all->text, form) != 0)
+	if (buf_add_slice(&all->text, spelling) != 0)
 		return all->text.err;
 	all->ends[all->n++] = all->text.n;
 	return 0;
@@ -40,7 +40,7 @@ struct routed {
 	const struct config_route *route;
 };
 
-/* Whether or not the origin decodes what stands for itself in a path. */
+/* Whether or not the origin decodes escapes of characters that need none. */
 static bool is_matched(const struct routed *p, struct slice path, bool has_query, struct slice query)
 {
 	struct slice host = p->request->host;
@@ -61,21 +61,21 @@ static bool is_of_route(const struct routed *p, struct slice path)
 					is_matched(p, head, true, (struct slice){path.p + end + 3, path.n - end - 3}));
 }
 
-/* All that becomes of one form by one reading more. False: they are too many. */
+/* All that becomes of one spelling by one reading more. False: they are too many. */
 static bool read_on(struct readings *all, unsigned i, int *err)
 {
-	unsigned readings = uri_path_readings(form_at(all, i));
-	size_t n = form_at(all, i).n;
+	unsigned readings = uri_path_readings(spelling_at(all, i));
+	size_t n = spelling_at(all, i).n;
 
 	for (unsigned one = 1; one < URI_READINGS_END && !*err; one <<= 1) {
 		if (!(readings & one))
 			continue;
-		if (all->n == READINGS_FORMS_MAX || all->text.n + n > READINGS_BYTES_MAX)
+		if (all->n == READINGS_SPELLINGS_MAX || all->text.n + n > READINGS_BYTES_MAX)
 			return false;
 		buf_reset(&all->next);
-		*err = uri_read_path(form_at(all, i), (enum uri_reading)one, &all->next);
+		*err = uri_read_path(spelling_at(all, i), (enum uri_reading)one, &all->next);
 		if (!*err)
-			*err = add_form(all, buf_slice(&all->next));
+			*err = add_spelling(all, buf_slice(&all->next));
 	}
 	return true;
 }
@@ -92,8 +92,8 @@ int readings_look(struct readings *all, const struct config *c, const struct htt
 	*is_ambiguous = r->path.n > READINGS_PATH_MAX;
 	buf_reset(&all->text);
 	all->n = 0;
-	err = *is_ambiguous ? 0 : add_form(all, r->path);
+	err = *is_ambiguous ? 0 : add_spelling(all, r->path);
 	for (unsigned i = 0; i < all->n && !err && !*is_ambiguous; i++)
-		*is_ambiguous = !is_of_route(&routed, form_at(all, i)) || !read_on(all, i, &err);
+		*is_ambiguous = !is_of_route(&routed, spelling_at(all, i)) || !read_on(all, i, &err);
 	return err;
 }

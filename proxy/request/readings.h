@@ -2,7 +2,7 @@
 /* The ways in which an origin may read a path, and whether it is of the same route in all of them.
  * Servers decode once or twice, all escapes or some, fold slashes before or after, strip parameters, turn backslashes round: in
  * which order, nobody in front of them can know.
- * Thread: a worker's. Owns: its bytes, kept for the next path. Bounds: READINGS_FORMS_MAX forms, READINGS_BYTES_MAX in all,
+ * Thread: a worker's. Owns: its bytes, kept for the next path. Bounds: READINGS_SPELLINGS_MAX spellings, READINGS_BYTES_MAX in all,
  * of a path of READINGS_PATH_MAX; what has more counts as of another route. */
 #ifndef PROXY_READINGS_H
 #define PROXY_READINGS_H
@@ -11,11 +11,11 @@
 #include "config/config.h"
 #include "http/message.h"
 
-enum { READINGS_FORMS_MAX = 32, READINGS_PATH_MAX = 2048, READINGS_BYTES_MAX = 16 * 1024 };
+enum { READINGS_SPELLINGS_MAX = 32, READINGS_PATH_MAX = 2048, READINGS_BYTES_MAX = 16 * 1024 };
 
 struct readings {
-	struct buf text; /* one form behind the other */
-	size_t ends[READINGS_FORMS_MAX];
+	struct buf text; /* one spelling behind the other */
+	size_t ends[READINGS_SPELLINGS_MAX];
 	unsigned n;
 	struct buf next;
 };

@@ -3,16 +3,16 @@
 
 #include "http/etag.h"
 
-static struct slice form_name(unsigned form)
+static struct slice coding_name(unsigned coding)
 {
-	return form < CACHE_CODINGS ? cache_coding_name((enum cache_coding)form) : SLICE_LIT("identity");
+	return coding < CACHE_CODINGS ? cache_coding_name((enum cache_coding)coding) : SLICE_LIT("identity");
 }
 
 /* Without the coding's name and the quote after it. CACHE_CODINGS + 1: it has none; CACHE_CODINGS: "identity". */
-static struct slice take_form(struct slice tag, unsigned *form)
+static struct slice cut_coding(struct slice tag, unsigned *coding)
 {
-	for (*form = 0; *form <= CACHE_CODINGS; ++*form) {
-		struct slice name = form_name(*form);
+	for (*coding = 0; *coding <= CACHE_CODINGS; ++*coding) {
+		struct slice name = coding_name(*coding);
 
 		/* At least the quotes and the dash are there besides it. */
 		if (tag.n >= name.n + 3 && tag.p[tag.n - 1] == '"' && tag.p[tag.n - name.n - 2] == '-' &&
@@ -24,18 +24,18 @@ static struct slice take_form(struct slice tag, unsigned *form)
 
 bool tags_looks_coded(struct slice tag)
 {
-	unsigned form;
+	unsigned coding;
 
-	(void)take_form(tag, &form);
-	return form <= CACHE_CODINGS;
+	(void)cut_coding(tag, &coding);
+	return coding <= CACHE_CODINGS;
 }
 
 bool tags_is_coded(struct slice tag)
 {
-	unsigned form;
+	unsigned coding;
 
-	(void)take_form(tag, &form);
-	return form < CACHE_CODINGS;
+	(void)cut_coding(tag, &coding);
+	return coding < CACHE_CODINGS;
 }
 
 /* What has no closing quote stays. */
@@ -47,18 +47,18 @@ struct slice tags_for_client(struct buf *text, struct slice tag, enum cache_codi
 		return tag;
 	buf_add(text, tag.p, tag.n - 1);
 	buf_add_char(text, '-');
-	buf_add_slice(text, form_name(coding));
+	buf_add_slice(text, coding_name(coding));
 	buf_add_char(text, '"');
 	return (struct slice){text->p + from, text->n - from};
 }
 
 int tags_add_own(struct buf *out, struct slice tag)
 {
-	unsigned form;
-	struct slice own = take_form(tag, &form);
+	unsigned coding;
+	struct slice own = cut_coding(tag, &coding);
 
 	buf_add_slice(out, own);
-	if (form <= CACHE_CODINGS)
+	if (coding <= CACHE_CODINGS)
 		buf_add_char(out, '"');
 	return out->err;
 }
@@ -72,10 +72,10 @@ bool tags_are_in(enum http_field_id id)
 
 bool tags_is_made(struct slice tag, const struct cache_rules *rules)
 {
-	unsigned form = CACHE_CODINGS + 1;
-	struct slice own = rules->compress ? take_form(tag, &form) : tag;
+	unsigned coding = CACHE_CODINGS + 1;
+	struct slice own = rules->compress ? cut_coding(tag, &coding) : tag;
 
-	if (form > CACHE_CODINGS && own.n > 0)
+	if (coding > CACHE_CODINGS && own.n > 0)
 		own.n--; /* its quote */
 	return rules->etag == CACHE_ETAG_AUTO && object_tag_is_made(own);
 }

@@ -14,14 +14,14 @@ static void log_response(struct worker *w, struct access_record record)
 }
 
 /* NULL when a reload has taken the route away. */
-static struct route_stats *route_stats_of(struct worker *w, const struct worker_response *a)
+static struct route_stats *route_stats_of(struct worker *w, const struct worker_response *r)
 {
-	const struct config_route *r;
+	const struct config_route *route;
 
-	if (a->snapshot == w->snapshot)
-		return &w->routes[a->route];
-	r = config_route_named(w->snapshot->config, a->snapshot->config->routes[a->route].rules.route);
-	return r ? &w->routes[r->rules.route_index] : NULL;
+	if (r->snapshot == w->snapshot)
+		return &w->routes[r->route];
+	route = config_route_named(w->snapshot->config, r->snapshot->config->routes[r->route].rules.route);
+	return route ? &w->routes[route->rules.route_index] : NULL;
 }
 
 static bool is_saved(enum response_kind k)
@@ -29,33 +29,33 @@ static bool is_saved(enum response_kind k)
 	return k == RESPONSE_HIT || k == RESPONSE_STALE || k == RESPONSE_COLLAPSED;
 }
 
-static void count_response(struct worker *w, const struct worker_response *a)
+static void count_response(struct worker *w, const struct worker_response *r)
 {
-	struct route_stats *route = route_stats_of(w, a);
+	struct route_stats *route = route_stats_of(w, r);
 
-	w->stats.responses[a->kind]++;
-	if (a->status != STATUS_CLIENT_GONE) /* a cut says nothing about how long responses take */
-		latency_add(&w->stats.latency[a->kind], a->total_us);
+	w->stats.responses[r->kind]++;
+	if (r->status != STATUS_CLIENT_GONE) /* a cut says nothing about how long responses take */
+		latency_add(&w->stats.latency[r->kind], r->total_us);
 	if (!route)
 		return;
-	route->responses[a->kind]++;
-	if (is_saved(a->kind))
+	route->responses[r->kind]++;
+	if (is_saved(r->kind))
 		route->saved_us +=
-			(uint64_t)atomic_load_explicit(&a->snapshot->fetch_us[a->route], memory_order_relaxed);
+			(uint64_t)atomic_load_explicit(&r->snapshot->fetch_us[r->route], memory_order_relaxed);
 }
 
-void worker_note_response(struct worker *w, const struct worker_response *a)
+void worker_note_response(struct worker *w, const struct worker_response *r)
 {
-	count_response(w, a);
+	count_response(w, r);
 	log_response(w, (struct access_record){
-				.http = a->transport->request,
-				.peer = a->transport->peer,
-				.status = a->status,
-				.body_bytes = a->body_bytes,
-				.kind = a->kind,
-				.route = a->snapshot->config->routes[a->route].rules.route,
-				.total_us = a->total_us,
-				.upstream_us = a->upstream_us,
+				.http = r->transport->request,
+				.peer = r->transport->peer,
+				.status = r->status,
+				.body_bytes = r->body_bytes,
+				.kind = r->kind,
+				.route = r->snapshot->config->routes[r->route].rules.route,
+				.total_us = r->total_us,
+				.upstream_us = r->upstream_us,
 			});
 }
 
