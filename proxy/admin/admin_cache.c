@@ -264,41 +264,6 @@ void admin_refresh(struct admin_call *c)
 
 /* ---- explain ---- */
 
-static void set_ms(json_t *j, const char *name, int64_t ms)
-{
-	json_object_set_new(j, name, ms < 0 ? json_null() : json_real((double)ms / 1000));
-}
-
-static json_t *json_of_names(const struct slices *names)
-{
-	json_t *j = json_array();
-
-	for (unsigned i = 0; i < names->n; i++)
-		json_array_append_new(j, admin_json_of(names->v[i]));
-	return j;
-}
-
-static json_t *json_of_rules(const struct cache_rules *r)
-{
-	json_t *j = json_object();
-
-	set_ms(j, "ttl_s", r->ttl_ms);
-	set_ms(j, "ttl_force_s", r->ttl_force_ms);
-	set_ms(j, "ttl_min_s", r->ttl_min_ms);
-	set_ms(j, "ttl_max_s", r->ttl_max_ms);
-	set_ms(j, "stale_while_revalidate_s", r->stale_while_revalidate_ms);
-	set_ms(j, "stale_if_error_s", r->stale_if_error_ms);
-	set_ms(j, "stale_if_unreachable_s", r->stale_if_unreachable_ms);
-	json_object_set_new(j, "scope", json_string(r->scope == CACHE_SCOPE_USER ? "user" : "shared"));
-	json_object_set_new(j, "coalesce_timeout_ms", json_integer(r->coalesce_timeout_ms));
-	json_object_set_new(j, "share_errors", json_boolean(r->share_errors));
-	json_object_set_new(j, "range_fill", json_string(r->range_fill == CACHE_RANGE_WHOLE ? "whole" : "pass"));
-	json_object_set_new(j, "client_refresh", json_boolean(r->client_refresh));
-	json_object_set_new(j, "credentials", json_of_names(&r->credentials));
-	json_object_set_new(j, "shared_credentials", json_of_names(&r->shared_credentials));
-	return j;
-}
-
 #define CREDENTIAL_MAX 192
 
 /* The fields of the request that is asked about: "Name: value", one a line. Borrows the text. */
@@ -331,7 +296,7 @@ static void explain(struct admin_call *c, const struct admin_url *l, struct targ
 	j = json_pack("{s:o, s:s, s:o, s:o, s:b, s:o, s:o}", "url", admin_json_of(buf_slice(&l->url)), "scheme",
 		l->is_tls ? "https" : "http", "route", admin_json_of(l->route->rules.route), "upstream",
 		admin_json_of(config->upstreams[l->upstream].name), "cacheable", t->is_cacheable, "rules",
-		json_of_rules(&l->route->rules), "memory", stored);
+		admin_json_of_rules(&l->route->rules), "memory", stored);
 	if (j && target_why_not(t, &why_not))
 		json_object_set_new(j, "why_not", json_string(why_not));
 	target_explain_credential(t, credential, sizeof(credential));

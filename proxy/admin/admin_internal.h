@@ -97,6 +97,8 @@ void admin_url_problem(struct admin_call *c, int err, const char *why);
 /* What `what` names: true and *l, for admin_url_fini; else the call has been answered. */
 bool admin_find_location(struct admin_call *c, struct slice what, bool is_prefix, struct admin_url *l) WARN_UNUSED;
 json_t *admin_json_of(struct slice s);
+/* All of a route's rules, by their keys: durations in seconds (null: off) with _s behind; lists of names only where they are not the default. */
+json_t *admin_json_of_rules(const struct cache_rules *r);
 void admin_add_entry(const struct cache_entry_info *e, void *arg); /* to a JSON array */
 
 /* The endpoints. */

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The operators' side: health, numbers, what is stored and why."""
 import os
+import pathlib
+import re
 import signal
 
 import pytest
@@ -168,6 +170,25 @@ def test_a_plus_is_a_blank_but_in_a_url(start_proxy, origin):
 def test_times_have_no_more_digits_than_they_mean(start_proxy, origin):
     proxy = start_proxy({"route all": {"match": "*", "ttl": "300ms"}}, upstream=origin.url)
     assert b'"ttl_s": 0.3,' in proxy.admin("GET", "/explain?url=/a").body
+
+
+def test_explain_tells_every_rule_of_the_route(start_proxy, origin):
+    """By its key, _s behind it where it is a duration; lists of names where they are not the default."""
+    set_here = {"methods": "GET, QUERY", "ttl": "1m", "ttl_404": "2s", "ttl_5xx": "3s", "query": "only:a,b", "key_headers": "X-A, X-B",
+                "key_cookies": "c", "credentials": "X-Key", "shared_credentials": "_x*", "scope": "user", "user_from": "cookie:u",
+                "set_cookie": "strip", "tag_headers": "X-Tag", "compress": "gzip, br", "targeted": "My-Control", "refresh_ahead": "10%",
+                "heuristic": "off"}
+    proxy = start_proxy({"defaults": set_here}, upstream=origin.url)
+    rules = proxy.explain("/a")["rules"]
+    keys = re.findall(r'^RULE\("(\w+)"', pathlib.Path(__file__).parents[2].joinpath("cache/policy/rules.def").read_text(), re.M)
+    assert len(keys) > 30 and [k for k in keys if k not in rules and k + "_s" not in rules] == []
+    told = {"methods": ["GET", "QUERY"], "ttl_s": 60, "ttl_force_s": None, "ttl_NNN_s": {"404": 2, "5xx": 3}, "query": {"only": ["a", "b"]},
+            "key_headers": ["X-A", "X-B"], "credentials": ["X-Key"], "scope": "user", "user_from": "cookie:u", "set_cookie": "strip",
+            "compress": ["br", "gzip"], "refresh_ahead": "10%", "stale_if_unreachable_s": 3600, "heuristic": 0, "cache": True}
+    assert {k: rules[k] for k in told} == told
+    default = start_proxy({}, upstream=origin.url).explain("/a")["rules"]
+    assert "credentials" not in default and "key_headers" not in default
+    assert default["query"] == "keep" and default["refresh_ahead_s"] is None
 
 
 def test_explain_of_hostile_text_is_valid_json(proxy):
