@@ -53,9 +53,10 @@ void flight_mark_pass(struct flight *f)
 {
 	struct shard *s = f->entry->shard;
 	struct garbage g = {0};
+	struct slice names = object_vary_names(f->object);
 
 	if (!f->speaks_for)
-		flight_note_variant(f, object_vary_names(f->object));
+		flight_note_variant(f, names.n > 0 ? names : buf_slice(&f->names));
 	pthread_mutex_lock(&s->mu);
 	if (!landing_is_late_locked(f, NULL))
 		flight_mark_pass_locked(f, atomic_load(&s->memory->now_ms), f->cache->o.pass_memory_ms, &g);
