@@ -127,13 +127,18 @@ static int purge_here(struct cache *c, const struct purge *v, unsigned n, bool w
 	return c->tier ? c->tier->ops->purge(c->tier, v, n, wait, seq) : purge_in_memory(c, v, n, seq);
 }
 
+/* What nobody purged another process is not to make up for either. */
+static void tell_purges(struct cache *c, const struct purge *v, unsigned n, int err)
+{
+	for (unsigned i = 0; c->o.on_purge && err != -EMSGSIZE && i < n; i++)
+		c->o.on_purge(c->o.on_purge_arg, &v[i]);
+}
+
 static int purge(struct cache *c, const struct purge *v, unsigned n, bool wait, uint64_t *seq)
 {
 	int err = purge_here(c, v, n, wait, seq);
 
-	/* What nobody purged another process is not to make up for either. */
-	for (unsigned i = 0; c->o.on_purge && err != -EMSGSIZE && i < n; i++)
-		c->o.on_purge(c->o.on_purge_arg, &v[i]);
+	tell_purges(c, v, n, err);
 	return err;
 }
 
@@ -151,9 +156,33 @@ int cache_purge(struct cache *c, const struct purge *p, uint64_t *seq)
 	return purge(c, p, 1, true, seq);
 }
 
-int cache_purge_each(struct cache *c, const struct purge *v, unsigned n, uint64_t *seq)
+int cache_purge_note(struct cache *c, const struct purge *v, unsigned n, uint64_t *seq, struct tier_purging *p)
 {
-	return purge(c, v, n, true, seq);
+	int err;
+
+	for (unsigned i = 0; i < n; i++)
+		count(&c->n.purges);
+	err = c->tier ? c->tier->ops->purge_note(c->tier, v, n, seq, p) : purge_in_memory(c, v, n, seq);
+	tell_purges(c, v, n, err);
+	return err;
+}
+
+int cache_purge_wait(struct cache *c, struct tier_purging *p)
+{
+	int err;
+
+	if (!c->tier)
+		return 0;
+	count(&c->tier_reads);
+	err = c->tier->ops->purge_wait(c->tier, p);
+	if (err != -EINPROGRESS)
+		uncount(&c->tier_reads);
+	return err;
+}
+
+void cache_purge_end(struct cache *c)
+{
+	uncount(&c->tier_reads);
 }
 
 int cache_purge_soon(struct cache *c, const struct purge *p, uint64_t *seq)

@@ -151,8 +151,13 @@ void cache_saw_response(struct cache *c, const struct cache_request *r, const st
 /* Invalidation, both tiers. 0 or negative errno (the response must then not claim success). With a disk tier it blocks until
  * the purge is on the device, so that it outlives a crash: not for workers. */
 int cache_purge(struct cache *c, const struct purge *p, uint64_t *seq) WARN_UNUSED;
-/* n purges, at least one, in the time of one. All are made, even if one of them fails. *seq is the number of the last. */
-int cache_purge_each(struct cache *c, const struct purge *v, unsigned n, uint64_t *seq) WARN_UNUSED;
+/* The same in two steps that don't block, so that many purges wait for the device together. `p` begins as zeros; any number of
+ * calls add to it, each with at least one purge. All are made, even if one of them fails; *seq is the number of the last. */
+int cache_purge_note(
+	struct cache *c, const struct purge *v, unsigned n, uint64_t *seq, struct tier_purging *p) WARN_UNUSED;
+/* 0 or negative errno; -EINPROGRESS: the message of `p` comes, with p->err, and whoever gets it calls cache_purge_end. */
+int cache_purge_wait(struct cache *c, struct tier_purging *p) WARN_UNUSED;
+void cache_purge_end(struct cache *c);
 /* The same without waiting: a crash of the machine a moment later may take it back. */
 int cache_purge_soon(struct cache *c, const struct purge *p, uint64_t *seq) WARN_UNUSED;
 /* Another process has something newer, or knows that it has gone: what is stored here of the key goes, in both tiers, and what is

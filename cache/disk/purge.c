@@ -18,30 +18,50 @@ static int note_purge(struct disk *d, const struct purge *p, bool must_last, uin
 	invalidation_purge(d->o.invalidation, p, seq);
 	e.a = *seq;
 	if (!d->journal.is_given)
-		err = journal_append_locked(&d->journal, &e, ticket);
+		err = must_last ? journal_append_held_locked(&d->journal, &e, ticket)
+				: journal_append_locked(&d->journal, &e, ticket);
 	else if (must_last && !atomic_load(&d->is_disowned))
 		err = -ESHUTDOWN;
 	pthread_mutex_unlock(&d->journal.mu);
 	return err;
 }
 
-/* All are noted, even if one of them fails, and then waited for together. */
-int disk_purge(struct tier *t, const struct purge *v, unsigned n, bool wait, uint64_t *seq)
+/* All are noted, even if one of them fails. */
+static int note_purges(
+	struct disk *d, const struct purge *v, unsigned n, bool must_last, uint64_t *seq, struct tier_purging *p)
 {
-	struct disk *d = disk_of(t);
-	uint64_t first = 0, last = 0;
 	int err = 0;
 
 	for (unsigned i = 0; i < n; i++)
 		if (v[i].what.n > JOURNAL_WHAT_MAX)
 			return -EMSGSIZE;
 	for (unsigned i = 0; i < n; i++) {
-		int failed = note_purge(d, &v[i], wait, seq, &last);
+		int failed = note_purge(d, &v[i], must_last, seq, &p->last);
 
-		first = first ? first : last;
+		p->first = p->first ? p->first : p->last;
 		err = err ? err : failed;
 	}
-	return !err && wait ? journal_wait(&d->journal, first, last) : err;
+	return err;
+}
+
+/* They are waited for together. */
+int disk_purge(struct tier *t, const struct purge *v, unsigned n, bool wait, uint64_t *seq)
+{
+	struct disk *d = disk_of(t);
+	struct tier_purging p = {0};
+	int err = note_purges(d, v, n, wait, seq, &p);
+
+	return !err && wait ? journal_wait(&d->journal, p.first, p.last) : err;
+}
+
+int disk_purge_note(struct tier *t, const struct purge *v, unsigned n, uint64_t *seq, struct tier_purging *p)
+{
+	return note_purges(disk_of(t), v, n, true, seq, p);
+}
+
+int disk_purge_wait(struct tier *t, struct tier_purging *p)
+{
+	return journal_wait_for(&disk_of(t)->journal, p);
 }
 
 /* ---- Checkpoints ---- */
@@ -147,6 +167,7 @@ static int write_checkpoint(struct disk *d, uint64_t first_journal)
 	mem_free(p);
 	if (err)
 		return err;
+	journal_set_checkpoint(&d->journal, n);
 	atomic_store(&d->checkpoint_number, c.h.number);
 	drop_journals(d, first_journal);
 	disk_add(&d->n.checkpoints, 1);
@@ -164,8 +185,10 @@ int disk_checkpoint(struct disk *d)
 	first = d->journal.number;
 	err = d->journal.appended > 0 || d->journal.errors > 0 ? journal_rotate_locked(&d->journal, &first) : 0;
 	ticket = d->journal.appended;
-	if (!err)
+	if (!err) {
 		d->journal.wants_checkpoint = false;
+		d->journal.rotated = 0;
+	}
 	pthread_mutex_unlock(&d->journal.mu);
 	if (!err)
 		err = journal_sync_file(&d->journal);

@@ -438,6 +438,19 @@ void disk_close(struct tier **t)
 
 /* ---- To another process ---- */
 
+/* Those who wait for what was journalled are told before the thread that syncs it ends. */
+static void give_journal(struct disk *d)
+{
+	uint64_t last;
+
+	pthread_mutex_lock(&d->journal.mu);
+	d->journal.is_given = true;
+	last = d->journal.appended;
+	pthread_mutex_unlock(&d->journal.mu);
+	if (journal_wait(&d->journal, last, last) != 0)
+		log_warn("disk: the last purges before it was handed over may not outlive a crash");
+}
+
 static void join_while_leaving(struct disk *d)
 {
 	atomic_store(&d->leaving, true);
@@ -445,9 +458,6 @@ static void join_while_leaving(struct disk *d)
 	d->segments.stopping = true;
 	pthread_cond_broadcast(&d->segments.changed);
 	pthread_mutex_unlock(&d->segments.mu);
-	pthread_mutex_lock(&d->journal.mu);
-	d->journal.is_given = true;
-	pthread_mutex_unlock(&d->journal.mu);
 	journal_stop(&d->journal);
 	pthread_join(d->reclaimer, NULL);
 	pthread_join(d->journal_syncer, NULL);
@@ -469,6 +479,7 @@ void disk_hand_over(struct tier *t)
 	while (!d->is_sealed)
 		pthread_cond_wait(&d->queue_changed, &d->queue_mu);
 	pthread_mutex_unlock(&d->queue_mu);
+	give_journal(d);
 	join_while_leaving(d);
 	(void)flock(d->dir, LOCK_UN);
 }

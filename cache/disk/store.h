@@ -60,6 +60,9 @@ enum tier_flow disk_stream_write(struct tier_stream *st, const void *p, size_t n
 void disk_stream_end(struct tier_stream **st, enum tier_end how);
 int disk_purge(
 	struct tier *t, const struct purge *v, unsigned n, bool wait, uint64_t *seq) WARN_UNUSED; /* in the journal */
+int disk_purge_note(
+	struct tier *t, const struct purge *v, unsigned n, uint64_t *seq, struct tier_purging *p) WARN_UNUSED;
+int disk_purge_wait(struct tier *t, struct tier_purging *p) WARN_UNUSED;
 uint64_t disk_oldest_epoch(struct tier *t);
 
 bool disk_may_have(struct tier *t, struct hash128 hash);

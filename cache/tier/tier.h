@@ -139,6 +139,19 @@ struct tier_read {
 	struct tier_job job;
 };
 
+/* ---- Purging ---- */
+/* Of whoever answers once purges are durable. */
+struct tier_purging {
+	/* set by the caller */
+	struct mailbox *reply_to;
+	struct message message;
+	/* the result */
+	int err; /* 0, or one of them may not outlive a crash */
+	/* private to the tier: what is waited for, and others that wait */
+	uint64_t first, last;
+	struct tier_purging *next;
+};
+
 /* ---- Listing ---- */
 struct tier_record_info {
 	struct slice url, vary_names;
@@ -242,6 +255,11 @@ struct tier_ops {
 	 * `wait` blocks until all are durable, as long as one would. *seq is the number of the last. 0; or negative errno: they hold in
 	 * this process, but one of them may not after a crash; -EMSGSIZE: nothing was done. */
 	int (*purge)(struct tier *t, const struct purge *v, unsigned n, bool wait, uint64_t *seq);
+	/* The same in two steps, neither of which blocks, so that many wait together. `p` begins as zeros, and any number of calls add
+	 * to it; what was noted before a failure stays noted. */
+	int (*purge_note)(struct tier *t, const struct purge *v, unsigned n, uint64_t *seq, struct tier_purging *p);
+	/* 0 or negative errno: done. -EINPROGRESS: the message will come. Closing and hand_over wait for that. */
+	int (*purge_wait)(struct tier *t, struct tier_purging *p);
 	/* The lowest epoch that a record here may have: for invalidation_retire. 0: not known now. */
 	uint64_t (*oldest_epoch)(struct tier *t);
 

@@ -34,6 +34,7 @@ struct purging {
 	struct purge purge;
 	uint64_t sequence;
 	json_t *told; /* what was purged, as keys spell it */
+	struct tier_purging wait;
 };
 
 static const char not_noted[] = "the purge could not be noted";
@@ -42,7 +43,7 @@ static const char not_noted[] = "the purge could not be noted";
 static bool purge_as(struct purging *p, struct slice what)
 {
 	p->purge.what = what;
-	if (cache_purge(p->call->service->cache, &p->purge, &p->sequence)) {
+	if (cache_purge_note(p->call->service->cache, &p->purge, 1, &p->sequence, &p->wait)) {
 		admin_problem(p->call, 503, not_noted);
 		return false;
 	}
@@ -126,7 +127,7 @@ static bool purge_user(struct purging *p, struct slice identity)
 	const struct service *s = p->call->service;
 	struct purge *v = mem_alloc(s->snapshot->config->routes_n * sizeof(*v));
 	int n = v ? find_users(s->snapshot, identity, p->purge.soft, v) : -ENOMEM;
-	int err = n > 0 ? cache_purge_each(s->cache, v, (unsigned)n, &p->sequence) : n;
+	int err = n > 0 ? cache_purge_note(s->cache, v, (unsigned)n, &p->sequence, &p->wait) : n;
 
 	mem_free(v);
 	if (n == 0)
@@ -152,23 +153,60 @@ static bool purge_given(struct purging *p, struct slice value)
 	return false;
 }
 
-/* A '+' is a blank or a plus, depending on who wrote it: a purge too many costs a fetch, one too few serves what should be gone. */
-static void purge(struct admin_call *c, struct purge purge, const struct admin_parameter *given)
+static void purging_free(struct purging *p)
 {
-	struct purging p = {.call = c, .purge = purge, .told = json_array()};
-	const char *kind = purge_kind_names[purge.kind];
+	json_decref(p->told);
+	mem_free(p);
+}
+
+static void purge_answer(struct purging *p, int err)
+{
+	const char *kind = purge_kind_names[p->purge.kind];
 	json_t *response;
 
-	if (purge_given(&p, given->value) && (given->other.p == given->value.p || purge_given(&p, given->other))) {
+	if (err) {
+		admin_problem(p->call, 503, not_noted);
+	} else {
 		response = json_pack(
-			"{s:s, s:b, s:I}", "purged", kind, "soft", purge.soft, "sequence", (json_int_t)p.sequence);
-		if (json_array_size(p.told) > 0)
-			json_object_set(response, kind, json_array_get(p.told, 0));
-		if (json_array_size(p.told) > 1)
-			json_object_set(response, "also", json_array_get(p.told, 1));
-		admin_answer(c, 200, response);
+			"{s:s, s:b, s:I}", "purged", kind, "soft", p->purge.soft, "sequence", (json_int_t)p->sequence);
+		if (json_array_size(p->told) > 0)
+			json_object_set(response, kind, json_array_get(p->told, 0));
+		if (json_array_size(p->told) > 1)
+			json_object_set(response, "also", json_array_get(p->told, 1));
+		admin_answer(p->call, 200, response);
 	}
-	json_decref(p.told);
+	purging_free(p);
+}
+
+static void on_purged(struct message *m)
+{
+	struct purging *p = CONTAINER_OF(m, struct purging, wait.message);
+
+	cache_purge_end(p->call->service->cache);
+	purge_answer(p, p->wait.err);
+}
+
+/* A '+' is a blank or a plus, depending on who wrote it: a purge too many costs a fetch, one too few serves what should be gone.
+ * While it waits for the device other calls are taken, and their purges wait for it together. */
+static void purge(struct admin_call *c, struct purge purge, const struct admin_parameter *given)
+{
+	struct purging *p = mem_zalloc(sizeof(*p));
+	int err;
+
+	if (!p) {
+		admin_problem(c, 503, not_noted);
+		return;
+	}
+	*p = (struct purging){.call = c, .purge = purge, .told = json_array()};
+	p->wait.reply_to = &c->service->mailbox;
+	p->wait.message.on_message = on_purged;
+	if (!purge_given(p, given->value) || (given->other.p != given->value.p && !purge_given(p, given->other))) {
+		purging_free(p);
+		return;
+	}
+	err = cache_purge_wait(c->service->cache, &p->wait);
+	if (err != -EINPROGRESS)
+		purge_answer(p, err);
 }
 
 /* Taken literally, as a prefix is, it would purge nothing, and say that all is well. */

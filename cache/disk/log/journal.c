@@ -39,9 +39,10 @@ int journal_init(struct journal *j, const struct disk_io *io, int dir, uint64_t 
 	pthread_condattr_t attr;
 
 	*j = (struct journal){.io = io, .dir = dir, .store = store, .size = size, .number = number, .old_fd = -1};
-	j->scratch = mem_alloc(JOURNAL_WHAT_MAX + 64);
+	j->scratch = mem_alloc(JOURNAL_WHAT_MAX + 64 + JOURNAL_HELD_MAX);
 	if (!j->scratch)
 		return -ENOMEM;
+	j->held = j->scratch + JOURNAL_WHAT_MAX + 64;
 	j->fd = begin_file(j, number, &j->generation);
 	if (j->fd < 0) {
 		mem_free(j->scratch);
@@ -70,6 +71,37 @@ void journal_fini(struct journal *j)
 	pthread_mutex_destroy(&j->mu);
 }
 
+/* ---- Those who wait ---- */
+
+/* 0 or -EIO; -EINPROGRESS: nobody knows yet. */
+static int state_locked(const struct journal *j, uint64_t first, uint64_t last)
+{
+	if (j->synced < last && j->failed < last && j->covered < last && !j->stopping)
+		return -EINPROGRESS;
+	if (j->covered >= last || (j->synced >= last && (j->failed < first || j->covered >= j->failed)))
+		return 0;
+	return -EIO;
+}
+
+/* After whatever changes what state_locked says. */
+static void tell_locked(struct journal *j)
+{
+	struct tier_purging **at = &j->waiting;
+
+	while (*at) {
+		struct tier_purging *p = *at;
+
+		p->err = state_locked(j, p->first, p->last);
+		if (p->err == -EINPROGRESS) {
+			at = &p->next;
+			continue;
+		}
+		*at = p->next;
+		post_message(p->reply_to, &p->message); /* it may be freed at once */
+	}
+	pthread_cond_broadcast(&j->changed);
+}
+
 /* ---- Appending ---- */
 
 static int write_locked(struct journal *j, const struct journal_entry *e)
@@ -86,6 +118,36 @@ static int write_locked(struct journal *j, const struct journal_entry *e)
 	return 0;
 }
 
+/* As if each had been written when it was appended. */
+static void write_held_locked(struct journal *j)
+{
+	uint64_t at = j->at - j->held_n;
+
+	if (j->held_n == 0)
+		return;
+	if (io_write_all(j->io, j->fd, j->held, j->held_n, at) != 0) {
+		j->at = at;
+		j->ordinal -= j->held_entries;
+		j->failed = j->appended;
+		j->errors++;
+		j->wants_checkpoint = true;
+		tell_locked(j);
+	}
+	j->held_n = 0;
+	j->held_entries = 0;
+}
+
+static void hold_locked(struct journal *j, const struct journal_entry *e)
+{
+	size_t n = journal_entry_bytes(e);
+
+	journal_write_entry(j->held + j->held_n, e, j->generation, j->ordinal);
+	j->held_n += n;
+	j->held_entries++;
+	j->at += n;
+	j->ordinal++;
+}
+
 /* The old file says last that the next one exists, so a file that is missing later is missed. It is synced before the
  * thread that syncs goes on to the new one; two rotations without a sync between them are waited for. */
 int journal_rotate_locked(struct journal *j, uint64_t *number)
@@ -96,10 +158,12 @@ int journal_rotate_locked(struct journal *j, uint64_t *number)
 
 	while (j->is_syncing)
 		pthread_cond_wait(&j->changed, &j->mu);
+	write_held_locked(j);
 	if (j->old_fd >= 0) {
 		if (j->io->sync(j->io, j->old_fd) != 0) {
 			j->failed = j->appended;
 			j->errors++;
+			tell_locked(j);
 		}
 		(void)j->io->close(j->io, j->old_fd);
 		j->old_fd = -1;
@@ -122,7 +186,7 @@ int journal_rotate_locked(struct journal *j, uint64_t *number)
 	return 0;
 }
 
-int journal_append_locked(struct journal *j, const struct journal_entry *e, uint64_t *ticket)
+static int append_locked(struct journal *j, const struct journal_entry *e, bool may_hold, uint64_t *ticket)
 {
 	const struct journal_entry next = {.what = {"", 0}};
 	uint64_t number;
@@ -132,9 +196,16 @@ int journal_append_locked(struct journal *j, const struct journal_entry *e, uint
 		return -EMSGSIZE;
 	if (j->at + journal_entry_bytes(e) + journal_entry_bytes(&next) > j->size) {
 		err = journal_rotate_locked(j, &number);
-		j->wants_checkpoint = true;
+		/* A checkpoint says all that is known: one for each file would cost more, the more there is. */
+		if (++j->rotated * j->size >= j->checkpoint_bytes)
+			j->wants_checkpoint = true;
 	}
-	if (!err)
+	may_hold = may_hold && j->is_syncing && j->held_n + journal_entry_bytes(e) <= JOURNAL_HELD_MAX;
+	if (!may_hold)
+		write_held_locked(j);
+	if (!err && may_hold)
+		hold_locked(j, e);
+	else if (!err)
 		err = write_locked(j, e);
 	if (err) {
 		j->errors++;
@@ -146,16 +217,46 @@ int journal_append_locked(struct journal *j, const struct journal_entry *e, uint
 	return 0;
 }
 
+int journal_append_locked(struct journal *j, const struct journal_entry *e, uint64_t *ticket)
+{
+	return append_locked(j, e, false, ticket);
+}
+
+int journal_append_held_locked(struct journal *j, const struct journal_entry *e, uint64_t *ticket)
+{
+	return append_locked(j, e, true, ticket);
+}
+
 int journal_wait(struct journal *j, uint64_t first, uint64_t last)
 {
-	bool safe;
+	int err;
 
 	pthread_mutex_lock(&j->mu);
-	while (j->synced < last && j->failed < last && j->covered < last && !j->stopping)
+	while ((err = state_locked(j, first, last)) == -EINPROGRESS)
 		pthread_cond_wait(&j->changed, &j->mu);
-	safe = j->covered >= last || (j->synced >= last && (j->failed < first || j->covered >= j->failed));
 	pthread_mutex_unlock(&j->mu);
-	return safe ? 0 : -EIO;
+	return err;
+}
+
+int journal_wait_for(struct journal *j, struct tier_purging *p)
+{
+	int err;
+
+	pthread_mutex_lock(&j->mu);
+	err = state_locked(j, p->first, p->last);
+	if (err == -EINPROGRESS) {
+		p->next = j->waiting;
+		j->waiting = p;
+	}
+	pthread_mutex_unlock(&j->mu);
+	return err;
+}
+
+void journal_set_checkpoint(struct journal *j, uint64_t bytes)
+{
+	pthread_mutex_lock(&j->mu);
+	j->checkpoint_bytes = bytes;
+	pthread_mutex_unlock(&j->mu);
 }
 
 void journal_cover(struct journal *j, uint64_t ticket)
@@ -163,7 +264,7 @@ void journal_cover(struct journal *j, uint64_t ticket)
 	pthread_mutex_lock(&j->mu);
 	if (ticket > j->covered)
 		j->covered = ticket;
-	pthread_cond_broadcast(&j->changed);
+	tell_locked(j);
 	pthread_mutex_unlock(&j->mu);
 }
 
@@ -174,6 +275,7 @@ static void sync_locked(struct journal *j)
 	uint64_t upto = j->appended;
 	int fd = j->fd, old = j->old_fd, err = 0;
 
+	write_held_locked(j);
 	j->is_syncing = true;
 	pthread_mutex_unlock(&j->mu);
 	if (old >= 0) {
@@ -202,7 +304,7 @@ static void sync_locked(struct journal *j)
 	} else {
 		j->synced = upto;
 	}
-	pthread_cond_broadcast(&j->changed);
+	tell_locked(j);
 }
 
 int journal_sync_file(struct journal *j)
@@ -249,6 +351,6 @@ void journal_stop(struct journal *j)
 {
 	pthread_mutex_lock(&j->mu);
 	j->stopping = true;
-	pthread_cond_broadcast(&j->changed);
+	tell_locked(j);
 	pthread_mutex_unlock(&j->mu);
 }

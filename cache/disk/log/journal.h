@@ -23,6 +23,7 @@
 #include "base/slice.h"
 #include "cache/disk/log/io.h"
 #include "cache/policy/purge.h"
+#include "cache/tier/tier.h"
 
 #define JOURNAL_MAGIC 0x314c4e4a58504d4du /* "MMPXJNL1" */
 #define ENTRY_MAGIC 0x314a504du           /* "MPJ1" */
@@ -30,6 +31,7 @@
 #define JOURNAL_BYTES_MIN 4096
 #define JOURNAL_BYTES_MAX (64u << 20)
 #define JOURNAL_NAME_MAX 32
+#define JOURNAL_HELD_MAX 65536
 
 struct journal_header {
 	uint64_t magic, store, number, generation, size, zero[2], sum;
@@ -90,13 +92,19 @@ struct journal {
 	int fd, old_fd; /* old: of the file before, still to be synced; or -1 */
 	uint64_t number, generation, at;
 	uint32_t ordinal;
-	uint64_t appended, synced; /* entries, counted since start */
-	uint64_t failed;           /* entries up to here may be lost, although later ones are synced */
-	uint64_t covered;          /* entries up to here are in a checkpoint */
+	uint64_t appended, synced;          /* entries, counted since start */
+	uint64_t failed;                    /* entries up to here may be lost, although later ones are synced */
+	uint64_t covered;                   /* entries up to here are in a checkpoint */
+	struct tier_purging *waiting;       /* whom a message is to tell */
+	uint64_t rotated, checkpoint_bytes; /* files filled since the last checkpoint, and how long that is */
 	bool is_syncing, wants_checkpoint, stopping;
 	bool is_given; /* to another process: nothing is written any more */
 	uint64_t errors, syncs;
 	char *scratch; /* of one entry */
+	/* The last entries that count as appended, but are not written yet; and room for them. */
+	char *held;
+	size_t held_n;
+	uint32_t held_entries;
 };
 
 /* Begins a file with this number. */
@@ -105,12 +113,19 @@ int journal_init(struct journal *j, const struct disk_io *io, int dir, uint64_t 
 void journal_fini(struct journal *j);
 /* The caller holds mu, under which it also made the change that the entry is about. *ticket is for journal_wait. */
 int journal_append_locked(struct journal *j, const struct journal_entry *e, uint64_t *ticket) WARN_UNUSED;
+/* For whoever waits for it: while a sync is under way it is only noted, for a write to a file that is being synced may take as
+ * long as that, and written before the next sync, with all that came meanwhile. */
+int journal_append_held_locked(struct journal *j, const struct journal_entry *e, uint64_t *ticket) WARN_UNUSED;
 /* Goes on in a new file, whose number is returned in *number: what was appended before lies in those below it. */
 int journal_rotate_locked(struct journal *j, uint64_t *number) WARN_UNUSED;
 /* Syncs the current file, whatever is in it: before a checkpoint says that it exists. */
 int journal_sync_file(struct journal *j) WARN_UNUSED;
 /* Waits until the entries from one ticket to another are on the device. Not on an event loop. 0, or -EIO when one of them may not be. */
 int journal_wait(struct journal *j, uint64_t first, uint64_t last) WARN_UNUSED;
+/* The same, of p->first to p->last, without blocking: -EINPROGRESS, and then its message comes, with p->err. */
+int journal_wait_for(struct journal *j, struct tier_purging *p) WARN_UNUSED;
+/* How long the newest checkpoint is: the next one is due when at least as much has been journalled. */
+void journal_set_checkpoint(struct journal *j, uint64_t bytes);
 /* The syncing thread: waits at most `ms` for something to sync and syncs it. True when a checkpoint is due. */
 bool journal_work(struct journal *j, int ms);
 /* A checkpoint has everything up to this ticket (`appended` when it was begun). */

@@ -716,6 +716,19 @@ static int purge(struct tier *tier, const struct purge *v, unsigned n, bool wait
 	return 0;
 }
 
+static int purge_note(struct tier *tier, const struct purge *v, unsigned n, uint64_t *seq, struct tier_purging *p)
+{
+	(void)p;
+	return purge(tier, v, n, true, seq);
+}
+
+static int purge_wait(struct tier *tier, struct tier_purging *p)
+{
+	(void)tier;
+	(void)p;
+	return 0;
+}
+
 static uint64_t oldest_epoch(struct tier *tier)
 {
 	struct table_tier *t = of(tier);
@@ -831,6 +844,8 @@ static const struct tier_ops operations = {
 	.stream_write = stream_write,
 	.stream_end = stream_end,
 	.purge = purge,
+	.purge_note = purge_note,
+	.purge_wait = purge_wait,
 	.oldest_epoch = oldest_epoch,
 	.list = list,
 	.stats = stats,
