@@ -17,6 +17,7 @@ import pathlib
 import re
 import resource
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -253,11 +254,12 @@ class Scale:
 
 
 class Freed:
-    """What goes after a purge, for so long: the sweeper works through all that is stored, in turns."""
+    """A purge, and what goes after it, for so long: the sweeper works through all that is stored, in turns."""
 
-    def __init__(self, server, seconds=15):
+    def __init__(self, server, purge, seconds=15):
         first = server.stats()["cache"]["entries"]
         with Cost(server) as cost:
+            self.purge_ms = timed_ms(lambda: server.ask_admin(purge, "POST"))
             until(lambda: server.stats()["cache"]["entries"] <= KEPT, seconds)
         gone = first - server.stats()["cache"]["entries"]
         self.us, self.a_second = cost.us(gone), gone / cost.seconds
@@ -280,10 +282,9 @@ def objects(scale):
             with scale.watch(server) as listing:
                 list_ms = timed_ms(lambda: server.ask_admin("/entries?prefix=/none/&limit=10"))
             with scale.watch(server) as purging:
-                purge_ms = timed_ms(lambda: server.ask_admin("/purge?prefix=/k/", "POST"))
-                freed = Freed(server)
+                freed = Freed(server, "/purge?prefix=/k/")
             table.add(n, store_us=stored.us, hit_us=found.us, RSS_bytes_each=rss, counted_bytes_each=told["bytes"] / n,
-                      list_ms=list_ms, purge_ms=purge_ms, freed_us_each=freed.us, freed_a_second=freed.a_second,
+                      list_ms=list_ms, purge_ms=freed.purge_ms, freed_us_each=freed.us, freed_a_second=freed.a_second,
                       worst_ms_storing=filling.worst, control_ms_storing=filling.control,
                       worst_ms_listing=listing.worst, control_ms_listing=listing.control,
                       worst_ms_purging=purging.worst, control_ms_purging=purging.control)
@@ -340,13 +341,14 @@ def purges_of(scale, how, sizes, stored_n):
             with scale.watch(server) as purging:
                 purge_some(server, how, n, max(1000, n // 20))
             kept = sweep(server, "/k/", stored_n, seen_n)
-            quiet = sweep(server, "/k/", stored_n, stored_n + seen_n)
-            checked = []  # each response is looked at again after a purge
+            quiet, checked = [], []  # the same ones each time: known to be valid, and looked at again after a purge
             for _ in range(5):
+                quiet.append(sweep(server, "/k/", stored_n, seen_n).us)
                 purge_some(server, "url", 1, 1)
                 checked.append(sweep(server, "/k/", stored_n, seen_n).us)
-            table.add(n, purge_us=done.us, hit_us=quiet.us, hit_after_a_purge_us=sorted(checked)[2],
-                      kept_percent=100 * kept.hits / seen_n, RSS_MB=max(rss, 0.1), rules=rules, worst_ms=purging.worst, control_ms=purging.control)
+            table.add(n, purge_us=done.us, hit_us=statistics.median(quiet), hit_after_a_purge_us=statistics.median(checked),
+                      kept_percent=100 * kept.hits / seen_n, RSS_MB=max(rss, 0.1), rules=rules,
+                      worst_ms=purging.worst, control_ms=purging.control)
 
 
 def purges(scale):
@@ -401,7 +403,7 @@ def waiters(scale):
             # As many new clients at once for what is stored: what is not more than this is no waiters' doing.
             with scale.watch(server) as hitting:
                 herds(server, "/cold-0", n, 2)
-            late_ms = sorted((h.last_s - DELAY_S) * MS for h in found)[rounds // 2]
+            late_ms = statistics.median((h.last_s - DELAY_S) * MS for h in found)
             table.add(n, us_a_waiter=waiter_us, us_a_hit_of_new_clients=hit_us, last_ms_after_the_delay=max(late_ms, 0.01), fetches=asked,
                       worst_ms=waiting.worst, control_ms=waiting.control,
                       worst_ms_of_as_many_hits=hitting.worst, control_ms_of_as_many_hits=hitting.control)
@@ -436,14 +438,13 @@ def disk(scale):
             again = sweep(server, "/k/", n, min(read_n, MANY))
             absent = sweep(server, "/none/", n, min(n, MANY // 10))
             with scale.watch(server) as purging:
-                purge_ms = timed_ms(lambda: server.ask_admin("/purge?prefix=/k/00", "POST"))
-                freed = Freed(server)
+                freed = Freed(server, "/purge?prefix=/k/00")
             if sweep(server, "/k/", n, min(n, 100)).hits:
                 raise RuntimeError("a purge left something")
             stop_s = server.stop()
             table.add(n, written_us=written_s * 1e6 / n, file_bytes_each=file_bytes / n, start_s=ready_s, start_cpu_ms=start_cpu_ms,
                       index_bytes_each=told["index_bytes"] / n, RSS_after_start_MB=rss / 1e6, disk_hit_us=found.us,
-                      miss_us=absent.us, RSS_in_memory_each=memory_each, memory_hit_us=again.us, purge_ms=purge_ms,
+                      miss_us=absent.us, RSS_in_memory_each=memory_each, memory_hit_us=again.us, purge_ms=freed.purge_ms,
                       freed_us_each=freed.us, freed_a_second=freed.a_second, stop_s=stop_s,
                       worst_ms_reading=reading.worst, control_ms_reading=reading.control,
                       worst_ms_purging=purging.worst, control_ms_purging=purging.control)
