@@ -211,6 +211,9 @@ class Table:
 
     def lines(self):
         yield f"\n## {self.title}\n"
+        if not self.rows:
+            yield "Not measured: no time was left." if self.left_out else "Not measured."
+            return
         names = self.names()
         yield from markdown([self.of, *(n.replace("_", " ") for n in names)],
                             [[f"{size:,}", *(values.get(n) for n in names)] for size, values in self.rows])
@@ -469,7 +472,7 @@ def main():
                 failures.append(f"{name} could not be measured: {e}")
     lines = [f"{machine()}; load average {os.getloadavg()[0]:.1f}"]
     for table in scale.tables:
-        lines += table.lines() if table.rows else []
+        lines += table.lines()
     text = "\n".join(lines + [f"\n**{f}**" for f in failures])
     print(re.sub(r"^", "   ", text, flags=re.M))
     path = pathlib.Path(WORK).parent / "memoproxy-scale.md"
