@@ -20,6 +20,7 @@ KEPT = {
     "cache_rules_default": "rules that a test begins with",
     "access_request_id": "the rules of a request's id, which the unit tests ask one by one",
     "origin_response_is_framed": "how an origin's response ended, which the unit tests see",
+    "cache_purge": "the unit tests purge and wait in one step, where the admin side goes on with other calls",
     "demo_port": "the unit tests let the kernel choose it",
     "disk_flush": "the unit tests wait for the writer",
     "disk_wait_ready": "the unit tests and the benchmark wait for recovery",
@@ -27,7 +28,7 @@ KEPT = {
     "mem_fail_at": "the unit tests make allocations fail",
 }
 # Macros that a library reads, names that a macro of ours puts together, and include guards.
-KEPT_WORDS = re.compile(r"(XXH_|HASH_|uthash_|MEMBER_|STRUCT_|RULE_)\w+$|\w+_H$")
+KEPT_WORDS = re.compile(r"(XXH_|HASH_|uthash_|MEMBER_|STRUCT_|RULE_|SET_)\w+$|\w+_H$")
 
 breaches = 0
 
