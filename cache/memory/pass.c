@@ -3,7 +3,9 @@
 
 static uint32_t hash_of(struct slice names, struct vary_wants *wants)
 {
-	return (uint32_t)vary_wants_hash(wants, names);
+	uint32_t hashes[2];
+
+	return vary_wants_hashes(wants, names, hashes) > 0 ? hashes[0] : 0;
 }
 
 static struct slice names_of(const struct pass_variants *v)

@@ -470,31 +470,6 @@ bool vary_wants_match(struct vary_wants *w, struct slice names, struct slice val
 	return values.n == 0;
 }
 
-static uint64_t mix(uint64_t h, struct slice s)
-{
-	uint64_t both[2] = {h, hash_keyed(s.n ? s.p : "", s.n)};
-	return hash_keyed(both, sizeof(both));
-}
-
-uint64_t vary_wants_hash(struct vary_wants *w, struct slice names)
-{
-	struct slice name, all, value;
-	uint64_t h;
-	if (!knows(w, names) && !learn(w, names))
-		return 0;
-	all = buf_slice(&w->values);
-	h = mix(0, all);
-	while (next_name(&names, &name) && take_value(&all, &value)) {
-		uint32_t i = 0;
-		/* Of what is too long to be normalised there is only a sign. */
-		if (value.p[0] != '#')
-			continue;
-		for (const struct http_field *f; (f = http_fields_find_next(w->request, name, &i)) != NULL;)
-			h = mix(h, f->value);
-	}
-	return h;
-}
-
 bool vary_matches(
 	struct slice names, struct slice values, struct slice content_language, const struct http_fields *request)
 {

@@ -33,16 +33,14 @@ struct vary_wants {
 void vary_wants_init(struct vary_wants *w, const struct http_fields *request);
 /* As vary_matches. */
 bool vary_wants_match(struct vary_wants *w, struct slice names, struct slice values, struct slice content_language);
-/* The same number for two requests with the same values of those names, in this process. Nobody outside can find two others that have
- * one number. */
-uint64_t vary_wants_hash(struct vary_wants *w, struct slice names);
 
 /* For tables: what vary_wants_match is true of has one of the request's hashes, by its values or by its language. Keyed: nobody outside
  * finds values that fall together. */
 uint32_t vary_hash(struct slice names, struct slice values);
 uint32_t vary_hash_by_language(
 	struct slice names, struct slice values, struct slice content_language); /* 0: has none */
-/* Those of a request, for these names: how many, 2 at most. */
+/* Those of a request, for these names: how many, 2 at most. The first is the same for two requests with the same values, and for no others
+ * that anybody outside could find. */
 unsigned vary_wants_hashes(struct vary_wants *w, struct slice names, uint32_t out[2]);
 
 #endif

@@ -17,7 +17,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # Functions that the program does not call, or only from the file that has them, so that the compiler may put them into their callers.
 KEPT = {
-    "cache_rules_default": "rules that a test begins with",
     "access_request_id": "the rules of a request's id, which the unit tests ask one by one",
     "origin_response_is_framed": "how an origin's response ended, which the unit tests see",
     "cache_purge": "the unit tests purge and wait in one step, where the admin side goes on with other calls",
