@@ -23,7 +23,7 @@ int cache_new(const struct cache_options *o, struct cache **out)
 	if (err)
 		goto fail_memory;
 	/* What waits to be encoded is held in memory: no more than an eighth of it. */
-	err = encoder_new((o->workers + 3) / 4, o->memory_bytes / 8, &c->encoder);
+	err = encoder_new(o->workers, o->memory_bytes / 8, &c->encoder);
 	if (err)
 		goto fail_encoder;
 	*out = c;

@@ -406,7 +406,7 @@ static bool is_whole(const struct flight *f)
 }
 
 /* What goes into the store, with a reference; NULL: nothing. */
-static struct object *to_store(struct flight *f)
+static struct object *to_store(struct flight *f, struct now now)
 {
 	struct object *o;
 
@@ -424,7 +424,7 @@ static struct object *to_store(struct flight *f)
 	else
 		o = object_ref(f->object);
 	if (o)
-		encode_object(f->cache->encoder, o, f->rules);
+		encode_object(f->cache->encoder, o, f->rules, f->worker, now.mono_ms);
 	count(o ? &f->cache->n.stored : &f->cache->n.refused_memory);
 	return o;
 }
@@ -494,7 +494,7 @@ void flight_end(struct flight *f, bool complete, struct now now)
 	} else if (complete && is_whole(f)) {
 		if (f->is_held)
 			tag_held(f);
-		x.store = to_store(f);
+		x.store = to_store(f, now);
 		x.retires = !x.store && flight_supersedes(f);
 		x.completes = true;
 	} else {

@@ -46,7 +46,7 @@ static struct block *place_block(struct entry *e, const struct tier_body *b)
 	return block;
 }
 
-static struct object *object_from(struct flight *f, const struct tier_object *d)
+static struct object *object_from(struct flight *f, const struct tier_object *d, struct now now)
 {
 	struct object_part part = {d->part_first, d->part_total};
 	struct http_fields fields;
@@ -85,8 +85,8 @@ static struct object *object_from(struct flight *f, const struct tier_object *d)
 	if (o) {
 		object_finish(o, BODY_COMPLETE);
 		if (!d->large)
-			encode_object(
-				f->cache->encoder, o, f->rules); /* before anybody can see it, as when it was stored */
+			encode_object(f->cache->encoder, o, f->rules, f->worker,
+				now.mono_ms); /* before anybody can see it, as when it was stored */
 	}
 	return o;
 }
@@ -97,7 +97,7 @@ static struct object *take(struct read *r, struct now now)
 
 	/* A user's digest is in the key, which was compared; that both say the same is only to be expected. */
 	if (r->lookup.object->user == entry_user(r->flight->entry))
-		o = object_from(r->flight, r->lookup.object);
+		o = object_from(r->flight, r->lookup.object, now);
 	/* What could not be used in any way would only come back for every request. */
 	if (o && object_useful_until_ms(o) <= now.mono_ms && !(o->flags & OBJECT_HAS_VALIDATOR))
 		object_unref(&o);

@@ -76,7 +76,8 @@ void encode_drop_name(struct buf *names)
 
 /* ---- Encoding ---- */
 
-void encode_object(struct encoder *encoder, struct object *o, const struct cache_rules *rules)
+void encode_object(
+	struct encoder *encoder, struct object *o, const struct cache_rules *rules, unsigned worker, int64_t now_ms)
 {
 	_Atomic(struct encodings *) *at = object_encodings_at(o);
 	struct slice body = object_body_at(o, 0);
@@ -88,7 +89,7 @@ void encode_object(struct encoder *encoder, struct object *o, const struct cache
 	if (!e)
 		return;
 	atomic_store_explicit(at, e, memory_order_release);
-	if (body.n <= ENCODE_AT_ONCE)
+	if (body.n <= ENCODE_AT_ONCE && encoder_allows_at_once(encoder, worker, now_ms, body.n))
 		encodings_make(e, o->entry->shard, body, rules->compress);
 	else
 		encoder_give(encoder, o, rules->compress);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Bodies in the codings that a route has made once, when they are stored (`compress`): small ones at once, others by threads
+/* Bodies in the codings that a route has made once, when they are stored (`compress`): small ones at once, as far as the worker's time goes, others by threads
  * of their own (encoder.h), until when the body serves as it is.
  * Thread: any; what is made does not change. Bounds: ENCODE_MIN to ENCODE_MAX bytes; all of it comes out of the cache's
  * budget. Private to cache/. */
@@ -24,7 +24,8 @@ void encode_drop_name(struct buf *names);
 
 /* Has them made, as far as there is room and they are shorter. The body is whole and in one piece. Before others can see
  * the object. */
-void encode_object(struct encoder *e, struct object *o, const struct cache_rules *rules);
+void encode_object(
+	struct encoder *e, struct object *o, const struct cache_rules *rules, unsigned worker, int64_t now_ms);
 /* The same body: the same encodings, also those that are still to be made. */
 void encode_share(struct object *to, const struct object *from);
 

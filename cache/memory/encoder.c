@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdbool.h>
 
 #include "base/list.h"
 #include "base/mem.h"
@@ -17,9 +16,15 @@ struct job {
 	uint64_t bytes;
 };
 
+/* What a worker has encoded itself. */
+struct at_once {
+	int64_t since_ms;
+	size_t bytes;
+};
+
 struct encoder {
 	/* set once */
-	unsigned threads_max;
+	unsigned threads_max, workers;
 	uint64_t bytes_max;
 	/* guarded by mu */
 	pthread_mutex_t mu;
@@ -31,16 +36,19 @@ struct encoder {
 	unsigned threads_n;
 	bool is_ending;
 	uint64_t made, dropped;
+	struct at_once at_once[];
 };
 
-int encoder_new(unsigned threads, uint64_t bytes_max, struct encoder **out)
+int encoder_new(unsigned workers, uint64_t bytes_max, struct encoder **out)
 {
-	struct encoder *e = mem_zalloc(sizeof(*e));
+	unsigned threads = (workers + 3) / 4;
+	struct encoder *e = mem_zalloc(sizeof(*e) + workers * sizeof(e->at_once[0]));
 
 	*out = e;
 	if (!e)
 		return -ENOMEM;
 	e->threads_max = threads < 1 ? 1 : threads > ENCODER_THREADS_MAX ? ENCODER_THREADS_MAX : threads;
+	e->workers = workers;
 	e->bytes_max = bytes_max;
 	link_init(&e->waiting);
 	pthread_mutex_init(&e->mu, NULL);
@@ -129,6 +137,21 @@ static bool add_locked(struct encoder *e, struct job *j)
 	link_append(&e->waiting, &j->link);
 	pthread_cond_signal(&e->more);
 	return true;
+}
+
+bool encoder_allows_at_once(struct encoder *e, unsigned worker, int64_t now_ms, size_t n)
+{
+	struct at_once *a = &e->at_once[worker];
+	bool allowed;
+
+	CHECK(worker < e->workers);
+	pthread_mutex_lock(&e->mu);
+	if (now_ms < a->since_ms || now_ms - a->since_ms >= ENCODER_MOMENT_MS)
+		*a = (struct at_once){.since_ms = now_ms};
+	allowed = n <= ENCODER_AT_ONCE_BYTES - a->bytes;
+	a->bytes += allowed ? n : 0;
+	pthread_mutex_unlock(&e->mu);
+	return allowed;
 }
 
 void encoder_give(struct encoder *e, struct object *o, unsigned codings)

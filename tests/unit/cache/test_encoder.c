@@ -6,6 +6,8 @@
 #include <time.h>
 #include <zlib.h>
 
+#include "cache/memory/encoder.h"
+
 #define ALL_CODINGS ((1U << CACHE_BR) | (1U << CACHE_ZSTD) | (1U << CACHE_GZIP))
 #define TEXT_FIELDS "Cache-Control: max-age=1000\r\nContent-Type: text/plain\r\nETag: \"1\"\r\n"
 
@@ -106,6 +108,34 @@ static void a_short_body_is_encoded_at_once_and_a_long_one_elsewhere(void **stat
 	rig_end(&g);
 }
 
+/* A worker whose responses end all at once goes on soon: what is beyond its share of the moment is made elsewhere. */
+static void a_worker_encodes_a_bounded_amount_at_once(void **state)
+{
+	struct rig g;
+	char *text = text_of(16 * 1024), target[32];
+	unsigned own = ENCODER_AT_ONCE_BYTES / (16 * 1024), all = 40;
+
+	(void)state;
+	begin(&g, 64 << 20);
+	for (unsigned i = 0; i < all; i++) {
+		snprintf(target, sizeof(target), "GET /%u", i);
+		rig_store(&g, target, NULL, TEXT_FIELDS, text);
+		if (i < own)
+			is_encoded(&g, target, text);
+	}
+	wait_until_made(&g, all - own);
+	for (unsigned i = 0; i < all; i++) {
+		snprintf(target, sizeof(target), "GET /%u", i);
+		is_encoded(&g, target, text);
+	}
+	g.now.mono_ms += ENCODER_MOMENT_MS;
+	rig_store(&g, "GET /later", NULL, TEXT_FIELDS, text);
+	is_encoded(&g, "GET /later", text);
+	assert_int_equal(rig_stats(&g).encodings_made, all - own);
+	free(text);
+	rig_end(&g);
+}
+
 static void what_there_is_no_room_for_is_left_as_it_is_and_counted(void **state)
 {
 	struct rig g;
@@ -190,6 +220,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_short_body_is_encoded_at_once_and_a_long_one_elsewhere),
+		cmocka_unit_test(a_worker_encodes_a_bounded_amount_at_once),
 		cmocka_unit_test(what_there_is_no_room_for_is_left_as_it_is_and_counted),
 		cmocka_unit_test(a_successor_after_a_304_has_what_was_not_made_yet),
 		cmocka_unit_test(what_nobody_wants_any_more_is_not_encoded),
