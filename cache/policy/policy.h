@@ -42,6 +42,7 @@ enum policy_source { /* where a lifetime comes from, for explain and /entries */
 	LIFETIME_ROUTE_FORCE,
 };
 
+/* Bits 14 and 15 are not policy's: cache/lower.h has a use for them. */
 enum policy_flag {
 	POLICY_NO_CACHE = 1 << 0,    /* validate before every use */
 	POLICY_NEVER_STALE = 1 << 1, /* must-revalidate, proxy-revalidate, s-maxage, no-cache */

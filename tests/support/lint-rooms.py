@@ -4,7 +4,7 @@
 
 Looks at what is written (#include) and at what is linked (the symbols of <objects>, a build's obj folder): a room may use
 itself and the rooms after the `=`. And that each library is used in the rooms that it is for, that no room has grown too
-large to read, and that no .c files need one another in a circle.
+large to read, that no .c files need one another in a circle, and that docs/architecture.md says what each room holds.
 """
 
 import collections
@@ -138,6 +138,13 @@ def check_circles(uses):
         breach(f"files that need one another in a circle: {' '.join(circle)}")
 
 
+def check_page(below):
+    page = pathlib.Path("docs/architecture.md").read_text()
+    for room in below:
+        if f"\n| `{room}/` | " not in page:
+            breach(f"docs/architecture.md: no row says what {room}/ holds")
+
+
 def main():
     objects = pathlib.Path(sys.argv[1]).resolve()
     below = {room: set(rooms.split(",")) for room, rooms in (a.split("=", 1) for a in sys.argv[2:])}
@@ -145,6 +152,7 @@ def main():
     uses = read_symbols(objects, below)
     check_symbols(uses, below)
     check_circles(uses)
+    check_page(below)
     return 1 if breaches else 0
 
 
