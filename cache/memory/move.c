@@ -216,10 +216,25 @@ static void replace_in_index(struct shard *s, struct entry *old, struct entry *n
 		old->hh.hh_next->hh_prev = &new->hh;
 }
 
+static void move_variants(struct pass_marker *m, struct shard *s, struct garbage *g)
+{
+	struct pass_variants *old = m->variants, *copy = old ? copy_out(s, old) : NULL;
+
+	if (!copy)
+		return;
+	m->variants = copy;
+	leave_behind(s, old, g);
+}
+
 static void move_markers(struct entry *e, struct garbage *g)
 {
-	struct markers *old = e->markers, *copy = old ? copy_out(e->shard, old) : NULL;
+	struct markers *old = e->markers, *copy;
 
+	if (!old)
+		return;
+	move_variants(&old->pass, e->shard, g);
+	move_variants(&old->heads, e->shard, g);
+	copy = copy_out(e->shard, old);
 	if (!copy)
 		return;
 	if (old->is_marked)
