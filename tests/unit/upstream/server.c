@@ -127,6 +127,16 @@ static bool read_body(struct conn *c)
 	return true;
 }
 
+bool server_was_asked(struct server *s, const char *beginning)
+{
+	bool was_asked;
+
+	pthread_mutex_lock(&s->mu);
+	was_asked = strncmp(s->last, beginning, strlen(beginning)) == 0;
+	pthread_mutex_unlock(&s->mu);
+	return was_asked;
+}
+
 bool conn_read(struct conn *c)
 {
 	char *end;

@@ -42,6 +42,9 @@ void server_stop(struct server *s);
 void server_raise(struct server *s, unsigned flag);
 bool server_wait(struct server *s, unsigned flag);
 
+/* Does the request that was read last begin so? Also while more come. */
+bool server_was_asked(struct server *s, const char *beginning);
+
 /* Reads one request with its Content-Length body; false at EOF. */
 bool conn_read(struct conn *c);
 void conn_send(struct conn *c, const char *text);
