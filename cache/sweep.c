@@ -249,9 +249,8 @@ static void sweep_round(struct sweep *w, unsigned max_steps)
 		w->did.has_seen_all = !sweep_on(w, &buckets);
 	if (w->did.has_seen_all)
 		end_round(w->c);
-	else if (w->did.gone > gone && (w->did.gone - gone) * WORTH_LOOKING >= w->did.looked)
-		w->did.is_behind = true;
-	else if (invalidation_has_grown(w->c->invalidation))
+	else if ((w->did.gone > gone && (w->did.gone - gone) * WORTH_LOOKING >= w->did.looked) ||
+		 invalidation_has_grown(w->c->invalidation))
 		w->did.is_behind = true;
 	w->did.looked += buckets;
 }

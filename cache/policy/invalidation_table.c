@@ -124,6 +124,7 @@ static uint64_t nth_oldest(const struct part *p, unsigned n)
 	uint64_t v[FOLD_MAX]; /* ascending */
 	unsigned have = 0;
 
+	CHECK(n > 0);
 	for (unsigned i = 0; i < p->slots_n; i++) {
 		uint64_t seq = rule_seq(&p->slots[i]);
 		unsigned k;
@@ -135,6 +136,7 @@ static uint64_t nth_oldest(const struct part *p, unsigned n)
 			v[k] = v[k - 1];
 		v[k] = seq;
 	}
+	CHECK(have > 0);
 	return v[have - 1];
 }
 

@@ -416,6 +416,7 @@ void vary_wants_init(struct vary_wants *w, const struct http_fields *request)
 {
 	w->request = request;
 	w->names_n = 0; /* the rest is learnt with names */
+	w->best_language = (struct slice){"", 0};
 }
 
 static bool knows(const struct vary_wants *w, struct slice names)

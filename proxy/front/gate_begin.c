@@ -95,12 +95,10 @@ void gate_set_up(struct gate *g, event_callback_fn on_readable)
 	inbound_read_peer(&g->inbound, bufferevent_getfd(g->sock));
 	if (!find_place(g))
 		return;
-	if (!inbound_admit(&g->inbound, g->o))
+	if (!inbound_admit(&g->inbound, g->o) || (g->o->proxy_protocol && !inbound_is_trusted(&g->inbound, g->o)))
 		turn_away(g);
 	else if (!g->o->proxy_protocol)
 		admit_address(g);
-	else if (!inbound_is_trusted(&g->inbound, g->o))
-		turn_away(g);
 }
 
 /* Nothing of a request has come, and nothing will. */
