@@ -350,7 +350,8 @@ def test_out_of_descriptors_accepting_pauses_without_spinning(start_proxy, origi
     began, used = time.monotonic(), cpu_seconds(proxy)
     for c in inside:
         assert c.get(path).is_hit  # whoever is inside is served
-    assert waiting[0].nothing_comes(1.0)
+    # A connection that was open at the limit may have closed since, and one that waited has its place.
+    assert sum(c.nothing_comes(0.1) for c in waiting) > 15
     assert cpu_seconds(proxy) - used < 0.5 * (time.monotonic() - began)
     resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE, old)
     for c in waiting:
