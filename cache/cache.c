@@ -120,11 +120,10 @@ static int purge_in_memory(struct cache *c, const struct purge *v, unsigned n, u
 	return 0;
 }
 
-static int purge_here(struct cache *c, const struct purge *v, unsigned n, bool wait, uint64_t *seq)
+static int purge_here(struct cache *c, const struct purge *p, uint64_t *seq)
 {
-	for (unsigned i = 0; i < n; i++)
-		count(&c->n.purges);
-	return c->tier ? c->tier->ops->purge(c->tier, v, n, wait, seq) : purge_in_memory(c, v, n, seq);
+	count(&c->n.purges);
+	return c->tier ? c->tier->ops->purge(c->tier, p, 1, false, seq) : purge_in_memory(c, p, 1, seq);
 }
 
 /* What nobody purged another process is not to make up for either. */
@@ -134,26 +133,13 @@ static void tell_purges(struct cache *c, const struct purge *v, unsigned n, int 
 		c->o.on_purge(c->o.on_purge_arg, &v[i]);
 }
 
-static int purge(struct cache *c, const struct purge *v, unsigned n, bool wait, uint64_t *seq)
-{
-	int err = purge_here(c, v, n, wait, seq);
-
-	tell_purges(c, v, n, err);
-	return err;
-}
-
 void cache_purge_as_told(struct cache *c, const struct purge *p)
 {
 	uint64_t seq;
 
 	/* What can't be noted is made up for by more. That the journal failed is counted there. */
-	if (purge_here(c, p, 1, false, &seq) == -EMSGSIZE)
-		(void)purge_here(c, &(struct purge){.kind = PURGE_ALL, .soft = p->soft}, 1, false, &seq);
-}
-
-int cache_purge(struct cache *c, const struct purge *p, uint64_t *seq)
-{
-	return purge(c, p, 1, true, seq);
+	if (purge_here(c, p, &seq) == -EMSGSIZE)
+		(void)purge_here(c, &(struct purge){.kind = PURGE_ALL, .soft = p->soft}, &seq);
 }
 
 int cache_purge_note(struct cache *c, const struct purge *v, unsigned n, uint64_t *seq, struct tier_purging *p)
@@ -187,7 +173,10 @@ void cache_purge_end(struct cache *c)
 
 int cache_purge_soon(struct cache *c, const struct purge *p, uint64_t *seq)
 {
-	return purge(c, p, 1, false, seq);
+	int err = purge_here(c, p, seq);
+
+	tell_purges(c, p, 1, err);
+	return err;
 }
 
 void cache_stats(struct cache *c, struct cache_stats *out)

@@ -148,18 +148,16 @@ void cache_saw_head(struct cache *c, const struct cache_request *r, const struct
 void cache_saw_response(struct cache *c, const struct cache_request *r, const struct cache_asked *asked, int status,
 	const struct http_fields *response, struct now now);
 
-/* Invalidation, both tiers. 0 or negative errno (the response must then not claim success). With a disk tier it blocks until
- * the purge is on the device, so that it outlives a crash: not for workers. */
-int cache_purge(struct cache *c, const struct purge *p, uint64_t *seq) WARN_UNUSED;
-/* The same in two steps that don't block, so that many purges wait for the device together. `p` begins as zeros; any number of
- * calls add to it, each with at least one purge. All are made, even if one of them fails; *seq is the number of the last. */
+/* Invalidation, both tiers: in force when it returns, but a crash of the machine a moment later may take it back. 0 or negative errno. */
+int cache_purge_soon(struct cache *c, const struct purge *p, uint64_t *seq) WARN_UNUSED;
+/* One that outlives a crash, in two steps that don't block, so that many wait for the device together; if either fails the response must
+ * not claim success. `p` begins as zeros; any number of calls add to it, each with at least one purge. All are made, even if one of
+ * them fails; *seq is the number of the last. */
 int cache_purge_note(
 	struct cache *c, const struct purge *v, unsigned n, uint64_t *seq, struct tier_purging *p) WARN_UNUSED;
 /* 0 or negative errno; -EINPROGRESS: the message of `p` comes, with p->err, and whoever gets it calls cache_purge_end. */
 int cache_purge_wait(struct cache *c, struct tier_purging *p) WARN_UNUSED;
 void cache_purge_end(struct cache *c);
-/* The same without waiting: a crash of the machine a moment later may take it back. */
-int cache_purge_soon(struct cache *c, const struct purge *p, uint64_t *seq) WARN_UNUSED;
 /* Another process has something newer, or knows that it has gone: what is stored here of the key goes, in both tiers, and what is
  * being fetched is late. */
 void cache_forget_as_told(struct cache *c, struct slice key, uint64_t user);

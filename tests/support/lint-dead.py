@@ -19,7 +19,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 KEPT = {
     "access_request_id": "the rules of a request's id, which the unit tests ask one by one",
     "origin_response_is_framed": "how an origin's response ended, which the unit tests see",
-    "cache_purge": "the unit tests purge and wait in one step, where the admin side goes on with other calls",
     "demo_port": "the unit tests let the kernel choose it",
     "disk_flush": "the unit tests wait for the writer",
     "disk_wait_ready": "the unit tests and the benchmark wait for recovery",

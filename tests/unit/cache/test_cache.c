@@ -371,16 +371,18 @@ static void a_purge_is_seen_by_hits_and_soft_ones_leave_something_to_validate(vo
 	rig_begin(&g);
 	rig_store(&g, "GET /a", NULL, FRESH "ETag: \"1\"\r\nCache-Tag: news, x\r\n", "x");
 	ask_init(&g, &a, "GET /a", NULL);
-	assert_int_equal(cache_purge(g.c, &(struct purge){.kind = PURGE_TAG, .what = SLICE_LIT("other")}, &seq), 0);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_HIT);
 	assert_int_equal(
-		cache_purge(g.c, &(struct purge){.kind = PURGE_TAG, .what = SLICE_LIT("news"), .soft = true}, &seq), 0);
+		cache_purge_soon(g.c, &(struct purge){.kind = PURGE_TAG, .what = SLICE_LIT("other")}, &seq), 0);
+	assert_int_equal(ask_lookup(&g, &a), CACHE_HIT);
+	assert_int_equal(cache_purge_soon(g.c,
+				 &(struct purge){.kind = PURGE_TAG, .what = SLICE_LIT("news"), .soft = true}, &seq),
+		0);
 	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
 	assert_non_null(flight_stored(a.out.flight));
 	rig_answer(&g, a.out.flight, 304, FRESH "ETag: \"1\"\r\n", -1, NULL);
 	assert_int_equal(ask_lookup(&g, &a), CACHE_HIT);
 	assert_int_equal(
-		cache_purge(g.c, &(struct purge){.kind = PURGE_PREFIX, .what = SLICE_LIT("http://o/")}, &seq), 0);
+		cache_purge_soon(g.c, &(struct purge){.kind = PURGE_PREFIX, .what = SLICE_LIT("http://o/")}, &seq), 0);
 	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
 	assert_null(flight_stored(a.out.flight));
 	flight_abandon(a.out.flight);
@@ -403,7 +405,8 @@ static void sweeping_frees_the_purged_and_the_useless_and_retires_rules(void **s
 		rig_store(&g, target, NULL, FRESH, "x");
 	}
 	assert_int_equal(
-		cache_purge(g.c, &(struct purge){.kind = PURGE_PREFIX, .what = SLICE_LIT("http://o/b/")}, &seq), 0);
+		cache_purge_soon(g.c, &(struct purge){.kind = PURGE_PREFIX, .what = SLICE_LIT("http://o/b/")}, &seq),
+		0);
 	for (int i = 0; i < 1000 && rig_stats(&g).invalidation.rules > 0; i++)
 		gone += cache_sweep(g.c, 20, g.now).gone;
 	assert_int_equal(gone, 100);
@@ -802,7 +805,7 @@ static void a_purge_is_not_forgotten_while_somebody_who_may_keep_the_response_as
 	rig_begin(&g);
 	cache_hold_begin(g.c, &early);
 	assert_int_equal(
-		cache_purge(g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/x")}, &seq), 0);
+		cache_purge_soon(g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/x")}, &seq), 0);
 	cache_hold_begin(g.c, &late);
 	for (int i = 0; i < 1000; i++)
 		cache_sweep(g.c, 20, g.now);

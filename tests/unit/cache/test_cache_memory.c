@@ -124,7 +124,7 @@ static void play(struct script *s)
 		cache_saw_head(s->g.c, &s->a[ASK_HEAD].r, rig_asked(&s->g), 200, &s->not_modified, s->g.now, s->g.now);
 		s->g.now.mono_ms += 15000;
 	}
-	assert_int_equal(cache_purge(s->g.c, &(struct purge){.kind = PURGE_TAG, .what = SLICE_LIT("t")}, &seq), 0);
+	assert_int_equal(cache_purge_soon(s->g.c, &(struct purge){.kind = PURGE_TAG, .what = SLICE_LIT("t")}, &seq), 0);
 	object_unref(&s->a[ASK_GET].out.object);
 	flight_unref(&s->a[ASK_GET].out.flight);
 	cache_refresh(s->g.c, &s->a[ASK_GET].r, s->g.now, &s->a[ASK_GET].out);
@@ -270,7 +270,7 @@ static void an_evicted_object_counts_until_its_last_reader_has_gone(void **state
 	rig_store(&g, "GET /a", NULL, FRESH, "hello");
 	ask_init(&g, &a, "GET /a", NULL);
 	assert_int_equal(ask_lookup(&g, &a), CACHE_HIT);
-	assert_int_equal(cache_purge(g.c, &(struct purge){.kind = PURGE_ALL}, &seq), 0);
+	assert_int_equal(cache_purge_soon(g.c, &(struct purge){.kind = PURGE_ALL}, &seq), 0);
 	for (int i = 0; i < 10; i++)
 		cache_sweep(g.c, 100, g.now);
 	assert_int_equal(rig_stats(&g).objects, 0);

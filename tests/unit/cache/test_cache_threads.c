@@ -211,7 +211,7 @@ static void *disturb(void *arg)
 	(void)arg;
 	for (unsigned i = 0; atomic_load(&working) > 0; i++) {
 		atomic_fetch_add(&mono_ms, 5);
-		if (i % 7 == 0 && cache_purge(rig.c,
+		if (i % 7 == 0 && cache_purge_soon(rig.c,
 					  &(struct purge){.kind = i % 3 == 2 ? PURGE_PREFIX : PURGE_URL,
 						  .what = slice_of(urls[i % 3]),
 						  .soft = i % 2 == 0},

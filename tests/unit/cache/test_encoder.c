@@ -189,7 +189,7 @@ static void what_nobody_wants_any_more_is_not_encoded(void **state)
 	begin(&g, 64 << 20);
 	for (unsigned i = 0; i < 6; i++) {
 		rig_store(&g, "GET /a", NULL, TEXT_FIELDS, text);
-		assert_int_equal(cache_purge(g.c, &(struct purge){.kind = PURGE_ALL}, &seq), 0);
+		assert_int_equal(cache_purge_soon(g.c, &(struct purge){.kind = PURGE_ALL}, &seq), 0);
 		assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD); /* which drops it */
 	}
 	for (unsigned i = 0; i < 60000 && rig_stats(&g).encodings_waiting > 0; i++)

@@ -184,10 +184,10 @@ static void a_purge_undoes_what_heads_were_told(void **state)
 	rig_begin(&g);
 	answer_head(&g, CACHE_JOIN, 200, "Cache-Control: private\r\n");
 	assert_int_equal(
-		cache_purge(g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/b")}, &seq), 0);
+		cache_purge_soon(g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/b")}, &seq), 0);
 	assert_int_equal(rig_verdict(&g, "HEAD /a", NULL), CACHE_PASS);
 	assert_int_equal(
-		cache_purge(g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a")}, &seq), 0);
+		cache_purge_soon(g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a")}, &seq), 0);
 	for (unsigned i = 0; i < 1000; i++) /* the rule is not forgotten before the marker is */
 		cache_sweep(g.c, 100, g.now);
 	answer_head(&g, CACHE_JOIN, 200, FRESH);
@@ -365,7 +365,7 @@ static void a_purge_catches_what_is_in_flight(void **state)
 	(void)state;
 	herd_begin(&h);
 	assert_int_equal(
-		cache_purge(h.g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a")}, &seq), 0);
+		cache_purge_soon(h.g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a")}, &seq), 0);
 	assert_int_equal(rig_verdict(&h.g, "GET /a", NULL), CACHE_LEAD);
 	rig_answer(&h.g, h.f, 200, FRESH, 1, NULL);
 	all_see(&h, FLIGHT_RETRY);
@@ -384,7 +384,7 @@ static void who_has_begun_before_a_purge_goes_on(void **state)
 	herd_begin(&h);
 	rig_answer(&h.g, h.f, 200, FRESH "Cache-Tag: t\r\n", 1, NULL);
 	assert_int_equal(waiter_look(&h.w[1]).phase, FLIGHT_RESPONSE);
-	assert_int_equal(cache_purge(h.g.c, &(struct purge){.kind = PURGE_TAG, .what = SLICE_LIT("t")}, &seq), 0);
+	assert_int_equal(cache_purge_soon(h.g.c, &(struct purge){.kind = PURGE_TAG, .what = SLICE_LIT("t")}, &seq), 0);
 	assert_int_equal(waiter_look(&h.w[1]).phase, FLIGHT_RESPONSE);
 	assert_int_equal(waiter_look(&h.w[2]).phase, FLIGHT_RETRY);
 	assert_int_equal(rig_verdict(&h.g, "GET /a", NULL), CACHE_LEAD);

@@ -208,7 +208,7 @@ static void a_remembered_error_is_not_for_credentials_nor_beyond_a_purge_nor_for
 	assert_int_equal(rig_verdict(&g, "GET /a", "Authorization: x\r\n"), CACHE_LEAD);
 	assert_int_equal(rig_verdict(&g, "GET /a", "Cookie: sid=a\r\n"), CACHE_LEAD);
 	assert_int_equal(rig_verdict(&g, "GET /a", "Accept: b\r\n"), CACHE_LEAD);
-	assert_int_equal(cache_purge(g.c, &(struct purge){.kind = PURGE_ALL}, &seq), 0);
+	assert_int_equal(cache_purge_soon(g.c, &(struct purge){.kind = PURGE_ALL}, &seq), 0);
 	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
 	rig_end(&g);
 }
@@ -229,7 +229,7 @@ static void a_purge_of_a_remembered_error_is_not_forgotten(void **state)
 			(void)cache_sweep(g.c, 1000, g.now);
 		assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_FAILED);
 		assert_int_equal(
-			cache_purge(g.c,
+			cache_purge_soon(g.c,
 				&(struct purge){.kind = PURGE_PREFIX, .what = SLICE_LIT("http://o/"), .soft = is_soft},
 				&seq),
 			0);
@@ -253,7 +253,7 @@ static void purge_kind(struct rig *g, enum purge_kind kind, bool soft)
 		p.what = SLICE_LIT("t");
 	else if (kind == PURGE_USER)
 		assert_int_equal(cache_user_hash(&g->rules, &g->secret, SLICE_LIT("ann"), &p.user), 0);
-	assert_int_equal(cache_purge(g->c, &p, &seq), 0);
+	assert_int_equal(cache_purge_soon(g->c, &p, &seq), 0);
 }
 
 static void fail_with_nothing(struct rig *g, struct flight *f)
@@ -609,7 +609,7 @@ static void what_is_purged_stands_in_no_more(void **state)
 		assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
 		waiter_join(&w, &a, 0);
 		flight_fail(a.out.flight, 502, g.now);
-		assert_int_equal(cache_purge(g.c, &purge, &seq), 0);
+		assert_int_equal(cache_purge_soon(g.c, &purge, &seq), 0);
 		assert_int_equal(waiter_look(&w).phase, purge.soft && !never_stale ? FLIGHT_STALE : FLIGHT_RETRY);
 		flight_leave(&w.w);
 		ask_fini(&a);

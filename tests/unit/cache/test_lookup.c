@@ -392,7 +392,7 @@ static void who_comes_after_a_soft_purge_or_reloads_does_not_join(void **state)
 	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
 	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_JOIN);
 	assert_int_equal(
-		cache_purge(
+		cache_purge_soon(
 			g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a"), .soft = true}, &seq),
 		0);
 	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
@@ -608,7 +608,7 @@ static void a_soft_purge_binds_only_those_who_come_after_it(void **state)
 		/* That it will have the tag, nobody knows yet. */
 		if (i == 2)
 			assert_int_equal(
-				cache_purge(g.c,
+				cache_purge_soon(g.c,
 					&(struct purge){.kind = PURGE_TAG, .what = SLICE_LIT("t"), .soft = true}, &seq),
 				0);
 		assert_int_equal(ask_lookup(&g, &a[i]), i == 0 ? CACHE_LEAD : CACHE_JOIN);
@@ -777,7 +777,7 @@ static void a_304_confirms_to_nobody_what_was_purged_meanwhile(void **state)
 	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
 	waiter_join(&w, &a, 0);
 	assert_int_equal(
-		cache_purge(g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a")}, &seq), 0);
+		cache_purge_soon(g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a")}, &seq), 0);
 	assert_int_equal(rig_answer(&g, a.out.flight, 304, TAGGED, -1, NULL), FLIGHT_REVALIDATED);
 	assert_int_equal(waiter_look(&w).phase, FLIGHT_RETRY);
 	flight_leave(&w.w);

@@ -48,7 +48,8 @@ static void purge(struct rig *g, const char *prefix)
 	uint64_t seq;
 
 	assert_int_equal(
-		cache_purge(g->c, &(struct purge){.kind = PURGE_PREFIX, .what = {prefix, strlen(prefix)}}, &seq), 0);
+		cache_purge_soon(g->c, &(struct purge){.kind = PURGE_PREFIX, .what = {prefix, strlen(prefix)}}, &seq),
+		0);
 }
 
 static void what_was_purged_is_freed_without_a_pause_and_what_was_not_with_pauses(void **state)

@@ -439,7 +439,7 @@ static void purge(struct tiers *t, enum purge_kind kind, const char *what, bool 
 	uint64_t seq;
 
 	assert_int_equal(
-		cache_purge(t->g.c, &(struct purge){.kind = kind, .what = slice_of(what), .soft = soft}, &seq), 0);
+		cache_purge_soon(t->g.c, &(struct purge){.kind = kind, .what = slice_of(what), .soft = soft}, &seq), 0);
 }
 
 static void a_purge_counts_for_what_has_been_read_but_not_taken(void **state)
@@ -629,12 +629,12 @@ static void nobody_is_told_of_a_purge_that_was_refused(void **state)
 	tiers_restart(t);
 	memset(url, 'u', 19999);
 	assert_int_equal(
-		cache_purge(t->g.c, &(struct purge){.kind = PURGE_URL, .what = slice_of(url)}, &seq), -EMSGSIZE);
+		cache_purge_soon(t->g.c, &(struct purge){.kind = PURGE_URL, .what = slice_of(url)}, &seq), -EMSGSIZE);
 	assert_int_equal(
 		cache_purge_soon(t->g.c, &(struct purge){.kind = PURGE_URL, .what = slice_of(url)}, &seq), -EMSGSIZE);
 	assert_int_equal(told, 0);
 	assert_int_equal(
-		cache_purge(t->g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a")}, &seq), 0);
+		cache_purge_soon(t->g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a")}, &seq), 0);
 	assert_int_equal(told, 1);
 	test_free(url);
 }

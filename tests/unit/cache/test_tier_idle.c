@@ -108,7 +108,7 @@ static void a_purge_reaches_what_left_memory(void **state)
 	tiers_store(t, "GET /a", NULL, FRESH, "a");
 	wait_and_sweep(t, 13000);
 	assert_int_equal(
-		cache_purge(t->g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a")}, &seq), 0);
+		cache_purge_soon(t->g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a")}, &seq), 0);
 	wait_and_sweep(t, 1000);
 	assert_int_equal(tiers_verdict(t, "GET /a", NULL, NULL), CACHE_LEAD);
 }

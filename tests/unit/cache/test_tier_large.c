@@ -115,8 +115,8 @@ static void purge(struct large *l)
 {
 	uint64_t seq;
 
-	assert_int_equal(
-		cache_purge(l->t.g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/large")}, &seq),
+	assert_int_equal(cache_purge_soon(l->t.g.c,
+				 &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/large")}, &seq),
 		0);
 }
 

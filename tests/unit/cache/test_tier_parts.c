@@ -131,7 +131,7 @@ static void a_purge_reaches_a_part(void **state)
 	store_part(t, "10-14", "10-14/20", FIELDS, "ABCDE");
 	tiers_restart(t);
 	assert_int_equal(
-		cache_purge(t->g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/p")}, &seq), 0);
+		cache_purge_soon(t->g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/p")}, &seq), 0);
 	assert_int_equal(forward_of(t, "Range: bytes=10-14\r\n", CACHE_PASS), CACHE_FWD_URI_MISS);
 }
 

@@ -94,7 +94,7 @@ static void purge_ann(struct tiers *t)
 	uint64_t user, seq;
 
 	assert_int_equal(cache_user_hash(&t->g.rules, &t->g.secret, SLICE_LIT("ann"), &user), 0);
-	assert_int_equal(cache_purge(t->g.c, &(struct purge){.kind = PURGE_USER, .user = user}, &seq), 0);
+	assert_int_equal(cache_purge_soon(t->g.c, &(struct purge){.kind = PURGE_USER, .user = user}, &seq), 0);
 }
 
 static void a_purge_by_user_reaches_what_is_on_disk_only_and_outlives_the_process(void **state)

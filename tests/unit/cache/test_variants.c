@@ -219,7 +219,7 @@ static void purge_something(struct rig *g)
 	uint64_t seq;
 
 	snprintf(tag, sizeof(tag), "t%u", roll(12));
-	assert_int_equal(cache_purge(g->c, &(struct purge){.kind = PURGE_TAG, .what = slice_of(tag)}, &seq), 0);
+	assert_int_equal(cache_purge_soon(g->c, &(struct purge){.kind = PURGE_TAG, .what = slice_of(tag)}, &seq), 0);
 	if (roll(2))
 		(void)cache_sweep(g->c, 1000, g->now);
 }
@@ -274,7 +274,7 @@ static void what_is_found_is_what_looking_through_all_finds(void **state)
 		(unsigned long long)rig_stats(&g).moved);
 	assert_true(hits > ROUNDS && indexed > ROUNDS / 4 && indexed < ROUNDS && rig_stats(&g).moved > 10);
 	/* What the index took is counted, and comes back. */
-	assert_int_equal(cache_purge(g.c, &(struct purge){.kind = PURGE_ALL}, &seq), 0);
+	assert_int_equal(cache_purge_soon(g.c, &(struct purge){.kind = PURGE_ALL}, &seq), 0);
 	for (unsigned i = 0; i < 10; i++)
 		(void)cache_sweep(g.c, 1000, g.now);
 	assert_int_equal(rig_stats(&g).objects, 0);

@@ -273,7 +273,7 @@ void rig_purge(struct rig *g, const char *url, bool soft)
 {
 	uint64_t seq;
 
-	assert_int_equal(
-		cache_purge(g->cache, &(struct purge){.kind = PURGE_URL, .what = slice_of(url), .soft = soft}, &seq),
+	assert_int_equal(cache_purge_soon(g->cache,
+				 &(struct purge){.kind = PURGE_URL, .what = slice_of(url), .soft = soft}, &seq),
 		0);
 }
