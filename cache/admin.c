@@ -88,7 +88,7 @@ static void show(struct cache *c, struct batch *b, struct now now,
 			.user = entry_user(o->entry),
 			.soft_purged = object_check(o) == PURGED_SOFT,
 			.for_all = o->freshness.flags & POLICY_FOR_ALL,
-			.on_disk = lower_has(c, o),
+			.in_lower = lower_has(c, o),
 		};
 
 		each(&info, arg);
@@ -294,7 +294,7 @@ void cache_saw_response(struct cache *c, const struct cache_request *r, const st
 
 		written.tells = e && drop_superseded_locked(e, &l, status, response, &g);
 		written.lands = !l.is_partial_evidence;
-		/* What has left memory, or was not read yet, may be on disk still. */
+		/* What has left memory, or was not read yet, may be in the lower tier still. */
 		if (written.tells || !l.is_partial_evidence)
 			lower_retire_key_locked(&written, c, r->key);
 		landing_key_locked(c, r->key, asked->order);
@@ -309,7 +309,7 @@ void cache_saw_response(struct cache *c, const struct cache_request *r, const st
 }
 
 /* What the GET that was not asked would have been answered. Many an API has no HEAD where it has GET, and says so by 405 (and 501,
- * which is no full response); a 2xx that may be stored may be what is on disk, which nobody has looked at. */
+ * which is no full response); a 2xx that may be stored may be what is in the lower tier, which nobody has looked at. */
 static bool says_it_is_gone(
 	const struct cache_request *r, int status, const struct http_fields *response, struct now now)
 {

@@ -115,7 +115,7 @@ void body_reader_free(struct body_reader **reader)
 
 /* ---- Reading ---- */
 
-/* That too many wait for the disk says nothing against what is there. */
+/* That too many wait for the lower tier says nothing against what is there. */
 static bool is_against_the_body(int err)
 {
 	return err != -EBUSY && err != -ENOMEM;

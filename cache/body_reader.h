@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One response's way through a body that lies on disk: one verified block of it at a time.
+/* One response's way through a body that lies in the lower tier: one verified block of it at a time.
  * Thread: one worker's. Owns: a reference to the object, a hold on its file, one block; whoever still sends from a block
  * holds that too. Bounds: one read under way; blocks by how much its caller lets wait to be sent. */
 #ifndef CACHE_BODY_READER_H
@@ -17,7 +17,7 @@ int body_reader_new(struct cache *c, struct object *o, unsigned worker, void (*o
 void body_reader_free(struct body_reader **r);
 
 /* The run of the body that is at hand from `offset` on; valid until the next call, or as long as its block is held. 0;
- * -EINPROGRESS: ask again after on_ready; else it can't be had: what is wrong on disk is not found by lookups any more. */
+ * -EINPROGRESS: ask again after on_ready; else it can't be had: what is wrong there is not found by lookups any more. */
 int body_reader_at(struct body_reader *r, uint64_t offset, struct slice *run) WARN_UNUSED;
 /* The block of the last run, with a reference, to be given back on the same thread. */
 struct body_block *body_reader_block(struct body_reader *r);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The cache: keyed memory tier, coalescing, invalidation behind one face.
  * Thread: any, except where a function names a worker. Lock order: shard, then flight, then mailbox; nothing is freed,
- * called out or read from disk under a shard lock.
+ * called out or read from the lower tier under a shard lock.
  * Bounds: memory_bytes (exact: every byte that the allocator takes for entries and objects), max_waiters, max_flights,
  * max_markers (PASS and failure memory), invalidation rules. */
 #ifndef CACHE_CACHE_H
@@ -63,7 +63,7 @@ enum cache_verdict {
 	CACHE_HIT,   /* object: fresh, referenced; flight, when not NULL: the caller also leads a background fetch */
 	CACHE_STALE, /* object: usable now; flight as with HIT */
 	CACHE_JOIN,  /* flight: wait there */
-	CACHE_DISK,  /* flight: the disk is read; wait there, then look up again */
+	CACHE_LOWER, /* flight: the lower tier is read; wait there, then look up again */
 	CACHE_LEAD,  /* flight: fetch for all; flight_stored says what to validate */
 	CACHE_PASS, /* fetch alone, nothing is stored (misses of HEAD, and of a Range that no fetch of the whole is for) */
 	CACHE_ONLY_CACHED, /* 504 (RFC 9111 5.2.1.7) */
@@ -96,8 +96,8 @@ struct cache_request {
 	/* The upstream's budget is low, or it asked for a pause: what is stale serves where it may, whatever the client wishes,
 	 * and nothing is fetched in the background. What is missing is still led. */
 	bool spare_upstream;
-	bool skip_disk; /* the disk tier has been asked for this request */
-	/* Has it been stored meanwhile? HIT, or no more happens than that a read of the disk tier begins which can't end at once; any
+	bool skip_lower; /* the lower tier has been asked for this request */
+	/* Has it been stored meanwhile? HIT, or no more happens than that a read of the lower tier begins which can't end at once; any
 	 * other verdict comes back as CACHE_PASS. */
 	bool hit_only;
 };
@@ -107,10 +107,10 @@ struct cache_result {
 	struct object *object; /* the caller unrefs */
 	struct flight *flight; /* the caller unrefs; a LEAD must reach flight_end, flight_fail or flight_abandon */
 	enum cache_forward forward;
-	int status;       /* of FAILED */
-	bool from_disk;   /* of HIT and STALE: the object was on disk only */
-	bool whole_comes; /* of PASS: it is being fetched, and on disk a part that is kept later would take its place */
-	bool leads_read;  /* of DISK: it is this lookup's variant that is read for */
+	int status;      /* of FAILED */
+	bool from_lower; /* of HIT and STALE: the object was in the lower tier only */
+	bool whole_comes; /* of PASS: it is being fetched, and in the lower tier a part that is kept later would take its place */
+	bool leads_read; /* of LOWER: it is this lookup's variant that is read for */
 };
 
 /* What is to be done for this request. `out` has a reference to the object and the flight that it names. */
@@ -197,8 +197,8 @@ struct cache_entry_info {
 	struct slice vary_names;
 	uint64_t user; /* hash, 0 when shared */
 	bool soft_purged;
-	bool for_all; /* for requests with credentials too */
-	bool on_disk; /* of what is in memory: the disk tier has it too */
+	bool for_all;  /* for requests with credentials too */
+	bool in_lower; /* of what is in memory: the lower tier has it too */
 };
 /* A listing of what is in memory, in no order, a part at a time. */
 struct cache_listing {

@@ -9,7 +9,7 @@
 #include "cache/policy/vary.h"
 
 #define OWN_LINES_MAX (128 * 1024)
-#define DISK_PATIENCE_MS 10000
+#define LOWER_PATIENCE_MS 10000
 
 /* ---- Life ---- */
 
@@ -407,7 +407,8 @@ void flight_look(const struct flight_waiter *waiter, struct flight_view *out)
 	w->stores_seen = f->others_stored;
 	if (f->phase == FLIGHT_WAITING && f->is_silent && (w != f->own || f->kind == FLIGHT_READ))
 		out->phase = FLIGHT_RETRY;
-	if (flight_has_all_locked(f) && w->mismatched && !w->begun) /* it came for what is on disk in a moment */
+	if (flight_has_all_locked(f) && w->mismatched &&
+		!w->begun) /* it came for what is in the lower tier in a moment */
 		out->phase = f->is_silent ? FLIGHT_RETRY : FLIGHT_WAITING;
 	else if (out->phase == FLIGHT_RESPONSE && !suits(f, w)) {
 		w->mismatched = true;
@@ -497,12 +498,12 @@ bool flight_unlist_locked(struct flight *f)
 	return true;
 }
 
-/* A disk that hangs is passed by earlier than an origin that works. */
+/* A lower tier that hangs is passed by earlier than an origin that works. */
 static int64_t patience_ms(const struct flight *f)
 {
 	int64_t ms = f->rules->coalesce_timeout_ms;
 
-	return f->kind == FLIGHT_READ && ms > DISK_PATIENCE_MS ? DISK_PATIENCE_MS : ms;
+	return f->kind == FLIGHT_READ && ms > LOWER_PATIENCE_MS ? LOWER_PATIENCE_MS : ms;
 }
 
 bool flight_is_silent_locked(struct flight *f, struct now now)

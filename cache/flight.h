@@ -43,7 +43,7 @@ struct flight_waiter {
 };
 
 enum flight_storing {
-	FLIGHT_UNSETTLED,  /* it has not ended, or is not on disk yet; news will come */
+	FLIGHT_UNSETTLED,  /* it has not ended, or is not in the lower tier yet; news will come */
 	FLIGHT_STORED,     /* it was stored */
 	FLIGHT_NOT_STORED, /* see the verdict; POLICY_STORE: there was no room, or something newer came before it */
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Flights while their body arrives: stored, windowed once it is too large for that, handed to the disk. */
+/* Flights while their body arrives: stored, windowed once it is too large for that, handed to the lower tier. */
 #include <errno.h>
 
 #include "cache/flight_internal.h"
@@ -12,7 +12,7 @@ static void show(struct flight *f)
 }
 
 /* What has come so far, and from then on what comes. */
-static void turn_to_disk(struct flight *f)
+static void turn_to_lower(struct flight *f)
 {
 	uint64_t n, at = 0;
 
@@ -30,7 +30,7 @@ static void turn_to_disk(struct flight *f)
 static void open_window(struct flight *f)
 {
 	if (f->shares == POLICY_SHARE_NOT)
-		turn_to_disk(f);
+		turn_to_lower(f);
 	if (f->shares == POLICY_SHARE_NOT && !f->stream)
 		flight_mark_pass(f);
 	show(f);
@@ -77,8 +77,8 @@ void flight_break_off(struct flight *f)
 	flight_finish(f, &x);
 }
 
-/* True: the disk has enough to do. */
-static bool feed_disk(struct flight *f, const void *p, size_t n)
+/* True: the lower tier has enough to do. */
+static bool feed_lower(struct flight *f, const void *p, size_t n)
 {
 	uint64_t published;
 	bool is_full;
@@ -95,7 +95,7 @@ static bool feed_disk(struct flight *f, const void *p, size_t n)
 enum flight_body flight_body(struct flight *f, const void *p, size_t n)
 {
 	enum flight_body result = FLIGHT_BODY_OK;
-	bool disk_is_full;
+	bool lower_is_full;
 	uint64_t published;
 	int err;
 
@@ -110,7 +110,7 @@ enum flight_body flight_body(struct flight *f, const void *p, size_t n)
 		flight_break_off(f);
 		return FLIGHT_BODY_NOBODY;
 	}
-	disk_is_full = feed_disk(f, p, n);
+	lower_is_full = feed_lower(f, p, n);
 	(void)object_body_state(f->object, &published);
 	pthread_mutex_lock(&f->mu);
 	if (!f->is_held)
@@ -123,7 +123,7 @@ enum flight_body flight_body(struct flight *f, const void *p, size_t n)
 			f->window.is_full = true;
 			result = FLIGHT_BODY_PAUSE;
 		}
-		if (disk_is_full) {
+		if (lower_is_full) {
 			f->writing.is_full = true;
 			result = FLIGHT_BODY_PAUSE;
 		}

@@ -87,7 +87,7 @@ struct flight {
 	uint64_t order; /* of its request among all: landing.h */
 	struct now started;
 	struct object *stored;        /* what it may validate or stand in for; or NULL */
-	struct flight_stream *stream; /* the leader's: its response goes to disk as it arrives; else NULL */
+	struct flight_stream *stream; /* the leader's: its response goes to the lower tier as it arrives; else NULL */
 	struct buf own_lines;         /* of fields that are not stored, for the client that caused it */
 
 	/* guarded by the shard's mu */
@@ -138,7 +138,7 @@ struct ending {
 	int said;                       /* of STALE, and of a failure: what the origin said; 0: nothing */
 	struct object *object;          /* to be announced (RESPONSE); its reference is taken */
 	struct object *store;           /* to go into the memory tier; its reference is taken */
-	uint64_t read_lsn;              /* of a disk flight: the record that `store` comes from */
+	uint64_t read_lsn;              /* of a FLIGHT_READ: the record that `store` comes from */
 	bool completes;                 /* the flight's object is whole */
 	bool retires;                   /* nothing is stored, and what the response supersedes goes */
 	enum policy_store verdict;      /* of `object` */
@@ -184,7 +184,7 @@ enum policy_share flight_share_error(const struct flight *f, const struct flight
  * sharing again. */
 int64_t flight_pass_ms(const struct flight *f, const struct flight_response *a, enum policy_store why);
 bool flight_is_large(const struct flight *f, const struct flight_response *a);
-/* Could it go to disk as it arrives, by its head? */
+/* Could it go to the lower tier as it arrives, by its head? */
 bool flight_may_stream(struct flight *f, int status, bool is_part, uint64_t length);
 /* Another one for each key and each time that it is stored. */
 uint32_t flight_jitter(const struct flight *f, struct now now);
@@ -216,22 +216,22 @@ enum flight_read {
 /* For one that is listed; ends it, now or later. */
 enum flight_read flight_read(struct flight *f, struct hash128 hash, struct now now) WARN_UNUSED;
 
-/* ---- Responses that go to disk as they arrive (flight_stream.c); leader's thread ---- */
+/* ---- Responses that go to the lower tier as they arrive (flight_stream.c); leader's thread ---- */
 /* 0: the response `o` of that length (-1: not known) does. Else it is not stored. */
 int flight_stream_begin(struct flight *f, struct object *o, int64_t length) WARN_UNUSED;
 /* True: the leader should wait. It may have been given up afterwards: f->stream. */
 bool flight_stream_take(struct flight *f, const void *p, size_t n);
 void flight_stream_drop(struct flight *f);
 /* All of it has come. False: it is not to be stored after all. Else the flight is listed until the message has come that it
- * is on disk: who asks meanwhile waits for that. */
+ * is in the lower tier: who asks meanwhile waits for that. */
 bool flight_stream_commit(struct flight *f, struct now now) WARN_UNUSED;
-/* Under the shard's mu: has the disk held it up for too long? */
+/* Under the shard's mu: has the lower tier held it up for too long? */
 void flight_check_stall_locked(struct flight *f, struct now now);
-/* The leader may go on, unless it is paused by the other of window and disk. */
+/* The leader may go on, unless it is paused by the other of window and lower tier. */
 void flight_resume(struct flight *f);
 void flight_post_resume_locked(struct flight *f); /* by message */
 
-/* Under mu: a response on its way to disk of which nothing more is to come. Its client may have all of it, and ask again,
+/* Under mu: a response on its way to the lower tier of which nothing more is to come. Its client may have all of it, and ask again,
  * before the leader hears of the end. */
 bool flight_has_all_locked(const struct flight *f);
 

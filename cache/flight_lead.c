@@ -446,7 +446,7 @@ static void tag_held(struct flight *f)
 	object_unref(&plain);
 }
 
-/* Those who wait have all of it; the flight stays until it is on disk. */
+/* Those who wait have all of it; the flight stays until it is in the lower tier. */
 static void end_in_writing(struct flight *f, const struct ending *x)
 {
 	count(&f->cache->n.stored);

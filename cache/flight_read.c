@@ -69,7 +69,7 @@ static struct object *object_from(struct flight *f, const struct tier_object *d,
 
 	if (d->large) {
 		spec.shared = place_block(f->entry, d->large);
-		spec.is_on_disk = true;
+		spec.is_in_lower = true;
 		if (!spec.shared)
 			return NULL;
 	}

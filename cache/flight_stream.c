@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Flights whose response goes to disk as it arrives, because it is larger than memory is to hold. */
+/* Flights whose response goes to the lower tier as it arrives, because it is larger than memory is to hold. */
 #include <errno.h>
 
 #include "base/mem.h"
 #include "cache/landing.h"
 #include "cache/lower.h"
 
-/* For how long in all the disk may hold up a response that clients wait for; beyond that they matter more than the cache.
+/* For how long in all the lower tier may hold up a response that clients wait for; beyond that they matter more than the cache.
  * Where nobody waits, how long it may do nothing at all. */
 #define STALL_MAX_MS 3000
 #define STALL_ALONE_MAX_MS 10000
@@ -243,7 +243,7 @@ static void has_committed(struct flight *f)
 	flight_unref(&listed);
 }
 
-/* ---- Waiting for the disk ---- */
+/* ---- Waiting for the lower tier ---- */
 
 static void has_room(struct flight *f)
 {

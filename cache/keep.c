@@ -119,7 +119,7 @@ bool keep_has_tail(const struct object *o, struct now now)
 	uint64_t first, total;
 	struct slice value;
 
-	if (!object_part(o, &first, &total) || first != 0 || object_body_is_on_disk(o))
+	if (!object_part(o, &first, &total) || first != 0 || object_body_is_in_lower(o))
 		return false;
 	/* Without any validator the two can't be combined; an origin that has none mostly sends the whole all the same. */
 	return object_strong_validator(o).n > 0 ||
@@ -146,7 +146,7 @@ static bool fits(struct object *a, const struct object *b)
 {
 	uint64_t a_first, b_first, a_total, b_total;
 
-	return a != b && !object_body_is_on_disk(a) && object_part(a, &a_first, &a_total) &&
+	return a != b && !object_body_is_in_lower(a) && object_part(a, &a_first, &a_total) &&
 	       object_part(b, &b_first, &b_total) && a_total == b_total &&
 	       a_first <= b_first + (uint64_t)object_body_length(b) &&
 	       b_first <= a_first + (uint64_t)object_body_length(a) && is_same_variant(a, b) &&

@@ -93,7 +93,7 @@ static void tell(struct flight *f, const struct landing *l)
 {
 	bool is_for_it;
 
-	/* What is read from disk is judged by its number in the log. */
+	/* What is read from the lower tier is judged by its number in the log. */
 	if (f->kind == FLIGHT_READ || f->order == l->order)
 		return;
 	is_for_it = is_about(l, f);

@@ -38,7 +38,7 @@ void landing_key_locked(struct cache *c, const struct cache_key *key, uint64_t o
 bool landing_is_late_locked(const struct flight *f, const struct object *o);
 /* The flight's response is, or was, stored as `o`. */
 void landing_stored_locked(struct flight *f, const struct object *o);
-/* It is not: all that would have been selected for the flight's request goes, on disk all of the key. Other variants stay
+/* It is not: all that would have been selected for the flight's request goes, in the lower tier all of the key. Other variants stay
  * in memory: what one request is told says nothing about what others are shown, and they are asked about in their turn. */
 void landing_retire_locked(struct flight *f, struct lower_write *w, struct garbage *g);
 

@@ -108,7 +108,7 @@ static inline bool is_usable(struct lookup *l, struct entry *e, struct object *o
 			variant_drop_locked(e, o, DROP_PURGED, &l->garbage);
 		return false;
 	}
-	if (object_body_is_on_disk(o) && !lower_has_body(l->c, o)) {
+	if (object_body_is_in_lower(o) && !lower_has_body(l->c, o)) {
 		if (!l->r->hit_only)
 			variant_drop_locked(e, o, DROP_REPLACED, &l->garbage);
 		return false;
@@ -214,7 +214,7 @@ static bool lead(struct lookup *l, struct entry *e, struct object *stored, bool 
 static void use(struct lookup *l, struct entry *e, struct object *o, enum cache_verdict verdict)
 {
 	l->out->verdict = verdict;
-	l->out->from_disk = l->from_disk;
+	l->out->from_lower = l->from_lower;
 	l->out->object = object_ref(o);
 	o->hits++;
 	entry_touch_locked(e, l->now);
@@ -443,7 +443,7 @@ static bool decide_locked(struct lookup *l)
 				  : l->partial   ? CACHE_FWD_PARTIAL
 				  : any          ? CACHE_FWD_VARY_MISS
 						 : CACHE_FWD_URI_MISS;
-		if (lookup_turn_to_disk(l, e) || l->r->hit_only || decide_fetch(l, e, NULL, false))
+		if (lookup_turn_to_lower(l, e) || l->r->hit_only || decide_fetch(l, e, NULL, false))
 			return true;
 	}
 	lookup_note_vary(e, &l->known_vary);
@@ -480,7 +480,7 @@ static void look_up(struct lookup *l)
 	if (prepare(l, &storage)) {
 		buf_init(&l->known_vary, CACHE_KEY_MAX);
 		decide(l);
-		if (l->asks_disk && !lookup_ask_disk(l))
+		if (l->asks_lower && !lookup_ask_lower(l))
 			decide(l);
 		lookup_free_spares(l);
 	}

@@ -27,9 +27,9 @@ struct lookup {
 	struct entry *spare_entry;
 	struct markers *spare_markers;
 	struct flight *spare_flight;
-	bool asks_disk; /* decided: it comes first */
-	bool disk_done; /* and it has come */
-	bool from_disk;
+	bool asks_lower; /* decided: it comes first */
+	bool lower_done; /* and it has come */
+	bool from_lower;
 	struct buf known_vary; /* names that responses of the key had in Vary */
 	struct garbage garbage;
 };
@@ -66,13 +66,13 @@ void lookup_join(struct lookup *l, struct flight *f);
 bool lookup_is_whole_coming(const struct entry *e);
 /* Is what is stored being validated already? */
 bool lookup_is_being_fetched(struct lookup *l, struct entry *e, const struct object *o);
-/* A response on its way to disk can't be joined once its first bytes are gone, and one writer of it is enough. */
+/* A response on its way to the lower tier can't be joined once its first bytes are gone, and one writer of it is enough. */
 bool lookup_is_being_streamed(struct lookup *l, struct entry *e);
 
-/* ---- The disk tier (lookup_disk.c) ---- */
-/* With the entry, or NULL: true when the disk tier comes before the upstream; then the verdict is there, or asks_disk. */
-bool lookup_turn_to_disk(struct lookup *l, struct entry *e);
+/* ---- The lower tier (lookup_lower.c) ---- */
+/* With the entry, or NULL: true when the lower tier comes before the upstream; then the verdict is there, or asks_lower. */
+bool lookup_turn_to_lower(struct lookup *l, struct entry *e);
 /* After that, without the lock. True: the request waits for it. Else what was there, if anything, is in memory now. */
-bool lookup_ask_disk(struct lookup *l);
+bool lookup_ask_lower(struct lookup *l);
 
 #endif

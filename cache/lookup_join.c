@@ -76,7 +76,7 @@ bool lookup_is_whole_coming(const struct entry *e)
 	return false;
 }
 
-/* A response on its way to disk can't be joined once its first bytes are gone, and one writer of it is enough. */
+/* A response on its way to the lower tier can't be joined once its first bytes are gone, and one writer of it is enough. */
 bool lookup_is_being_streamed(struct lookup *l, struct entry *e)
 {
 	bool is_streamed = false;

@@ -15,7 +15,7 @@ struct lower_source;
 void lower_describe(const struct object *o, struct tier_source *out);
 /* A response on its way into both tiers, or on its way out of them; begin and end are called without a lock. */
 struct lower_write {
-	struct object *object;       /* borrowed until it was stored; NULL: nothing for the disk */
+	struct object *object;       /* borrowed until it was stored; NULL: nothing for the lower tier */
 	struct lower_source *source; /* NULL too when there was no memory for it */
 	uint64_t forget_before;
 	bool tells; /* an older response may have been there, so that another process may have it still */
@@ -23,7 +23,7 @@ struct lower_write {
 	bool was_told; /* by that process, which has it not */
 };
 void lower_write_begin(struct lower_write *w, struct cache *c, struct object *o); /* o may be NULL */
-/* Hands it over, if it was stored in memory and nothing newer kept its place. Whether or not the disk takes it, what it
+/* Hands it over, if it was stored in memory and nothing newer kept its place. Whether or not the lower tier takes it, what it
  * replaces does not come back from there. */
 void lower_write_locked(struct lower_write *w, struct cache *c, bool is_refresh);
 /* All of the key, and what of it waits to be written, is out of date at once. After a restart too, once lower_write_end has
@@ -35,14 +35,14 @@ void lower_retire_key_locked(struct lower_write *w, struct cache *c, const struc
 void lower_write_end_key(struct lower_write *w, struct cache *c, const struct cache_key *key);
 
 /* ---- What is there ---- */
-/* It is on disk, with nothing on its way there that would take its place. */
+/* It is there, with nothing on its way there that would take its place. */
 bool lower_has(struct cache *c, const struct object *o);
 /* Of one whose body is not in memory: could it be read there, as far as is known? */
 bool lower_has_body(struct cache *c, const struct object *o);
 bool lower_may_have(struct cache *c, const struct cache_key *key);
 /* Was nothing newer of the key stored since that record was read? What is stored is put under the same lock. */
 bool lower_is_newest_locked(struct cache *c, const struct entry *e, uint64_t lsn);
-/* No response on disk has an epoch before this; 1 when that is not known. */
+/* No response there has an epoch before this; 1 when that is not known. */
 uint64_t lower_oldest_epoch(struct cache *c);
 
 #endif

@@ -262,8 +262,8 @@ static struct object *build(
 		.content_length = object_body_length(old),
 		.epoch = r->epoch,
 		.tag_headers = &r->rules->tag_headers,
-		.shared = old->body_kind == BODY_BLOCK || old->body_kind == BODY_ON_DISK ? old->body.block : NULL,
-		.is_on_disk = old->body_kind == BODY_ON_DISK,
+		.shared = old->body_kind == BODY_BLOCK || old->body_kind == BODY_IN_LOWER ? old->body.block : NULL,
+		.is_in_lower = old->body_kind == BODY_IN_LOWER,
 		.etag_is_ours = (old->flags & OBJECT_ETAG_IS_OURS) && !http_fields_get(r->update, HF_ETAG),
 		.part = object_part(old, &part.first, &part.total) ? &part : NULL,
 	};

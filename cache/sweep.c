@@ -124,7 +124,7 @@ static void sweep_entry(struct entry *e, void *arg)
 			sweep_out(w, e, o, DROP_PURGED);
 			continue;
 		}
-		/* What leaves memory for the disk counts too: it may have been written since the round began. */
+		/* What leaves memory for the lower tier counts too: it may have been written since the round began. */
 		if (object_epoch(o) < w->c->sweep_oldest)
 			w->c->sweep_oldest = object_epoch(o);
 		if (is_idle && lower_has(w->c, o))
@@ -194,7 +194,7 @@ static void sweep_due(struct sweep *w, unsigned max_steps)
 
 /* A round over all entries has ended. What was stored behind the sweeper's back came from a flight or under
  * a hold that was seen, or from one that began in this round, so nothing is older than what was noted. What was read from
- * disk came from a flight that was seen, or is of what was there when the round began, or later. */
+ * the lower tier came from a flight that was seen, or is of what was there when the round began, or later. */
 static void end_round(struct cache *c)
 {
 	uint64_t oldest = c->sweep_oldest;

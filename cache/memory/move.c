@@ -146,7 +146,7 @@ static void move_body(struct object *o, struct shard *s, struct garbage *g)
 {
 	struct block *old, *copy;
 
-	if (o->body_kind != BODY_BLOCK && o->body_kind != BODY_ON_DISK)
+	if (o->body_kind != BODY_BLOCK && o->body_kind != BODY_IN_LOWER)
 		return;
 	old = o->body.block;
 	copy = has_one_ref(&old->refs) ? copy_out(s, old) : NULL;

@@ -30,7 +30,7 @@ void object_unref(struct object **o)
 		return;
 	e = gone->entry;
 	encodings_unref(e->shard, object_encodings(gone));
-	if (gone->body_kind == BODY_BLOCK || gone->body_kind == BODY_ON_DISK)
+	if (gone->body_kind == BODY_BLOCK || gone->body_kind == BODY_IN_LOWER)
 		block_unref(e->shard, gone->body.block);
 	else if (gone->body_kind == BODY_CHUNKS)
 		chunks_free(e->shard, gone->body.chunks);
@@ -230,7 +230,7 @@ int64_t object_body_length(const struct object *o)
 		return (int64_t)o->body.inline_n;
 	case BODY_BLOCK:
 		return (int64_t)o->body.block->n;
-	case BODY_ON_DISK:
+	case BODY_IN_LOWER:
 		return (int64_t)object_tier_body(o)->n;
 	default:
 		return object_body_state(o, &n) == BODY_COMPLETE ? (int64_t)n : -1;
@@ -257,7 +257,7 @@ struct slice object_body_at(const struct object *o, uint64_t offset)
 	const char *p;
 
 	(void)object_body_state(o, &available);
-	if (offset >= available || o->body_kind == BODY_ON_DISK)
+	if (offset >= available || o->body_kind == BODY_IN_LOWER)
 		return (struct slice){"", 0};
 	if (o->body_kind == BODY_CHUNKS)
 		return chunks_at(o->body.chunks, offset, available);
@@ -312,7 +312,7 @@ uint64_t object_total_bytes(const struct object *o)
 {
 	uint64_t n = heap_size(o);
 
-	if (o->body_kind == BODY_BLOCK || o->body_kind == BODY_ON_DISK)
+	if (o->body_kind == BODY_BLOCK || o->body_kind == BODY_IN_LOWER)
 		n += heap_size(o->body.block);
 	return n + encodings_bytes(object_encodings(o));
 }
@@ -321,16 +321,16 @@ bool object_body_is_stable(const struct object *o)
 {
 	uint64_t available;
 
-	return o->body_kind != BODY_CHUNKS && o->body_kind != BODY_ON_DISK &&
+	return o->body_kind != BODY_CHUNKS && o->body_kind != BODY_IN_LOWER &&
 	       object_body_state(o, &available) == BODY_COMPLETE;
 }
 
-bool object_body_is_on_disk(const struct object *o)
+bool object_body_is_in_lower(const struct object *o)
 {
-	return o->body_kind == BODY_ON_DISK;
+	return o->body_kind == BODY_IN_LOWER;
 }
 
 struct tier_body *object_tier_body(const struct object *o)
 {
-	return o->body_kind == BODY_ON_DISK ? (void *)o->body.block->bytes : NULL;
+	return o->body_kind == BODY_IN_LOWER ? (void *)o->body.block->bytes : NULL;
 }

@@ -56,6 +56,6 @@ struct slice object_body_at(const struct object *o, uint64_t offset);
  * waiter says flight_advance past them or leaves. */
 bool object_body_is_stable(const struct object *o);
 /* The body is complete but not in memory: no object_body_at, struct body_reader. */
-bool object_body_is_on_disk(const struct object *o);
+bool object_body_is_in_lower(const struct object *o);
 
 #endif

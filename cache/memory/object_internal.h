@@ -15,9 +15,9 @@
 
 enum body_kind {
 	BODY_INLINE,
-	BODY_BLOCK,   /* one allocation, shared by reference between a response and its refreshed successors */
-	BODY_CHUNKS,  /* length not known while it arrives, or more than memory is to hold */
-	BODY_ON_DISK, /* a block, shared in the same way, that says where it lies: struct tier_body */
+	BODY_BLOCK,    /* one allocation, shared by reference between a response and its refreshed successors */
+	BODY_CHUNKS,   /* length not known while it arrives, or more than memory is to hold */
+	BODY_IN_LOWER, /* a block, shared in the same way, that says where it lies: struct tier_body */
 };
 
 struct block {
@@ -89,7 +89,7 @@ struct object_spec {
 	const struct object_part *part; /* of a 206; NULL: the body is the whole */
 	struct block *shared;           /* a complete body, of content_length bytes, to be referred to; or NULL */
 	bool is_windowed;               /* the body passes by: of whatever length, it comes in chunks */
-	bool is_on_disk;                /* `shared` says where that body lies */
+	bool is_in_lower;               /* `shared` says where that body lies */
 };
 
 /* NULL when there is no room. The body is GROWING. The caller holds no lock (nor for the next ones). */

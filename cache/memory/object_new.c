@@ -173,8 +173,8 @@ static struct layout measure(const struct object_spec *spec)
 			     spec->vary_names.n + spec->vary_values.n;
 	if (spec->is_windowed)
 		return l;
-	if (spec->is_on_disk)
-		l.kind = BODY_ON_DISK;
+	if (spec->is_in_lower)
+		l.kind = BODY_IN_LOWER;
 	else if (spec->shared || spec->content_length > OBJECT_INLINE_MAX)
 		l.kind = BODY_BLOCK;
 	else if (spec->content_length >= 0)
@@ -205,7 +205,7 @@ static int init_body(struct object *o, const struct object_spec *spec, const str
 		o->body.inline_n = l->inline_n;
 		return 0;
 	case BODY_BLOCK:
-	case BODY_ON_DISK:
+	case BODY_IN_LOWER:
 		o->body.block = spec->shared;
 		if (spec->shared)
 			atomic_fetch_add_explicit(&spec->shared->refs, 1, memory_order_relaxed);

@@ -47,7 +47,7 @@ bool invalidation_retire(struct invalidation_table *t, uint64_t oldest_epoch, un
 /* Since the last retirement was through, an eighth of all rules that there may be has come: the next is worth some haste. */
 bool invalidation_has_grown(const struct invalidation_table *t);
 
-/* ---- Beyond the life of a process: what the disk tier keeps ---- */
+/* ---- Beyond the life of a process: what the lower tier keeps ---- */
 struct invalidation_rule {
 	uint64_t
 		id; /* the hash of the kind and of what is purged: to change how it is made is to change the disk tier's format */

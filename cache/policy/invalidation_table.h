@@ -59,8 +59,8 @@ struct invalidation_table {
 	uint64_t folded, folded_newest; /* newest: no cell has a number above it */
 	uint64_t floor_seq, floor_raised;
 	uint64_t all_hard_seq, all_soft_seq;
-	uint64_t retired_seq;               /* nothing older is left, but for what might come back from a disk */
-	unsigned retire_parts;              /* that have not been looked through for it yet: the first of them all */
+	uint64_t retired_seq;  /* nothing older is left, but for what might come back from the lower tier */
+	unsigned retire_parts; /* that have not been looked through for it yet: the first of them all */
 	unsigned lengths_n[PREFIX_MAX + 1]; /* rules of each */
 	struct lengths lengths[LENGTHS_N];
 	struct lengths folded_lengths[LENGTHS_N]; /* for the cells */

@@ -43,7 +43,7 @@ struct cache_key_input {
 
 struct cache_key {
 	struct buf bytes;
-	struct hash128 hash;   /* XXH3-128 of all bytes: names it on disk */
+	struct hash128 hash;   /* XXH3-128 of all bytes: names it in the lower tier */
 	uint64_t place;        /* hash_keyed of all bytes: where memory holds it, in this process */
 	size_t url_off, url_n; /* the target URI inside bytes: what purges name, and `key` in listings */
 	uint64_t user;         /* hash of the user identity (keyed with the input's secret), 0 when shared */

@@ -54,7 +54,7 @@ enum policy_flag {
 	RECORD_MAY_ENCODE = 1 << 15,
 };
 
-/* The part of a stored response that decides its use. Plain data: kept in objects and in disk records. */
+/* The part of a stored response that decides its use. Plain data: kept in objects and in the lower tier's records. */
 struct freshness {
 	int64_t lifetime_ms;      /* after the route's rules; 0 is stale at once */
 	int64_t initial_age_ms;   /* corrected_initial_age (RFC 9111 4.2.3) */

@@ -296,7 +296,7 @@ static bool is_at_hand(const struct object *o)
 {
 	uint64_t available;
 
-	return object_body_is_on_disk(o) || object_body_state(o, &available) == BODY_COMPLETE;
+	return object_body_is_in_lower(o) || object_body_state(o, &available) == BODY_COMPLETE;
 }
 
 /* All of a stored part: the lookup chose it because it holds what is asked for. */
@@ -404,7 +404,7 @@ bool response_can_begin(
 	uint64_t available;
 
 	state = object_body_state(o, &available);
-	if (state == BODY_COMPLETE || object_body_is_on_disk(o) || !http_fields_get(&request->fields, HF_RANGE))
+	if (state == BODY_COMPLETE || object_body_is_in_lower(o) || !http_fields_get(&request->fields, HF_RANGE))
 		return true;
 	start_from(r, request, o, shows_forms);
 	if (is_not_modified(r, request, o) || !wants_ranges(r, request, o) ||

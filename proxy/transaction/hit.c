@@ -32,7 +32,7 @@ static bool answer_with(struct worker *w, struct transport *t, const struct cach
 		.shows_forms = w->attempt_target.route->rules.compress != 0,
 		.has_ttl = true,
 		.ttl_ms = policy_ttl_ms(object_freshness(o), now),
-		.detail = found->from_disk ? "disk" : NULL,
+		.detail = found->from_lower ? "disk" : NULL,
 	};
 
 	if (response_from_object(response, &w->attempt_target.sent.http, o, now, &cache_status) ||
@@ -50,11 +50,11 @@ static bool answer_with(struct worker *w, struct transport *t, const struct cach
 	return true;
 }
 
-/* A background fetch is to be led by a transaction; and blocks from disk take their time. */
+/* A background fetch is to be led by a transaction; and blocks from the lower tier take their time. */
 static bool is_at_hand(const struct cache_result *found)
 {
 	return found->verdict == CACHE_HIT && !found->flight && object_body_length(found->object) >= 0 &&
-	       !object_body_is_on_disk(found->object);
+	       !object_body_is_in_lower(found->object);
 }
 
 struct asked hit_asked(const struct transport *t)
@@ -118,7 +118,7 @@ void hit_drop(struct hit_attempt *a)
 	if (!a->has_looked)
 		return;
 	object_unref(&found->object);
-	if (found->flight && found->verdict != CACHE_JOIN && found->verdict != CACHE_DISK)
+	if (found->flight && found->verdict != CACHE_JOIN && found->verdict != CACHE_LOWER)
 		flight_abandon(found->flight);
 	flight_unref(&found->flight);
 }

@@ -46,17 +46,17 @@ int send_run(struct transport *t, struct object *o, uint64_t from, uint64_t n)
 
 bool send_is_whole(const struct response *r, const struct object *o)
 {
-	bool is_on_disk = o && object_body_is_on_disk(o);
+	bool is_in_lower = o && object_body_is_in_lower(o);
 
 	switch (r->body) {
 	case RESPONSE_EMPTY:
 	case RESPONSE_BYTES:
 		return true;
 	case RESPONSE_PARTS:
-		return !is_on_disk;
+		return !is_in_lower;
 	case RESPONSE_OBJECT:
 		/* A length that was not known when the head was made is not in it, though the body may be complete by now. */
-		return r->length >= 0 && object_body_is_stable(o) && (!is_on_disk || r->length == 0);
+		return r->length >= 0 && object_body_is_stable(o) && (!is_in_lower || r->length == 0);
 	case RESPONSE_STREAM:
 		return false;
 	}

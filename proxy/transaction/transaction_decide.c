@@ -9,8 +9,8 @@
 /* Lookups again after a response that turned out to be for others; then the request goes alone. */
 #define RETRIES_MAX 3
 
-/* Reads of the disk tier that a request waits for: one of its own, after it perhaps waited for another variant's. */
-#define DISK_WAITS_MAX 2
+/* Reads of the lower tier that a request waits for: one of its own, after it perhaps waited for another variant's. */
+#define LOWER_WAITS_MAX 2
 
 /* A range waits so long for its first byte while the whole comes in. A player or a download that resumes takes longer silence for
  * a fault and asks anew; in less, an origin that is worth waiting for has sent tens of megabytes. That nothing at all comes is not
@@ -22,7 +22,7 @@
 
 /* ---- Responses from an object: a hit, or a flight's response as it arrives ---- */
 
-/* Until a response from disk has begun, all can still be fetched anew. */
+/* Until a response from the lower tier has begun, all can still be fetched anew. */
 static void decide_again(struct transaction *x)
 {
 	transaction_stop_waiting(x);
@@ -37,7 +37,7 @@ static void decide_again(struct transaction *x)
 }
 
 /* Once its first block is verified; `err`: of what has been tried for it. */
-static void begin_from_disk(struct transaction *x, int err)
+static void begin_from_lower(struct transaction *x, int err)
 {
 	if (!err)
 		err = transaction_first_block(x);
@@ -61,7 +61,7 @@ static void on_block(void *arg)
 	if (x->has_begun)
 		transaction_pump(x);
 	else
-		begin_from_disk(x, 0);
+		begin_from_lower(x, 0);
 }
 
 static void answer_object(struct transaction *x, struct object *o)
@@ -73,12 +73,12 @@ static void answer_object(struct transaction *x, struct object *o)
 	x->cache_status.has_ttl = true;
 	x->cache_status.ttl_ms = policy_ttl_ms(object_freshness(o), x->now);
 	x->cache_status.shows_forms = x->target.route->rules.compress != 0;
-	if (object_body_is_on_disk(o))
+	if (object_body_is_in_lower(o))
 		x->cache_status.detail = "disk";
 	if (response_from_object(&x->response, &x->target.sent.http, o, x->now, &x->cache_status))
 		transaction_problem(x, failure_no_memory());
-	else if (transaction_needs_disk(x))
-		begin_from_disk(
+	else if (transaction_needs_lower(x))
+		begin_from_lower(
 			x, body_reader_new(x->worker->cache, x->object, x->worker->index, on_block, x, &x->reader));
 	else
 		transaction_send(x);
@@ -110,7 +110,7 @@ static struct cache_request request_of(struct transaction *x)
 {
 	struct cache_request r = hit_request(x->worker, &x->target);
 
-	r.skip_disk = x->disk_waits >= DISK_WAITS_MAX;
+	r.skip_lower = x->lower_waits >= LOWER_WAITS_MAX;
 	return r;
 }
 
@@ -361,7 +361,7 @@ static void look_up(struct transaction *x, bool no_join, struct cache_result *ou
 
 void transaction_act(struct transaction *x, struct cache_result found)
 {
-	x->is_reading = found.verdict == CACHE_DISK;
+	x->is_reading = found.verdict == CACHE_LOWER;
 	x->whole_comes = found.whole_comes;
 	x->cache_status.forward = found.forward;
 	x->object = found.object;
@@ -369,7 +369,7 @@ void transaction_act(struct transaction *x, struct cache_result found)
 	case CACHE_HIT:
 	case CACHE_STALE:
 		x->cache_status.hit = true;
-		if (found.from_disk || x->disk_waits > 0)
+		if (found.from_lower || x->lower_waits > 0)
 			x->cache_status.detail = "disk";
 		x->kind = found.verdict == CACHE_HIT ? RESPONSE_HIT : RESPONSE_STALE;
 		if (found.flight)
@@ -382,8 +382,8 @@ void transaction_act(struct transaction *x, struct cache_result found)
 		wait_for(x, found.flight);
 		look(x);
 		return;
-	case CACHE_DISK:
-		x->disk_waits += found.leads_read ? DISK_WAITS_MAX : 1;
+	case CACHE_LOWER:
+		x->lower_waits += found.leads_read ? LOWER_WAITS_MAX : 1;
 		wait_for(x, found.flight);
 		look(x);
 		return;

@@ -25,11 +25,11 @@ struct transaction {
 	bool is_waiting;
 	struct link range;      /* in the worker's ranges or ranges_alone, or in no list */
 	int64_t range_since_ms; /* when it came to wait there */
-	bool is_reading;        /* it waits for the disk tier */
+	bool is_reading;        /* it waits for the lower tier */
 	struct fetch_job *job;  /* whose private response is ours; NULL otherwise */
 	struct object *object;  /* that answers; referenced */
 
-	struct body_reader *reader; /* of its body, where that is on disk; else NULL */
+	struct body_reader *reader; /* of its body, where that is in the lower tier; else NULL */
 	unsigned part;              /* of the response's parts, the one that is being sent from there */
 	uint64_t part_sent;         /* of its bytes */
 	bool part_begun;            /* its head is out */
@@ -42,7 +42,7 @@ struct transaction {
 	bool is_stream_paused; /* the fetch job waits for room */
 	uint64_t sent;         /* of the body's wanted part */
 	uint64_t skip;         /* where that part starts in the object */
-	unsigned disk_waits;   /* for reads of the disk tier; at DISK_WAITS_MAX lookups pass it by */
+	unsigned lower_waits;  /* for reads of the lower tier; at LOWER_WAITS_MAX lookups pass it by */
 	bool whole_comes;      /* for others, while this one fetches a part for itself */
 	bool goes_for_part;    /* the whole was not to be shared: it has turned to its own Range */
 	bool is_overdue;   /* it fetches its own part beside the whole that it waits for: what comes first answers */
@@ -93,10 +93,10 @@ void transaction_finish(struct transaction *x);
 void transaction_problem(struct transaction *x, struct failure why);
 void transaction_abort(struct transaction *x);
 
-/* ---- transaction_disk.c: bodies on disk, one verified block after the other ---- */
+/* ---- transaction_lower.c: bodies in the lower tier, one verified block after the other ---- */
 
-/* Does the response that x->object gives need bytes from disk? */
-bool transaction_needs_disk(const struct transaction *x);
+/* Does the response that x->object gives need bytes from the lower tier? */
+bool transaction_needs_lower(const struct transaction *x);
 /* Is the first block at hand? As body_reader_at. */
 int transaction_first_block(const struct transaction *x) WARN_UNUSED;
 enum pump {
@@ -105,7 +105,7 @@ enum pump {
 	PUMP_WAITS,   /* for bytes, whose coming wakes it */
 	PUMP_BROKEN,  /* no more will come */
 };
-enum pump transaction_pump_disk(struct transaction *x) WARN_UNUSED;
+enum pump transaction_pump_lower(struct transaction *x) WARN_UNUSED;
 
 /* ---- transaction_log.c: counters and the access log ---- */
 

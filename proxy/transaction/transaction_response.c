@@ -119,7 +119,7 @@ static enum pump pump_memory(struct transaction *x)
 
 void transaction_pump(struct transaction *x)
 {
-	switch (x->reader ? transaction_pump_disk(x) : pump_memory(x)) {
+	switch (x->reader ? transaction_pump_lower(x) : pump_memory(x)) {
 	case PUMP_ALL_SENT:
 		transaction_finish(x);
 		return;

@@ -118,7 +118,7 @@ static void what_was_read_before_it_was_retired_does_not_come_into_memory(void *
 	atomic_store(&tiers_device.is_cold, true);
 	tiers_restart(t);
 	ask_init(&t->g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&t->g, &a), CACHE_DISK);
+	assert_int_equal(ask_lookup(&t->g, &a), CACHE_LOWER);
 	waiter_join(&w, &a, 0);
 	refresh_finds_it_gone(t, "GET /a");
 	while (waiter_look(&w).phase == FLIGHT_WAITING) {
@@ -250,7 +250,7 @@ static void who_comes_while_the_disk_hangs_asks_the_origin(void **state)
 	atomic_store(&tiers_device.is_cold, true);
 	tiers_restart(t);
 	ask_init(&t->g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&t->g, &a), CACHE_DISK);
+	assert_int_equal(ask_lookup(&t->g, &a), CACHE_LOWER);
 	waiter_join(&w, &a, 0);
 	assert_int_equal(rig_verdict(&t->g, "GET /b", NULL), CACHE_LEAD);
 	t->g.now.mono_ms += 11000;

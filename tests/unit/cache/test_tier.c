@@ -100,7 +100,7 @@ static void free_writer(struct tiers *t)
 	tiers_written(t);
 }
 
-static bool is_on_disk(struct tiers *t, const char *target)
+static bool is_in_lower(struct tiers *t, const char *target)
 {
 	struct ask a;
 	bool is;
@@ -122,11 +122,11 @@ static void what_memory_stores_comes_back_from_disk_and_then_from_memory(void **
 	tiers_restart(t);
 	ask_init(&t->g, &a, "GET /a", NULL);
 	assert_int_equal(ask_lookup(&t->g, &a), CACHE_HIT);
-	assert_true(a.out.from_disk);
+	assert_true(a.out.from_lower);
 	rig_body_is(a.out.object, "body of a");
 	assert_true(rig_head_has(a.out.object, "X-Kind: one"));
 	assert_int_equal(ask_lookup(&t->g, &a), CACHE_HIT);
-	assert_false(a.out.from_disk);
+	assert_false(a.out.from_lower);
 	ask_fini(&a);
 	assert_int_equal(tiers_counts(t).hits, 1);
 }
@@ -153,10 +153,10 @@ static void what_the_device_has_to_be_asked_for_is_read_once_for_all(void **stat
 	atomic_store(&tiers_device.is_cold, true);
 	ask_init(&t->g, &a, "GET /a", NULL);
 	ask_init(&t->g, &b, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&t->g, &a), CACHE_DISK);
+	assert_int_equal(ask_lookup(&t->g, &a), CACHE_LOWER);
 	assert_true(a.out.leads_read);
 	waiter_join(&wa, &a, 0);
-	assert_int_equal(ask_lookup(&t->g, &b), CACHE_DISK);
+	assert_int_equal(ask_lookup(&t->g, &b), CACHE_LOWER);
 	assert_false(b.out.leads_read);
 	assert_ptr_equal(a.out.flight, b.out.flight);
 	waiter_join(&wb, &b, 0);
@@ -166,7 +166,7 @@ static void what_the_device_has_to_be_asked_for_is_read_once_for_all(void **stat
 	assert_int_equal(waiter_look(&wa).phase, FLIGHT_RETRY);
 	flight_leave(&wa.w);
 	flight_leave(&wb.w);
-	a.r.skip_disk = true;
+	a.r.skip_lower = true;
 	assert_int_equal(ask_lookup(&t->g, &a), CACHE_HIT);
 	assert_int_equal(ask_lookup(&t->g, &b), CACHE_HIT);
 	rig_body_is(b.out.object, "body of a");
@@ -185,7 +185,7 @@ static void the_fast_path_gets_from_disk_what_is_there_at_once(void **state)
 	ask_init(&t->g, &a, "GET /a", NULL);
 	a.r.hit_only = true;
 	assert_int_equal(ask_lookup(&t->g, &a), CACHE_HIT);
-	assert_true(a.out.from_disk);
+	assert_true(a.out.from_lower);
 	rig_body_is(a.out.object, "body of a");
 	ask_fini(&a);
 }
@@ -218,7 +218,7 @@ static void all_who_wait_may_leave_before_the_disk_has_spoken(void **state)
 	tiers_restart(t);
 	atomic_store(&tiers_device.is_cold, true);
 	ask_init(&t->g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&t->g, &a), CACHE_DISK);
+	assert_int_equal(ask_lookup(&t->g, &a), CACHE_LOWER);
 	waiter_join(&w, &a, 0);
 	flight_leave(&w.w);
 	ask_fini(&a);
@@ -325,7 +325,7 @@ static void a_head_that_contradicts_forgets_both(void **state)
 	store(t, "GET /a", FRESH "ETag: \"1\"\r\n", "old");
 	tiers_written(t);
 	contradict(t);
-	assert_false(is_on_disk(t, "GET /a"));
+	assert_false(is_in_lower(t, "GET /a"));
 	tiers_restart(t);
 	expect_miss(t, "GET /a", NULL);
 }
@@ -341,7 +341,7 @@ static void begin_read(struct tiers *t, struct late_read *l)
 {
 	atomic_store(&tiers_device.is_cold, true);
 	ask_init(&t->g, &l->a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&t->g, &l->a), CACHE_DISK);
+	assert_int_equal(ask_lookup(&t->g, &l->a), CACHE_LOWER);
 	tiers_wait_for_message(t);
 }
 
@@ -460,7 +460,7 @@ static void a_purge_counts_for_what_has_been_read_but_not_taken(void **state)
 		tiers_restart(&t);
 		atomic_store(&tiers_device.is_cold, true);
 		ask_init(&t.g, &a, "GET /a", NULL);
-		assert_int_equal(ask_lookup(&t.g, &a), CACHE_DISK);
+		assert_int_equal(ask_lookup(&t.g, &a), CACHE_LOWER);
 		waiter_join(&w, &a, 0);
 		tiers_wait_for_message(&t);
 		purge(&t, purges[i].kind, purges[i].what, false);
@@ -483,7 +483,7 @@ static void a_soft_purge_leaves_what_is_read_for_validation_only(void **state)
 	tiers_restart(t);
 	atomic_store(&tiers_device.is_cold, true);
 	ask_init(&t->g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&t->g, &a), CACHE_DISK);
+	assert_int_equal(ask_lookup(&t->g, &a), CACHE_LOWER);
 	tiers_wait_for_message(t);
 	purge(t, PURGE_URL, "http://o/a", true);
 	rig_deliver(&t->g);
@@ -522,11 +522,11 @@ static void a_dropped_write_takes_what_it_would_have_replaced_along(void **state
 	tiers_restart(t);
 	store(t, "GET /a", FRESH, "old");
 	tiers_written(t);
-	assert_true(is_on_disk(t, "GET /a"));
+	assert_true(is_in_lower(t, "GET /a"));
 	block_writer(t);
 	refresh(t, "GET /a", "new");
 	assert_int_equal(tiers_counts(t).dropped_queue, 1);
-	assert_false(is_on_disk(t, "GET /a"));
+	assert_false(is_in_lower(t, "GET /a"));
 	free_writer(t);
 	expect_body(t, "GET /a", NULL, "new");
 	evict(t);
@@ -545,7 +545,7 @@ static void a_dropped_renewal_takes_what_it_would_have_renewed_along(void **stat
 	t->g.now.wall_ms += 3601000;
 	block_writer(t);
 	confirm(t, "GET /a", "Cache-Control: max-age=1\r\nETag: \"1\"\r\n");
-	assert_false(is_on_disk(t, "GET /a"));
+	assert_false(is_in_lower(t, "GET /a"));
 	free_writer(t);
 	evict(t);
 	expect_miss(t, "GET /a", NULL);

@@ -170,7 +170,7 @@ static void it_is_there(struct large *l)
 	rig_deliver(&l->t.g); /* what is left holds the flight, and its bytes */
 	ask_init(&l->t.g, &a, "GET /large", NULL);
 	assert_int_equal(tiers_look_up(&l->t, &a), CACHE_HIT);
-	assert_true(object_body_is_on_disk(a.out.object));
+	assert_true(object_body_is_in_lower(a.out.object));
 	assert_int_equal(object_body_length(a.out.object), BODY_N);
 	assert_true(rig_head_has(a.out.object, "Content-Length: 300001\r\n"));
 	assert_true(rig_stats(&l->t.g).bytes < 16384);
@@ -191,7 +191,7 @@ static void who_asks_between_the_last_byte_and_the_end_waits_for_it(void **state
 
 		feed(l, f, 0, BODY_N);
 		ask_init(&l->t.g, &late, "GET /large", NULL);
-		assert_int_equal(ask_lookup(&l->t.g, &late), CACHE_DISK);
+		assert_int_equal(ask_lookup(&l->t.g, &late), CACHE_LOWER);
 		waiter_join(&w, &late, 1);
 		assert_int_equal(waiter_look(&w).phase, FLIGHT_WAITING);
 		flight_end(f, ends_well, l->t.g.now);
@@ -221,7 +221,7 @@ static void a_large_response_is_written_while_it_passes_and_found_at_once(void *
 		assert_int_equal(waiter_look(&l->w).phase, FLIGHT_RESPONSE);
 		/* Nobody's message has come yet: who asks now waits for it. */
 		ask_init(&l->t.g, &late, "GET /large", NULL);
-		assert_int_equal(ask_lookup(&l->t.g, &late), CACHE_DISK);
+		assert_int_equal(ask_lookup(&l->t.g, &late), CACHE_LOWER);
 		assert_int_equal(tiers_look_up(&l->t, &late), CACHE_HIT);
 		ask_fini(&late);
 		finish(l);

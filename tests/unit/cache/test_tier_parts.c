@@ -150,7 +150,7 @@ static void with_a_part_in_memory_the_disk_is_not_asked(void **state)
 	ask_fini(&a);
 	tiers_restart(t); /* and it is there to be asked */
 	ask_init(&t->g, &a, TARGET, NULL);
-	assert_int_equal(ask_lookup(&t->g, &a), CACHE_DISK);
+	assert_int_equal(ask_lookup(&t->g, &a), CACHE_LOWER);
 	(void)tiers_look_up(t, &a);
 	if (a.out.flight)
 		flight_abandon(a.out.flight);

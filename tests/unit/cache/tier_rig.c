@@ -212,8 +212,8 @@ enum cache_verdict tiers_look_up(struct tiers *t, struct ask *a)
 {
 	enum cache_verdict v = ask_lookup(&t->g, a);
 
-	for (; v == CACHE_DISK; v = ask_lookup(&t->g, a)) {
-		a->r.skip_disk = a->out.leads_read;
+	for (; v == CACHE_LOWER; v = ask_lookup(&t->g, a)) {
+		a->r.skip_lower = a->out.leads_read;
 		wait_at(t, a);
 	}
 	return v;
@@ -232,15 +232,15 @@ void tiers_store(struct tiers *t, const char *target, const char *request_fields
 	tiers_written(t);
 }
 
-enum cache_verdict tiers_verdict(struct tiers *t, const char *target, const char *fields, bool *from_disk)
+enum cache_verdict tiers_verdict(struct tiers *t, const char *target, const char *fields, bool *from_lower)
 {
 	enum cache_verdict v;
 	struct ask a;
 
 	ask_init(&t->g, &a, target, fields);
 	v = tiers_look_up(t, &a);
-	if (from_disk)
-		*from_disk = a.out.from_disk;
+	if (from_lower)
+		*from_lower = a.out.from_lower;
 	if (a.out.flight && v != CACHE_JOIN)
 		flight_abandon(a.out.flight);
 	ask_fini(&a);
@@ -254,6 +254,6 @@ void tiers_disk_has(struct tiers *t, const char *target, const char *fields, con
 	ask_init(&t->g, &a, target, fields);
 	assert_int_equal(tiers_look_up(t, &a), CACHE_HIT);
 	rig_body_is(a.out.object, body);
-	assert_true(a.out.from_disk || a.r.skip_disk);
+	assert_true(a.out.from_lower || a.r.skip_lower);
 	ask_fini(&a);
 }

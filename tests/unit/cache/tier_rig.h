@@ -45,8 +45,8 @@ void tiers_wait_for_message(struct tiers *t);
 enum cache_verdict tiers_look_up(struct tiers *t, struct ask *a);
 /* Leads, answers 200 with those fields and that body, ends; and it is written. */
 void tiers_store(struct tiers *t, const char *target, const char *request_fields, const char *fields, const char *body);
-/* What a GET gets; DISK never. *from_disk may be NULL. Whatever it leads is abandoned. */
-enum cache_verdict tiers_verdict(struct tiers *t, const char *target, const char *fields, bool *from_disk);
+/* What a GET gets; LOWER never. *from_lower may be NULL. Whatever it leads is abandoned. */
+enum cache_verdict tiers_verdict(struct tiers *t, const char *target, const char *fields, bool *from_lower);
 /* It is a hit out of the lower tier with this body. */
 void tiers_disk_has(struct tiers *t, const char *target, const char *fields, const char *body);
 

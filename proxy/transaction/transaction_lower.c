@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Sending bodies that lie on disk: one verified block after the other, as fast as the client takes them. */
+/* Sending bodies that lie in the lower tier: one verified block after the other, as fast as the client takes them. */
 #include <errno.h>
 
 #include "proxy/transaction/transaction_internal.h"
@@ -9,9 +9,9 @@
 /* Less than that is copied, so that a small range does not keep a whole block. */
 #define COPY_MAX (TIER_BLOCK / 2)
 
-bool transaction_needs_disk(const struct transaction *x)
+bool transaction_needs_lower(const struct transaction *x)
 {
-	return x->object && object_body_is_on_disk(x->object) &&
+	return x->object && object_body_is_in_lower(x->object) &&
 	       (x->response.body == RESPONSE_PARTS || (x->response.body == RESPONSE_OBJECT && x->response.length > 0));
 }
 
@@ -99,7 +99,7 @@ static int send_next(struct transaction *x)
 	return err;
 }
 
-enum pump transaction_pump_disk(struct transaction *x)
+enum pump transaction_pump_lower(struct transaction *x)
 {
 	int err;
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* A lookup that finds nothing of use in memory asks the disk tier before anybody asks the upstream. */
+/* A lookup that finds nothing of use in memory asks the lower tier before anybody asks the upstream. */
 #include "cache/lookup_internal.h"
 
 /* A forced refresh wants a new response, of a part in memory the rest is fetched, and what is withheld is there as well. */
-static bool wants_disk(struct lookup *l)
+static bool wants_lower(struct lookup *l)
 {
-	return l->c->tier && !l->disk_done && !l->r->skip_disk && !l->is_forced && !l->partial && !l->is_withheld;
+	return l->c->tier && !l->lower_done && !l->r->skip_lower && !l->is_forced && !l->partial && !l->is_withheld;
 }
 
 /* Read from there, or on its way to it with all of its bytes: there in a moment. */
@@ -27,26 +27,26 @@ static struct flight *find_read(struct entry *e)
 	return NULL;
 }
 
-bool lookup_turn_to_disk(struct lookup *l, struct entry *e)
+bool lookup_turn_to_lower(struct lookup *l, struct entry *e)
 {
 	struct flight *f;
 
-	if (!wants_disk(l))
+	if (!wants_lower(l))
 		return false;
 	f = find_read(e);
 	if (f ? l->r->hit_only : !lower_may_have(l->c, l->r->key))
 		return false;
 	if (f && flight_is_silent_locked(f, l->now)) {
-		l->disk_done = true; /* it hangs */
+		l->lower_done = true; /* it hangs */
 		return false;
 	}
 	if (!f) {
-		l->asks_disk = true;
+		l->asks_lower = true;
 	} else if (counted(&l->c->n.waiters) >= l->c->o.max_waiters) {
 		count(&l->c->n.waiters_refused);
 		l->out->verdict = CACHE_BUSY;
 	} else {
-		l->out->verdict = CACHE_DISK;
+		l->out->verdict = CACHE_LOWER;
 		l->out->flight = flight_ref(f);
 	}
 	return true;
@@ -75,19 +75,19 @@ static struct flight *list_read(struct lookup *l)
 	return f;
 }
 
-bool lookup_ask_disk(struct lookup *l)
+bool lookup_ask_lower(struct lookup *l)
 {
 	struct flight *f = list_read(l);
 	enum flight_read v;
 
-	l->asks_disk = false;
-	l->disk_done = true;
+	l->asks_lower = false;
+	l->lower_done = true;
 	if (!f)
 		return false;
 	v = flight_read(f, l->r->key->hash, l->now);
-	l->from_disk = v == FLIGHT_READ_FOUND;
+	l->from_lower = v == FLIGHT_READ_FOUND;
 	if (v == FLIGHT_READ_PENDING && !l->r->hit_only) {
-		l->out->verdict = CACHE_DISK;
+		l->out->verdict = CACHE_LOWER;
 		l->out->leads_read = true;
 		l->out->flight = f;
 		return true;
