@@ -16,6 +16,7 @@ int cache_new(const struct cache_options *o, struct cache **out)
 		return -ENOMEM;
 	c->o = *o;
 	pthread_mutex_init(&c->holds_mu, NULL);
+	link_init(&c->holds);
 	err = invalidation_table_new(o->max_invalidation_rules, &c->invalidation);
 	if (err)
 		goto fail_invalidation;
@@ -56,7 +57,7 @@ void cache_free(struct cache **cache)
 	CHECK(counted(&c->n.waiters) == 0);
 	CHECK(counted(&c->n.large_readers) == 0);
 	CHECK(counted(&c->n.large_read_bytes) == 0);
-	CHECK(!c->holds);
+	CHECK(link_is_empty(&c->holds));
 	CHECK(counted(&c->memory.bytes) == 0); /* a byte left: somebody kept a reference */
 #endif
 	invalidation_table_free(&c->invalidation);

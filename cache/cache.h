@@ -8,6 +8,7 @@
 #define CACHE_CACHE_H
 
 #include "base/clock.h"
+#include "base/list.h"
 #include "base/mailbox.h"
 #include "cache/flight.h"
 #include "cache/policy/key.h"
@@ -133,7 +134,7 @@ uint64_t cache_sequence(const struct cache *c);
  * sets `asked`. The caller's memory, at one place; any thread. */
 struct cache_hold {
 	struct cache_asked asked;
-	struct cache_hold *prev, *next; /* private */
+	struct link link; /* private */
 };
 void cache_hold_begin(struct cache *c, struct cache_hold *h);
 void cache_hold_end(struct cache *c, struct cache_hold *h);

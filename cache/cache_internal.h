@@ -41,7 +41,7 @@ struct cache {
 	uint64_t sweep_lower_oldest; /* in the lower tier when the round began */
 	uint64_t sweep_retire;       /* rules up to this are on their way out; 0: none */
 	pthread_mutex_t holds_mu;
-	struct cache_hold *holds; /* guarded by holds_mu */
+	struct link holds; /* guarded by holds_mu; those that asked first stand first */
 };
 
 static inline void count(_Atomic uint64_t *counter)

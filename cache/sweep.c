@@ -13,36 +13,25 @@ void cache_hold_begin(struct cache *c, struct cache_hold *h)
 {
 	pthread_mutex_lock(&c->holds_mu);
 	h->asked = cache_ask(c);
-	h->prev = NULL;
-	h->next = c->holds;
-	if (h->next)
-		h->next->prev = h;
-	c->holds = h;
+	link_append(&c->holds, &h->link);
 	pthread_mutex_unlock(&c->holds_mu);
 }
 
 void cache_hold_end(struct cache *c, struct cache_hold *h)
 {
 	pthread_mutex_lock(&c->holds_mu);
-	if (h->next)
-		h->next->prev = h->prev;
-	if (h->prev)
-		h->prev->next = h->next;
-	else
-		c->holds = h->next;
+	link_remove(&h->link);
 	pthread_mutex_unlock(&c->holds_mu);
 }
 
-/* What is held later than this look has a greater number. */
+/* The first: those after it have asked no earlier, and what is held later than this look has no lower number. */
 static uint64_t oldest_held(struct cache *c)
 {
 	uint64_t oldest;
 
 	pthread_mutex_lock(&c->holds_mu);
-	oldest = invalidation_now(c->invalidation);
-	for (const struct cache_hold *h = c->holds; h; h = h->next)
-		if (h->asked.sequence < oldest)
-			oldest = h->asked.sequence;
+	oldest = link_is_empty(&c->holds) ? invalidation_now(c->invalidation)
+					  : CONTAINER_OF(c->holds.next, struct cache_hold, link)->asked.sequence;
 	pthread_mutex_unlock(&c->holds_mu);
 	return oldest;
 }

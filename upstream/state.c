@@ -11,7 +11,7 @@
 enum { IDENTITY_MAX = 1 << 20 };
 
 static pthread_mutex_t registry_mu = PTHREAD_MUTEX_INITIALIZER;
-static struct upstream_state *registry; /* guarded by registry_mu */
+static struct link registry = {&registry, &registry}; /* guarded by registry_mu */
 
 static struct slice url_at(const struct upstream_options *o, unsigned i)
 {
@@ -31,11 +31,13 @@ static int spell_identity(const struct upstream_options *o, struct buf *to)
 
 static struct upstream_state *find_locked(const struct buf *identity)
 {
-	struct upstream_state *s = registry;
+	for (const struct link *l = registry.next; l != &registry; l = l->next) {
+		struct upstream_state *s = CONTAINER_OF(l, struct upstream_state, link);
 
-	while (s && !slice_equal((struct slice){s->identity, s->identity_n}, buf_slice(identity)))
-		s = s->next;
-	return s;
+		if (slice_equal((struct slice){s->identity, s->identity_n}, buf_slice(identity)))
+			return s;
+	}
+	return NULL;
 }
 
 static struct upstream_state *make_locked(const struct upstream_options *o, const struct buf *identity)
@@ -57,8 +59,7 @@ static struct upstream_state *make_locked(const struct upstream_options *o, cons
 		s->origins[i].seed = hash64_of(url_at(o, i).p, url_at(o, i).n);
 	breaker_init(&s->breaker);
 	quota_init(&s->quota);
-	s->next = registry;
-	registry = s;
+	link_append(&registry, &s->link);
 	return s;
 }
 
@@ -86,7 +87,7 @@ int upstream_state_get(const struct upstream_options *o, struct upstream_state *
 
 void upstream_state_unref(struct upstream_state **sp)
 {
-	struct upstream_state *s = *sp, **at = &registry;
+	struct upstream_state *s = *sp;
 	bool is_last;
 
 	*sp = NULL;
@@ -94,10 +95,8 @@ void upstream_state_unref(struct upstream_state **sp)
 		return;
 	pthread_mutex_lock(&registry_mu);
 	is_last = --s->refs == 0;
-	while (is_last && *at != s)
-		at = &(*at)->next;
 	if (is_last)
-		*at = s->next;
+		link_remove(&s->link);
 	pthread_mutex_unlock(&registry_mu);
 	if (!is_last)
 		return;

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "base/clock.h"
+#include "base/list.h"
 #include "upstream/fetch.h"
 
 enum { BREAKER_SLOTS = 10 };
@@ -43,7 +44,7 @@ struct quota {
 
 struct upstream_state {
 	/* guarded by the registry */
-	struct upstream_state *next;
+	struct link link;
 	unsigned refs;
 	/* set once */
 	char *identity; /* name and URLs, each ended by NUL */

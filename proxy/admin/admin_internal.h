@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "base/list.h"
 #include "http/message.h"
 #include "proxy/admin/admin.h"
 #include "proxy/admin/collect.h"
@@ -16,6 +17,8 @@
 #define ADMIN_PARAMETERS_MAX 8
 #define ADMIN_CALLS_MAX 64 /* under way at once */
 
+struct admin_call;
+
 struct admin_parameter {
 	struct slice name, value; /* decoded; in the call's text */
 	struct slice other;       /* where a '+' is meant otherwise than `value` takes it, else as `value` */
@@ -26,7 +29,7 @@ struct admin {
 	struct service *service;
 	struct front *front;
 	struct event *next_call;
-	struct admin_call *first, **last; /* that wait for their turn of the loop */
+	struct link waiting; /* calls, for their turn of the loop */
 	void (*begin)(struct admin_call *c);
 	struct gate_options gate_options;
 	struct gate_stats gate_stats;
@@ -43,7 +46,7 @@ struct admin_work {
 
 /* One request to the admin side. Freed by the function that answers it. */
 struct admin_call {
-	struct admin_call *next; /* of those that wait for their turn */
+	struct link link;        /* of those that wait for their turn */
 	struct admin_work *work; /* owned; NULL: it begins */
 	struct admin *admin;
 	struct service *service;

@@ -16,17 +16,16 @@ static void run_next_soon(struct admin *a)
 static void on_next_call(evutil_socket_t fd, short what, void *arg)
 {
 	struct admin *a = arg;
-	struct admin_call *c = a->first;
+	struct link *first = link_take_first(&a->waiting);
+	struct admin_call *c;
 
 	(void)fd;
 	(void)what;
-	if (!c)
+	if (!first)
 		return;
-	a->first = c->next;
-	if (!a->first)
-		a->last = &a->first;
-	else
+	if (!link_is_empty(&a->waiting))
 		run_next_soon(a);
+	c = CONTAINER_OF(first, struct admin_call, link);
 	if (c->is_gone)
 		admin_call_free(c);
 	else if (c->work)
@@ -43,28 +42,23 @@ void admin_wait_turn(struct admin_call *c)
 		admin_call_free(c);
 		return;
 	}
-	c->next = NULL;
-	*a->last = c;
-	a->last = &c->next;
+	link_append(&a->waiting, &c->link);
 	run_next_soon(a);
 }
 
 int admin_turns_init(struct admin *a, struct event_base *base)
 {
-	a->last = &a->first;
+	link_init(&a->waiting);
 	a->next_call = event_new(base, -1, 0, on_next_call, a);
 	return a->next_call ? 0 : -ENOMEM;
 }
 
 void admin_turns_fini(struct admin *a)
 {
-	while (a->first) {
-		struct admin_call *c = a->first;
+	struct link *first;
 
-		a->first = c->next;
-		admin_call_free(c);
-	}
-	a->last = &a->first;
+	while ((first = link_take_first(&a->waiting)))
+		admin_call_free(CONTAINER_OF(first, struct admin_call, link));
 	if (a->next_call)
 		event_free(a->next_call);
 	a->next_call = NULL;

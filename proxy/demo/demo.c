@@ -28,7 +28,6 @@ struct pending {
 	struct demo *demo;
 	struct evhttp_request *req;
 	struct event *timer;
-	struct pending *prev, *next;
 };
 
 struct demo {
@@ -43,21 +42,12 @@ struct demo {
 
 	/* the thread's own */
 	struct demo_api *api;
-	struct pending *calls;
 	unsigned calls_n;
 };
 
 static void pending_free(struct pending *p)
 {
-	struct demo *d = p->demo;
-
-	if (p->prev)
-		p->prev->next = p->next;
-	else
-		d->calls = p->next;
-	if (p->next)
-		p->next->prev = p->prev;
-	d->calls_n--;
+	p->demo->calls_n--;
 	if (p->timer)
 		event_free(p->timer);
 	mem_free(p);
@@ -69,10 +59,7 @@ static struct pending *pending_new(struct demo *d, struct evhttp_request *req)
 
 	if (!p)
 		return NULL;
-	*p = (struct pending){.demo = d, .req = req, .next = d->calls};
-	if (d->calls)
-		d->calls->prev = p;
-	d->calls = p;
+	*p = (struct pending){.demo = d, .req = req};
 	d->calls_n++;
 	return p;
 }
@@ -310,8 +297,7 @@ static void free_demo(struct demo *d)
 {
 	if (d->http)
 		evhttp_free(d->http);
-	while (d->calls)
-		pending_free(d->calls);
+	CHECK(d->calls_n == 0);
 	if (d->stop_event)
 		event_free(d->stop_event);
 	if (d->stop_fd >= 0)

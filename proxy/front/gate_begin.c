@@ -49,14 +49,16 @@ static bool is_idle(const struct gate *g)
 	       ioctl(bufferevent_getfd(g->sock), FIONREAD, &unread) == 0 && unread == 0;
 }
 
-/* Those that came last stand first. */
 static struct gate *longest_idle(const struct gate *g)
 {
 	struct gate *found = NULL;
 
-	for (struct gate *other = g->l->gates; other; other = other->next)
+	for (const struct link *l = g->l->gates.next; l != &g->l->gates; l = l->next) {
+		struct gate *other = CONTAINER_OF(l, struct gate, link);
+
 		if (other != g && is_idle(other) && (!found || other->idle_since_ms <= found->idle_since_ms))
 			found = other;
+	}
 	return found;
 }
 

@@ -31,6 +31,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/list.h"
 #include "http/chunk.h"
 #include "http/message.h"
 #include "proxy/front/bodies.h"
@@ -65,9 +66,9 @@ struct front { /* shared by its gates */
 	struct evhttp *http;
 	const struct gate_options *o;
 	struct event_base *base;
-	struct gate *gates; /* doubly linked through next, prev */
-	unsigned refs;      /* one a gate, one for the installation */
-	unsigned inside;    /* gates that found a place (most_open) */
+	struct link gates; /* those that came last stand first */
+	unsigned refs;     /* one a gate, one for the installation */
+	unsigned inside;   /* gates that found a place (most_open) */
 	bool draining;
 	/* Makes a gate for a connection whose socket comes soon; NULL: no memory. */
 	struct gate *(*accept)(struct front *l);
@@ -91,7 +92,7 @@ struct gate {
 	enum gate_phase phase;
 	struct transport transport; /* of the request that is being answered */
 	struct front *l;
-	struct gate *next, *prev;
+	struct link link; /* of the front's gates */
 	const struct gate_options *o;
 	struct bufferevent *sock, *filter;
 	struct evbuffer *sock_out, *filter_out; /* of these two */

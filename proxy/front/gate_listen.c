@@ -10,8 +10,8 @@
 #include "proxy/front/gate_internal.h"
 #include "proxy/front/tls.h"
 
-struct gate_socket {              /* one that listens */
-	struct gate_socket *next; /* guarded by sockets_mu; all else is its loop's */
+struct gate_socket {      /* one that listens */
+	struct link link; /* of sockets, guarded by sockets_mu; all else is its loop's */
 	struct front *l;
 	struct evhttp_bound_socket *bound;
 	struct evconnlistener *accepts;
@@ -19,7 +19,7 @@ struct gate_socket {              /* one that listens */
 };
 
 /* Of all loops: an error of one says no more than which evconnlistener it is. */
-static struct gate_socket *sockets; /* guarded by sockets_mu */
+static struct link sockets = {&sockets, &sockets}; /* guarded by sockets_mu */
 static pthread_mutex_t sockets_mu = PTHREAD_MUTEX_INITIALIZER;
 
 /* ---- Gates of a listener ---- */
@@ -28,10 +28,7 @@ static void link_gate(struct gate *g, struct front *l)
 {
 	g->l = l;
 	l->refs++;
-	g->next = l->gates;
-	if (g->next)
-		g->next->prev = g;
-	l->gates = g;
+	link_prepend(&l->gates, &g->link);
 }
 
 static void listener_unref(struct front *l)
@@ -44,12 +41,7 @@ static void listener_unref(struct front *l)
 
 static void unlink_gate(struct gate *g)
 {
-	if (g->next)
-		g->next->prev = g->prev;
-	if (g->prev)
-		g->prev->next = g->next;
-	else
-		g->l->gates = g->next;
+	link_remove(&g->link);
 	listener_unref(g->l);
 }
 
@@ -160,39 +152,32 @@ static struct gate *accept_one(struct front *l)
 static void keep_socket(struct gate_socket *s)
 {
 	pthread_mutex_lock(&sockets_mu);
-	s->next = sockets;
-	sockets = s;
+	link_append(&sockets, &s->link);
 	pthread_mutex_unlock(&sockets_mu);
 }
 
-/* Takes one of the listener's off the list. */
-static struct gate_socket *take_socket(const struct front *l)
+/* One of the front's, or the one that `accepts`. */
+static struct gate_socket *find_socket(const struct front *l, const struct evconnlistener *accepts)
 {
-	struct gate_socket **at, *s;
+	struct gate_socket *found = NULL;
 
 	pthread_mutex_lock(&sockets_mu);
-	for (at = &sockets; *at && (*at)->l != l;)
-		at = &(*at)->next;
-	s = *at;
-	if (s)
-		*at = s->next;
+	for (const struct link *at = sockets.next; at != &sockets && !found; at = at->next) {
+		struct gate_socket *s = CONTAINER_OF(at, struct gate_socket, link);
+
+		if (s->l == l || s->accepts == accepts)
+			found = s;
+	}
 	pthread_mutex_unlock(&sockets_mu);
-	return s;
+	return found;
 }
 
-static struct gate_socket *socket_of(const struct evconnlistener *accepts)
-{
-	struct gate_socket *s;
-
-	pthread_mutex_lock(&sockets_mu);
-	for (s = sockets; s && s->accepts != accepts;)
-		s = s->next;
-	pthread_mutex_unlock(&sockets_mu);
-	return s;
-}
-
+/* Before it stops listening: no other that listens lies where it did as long as it is found. */
 static void socket_free(struct gate_socket *s)
 {
+	pthread_mutex_lock(&sockets_mu);
+	link_remove(&s->link);
+	pthread_mutex_unlock(&sockets_mu);
 	event_del(&s->resume);
 	mem_free(s);
 }
@@ -223,7 +208,7 @@ static void on_accept_error(struct evconnlistener *accepts, void *arg)
 {
 	static struct log_limit limit;
 	int err = EVUTIL_SOCKET_ERROR();
-	struct gate_socket *s = socket_of(accepts);
+	struct gate_socket *s = find_socket(NULL, accepts);
 
 	(void)arg; /* evhttp's */
 	if (log_allowed(&limit))
@@ -255,9 +240,11 @@ void front_stop_listening(struct front *l)
 {
 	struct gate_socket *s;
 
-	while ((s = take_socket(l))) {
-		gate_accept_no_more(l, s->bound);
+	while ((s = find_socket(l, NULL))) {
+		struct evhttp_bound_socket *bound = s->bound;
+
 		socket_free(s);
+		gate_accept_no_more(l, bound);
 	}
 }
 
@@ -267,7 +254,9 @@ void front_drain(struct front *l)
 {
 	front_stop_listening(l);
 	l->draining = true;
-	for (struct gate *g = l->gates; g; g = g->next) {
+	for (const struct link *at = l->gates.next; at != &l->gates; at = at->next) {
+		struct gate *g = CONTAINER_OF(at, struct gate, link);
+
 		gate_close_after_response(g);
 		g->close_idle = true;
 		if (g->phase <= GATE_HEAD)
@@ -288,6 +277,7 @@ int front_new(struct event_base *base, const struct gate_options *o, struct fron
 	l->base = base;
 	l->o = o;
 	l->refs = 1;
+	link_init(&l->gates);
 	l->accept = accept_one;
 	if (gate_http_new(l)) {
 		mem_free(l);
@@ -307,11 +297,11 @@ void front_free(struct front **lp)
 	*lp = NULL;
 	if (!l)
 		return;
-	gate_http_free(l); /* with its sockets and connections */
-	while ((s = take_socket(l)))
+	while ((s = find_socket(l, NULL)))
 		socket_free(s);
-	for (struct gate *g = l->gates; g; g = g->next)
-		gate_count_out(g);
+	gate_http_free(l); /* with its sockets and connections */
+	for (const struct link *at = l->gates.next; at != &l->gates; at = at->next)
+		gate_count_out(CONTAINER_OF(at, struct gate, link));
 	gate_clock_fini(l);
 	listener_unref(l);
 }

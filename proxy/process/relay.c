@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -28,13 +29,13 @@ struct head {
 _Static_assert(sizeof(struct head) == 16, "as it is sent");
 
 struct told {
-	struct told *next;
+	struct link link;
 	size_t n;
 	char bytes[];
 };
 
 struct asker {
-	struct asker *next;
+	struct link link;
 	void (*fn)(void *arg);
 	void *arg;
 };
@@ -46,17 +47,17 @@ struct relay {
 	void (*on_word)(void *arg, enum relay_word word);
 	void *arg;
 	struct event *readable, *tick;
-	struct told *kept, **kept_tail;
+	struct link kept; /* told */
 	unsigned kept_n;
-	bool has_dropped;                    /* one that could not be kept */
-	struct asker *askers, **askers_tail; /* to be called once the other process has heard all */
-	char *bytes;                         /* room for one message */
+	bool has_dropped;   /* one that could not be kept */
+	struct link askers; /* to be called once the other process has heard all */
+	char *bytes;        /* room for one message */
 	/* atomic: a purge looks here before it takes the lock */
 	_Atomic bool is_open, both_serve;
 	pthread_mutex_t mu;
 	/* guarded by mu */
 	int fd;
-	struct told *waiting, **waiting_tail; /* to be said when there is room again */
+	struct link waiting; /* told, to be said when there is room again */
 	unsigned waiting_n;
 	size_t waiting_bytes;
 	bool has_lost;
@@ -82,7 +83,6 @@ static struct told *told_new(const struct head *h, struct slice what)
 
 	if (!t)
 		return NULL;
-	t->next = NULL;
 	t->n = sizeof(*h) + what.n;
 	memcpy(t->bytes, h, sizeof(*h));
 	if (what.n > 0)
@@ -98,8 +98,7 @@ static int wait_locked(struct relay *r, const struct head *h, struct slice what)
 
 	if (!t)
 		return -ENOBUFS;
-	*r->waiting_tail = t;
-	r->waiting_tail = &t->next;
+	link_append(&r->waiting, &t->link);
 	r->waiting_n++;
 	r->waiting_bytes += t->n;
 	return 0;
@@ -108,23 +107,21 @@ static int wait_locked(struct relay *r, const struct head *h, struct slice what)
 /* In the order in which things are said. */
 static int say_locked(struct relay *r, const struct head *h, struct slice what)
 {
-	int err = r->waiting ? -EAGAIN : send_locked(r, h, what);
+	int err = link_is_empty(&r->waiting) ? send_locked(r, h, what) : -EAGAIN;
 
 	return err == -EAGAIN ? wait_locked(r, h, what) : err;
 }
 
 static void say_waiting_locked(struct relay *r)
 {
-	while (r->fd >= 0 && r->waiting) {
-		struct told *t = r->waiting;
+	while (r->fd >= 0 && !link_is_empty(&r->waiting)) {
+		struct told *t = CONTAINER_OF(r->waiting.next, struct told, link);
 		struct head h;
 
 		memcpy(&h, t->bytes, sizeof(h));
 		if (send_locked(r, &h, (struct slice){t->bytes + sizeof(h), t->n - sizeof(h)}) == -EAGAIN)
 			return;
-		r->waiting = t->next;
-		if (!r->waiting)
-			r->waiting_tail = &r->waiting;
+		link_remove(&t->link);
 		r->waiting_n--;
 		r->waiting_bytes -= t->n;
 		mem_free(t);
@@ -137,7 +134,8 @@ static void make_up_locked(struct relay *r)
 	const struct head all = {.word = WORD_PURGE, .purge = purge_encode(&(struct purge){.kind = PURGE_ALL})};
 
 	say_waiting_locked(r);
-	if (r->has_lost && r->fd >= 0 && !r->waiting && send_locked(r, &all, (struct slice){NULL, 0}) == 0)
+	if (r->has_lost && r->fd >= 0 && link_is_empty(&r->waiting) &&
+		send_locked(r, &all, (struct slice){NULL, 0}) == 0)
 		r->has_lost = false;
 }
 
@@ -187,23 +185,23 @@ void relay_say(struct relay *r, enum relay_word word)
 		log_warn("upgrade: can't reach the other process: %s", strerror(-err));
 }
 
-static void call_next(struct relay *r)
+/* False: nobody waits. */
+static bool call_next(struct relay *r)
 {
-	struct asker *a = r->askers;
+	struct link *first = link_take_first(&r->askers);
+	struct asker *a = first ? CONTAINER_OF(first, struct asker, link) : NULL;
 
 	if (!a)
-		return;
-	r->askers = a->next;
-	if (!r->askers)
-		r->askers_tail = &r->askers;
+		return false;
 	a->fn(a->arg);
 	mem_free(a);
+	return true;
 }
 
 void relay_release(struct relay *r)
 {
-	while (r->askers)
-		call_next(r);
+	while (call_next(r))
+		;
 }
 
 void relay_when_heard(struct relay *r, void (*fn)(void *arg), void *arg)
@@ -215,8 +213,7 @@ void relay_when_heard(struct relay *r, void (*fn)(void *arg), void *arg)
 		return;
 	}
 	*a = (struct asker){.fn = fn, .arg = arg};
-	*r->askers_tail = a;
-	r->askers_tail = &a->next;
+	link_append(&r->askers, &a->link);
 	relay_say(r, (enum relay_word)WORD_ASK);
 }
 
@@ -233,18 +230,19 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 /* ---- Hearing ---- */
 
-static void free_told(struct told *t)
+static void free_told(struct link *all)
 {
-	for (struct told *next; t; t = next) {
-		next = t->next;
-		mem_free(t);
-	}
+	struct link *first;
+
+	while ((first = link_take_first(all)))
+		mem_free(CONTAINER_OF(first, struct told, link));
 }
 
 static void close_end(struct relay *r)
 {
-	struct told *gone;
+	struct link gone;
 
+	link_init(&gone);
 	if (r->readable)
 		event_free(r->readable);
 	if (r->tick)
@@ -257,13 +255,11 @@ static void close_end(struct relay *r)
 		close(r->fd);
 	r->fd = -1;
 	r->has_lost = false;
-	gone = r->waiting;
-	r->waiting = NULL;
-	r->waiting_tail = &r->waiting;
+	link_splice(&gone, &r->waiting);
 	r->waiting_n = 0;
 	r->waiting_bytes = 0;
 	pthread_mutex_unlock(&r->mu);
-	free_told(gone);
+	free_told(&gone);
 	relay_release(r);
 }
 
@@ -306,11 +302,12 @@ static bool hear(struct relay *r, size_t *n)
 
 static void take_kept(struct relay *r)
 {
-	for (const struct told *t = r->kept; t; t = t->next)
+	for (const struct link *l = r->kept.next; l != &r->kept; l = l->next) {
+		const struct told *t = CONTAINER_OF(l, struct told, link);
+
 		do_as_told(r, t->bytes, t->n);
-	free_told(r->kept);
-	r->kept = NULL;
-	r->kept_tail = &r->kept;
+	}
+	free_told(&r->kept);
 	r->kept_n = 0;
 	if (r->has_dropped)
 		cache_purge_as_told(r->cache, &(struct purge){.kind = PURGE_ALL});
@@ -352,11 +349,9 @@ static void keep(struct relay *r, size_t n)
 		return;
 	}
 	r->kept_n++;
-	t->next = NULL;
 	t->n = n;
 	memcpy(t->bytes, r->bytes, n);
-	*r->kept_tail = t;
-	r->kept_tail = &t->next;
+	link_append(&r->kept, &t->link);
 }
 
 int relay_ask_for_disk(struct relay *r)
@@ -396,9 +391,9 @@ int relay_new(struct event_base *base, struct relay **out)
 		return -ENOMEM;
 	r->base = base;
 	r->fd = -1;
-	r->kept_tail = &r->kept;
-	r->waiting_tail = &r->waiting;
-	r->askers_tail = &r->askers;
+	link_init(&r->kept);
+	link_init(&r->waiting);
+	link_init(&r->askers);
 	r->bytes = mem_alloc(sizeof(struct head) + WHAT_MAX);
 	if (!r->bytes) {
 		mem_free(r);
@@ -419,11 +414,12 @@ void relay_free(struct relay **relay)
 		return;
 	pthread_mutex_lock(&r->mu);
 	p = (struct pollfd){.fd = r->fd, .events = POLLOUT};
-	while ((r->has_lost || r->waiting) && poll(&p, 1, LAST_WAIT_MS) == 1 && !(p.revents & (POLLHUP | POLLERR)))
+	while ((r->has_lost || !link_is_empty(&r->waiting)) && poll(&p, 1, LAST_WAIT_MS) == 1 &&
+		!(p.revents & (POLLHUP | POLLERR)))
 		make_up_locked(r);
 	pthread_mutex_unlock(&r->mu);
 	close_end(r);
-	free_told(r->kept);
+	free_told(&r->kept);
 	pthread_mutex_destroy(&r->mu);
 	mem_free(r->bytes);
 	mem_free(r);
