@@ -2,6 +2,7 @@
 #include "policy/default_rules.h"
 #include "rig.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 void rig_options(struct rig *g)
@@ -62,6 +63,29 @@ void rig_end(struct rig *g)
 		mailbox_fini(&g->mailboxes[i]);
 }
 
+void rig_restart(struct rig *g)
+{
+	rig_end(g);
+	rig_start(g);
+}
+
+int rig_setup(void **state)
+{
+	struct rig *g = malloc(sizeof(*g));
+
+	assert_non_null(g);
+	rig_begin(g);
+	*state = g;
+	return 0;
+}
+
+int rig_teardown(void **state)
+{
+	rig_end(*state);
+	free(*state);
+	return 0;
+}
+
 const struct cache_asked *rig_asked(struct rig *g)
 {
 	g->asked = cache_ask(g->c);
@@ -101,13 +125,18 @@ enum cache_verdict ask_lookup(struct rig *g, struct ask *a)
 	return a->out.verdict;
 }
 
+enum cache_verdict ask_for(struct rig *g, struct ask *a, const char *method_and_target, const char *fields)
+{
+	ask_init(g, a, method_and_target, fields);
+	return ask_lookup(g, a);
+}
+
 enum cache_verdict rig_verdict(struct rig *g, const char *method_and_target, const char *fields)
 {
 	enum cache_verdict v;
 	struct ask a;
 
-	ask_init(g, &a, method_and_target, fields);
-	v = ask_lookup(g, &a);
+	v = ask_for(g, &a, method_and_target, fields);
 	if (a.out.flight && v != CACHE_JOIN)
 		flight_abandon(a.out.flight);
 	ask_fini(&a);
@@ -141,8 +170,7 @@ void rig_store(struct rig *g, const char *target, const char *request_fields, co
 {
 	struct ask a;
 
-	ask_init(g, &a, target, request_fields);
-	assert_int_equal(ask_lookup(g, &a), CACHE_LEAD);
+	assert_int_equal(ask_for(g, &a, target, request_fields), CACHE_LEAD);
 	assert_int_equal(rig_answer(g, a.out.flight, 200, fields, (int64_t)strlen(body), NULL), FLIGHT_STORES);
 	assert_int_equal(flight_body(a.out.flight, body, strlen(body)), FLIGHT_BODY_OK);
 	flight_end(a.out.flight, true, g->now);

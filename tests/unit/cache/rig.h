@@ -32,8 +32,13 @@ struct rig {
 
 void rig_options(struct rig *g); /* fills o and rules; to be changed before rig_start */
 void rig_start(struct rig *g);
-void rig_begin(struct rig *g); /* both */
-void rig_end(struct rig *g);   /* delivers what is left and frees the cache, which checks for leaks */
+void rig_begin(struct rig *g);   /* both */
+void rig_end(struct rig *g);     /* delivers what is left and frees the cache, which checks for leaks */
+void rig_restart(struct rig *g); /* another cache: o has been changed. (rules may change at any time) */
+/* Of a test: *state is a rig that has begun, and ends with it. */
+int rig_setup(void **state);
+int rig_teardown(void **state);
+#define RIG_TEST(test) cmocka_unit_test_setup_teardown(test, rig_setup, rig_teardown)
 void rig_deliver(struct rig *g);
 /* For a response whose request went upstream just now. */
 const struct cache_asked *rig_asked(struct rig *g);
@@ -50,6 +55,8 @@ struct ask {
 void ask_init(struct rig *g, struct ask *a, const char *method_and_target, const char *fields);
 void ask_fini(struct ask *a); /* drops the result's references too */
 enum cache_verdict ask_lookup(struct rig *g, struct ask *a);
+/* Both. */
+enum cache_verdict ask_for(struct rig *g, struct ask *a, const char *method_and_target, const char *fields);
 /* Init, look up, fini, for verdicts that need no more. */
 enum cache_verdict rig_verdict(struct rig *g, const char *method_and_target, const char *fields);
 

@@ -173,123 +173,109 @@ static void no_allocation_that_fails_crashes_or_leaks(void **state)
 static void what_does_not_fit_is_passed_through_and_counted(void **state)
 {
 	static char body[60001];
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 	struct waiter w;
 	enum policy_store why;
 
-	(void)state;
 	memset(body, 'b', sizeof(body) - 1);
-	rig_options(&g);
-	g.o.memory_bytes = 50000;
-	rig_start(&g);
-	ask_init(&g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	assert_int_equal(rig_answer(&g, a.out.flight, 200, FRESH, 60000, &why), FLIGHT_PRIVATE);
+	g->o.memory_bytes = 50000;
+	rig_restart(g);
+	assert_int_equal(ask_for(g, &a, "GET /a", NULL), CACHE_LEAD);
+	assert_int_equal(rig_answer(g, a.out.flight, 200, FRESH, 60000, &why), FLIGHT_PRIVATE);
 	assert_int_equal(why, POLICY_NOT_TOO_LARGE);
-	assert_int_equal(rig_stats(&g).refused_memory, 1);
+	assert_int_equal(rig_stats(g).refused_memory, 1);
 	/* No marker: there may be room the next time. Of unknown length it goes through a window. */
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	assert_int_equal(ask_lookup(g, &a), CACHE_LEAD);
 	waiter_join(&w, &a, 0);
-	assert_int_equal(rig_answer(&g, a.out.flight, 200, FRESH, -1, NULL), FLIGHT_STORES);
+	assert_int_equal(rig_answer(g, a.out.flight, 200, FRESH, -1, NULL), FLIGHT_STORES);
 	for (int i = 0; i < 6; i++)
 		assert_int_equal(flight_body(a.out.flight, body, 10000), FLIGHT_BODY_OK);
-	flight_end(a.out.flight, true, g.now);
+	flight_end(a.out.flight, true, g->now);
 	rig_body_is(waiter_look(&w).object, body);
 	flight_leave(&w.w);
-	assert_int_equal(rig_stats(&g).objects, 0);
-	assert_int_equal(rig_stats(&g).refused_memory, 2);
+	assert_int_equal(rig_stats(g).objects, 0);
+	assert_int_equal(rig_stats(g).refused_memory, 2);
 	ask_fini(&a);
-	rig_end(&g);
 }
 
 static void who_could_lead_but_for_room_passes_and_is_counted(void **state)
 {
 	enum cache_verdict verdict;
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 
-	(void)state;
-	rig_begin(&g);
-	ask_init(&g, &a, "GET /a", NULL);
+	ask_init(g, &a, "GET /a", NULL);
 	mem_fail_at(1, 1);
-	verdict = ask_lookup(&g, &a);
+	verdict = ask_lookup(g, &a);
 	mem_fail_at(0, 0);
 	assert_int_equal(verdict, CACHE_PASS);
 	ask_fini(&a);
-	assert_int_equal(rig_stats(&g).refused_memory, 1);
-	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
-	assert_int_equal(rig_stats(&g).refused_memory, 1);
-	rig_end(&g);
+	assert_int_equal(rig_stats(g).refused_memory, 1);
+	assert_int_equal(rig_verdict(g, "GET /a", NULL), CACHE_LEAD);
+	assert_int_equal(rig_stats(g).refused_memory, 1);
 }
 
 static void a_hot_shard_may_use_what_the_others_do_not(void **state)
 {
 	static char body[1025];
-	struct rig g;
+	struct rig *g = *state;
 	char target[32];
 
-	(void)state;
 	memset(body, 'b', 1024);
-	rig_options(&g);
-	g.o.shards = 16;
-	g.o.memory_bytes = 400000;
-	rig_start(&g);
+	g->o.shards = 16;
+	g->o.memory_bytes = 400000;
+	rig_restart(g);
 	/* All keys in one shard, by force. */
 	for (int i = 0; i < 250; i++) {
 		struct ask a;
 
 		snprintf(target, sizeof(target), "GET /%d", i);
-		ask_init(&g, &a, target, NULL);
+		ask_init(g, &a, target, NULL);
 		a.key.hash.hi = 0;
-		assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-		rig_answer(&g, a.out.flight, 200, FRESH, 1024, NULL);
+		assert_int_equal(ask_lookup(g, &a), CACHE_LEAD);
+		rig_answer(g, a.out.flight, 200, FRESH, 1024, NULL);
 		flight_body(a.out.flight, body, 1024);
-		flight_end(a.out.flight, true, g.now);
+		flight_end(a.out.flight, true, g->now);
 		ask_fini(&a);
 	}
-	assert_int_equal(rig_stats(&g).objects, 250);
+	assert_int_equal(rig_stats(g).objects, 250);
 	/* And another one takes from it when it needs room. */
 	for (int i = 0; i < 250; i++) {
 		snprintf(target, sizeof(target), "GET /x/%d", i);
-		rig_store(&g, target, NULL, FRESH, body);
-		assert_true(rig_stats(&g).bytes <= 400000);
+		rig_store(g, target, NULL, FRESH, body);
+		assert_true(rig_stats(g).bytes <= 400000);
 	}
-	assert_true(rig_stats(&g).evicted_lru >= 200);
-	rig_end(&g);
+	assert_true(rig_stats(g).evicted_lru >= 200);
 }
 
 static void an_evicted_object_counts_until_its_last_reader_has_gone(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 	uint64_t seq;
 
-	(void)state;
-	rig_begin(&g);
-	rig_store(&g, "GET /a", NULL, FRESH, "hello");
-	ask_init(&g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_HIT);
-	assert_int_equal(cache_purge_soon(g.c, &(struct purge){.kind = PURGE_ALL}, &seq), 0);
+	rig_store(g, "GET /a", NULL, FRESH, "hello");
+	assert_int_equal(ask_for(g, &a, "GET /a", NULL), CACHE_HIT);
+	assert_int_equal(cache_purge_soon(g->c, &(struct purge){.kind = PURGE_ALL}, &seq), 0);
 	for (int i = 0; i < 10; i++)
-		cache_sweep(g.c, 100, g.now);
-	assert_int_equal(rig_stats(&g).objects, 0);
-	assert_true(rig_stats(&g).bytes > 0);
+		cache_sweep(g->c, 100, g->now);
+	assert_int_equal(rig_stats(g).objects, 0);
+	assert_true(rig_stats(g).bytes > 0);
 	rig_body_is(a.out.object, "hello");
 	object_unref(&a.out.object);
-	assert_int_equal(rig_stats(&g).bytes, 0);
+	assert_int_equal(rig_stats(g).bytes, 0);
 	ask_fini(&a);
-	rig_end(&g);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_allocation_that_fails_crashes_or_leaks),
-		cmocka_unit_test(what_does_not_fit_is_passed_through_and_counted),
-		cmocka_unit_test(who_could_lead_but_for_room_passes_and_is_counted),
-		cmocka_unit_test(a_hot_shard_may_use_what_the_others_do_not),
-		cmocka_unit_test(an_evicted_object_counts_until_its_last_reader_has_gone),
+		RIG_TEST(what_does_not_fit_is_passed_through_and_counted),
+		RIG_TEST(who_could_lead_but_for_room_passes_and_is_counted),
+		RIG_TEST(a_hot_shard_may_use_what_the_others_do_not),
+		RIG_TEST(an_evicted_object_counts_until_its_last_reader_has_gone),
 	};
 
 	return cmocka_run_group_tests_name("cache memory", tests, NULL, NULL);

@@ -13,11 +13,10 @@
 
 static void begin(struct rig *g, uint64_t memory_bytes)
 {
-	rig_options(g);
 	g->o.memory_bytes = memory_bytes;
 	g->o.max_object_bytes = 4 << 20;
 	g->rules.compress = ALL_CODINGS;
-	rig_start(g);
+	rig_restart(g);
 }
 
 /* Text that takes a while. */
@@ -75,8 +74,7 @@ static void is_encoded(struct rig *g, const char *target, const char *text)
 	struct ask a;
 	struct slice coded;
 
-	ask_init(g, &a, target, NULL);
-	assert_int_equal(ask_lookup(g, &a), CACHE_HIT);
+	assert_int_equal(ask_for(g, &a, target, NULL), CACHE_HIT);
 	for (unsigned c = 0; c < CACHE_CODINGS; c++)
 		assert_true(object_encoded(a.out.object, (enum cache_coding)c, &coded));
 	assert_true(object_encoded(a.out.object, CACHE_GZIP, &coded));
@@ -86,145 +84,131 @@ static void is_encoded(struct rig *g, const char *target, const char *text)
 
 static void a_short_body_is_encoded_at_once_and_a_long_one_elsewhere(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	char *brief = text_of(2000), *text = text_of(2 << 20);
 	int64_t mine, all;
 
-	(void)state;
-	begin(&g, 64 << 20);
-	rig_store(&g, "GET /brief", NULL, TEXT_FIELDS, brief);
-	is_encoded(&g, "GET /brief", brief);
+	begin(g, 64 << 20);
+	rig_store(g, "GET /brief", NULL, TEXT_FIELDS, brief);
+	is_encoded(g, "GET /brief", brief);
 	mine = us_of(CLOCK_THREAD_CPUTIME_ID);
 	all = us_of(CLOCK_PROCESS_CPUTIME_ID);
-	rig_store(&g, "GET /long", NULL, TEXT_FIELDS, text);
+	rig_store(g, "GET /long", NULL, TEXT_FIELDS, text);
 	mine = us_of(CLOCK_THREAD_CPUTIME_ID) - mine;
-	assert_int_equal(rig_verdict(&g, "GET /long", NULL), CACHE_HIT); /* it serves meanwhile */
-	wait_until_made(&g, 1);
+	assert_int_equal(rig_verdict(g, "GET /long", NULL), CACHE_HIT); /* it serves meanwhile */
+	wait_until_made(g, 1);
 	all = us_of(CLOCK_PROCESS_CPUTIME_ID) - all;
 	assert_true(4 * mine < all);
-	is_encoded(&g, "GET /long", text);
+	is_encoded(g, "GET /long", text);
 	free(brief);
 	free(text);
-	rig_end(&g);
 }
 
 /* A worker whose responses end all at once goes on soon: what is beyond its share of the moment is made elsewhere. */
 static void a_worker_encodes_a_bounded_amount_at_once(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	char *text = text_of(16 * 1024), target[32];
 	unsigned own = ENCODER_AT_ONCE_BYTES / (16 * 1024), all = 40;
 
-	(void)state;
-	begin(&g, 64 << 20);
+	begin(g, 64 << 20);
 	for (unsigned i = 0; i < all; i++) {
 		snprintf(target, sizeof(target), "GET /%u", i);
-		rig_store(&g, target, NULL, TEXT_FIELDS, text);
+		rig_store(g, target, NULL, TEXT_FIELDS, text);
 		if (i < own)
-			is_encoded(&g, target, text);
+			is_encoded(g, target, text);
 	}
-	wait_until_made(&g, all - own);
+	wait_until_made(g, all - own);
 	for (unsigned i = 0; i < all; i++) {
 		snprintf(target, sizeof(target), "GET /%u", i);
-		is_encoded(&g, target, text);
+		is_encoded(g, target, text);
 	}
-	g.now.mono_ms += ENCODER_MOMENT_MS;
-	rig_store(&g, "GET /later", NULL, TEXT_FIELDS, text);
-	is_encoded(&g, "GET /later", text);
-	assert_int_equal(rig_stats(&g).encodings_made, all - own);
+	g->now.mono_ms += ENCODER_MOMENT_MS;
+	rig_store(g, "GET /later", NULL, TEXT_FIELDS, text);
+	is_encoded(g, "GET /later", text);
+	assert_int_equal(rig_stats(g).encodings_made, all - own);
 	free(text);
-	rig_end(&g);
 }
 
 static void what_there_is_no_room_for_is_left_as_it_is_and_counted(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	char *text = text_of(200000);
 	struct slice coded;
 	struct ask a;
 
-	(void)state;
-	begin(&g, 1 << 20); /* an eighth of it waits at most */
-	rig_store(&g, "GET /a", NULL, TEXT_FIELDS, text);
-	assert_int_equal(rig_stats(&g).encodings_dropped, 1);
-	ask_init(&g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_HIT);
+	begin(g, 1 << 20); /* an eighth of it waits at most */
+	rig_store(g, "GET /a", NULL, TEXT_FIELDS, text);
+	assert_int_equal(rig_stats(g).encodings_dropped, 1);
+	assert_int_equal(ask_for(g, &a, "GET /a", NULL), CACHE_HIT);
 	assert_false(object_encoded(a.out.object, CACHE_GZIP, &coded));
 	rig_body_is(a.out.object, text);
 	ask_fini(&a);
 	free(text);
-	rig_end(&g);
 }
 
 static void a_successor_after_a_304_has_what_was_not_made_yet(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	char *text = text_of(2 << 20);
 	struct ask a;
 
-	(void)state;
-	begin(&g, 64 << 20);
-	rig_store(&g, "GET /a", NULL, TEXT_FIELDS, text);
-	g.now.mono_ms += 2000000;
-	ask_init(&g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	assert_int_equal(rig_answer(&g, a.out.flight, 304, TEXT_FIELDS, 0, NULL), FLIGHT_REVALIDATED);
+	begin(g, 64 << 20);
+	rig_store(g, "GET /a", NULL, TEXT_FIELDS, text);
+	g->now.mono_ms += 2000000;
+	assert_int_equal(ask_for(g, &a, "GET /a", NULL), CACHE_LEAD);
+	assert_int_equal(rig_answer(g, a.out.flight, 304, TEXT_FIELDS, 0, NULL), FLIGHT_REVALIDATED);
 	ask_fini(&a);
-	wait_until_made(&g, 1);
-	is_encoded(&g, "GET /a", text);
+	wait_until_made(g, 1);
+	is_encoded(g, "GET /a", text);
 	free(text);
-	rig_end(&g);
 }
 
 /* Replaced before their turn came: their bytes go, and nobody's time with them. */
 static void what_nobody_wants_any_more_is_not_encoded(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	char *text = text_of(1 << 20);
 	struct cache_stats s;
 	const struct timespec moment = {.tv_nsec = 1000000};
 	uint64_t seq;
 
-	(void)state;
-	begin(&g, 64 << 20);
+	begin(g, 64 << 20);
 	for (unsigned i = 0; i < 6; i++) {
-		rig_store(&g, "GET /a", NULL, TEXT_FIELDS, text);
-		assert_int_equal(cache_purge_soon(g.c, &(struct purge){.kind = PURGE_ALL}, &seq), 0);
-		assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD); /* which drops it */
+		rig_store(g, "GET /a", NULL, TEXT_FIELDS, text);
+		assert_int_equal(cache_purge_soon(g->c, &(struct purge){.kind = PURGE_ALL}, &seq), 0);
+		assert_int_equal(rig_verdict(g, "GET /a", NULL), CACHE_LEAD); /* which drops it */
 	}
-	for (unsigned i = 0; i < 60000 && rig_stats(&g).encodings_waiting > 0; i++)
+	for (unsigned i = 0; i < 60000 && rig_stats(g).encodings_waiting > 0; i++)
 		nanosleep(&moment, NULL);
-	s = rig_stats(&g);
+	s = rig_stats(g);
 	assert_int_equal(s.encodings_waiting, 0);
 	assert_in_range(s.encodings_made, 0, 3);
 	free(text);
-	rig_end(&g);
 }
 
 static void the_end_comes_while_others_wait(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	char *text = text_of(1 << 20), target[32];
 
-	(void)state;
-	begin(&g, 64 << 20);
+	begin(g, 64 << 20);
 	for (unsigned i = 0; i < 7; i++) {
 		snprintf(target, sizeof(target), "GET /%u", i);
-		rig_store(&g, target, NULL, TEXT_FIELDS, text);
+		rig_store(g, target, NULL, TEXT_FIELDS, text);
 	}
 	free(text);
-	rig_end(&g); /* which looks for what is left */
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_short_body_is_encoded_at_once_and_a_long_one_elsewhere),
-		cmocka_unit_test(a_worker_encodes_a_bounded_amount_at_once),
-		cmocka_unit_test(what_there_is_no_room_for_is_left_as_it_is_and_counted),
-		cmocka_unit_test(a_successor_after_a_304_has_what_was_not_made_yet),
-		cmocka_unit_test(what_nobody_wants_any_more_is_not_encoded),
-		cmocka_unit_test(the_end_comes_while_others_wait),
+		RIG_TEST(a_short_body_is_encoded_at_once_and_a_long_one_elsewhere),
+		RIG_TEST(a_worker_encodes_a_bounded_amount_at_once),
+		RIG_TEST(what_there_is_no_room_for_is_left_as_it_is_and_counted),
+		RIG_TEST(a_successor_after_a_304_has_what_was_not_made_yet),
+		RIG_TEST(what_nobody_wants_any_more_is_not_encoded),
+		RIG_TEST(the_end_comes_while_others_wait),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,8 +124,7 @@ static void answer_head(struct rig *g, enum cache_verdict of_others, int status,
 {
 	struct ask a;
 
-	ask_init(g, &a, "HEAD /a", NULL);
-	assert_int_equal(ask_lookup(g, &a), CACHE_LEAD);
+	assert_int_equal(ask_for(g, &a, "HEAD /a", NULL), CACHE_LEAD);
 	assert_int_equal(rig_verdict(g, "HEAD /a", NULL), of_others);
 	rig_answer(g, a.out.flight, status, fields, -1, NULL);
 	ask_fini(&a);
@@ -134,64 +133,54 @@ static void answer_head(struct rig *g, enum cache_verdict of_others, int status,
 static void heads_that_may_not_be_shared_do_not_wait_for_each_other(void **state)
 {
 	static const char private[] = "Cache-Control: private\r\n";
-	struct rig g;
+	struct rig *g = *state;
 
-	(void)state;
-	rig_begin(&g);
-	answer_head(&g, CACHE_JOIN, 200, private);
-	assert_int_equal(rig_stats(&g).markers, 1);
-	assert_int_equal(rig_verdict(&g, "HEAD /a", NULL), CACHE_PASS);
+	answer_head(g, CACHE_JOIN, 200, private);
+	assert_int_equal(rig_stats(g).markers, 1);
+	assert_int_equal(rig_verdict(g, "HEAD /a", NULL), CACHE_PASS);
 	/* Each second one finds out again. That it meets an error says nothing of what is usual. */
-	g.now.mono_ms += 1000;
-	answer_head(&g, CACHE_PASS, 503, private);
-	g.now.mono_ms += 118999;
-	cache_sweep(g.c, 100, g.now);
-	answer_head(&g, CACHE_PASS, 200, FRESH); /* it is for all now */
-	answer_head(&g, CACHE_JOIN, 500, private);
-	assert_int_equal(rig_verdict(&g, "HEAD /a", NULL), CACHE_PASS);
-	g.now.mono_ms += g.o.failure_memory_ms;
-	answer_head(&g, CACHE_JOIN, 200, private);
-	g.now.mono_ms += 120000;
-	cache_sweep(g.c, 100, g.now);
-	assert_int_equal(rig_stats(&g).markers, 0);
-	rig_end(&g);
+	g->now.mono_ms += 1000;
+	answer_head(g, CACHE_PASS, 503, private);
+	g->now.mono_ms += 118999;
+	cache_sweep(g->c, 100, g->now);
+	answer_head(g, CACHE_PASS, 200, FRESH); /* it is for all now */
+	answer_head(g, CACHE_JOIN, 500, private);
+	assert_int_equal(rig_verdict(g, "HEAD /a", NULL), CACHE_PASS);
+	g->now.mono_ms += g->o.failure_memory_ms;
+	answer_head(g, CACHE_JOIN, 200, private);
+	g->now.mono_ms += 120000;
+	cache_sweep(g->c, 100, g->now);
+	assert_int_equal(rig_stats(g).markers, 0);
 }
 
 static void what_a_head_is_told_keeps_no_get_from_waiting(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 
-	(void)state;
-	rig_begin(&g);
-	answer_head(&g, CACHE_JOIN, 200, "Cache-Control: private\r\n");
-	ask_init(&g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_JOIN);
-	rig_answer(&g, a.out.flight, 200, FRESH, 0, NULL);
-	flight_end(a.out.flight, true, g.now);
-	assert_int_equal(rig_stats(&g).markers, 0);
+	answer_head(g, CACHE_JOIN, 200, "Cache-Control: private\r\n");
+	assert_int_equal(ask_for(g, &a, "GET /a", NULL), CACHE_LEAD);
+	assert_int_equal(rig_verdict(g, "GET /a", NULL), CACHE_JOIN);
+	rig_answer(g, a.out.flight, 200, FRESH, 0, NULL);
+	flight_end(a.out.flight, true, g->now);
+	assert_int_equal(rig_stats(g).markers, 0);
 	ask_fini(&a);
-	rig_end(&g);
 }
 
 static void a_purge_undoes_what_heads_were_told(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	uint64_t seq;
 
-	(void)state;
-	rig_begin(&g);
-	answer_head(&g, CACHE_JOIN, 200, "Cache-Control: private\r\n");
+	answer_head(g, CACHE_JOIN, 200, "Cache-Control: private\r\n");
 	assert_int_equal(
-		cache_purge_soon(g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/b")}, &seq), 0);
-	assert_int_equal(rig_verdict(&g, "HEAD /a", NULL), CACHE_PASS);
+		cache_purge_soon(g->c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/b")}, &seq), 0);
+	assert_int_equal(rig_verdict(g, "HEAD /a", NULL), CACHE_PASS);
 	assert_int_equal(
-		cache_purge_soon(g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a")}, &seq), 0);
+		cache_purge_soon(g->c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a")}, &seq), 0);
 	for (unsigned i = 0; i < 1000; i++) /* the rule is not forgotten before the marker is */
-		cache_sweep(g.c, 100, g.now);
-	answer_head(&g, CACHE_JOIN, 200, FRESH);
-	rig_end(&g);
+		cache_sweep(g->c, 100, g->now);
+	answer_head(g, CACHE_JOIN, 200, FRESH);
 }
 
 static void a_later_cacheable_response_clears_the_pass_marker(void **state)
@@ -497,75 +486,65 @@ static void the_fill_goes_on_when_all_clients_have_left(void **state)
 
 static void credentials_and_no_join_lead_alone_but_may_store(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a, b;
 
-	(void)state;
-	rig_begin(&g);
-	ask_init(&g, &a, "GET /a", "Authorization: x\r\n");
-	ask_init(&g, &b, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	assert_int_equal(ask_lookup(&g, &b), CACHE_LEAD);
+	ask_init(g, &a, "GET /a", "Authorization: x\r\n");
+	ask_init(g, &b, "GET /a", NULL);
+	assert_int_equal(ask_lookup(g, &a), CACHE_LEAD);
+	assert_int_equal(ask_lookup(g, &b), CACHE_LEAD);
 	flight_abandon(b.out.flight);
-	rig_answer(&g, a.out.flight, 200, FRESH, 1, NULL); /* not to be shared: no marker for the others */
-	assert_int_equal(rig_stats(&g).markers, 0);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	rig_answer(&g, a.out.flight, 200, "Cache-Control: public, max-age=60\r\n", 0, NULL);
-	flight_end(a.out.flight, true, g.now);
-	assert_int_equal(ask_lookup(&g, &b), CACHE_HIT);
-	g.now.mono_ms += 100000;
+	rig_answer(g, a.out.flight, 200, FRESH, 1, NULL); /* not to be shared: no marker for the others */
+	assert_int_equal(rig_stats(g).markers, 0);
+	assert_int_equal(ask_lookup(g, &a), CACHE_LEAD);
+	rig_answer(g, a.out.flight, 200, "Cache-Control: public, max-age=60\r\n", 0, NULL);
+	flight_end(a.out.flight, true, g->now);
+	assert_int_equal(ask_lookup(g, &b), CACHE_HIT);
+	g->now.mono_ms += 100000;
 	b.r.no_join = true;
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	assert_int_equal(ask_lookup(&g, &b), CACHE_LEAD);
+	assert_int_equal(ask_lookup(g, &a), CACHE_LEAD);
+	assert_int_equal(ask_lookup(g, &b), CACHE_LEAD);
 	flight_abandon(a.out.flight);
 	flight_abandon(b.out.flight);
 	ask_fini(&a);
 	ask_fini(&b);
-	rig_end(&g);
 }
 
 static void without_coalescing_everyone_leads(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 
-	(void)state;
-	rig_options(&g);
-	g.o.coalesce = false;
-	rig_start(&g);
-	ask_init(&g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
+	g->o.coalesce = false;
+	rig_restart(g);
+	assert_int_equal(ask_for(g, &a, "GET /a", NULL), CACHE_LEAD);
+	assert_int_equal(rig_verdict(g, "GET /a", NULL), CACHE_LEAD);
 	flight_abandon(a.out.flight);
 	ask_fini(&a);
-	rig_end(&g);
 }
 
 static void waiters_and_flights_are_bounded(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a, b;
 	struct waiter w;
 
-	(void)state;
-	rig_options(&g);
-	g.o.max_waiters = 1;
-	g.o.max_flights = 1;
-	rig_start(&g);
-	ask_init(&g, &a, "GET /a", NULL);
-	ask_init(&g, &b, "GET /b", NULL);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	g->o.max_waiters = 1;
+	g->o.max_flights = 1;
+	rig_restart(g);
+	ask_init(g, &a, "GET /a", NULL);
+	ask_init(g, &b, "GET /b", NULL);
+	assert_int_equal(ask_lookup(g, &a), CACHE_LEAD);
 	waiter_join(&w, &a, 0);
-	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_BUSY);
-	assert_int_equal(ask_lookup(&g, &b), CACHE_BUSY);
-	assert_int_equal(rig_stats(&g).waiters_refused, 1);
-	assert_int_equal(rig_stats(&g).flights_refused, 1);
+	assert_int_equal(rig_verdict(g, "GET /a", NULL), CACHE_BUSY);
+	assert_int_equal(ask_lookup(g, &b), CACHE_BUSY);
+	assert_int_equal(rig_stats(g).waiters_refused, 1);
+	assert_int_equal(rig_stats(g).flights_refused, 1);
 	flight_leave(&w.w);
 	flight_leave(&w.w);
 	flight_abandon(a.out.flight);
 	ask_fini(&a);
 	ask_fini(&b);
-	rig_end(&g);
 }
 
 struct quitter {
@@ -586,27 +565,23 @@ static void quit_both(struct flight_waiter *w)
 static void a_waiter_may_make_itself_and_others_leave_while_it_is_told(void **state)
 {
 	struct quitter q[4] = {{.told = 0}};
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 	unsigned told = 0;
 
-	(void)state;
-	rig_begin(&g);
-	ask_init(&g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	assert_int_equal(ask_for(g, &a, "GET /a", NULL), CACHE_LEAD);
 	for (int i = 0; i < 4; i++) {
 		q[i].w.on_progress = quit_both;
 		q[i].other = &q[i ^ 1];
 		flight_wait(a.out.flight, 1, NULL, &q[i].w);
 	}
-	flight_fail(a.out.flight, 502, g.now);
-	rig_deliver(&g);
+	flight_fail(a.out.flight, 502, g->now);
+	rig_deliver(g);
 	for (int i = 0; i < 4; i++)
 		told += q[i].told;
 	assert_int_equal(told, 2);
-	assert_int_equal(rig_stats(&g).waiters, 0);
+	assert_int_equal(rig_stats(g).waiters, 0);
 	ask_fini(&a);
-	rig_end(&g);
 }
 
 struct ender {
@@ -686,8 +661,7 @@ static void answer_variant(struct rig *g, const char *what, unsigned v, enum cac
 	char fields[32];
 
 	snprintf(fields, sizeof(fields), "X-V: %u\r\n", v);
-	ask_init(g, &a, what, fields);
-	assert_int_equal(ask_lookup(g, &a), CACHE_LEAD);
+	assert_int_equal(ask_for(g, &a, what, fields), CACHE_LEAD);
 	assert_int_equal(rig_verdict(g, what, fields), of_others);
 	if (rig_answer(g, a.out.flight, 200, with, 0, NULL) == FLIGHT_STORES)
 		flight_end(a.out.flight, true, g->now);
@@ -704,76 +678,64 @@ static void pass_2s(struct rig *g)
 
 static void a_private_variant_keeps_no_other_from_waiting(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 
-	(void)state;
-	rig_begin(&g);
-	answer_variant(&g, "GET /a", 1, CACHE_JOIN, PRIVATE);
+	answer_variant(g, "GET /a", 1, CACHE_JOIN, PRIVATE);
 	for (unsigned round = 0; round < 3; round++) {
-		assert_int_equal(rig_verdict(&g, "GET /a", "X-V: 1\r\n"), CACHE_PASS);
-		answer_variant(&g, "GET /a", 2, CACHE_JOIN, PUBLIC);
+		assert_int_equal(rig_verdict(g, "GET /a", "X-V: 1\r\n"), CACHE_PASS);
+		answer_variant(g, "GET /a", 2, CACHE_JOIN, PUBLIC);
 		/* That one may be stored says nothing of the other either. */
-		assert_int_equal(rig_verdict(&g, "GET /a", "X-V: 1\r\n"), CACHE_PASS);
-		assert_int_equal(rig_verdict(&g, "GET /a", "X-V: 2\r\n"), CACHE_HIT);
-		pass_2s(&g);
-		answer_variant(&g, "GET /a", 1, CACHE_PASS, PRIVATE); /* finds out again */
+		assert_int_equal(rig_verdict(g, "GET /a", "X-V: 1\r\n"), CACHE_PASS);
+		assert_int_equal(rig_verdict(g, "GET /a", "X-V: 2\r\n"), CACHE_HIT);
+		pass_2s(g);
+		answer_variant(g, "GET /a", 1, CACHE_PASS, PRIVATE); /* finds out again */
 	}
 	/* What was private is for all now. */
-	pass_2s(&g);
-	answer_variant(&g, "GET /a", 1, CACHE_PASS, PUBLIC);
-	pass_2s(&g);
-	answer_variant(&g, "GET /a", 1, CACHE_JOIN, PUBLIC);
-	rig_end(&g);
+	pass_2s(g);
+	answer_variant(g, "GET /a", 1, CACHE_PASS, PUBLIC);
+	pass_2s(g);
+	answer_variant(g, "GET /a", 1, CACHE_JOIN, PUBLIC);
 }
 
 /* Some origins name Vary where they may be stored only. */
 static void a_private_response_without_vary_is_of_a_variant_where_others_are(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 
-	(void)state;
-	rig_begin(&g);
-	answer_variant(&g, "GET /a", 2, CACHE_JOIN, PUBLIC);
-	answer_variant(&g, "GET /a", 1, CACHE_JOIN, "Cache-Control: private\r\n");
-	pass_2s(&g);
-	answer_variant(&g, "GET /a", 2, CACHE_JOIN, PUBLIC);
-	answer_variant(&g, "GET /a", 1, CACHE_PASS, "Cache-Control: private\r\n"); /* finds out again */
-	rig_end(&g);
+	answer_variant(g, "GET /a", 2, CACHE_JOIN, PUBLIC);
+	answer_variant(g, "GET /a", 1, CACHE_JOIN, "Cache-Control: private\r\n");
+	pass_2s(g);
+	answer_variant(g, "GET /a", 2, CACHE_JOIN, PUBLIC);
+	answer_variant(g, "GET /a", 1, CACHE_PASS, "Cache-Control: private\r\n"); /* finds out again */
 }
 
 static void a_page_of_which_each_variant_is_private_is_nobodys_to_wait_for(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 
-	(void)state;
-	rig_begin(&g);
 	for (unsigned v = 0; v < 9; v++)
-		answer_variant(&g, "GET /a", v, CACHE_JOIN, PRIVATE);
-	assert_int_equal(rig_verdict(&g, "GET /a", "X-V: 100\r\n"), CACHE_PASS);
+		answer_variant(g, "GET /a", v, CACHE_JOIN, PRIVATE);
+	assert_int_equal(rig_verdict(g, "GET /a", "X-V: 100\r\n"), CACHE_PASS);
 	/* Until one proves to be for all: then it can't be made so again by many that are not. */
-	pass_2s(&g);
-	answer_variant(&g, "GET /a", 100, CACHE_PASS, PUBLIC);
+	pass_2s(g);
+	answer_variant(g, "GET /a", 100, CACHE_PASS, PUBLIC);
 	for (unsigned v = 0; v < 100; v++)
-		answer_variant(&g, "GET /a", v, CACHE_JOIN, PRIVATE);
-	assert_int_equal(rig_verdict(&g, "GET /a", "X-V: 99\r\n"), CACHE_PASS);
-	assert_int_equal(rig_verdict(&g, "GET /a", "X-V: 92\r\n"), CACHE_PASS);
-	pass_2s(&g);
-	answer_variant(&g, "GET /a", 100, CACHE_JOIN, PUBLIC);
-	rig_end(&g);
+		answer_variant(g, "GET /a", v, CACHE_JOIN, PRIVATE);
+	assert_int_equal(rig_verdict(g, "GET /a", "X-V: 99\r\n"), CACHE_PASS);
+	assert_int_equal(rig_verdict(g, "GET /a", "X-V: 92\r\n"), CACHE_PASS);
+	pass_2s(g);
+	answer_variant(g, "GET /a", 100, CACHE_JOIN, PUBLIC);
 }
 
 static void a_head_of_a_private_variant_keeps_no_other_from_waiting(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 
-	(void)state;
-	rig_begin(&g);
-	answer_variant(&g, "HEAD /a", 1, CACHE_JOIN, PRIVATE);
+	answer_variant(g, "HEAD /a", 1, CACHE_JOIN, PRIVATE);
 	for (unsigned round = 0; round < 2; round++) {
-		assert_int_equal(rig_verdict(&g, "HEAD /a", "X-V: 1\r\n"), CACHE_PASS);
-		answer_variant(&g, "HEAD /a", 2, CACHE_JOIN, PUBLIC);
+		assert_int_equal(rig_verdict(g, "HEAD /a", "X-V: 1\r\n"), CACHE_PASS);
+		answer_variant(g, "HEAD /a", 2, CACHE_JOIN, PUBLIC);
 	}
-	rig_end(&g);
 }
 
 /* Nobody knew that they were of several variants when they began to wait. */
@@ -799,14 +761,14 @@ int main(void)
 		cmocka_unit_test(waiters_on_all_workers_are_told_of_head_data_and_end),
 		cmocka_unit_test(a_long_body_of_unknown_length_is_stored_in_one_piece),
 		cmocka_unit_test(an_uncacheable_response_releases_all_and_is_remembered),
-		cmocka_unit_test(heads_that_may_not_be_shared_do_not_wait_for_each_other),
-		cmocka_unit_test(what_a_head_is_told_keeps_no_get_from_waiting),
-		cmocka_unit_test(a_purge_undoes_what_heads_were_told),
+		RIG_TEST(heads_that_may_not_be_shared_do_not_wait_for_each_other),
+		RIG_TEST(what_a_head_is_told_keeps_no_get_from_waiting),
+		RIG_TEST(a_purge_undoes_what_heads_were_told),
 		cmocka_unit_test(a_later_cacheable_response_clears_the_pass_marker),
-		cmocka_unit_test(a_private_variant_keeps_no_other_from_waiting),
-		cmocka_unit_test(a_private_response_without_vary_is_of_a_variant_where_others_are),
-		cmocka_unit_test(a_page_of_which_each_variant_is_private_is_nobodys_to_wait_for),
-		cmocka_unit_test(a_head_of_a_private_variant_keeps_no_other_from_waiting),
+		RIG_TEST(a_private_variant_keeps_no_other_from_waiting),
+		RIG_TEST(a_private_response_without_vary_is_of_a_variant_where_others_are),
+		RIG_TEST(a_page_of_which_each_variant_is_private_is_nobodys_to_wait_for),
+		RIG_TEST(a_head_of_a_private_variant_keeps_no_other_from_waiting),
 		cmocka_unit_test(who_waits_for_what_is_another_variants_alone_looks_up_again),
 		cmocka_unit_test(event_streams_and_bodies_known_to_be_too_large_are_private),
 		cmocka_unit_test(a_failed_fetch_fails_all_who_wait),
@@ -820,10 +782,10 @@ int main(void)
 		cmocka_unit_test(a_body_that_outgrows_the_bound_goes_through_a_window),
 		cmocka_unit_test(a_windowed_body_that_nobody_reads_is_cancelled),
 		cmocka_unit_test(the_fill_goes_on_when_all_clients_have_left),
-		cmocka_unit_test(credentials_and_no_join_lead_alone_but_may_store),
-		cmocka_unit_test(without_coalescing_everyone_leads),
-		cmocka_unit_test(waiters_and_flights_are_bounded),
-		cmocka_unit_test(a_waiter_may_make_itself_and_others_leave_while_it_is_told),
+		RIG_TEST(credentials_and_no_join_lead_alone_but_may_store),
+		RIG_TEST(without_coalescing_everyone_leads),
+		RIG_TEST(waiters_and_flights_are_bounded),
+		RIG_TEST(a_waiter_may_make_itself_and_others_leave_while_it_is_told),
 		cmocka_unit_test(who_sees_a_response_whole_finds_nothing_older),
 	};
 

@@ -68,8 +68,7 @@ static void lead_and_answer(struct rig *g, const char *request_fields, int statu
 {
 	struct ask a;
 
-	ask_init(g, &a, "GET /a", request_fields);
-	assert_int_equal(ask_lookup(g, &a), CACHE_LEAD);
+	assert_int_equal(ask_for(g, &a, "GET /a", request_fields), CACHE_LEAD);
 	answer_with(g, a.out.flight, status, fields, "no");
 	ask_fini(&a);
 }
@@ -197,20 +196,17 @@ static void who_comes_within_failure_memory_gets_the_response_of_an_origin_in_tr
 
 static void a_remembered_error_is_not_for_credentials_nor_beyond_a_purge_nor_for_another_variant(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	uint64_t seq;
 
-	(void)state;
-	rig_begin(&g);
-	lead_and_answer(&g, NULL, 500, "Vary: Accept\r\n");
-	lead_and_answer(&g, NULL, 500, "Vary: Accept\r\n");
-	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_FAILED);
-	assert_int_equal(rig_verdict(&g, "GET /a", "Authorization: x\r\n"), CACHE_LEAD);
-	assert_int_equal(rig_verdict(&g, "GET /a", "Cookie: sid=a\r\n"), CACHE_LEAD);
-	assert_int_equal(rig_verdict(&g, "GET /a", "Accept: b\r\n"), CACHE_LEAD);
-	assert_int_equal(cache_purge_soon(g.c, &(struct purge){.kind = PURGE_ALL}, &seq), 0);
-	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
-	rig_end(&g);
+	lead_and_answer(g, NULL, 500, "Vary: Accept\r\n");
+	lead_and_answer(g, NULL, 500, "Vary: Accept\r\n");
+	assert_int_equal(rig_verdict(g, "GET /a", NULL), CACHE_FAILED);
+	assert_int_equal(rig_verdict(g, "GET /a", "Authorization: x\r\n"), CACHE_LEAD);
+	assert_int_equal(rig_verdict(g, "GET /a", "Cookie: sid=a\r\n"), CACHE_LEAD);
+	assert_int_equal(rig_verdict(g, "GET /a", "Accept: b\r\n"), CACHE_LEAD);
+	assert_int_equal(cache_purge_soon(g->c, &(struct purge){.kind = PURGE_ALL}, &seq), 0);
+	assert_int_equal(rig_verdict(g, "GET /a", NULL), CACHE_LEAD);
 }
 
 /* A purge is a rule that the sweeper forgets when nothing older than it is left. */
@@ -295,8 +291,7 @@ static void a_purge_undoes_what_is_remembered(void **state)
 		rig_start(&g);
 		if (end == 2) /* one may be a slip */
 			lead_and_answer(&g, "X-User: ann\r\n", 503, "Cache-Tag: t\r\n");
-		ask_init(&g, &a, "GET /a", "X-User: ann\r\n");
-		assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+		assert_int_equal(ask_for(&g, &a, "GET /a", "X-User: ann\r\n"), CACHE_LEAD);
 		if (is_late)
 			purge_kind(&g, kind, soft);
 		ends[end](&g, a.out.flight);
@@ -316,21 +311,18 @@ static void a_purge_undoes_what_is_remembered(void **state)
 static void what_failed_before_a_purge_takes_no_place_of_what_failed_after_it(void **state)
 {
 	struct ask before, after;
-	struct rig g;
+	struct rig *g = *state;
 
-	(void)state;
-	rig_begin(&g);
-	ask_init(&g, &before, "GET /a", NULL);
-	ask_init(&g, &after, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&g, &before), CACHE_LEAD);
-	purge_kind(&g, PURGE_URL, false);
-	assert_int_equal(ask_lookup(&g, &after), CACHE_LEAD);
-	flight_fail(after.out.flight, 502, g.now);
-	flight_fail(before.out.flight, 504, g.now);
-	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_FAILED);
+	ask_init(g, &before, "GET /a", NULL);
+	ask_init(g, &after, "GET /a", NULL);
+	assert_int_equal(ask_lookup(g, &before), CACHE_LEAD);
+	purge_kind(g, PURGE_URL, false);
+	assert_int_equal(ask_lookup(g, &after), CACHE_LEAD);
+	flight_fail(after.out.flight, 502, g->now);
+	flight_fail(before.out.flight, 504, g->now);
+	assert_int_equal(rig_verdict(g, "GET /a", NULL), CACHE_FAILED);
 	ask_fini(&before);
 	ask_fini(&after);
-	rig_end(&g);
 }
 
 static void what_its_origin_calls_outdated_is_not_remembered(void **state)
@@ -352,57 +344,50 @@ static void what_its_origin_calls_outdated_is_not_remembered(void **state)
 static void a_long_error_is_remembered_by_its_status_only(void **state)
 {
 	static char body[70000];
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 
-	(void)state;
 	memset(body, 'x', sizeof(body) - 1);
-	rig_begin(&g);
-	ask_init(&g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	assert_int_equal(answer_with(&g, a.out.flight, 500, NULL, body), FLIGHT_STORES);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	assert_int_equal(answer_with(&g, a.out.flight, 500, NULL, body), FLIGHT_STORES);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_FAILED);
+	assert_int_equal(ask_for(g, &a, "GET /a", NULL), CACHE_LEAD);
+	assert_int_equal(answer_with(g, a.out.flight, 500, NULL, body), FLIGHT_STORES);
+	assert_int_equal(ask_lookup(g, &a), CACHE_LEAD);
+	assert_int_equal(answer_with(g, a.out.flight, 500, NULL, body), FLIGHT_STORES);
+	assert_int_equal(ask_lookup(g, &a), CACHE_FAILED);
 	assert_int_equal(a.out.status, 500);
 	assert_null(a.out.object);
-	assert_int_equal(rig_stats(&g).errors_without_body, 1);
+	assert_int_equal(rig_stats(g).errors_without_body, 1);
 	ask_fini(&a);
-	rig_end(&g);
 }
 
 static void errors_remembered_take_a_bounded_part_of_memory_and_go_when_they_are_over(void **state)
 {
 	char target[32], body[16001];
 	uint64_t before;
-	struct rig g;
+	struct rig *g = *state;
 
-	(void)state;
 	memset(body, 'x', sizeof(body) - 1);
 	body[sizeof(body) - 1] = '\0';
-	rig_begin(&g);
-	before = rig_stats(&g).bytes;
+	before = rig_stats(g).bytes;
 	for (unsigned i = 0; i < 60; i++) { /* 960 kB of them, in 8 MiB */
 		struct ask a;
 		unsigned k;
 
 		snprintf(target, sizeof(target), "GET /%u", i);
-		ask_init(&g, &a, target, NULL);
+		ask_init(g, &a, target, NULL);
 		for (k = 0; k < 2; k++) {
-			assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-			assert_int_equal(answer_with(&g, a.out.flight, 500, NULL, body), FLIGHT_STORES);
+			assert_int_equal(ask_lookup(g, &a), CACHE_LEAD);
+			assert_int_equal(answer_with(g, a.out.flight, 500, NULL, body), FLIGHT_STORES);
 		}
 		ask_fini(&a);
 	}
-	assert_true(rig_stats(&g).bytes - before < (8 << 20) / 32 + 60000);
-	assert_true(rig_stats(&g).bytes - before > 200000);
-	assert_int_equal(rig_stats(&g).failures_remembered, 60);
-	assert_in_range(rig_stats(&g).errors_without_body, 30, 50);
-	g.now.mono_ms += 2001;
+	assert_true(rig_stats(g).bytes - before < (8 << 20) / 32 + 60000);
+	assert_true(rig_stats(g).bytes - before > 200000);
+	assert_int_equal(rig_stats(g).failures_remembered, 60);
+	assert_in_range(rig_stats(g).errors_without_body, 30, 50);
+	g->now.mono_ms += 2001;
 	for (unsigned i = 0; i < 100; i++)
-		(void)cache_sweep(g.c, 1000, g.now);
-	assert_true(rig_stats(&g).bytes - before < 20000);
-	rig_end(&g);
+		(void)cache_sweep(g->c, 1000, g->now);
+	assert_true(rig_stats(g).bytes - before < 20000);
 }
 
 #define ODD "X-Odd: 1\r\n"
@@ -428,19 +413,15 @@ static void what_one_odd_request_caused_is_its_own(void **state)
 
 static void what_befell_two_befalls_all(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 
-	(void)state;
-	rig_begin(&g);
-	lead_and_answer(&g, ODD, 503, NULL);
-	ask_init(&g, &a, "GET /a", USUAL);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	flight_fail(a.out.flight, 502, g.now);
-	assert_int_equal(rig_verdict(&g, "GET /a", "User-Agent: b\r\n"), CACHE_FAILED);
-	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_FAILED);
+	lead_and_answer(g, ODD, 503, NULL);
+	assert_int_equal(ask_for(g, &a, "GET /a", USUAL), CACHE_LEAD);
+	flight_fail(a.out.flight, 502, g->now);
+	assert_int_equal(rig_verdict(g, "GET /a", "User-Agent: b\r\n"), CACHE_FAILED);
+	assert_int_equal(rig_verdict(g, "GET /a", NULL), CACHE_FAILED);
 	ask_fini(&a);
-	rig_end(&g);
 }
 
 /* Each of those who wait sends a User-Agent of its own to an origin that hangs: the time-outs are longer than what is remembered. */
@@ -463,8 +444,7 @@ static void of_two_forms_that_fail_one_after_the_other_nobody_waits_for_a_third(
 		assert_int_equal(phase_of(&h, 1), FLIGHT_RETRY);
 		assert_true(waiter_look(&h.w[2]).failure >= 500);
 		h.g.now.mono_ms += 900;
-		ask_init(&h.g, &a, "GET /a", USUAL);
-		assert_int_equal(ask_lookup(&h.g, &a), CACHE_LEAD);
+		assert_int_equal(ask_for(&h.g, &a, "GET /a", USUAL), CACHE_LEAD);
 		for (unsigned i = 0; i < 1000;
 			i++) { /* what befell the first is not forgotten before the second is over */
 			h.g.now.mono_ms += 3;
@@ -483,23 +463,18 @@ static void of_two_forms_that_fail_one_after_the_other_nobody_waits_for_a_third(
 
 static void what_failed_long_before_the_second_was_sent_says_nothing_of_others(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 
-	(void)state;
-	rig_begin(&g);
-	ask_init(&g, &a, "GET /a", ODD);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	flight_fail(a.out.flight, 504, g.now);
+	assert_int_equal(ask_for(g, &a, "GET /a", ODD), CACHE_LEAD);
+	flight_fail(a.out.flight, 504, g->now);
 	ask_fini(&a);
-	g.now.mono_ms += 1000;
-	ask_init(&g, &a, "GET /a", USUAL);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	flight_fail(a.out.flight, 504, g.now);
+	g->now.mono_ms += 1000;
+	assert_int_equal(ask_for(g, &a, "GET /a", USUAL), CACHE_LEAD);
+	flight_fail(a.out.flight, 504, g->now);
 	ask_fini(&a);
-	assert_int_equal(rig_verdict(&g, "GET /a", USUAL), CACHE_FAILED);
-	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
-	rig_end(&g);
+	assert_int_equal(rig_verdict(g, "GET /a", USUAL), CACHE_FAILED);
+	assert_int_equal(rig_verdict(g, "GET /a", NULL), CACHE_LEAD);
 }
 
 static void what_failed_before_it_was_sent_goes_for_all(void **state)
@@ -605,8 +580,7 @@ static void what_is_purged_stands_in_no_more(void **state)
 		rig_store(&g, "GET /a", NULL, kept[never_stale], "x");
 		if (!never_stale)
 			g.now.mono_ms += 20000;
-		ask_init(&g, &a, "GET /a", "Cache-Control: no-cache\r\n");
-		assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+		assert_int_equal(ask_for(&g, &a, "GET /a", "Cache-Control: no-cache\r\n"), CACHE_LEAD);
 		waiter_join(&w, &a, 0);
 		flight_fail(a.out.flight, 502, g.now);
 		assert_int_equal(cache_purge_soon(g.c, &purge, &seq), 0);
@@ -640,8 +614,7 @@ static void a_refresh_in_the_background_that_was_in_vain_rests(void **state)
 		rig_store(&g, "GET /a", NULL, "Cache-Control: max-age=10, stale-while-revalidate=100\r\n", "x");
 		g.now.mono_ms += rows[k].is_ahead ? 1000 : 20000;
 		for (unsigned round = 0; round < 2; round++) {
-			ask_init(&g, &a, "GET /a", ODD);
-			assert_int_equal(ask_lookup(&g, &a), verdict);
+			assert_int_equal(ask_for(&g, &a, "GET /a", ODD), verdict);
 			assert_non_null(a.out.flight);
 			if (rows[k].status)
 				(void)answer_with(&g, a.out.flight, rows[k].status, rows[k].fields, "no");
@@ -651,8 +624,7 @@ static void a_refresh_in_the_background_that_was_in_vain_rests(void **state)
 			g.now.mono_ms += 999;
 			for (unsigned i = 0; i < 100; i++)
 				(void)cache_sweep(g.c, 1000, g.now);
-			ask_init(&g, &a, "GET /a", USUAL);
-			assert_int_equal(ask_lookup(&g, &a), verdict);
+			assert_int_equal(ask_for(&g, &a, "GET /a", USUAL), verdict);
 			assert_null(a.out.flight);
 			ask_fini(&a);
 			g.now.mono_ms += 1;
@@ -663,28 +635,22 @@ static void a_refresh_in_the_background_that_was_in_vain_rests(void **state)
 
 static void too_many_requests_is_said_to_those_who_look_the_same(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 
-	(void)state;
-	rig_begin(&g);
-	lead_and_answer(&g, NULL, 429, NULL);
-	lead_and_answer(&g, NULL, 429, NULL);
-	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_FAILED);
-	assert_int_equal(rig_verdict(&g, "GET /a", "X-Key: mine\r\n"), CACHE_LEAD);
-	rig_end(&g);
+	lead_and_answer(g, NULL, 429, NULL);
+	lead_and_answer(g, NULL, 429, NULL);
+	assert_int_equal(rig_verdict(g, "GET /a", NULL), CACHE_FAILED);
+	assert_int_equal(rig_verdict(g, "GET /a", "X-Key: mine\r\n"), CACHE_LEAD);
 }
 
 static void too_many_requests_stays_with_its_form_whoever_failed_before(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 
-	(void)state;
-	rig_begin(&g);
-	lead_and_answer(&g, USUAL, 503, NULL);
-	lead_and_answer(&g, ODD, 429, NULL);
-	assert_int_equal(rig_verdict(&g, "GET /a", ODD), CACHE_FAILED);
-	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
-	rig_end(&g);
+	lead_and_answer(g, USUAL, 503, NULL);
+	lead_and_answer(g, ODD, 429, NULL);
+	assert_int_equal(rig_verdict(g, "GET /a", ODD), CACHE_FAILED);
+	assert_int_equal(rig_verdict(g, "GET /a", NULL), CACHE_LEAD);
 }
 
 static void an_error_of_another_form_sends_the_others_on(void **state)
@@ -710,16 +676,13 @@ static void an_error_of_another_form_sends_the_others_on(void **state)
 
 static void ids_and_conditions_make_no_other_form(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 
-	(void)state;
-	rig_begin(&g);
-	lead_and_answer(&g, "X-Request-ID: 1\r\nIf-None-Match: \"a\"\r\n" USUAL, 500, NULL);
-	lead_and_answer(&g, "X-Request-ID: 3\r\n" USUAL, 500, NULL);
-	assert_int_equal(rig_verdict(&g, "GET /a", "traceparent: 2\r\nX-Request-ID: 2\r\nConnection: close\r\n" USUAL),
+	lead_and_answer(g, "X-Request-ID: 1\r\nIf-None-Match: \"a\"\r\n" USUAL, 500, NULL);
+	lead_and_answer(g, "X-Request-ID: 3\r\n" USUAL, 500, NULL);
+	assert_int_equal(rig_verdict(g, "GET /a", "traceparent: 2\r\nX-Request-ID: 2\r\nConnection: close\r\n" USUAL),
 		CACHE_FAILED);
-	assert_int_equal(rig_verdict(&g, "GET /a", ODD), CACHE_LEAD);
-	rig_end(&g);
+	assert_int_equal(rig_verdict(g, "GET /a", ODD), CACHE_LEAD);
 }
 
 static void break_off(struct rig *g, struct flight *f)
@@ -759,8 +722,7 @@ static void what_comes_too_late_is_not_remembered(void **state)
 			struct rig g;
 
 			rig_begin(&g);
-			ask_init(&g, &older, "GET /a", NULL);
-			assert_int_equal(ask_lookup(&g, &older), CACHE_LEAD);
+			assert_int_equal(ask_for(&g, &older, "GET /a", NULL), CACHE_LEAD);
 			if (is_late) {
 				ask_init(&g, &newer, "GET /a", NULL);
 				cache_refresh(g.c, &newer.r, g.now, &newer.out);
@@ -781,9 +743,8 @@ static void what_comes_too_late_is_not_remembered(void **state)
 static void the_clients_own_list_of_addresses_makes_another_form(void **state)
 {
 	static const int statuses[] = {403, 429, 500};
-	struct rig g;
+	struct rig *g = *state;
 
-	(void)state;
 	for (unsigned k = 0; k < ARRAY_LEN(statuses); k++) {
 		struct herd h;
 
@@ -795,13 +756,11 @@ static void the_clients_own_list_of_addresses_makes_another_form(void **state)
 		assert_int_equal(phase_of(&h, 2), FLIGHT_RESPONSE);
 		herd_end(&h);
 	}
-	rig_begin(&g);
-	lead_and_answer(&g, SPOOFED, 429, NULL);
-	lead_and_answer(&g, SPOOFED, 429, NULL);
-	assert_int_equal(rig_verdict(&g, "GET /a", "X-Forwarded-For: 6.6.6.6, 10.0.0.2\r\n"), CACHE_FAILED);
-	assert_int_equal(rig_verdict(&g, "GET /a", "X-Forwarded-For: 7.7.7.7, " PEER "\r\n"), CACHE_LEAD);
-	assert_int_equal(rig_verdict(&g, "GET /a", "X-Forwarded-For: " PEER "\r\n"), CACHE_LEAD);
-	rig_end(&g);
+	lead_and_answer(g, SPOOFED, 429, NULL);
+	lead_and_answer(g, SPOOFED, 429, NULL);
+	assert_int_equal(rig_verdict(g, "GET /a", "X-Forwarded-For: 6.6.6.6, 10.0.0.2\r\n"), CACHE_FAILED);
+	assert_int_equal(rig_verdict(g, "GET /a", "X-Forwarded-For: 7.7.7.7, " PEER "\r\n"), CACHE_LEAD);
+	assert_int_equal(rig_verdict(g, "GET /a", "X-Forwarded-For: " PEER "\r\n"), CACHE_LEAD);
 }
 
 static void the_proxys_own_words_make_no_form(void **state)
@@ -831,14 +790,11 @@ static void the_proxys_own_words_make_no_form(void **state)
 
 static void the_clients_address_makes_no_other_form(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 
-	(void)state;
-	rig_begin(&g);
-	lead_and_answer(&g, "X-Forwarded-For: " PEER "\r\n", 429, NULL);
-	lead_and_answer(&g, "X-Forwarded-For: " PEER "\r\n", 429, NULL);
-	assert_int_equal(rig_verdict(&g, "GET /a", "X-Forwarded-For: 10.0.0.2\r\n"), CACHE_FAILED);
-	rig_end(&g);
+	lead_and_answer(g, "X-Forwarded-For: " PEER "\r\n", 429, NULL);
+	lead_and_answer(g, "X-Forwarded-For: " PEER "\r\n", 429, NULL);
+	assert_int_equal(rig_verdict(g, "GET /a", "X-Forwarded-For: 10.0.0.2\r\n"), CACHE_FAILED);
 }
 
 /* Each browser has one of its own, which its route says not to matter. */
@@ -961,30 +917,30 @@ int main(void)
 		cmocka_unit_test(what_is_uncacheable_by_nature_is_not_waited_for),
 		cmocka_unit_test(an_error_that_may_not_be_shared_releases_all),
 		cmocka_unit_test(who_comes_within_failure_memory_gets_the_response_of_an_origin_in_trouble),
-		cmocka_unit_test(a_remembered_error_is_not_for_credentials_nor_beyond_a_purge_nor_for_another_variant),
+		RIG_TEST(a_remembered_error_is_not_for_credentials_nor_beyond_a_purge_nor_for_another_variant),
 		cmocka_unit_test(a_purge_of_a_remembered_error_is_not_forgotten),
 		cmocka_unit_test(what_its_origin_calls_outdated_is_not_remembered),
-		cmocka_unit_test(a_long_error_is_remembered_by_its_status_only),
-		cmocka_unit_test(errors_remembered_take_a_bounded_part_of_memory_and_go_when_they_are_over),
+		RIG_TEST(a_long_error_is_remembered_by_its_status_only),
+		RIG_TEST(errors_remembered_take_a_bounded_part_of_memory_and_go_when_they_are_over),
 		cmocka_unit_test(what_one_odd_request_caused_is_its_own),
-		cmocka_unit_test(what_befell_two_befalls_all),
+		RIG_TEST(what_befell_two_befalls_all),
 		cmocka_unit_test(a_purge_undoes_what_is_remembered),
-		cmocka_unit_test(what_failed_before_a_purge_takes_no_place_of_what_failed_after_it),
+		RIG_TEST(what_failed_before_a_purge_takes_no_place_of_what_failed_after_it),
 		cmocka_unit_test(a_refresh_in_the_background_that_was_in_vain_rests),
 		cmocka_unit_test(what_stands_in_is_for_those_whose_variant_it_is),
 		cmocka_unit_test(what_is_purged_stands_in_no_more),
 		cmocka_unit_test(of_two_forms_that_fail_one_after_the_other_nobody_waits_for_a_third),
-		cmocka_unit_test(what_failed_long_before_the_second_was_sent_says_nothing_of_others),
+		RIG_TEST(what_failed_long_before_the_second_was_sent_says_nothing_of_others),
 		cmocka_unit_test(what_failed_before_it_was_sent_goes_for_all),
 		cmocka_unit_test(who_waited_for_two_failures_is_told_the_second),
-		cmocka_unit_test(too_many_requests_stays_with_its_form_whoever_failed_before),
+		RIG_TEST(too_many_requests_stays_with_its_form_whoever_failed_before),
 		cmocka_unit_test(what_comes_too_late_is_not_remembered),
 		cmocka_unit_test(the_proxys_own_words_make_no_form),
-		cmocka_unit_test(too_many_requests_is_said_to_those_who_look_the_same),
+		RIG_TEST(too_many_requests_is_said_to_those_who_look_the_same),
 		cmocka_unit_test(an_error_of_another_form_sends_the_others_on),
-		cmocka_unit_test(ids_and_conditions_make_no_other_form),
-		cmocka_unit_test(the_clients_own_list_of_addresses_makes_another_form),
-		cmocka_unit_test(the_clients_address_makes_no_other_form),
+		RIG_TEST(ids_and_conditions_make_no_other_form),
+		RIG_TEST(the_clients_own_list_of_addresses_makes_another_form),
+		RIG_TEST(the_clients_address_makes_no_other_form),
 		cmocka_unit_test(shared_cookies_make_no_form_while_they_look_like_such),
 		cmocka_unit_test(an_error_said_to_a_head_is_for_heads_that_wait_and_look_the_same),
 		cmocka_unit_test(a_head_that_failed_says_nothing_of_gets),

@@ -117,8 +117,7 @@ static void what_was_read_before_it_was_retired_does_not_come_into_memory(void *
 	tiers_store(t, "GET /a", NULL, FRESH, "old");
 	atomic_store(&tiers_device.is_cold, true);
 	tiers_restart(t);
-	ask_init(&t->g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&t->g, &a), CACHE_LOWER);
+	assert_int_equal(ask_for(&t->g, &a, "GET /a", NULL), CACHE_LOWER);
 	waiter_join(&w, &a, 0);
 	refresh_finds_it_gone(t, "GET /a");
 	while (waiter_look(&w).phase == FLIGHT_WAITING) {
@@ -140,8 +139,7 @@ static void an_older_fetch_does_not_replace_what_only_the_disk_has(void **state)
 	struct flight *f;
 
 	t->g.rules.memory_idle_ms = 1000;
-	ask_init(&t->g, &older, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&t->g, &older), CACHE_LEAD);
+	assert_int_equal(ask_for(&t->g, &older, "GET /a", NULL), CACHE_LEAD);
 	assert_int_equal(rig_answer(&t->g, older.out.flight, 200, FRESH, 3, NULL), FLIGHT_STORES);
 	f = begin_refresh(t, &newer, "GET /a");
 	assert_int_equal(rig_answer(&t->g, f, 200, FRESH, 3, NULL), FLIGHT_STORES);
@@ -169,8 +167,7 @@ static void the_one_that_was_asked_for_later_is_stored_though_it_was_answered_fi
 	struct ask older, newer;
 	struct flight *f;
 
-	ask_init(&t->g, &older, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&t->g, &older), CACHE_LEAD);
+	assert_int_equal(ask_for(&t->g, &older, "GET /a", NULL), CACHE_LEAD);
 	f = begin_refresh(t, &newer, "GET /a");
 	assert_int_equal(rig_answer(&t->g, f, 200, FRESH, 3, NULL), FLIGHT_STORES);
 	t->g.now.mono_ms += 10;
@@ -196,8 +193,7 @@ static void what_has_been_replaced_stands_in_for_no_error(void **state)
 	rig_store(&t->g, "GET /a", NULL, "Cache-Control: max-age=1, stale-if-error=600\r\n", "old");
 	t->g.now.mono_ms += 10000;
 	t->g.now.wall_ms += 10000;
-	ask_init(&t->g, &first, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&t->g, &first), CACHE_LEAD);
+	assert_int_equal(ask_for(&t->g, &first, "GET /a", NULL), CACHE_LEAD);
 	(void)begin_refresh(t, &second, "GET /a");
 	waiter_join(&w, &second, 0);
 	assert_int_equal(rig_answer(&t->g, first.out.flight, 200, FRESH, 3, NULL), FLIGHT_STORES);
@@ -249,8 +245,7 @@ static void who_comes_while_the_disk_hangs_asks_the_origin(void **state)
 	tiers_store(t, "GET /a", NULL, "Cache-Control: max-age=6000\r\n", "old");
 	atomic_store(&tiers_device.is_cold, true);
 	tiers_restart(t);
-	ask_init(&t->g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&t->g, &a), CACHE_LOWER);
+	assert_int_equal(ask_for(&t->g, &a, "GET /a", NULL), CACHE_LOWER);
 	waiter_join(&w, &a, 0);
 	assert_int_equal(rig_verdict(&t->g, "GET /b", NULL), CACHE_LEAD);
 	t->g.now.mono_ms += 11000;

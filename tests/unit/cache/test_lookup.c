@@ -48,39 +48,32 @@ static void store_part(struct rig *g, const char *content_range, int64_t length,
 
 static void a_forced_refresh_asks_in_spite_of_a_failure_a_moment_ago(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 
-	(void)state;
-	rig_begin(&g);
-	ask_init(&g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	flight_fail(a.out.flight, 504, g.now);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_FAILED);
-	cache_refresh(g.c, &a.r, g.now, &a.out);
+	assert_int_equal(ask_for(g, &a, "GET /a", NULL), CACHE_LEAD);
+	flight_fail(a.out.flight, 504, g->now);
+	assert_int_equal(ask_lookup(g, &a), CACHE_FAILED);
+	cache_refresh(g->c, &a.r, g->now, &a.out);
 	assert_int_equal(a.out.verdict, CACHE_LEAD);
 	flight_abandon(a.out.flight);
 	ask_fini(&a);
-	rig_end(&g);
 }
 
 static void a_forced_refresh_asks_though_the_upstream_is_to_be_spared(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 
-	(void)state;
-	rig_begin(&g);
-	rig_store(&g, "GET /a", NULL, FRESH, "x");
-	ask_init(&g, &a, "GET /a", NULL);
+	rig_store(g, "GET /a", NULL, FRESH, "x");
+	ask_init(g, &a, "GET /a", NULL);
 	a.r.spare_upstream = true;
-	assert_int_equal(ask_lookup(&g, &a), CACHE_HIT);
+	assert_int_equal(ask_lookup(g, &a), CACHE_HIT);
 	object_unref(&a.out.object);
-	cache_refresh(g.c, &a.r, g.now, &a.out);
+	cache_refresh(g->c, &a.r, g->now, &a.out);
 	assert_int_equal(a.out.verdict, CACHE_LEAD);
 	flight_abandon(a.out.flight);
 	ask_fini(&a);
-	rig_end(&g);
 }
 
 /* Its window ends while the failure is still remembered. */
@@ -115,110 +108,90 @@ static void the_origins_second_503_is_remembered_as_a_503(void **state)
 /* Another variant was private, with or without a word of which: this one may be waited for, as it was before. */
 static void what_is_stored_is_validated_though_the_key_is_marked(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask one, other;
 
-	(void)state;
-	rig_begin(&g);
-	rig_store(&g, "GET /a", "X-V: 1\r\n", TAGGED "Vary: X-V\r\n", "x");
-	ask_init(&g, &other, "GET /a", "X-V: 2\r\n");
-	assert_int_equal(ask_lookup(&g, &other), CACHE_LEAD);
-	pass_s(&g, 100);
-	assert_int_equal(rig_answer(&g, other.out.flight, 200, "Cache-Control: private\r\nVary: X-V\r\n", 0, NULL),
+	rig_store(g, "GET /a", "X-V: 1\r\n", TAGGED "Vary: X-V\r\n", "x");
+	assert_int_equal(ask_for(g, &other, "GET /a", "X-V: 2\r\n"), CACHE_LEAD);
+	pass_s(g, 100);
+	assert_int_equal(rig_answer(g, other.out.flight, 200, "Cache-Control: private\r\nVary: X-V\r\n", 0, NULL),
 		FLIGHT_PRIVATE);
-	assert_int_equal(ask_lookup(&g, &other), CACHE_PASS);
-	ask_init(&g, &one, "GET /a", "X-V: 1\r\n");
-	assert_int_equal(ask_lookup(&g, &one), CACHE_LEAD);
+	assert_int_equal(ask_lookup(g, &other), CACHE_PASS);
+	assert_int_equal(ask_for(g, &one, "GET /a", "X-V: 1\r\n"), CACHE_LEAD);
 	assert_non_null(flight_stored(one.out.flight));
-	assert_int_equal(rig_verdict(&g, "GET /a", "X-V: 1\r\n"), CACHE_JOIN);
+	assert_int_equal(rig_verdict(g, "GET /a", "X-V: 1\r\n"), CACHE_JOIN);
 	flight_abandon(one.out.flight);
 	ask_fini(&one);
 	ask_fini(&other);
-	rig_end(&g);
 }
 
 /* A marker that says something of every request. */
 static void what_is_stored_is_waited_for_though_the_key_is_marked(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 
-	(void)state;
-	rig_begin(&g);
-	rig_store(&g, "GET /a", NULL, TAGGED, "x");
-	pass_s(&g, 100);
-	ask_init(&g, &a, "GET /a", "X-V: 2\r\n");
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	assert_int_equal(rig_answer(&g, a.out.flight, 431, "Cache-Control: no-store\r\n", 0, NULL), FLIGHT_PRIVATE);
+	rig_store(g, "GET /a", NULL, TAGGED, "x");
+	pass_s(g, 100);
+	assert_int_equal(ask_for(g, &a, "GET /a", "X-V: 2\r\n"), CACHE_LEAD);
+	assert_int_equal(rig_answer(g, a.out.flight, 431, "Cache-Control: no-store\r\n", 0, NULL), FLIGHT_PRIVATE);
 	ask_fini(&a);
-	ask_init(&g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_JOIN);
+	assert_int_equal(ask_for(g, &a, "GET /a", NULL), CACHE_LEAD);
+	assert_int_equal(rig_verdict(g, "GET /a", NULL), CACHE_JOIN);
 	flight_abandon(a.out.flight);
 	ask_fini(&a);
-	rig_end(&g);
 }
 
 static void a_206_that_nobody_asked_for_marks_the_key_for_a_moment_only(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 
-	(void)state;
-	rig_begin(&g);
-	ask_init(&g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	assert_int_equal(ask_for(g, &a, "GET /a", NULL), CACHE_LEAD);
 	assert_int_equal(
-		rig_answer(&g, a.out.flight, 206, "Content-Range: bytes 0-4/20\r\n" TAGGED, 5, NULL), FLIGHT_PRIVATE);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_PASS);
-	pass_s(&g, 2);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_JOIN);
+		rig_answer(g, a.out.flight, 206, "Content-Range: bytes 0-4/20\r\n" TAGGED, 5, NULL), FLIGHT_PRIVATE);
+	assert_int_equal(ask_lookup(g, &a), CACHE_PASS);
+	pass_s(g, 2);
+	assert_int_equal(ask_lookup(g, &a), CACHE_LEAD);
+	assert_int_equal(rig_verdict(g, "GET /a", NULL), CACHE_JOIN);
 	flight_abandon(a.out.flight);
 	ask_fini(&a);
-	rig_end(&g);
 }
 
 /* Errors about the one request, or of the moment. */
 static void what_is_no_response_about_the_resource_leaves_the_stored_one(void **state)
 {
 	static const int statuses[] = {408, 412, 416, 421, 425, 429, 431, 500, 503};
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 
-	(void)state;
-	rig_begin(&g);
-	rig_store(&g, "GET /a", NULL, TAGGED, "x");
+	rig_store(g, "GET /a", NULL, TAGGED, "x");
 	for (unsigned i = 0; i < sizeof(statuses) / sizeof(*statuses); i++) {
-		ask_init(&g, &a, "GET /a", NULL);
-		cache_refresh(g.c, &a.r, g.now, &a.out);
+		ask_init(g, &a, "GET /a", NULL);
+		cache_refresh(g->c, &a.r, g->now, &a.out);
 		assert_int_equal(a.out.verdict, CACHE_LEAD);
-		if (rig_answer(&g, a.out.flight, statuses[i], "", 0, NULL) == FLIGHT_STORES)
-			flight_end(a.out.flight, true, g.now);
+		if (rig_answer(g, a.out.flight, statuses[i], "", 0, NULL) == FLIGHT_STORES)
+			flight_end(a.out.flight, true, g->now);
 		ask_fini(&a);
-		assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_HIT);
+		assert_int_equal(rig_verdict(g, "GET /a", NULL), CACHE_HIT);
 	}
-	rig_end(&g);
 }
 
 static void what_one_who_is_logged_in_is_told_leaves_what_all_others_get(void **state)
 {
 	static const char *const fields[] = {"Cookie: session=1\r\n", "Authorization: x\r\n"};
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 
-	(void)state;
-	rig_begin(&g);
-	rig_store(&g, "GET /a", NULL, TAGGED, "x");
+	rig_store(g, "GET /a", NULL, TAGGED, "x");
 	for (unsigned i = 0; i < 2; i++) {
-		ask_init(&g, &a, "GET /a", fields[i]);
-		cache_refresh(g.c, &a.r, g.now, &a.out);
+		ask_init(g, &a, "GET /a", fields[i]);
+		cache_refresh(g->c, &a.r, g->now, &a.out);
 		assert_int_equal(a.out.verdict, CACHE_LEAD);
-		assert_int_equal(rig_answer(&g, a.out.flight, 404, "", 0, NULL), FLIGHT_PRIVATE);
+		assert_int_equal(rig_answer(g, a.out.flight, 404, "", 0, NULL), FLIGHT_PRIVATE);
 		ask_fini(&a);
-		assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_HIT);
+		assert_int_equal(rig_verdict(g, "GET /a", NULL), CACHE_HIT);
 	}
-	rig_end(&g);
 }
 
 /* ---- Fetching in the background ---- */
@@ -228,8 +201,7 @@ static bool fetches_ahead(struct rig *g)
 	struct ask a;
 	bool fetches;
 
-	ask_init(g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(g, &a), CACHE_HIT);
+	assert_int_equal(ask_for(g, &a, "GET /a", NULL), CACHE_HIT);
 	fetches = a.out.flight != NULL;
 	if (fetches)
 		flight_abandon(a.out.flight);
@@ -239,77 +211,62 @@ static bool fetches_ahead(struct rig *g)
 
 static void refreshing_ahead_counts_from_the_lifetime_that_was_left_on_arrival(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 
-	(void)state;
-	rig_options(&g);
-	g.rules.refresh_ahead.percent = 20;
-	rig_start(&g);
-	rig_store(&g, "GET /a", NULL, "Cache-Control: max-age=100\r\nAge: 50\r\n", "x");
-	pass_s(&g, 39);
-	assert_false(fetches_ahead(&g));
-	pass_s(&g, 2);
-	assert_true(fetches_ahead(&g));
-	rig_end(&g);
+	g->rules.refresh_ahead.percent = 20;
+	rig_store(g, "GET /a", NULL, "Cache-Control: max-age=100\r\nAge: 50\r\n", "x");
+	pass_s(g, 39);
+	assert_false(fetches_ahead(g));
+	pass_s(g, 2);
+	assert_true(fetches_ahead(g));
 }
 
 static void what_bears_credentials_is_validated_in_the_background_once(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a[2];
 
-	(void)state;
-	rig_begin(&g);
-	rig_store(&g, "GET /a", NULL, "Cache-Control: public, max-age=60, stale-while-revalidate=600\r\n", "x");
-	pass_s(&g, 100);
+	rig_store(g, "GET /a", NULL, "Cache-Control: public, max-age=60, stale-while-revalidate=600\r\n", "x");
+	pass_s(g, 100);
 	for (unsigned i = 0; i < 2; i++) {
-		ask_init(&g, &a[i], "GET /a", "Authorization: x\r\n");
-		assert_int_equal(ask_lookup(&g, &a[i]), CACHE_STALE);
+		assert_int_equal(ask_for(g, &a[i], "GET /a", "Authorization: x\r\n"), CACHE_STALE);
 		assert_int_equal(a[i].out.flight != NULL, i == 0);
 	}
 	flight_abandon(a[0].out.flight);
 	ask_fini(&a[0]);
 	ask_fini(&a[1]);
-	rig_end(&g);
 }
 
 /* ---- Parts ---- */
 
 static void only_a_get_is_answered_from_a_part(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 
-	(void)state;
-	rig_begin(&g);
-	store_part(&g, "0-4/20", 5, "ABCDE");
-	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=1-2\r\n"), CACHE_HIT);
-	assert_int_equal(rig_verdict(&g, "HEAD /a", "Range: bytes=1-2\r\n"), CACHE_PASS);
-	assert_int_equal(rig_verdict(&g, "HEAD /a", NULL), CACHE_PASS);
-	rig_end(&g);
+	store_part(g, "0-4/20", 5, "ABCDE");
+	assert_int_equal(rig_verdict(g, "GET /a", "Range: bytes=1-2\r\n"), CACHE_HIT);
+	assert_int_equal(rig_verdict(g, "HEAD /a", "Range: bytes=1-2\r\n"), CACHE_PASS);
+	assert_int_equal(rig_verdict(g, "HEAD /a", NULL), CACHE_PASS);
 }
 
 static void a_forced_refresh_asks_for_all_of_it(void **state)
 {
 	struct slice validator;
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 	uint64_t from;
 
-	(void)state;
-	rig_begin(&g);
-	store_part(&g, "0-4/20", 5, "ABCDE");
-	ask_init(&g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	store_part(g, "0-4/20", 5, "ABCDE");
+	assert_int_equal(ask_for(g, &a, "GET /a", NULL), CACHE_LEAD);
 	assert_true(flight_tail(a.out.flight, &from, &validator));
 	assert_int_equal(from, 5);
 	flight_abandon(a.out.flight);
 	flight_unref(&a.out.flight);
-	cache_refresh(g.c, &a.r, g.now, &a.out);
+	cache_refresh(g->c, &a.r, g->now, &a.out);
 	assert_int_equal(a.out.verdict, CACHE_LEAD);
 	assert_false(flight_tail(a.out.flight, &from, &validator));
 	flight_abandon(a.out.flight);
 	ask_fini(&a);
-	rig_end(&g);
 }
 
 /* An origin that announces one byte too many at the end of what it has; its framing is whole. */
@@ -325,8 +282,7 @@ static void a_tail_that_ends_earlier_than_it_says_is_kept(void **state)
 
 		rig_begin(&g);
 		store_part(&g, "10-20/21", lengths[i], "ABCDEFGHIJ");
-		ask_init(&g, &a, "GET /a", "Range: bytes=10-19\r\n");
-		assert_int_equal(ask_lookup(&g, &a), CACHE_HIT);
+		assert_int_equal(ask_for(&g, &a, "GET /a", "Range: bytes=10-19\r\n"), CACHE_HIT);
 		assert_true(object_part(a.out.object, &first, &total));
 		assert_int_equal(first, 10);
 		assert_int_equal(total, 20);
@@ -338,119 +294,100 @@ static void a_tail_that_ends_earlier_than_it_says_is_kept(void **state)
 
 static void a_part_serves_what_lies_within_it_while_it_is_fresh(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 
-	(void)state;
-	rig_begin(&g);
-	store_part(&g, "5-9/20", 5, "ABCDE");
-	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=5-9\r\n"), CACHE_HIT);
-	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=5-10\r\n"), CACHE_PASS);
-	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=4-9\r\n"), CACHE_PASS);
-	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=5-5, 10-10\r\n"), CACHE_PASS);
-	pass_s(&g, 100);
-	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=5-9\r\n"), CACHE_PASS);
-	rig_end(&g);
+	store_part(g, "5-9/20", 5, "ABCDE");
+	assert_int_equal(rig_verdict(g, "GET /a", "Range: bytes=5-9\r\n"), CACHE_HIT);
+	assert_int_equal(rig_verdict(g, "GET /a", "Range: bytes=5-10\r\n"), CACHE_PASS);
+	assert_int_equal(rig_verdict(g, "GET /a", "Range: bytes=4-9\r\n"), CACHE_PASS);
+	assert_int_equal(rig_verdict(g, "GET /a", "Range: bytes=5-5, 10-10\r\n"), CACHE_PASS);
+	pass_s(g, 100);
+	assert_int_equal(rig_verdict(g, "GET /a", "Range: bytes=5-9\r\n"), CACHE_PASS);
 }
 
 /* Two newer parts of two versions: what was asked for before both may be of either, or of neither. */
 static void an_older_fetch_lands_on_none_of_two_versions(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 
-	(void)state;
-	rig_begin(&g);
-	ask_init(&g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	store_part_with(&g, "Content-Range: bytes 0-4/20\r\n" FRESH "ETag: \"1\"\r\n", 5, "ABCDE");
-	store_part_with(&g, "Content-Range: bytes 0-4/20\r\n" FRESH "ETag: \"2\"\r\n", 5, "abcde");
-	assert_int_equal(rig_answer(&g, a.out.flight, 200, FRESH "ETag: \"2\"\r\n", 1, NULL), FLIGHT_STORES);
+	assert_int_equal(ask_for(g, &a, "GET /a", NULL), CACHE_LEAD);
+	store_part_with(g, "Content-Range: bytes 0-4/20\r\n" FRESH "ETag: \"1\"\r\n", 5, "ABCDE");
+	store_part_with(g, "Content-Range: bytes 0-4/20\r\n" FRESH "ETag: \"2\"\r\n", 5, "abcde");
+	assert_int_equal(rig_answer(g, a.out.flight, 200, FRESH "ETag: \"2\"\r\n", 1, NULL), FLIGHT_STORES);
 	assert_int_equal(flight_body(a.out.flight, "x", 1), FLIGHT_BODY_OK);
-	flight_end(a.out.flight, true, g.now);
-	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
+	flight_end(a.out.flight, true, g->now);
+	assert_int_equal(rig_verdict(g, "GET /a", NULL), CACHE_LEAD);
 	ask_fini(&a);
-	rig_end(&g);
 }
 
 /* ---- Joining ---- */
 
 static void who_comes_after_a_soft_purge_or_reloads_does_not_join(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 	uint64_t seq;
 
-	(void)state;
-	rig_begin(&g);
-	ask_init(&g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	rig_answer(&g, a.out.flight, 200, FRESH, 1, NULL);
-	pass_s(&g, 3);
-	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_JOIN);
-	assert_int_equal(rig_verdict(&g, "GET /a", "Cache-Control: no-cache\r\n"), CACHE_LEAD);
-	flight_end(a.out.flight, false, g.now);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_JOIN);
+	assert_int_equal(ask_for(g, &a, "GET /a", NULL), CACHE_LEAD);
+	rig_answer(g, a.out.flight, 200, FRESH, 1, NULL);
+	pass_s(g, 3);
+	assert_int_equal(rig_verdict(g, "GET /a", NULL), CACHE_JOIN);
+	assert_int_equal(rig_verdict(g, "GET /a", "Cache-Control: no-cache\r\n"), CACHE_LEAD);
+	flight_end(a.out.flight, false, g->now);
+	assert_int_equal(ask_lookup(g, &a), CACHE_LEAD);
+	assert_int_equal(rig_verdict(g, "GET /a", NULL), CACHE_JOIN);
 	assert_int_equal(
 		cache_purge_soon(
-			g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a"), .soft = true}, &seq),
+			g->c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a"), .soft = true}, &seq),
 		0);
-	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
+	assert_int_equal(rig_verdict(g, "GET /a", NULL), CACHE_LEAD);
 	flight_abandon(a.out.flight);
 	ask_fini(&a);
-	rig_end(&g);
 }
 
 static void who_comes_after_a_newer_response_does_not_wait_for_an_older_one(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask older, newer;
 
-	(void)state;
-	rig_options(&g);
-	g.o.pass_memory_ms = 0;
-	rig_start(&g);
-	ask_init(&g, &older, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&g, &older), CACHE_LEAD);
-	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_JOIN);
-	ask_init(&g, &newer, "GET /a", NULL);
-	cache_refresh(g.c, &newer.r, g.now, &newer.out);
-	assert_int_equal(rig_answer(&g, newer.out.flight, 404, "", 0, NULL), FLIGHT_STORES);
-	flight_end(newer.out.flight, true, g.now);
-	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_LEAD);
+	g->o.pass_memory_ms = 0;
+	rig_restart(g);
+	assert_int_equal(ask_for(g, &older, "GET /a", NULL), CACHE_LEAD);
+	assert_int_equal(rig_verdict(g, "GET /a", NULL), CACHE_JOIN);
+	ask_init(g, &newer, "GET /a", NULL);
+	cache_refresh(g->c, &newer.r, g->now, &newer.out);
+	assert_int_equal(rig_answer(g, newer.out.flight, 404, "", 0, NULL), FLIGHT_STORES);
+	flight_end(newer.out.flight, true, g->now);
+	assert_int_equal(rig_verdict(g, "GET /a", NULL), CACHE_LEAD);
 	flight_abandon(older.out.flight);
 	ask_fini(&older);
 	ask_fini(&newer);
-	rig_end(&g);
 }
 
 /* ---- Ranges that have the whole fetched ---- */
 
 static void begin_filling(struct rig *g)
 {
-	rig_options(g);
 	g->o.max_object_bytes = 1000;
 	g->rules.range_fill = CACHE_RANGE_WHOLE;
-	rig_start(g);
+	rig_restart(g);
 }
 
 static void a_range_leads_to_the_whole_and_others_join(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 
-	(void)state;
-	begin_filling(&g);
-	ask_init(&g, &a, "GET /a", "Range: bytes=5-6\r\n");
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=900-\r\n"), CACHE_JOIN);
-	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=-5\r\n"), CACHE_JOIN);
-	assert_int_equal(rig_verdict(&g, "GET /a", NULL), CACHE_JOIN);
-	assert_int_equal(rig_answer(&g, a.out.flight, 200, FRESH, 1000, NULL), FLIGHT_STORES);
-	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=5-6\r\n"), CACHE_JOIN);
+	begin_filling(g);
+	assert_int_equal(ask_for(g, &a, "GET /a", "Range: bytes=5-6\r\n"), CACHE_LEAD);
+	assert_int_equal(rig_verdict(g, "GET /a", "Range: bytes=900-\r\n"), CACHE_JOIN);
+	assert_int_equal(rig_verdict(g, "GET /a", "Range: bytes=-5\r\n"), CACHE_JOIN);
+	assert_int_equal(rig_verdict(g, "GET /a", NULL), CACHE_JOIN);
+	assert_int_equal(rig_answer(g, a.out.flight, 200, FRESH, 1000, NULL), FLIGHT_STORES);
+	assert_int_equal(rig_verdict(g, "GET /a", "Range: bytes=5-6\r\n"), CACHE_JOIN);
 	flight_abandon(a.out.flight);
 	ask_fini(&a);
-	rig_end(&g);
 }
 
 static void a_range_that_no_whole_is_for_passes(void **state)
@@ -463,117 +400,104 @@ static void a_range_that_no_whole_is_for_passes(void **state)
 		"Range: bytes=0-1\r\nAuthorization: x\r\n",
 		"Range: bytes=0-1\r\nCache-Control: no-store\r\n",
 	};
+	struct rig *g = *state;
 
-	(void)state;
 	for (unsigned led = 0; led < 2; led++) {
-		struct rig g;
 		struct ask a;
 
-		begin_filling(&g);
-		ask_init(&g, &a, "GET /a", NULL);
+		begin_filling(g);
+		ask_init(g, &a, "GET /a", NULL);
 		if (led)
-			assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+			assert_int_equal(ask_lookup(g, &a), CACHE_LEAD);
 		for (unsigned i = 0; i < ARRAY_LEN(fields); i++)
-			assert_int_equal(rig_verdict(&g, "GET /a", fields[i]), CACHE_PASS);
+			assert_int_equal(rig_verdict(g, "GET /a", fields[i]), CACHE_PASS);
 		if (led)
 			flight_abandon(a.out.flight);
 		ask_fini(&a);
-		rig_end(&g);
 	}
 }
 
 static void what_is_too_large_is_not_fetched_for_ranges_alone(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a, b;
 
-	(void)state;
-	begin_filling(&g);
-	ask_init(&g, &a, "GET /a", "Range: bytes=5-6\r\n");
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	assert_int_equal(rig_answer(&g, a.out.flight, 200, FRESH, 1001, NULL), FLIGHT_PRIVATE);
-	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=5-6\r\n"), CACHE_PASS);
-	pass_s(&g, 2);
-	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=5-6\r\n"), CACHE_PASS);
-	ask_init(&g, &b, "GET /a", NULL); /* who wants all of it finds out whether that is still so */
-	assert_int_equal(ask_lookup(&g, &b), CACHE_LEAD);
+	begin_filling(g);
+	assert_int_equal(ask_for(g, &a, "GET /a", "Range: bytes=5-6\r\n"), CACHE_LEAD);
+	assert_int_equal(rig_answer(g, a.out.flight, 200, FRESH, 1001, NULL), FLIGHT_PRIVATE);
+	assert_int_equal(rig_verdict(g, "GET /a", "Range: bytes=5-6\r\n"), CACHE_PASS);
+	pass_s(g, 2);
+	assert_int_equal(rig_verdict(g, "GET /a", "Range: bytes=5-6\r\n"), CACHE_PASS);
+	ask_init(g, &b, "GET /a", NULL); /* who wants all of it finds out whether that is still so */
+	assert_int_equal(ask_lookup(g, &b), CACHE_LEAD);
 	flight_abandon(b.out.flight);
 	ask_fini(&a);
 	ask_fini(&b);
-	rig_end(&g);
 }
 
 static void a_stored_part_says_whether_a_whole_is_for_it(void **state)
 {
 	struct slice validator;
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 	uint64_t from;
 
-	(void)state;
-	begin_filling(&g);
-	store_part(&g, "0-4/1000", 5, "ABCDE");
-	ask_init(&g, &a, "GET /a", "Range: bytes=5-6\r\n");
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	begin_filling(g);
+	store_part(g, "0-4/1000", 5, "ABCDE");
+	assert_int_equal(ask_for(g, &a, "GET /a", "Range: bytes=5-6\r\n"), CACHE_LEAD);
 	assert_true(flight_tail(a.out.flight, &from, &validator));
 	flight_abandon(a.out.flight);
 	ask_fini(&a);
-	store_part_with(&g, "Content-Range: bytes 0-4/1001\r\n" FRESH "ETag: \"2\"\r\n", 5, "ABCDE");
-	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=5-6\r\n"), CACHE_PASS);
-	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=3-4\r\n"), CACHE_HIT);
-	pass_s(&g, 1000); /* its validator is the whole's, which is too large to be fetched for it */
-	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=3-4\r\n"), CACHE_PASS);
-	rig_end(&g);
+	store_part_with(g, "Content-Range: bytes 0-4/1001\r\n" FRESH "ETag: \"2\"\r\n", 5, "ABCDE");
+	assert_int_equal(rig_verdict(g, "GET /a", "Range: bytes=5-6\r\n"), CACHE_PASS);
+	assert_int_equal(rig_verdict(g, "GET /a", "Range: bytes=3-4\r\n"), CACHE_HIT);
+	pass_s(g, 1000); /* its validator is the whole's, which is too large to be fetched for it */
+	assert_int_equal(rig_verdict(g, "GET /a", "Range: bytes=3-4\r\n"), CACHE_PASS);
 }
 
 /* A stale part is not validated, nor stands in for the whole. */
 static void of_a_stale_part_the_whole_is_fetched(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 
-	(void)state;
-	begin_filling(&g);
-	store_part_with(&g,
+	begin_filling(g);
+	store_part_with(g,
 		"Content-Range: bytes 0-4/20\r\nETag: \"1\"\r\n"
 		"Cache-Control: max-age=10, stale-while-revalidate=10, stale-if-error=1000\r\n",
 		5, "ABCDE");
-	pass_s(&g, 15);
-	ask_init(&g, &a, "GET /a", "Range: bytes=3-4\r\n");
-	assert_int_equal(ask_lookup(&g, &a), CACHE_STALE);
+	pass_s(g, 15);
+	assert_int_equal(ask_for(g, &a, "GET /a", "Range: bytes=3-4\r\n"), CACHE_STALE);
 	assert_non_null(a.out.flight);
 	assert_null(flight_stored(a.out.flight));
-	assert_int_equal(rig_verdict(&g, "GET /a", "Range: bytes=3-4\r\n"), CACHE_STALE);
-	assert_int_equal(rig_stats(&g).flights, 1);
-	flight_fail(a.out.flight, 504, g.now);
+	assert_int_equal(rig_verdict(g, "GET /a", "Range: bytes=3-4\r\n"), CACHE_STALE);
+	assert_int_equal(rig_stats(g).flights, 1);
+	flight_fail(a.out.flight, 504, g->now);
 	ask_fini(&a);
-	pass_s(&g, 15);
-	ask_init(&g, &a, "GET /a", "Range: bytes=3-4\r\n");
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	pass_s(g, 15);
+	assert_int_equal(ask_for(g, &a, "GET /a", "Range: bytes=3-4\r\n"), CACHE_LEAD);
 	assert_null(flight_stored(a.out.flight));
-	assert_int_equal(rig_answer(&g, a.out.flight, 200, FRESH, 20, NULL), FLIGHT_STORES);
+	assert_int_equal(rig_answer(g, a.out.flight, 200, FRESH, 20, NULL), FLIGHT_STORES);
 	flight_abandon(a.out.flight);
 	ask_fini(&a);
-	rig_end(&g);
 }
 
 /* Whose bytes are still to come must not hold the window, or be held by it. */
 static void a_range_leaves_what_outgrows_max_object(void **state)
 {
 	static char block[600];
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a[2];
 	struct waiter w[2];
 
-	(void)state;
-	begin_filling(&g);
+	begin_filling(g);
 	for (unsigned i = 0; i < 2; i++) {
-		ask_init(&g, &a[i], "GET /a", i ? "Range: bytes=5-6\r\n" : NULL);
-		assert_int_equal(ask_lookup(&g, &a[i]), i ? CACHE_JOIN : CACHE_LEAD);
+		ask_init(g, &a[i], "GET /a", i ? "Range: bytes=5-6\r\n" : NULL);
+		assert_int_equal(ask_lookup(g, &a[i]), i ? CACHE_JOIN : CACHE_LEAD);
 		waiter_join(&w[i], &a[i], i);
 		w[i].w.wants_part = i == 1;
 	}
-	assert_int_equal(rig_answer(&g, a[0].out.flight, 200, FRESH, -1, NULL), FLIGHT_STORES);
+	assert_int_equal(rig_answer(g, a[0].out.flight, 200, FRESH, -1, NULL), FLIGHT_STORES);
 	assert_int_equal(flight_body(a[0].out.flight, block, sizeof(block)), FLIGHT_BODY_OK);
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(waiter_look(&w[i]).phase, FLIGHT_RESPONSE);
@@ -583,48 +507,44 @@ static void a_range_leaves_what_outgrows_max_object(void **state)
 	assert_int_equal(flight_body(a[0].out.flight, block, sizeof(block)), FLIGHT_BODY_OK);
 	assert_int_equal(waiter_look(&w[0]).phase, FLIGHT_RESPONSE);
 	assert_int_equal(waiter_look(&w[1]).phase, FLIGHT_RETRY);
-	flight_end(a[0].out.flight, true, g.now);
+	flight_end(a[0].out.flight, true, g->now);
 	for (unsigned i = 0; i < 2; i++) {
 		flight_leave(&w[i].w);
 		ask_fini(&a[i]);
 	}
-	rig_end(&g);
 }
 
 /* ---- Soft purges of what is being fetched ---- */
 
 static void a_soft_purge_binds_only_those_who_come_after_it(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a[3];
 	struct waiter w[3];
 	uint64_t seq;
 
-	(void)state;
-	rig_begin(&g);
 	for (unsigned i = 0; i < 3; i++) {
-		ask_init(&g, &a[i], "GET /a", NULL);
+		ask_init(g, &a[i], "GET /a", NULL);
 		a[i].r.worker = i;
 		/* That it will have the tag, nobody knows yet. */
 		if (i == 2)
 			assert_int_equal(
-				cache_purge_soon(g.c,
+				cache_purge_soon(g->c,
 					&(struct purge){.kind = PURGE_TAG, .what = SLICE_LIT("t"), .soft = true}, &seq),
 				0);
-		assert_int_equal(ask_lookup(&g, &a[i]), i == 0 ? CACHE_LEAD : CACHE_JOIN);
+		assert_int_equal(ask_lookup(g, &a[i]), i == 0 ? CACHE_LEAD : CACHE_JOIN);
 		waiter_join(&w[i], &a[i], i);
 	}
-	rig_answer(&g, a[0].out.flight, 200, FRESH "Cache-Tag: t\r\n", 1, NULL);
+	rig_answer(g, a[0].out.flight, 200, FRESH "Cache-Tag: t\r\n", 1, NULL);
 	assert_int_equal(waiter_look(&w[0]).phase, FLIGHT_RESPONSE);
 	assert_int_equal(waiter_look(&w[1]).phase, FLIGHT_RESPONSE);
 	assert_int_equal(waiter_look(&w[2]).phase, FLIGHT_RETRY);
 	flight_body(a[0].out.flight, "x", 1);
-	flight_end(a[0].out.flight, true, g.now);
+	flight_end(a[0].out.flight, true, g->now);
 	for (unsigned i = 0; i < 3; i++) {
 		flight_leave(&w[i].w);
 		ask_fini(&a[i]);
 	}
-	rig_end(&g);
 }
 
 /* ---- Whose cookie ---- */
@@ -717,155 +637,135 @@ static void a_tail_with_a_cookie_completes_what_is_stored(void **state)
 {
 	static const char head[] = "ETag: \"1\"\r\nLast-Modified: Tue, 14 Nov 2023 20:00:00 GMT\r\n";
 	struct waiter w;
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 	char fields[300];
 
-	(void)state;
-	rig_begin(&g);
 	snprintf(fields, sizeof(fields), "Content-Range: bytes 0-4/10\r\n%s", head);
-	store_part_with(&g, fields, 5, "ABCDE");
-	ask_init(&g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	store_part_with(g, fields, 5, "ABCDE");
+	assert_int_equal(ask_for(g, &a, "GET /a", NULL), CACHE_LEAD);
 	waiter_join(&w, &a, 0);
 	snprintf(fields, sizeof(fields), "Content-Range: bytes 5-9/10\r\nSet-Cookie: a=b\r\n%s", head);
-	assert_int_equal(rig_answer(&g, a.out.flight, 206, fields, 5, NULL), FLIGHT_STORES);
+	assert_int_equal(rig_answer(g, a.out.flight, 206, fields, 5, NULL), FLIGHT_STORES);
 	assert_int_equal(flight_body(a.out.flight, "FGHIJ", 5), FLIGHT_BODY_OK);
-	flight_end(a.out.flight, true, g.now);
+	flight_end(a.out.flight, true, g->now);
 	assert_true(has_cookie(waiter_look(&w)));
 	flight_leave(&w.w);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_HIT);
+	assert_int_equal(ask_lookup(g, &a), CACHE_HIT);
 	rig_body_is(a.out.object, "ABCDEFGHIJ");
 	assert_false(rig_head_has(a.out.object, "Set-Cookie"));
 	ask_fini(&a);
-	rig_end(&g);
 }
 
 /* ---- 304 ---- */
 
 static void a_304_without_a_date_was_made_when_it_came(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 
-	(void)state;
-	rig_begin(&g);
-	rig_store(&g, "GET /a", NULL, TAGGED "Date: Tue, 14 Nov 2023 22:13:20 GMT\r\n", "x");
-	pass_s(&g, 100);
-	ask_init(&g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	assert_int_equal(rig_answer(&g, a.out.flight, 304, "ETag: \"1\"\r\n", -1, NULL), FLIGHT_REVALIDATED);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_HIT);
+	rig_store(g, "GET /a", NULL, TAGGED "Date: Tue, 14 Nov 2023 22:13:20 GMT\r\n", "x");
+	pass_s(g, 100);
+	assert_int_equal(ask_for(g, &a, "GET /a", NULL), CACHE_LEAD);
+	assert_int_equal(rig_answer(g, a.out.flight, 304, "ETag: \"1\"\r\n", -1, NULL), FLIGHT_REVALIDATED);
+	assert_int_equal(ask_lookup(g, &a), CACHE_HIT);
 	assert_true(rig_head_has(a.out.object, "Date: Tue, 14 Nov 2023 22:15:00 GMT\r\n"));
 	ask_fini(&a);
-	rig_end(&g);
 }
 
 static void a_304_confirms_to_nobody_what_was_purged_meanwhile(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 	struct waiter w;
 	uint64_t seq;
 
-	(void)state;
-	rig_begin(&g);
-	rig_store(&g, "GET /a", NULL, TAGGED, "x");
-	pass_s(&g, 100);
-	ask_init(&g, &a, "GET /a", NULL);
+	rig_store(g, "GET /a", NULL, TAGGED, "x");
+	pass_s(g, 100);
+	ask_init(g, &a, "GET /a", NULL);
 	a.r.no_join = true;
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
+	assert_int_equal(ask_lookup(g, &a), CACHE_LEAD);
 	waiter_join(&w, &a, 0);
 	assert_int_equal(
-		cache_purge_soon(g.c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a")}, &seq), 0);
-	assert_int_equal(rig_answer(&g, a.out.flight, 304, TAGGED, -1, NULL), FLIGHT_REVALIDATED);
+		cache_purge_soon(g->c, &(struct purge){.kind = PURGE_URL, .what = SLICE_LIT("http://o/a")}, &seq), 0);
+	assert_int_equal(rig_answer(g, a.out.flight, 304, TAGGED, -1, NULL), FLIGHT_REVALIDATED);
 	assert_int_equal(waiter_look(&w).phase, FLIGHT_RETRY);
 	flight_leave(&w.w);
 	ask_fini(&a);
-	rig_end(&g);
 }
 
 static void a_304_does_not_make_a_weak_tag_strong(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 
-	(void)state;
-	rig_begin(&g);
-	rig_store(&g, "GET /a", NULL, FRESH "ETag: W/\"1\"\r\n", "x");
-	pass_s(&g, 100);
-	ask_init(&g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-	assert_int_equal(rig_answer(&g, a.out.flight, 304, TAGGED, -1, NULL), FLIGHT_REVALIDATED);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_HIT);
+	rig_store(g, "GET /a", NULL, FRESH "ETag: W/\"1\"\r\n", "x");
+	pass_s(g, 100);
+	assert_int_equal(ask_for(g, &a, "GET /a", NULL), CACHE_LEAD);
+	assert_int_equal(rig_answer(g, a.out.flight, 304, TAGGED, -1, NULL), FLIGHT_REVALIDATED);
+	assert_int_equal(ask_lookup(g, &a), CACHE_HIT);
 	assert_true(rig_head_has(a.out.object, "ETag: W/\"1\"\r\n"));
 	ask_fini(&a);
-	rig_end(&g);
 }
 
 /* ---- Tags of our own ---- */
 
 static void a_tag_that_a_304_brings_is_the_origins(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct ask a;
 
-	(void)state;
-	rig_options(&g);
-	g.rules.etag = CACHE_ETAG_AUTO;
-	rig_start(&g);
-	rig_store(&g, "GET /a", NULL, FRESH "Last-Modified: Tue, 14 Nov 2023 20:00:00 GMT\r\n", "x");
-	ask_init(&g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&g, &a), CACHE_HIT);
+	g->rules.etag = CACHE_ETAG_AUTO;
+	rig_store(g, "GET /a", NULL, FRESH "Last-Modified: Tue, 14 Nov 2023 20:00:00 GMT\r\n", "x");
+	assert_int_equal(ask_for(g, &a, "GET /a", NULL), CACHE_HIT);
 	assert_true(object_etag_is_ours(a.out.object));
-	pass_s(&g, 100);
+	pass_s(g, 100);
 	for (unsigned i = 0; i < 2; i++) { /* a 304 without one leaves ours, one with it brings the origin's */
-		assert_int_equal(ask_lookup(&g, &a), CACHE_LEAD);
-		assert_int_equal(rig_answer(&g, a.out.flight, 304, i ? FRESH "ETag: \"o\"\r\n" : FRESH, -1, NULL),
+		assert_int_equal(ask_lookup(g, &a), CACHE_LEAD);
+		assert_int_equal(rig_answer(g, a.out.flight, 304, i ? FRESH "ETag: \"o\"\r\n" : FRESH, -1, NULL),
 			FLIGHT_REVALIDATED);
-		assert_int_equal(ask_lookup(&g, &a), CACHE_HIT);
+		assert_int_equal(ask_lookup(g, &a), CACHE_HIT);
 		assert_int_equal(object_etag_is_ours(a.out.object), i == 0);
 		assert_int_equal(rig_head_has(a.out.object, "ETag: \"o\"\r\n"), i == 1);
-		pass_s(&g, 100);
+		pass_s(g, 100);
 	}
 	ask_fini(&a);
-	rig_end(&g);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_forced_refresh_asks_in_spite_of_a_failure_a_moment_ago),
-		cmocka_unit_test(what_is_stored_is_validated_though_the_key_is_marked),
-		cmocka_unit_test(what_is_stored_is_waited_for_though_the_key_is_marked),
-		cmocka_unit_test(a_206_that_nobody_asked_for_marks_the_key_for_a_moment_only),
-		cmocka_unit_test(what_is_no_response_about_the_resource_leaves_the_stored_one),
-		cmocka_unit_test(a_forced_refresh_asks_though_the_upstream_is_to_be_spared),
+		RIG_TEST(a_forced_refresh_asks_in_spite_of_a_failure_a_moment_ago),
+		RIG_TEST(what_is_stored_is_validated_though_the_key_is_marked),
+		RIG_TEST(what_is_stored_is_waited_for_though_the_key_is_marked),
+		RIG_TEST(a_206_that_nobody_asked_for_marks_the_key_for_a_moment_only),
+		RIG_TEST(what_is_no_response_about_the_resource_leaves_the_stored_one),
+		RIG_TEST(a_forced_refresh_asks_though_the_upstream_is_to_be_spared),
 		cmocka_unit_test(the_origins_second_503_is_remembered_as_a_503),
-		cmocka_unit_test(what_one_who_is_logged_in_is_told_leaves_what_all_others_get),
-		cmocka_unit_test(who_comes_after_a_newer_response_does_not_wait_for_an_older_one),
-		cmocka_unit_test(a_304_confirms_to_nobody_what_was_purged_meanwhile),
-		cmocka_unit_test(refreshing_ahead_counts_from_the_lifetime_that_was_left_on_arrival),
-		cmocka_unit_test(what_bears_credentials_is_validated_in_the_background_once),
-		cmocka_unit_test(only_a_get_is_answered_from_a_part),
-		cmocka_unit_test(a_forced_refresh_asks_for_all_of_it),
+		RIG_TEST(what_one_who_is_logged_in_is_told_leaves_what_all_others_get),
+		RIG_TEST(who_comes_after_a_newer_response_does_not_wait_for_an_older_one),
+		RIG_TEST(a_304_confirms_to_nobody_what_was_purged_meanwhile),
+		RIG_TEST(refreshing_ahead_counts_from_the_lifetime_that_was_left_on_arrival),
+		RIG_TEST(what_bears_credentials_is_validated_in_the_background_once),
+		RIG_TEST(only_a_get_is_answered_from_a_part),
+		RIG_TEST(a_forced_refresh_asks_for_all_of_it),
 		cmocka_unit_test(a_tail_that_ends_earlier_than_it_says_is_kept),
-		cmocka_unit_test(a_part_serves_what_lies_within_it_while_it_is_fresh),
-		cmocka_unit_test(an_older_fetch_lands_on_none_of_two_versions),
-		cmocka_unit_test(who_comes_after_a_soft_purge_or_reloads_does_not_join),
-		cmocka_unit_test(a_304_without_a_date_was_made_when_it_came),
-		cmocka_unit_test(a_soft_purge_binds_only_those_who_come_after_it),
+		RIG_TEST(a_part_serves_what_lies_within_it_while_it_is_fresh),
+		RIG_TEST(an_older_fetch_lands_on_none_of_two_versions),
+		RIG_TEST(who_comes_after_a_soft_purge_or_reloads_does_not_join),
+		RIG_TEST(a_304_without_a_date_was_made_when_it_came),
+		RIG_TEST(a_soft_purge_binds_only_those_who_come_after_it),
 		cmocka_unit_test(the_cookie_of_a_response_is_for_whom_the_route_says),
 		cmocka_unit_test(a_304_without_a_lifetime_leaves_no_cookie_behind),
-		cmocka_unit_test(a_304_does_not_make_a_weak_tag_strong),
-		cmocka_unit_test(a_tail_with_a_cookie_completes_what_is_stored),
-		cmocka_unit_test(a_tag_that_a_304_brings_is_the_origins),
-		cmocka_unit_test(a_range_leads_to_the_whole_and_others_join),
-		cmocka_unit_test(a_range_that_no_whole_is_for_passes),
-		cmocka_unit_test(what_is_too_large_is_not_fetched_for_ranges_alone),
-		cmocka_unit_test(a_stored_part_says_whether_a_whole_is_for_it),
-		cmocka_unit_test(of_a_stale_part_the_whole_is_fetched),
-		cmocka_unit_test(a_range_leaves_what_outgrows_max_object),
+		RIG_TEST(a_304_does_not_make_a_weak_tag_strong),
+		RIG_TEST(a_tail_with_a_cookie_completes_what_is_stored),
+		RIG_TEST(a_tag_that_a_304_brings_is_the_origins),
+		RIG_TEST(a_range_leads_to_the_whole_and_others_join),
+		RIG_TEST(a_range_that_no_whole_is_for_passes),
+		RIG_TEST(what_is_too_large_is_not_fetched_for_ranges_alone),
+		RIG_TEST(a_stored_part_says_whether_a_whole_is_for_it),
+		RIG_TEST(of_a_stale_part_the_whole_is_fetched),
+		RIG_TEST(a_range_leaves_what_outgrows_max_object),
 	};
 	return cmocka_run_group_tests_name("lookup", tests, NULL, NULL);
 }

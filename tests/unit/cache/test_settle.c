@@ -57,8 +57,7 @@ static void mark(struct rig *g, unsigned i)
 	struct ask a;
 
 	snprintf(target, sizeof(target), "GET /pass/%u", i);
-	ask_init(g, &a, target, NULL);
-	assert_int_equal(ask_lookup(g, &a), CACHE_LEAD);
+	assert_int_equal(ask_for(g, &a, target, NULL), CACHE_LEAD);
 	assert_int_equal(
 		rig_answer(g, a.out.flight, 200,
 			i % (2 * MARK) ? "Cache-Control: no-store\r\n" : "Cache-Control: no-store\r\nVary: X\r\n", 1,
@@ -115,8 +114,7 @@ static void check_held(struct rig *g, struct ask *held)
 {
 	struct ask again;
 
-	ask_init(g, &again, "GET /kept/20", NULL);
-	assert_int_equal(ask_lookup(g, &again), CACHE_HIT);
+	assert_int_equal(ask_for(g, &again, "GET /kept/20", NULL), CACHE_HIT);
 	assert_ptr_equal(again.out.object, held->out.object);
 	rig_body_is(held->out.object, body_of(20));
 	ask_fini(&again);
@@ -131,8 +129,7 @@ static void check_kept(struct rig *g)
 		struct ask a;
 
 		target_of(i, target);
-		ask_init(g, &a, target, i % 300 ? NULL : "Accept: x\r\n");
-		assert_int_equal(ask_lookup(g, &a), CACHE_HIT);
+		assert_int_equal(ask_for(g, &a, target, i % 300 ? NULL : "Accept: x\r\n"), CACHE_HIT);
 		rig_body_is(a.out.object, i % 300 ? body_of(i) : "variant x");
 		ask_fini(&a);
 	}

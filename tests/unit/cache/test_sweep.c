@@ -22,25 +22,22 @@ static void store_many(struct rig *g, const char *folder, unsigned n, const char
 static void what_expires_together_goes_in_bounded_steps_and_is_not_served_meanwhile(void **state)
 {
 	struct cache_swept did;
-	struct rig g;
+	struct rig *g = *state;
 	unsigned calls = 0;
 
-	(void)state;
-	rig_begin(&g);
-	store_many(&g, "a", MANY, "Cache-Control: max-age=60\r\n");
-	g.now.mono_ms += 64000;
+	store_many(g, "a", MANY, "Cache-Control: max-age=60\r\n");
+	g->now.mono_ms += 64000;
 	do {
-		uint64_t before = rig_stats(&g).objects;
+		uint64_t before = rig_stats(g).objects;
 
-		did = cache_sweep(g.c, STEPS, g.now);
-		assert_in_range(before - rig_stats(&g).objects, 0, STEPS);
-		assert_int_equal(did.is_behind, rig_stats(&g).objects > 0 || did.gone == STEPS);
-		assert_int_not_equal(rig_verdict(&g, "GET /a/2999", NULL), CACHE_HIT);
+		did = cache_sweep(g->c, STEPS, g->now);
+		assert_in_range(before - rig_stats(g).objects, 0, STEPS);
+		assert_int_equal(did.is_behind, rig_stats(g).objects > 0 || did.gone == STEPS);
+		assert_int_not_equal(rig_verdict(g, "GET /a/2999", NULL), CACHE_HIT);
 		calls++;
 	} while (did.is_behind);
 	assert_in_range(calls, MANY / STEPS, MANY / STEPS + 2);
-	assert_int_equal(rig_stats(&g).evicted_expired, MANY);
-	rig_end(&g);
+	assert_int_equal(rig_stats(g).evicted_expired, MANY);
 }
 
 static void purge(struct rig *g, const char *prefix)
@@ -55,65 +52,56 @@ static void purge(struct rig *g, const char *prefix)
 static void what_was_purged_is_freed_without_a_pause_and_what_was_not_with_pauses(void **state)
 {
 	struct cache_swept did;
-	struct rig g;
+	struct rig *g = *state;
 	unsigned calls = 0;
 
-	(void)state;
-	rig_begin(&g);
-	store_many(&g, "a", MANY, "Cache-Control: max-age=60\r\n");
-	did = cache_sweep(g.c, STEPS, g.now);
+	store_many(g, "a", MANY, "Cache-Control: max-age=60\r\n");
+	did = cache_sweep(g->c, STEPS, g->now);
 	assert_false(did.is_behind);
 	assert_in_range(did.looked, STEPS / 2, 4 * STEPS);
-	while (!cache_sweep(g.c, STEPS, g.now).has_seen_all)
+	while (!cache_sweep(g->c, STEPS, g->now).has_seen_all)
 		;
-	purge(&g, "http://o/a/");
+	purge(g, "http://o/a/");
 	for (; !did.has_seen_all; calls++) {
-		did = cache_sweep(g.c, STEPS, g.now);
+		did = cache_sweep(g->c, STEPS, g->now);
 		assert_true(did.is_behind || did.has_seen_all);
 	}
 	assert_in_range(calls, 10, MANY / 10);
-	assert_int_equal(rig_stats(&g).objects, 0);
-	rig_end(&g);
+	assert_int_equal(rig_stats(g).objects, 0);
 }
 
 static void a_purge_of_few_is_worth_going_on_for(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	unsigned behind = 0, calls = 0;
 
-	(void)state;
-	rig_begin(&g);
-	store_many(&g, "a", MANY, "Cache-Control: max-age=60\r\n");
-	store_many(&g, "b", MANY / 10, "Cache-Control: max-age=60\r\n");
-	purge(&g, "http://o/b/");
+	store_many(g, "a", MANY, "Cache-Control: max-age=60\r\n");
+	store_many(g, "b", MANY / 10, "Cache-Control: max-age=60\r\n");
+	purge(g, "http://o/b/");
 	for (struct cache_swept did = {0}; !did.has_seen_all; calls++) {
-		did = cache_sweep(g.c, STEPS, g.now);
+		did = cache_sweep(g->c, STEPS, g->now);
 		behind += did.is_behind;
 	}
 	assert_true(behind > calls / 2);
-	assert_int_equal(rig_stats(&g).objects, MANY);
-	rig_end(&g);
+	assert_int_equal(rig_stats(g).objects, MANY);
 }
 
 /* The table is as large as it ever was. */
 static void a_table_that_is_nearly_empty_is_looked_through_in_bounded_steps_too(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	unsigned rounds = 0;
 
-	(void)state;
-	rig_begin(&g);
-	store_many(&g, "a", MANY, "Cache-Control: max-age=60\r\n");
-	store_many(&g, "b", 4, "Cache-Control: max-age=6000\r\n");
-	purge(&g, "http://o/a/");
+	store_many(g, "a", MANY, "Cache-Control: max-age=60\r\n");
+	store_many(g, "b", 4, "Cache-Control: max-age=6000\r\n");
+	purge(g, "http://o/a/");
 	while (rounds < 2)
-		rounds += cache_sweep(g.c, STEPS, g.now).has_seen_all;
-	assert_int_equal(rig_stats(&g).objects, 4);
+		rounds += cache_sweep(g->c, STEPS, g->now).has_seen_all;
+	assert_int_equal(rig_stats(g).objects, 4);
 	for (struct cache_swept did = {0}; !did.has_seen_all;) {
-		did = cache_sweep(g.c, STEPS, g.now);
+		did = cache_sweep(g->c, STEPS, g->now);
 		assert_in_range(did.looked, 1, 2 * STEPS);
 	}
-	rig_end(&g);
 }
 
 /* Of each: how long it is kept, in seconds from when it was stored; 0: not at all. */
@@ -155,44 +143,41 @@ static void what_is_of_no_use_any_more_goes(void **state)
 /* So many that others might have to make room for them are forgotten soon; and nothing is lost to them that they don't name. */
 static void after_many_purges_of_nothing_a_round_has_no_pauses_and_their_rules_go(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	unsigned calls = 0;
 	bool is_behind;
 
-	(void)state;
-	rig_begin(&g);
-	store_many(&g, "a", MANY, "Cache-Control: max-age=6000\r\n");
-	while (!cache_sweep(g.c, STEPS, g.now).has_seen_all)
+	store_many(g, "a", MANY, "Cache-Control: max-age=6000\r\n");
+	while (!cache_sweep(g->c, STEPS, g->now).has_seen_all)
 		;
 	for (unsigned i = 0; i < 20000; i++) {
 		char prefix[32];
 
 		snprintf(prefix, sizeof(prefix), "http://o/none/%u/", i);
-		purge(&g, prefix);
+		purge(g, prefix);
 		if (i % 10 > 0)
 			continue;
 		do { /* what the worker does at once, without a pause */
-			is_behind = cache_sweep(g.c, STEPS, g.now).is_behind;
+			is_behind = cache_sweep(g->c, STEPS, g->now).is_behind;
 			calls += is_behind;
 		} while (is_behind);
-		assert_in_range(rig_stats(&g).invalidation.rules, 0, 1000 / 4 + 100);
+		assert_in_range(rig_stats(g).invalidation.rules, 0, 1000 / 4 + 100);
 	}
-	assert_int_equal(rig_stats(&g).invalidation.rules_folded, 0);
-	assert_int_equal(rig_stats(&g).objects, MANY);
+	assert_int_equal(rig_stats(g).invalidation.rules_folded, 0);
+	assert_int_equal(rig_stats(g).objects, MANY);
 	/* For each eighth of the table one round or two, however large the cache is. */
 	assert_in_range(calls, 1, 2 * (20000 / 125) * (2 * MANY / STEPS));
-	rig_end(&g);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_expires_together_goes_in_bounded_steps_and_is_not_served_meanwhile),
-		cmocka_unit_test(after_many_purges_of_nothing_a_round_has_no_pauses_and_their_rules_go),
-		cmocka_unit_test(what_was_purged_is_freed_without_a_pause_and_what_was_not_with_pauses),
-		cmocka_unit_test(a_purge_of_few_is_worth_going_on_for),
+		RIG_TEST(what_expires_together_goes_in_bounded_steps_and_is_not_served_meanwhile),
+		RIG_TEST(after_many_purges_of_nothing_a_round_has_no_pauses_and_their_rules_go),
+		RIG_TEST(what_was_purged_is_freed_without_a_pause_and_what_was_not_with_pauses),
+		RIG_TEST(a_purge_of_few_is_worth_going_on_for),
 		cmocka_unit_test(what_is_of_no_use_any_more_goes),
-		cmocka_unit_test(a_table_that_is_nearly_empty_is_looked_through_in_bounded_steps_too),
+		RIG_TEST(a_table_that_is_nearly_empty_is_looked_through_in_bounded_steps_too),
 	};
 
 	return cmocka_run_group_tests_name("cache sweep", tests, NULL, NULL);

@@ -120,8 +120,7 @@ static void what_memory_stores_comes_back_from_disk_and_then_from_memory(void **
 
 	store(t, "GET /a", FRESH "X-Kind: one\r\n", "body of a");
 	tiers_restart(t);
-	ask_init(&t->g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&t->g, &a), CACHE_HIT);
+	assert_int_equal(ask_for(&t->g, &a, "GET /a", NULL), CACHE_HIT);
 	assert_true(a.out.from_lower);
 	rig_body_is(a.out.object, "body of a");
 	assert_true(rig_head_has(a.out.object, "X-Kind: one"));
@@ -217,8 +216,7 @@ static void all_who_wait_may_leave_before_the_disk_has_spoken(void **state)
 	store(t, "GET /a", FRESH, "body of a");
 	tiers_restart(t);
 	atomic_store(&tiers_device.is_cold, true);
-	ask_init(&t->g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&t->g, &a), CACHE_LOWER);
+	assert_int_equal(ask_for(&t->g, &a, "GET /a", NULL), CACHE_LOWER);
 	waiter_join(&w, &a, 0);
 	flight_leave(&w.w);
 	ask_fini(&a);
@@ -251,8 +249,7 @@ static void what_is_one_users_or_not_for_storing_is_not_written(void **state)
 	struct tiers *t = *state;
 	struct ask a;
 
-	ask_init(&t->g, &a, "GET /p", NULL);
-	assert_int_equal(ask_lookup(&t->g, &a), CACHE_LEAD);
+	assert_int_equal(ask_for(&t->g, &a, "GET /p", NULL), CACHE_LEAD);
 	assert_int_equal(rig_answer(&t->g, a.out.flight, 200, "Cache-Control: no-store\r\n", 1, NULL), FLIGHT_PRIVATE);
 	flight_end(a.out.flight, true, t->g.now);
 	ask_fini(&a);
@@ -340,8 +337,7 @@ struct late_read {
 static void begin_read(struct tiers *t, struct late_read *l)
 {
 	atomic_store(&tiers_device.is_cold, true);
-	ask_init(&t->g, &l->a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&t->g, &l->a), CACHE_LOWER);
+	assert_int_equal(ask_for(&t->g, &l->a, "GET /a", NULL), CACHE_LOWER);
 	tiers_wait_for_message(t);
 }
 
@@ -459,8 +455,7 @@ static void a_purge_counts_for_what_has_been_read_but_not_taken(void **state)
 		store(&t, "GET /a", FRESH "Cache-Tag: news\r\nETag: \"1\"\r\n", "purged");
 		tiers_restart(&t);
 		atomic_store(&tiers_device.is_cold, true);
-		ask_init(&t.g, &a, "GET /a", NULL);
-		assert_int_equal(ask_lookup(&t.g, &a), CACHE_LOWER);
+		assert_int_equal(ask_for(&t.g, &a, "GET /a", NULL), CACHE_LOWER);
 		waiter_join(&w, &a, 0);
 		tiers_wait_for_message(&t);
 		purge(&t, purges[i].kind, purges[i].what, false);
@@ -482,8 +477,7 @@ static void a_soft_purge_leaves_what_is_read_for_validation_only(void **state)
 	store(t, "GET /a", FRESH "ETag: \"1\"\r\n", "soft");
 	tiers_restart(t);
 	atomic_store(&tiers_device.is_cold, true);
-	ask_init(&t->g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&t->g, &a), CACHE_LOWER);
+	assert_int_equal(ask_for(&t->g, &a, "GET /a", NULL), CACHE_LOWER);
 	tiers_wait_for_message(t);
 	purge(t, PURGE_URL, "http://o/a", true);
 	rig_deliver(&t->g);
@@ -499,8 +493,7 @@ static void what_was_asked_for_before_a_purge_is_written_for_nobody(void **state
 	struct tiers *t = *state;
 	struct ask a;
 
-	ask_init(&t->g, &a, "GET /a", NULL);
-	assert_int_equal(ask_lookup(&t->g, &a), CACHE_LEAD);
+	assert_int_equal(ask_for(&t->g, &a, "GET /a", NULL), CACHE_LEAD);
 	purge(t, PURGE_PREFIX, "http://o/", false);
 	assert_int_equal(rig_answer(&t->g, a.out.flight, 200, FRESH, 3, NULL), FLIGHT_STORES);
 	assert_int_equal(flight_body(a.out.flight, "old", 3), FLIGHT_BODY_OK);
@@ -675,21 +668,18 @@ static void a_tier_tells_its_name_and_what_it_counts(void **state)
 static void a_cache_without_a_tier_tells_of_none(void **state)
 {
 	struct told_counts told = {0};
-	struct rig g;
+	struct rig *g = *state;
 
-	(void)state;
-	rig_begin(&g);
-	assert_null(cache_tier_name(g.c));
-	cache_tier_counts(g.c, note_count, &told);
+	assert_null(cache_tier_name(g->c));
+	cache_tier_counts(g->c, note_count, &told);
 	assert_int_equal(told.n, 0);
-	rig_end(&g);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TIERS_TEST(a_tier_tells_its_name_and_what_it_counts),
-		cmocka_unit_test(a_cache_without_a_tier_tells_of_none),
+		RIG_TEST(a_cache_without_a_tier_tells_of_none),
 		TIERS_TEST(nobody_is_told_of_a_purge_that_was_refused),
 		TIERS_TEST(what_memory_stores_comes_back_from_disk_and_then_from_memory),
 		TIERS_TEST(an_absent_key_is_led_without_a_read),

@@ -190,8 +190,7 @@ static void who_asks_between_the_last_byte_and_the_end_waits_for_it(void **state
 		struct waiter w = {0};
 
 		feed(l, f, 0, BODY_N);
-		ask_init(&l->t.g, &late, "GET /large", NULL);
-		assert_int_equal(ask_lookup(&l->t.g, &late), CACHE_LOWER);
+		assert_int_equal(ask_for(&l->t.g, &late, "GET /large", NULL), CACHE_LOWER);
 		waiter_join(&w, &late, 1);
 		assert_int_equal(waiter_look(&w).phase, FLIGHT_WAITING);
 		flight_end(f, ends_well, l->t.g.now);
@@ -220,8 +219,7 @@ static void a_large_response_is_written_while_it_passes_and_found_at_once(void *
 		flight_end(f, true, l->t.g.now);
 		assert_int_equal(waiter_look(&l->w).phase, FLIGHT_RESPONSE);
 		/* Nobody's message has come yet: who asks now waits for it. */
-		ask_init(&l->t.g, &late, "GET /large", NULL);
-		assert_int_equal(ask_lookup(&l->t.g, &late), CACHE_LOWER);
+		assert_int_equal(ask_for(&l->t.g, &late, "GET /large", NULL), CACHE_LOWER);
 		assert_int_equal(tiers_look_up(&l->t, &late), CACHE_HIT);
 		ask_fini(&late);
 		finish(l);

@@ -144,13 +144,11 @@ static void with_a_part_in_memory_the_disk_is_not_asked(void **state)
 	atomic_store(&tiers_device.is_cold, true);
 	tiers_restart(t);
 	store_part(t, "0-4", "0-4/20", FIELDS, "ABCDE");
-	ask_init(&t->g, &a, TARGET, NULL);
-	assert_int_equal(ask_lookup(&t->g, &a), CACHE_LEAD);
+	assert_int_equal(ask_for(&t->g, &a, TARGET, NULL), CACHE_LEAD);
 	flight_abandon(a.out.flight);
 	ask_fini(&a);
 	tiers_restart(t); /* and it is there to be asked */
-	ask_init(&t->g, &a, TARGET, NULL);
-	assert_int_equal(ask_lookup(&t->g, &a), CACHE_LOWER);
+	assert_int_equal(ask_for(&t->g, &a, TARGET, NULL), CACHE_LOWER);
 	(void)tiers_look_up(t, &a);
 	if (a.out.flight)
 		flight_abandon(a.out.flight);

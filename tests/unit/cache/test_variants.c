@@ -17,10 +17,9 @@
 
 static void begin(struct rig *g)
 {
-	rig_options(g);
 	g->o.max_variants = MANY;
 	g->o.shards = 1;
-	rig_start(g);
+	rig_restart(g);
 	g->c->memory.slack_bytes = 0;
 	g->c->memory.heap.small_max = HEAP_SMALL_MAX; /* under ASan too */
 }
@@ -71,71 +70,65 @@ static unsigned visits(struct rig *g, const char *request_fields, struct object 
 
 static void a_lookup_visits_one_of_many_variants(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct object *found;
 	char fields[64];
 
-	(void)state;
-	begin(&g);
+	begin(g);
 	for (int i = 0; i < MANY; i++) {
 		snprintf(fields, sizeof(fields), "X: %d\r\n", i);
-		store(&g, fields, FRESH "Vary: X\r\n");
+		store(g, fields, FRESH "Vary: X\r\n");
 	}
-	assert_int_equal(rig_stats(&g).objects, MANY);
+	assert_int_equal(rig_stats(g).objects, MANY);
 	for (int i = 0; i < MANY; i++) {
 		snprintf(fields, sizeof(fields), "X: %d\r\n", i);
-		assert_int_equal(visits(&g, fields, &found), 1);
+		assert_int_equal(visits(g, fields, &found), 1);
 		assert_non_null(found);
-		assert_int_equal(rig_verdict(&g, "GET /a", fields), CACHE_HIT);
+		assert_int_equal(rig_verdict(g, "GET /a", fields), CACHE_HIT);
 	}
-	assert_int_equal(visits(&g, "X: another\r\n", &found), 0);
-	rig_end(&g);
+	assert_int_equal(visits(g, "X: another\r\n", &found), 0);
 }
 
 static void a_lookup_visits_no_more_than_one_for_each_set_of_names(void **state)
 {
 	static const char *const names[] = {"X", "Y", "X, Y"};
-	struct rig g;
+	struct rig *g = *state;
 	struct object *found;
 	char fields[64], vary[64];
 
-	(void)state;
-	begin(&g);
+	begin(g);
 	for (int i = 0; i < MANY; i++) {
 		snprintf(fields, sizeof(fields), "X: %d\r\nY: %d\r\n", i, i / 2);
 		snprintf(vary, sizeof(vary), FRESH "Vary: %s\r\n", names[i % 3]);
-		store(&g, fields, vary);
+		store(g, fields, vary);
 	}
 	for (int i = 0; i < MANY; i++) {
 		snprintf(fields, sizeof(fields), "X: %d\r\nY: %d\r\n", i, i / 2);
-		assert_in_range(visits(&g, fields, &found), 1, 3);
+		assert_in_range(visits(g, fields, &found), 1, 3);
 		assert_non_null(found);
 	}
-	rig_end(&g);
 }
 
 static void a_language_that_is_wanted_most_is_found(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	struct object *found;
 	char fields[64], answer[128];
 
-	(void)state;
-	begin(&g);
+	begin(g);
 	for (int i = 0; i < 40; i++) {
 		snprintf(fields, sizeof(fields), "Accept-Language: x-%d, *;q=0.1\r\n", i);
 		snprintf(answer, sizeof(answer), FRESH "Vary: Accept-Language\r\nContent-Language: %s%d\r\n",
 			i % 2 ? "x-" : "X-", i);
-		store(&g, fields, answer);
+		store(g, fields, answer);
 	}
 	for (int i = 0; i < 40; i++) {
 		snprintf(fields, sizeof(fields), "Accept-Language: fr;q=0.5, X-%d\r\n", i);
-		assert_int_equal(visits(&g, fields, &found), 1);
+		assert_int_equal(visits(g, fields, &found), 1);
 		assert_non_null(found);
-		assert_int_equal(rig_verdict(&g, "GET /a", fields), CACHE_HIT);
+		assert_int_equal(rig_verdict(g, "GET /a", fields), CACHE_HIT);
 	}
-	assert_int_equal(visits(&g, "Accept-Language: x-1, x-2\r\n", &found), 0);
-	rig_end(&g);
+	assert_int_equal(visits(g, "Accept-Language: x-1, x-2\r\n", &found), 0);
 }
 
 /* ---- Against looking through all ---- */
@@ -247,48 +240,46 @@ static void move(struct rig *g, const struct ask *a)
 
 static void what_is_found_is_what_looking_through_all_finds(void **state)
 {
-	struct rig g;
+	struct rig *g = *state;
 	unsigned hits = 0, indexed = 0;
 	uint64_t seq;
 	struct ask a;
 
-	(void)state;
-	begin(&g);
-	ask_init(&g, &a, "GET /a", NULL);
+	begin(g);
+	ask_init(g, &a, "GET /a", NULL);
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		const struct entry *e;
 
 		/* Now and then more than there is an index for. */
-		store_something(&g, i / 500 % 3 == 2 ? SETS : 1 + i / 500 % VARIANT_SETS);
+		store_something(g, i / 500 % 3 == 2 ? SETS : 1 + i / 500 % VARIANT_SETS);
 		for (unsigned k = 0; k < 4; k++)
-			hits += look_up_something(&g);
+			hits += look_up_something(g);
 		if (roll(60) == 0)
-			purge_something(&g);
+			purge_something(g);
 		if (roll(60) == 0)
-			move(&g, &a);
-		e = entry_of(&g, &a);
+			move(g, &a);
+		e = entry_of(g, &a);
 		indexed += e && variants_have_index(e);
 	}
 	ask_fini(&a);
 	print_message("%u hits, %u rounds with an index, %llu moves\n", hits, indexed,
-		(unsigned long long)rig_stats(&g).moved);
-	assert_true(hits > ROUNDS && indexed > ROUNDS / 4 && indexed < ROUNDS && rig_stats(&g).moved > 10);
+		(unsigned long long)rig_stats(g).moved);
+	assert_true(hits > ROUNDS && indexed > ROUNDS / 4 && indexed < ROUNDS && rig_stats(g).moved > 10);
 	/* What the index took is counted, and comes back. */
-	assert_int_equal(cache_purge_soon(g.c, &(struct purge){.kind = PURGE_ALL}, &seq), 0);
+	assert_int_equal(cache_purge_soon(g->c, &(struct purge){.kind = PURGE_ALL}, &seq), 0);
 	for (unsigned i = 0; i < 10; i++)
-		(void)cache_sweep(g.c, 1000, g.now);
-	assert_int_equal(rig_stats(&g).objects, 0);
-	assert_int_equal(rig_stats(&g).bytes, 0);
-	rig_end(&g);
+		(void)cache_sweep(g->c, 1000, g->now);
+	assert_int_equal(rig_stats(g).objects, 0);
+	assert_int_equal(rig_stats(g).bytes, 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_lookup_visits_one_of_many_variants),
-		cmocka_unit_test(a_lookup_visits_no_more_than_one_for_each_set_of_names),
-		cmocka_unit_test(a_language_that_is_wanted_most_is_found),
-		cmocka_unit_test(what_is_found_is_what_looking_through_all_finds),
+		RIG_TEST(a_lookup_visits_one_of_many_variants),
+		RIG_TEST(a_lookup_visits_no_more_than_one_for_each_set_of_names),
+		RIG_TEST(a_language_that_is_wanted_most_is_found),
+		RIG_TEST(what_is_found_is_what_looking_through_all_finds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
