@@ -32,11 +32,12 @@ BELOW_cache/disk        := cache/disk cache/disk/log $(BELOW_cache/tier)
 BELOW_cache/memory      := cache/memory $(BELOW_cache/tier)
 BELOW_cache             := cache $(BELOW_cache/memory)
 BELOW_config/routing    := config/routing http base
-BELOW_config            := config config/routing cache/policy http base
+BELOW_config/ini        := config/ini http base
+BELOW_config            := config config/ini config/routing cache/policy http base
 BELOW_upstream          := upstream http base
 BELOW_proxy/front       := proxy/front $(BELOW_config)
 BELOW_proxy/record      := proxy/record proxy/front upstream $(BELOW_config)
-BELOW_proxy/request     := proxy/request config config/routing upstream $(BELOW_cache)
+BELOW_proxy/request     := proxy/request config config/ini config/routing upstream $(BELOW_cache)
 BELOW_proxy/transaction := proxy/transaction proxy/record proxy/front $(BELOW_proxy/request)
 BELOW_proxy/demo        := proxy/demo http base
 BELOW_proxy/admin       := proxy/admin $(BELOW_proxy/transaction)
@@ -155,7 +156,7 @@ deps-bench:
 # A second make, because this one asked pkg-config before the packages were there.
 run: deps
 	@$(MAKE) -s --no-print-directory -j$(JOBS) MODE=release all
-	@exec ./memoproxy --demo -c proxy.ini
+	@exec ./memoproxy --demo
 
 test check: deps-test
 	@MAKE='$(MAKE)' JOBS='$(JOBS)' FUZZ_SECONDS='$(FUZZ_SECONDS)' PYTHON='$(PYTHON)' tests/support/run-tests.sh $@
@@ -341,8 +342,8 @@ UNITDIR    ?= $(PREFIX)/lib/systemd/system
 # An operator's proxy.ini is never overwritten: ours goes beside it.
 install: memoproxy
 	install -D -m 755 memoproxy $(DESTDIR)$(SBINDIR)/memoproxy
-	@ini=$(DESTDIR)$(SYSCONFDIR)/proxy.ini; [ ! -e "$$ini" ] || cmp -s proxy.ini "$$ini" || ini=$$ini.dist; \
-	echo "install $$ini"; install -D -m 644 proxy.ini "$$ini"
+	@ini=$(DESTDIR)$(SYSCONFDIR)/proxy.ini; [ ! -e "$$ini" ] || cmp -s packaging/proxy.ini "$$ini" || ini=$$ini.dist; \
+	echo "install $$ini"; install -D -m 644 packaging/proxy.ini "$$ini"
 	@mkdir -p $(DESTDIR)$(MANDIR)/man5 && echo "install $(DESTDIR)$(MANDIR)/man5/memoproxy.ini.5" \
 	&& packaging/man-ini.sh ./memoproxy > $(DESTDIR)$(MANDIR)/man5/memoproxy.ini.5 \
 	&& chmod 644 $(DESTDIR)$(MANDIR)/man5/memoproxy.ini.5

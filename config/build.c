@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "base/nearest.h"
 #include "cache/policy/credentials.h"
 #include "config/router.h"
 #include "config/value.h"
@@ -135,10 +136,10 @@ static int read_by_type(const struct value_source *s, void *to)
 	return readers[s->option->type](s, to);
 }
 
-static int read_value(
-	struct build *b, const struct option *o, struct slice key, struct slice text, unsigned line, void *to)
+/* *e is what the file says, or the default at line 0. */
+static int read_value(struct build *b, const struct option *o, const struct ini_entry *e, void *to)
 {
-	struct value_source s = {o, key, text, line, b->config->arena, b->report};
+	struct value_source s = {o, e->key, e->value, e->line, e->is_expanded, b->config->arena, b->report};
 	int rc = read_by_type(&s, (char *)to + o->offset);
 
 	return rc == -ENOMEM ? rc : 0;
@@ -150,9 +151,10 @@ static int apply_defaults(struct build *b, enum option_section section, void *to
 
 	for (unsigned i = 0; i < options_n && rc == 0; i++) {
 		const struct option *o = &options[i];
+		const struct ini_entry e = {.key = slice_of(o->key), .value = slice_of(o->default_text)};
 
 		if (o->section == section)
-			rc = read_value(b, o, slice_of(o->key), slice_of(o->default_text), 0, to);
+			rc = read_value(b, o, &e, to);
 	}
 	return rc;
 }
@@ -165,7 +167,7 @@ static int read_keys(struct build *b, const struct ini_section *s, unsigned sect
 		const struct option *o = find_option(sections, e->key);
 
 		if (o)
-			rc = read_value(b, o, e->key, e->value, e->line, to);
+			rc = read_value(b, o, e, to);
 		else
 			report_unknown_key(b, sections, e);
 	}
@@ -226,35 +228,66 @@ static int build_upstream(struct build *b, const struct ini_section *s, struct c
 	return 0;
 }
 
-/* A named upstream begins as a copy of the one without a name. */
+static int add_upstream(
+	struct build *b, struct config_upstream *v, const struct config_upstream *from, struct slice name)
+{
+	struct config_upstream *to = &v[b->config->upstreams_n++];
+
+	*to = *from;
+	to->name = arena_copy(b->config->arena, name);
+	return to->name.p ? 0 : -ENOMEM;
+}
+
+/* A named upstream begins as a copy of the one without a name, which is one itself if it has a url. */
 static int build_upstreams(struct build *b)
 {
 	unsigned n = 1 + count_named(b, "upstream");
-	struct config_upstream *v = arena_alloc(b->config->arena, n * sizeof(*v));
+	struct config_upstream *v = arena_alloc(b->config->arena, n * sizeof(*v)), unnamed = {0};
 	int rc;
 
 	if (!v)
 		return -ENOMEM;
 	b->config->upstreams = v;
-	b->config->upstreams_n = 1;
-	v[0].name = DEFAULT_NAME;
-	rc = apply_defaults(b, SECTION_UPSTREAM, &v[0]);
+	rc = apply_defaults(b, SECTION_UPSTREAM, &unnamed);
 	if (rc == 0)
-		rc = build_upstream(b, ini_section_of(b->sections, "upstream", NO_NAME), &v[0]);
+		rc = build_upstream(b, ini_section_of(b->sections, "upstream", NO_NAME), &unnamed);
+	if (rc == 0 && unnamed.url.whole.n > 0)
+		rc = add_upstream(b, v, &unnamed, DEFAULT_NAME);
 	for (const struct ini_section *s = b->sections; s && rc == 0; s = s->next) {
-		struct config_upstream *to = &v[b->config->upstreams_n];
-
 		if (!is_kind(s, "upstream") || s->name.n == 0)
 			continue;
-		*to = v[0];
-		to->name = arena_copy(b->config->arena, s->name);
-		b->config->upstreams_n++;
-		rc = to->name.p ? build_upstream(b, s, to) : -ENOMEM;
+		rc = add_upstream(b, v, &unnamed, s->name);
+		if (rc == 0)
+			rc = build_upstream(b, s, &v[b->config->upstreams_n - 1]);
 	}
 	return rc;
 }
 
 /* ---- [defaults], [route NAME] ---- */
+
+/* The one without a name is missing: told once, with what would mend it. */
+static void tell_of_upstream(struct build *b)
+{
+	const struct ini_section *unnamed = ini_section_of(b->sections, "upstream", NO_NAME);
+
+	if (b->told_of_upstream)
+		return;
+	b->told_of_upstream = true;
+	if (unnamed && ini_find(unnamed, "url"))
+		return; /* with a mistake that was reported */
+	if (unnamed)
+		report_at(b->report, unnamed->line,
+			"[upstream] does not say where the API is; add a line: url = http://localhost:3000");
+	else if (b->config->upstreams_n > 0)
+		report_at(b->report, 0,
+			"a route needs an upstream, and there is none without a name; add a line to [defaults]: "
+			"upstream = %.*s",
+			SLICE_ARG(b->config->upstreams[0].name));
+	else
+		report_at(b->report, 0,
+			"no upstream is configured; add two lines: [upstream] and, below it, url = "
+			"http://localhost:3000");
+}
 
 static void find_upstream(struct build *b, struct config_route *to, unsigned line)
 {
@@ -262,6 +295,8 @@ static void find_upstream(struct build *b, struct config_route *to, unsigned lin
 
 	if (u)
 		to->upstream = (unsigned)(u - b->config->upstreams);
+	else if (slice_equal(to->upstream_name, DEFAULT_NAME))
+		tell_of_upstream(b);
 	else
 		report_at(b->report, line, "upstream: there is no [upstream %s]", report_shown(to->upstream_name).z);
 }
@@ -335,7 +370,8 @@ static int finish_route(struct build *b, const struct ini_section *s, struct con
 		return rc;
 	to->rules.trust = trust_of(to);
 	to->rules.no_credential = credentials_lengths(&to->rules.credentials);
-	to->rules.coalesce_timeout_ms = coalesce_timeout(b->config, &b->config->upstreams[to->upstream]);
+	if (b->config->upstreams_n > 0)
+		to->rules.coalesce_timeout_ms = coalesce_timeout(b->config, &b->config->upstreams[to->upstream]);
 	rc = compile_invalidates(b, to, ini_line(s, b->defaults, "invalidates"));
 	if (rc == 0)
 		validate_route(b, to, s);
@@ -433,6 +469,7 @@ int build_config(struct build *b)
 	if (rc == 0 && b->report->errors == 0) {
 		warn_of_old_names(b);
 		warn_of_routes(b);
+		warn_of_files(b);
 	}
 	return rc;
 }

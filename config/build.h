@@ -5,20 +5,25 @@
 #define CONFIG_BUILD_H
 
 #include "config/config.h"
-#include "config/ini.h"
+#include "config/ini/ini.h"
 #include "config/options.h"
-#include "config/report.h"
+#include "config/ini/report.h"
 
 struct build {
 	struct config *config;
 	struct report *report;
-	const struct ini_section *sections;
+	struct ini_section *sections;
 	const struct ini_section *defaults;        /* NULL: there is none */
 	const struct ini_section **route_sections; /* of each route but the last */
+	bool is_check;                             /* as in struct config_source */
+	bool told_of_upstream;                     /* that there is none */
 };
 
 /* Fills the config. 0, also when mistakes were reported, or -ENOMEM. */
 int build_config(struct build *b) WARN_UNUSED;
+
+/* print.c: texts of proxy.ini for the demonstration. */
+extern const char config_demo_upstream[], config_demo_routes[];
 
 /* validate.c: rules between keys, each for a part that was read without mistakes. They report to b->report. */
 int validate_admin(struct build *b, const struct ini_section *s) WARN_UNUSED;
@@ -33,5 +38,7 @@ void take_new_names(struct build *b);
 void warn_of_old_names(struct build *b);
 /* warn.c: after all was read without a mistake. */
 void warn_of_routes(struct build *b);
+/* warn_files.c: the same */
+void warn_of_files(struct build *b);
 
 #endif

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "base/arena.h"
 #include "config/build.h"
-#include "config/file.h"
+#include "config/ini/ini.h"
 
 static void free_route(const struct config_route *r)
 {
@@ -43,30 +43,75 @@ static struct config *config_new(void)
 	return c;
 }
 
-static int parse_into(struct config *c, struct slice text, struct report *report)
-{
-	struct build b = {.config = c, .report = report};
-	struct ini_section *sections;
-	int rc = ini_read(text, c->arena, report, &sections);
+/* ---- What it is read from ---- */
 
-	b.sections = sections;
-	if (rc == 0)
-		rc = build_config(&b);
-	report_end(report);
-	if (rc == 0 && report->errors > 0)
-		rc = -EINVAL;
+/* The demonstration's API takes the place of an [upstream] url that no file names; without a file its routes count, too. */
+static int read_demo(struct ini *ini, const struct config_source *from)
+{
+	int rc = ini_read_text(ini, slice_of(config_demo_upstream), "memoproxy: --demo");
+
+	if (rc == 0 && !from->path && !from->name)
+		rc = ini_read_text(ini, slice_of(config_demo_routes), "memoproxy: --demo");
 	return rc;
 }
 
-int config_parse(struct slice text, const char *name, struct config **out, struct buf *errors)
+static void say_why_not(const char *path, int err, struct buf *errors)
 {
-	struct report report = {.file = name, .out = errors};
+	if (err == -ENOBUFS)
+		buf_addf(errors, "%s: larger than %d bytes\n", path, INI_BYTES_MAX);
+	else
+		buf_addf(errors, "%s: %s%s\n", path, strerror(-err),
+			err == -ENOENT ? " (memoproxy --print-config writes one; memoproxy --to URL serves without)"
+				       : "");
+}
+
+static int read_sources(struct ini *ini, const struct config_source *from, struct buf *errors)
+{
+	int rc = from->demo ? read_demo(ini, from) : 0;
+
+	if (rc == 0 && from->path) {
+		rc = ini_read_file(ini, from->path);
+		if (rc && rc != -ENOMEM)
+			say_why_not(from->path, rc, errors);
+	}
+	if (rc == 0 && from->text.n > 0)
+		rc = ini_read_text(ini, from->text, from->name);
+	for (unsigned i = 0; i < from->options_n && rc == 0; i++) {
+		const struct config_option *o = &from->options[i];
+
+		rc = ini_read_option(ini, o->option, o->section, o->key, o->value);
+	}
+	return rc == -ENOBUFS ? -EINVAL : rc;
+}
+
+static int read_into(struct config *c, const struct config_source *from, struct report *report)
+{
+	struct build b = {.config = c, .report = report, .is_check = from->is_check};
+	struct ini *ini = ini_new(c->arena, report);
+	int rc = ini ? read_sources(ini, from, report->out) : -ENOMEM;
+
+	if (rc == 0) {
+		b.sections = ini_sections(ini);
+		rc = build_config(&b);
+		report_end(report);
+		c->warnings = report->warnings;
+	}
+	if (rc == 0 && report->errors > 0)
+		rc = -EINVAL;
+	ini_free(&ini);
+	return rc;
+}
+
+int config_load(const struct config_source *from, struct config **out, struct buf *errors)
+{
+	struct report report = {.file = config_source_name(from), .out = errors};
 	struct config *c = config_new();
-	int rc = c ? parse_into(c, text, &report) : -ENOMEM;
+	int rc = c ? read_into(c, from, &report) : -ENOMEM;
 
 	*out = NULL;
 	if (rc == -ENOMEM)
-		buf_addf(errors, "%s: no memory to read it\n", name);
+		buf_addf(errors, "%s: no memory to read it\n", report.file);
+	report_fini(&report);
 	if (rc == 0)
 		*out = c;
 	else if (c)
@@ -74,23 +119,16 @@ int config_parse(struct slice text, const char *name, struct config **out, struc
 	return rc;
 }
 
-int config_load(const char *path, struct config **out, struct buf *errors)
+const char *config_source_name(const struct config_source *from)
 {
-	struct buf text;
-	int rc;
+	return from->path ? from->path : from->name ? from->name : "memoproxy";
+}
 
-	*out = NULL;
-	buf_init(&text, CONFIG_FILE_MAX);
-	rc = file_read(path, &text);
-	if (rc == 0)
-		rc = config_parse(buf_slice(&text), path, out, errors);
-	else if (rc == -ENOBUFS)
-		buf_addf(errors, "%s: larger than %d bytes\n", path, CONFIG_FILE_MAX);
-	else
-		buf_addf(errors, "%s: %s%s\n", path, strerror(-rc),
-			rc == -ENOENT ? " (memoproxy --print-config writes one)" : "");
-	buf_fini(&text);
-	return rc == -ENOBUFS ? -EINVAL : rc;
+int config_parse(struct slice text, const char *name, struct config **out, struct buf *errors)
+{
+	const struct config_source from = {.text = text, .name = name, .demo = true, .path = NULL};
+
+	return config_load(&from, out, errors);
 }
 
 struct config *config_ref(struct config *c)

@@ -2,7 +2,7 @@
 /* The configuration, as read from proxy.ini: every key has its line in options.def.
  * Thread: a loaded configuration never changes; any thread reads it, takes and drops references.
  * Owns: all that its members point to, until the last reference goes. Every slice here is followed by a NUL byte.
- * Bounds: CONFIG_FILE_MAX bytes of text, CONFIG_ROUTES_MAX, CONFIG_UPSTREAMS_MAX, CONFIG_LIST_MAX. */
+ * Bounds: those of config/ini/ini.h, CONFIG_ROUTES_MAX, CONFIG_UPSTREAMS_MAX, CONFIG_LIST_MAX. */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
 
@@ -20,12 +20,10 @@
 #include "http/message.h"
 
 enum {
-	CONFIG_FILE_MAX = 8 << 20,
 	CONFIG_ROUTES_MAX = 10000,
 	CONFIG_UPSTREAMS_MAX = 64,
-	CONFIG_URLS_MAX = 16,   /* of one upstream */
-	CONFIG_LIST_MAX = 64,   /* members of a list */
-	CONFIG_ERRORS_MAX = 20, /* reported of one file */
+	CONFIG_URLS_MAX = 16, /* of one upstream */
+	CONFIG_LIST_MAX = 64, /* members of a list */
 };
 
 enum config_log_format { CONFIG_LOG_COMBINED, CONFIG_LOG_JSON };
@@ -89,7 +87,7 @@ struct config_url {
 };
 
 struct config_upstream {
-	struct slice name; /* "default" for the one without a name, which is upstreams[0] */
+	struct slice name; /* "default" for the one without a name */
 	struct config_url url;
 	int64_t connect_timeout_ms, first_byte_timeout_ms, stall_timeout_ms;
 	int64_t dns_ttl_ms, connection_max_age_ms /* -1: off */;
@@ -153,8 +151,10 @@ struct config {
 	struct config_admin admin;
 	struct config_cache cache;
 	struct config_disk disk;
-	const struct config_upstream *upstreams; /* [0] is the default one */
+	const struct config_upstream
+		*upstreams; /* the one without a name first, if it has a url; each route has one of them */
 	unsigned upstreams_n;
+	unsigned warnings;                 /* that were made when it was read */
 	const struct config_route *routes; /* in the file's order, then the default route, which is last */
 	unsigned routes_n;                 /* at least 1 */
 	const struct config_route **routes_by_name;
@@ -164,11 +164,31 @@ struct config {
 	struct arena *arena;
 };
 
-/* Reads and checks a file. 0 and *out with one reference, or negative errno: -ENOENT, -EACCES and the like when it can't
- * be read, -EINVAL for mistakes in it, -ENOMEM. On failure `errors` holds lines "file:line: what is wrong", each ended by
- * a newline; never a secret. With 0 it may hold lines "file:line: warning: ...". Paths in the file are relative to the working directory. */
-int config_load(const char *path, struct config **out, struct buf *errors) WARN_UNUSED;
-/* The same for text in memory; `name` stands in for the file's name in errors. */
+/* A key as an option of the command line says it. */
+struct config_option {
+	const char *option; /* what errors call it: "memoproxy: --to" */
+	const char *section, *key, *value;
+};
+
+/* What a configuration is read from; what a later one of these says replaces what an earlier one said. */
+struct config_source {
+	bool demo;         /* the demonstration's API, and without a file and a text its routes */
+	const char *path;  /* of a file; NULL: none */
+	struct slice text; /* in place of a file */
+	const char *name;  /* of that text, in errors; NULL: there is none */
+	const struct config_option *options;
+	unsigned options_n;
+	bool is_check; /* warn also of what a start would find by itself, as folders that are missing */
+};
+
+/* Reads and checks it. 0 and *out with one reference, or negative errno: -ENOENT, -EACCES and the like when the file can't
+ * be read, -EINVAL for mistakes, -ENOMEM. On failure `errors` holds lines "file:line: what is wrong", each ended by
+ * a newline; never a secret. With 0 it may hold lines "file:line: warning: ...". Paths in the file are relative to the working
+ * directory, but for those of `include`. */
+int config_load(const struct config_source *from, struct config **out, struct buf *errors) WARN_UNUSED;
+/* What lines about all of it begin with: the file's path, or the program's name. */
+const char *config_source_name(const struct config_source *from);
+/* The same for text in memory, over the demonstration's [upstream] url; `name` stands in for the file's name in errors. */
 int config_parse(struct slice text, const char *name, struct config **out, struct buf *errors) WARN_UNUSED;
 
 struct config *config_ref(struct config *c);
@@ -188,7 +208,7 @@ const struct config_route *config_route_decoded(
 
 /* By name, which a NUL byte follows; "default" is the last. NULL when there is none. */
 const struct config_route *config_route_named(const struct config *c, struct slice name);
-/* By name; "default" or an empty name is upstreams[0]. NULL when there is none. */
+/* By name; an empty one is "default", too. NULL when there is none. */
 const struct config_upstream *config_upstream_named(const struct config *c, struct slice name);
 
 /* All sections and keys with type, range, default and meaning. */

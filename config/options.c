@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/nearest.h"
+
 #define STRUCT_PROXY struct config_proxy
 #define STRUCT_ADMIN struct config_admin
 #define STRUCT_UPSTREAM struct config_upstream
@@ -88,69 +90,15 @@ const struct option *option_find(enum option_section section, struct slice key)
 	return NULL;
 }
 
-enum { WORD_MAX = 64 };
-
-static unsigned min3(unsigned a, unsigned b, unsigned c)
-{
-	unsigned least = a < b ? a : b;
-	return least < c ? least : c;
-}
-
-/* Levenshtein's: insertions, deletions and replacements from one to the other. Both at most WORD_MAX bytes. */
-static unsigned edit_distance(struct slice a, struct slice b)
-{
-	unsigned row[WORD_MAX + 1];
-
-	for (unsigned j = 0; j <= b.n; j++)
-		row[j] = j;
-	for (unsigned i = 1; i <= a.n; i++) {
-		unsigned diagonal = row[0];
-
-		row[0] = i;
-		for (unsigned j = 1; j <= b.n; j++) {
-			unsigned cost = ascii_lower(a.p[i - 1]) != ascii_lower(b.p[j - 1]);
-			unsigned above = row[j];
-
-			row[j] = min3(above + 1, row[j - 1] + 1, diagonal + cost);
-			diagonal = above;
-		}
-	}
-	return row[b.n];
-}
-
-/* A third of the word may be wrong. */
-static void consider(struct slice word, const char *candidate, const char **best, unsigned *best_distance)
-{
-	unsigned distance;
-
-	if (word.n > WORD_MAX || strlen(candidate) > WORD_MAX)
-		return;
-	distance = edit_distance(word, slice_of(candidate));
-	if (distance <= 1 + word.n / 4 && distance < word.n && distance < *best_distance) {
-		*best = candidate;
-		*best_distance = distance;
-	}
-}
-
-const char *nearest_word(struct slice word, const char *const *candidates, unsigned n)
-{
-	const char *best = NULL;
-	unsigned distance = WORD_MAX + 1;
-
-	for (unsigned i = 0; i < n; i++)
-		consider(word, candidates[i], &best, &distance);
-	return best;
-}
-
 const char *option_nearest(unsigned sections, struct slice key)
 {
-	const char *best = NULL;
-	unsigned distance = WORD_MAX + 1;
+	struct nearest nearest;
 
+	nearest_init(&nearest, key);
 	for (unsigned i = 0; i < options_n; i++)
 		if (sections >> options[i].section & 1U)
-			consider(key, options[i].key, &best, &distance);
-	return best;
+			nearest_consider(&nearest, options[i].key);
+	return nearest.best;
 }
 
 const char *option_section_title(enum option_section section)

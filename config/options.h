@@ -70,8 +70,6 @@ const struct option *option_find(enum option_section section, struct slice key);
 bool option_status_range(struct slice key, uint16_t *low, uint16_t *high);
 /* The known key nearest to this one among those sections (bits 1u << section), or NULL when none is near. */
 const char *option_nearest(unsigned sections, struct slice key);
-/* The candidate nearest to the word, or NULL. Words of more than 64 bytes are near to nothing. */
-const char *nearest_word(struct slice word, const char *const *candidates, unsigned n);
 /* "[proxy]" and the like, of the section where a key stands. */
 const char *option_section_title(enum option_section section);
 

@@ -2,8 +2,9 @@
 /* What options.def says, for people. */
 #include <string.h>
 
-#include "config/config.h"
-#include "config/options.h"
+#include "config/build.h"
+
+#define DEMO_URL_LINE "url = http://127.0.0.1:8082\n"
 
 enum { DESCRIPTION_MAX = 256, COLUMNS = 110 };
 
@@ -77,34 +78,37 @@ static const char upstream_note[] = "# [upstream NAME] sets up another origin fo
 
 static const char defaults_note[] = "# What every route begins with, and what requests that no route matches get.\n";
 
-static const char ini_routes[] = "# Routes. The first one in the file that matches wins; it takes what it does not set "
-				 "from [defaults]. These are for\n"
-				 "# the API of `memoproxy --demo`: users hardly change, comments do all the time, and "
-				 "a change to a post shows at once.\n"
-				 "\n"
-				 "[route users]\n"
-				 "match = /users*\n"
-				 "ttl = 10m\n"
-				 "stale_while_revalidate = 1m\n"
-				 "stale_if_error = 1h\n"
-				 "invalidates = /users*\n"
-				 "\n"
-				 "[route post]\n"
-				 "match = /posts/{id}\n"
-				 "ttl = 1m\n"
-				 "invalidates = /posts/{id}, /posts, /posts?*\n"
-				 "\n"
-				 "[route posts]\n"
-				 "match = /posts*\n"
-				 "ttl = 30s\n"
-				 "query = sort\n"
-				 "invalidates = /posts*\n"
-				 "\n"
-				 "[route comments]\n"
-				 "match = /comments*\n"
-				 "ttl = 5s\n"
-				 "query = sort\n"
-				 "invalidates = /comments*\n";
+const char config_demo_upstream[] = "[upstream]\n" DEMO_URL_LINE;
+
+const char config_demo_routes[] =
+	"# Routes. The first one in the file that matches wins; it takes what it does not set "
+	"from [defaults]. These are for\n"
+	"# the API of `memoproxy --demo`: users hardly change, comments do all the time, and "
+	"a change to a post shows at once.\n"
+	"\n"
+	"[route users]\n"
+	"match = /users*\n"
+	"ttl = 10m\n"
+	"stale_while_revalidate = 1m\n"
+	"stale_if_error = 1h\n"
+	"invalidates = /users*\n"
+	"\n"
+	"[route post]\n"
+	"match = /posts/{id}\n"
+	"ttl = 1m\n"
+	"invalidates = /posts/{id}, /posts, /posts?*\n"
+	"\n"
+	"[route posts]\n"
+	"match = /posts*\n"
+	"ttl = 30s\n"
+	"query = sort\n"
+	"invalidates = /posts*\n"
+	"\n"
+	"[route comments]\n"
+	"match = /comments*\n"
+	"ttl = 5s\n"
+	"query = sort\n"
+	"invalidates = /comments*\n";
 
 static void print_option_ini(FILE *to, const struct option *o)
 {
@@ -112,6 +116,10 @@ static void print_option_ini(FILE *to, const struct option *o)
 	print_wrapped(to, "# ", o->help);
 	fputs("# (", to);
 	print_values(to, o);
+	if (o->type == TYPE_URL) { /* has no default: without one there is nothing to serve */
+		fputs(")\n" DEMO_URL_LINE, to);
+		return;
+	}
 	fprintf(to, ")\n#%s =%s%s\n", o->type == TYPE_STATUS_TTL ? "ttl_404" : o->key, *o->default_text ? " " : "",
 		o->default_text);
 }
@@ -150,5 +158,5 @@ void config_print_ini(FILE *to)
 			print_section_ini(to, (enum option_section)i);
 	fputs("# A [route NAME] takes all keys of [defaults] and these:\n#\n", to);
 	print_match_keys(to);
-	fputs(ini_routes, to);
+	fputs(config_demo_routes, to);
 }

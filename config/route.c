@@ -50,7 +50,7 @@ const struct config_route *config_route_named(const struct config *c, struct sli
 const struct config_upstream *config_upstream_named(const struct config *c, struct slice name)
 {
 	if (name.n == 0)
-		return &c->upstreams[0];
+		name = SLICE_LIT("default");
 	for (unsigned i = 0; i < c->upstreams_n; i++)
 		if (slice_equal(c->upstreams[i].name, name))
 			return &c->upstreams[i];

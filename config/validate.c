@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include "config/build.h"
-#include "config/file.h"
+#include "config/ini/file.h"
 #include "config/value.h"
 #include "http/syntax.h"
 

@@ -7,11 +7,26 @@
 
 #include "http/syntax.h"
 
+/* What the environment has may be a secret that stands here by mistake. */
+static int refuse_unseen(const struct value_source *s)
+{
+	struct buf takes;
+
+	buf_init(&takes, 256);
+	(void)option_describe(s->option, &takes);
+	report_at(s->report, s->line, "%.*s: what the environment has for it is not valid here (%.*s)",
+		SLICE_ARG(s->key), SLICE_ARG(buf_slice(&takes)));
+	buf_fini(&takes);
+	return -EINVAL;
+}
+
 int value_refuse(const struct value_source *s, const char *fmt, ...)
 {
 	char text[400];
 	va_list args;
 
+	if (s->is_expanded)
+		return refuse_unseen(s);
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);

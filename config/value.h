@@ -7,12 +7,13 @@
 #include "base/slice.h"
 #include "base/arena.h"
 #include "config/options.h"
-#include "config/report.h"
+#include "config/ini/report.h"
 
 struct value_source {
 	const struct option *option;
 	struct slice key, text;
-	unsigned line;
+	unsigned line;    /* 0: the default */
+	bool is_expanded; /* something of the environment is in it: it is not shown */
 	struct arena *arena;
 	struct report *report;
 };

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 
 #include "cache/policy/key.h"
+#include "config/ini/ini.h"
 #include "config/value.h"
 #include "http/syntax.h"
 #include "http/uri.h"
@@ -215,7 +216,7 @@ static int copy_normal(struct arena *arena, struct slice text, struct slice *who
 	struct buf normal;
 	int rc;
 
-	buf_init(&normal, CONFIG_FILE_MAX);
+	buf_init(&normal, INI_BYTES_MAX);
 	rc = cache_origin_add(&normal, text);
 	if (rc == 0)
 		*whole = arena_copy(arena, buf_slice(&normal));
@@ -278,6 +279,10 @@ int value_read_url(const struct value_source *s, void *to)
 	unsigned n = 1;
 	int rc;
 
+	if (s->line == 0) { /* the default: none */
+		*(struct config_url *)to = first;
+		return 0;
+	}
 	(void)next_url(&rest, &item);
 	rc = read_url(s, item, url);
 	while (rc == 0 && next_url(&rest, &item)) {

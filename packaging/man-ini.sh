@@ -12,7 +12,9 @@ memoproxy.ini, proxy.ini \- configuration of memoproxy
 Sections in brackets hold lines of the form
 .IR "key = value" .
 A comment has a line of its own, which begins with # or ;.
-Every key has a default.
+Every key has a default, but for the
+.B url
+of [upstream].
 Unknown sections and keys, bad values and duplicates are errors; all of them are named with their lines, by
 .B memoproxy \-t
 too.
@@ -22,6 +24,16 @@ Members of a list are separated by commas or spaces.
 Paths of files are relative to the directory in which memoproxy was started.
 In a pattern * matches any run of characters, slashes included, and {name} one path segment; a pattern with ? is matched
 against path and query.
+.PP
+A line
+.RI "include = " pattern
+is read as if the lines of all files of that name stood in its place, in the order of their names; the section that it stands in goes on
+after it.
+The name is relative to the file that includes; * and ? stand for other characters.
+.PP
+In a value ${NAME} is a variable of the environment, and a mistake where that is not set; ${NAME:\-text} is the text where it is unset or
+empty, and $${ stands for ${ itself.
+A reload sees the environment that the process was started with, and new and changed files.
 .PP
 The first [route NAME] in the file whose
 .B match

@@ -1,30 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* memoproxy: the command line. */
-#include <errno.h>
+/* memoproxy: what the command line asks for. */
 #include <event2/event.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
 #include "cache/disk/store.h"
-#include "config/config.h"
-#include "proxy/process/privacy.h"
-#include "proxy/process/server.h"
 #include "proxy/front/tls.h"
+#include "proxy/process/command.h"
+#include "proxy/process/server.h"
 
 #define ERRORS_MAX (64 * 1024)
 
-static void usage(FILE *to)
-{
-	fputs("usage: memoproxy [-c proxy.ini] [--demo]   serve in the foreground\n"
-	      "       memoproxy -t [-c proxy.ini]         check the configuration\n"
-	      "       memoproxy --help-config             every key with its type, range, default and meaning\n"
-	      "       memoproxy --print-config            an annotated proxy.ini with every default\n"
-	      "       memoproxy disk-check PATH           verify a disk tier's directory that no process uses\n"
-	      "       memoproxy -V | -h\n",
-		to);
-}
+enum { EXIT_WARNED = 3 };
 
 static int check_tls(const struct config_proxy *p)
 {
@@ -44,91 +32,58 @@ static int check_tls(const struct config_proxy *p)
 	return err;
 }
 
-static void warn(const char *sentence)
-{
-	fprintf(stderr, "memoproxy: warning: %s\n", sentence);
-}
-
-static int check_config(const char *path)
+static int check_config(const struct command *c)
 {
 	struct config *config;
 	struct buf errors;
+	unsigned warnings = 0;
 	int err;
 
 	buf_init(&errors, ERRORS_MAX);
-	err = config_load(path, &config, &errors);
+	err = config_load(&c->source, &config, &errors);
 	fprintf(stderr, "%.*s", SLICE_ARG(buf_slice(&errors)));
 	if (!err) {
 		err = check_tls(&config->proxy);
-		privacy_look(config, path, warn);
+		warnings = config->warnings;
 		config_unref(&config);
 	}
 	if (!err)
-		printf("%s: the configuration is fine\n", path);
+		printf("%s: the configuration is fine\n", config_source_name(&c->source));
 	buf_fini(&errors);
-	return err ? 1 : 0;
+	return err ? EXIT_FAILURE : c->strict && warnings ? EXIT_WARNED : EXIT_SUCCESS;
 }
 
-static int check_disk(const char *path)
+static int serve(const struct command *c, char **argv)
 {
-	return disk_check(path, stdout) ? 1 : 0;
+	event_set_mem_functions(malloc, realloc, free); /* no calloc: see base/mem.c */
+	return server_run(&c->source, argv);
 }
-
-enum { OPT_DEMO = 256, OPT_HELP_CONFIG, OPT_PRINT_CONFIG };
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"demo", no_argument, NULL, OPT_DEMO},
-		{"help-config", no_argument, NULL, OPT_HELP_CONFIG},
-		{"print-config", no_argument, NULL, OPT_PRINT_CONFIG},
-		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},
-		{"config", required_argument, NULL, 'c'},
-		{"test", no_argument, NULL, 't'},
-		{NULL, 0, NULL, 0},
-	};
-	const char *path = "proxy.ini";
-	bool check = false, demo = false;
-	int c;
+	static struct command c;
 
-	while ((c = getopt_long(argc, argv, "c:tVh", options, NULL)) != -1) {
-		switch (c) {
-		case 'c':
-			path = optarg;
-			break;
-		case 't':
-			check = true;
-			break;
-		case 'V':
-			printf("memoproxy %s (libevent %s, %s)\n", MEMOPROXY_VERSION, event_get_version(),
-				upstream_library());
-			return 0;
-		case 'h':
-			usage(stdout);
-			return 0;
-		case OPT_DEMO:
-			demo = true;
-			break;
-		case OPT_HELP_CONFIG:
-			config_print_reference(stdout);
-			return 0;
-		case OPT_PRINT_CONFIG:
-			config_print_ini(stdout);
-			return 0;
-		default:
-			usage(stderr);
-			return 1;
-		}
+	if (command_parse(argc, argv, &c))
+		return EXIT_FAILURE;
+	switch (c.what) {
+	case COMMAND_SERVE:
+		return serve(&c, argv);
+	case COMMAND_CHECK:
+		return check_config(&c);
+	case COMMAND_DISK_CHECK:
+		return disk_check(c.path, stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
+	case COMMAND_HELP:
+		command_usage(stdout);
+		break;
+	case COMMAND_VERSION:
+		printf("memoproxy %s (libevent %s, %s)\n", MEMOPROXY_VERSION, event_get_version(), upstream_library());
+		break;
+	case COMMAND_HELP_CONFIG:
+		config_print_reference(stdout);
+		break;
+	case COMMAND_PRINT_CONFIG:
+		config_print_ini(stdout);
+		break;
 	}
-	if (argc == 3 && strcmp(argv[1], "disk-check") == 0)
-		return check_disk(argv[2]);
-	if (optind < argc) {
-		usage(stderr);
-		return 1;
-	}
-	if (check)
-		return check_config(path);
-	event_set_mem_functions(malloc, realloc, free); /* no calloc: see base/mem.c */
-	return server_run(path, demo, argv);
+	return EXIT_SUCCESS;
 }

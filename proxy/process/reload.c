@@ -9,7 +9,6 @@
 #include "proxy/admin/admin.h"
 #include "proxy/front/admission.h"
 #include "proxy/process/notify.h"
-#include "proxy/process/privacy.h"
 #include "proxy/request/origins.h"
 #include "proxy/process/server.h"
 #include "proxy/front/tls.h"
@@ -57,8 +56,8 @@ static int move_access_log(struct server *s, const struct config_proxy *p, struc
 	else if (p->access_log.n)
 		err = access_log_open(p->access_log, p->access_log_format, &s->service.access_log);
 	if (err)
-		buf_addf(
-			errors, "%s: access_log: %.*s: %s\n", s->config_path, SLICE_ARG(p->access_log), strerror(-err));
+		buf_addf(errors, "%s: access_log: %.*s: %s\n", config_source_name(s->source), SLICE_ARG(p->access_log),
+			strerror(-err));
 	return err;
 }
 
@@ -83,7 +82,7 @@ static int load_tls(struct server *s, const struct config_proxy *p, struct tls *
 		return 0;
 	err = tls_new(p->tls_certificate.p, p->tls_key.p, out, why);
 	if (err)
-		buf_addf(errors, "%s: TLS: %s\n", s->config_path, why);
+		buf_addf(errors, "%s: TLS: %s\n", config_source_name(s->source), why);
 	return err;
 }
 
@@ -104,16 +103,6 @@ static int make_snapshot(struct server *s, struct config *config, struct snapsho
 }
 
 /* ---- Publishing ---- */
-
-static void warn(const char *sentence)
-{
-	log_warn("%s", sentence);
-}
-
-void server_look_at_privacy(const struct server *s)
-{
-	privacy_look(s->service.snapshot->config, s->config_path, warn);
-}
 
 static int make_updates(struct server *s, struct snapshot *next, struct worker_update **updates)
 {
@@ -138,7 +127,7 @@ static int publish(struct server *s, struct snapshot *next, struct buf *errors)
 	int err = make_updates(s, next, updates);
 
 	if (err)
-		buf_addf(errors, "%s: no memory to load it\n", s->config_path);
+		buf_addf(errors, "%s: no memory to load it\n", config_source_name(s->source));
 	else if ((err = load_tls(s, p, &tls, errors)) || (err = move_access_log(s, p, errors)))
 		for (unsigned i = 0; i < s->service.workers_n; i++)
 			worker_update_free(&updates[i]);
@@ -155,7 +144,6 @@ static int publish(struct server *s, struct snapshot *next, struct buf *errors)
 	for (unsigned i = 0; i < s->service.workers_n; i++)
 		post_worker_update(&s->service.workers[i], updates[i], s->service.access_log);
 	log_set_level(next->config->proxy.log_level);
-	server_look_at_privacy(s);
 	admin_reconfigure(s->admin);
 	snapshot_unref(&before);
 	return 0;
@@ -165,14 +153,14 @@ static int load(struct server *s, struct buf *errors, struct buf *later)
 {
 	struct snapshot *next;
 	struct config *config;
-	int err = config_load(s->config_path, &config, errors);
+	int err = config_load(s->source, &config, errors);
 
 	if (err)
 		return err;
 	config_diff(s->started_with, config, on_difference, later);
 	err = make_snapshot(s, config, &next);
 	if (err) {
-		buf_addf(errors, "%s: no memory to load it\n", s->config_path);
+		buf_addf(errors, "%s: no memory to load it\n", config_source_name(s->source));
 		return err;
 	}
 	return publish(s, next, errors);

@@ -12,7 +12,5 @@ struct server;
  * lines in it that say why nothing changed. `later` gets the names of the keys that differ but count from the next start on only, as
  * "[section] key" and a newline each. */
 int server_reload(struct server *s, struct buf *errors, struct buf *later) WARN_UNUSED;
-/* Warns in the log of files that others can get at. */
-void server_look_at_privacy(const struct server *s);
 
 #endif

@@ -125,7 +125,7 @@ static int load_config(struct server *s)
 	int err;
 
 	buf_init(&errors, ERRORS_MAX);
-	err = config_load(s->config_path, &config, &errors);
+	err = config_load(s->source, &config, &errors);
 	fprintf(stderr, "%.*s", SLICE_ARG(buf_slice(&errors)));
 	if (!err)
 		err = make_snapshot(s, config);
@@ -381,7 +381,7 @@ static void when_heard(const struct service *service, void (*fn)(void *arg), voi
 }
 
 /* 0, or 1 after a sentence on standard error. */
-static int server_init(struct server *s, bool demo)
+static int server_init(struct server *s)
 {
 	bool takes_over;
 	int err;
@@ -391,7 +391,6 @@ static int server_init(struct server *s, bool demo)
 	if (inherited_init(&s->inherited) || load_config(s))
 		return 1;
 	log_set_level(s->service.snapshot->config->proxy.log_level);
-	server_look_at_privacy(s);
 	s->service.started_mono_ms = clock_now().mono_ms;
 	s->base = event_base_new();
 	if (!s->base || mailbox_init(&s->service.mailbox))
@@ -409,7 +408,7 @@ static int server_init(struct server *s, bool demo)
 	/* Last, when nothing else can fail: the other process gives its disk tier up for good. */
 	takes_over = relay_is_open(s->relay);
 	if ((!takes_over && open_disk(s)) || open_access_log(s) || make_front(s) || server_open_listeners(s) ||
-		(demo && start_demo(s)))
+		(s->source->demo && start_demo(s)))
 		return 1;
 	err = make_workers(s);
 	if (err)
@@ -514,26 +513,37 @@ static void server_fini(struct server *s)
 	config_unref(&s->started_with);
 }
 
-static void say_hello(const struct server *s, bool demo)
+static void say_demo(struct slice at, const struct config_addresses *admin)
 {
-	const struct config_addresses *listen = &s->service.snapshot->config->proxy.listen;
-	const struct config_addresses *admin = &s->service.snapshot->config->admin.listen;
-
-	if (!demo || listen->n == 0)
-		return;
 	printf("memoproxy serves a slow demonstration API. Try, in another terminal:\n"
 	       "  curl -i http://%.*s/users/1     # asks the API: 300 ms\n"
 	       "  curl -i http://%.*s/users/1     # from memory: Cache-Status says hit\n",
-		SLICE_ARG(listen->v[0].text), SLICE_ARG(listen->v[0].text));
+		SLICE_ARG(at), SLICE_ARG(at));
 	if (admin->n)
 		printf("  curl -X POST 'http://%.*s/purge?prefix=/users'\n", SLICE_ARG(admin->v[0].text));
+}
+
+/* Without a file, who started it is new here, or in a hurry. */
+static void say_hello(const struct server *s)
+{
+	const struct config *c = s->service.snapshot->config;
+	const struct config_addresses *listen = &c->proxy.listen;
+
+	if (s->source->demo)
+		say_demo(listen->v[0].text, &c->admin.listen);
+	else if (!s->source->path)
+		printf("memoproxy serves %.*s at http://%.*s; what became of a request is in the Cache-Status of its "
+		       "response\n",
+			SLICE_ARG(c->upstreams[0].url.whole), SLICE_ARG(listen->v[0].text));
+	if (!s->source->demo && !s->source->path && c->routes[c->routes_n - 1].rules.ttl_ms < 0)
+		puts("responses live as long as the API's own fields say; --ttl 30s is for those that say nothing");
 	fflush(stdout);
 }
 
-int server_run(const char *config_path, bool demo, char *const *argv)
+int server_run(const struct config_source *source, char *const *argv)
 {
-	struct server s = {.service.when_heard = when_heard, .config_path = config_path, .argv = argv};
-	int result = server_init(&s, demo);
+	struct server s = {.service.when_heard = when_heard, .source = source, .argv = argv};
+	int result = server_init(&s);
 
 	for (unsigned i = 0; result == 0 && i < s.service.workers_n; i++)
 		if (worker_start(&s.service.workers[i]))
@@ -543,7 +553,7 @@ int server_run(const char *config_path, bool demo, char *const *argv)
 		log_info("ready");
 		notify_state("READY=1");
 		relay_say(s.relay, RELAY_READY);
-		say_hello(&s, demo);
+		say_hello(&s);
 		event_base_dispatch(s.base);
 	}
 	for (unsigned i = 0; s.service.workers && i < s.service.workers_n; i++)

@@ -18,7 +18,7 @@ struct upgrade;
 struct server {
 	struct service service;
 	/* set once */
-	const char *config_path;
+	const struct config_source *source;
 	struct event_base *base;     /* main's own loop: signals, admin, the drain's deadline */
 	struct config *started_with; /* what a reload can't change is compared with */
 	char *const *argv;
@@ -37,7 +37,7 @@ struct server {
 };
 
 /* 0, or 1 after one clear sentence on standard error. */
-int server_run(const char *config_path, bool demo, char *const *argv);
+int server_run(const struct config_source *source, char *const *argv);
 /* The drain, or what comes before it, ends after shutdown_grace from now. Main. */
 void server_set_grace(struct server *s);
 /* Each worker's, for every `listen` of [proxy]. 0, or negative errno after a sentence on standard error. */

@@ -35,15 +35,14 @@ GOOD = "[proxy]\nlisten = 127.0.0.1:18080\n[upstream]\nurl = http://127.0.0.1:18
 
 @pytest.mark.parametrize("text", [
     GOOD,
-    "",
-    "# nothing\n; nothing\n\n",
+    "# nothing\n; nothing\n\n" + GOOD,
     GOOD.replace("\n", "\r\n"),
     GOOD + "[route a]\nmatch = /a/*\nttl = 5m\nttl_404 = 10s\nttl_5xx = 1s\nquery = only:a,b\n",
     GOOD + "[upstream other]\nurl = https://other.example/base\n[route b]\nmatch = /b/{id}\nupstream = other\n"
            "invalidates = /b, /b/{id}/*\n",
     GOOD + "[defaults]\nttl = 1h\n[route a]\nmatch = *\nscope = user\nuser_from = cookie:sid\n",
-    "[proxy]\nlisten = [::1]:18080\nworkers = 4\nmax_body = 10M\nmax_header = 64K\n",
-], ids=["short", "empty", "comments", "CRLF", "route", "two upstreams", "defaults", "IPv6"])
+    GOOD.replace("127.0.0.1:18080", "[::1]:18080\nworkers = 4\nmax_body = 10M\nmax_header = 64K"),
+], ids=["short", "comments", "CRLF", "route", "two upstreams", "defaults", "IPv6"])
 def test_good_configurations_pass_the_check(tmp_path, text):
     status, _, stderr = check(tmp_path, text)
     assert status == 0, stderr
@@ -190,7 +189,7 @@ def test_bad_command_lines_are_refused(args):
 
 
 def test_token_on_an_open_admin_listener_is_enough(tmp_path):
-    status, _, stderr = check(tmp_path, "[admin]\nlisten = 0.0.0.0:18081\ntoken = x\n")
+    status, _, stderr = check(tmp_path, GOOD + "[admin]\nlisten = 0.0.0.0:18081\ntoken = x\n")
     assert status == 0, stderr
 
 
@@ -203,7 +202,8 @@ def test_port_in_use_ends_the_start_with_one_sentence(tmp_path, which):
     ports = {"proxy": free.number, "admin": taken.getsockname()[1]}
     if which == "proxy":
         ports = {"proxy": taken.getsockname()[1], "admin": free.number}
-    (tmp_path / "proxy.ini").write_text(f"[proxy]\nlisten = 127.0.0.1:{ports['proxy']}\n[admin]\nlisten = 127.0.0.1:{ports['admin']}\n")
+    (tmp_path / "proxy.ini").write_text(f"[proxy]\nlisten = 127.0.0.1:{ports['proxy']}\n[admin]\nlisten = 127.0.0.1:{ports['admin']}\n"
+                                        "[upstream]\nurl = http://127.0.0.1:1\n")
     status, _, stderr = run("-c", str(tmp_path / "proxy.ini"))
     assert status == 1
     assert str(taken.getsockname()[1]) in stderr and "in use" in stderr.lower()
@@ -216,7 +216,8 @@ def test_port_of_another_memoproxy_is_in_use_too(start_proxy, tmp_path):
     running = start_proxy()
     free = Port()
     (tmp_path / "proxy.ini").write_text(
-        f"[proxy]\nlisten = 127.0.0.1:{running.port}\n[admin]\nlisten = 127.0.0.1:{free.number}\n")
+        f"[proxy]\nlisten = 127.0.0.1:{running.port}\n[admin]\nlisten = 127.0.0.1:{free.number}\n"
+        "[upstream]\nurl = http://127.0.0.1:1\n")
     try:
         status, _, stderr = run("-c", str(tmp_path / "proxy.ini"))
     except subprocess.TimeoutExpired:
@@ -224,11 +225,6 @@ def test_port_of_another_memoproxy_is_in_use_too(start_proxy, tmp_path):
     finally:
         free.release()
     assert status == 1 and "in use" in stderr.lower()
-
-
-def test_environment_is_not_configuration(tmp_path):
-    status, _, _ = check(tmp_path, GOOD + "[cache]\nmemory = ${MEMORY}\n")
-    assert status == 1
 
 
 def test_routes_match_in_the_files_order(start_proxy, origin):

@@ -87,7 +87,7 @@ def test_a_request_in_progress_ends_on_the_old_configuration(start_proxy, origin
 @pytest.mark.parametrize("text, what", [
     ("[proxy]\nnonsense = 1\n", "nonsense"),
     ("[route a]\nmatch = *\nttl = sometimes\n", "ttl"),
-    ("[cache]\nmemory = 1\n[route a]\nttll = 5s\n", "ttll"),
+    ("[cache]\nmemory = 1\n[route a]\nttll = 5s\n[upstream]\nurl = http://x\n", "ttll"),
     ("[proxy\n", ":1"),
 ], ids=["unknown key", "bad value", "two mistakes", "no section"])
 def test_a_bad_file_changes_nothing_and_is_named_line_by_line(start_proxy, origin, text, what):

@@ -2,6 +2,7 @@
 """TLS for clients: the same responses as without, only new versions, certificates that can be changed while it runs."""
 import hashlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -433,7 +434,7 @@ def test_secrets_that_others_can_read_or_change_are_warned_of(tmp_path, origin, 
     text = config(folder, ports[0].number, upstream=origin.url, rest=f"[disk]\npath = {disk}\nsize = 64M")
     with_file = text.replace("[upstream]", f"token_file = {token}\n[upstream]")
     numbers = {"port": ports[1].number, "admin_port": ports[2].number}
-    files = {folder / "key.pem": "tls_key", token: "token_file", disk: "[disk] path"}
+    files = {folder / "key.pem": "tls_key", token: "token_file", disk: "path"}
 
     def private():
         for path in (*files, ini):
@@ -446,7 +447,7 @@ def test_secrets_that_others_can_read_or_change_are_warned_of(tmp_path, origin, 
         for mode, what in ((0o644, "read"), (0o620, "change"), (0o602, "change"), (0o666, "read and change")):
             path.chmod(mode | (0o100 if path == disk else 0))
             (line,) = checked(ini)
-            assert line.startswith(f"memoproxy: warning: {name}: {path}: other users can {what} it"), line
+            assert re.match(rf"{ini}:\d+: warning: {name}: {path}: other users can {what} it", line), line
         private()
     # The token itself in a file that anybody can read.
     ini.write_text(text.replace("[upstream]", "token = secret-of-operators\n[upstream]").format(**numbers))
@@ -464,6 +465,6 @@ def test_secrets_that_others_can_read_or_change_are_warned_of(tmp_path, origin, 
         assert proxy.stderr.count("tls_key: ") == 1
         disk.chmod(0o755)
         proxy.process.signal(signal.SIGHUP)
-        eventually(lambda: "[disk] path: " in proxy.stderr, "the reload says it")
+        eventually(lambda: " path: " in proxy.stderr, "the reload says it")
     finally:
         proxy.stop()

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/file.h"
+#include "config/ini/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
