@@ -56,7 +56,7 @@ static const char *why_not_file(const char *path)
 	return S_ISREG(st.st_mode) ? NULL : "not a file";
 }
 
-static int include_file(struct ini *r, const char *path, unsigned line)
+static int include_file(struct ini *r, const char *path, unsigned line, ini_lines_reader *read)
 {
 	const char *why = why_not_file(path);
 	struct slice name, text;
@@ -77,7 +77,7 @@ static int include_file(struct ini *r, const char *path, unsigned line)
 		report_at(r->report, line, "include: all files together are larger than %d bytes", INI_BYTES_MAX);
 	else if (why || rc)
 		report_at(r->report, line, "include: %s: %s", name.p, why ? why : strerror(-rc));
-	return why || rc ? 0 : ini_lines(r, text, name.p);
+	return why || rc ? 0 : read(r, text, name.p);
 }
 
 static bool is_pattern(struct slice value)
@@ -113,7 +113,7 @@ static int on_folder(const char *path, int err)
 }
 
 /* Each begins in the section in which `include` stands. */
-static int include_each(struct ini *r, char *const *paths, size_t n, unsigned line)
+static int include_each(struct ini *r, char *const *paths, size_t n, unsigned line, ini_lines_reader *read)
 {
 	struct ini_section *section = r->section;
 	bool skipping = r->skipping;
@@ -121,7 +121,7 @@ static int include_each(struct ini *r, char *const *paths, size_t n, unsigned li
 
 	r->depth++;
 	for (size_t i = 0; i < n && !r->full && rc == 0; i++) {
-		rc = include_file(r, paths[i], line);
+		rc = include_file(r, paths[i], line, read);
 		r->section = section;
 		r->skipping = skipping;
 	}
@@ -129,7 +129,8 @@ static int include_each(struct ini *r, char *const *paths, size_t n, unsigned li
 	return rc;
 }
 
-static int include_pattern(struct ini *r, const char *pattern, struct slice value, unsigned line)
+static int include_pattern(
+	struct ini *r, const char *pattern, struct slice value, unsigned line, ini_lines_reader *read)
 {
 	glob_t found;
 	int rc = glob(pattern, 0, on_folder, &found);
@@ -142,12 +143,12 @@ static int include_pattern(struct ini *r, const char *pattern, struct slice valu
 		report_at(r->report, line, "include: %s: a folder can't be read", report_shown(value).z);
 	if (rc)
 		return 0;
-	rc = include_each(r, found.gl_pathv, found.gl_pathc, line);
+	rc = include_each(r, found.gl_pathv, found.gl_pathc, line, read);
 	globfree(&found);
 	return rc;
 }
 
-int ini_include(struct ini *r, struct slice value)
+int ini_include(struct ini *r, struct slice value, ini_lines_reader *read)
 {
 	const char *name = r->name;
 	unsigned line_of_its = r->line_of_its, line = r->line;
@@ -166,7 +167,8 @@ int ini_include(struct ini *r, struct slice value)
 	}
 	buf_init(&path, PATH_BYTES_MAX);
 	if (add_path(r, value, &path) == 0)
-		rc = is_pattern(value) ? include_pattern(r, path.p, value, line) : include_each(r, &path.p, 1, line);
+		rc = is_pattern(value) ? include_pattern(r, path.p, value, line, read)
+				       : include_each(r, &path.p, 1, line, read);
 	else if (path.err == -ENOBUFS)
 		report_at(r->report, line, "include: longer than %d bytes", PATH_BYTES_MAX);
 	else

@@ -39,6 +39,8 @@ static bool bound_reached(struct ini *r, unsigned n, unsigned max, const char *w
 	return true;
 }
 
+static ini_lines_reader read_lines;
+
 static void enter_section(struct ini *r, struct ini_section *s)
 {
 	s->line = r->line;
@@ -182,7 +184,7 @@ static int read_entry(struct ini *r, struct slice line)
 	if ((r->skipping && !is_include) || !is_good_value(r, key, value))
 		return 0;
 	if (is_include)
-		return ini_include(r, value);
+		return ini_include(r, value, read_lines);
 	if (!r->section) {
 		report_at(r->report, r->line, "%.*s stands before the first [section]", SLICE_ARG(key));
 		return 0;
@@ -212,7 +214,7 @@ static int read_line(struct ini *r, struct slice line)
 	return line.p[0] == '[' ? read_section(r, line) : read_entry(r, line);
 }
 
-int ini_lines(struct ini *r, struct slice text, const char *name)
+static int read_lines(struct ini *r, struct slice text, const char *name)
 {
 	int rc = report_source(r->report, r->line + 1, name, 1);
 
@@ -270,7 +272,7 @@ int ini_read_text(struct ini *r, struct slice text, const char *name)
 		return 0;
 	}
 	r->bytes += text.n;
-	return ini_lines(r, text, name);
+	return read_lines(r, text, name);
 }
 
 int ini_read_file(struct ini *r, const char *path)
@@ -280,7 +282,7 @@ int ini_read_file(struct ini *r, const char *path)
 
 	begin_source(r);
 	rc = ini_file_text(r, path, &text);
-	return rc ? rc : ini_lines(r, text, path);
+	return rc ? rc : read_lines(r, text, path);
 }
 
 int ini_read_option(struct ini *r, const char *option, const char *kind, const char *key, const char *value)

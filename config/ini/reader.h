@@ -25,13 +25,14 @@ struct ini {
 	struct ini_section *buckets[INI_BUCKETS]; /* sections by their names */
 };
 
-/* ini.c: reads the lines of a text where the reader stands. 0 or -ENOMEM. */
-int ini_lines(struct ini *r, struct slice text, const char *name) WARN_UNUSED;
+/* Reads the lines of a text where the reader stands. 0 or -ENOMEM. */
+typedef int ini_lines_reader(struct ini *r, struct slice text, const char *name);
+
 /* include.c: a file's text, which lives as long as the reader. 0, -ENOMEM, or the negative errno of reading it. */
 int ini_file_text(struct ini *r, const char *path, struct slice *text) WARN_UNUSED;
 void ini_free_texts(struct ini *r);
-/* Reads the files that the value of `include` names. 0, also when a mistake was reported, or -ENOMEM. */
-int ini_include(struct ini *r, struct slice value) WARN_UNUSED;
+/* Has the files read that the value of `include` names. 0, also when a mistake was reported, or -ENOMEM. */
+int ini_include(struct ini *r, struct slice value, ini_lines_reader *read) WARN_UNUSED;
 /* expand.c: the value with what the environment has for its ${NAMES}. 0, -EINVAL when a mistake was reported, or -ENOMEM. */
 int ini_expand(struct ini *r, struct slice key, struct slice *value, bool *is_expanded) WARN_UNUSED;
 

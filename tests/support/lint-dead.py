@@ -19,6 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 KEPT = {
     "access_request_id": "the rules of a request's id, which the unit tests ask one by one",
     "origin_response_is_framed": "how an origin's response ended, which the unit tests see",
+    "config_parse": "a text as a file, for unit tests and fuzzing",
     "demo_port": "the unit tests let the kernel choose it",
     "disk_flush": "the unit tests wait for the writer",
     "disk_wait_ready": "the unit tests and the benchmark wait for recovery",
