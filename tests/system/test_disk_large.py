@@ -403,24 +403,20 @@ def test_what_must_be_looked_into_is_not_stored_unseen(origin, tmp_path):
             assert answer.body == body and not answer.is_hit
 
 
-def dropped(proxy):
-    """A busy machine's disk may be too slow for one, which is counted."""
-    disk = proxy.stats()["disk"]
-    return disk["dropped_slow"] + disk["dropped_queue"] + disk["dropped_error"]
-
-
 def test_the_capacity_holds(origin, tmp_path):
+    """Each response is written, or counted as dropped: a busy machine's disk may be too slow for one. Whether it is still there when
+    it is asked for again is not said: older ones that were hit are spared, and the newest, not hit yet, may go before them."""
     site = Site(origin, tmp_path, disk={"size": "32M"})
     made = [site.serve(f"/{i}", (i % 7 + 1) * 1_000_000 + i, "chunked" if i % 2 else "length") for i in range(30)]
+    ends = ("puts", "dropped_slow", "dropped_queue", "dropped_error")
     with site.proxy() as p:
-        for url, body in made:
-            before = dropped(p)
+        for url, body in [one for one in made for _ in range(2)]:
             assert p.fetch(url).body == body
             written(p)
-            assert site.allocated() <= 32 * MIB and p.stats()["disk"]["bytes"] <= 32 * MIB
-            was_dropped = dropped(p) > before
-            again = p.fetch(url)
-            assert again.body == body and (again.is_hit or was_dropped), (again, p.stats())
+            disk = p.stats()["disk"]
+            assert site.allocated() <= 32 * MIB and disk["bytes"] <= 32 * MIB
+            assert sum(disk[name] for name in ends) == sum(site.origin.count(one) for one, _ in made), disk
+        assert p.stats()["disk"]["hits"] > 0
         assert p.stats()["disk"]["reclaimed_segments"] > 10
 
 

@@ -481,7 +481,7 @@ struct segment *segments_victim(struct segments *t, bool *is_dead)
 void segment_renew(struct segments *t, struct segment *s)
 {
 	pthread_mutex_lock(&t->mu);
-	s->age = t->next_id;
+	s->age = t->next_id++; /* a number of its own: what is written next is younger */
 	s->state = SEGMENT_SEALED;
 	pthread_mutex_unlock(&t->mu);
 }

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "cache/disk/store_internal.h"
+
 #define MIB ((size_t)1 << 20)
 #define A "http://o/a"
 #define B "http://o/b"
@@ -368,6 +370,33 @@ static void room_comes_though_all_that_is_large_is_asked_for(void **state)
 	assert_int_equal(drig_stats(r).puts, 40);
 }
 
+/* Else what was just stored would go before those that were kept when room was made for it. */
+static void what_is_written_after_one_was_kept_is_younger(void **state)
+{
+	struct rig *r = *state;
+	struct segments *t = &disk_of(r->d)->segments;
+	struct segment *gone, *kept, *next;
+	uint64_t kept_id;
+	bool is_dead;
+
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 300000});
+	drig_store(r, &(struct response){.url = B, .version = 2, .body_n = 300000});
+	gone = segments_victim(t, &is_dead);
+	kept = segments_victim(t, &is_dead);
+	kept_id = kept->id;
+	segment_retire(t, gone);
+	segment_unref(t, &gone);
+	wait_for_bytes(r, 400000);
+	segment_renew(t, kept);
+	segment_unref(t, &kept);
+	drig_store(r,
+		&(struct response){.url = "http://o/c", .version = 3, .body_n = 300000}); /* in the slot that is free */
+	next = segments_victim(t, &is_dead);
+	assert_int_equal(next->id, kept_id);
+	segment_renew(t, next);
+	segment_unref(t, &next);
+}
+
 static void one_that_was_purged_is_not_kept(void **state)
 {
 	struct rig *r = *state;
@@ -461,6 +490,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_large_one_that_is_asked_for_outlives_those_that_are_not, setup, teardown),
 		cmocka_unit_test_setup_teardown(room_comes_though_all_that_is_large_is_asked_for, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_written_after_one_was_kept_is_younger, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_that_was_purged_is_not_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(damage_to_the_files_own_header_makes_it_no_segment, setup, teardown),
 		cmocka_unit_test(a_crash_at_any_byte_leaves_it_whole_or_not_at_all),
