@@ -182,29 +182,29 @@ bool uri_name_matches(struct slice pattern, struct slice encoded_name)
 	return p == pattern.n;
 }
 
-/* RFC 3986 5.2.4 on out's bytes from start on, which begin with '/'. What is written never overtakes what is read. */
-static void remove_dot_segments(struct buf *out, size_t start)
+/* RFC 3986 5.2.4 on a path that begins with '/', in place; returns what is left of its n bytes. What is written never overtakes what
+ * is read. */
+static size_t remove_dot_segments(char *path, size_t n)
 {
-	char *p = out->p;
-	size_t w = start;
-	for (size_t r = start; r < out->n;) {
+	size_t w = 0;
+	for (size_t r = 0; r < n;) {
 		size_t end = r + 1;
-		while (end < out->n && p[end] != '/')
+		while (end < n && path[end] != '/')
 			end++;
-		struct slice segment = {p + r + 1, end - r - 1};
+		struct slice segment = {path + r + 1, end - r - 1};
 		bool up = slice_equal(segment, SLICE_LIT(".."));
 		if (up || slice_equal(segment, SLICE_LIT("."))) {
-			while (up && w > start && p[--w] != '/')
+			while (up && w > 0 && path[--w] != '/')
 				;
-			if (end == out->n)
-				p[w++] = '/';
+			if (end == n)
+				path[w++] = '/';
 		} else {
-			memmove(p + w, p + r, end - r);
+			memmove(path + w, path + r, end - r);
 			w += end - r;
 		}
 		r = end;
 	}
-	out->n = w;
+	return w;
 }
 
 struct reference {
@@ -246,7 +246,7 @@ static void add_path(struct buf *out, const struct reference *base, const struct
 		buf_add_slice(out, ref->has_authority || base->path.n == 0 ? SLICE_LIT("/") : base->path);
 	}
 	if (out->err == 0 && ref->path.n > 0)
-		remove_dot_segments(out, start);
+		out->n = start + remove_dot_segments(out->p + start, out->n - start);
 }
 
 int uri_resolve(struct slice base, struct slice reference, struct buf *out)
@@ -395,6 +395,46 @@ int uri_read_path(struct slice path, enum uri_reading reading, struct buf *out)
 			buf_add_char(out, c);
 	}
 	return out->err;
+}
+
+static bool is_unreserved(int byte)
+{
+	char c = (char)byte;
+	return byte > 0 && byte < 0x80 &&
+	       (http_char_is(c, HTTP_CH_ALPHA | HTTP_CH_DIGIT) || c == '-' || c == '.' || c == '_' || c == '~');
+}
+
+static size_t decode_unreserved(struct slice s, char *out)
+{
+	size_t w = 0;
+	for (size_t i = 0; i < s.n; i++) {
+		int byte = s.p[i] == '%' ? escaped_at(s, i) : -1;
+		bool decodes = is_unreserved(byte);
+		out[w++] = decodes ? (char)byte : s.p[i];
+		i += decodes ? 2 : 0;
+	}
+	return w;
+}
+
+/* Where the part of the path ends that nothing which may follow can change: a segment is known at its end. */
+static size_t known_end(struct slice url, size_t path, bool is_whole)
+{
+	size_t end = index_of_any(url, path, "?");
+	bool goes_on = !is_whole && end == url.n;
+	while (goes_on && end > path && url.p[end - 1] != '/')
+		end--;
+	return end;
+}
+
+size_t uri_normalize(struct slice url, bool is_whole, char *out)
+{
+	struct slice all = {out, decode_unreserved(url, out)}, scheme, authority, rest;
+	if (!uri_split_absolute(all, &scheme, &authority, &rest))
+		return all.n;
+	size_t path = all.n - rest.n, end = known_end(all, path, is_whole);
+	size_t n = path + remove_dot_segments(out + path, end - path);
+	memmove(out + n, out + end, all.n - end);
+	return n + all.n - end;
 }
 
 bool uri_same_origin(struct slice a, struct slice b)

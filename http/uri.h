@@ -47,6 +47,12 @@ bool uri_name_matches(struct slice pattern, struct slice encoded_name);
  * through here. */
 int uri_resolve(struct slice base, struct slice reference, struct buf *out) WARN_UNUSED;
 
+/* The URL in normal form, but for the case of what needs its escape, and of scheme and host: each escape of an unreserved character is
+ * that character, once, anywhere (RFC 3986 6.2.2.2), and in an absolute URL's path dot segments are removed (6.2.2.3). Of the
+ * beginning of a URL (`is_whole` false) what may go on stays as it is: an escape that is cut, a last segment. For comparing, never for sending: servers may tell these apart.
+ * `out` has room for url.n bytes; returns how many it has, fewer if and only if the URL was not in this form. */
+size_t uri_normalize(struct slice url, bool is_whole, char *out);
+
 /* Might a server read the path as another one than its bytes say? Escapes, dot segments, doubled slashes, backslashes, `;`
  * parameters. Most paths have none: a cheap look. */
 bool uri_path_is_plain(struct slice path);

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "cache/policy/invalidation_table.h"
+#include "http/uri.h"
 
 /* ---- A purge ---- */
 
@@ -124,38 +125,48 @@ uint64_t invalidation_now(const struct invalidation_table *t)
 
 /* ---- Purging ---- */
 
+static void note_url(struct invalidation_table *t, const struct purge *p, struct slice url, uint64_t next)
+{
+	uint32_t prefix_n = p->kind == PURGE_PREFIX ? (uint32_t)url.n : 0;
+
+	rules_note(t, rule_id(p->kind, hash_on(0, url.p, 0, url.n)), prefix_n, p->soft, next);
+}
+
+/* As it is written, for a prefix may end within an escape; and in normal form. */
+static void note_spellings(struct invalidation_table *t, const struct purge *p, uint64_t next)
+{
+	char normal[PREFIX_MAX];
+	size_t n;
+
+	if (p->what.n > PREFIX_MAX)
+		return; /* nothing is called or begins so */
+	note_url(t, p, p->what, next);
+	n = uri_normalize(p->what, p->kind == PURGE_URL, normal);
+	if (n < p->what.n)
+		note_url(t, p, (struct slice){normal, n}, next);
+}
+
 static void note_purge(struct invalidation_table *t, const struct purge *p, uint64_t next)
 {
 	enum purge_kind kind = p->kind;
-	uint32_t prefix_n = 0;
-	uint64_t h = 0;
 
+	if (kind == PURGE_PREFIX && p->what.n == 0)
+		kind = PURGE_ALL;
 	switch (kind) {
 	case PURGE_URL:
-		h = hash_on(0, p->what.p, 0, p->what.n);
-		break;
 	case PURGE_PREFIX:
-		if (p->what.n > PREFIX_MAX)
-			return; /* nothing begins so */
-		prefix_n = (uint32_t)p->what.n;
-		if (prefix_n == 0)
-			kind = PURGE_ALL;
-		h = hash_on(0, p->what.p, 0, prefix_n);
+		note_spellings(t, p, next);
 		break;
 	case PURGE_TAG:
-		h = purge_tag_hash(p->what);
+		rules_note(t, rule_id(PURGE_TAG, purge_tag_hash(p->what)), 0, p->soft, next);
 		break;
 	case PURGE_USER:
-		h = p->user;
+		rules_note(t, rule_id(PURGE_USER, p->user), 0, p->soft, next);
 		break;
 	case PURGE_ALL:
+		*(p->soft ? &t->all_soft_seq : &t->all_hard_seq) = next;
 		break;
 	}
-	if (kind == PURGE_ALL) {
-		*(p->soft ? &t->all_soft_seq : &t->all_hard_seq) = next;
-		return;
-	}
-	rules_note(t, rule_id(kind, h), prefix_n, p->soft, next);
 }
 
 void invalidation_purge(struct invalidation_table *t, const struct purge *p, uint64_t *seq)
@@ -225,6 +236,27 @@ static void look_at_url(const struct invalidation_table *t, struct slice url, ui
 	look_at(t, rule_id(PURGE_URL, h), epoch, state);
 }
 
+/* Most URLs are in normal form, which this says at a fast look. */
+static bool may_be_spelled_otherwise(struct slice url)
+{
+	return url.n > 0 && (memchr(url.p, '%', url.n) || memmem(url.p, url.n, "/.", 2));
+}
+
+/* As it is written, for prefixes that end within an escape, and as the rules of older checkpoints know nothing else; and in normal form. */
+static void look_at_spellings(
+	const struct invalidation_table *t, struct slice url, uint64_t epoch, enum purge_state *state)
+{
+	char normal[PREFIX_MAX];
+	size_t n;
+
+	look_at_url(t, url, epoch, state);
+	if (*state == PURGED_HARD || url.n > PREFIX_MAX || !may_be_spelled_otherwise(url))
+		return;
+	n = uri_normalize(url, true, normal);
+	if (n < url.n)
+		look_at_url(t, (struct slice){normal, n}, epoch, state);
+}
+
 /* Up to `epoch` nothing has purged it: it was fetched then, or found valid. */
 static enum purge_state check_all(const struct invalidation_table *t, const struct purgeable *s, uint64_t epoch)
 {
@@ -236,7 +268,7 @@ static enum purge_state check_all(const struct invalidation_table *t, const stru
 		state = PURGED_SOFT;
 	if (t->rules_n == 0 && t->folded_newest <= epoch)
 		return state;
-	look_at_url(t, s->url, epoch, &state);
+	look_at_spellings(t, s->url, epoch, &state);
 	for (unsigned i = 0; i < s->tags_n && state != PURGED_HARD; i++)
 		look_at(t, rule_id(PURGE_TAG, s->tags[i]), epoch, &state);
 	if (s->user != 0 && state != PURGED_HARD)

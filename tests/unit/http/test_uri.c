@@ -253,6 +253,42 @@ static void references_are_resolved_as_rfc_3986_5_4_shows(void **state)
 	}
 }
 
+static void a_normal_form_has_no_escape_that_is_not_needed_and_no_dot_segment(void **state)
+{
+	static const struct {
+		const char *url, *whole, *beginning; /* NULL: the same as whole */
+	} rows[] = {
+		{"http://a/b?c", "http://a/b?c", NULL},
+		{"http://a/%41%7A%30%2d%2E%5f%7e", "http://a/Az0-._~", NULL},
+		{"http://a/%2f%3F%40%25%20%00%80%c3%A9", "http://a/%2f%3F%40%25%20%00%80%c3%A9", NULL},
+		{"http://a/%2541%%341", "http://a/%2541%41", NULL},
+		{"http://a/%4", "http://a/%4", NULL},
+		{"http://a/%", "http://a/%", NULL},
+		{"http://a/%zz%4g", "http://a/%zz%4g", NULL},
+		{"http://%61?%62", "http://a?b", NULL},
+		{"http://a", "http://a", NULL},
+		{"http://a/b/./c/%2e%2e/d", "http://a/b/d", NULL},
+		{"http://a/b/..", "http://a/", "http://a/b/.."},
+		{"http://a/b/../c/.", "http://a/c/", "http://a/c/."},
+		{"http://a/../../b", "http://a/b", NULL},
+		{"http://a/b/..?c/../d", "http://a/?c/../d", NULL},
+		{"http://a//b/.c/..d/...", "http://a//b/.c/..d/...", NULL},
+		{"/%62/../c", "/b/../c", NULL},
+		{"", "", NULL},
+	};
+	char out[100];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct slice copy = exact_copy(slice_of(rows[i].url));
+		EXPECT_SLICE(
+			rows[i].url, ((struct slice){out, uri_normalize(copy, true, out)}), slice_of(rows[i].whole));
+		EXPECT_SLICE(rows[i].url, ((struct slice){out, uri_normalize(copy, false, out)}),
+			slice_of(rows[i].beginning ? rows[i].beginning : rows[i].whole));
+		free_copy(copy);
+	}
+}
+
 static void a_base_without_path_or_host_is_no_trap(void **state)
 {
 	struct buf b;
@@ -433,6 +469,7 @@ int main(void)
 		cmocka_unit_test(queries_are_walked),
 		cmocka_unit_test(names_match_patterns),
 		cmocka_unit_test(references_are_resolved_as_rfc_3986_5_4_shows),
+		cmocka_unit_test(a_normal_form_has_no_escape_that_is_not_needed_and_no_dot_segment),
 		cmocka_unit_test(a_base_without_path_or_host_is_no_trap),
 		cmocka_unit_test(origins_are_compared_with_their_default_ports),
 	};

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include <setjmp.h>
+#include <ctype.h>
 #include <limits.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <strings.h>
 
 #include <cmocka.h>
 
@@ -53,6 +55,100 @@ static void a_purged_url_is_invalid_for_what_was_fetched_before(void **state)
 	assert_int_equal(check_url(t, "http://o/a", invalidation_now(t)), NOT_PURGED);
 	invalidation_table_free(&t);
 	assert_null(t);
+}
+
+/* RFC 3986 6.2.2: the spelling of a URL is neither here nor there, of what is purged as of what is stored. */
+static const struct {
+	enum purge_kind kind;
+	const char *purged, *stored;
+	bool is_named;
+} spelling_rows[] = {
+	{PURGE_URL, "http://o/users/joe", "http://o/users/%6aoe", true},
+	{PURGE_URL, "http://o/users/%6aoe", "http://o/users/joe", true},
+	{PURGE_URL, "http://o/users/%6Aoe", "http://o/users/j%6Fe", true},
+	{PURGE_URL, "http://o/%7eann%2d1?a=%5f%2E", "http://o/~ann-1?a=_.", true},
+	{PURGE_URL, "http://%6f/a", "http://o/a", true},
+	{PURGE_URL, "http://o/caf%c3%a9%61", "http://o/caf%C3%A9a", true},
+	/* What needs its escape is no other's. */
+	{PURGE_URL, "http://o/a%2fb", "http://o/a/b", false},
+	{PURGE_URL, "http://o/a%2Fb", "http://o/%61%2fb", true},
+	{PURGE_URL, "http://o/a%3fb", "http://o/a?b", false},
+	{PURGE_URL, "http://o/%40me", "http://o/@me", false},
+	{PURGE_URL, "http://o/%256aoe", "http://o/%6aoe", false}, /* once */
+	{PURGE_URL, "http://o/%4a", "http://o/j", false},
+	{PURGE_URL, "http://o/%6", "http://o/%6a", false},
+	{PURGE_PREFIX, "http://o/users/j", "http://o/users/%6aoe", true},
+	{PURGE_PREFIX, "http://o/users/%6a", "http://o/users/joe", true},
+	{PURGE_PREFIX, "http://o/users/%6a", "http://o/users/%6A%6fe/1", true},
+	{PURGE_PREFIX, "http://o/%75sers/", "http://o/users/joe", true},
+	{PURGE_PREFIX, "http://o/users/jo", "http://o/users/%6a", false},
+	{PURGE_PREFIX, "http://o/users/%6aoe", "http://o/users/jo", false},
+	/* A prefix that ends within an escape is taken as it is. */
+	{PURGE_PREFIX, "http://o/users/%6", "http://o/users/%6aoe", true},
+	{PURGE_PREFIX, "http://o/users/%6", "http://o/users/joe", false},
+	{PURGE_PREFIX, "http://o/%75sers/%", "http://o/%75sers/%6aoe", true},
+	{PURGE_PREFIX, "http://o/caf%c", "http://o/caf%C3%A9", true},
+	/* Dot segments say nothing, where it is known that they are such. */
+	{PURGE_URL, "http://o/a/./b", "http://o/a/b", true},
+	{PURGE_URL, "http://o/a/x/%2e%2E/b?c", "http://o/a/b?c", true},
+	{PURGE_URL, "http://o/a/..", "http://o/", true},
+	{PURGE_URL, "http://o/base/../../../a", "http://o/a", true},
+	{PURGE_URL, "http://o/a/b", "http://o/x/../a/b", true},
+	{PURGE_URL, "http://o/a?x=/./b", "http://o/a?x=/b", false},
+	{PURGE_URL, "http://o/a/...", "http://o/a/", false},
+	{PURGE_URL, "http://o/a//b", "http://o/a/b", false},
+	{PURGE_PREFIX, "http://o/x/../a/b", "http://o/a/bc", true},
+	{PURGE_PREFIX, "http://o/a/.", "http://o/a/.well-known", true},
+	{PURGE_PREFIX, "http://o/a/.", "http://o/a/b", false},
+	{PURGE_PREFIX, "http://o/a/..", "http://o/b", false},
+	{PURGE_PREFIX, "http://o/a/./b?c=", "http://o/a/b?c=1", true},
+};
+
+static void spellings_of_one_url_are_purged_as_one(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(spelling_rows); i++) {
+		for (int soft = 0; soft < 2; soft++) {
+			struct invalidation_table *t = table(100);
+			uint64_t before = invalidation_now(t);
+			enum purge_state want = soft ? PURGED_SOFT : PURGED_HARD, got;
+
+			purge(t, spelling_rows[i].kind, spelling_rows[i].purged, 0, soft);
+			got = check_url(t, spelling_rows[i].stored, before);
+			if (got != (spelling_rows[i].is_named ? want : NOT_PURGED))
+				fail_msg("%s of %s: %d", spelling_rows[i].purged, spelling_rows[i].stored, got);
+			assert_int_equal(check_url(t, spelling_rows[i].purged, before), want);
+			assert_int_equal(check_url(t, "http://o/other%2d", before), NOT_PURGED);
+			invalidation_table_free(&t);
+		}
+	}
+}
+
+/* What a checkpoint has that was written before spellings were one: the hash of the URL as it was written, and nothing else. */
+static void rules_of_an_older_checkpoint_hold_for_what_they_named(void **state)
+{
+	static const struct {
+		struct invalidation_rule rule;
+		const char *url;
+	} rows[] = {
+		{{0xe201184de7fe811f, 5, 0, 0, 0}, "http://o/users/%6aoe"},
+		{{0x18dc04e8042d4ae1, 5, 0, 18, 0}, "http://o/users/%6aoe"},
+		{{0x7abf3cef4e96d0be, 5, 0, 0, 0}, "http://o/users/joe"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct invalidation_table *t = table(100);
+		struct invalidation_rule rule = rows[i].rule;
+
+		invalidation_import(t, &(struct invalidation_image){.rules = &rule, .rules_n = 1});
+		invalidation_start_at(t, 10);
+		assert_int_equal(check_url(t, rows[i].url, 4), PURGED_HARD);
+		assert_int_equal(check_url(t, rows[i].url, 5), NOT_PURGED);
+		assert_int_equal(
+			check_url(t, "http://o/users/%6aoe2", 4), rule.prefix_n > 0 ? PURGED_HARD : NOT_PURGED);
+		invalidation_table_free(&t);
+	}
 }
 
 static void a_soft_purge_is_soft_until_a_hard_one_comes(void **state)
@@ -276,9 +372,15 @@ static void without_memory_a_purge_still_invalidates(void **state)
 
 /* ---- Against a model that keeps every purge in a list ---- */
 
+/* As it is written, and with the escapes gone that are not needed. */
+struct spellings {
+	char v[2][24];
+};
+
 struct purge_note {
 	enum purge_kind kind;
 	char what[24];
+	struct spellings names;
 	uint64_t user, seq;
 	bool soft;
 };
@@ -292,26 +394,55 @@ static unsigned roll(unsigned n)
 
 static void random_name(char *out)
 {
+	static const char *const bits[] = {"a", "b", "/", "a", "b", "%61", "%2f", "%2F", "%6"};
 	unsigned n = 1 + roll(6);
 
 	for (unsigned i = 0; i < n; i++)
-		out[i] = "ab/"[roll(3)];
-	out[n] = '\0';
+		out += sprintf(out, "%s", bits[roll(ARRAY_LEN(bits))]);
 }
 
-static enum purge_state model_check(
-	const struct purge_note *notes, unsigned n, const char *url, const char *tag, uint64_t user, uint64_t epoch)
+static void spell(const char *name, struct spellings *out)
+{
+	unsigned c;
+	char *to = out->v[1];
+
+	strcpy(out->v[0], name);
+	for (; *name; name++) {
+		bool decodes = *name == '%' && isxdigit((unsigned char)name[1]) && isxdigit((unsigned char)name[2]) &&
+			       sscanf(name, "%%%2x", &c) == 1 && isalnum((int)c);
+
+		*to++ = decodes ? (char)c : *name;
+		name += decodes ? 2 : 0;
+	}
+	*to = '\0';
+}
+
+static bool names(const struct purge_note *p, const struct spellings *url)
+{
+	bool in = false;
+
+	for (unsigned i = 0; i < 4 && !in; i++) {
+		const char *a = p->names.v[i / 2], *b = url->v[i % 2];
+
+		in = strncasecmp(a, b, p->kind == PURGE_URL ? sizeof(p->names.v[0]) : strlen(a)) == 0;
+	}
+	return in;
+}
+
+static enum purge_state model_check(const struct purge_note *notes, unsigned n, const struct spellings *url,
+	const char *tag, uint64_t user, uint64_t epoch)
 {
 	enum purge_state state = NOT_PURGED;
 
 	for (unsigned i = 0; i < n; i++) {
 		const struct purge_note *p = &notes[i];
-		bool in = p->kind == PURGE_ALL || (p->kind == PURGE_URL && strcmp(p->what, url) == 0) ||
-			  (p->kind == PURGE_PREFIX && strncmp(p->what, url, strlen(p->what)) == 0) ||
-			  (p->kind == PURGE_TAG && strcmp(p->what, tag) == 0) ||
-			  (p->kind == PURGE_USER && p->user == user);
+		bool in =
+			p->seq > epoch &&
+			(p->kind == PURGE_ALL || ((p->kind == PURGE_URL || p->kind == PURGE_PREFIX) && names(p, url)) ||
+				(p->kind == PURGE_TAG && strcmp(p->what, tag) == 0) ||
+				(p->kind == PURGE_USER && p->user == user));
 
-		if (!in || p->seq <= epoch)
+		if (!in)
 			continue;
 		if (!p->soft)
 			return PURGED_HARD;
@@ -323,6 +454,7 @@ static enum purge_state model_check(
 #define ROUNDS 1000
 struct response {
 	char url[24], tag[24];
+	struct spellings names;
 	uint64_t tag_hash, user, epoch;
 	_Atomic uint64_t checked;
 };
@@ -333,6 +465,7 @@ static void random_purge(struct invalidation_table *t, struct purge_note *p)
 	if (roll(100) == 0)
 		p->kind = PURGE_ALL;
 	random_name(p->what);
+	spell(p->what, &p->names);
 	invalidation_purge(t,
 		&(struct purge){.kind = p->kind, .what = slice_of(p->what), .user = p->user, .soft = p->soft}, &p->seq);
 }
@@ -361,6 +494,7 @@ static void agrees_with_a_naive_model(unsigned max_rules, bool exact)
 		struct response *fresh = &responses[roll(64)];
 
 		random_name(fresh->url);
+		spell(fresh->url, &fresh->names);
 		random_name(fresh->tag);
 		fresh->tag_hash = purge_tag_hash(slice_of(fresh->tag));
 		fresh->user = roll(6);
@@ -385,7 +519,7 @@ static void agrees_with_a_naive_model(unsigned max_rules, bool exact)
 
 			if (!a->epoch)
 				continue;
-			want = model_check(notes, round + 1, a->url, a->tag, a->user, a->epoch);
+			want = model_check(notes, round + 1, &a->names, a->tag, a->user, a->epoch);
 			got = invalidation_check(t, &set, a->epoch, &a->checked);
 			if (exact)
 				assert_int_equal(got, want);
@@ -548,6 +682,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_purged_url_is_invalid_for_what_was_fetched_before),
+		cmocka_unit_test(spellings_of_one_url_are_purged_as_one),
+		cmocka_unit_test(rules_of_an_older_checkpoint_hold_for_what_they_named),
 		cmocka_unit_test(a_soft_purge_is_soft_until_a_hard_one_comes),
 		cmocka_unit_test(tags_users_and_all_are_purged_too),
 		cmocka_unit_test(a_check_is_remembered_only_when_it_was_valid),
