@@ -5,7 +5,8 @@
  *
  * A purge takes the next number of inval_seq and notes it in the rule for what it names. A response carries as its epoch the number
  * read before its fetch began. It is usable if and only if no rule that it falls under has a number above its epoch.
- * URLs that differ in the case of their percent-encodings only are one to it. */
+ * URLs are one to it whose normal form is one (uri_normalize), whatever the case of their escapes: only too much can be purged by that,
+ * while a key that two of them shared would give the one for the other. */
 #ifndef CACHE_POLICY_INVALIDATION_H
 #define CACHE_POLICY_INVALIDATION_H
 

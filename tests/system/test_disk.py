@@ -195,6 +195,28 @@ def test_a_purge_outlives_a_crash(site, how, soft):
         assert site.get(second, "/other")[1] == (2 if how in ("prefix", "all") else 1)
 
 
+@pytest.mark.parametrize("end", [Proxy.stop, kill])
+@pytest.mark.parametrize("how", ["url", "prefix", "write"])
+def test_a_purge_of_another_spelling_outlives_a_restart(site, origin, how, end):
+    """From the journal after a crash, from the checkpoint after a stop: once more, so that it is from the checkpoint after both."""
+    site.serve("/joe", "/%6aoe", "/jo%2fe")
+    first = site.proxy()
+    for name in ("/joe", "/%6aoe", "/jo%2fe"):
+        site.get(first, name)
+    written(first)
+    if how == "write":
+        origin.on(site.stem + "/j%6fe", [Reply(204)], method="DELETE")
+        first.fetch(site.stem + "/j%6fe", method="DELETE")
+    else:
+        first.purge(**{how: site.stem + "/j%6fe"})
+    end(first)
+    with site.proxy():
+        pass
+    site.version = 2
+    with site.proxy() as last:
+        assert [site.get(last, name)[1] for name in ("/joe", "/%6aoe", "/jo%2fe")] == [2, 2, 1]
+
+
 def test_a_purge_holds_for_what_is_on_disk_only(site):
     site.serve("/a")
     with site.proxy() as p:

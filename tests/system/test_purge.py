@@ -410,6 +410,62 @@ def test_a_write_takes_both_spellings(proxy, origin):
     assert site.state("/%c3%a9", "/%C3%A9") == ["/%c3%a9", "/%C3%A9"]
 
 
+# One resource by RFC 3986 6.2.2, and what is another one.
+SPELLINGS, OTHERS = ("/users/joe~1", "/users/%6aoe%7E1", "/%75sers/%6Ao%65~%31"), ("/users/%256aoe~1", "/users/jo%2fe~1", "/users/jo")
+
+
+@pytest.mark.parametrize("purged", [*SPELLINGS, "/users/./joe~1", "/x/%2e%2E/users/joe~1"])
+@pytest.mark.parametrize("scope", ["url", "prefix"])
+def test_an_escape_and_its_character_are_purged_as_one(proxy, origin, purged, scope):
+    site = Site(proxy, origin).fill(*SPELLINGS, *OTHERS)
+    proxy.purge(**{scope: site(purged)})
+    assert site.state(*SPELLINGS, *OTHERS) == list(SPELLINGS)
+
+
+def test_a_prefix_that_ends_within_an_escape_is_taken_as_it_is(proxy, origin):
+    site = Site(proxy, origin).fill("/%6a", "/j", "/%7a")
+    proxy.purge(prefix=site("/%6"))
+    assert site.state("/%6a", "/j", "/%7a") == ["/%6a"]
+
+
+def test_an_escape_and_its_character_are_kept_apart(proxy, origin):
+    """An origin may tell them apart: then one must not be given for the other."""
+    site = Site(proxy, origin).fill("/joe", "/%6aoe")
+    assert (site.get("/joe"), site.get("/%6aoe")) == ("/joe 1", "/%6aoe 1")
+
+
+@pytest.mark.parametrize("written", [*SPELLINGS, "/users/./joe~1", "/x/%2e%2E/users/joe~1", "//users/joe~1"])
+def test_a_write_takes_a_url_however_it_is_spelled(proxy, origin, written):
+    """But for doubled slashes, which are no others by RFC 3986."""
+    site = Site(proxy, origin).fill(*SPELLINGS, *OTHERS)
+    origin.on(site(written), [Reply(204)], method="DELETE")
+    proxy.fetch(site(written), method="DELETE")
+    assert site.state(*SPELLINGS, *OTHERS) == ([] if "//" in written else list(SPELLINGS))
+
+
+@pytest.mark.parametrize("field", ["Location", "Content-Location"])
+@pytest.mark.parametrize("named", ["/users/%6aoe~1", "/x/%2e%2e/users/joe~1"])
+def test_a_location_takes_a_url_however_it_is_spelled(proxy, origin, field, named):
+    site = Site(proxy, origin).fill(*SPELLINGS, *OTHERS)
+    origin.on(site("/users"), [Reply(201, {field: site(named)})], method="POST")
+    proxy.fetch(site("/users"), method="POST", body=b"x")
+    assert site.state(*SPELLINGS, *OTHERS) == list(SPELLINGS)
+
+
+@pytest.mark.parametrize("template", ["/of/{id}", "/of/{id}*"])
+@pytest.mark.parametrize("written", ["joe", "%6aoe"])
+def test_what_a_routes_pattern_names_is_taken_however_it_is_spelled(start_proxy, origin, template, written):
+    proxy = start_proxy({"route writes": {"match": "/w/{id}", "invalidates": template}, "route all": {"match": "*", "ttl": "60s"}})
+    kept = ["/of/joe", "/of/jo%65", "/%6ff/joe"]
+    for path in [*kept, "/of/jo"]:
+        origin.on(path, lambda r: [Reply(body=b"1")])
+        proxy.fetch(path)
+        assert proxy.fetch(path).is_hit
+    origin.on("/w/" + written, [Reply(204)], method="PUT")
+    proxy.fetch("/w/" + written, method="PUT", body=b"x")
+    assert [path for path in [*kept, "/of/jo"] if not proxy.fetch(path).is_hit] == kept
+
+
 @pytest.mark.parametrize("scope", ["url", "prefix"])
 @pytest.mark.parametrize("spell", [lambda url: url.replace("http", "HTTP"), lambda url: url.replace("localhost", "LocalHost")])
 def test_scheme_and_host_are_in_any_case(start_proxy, origin, spell, scope):

@@ -399,13 +399,14 @@ def test_what_the_old_process_begins_on_an_operators_connection_it_answers(upgra
     assert u.proxy.process.wait(20) == 0
 
 
-def test_a_purge_in_the_new_process_holds_in_the_old_one(upgraded, origin, tmp_path):
+@pytest.mark.parametrize("spell", [lambda path: path, lambda path: path[:-1] + f"%{ord(path[-1]):x}"], ids=["as stored", "escaped"])
+def test_a_purge_in_the_new_process_holds_in_the_old_one(upgraded, origin, tmp_path, spell):
     u = upgraded(with_disk(tmp_path), grace="30s")
     path = origin.on(origin.fresh(), [Reply(body=b"1")], [Reply(body=b"2")])
     kept = [u.proxy.client() for _ in range(100)]
     assert all(c.get(path).body == b"1" for c in kept)
     u.upgrade()
-    u.proxy.purge(url=path)
+    u.proxy.purge(url=spell(path))
 
     def purged_there():
         """The old process is told, not waited for, and gives one more answer on each connection."""
