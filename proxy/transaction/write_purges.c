@@ -121,8 +121,17 @@ struct purges {
 static void purge(struct purges *p, enum purge_kind kind, struct slice what)
 {
 	static struct log_limit limit;
-	int err = cache_purge_soon(p->w->cache, &(struct purge){.kind = kind, .what = what}, &p->last);
+	struct buf normal;
+	char *room;
+	int err;
 
+	buf_init(&normal, INVALIDATION_MAX);
+	/* Nothing is stored under so long a URL, and none is noted. In normal form it may be one that is. */
+	room = kind != PURGE_TAG && what.n > CACHE_KEY_MAX ? buf_reserve(&normal, what.n) : NULL;
+	if (room)
+		what = (struct slice){room, uri_normalize(what, kind == PURGE_URL, room)};
+	err = cache_purge_soon(p->w->cache, &(struct purge){.kind = kind, .what = what}, &p->last);
+	buf_fini(&normal);
 	p->n++;
 	p->w->stats.invalidated_by_writes++;
 	if (err && log_allowed(&limit))

@@ -434,7 +434,8 @@ def test_an_escape_and_its_character_are_kept_apart(proxy, origin):
     assert (site.get("/joe"), site.get("/%6aoe")) == ("/joe 1", "/%6aoe 1")
 
 
-@pytest.mark.parametrize("written", [*SPELLINGS, "/users/./joe~1", "/x/%2e%2E/users/joe~1", "//users/joe~1"])
+@pytest.mark.parametrize("written", [*SPELLINGS, "/users/./joe~1", "/x/%2e%2E/users/joe~1", "//users/joe~1",
+                                     pytest.param("/." * 9000 + "/users/joe~1", id="longer than any URL that is stored")])
 def test_a_write_takes_a_url_however_it_is_spelled(proxy, origin, written):
     """But for doubled slashes, which are no others by RFC 3986."""
     site = Site(proxy, origin).fill(*SPELLINGS, *OTHERS)
