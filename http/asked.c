@@ -48,13 +48,17 @@ unsigned http_asked(enum http_method method, const struct http_fields *request)
 	return asked;
 }
 
+/* Unless it names another unit; a 416 need not say how long the whole is. */
 static bool is_of_bytes(int status, const struct http_fields *response)
 {
 	const struct http_field *range = http_fields_get(response, HF_CONTENT_RANGE);
 	const struct http_field *type = http_fields_get(response, HF_CONTENT_TYPE);
 
-	return (range && slice_starts_with_nocase(range->value, SLICE_LIT("bytes"))) ||
-	       (status == 206 && type && slice_starts_with_nocase(type->value, SLICE_LIT("multipart/byteranges")));
+	if (range && slice_starts_with_nocase(range->value, SLICE_LIT("bytes")))
+		return true;
+	if (status == 416)
+		return !range;
+	return type && slice_starts_with_nocase(type->value, SLICE_LIT("multipart/byteranges"));
 }
 
 bool http_was_asked_for(unsigned asked, enum http_method method, int status, const struct http_fields *response)

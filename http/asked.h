@@ -21,7 +21,8 @@ enum http_asked {
  * for no 412. */
 unsigned http_asked(enum http_method method, const struct http_fields *request);
 
-/* A 206 or 416 counts only if its unit is bytes and its method GET or HEAD: some APIs say 206 of pages of a list. */
+/* A 206 or 416 counts only if its unit is bytes and its method GET or HEAD: some APIs say 206 of pages of a list, and 416 with a
+ * Content-Range of another unit. A 416 without Content-Range is of bytes. */
 bool http_was_asked_for(unsigned asked, enum http_method method, int status, const struct http_fields *response);
 
 #endif

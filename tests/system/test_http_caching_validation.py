@@ -210,7 +210,7 @@ def test_nor_is_the_rest_of_another_coding_taken(proxy, origin, first, second):
 # ---- responses that nobody asked for (RFC 9110 15.3.7, 15.4.5, 15.5.13, 15.5.17) ----
 
 STRAY = [(304, {"ETag": '"a"', **FRESH}), (412, FRESH), (206, {"Content-Range": "bytes 0-3/9", **FRESH}),
-         (416, {"Content-Range": "bytes */9", **FRESH}), (206, {"Content-Type": "multipart/byteranges; boundary=a", **FRESH})]
+         (416, {"Content-Range": "bytes */9", **FRESH}), (416, FRESH), (206, {"Content-Type": "multipart/byteranges; boundary=a", **FRESH})]
 
 
 def stray(status, fields):
