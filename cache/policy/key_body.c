@@ -36,6 +36,22 @@ static bool has_real(const json_t *value)
 	return false;
 }
 
+/* Of a body that is JSON. jansson reads -0 as 0, and not every origin does: in JavaScript they are two. */
+static bool has_minus_zero(struct slice body)
+{
+	bool in_string = false;
+
+	for (size_t i = 0; i < body.n; i++) {
+		if (body.p[i] == '"')
+			in_string = !in_string;
+		else if (in_string && body.p[i] == '\\')
+			i++;
+		else if (!in_string && body.p[i] == '-' && i + 1 < body.n && body.p[i + 1] == '0')
+			return true;
+	}
+	return false;
+}
+
 static int add_text(const char *text, size_t n, void *arg)
 {
 	return buf_add(arg, text, n) < 0 ? -1 : 0;
@@ -52,7 +68,7 @@ bool key_json_digest(struct slice body, unsigned char out[KEY_DIGEST_BYTES])
 		return false;
 	struct buf text;
 	buf_init(&text, 2 * KEY_JSON_MAX);
-	bool done = !has_real(root) &&
+	bool done = !has_real(root) && !has_minus_zero(body) &&
 		    json_dump_callback(root, add_text, &text, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY) == 0;
 	if (done)
 		key_digest(buf_slice(&text), out);

@@ -17,7 +17,7 @@
 void key_digest(struct slice body, unsigned char out[KEY_DIGEST_BYTES]);
 /* The digest of the body's canonical form: members sorted by name, no insignificant space, strings without needless
  * escapes. False, and out unchanged, for what has no form that every reader takes alike: no valid JSON, repeated names,
- * numbers with a fraction or an exponent or beyond 64 bits, U+0000, more than KEY_JSON_MAX bytes. */
+ * numbers with a fraction or an exponent or beyond 64 bits, -0, U+0000, more than KEY_JSON_MAX bytes. */
 bool key_json_digest(struct slice body, unsigned char out[KEY_DIGEST_BYTES]) WARN_UNUSED;
 /* What identities are hashed with: the lower tier's where there is one, as long as what is stored there is. Never to be shown. */
 #define KEY_SECRET_BYTES 32

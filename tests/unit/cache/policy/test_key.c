@@ -327,6 +327,10 @@ static void json_bodies_are_equal_when_they_mean_the_same(void **state)
 	DIFFERENT(&r, POST("[1.00000000000000000001]"), POST("[1.0]"));
 	DIFFERENT(&r, POST("{\"x\":{\"y\":[1e2]}}"), POST("{\"x\":{\"y\":[1e2] }}"));
 	DIFFERENT(&r, POST("123456789012345678901"), POST("123456789012345678901 "));
+	DIFFERENT(&r, POST("{\"a\":-0}"), POST("{\"a\":0}")); /* 1/-0 */
+	DIFFERENT(&r, POST("-0"), POST("0"));
+	DIFFERENT(&r, POST("[\"\\\\\",-0]"), POST("[\"\\\\\",0]"));
+	SAME(&r, POST("[\"-0\\\"-0\", -10]"), POST("[\"-0\\\"-0\",-10]"));
 	DIFFERENT(&r, POST("{\"a\":1,\"a\":2}"), POST("{\"a\":2}"));
 	DIFFERENT(&r, POST("{\"a\":1,\"a\":2}"), POST("{\"a\":1, \"a\":2}"));
 	DIFFERENT(&r, POST("{\"a\":1"), POST("{\"a\": 1"));
