@@ -27,6 +27,40 @@ static bool take_url(struct admin_call *c, struct slice *url, struct admin_url *
 	return false;
 }
 
+#define HOSTS_TOLD_MAX 32
+
+static bool is_told(const json_t *list, struct slice s)
+{
+	size_t i;
+	json_t *one;
+
+	json_array_foreach(list, i,
+		one) if (slice_equal(s, (struct slice){json_string_value(one), json_string_length(one)})) return true;
+	return false;
+}
+
+/* A path names no host: those whose clients another route serves. Empty where the path says it all. */
+static json_t *other_hosts(const struct admin_call *c, const struct admin_url *l)
+{
+	json_t *hosts = json_array();
+	const struct config_route *r;
+	unsigned i = 0;
+
+	while ((r = admin_url_next_by_host(l, c->service->snapshot, &i)))
+		for (unsigned k = 0; k < r->hosts.n && json_array_size(hosts) < HOSTS_TOLD_MAX; k++)
+			if (!is_told(hosts, r->hosts.v[k]))
+				json_array_append_new(hosts, admin_json_of(r->hosts.v[k]));
+	return hosts;
+}
+
+/* `hosts` is taken. */
+static void tell_hosts(json_t *j, json_t *hosts)
+{
+	if (j && json_array_size(hosts) > 0)
+		json_object_set(j, "hosts", hosts);
+	json_decref(hosts);
+}
+
 /* ---- purge ---- */
 
 struct purging {
@@ -52,16 +86,6 @@ static bool purge_as(struct purging *p, struct slice what)
 	return true;
 }
 
-static bool has_purged(const struct purging *p, struct slice url)
-{
-	size_t i;
-	json_t *told;
-
-	json_array_foreach(p->told, i, told) if (slice_equal(url, (struct slice){json_string_value(told),
-									  json_string_length(told)})) return true;
-	return false;
-}
-
 static bool purge_as_others_keep_it(struct purging *p, const struct admin_url *l)
 {
 	struct buf url;
@@ -70,7 +94,7 @@ static bool purge_as_others_keep_it(struct purging *p, const struct admin_url *l
 
 	buf_init(&url, CACHE_KEY_MAX);
 	while ((next = admin_url_next(l, p->call->service->snapshot, &i, &url)) > 0)
-		if (!has_purged(p, buf_slice(&url)) && !purge_as(p, buf_slice(&url)))
+		if (!is_told(p->told, buf_slice(&url)) && !purge_as(p, buf_slice(&url)))
 			break;
 	buf_fini(&url);
 	if (next < 0)
@@ -255,7 +279,7 @@ void admin_purge(struct admin_call *c)
 /* ---- refresh ---- */
 
 /* Whatever made the refresh fail, what is stored stays. */
-static void refresh_failed(struct admin_call *c, const struct refresh_result *r)
+static json_t *refresh_failed(const struct refresh_result *r)
 {
 	char detail[64] = "the refresh failed; what is stored stays";
 	json_t *j;
@@ -265,39 +289,55 @@ static void refresh_failed(struct admin_call *c, const struct refresh_result *r)
 	j = admin_problem_new(r->status, detail);
 	if (r->upstream_status)
 		json_object_set_new(j, "upstream_status", json_integer(r->upstream_status));
-	admin_answer(c, r->status, j);
+	return j;
 }
+
+struct refreshing {
+	struct admin_call *call;
+	json_t *hosts;
+};
 
 static void on_refreshed(void *arg, const struct refresh_result *r)
 {
-	struct admin_call *c = arg;
+	struct refreshing *p = arg;
+	int status = 200;
 	json_t *j;
 
 	if (r->stored) {
 		j = json_pack("{s:i, s:b, s:f, s:f, s:s}", "status", r->status, "stored", 1, "lifetime_s",
 			(double)r->lifetime_ms / 1000, "age_s", (double)r->age_ms / 1000, "source",
 			admin_source_name(r->source));
-		admin_answer(c, 200, j);
 	} else if (r->why) {
 		j = json_pack("{s:b, s:s, s:s}", "stored", 0, "reason", r->why, "detail", r->detail);
 		if (r->upstream_status)
 			json_object_set_new(j, "status", json_integer(r->upstream_status));
-		admin_answer(c, 200, j);
 	} else {
-		refresh_failed(c, r);
+		status = r->status;
+		j = refresh_failed(r);
 	}
+	tell_hosts(j, p->hosts);
+	admin_answer(p->call, status, j);
+	mem_free(p);
 }
 
 void admin_refresh(struct admin_call *c)
 {
+	struct refreshing *p;
 	struct admin_url l;
 	struct slice url;
 
 	if (!take_url(c, &url, &l))
 		return;
+	p = mem_alloc(sizeof(*p));
+	if (p)
+		*p = (struct refreshing){c, other_hosts(c, &l)};
 	admin_url_fini(&l);
-	if (refresh_start(c->service, url, on_refreshed, c))
-		admin_problem(c, 503, "out of memory");
+	if (p && refresh_start(c->service, url, on_refreshed, p) == 0)
+		return;
+	if (p)
+		json_decref(p->hosts);
+	mem_free(p);
+	admin_problem(c, 503, "out of memory");
 }
 
 /* ---- explain ---- */
@@ -343,6 +383,7 @@ static void explain(struct admin_call *c, const struct admin_url *l, struct targ
 	if (j && cache_tier_name(c->service->cache))
 		json_object_set_new(
 			j, "disk", json_boolean(t->has_key && cache_is_in_tier(c->service->cache, &t->key)));
+	tell_hosts(j, other_hosts(c, l));
 	admin_answer(c, 200, j);
 }
 

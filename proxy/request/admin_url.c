@@ -141,8 +141,8 @@ static int find_absolute(
 	}
 	split_query(rest, p);
 	find_route(l, s, p);
-	/* scheme://host of the client's choosing: an upstream whose requests bear the client's Host. */
-	if (s->config->upstreams[l->upstream].host_header == CONFIG_HOST_CLIENT) {
+	/* scheme://host of the client's choosing: of an upstream whose requests bear the client's Host, or of a route's own. */
+	if (s->config->upstreams[l->upstream].host_header == CONFIG_HOST_CLIENT || l->route->hosts.n > 0) {
 		l->is_tls = slice_equal_nocase(scheme, SLICE_LIT("https"));
 		return 0;
 	}
@@ -180,7 +180,8 @@ static int find(struct admin_url *l, const struct snapshot *s, struct slice what
 		*why = "an empty url";
 		return -EINVAL;
 	}
-	if (what.p[0] != '/')
+	l->is_path = what.p[0] == '/';
+	if (!l->is_path)
 		return find_absolute(l, s, what, p, why);
 	split_query(what, p);
 	find_route(l, s, p);
@@ -241,13 +242,29 @@ static int make_url(struct admin_url *l, const struct config_upstream *u, const 
 	return err;
 }
 
-/* May a request that the URL names be this route's, for some host? */
-static bool may_serve(const struct config_route *r, const struct admin_url *l)
+static bool takes_path(const struct config_route *r, const struct admin_url *l)
 {
 	const struct http_request *q = &l->request;
 
-	return r != l->route && r->upstream == l->upstream &&
-	       (!r->match || pattern_match(r->match, q->path, q->has_query, q->query, NULL));
+	return !r->match || pattern_match(r->match, q->path, q->has_query, q->query, NULL);
+}
+
+/* May a request that the URL names be this route's, for some host? */
+static bool may_serve(const struct config_route *r, const struct admin_url *l)
+{
+	return r != l->route && r->upstream == l->upstream && takes_path(r, l);
+}
+
+const struct config_route *admin_url_next_by_host(const struct admin_url *l, const struct snapshot *s, unsigned *i)
+{
+	const struct config_route *r = NULL;
+
+	while (!r && l->is_path && *i < s->config->routes_n && &s->config->routes[*i] != l->route) {
+		r = &s->config->routes[(*i)++];
+		if (r->hosts.n == 0 || !takes_path(r, l))
+			r = NULL;
+	}
+	return r;
 }
 
 int admin_url_next(const struct admin_url *l, const struct snapshot *s, unsigned *i, struct buf *out)

@@ -363,3 +363,41 @@ def test_only_names_of_this_machine_are_taken_without_a_token(proxy, name, statu
             with Client(proxy.admin_port) as c:
                 assert c.request(method, target, host=host).status == status, (method, target)
 
+
+
+# ---- a path names no host ----
+
+BY_HOST = {"upstream b": {"url": "http://127.0.0.1:1"},
+           "route a": {"host": "a.example, *.a.example", "match": "/x*", "ttl": "60s", "query": "sort"},
+           "route b": {"host": "b.example", "match": "/x*", "ttl": "60s", "upstream": "b"},
+           "route none": {"host": "none.example", "match": "/other", "ttl": "60s"},
+           "route all": {"match": "*", "ttl": "60s"}, "route late": {"host": "late.example", "match": "*"}}
+
+
+def test_which_hosts_another_route_serves_is_said_where_a_path_names_none(start_proxy, origin):
+    proxy = start_proxy(BY_HOST)
+    origin.on("/x", lambda r: [Reply(200, {"X-Host": r.get("Host")}, b"1")])
+    hosts = ["a.example", "*.a.example", "b.example"]
+    said = proxy.explain("/x")
+    assert (said["route"], said["hosts"]) == ("all", hosts)
+    said = proxy.refresh("/x")
+    assert (said["stored"], said["hosts"]) == (True, hosts)
+    origin.on("/xx", [Reply(503)])
+    r = proxy.admin("POST", "/refresh?url=/xx")
+    assert (r.status, r.json()["hosts"]) == (502, hosts)
+    assert "hosts" not in proxy.explain("/y") and "hosts" not in proxy.explain(origin.url + "/y")
+
+
+def test_a_url_with_a_routes_host_is_that_routes(start_proxy, origin):
+    proxy = start_proxy(BY_HOST)
+    target = origin.on("/x?b=2&a=1", lambda r: [Reply(body=b"1")])
+    origin.on("/x?a=1&b=2", lambda r: [Reply(body=b"1")])
+    for host in ("a.example", "www.A.example"):
+        said = proxy.explain(f"http://{host}" + target)
+        assert (said["route"], said["url"], "hosts" in said) == ("a", origin.url + "/x?a=1&b=2", False)
+    assert proxy.explain("http://b.example/x")["route"] == "b"
+    assert proxy.refresh("http://a.example" + target)["stored"]
+    assert proxy.fetch(target, host="a.example").is_hit
+    proxy.purge(url="http://a.example" + target)
+    assert not proxy.fetch(target, host="a.example").is_hit
+    assert proxy.admin("GET", "/explain?url=http://c.example/x").status == 400
