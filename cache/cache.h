@@ -149,6 +149,18 @@ void cache_saw_head(struct cache *c, const struct cache_request *r, const struct
 void cache_saw_response(struct cache *c, const struct cache_request *r, const struct cache_asked *asked, int status,
 	const struct http_fields *response, struct now now);
 
+/* How a request that passed ended. */
+struct cache_passed {
+	int status;                   /* of the response; 502, 503 or 504: none came */
+	struct http_fields *response; /* NULL: none came */
+	bool befalls_all;             /* that none came is not the request's doing, as nothing of it was sent */
+	struct now request_time, now;
+};
+/* Of each response to such a request, at its head, and when none comes: its failure is told to its like for failure_memory, as a flight's
+ * is, though no more than the status of it; anything else says that the origin answers them again. */
+void cache_saw_passed(
+	struct cache *c, const struct cache_request *r, const struct cache_asked *asked, const struct cache_passed *p);
+
 /* Invalidation, both tiers: in force when it returns, but a crash of the machine a moment later may take it back. 0 or negative errno. */
 int cache_purge_soon(struct cache *c, const struct purge *p, uint64_t *seq) WARN_UNUSED;
 /* One that outlives a crash, in two steps that don't block, so that many wait for the device together; if either fails the response must

@@ -30,6 +30,7 @@ struct flight_slot {
  *      joined          if is_shared    if is_shared    by HEADs, if so never           by all that find nothing in memory
  *      stored in       both tiers      both tiers      neither         both tiers      memory
  *      marks the key   if may_mark     if may_mark     for HEADs       never           never
+ *      its failure     if may_fail     if may_fail     for HEADs       if it passed    never
  *
  * The lists have it until it has ended, or, where it is committing, until the lower tier has all of it. */
 enum flight_kind {
@@ -37,7 +38,7 @@ enum flight_kind {
 	FLIGHT_BACKGROUND, /* what is stored has answered already */
 	FLIGHT_TAIL,       /* `stored` is the beginning of what is wanted; the rest is asked for */
 	FLIGHT_HEAD,       /* asks for the head alone, for HEADs */
-	FLIGHT_KEPT,       /* made by cache_keep */
+	FLIGHT_KEPT,       /* made by cache_keep and cache_saw_passed */
 	FLIGHT_READ,       /* of the lower tier; all who wait look up again after it */
 };
 
@@ -81,7 +82,9 @@ struct flight {
 	enum flight_kind kind;
 	bool is_shared; /* may be joined */
 	uint64_t form;  /* of its leader's request */
-	bool may_mark;  /* what becomes of it says something about others: no credentials, not alone by wish */
+	bool may_mark;  /* that its response is not for sharing says something of others': not alone by wish */
+	bool may_fail;  /* and so does its failure: no credentials */
+	enum failure_kind fails_as;
 	bool is_forced; /* a refresh: it replaces what others were told a moment ago */
 	uint64_t epoch;
 	uint64_t order; /* of its request among all: landing.h */
@@ -145,6 +148,7 @@ struct ending {
 	int64_t pass_ms;                /* for how long those who ask don't wait for each other */
 	struct object *failed_response; /* and the response, borrowed; or NULL */
 	bool shows_trouble;             /* of a failure: it is a response, to be remembered when it comes again */
+	bool is_cut;                    /* and it broke off */
 	bool is_for_one; /* of such a response: others are told nothing of it, but a stale one may stand in again */
 	bool marks_failure, drops_stored, opens_window;
 	bool befalls_all; /* of a failure: the request is not its cause */
@@ -180,6 +184,8 @@ enum policy_store flight_judge(
 	struct flight *f, const struct flight_response *a, struct freshness *freshness) WARN_UNUSED;
 /* Whom else than its leader's client an error goes to that is not stored. */
 enum policy_share flight_share_error(const struct flight *f, const struct flight_response *a);
+/* Of an error that goes to that client alone, because of the client's wish or because others don't wait: would it befall others? */
+bool flight_befalls_others(const struct flight *f, const struct flight_response *a);
 /* For how long those who ask next need not wait for each other, as the response, not stored because of `why`, will not be for
  * sharing again. */
 int64_t flight_pass_ms(const struct flight *f, const struct flight_response *a, enum policy_store why);

@@ -94,9 +94,18 @@ enum policy_share flight_share_error(const struct flight *f, const struct flight
 {
 	struct policy_exchange x = exchange_of(f, a);
 
-	if (!f->is_shared || (!f->may_mark && f->kind != FLIGHT_HEAD) || is_event_stream(a->fields))
+	if (!f->is_shared || is_event_stream(a->fields))
 		return POLICY_SHARE_NOT;
 	return policy_share_error(&x);
+}
+
+bool flight_befalls_others(const struct flight *f, const struct flight_response *a)
+{
+	struct policy_exchange x = exchange_of(f, a);
+	struct http_fields nothing = {0};
+
+	x.request = &nothing; /* its no-store is about the response, of which no more is told than the status */
+	return f->may_fail && !is_event_stream(a->fields) && policy_share_error(&x) == POLICY_SHARE_MOMENT;
 }
 
 /* A response without a lifetime says that it will not be shared as well as one with no-store does: were it forgotten, each

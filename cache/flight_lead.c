@@ -323,7 +323,10 @@ static enum flight_fate take_head(struct flight *f, const struct flight_response
 		note_variant(f, a);
 		flight_finish(f, &(struct ending){.phase = FLIGHT_RELEASED,
 					 .status = a->status,
+					 .said = a->status,
 					 .pass_ms = marks ? flight_pass_ms(f, a, made) : 0,
+					 .marks_failure = flight_befalls_others(f, a),
+					 .shows_trouble = true,
 					 .now = a->now});
 		return FLIGHT_PRIVATE;
 	}
@@ -332,6 +335,10 @@ static enum flight_fate take_head(struct flight *f, const struct flight_response
 				 .object = o,
 				 .verdict = POLICY_NOT_METHOD,
 				 .status = a->status,
+				 .said = a->status,
+				 .marks_failure = f->shares == POLICY_SHARE_MOMENT,
+				 .shows_trouble = true,
+				 .failed_response = o,
 				 .now = a->now});
 	return FLIGHT_REVALIDATED;
 }
@@ -375,8 +382,11 @@ enum flight_fate flight_response(struct flight *f, const struct flight_response 
 		note_variant(f, a);
 		flight_finish(f, &(struct ending){.phase = FLIGHT_RELEASED,
 					 .status = a->status,
+					 .said = a->status,
 					 .pass_ms = marks ? flight_pass_ms(f, a, *why) : 0,
 					 .retires = flight_head_supersedes(f, a, *why),
+					 .marks_failure = flight_befalls_others(f, a),
+					 .shows_trouble = true,
 					 .now = a->now});
 		return FLIGHT_PRIVATE;
 	}
@@ -501,10 +511,11 @@ void flight_end(struct flight *f, bool complete, struct now now)
 		if (complete)
 			x.store = keep_short_tail(f);
 		object_finish(f->object, BODY_BROKEN);
+		x.marks_failure = true;
+		x.is_cut = x.shows_trouble = !f->is_held;
 		if (f->is_held) {
 			x.phase = may_stand_in(f, 0, now) ? stand_in_phase(f) : FLIGHT_FAILED;
 			x.status = 502;
-			x.marks_failure = true;
 		}
 	}
 	flight_finish(f, &x);

@@ -45,6 +45,8 @@ void flight_mark_heads_locked(struct flight *f, const struct ending *x, struct g
 
 	if (x->phase == FLIGHT_RESPONSE)
 		pass_unmark_locked(m, &f->request, g);
+	if (x->phase == FLIGHT_RESPONSE && !x->marks_failure)
+		marker_clear_failure_locked(f->entry->markers, FAILED_HEADS, g);
 	if (x->pass_ms > 0)
 		mark_locked(f, m, x->now.mono_ms, x->pass_ms, g);
 }
@@ -100,53 +102,58 @@ void flight_clear_marks_locked(struct flight *f, const struct object *stored, st
 
 /* Had there been an error a moment before the request was sent, or has there been one since? That counts, and not when it
  * ends: where an origin hangs, each failure comes a whole time-out after the one before it. */
-static bool follows_trouble_locked(const struct flight *f)
+static bool follows_trouble(const struct flight *f, const struct failure_marker *m)
 {
-	return f->entry->markers->trouble_until_ms > f->started.mono_ms;
+	return m->trouble_until_ms > f->started.mono_ms;
 }
 
-static bool follows_failure_locked(const struct flight *f)
+static bool follows_failure(const struct flight *f, const struct failure_marker *m)
 {
-	return f->entry->markers->failed_until_ms > f->started.mono_ms;
+	return m->until_ms > f->started.mono_ms;
 }
 
 /* Who failed in the same moment? It is remembered of the form that failed; of two that did, of all; also where the request is
  * not the cause. That there are too many requests is said to one client, whoever else failed. */
-static void note_form_locked(const struct flight *f, const struct ending *x)
+static void note_form(const struct flight *f, struct failure_marker *m, const struct ending *x)
 {
-	struct markers *n = f->entry->markers;
-	bool befell_another = n->failed_form != f->form && (follows_failure_locked(f) || follows_trouble_locked(f));
+	bool befell_another = m->form != f->form && (follows_failure(f, m) || follows_trouble(f, m));
 
-	n->failed_form = (befell_another && x->said != 429) || x->befalls_all ? FORM_PLAIN : f->form;
+	m->form = (befell_another && x->said != 429) || x->befalls_all ? FORM_PLAIN : f->form;
+}
+
+/* Until when, and as what. */
+static void note_failure_locked(struct flight *f, struct failure_marker *m, const struct ending *x, struct garbage *g)
+{
+	m->until_ms = x->now.mono_ms + f->cache->o.failure_memory_ms;
+	m->is_cut = x->is_cut;
+	m->status = x->is_cut ? 502 : x->status;
+	m->by = x->said;
+	marker_keep_response_locked(f->entry->markers, m, x->failed_response, g);
+	count(&f->cache->n.failures_remembered);
+	if (x->shows_trouble && x->said && x->phase == FLIGHT_RESPONSE && !m->response)
+		count(&f->cache->n.errors_without_body);
 }
 
 /* One error that an origin answers with may be a slip, and whoever tries again may have luck: the second is remembered; the first
- * only where a stale response stood in for it, which may do so again. That no response comes takes a connection and perhaps a time-out
- * each time, so that is remembered at once. */
+ * only where a stale response stood in for it, which may do so again. So it is with a response that breaks off. That no response comes
+ * takes a connection and perhaps a time-out each time, so that is remembered at once. */
 void flight_mark_failure_locked(struct flight *f, const struct ending *x, struct garbage *g)
 {
-	struct markers *n = f->entry->markers;
-	int64_t memory_ms = f->cache->o.failure_memory_ms, now_ms = x->now.mono_ms;
+	struct failure_marker *m = &f->entry->markers->failed[x->befalls_all ? FAILED_PLAIN : f->fails_as];
 	bool is_first;
 
-	if (!f->may_mark || memory_ms <= 0 || was_purged_locked(f))
+	if (!f->may_fail || f->cache->o.failure_memory_ms <= 0 || was_purged_locked(f))
 		return;
-	if (marker_is_purged_locked(f->entry, &n->failed_since))
-		n->failed_until_ms = n->trouble_until_ms = 0;
-	is_first = x->shows_trouble && !follows_trouble_locked(f) && (!follows_failure_locked(f) || n->failed_once);
-	note_form_locked(f, x);
-	marker_set_since(&n->failed_since, f->epoch);
+	if (marker_is_purged_locked(f->entry, &m->since))
+		m->until_ms = m->trouble_until_ms = 0;
+	is_first = x->shows_trouble && !follows_trouble(f, m) && (!follows_failure(f, m) || m->was_once);
+	note_form(f, m, x);
+	marker_set_since(&m->since, f->epoch);
 	if (x->shows_trouble)
-		n->trouble_until_ms = now_ms + 2 * memory_ms;
+		m->trouble_until_ms = x->now.mono_ms + 2 * f->cache->o.failure_memory_ms;
 	marker_set_locked(f->entry, g);
 	if (is_first && x->phase != FLIGHT_STALE)
 		return;
-	n->failed_until_ms = now_ms + memory_ms;
-	n->failed_once = is_first || x->is_for_one;
-	n->failed_status = x->status;
-	n->failed_by = x->said;
-	marker_keep_response_locked(n, x->failed_response, g);
-	count(&f->cache->n.failures_remembered);
-	if (x->shows_trouble && x->phase == FLIGHT_RESPONSE && !n->failed_response)
-		count(&f->cache->n.errors_without_body);
+	m->was_once = is_first || x->is_for_one;
+	note_failure_locked(f, m, x, g);
 }

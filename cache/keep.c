@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What responses that went to one client alone leave behind for others. */
 #include "cache/landing.h"
+#include "cache/policy/credentials.h"
+#include "cache/policy/form.h"
 #include "http/range.h"
 
 uint64_t cache_sequence(const struct cache *c)
@@ -61,10 +63,9 @@ static bool list_alone(struct flight *f, struct shard *s, const struct cache_key
 	return e != NULL;
 }
 
-struct flight *cache_keep(
+static struct flight *new_alone(
 	struct cache *c, const struct cache_request *r, const struct cache_asked *asked, struct now now)
 {
-	struct shard *s = memory_shard(&c->memory, r->key);
 	struct flight *f;
 
 	if (!r->rules->cache || counted(&c->n.flights) >= c->o.max_flights)
@@ -78,12 +79,91 @@ struct flight *cache_keep(
 	f->epoch = asked->sequence;
 	f->order = asked->order;
 	atomic_init(&f->checked, asked->sequence);
-	if (!list_alone(f, s, r->key)) {
+	return f;
+}
+
+/* Its lists have a reference of their own, as with a flight that is led. NULL: there is no room. */
+static struct flight *listed(struct flight *f, const struct cache_request *r)
+{
+	if (f && !list_alone(f, memory_shard(&f->cache->memory, r->key), r->key))
 		flight_unref(&f);
-		return NULL;
-	}
-	/* The lists have a reference of their own, as with a flight that is led. */
-	return flight_ref(f);
+	return f ? flight_ref(f) : NULL;
+}
+
+struct flight *cache_keep(
+	struct cache *c, const struct cache_request *r, const struct cache_asked *asked, struct now now)
+{
+	return listed(new_alone(c, r, asked, now), r);
+}
+
+/* ---- How requests that passed ended ---- */
+
+static enum failure_kind kind_of(const struct cache_request *r)
+{
+	if (r->http->method == HTTP_HEAD)
+		return FAILED_HEADS;
+	return form_has_own(&r->http->fields) ? FAILED_OWN : FAILED_PLAIN;
+}
+
+static void note_success(struct cache *c, const struct cache_request *r)
+{
+	struct shard *s = memory_shard(&c->memory, r->key);
+	struct garbage g = {0};
+	struct entry *e;
+
+	pthread_mutex_lock(&s->mu);
+	e = entry_find_locked(s, r->key);
+	if (e && e->markers)
+		marker_clear_failure_locked(e->markers, kind_of(r), &g);
+	pthread_mutex_unlock(&s->mu);
+	garbage_free(&g);
+}
+
+static void note_failure(
+	struct cache *c, const struct cache_request *r, const struct cache_asked *asked, const struct cache_passed *p)
+{
+	struct flight *f = new_alone(c, r, asked, p->request_time);
+	struct flight_response a = {.status = p->status,
+		.fields = p->response,
+		.content_length = -1,
+		.request_time = p->request_time,
+		.now = p->now};
+
+	if (!f)
+		return;
+	f->may_fail = true;
+	f->fails_as = kind_of(r);
+	f->form = form_of_passed(r->rules, &r->http->fields);
+	f = listed(f, r);
+	if (!f)
+		return;
+	flight_finish(f, &(struct ending){.phase = FLIGHT_FAILED,
+				 .status = p->status,
+				 .said = p->response ? p->status : 0,
+				 .marks_failure = !p->response || flight_befalls_others(f, &a),
+				 .shows_trouble = p->response != NULL,
+				 .befalls_all = p->befalls_all,
+				 .now = p->now});
+	flight_unref(&f);
+}
+
+/* A body of which the key knows nothing may be the cause, and is in no form. */
+static bool has_own_body(const struct cache_request *r)
+{
+	return r->http->framing != HTTP_BODY_NONE && !cache_takes_method(r->rules, r->http->method);
+}
+
+void cache_saw_passed(
+	struct cache *c, const struct cache_request *r, const struct cache_asked *asked, const struct cache_passed *p)
+{
+	struct credentials bears = credentials_of(r->rules, &r->http->fields);
+
+	if (!r->rules->cache || has_own_body(r) || credentials_are_any(&bears))
+		return;
+	if (p->status < 500 && p->status != 429)
+		note_success(c, r);
+	else
+		note_failure(c, r, asked, p);
 }
 
 /* ---- Parts (RFC 9111 3.3, 3.4; RFC 9110 15.3.7) ---- */

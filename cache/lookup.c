@@ -82,10 +82,10 @@ static bool prepare(struct lookup *l, struct cache_control *storage)
 	l->is_head = http->method == HTTP_HEAD;
 	/* RFC 9110 14.2: of a HEAD it means nothing. */
 	l->is_range = !l->is_head && http_fields_get(&http->fields, HF_RANGE);
-	if (policy_is_for_origin(&http->fields)) {
+	l->is_for_origin = policy_is_for_origin(&http->fields);
+	if (l->is_for_origin && l->only_if_cached) {
 		l->out->forward = CACHE_FWD_REQUEST;
-		if (l->only_if_cached)
-			l->out->verdict = CACHE_ONLY_CACHED;
+		l->out->verdict = CACHE_ONLY_CACHED;
 		return false;
 	}
 	/* no-store of a request keeps its response from being stored, which must not be made others' fate. */
@@ -189,7 +189,9 @@ static bool lead(struct lookup *l, struct entry *e, struct object *stored, bool 
 	l->spare_flight = NULL;
 	f->is_shared = !is_alone && l->c->o.coalesce;
 	f->kind = is_background ? FLIGHT_BACKGROUND : l->is_head ? FLIGHT_HEAD : FLIGHT_FETCH;
-	f->may_mark = !l->is_alone && !l->is_head; /* many an API has no HEAD where it has GET */
+	f->may_mark = !l->is_alone;
+	f->may_fail = !l->has_credential;
+	f->fails_as = l->is_head ? FAILED_HEADS : FAILED_PLAIN;
 	f->is_forced = l->is_forced;
 	f->is_for_parts = l->is_range && !lookup_is_whole(stored);
 	f->started = l->now;
@@ -220,19 +222,28 @@ static void use(struct lookup *l, struct entry *e, struct object *o, enum cache_
 	entry_touch_locked(e, l->now);
 }
 
-/* A failure a moment ago that would befall this request too. */
-static bool is_failing(struct lookup *l, const struct entry *e)
+/* A failure a moment ago that would befall this request too. `own`: of those with a range or a condition of their own. */
+static bool befalls(struct lookup *l, const struct entry *e, struct failure_marker *m, bool own)
 {
-	struct markers *n = e ? e->markers : NULL;
 	uint64_t form;
 
-	if (!n || n->failed_until_ms <= l->now.mono_ms || marker_is_purged_locked(e, &n->failed_since))
+	if (m->until_ms <= l->now.mono_ms || marker_is_purged_locked(e, &m->since))
+		return false;
+	/* Of a whole that breaks off a part or the head may be had; and another one may come to a credential. */
+	if (m->is_cut && (l->is_head || l->is_range || l->has_credential))
+		return false;
+	if (own && !form_has_own(&l->r->http->fields))
 		return false;
 	/* That there are too many requests is said to one client, and not of the origin. */
-	if (n->failed_form == FORM_PLAIN && n->failed_by != 429)
+	if (m->form == FORM_PLAIN && m->by != 429)
 		return true;
 	form = form_of(l->r->rules, &l->r->http->fields);
-	return n->failed_form == form;
+	return m->form == form || m->form == form_of_passed(l->r->rules, &l->r->http->fields);
+}
+
+static bool is_failing(struct lookup *l, const struct entry *e)
+{
+	return e->markers && befalls(l, e, &e->markers->failed[FAILED_PLAIN], false);
 }
 
 /* Would a refresh in the background be in vain? */
@@ -244,27 +255,43 @@ static bool is_resting(struct lookup *l, const struct entry *e)
 	       is_failing(l, e);
 }
 
-static bool use_failure(struct lookup *l, struct entry *e, struct object *o, bool is_soft)
+static bool tell_failure(
+	struct lookup *l, struct entry *e, const struct failure_marker *m, struct object *o, bool is_soft)
 {
-	struct markers *n;
-
-	if (!e || l->is_forced || !is_failing(l, e))
-		return false;
-	n = e->markers;
-	if (o && policy_stale_if_error(&o->freshness, n->failed_by, is_soft, l->now)) {
+	if (o && policy_stale_if_error(&o->freshness, m->by, is_soft, l->now)) {
 		use(l, e, o, CACHE_STALE);
 		return true;
 	}
-	/* A response is for those who may share it. */
-	if (n->failed_once || (n->failed_by && l->is_alone))
+	/* Who bears a credential may be answered otherwise. */
+	if (m->was_once || (m->by && l->has_credential))
 		return false;
-	if (n->failed_response &&
-		(object_check(n->failed_response) != NOT_PURGED || !object_serves_wants(n->failed_response, l->wants)))
+	if (m->response && (object_check(m->response) != NOT_PURGED || !object_serves_wants(m->response, l->wants)))
 		return false;
 	l->out->verdict = CACHE_FAILED;
-	l->out->status = n->failed_status;
-	l->out->object = n->failed_response ? object_ref(n->failed_response) : NULL;
+	l->out->status = m->status;
+	l->out->object = m->response ? object_ref(m->response) : NULL;
 	return true;
+}
+
+static bool use_failure_of(struct lookup *l, struct entry *e, enum failure_kind kind, struct object *o, bool is_soft)
+{
+	struct failure_marker *m = e && e->markers && !l->is_forced ? &e->markers->failed[kind] : NULL;
+
+	return m && befalls(l, e, m, kind == FAILED_OWN) && tell_failure(l, e, m, o, is_soft);
+}
+
+static bool use_failure(struct lookup *l, struct entry *e, struct object *o, bool is_soft)
+{
+	return use_failure_of(l, e, FAILED_PLAIN, o, is_soft) ||
+	       (l->is_head && use_failure_of(l, e, FAILED_HEADS, o, is_soft));
+}
+
+/* It goes by itself, unless its like have failed. */
+static void pass_unless_failing(
+	struct lookup *l, struct entry *e, struct object *o, bool is_soft, enum cache_forward why)
+{
+	if (l->is_head || !use_failure_of(l, e, FAILED_OWN, o, is_soft))
+		pass(l, why);
 }
 
 /* Until a purge: what is answered after it may be for all. */
@@ -281,7 +308,7 @@ static bool is_passing(const struct lookup *l, struct entry *e)
 /* Known uncacheable: alone. Once a second one of them finds out whether that is still so; and, while a part is stored for
  * it (which says nothing of the whole), each of them, as its response may retire that. What is stored whole was for sharing, and
  * a response that is not would have retired it: those who find it stale wait for each other. */
-static bool use_pass_marker(struct lookup *l, struct entry *e, const struct object *stored, bool *is_probe)
+static bool passes_by_marker(struct lookup *l, struct entry *e, const struct object *stored, bool *is_probe)
 {
 	bool finds_out = !l->is_alone && !l->is_range && !policy_has_condition(&l->r->http->fields);
 	int64_t *probe_at_ms = NULL;
@@ -301,8 +328,6 @@ static bool use_pass_marker(struct lookup *l, struct entry *e, const struct obje
 	*is_probe = stored || (finds_out && l->now.mono_ms >= *probe_at_ms);
 	if (*is_probe && l->spare_flight)
 		*probe_at_ms = l->now.mono_ms + 1000;
-	if (!*is_probe)
-		pass(l, CACHE_FWD_MISS);
 	return !*is_probe;
 }
 
@@ -333,11 +358,13 @@ static bool decide_fetch(struct lookup *l, struct entry *e, struct object *o, bo
 	}
 	l->out->whole_comes = lookup_is_whole_coming(e);
 	if (!leads(l, o) || (!l->is_forced && lookup_is_being_streamed(l, e))) {
-		pass(l, l->out->forward);
+		pass_unless_failing(l, e, o, is_soft, l->out->forward);
 		return true;
 	}
-	if (use_pass_marker(l, e, o, &is_probe))
+	if (passes_by_marker(l, e, o, &is_probe)) {
+		pass_unless_failing(l, e, o, is_soft, CACHE_FWD_MISS);
 		return true;
+	}
 	return lead(l, e, o, false, l->is_alone || is_probe);
 }
 
@@ -413,6 +440,14 @@ static bool decide_stored(struct lookup *l, struct entry *e, struct object *o, b
 	return true;
 }
 
+/* Nothing that is stored can answer it, fresh or stale; yet an origin that is down need not be asked once more. */
+static void decide_for_origin(struct lookup *l, struct entry *e)
+{
+	l->out->forward = CACHE_FWD_REQUEST;
+	if (!l->r->hit_only && !use_failure(l, e, NULL, false))
+		pass_unless_failing(l, e, NULL, false, CACHE_FWD_REQUEST);
+}
+
 /* ---- All together ---- */
 
 static bool decide_locked(struct lookup *l)
@@ -422,6 +457,10 @@ static bool decide_locked(struct lookup *l)
 	bool is_soft = false, any = false;
 
 	*l->out = (struct cache_result){.verdict = CACHE_PASS};
+	if (l->is_for_origin) {
+		decide_for_origin(l, e);
+		return true;
+	}
 	l->partial = NULL; /* of an earlier look: making room may have taken it, and the entry too */
 	l->is_withheld = false;
 	if (e) {

@@ -15,6 +15,7 @@ struct lookup {
 	const struct cache_control *client_cc; /* NULL: the route does not let clients decide */
 	bool pragma_no_cache, only_if_cached;
 	bool is_head, is_range;
+	bool is_for_origin;     /* nothing that is stored can answer it */
 	bool has_credential;    /* what its response says goes for nobody else, unless the origin says so */
 	bool is_alone;          /* joins nothing and is not joined */
 	bool is_forced;         /* cache_refresh */

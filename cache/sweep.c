@@ -49,12 +49,19 @@ struct sweep {
 static void drop_outdated_marker(struct entry *e, struct now now, struct garbage *g)
 {
 	struct markers *n = e->markers;
+	bool counts = false;
 
-	if (n && n->failed_until_ms <= now.mono_ms)
-		marker_keep_response_locked(n, NULL, g);
-	if (n && n->is_marked && !n->flights && n->pass.until_ms <= now.mono_ms && n->heads.until_ms <= now.mono_ms &&
-		n->rest_until_ms <= now.mono_ms && n->failed_until_ms <= now.mono_ms &&
-		n->trouble_until_ms <= now.mono_ms)
+	if (!n)
+		return;
+	for (unsigned i = 0; i < FAILED_KINDS; i++) {
+		struct failure_marker *m = &n->failed[i];
+
+		if (m->until_ms <= now.mono_ms)
+			marker_keep_response_locked(n, m, NULL, g);
+		counts = counts || m->until_ms > now.mono_ms || m->trouble_until_ms > now.mono_ms;
+	}
+	if (n->is_marked && !counts && !n->flights && n->pass.until_ms <= now.mono_ms &&
+		n->heads.until_ms <= now.mono_ms && n->rest_until_ms <= now.mono_ms)
 		marker_clear_locked(n, g);
 }
 
@@ -65,14 +72,14 @@ static void sweep_out(struct sweep *w, struct entry *e, struct object *o, enum d
 }
 
 /* An error that is remembered is a response like those stored: a purge of it must not be forgotten while it is there. */
-static void sweep_failure(struct sweep *w, struct markers *n)
+static void sweep_error(struct sweep *w, struct failure_marker *m)
 {
-	if (!n->failed_response)
+	if (!m->response)
 		return;
-	if (object_check(n->failed_response) != NOT_PURGED)
-		n->failed_until_ms = 0;
-	else if (object_epoch(n->failed_response) < w->c->sweep_oldest)
-		w->c->sweep_oldest = object_epoch(n->failed_response);
+	if (object_check(m->response) != NOT_PURGED)
+		m->until_ms = 0;
+	else if (object_epoch(m->response) < w->c->sweep_oldest)
+		w->c->sweep_oldest = object_epoch(m->response);
 }
 
 /* Nor a purge of a marker. */
@@ -92,12 +99,14 @@ static void sweep_markers(struct sweep *w, struct entry *e)
 
 	if (!n)
 		return;
-	sweep_failure(w, n);
 	sweep_marker(w, e, &n->pass.until_ms, &n->pass.since);
 	sweep_marker(w, e, &n->heads.until_ms, &n->heads.since);
 	sweep_marker(w, e, &n->rest_until_ms, &n->rest_since);
-	sweep_marker(w, e, &n->failed_until_ms, &n->failed_since);
-	sweep_marker(w, e, &n->trouble_until_ms, &n->failed_since);
+	for (struct failure_marker *m = n->failed; m < n->failed + FAILED_KINDS; m++) {
+		sweep_error(w, m);
+		sweep_marker(w, e, &m->until_ms, &m->since);
+		sweep_marker(w, e, &m->trouble_until_ms, &m->since);
+	}
 }
 
 static void sweep_entry(struct entry *e, void *arg)

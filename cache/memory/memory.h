@@ -37,6 +37,28 @@ struct pass_marker {
 	struct pass_variants *variants; /* owned: whose responses, see pass.h; NULL: everybody's */
 };
 
+/* That a fetch failed, which those who come next are told. A purge undoes it. */
+struct failure_marker {
+	int64_t until_ms;          /* 0: none */
+	int64_t trouble_until_ms;  /* an error was answered with, or broke off: the next one until then is remembered */
+	struct marker_epoch since; /* of both */
+	bool was_once; /* by an error, the first or for one client, that a stale response stood in for: that may, and nobody is told of the error */
+	bool is_cut;   /* a response began, and broke off */
+	int status;    /* to be answered with */
+	int by;        /* the status with which the origin answered; 0: no response came, or none to its end */
+	uint64_t form; /* whom it befell, or the error before: FORM_PLAIN says that it would befall all */
+	struct object *response; /* owned; NULL: there is only the status */
+};
+
+/* Which requests failed. What befell one that asks as everybody does befalls all; the others' failures are told to their like
+ * only: many an API has no HEAD where it has GET, or stumbles over a range. */
+enum failure_kind {
+	FAILED_PLAIN,
+	FAILED_HEADS,
+	FAILED_OWN, /* passed with a range or a condition of its client's own */
+	FAILED_KINDS
+};
+
 /* What an entry needs only now and then: who fetches it, and what went wrong. All guarded by the shard's mu. */
 struct markers {
 	struct flight *flights; /* each holds a reference of its own for being here */
@@ -46,16 +68,9 @@ struct markers {
 	struct pass_marker heads; /* what a HEAD was told says nothing about what GET's response could be stored as */
 	int64_t rest_until_ms;    /* a background refresh was in vain: no other until then */
 	struct marker_epoch rest_since;
-	int64_t failed_until_ms;          /* 0: none */
-	struct marker_epoch failed_since; /* and of trouble_until_ms */
-	int64_t trouble_until_ms; /* an error of the origin was answered with: the next one until then is remembered */
-	bool failed_once; /* by an error, the first or for one client, that a stale response stood in for: that may, and nobody is told of the error */
-	int failed_status;    /* to be answered with */
-	int failed_by;        /* the status with which the origin answered; 0: no response came */
-	uint64_t failed_form; /* whom it befell, or the error before: FORM_PLAIN says that it would befall all */
-	struct object *failed_response; /* owned; NULL: there is only the status */
-	struct entry *entry;            /* the entry holds them, not they it */
-	struct shard *shard;            /* set once */
+	struct failure_marker failed[FAILED_KINDS];
+	struct entry *entry; /* the entry holds them, not they it */
+	struct shard *shard; /* set once */
 };
 
 /* One key. It lives as long as anything refers to it: the index, its objects, flights. */
@@ -200,9 +215,11 @@ void marker_clear_failures_locked(struct markers *n, struct garbage *g);
 /* Of a request of that epoch; and has a purge undone it? Its tags, where it has any, are its response's to know. */
 void marker_set_since(struct marker_epoch *m, uint64_t epoch);
 bool marker_is_purged_locked(const struct entry *e, struct marker_epoch *m);
-/* The response that is remembered with a failure, or NULL, in place of the one that was; of a marked key only. What is beyond
- * a bound in all is not kept: then there is the failure's status. */
-void marker_keep_response_locked(struct markers *n, struct object *o, struct garbage *g);
+/* The response that is remembered with a failure of `n`, or NULL, in place of the one that was; of a marked key only. What is
+ * beyond a bound in all is not kept: then there is the failure's status. */
+void marker_keep_response_locked(struct markers *n, struct failure_marker *m, struct object *o, struct garbage *g);
+/* Of one kind of request: the next error may be a slip again. */
+void marker_clear_failure_locked(struct markers *n, enum failure_kind kind, struct garbage *g);
 
 /* ---- Walking ---- */
 /* Visits the entries of one bucket; *cursor starts at 0 and is 0 again at the end of a round. No entry that stays

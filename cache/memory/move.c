@@ -261,12 +261,21 @@ static struct entry *move_entry(struct entry *e, struct garbage *g)
 	return copy;
 }
 
+/* It holds the entry. */
+static bool remembers_error(const struct markers *n)
+{
+	for (unsigned kind = 0; kind < FAILED_KINDS; kind++)
+		if (n->failed[kind].response)
+			return true;
+	return false;
+}
+
 /* Who has no reference gets none without the shard's lock. */
 static bool is_the_indexs_alone(const struct entry *e)
 {
 	uint32_t n = 1;
 
-	if (e->markers && (e->markers->flights || e->markers->failed_response))
+	if (e->markers && (e->markers->flights || remembers_error(e->markers)))
 		return false;
 	for (const struct object *o = e->variants; o; o = object_next(o) ? *object_next(o) : NULL, n++)
 		if (!has_one_ref(&o->refs))

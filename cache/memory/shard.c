@@ -362,22 +362,31 @@ void user_bound_locked(struct entry *e, unsigned max, struct garbage *g)
 
 /* ---- Markers ---- */
 
-void marker_keep_response_locked(struct markers *n, struct object *o, struct garbage *g)
+void marker_keep_response_locked(struct markers *n, struct failure_marker *m, struct object *o, struct garbage *g)
 {
-	struct memory *m = n->shard->memory;
+	struct memory *memory = n->shard->memory;
+	_Atomic uint64_t *bytes = &memory->failed_bytes;
 
-	if (n->failed_response) {
-		atomic_fetch_sub_explicit(
-			&m->failed_bytes, object_total_bytes(n->failed_response), memory_order_relaxed);
-		garbage_add(g, n->failed_response);
+	if (m->response) {
+		atomic_fetch_sub_explicit(bytes, object_total_bytes(m->response), memory_order_relaxed);
+		garbage_add(g, m->response);
 	}
-	n->failed_response = NULL;
+	m->response = NULL;
 	/* They are not in the order of eviction: what is stored shall not have to make room for many of them. */
-	if (!o || atomic_load_explicit(&m->failed_bytes, memory_order_relaxed) + object_total_bytes(o) >
-			  m->limit_bytes / FAILED_SHARE)
+	if (!o || atomic_load_explicit(bytes, memory_order_relaxed) + object_total_bytes(o) >
+			  memory->limit_bytes / FAILED_SHARE)
 		return;
-	n->failed_response = object_ref(o);
-	atomic_fetch_add_explicit(&m->failed_bytes, object_total_bytes(o), memory_order_relaxed);
+	m->response = object_ref(o);
+	atomic_fetch_add_explicit(bytes, object_total_bytes(o), memory_order_relaxed);
+}
+
+void marker_clear_failure_locked(struct markers *n, enum failure_kind kind, struct garbage *g)
+{
+	struct failure_marker *m = &n->failed[kind];
+
+	m->until_ms = 0;
+	m->trouble_until_ms = 0;
+	marker_keep_response_locked(n, m, NULL, g);
 }
 
 void marker_set_since(struct marker_epoch *m, uint64_t epoch)
@@ -405,9 +414,8 @@ void marker_clear_failures_locked(struct markers *n, struct garbage *g)
 	struct shard *s = n->shard;
 
 	n->rest_until_ms = 0;
-	n->failed_until_ms = 0;
-	n->trouble_until_ms = 0;
-	marker_keep_response_locked(n, NULL, g);
+	for (unsigned kind = 0; kind < FAILED_KINDS; kind++)
+		marker_clear_failure_locked(n, kind, g);
 	if (n->pass.until_ms != 0 || n->heads.until_ms != 0)
 		return;
 	/* A purge may have undone them. */

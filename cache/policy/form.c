@@ -7,8 +7,17 @@
 /* Of shared cookies that are left out of one request's form. */
 #define SHARED_MAX 512
 
+/* Sent by requests that pass only. */
+static bool is_passed(enum http_field_id id)
+{
+	return id == HF_RANGE || id == HF_IF_RANGE || id == HF_IF_MATCH || id == HF_IF_NONE_MATCH ||
+	       id == HF_IF_MODIFIED_SINCE || id == HF_IF_UNMODIFIED_SINCE;
+}
+
 static bool is_nobodys(enum http_field_id id)
 {
+	if (is_passed(id))
+		return true;
 	switch (id) {
 	case HF_HOST: /* in the key, as far as it is sent */
 	case HF_CONTENT_LENGTH:
@@ -17,12 +26,6 @@ static bool is_nobodys(enum http_field_id id)
 	case HF_X_FORWARDED_PROTO:
 	case HF_CACHE_CONTROL:
 	case HF_PRAGMA:
-	case HF_RANGE:
-	case HF_IF_RANGE:
-	case HF_IF_MATCH:
-	case HF_IF_NONE_MATCH:
-	case HF_IF_MODIFIED_SINCE:
-	case HF_IF_UNMODIFIED_SINCE:
 	case HF_PRIORITY:
 	case HF_TRACEPARENT:
 	case HF_TRACESTATE:
@@ -111,5 +114,23 @@ uint64_t form_of(const struct cache_rules *rules, const struct http_fields *requ
 		else if (is_ended ? value.n > 0 : !is_nobodys(f->id))
 			h = mix(mix_name(h, f), value);
 	}
+	return h;
+}
+
+bool form_has_own(const struct http_fields *request)
+{
+	for (uint32_t i = 0; i < request->n; i++)
+		if (is_passed(request->v[i].id))
+			return true;
+	return false;
+}
+
+uint64_t form_of_passed(const struct cache_rules *rules, const struct http_fields *request)
+{
+	uint64_t h = form_of(rules, request);
+
+	for (uint32_t i = 0; i < request->n; i++)
+		if (is_passed(request->v[i].id))
+			h = mix(mix_name(h, &request->v[i]), request->v[i].value);
 	return h;
 }

@@ -5,6 +5,7 @@
 #ifndef CACHE_POLICY_FORM_H
 #define CACHE_POLICY_FORM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "cache/policy/rules.h"
@@ -18,5 +19,9 @@
  * Of cookies that the route calls shared only counts that there are any, as long as they look as such cookies do: each browser has
  * an _ga of its own. What is long or has bytes that a filter may stumble over counts in full. */
 uint64_t form_of(const struct cache_rules *rules, const struct http_fields *request);
+/* Has it conditions or a range? */
+bool form_has_own(const struct http_fields *request);
+/* The same of a request that goes to the origin with these. */
+uint64_t form_of_passed(const struct cache_rules *rules, const struct http_fields *request);
 
 #endif

@@ -44,6 +44,7 @@ struct fetch_job {
 	unsigned route;
 	uint64_t dropped_bytes;
 	bool is_safe;
+	bool was_sent;  /* once the fetch has ended */
 	bool is_paused; /* by the flight: no more bytes until it resumes */
 };
 
@@ -286,8 +287,8 @@ static void log_failure(const struct fetch_job *f, enum fetch_result result, con
 static void on_end(void *arg, enum fetch_result result, const char *detail)
 {
 	struct fetch_job *f = fetch_job_of(arg);
-	bool was_sent = fetch_was_sent(f->fetch);
 
+	f->was_sent = fetch_was_sent(f->fetch);
 	f->fetch = NULL;
 	if (result == FETCH_OK && f->is_safe)
 		snapshot_note_fetch(f->snapshot, f->route, clock_mono_us() - f->start_us);
@@ -299,7 +300,7 @@ static void on_end(void *arg, enum fetch_result result, const char *detail)
 		flight_end(f->flight, result == FETCH_OK, clock_now());
 	else if (f->flight && result == FETCH_CANCELLED)
 		flight_abandon(f->flight);
-	else if (f->flight && !was_sent && result != FETCH_NO_MEMORY)
+	else if (f->flight && !f->was_sent && result != FETCH_NO_MEMORY)
 		flight_fail_for_all(f->flight, failure_for_flight(failure_of_fetch(result)), clock_now());
 	else if (f->flight)
 		flight_fail(f->flight, failure_for_flight(failure_of_fetch(result)), clock_now());
@@ -455,6 +456,11 @@ void fetch_job_resume(struct fetch_job *f)
 {
 	if (f->fetch)
 		fetch_resume(f->fetch);
+}
+
+bool fetch_job_was_sent(const struct fetch_job *f)
+{
+	return f->was_sent;
 }
 
 const struct cache_asked *fetch_job_asked(const struct fetch_job *f)

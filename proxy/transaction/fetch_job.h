@@ -48,6 +48,8 @@ void fetch_job_release(struct fetch_job **f);
 bool fetch_job_keep(struct fetch_job *f, const struct cache_request *r, int status, const struct http_fields *fields,
 	int64_t content_length) WARN_UNUSED;
 /* When the upstream was asked: by number, and by the clock. */
+/* While on_end is called: was any of the request sent? */
+bool fetch_job_was_sent(const struct fetch_job *f);
 const struct cache_asked *fetch_job_asked(const struct fetch_job *f);
 struct now fetch_job_request_time(const struct fetch_job *f);
 /* on_body said PAUSE before; there is room again. */

@@ -78,7 +78,9 @@ extern const struct fetch_job_client transaction_private;
 /* ---- transaction_keep.c: what such a response leaves in the cache ---- */
 
 /* Its head is here: what may serve others is stored too (true: it is, so far), and what it says about the stored one heard. */
-bool transaction_keep(struct transaction *x, int status, const struct http_fields *fields, int64_t content_length);
+bool transaction_keep(struct transaction *x, int status, struct http_fields *fields, int64_t content_length);
+/* None came; from on_end, while the fetch job is there. */
+void transaction_tell_failure(struct transaction *x, enum fetch_result result);
 
 /* ---- transaction_response.c: sending; may free the transaction, but for transaction_stream ---- */
 

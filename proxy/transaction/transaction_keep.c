@@ -74,10 +74,39 @@ static void tell_cache(struct transaction *x, int status, const struct http_fiel
 		cache_saw_response(x->worker->cache, &r, fetch_job_asked(x->job), status, fields, x->now);
 }
 
-bool transaction_keep(struct transaction *x, int status, const struct http_fields *fields, int64_t content_length)
+/* What others are to make of it: see cache_saw_passed. */
+static void tell_of_passed(struct transaction *x, struct cache_passed p)
+{
+	struct cache_request r = target_cache_request(&x->target, x->worker->index);
+
+	if (!x->target.is_cacheable || x->kind != RESPONSE_PASS || !x->job)
+		return;
+	p.request_time = fetch_job_request_time(x->job);
+	p.now = x->now;
+	cache_saw_passed(x->worker->cache, &r, fetch_job_asked(x->job), &p);
+}
+
+bool transaction_keep(struct transaction *x, int status, struct http_fields *fields, int64_t content_length)
 {
 	bool is_kept = keep(x, status, fields, content_length);
 
 	tell_cache(x, status, fields, is_kept);
+	tell_of_passed(x, (struct cache_passed){.status = status, .response = fields});
 	return is_kept;
+}
+
+void transaction_tell_failure(struct transaction *x, enum fetch_result result)
+{
+	switch (result) {
+	case FETCH_REFUSED:
+	case FETCH_TIMEOUT:
+	case FETCH_BROKEN:
+	case FETCH_BAD_RESPONSE:
+		x->now = clock_now();
+		tell_of_passed(x, (struct cache_passed){.status = failure_of_fetch(result).status,
+					  .befalls_all = !fetch_job_was_sent(x->job)});
+		return;
+	default: /* the origin was not asked, or the client has left */
+		return;
+	}
 }

@@ -113,6 +113,8 @@ static void on_private_end(void *arg, enum fetch_result result)
 {
 	struct transaction *x = transaction_of(arg);
 
+	if (!x->has_begun)
+		transaction_tell_failure(x, result);
 	fetch_job_release(&x->job);
 	if (result == FETCH_OK && x->has_begun)
 		transaction_finish(x);

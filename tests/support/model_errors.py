@@ -4,13 +4,14 @@ leaves behind.
 
   who          An error goes to those who waited for its fetch, or asked while it arrived, if they look the same to the origin (all
                that their requests bring of their own is equal); it goes to one client alone where its request bore a credential or
-               no-store, or where it says private or no-store, sets a cookie or has Vary: *. Who bears a credential or no-store is told
-               his own errors only.
+               no-store, or where it says private or no-store, sets a cookie or has Vary: *. Who bears a credential is told his own
+               errors only; who bears no-store waits for nobody, but is told what is remembered.
   how long     429 and 5xx serve for failure_memory, from the second in a row on (in a row: it was asked for within twice that time, or before,
                and nothing was stored between); a response that did not come is remembered at once. Of a request with fields of its own that is for requests that
                look the same, until one that looks otherwise met it too; so is 429 always. What failed before it was sent is for all.
-  HEAD         A HEAD's error is for the HEADs that waited for it, by the same rule, and is not remembered. A HEAD that waited for an
-               error of another form before is told also 5xx of yet another.
+  HEAD         A HEAD's error is for HEADs, by the same rule. A HEAD that waited for an error of another form before is told also 5xx of
+               yet another. So that of a range that went to the origin is for such, and only its status is remembered, as it is of an
+               error told to no-store.
   nothing else A failure_memory after the last error, all who ask at once are one fetch again, whatever the errors were.
   and so much  Who could be told, is: the herds of support/model.py's do_herd, on paths that nothing else disturbs, also see an error
                that reaches only its leader, and one that is not remembered.
@@ -22,7 +23,17 @@ CLOCK_S = 0.01  # the proxy counts whole milliseconds
 
 def is_trouble(f):
     """Does it count for errors in a row? One that came, or a response that did not."""
-    return f.shares == "moment" or (f.is_cut and not f.is_for_one)
+    return f.befalls or (f.is_cut and not f.has_credential)
+
+
+def concerns(f, how):
+    """HEADs fail for HEADs, and ranges that went to the origin for such."""
+    return how.get("method") == "HEAD" if f.method == "HEAD" else not f.has_range or "range" in how
+
+
+def look(f):
+    """What the origin saw of it: a range makes another form."""
+    return f.form, f.has_range and f.range
 
 
 class Errors:
@@ -41,22 +52,23 @@ class Errors:
         if self.met_none(f, slack):
             return True
         for t in f.resource.fetches:
-            memory_s = FAILURE_MEMORY_S if t.is_cut else 2 * FAILURE_MEMORY_S
             if t is not f and is_trouble(t) and t.user == f.user and t.ended <= f.ended + slack and (
-                    t.ended >= max(f.at - memory_s, f.resource.stored_at) - slack):
+                    t.ended >= max(f.at - 2 * FAILURE_MEMORY_S, f.resource.stored_at) - slack):
                 return True
         return False
 
     def befell_another(self, f, slack):
         """... of a request of another form."""
-        return self.met_none(f, slack) or any(t.form != f.form and t.user == f.user and is_trouble(t) and
+        return self.met_none(f, slack) or any(look(t) != look(f) and t.user == f.user and is_trouble(t) and
                    f.at - 2 * FAILURE_MEMORY_S - slack <= t.ended <= f.ended + slack for t in f.resource.fetches)
 
-    def why_not_remembered(self, f, form, a, slack):
-        """Why the response of the fetch f (or its lack) may not be given to a request made at `a`."""
+    def why_not_remembered(self, f, how, form, a, slack, is_told=True):
+        """Why the response of the fetch f (or its lack) may not be given to a request made at `a`; or, not is_told, its status."""
         if a > f.ended + FAILURE_MEMORY_S + slack:
             return f"failed {a - f.ended:.3f} s before"
-        if f.shares is not None and f.shares != "moment":
+        if not concerns(f, how):
+            return "befell another kind of request"
+        if f.shares is not None and (f.shares != "moment" if is_told else not f.befalls):
             return f"{f.status} is for {f.shares}"
         if f.shares and not self.is_second(f, slack):
             return "the first error is not remembered"
@@ -64,7 +76,7 @@ class Errors:
             return None
         if f.shares and f.status == 429:
             return "429 is said to one client"
-        if f.form and not self.befell_another(f, slack):
+        if any(look(f)) and not self.befell_another(f, slack):
             return f"befell one of the form {f.form}"
         return None
 
@@ -72,18 +84,20 @@ class Errors:
         """Why an error may not be given to a request made at `a`. (Whether one client's error goes to two, Judge.answer counts.)"""
         if f.shares == "one":
             return None if form == f.form else f"of the form {f.form}"
-        if is_alone(form, how):
-            return "who is alone is told his own errors only"
+        if has_credential(form):
+            return "who bears a credential is told his own errors only"
         if f.method == "HEAD":
             return self.why_not_told_of_head(f, how, form, a, slack)
         until = f.ended if f.shares == "moment" else f.answered
         if form == f.form and a <= until + slack:
             return None
-        return self.why_not_remembered(f, form, a, slack)
+        return self.why_not_remembered(f, how, form, a, slack)
 
     def why_not_told_of_head(self, f, how, form, a, slack):
         if how.get("method") != "HEAD":
             return "an error of HEAD is for HEADs"
+        if f.shares == "moment" and self.why_not_remembered(f, how, form, a, slack) is None:
+            return None
         if a > f.answered + slack:
             return f"said to HEAD {a - f.answered:.3f} s before"
         if form == f.form or (f.status >= 500 and self.met_another(f, form, a, slack)):
@@ -103,18 +117,22 @@ class Errors:
             f = failure.fetch
             if f == WRITE or (f is not None and is_undone(f)):
                 continue
-            if f is None or (f.is_cut and f.form == form):
+            if f is None:
+                return True
+            if not concerns(f, how):
+                continue
+            if f.is_cut and f.form == form:
                 return True
             if f.is_cut and f.method == "HEAD" and how.get("method") == "HEAD" and not f.is_alone and a <= f.ended + slack and (
                     not f.form or self.met_another(f, form, a, slack)):
                 return True
-            if f.is_cut and (f.user == user or not f.form) and not f.is_for_one and (
-                    not f.form or self.befell_another(f, slack)):
+            if f.is_cut and (f.user == user or not f.form) and not f.has_credential and (
+                    not any(look(f)) or self.befell_another(f, slack)):
                 return True
         # Of an error that is long only the status is remembered.
-        return any(f.shares == "moment" and f.user == user and not is_undone(f) and status in (f.status, 502, 503, 504) and
-                   self.why_not_remembered(f, form, a, slack) is None
-                   for f in self.site.resource(path).fetches) and not is_alone(form, how)
+        return any(f.befalls and f.user == user and not is_undone(f) and status in (f.status, 502, 503, 504) and
+                   self.why_not_remembered(f, how, form, a, slack, is_told=False) is None
+                   for f in self.site.resource(path).fetches) and not has_credential(form)
 
     # ---- herds that nothing disturbs ----
 
@@ -153,14 +171,14 @@ class Errors:
     def _not_remembered(self, fetches, slack):
         for i, e in enumerate(fetches):
             if e.shares != "moment" or is_scattered(e, fetches, slack) or not any(
-                    t.shares == "moment" and not is_scattered(t, fetches, slack) and t.form == e.form and e.ended + slack < t.ended + 2 * FAILURE_MEMORY_S for t in fetches[:i]):
+                    t.shares == "moment" and t.method == e.method and not is_scattered(t, fetches, slack) and t.form == e.form and e.ended + slack < t.ended + 2 * FAILURE_MEMORY_S for t in fetches[:i]):
                 continue
             if any(not f.is_cut and not f.shares for f in fetches[:i + 1] if f.ended > e.ended - 3 * FAILURE_MEMORY_S):
                 continue  # something was stored
             if any(is_trouble(t) and t.form != e.form and t.ended < e.ended + FAILURE_MEMORY_S + slack for t in fetches):
                 continue  # it is hard to say for which forms it is remembered then
             for f in fetches[i + 1:]:
-                if f.form == e.form and not f.is_for_one and e.ended + slack < f.at < e.ended + FAILURE_MEMORY_S:
+                if f.form == e.form and f.method == e.method and not f.is_alone and e.ended + slack < f.at < e.ended + FAILURE_MEMORY_S:
                     return f"fetch {f.number} {f.at - e.ended:.3f} s after the second error in a row, {e.number}"
         return None
 
@@ -186,5 +204,9 @@ def is_scattered(f, fetches, slack):
     return any(scatters(e, f, slack) for e in fetches if e is not f)
 
 
+def has_credential(form):
+    return any(n == "authorization" or "sid=" in v for n, v in form if n in ("authorization", "cookie"))
+
+
 def is_alone(form, how):
-    return any(n == "authorization" or "sid=" in v for n, v in form if n in ("authorization", "cookie")) or how.get("cc") == "no-store"
+    return has_credential(form) or how.get("cc") == "no-store"

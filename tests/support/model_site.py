@@ -157,6 +157,7 @@ class Fetch:
         self.answered = math.inf  # when its head was sent
         self.ended = math.inf  # when all of it was
         self.shares = None  # of an error that is not stored: who else is told it; "one", "waiters", or "moment"
+        self.befalls = False  # and its status is told to others of its kind, whoever gets the response
         self.version = self.status = None
         self.ttl = self.swr = self.sie = 0
         self.is_cut = False
@@ -187,8 +188,10 @@ class Fetch:
                 self.is_unshared = False
             is_kept = "Set-Cookie" in fields or "Vary" in fields or fields.get("Cache-Control") == "no-store" or (
                 fields.get("Cache-Control") == "private" and r.folder != "mine")
-            self.shares = ("one" if self.is_alone or is_kept or (r.folder == "mine" and not self.user) else
-                           "moment" if self.method == "GET" and (status == 429 or status >= 500) else "waiters")
+            is_kept = is_kept or (r.folder == "mine" and not self.user)
+            is_trouble = status == 429 or status >= 500
+            self.shares = "one" if self.is_alone or is_kept else "moment" if is_trouble else "waiters"
+            self.befalls = is_trouble and not is_kept and not self.has_credential
         name = "X-Head-Fetch" if self.method == "HEAD" else "X-Fetch"
         return {**fields, name: str(self.number), "Cache-Tag": ", ".join(sorted(self.tags))}
 

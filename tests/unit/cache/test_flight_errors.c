@@ -491,7 +491,7 @@ static void what_failed_before_it_was_sent_goes_for_all(void **state)
 	herd_end(&h);
 }
 
-/* Also where nothing is remembered: of HEADs, or with failure_memory = 0. */
+/* Also where nothing is remembered: with failure_memory = 0. */
 static void who_waited_for_two_failures_is_told_the_second(void **state)
 {
 	static const int ends[] = {0, 403, 429, 500};
