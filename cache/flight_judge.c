@@ -119,9 +119,20 @@ int64_t flight_pass_ms(const struct flight *f, const struct flight_response *a, 
 	return is_by_nature || o->pass_memory_ms < o->failure_memory_ms ? o->pass_memory_ms : o->failure_memory_ms;
 }
 
+/* In bytes, also where only a part's Content-Range says it; 0: not known. */
+static uint64_t announced_length(const struct flight_response *a)
+{
+	struct object_part part;
+	uint64_t n;
+
+	if (a->content_length >= 0)
+		return (uint64_t)a->content_length;
+	return keep_read_part(a, &part, &n) ? n : 0;
+}
+
 bool flight_is_large(const struct flight *f, const struct flight_response *a)
 {
-	return a->content_length >= 0 && (uint64_t)a->content_length > f->cache->o.max_object_bytes;
+	return announced_length(a) > f->cache->o.max_object_bytes;
 }
 
 bool flight_may_stream(struct flight *f, int status, bool is_part, uint64_t length)
@@ -147,8 +158,7 @@ enum policy_store flight_judge(struct flight *f, const struct flight_response *a
 		return s;
 	if (is_event_stream(a->fields) || !store_filter_allows_head(f->rules, a->status, a->fields))
 		return POLICY_NOT_BODY;
-	if (flight_is_large(f, a) &&
-		!flight_may_stream(f, a->status, f->kind == FLIGHT_KEPT, (uint64_t)a->content_length)) {
+	if (flight_is_large(f, a) && !flight_may_stream(f, a->status, f->kind == FLIGHT_KEPT, announced_length(a))) {
 		count(&f->cache->n.refused_too_large);
 		return POLICY_NOT_TOO_LARGE;
 	}

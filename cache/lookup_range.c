@@ -36,11 +36,6 @@ bool lookup_part_serves(struct lookup *l, const struct object *o)
 	return true;
 }
 
-bool lookup_has_use_of_tail(struct lookup *l)
-{
-	return l->partial && !l->is_forced && l->r->http->method == HTTP_GET && keep_has_tail(l->partial, l->now);
-}
-
 bool lookup_is_whole(const struct object *o)
 {
 	return o && !(o->flags & OBJECT_IS_PARTIAL);
@@ -70,6 +65,13 @@ static bool is_too_large(const struct lookup *l, const struct object *o)
 	uint64_t first, total;
 
 	return o && object_part(o, &first, &total) && total > l->c->o.max_object_bytes;
+}
+
+/* Part and rest are put together in memory. */
+bool lookup_has_use_of_tail(struct lookup *l)
+{
+	return l->partial && !l->is_forced && l->r->http->method == HTTP_GET && !is_too_large(l, l->partial) &&
+	       keep_has_tail(l->partial, l->now);
 }
 
 /* A range is cut out of the whole: it waits for a fetch of that. Else it goes to the origin as a range. `o`: what is stored that

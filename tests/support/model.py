@@ -10,6 +10,7 @@ What a request that began at `a` may be answered with, from fetch f (whose reque
                before what another client was shown from the store and had all of before a
   fresh        a - f.born is within its lifetime; or it came in after a; or stale-while-revalidate, stale-if-error (and there
                was an error) or a soft purge allow it
+  small        what is larger than max_object comes from the origin, each time
   for all      who may be told an error that is not stored, and for how long, is in model_errors.py
 Times are taken so that what the proxy does in an order that no client can tell apart is never blamed.
 """
@@ -23,8 +24,8 @@ import time
 
 from . import model_http, model_ranges
 from .model_errors import Errors
-from .model_site import (ERRORS, FAILURE_MEMORY_S, FAULTS, FIRST_BYTE_S, FOLDERS, ROUTE_TTL_LONG_S, Fetch, Site, body_of, clock,
-                         config, form_of)
+from .model_site import (ERRORS, FAILURE_MEMORY_S, FAULTS, FIRST_BYTE_S, FOLDERS, MAX_OBJECT, ROUTE_TTL_LONG_S, Fetch, Site,
+                         body_of, clock, config, form_of)
 from .proxy import SLOW, Proxy, ini_text, merge
 
 CLIENTS = 16
@@ -159,6 +160,10 @@ class Missing(Forbidden):
     """No response, or not all of it, or one that says so: forbidden as long as the proxy runs."""
 
 
+def is_from_store(answer):
+    return "memoproxy; hit" in (answer.get("cache-status") or "")
+
+
 class Purge:
     def __init__(self, kind, what, soft):
         self.kind, self.what, self.soft, self.asked = kind, what, soft, clock()
@@ -179,6 +184,7 @@ class Judge:
     def __init__(self, site):
         self.site, self.purges, self.slack = site, [], SLACK_S
         self.errors = Errors(site)
+        self.largest = MAX_OBJECT  # that may come from the store
         self.known_from = lambda began: clock()  # see Run.known_from
 
     def answer(self, path, how, a, answer):
@@ -250,6 +256,8 @@ class Judge:
             raise Forbidden(f"whole, though the origin cut fetch {f.number} short")
         if not answer.complete and not f.is_cut:
             raise Missing(f"ended after {len(got)} of {len(expected)} bytes: {answer.problem}")
+        if len(got) > self.largest and is_from_store(answer):
+            raise Forbidden(f"{len(got)} bytes from the store, which takes {self.largest}")
 
     def age(self, path, how, a, f, head):
         """head: a response to HEAD that confirmed it later, or f itself."""
@@ -282,10 +290,9 @@ class Judge:
 
     def note_shown(self, how, f, a, answer):
         """A response from the store. (One whose head says `stored` may be too late for that by its end.)"""
-        status = answer.get("cache-status") or ""
         if answer.status not in (200, 206) or f.has_range or f.is_rest or not answer.complete or how.get("method") == "HEAD" or f.resource.folder in ("auth", "sess"):
             return
-        if not re.search(r"memoproxy; hit", status) or self.site.failed_between(f.path, f.at - 1, clock()):
+        if not is_from_store(answer) or self.site.failed_between(f.path, f.at - 1, clock()):
             return
         key = (f.variant, f.user)
         if f.at > f.resource.shown.get(key, (0, 0))[1]:
@@ -306,6 +313,8 @@ class Judge:
 # ---- a run ----
 
 class Run:
+    LARGEST = MAX_OBJECT
+
     def __init__(self, operations, proxy_sections=None, seconds=None, clients=CLIENTS):
         self.operations = iter(operations)
         self.sections, self.seconds, self.clients = proxy_sections, seconds, clients
@@ -339,6 +348,7 @@ class Run:
         self.site = Site()
         self.judge = Judge(self.site)
         self.judge.known_from = self.known_from
+        self.judge.largest = self.LARGEST
         self.admin_lock = asyncio.Lock()
         await self.site.listener.listen()
         self.proxy = Proxy(f"http://127.0.0.1:{self.site.listener.port}", merge(config(), self.sections)).start()
@@ -631,7 +641,7 @@ class Run:
 
     async def _forget(self, connection, path, r):
         answer = (await self._one(path, {}, 0))[3]
-        if answer.status == 200 and re.search("memoproxy; hit", answer.get("cache-status") or ""):
+        if answer.status == 200 and is_from_store(answer):
             r.stored_at = clock()
         await self.do_purge(connection, "url", path, False)
 
@@ -802,6 +812,9 @@ def self_check():
         long, good, how={"range": [5, 9], "if_range": True, "etag": '"0"'}, body=body_of(long, "", "", 1)[5:10], status=206,
         content_range=f"bytes 5-9/{len(body_of(long, '', '', 1))}")
     yield "a body cut short", refused(long, good, body=b"", complete=len(body_of(long, "", "", 1)) > 0)
+    large = _fetched(site, "/fill/large-1")
+    assert refused("/fill/large-1", large) is None
+    yield "what is too large to be stored", refused("/fill/large-1", large, cache_status="memoproxy; hit")
     yield "an expired answer", refused(long, _fetched(site, long, 61 + SLACK_S))
     yield "no-cache answered from the store", refused(long, _fetched(site, long, 1 + SLACK_S), how={"cc": "no-cache"})
     yield "an error from nowhere", refused(long, good, status=502, x_fetch="")

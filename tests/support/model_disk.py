@@ -26,7 +26,9 @@ from .model_site import clock
 from .proxy import SLOW, binary, eventually, is_alive, merge
 
 WEIGHTS = [("restart", 0.3), ("upgrade", 0.3), ("cool", 1)]
-SECTIONS = {"proxy": {"shutdown_grace": "500ms", "log_level": "info"}, "cache": {"memory": "512K", "max_object": "256K"}, "disk": {"size": "2M", "max_object": "400K"}}
+LARGEST = 400 * 1024
+SECTIONS = {"proxy": {"shutdown_grace": "500ms", "log_level": "info"}, "cache": {"memory": "512K", "max_object": "256K"},
+            "disk": {"size": "2M", "max_object": str(LARGEST)}}
 SUMMED = ("hits", "inline_reads", "thread_reads", "reclaimed_segments", "reinserted", "recovered_objects", "purged_reads",
           "bad_records", "dropped_queue", "heads_written")
 
@@ -49,6 +51,8 @@ def end(pid, number):
 
 
 class Run(model.Run):
+    LARGEST = LARGEST
+
     def __init__(self, operations, clients=model.CLIENTS, seconds=None, sections=None):
         self.folder = tempfile.TemporaryDirectory(prefix="memoproxy-model-")
         self.path = os.path.join(self.folder.name, "disk")

@@ -49,20 +49,24 @@ def ranges_asked(origin, path):
     return [r.get("Range") for r in origin.seen(path)]
 
 
-def origin_of(origin, body, fields=None, prefix="", whole=()):
-    """Heeds Range, as origins do; `whole`: what it does with a request that has none."""
+def parts_of(request, body, fields=None, framing="length"):
+    """What an origin that heeds Range answers to one."""
+    first, _, last = request.get("Range").removeprefix("bytes=").partition("-")
+    if not first:
+        first, last = max(0, len(body) - int(last)), ""
+    first, last = int(first), min(int(last or len(body)), len(body) - 1)
+    if first >= len(body):
+        return [Reply(416, {"Content-Range": f"bytes */{len(body)}"})]
+    return [Reply(206, {**FIELDS, **(fields or {}), "Content-Range": f"bytes {first}-{last}/{len(body)}"},
+                  body[first:last + 1], framing=framing)]
+
+
+def origin_of(origin, body, fields=None, prefix="", whole=(), framing="length"):
+    """`whole`: what it does with a request that has no Range."""
     def answer(request):
-        wanted = request.get("Range")
-        if not wanted:
-            return list(whole) or [Reply(200, {**FIELDS, **(fields or {})}, body)]
-        first, _, last = wanted.removeprefix("bytes=").partition("-")
-        if not first:
-            first, last = max(0, len(body) - int(last)), ""
-        first, last = int(first), min(int(last or len(body)), len(body) - 1)
-        if first >= len(body):
-            return [Reply(416, {"Content-Range": f"bytes */{len(body)}"})]
-        return [Reply(206, {**FIELDS, **(fields or {}), "Content-Range": f"bytes {first}-{last}/{len(body)}"},
-                      body[first:last + 1])]
+        if request.has("Range"):
+            return parts_of(request, body, fields, framing)
+        return list(whole) or [Reply(200, {**FIELDS, **(fields or {})}, body, framing=framing)]
     return origin.on(prefix + origin.fresh(), answer)
 
 
@@ -358,14 +362,33 @@ def test_of_what_is_too_large_no_more_is_fetched_than_was_asked_for(both, origin
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_that_it_is_too_large_stays_known_when_parts_come_and_go(both, origin, framing):
-    """A part is stored, and goes as the origin answers several ranges with the whole."""
-    path = origin.on(origin.fresh(), lambda r: [
-        Reply(206, {**FIELDS, "Content-Range": f"bytes 1000-1099/{len(LARGE)}"}, LARGE[1000:1100])
-        if r.get("Range") == "bytes=1000-1099" else Reply(200, FIELDS, LARGE, framing=framing)])
-    for ranges in ("1000-1099", "0-9,200-300", "1000-1099"):
+    """Parts are asked for, one of them all bytes there are, and go as the origin answers several ranges with the whole."""
+    path = origin.on(origin.fresh(), lambda r: [Reply(200, FIELDS, LARGE, framing=framing)] if "," in r.get("Range", ",")
+                     else parts_of(r, LARGE, framing=framing))
+    asked = ["1000-1099", "0-", "0-9,200-300", "1000-1099"]
+    for ranges in asked:
         assert LARGE[1000:1100] in both.fetch(path, ranged(ranges)).body
     if not WITH_DISK:  # which has the whole
-        assert ranges_asked(origin, path) == [None, "bytes=1000-1099", "bytes=0-9,200-300", "bytes=1000-1099"]
+        assert ranges_asked(origin, path) == [None, *(f"bytes={ranges}" for ranges in asked)]
+
+
+@pytest.mark.parametrize("ranges", ["0-", "5-", f"0-{LIMIT}"])
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_a_part_beyond_max_object_is_not_kept(both, origin, framing, ranges):
+    path = origin_of(origin, LARGE, prefix="/pass", framing=framing)
+    for _ in range(2):
+        r = both.fetch(path, ranged(ranges))
+        assert r.status == 206 and "stored" not in r.cache_status
+    assert origin.count(path) == 2
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_a_part_is_not_made_whole_beyond_max_object(both, origin, framing):
+    path = origin_of(origin, LARGE, prefix="/pass", framing=framing)
+    assert "stored" in both.fetch(path, ranged("0-99")).cache_status
+    assert both.fetch(path).body == LARGE
+    assert ranges_asked(origin, path) == ["bytes=0-99", None]
+    assert is_stored(both, path) == WITH_DISK
 
 
 def test_a_range_that_begins_beyond_max_object_goes_to_the_origin(both, origin):

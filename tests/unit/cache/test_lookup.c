@@ -455,6 +455,44 @@ static void a_stored_part_says_whether_a_whole_is_for_it(void **state)
 	assert_int_equal(rig_verdict(g, "GET /a", "Range: bytes=3-4\r\n"), CACHE_PASS);
 }
 
+static void a_part_beyond_max_object_is_not_stored(void **state)
+{
+	static const char *const too_large[] = {"0-1000/1001", "1-1001/1002"};
+	struct rig *g = *state;
+	enum policy_store why;
+	struct flight *f;
+	struct ask a;
+
+	begin_filling(g);
+	for (unsigned i = 0; i < 4; i++) { /* with and without Content-Length */
+		char head[300];
+
+		snprintf(head, sizeof(head), "Content-Range: bytes %s\r\n" TAGGED, too_large[i / 2]);
+		ask_init(g, &a, "GET /a", "Range: bytes=0-\r\n");
+		f = cache_keep(g->c, &a.r, rig_asked(g), g->now);
+		assert_non_null(f);
+		assert_int_equal(rig_answer(g, f, 206, head, i % 2 ? 1001 : -1, &why), FLIGHT_PRIVATE);
+		assert_int_equal(why, POLICY_NOT_TOO_LARGE);
+		flight_unref(&f);
+		ask_fini(&a);
+	}
+}
+
+static void what_is_too_large_is_not_made_of_a_part_and_its_rest(void **state)
+{
+	struct slice validator;
+	struct rig *g = *state;
+	struct ask a;
+	uint64_t from;
+
+	begin_filling(g);
+	store_part(g, "0-4/1001", 5, "ABCDE");
+	assert_int_equal(ask_for(g, &a, "GET /a", NULL), CACHE_LEAD);
+	assert_false(flight_tail(a.out.flight, &from, &validator));
+	flight_abandon(a.out.flight);
+	ask_fini(&a);
+}
+
 /* A stale part is not validated, nor stands in for the whole. */
 static void of_a_stale_part_the_whole_is_fetched(void **state)
 {
@@ -764,6 +802,8 @@ int main(void)
 		RIG_TEST(a_range_that_no_whole_is_for_passes),
 		RIG_TEST(what_is_too_large_is_not_fetched_for_ranges_alone),
 		RIG_TEST(a_stored_part_says_whether_a_whole_is_for_it),
+		RIG_TEST(a_part_beyond_max_object_is_not_stored),
+		RIG_TEST(what_is_too_large_is_not_made_of_a_part_and_its_rest),
 		RIG_TEST(of_a_stale_part_the_whole_is_fetched),
 		RIG_TEST(a_range_leaves_what_outgrows_max_object),
 	};
