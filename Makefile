@@ -35,10 +35,11 @@ BELOW_config/routing    := config/routing http base
 BELOW_config/ini        := config/ini http base
 BELOW_config            := config config/ini config/routing cache/policy http base
 BELOW_upstream          := upstream http base
-BELOW_proxy/front       := proxy/front $(BELOW_config)
-BELOW_proxy/record      := proxy/record proxy/front upstream $(BELOW_config)
+BELOW_proxy/connection  := proxy/connection $(BELOW_config)
+BELOW_proxy/front       := proxy/front $(BELOW_proxy/connection)
+BELOW_proxy/record      := proxy/record proxy/front proxy/connection upstream $(BELOW_config)
 BELOW_proxy/request     := proxy/request config config/ini config/routing upstream $(BELOW_cache)
-BELOW_proxy/transaction := proxy/transaction proxy/record proxy/front $(BELOW_proxy/request)
+BELOW_proxy/transaction := proxy/transaction proxy/record proxy/front proxy/connection $(BELOW_proxy/request)
 BELOW_proxy/demo        := proxy/demo http base
 BELOW_proxy/admin       := proxy/admin $(BELOW_proxy/transaction)
 BELOW_proxy/process     := proxy/process proxy/demo cache/disk cache/disk/log $(BELOW_proxy/admin)
@@ -166,7 +167,7 @@ asan:
 	@$(MAKE) --no-print-directory MODE=asan system
 
 # The rooms whose unit tests start threads.
-TSAN_ROOMS := base config upstream cache/disk cache proxy/front
+TSAN_ROOMS := base config upstream cache/disk cache proxy/connection proxy/front
 tsan:
 	@$(MAKE) --no-print-directory MODE=tsan unit-tsan
 

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "proxy/front/tls.h"
+#include "proxy/connection/tls.h"
 
 /* ---- Ending ---- */
 

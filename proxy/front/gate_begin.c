@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 
 #include "proxy/front/gate_internal.h"
-#include "proxy/front/tls.h"
+#include "proxy/connection/tls.h"
 
 /* ---- Coming in ---- */
 

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "proxy/front/gate_internal.h"
-#include "proxy/front/tls.h"
+#include "proxy/connection/tls.h"
 
 struct gate_socket {      /* one that listens */
 	struct link link; /* of sockets, guarded by sockets_mu; all else is its loop's */

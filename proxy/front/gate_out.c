@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-#include "proxy/front/tls.h"
+#include "proxy/connection/tls.h"
 
 /* ---- The socket ---- */
 

@@ -4,7 +4,7 @@
 #include <event2/buffer.h>
 
 #include "base/log.h"
-#include "proxy/front/admission.h"
+#include "proxy/connection/admission.h"
 #include "proxy/front/gate.h"
 
 /* ---- Who ---- */

@@ -8,8 +8,8 @@
 #include <stdbool.h>
 
 #include "base/check.h"
-#include "proxy/front/peer.h"
-#include "proxy/front/proxy_protocol.h"
+#include "proxy/connection/peer.h"
+#include "proxy/connection/proxy_protocol.h"
 
 struct evbuffer;
 struct gate_options;

@@ -12,7 +12,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "proxy/front/listen.h"
+#include "proxy/connection/listen.h"
 
 #define SOCKETS_MAX 65536
 

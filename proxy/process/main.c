@@ -6,7 +6,7 @@
 
 #include "base/buf.h"
 #include "cache/disk/store.h"
-#include "proxy/front/tls.h"
+#include "proxy/connection/tls.h"
 #include "proxy/process/command.h"
 #include "proxy/process/server.h"
 

@@ -7,11 +7,11 @@
 #include "config/diff.h"
 #include "proxy/record/access_log.h"
 #include "proxy/admin/admin.h"
-#include "proxy/front/admission.h"
+#include "proxy/connection/admission.h"
 #include "proxy/process/notify.h"
 #include "proxy/request/origins.h"
 #include "proxy/process/server.h"
-#include "proxy/front/tls.h"
+#include "proxy/connection/tls.h"
 
 /* ---- What can't change while it runs ---- */
 

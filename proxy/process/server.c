@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "cache/disk/store.h"
 #include "proxy/record/access_log.h"
-#include "proxy/front/admission.h"
+#include "proxy/connection/admission.h"
 #include "proxy/admin/admin.h"
 #include "proxy/demo/demo.h"
 #include "proxy/process/drain.h"
@@ -24,7 +24,7 @@
 #include "proxy/process/relay.h"
 #include "proxy/process/reload.h"
 #include "proxy/process/takeover.h"
-#include "proxy/front/tls.h"
+#include "proxy/connection/tls.h"
 #include "proxy/process/upgrade.h"
 
 #define ERRORS_MAX (64 * 1024)

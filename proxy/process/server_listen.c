@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "proxy/front/listen.h"
+#include "proxy/connection/listen.h"
 #include "proxy/process/server.h"
 
 /* One more socket listens; an upgrade passes it on. */

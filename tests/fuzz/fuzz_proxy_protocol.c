@@ -2,7 +2,7 @@
 /* However a header is cut, every prefix asks for more until it is whole; what was refused stays refused with more bytes; the
  * verdict depends on the header's own bytes only. */
 #include "base/check.h"
-#include "proxy/front/proxy_protocol.h"
+#include "proxy/connection/proxy_protocol.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>

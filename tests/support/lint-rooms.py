@@ -24,7 +24,7 @@ LIBRARIES = {
     "event2/bufferevent": ["proxy/front"],
     "event2/listener": ["proxy/front"],
     "event2/": ["proxy/", "upstream"],
-    "openssl/": ["proxy/front", "proxy/admin", "upstream", "cache/policy"],
+    "openssl/": ["proxy/connection", "proxy/admin", "upstream", "cache/policy"],
     "jansson.h": ["cache/policy", "cache/memory", "proxy/admin", "proxy/demo"],
     "zlib.h": ["cache/memory"],
     "brotli/": ["cache/memory"],

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "proxy/front/admission.h"
+#include "proxy/connection/admission.h"
 #include "proxy/front/transport.h"
 
 static struct rig *the_rig;

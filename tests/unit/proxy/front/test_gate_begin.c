@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "proxy/front/admission.h"
+#include "proxy/connection/admission.h"
 
 static const struct config_network everybody_v[] = {{{[10] = 0xff, [11] = 0xff}, 96}};
 static const struct config_networks everybody = {everybody_v, 1}, nobody = {everybody_v, 0};

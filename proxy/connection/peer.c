@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proxy/front/peer.h"
+#include "proxy/connection/peer.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

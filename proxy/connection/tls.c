@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proxy/front/tls.h"
+#include "proxy/connection/tls.h"
 
 #include <errno.h>
 #include <event2/buffer.h>

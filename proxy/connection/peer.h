@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A client's address, as the socket or a PROXY protocol header tells it.
  * Thread: any. Owns: nothing. */
-#ifndef PROXY_FRONT_PEER_H
-#define PROXY_FRONT_PEER_H
+#ifndef PROXY_CONNECTION_PEER_H
+#define PROXY_CONNECTION_PEER_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proxy/front/listen.h"
+#include "proxy/connection/listen.h"
 
 #include <errno.h>
 #include <netdb.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proxy/front/admission.h"
+#include "proxy/connection/admission.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -8,7 +8,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
-#include "proxy/front/peer.h"
+#include "proxy/connection/peer.h"
 
 struct address_count {
 	uint8_t key[16];

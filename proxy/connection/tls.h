@@ -4,8 +4,8 @@
  * the bounds and what comes before the handshake (PROXY protocol).
  * Thread: struct tls: any, reload included. A stream: that of its connection. Owns: certificate, key, the session.
  * Borrows: the stream's evbuffers. Bounds: a read decrypts what `from` holds; a write stops at its limit. */
-#ifndef PROXY_FRONT_TLS_H
-#define PROXY_FRONT_TLS_H
+#ifndef PROXY_CONNECTION_TLS_H
+#define PROXY_CONNECTION_TLS_H
 
 #include <stddef.h>
 

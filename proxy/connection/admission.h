@@ -2,8 +2,8 @@
 /* How many clients may be here at once: in all, and from one address.
  * Thread: any. Owns: the count of each address.
  * Bounds: it is one itself; its table holds one entry an address with a connection, so at most `total` of them. */
-#ifndef PROXY_FRONT_ADMISSION_H
-#define PROXY_FRONT_ADMISSION_H
+#ifndef PROXY_CONNECTION_ADMISSION_H
+#define PROXY_CONNECTION_ADMISSION_H
 
 #include <stdbool.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Listening sockets. Thread: main. */
-#ifndef PROXY_FRONT_LISTEN_H
-#define PROXY_FRONT_LISTEN_H
+#ifndef PROXY_CONNECTION_LISTEN_H
+#define PROXY_CONNECTION_LISTEN_H
 
 #include "base/check.h"
 #include "config/config.h"

@@ -2,14 +2,14 @@
 /* The PROXY protocol, versions 1 (text) and 2 (binary): what stands before a connection's first byte when something in
  * front of us passes it on, and says who the client is. A pure function from bytes to a verdict.
  * Thread: any. Owns: nothing. Bounds: PROXY_HEADER_MAX bytes of header. */
-#ifndef PROXY_FRONT_PROXY_PROTOCOL_H
-#define PROXY_FRONT_PROXY_PROTOCOL_H
+#ifndef PROXY_CONNECTION_PROXY_PROTOCOL_H
+#define PROXY_CONNECTION_PROXY_PROTOCOL_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "base/check.h"
-#include "proxy/front/peer.h"
+#include "proxy/connection/peer.h"
 
 enum { PROXY_HEADER_MAX = 4096 };
 

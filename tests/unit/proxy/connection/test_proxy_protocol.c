@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/slice.h"
-#include "proxy/front/proxy_protocol.h"
+#include "proxy/connection/proxy_protocol.h"
 
 #define SIGNATURE "\r\n\r\n\0\r\nQUIT\n"
 #define V4 "\xc0\x00\x02\x01\xc6\x33\x64\x02\x30\x39\x01\xbb" /* 192.0.2.1:12345 to 198.51.100.2:443 */

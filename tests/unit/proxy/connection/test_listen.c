@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "proxy/front/listen.h"
+#include "proxy/connection/listen.h"
 
 enum { WORKERS = 3, CLIENTS_MAX = 8 };
 

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "proxy/front/admission.h"
-#include "proxy/front/peer.h"
+#include "proxy/connection/admission.h"
+#include "proxy/connection/peer.h"
 
 static struct peer v4(uint8_t last)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proxy/front/proxy_protocol.h"
+#include "proxy/connection/proxy_protocol.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
