@@ -333,7 +333,7 @@ void cache_saw_head(struct cache *c, const struct cache_request *r, const struct
 		.via = c->o.via,
 	};
 
-	/* What somebody is shown who proved who he is says nothing about what all others are shown. */
+	/* What is shown to a client that proved who it is says nothing about what all others are shown. */
 	if (!r->rules->cache || credentials_are_any(&bears))
 		return;
 	if (status == 200)

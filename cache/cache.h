@@ -28,7 +28,7 @@ struct cache_options {
 	int64_t failure_memory_ms; /* 1000 */
 	int64_t pass_memory_ms;    /* 120 000: how long a PASS marker lasts */
 	unsigned max_waiters, max_flights, max_markers, max_variants, max_invalidation_rules;
-	struct slice via; /* "1.1 memoproxy": what is appended to Via at store time */
+	struct slice via; /* "1.1 memoproxy": appended to Via when a response is stored */
 	/* Told of each purge, once it holds here, by the thread that made it; not of those that cache_purge_as_told makes, nor of
 	 * those that are refused as too long (-EMSGSIZE). */
 	void (*on_purge)(void *arg, const struct purge *p);
@@ -37,7 +37,7 @@ struct cache_options {
 	 * holds here, by the thread that made it. had_older: there was one here. Not of what cache_forget_as_told makes. NULL: nobody. */
 	void (*on_forget)(void *arg, struct slice key, uint64_t user, bool had_older);
 	void *on_forget_arg;
-	struct mailbox *const *mailboxes; /* one a worker, borrowed; the leader's and waiters' news arrive there */
+	struct mailbox *const *mailboxes; /* one a worker, borrowed; what leaders and waiters are told arrives there */
 	unsigned workers;
 };
 
@@ -47,7 +47,7 @@ int cache_new(const struct cache_options *o, struct cache **out) WARN_UNUSED;
 void cache_free(struct cache **c);
 
 /* A tier under the memory: what is stored goes there too, what memory lacks is looked for there. After cache_new and before any
- * lookup, once; it was opened with the cache's scope table. cache_free closes it. */
+ * lookup, once; it was opened with the cache's invalidation table. cache_free closes it. */
 void cache_set_tier(struct cache *c, struct tier *t);
 struct invalidation_table *cache_invalidation(struct cache *c);
 /* What the tier holds is another process's from now on; nothing happens without one. Blocks. */

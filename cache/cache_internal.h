@@ -60,7 +60,8 @@ static inline uint64_t counted(const _Atomic uint64_t *counter)
 }
 
 /* The successor of a stored response after a 304 or HEAD named some fields anew (RFC 9111 3.2, 4.3.4): new head, same
- * body. Fields that say what the bytes are (coding, type, range, digests) stay as they came with them. `request` is of the exchange that brought them. NULL when there is no room. */
+ * body. Fields that say what the bytes are (coding, type, range, digests) stay as they came with them. `request` is the one whose
+ * response brought them. NULL when there is no room. */
 struct refresh {
 	const struct http_fields *request, *update;
 	enum http_method method;

@@ -245,7 +245,7 @@ void flight_wait(struct flight *f, unsigned worker, const struct http_fields *re
 	w->prev = NULL;
 	count(&f->cache->n.waiters);
 	pthread_mutex_lock(&f->mu);
-	/* Who leads waits before anything else happens on his worker; on others somebody may have come first. */
+	/* The leader's client waits before anything else happens on its worker; on others somebody may have come first. */
 	if (!f->has_had_own && worker == f->worker && f->kind != FLIGHT_BACKGROUND) {
 		f->own = w;
 		f->has_had_own = true;

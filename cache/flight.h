@@ -25,8 +25,8 @@ enum flight_phase {
 
 /* Embedded in whoever waits. */
 struct flight_waiter {
-	void (*on_progress)(
-		struct flight_waiter *w); /* set by the caller: on its own worker's thread, after news; it may
+	void (*on_progress)(struct flight_waiter
+			*w); /* set by the caller: on its own worker's thread, when something has changed; it may
 	                                                  leave the flight or free itself */
 	bool met_failure; /* set by the caller: it has waited for a fetch before which failed for another: see flight_view */
 	uint64_t met_form; /* and of whose form that was */
@@ -43,7 +43,7 @@ struct flight_waiter {
 };
 
 enum flight_storing {
-	FLIGHT_UNSETTLED,  /* it has not ended, or is not in the lower tier yet; news will come */
+	FLIGHT_UNSETTLED,  /* it has not ended, or is not in the lower tier yet: on_progress will come */
 	FLIGHT_STORED,     /* it was stored */
 	FLIGHT_NOT_STORED, /* see the verdict; POLICY_STORE: there was no room, or something newer came before it */
 };

@@ -52,7 +52,7 @@ struct flight_window {
 };
 
 enum flight_writing_state {
-	FLIGHT_IS_NOT_WRITTEN, /* as it arrives; any more */
+	FLIGHT_IS_NOT_WRITTEN, /* not as it arrives, or no more */
 	FLIGHT_IS_STREAMED,    /* others fetch for themselves meanwhile */
 	FLIGHT_IS_COMMITTING,  /* it has ended well, and is being written to its end */
 };
@@ -101,7 +101,7 @@ struct flight {
 	_Atomic uint64_t checked;              /* as invalidation_check wants it */
 	bool is_late;                          /* a response to a later request has landed */
 	bool has_newer;                        /* any response has, that took the place of `stored` or retired it */
-	uint64_t wants_names, wants_validator; /* or is, unless its response has these: landing.c; 0: any */
+	uint64_t wants_names, wants_validator; /* it is late, too, unless its response has these: landing.c; 0: any */
 
 	pthread_mutex_t mu;
 	/* guarded by mu */
@@ -155,7 +155,7 @@ struct ending {
 	struct now now;
 };
 /* What it has come to, to all who wait; and no more is to come: the store and the markers first, then the waiters, so that
- * whoever looks up again finds what the flight has learnt. */
+ * whoever looks up again finds all that is known from the flight. */
 void flight_announce(struct flight *f, const struct ending *x);
 void flight_finish(struct flight *f, const struct ending *x);
 /* Its response, of which the body still comes, will not be stored: what it supersedes goes, if it does. */
@@ -164,13 +164,15 @@ void flight_retire(struct flight *f);
 bool flight_is_late(struct flight *f);
 /* Has any, so that what it was to validate must not stand in for an error any more? */
 bool flight_has_newer(struct flight *f);
-/* flight_mark.c. Requests don't wait for each other for so long; a failure as `x` has it is remembered. */
+/* ---- What the key's markers say after it (flight_mark.c) ---- */
 /* Before a mark: by which fields the response is told apart from others. */
 void flight_note_variant(struct flight *f, struct slice names);
-void flight_mark_pass(struct flight *f); /* for pass_memory; not under the shard's mu */
+/* Requests for the key don't wait for each other any more: for pass_memory (not under the shard's mu), or for pass_ms. */
+void flight_mark_pass(struct flight *f);
 void flight_mark_pass_locked(struct flight *f, int64_t now_ms, int64_t pass_ms, struct garbage *g);
 /* What HEADs are told from now on, as the HEAD's response ends it. */
 void flight_mark_heads_locked(struct flight *f, const struct ending *x, struct garbage *g);
+/* The failure that `x` says is remembered. */
 void flight_mark_failure_locked(struct flight *f, const struct ending *x, struct garbage *g);
 /* A background refresh changed nothing: no other for failure_memory, whoever asks. */
 void flight_mark_rest_locked(struct flight *f, int64_t now_ms, struct garbage *g);

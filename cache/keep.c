@@ -248,12 +248,13 @@ static struct object *find_fitting(struct flight *f)
 	return o;
 }
 
-/* The bytes of `from` from that place of its body on. */
+/* The bytes of `from` from that place of its body on, as far as they have come. */
 static int append_from(struct object *to, const struct object *from, uint64_t at)
 {
-	uint64_t n = (uint64_t)object_body_length(from);
+	uint64_t n;
 	int err = 0;
 
+	(void)object_body_state(from, &n);
 	while (at < n && !err) {
 		struct slice run = object_body_at(from, at);
 
@@ -263,7 +264,8 @@ static int append_from(struct object *to, const struct object *from, uint64_t at
 	return err;
 }
 
-static struct object *combine(struct flight *f, struct object *stored)
+/* `from` with the fields that the kept response brought, and room for these bytes. NULL when there is none. */
+static struct object *respanned(struct flight *f, struct object *from, const struct span *span)
 {
 	struct http_fields update;
 	struct refresh r = {
@@ -273,8 +275,19 @@ static struct object *combine(struct flight *f, struct object *stored)
 		.rules = f->rules,
 		.request_time = f->asked,
 		.response_time = f->answered,
-		.epoch = f->epoch < object_epoch(stored) ? f->epoch : object_epoch(stored),
+		.epoch = f->epoch < object_epoch(from) ? f->epoch : object_epoch(from),
 	};
+	struct object *o = NULL;
+
+	http_fields_init(&update);
+	if (object_fields(f->object, &update) == 0)
+		o = object_respanned(from, &r, span);
+	http_fields_fini(&update);
+	return o;
+}
+
+static struct object *combine(struct flight *f, struct object *stored)
+{
 	struct object *lower = stored, *upper = f->object, *o = NULL;
 	uint64_t low, high, total, end;
 	struct span span;
@@ -293,10 +306,8 @@ static struct object *combine(struct flight *f, struct object *stored)
 	if (end < low + (uint64_t)object_body_length(lower))
 		end = low + (uint64_t)object_body_length(lower);
 	span = (struct span){low, end - low, total};
-	http_fields_init(&update);
-	if (span.n <= f->cache->o.max_object_bytes && object_fields(f->object, &update) == 0)
-		o = object_respanned(stored, &r, &span);
-	http_fields_fini(&update);
+	if (span.n <= f->cache->o.max_object_bytes)
+		o = respanned(f, stored, &span);
 	if (o && (append_from(o, lower, 0) != 0 ||
 			 append_from(o, upper, low + (uint64_t)object_body_length(lower) - high) != 0))
 		object_unref(&o);
@@ -319,17 +330,7 @@ struct object *keep_combined(struct flight *f)
  * is whole, is shorter. Where it begins was said, and that it is the end; so it ends where it ended. */
 struct object *keep_short_tail(struct flight *f)
 {
-	struct http_fields update;
-	struct refresh r = {
-		.request = &f->request,
-		.update = &update,
-		.method = HTTP_GET,
-		.rules = f->rules,
-		.request_time = f->asked,
-		.response_time = f->answered,
-		.epoch = f->epoch,
-	};
-	struct object *o = NULL;
+	struct object *o;
 	uint64_t first, total, n;
 	struct span span;
 
@@ -338,17 +339,9 @@ struct object *keep_short_tail(struct flight *f)
 		first + (uint64_t)object_body_length(f->object) != total || object_check(f->object) == PURGED_HARD)
 		return NULL;
 	span = (struct span){first, n, first + n};
-	http_fields_init(&update);
-	if (object_fields(f->object, &update) == 0)
-		o = object_respanned(f->object, &r, &span);
-	http_fields_fini(&update);
-	for (uint64_t at = 0; o && at < n;) {
-		struct slice run = object_body_at(f->object, at);
-
-		if (object_append(o, run.p, run.n, false) != 0)
-			object_unref(&o);
-		at += run.n;
-	}
+	o = respanned(f, f->object, &span);
+	if (o && append_from(o, f->object, 0) != 0)
+		object_unref(&o);
 	if (o)
 		object_finish(o, BODY_COMPLETE);
 	return o;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Bodies in the codings that a route has made once, when they are stored (`compress`): small ones at once, as far as the worker's time goes, others by threads
- * of their own (encoder.h), until when the body serves as it is.
+/* Bodies in the codings that a route asks for (`compress`), made once, when a response is stored: small ones at once, as far as
+ * the worker's time goes, others by threads of their own (encoder.h); until they are there the body serves as it is.
  * Thread: any; what is made does not change. Bounds: ENCODE_MIN to ENCODE_MAX bytes; all of it comes out of the cache's
  * budget. Private to cache/. */
 #ifndef CACHE_MEMORY_ENCODE_H

@@ -29,9 +29,9 @@ struct block {
 enum object_flag {
 	OBJECT_HAS_EXTRAS = 1 << 0,
 	OBJECT_HAS_VALIDATOR = 1 << 1, /* a 2xx with ETag or Last-Modified: it can be validated */
+	OBJECT_IS_PARTIAL = 1 << 2,    /* the extras say which part */
 	OBJECT_ETAG_IS_OURS = 1 << 3,  /* made of the body: it means nothing to the upstream */
 	OBJECT_MAY_ENCODE = 1 << 4,    /* the extras hold its encodings, once they are made */
-	OBJECT_IS_PARTIAL = 1 << 2,    /* the extras say which part */
 	OBJECT_SAYS_LENGTH = 1 << 5,   /* Content-Length is in the head */
 };
 

@@ -17,7 +17,7 @@ struct rule {
 	uint32_t prefix_n; /* of PURGE_PREFIX, else 0 */
 };
 
-/* No answer has a longer URL. */
+/* No response has a longer URL. */
 #define PREFIX_MAX CACHE_KEY_MAX
 #define SLOTS_MIN 16
 

@@ -34,7 +34,7 @@ static bool contains(const struct names *set, struct slice name)
 	return false;
 }
 
-/* Then Accept-Encoding had a part in it, whether or not the origin says so: nobody gets a coding that he did not accept
+/* Then Accept-Encoding had a part in it, whether or not the origin says so: no client gets a coding that it did not accept
  * because somebody else did. */
 static bool is_coded(const struct http_fields *response)
 {

@@ -22,7 +22,7 @@ struct proxy_header {
 };
 
 /* MORE only while every byte so far can begin a header of at most PROXY_HEADER_MAX bytes. Strict: single spaces, decimal
- * numbers without leading zeros, addresses of the family that is named, TLVs that fetch job their space, a right CRC-32C
+ * numbers without leading zeros, addresses of the family that is named, TLVs that fill their space, a right CRC-32C
  * where there is one. `out` is set when it is DONE. */
 enum proxy_header_parse proxy_header_parse(const char *p, size_t n, struct proxy_header *out) WARN_UNUSED;
 

@@ -3,8 +3,8 @@
  *
  * A body takes room before it grows. What it can't have it waits for, first come first served, while its client meets a
  * full window. All bodies but one share `pool`; that one, who waited longest when there was no room, has what is left of
- * the whole (`reserve`, the longest body that is accepted) to itself: so of any number of half-finished bodies that fetch job
- * the pool one can always be finished, and gives its place to the next.
+ * the whole (`reserve`, the longest body that is accepted) to itself: so of any number of half-finished bodies that fill the
+ * pool one can always be finished, and gives its place to the next.
  *
  *     most = pool + reserve     held by all but the one <= pool     held by the one <= reserve
  *

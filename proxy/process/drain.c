@@ -43,7 +43,7 @@ void drain_on_end_tick(evutil_socket_t fd, short what, void *arg)
 		event_base_loopbreak(s->base);
 }
 
-/* No client is left. An operator who has asked for something (a refresh, say) gets his response. */
+/* No client is left. Operators who have asked for something (a refresh, say) get their responses. */
 void drain_on_worker_drained(struct message *m)
 {
 	const struct timeval tick = {0, END_TICK_US};

@@ -22,7 +22,7 @@ bool hit_answer(void *arg, struct transport *t, struct now now);
 struct hit_attempt {
 	struct transport *transport; /* NULL: there is none */
 	struct now now;
-	bool has_looked; /* `found` says what; a flight that is to be led is to be led */
+	bool has_looked; /* `found` is the verdict; what it says is to be led has not been led yet */
 	struct cache_result found;
 };
 /* If the last attempt was for this transport's request: its target, as target_find leaves it, goes to `to`, which is initialised,

@@ -36,7 +36,7 @@ struct transaction {
 
 	struct response response;
 	struct cache_status cache_status;
-	char detail[TRANSACTION_DETAIL_MAX]; /* of note, where it is of this request */
+	char detail[TRANSACTION_DETAIL_MAX]; /* cache_status.detail points here where it is of this request alone */
 	enum response_kind kind;
 	bool has_begun;        /* the final head is out */
 	bool is_stream_paused; /* the fetch job waits for room */

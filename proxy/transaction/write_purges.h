@@ -20,8 +20,8 @@ int write_purges_new(const struct target *t, struct write_purges **out) WARN_UNU
 /* The target URL as the cache spells it; borrowed. */
 struct slice write_purges_url(const struct write_purges *i);
 void write_purges_free(struct write_purges **i);
-/* For a response with this status, below 400. Before the writer sees it, so that it reads its own write. `before` is what cache_sequence has said; returned is
- * what it says after the last of these purges, or `before` when anybody else's came between. */
+/* For a response with this status, below 400. Before the writer sees it, so that it reads its own write. `before` is what
+ * cache_sequence has said; returned is what it says after the last of these purges, or `before` when anybody else's came between. */
 uint64_t write_purges_apply(const struct write_purges *i, struct worker *w, const struct snapshot *s, int status,
 	const struct http_fields *response, uint64_t before);
 
