@@ -468,7 +468,9 @@ int build_config(struct build *b)
 		validate_listeners(b);
 	if (rc == 0 && b->report->errors == 0) {
 		warn_of_old_names(b);
+		warn_of_parts(b);
 		warn_of_routes(b);
+		warn_of_matches(b);
 		warn_of_files(b);
 	}
 	return rc;

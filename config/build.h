@@ -36,9 +36,10 @@ void validate_listeners(struct build *b);
 /* renamed.c: before keys are looked up, and after all was read without a mistake. */
 void take_new_names(struct build *b);
 void warn_of_old_names(struct build *b);
-/* warn.c: after all was read without a mistake. */
+/* warn*.c: after all was read without a mistake. */
+void warn_of_parts(struct build *b);
 void warn_of_routes(struct build *b);
-/* warn_files.c: the same */
+void warn_of_matches(struct build *b);
 void warn_of_files(struct build *b);
 
 #endif

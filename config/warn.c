@@ -31,11 +31,6 @@ static bool is_open_credential(const struct config_route *r, struct slice name)
 	       !has_name(&r->rules.shared_credentials, name, true);
 }
 
-static bool force_stores_nothing(const struct config_route *r)
-{
-	return r->rules.ttl_force_ms >= 0 && !r->rules.cache;
-}
-
 static bool scope_stores_nothing(const struct config_route *r)
 {
 	return r->rules.scope == CACHE_SCOPE_USER && !r->rules.cache;
@@ -70,55 +65,112 @@ static bool posts_are_all_alike(const struct config_route *r)
 	       !r->rules.json_body_key;
 }
 
+static bool stores_nothing(const struct config_route *r)
+{
+	return !r->rules.cache;
+}
+
+static bool max_cuts_force(const struct config_route *r)
+{
+	return r->rules.ttl_max_ms >= 0 && r->rules.ttl_force_ms > r->rules.ttl_max_ms;
+}
+
+static bool has_no_users(const struct config_route *r)
+{
+	return r->rules.scope != CACHE_SCOPE_USER;
+}
+
+static bool has_no_bodies(const struct config_route *r)
+{
+	return !cache_takes_method(&r->rules, HTTP_POST) && !cache_takes_method(&r->rules, HTTP_QUERY);
+}
+
+static bool refreshes_nothing(const struct config_route *r)
+{
+	return r->rules.refresh_ahead.ms < 0 && r->rules.refresh_ahead.percent == 0;
+}
+
 static const struct {
 	const char *key;
 	route_check *is_vain;
 	const char *why;
 } rules[] = {
-	{"ttl_force", force_stores_nothing, "has no effect where cache = off"},
+	{"ttl_force", stores_nothing, "has no effect where cache = off"},
+	{"ttl_force", max_cuts_force, "has no effect beyond ttl_max, which is less"},
 	{"ttl_force", identity_forbids_force,
 		"has no effect on requests with what user_from names: it is a credential, and in the key only with "
 		"scope = user"},
 	{"scope", scope_stores_nothing, "has no effect where cache = off"},
 	{"user_from", identity_is_unused, "has no effect without scope = user"},
 	{"user_from", identity_stays_here, "that field never reaches the origin, so no request has an identity"},
+	{"max_entries_per_user", has_no_users, "has no effect without scope = user"},
 	{"methods", posts_are_all_alike,
 		"a POST that changes something would be answered from the cache: set store_if = graphql or json; if no "
 		"POST of this route changes anything, set json_body_key"},
+	{"json_body_key", has_no_bodies, "has no effect where methods has neither POST nor QUERY"},
+	{"refresh_ahead_hits", refreshes_nothing, "has no effect without refresh_ahead"},
+	{"ttl", stores_nothing, "has no effect where cache = off"},
+	{"ttl_min", stores_nothing, "has no effect where cache = off"},
+	{"ttl_max", stores_nothing, "has no effect where cache = off"},
+	{"ttl_NNN", stores_nothing, "has no effect where cache = off"},
+	{"ttl_jitter", stores_nothing, "has no effect where cache = off"},
+	{"heuristic", stores_nothing, "has no effect where cache = off"},
+	{"stale_while_revalidate", stores_nothing, "has no effect where cache = off"},
+	{"stale_if_error", stores_nothing, "has no effect where cache = off"},
+	{"stale_if_unreachable", stores_nothing, "has no effect where cache = off"},
+	{"refresh_ahead", stores_nothing, "has no effect where cache = off"},
+	{"memory_idle", stores_nothing, "has no effect where cache = off"},
 };
 
-static const struct ini_section *section_of(const struct build *b, const struct config_route *r)
+static bool has_key(const struct ini_section *s, struct slice key)
 {
-	return b->route_sections[r->rules.route_index];
+	for (const struct ini_entry *e = s ? s->entries : NULL; e; e = e->next)
+		if (slice_equal(e->key, key))
+			return true;
+	return false;
 }
 
 /* What [defaults] says is in vain if it is so in every route that takes it from there. */
-static bool is_vain_everywhere(const struct build *b, const char *key, route_check *is_vain)
+static bool is_vain_everywhere(const struct build *b, struct slice key, route_check *is_vain)
 {
 	const struct config *c = b->config;
 
 	for (unsigned i = 0; i < c->routes_n; i++) {
-		const struct ini_section *s = i + 1 < c->routes_n ? section_of(b, &c->routes[i]) : NULL;
+		const struct ini_section *s = i + 1 < c->routes_n ? b->route_sections[i] : NULL;
 
-		if (!(s && ini_find(s, key)) && !is_vain(&c->routes[i]))
+		if (!has_key(s, key) && !is_vain(&c->routes[i]))
 			return false;
 	}
 	return true;
 }
 
+static bool is_about(unsigned rule, struct slice key)
+{
+	uint16_t low, high;
+
+	if (strcmp(rules[rule].key, "ttl_NNN") == 0)
+		return option_status_range(key, &low, &high);
+	return slice_equal(slice_of(rules[rule].key), key);
+}
+
+/* r NULL: [defaults]. What switches something off is not in vain where nothing is on. */
+static void warn_of_entry(struct build *b, const struct ini_entry *e, const struct config_route *r)
+{
+	if (slice_equal(e->value, SLICE_LIT("off")) || slice_equal(e->value, SLICE_LIT("0")))
+		return;
+	for (unsigned k = 0; k < ARRAY_LEN(rules); k++) {
+		if (!is_about(k, e->key))
+			continue;
+		if (r ? rules[k].is_vain(r) : is_vain_everywhere(b, e->key, rules[k].is_vain))
+			report_warning(b->report, e->line, "%.*s: %s", SLICE_ARG(e->key), rules[k].why);
+	}
+}
+
 void warn_of_routes(struct build *b)
 {
-	const struct config *c = b->config;
-
-	for (unsigned k = 0; k < ARRAY_LEN(rules); k++) {
-		const struct ini_entry *set = ini_find(b->defaults, rules[k].key);
-
-		if (set && is_vain_everywhere(b, rules[k].key, rules[k].is_vain))
-			report_warning(b->report, set->line, "%s: %s", rules[k].key, rules[k].why);
-		for (unsigned i = 0; i + 1 < c->routes_n; i++) {
-			set = ini_find(section_of(b, &c->routes[i]), rules[k].key);
-			if (set && rules[k].is_vain(&c->routes[i]))
-				report_warning(b->report, set->line, "%s: %s", rules[k].key, rules[k].why);
-		}
-	}
+	for (const struct ini_entry *e = b->defaults ? b->defaults->entries : NULL; e; e = e->next)
+		warn_of_entry(b, e, NULL);
+	for (unsigned i = 0; i + 1 < b->config->routes_n; i++)
+		for (const struct ini_entry *e = b->route_sections[i]->entries; e; e = e->next)
+			warn_of_entry(b, e, &b->config->routes[i]);
 }

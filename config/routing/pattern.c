@@ -251,6 +251,64 @@ bool pattern_match(const struct pattern *p, struct slice path, bool has_query, s
 	return match_part(p->ops, p->path_n, path, captures ? captures->v : NULL) && match_query(p, has_query, query);
 }
 
+/* ---- One pattern in another ---- */
+
+/* A segment takes a segment, but no run, which may have slashes in it. False: not from there. */
+static bool cover_segment(struct symbols b, unsigned *at)
+{
+	unsigned from = *at;
+
+	for (; *at < b.n && b.v[*at] != '/'; (*at)++)
+		if (b.v[*at] == SYMBOL_RUN)
+			return false;
+	return *at > from;
+}
+
+/* As match_part, with the symbols of b for the text: what stands for itself there, runs and segments too, is taken by the same
+ * in a, and by a's runs. Whatever comes in place of b's runs and segments is then taken by a. */
+static bool covers_part(struct symbols a, struct symbols b)
+{
+	unsigned op = 0, at = 0, retry_op = 0, retry_at = 0;
+
+	while (op < a.n || at < b.n) {
+		if (op < a.n && a.v[op] == SYMBOL_RUN) {
+			retry_op = ++op;
+			retry_at = at;
+		} else if (op < a.n && a.v[op] == SYMBOL_SEGMENT && cover_segment(b, &at)) {
+			op++;
+		} else if (op < a.n && at < b.n && a.v[op] != SYMBOL_SEGMENT && a.v[op] == b.v[at]) {
+			op++;
+			at++;
+		} else if (retry_op > 0 && retry_at < b.n) {
+			op = retry_op;
+			at = ++retry_at;
+		} else {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool covers_all(struct symbols a)
+{
+	return a.n == 1 && a.v[0] == SYMBOL_RUN;
+}
+
+bool pattern_covers(const struct pattern *a, const struct pattern *b)
+{
+	struct symbols query_a, query_b;
+
+	if (!a)
+		return true;
+	if (!covers_all(pattern_path(a)) && (!b || !covers_part(pattern_path(a), pattern_path(b))))
+		return false;
+	if (!pattern_query(a, &query_a))
+		return true;
+	return b && pattern_query(b, &query_b) && covers_part(query_a, query_b);
+}
+
+/* ---- What it is made of ---- */
+
 struct symbols pattern_path(const struct pattern *p)
 {
 	return (struct symbols){p->ops, p->path_n};

@@ -34,6 +34,8 @@ void pattern_free(struct pattern **p);
 /* `captures` may be NULL; otherwise it is written whether or not it matches. */
 bool pattern_match(const struct pattern *p, struct slice path, bool has_query, struct slice query,
 	struct pattern_captures *captures);
+/* Has `a` whatever `b` has? NULL is every path with every query. True is proved; false may be that it is not seen. */
+bool pattern_covers(const struct pattern *a, const struct pattern *b);
 /* A path to be made from captures: "/users/{id}", "/users/{id}/posts*". A `*` only at its end: then it stands for every
  * path (and query) that begins so. `{names}` must be ones of `match`, which may be NULL when there are none. */
 int pattern_template_compile(

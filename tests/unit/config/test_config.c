@@ -435,18 +435,22 @@ static void settings_that_can_not_count_are_told_of(void **state)
 	(void)state;
 	assert_warning("", NULL);
 	assert_warning("[route a]\nmatch = /a\nttl_force = 1h\n", NULL);
-	assert_warning("[route a]\ncache = off\nttl_force = 1h\n", "t:3: warning: ttl_force: ");
-	assert_warning("[route a]\ncache = off\nttl_force = off\n", NULL);
-	assert_warning("[route a]\nscope = user\nuser_from = cookie:a\ncache = off\n", "t:2: warning: scope: ");
-	assert_warning("[route a]\nuser_from = cookie:a\n", "t:2: warning: user_from: ");
-	assert_warning("[route a]\nuser_from = cookie:a\nscope = user\n", NULL);
-	assert_warning("[route a]\nuser_from = header:Connection\nscope = user\n", "t:2: warning: user_from: ");
+	assert_warning("[route a]\nmatch = /a\ncache = off\nttl_force = 1h\n", "t:4: warning: ttl_force: ");
+	assert_warning("[route a]\nmatch = /a\ncache = off\nttl_force = off\n", NULL);
+	assert_warning(
+		"[route a]\nmatch = /a\nscope = user\nuser_from = cookie:a\ncache = off\n", "t:3: warning: scope: ");
+	assert_warning("[route a]\nmatch = /a\nuser_from = cookie:a\n", "t:3: warning: user_from: ");
+	assert_warning("[route a]\nmatch = /a\nuser_from = cookie:a\nscope = user\n", NULL);
+	assert_warning(
+		"[route a]\nmatch = /a\nuser_from = header:Connection\nscope = user\n", "t:3: warning: user_from: ");
 	/* What [defaults] says is for those routes where it counts. */
-	assert_warning("[defaults]\nttl_force = 1h\n[route a]\ncache = off\n", NULL);
-	assert_warning("[defaults]\nttl_force = 1h\ncache = off\n[route a]\ncache = on\n", NULL);
-	assert_warning("[defaults]\nttl_force = 1h\ncache = off\n[route a]\nttl = 1h\n", "t:2: warning: ttl_force: ");
-	assert_warning("[defaults]\nuser_from = cookie:a\n[route a]\nscope = user\n", NULL);
-	assert_warning("[defaults]\nuser_from = cookie:a\n[route a]\nttl = 1h\n", "t:2: warning: user_from: ");
+	assert_warning("[defaults]\nttl_force = 1h\n[route a]\nmatch = /a\ncache = off\n", NULL);
+	assert_warning("[defaults]\nttl_force = 1h\ncache = off\n[route a]\nmatch = /a\ncache = on\n", NULL);
+	assert_warning("[defaults]\nttl_force = 1h\ncache = off\n[route a]\nmatch = /a\netag = auto\n",
+		"t:2: warning: ttl_force: ");
+	assert_warning("[defaults]\nuser_from = cookie:a\n[route a]\nmatch = /a\nscope = user\n", NULL);
+	assert_warning(
+		"[defaults]\nuser_from = cookie:a\n[route a]\nmatch = /a\nttl = 1h\n", "t:2: warning: user_from: ");
 }
 
 static void a_key_by_its_old_name_counts_and_is_told_of(void **state)
@@ -465,18 +469,20 @@ static void force_is_told_of_where_requests_bear_a_credential(void **state)
 	(void)state;
 	static const char *const without[] = {
 		"key_cookies = sid", "key_headers = Cookie", "shared_credentials = si*", "shared_credentials = cookie"};
-	const char *both = warnings_of("[route a]\nttl_force = 1h\nuser_from = cookie:sid\n");
+	const char *both = warnings_of("[route a]\nmatch = /a\nttl_force = 1h\nuser_from = cookie:sid\n");
 
-	assert_non_null(strstr(both, "t:2: warning: ttl_force: "));
-	assert_non_null(strstr(both, "t:3: warning: user_from: "));
+	assert_non_null(strstr(both, "t:3: warning: ttl_force: "));
+	assert_non_null(strstr(both, "t:4: warning: user_from: "));
 	for (unsigned i = 0; i < ARRAY_LEN(without); i++) {
 		char text[200];
 
-		snprintf(text, sizeof(text), "[route a]\nttl_force = 1h\nuser_from = cookie:sid\n%s\n", without[i]);
-		assert_warning(text, "t:3: warning: user_from: ");
+		snprintf(text, sizeof(text), "[route a]\nmatch = /a\nttl_force = 1h\nuser_from = cookie:sid\n%s\n",
+			without[i]);
+		assert_warning(text, "t:4: warning: user_from: ");
 	}
 	assert_non_null(strstr(warnings_of("[route a]\nttl_force = 1h\nuser_from = header:x-api-key\n"), "ttl_force"));
-	assert_warning("[route a]\nttl_force = 1h\nuser_from = header:X-Theme\n", "t:3: warning: user_from: ");
+	assert_warning(
+		"[route a]\nmatch = /a\nttl_force = 1h\nuser_from = header:X-Theme\n", "t:4: warning: user_from: ");
 	assert_non_null(
 		strstr(warnings_of("[route a]\nttl_force = 1h\nuser_from = header:X-Theme\ncredentials = X-Theme\n"),
 			"ttl_force"));
@@ -485,12 +491,159 @@ static void force_is_told_of_where_requests_bear_a_credential(void **state)
 static void posts_that_may_be_writes_are_told_of(void **state)
 {
 	(void)state;
-	assert_warning("[route a]\nmethods = GET, POST\n", "t:2: warning: methods: ");
+	assert_warning("[route a]\nmatch = /a\nmethods = GET, POST\n", "t:3: warning: methods: ");
 	assert_warning("[defaults]\nmethods = GET, POST\n", "t:2: warning: methods: ");
-	assert_warning("[route a]\nmethods = GET, POST\nstore_if = graphql\n", NULL);
-	assert_warning("[route a]\nmethods = GET, POST\njson_body_key = on\n", NULL);
-	assert_warning("[route a]\nmethods = GET, POST\ncache = off\n", NULL);
-	assert_warning("[route a]\nmethods = GET, QUERY\n", NULL);
+	assert_warning("[route a]\nmatch = /a\nmethods = GET, POST\nstore_if = graphql\n", NULL);
+	assert_warning("[route a]\nmatch = /a\nmethods = GET, POST\njson_body_key = on\n", NULL);
+	assert_warning("[route a]\nmatch = /a\nmethods = GET, POST\ncache = off\n", NULL);
+	assert_warning("[route a]\nmatch = /a\nmethods = GET, QUERY\n", NULL);
+}
+
+/* One test a warning: what brings it, and the nearest that does not. */
+static void keys_that_do_nothing_are_told_of(void **state)
+{
+	static const struct {
+		const char *kind, *key, *with; /* `with` makes it count */
+	} cases[] = {
+		{"proxy", "access_log_format = json", "access_log = -"},
+		{"proxy", "proxy_trusted = 10.0.0.0/8", "listen = 127.0.0.1:80 proxy"},
+		{"proxy", "tls_certificate = /none", NULL},
+		{"proxy", "tls_key = /none", NULL},
+		{"disk", "size = 2G", "path = /nowhere/at/all"},
+		{"disk", "max_object = 2M", "path = /nowhere/at/all"},
+		{"disk", "threads = 3", "path = /nowhere/at/all"},
+		{"disk", "admit = second_hit", "path = /nowhere/at/all"},
+		{"upstream", "balance = hash", "url = http://a http://b"},
+		{"upstream", "max_fails = 2", "url = http://a http://b"},
+		{"upstream", "fail_timeout = 2s", "url = http://a http://b"},
+		{"upstream", "max_fails = 2", "health_path = /"},
+		{"upstream", "fail_on_5xx = on", "url = http://a http://b"},
+		{"upstream", "fail_on_5xx = on", "breaker_errors = 50%"},
+		{"upstream", "health_interval = 2s", "health_path = /"},
+		{"upstream", "health_timeout = 3s", "health_path = /"},
+		{"upstream", "breaker_requests = 2", "breaker_errors = 50%"},
+		{"upstream", "breaker_window = 2s", "breaker_errors = 50%"},
+		{"upstream", "breaker_open = 2s", "breaker_errors = 50%"},
+		{"upstream", "breaker_slow = 2s", "breaker_errors = 50%"},
+		{"upstream", "quota_reserve = 2%", "quota_guard = on"},
+		{"upstream", "quota_stretch = 2", "quota_guard = on"},
+		{"upstream", "tls_verify = on", "url = http://a https://b"},
+		{"upstream", "tls_ca = /dev/null", "url = https://a"},
+		{"defaults", "max_entries_per_user = 2", "scope = user\nuser_from = cookie:a"},
+		{"defaults", "json_body_key = on", "methods = GET, QUERY"},
+		{"defaults", "refresh_ahead_hits = 3", "refresh_ahead = 10%"},
+		{"defaults", "ttl_force = 2h\nttl_max = 1h", NULL},
+		{"defaults", "ttl = 1h\ncache = off", NULL},
+		{"defaults", "ttl_404 = 1h\ncache = off", NULL},
+		{"defaults", "heuristic = 1%\ncache = off", NULL},
+		{"defaults", "ttl_min = 1h\ncache = off", NULL},
+		{"defaults", "ttl_max = 1h\ncache = off", NULL},
+		{"defaults", "ttl_jitter = 1%\ncache = off", NULL},
+		{"defaults", "stale_if_error = 1h\ncache = off", NULL},
+		{"defaults", "stale_if_unreachable = 1h\ncache = off", NULL},
+		{"defaults", "stale_while_revalidate = 1h\ncache = off", NULL},
+		{"defaults", "refresh_ahead = 10%\ncache = off", NULL},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+		char text[300], told[100];
+		int n = (int)strcspn(cases[i].key, " ");
+
+		snprintf(text, sizeof(text), "[%s]\n%s\n", cases[i].kind, cases[i].key);
+		snprintf(told, sizeof(told), "t:2: warning: %.*s: has no effect", n, cases[i].key);
+		assert_warning(text, told);
+		snprintf(text, sizeof(text), "[%s]\n%s\n%s\n", cases[i].kind, cases[i].key,
+			cases[i].with ? cases[i].with : "");
+		if (cases[i].with)
+			assert_warning(text, NULL);
+	}
+	assert_warning("[admin]\nlisten = off\ntoken = x\n", "t:3: warning: token: has no effect: listen is off");
+	assert_warning("[defaults]\nttl = off\nstale_if_error = 0\ncache = off\n", NULL);
+	assert_warning("[defaults]\nttl = 1h\ncache = off\n[route a]\nmatch = /a\ncache = on\n", NULL);
+	assert_warning("[defaults]\nttl = 1h\n[route a]\nmatch = /a\ncache = off\n", NULL);
+}
+
+static void what_the_upstream_without_a_name_says_may_count_for_another(void **state)
+{
+	static const char named[] = "[upstream]\nurl = http://a\nbalance = hash\n"
+				    "[upstream b]\nurl = http://b http://c\n"
+				    "[route a]\nmatch = /a\nupstream = b\n";
+
+	(void)state;
+	assert_warning(named, NULL);
+	assert_warning("[upstream]\nurl = http://a http://b\n[upstream b]\nurl = http://b\nbalance = hash\n"
+		       "[route a]\nmatch = /a\nupstream = b\n",
+		"t:5: warning: balance: has no effect");
+	assert_warning("[upstream b]\nurl = http://b\n", "t:2: warning: url: no route asks this upstream");
+}
+
+static void matches_in_other_words_are_told_of(void **state)
+{
+	(void)state;
+	assert_warning("[route a]\nmatch = /a/:id/b\n",
+		"t:2: warning: match: :id stands for itself; one segment of the path is {id}");
+	assert_warning("[route a]\nmatch = /a/b:c\n", NULL);
+	assert_warning("[route a]\nmatch = /a/:1\n", NULL);
+	assert_warning("[route a]\nmatch = /a/**\n", "t:2: warning: match: ** is the same as *");
+	assert_warning("[route a]\nttl = 1s\n", "t:1: warning: [route a] has no match and takes every request");
+	assert_warning("[route a]\nhost = a\n", NULL);
+}
+
+static void hidden_routes_are_told_of_and_no_others(void **state)
+{
+	static const struct {
+		const char *first, *second;
+		int told; /* 1: hidden, 2: the same, 0: neither */
+	} cases[] = {
+		{"match = *", "match = /a", 1},
+		{"match = /*", "match = /a/{x}", 1},
+		{"match = /a", "match = /a", 2},
+		{"match = /a/{x}", "match = /a/{y}", 2},
+		{"match = /a/{x}", "match = /a/b", 1},
+		{"match = /a/b", "match = /a/{x}", 0},
+		{"match = /a/{x}", "match = /a/*", 0},
+		{"match = /a/{x}/{y}", "match = /a/*/b", 0},
+		{"match = /a/*", "match = /a/{x}/b", 1},
+		{"match = /a/*/c", "match = /a/{x}/b/c", 1},
+		{"match = /a/*/c", "match = /a/{x}", 0},
+		{"match = /a*b*c", "match = /abbc*c", 1},
+		{"match = /a*b", "match = /a*", 0},
+		{"match = /{x}", "match = /*", 0},
+		{"match = /{x}", "match = /a*", 0},
+		{"match = /a%2fb", "match = /a%2Fb", 2},
+		{"match = /a/b", "match = /a%2fb", 0},
+		{"match = /%61", "match = /a", 2},
+		{"match = /a", "match = /a?x=1", 1},
+		{"match = /a?x=1", "match = /a", 0},
+		{"match = /a?*", "match = /a?x=1", 1},
+		{"match = /a?*x=1*", "match = /a?b&x=1", 1},
+		{"match = /a?*", "match = /a", 0},
+		{"match = *", "match = /a\nhost = h", 1},
+		{"match = *\nhost = h", "match = /a", 0},
+		{"match = *\nhost = h", "match = /a\nhost = h", 1},
+		{"match = *\nhost = h", "match = /a\nhost = h i", 0},
+		{"match = *\nhost = *.x", "match = /a\nhost = a.x *.b.x", 1},
+		{"match = *\nhost = *.x", "match = /a\nhost = x", 0},
+		{"match = *\nhost = a.x", "match = /a\nhost = *.x", 0},
+		{"match = *\nhost = i h", "match = *\nhost = h i", 2},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+		char text[300];
+		const char *got;
+
+		snprintf(text, sizeof(text), "[route a]\n%s\n[route b]\n%s\n", cases[i].first, cases[i].second);
+		got = warnings_of(text);
+		if (!!strstr(got, "never used") != (cases[i].told > 0) ||
+			!!strstr(got, "the same as that of [route a] (line 2)") != (cases[i].told == 2))
+			fail_msg("%s\n%s", text, got);
+	}
+	/* One of them takes it; neither an earlier one that does not, nor one behind, matters. */
+	assert_warning(
+		"[route a]\nmatch = /b\n[route b]\nmatch = /a/*\n[route c]\nmatch = /a/{x}/c\n[route d]\nmatch = *\n",
+		"t:6: warning: match: [route b] (line 4) stands before it");
 }
 
 int main(void)
@@ -516,6 +669,10 @@ int main(void)
 		cmocka_unit_test(a_key_by_its_old_name_counts_and_is_told_of),
 		cmocka_unit_test(force_is_told_of_where_requests_bear_a_credential),
 		cmocka_unit_test(posts_that_may_be_writes_are_told_of),
+		cmocka_unit_test(keys_that_do_nothing_are_told_of),
+		cmocka_unit_test(what_the_upstream_without_a_name_says_may_count_for_another),
+		cmocka_unit_test(matches_in_other_words_are_told_of),
+		cmocka_unit_test(hidden_routes_are_told_of_and_no_others),
 		cmocka_unit_test(the_reference_names_every_key_with_its_default),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
