@@ -3,7 +3,8 @@
  * A pattern belongs to a root, and a search is told in which roots to look: patterns of one host, say.
  *
  * Thread: immutable once built; any thread searches. What a search has to remember lies in a slot that it takes for itself; while
- * all are taken it waits for the search of another thread, which waits for nothing.
+ * all are taken it waits for the search of another thread. That one may wait for a slot of its queries' table, but who has one of
+ * those waits for nothing.
  * Owns: nothing; all is the arena's. Borrows: the patterns' symbols.
  * Bounds: a search never allocates. It looks at each symbol of the text once for the table and once for each {name} that may begin
  * there, and at each part of a pattern at most once. Private to config/. */

@@ -94,21 +94,29 @@ static void empty_slot(struct globs_slot *slot)
 
 /* ---- What is found ---- */
 
+static void need_slot(struct globs_search *s)
+{
+	if (s->slot || s->g->slots_n == 0)
+		return;
+	s->slot = take_slot(s->g);
+	empty_slot(s->slot);
+}
+
 static void find_end(struct globs_search *s, const struct glob_end *end)
 {
 	if (end->route < s->found->route)
 		s->found->route = end->route;
-	if (end->query != GLOBS_NONE && s->queries)
-		globs_look(s->queries, end->query);
+	if (end->query == GLOBS_NONE || !s->queries)
+		return;
+	/* Before the queries' own, in case it will need one: two that took them in different order could wait for each other. */
+	need_slot(s);
+	globs_look(s->queries, end->query);
 }
 
 /* As each root and each {name} is gone through by itself, runs behind first chunks are not found in the order of where they begin. */
 static void begin_run(struct globs_search *s, uint32_t run, uint32_t at)
 {
-	if (!s->slot) {
-		s->slot = take_slot(s->g);
-		empty_slot(s->slot);
-	}
+	need_slot(s);
 	if (s->slot->is_passing) {
 		marks_put(&s->slot->runs, run, at);
 		return;
@@ -381,13 +389,11 @@ static void read_end(const struct scan *c)
 		meet_end(c, slot->armed.v[i].id, slot->armed.v[i].value);
 }
 
-void globs_end(struct globs_search *s)
+static void pass_over(struct globs_search *s)
 {
 	struct scan c = {.s = s, .p = s->text.p, .end = s->text.p + s->text.n};
 	struct globs_slot *slot = s->slot;
 
-	if (!slot)
-		return;
 	sort(slot->starts, slot->starts_n);
 	slot->is_passing = true;
 	for (; c.at < slot->starts[0].value; c.at++)
@@ -395,6 +401,14 @@ void globs_end(struct globs_search *s)
 	while (c.p < c.end)
 		read_symbol(&c);
 	read_end(&c);
-	atomic_store_explicit(&slot->is_taken, false, memory_order_release);
+}
+
+void globs_end(struct globs_search *s)
+{
+	if (!s->slot)
+		return;
+	if (s->slot->starts_n > 0)
+		pass_over(s);
+	atomic_store_explicit(&s->slot->is_taken, false, memory_order_release);
 	s->slot = NULL;
 }

@@ -449,37 +449,72 @@ static void no_host_costs_more_than_the_longest_that_a_route_names(void **state)
 
 /* ---- Threads ---- */
 
-enum { THREADS = 8, LOOKS = 3000 };
+enum { THREADS = 8, LOOKS = 30000 };
+
+struct asked {
+	const char *path, *query;
+	uint32_t route;
+};
+
+struct many {
+	const struct config *c;
+	const struct asked *rows;
+	unsigned n;
+};
 
 static void *look_again_and_again(void *arg)
 {
-	const struct config *c = arg;
-	static const struct {
-		const char *path;
-		uint32_t route;
-	} rows[] = {{"/a/x7/b", 7}, {"/a/x70/b/c", 70}, {"/x/x/x12/", 12}, {"/x", 100}, {"/x3/x2/x1/", 1}};
+	const struct many *m = arg;
 
-	for (unsigned i = 0; i < LOOKS; i++)
-		if (look(c, slice_of(rows[i % ARRAY_LEN(rows)].path)).route != rows[i % ARRAY_LEN(rows)].route)
+	for (unsigned i = 0; i < LOOKS; i++) {
+		const struct asked *a = &m->rows[i % m->n];
+
+		if (router_look(m->c->router, &(struct router_asked){
+						      .path = slice_of(a->path),
+						      .query = slice_of(a->query),
+						      .has_query = a->query[0] != 0})
+				.route != a->route)
 			return arg;
+	}
 	return NULL;
 }
 
 /* One worker: there are two slots. */
-static void more_threads_than_slots_wait_for_each_other(void **state)
+static void look_with_many_threads(const struct many *m)
 {
-	struct config *c = routes_of("*/x#/*", 100);
 	pthread_t threads[THREADS];
 
-	(void)state;
 	for (unsigned i = 0; i < THREADS; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, look_again_and_again, c), 0);
+		assert_int_equal(pthread_create(&threads[i], NULL, look_again_and_again, (void *)(uintptr_t)m), 0);
 	for (unsigned i = 0; i < THREADS; i++) {
 		void *failed;
 
 		pthread_join(threads[i], &failed);
 		assert_null(failed);
 	}
+}
+
+static void more_threads_than_slots_wait_for_each_other(void **state)
+{
+	static const struct asked rows[] = {{"/a/x7/b", "", 7}, {"/a/x70/b/c", "", 70}, {"/x/x/x12/", "", 12},
+		{"/x", "", 100}, {"/x3/x2/x1/", "", 1}};
+	struct config *c = routes_of("*/x#/*", 100);
+
+	(void)state;
+	look_with_many_threads(&(struct many){c, rows, ARRAY_LEN(rows)});
+	config_unref(&c);
+}
+
+/* A look may need a slot for paths and one for queries, and meets what needs one of queries before what needs one of paths, or after. */
+static void who_waits_for_a_slot_holds_none_that_another_waits_for(void **state)
+{
+	static const struct asked rows[] = {
+		{"/a/b/c", "q=1", 0}, {"/d/e/c", "q=1", 3}, {"/a/b/z", "q=2", 1}, {"/d/e/z", "q=1", 2}};
+	struct config *c = config_of("[proxy]\nworkers = 1\n[route a]\nmatch = /a/*?*q*1*\n[route b]\nmatch = /a/b*/z\n"
+				     "[route c]\nmatch = /d/*/z\n[route d]\nmatch = /d/e/*?*q*1*\n");
+
+	(void)state;
+	look_with_many_threads(&(struct many){c, rows, ARRAY_LEN(rows)});
 	config_unref(&c);
 }
 
@@ -491,6 +526,7 @@ int main(void)
 		cmocka_unit_test(no_path_costs_more_than_its_length_and_the_parts_that_stand_in_it),
 		cmocka_unit_test(patterns_that_begin_alike_cost_no_more_than_they_are),
 		cmocka_unit_test(more_threads_than_slots_wait_for_each_other),
+		cmocka_unit_test(who_waits_for_a_slot_holds_none_that_another_waits_for),
 		cmocka_unit_test(no_host_costs_more_than_the_longest_that_a_route_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
