@@ -15,18 +15,20 @@
 #define MIN_UNITS 2   /* the word and a link */
 #define SPLIT_UNITS 4 /* a rest that is smaller stays with its block */
 #define PAGE ((size_t)4096)
-#define BACK_UNITS (2 * PAGE / UNIT) /* has a whole page, wherever it begins */
+#define BACK_UNITS (2 * PAGE / UNIT + 1) /* has a whole page behind its link, wherever it begins */
 
-/* n does not change while the block is taken, so whoever has it may read that without the lock. */
+/* n and spare do not change while the block is taken, so whoever has it may read them without the lock; for that the others are apart. */
 struct block_word {
-	uint32_t n;           /* of this block; 0: the region's end; LARGE: malloc's, see large_head */
+	uint32_t n : 24;    /* of this block; 0: the region's end; LARGE: malloc's, see large_head */
+	uint32_t spare : 8; /* of them, those that nobody asked for */
+	uint32_t : 0;
 	uint32_t before : 20; /* of the block before it; 0: it is the first */
 	uint32_t is_free : 1;
 	uint32_t is_absent : 1; /* the pages wholly inside went back */
 };
 _Static_assert(sizeof(struct block_word) == 8, "the payload is aligned to a unit");
 
-#define LARGE UINT32_MAX
+#define LARGE ((1u << 24) - 1)
 
 struct large_head {
 	size_t bytes;
@@ -98,7 +100,9 @@ size_t heap_size(const void *p)
 
 size_t heap_room(const void *p)
 {
-	return heap_size(p) - sizeof(struct block_word);
+	const struct block_word *w = word_of(p);
+
+	return (size_t)(w->n - w->spare) * UNIT - sizeof(*w);
 }
 
 /* ---- Lists of free blocks, by size ---- */
@@ -328,6 +332,7 @@ static void *take_from(struct heap *h, struct heap_pool *p, uint32_t n)
 	if (w->is_absent)
 		absent_add(h, w, false);
 	split(h, p, w, n);
+	w->spare = (w->n - n) & 0xff;
 	w->is_free = false;
 	w->is_absent = false;
 	use(h, region_of(w), w->n, true);

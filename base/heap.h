@@ -54,7 +54,8 @@ void *heap_take(struct heap *h, unsigned pool, size_t n) WARN_UNUSED;
 void heap_give(struct heap *h, void *p);
 /* Bytes that the block takes, bookkeeping included; of NULL 0. */
 size_t heap_size(const void *p);
-size_t heap_room(const void *p); /* bytes of a small block that may be written to */
+/* Bytes of a small block that were asked for, or a few more: a block for as many has as many. */
+size_t heap_room(const void *p);
 /* At least what heap_size will be. */
 size_t heap_size_at_most(size_t n);
 

@@ -46,7 +46,7 @@ void encodings_unref(struct shard *s, struct encodings *e)
 
 bool encodings_are_shared(const struct encodings *e)
 {
-	return atomic_load_explicit(&e->refs, memory_order_relaxed) > 1;
+	return atomic_load_explicit(&e->refs, memory_order_acquire) > 1;
 }
 
 /* ---- Making ---- */

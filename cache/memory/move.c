@@ -37,9 +37,21 @@ static bool is_worth_moving(struct memory *m)
 	       excess(m) > m->excess_left + m->excess_left / 4 + m->slack_bytes / 2 + HEAP_REGION;
 }
 
+/* What is moved is there twice until the regions that it lay in are empty, and what is stored meanwhile finds no room in those. So
+ * much may be resident then: as much as the tier may have without it, but where there is that much already, a little more. */
+static uint64_t most_resident(const struct memory *m)
+{
+	uint64_t usual = m->limit_bytes + m->limit_bytes / 5 + m->slack_bytes;
+	uint64_t least = heap_resident(&m->heap) + m->limit_bytes / 32 + HEAP_POOLS * HEAP_REGION;
+
+	return usual > least ? usual : least;
+}
+
 static void begin_choosing(struct memory *m)
 {
 	m->settling = SETTLE_CHOOSE;
+	m->resident_most = most_resident(m);
+	m->has_chosen_all = true;
 	m->choose_left = atomic_load_explicit(&m->heap.regions, memory_order_relaxed) + HEAP_POOLS * LEAVE_LOOK;
 	m->used_then = atomic_load_explicit(&m->heap.used, memory_order_relaxed);
 	m->excess_then = excess(m);
@@ -59,9 +71,15 @@ static bool give_back(struct memory *m)
 	return bytes > 0;
 }
 
-/* Chooses what is to be emptied, a region a step; false: all have been looked at. */
+/* Chooses what is to be emptied, a region a step; false: all have been looked at, or there would be no room for more. */
 static bool choose(struct memory *m)
 {
+	uint64_t moved = atomic_load_explicit(&m->heap.leaving_used, memory_order_relaxed);
+
+	if (heap_resident(&m->heap) + moved >= m->resident_most) {
+		m->has_chosen_all = false;
+		return false;
+	}
 	if (heap_leave(&m->heap, m->settle_pool, LEAVE_LOOK))
 		return true;
 	m->choose_left -= m->choose_left < LEAVE_LOOK ? m->choose_left : LEAVE_LOOK;
@@ -78,13 +96,34 @@ static void go_on(struct memory *m)
 		return;
 	}
 	m->settling = SETTLE_IDLE;
-	m->excess_left = excess(m) > m->excess_then / 4 * 3 ? excess(m) : 0;
+	if (m->has_chosen_all ? excess(m) > m->excess_then / 4 * 3 : m->chosen - m->not_emptied <= m->chosen / 4)
+		m->excess_left = excess(m);
+	else
+		m->excess_left = 0;
+}
+
+static void end_choosing(struct memory *m)
+{
+	m->chosen = atomic_load_explicit(&m->heap.leaving, memory_order_relaxed);
+	m->settling = m->chosen > 0 ? SETTLE_CHOSEN : SETTLE_RETURN;
+	m->not_emptied = 0;
+}
+
+/* Where the walk has ended, or so much has been stored meanwhile that there is no room for copies any more. */
+static void end_moving(struct memory *m)
+{
+	m->settling = SETTLE_RETURN;
+	m->not_emptied = atomic_load_explicit(&m->heap.leaving, memory_order_relaxed);
 }
 
 bool memory_settle(struct memory *m, bool walk_begins)
 {
+	bool has_chosen = m->settling == SETTLE_CHOSEN || m->settling == SETTLE_MOVE;
+
+	if (has_chosen && heap_resident(&m->heap) > m->resident_most)
+		end_moving(m);
 	if (walk_begins && m->settling == SETTLE_MOVE)
-		m->settling = SETTLE_RETURN;
+		end_moving(m);
 	if (walk_begins && m->settling == SETTLE_CHOSEN)
 		m->settling = SETTLE_MOVE;
 	if (m->settling == SETTLE_RETURN)
@@ -94,8 +133,7 @@ bool memory_settle(struct memory *m, bool walk_begins)
 	if (m->settling == SETTLE_IDLE && is_worth_moving(m))
 		begin_choosing(m);
 	if (m->settling == SETTLE_CHOOSE && !choose(m))
-		m->settling =
-			atomic_load_explicit(&m->heap.leaving, memory_order_relaxed) ? SETTLE_CHOSEN : SETTLE_RETURN;
+		end_choosing(m);
 	return m->settling != SETTLE_IDLE;
 }
 

@@ -196,7 +196,8 @@ static void list_memory(struct admin_call *c, struct slice prefix, unsigned limi
 	struct walk *w = mem_zalloc(sizeof(*w));
 
 	if (!w || init_listed(&w->listed, prefix) != 0) {
-		mem_free(w);
+		if (w)
+			free_walk(&w->work);
 		admin_problem(c, 503, "out of memory");
 		return;
 	}

@@ -199,6 +199,35 @@ static unsigned mappings(void)
 	return n;
 }
 
+/* Whatever free block it finds, of a few units more: what is copied again and again takes no more each time. */
+static void a_copy_of_a_block_has_the_room_of_the_block(void **state)
+{
+	size_t room, least;
+	char *p;
+
+	(void)state;
+	assert_int_equal(heap_init(&heap, HEAP_SMALL_MAX), 0);
+	p = heap_take(&heap, 0, 1000);
+	assert_non_null(p);
+	least = room = heap_room(p);
+	for (unsigned i = 0; i < 100; i++) {
+		char *copy;
+
+		take(&taken[0], 0, room + 48); /* the place that is found for it */
+		take(&taken[1], 0, 40);
+		give(&taken[0]);
+		copy = heap_take(&heap, 0, room);
+		assert_non_null(copy);
+		heap_give(&heap, p);
+		give(&taken[1]);
+		p = copy;
+		room = heap_room(p);
+	}
+	assert_int_equal(room, least);
+	heap_give(&heap, p);
+	heap_fini(&heap);
+}
+
 static void regions_are_few_mappings(void **state)
 {
 	unsigned before = mappings();
@@ -234,6 +263,7 @@ int main(void)
 		cmocka_unit_test(blocks_keep_what_is_in_them_whatever_is_taken_given_and_left),
 		cmocka_unit_test(what_is_free_goes_back_to_the_system_in_steps_of_a_region_at_most),
 		cmocka_unit_test(a_region_that_is_left_takes_nothing_and_is_as_new_when_it_is_empty),
+		cmocka_unit_test(a_copy_of_a_block_has_the_room_of_the_block),
 		cmocka_unit_test(regions_are_few_mappings),
 		cmocka_unit_test(without_memory_there_is_none),
 	};

@@ -16,15 +16,21 @@
 
 static char bodies[3][40001]; /* inline, and in blocks of their own */
 
-static void begin(struct rig *g)
+static void begin_with(struct rig *g, uint64_t memory_bytes, unsigned shards)
 {
 	rig_options(g);
-	g->o.memory_bytes = 256 << 20;
+	g->o.memory_bytes = memory_bytes;
+	g->o.shards = shards;
 	rig_start(g);
 	g->c->memory.slack_bytes = 0;
 	g->c->memory.heap.small_max = HEAP_SMALL_MAX; /* under ASan too */
 	for (unsigned i = 0; i < ARRAY_LEN(bodies); i++)
 		memset(bodies[i], 'a' + (int)i, i == 0 ? 600 : i == 1 ? 5000 : 40000);
+}
+
+static void begin(struct rig *g)
+{
+	begin_with(g, 256 << 20, 4);
 }
 
 static const char *body_of(unsigned i)
@@ -48,6 +54,15 @@ static void store(struct rig *g, unsigned i)
 		rig_store(g, target, "Accept: x\r\n", FRESH "Vary: Accept\r\n", "variant x");
 		rig_store(g, target, "Accept: y\r\n", FRESH "Vary: Accept\r\n", "variant y");
 	}
+}
+
+/* More than half of them go, from wherever they lie. */
+static void store_of_many(struct rig *g, unsigned i)
+{
+	char target[48];
+
+	snprintf(target, sizeof(target), "GET /%s/%u", i % 20 < 11 ? "gone" : "many", i);
+	rig_store(g, target, NULL, FRESH "ETag: \"1\"\r\n", bodies[0]);
 }
 
 /* A key whose responses, or those of one variant, are known not to be for sharing. */
@@ -199,10 +214,49 @@ static void without_memory_nothing_is_moved_and_nothing_is_lost(void **state)
 	rig_end(&g);
 }
 
+/* Beside what leaves, as much comes as `stores` says. Returns the most that was resident. */
+static uint64_t most_while_settling(struct rig *g, unsigned first, unsigned stores)
+{
+	const struct heap *h = &g->c->memory.heap;
+	uint64_t most = 0;
+
+	for (unsigned rounds = 0; rounds < 12;) {
+		rounds += cache_sweep(g->c, STEPS, g->now).has_seen_all;
+		if (stores > 0)
+			store_of_many(g, first + stores--);
+		if (heap_resident(h) > most)
+			most = heap_resident(h);
+	}
+	return most;
+}
+
+/* What is moved is there twice until the regions that it lay in are empty, most of them at the walk's end. */
+static void what_is_moved_and_what_comes_meanwhile_stay_within_the_bound(void **state)
+{
+	const uint64_t limit = 64 << 20;
+
+	(void)state;
+	for (unsigned with_stores = 0; with_stores < 2; with_stores++) {
+		struct rig g;
+		const struct heap *h;
+		unsigned n = 0;
+
+		begin_with(&g, limit, 64);
+		h = &g.c->memory.heap;
+		while (rig_stats(&g).bytes < limit / 100 * 99)
+			store_of_many(&g, n++);
+		purge_most(&g);
+		assert_in_range(most_while_settling(&g, n, with_stores * n / 4), limit, limit + limit / 4);
+		assert_in_range(heap_resident(h), h->used, h->used + h->used / 5 + HEAP_POOLS * HEAP_REGION);
+		rig_end(&g);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_left_of_much_takes_little_and_is_whole),
+		cmocka_unit_test(what_is_moved_and_what_comes_meanwhile_stay_within_the_bound),
 		cmocka_unit_test(without_memory_nothing_is_moved_and_nothing_is_lost),
 	};
 
