@@ -501,7 +501,7 @@ unsigned heap_leave(struct heap *h, unsigned pool, unsigned max)
 	for (; max > 0 && !link_is_empty(&p->regions); max--) {
 		struct heap_region *r = CONTAINER_OF(p->regions.next, struct heap_region, link);
 
-		if (r->used > 0 && r->used < REGION_UNITS / 2) {
+		if (r->used > 0 && r->used < REGION_UNITS / HEAP_FULL_OF * HEAP_FULL) {
 			leave(h, r);
 			n++;
 			break;

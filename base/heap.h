@@ -22,6 +22,8 @@
 #define HEAP_CLASSES 17                    /* powers of two, in units of 16 bytes */
 #define HEAP_STEPS 8                       /* of each */
 #define HEAP_POOLS 8
+#define HEAP_FULL 5
+#define HEAP_FULL_OF 6 /* a region that is as full as that is not worth emptying */
 
 struct heap_pool {
 	pthread_mutex_t mu;
@@ -63,8 +65,8 @@ size_t heap_size_at_most(size_t n);
 uint64_t heap_resident(const struct heap *h);
 /* Gives the pages of one free block back, of `pool`, and returns how many bytes that were; 0: there is nothing that would be worth it. */
 size_t heap_give_back(struct heap *h, unsigned pool);
-/* From now on nothing is taken in one region of `pool` that is less than half full, if there is one among the next `look` of
- * them; returns 1 then. What is in it is to be moved; when it is empty it goes on. */
+/* From now on nothing is taken in one region of `pool` that is less than HEAP_FULL / HEAP_FULL_OF full, if there is one among the next
+ * `look` of them; returns 1 then. What is in it is to be moved; when it is empty it goes on. */
 unsigned heap_leave(struct heap *h, unsigned pool, unsigned look);
 /* One of those of which something is left goes on as it is; false: there is none. */
 bool heap_return(struct heap *h, unsigned pool);

@@ -131,6 +131,7 @@ struct memory {
 	uint64_t choose_left;            /* regions to be looked at */
 	uint64_t resident_most;          /* bytes, while regions are being emptied: else those that are left go on */
 	uint64_t chosen, not_emptied;    /* regions: to be emptied, and of them at the end of the walk */
+	uint64_t gain;                   /* bytes that are not used in them, as they are chosen */
 	bool has_chosen_all;             /* that were worth it, not only as many as there was room for */
 	uint64_t used_then, excess_then; /* bytes, when the last move began: used, and over and above that */
 	uint64_t excess_left;            /* what it left of the latter, if that was most of it; else 0 */

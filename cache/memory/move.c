@@ -87,6 +87,12 @@ static bool choose(struct memory *m)
 	return m->choose_left > 0;
 }
 
+/* By what was chosen, as what goes meanwhile leaves more that could be moved. */
+static bool has_brought_little(const struct memory *m)
+{
+	return m->chosen - m->not_emptied <= m->chosen / 4 || (m->has_chosen_all && m->gain <= m->excess_then / 4);
+}
+
 /* What could not be emptied goes on, a region a step. */
 static void go_on(struct memory *m)
 {
@@ -96,17 +102,15 @@ static void go_on(struct memory *m)
 		return;
 	}
 	m->settling = SETTLE_IDLE;
-	if (m->has_chosen_all ? excess(m) > m->excess_then / 4 * 3 : m->chosen - m->not_emptied <= m->chosen / 4)
-		m->excess_left = excess(m);
-	else
-		m->excess_left = 0;
+	m->excess_left = has_brought_little(m) ? excess(m) : 0;
 }
 
 static void end_choosing(struct memory *m)
 {
 	m->chosen = atomic_load_explicit(&m->heap.leaving, memory_order_relaxed);
-	m->settling = m->chosen > 0 ? SETTLE_CHOSEN : SETTLE_RETURN;
 	m->not_emptied = 0;
+	m->gain = m->chosen * HEAP_REGION - atomic_load_explicit(&m->heap.leaving_used, memory_order_relaxed);
+	m->settling = m->chosen > 0 ? SETTLE_CHOSEN : SETTLE_RETURN;
 }
 
 /* Where the walk has ended, or so much has been stored meanwhile that there is no room for copies any more. */

@@ -164,7 +164,12 @@ static void a_region_that_is_left_takes_nothing_and_is_as_new_when_it_is_empty(v
 	assert_int_equal(heap_init(&heap, HEAP_SMALL_MAX), 0);
 	for (unsigned i = 0; i < BLOCKS; i++)
 		take(&taken[i], 0, 2000);
-	assert_int_equal(heap_leave(&heap, 0, 100), 0);
+	/* But for the one that is being filled there is none. */
+	while (heap_leave(&heap, 0, 100))
+		;
+	assert_in_range(heap.leaving, 0, 1);
+	while (heap_return(&heap, 0))
+		;
 	for (unsigned i = 0; i < BLOCKS; i++)
 		if (i % 50 != 0)
 			give(&taken[i]);
