@@ -33,9 +33,10 @@ static int64_t phase_deadline(const struct gate *g)
 	}
 }
 
+/* What evhttp has made in this turn is passed on after it (gate_on_work): the client could not take any of it yet. */
 static int64_t write_deadline(const struct gate *g)
 {
-	return gate_unsent(g) > 0 ? g->progress_ms + g->o->write_timeout_ms : NEVER;
+	return gate_unsent(g) > evbuffer_get_length(g->filter_out) ? g->progress_ms + g->o->write_timeout_ms : NEVER;
 }
 
 static int64_t deadline(const struct gate *g)

@@ -320,6 +320,27 @@ def test_a_client_that_takes_nothing_is_given_up(start_proxy, origin):
     serves(proxy, origin)
 
 
+def test_a_response_that_comes_as_the_timer_fires_is_sent(start_proxy, origin):
+    """The connection's timer is still that of its first head, and the client has not been given a byte that it could have taken."""
+    proxy = start_proxy(with_keys(client_header_timeout="1s", client_write_timeout="500ms"))
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(body=b"late")])
+    with proxy.client() as c:
+        c.send(build("POST", path))
+        origin.wait_for(path, 1)
+        began = time.monotonic()
+        os.kill(proxy.process.pid, signal.SIGSTOP)
+        try:
+            gate.open()
+            origin.wait_idle(path)
+            while time.monotonic() < began + 1.2:
+                time.sleep(0.01)
+        finally:
+            os.kill(proxy.process.pid, signal.SIGCONT)
+        assert c.response().body == b"late"
+    assert counters(proxy)["write_timeouts"] == 0
+
+
 # ---- out of descriptors ----
 
 def limit_files(proxy):
