@@ -67,18 +67,18 @@ static bool covers_host(const struct config_route *r, struct slice host)
 
 /* The earlier route that has every request of this one to that host (empty: to any); NULL when none is known. */
 static const struct config_route *hider_for(
-	const struct config *c, const struct config_route *r, struct slice host, struct router_asked *asked)
+	const struct config *c, const struct config_route *r, struct slice host, struct router_asked asked)
 {
 	const struct config_route *found;
 	char some[300];
 
-	asked->host = host;
+	asked.host = host;
 	if (host.n > 1 && host.p[0] == '*' && host.n < sizeof(some)) {
 		memcpy(some, host.p, host.n);
 		some[0] = '~';
-		asked->host = (struct slice){some, host.n};
+		asked.host = (struct slice){some, host.n};
 	}
-	found = &c->routes[router_look(c->router, asked).route];
+	found = &c->routes[router_look(c->router, &asked).route];
 	if (found->rules.route_index >= r->rules.route_index || !pattern_covers(found->match, r->match))
 		return NULL;
 	if (host.n == 0 ? found->hosts.n > 0 : !covers_host(found, host))
@@ -95,9 +95,9 @@ static const struct config_route *hider_of(const struct config *c, const struct 
 	buf_init(&path, EXAMPLE_MAX);
 	buf_init(&query, EXAMPLE_MAX);
 	if (make_example(r, &path, &query, &asked) == 0) {
-		hider = hider_for(c, r, r->hosts.n ? r->hosts.v[0] : SLICE_LIT(""), &asked);
+		hider = hider_for(c, r, r->hosts.n ? r->hosts.v[0] : SLICE_LIT(""), asked);
 		for (unsigned i = 1; i < r->hosts.n && hider; i++)
-			if (hider_for(c, r, r->hosts.v[i], &asked) != hider)
+			if (hider_for(c, r, r->hosts.v[i], asked) != hider)
 				hider = NULL; /* some hosts here, some there */
 	}
 	buf_fini(&path);
