@@ -204,7 +204,7 @@ bool flight_head_supersedes(const struct flight *f, const struct flight_response
 bool flight_supersedes(const struct flight *f);
 
 struct flight *flight_new(struct cache *c, const struct cache_request *r) WARN_UNUSED;
-/* keep.c. Does it say which one part of how many bytes it bears? */
+/* keep_part.c. Does it say which one part of how many bytes it bears? */
 bool keep_read_part(const struct flight_response *a, struct object_part *part, uint64_t *n);
 /* Is it the beginning of something whose rest can be asked for? */
 bool keep_has_tail(const struct object *o, struct now now);

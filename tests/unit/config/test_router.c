@@ -469,8 +469,7 @@ static void *look_again_and_again(void *arg)
 	for (unsigned i = 0; i < LOOKS; i++) {
 		const struct asked *a = &m->rows[i % m->n];
 
-		if (router_look(m->c->router, &(struct router_asked){
-						      .path = slice_of(a->path),
+		if (router_look(m->c->router, &(struct router_asked){.path = slice_of(a->path),
 						      .query = slice_of(a->query),
 						      .has_query = a->query[0] != 0})
 				.route != a->route)
