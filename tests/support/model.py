@@ -24,13 +24,14 @@ import time
 
 from . import model_http, model_ranges
 from .model_errors import Errors
-from .model_site import (ERRORS, FAILURE_MEMORY_S, FAULTS, FIRST_BYTE_S, FOLDERS, MAX_OBJECT, ROUTE_TTL_LONG_S, Fetch, Site,
-                         body_of, clock, config, form_of)
+from .model_site import (COALESCE_S, ERRORS, FAILURE_MEMORY_S, FAULTS, FIRST_BYTE_S, FOLDERS, MAX_OBJECT, PASS_MEMORY_S,
+                         ROUTE_TTL_LONG_S, Fetch, Site, body_of, clock, config, form_of)
 from .proxy import SLOW, Proxy, ini_text, merge
 
 CLIENTS = 16
 SLACK_S = 0.15 * SLOW
 HANG_S = 20 * SLOW
+CLOCK_S = 0.2  # so much earlier than now the proxy may take it to be
 STEP_S = 5 * SLOW  # longer than a step of a herd takes
 USERS = ("alice", "bob", "carol")
 VARIANTS = ("", "a", "b")
@@ -308,6 +309,13 @@ class Judge:
                 return
             if p.acknowledged < a and p.covers(f) and not (p.soft and stale_is_allowed):
                 raise Forbidden(f"purged by {p.kind}={p.what} soft={p.soft} {a - p.acknowledged:.3f} s before the request")
+
+
+def outlasts(fetches, marked):
+    """Did a herd last for longer than its leader is waited for, or than it is remembered what was learnt at `marked`? The machine may
+    have held up the proxy and not this process."""
+    began = [f.at for f in fetches if not f.has_range]
+    return began and max(began) >= min(min(began) + COALESCE_S, marked + PASS_MEMORY_S) - CLOCK_S
 
 
 # ---- a run ----
@@ -616,14 +624,15 @@ class Run:
         path, began = f"/fill/{kind}-{number}", clock()
         r = self.site.resource(path)
         r.mood = ("cut" if kind == "cut" else "slow", HOLD_S)
-        refused = await self._refusals()
+        refused, marked = await self._refusals(), math.inf
         for is_first in (True, False):
             n = self.site.count
             hows = [model_ranges.how_of(want) for want in wants]
             asked = [x[1:] for x in await self._all(path, hows, 0)]
             fetches = [f for f in r.fetches if f.number > n]
             why = model_ranges.why_not_herd(kind, is_first, asked, fetches, len(body_of(path, "", "", r.version)))
-            if not why or self.is_disturbed(began, r):
+            was_marked, marked = marked, min((f.answered for f in fetches if not f.has_range), default=math.inf)
+            if not why or self.is_disturbed(began, r) or outlasts(fetches, was_marked):
                 continue
             if not await self._had_no_room(refused):
                 raise Forbidden(f"{'first' if is_first else 'second'}: {why}; " + "; ".join(

@@ -23,6 +23,7 @@ ROUTE_TTL_LONG_S = 0.7
 FIRST_BYTE_S = 2.0
 FAILURE_MEMORY_S = 0.5
 COALESCE_S = 1.0
+PASS_MEMORY_S = 3.0
 # An error's status, and what it says besides that keeps it from being shared.
 ERRORS = ("e500", "e503", "e429", "e404", "e302", "e403", "e500 private", "e503 no-store", "e404 no-store", "e500 cookie",
           "e503 vary", "e429 private", "e403 cookie")
@@ -43,7 +44,7 @@ def config(route_ttl_s=ROUTE_TTL_S):
         "proxy": {"log_level": "error"},
         "upstream": {"first_byte_timeout": ms(FIRST_BYTE_S), "stall_timeout": ms(FIRST_BYTE_S), "max_connections": 64},
         "cache": {"memory": "4M", "max_object": str(MAX_OBJECT), "coalesce_timeout": ms(COALESCE_S),
-                  "failure_memory": ms(FAILURE_MEMORY_S), "pass_memory": "3s"},
+                  "failure_memory": ms(FAILURE_MEMORY_S), "pass_memory": ms(PASS_MEMORY_S)},
         "defaults": {"stale_if_unreachable": "0"},
         "route route": {"match": "/route/*", "ttl": ms(route_ttl_s)},
         "route sie": {"match": "/sie/*", "ttl": ms(ROUTE_TTL_S), "stale_if_error": "2s"},
