@@ -218,6 +218,12 @@ class Proxy:
         for port in self.ports:
             port.release()
 
+    def crash(self):
+        """Its files stay as they are."""
+        self.process.kill()
+        assert "ERROR: AddressSanitizer" not in self.stderr
+        self._drop()
+
     def stop(self):
         """TERM, then it must end by itself, in time, with the expected status and a clean standard error."""
         if self.process is None:
@@ -270,6 +276,11 @@ class Proxy:
 
     def stats(self):
         return self.admin_json("GET", "/stats")
+
+    def wait_written(self):
+        """A client may have all of a response a moment before it is stored and handed to the disk tier, which the fetch's end shows."""
+        eventually(lambda: self.stats()["cache"]["flights"] == 0, "no fetch is under way")
+        eventually(lambda: self.stats()["disk"]["queue"] == 0, "all is written")
 
     def purge(self, soft=False, **scope):
         """purge(url="/x"), purge(prefix="/a/"), purge(tag="t"), purge(all=1)"""

@@ -13,7 +13,7 @@ import pytest
 from support.jsonserver import JsonServer
 from support.nginx import Nginx
 from support.origin import Origin
-from support.proxy import Proxy, binary
+from support.proxy import Proxy, binary, merge
 
 FILES_NEEDED = 10000
 
@@ -61,6 +61,15 @@ def proxy(shared, origin, request):
         dead, shared.proxy = shared.proxy, None
         status, text = dead.process.child.returncode, dead.stderr[-8000:]
         pytest.fail(f"memoproxy ended in this test, status {status}:\n{text}", pytrace=False)
+
+
+@pytest.fixture(scope="module", params=["fast path", "transaction"])
+def either_path(request, origin):
+    """The module's proxy, for every test once with the fast path and once without it."""
+    need_binary()
+    path = {"cache": {"fast_path": "on" if request.param == "fast path" else "off"}}
+    with Proxy(origin.url, merge(request.module.CONFIG, path)) as p:
+        yield p
 
 
 @pytest.fixture

@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Whoever bears a credential gets what was made for him, and what he gets is nobody else's unless the origin says so."""
-import copy
 import urllib.parse
 
 import pytest
 
 from support.herd import Herd
 from support.origin import Reply, Send, Wait, head
-from support.proxy import Proxy, eventually
+from support.proxy import eventually
 from support.rawclient import build
-
-from conftest import need_binary
 
 CC = "Cache-Control"
 CONFIG = {
@@ -34,19 +31,9 @@ NAMES = ["Cookie", "X-API-Key", "Api-Key", "X-Auth-Token", "X-Access-Token", "X-
          "x-api-key", "Authorization"]
 
 
-@pytest.fixture(scope="module", params=["fast path", "transaction"])
-def running(request, origin):
-    need_binary()
-    config = copy.deepcopy(CONFIG)
-    if request.param == "exchange":
-        config["cache"]["fast_path"] = "off"
-    with Proxy(origin.url, config) as p:
-        yield p
-
-
 @pytest.fixture
-def proxy(running):
-    return running
+def proxy(either_path):
+    return either_path
 
 
 def place(origin, where, fields=None, status=200):

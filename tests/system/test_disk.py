@@ -74,29 +74,16 @@ def site(origin, tmp_path):
     return Site(origin, tmp_path)
 
 
-def written(proxy):
-    """A client may have all of a response a moment before it is stored and handed to the disk tier, which the fetch's end shows."""
-    eventually(lambda: proxy.stats()["cache"]["flights"] == 0, "no fetch is under way")
-    eventually(lambda: proxy.stats()["disk"]["queue"] == 0, "all is written")
-
-
-def kill(proxy):
-    """As a crash: then its files stay as they are."""
-    proxy.process.kill()
-    assert "ERROR: AddressSanitizer" not in proxy.stderr
-    proxy._drop()
-
-
 NAMES = [f"/{i}" for i in range(60)]
 
 
-@pytest.mark.parametrize("end", [Proxy.stop, kill])
+@pytest.mark.parametrize("end", [Proxy.stop, Proxy.crash])
 def test_warm_after_a_restart(site, end):
     site.serve(*NAMES, n=lambda name: int(name[1:]) ** 3)  # up to 200 KB
     first = site.proxy()
     for name in NAMES:
         site.get(first, name)
-        written(first)  # else what the queue has no room for is not written
+        first.wait_written()  # else what the queue has no room for is not written
     end(first)
     asked = site.asked
     with site.proxy() as second:
@@ -110,7 +97,7 @@ def test_warm_after_a_restart(site, end):
         assert second.stats()["disk"]["hits"] == len(NAMES)
 
 
-@pytest.mark.parametrize("end", [Proxy.stop, kill])
+@pytest.mark.parametrize("end", [Proxy.stop, Proxy.crash])
 def test_what_had_no_vary_is_gone_once_its_key_varies(site, end):
     """RFC 9111 4.1: a response without Vary serves every request, so it may not outlive one that says what it depends on."""
     path = site.stem + "/v"
@@ -119,17 +106,17 @@ def test_what_had_no_vary_is_gone_once_its_key_varies(site, end):
                                                 f"for {request.get('X-V', 'all')}")])
     first = site.proxy()
     assert first.fetch(path).body == b"for all"
-    written(first)
+    first.wait_written()
     assert first.fetch(path, {"X-V": "one", "Cache-Control": "no-cache"}).body == b"for one"
-    written(first)
+    first.wait_written()
     end(first)
     second = site.proxy()
     assert second.fetch(path, {"X-V": "two"}).body == b"for two"
-    written(second)  # while a response of the key waits to be written, what lies there is not looked at
+    second.wait_written()  # while a response of the key waits to be written, what lies there is not looked at
     answer = second.fetch(path, {"X-V": "one"})
     assert answer.body == b"for one" and answer.is_hit
     assert second.fetch(path, {"Cache-Control": "no-cache"}).body == b"for all"
-    written(second)
+    second.wait_written()
     end(second)
     with site.proxy() as third:
         answer = third.fetch(path, {"X-V": "one"})
@@ -140,7 +127,7 @@ def test_large_responses_come_back_whole(site):
     site.serve("/big", n=900_000)
     with site.proxy() as p:
         site.get(p, "/big")
-        written(p)
+        p.wait_written()
     with site.proxy() as p:
         answer, _ = site.get(p, "/big")
         assert answer.is_hit and len(answer.body) > 900_000
@@ -153,7 +140,7 @@ def test_range_and_head_are_answered_from_disk(site):
     with site.proxy() as p:
         site.get(p, "/r")
         site.get(p, "/h")
-        written(p)
+        p.wait_written()
     with site.proxy() as p:
         asked = site.asked
         assert p.fetch(site.stem + "/r", {"Range": "bytes=0-3"}).status == 206
@@ -168,7 +155,7 @@ def test_what_memory_evicts_is_on_disk(origin, tmp_path):
     with site.proxy() as p:
         for name in names:
             site.get(p, name)
-            written(p)
+            p.wait_written()
         asked = site.asked
         for name in names:
             assert site.get(p, name)[0].is_hit, name
@@ -184,18 +171,18 @@ def test_a_purge_outlives_a_crash(site, how, soft):
     first = site.proxy()
     for name in ("/a", "/b/1", "/other"):
         site.get(first, name)
-    written(first)
+    first.wait_written()
     scope = {"url": {"url": site.stem + "/a"}, "prefix": {"prefix": site.stem + "/"}, "tag": {"tag": "news"},
              "all": {"all": 1}}[how]
     first.purge(soft=soft, **scope)
-    kill(first)
+    first.crash()
     site.version = 2
     with site.proxy() as second:
         assert site.get(second, "/a")[1] == 2
         assert site.get(second, "/other")[1] == (2 if how in ("prefix", "all") else 1)
 
 
-@pytest.mark.parametrize("end", [Proxy.stop, kill])
+@pytest.mark.parametrize("end", [Proxy.stop, Proxy.crash])
 @pytest.mark.parametrize("how", ["url", "prefix", "write"])
 def test_a_purge_of_another_spelling_outlives_a_restart(site, origin, how, end):
     """From the journal after a crash, from the checkpoint after a stop: once more, so that it is from the checkpoint after both."""
@@ -203,7 +190,7 @@ def test_a_purge_of_another_spelling_outlives_a_restart(site, origin, how, end):
     first = site.proxy()
     for name in ("/joe", "/%6aoe", "/jo%2fe"):
         site.get(first, name)
-    written(first)
+    first.wait_written()
     if how == "write":
         origin.on(site.stem + "/j%6fe", [Reply(204)], method="DELETE")
         first.fetch(site.stem + "/j%6fe", method="DELETE")
@@ -234,7 +221,7 @@ def test_variants_come_back_each_to_its_own(site, origin):
     with site.proxy() as p:
         for kind in kinds:
             assert p.fetch(path, {"X-Kind": kind}).body.decode() == kind
-        written(p)
+        p.wait_written()
     with site.proxy() as p:
         for kind in kinds:
             answer = p.fetch(path, {"X-Kind": kind})
@@ -252,10 +239,10 @@ def test_stale_responses_are_validated_and_refreshed(site, origin):
     origin.on(path, answer)
     with site.proxy() as p:
         assert p.fetch(path).body == b"validated"
-        written(p)
+        p.wait_written()
     with site.proxy() as p:
         assert p.fetch(path).body == b"validated"
-        written(p)
+        p.wait_written()
     with site.proxy() as p:
         answer = p.fetch(path)
         assert answer.is_hit and answer.body == b"validated"
@@ -267,7 +254,7 @@ def test_stale_responses_stand_in_for_errors(site, origin):
     origin.on(path, [Reply(200, {"Cache-Control": "max-age=0, stale-if-error=600"}, b"old")], [Reply(500, {}, b"new")])
     with site.proxy() as p:
         assert p.fetch(path).body == b"old"
-        written(p)
+        p.wait_written()
     with site.proxy() as p:
         assert p.fetch(path).body == b"old"
 
@@ -426,7 +413,7 @@ def test_damaged_files_never_make_a_wrong_response(origin, tmp_path):
         p = site.proxy()
         for name in NAMES:
             hits += site.get(p, name)[0].is_hit
-        written(p)
+        p.wait_written()
         p.stop()
         damage(pathlib.Path(site.path), rng)
     assert site.asked > len(NAMES)
@@ -482,5 +469,5 @@ def test_killed_under_load_it_forgets_but_never_lies(origin, tmp_path):
         load.thread.join()
         floor = load.floor
         assert load.problem is None, load.problem
-        kill(p)
+        p.crash()
     assert warm > 0

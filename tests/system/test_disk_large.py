@@ -77,18 +77,6 @@ def site(origin, tmp_path):
     return Site(origin, tmp_path)
 
 
-def written(proxy):
-    """A client may have all of a response a moment before it is stored and handed to the disk tier, which the fetch's end shows."""
-    eventually(lambda: proxy.stats()["cache"]["flights"] == 0, "no fetch is under way")
-    eventually(lambda: proxy.stats()["disk"]["queue"] == 0, "all is written")
-
-
-def kill(proxy):
-    proxy.process.kill()
-    assert "ERROR: AddressSanitizer" not in proxy.stderr
-    proxy._drop()
-
-
 def is_hit_of(answer, body):
     assert answer.status == 200 and answer.is_hit and answer.cache_status["detail"] == "disk", answer
     assert answer.body == body and int(answer.get("Content-Length")) == len(body)
@@ -107,7 +95,7 @@ SIZES = [64 * KIB + 1, MIB, MIB + 1, 5_000_003, 64 * MIB]
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
-@pytest.mark.parametrize("end", [Proxy.stop, kill])
+@pytest.mark.parametrize("end", [Proxy.stop, Proxy.crash])
 def test_every_byte_comes_back_at_once_and_after_a_restart(site, framing, end):
     made = [site.serve(f"/{n}", n, framing) for n in SIZES]
     p = site.proxy()
@@ -117,7 +105,7 @@ def test_every_byte_comes_back_at_once_and_after_a_restart(site, framing, end):
         is_hit_of(p.fetch(url), body)
     assert p.stats()["cache"]["bytes"] < MIB  # heads and sums only
     assert p.stats()["cache"]["large_read_bytes"] == 0
-    written(p)
+    p.wait_written()
     end(p)
     with site.proxy() as p:
         for url, body in made:
@@ -130,7 +118,7 @@ def test_ranges_are_read_where_they_are(site):
     url, body = site.serve("/r", 3 * MIB + 5)
     with site.proxy() as p:
         p.fetch(url)
-        written(p)
+        p.wait_written()
     for path in site.segments():
         spoil(path, body[:BLOCK])  # so whoever reads from the beginning fails
     with site.proxy() as p:
@@ -169,7 +157,7 @@ def test_a_304_renews_the_head_alone(site):
         renewed = p.fetch(url, {"Cache-Control": "no-cache"})
         assert renewed.body == body and str(renewed.cache_status["fwd-status"]) == "304"
         is_hit_of(p.fetch(url), body)
-        written(p)
+        p.wait_written()
         disk = p.stats()["disk"]
         assert disk["heads_written"] == 1 and disk["put_bytes"] < 4 * MIB + 10_000
     with site.proxy() as p:
@@ -301,7 +289,7 @@ def test_a_bad_block_cuts_the_body_and_is_fetched_anew(site):
     url, body = site.serve("/bad", 6 * MIB)
     with site.proxy() as p:
         p.fetch(url)
-        written(p)
+        p.wait_written()
     for path in site.segments():
         spoil(path, body[3 * MIB:3 * MIB + 1000])
     with site.proxy() as p:
@@ -320,7 +308,7 @@ def test_a_bad_first_block_is_a_miss(site):
     url, body = site.serve("/first", 6 * MIB)
     with site.proxy() as p:
         p.fetch(url)
-        written(p)
+        p.wait_written()
     for path in site.segments():
         spoil(path, body[:1000])
     with site.proxy() as p:
@@ -339,7 +327,7 @@ def test_what_the_upstream_cuts_is_not_stored(site, framing, end):
             p.fetch(url)
         got = cut.value.response.body
         assert got == body[:len(got)]
-        written(p)
+        p.wait_written()
         assert p.stats()["disk"]["objects"] == 0
         eventually(lambda: site.allocated() < 4 * MIB + p.stats()["disk"]["size"] // 32, "its room is given back")
         _, whole = site.serve("/cut", 4 * MIB, framing)
@@ -358,7 +346,7 @@ def test_a_crash_while_it_is_written_leaves_nothing(site):
         c.read_bytes(MIB)
         urls.append((url, framing, body))
     eventually(lambda: p.stats()["disk"]["written_bytes"] > 7 * MIB, "much of it is on disk")
-    kill(p)
+    p.crash()
     assert len(site.segments()) >= 2
     check = subprocess.run([binary(), "disk-check", site.path], capture_output=True, text=True)
     assert check.returncode == 0 and check.stdout.count("was not finished") == 2, check
@@ -380,7 +368,7 @@ def test_what_is_too_large_for_the_disk_passes_by(origin, tmp_path):
             for _ in range(2):
                 answer = p.fetch(url)
                 assert answer.body == body and not answer.is_hit
-        written(p)
+        p.wait_written()
         assert p.stats()["disk"]["objects"] == 0
         eventually(lambda: site.allocated() <= 2 * MIB, "what was taken in advance is given back")
 
@@ -412,7 +400,7 @@ def test_the_capacity_holds(origin, tmp_path):
     with site.proxy() as p:
         for url, body in [one for one in made for _ in range(2)]:
             assert p.fetch(url).body == body
-            written(p)
+            p.wait_written()
             disk = p.stats()["disk"]
             assert site.allocated() <= 32 * MIB and disk["bytes"] <= 32 * MIB
             assert sum(disk[name] for name in ends) == sum(site.origin.count(one) for one, _ in made), disk

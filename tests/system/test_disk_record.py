@@ -9,7 +9,7 @@ import pytest
 from support.origin import Reply, Reset
 from support.proxy import Proxy, SLOW, WITH_DISK, binary, eventually
 
-from test_disk import ROUTES, Site, kill, written
+from test_disk import ROUTES, Site
 
 
 def test_an_unreachable_origin_is_stood_in_for_by_the_record_not_by_the_route(origin, tmp_path):
@@ -20,7 +20,7 @@ def test_an_unreachable_origin_is_stood_in_for_by_the_record_not_by_the_route(or
     origin.on(path, lambda r: [Reset()] if broken else [Reply(200, fields, b"old")])
     with site.proxy() as p:
         assert p.fetch(path).body == b"old"
-        written(p)
+        p.wait_written()
     broken.append(True)
     site.sections["defaults"]["stale_if_unreachable"] = "0"
     with site.proxy() as p:
@@ -58,12 +58,12 @@ def users(origin, tmp_path):
     return UserSite(origin, tmp_path)
 
 
-@pytest.mark.parametrize("end", [Proxy.stop, kill])
+@pytest.mark.parametrize("end", [Proxy.stop, Proxy.crash])
 def test_a_users_responses_are_warm_after_a_restart_and_nobody_elses(users, end):
     first = users.proxy()
     for who in ("ann", "bob"):
         users.get_as(first, who)
-    written(first)
+    first.wait_written()
     end(first)
     asked = users.asked
     with users.proxy() as p:
@@ -78,7 +78,7 @@ def test_a_users_responses_are_warm_after_a_restart_and_nobody_elses(users, end)
 def test_another_user_from_finds_none_of_them(users):
     with users.proxy() as p:
         users.get_as(p, "ann")
-        written(p)
+        p.wait_written()
     for sections in (user_route("header:X-Other"), user_route("cookie:X-User"), {"route all": {"match": "*", "ttl": "1h"}}):
         users.sections.update(sections)
         with users.proxy() as p:
@@ -93,10 +93,10 @@ def test_a_purge_by_user_outlives_a_crash(users):
     with users.proxy() as p:
         for who in ("ann", "bob"):
             users.get_as(p, who)
-        written(p)
+        p.wait_written()
     p = users.proxy()  # on disk only
     p.purge(user="ann")
-    kill(p)
+    p.crash()
     with users.proxy() as p:
         assert not users.get_as(p, "ann")[0].is_hit
         assert users.get_as(p, "bob")[0].is_hit
@@ -105,7 +105,7 @@ def test_a_purge_by_user_outlives_a_crash(users):
 def test_the_secret_is_shown_nowhere(users):
     with users.proxy() as p:
         users.get_as(p, "ann")
-        written(p)
+        p.wait_written()
         file = pathlib.Path(users.path) / "secret"
         assert file.stat().st_mode & 0o7777 == 0o600
         secret = file.read_bytes()
@@ -159,7 +159,7 @@ def parts(origin, tmp_path):
 def test_a_part_is_served_from_disk(parts):
     with parts.proxy() as p:
         parts.part(p, 100, 299)
-        written(p)
+        p.wait_written()
     with parts.proxy() as p:
         answer = parts.part(p, 150, 199)
         assert answer.is_hit and answer.cache_status["detail"] == "disk"
@@ -170,10 +170,10 @@ def test_a_part_is_served_from_disk(parts):
 def test_parts_before_and_after_a_restart_are_combined(parts):
     with parts.proxy() as p:
         parts.part(p, 0, 99)
-        written(p)
+        p.wait_written()
     with parts.proxy() as p:
         parts.part(p, 100, 199)
-        written(p)
+        p.wait_written()
     with parts.proxy() as p:
         assert parts.part(p, 0, 199).is_hit
         assert parts.part(p, 50, 149).is_hit
@@ -183,10 +183,10 @@ def test_parts_before_and_after_a_restart_are_combined(parts):
 def test_a_head_on_disk_is_completed_by_the_rest(parts):
     with parts.proxy() as p:
         parts.part(p, 0, 999)
-        written(p)
+        p.wait_written()
     with parts.proxy() as p:
         assert p.fetch(parts.page).body == parts.BODY
-        written(p)
+        p.wait_written()
     assert parts.ranges == ["bytes=0-999", "bytes=1000-"]
     with parts.proxy() as p:
         answer = p.fetch(parts.page)
@@ -198,11 +198,11 @@ def test_a_head_on_disk_is_completed_by_the_rest(parts):
 def test_parts_of_another_representation_are_not_combined(parts):
     with parts.proxy() as p:
         parts.part(p, 0, 99)
-        written(p)
+        p.wait_written()
     parts.etag, parts.BODY = '"2"', parts.BODY[::-1]
     with parts.proxy() as p:
         parts.part(p, 100, 199)
-        written(p)
+        p.wait_written()
     with parts.proxy() as p:
         assert parts.part(p, 100, 199).is_hit
         assert not parts.part(p, 0, 99).is_hit
@@ -211,7 +211,7 @@ def test_parts_of_another_representation_are_not_combined(parts):
 def test_a_part_is_never_taken_for_the_whole(parts):
     with parts.proxy() as p:
         parts.part(p, 100, 4095)
-        written(p)
+        p.wait_written()
     with parts.proxy() as p:
         assert p.fetch(parts.page, method="HEAD").status == 200
         answer = p.fetch(parts.page)
@@ -227,7 +227,7 @@ def test_what_comes_back_from_disk_is_encoded_again(origin, tmp_path, coding):
         first = p.fetch(path, {"Accept-Encoding": coding})
         again = p.fetch(path, {"Accept-Encoding": coding})
         assert again.get("Content-Encoding") == coding
-        written(p)
+        p.wait_written()
     with site.proxy() as p:
         answer = p.fetch(path, {"Accept-Encoding": coding})
         assert answer.is_hit and answer.cache_status["detail"] == "disk"
@@ -247,7 +247,7 @@ def test_what_nobody_asks_for_leaves_memory_for_the_disk(origin, tmp_path):
     with site.proxy() as p:
         for name in ("/idle", "/hot", "/kept"):
             site.get(p, name)
-        written(p)
+        p.wait_written()
 
         def asked_hot_until_idle_has_gone():
             assert "detail" not in site.get(p, "/hot")[0].cache_status
@@ -292,7 +292,7 @@ def test_entries_lists_what_is_on_disk(origin, tmp_path):
     with site.proxy() as p:
         for name in names:
             site.get(p, name)
-        written(p)
+        p.wait_written()
         answer = p.admin_json("GET", f"/entries?prefix={site.stem}/1&limit=3")
         assert answer["disk_entries"] == len(names)
         assert [(e["tier"], e["disk"]) for e in answer["entries"]] == [("memory", True)] * 3
@@ -314,7 +314,7 @@ def test_entries_of_the_disk_say_whose_they_are(users):
     with users.proxy() as p:
         users.get_as(p, "ann")
         users.get_as(p, "bob")
-        written(p)
+        p.wait_written()
         seen = {e["user"] for e in p.admin_json("GET", "/entries")["entries"]}
         answer = p.admin_json("GET", "/entries?tier=disk")
         assert {e["user"] for e in answer["entries"]} == seen and len(seen) == 2

@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Set-Cookie goes to the client whose request fetched it, and to nobody else, unless the route says set_cookie = store."""
-import copy
 import itertools
 
 import pytest
 
 from support.herd import Herd
 from support.origin import Reply, Send, Wait, head
-from support.proxy import Proxy, eventually
+from support.proxy import eventually
 from support.rawclient import build
-
-from conftest import need_binary
 
 LIVES = {"Cache-Control": "max-age=60"}
 CONFIG = {
@@ -25,19 +22,9 @@ CONFIG = {
 }
 
 
-@pytest.fixture(scope="module", params=["fast path", "transaction"])
-def running(request, origin):
-    need_binary()
-    config = copy.deepcopy(CONFIG)
-    if request.param == "exchange":
-        config["cache"]["fast_path"] = "off"
-    with Proxy(origin.url, config) as p:
-        yield p
-
-
 @pytest.fixture
-def proxy(running):
-    return running
+def proxy(either_path):
+    return either_path
 
 
 def counted(origin, where="", fields=None, body=b"{}"):
