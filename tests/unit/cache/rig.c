@@ -226,3 +226,37 @@ struct flight_view waiter_look(struct waiter *w)
 	flight_look(&w->w, &v);
 	return v;
 }
+
+void herd_begin_as(struct herd *h, const char *request, const char *first, const char *second, const char *third)
+{
+	const char *fields[HERD] = {first, second, third};
+
+	for (unsigned i = 0; i < HERD; i++) {
+		ask_init(&h->g, &h->a[i], request, fields[i]);
+		h->a[i].r.worker = i;
+		assert_int_equal(ask_lookup(&h->g, &h->a[i]), i == 0 ? CACHE_LEAD : CACHE_JOIN);
+		waiter_join(&h->w[i], &h->a[i], i);
+		assert_int_equal(waiter_look(&h->w[i]).phase, FLIGHT_WAITING);
+	}
+	h->f = h->a[0].out.flight;
+}
+
+void herd_begin_with(struct herd *h, const char *first, const char *second, const char *third)
+{
+	herd_begin_as(h, "GET /a", first, second, third);
+}
+
+void herd_begin(struct herd *h)
+{
+	rig_begin(&h->g);
+	herd_begin_with(h, NULL, NULL, NULL);
+}
+
+void herd_end(struct herd *h)
+{
+	for (unsigned i = 0; i < HERD; i++) {
+		flight_leave(&h->w[i].w);
+		ask_fini(&h->a[i]);
+	}
+	rig_end(&h->g);
+}

@@ -75,4 +75,17 @@ struct waiter {
 void waiter_join(struct waiter *w, struct ask *a, unsigned worker);
 struct flight_view waiter_look(struct waiter *w);
 
+/* A leader and two others, on workers 0, 1 and 2, who wait for the same: GET /a, or that request, with those fields of theirs. */
+#define HERD 3
+struct herd {
+	struct rig g;
+	struct ask a[HERD];
+	struct waiter w[HERD];
+	struct flight *f;
+};
+void herd_begin(struct herd *h); /* its rig, too */
+void herd_begin_with(struct herd *h, const char *first, const char *second, const char *third);
+void herd_begin_as(struct herd *h, const char *request, const char *first, const char *second, const char *third);
+void herd_end(struct herd *h); /* and the rig */
+
 #endif

@@ -9,43 +9,6 @@
 
 #define FRESH "Cache-Control: max-age=60\r\n"
 
-/* A leader and two others, on workers 0, 1 and 2, who wait for the same. */
-struct herd {
-	struct rig g;
-	struct ask a[3];
-	struct waiter w[3];
-	struct flight *f;
-};
-
-static void herd_begin_with(struct herd *h, const char *const fields[3])
-{
-	for (unsigned i = 0; i < 3; i++) {
-		ask_init(&h->g, &h->a[i], "GET /a", fields[i]);
-		h->a[i].r.worker = i;
-		assert_int_equal(ask_lookup(&h->g, &h->a[i]), i == 0 ? CACHE_LEAD : CACHE_JOIN);
-		waiter_join(&h->w[i], &h->a[i], i);
-		assert_int_equal(waiter_look(&h->w[i]).phase, FLIGHT_WAITING);
-	}
-	h->f = h->a[0].out.flight;
-}
-
-static void herd_begin(struct herd *h)
-{
-	static const char *const none[3] = {NULL, NULL, NULL};
-
-	rig_begin(&h->g);
-	herd_begin_with(h, none);
-}
-
-static void herd_end(struct herd *h)
-{
-	for (unsigned i = 0; i < 3; i++) {
-		flight_leave(&h->w[i].w);
-		ask_fini(&h->a[i]);
-	}
-	rig_end(&h->g);
-}
-
 static void all_see(struct herd *h, enum flight_phase phase)
 {
 	for (unsigned i = 0; i < 3; i++)
@@ -274,7 +237,7 @@ static void waiters_whom_vary_tells_apart_look_up_again_into_a_flight_of_their_o
 
 	(void)state;
 	rig_begin(&h.g);
-	herd_begin_with(&h, fields);
+	herd_begin_with(&h, fields[0], fields[1], fields[2]);
 	rig_answer(&h.g, h.f, 200, FRESH "Vary: X-V\r\n", 1, NULL);
 	assert_int_equal(waiter_look(&h.w[0]).phase, FLIGHT_RESPONSE);
 	assert_int_equal(waiter_look(&h.w[1]).phase, FLIGHT_RETRY);
@@ -746,7 +709,7 @@ static void who_waits_for_what_is_another_variants_alone_looks_up_again(void **s
 
 	(void)state;
 	rig_begin(&h.g);
-	herd_begin_with(&h, fields);
+	herd_begin_with(&h, fields[0], fields[1], fields[2]);
 	rig_answer(&h.g, h.f, 200, PRIVATE, 0, NULL);
 	assert_int_equal(waiter_look(&h.w[0]).phase, FLIGHT_RELEASED);
 	assert_int_equal(waiter_look(&h.w[1]).phase, FLIGHT_RETRY);

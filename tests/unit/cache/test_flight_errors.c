@@ -4,49 +4,6 @@
 
 #include <string.h>
 
-#define WAITERS 3
-
-/* A leader and two who wait, with those fields of theirs. */
-struct herd {
-	struct rig g;
-	struct ask a[WAITERS];
-	struct waiter w[WAITERS];
-	struct flight *f;
-};
-
-static void herd_begin_as(struct herd *h, const char *request, const char *first, const char *second, const char *third)
-{
-	const char *fields[WAITERS] = {first, second, third};
-
-	for (unsigned i = 0; i < WAITERS; i++) {
-		ask_init(&h->g, &h->a[i], request, fields[i]);
-		h->a[i].r.worker = i;
-		assert_int_equal(ask_lookup(&h->g, &h->a[i]), i == 0 ? CACHE_LEAD : CACHE_JOIN);
-		waiter_join(&h->w[i], &h->a[i], i);
-	}
-	h->f = h->a[0].out.flight;
-}
-
-static void herd_begin_with(struct herd *h, const char *first, const char *second, const char *third)
-{
-	herd_begin_as(h, "GET /a", first, second, third);
-}
-
-static void herd_begin(struct herd *h)
-{
-	rig_begin(&h->g);
-	herd_begin_with(h, NULL, NULL, NULL);
-}
-
-static void herd_end(struct herd *h)
-{
-	for (unsigned i = 0; i < WAITERS; i++) {
-		flight_leave(&h->w[i].w);
-		ask_fini(&h->a[i]);
-	}
-	rig_end(&h->g);
-}
-
 static enum flight_phase phase_of(struct herd *h, unsigned i)
 {
 	return waiter_look(&h->w[i]).phase;
@@ -83,7 +40,7 @@ static void an_error_without_a_lifetime_answers_all_who_waited_and_is_not_stored
 
 		herd_begin(&h);
 		assert_int_equal(answer_with(&h.g, h.f, errors[k], "X-Why: because\r\n", "no"), FLIGHT_STORES);
-		for (unsigned i = 0; i < WAITERS; i++) {
+		for (unsigned i = 0; i < HERD; i++) {
 			struct flight_view v = waiter_look(&h.w[i]);
 
 			assert_int_equal(v.phase, FLIGHT_RESPONSE);
@@ -485,7 +442,7 @@ static void what_failed_before_it_was_sent_goes_for_all(void **state)
 	rig_begin(&h.g);
 	herd_begin_with(&h, ODD, USUAL, NULL);
 	flight_fail_for_all(h.f, 502, h.g.now);
-	for (unsigned i = 0; i < WAITERS; i++)
+	for (unsigned i = 0; i < HERD; i++)
 		assert_int_equal(phase_of(&h, i), FLIGHT_FAILED);
 	assert_int_equal(rig_verdict(&h.g, "GET /a", "User-Agent: b\r\n"), CACHE_FAILED);
 	herd_end(&h);
