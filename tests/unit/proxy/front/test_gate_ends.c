@@ -264,19 +264,28 @@ static void held_response_is_not_timed_by_the_gate(void **state)
 	client_free(c);
 }
 
-static void client_that_takes_nothing_is_gone(void **state)
+/* A client for which more waits than there is room for on the way, with a short limit for writing. */
+static struct client *take_nothing(struct rig *r)
 {
-	struct rig *r = *state;
-	r->options.write_timeout_ms = 50;
-	struct client *c = client_with_buffer(r, 4096);
 	static char big[8 * 1024 * 1024 + 1];
+	struct client *c;
 
+	r->options.write_timeout_ms = 50;
+	c = client_with_buffer(r, 4096);
 	bufferevent_disable(c->bev, EV_READ);
 	client_send(c, HEAD_OF("GET", "/hold") "\r\n");
 	wait_for(r, r->held_n == 1);
 	memset(big, 'x', sizeof(big) - 1);
 	rig_start(r, 0, NULL);
 	rig_chunk(r, 0, big);
+	return c;
+}
+
+static void client_that_takes_nothing_is_gone(void **state)
+{
+	struct rig *r = *state;
+	struct client *c = take_nothing(r);
+
 	wait_for(r, r->held[0].gone);
 	assert_int_equal(r->stats.write_timeouts, 1);
 	client_free(c);
@@ -335,16 +344,8 @@ static void aborted_response_that_ends_with_the_connection_is_reset(void **state
 static void aborted_response_to_a_stuck_client_ends_with_the_write_limit(void **state)
 {
 	struct rig *r = *state;
-	r->options.write_timeout_ms = 50;
-	struct client *c = client_with_buffer(r, 4096);
-	static char big[8 * 1024 * 1024 + 1];
+	struct client *c = take_nothing(r);
 
-	bufferevent_disable(c->bev, EV_READ);
-	client_send(c, HEAD_OF("GET", "/hold") "\r\n");
-	wait_for(r, r->held_n == 1);
-	memset(big, 'x', sizeof(big) - 1);
-	rig_start(r, 0, NULL);
-	rig_chunk(r, 0, big);
 	gate_abort_response(r->held[0].g, r->held[0].req);
 	wait_for(r, r->stats.open == 0);
 	assert_int_equal(r->gone, 0);

@@ -93,6 +93,25 @@ static void feed(struct rig *g, struct fetch *f, const char *text, size_t *at)
 	}
 }
 
+/* Two clients of what is too large to be stored, of which one takes nothing: as far as the fetch goes on. */
+static struct fetch *begin_large(
+	struct rig *g, struct recorder **slow, struct recorder **quick, const char *text, size_t *at)
+{
+	struct fetch *f;
+
+	rig_begin(g, SMALL_CACHE);
+	*slow = rig_client(g, "GET /a", NULL);
+	(*slow)->mark = MARK;
+	(*slow)->is_stuck = true;
+	rig_begin_client(g, *slow, 0, RIG_AS_GATE);
+	*quick = rig_send(g, 1, RIG_AS_GATE, "GET /a", NULL);
+	f = fake_fetch(0);
+	fake_head(f, 200, "Transfer-Encoding: chunked\r\n");
+	feed(g, f, text, at);
+	assert_true(f->is_paused);
+	return f;
+}
+
 static void what_is_too_large_waits_for_the_slowest(void **state)
 {
 	struct rig g;
@@ -102,16 +121,7 @@ static void what_is_too_large_waits_for_the_slowest(void **state)
 	struct fetch *f;
 
 	(void)state;
-	rig_begin(&g, SMALL_CACHE);
-	slow = rig_client(&g, "GET /a", NULL);
-	slow->mark = MARK;
-	slow->is_stuck = true;
-	rig_begin_client(&g, slow, 0, RIG_AS_GATE);
-	quick = rig_send(&g, 1, RIG_AS_GATE, "GET /a", NULL);
-	f = fake_fetch(0);
-	fake_head(f, 200, "Transfer-Encoding: chunked\r\n");
-	feed(&g, f, text, &at);
-	assert_true(f->is_paused);
+	f = begin_large(&g, &slow, &quick, text, &at);
 	assert_true(at < LARGE / 2); /* not all of it lies here */
 	assert_int_equal(fake_fetches(), 1);
 	slow->is_stuck = false;
@@ -139,16 +149,7 @@ static void who_leaves_holds_nobody_up(void **state)
 	struct fetch *f;
 
 	(void)state;
-	rig_begin(&g, SMALL_CACHE);
-	slow = rig_client(&g, "GET /a", NULL);
-	slow->mark = MARK;
-	slow->is_stuck = true;
-	rig_begin_client(&g, slow, 0, RIG_AS_GATE);
-	quick = rig_send(&g, 1, RIG_AS_GATE, "GET /a", NULL);
-	f = fake_fetch(0);
-	fake_head(f, 200, "Transfer-Encoding: chunked\r\n");
-	feed(&g, f, text, &at);
-	assert_true(f->is_paused);
+	f = begin_large(&g, &slow, &quick, text, &at);
 	recorder_leave(slow);
 	rig_turn(&g);
 	assert_false(f->is_paused);
