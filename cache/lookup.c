@@ -45,17 +45,8 @@ static enum cache_forward reason_to_pass(const struct cache_request *r)
 /* Most requests have no Cache-Control, and filling in a struct of that size is a good part of what a hit costs. */
 static const struct cache_control *directives_of(const struct http_fields *request, struct cache_control *storage)
 {
-	static const struct cache_control none = {
-		.max_age = CC_ABSENT,
-		.s_maxage = CC_ABSENT,
-		.stale_while_revalidate = CC_ABSENT,
-		.stale_if_error = CC_ABSENT,
-		.max_stale = CC_ABSENT,
-		.min_fresh = CC_ABSENT,
-	};
-
 	if (!http_fields_get(request, HF_CACHE_CONTROL))
-		return &none;
+		return &cache_control_none;
 	(void)cache_control_of(storage, request);
 	return storage;
 }

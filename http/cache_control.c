@@ -50,17 +50,14 @@ struct member {
 	struct slice value; /* of TOKEN, or what is between QUOTED's quotes */
 };
 
-void cache_control_init(struct cache_control *cc)
-{
-	*cc = (struct cache_control){
-		.max_age = CC_ABSENT,
-		.s_maxage = CC_ABSENT,
-		.stale_while_revalidate = CC_ABSENT,
-		.stale_if_error = CC_ABSENT,
-		.max_stale = CC_ABSENT,
-		.min_fresh = CC_ABSENT,
-	};
-}
+const struct cache_control cache_control_none = {
+	.max_age = CC_ABSENT,
+	.s_maxage = CC_ABSENT,
+	.stale_while_revalidate = CC_ABSENT,
+	.stale_if_error = CC_ABSENT,
+	.max_stale = CC_ABSENT,
+	.min_fresh = CC_ABSENT,
+};
 
 static const struct directive *directive_of(struct slice name)
 {
@@ -212,7 +209,7 @@ bool cache_control_of(struct cache_control *cc, const struct http_fields *f)
 {
 	uint32_t i = 0;
 	bool found = false;
-	cache_control_init(cc);
+	*cc = cache_control_none;
 	for (const struct http_field *line; (line = http_fields_next(f, HF_CACHE_CONTROL, &i)) != NULL;) {
 		cache_control_add(cc, line->value);
 		found = true;
@@ -253,7 +250,7 @@ bool cache_control_of_targeted(struct cache_control *cc, struct slice joined)
 	struct slice key;
 	struct sf_item item;
 	unsigned members = 0;
-	cache_control_init(cc);
+	*cc = cache_control_none;
 	if (!sf_dict_valid(joined))
 		return false;
 	sf_parser_init(&parser, joined);

@@ -46,7 +46,7 @@ struct cache_control {
 };
 
 /* All absent. */
-void cache_control_init(struct cache_control *cc);
+extern const struct cache_control cache_control_none;
 /* Adds one line's directives. Names in any case; values as tokens or quoted strings, whichever the directive asks for
  * (5.2); unknown directives are skipped. What comes after a quoted string that does not end can only make cc stricter. */
 void cache_control_add(struct cache_control *cc, struct slice line);

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "cache/disk/store_internal.h"
 
 #define MIB ((uint64_t)1 << 20)
@@ -269,23 +270,23 @@ enum { STARTED_WRITER = 1, STARTED_RECLAIMER = 2, STARTED_JOURNAL_SYNCER = 4 };
 
 static int start_threads(struct disk *d)
 {
-	int err = pthread_create(&d->writer, NULL, disk_writer, d);
+	int err = thread_start(&d->writer, disk_writer, d);
 
 	if (err)
-		return -err;
+		return err;
 	d->started |= STARTED_WRITER;
-	err = pthread_create(&d->journal_syncer, NULL, disk_journal_syncer, d);
+	err = thread_start(&d->journal_syncer, disk_journal_syncer, d);
 	if (err)
-		return -err;
+		return err;
 	d->started |= STARTED_JOURNAL_SYNCER;
 	for (; d->readers_n < d->o.threads; d->readers_n++) {
-		err = pthread_create(&d->readers[d->readers_n], NULL, disk_reader, d);
+		err = thread_start(&d->readers[d->readers_n], disk_reader, d);
 		if (err)
-			return -err;
+			return err;
 	}
-	err = pthread_create(&d->reclaimer, NULL, disk_reclaimer, d);
+	err = thread_start(&d->reclaimer, disk_reclaimer, d);
 	if (err)
-		return -err;
+		return err;
 	d->started |= STARTED_RECLAIMER;
 	return 0;
 }

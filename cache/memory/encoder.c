@@ -3,10 +3,10 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "cache/memory/encodings.h"
 
 struct job {
@@ -112,24 +112,12 @@ static void *run(void *arg)
 	return NULL;
 }
 
-/* Signals belong to the main thread. */
-static void start_thread_locked(struct encoder *e)
-{
-	sigset_t all, before;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	if (pthread_create(&e->threads[e->threads_n], NULL, run, e) == 0)
-		e->threads_n++;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-}
-
 static bool add_locked(struct encoder *e, struct job *j)
 {
 	if (e->is_ending || e->jobs_n >= ENCODER_JOBS || j->bytes > e->bytes_max - e->bytes)
 		return false;
 	if (e->threads_n < e->threads_max && e->threads_n <= e->jobs_n)
-		start_thread_locked(e);
+		e->threads_n += thread_start(&e->threads[e->threads_n], run, e) == 0;
 	if (e->threads_n == 0)
 		return false;
 	e->jobs_n++;

@@ -57,7 +57,7 @@ static bool read_targeted(const struct policy_exchange *x, struct cache_control 
 			continue;
 		struct buf joined;
 		buf_init(&joined, TARGETED_MAX);
-		cache_control_init(cc);
+		*cc = cache_control_none;
 		int rc = join_lines(x->response, name, &joined);
 		bool is_valid = rc == 0 && cache_control_of_targeted(cc, buf_slice(&joined));
 		buf_fini(&joined);

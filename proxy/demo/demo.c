@@ -9,7 +9,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -18,6 +17,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "http/etag.h"
 #include "proxy/demo/demo_api.h"
 
@@ -222,19 +222,6 @@ static void *demo_main(void *arg)
 	return NULL;
 }
 
-/* Signals are main's business; a client that left is EPIPE. */
-static int start_thread(struct demo *d)
-{
-	sigset_t all, before;
-	int err;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&d->thread, NULL, demo_main, d);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -err;
-}
-
 static uint16_t port_of(int fd)
 {
 	union {
@@ -326,7 +313,7 @@ int demo_start(const char *address, uint16_t port, int64_t delay_ms, struct demo
 	if (!rc)
 		rc = set_up_http(d, address, port);
 	if (!rc)
-		rc = start_thread(d);
+		rc = thread_start(&d->thread, demo_main, d);
 	if (rc) {
 		free_demo(d);
 		return rc;

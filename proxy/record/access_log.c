@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "proxy/record/access_line.h"
 
 /* Two halves: workers fill one while the writer empties the other. A worker formats on its own stack and holds the lock
@@ -279,19 +280,6 @@ static void *writer_main(void *arg)
 	return NULL;
 }
 
-/* Without signals: they are main's, and a reader that left is EPIPE. */
-static int start_writer(struct access_log *log)
-{
-	sigset_t all, before;
-	int err;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&log->thread, NULL, writer_main, log);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -err;
-}
-
 /* ---- Public ---- */
 
 static void free_log(struct access_log *log)
@@ -338,7 +326,7 @@ int access_log_open(struct slice path, enum config_log_format format, struct acc
 		goto fail_log;
 	look_at_file(log);
 	init_lock(log);
-	rc = start_writer(log);
+	rc = thread_start(&log->thread, writer_main, log);
 	if (rc)
 		goto fail_lock;
 	*out = log;

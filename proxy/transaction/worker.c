@@ -4,12 +4,12 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <malloc.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "proxy/record/access_log.h"
 #include "proxy/transaction/transaction.h"
 #include "proxy/transaction/fetch_job.h"
@@ -277,16 +277,10 @@ static void *run(void *arg)
 
 int worker_start(struct worker *w)
 {
-	sigset_t all, before;
-	int err;
+	int err = thread_start(&w->thread, run, w);
 
-	/* Signals belong to main. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&w->thread, NULL, run, w);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	w->is_running = err == 0;
-	return -err;
+	return err;
 }
 
 void worker_join(struct worker *w)

@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (cache_control_of_targeted(&cc, rest))
 		check(&cc);
-	cache_control_init(&cc);
+	cc = cache_control_none;
 	while (rest.n > 0) {
 		struct cache_control before = cc;
 		const char *lf = memchr(rest.p, '\n', rest.n);
