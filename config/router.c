@@ -15,7 +15,6 @@ enum { ROOT_ANY_HOST, ROOT_HOSTS, SLOTS_MAX = 65 };
 struct router {
 	uint32_t routes_n; /* without the last */
 	struct tree hosts; /* read from their ends; of "*.suffix" SYMBOL_RUN is the last */
-	uint32_t *host_roots;
 	struct globs *paths, *queries;
 	struct globs *
 		decoded; /* the paths as a server sees them that decodes; the same as `paths` if no pattern has escapes that count */

@@ -222,8 +222,9 @@ static int load_at(struct read_object *o, const struct record_at *p, struct tier
 
 /* ---- A lookup ---- */
 
-/* The order of the two loads does not matter: before a record that was found is used, disk_is_newest is asked. */
-unsigned disk_find(struct disk *d, struct hash128 hash, bool mark, struct index_slot out[INDEX_FOUND_MAX])
+/* The records in the index; none where a put that waits to be written may replace them. The order of the two loads does not matter:
+ * before a record that was found is used, disk_is_newest is asked. */
+static unsigned find(struct disk *d, struct hash128 hash, bool mark, struct index_slot out[INDEX_FOUND_MAX])
 {
 	unsigned n = index_find(&d->index, hash, mark, out), slot = hash.lo & (PUT_SLOTS - 1);
 	uint64_t queued;
@@ -237,7 +238,7 @@ unsigned disk_find(struct disk *d, struct hash128 hash, bool mark, struct index_
 bool disk_is_newest(struct tier *t, struct hash128 hash, uint64_t lsn)
 {
 	struct index_slot found[INDEX_FOUND_MAX];
-	unsigned n = disk_find(disk_of(t), hash, false, found);
+	unsigned n = find(disk_of(t), hash, false, found);
 
 	for (unsigned i = 0; i < n; i++)
 		if (found[i].lsn == lsn)
@@ -249,7 +250,7 @@ bool disk_holds(struct tier *t, struct hash128 hash, struct slice vary_names, st
 {
 	uint32_t variant = record_variant(vary_names, vary_values);
 	struct index_slot found[INDEX_FOUND_MAX];
-	unsigned n = disk_find(disk_of(t), hash, false, found);
+	unsigned n = find(disk_of(t), hash, false, found);
 
 	for (unsigned i = 0; i < n; i++)
 		if (found[i].kind != INDEX_BODY && found[i].variant == variant)
@@ -324,7 +325,7 @@ static enum tier_verdict judge(
 static void look_up(struct disk *d, struct tier_lookup *l, bool may_wait)
 {
 	struct index_slot found[INDEX_FOUND_MAX];
-	unsigned n = disk_find(d, l->hash, true, found);
+	unsigned n = find(d, l->hash, true, found);
 
 	l->verdict = TIER_MISS;
 	l->object = NULL;
@@ -372,7 +373,7 @@ bool disk_may_have(struct tier *t, struct hash128 hash)
 
 	if (!serves(d))
 		return false;
-	if (disk_find(d, hash, false, found) > 0)
+	if (find(d, hash, false, found) > 0)
 		return true;
 	disk_add(&d->n.absent, 1);
 	return false;

@@ -187,8 +187,6 @@ void *disk_reader(void *arg);
 void *disk_reclaimer(void *arg);
 void *disk_journal_syncer(void *arg);
 void disk_recover(struct disk *d);
-/* The records in the index; none where a put that waits to be written may replace them. */
-unsigned disk_find(struct disk *d, struct hash128 hash, bool mark, struct index_slot out[INDEX_FOUND_MAX]);
 /* Reads bytes of a segment. -EAGAIN, unless may_wait: they are not in the page cache. */
 int disk_read_at(struct disk *d, struct segment *s, void *p, size_t n, uint64_t at, bool may_wait) WARN_UNUSED;
 int disk_checkpoint(struct disk *d) WARN_UNUSED;
