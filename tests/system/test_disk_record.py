@@ -263,7 +263,8 @@ def test_what_nobody_asks_for_leaves_memory_for_the_disk(origin, tmp_path):
 
 def test_memory_idle_wants_a_disk(tmp_path):
     config = tmp_path / "proxy.ini"
-    config.write_text("[defaults]\nmemory_idle = 5m\n[route a]\nmatch = /a\n[route b]\nmemory_idle = off\n")
+    config.write_text("[defaults]\nmemory_idle = 5m\n[route a]\nmatch = /a\n[route b]\nmemory_idle = off\n"
+                      "[upstream]\nurl = http://127.0.0.1:1\n")
     r = subprocess.run([binary(), "-t", "-c", str(config)], capture_output=True, text=True, timeout=20 * SLOW)
     assert r.returncode == 1 and "memory_idle: needs [disk] path" in r.stderr and f"{config}:2:" in r.stderr, r.stderr
     config.write_text(config.read_text() + f"[disk]\npath = {tmp_path}/disk\n")
