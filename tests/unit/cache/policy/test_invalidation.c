@@ -406,7 +406,7 @@ static void spell(const char *name, struct spellings *out)
 	unsigned c;
 	char *to = out->v[1];
 
-	strcpy(out->v[0], name);
+	snprintf(out->v[0], sizeof(out->v[0]), "%s", name);
 	for (; *name; name++) {
 		bool decodes = *name == '%' && isxdigit((unsigned char)name[1]) && isxdigit((unsigned char)name[2]) &&
 			       sscanf(name, "%%%2x", &c) == 1 && isalnum((int)c);
