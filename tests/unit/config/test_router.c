@@ -449,7 +449,7 @@ static void no_host_costs_more_than_the_longest_that_a_route_names(void **state)
 
 /* ---- Threads ---- */
 
-enum { THREADS = 8, LOOKS = 30000 };
+enum { THREADS = 8, LOOKS = 10000 };
 
 struct asked {
 	const char *path, *query;
