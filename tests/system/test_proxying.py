@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What passes through unchanged, what is added and dropped, in both directions."""
 import hashlib
+import pathlib
 
 import pytest
 
@@ -560,8 +561,14 @@ def test_large_download_arrives_whole_in_bounded_memory(proxy, origin):
     assert proxy.rss_bytes() - before < 24 * MB * SLOW
 
 
+def kernel_buffers():
+    """What the kernel may hold of one connection: its windows grow with how late the reader is."""
+    return sum(int(pathlib.Path(f"/proc/sys/net/ipv4/tcp_{way}mem").read_text().split()[2]) for way in "rw")
+
+
 def test_slow_reader_holds_the_origin_back_in_bounded_memory(proxy, origin):
-    total = 50 * MB
+    at_most = 30 * MB + kernel_buffers()
+    total = at_most + 20 * MB
     stream = Stream(total)
     path = origin.on(origin.fresh(), [Send(head(200, {"Content-Length": total})), stream])
     before = proxy.rss_bytes()
@@ -574,7 +581,7 @@ def test_slow_reader_holds_the_origin_back_in_bounded_memory(proxy, origin):
             sent.append(stream.sent)
             return len(sent) > 10 and sent[-10] == stream.sent
         eventually(stands_still, "the origin is held back, or has sent all")
-        assert stream.sent < 30 * MB, "nobody holds the origin back"
+        assert stream.sent < at_most, "nobody holds the origin back"
         assert proxy.rss_bytes() - before < 24 * MB * SLOW
         r = c.read_bytes(20 * MB)
         assert len(r) == 20 * MB
