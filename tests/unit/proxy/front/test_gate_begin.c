@@ -189,7 +189,8 @@ static void a_drain_ends_connections_that_have_not_begun(void **state)
 static void drip(struct rig *r, const char *head, const char *byte)
 {
 	struct client *c = client_new(r);
-	int64_t next_us = 0, give_up_us = clock_mono_us() + 20000000;
+	int64_t sent_us = 0, give_up_us = clock_mono_us() + 20000000;
+	bool was_silent = false; /* as the machine held this process up */
 
 	r->options.body_timeout_ms = 200;
 	r->options.body_rate = 1000;
@@ -197,16 +198,17 @@ static void drip(struct rig *r, const char *head, const char *byte)
 	while (!c->eof && !c->failed) {
 		struct timeval soon = {0, 5000};
 		assert_true(clock_mono_us() < give_up_us);
-		if (clock_mono_us() >= next_us) {
+		if (clock_mono_us() >= sent_us + 20000) {
 			client_send(c, byte);
-			next_us = clock_mono_us() + 20000;
+			sent_us = clock_mono_us();
 		}
 		event_base_loopexit(r->base, &soon);
 		event_base_loop(r->base, 0);
+		was_silent = was_silent || clock_mono_us() >= sent_us + 100000;
 	}
 	assert_has(c, "408 ");
-	assert_int_equal(r->stats.slow_bodies, 1);
-	assert_int_equal(r->stats.body_timeouts, 0);
+	assert_int_equal(r->stats.slow_bodies + r->stats.body_timeouts, 1);
+	assert_true(was_silent || r->stats.body_timeouts == 0);
 	client_free(c);
 }
 
