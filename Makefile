@@ -41,8 +41,9 @@ BELOW_proxy/record      := proxy/record proxy/front proxy/connection upstream $(
 BELOW_proxy/request     := proxy/request config config/ini config/routing upstream $(BELOW_cache)
 BELOW_proxy/transaction := proxy/transaction proxy/record proxy/front proxy/connection $(BELOW_proxy/request)
 BELOW_proxy/demo        := proxy/demo http base
+BELOW_proxy/init        := proxy/init $(BELOW_config)
 BELOW_proxy/admin       := proxy/admin $(BELOW_proxy/transaction)
-BELOW_proxy/process     := proxy/process proxy/demo cache/disk cache/disk/log $(BELOW_proxy/admin)
+BELOW_proxy/process     := proxy/process proxy/demo proxy/init cache/disk cache/disk/log $(BELOW_proxy/admin)
 ROOMS        := $(BELOW_proxy/process)
 SOURCES      := $(wildcard $(addsuffix /*.c,$(ROOMS)))
 HEADERS      := $(wildcard $(addsuffix /*.h,$(ROOMS)))
@@ -59,13 +60,14 @@ CC := $(if $(filter fuzz,$(MODE)),clang,gcc)
 endif
 AR := ar
 
-PKGS := libevent libevent_pthreads libcurl libnghttp2 jansson libxxhash zlib libbrotlienc libzstd openssl
+PKGS := libevent libevent_pthreads libcurl libnghttp2 jansson yaml-0.1 expat libxxhash zlib libbrotlienc libzstd openssl
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LIBS_common   := $(shell pkg-config --libs jansson zlib libbrotlienc libzstd openssl 2>/dev/null) -lpthread
 LIBS_event    := $(shell pkg-config --libs libevent libevent_pthreads 2>/dev/null)
 LIBS_curl     := $(shell pkg-config --libs libcurl libnghttp2 2>/dev/null)
+LIBS_init     := $(shell pkg-config --libs libcurl yaml-0.1 expat 2>/dev/null)
 # What the archives that a program links need: libs_of <room>
-libs_of = $(if $(filter upstream,$(BELOW_$1)),$(LIBS_curl)) $(if $(filter upstream proxy/%,$(BELOW_$1)),$(LIBS_event)) \
+libs_of = $(if $(filter proxy/init,$(BELOW_$1)),$(LIBS_init)) $(if $(filter upstream,$(BELOW_$1)),$(LIBS_curl)) $(if $(filter upstream proxy/%,$(BELOW_$1)),$(LIBS_event)) \
 	$(LIBS_common)
 
 # MEMOPROXY_HOOKS lets the environment inject faults; a release binary has no such door.

@@ -214,6 +214,15 @@ static int build_singles(struct build *b)
 
 /* ---- [upstream] ---- */
 
+static int note_place(struct build *b, const struct ini_section *s, struct config_upstream *to)
+{
+	const struct ini_entry *url = ini_find(s, "url");
+
+	if (url)
+		to->place = arena_copy(b->config->arena, slice_of(report_file_and_line(b->report, url->line).z));
+	return url && !to->place.p ? -ENOMEM : 0;
+}
+
 static int build_upstream(struct build *b, const struct ini_section *s, struct config_upstream *to)
 {
 	unsigned errors = b->report->errors;
@@ -225,7 +234,7 @@ static int build_upstream(struct build *b, const struct ini_section *s, struct c
 		report_at(b->report, s->line, "[upstream %.*s] needs a url", SLICE_ARG(s->name));
 	if (s)
 		validate_upstream(b, to, s);
-	return 0;
+	return note_place(b, s, to);
 }
 
 static int add_upstream(

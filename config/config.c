@@ -61,8 +61,7 @@ static void say_why_not(const char *path, int err, struct buf *errors)
 		buf_addf(errors, "%s: larger than %d bytes\n", path, INI_BYTES_MAX);
 	else
 		buf_addf(errors, "%s: %s%s\n", path, strerror(-err),
-			err == -ENOENT ? " (memoproxy --print-config writes one; memoproxy --to URL serves without)"
-				       : "");
+			err == -ENOENT ? " (memoproxy init URL writes one; memoproxy --to URL serves without)" : "");
 }
 
 static int read_sources(struct ini *ini, const struct config_source *from, struct buf *errors)
@@ -129,6 +128,13 @@ int config_parse(struct slice text, const char *name, struct config **out, struc
 	const struct config_source from = {.text = text, .name = name, .demo = true, .path = NULL};
 
 	return config_load(&from, out, errors);
+}
+
+int config_url_add(const char *typed, struct buf *out)
+{
+	if (!strstr(typed, "://"))
+		buf_add_str(out, typed[0] == ':' ? "http://localhost" : "http://");
+	return buf_add_str(out, typed);
 }
 
 struct config *config_ref(struct config *c)

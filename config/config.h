@@ -89,6 +89,7 @@ struct config_url {
 struct config_upstream {
 	struct slice name; /* "default" for the one without a name */
 	struct config_url url;
+	struct slice place; /* where that is set: "proxy.ini:4" */
 	int64_t connect_timeout_ms, first_byte_timeout_ms, stall_timeout_ms;
 	int64_t dns_ttl_ms, connection_max_age_ms /* -1: off */;
 	unsigned max_connections; /* in all workers together */
@@ -190,6 +191,9 @@ int config_load(const struct config_source *from, struct config **out, struct bu
 const char *config_source_name(const struct config_source *from);
 /* The same for text in memory, over the demonstration's [upstream] url; `name` stands in for the file's name in errors. */
 int config_parse(struct slice text, const char *name, struct config **out, struct buf *errors) WARN_UNUSED;
+
+/* Appends a URL as people type it: without a scheme it is http, and ":3000" is a port of this machine. out's error. */
+int config_url_add(const char *typed, struct buf *out) WARN_UNUSED;
 
 struct config *config_ref(struct config *c);
 void config_unref(struct config **c); /* clears *c */

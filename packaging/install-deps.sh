@@ -25,6 +25,8 @@ build pc libnghttp2 libnghttp2-dev
 build header uthash.h uthash-dev
 build pc libxxhash libxxhash-dev
 build pc jansson libjansson-dev
+build pc yaml-0.1 libyaml-dev
+build pc expat libexpat1-dev
 build pc zlib zlib1g-dev
 build pc libbrotlienc libbrotli-dev
 build pc libzstd libzstd-dev

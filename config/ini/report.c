@@ -51,17 +51,27 @@ const char *report_file_of(const struct report *r, unsigned line)
 	return locate(r, &line);
 }
 
-struct place report_place(const struct report *r, unsigned line, unsigned at)
+struct place report_file_and_line(const struct report *r, unsigned line)
 {
-	const char *file = locate(r, &line), *here = locate(r, &at);
+	const char *file = locate(r, &line);
 	struct place out;
 
 	if (line == 0)
 		snprintf(out.z, sizeof(out.z), "%s", file);
-	else if (strcmp(file, here) == 0)
-		snprintf(out.z, sizeof(out.z), "line %u", line);
 	else
 		snprintf(out.z, sizeof(out.z), "%s:%u", file, line);
+	return out;
+}
+
+struct place report_place(const struct report *r, unsigned line, unsigned at)
+{
+	unsigned line_of_its = line;
+	const char *file = locate(r, &line_of_its), *here = locate(r, &at);
+	struct place out;
+
+	if (line_of_its == 0 || strcmp(file, here) != 0)
+		return report_file_and_line(r, line);
+	snprintf(out.z, sizeof(out.z), "line %u", line_of_its);
 	return out;
 }
 

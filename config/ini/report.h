@@ -55,10 +55,12 @@ struct shown {
 };
 /* Cut, and without control characters. */
 struct shown report_shown(struct slice s);
-/* Where that line is, said at line `at`: "line 7", or, in another file, its name and line. */
 struct place {
 	char z[300];
 };
+/* "proxy.ini:7", or the name alone where it has no lines. */
+struct place report_file_and_line(const struct report *r, unsigned line);
+/* The same, said at line `at`: "line 7" if it is in that file. */
 struct place report_place(const struct report *r, unsigned line, unsigned at);
 
 #endif

@@ -26,12 +26,13 @@ static const struct {
 	{"access-log", "proxy", "access_log", "FILE", "a line for each request; - is standard output"},
 };
 
-enum { OPT_KEYS = 256, OPT_DEMO = 512, OPT_HELP_CONFIG, OPT_PRINT_CONFIG, OPT_STRICT };
+enum { OPT_KEYS = 256, OPT_DEMO = 512, OPT_HELP_CONFIG, OPT_PRINT_CONFIG, OPT_STRICT, OPT_CONNECT };
 
 static const struct option others[] = {
 	{"config", required_argument, NULL, 'c'},
 	{"test", no_argument, NULL, 't'},
 	{"strict", no_argument, NULL, OPT_STRICT},
+	{"connect", no_argument, NULL, OPT_CONNECT},
 	{"demo", no_argument, NULL, OPT_DEMO},
 	{"help-config", no_argument, NULL, OPT_HELP_CONFIG},
 	{"print-config", no_argument, NULL, OPT_PRINT_CONFIG},
@@ -39,7 +40,7 @@ static const struct option others[] = {
 	{"version", no_argument, NULL, 'V'},
 };
 
-static const char *const words[] = {"disk-check"};
+static const char *const words[] = {"disk-check", "init"};
 
 enum { NAMES = ARRAY_LEN(keys) + ARRAY_LEN(others) };
 
@@ -48,7 +49,11 @@ void command_usage(FILE *to)
 	fputs("usage: memoproxy --to URL [--listen ADDRESS:PORT] [--ttl TIME] ...   serve an API, without a file\n"
 	      "       memoproxy [-c FILE]               serve what ./" HERE " says, or else " SYSTEM "\n"
 	      "       memoproxy --demo                  serve a slow API that comes along, to try it\n"
-	      "       memoproxy -t [-c FILE] [--strict] check the configuration; --strict: a warning is exit status 3\n"
+	      "       memoproxy -t [-c FILE] [--strict] [--connect]   check the configuration. --strict: a warning is "
+	      "exit status 3;\n"
+	      "                                         --connect: does the API answer?\n"
+	      "       memoproxy init URL [PATH...]      ask an API a few paths and write a proxy.ini; init --help says "
+	      "more\n"
 	      "       memoproxy --help-config           every key with its type, range, default and meaning\n"
 	      "       memoproxy --print-config          an annotated proxy.ini with every default\n"
 	      "       memoproxy disk-check PATH         verify a disk tier's directory that no process uses\n"
@@ -112,14 +117,11 @@ static int refuse_word(const char *word)
 
 /* ---- What is understood ---- */
 
-/* As one of `caddy reverse-proxy`: a scheme is not needed. */
 static int add_to(struct command *c, const char *url)
 {
-	size_t n = strlen(c->to);
-	int more = snprintf(c->to + n, sizeof(c->to) - n, "%s%s%s%s", n ? " " : "", strstr(url, "://") ? "" : "http://",
-		url[0] == ':' ? "localhost" : "", url);
-
-	if (more >= 0 && (size_t)more < sizeof(c->to) - n)
+	if (c->to.n > 0)
+		c->to.p[c->to.n - 1] = ' ';
+	if (config_url_add(url, &c->to) == 0 && buf_add_char(&c->to, '\0') == 0)
 		return 0;
 	fputs("memoproxy: --to: too many URLs\n", stderr);
 	return -EINVAL;
@@ -141,7 +143,7 @@ static int set_key(struct command *c, unsigned i, const char *value)
 			to = &c->options[k];
 	if (!to)
 		to = &c->options[c->source.options_n++];
-	*to = (struct config_option){named[i], keys[i].section, keys[i].key, i == 0 ? c->to : value};
+	*to = (struct config_option){named[i], keys[i].section, keys[i].key, i == 0 ? c->to.p : value};
 	return 0;
 }
 
@@ -166,6 +168,9 @@ static int take(struct command *c, int option, char *const *argv)
 	case OPT_STRICT:
 		c->strict = true;
 		return 0;
+	case OPT_CONNECT:
+		c->connect = true;
+		return 0;
 	case OPT_HELP_CONFIG:
 		c->what = COMMAND_HELP_CONFIG;
 		return 0;
@@ -185,7 +190,7 @@ static int take(struct command *c, int option, char *const *argv)
 
 static bool has_to(const struct command *c)
 {
-	return c->to[0] != '\0';
+	return c->to.n > 0;
 }
 
 /* The file that counts where none is named. */
@@ -201,6 +206,7 @@ static int find_file(struct command *c)
 		return 0;
 	fputs("memoproxy: nothing says what to serve: there is no ./" HERE " and no " SYSTEM ". One of these does:\n"
 	      "  memoproxy --to http://localhost:3000    serves that API\n"
+	      "  memoproxy init http://localhost:3000 -o proxy.ini    asks it, and writes a file\n"
 	      "  memoproxy --demo                        serves one that comes along\n",
 		stderr);
 	return -EINVAL;
@@ -217,8 +223,8 @@ static int finish(struct command *c, int words_n, char *const *left)
 		return refuse("a directory is missing after", left[0], NULL, "");
 	if (words_n > 0)
 		return refuse_word(left[0]);
-	if (c->strict && c->what != COMMAND_CHECK)
-		return refuse("without -t there is no", "--strict", NULL, "");
+	if ((c->strict || c->connect) && c->what != COMMAND_CHECK)
+		return refuse("without -t there is no", c->strict ? "--strict" : "--connect", NULL, "");
 	if (c->source.demo && has_to(c))
 		return refuse("--demo brings an API along and takes no", "--to", NULL, "");
 	return c->what == COMMAND_SERVE || c->what == COMMAND_CHECK ? find_file(c) : 0;
@@ -230,6 +236,11 @@ int command_parse(int argc, char **argv, struct command *c)
 	int option, err = 0;
 
 	memset(c, 0, sizeof(*c));
+	buf_init(&c->to, COMMAND_TO_MAX);
+	if (argc > 1 && strcmp(argv[1], words[1]) == 0) {
+		c->what = COMMAND_INIT;
+		return 0;
+	}
 	for (unsigned i = 0; i < ARRAY_LEN(keys); i++)
 		options[i] = (struct option){keys[i].name, required_argument, NULL, OPT_KEYS + (int)i};
 	memcpy(&options[ARRAY_LEN(keys)], others, sizeof(others));

@@ -13,6 +13,7 @@ enum command_do {
 	COMMAND_SERVE,
 	COMMAND_CHECK, /* -t */
 	COMMAND_DISK_CHECK,
+	COMMAND_INIT, /* with arguments of its own */
 	COMMAND_HELP,
 	COMMAND_VERSION,
 	COMMAND_HELP_CONFIG,
@@ -22,11 +23,11 @@ enum command_do {
 struct command {
 	enum command_do what;
 	struct config_source source;
-	const char *path; /* of COMMAND_DISK_CHECK */
-	bool strict;      /* of COMMAND_CHECK */
+	const char *path;     /* of COMMAND_DISK_CHECK */
+	bool strict, connect; /* of COMMAND_CHECK */
 	/* private */
 	struct config_option options[COMMAND_OPTIONS_MAX];
-	char to[COMMAND_TO_MAX]; /* the URLs of --to, as a list */
+	struct buf to; /* the URLs of --to, as a list, with a NUL byte */
 };
 
 /* 0 and *out, which stays where it is, or -EINVAL after a sentence on standard error. */

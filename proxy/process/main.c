@@ -7,6 +7,8 @@
 #include "base/buf.h"
 #include "cache/disk/store.h"
 #include "proxy/connection/tls.h"
+#include "proxy/init/connect.h"
+#include "proxy/init/init.h"
 #include "proxy/process/command.h"
 #include "proxy/process/server.h"
 
@@ -37,7 +39,7 @@ static int check_config(const struct command *c)
 	struct config *config;
 	struct buf errors;
 	unsigned warnings = 0;
-	int err;
+	int err, silent = 0;
 
 	buf_init(&errors, ERRORS_MAX);
 	err = config_load(&c->source, &config, &errors);
@@ -45,12 +47,14 @@ static int check_config(const struct command *c)
 	if (!err) {
 		err = check_tls(&config->proxy);
 		warnings = config->warnings;
+		if (!err && c->connect)
+			silent = connect_to_all(config, stderr);
 		config_unref(&config);
 	}
 	if (!err)
 		printf("%s: the configuration is fine\n", config_source_name(&c->source));
 	buf_fini(&errors);
-	return err ? EXIT_FAILURE : c->strict && warnings ? EXIT_WARNED : EXIT_SUCCESS;
+	return err || silent < 0 ? EXIT_FAILURE : c->strict && (warnings || silent > 0) ? EXIT_WARNED : EXIT_SUCCESS;
 }
 
 static int serve(const struct command *c, char **argv)
@@ -72,6 +76,8 @@ int main(int argc, char **argv)
 		return check_config(&c);
 	case COMMAND_DISK_CHECK:
 		return disk_check(c.path, stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
+	case COMMAND_INIT:
+		return init_run(argc - 1, argv + 1);
 	case COMMAND_HELP:
 		command_usage(stdout);
 		break;

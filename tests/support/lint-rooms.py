@@ -18,14 +18,16 @@ FILES_MAX = 30
 
 # What a header's name begins with, and the rooms that may include it. A room ending in / stands for all in that folder.
 LIBRARIES = {
-    "curl/": ["upstream"],
+    "curl/": ["upstream", "proxy/init"],
     "nghttp2/": ["upstream"],
     "event2/http": ["proxy/front", "proxy/demo"],
     "event2/bufferevent": ["proxy/front"],
     "event2/listener": ["proxy/front"],
     "event2/": ["proxy/", "upstream"],
     "openssl/": ["proxy/connection", "proxy/admin", "upstream", "cache/policy"],
-    "jansson.h": ["cache/policy", "cache/memory", "proxy/admin", "proxy/demo"],
+    "jansson.h": ["cache/policy", "cache/memory", "proxy/admin", "proxy/demo", "proxy/init"],
+    "yaml.h": ["proxy/init"],
+    "expat.h": ["proxy/init"],
     "zlib.h": ["cache/memory"],
     "brotli/": ["cache/memory"],
     "zstd.h": ["cache/memory"],
