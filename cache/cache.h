@@ -108,6 +108,8 @@ struct cache_result {
 	struct object *object; /* the caller unrefs */
 	struct flight *flight; /* the caller unrefs; a LEAD must reach flight_end, flight_fail or flight_abandon */
 	enum cache_forward forward;
+	enum policy_store
+		why;     /* of PASS: the reason, which is the last response's own where forward is CACHE_FWD_MISS */
 	int status;      /* of FAILED */
 	bool from_lower; /* of HIT and STALE: the object was in the lower tier only */
 	bool whole_comes; /* of PASS: it is being fetched, and in the lower tier a part that is kept later would take its place */

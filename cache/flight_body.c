@@ -31,12 +31,14 @@ static void open_window(struct flight *f)
 {
 	if (f->shares == POLICY_SHARE_NOT)
 		turn_to_lower(f);
+	pthread_mutex_lock(&f->mu);
+	if (f->shares == POLICY_SHARE_NOT)
+		f->verdict = f->stream ? POLICY_STORE : POLICY_NOT_TOO_LARGE;
+	pthread_mutex_unlock(&f->mu);
 	if (f->shares == POLICY_SHARE_NOT && !f->stream)
 		flight_mark_pass(f);
 	show(f);
 	pthread_mutex_lock(&f->mu);
-	if (f->shares == POLICY_SHARE_NOT)
-		f->verdict = f->stream ? POLICY_STORE : POLICY_NOT_TOO_LARGE;
 	f->window.is_open = true;
 	flight_move_window(f);
 	pthread_mutex_unlock(&f->mu);

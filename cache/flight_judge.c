@@ -74,10 +74,12 @@ bool flight_head_supersedes(const struct flight *f, const struct flight_response
 	switch (why) {
 	case POLICY_STORE:
 	case POLICY_NOT_TOO_LARGE: /* it was for everybody, there only was no room */
+	case POLICY_NOT_NO_ROOM:
+	case POLICY_NOT_EVENT_STREAM:
 		return true;
 	case POLICY_NOT_BODY: /* by store_if, the operator's word, it is an error in disguise, which what is stored may outlast */
-		return is_event_stream(a->fields);
-	case POLICY_NOT_NO_STORE:
+		return false;
+	case POLICY_NOT_REQUEST_NO_STORE:
 		/* A client's own wish is about its own response; else anybody could empty the cache. */
 		x.request = &nothing;
 		if (policy_store(&x, &unused) == POLICY_STORE)
@@ -113,9 +115,10 @@ bool flight_befalls_others(const struct flight *f, const struct flight_response 
 int64_t flight_pass_ms(const struct flight *f, const struct flight_response *a, enum policy_store why)
 {
 	const struct cache_options *o = &f->cache->o;
-	bool is_by_nature = a->status >= 200 && a->status < 300 && why != POLICY_NOT_PARTIAL &&
-			    (why != POLICY_NOT_BODY || is_event_stream(a->fields));
+	bool is_by_nature = a->status >= 200 && a->status < 300 && why != POLICY_NOT_PARTIAL && why != POLICY_NOT_BODY;
 
+	if (why == POLICY_NOT_NO_ROOM) /* which says nothing about the next time */
+		return 0;
 	return is_by_nature || o->pass_memory_ms < o->failure_memory_ms ? o->pass_memory_ms : o->failure_memory_ms;
 }
 
@@ -156,7 +159,9 @@ enum policy_store flight_judge(struct flight *f, const struct flight_response *a
 
 	if (s != POLICY_STORE)
 		return s;
-	if (is_event_stream(a->fields) || !store_filter_allows_head(f->rules, a->status, a->fields))
+	if (is_event_stream(a->fields))
+		return POLICY_NOT_EVENT_STREAM;
+	if (!store_filter_allows_head(f->rules, a->status, a->fields))
 		return POLICY_NOT_BODY;
 	if (flight_is_large(f, a) && !flight_may_stream(f, a->status, f->kind == FLIGHT_KEPT, announced_length(a))) {
 		count(&f->cache->n.refused_too_large);

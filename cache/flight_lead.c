@@ -217,10 +217,10 @@ static struct object *make_object(
 	buf_init(&names, CACHE_KEY_MAX);
 	buf_init(&values, 4 * CACHE_KEY_MAX);
 	spec.may_encode = encode_is_meant(f->rules, a->status, a->fields) && encode_announce(a->fields) == 0;
-	*s = POLICY_NOT_VARY_STAR;
+	*s = POLICY_NOT_VARY_LONG;
 	if (variant_names(a->fields, spec.may_encode, &names) != VARY_STAR && !names.err &&
 		vary_values(buf_slice(&names), &f->request, &values) == 0) {
-		*s = POLICY_NOT_TOO_LARGE;
+		*s = POLICY_NOT_NO_ROOM;
 		spec.vary_names = buf_slice(&names);
 		spec.vary_values = buf_slice(&values);
 		if (strip_fields(f, a->fields) == 0)
@@ -243,7 +243,7 @@ static struct object *make_stored(
 
 	http_fields_init(&fields);
 	stored.fields = &fields;
-	*s = POLICY_NOT_TOO_LARGE;
+	*s = POLICY_NOT_NO_ROOM;
 	if (copy_fields(&fields, a->fields) == 0)
 		o = make_object(f, &stored, freshness, s);
 	http_fields_fini(&fields);
@@ -307,24 +307,24 @@ static enum flight_fate take_head(struct flight *f, const struct flight_response
 {
 	struct flight_response head = *a;
 	struct freshness freshness;
-	enum policy_store made;
+	enum policy_store made = POLICY_STORE;
 	struct object *o = NULL;
 
 	head.content_length = -1; /* how long a body would be does not keep it from being shared */
-	*why = made = flight_judge(f, &head, &freshness);
+	*why = flight_judge(f, &head, &freshness);
 	if (*why == POLICY_STORE)
 		o = make_stored(f, a, &freshness, &made);
 	else if (*why == POLICY_NOT_STATUS || *why == POLICY_NOT_FRESH)
 		o = make_shared_error(f, a);
 	if (!o) {
-		/* That there was no room just now says nothing about the next time. */
-		bool marks = made != POLICY_NOT_TOO_LARGE;
-
+		if (*why == POLICY_STORE)
+			*why = made;
+		note_verdict(f, *why);
 		note_variant(f, a);
 		flight_finish(f, &(struct ending){.phase = FLIGHT_RELEASED,
 					 .status = a->status,
 					 .said = a->status,
-					 .pass_ms = marks ? flight_pass_ms(f, a, made) : 0,
+					 .pass_ms = flight_pass_ms(f, a, *why),
 					 .marks_failure = flight_befalls_others(f, a),
 					 .shows_trouble = true,
 					 .now = a->now});
@@ -333,7 +333,7 @@ static enum flight_fate take_head(struct flight *f, const struct flight_response
 	object_finish(o, BODY_COMPLETE);
 	flight_finish(f, &(struct ending){.phase = FLIGHT_RESPONSE,
 				 .object = o,
-				 .verdict = POLICY_NOT_METHOD,
+				 .verdict = POLICY_NOT_HEAD,
 				 .status = a->status,
 				 .said = a->status,
 				 .marks_failure = f->shares == POLICY_SHARE_MOMENT,
@@ -347,11 +347,10 @@ enum flight_fate flight_response(struct flight *f, const struct flight_response 
 {
 	struct freshness freshness;
 	struct object *o = NULL;
-	bool is_lack_of_room;
-
-	*why = POLICY_STORE;
+	*why = POLICY_NOT_NO_ROOM;
 	if (f->has_ended)
 		return FLIGHT_PRIVATE;
+	*why = POLICY_STORE;
 	memory_tick(&f->cache->memory, a->now);
 	f->asked = a->request_time;
 	f->answered = a->now;
@@ -364,26 +363,23 @@ enum flight_fate flight_response(struct flight *f, const struct flight_response 
 	if (a->status >= 500 && may_stand_in(f, a->status, a->now))
 		return stand_in(f, a);
 	*why = flight_judge(f, a, &freshness);
-	is_lack_of_room = *why == POLICY_STORE;
 	if (*why == POLICY_STORE)
 		o = make_stored(f, a, &freshness, why);
 	if (o && flight_is_large(f, a) && flight_stream_begin(f, o, a->content_length) != 0) {
 		count(&f->cache->n.refused_too_large);
-		*why = POLICY_NOT_TOO_LARGE;
+		*why = POLICY_NOT_NO_ROOM;
 		object_unref(&o);
 	}
-	if (!o && (*why == POLICY_NOT_STATUS || *why == POLICY_NOT_FRESH || *why == POLICY_NOT_TOO_LARGE))
+	if (!o && (*why == POLICY_NOT_STATUS || *why == POLICY_NOT_FRESH || *why == POLICY_NOT_TOO_LARGE ||
+			  *why == POLICY_NOT_NO_ROOM))
 		o = make_shared_error(f, a);
 	if (!o) {
-		/* That there was no room just now says nothing about the next time. */
-		bool marks = !(is_lack_of_room && *why == POLICY_NOT_TOO_LARGE);
-
 		note_verdict(f, *why);
 		note_variant(f, a);
 		flight_finish(f, &(struct ending){.phase = FLIGHT_RELEASED,
 					 .status = a->status,
 					 .said = a->status,
-					 .pass_ms = marks ? flight_pass_ms(f, a, *why) : 0,
+					 .pass_ms = flight_pass_ms(f, a, *why),
 					 .retires = flight_head_supersedes(f, a, *why),
 					 .marks_failure = flight_befalls_others(f, a),
 					 .shows_trouble = true,

@@ -26,6 +26,7 @@ static void mark_locked(struct flight *f, struct pass_marker *m, int64_t now_ms,
 	if (m->until_ms <= now_ms || marker_is_purged_locked(f->entry, &m->since))
 		pass_clear_locked(m, g);
 	pass_add_locked(m, &f->speaks_for, g);
+	m->why = f->verdict;
 	marker_set_since(&m->since, f->epoch);
 	if (m->until_ms < now_ms + pass_ms)
 		m->until_ms = now_ms + pass_ms;

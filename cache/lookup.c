@@ -14,32 +14,33 @@ static bool is_cacheable_method(const struct cache_rules *rules, enum http_metho
 	return m == HTTP_GET || m == HTTP_HEAD || cache_takes_method(rules, m);
 }
 
-static void pass(struct lookup *l, enum cache_forward why)
+static void pass(struct lookup *l, enum cache_forward forward, enum policy_store why)
 {
 	l->out->verdict = CACHE_PASS;
-	l->out->forward = why;
+	l->out->forward = forward;
+	l->out->why = why;
 }
 
 /* Each goes by itself, and nothing of its response is stored. */
 static void pass_without_room(struct lookup *l)
 {
 	count(&l->c->n.refused_memory);
-	pass(l, CACHE_FWD_MISS);
+	pass(l, CACHE_FWD_MISS, POLICY_NOT_NO_ROOM);
 }
 
-/* Why it passes, whatever is stored; NONE: it need not. */
-static enum cache_forward reason_to_pass(const struct cache_request *r)
+/* Why it passes, whatever is stored; POLICY_STORE: it need not. */
+static enum policy_store reason_to_pass(const struct cache_request *r)
 {
 	const struct http_request *http = r->http;
 
 	if (!r->rules->cache)
-		return CACHE_FWD_BYPASS;
+		return POLICY_NOT_ROUTE;
 	if (!is_cacheable_method(r->rules, http->method))
-		return CACHE_FWD_METHOD;
+		return POLICY_NOT_METHOD;
 	/* Content in a GET has no meaning (RFC 9110 9.3.1), yet it may change the response. */
 	if ((http->method == HTTP_GET || http->method == HTTP_HEAD) && http->framing != HTTP_BODY_NONE)
-		return CACHE_FWD_BYPASS;
-	return CACHE_FWD_NONE;
+		return POLICY_NOT_CONTENT;
+	return POLICY_STORE;
 }
 
 /* Most requests have no Cache-Control, and filling in a struct of that size is a good part of what a hit costs. */
@@ -59,9 +60,11 @@ static bool prepare(struct lookup *l, struct cache_control *storage)
 	const struct cache_rules *rules = l->r->rules;
 	struct credentials bears;
 
-	*l->out = (struct cache_result){.verdict = CACHE_PASS, .forward = reason_to_pass(l->r)};
-	if (l->out->forward != CACHE_FWD_NONE)
+	*l->out = (struct cache_result){.verdict = CACHE_PASS, .why = reason_to_pass(l->r)};
+	if (l->out->why != POLICY_STORE) {
+		l->out->forward = l->out->why == POLICY_NOT_METHOD ? CACHE_FWD_METHOD : CACHE_FWD_BYPASS;
 		return false;
+	}
 	memory_tick(&l->c->memory, l->now);
 	cc = directives_of(&http->fields, storage);
 	/* Honoured on every route: it can only spare the origin a request. */
@@ -278,11 +281,11 @@ static bool use_failure(struct lookup *l, struct entry *e, struct object *o, boo
 }
 
 /* It goes by itself, unless its like have failed. */
-static void pass_unless_failing(
-	struct lookup *l, struct entry *e, struct object *o, bool is_soft, enum cache_forward why)
+static void pass_unless_failing(struct lookup *l, struct entry *e, struct object *o, bool is_soft,
+	enum cache_forward forward, enum policy_store why)
 {
 	if (l->is_head || !use_failure_of(l, e, FAILED_OWN, o, is_soft))
-		pass(l, why);
+		pass(l, forward, why);
 }
 
 /* Until a purge: what is answered after it may be for all. */
@@ -299,26 +302,28 @@ static bool is_passing(const struct lookup *l, struct entry *e)
 /* Known uncacheable: alone. Once a second one of them finds out whether that is still so; and, while a part is stored for
  * it (which says nothing of the whole), each of them, as its response may retire that. What is stored whole was for sharing, and
  * a response that is not would have retired it: those who find it stale wait for each other. */
-static bool passes_by_marker(struct lookup *l, struct entry *e, const struct object *stored, bool *is_probe)
+static bool passes_by_marker(
+	struct lookup *l, struct entry *e, const struct object *stored, bool *is_probe, enum policy_store *why)
 {
 	bool finds_out = !l->is_alone && !l->is_range && !policy_has_condition(&l->r->http->fields);
-	int64_t *probe_at_ms = NULL;
+	struct pass_marker *m = NULL;
 
 	if (!e || !e->markers || l->is_forced || lookup_is_whole(stored))
 		return false;
 	if (is_passing(l, e)) {
-		probe_at_ms = &e->markers->pass.probe_at_ms;
+		m = &e->markers->pass;
 		finds_out = finds_out && !l->is_head;
 	} else if (l->is_head && is_covered(l, e, &e->markers->heads)) {
-		probe_at_ms = &e->markers->heads.probe_at_ms;
+		m = &e->markers->heads;
 	} else {
 		return false;
 	}
 	/* Whoever has a condition may be spared a transfer by it, and who wants a part most of one: that others can't share the
 	 * response is found out by others. */
-	*is_probe = stored || (finds_out && l->now.mono_ms >= *probe_at_ms);
+	*is_probe = stored || (finds_out && l->now.mono_ms >= m->probe_at_ms);
 	if (*is_probe && l->spare_flight)
-		*probe_at_ms = l->now.mono_ms + 1000;
+		m->probe_at_ms = l->now.mono_ms + 1000;
+	*why = m->why;
 	return !*is_probe;
 }
 
@@ -333,6 +338,7 @@ static bool leads(const struct lookup *l, const struct object *o)
 static bool decide_fetch(struct lookup *l, struct entry *e, struct object *o, bool is_soft)
 {
 	bool is_probe = false;
+	enum policy_store why;
 	struct flight *f;
 
 	if (l->only_if_cached) {
@@ -348,12 +354,16 @@ static bool decide_fetch(struct lookup *l, struct entry *e, struct object *o, bo
 		return true;
 	}
 	l->out->whole_comes = lookup_is_whole_coming(e);
-	if (!leads(l, o) || (!l->is_forced && lookup_is_being_streamed(l, e))) {
-		pass_unless_failing(l, e, o, is_soft, l->out->forward);
+	if (!leads(l, o)) {
+		pass_unless_failing(l, e, o, is_soft, l->out->forward, l->is_head ? POLICY_NOT_HEAD : POLICY_NOT_RANGE);
 		return true;
 	}
-	if (passes_by_marker(l, e, o, &is_probe)) {
-		pass_unless_failing(l, e, o, is_soft, CACHE_FWD_MISS);
+	if (!l->is_forced && lookup_is_being_streamed(l, e)) {
+		pass_unless_failing(l, e, o, is_soft, l->out->forward, POLICY_NOT_STREAMED);
+		return true;
+	}
+	if (passes_by_marker(l, e, o, &is_probe, &why)) {
+		pass_unless_failing(l, e, o, is_soft, CACHE_FWD_MISS, why);
 		return true;
 	}
 	return lead(l, e, o, false, l->is_alone || is_probe);
@@ -383,7 +393,7 @@ static bool use_fresh(struct lookup *l, struct entry *e, struct object *o)
 	l->out->forward = CACHE_FWD_NONE;
 	if (wants_new_one(l, e, o)) {
 		if (l->r->hit_only) { /* nobody there to lead */
-			pass(l, CACHE_FWD_NONE);
+			pass(l, CACHE_FWD_NONE, POLICY_STORE);
 			return true;
 		}
 		if (!lead(l, e, o, true, false))
@@ -418,7 +428,7 @@ static bool decide_stored(struct lookup *l, struct entry *e, struct object *o, b
 	if (reuse.use == POLICY_FRESH)
 		return use_fresh(l, e, o);
 	if (l->r->hit_only) {
-		pass(l, l->out->forward);
+		pass(l, l->out->forward, POLICY_STORE);
 		return true;
 	}
 	if (reuse.use == POLICY_VALIDATE)
@@ -436,7 +446,7 @@ static void decide_for_origin(struct lookup *l, struct entry *e)
 {
 	l->out->forward = CACHE_FWD_REQUEST;
 	if (!l->r->hit_only && !use_failure(l, e, NULL, false))
-		pass_unless_failing(l, e, NULL, false, CACHE_FWD_REQUEST);
+		pass_unless_failing(l, e, NULL, false, CACHE_FWD_REQUEST, POLICY_NOT_PRECONDITION);
 }
 
 /* ---- All together ---- */

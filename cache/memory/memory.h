@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "cache/policy/policy.h"
 #include "cache/policy/key.h"
 #include "cache/policy/invalidation.h"
 #include "base/heap.h"
@@ -35,6 +36,7 @@ struct pass_marker {
 	int64_t probe_at_ms; /* one request may find out again from then on */
 	struct marker_epoch since;
 	struct pass_variants *variants; /* owned: whose responses, see pass.h; NULL: everybody's */
+	enum policy_store why;          /* of the last of them */
 };
 
 /* That a fetch failed, which those who come next are told. A purge undoes it. */

@@ -8,28 +8,6 @@
 
 #define URL_MAX 65536
 
-const char *policy_store_name(enum policy_store s)
-{
-	static const char *const names[] = {
-		[POLICY_STORE] = "stored",
-		[POLICY_NOT_ROUTE] = "route",
-		[POLICY_NOT_METHOD] = "method",
-		[POLICY_NOT_STATUS] = "status",
-		[POLICY_NOT_NO_STORE] = "no-store",
-		[POLICY_NOT_PRIVATE] = "private",
-		[POLICY_NOT_AUTHORIZATION] = "authorization",
-		[POLICY_NOT_CREDENTIAL] = "credential",
-		[POLICY_NOT_SET_COOKIE] = "set-cookie",
-		[POLICY_NOT_VARY_STAR] = "vary-star",
-		[POLICY_NOT_PARTIAL] = "partial",
-		[POLICY_NOT_FRESH] = "no-lifetime",
-		[POLICY_NOT_TOO_LARGE] = "too-large",
-		[POLICY_NOT_BODY] = "body",
-	};
-	CHECK((unsigned)s < ARRAY_LEN(names));
-	return names[s];
-}
-
 static bool is_content_location(const struct policy_exchange *x)
 {
 	const struct http_field *location = http_fields_get(x->response, HF_CONTENT_LOCATION);
@@ -62,9 +40,9 @@ static enum policy_store judge_method(const struct policy_exchange *x)
 		return POLICY_STORE;
 	case HTTP_POST:
 		return cache_takes_method(x->rules, HTTP_POST) || policy_post_answers_get(x) ? POLICY_STORE
-											     : POLICY_NOT_ROUTE;
+											     : POLICY_NOT_METHOD;
 	case HTTP_QUERY:
-		return cache_takes_method(x->rules, HTTP_QUERY) ? POLICY_STORE : POLICY_NOT_ROUTE;
+		return cache_takes_method(x->rules, HTTP_QUERY) ? POLICY_STORE : POLICY_NOT_METHOD;
 	default:
 		return POLICY_NOT_METHOD;
 	}
@@ -198,7 +176,7 @@ enum policy_store policy_store(const struct policy_exchange *x, struct freshness
 	if (verdict != POLICY_STORE)
 		return verdict;
 	policy_read(x, &facts);
-	verdict = request_forbids(x) ? POLICY_NOT_NO_STORE : judge_no_store(x, &facts);
+	verdict = request_forbids(x) ? POLICY_NOT_REQUEST_NO_STORE : judge_no_store(x, &facts);
 	if (verdict == POLICY_STORE)
 		verdict = judge_credentials(x, &facts);
 	if (verdict == POLICY_STORE)

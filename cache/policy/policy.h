@@ -86,21 +86,15 @@ struct policy_exchange {
 
 enum policy_store {
 	POLICY_STORE = 0,
-	POLICY_NOT_ROUTE, /* cache = off, or a method that the route does not cache */
-	POLICY_NOT_METHOD,
-	POLICY_NOT_STATUS,
-	POLICY_NOT_NO_STORE,
-	POLICY_NOT_PRIVATE,
-	POLICY_NOT_AUTHORIZATION,
-	POLICY_NOT_CREDENTIAL,
-	POLICY_NOT_SET_COOKIE,
-	POLICY_NOT_VARY_STAR,
-	POLICY_NOT_PARTIAL,   /* a 206 or 304 that nobody asked for */
-	POLICY_NOT_FRESH,     /* no lifetime and no validator: storing would be of no use */
-	POLICY_NOT_TOO_LARGE, /* set by the cache, not by policy */
-	POLICY_NOT_BODY,      /* store_if refused it; set by the cache */
+#define REASON(NAME, ...) POLICY_NOT_##NAME,
+#include "cache/policy/reasons.def"
+#undef REASON
+	POLICY_STORES_N
 };
-const char *policy_store_name(enum policy_store s); /* token for Cache-Status and explain */
+/* The token for Cache-Status and the admin side, and for people what it means and which keys would change it; reasons.def. */
+const char *policy_store_name(enum policy_store s);
+const char *policy_store_what(enum policy_store s);
+const char *policy_store_remedy(enum policy_store s);
 
 /* Decides storing (RFC 9111 3, 3.5, 5.2.2) and fills *out when it is POLICY_STORE.
  * - Authorization: public, must-revalidate or s-maxage (RFC 9111 3.5). Other credentials: public, s-maxage, or a lifetime

@@ -276,6 +276,15 @@ void admin_purge(struct admin_call *c)
 		purge(c, p, given);
 }
 
+/* One sentence for people, or two. */
+static json_t *summary_of(enum policy_store why)
+{
+	const char *remedy = policy_store_remedy(why);
+
+	return json_sprintf(
+		"Not cached: %s.%s%s%s", policy_store_what(why), *remedy ? " " : "", remedy, *remedy ? "." : "");
+}
+
 /* ---- refresh ---- */
 
 /* Whatever made the refresh fail, what is stored stays. */
@@ -307,8 +316,9 @@ static void on_refreshed(void *arg, const struct refresh_result *r)
 		j = json_pack("{s:i, s:b, s:f, s:f, s:s}", "status", r->status, "stored", 1, "lifetime_s",
 			(double)r->lifetime_ms / 1000, "age_s", (double)r->age_ms / 1000, "source",
 			admin_source_name(r->source));
-	} else if (r->why) {
-		j = json_pack("{s:b, s:s, s:s}", "stored", 0, "reason", r->why, "detail", r->detail);
+	} else if (r->why != POLICY_STORE) {
+		j = json_pack("{s:o, s:b, s:s, s:s}", "summary", summary_of(r->why), "stored", 0, "reason",
+			policy_store_name(r->why), "detail", policy_store_what(r->why));
 		if (r->upstream_status)
 			json_object_set_new(j, "status", json_integer(r->upstream_status));
 	} else {
@@ -365,7 +375,7 @@ static void explain(struct admin_call *c, const struct admin_url *l, struct targ
 {
 	const struct config *config = c->service->snapshot->config;
 	json_t *stored = json_array();
-	const char *why_not;
+	enum policy_store why_not = target_why_not(t);
 	char credential[CREDENTIAL_MAX];
 	json_t *j;
 
@@ -375,8 +385,8 @@ static void explain(struct admin_call *c, const struct admin_url *l, struct targ
 		l->is_tls ? "https" : "http", "route", admin_json_of(l->route->rules.route), "upstream",
 		admin_json_of(config->upstreams[l->upstream].name), "cacheable", t->is_cacheable, "rules",
 		admin_json_of_rules(&l->route->rules), "memory", stored);
-	if (j && target_why_not(t, &why_not))
-		json_object_set_new(j, "why_not", json_string(why_not));
+	if (j && why_not != POLICY_STORE)
+		json_object_set_new(j, "why_not", json_string(policy_store_what(why_not)));
 	target_explain_credential(t, credential, sizeof(credential));
 	if (j && *credential)
 		json_object_set_new(j, "credential", json_string(credential));

@@ -87,7 +87,8 @@ static void look_into_graphql(struct target *t, const struct http_request *r, st
 {
 	enum graphql_kind kind = graphql_kind_of(r, body);
 
-	if (kind != GRAPHQL_READS)
+	t->is_graphql = kind != GRAPHQL_READS;
+	if (t->is_graphql)
 		t->is_cacheable = false;
 	t->is_write = kind == GRAPHQL_CHANGES;
 }
@@ -148,25 +149,23 @@ void target_explain_credential(const struct target *t, char *out, size_t size)
 			cookie.n > 0 ? " " : "", NAME_SHOWN_ARG(cookie), is_cookie ? "key_cookies" : "key_headers");
 }
 
-const char *target_why_not(const struct target *t, const char **sentence)
+enum policy_store target_why_not(const struct target *t)
 {
-	*sentence = NULL;
+	enum http_method method = t->sent.http.method;
+
 	if (t->is_cacheable)
-		return NULL;
-	if (!t->route->rules.cache) {
-		*sentence = "cache = off on this route";
-		return "route";
-	}
-	if (t->is_ambiguous) {
-		*sentence = "an origin may read this path as one of another route";
-		return "path";
-	}
-	if (!t->has_key && t->route->rules.scope == CACHE_SCOPE_USER) {
-		*sentence = "scope = user on this route, and the request bears no identity";
-		return "identity";
-	}
-	*sentence = "not a cacheable request";
-	return "request";
+		return POLICY_STORE;
+	if (!t->route->rules.cache)
+		return POLICY_NOT_ROUTE;
+	if (method != HTTP_GET && method != HTTP_HEAD && !cache_takes_method(&t->route->rules, method))
+		return POLICY_NOT_METHOD;
+	if (t->is_ambiguous)
+		return POLICY_NOT_PATH;
+	if (t->is_graphql)
+		return POLICY_NOT_GRAPHQL;
+	if (!t->has_key && t->route->rules.scope == CACHE_SCOPE_USER)
+		return POLICY_NOT_IDENTITY;
+	return t->has_key ? POLICY_NOT_CONTENT : POLICY_NOT_KEY;
 }
 
 static int make_sent(struct target *t, const struct asked *asked)
@@ -199,7 +198,7 @@ int target_find(struct target *t, struct snapshot *s, const struct asked *asked,
 	if (err)
 		return err;
 	is_wanted = t->is_cacheable = cacheable_request(t, r) && !t->is_ambiguous;
-	t->is_write = false;
+	t->is_write = t->is_graphql = false;
 	err = make_sent(t, asked);
 	if (err)
 		return err;

@@ -19,6 +19,7 @@ struct target {
 	struct sent sent; /* the request as the origin gets it: what all else is made of */
 	struct cache_key key;
 	bool has_key;      /* else the request passes uncached: no identity, or a key past its bound */
+	bool is_graphql;   /* one that changes something, or can't be read: it passes uncached */
 	bool is_write;     /* of a safe method, or of one that the route caches: it changes something all the same */
 	bool is_cacheable; /* the cache may be asked: route, method, body and Range allow it */
 	bool is_ambiguous; /* an origin may read the path as one of another route: it passes uncached */
@@ -42,8 +43,8 @@ struct cache_request target_cache_request(const struct target *t, unsigned worke
 /* Which credential keeps the response to this request from being stored for others, and which keys would change that:
  * "Cookie sid: see key_cookies or ..."; empty: none does. Never a value. Names that are longer than is reasonable are cut. */
 void target_explain_credential(const struct target *t, char *out, size_t size);
-/* Why the cache is not asked, as a token and a sentence; NULL: it is. */
-const char *target_why_not(const struct target *t, const char **sentence);
+/* Why the cache is not asked; POLICY_STORE: it is. */
+enum policy_store target_why_not(const struct target *t);
 /* Without its snapshot; the storage is for the next request. */
 void target_clear(struct target *t);
 

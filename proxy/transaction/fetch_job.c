@@ -154,17 +154,17 @@ static struct flight_response answer_of(
 	};
 }
 
-bool fetch_job_keep(struct fetch_job *f, const struct cache_request *r, int status, const struct http_fields *fields,
-	int64_t content_length)
+enum policy_store fetch_job_keep(struct fetch_job *f, const struct cache_request *r, int status,
+	const struct http_fields *fields, int64_t content_length)
 {
 	struct http_fields copy;
 	struct flight_response response = answer_of(f, status, &copy, content_length);
-	enum policy_store why;
+	enum policy_store why = POLICY_NOT_NO_ROOM;
 	int err = 0;
 
 	f->kept = cache_keep(f->worker->cache, r, &f->asked, response.now);
 	if (!f->kept)
-		return false;
+		return why;
 	http_fields_init(&copy); /* the cache strips its own; the client gets all */
 	for (uint32_t i = 0; i < fields->n && !err; i++)
 		err = http_fields_add(&copy, fields->v[i].name, fields->v[i].value);
@@ -173,7 +173,7 @@ bool fetch_job_keep(struct fetch_job *f, const struct cache_request *r, int stat
 	if (err || flight_response(f->kept, &response, &why) != FLIGHT_STORES)
 		flight_unref(&f->kept);
 	http_fields_fini(&copy);
-	return f->kept != NULL;
+	return f->kept ? POLICY_STORE : why;
 }
 
 /* The copy never holds up the client's. */
@@ -228,7 +228,7 @@ static bool on_head(void *arg, int status, struct http_fields *fields, int64_t c
 		invalidate(f, status, fields);
 	if (f->flight)
 		return begin_flight(f, status, fields, content_length);
-	return begin_private(f, status, fields, content_length, POLICY_NOT_ROUTE);
+	return begin_private(f, status, fields, content_length, POLICY_STORE);
 }
 
 static enum fetch_write flight_takes(struct fetch_job *f, const void *p, size_t n)

@@ -17,8 +17,8 @@ struct evbuffer;
 /* The client that a response goes to directly; all calls on the fetch job's worker. */
 struct fetch_job_client {
 	void (*on_informational)(void *arg, int status, const struct http_fields *fields);
-	/* A private response begins (no flight, or FLIGHT_PRIVATE, of which `why` speaks): fields are the client's to read
-	 * now, hop-by-hop dropped. */
+	/* A private response begins (without a flight, `why` is POLICY_STORE; or it is FLIGHT_PRIVATE, of which `why` speaks): fields
+	 * are the client's to read now, hop-by-hop dropped. */
 	void (*on_head)(
 		void *arg, int status, struct http_fields *fields, int64_t content_length, enum policy_store why);
 	enum fetch_write (*on_body)(void *arg, const void *p, size_t n);
@@ -44,9 +44,9 @@ void fetch_job_detach(struct fetch_job **f);
 /* From inside on_head: the client needs nothing more; what still comes is dropped. Clears *f. */
 void fetch_job_release(struct fetch_job **f);
 /* From inside on_head, before fetch_job_release: what of this response may serve others goes into the cache as well, under
- * r->key. True when it does, so far. */
-bool fetch_job_keep(struct fetch_job *f, const struct cache_request *r, int status, const struct http_fields *fields,
-	int64_t content_length) WARN_UNUSED;
+ * r->key. POLICY_STORE: it does, so far. */
+enum policy_store fetch_job_keep(struct fetch_job *f, const struct cache_request *r, int status,
+	const struct http_fields *fields, int64_t content_length) WARN_UNUSED;
 /* When the upstream was asked: by number, and by the clock. */
 /* While on_end is called: was any of the request sent? */
 bool fetch_job_was_sent(const struct fetch_job *f);

@@ -84,8 +84,7 @@ static void finish_with_nothing_stored(struct refresh *r, const struct flight_vi
 		finish(r, 502);
 		return;
 	}
-	r->result.why = view->verdict == POLICY_STORE ? "no-room" : policy_store_name(view->verdict);
-	r->result.detail = "the upstream answered, and the answer was not stored";
+	r->result.why = view->verdict == POLICY_STORE ? POLICY_NOT_NO_ROOM : view->verdict;
 	finish(r, 0);
 }
 
@@ -198,11 +197,10 @@ static void ask(struct refresh *r)
 		wait_for(r, found.flight);
 		return;
 	case CACHE_PASS:
-		r->result.why = target_why_not(&r->target, &r->result.detail);
-		if (!r->result.why) { /* what may be cached is passed only where there is no memory to lead it */
-			r->result.why = "no-room";
-			r->result.detail = "nothing was asked, for want of memory; what is stored stays";
-		}
+		r->result.why = target_why_not(&r->target);
+		if (r->result.why ==
+			POLICY_STORE) /* what may be cached is passed only where there is no memory to lead it */
+			r->result.why = POLICY_NOT_NO_ROOM;
 		finish(r, 0);
 		return;
 	default:

@@ -18,8 +18,7 @@ struct refresh_result {
 	int status; /* of the response that is stored now; 502, 503, 504: none came that could be, and the old one stays */
 	int upstream_status; /* of the upstream's response; 0: none came */
 	bool stored;
-	const char *why;    /* not stored, and the upstream has not failed: a token */
-	const char *detail; /* of that, a sentence */
+	enum policy_store why; /* not stored, and the upstream has not failed; else POLICY_STORE */
 	int64_t lifetime_ms, age_ms;
 	enum policy_source source;
 };

@@ -352,10 +352,11 @@ static void look_up(struct transaction *x, bool no_join, struct cache_result *ou
 	struct cache_request r = request_of(x);
 
 	r.no_join = no_join;
-	*out = (struct cache_result){.verdict = CACHE_PASS, .forward = CACHE_FWD_BYPASS};
+	*out = (struct cache_result){
+		.verdict = CACHE_PASS, .forward = CACHE_FWD_BYPASS, .why = target_why_not(&x->target)};
 	if (x->target.is_cacheable)
 		cache_lookup(x->worker->cache, &r, x->now, out);
-	else if (x->client->method != HTTP_GET && x->client->method != HTTP_HEAD && x->target.route->rules.cache)
+	else if (out->why == POLICY_NOT_METHOD)
 		out->forward = CACHE_FWD_METHOD;
 }
 
@@ -364,6 +365,7 @@ void transaction_act(struct transaction *x, struct cache_result found)
 	x->is_reading = found.verdict == CACHE_LOWER;
 	x->whole_comes = found.whole_comes;
 	x->cache_status.forward = found.forward;
+	x->why = found.why;
 	x->object = found.object;
 	switch (found.verdict) {
 	case CACHE_HIT:
@@ -394,6 +396,7 @@ void transaction_act(struct transaction *x, struct cache_result found)
 		pass(x);
 		return;
 	case CACHE_ONLY_CACHED:
+		x->why = POLICY_NOT_ONLY_CACHED;
 		transaction_problem(x, failure_of(504, "nothing is stored and only-if-cached was asked for"));
 		return;
 	case CACHE_FAILED:
@@ -407,6 +410,7 @@ void transaction_act(struct transaction *x, struct cache_result found)
 		transaction_problem(x, (struct failure){found.status, 1, "the upstream failed a moment ago"});
 		return;
 	case CACHE_BUSY:
+		x->why = POLICY_NOT_BUSY;
 		transaction_problem(x, failure_of(503, "too many requests are waiting"));
 		return;
 	}

@@ -37,6 +37,7 @@ struct transaction {
 	struct response response;
 	struct cache_status cache_status;
 	char detail[TRANSACTION_DETAIL_MAX]; /* cache_status.detail points here where it is of this request alone */
+	enum policy_store why;               /* it passes, or has no response of the origin */
 	enum response_kind kind;
 	bool has_begun;        /* the final head is out */
 	bool is_stream_paused; /* the fetch job waits for room */
@@ -77,8 +78,10 @@ extern const struct fetch_job_client transaction_private;
 
 /* ---- transaction_keep.c: what such a response leaves in the cache ---- */
 
-/* Its head is here: what may serve others is stored too (true: it is, so far), and what it says about the stored one heard. */
-bool transaction_keep(struct transaction *x, int status, struct http_fields *fields, int64_t content_length);
+/* Of a RESPONSE_PASS the head is here: what may serve others is stored too (POLICY_STORE: it is, so far), and what it says about the
+ * stored one heard. */
+enum policy_store transaction_keep(
+	struct transaction *x, int status, struct http_fields *fields, int64_t content_length);
 /* None came; from on_end, while the fetch job is there. */
 void transaction_tell_failure(struct transaction *x, enum fetch_result result);
 
@@ -128,7 +131,7 @@ void transaction_stop_waiting(struct transaction *x);
 void transaction_go_on_alone(struct transaction *x);
 /* Is it a GET with a Range, whatever that says? */
 bool transaction_asks_for_part(const struct transaction *x);
-/* Why what it was answered is not stored, for Cache-Status; NULL: nothing is said. */
+/* Why what it was answered is not stored, for Cache-Status; NULL: it is. */
 const char *transaction_why_not(struct transaction *x, enum policy_store why);
 /* n bytes of the body were added; they go out now. */
 void transaction_flush(struct transaction *x, uint64_t n);

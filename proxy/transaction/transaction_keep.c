@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a response that goes to this client alone leaves in the cache. */
+#include "cache/policy/credentials.h"
 #include "proxy/transaction/hit.h"
 #include "proxy/transaction/transaction_internal.h"
 
@@ -12,7 +13,8 @@ static bool is_as_get(const struct target *post, const struct target *get)
 }
 
 /* RFC 9110 9.3.3: a response to POST that says it is what GET would give. What the body did to it is the origin's word. */
-static bool keep_for_get(struct transaction *x, int status, const struct http_fields *fields, int64_t content_length)
+static enum policy_store keep_for_get(
+	struct transaction *x, int status, const struct http_fields *fields, int64_t content_length)
 {
 	struct http_request get = *x->client;
 	struct asked asked = hit_asked(x->transport);
@@ -26,7 +28,7 @@ static bool keep_for_get(struct transaction *x, int status, const struct http_fi
 		.rules = &x->target.route->rules,
 	};
 	struct target target;
-	bool is_kept = false;
+	enum policy_store why = POLICY_NOT_METHOD;
 
 	get.method = HTTP_GET;
 	get.method_token = SLICE_LIT("GET");
@@ -37,27 +39,60 @@ static bool keep_for_get(struct transaction *x, int status, const struct http_fi
 		struct cache_request r = target_cache_request(&target, x->worker->index);
 
 		p.target_url = cache_key_url(&target.key);
-		is_kept = is_as_get(&x->target, &target) && policy_post_answers_get(&p) &&
-			  fetch_job_keep(x->job, &r, status, fields, content_length);
+		if (is_as_get(&x->target, &target) && policy_post_answers_get(&p))
+			why = fetch_job_keep(x->job, &r, status, fields, content_length);
 	}
 	target_fini(&target);
-	return is_kept;
+	return why;
 }
 
-static bool keep(struct transaction *x, int status, const struct http_fields *fields, int64_t content_length)
+/* It passed because an earlier response could not be shared: what is true of this one? What can't be seen by its head is as before. */
+static enum policy_store judge_passed(const struct transaction *x, int status, const struct http_fields *fields)
 {
-	if (x->kind != RESPONSE_PASS || !x->job || (x->whole_comes && status == 206) || !x->target.route->rules.cache)
-		return false;
-	if (x->client->method == HTTP_POST && !cache_takes_method(&x->target.route->rules, HTTP_POST) &&
+	const struct cache_rules *rules = &x->target.route->rules;
+	const struct http_fields *request = &x->target.sent.http.fields;
+	struct credentials bears = credentials_of(rules, request);
+	struct policy_exchange p = {
+		.method = x->client->method == HTTP_HEAD ? HTTP_GET : x->client->method,
+		.target_url = cache_key_url(&x->target.key),
+		.request = request,
+		.request_has_authorization = bears.has_authorization,
+		.request_has_credential = bears.has_other,
+		.status = status,
+		.response = fields,
+		.request_time = fetch_job_request_time(x->job),
+		.response_time = x->now,
+		.rules = rules,
+	};
+	struct freshness unused;
+	enum policy_store why = policy_store(&p, &unused);
+
+	return why == POLICY_STORE ? x->why : why;
+}
+
+/* Is it a range that the cache may keep what comes of? */
+static bool may_keep_part(const struct transaction *x, int status)
+{
+	return x->target.is_cacheable && x->client->method == HTTP_GET && (status == 200 || status == 206) &&
+	       http_fields_get(&x->target.sent.http.fields, HF_RANGE);
+}
+
+static enum policy_store keep(
+	struct transaction *x, int status, const struct http_fields *fields, int64_t content_length)
+{
+	const struct cache_rules *rules = &x->target.route->rules;
+
+	if (!x->job || !rules->cache)
+		return x->why;
+	if (x->client->method == HTTP_POST && !cache_takes_method(rules, HTTP_POST) &&
 		http_fields_get(fields, HF_CONTENT_LOCATION))
 		return keep_for_get(x, status, fields, content_length);
-	if (x->target.is_cacheable && x->client->method == HTTP_GET && (status == 200 || status == 206) &&
-		http_fields_get(&x->target.sent.http.fields, HF_RANGE)) {
+	if (may_keep_part(x, status) && !(x->whole_comes && status == 206)) {
 		struct cache_request r = target_cache_request(&x->target, x->worker->index);
 
 		return fetch_job_keep(x->job, &r, status, fields, content_length);
 	}
-	return false;
+	return x->cache_status.forward == CACHE_FWD_MISS ? judge_passed(x, status, fields) : x->why;
 }
 
 /* What a response that nobody keeps says about the stored one: RFC 9111 4.3.3, and 4.3.5 for HEAD. */
@@ -65,7 +100,7 @@ static void tell_cache(struct transaction *x, int status, const struct http_fiel
 {
 	struct cache_request r = target_cache_request(&x->target, x->worker->index);
 
-	if (!x->target.is_cacheable || x->kind != RESPONSE_PASS || !x->job)
+	if (!x->target.is_cacheable || !x->job)
 		return;
 	if (x->client->method == HTTP_HEAD)
 		cache_saw_head(x->worker->cache, &r, fetch_job_asked(x->job), status, fields,
@@ -86,13 +121,14 @@ static void tell_of_passed(struct transaction *x, struct cache_passed p)
 	cache_saw_passed(x->worker->cache, &r, fetch_job_asked(x->job), &p);
 }
 
-bool transaction_keep(struct transaction *x, int status, struct http_fields *fields, int64_t content_length)
+enum policy_store transaction_keep(
+	struct transaction *x, int status, struct http_fields *fields, int64_t content_length)
 {
-	bool is_kept = keep(x, status, fields, content_length);
+	enum policy_store why = keep(x, status, fields, content_length);
 
-	tell_cache(x, status, fields, is_kept);
+	tell_cache(x, status, fields, why == POLICY_STORE);
 	tell_of_passed(x, (struct cache_passed){.status = status, .response = fields});
-	return is_kept;
+	return why;
 }
 
 void transaction_tell_failure(struct transaction *x, enum fetch_result result)

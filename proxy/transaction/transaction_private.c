@@ -84,8 +84,10 @@ static void on_private_head(
 	transaction_stop_waiting(x);
 	x->cache_status.forward_status = status;
 	x->cache_status.shows_forms = x->target.route->rules.compress != 0;
+	if (x->kind == RESPONSE_PASS)
+		why = transaction_keep(x, status, fields, content_length);
 	x->cache_status.detail = transaction_why_not(x, why);
-	x->cache_status.stored = transaction_keep(x, status, fields, content_length);
+	x->cache_status.stored = why == POLICY_STORE;
 	if (has_it) {
 		drop_content(fields);
 		status = 304;

@@ -183,9 +183,18 @@ static int retry_after_s(const struct transaction *x, int wanted_s)
 	return s > (unsigned)wanted_s ? (int)s : wanted_s;
 }
 
+/* Of what is not an origin's response. */
+static enum policy_store reason_of_problem(const struct transaction *x, int status)
+{
+	if (x->why == POLICY_NOT_ONLY_CACHED || x->why == POLICY_NOT_BUSY)
+		return x->why;
+	return status < 500 ? POLICY_NOT_REFUSED : POLICY_NOT_FAILURE;
+}
+
 void transaction_problem(struct transaction *x, struct failure why)
 {
 	x->kind = RESPONSE_ERROR;
+	x->cache_status.detail = policy_store_name(reason_of_problem(x, why.status));
 	if (response_problem(&x->response, x->client, why.status, why.detail, retry_after_s(x, why.retry_after_s),
 		    clock_now(), &x->cache_status))
 		send_no_memory(x);

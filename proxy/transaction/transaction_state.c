@@ -39,6 +39,7 @@ void transaction_go_on_alone(struct transaction *x)
 	transaction_stop_waiting(x);
 	x->whole_comes = true;
 	x->kind = RESPONSE_PASS;
+	x->why = POLICY_NOT_RANGE;
 	x->cache_status = (struct cache_status){.forward = x->cache_status.forward};
 }
 
@@ -67,8 +68,6 @@ const char *transaction_why_not(struct transaction *x, enum policy_store why)
 {
 	switch (why) {
 	case POLICY_STORE:
-	case POLICY_NOT_ROUTE:
-	case POLICY_NOT_METHOD:
 		return NULL;
 	case POLICY_NOT_AUTHORIZATION:
 	case POLICY_NOT_CREDENTIAL:

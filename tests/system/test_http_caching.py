@@ -504,7 +504,7 @@ def test_cache_status_tells_what_happened(proxy, origin):
     r = proxy.fetch(origin.on(origin.fresh(), [Reply(200, {CC: "no-store"}, b"body")]))
     assert r.cache_status["fwd"] == "uri-miss" and "stored" not in r.cache_status and r.cache_status["detail"] == "no-store"
     r = proxy.fetch(origin.on(origin.fresh(), [Reply(200)]), method="PUT")
-    assert r.cache_status == {"fwd": "method", "fwd-status": 200}
+    assert r.cache_status == {"fwd": "method", "fwd-status": 200, "detail": "method"}
 
 
 def test_cache_status_of_the_upstream_comes_first(proxy, origin):

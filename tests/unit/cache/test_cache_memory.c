@@ -183,7 +183,7 @@ static void what_does_not_fit_is_passed_through_and_counted(void **state)
 	rig_restart(g);
 	assert_int_equal(ask_for(g, &a, "GET /a", NULL), CACHE_LEAD);
 	assert_int_equal(rig_answer(g, a.out.flight, 200, FRESH, 60000, &why), FLIGHT_PRIVATE);
-	assert_int_equal(why, POLICY_NOT_TOO_LARGE);
+	assert_int_equal(why, POLICY_NOT_NO_ROOM);
 	assert_int_equal(rig_stats(g).refused_memory, 1);
 	/* No marker: there may be room the next time. Of unknown length it goes through a window. */
 	assert_int_equal(ask_lookup(g, &a), CACHE_LEAD);
