@@ -84,7 +84,7 @@ static bool prepare(struct lookup *l, struct cache_control *storage)
 	}
 	/* no-store of a request keeps its response from being stored, which must not be made others' fate. */
 	bears = credentials_of(rules, &http->fields);
-	l->has_credential = credentials_are_any(&bears);
+	l->has_credential = credentials_bind(rules, &bears);
 	l->is_alone = l->r->no_join || l->has_credential || (l->client_cc && cc->no_store);
 	l->shard = memory_shard(&l->c->memory, l->r->key);
 	return true;

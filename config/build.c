@@ -127,6 +127,7 @@ static int read_by_type(const struct value_source *s, void *to)
 		[TYPE_HOSTS] = value_read_hosts,
 		[TYPE_METHODS] = value_read_methods,
 		[TYPE_CODINGS] = value_read_codings,
+		[TYPE_WORDS] = value_read_words,
 		[TYPE_FIELDS] = value_read_fields,
 		[TYPE_PREFIXES] = value_read_prefixes,
 		[TYPE_QUERY] = value_read_query,
@@ -353,7 +354,10 @@ static uint32_t trust_of(const struct config_route *r)
 
 	digest = mix_names(digest, &r->rules.shared_credentials);
 	digest = mix_names(digest, &r->forward_headers);
-	return (uint32_t)mix(digest, (uint64_t)r->rules.set_cookie << 8 | (uint64_t)r->underscore_headers);
+	digest = mix(digest, (uint64_t)r->rules.set_cookie << 8 | (uint64_t)r->underscore_headers);
+	if (cache_overrides(&r->rules))
+		digest = mix(digest, cache_overrides(&r->rules));
+	return (uint32_t)digest;
 }
 
 /* Waiters wait as long as the upstream may take, unless the file says otherwise. */

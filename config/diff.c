@@ -70,6 +70,7 @@ static bool same_value(enum option_type type, const void *a, const void *b)
 	case TYPE_PERCENT:
 	case TYPE_METHODS:
 	case TYPE_CODINGS:
+	case TYPE_WORDS:
 		return *(const unsigned *)a == *(const unsigned *)b;
 	case TYPE_ENUM:
 		return *(const int *)a == *(const int *)b;

@@ -32,6 +32,7 @@
 #define MEMBER_HOSTS struct slices
 #define MEMBER_METHODS unsigned
 #define MEMBER_CODINGS unsigned
+#define MEMBER_WORDS unsigned
 #define MEMBER_FIELDS struct slices
 #define MEMBER_PREFIXES struct slices
 #define MEMBER_QUERY struct cache_query
@@ -211,6 +212,12 @@ int option_describe(const struct option *o, struct buf *out)
 
 	if (o->type == TYPE_ENUM) {
 		describe_words(o->words, out);
+		return out->err;
+	}
+	if (o->type == TYPE_WORDS) {
+		buf_add_str(out, "list of ");
+		describe_words(o->words, out);
+		buf_add_str(out, ", or off");
 		return out->err;
 	}
 	if (names[o->type])

@@ -208,19 +208,44 @@ int value_read_bool(const struct value_source *s, void *to)
 	return 0;
 }
 
-int value_read_enum(const struct value_source *s, void *to)
+static int refuse_word(const struct value_source *s, struct slice word)
 {
-	int index = option_word_index(s->option->words, s->text);
 	char words[128] = "";
 
-	if (index >= 0) {
-		memcpy(to, &index, sizeof(index)); /* every enum is an int wide: options.c checks it */
-		return 0;
-	}
 	snprintf(words, sizeof(words), "%s", s->option->words);
 	for (char *bar = words; (bar = strchr(bar, '|')) != NULL;)
 		*bar = ' ';
-	return value_refuse(s, "\"%s\" is none of: %s", report_shown(s->text).z, words);
+	return value_refuse(s, "\"%s\" is none of: %s", report_shown(word).z, words);
+}
+
+int value_read_enum(const struct value_source *s, void *to)
+{
+	int index = option_word_index(s->option->words, s->text);
+
+	if (index < 0)
+		return refuse_word(s, s->text);
+	memcpy(to, &index, sizeof(index)); /* every enum is an int wide: options.c checks it */
+	return 0;
+}
+
+int value_read_words(const struct value_source *s, void *to)
+{
+	struct slice rest = s->text, item;
+	unsigned bits = 0;
+
+	if (slice_equal(s->text, SLICE_LIT("off")))
+		rest.n = 0;
+	else if (slice_trim(rest).n == 0)
+		return value_refuse(s, "a word is missing, or off");
+	while (value_next(&rest, &item)) {
+		int index = option_word_index(s->option->words, item);
+
+		if (index < 0)
+			return refuse_word(s, item);
+		bits |= 1U << index;
+	}
+	*(unsigned *)to = bits;
+	return 0;
 }
 
 static int copy(const struct value_source *s, struct slice text, void *to)

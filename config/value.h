@@ -30,7 +30,7 @@ bool value_next(struct slice *rest, struct slice *item);
 
 /* value.c */
 value_reader value_read_uint, value_read_percent, value_read_ahead, value_read_duration, value_read_size,
-	value_read_bool, value_read_enum;
+	value_read_bool, value_read_enum, value_read_words;
 value_reader value_read_log, value_read_secret, value_read_path, value_read_name;
 /* value_list.c */
 value_reader value_read_pattern, value_read_patterns, value_read_hosts, value_read_methods, value_read_fields,

@@ -90,6 +90,33 @@ static bool refreshes_nothing(const struct config_route *r)
 	return r->rules.refresh_ahead.ms < 0 && r->rules.refresh_ahead.percent == 0;
 }
 
+static bool override_is_vain(const struct config_route *r)
+{
+	return r->rules.override && (!r->rules.cache || !cache_overrides(&r->rules));
+}
+
+static bool override_of_keyed_authorization(const struct config_route *r)
+{
+	const struct cache_user_from *from = &r->rules.user_from;
+	bool is_identity = r->rules.scope == CACHE_SCOPE_USER && !from->is_cookie &&
+			   slice_equal_nocase(from->name, SLICE_LIT("Authorization"));
+
+	return cache_overrides(&r->rules) & CACHE_OVERRIDE_AUTHORIZATION &&
+	       (is_identity || !is_open_credential(r, SLICE_LIT("Authorization")));
+}
+
+static bool override_of_cookies_is_vain(const struct config_route *r)
+{
+	return cache_overrides(&r->rules) & CACHE_OVERRIDE_SET_COOKIE && r->rules.set_cookie != CACHE_COOKIE_AUTO;
+}
+
+static bool overrides_what_tokens_get(const struct config_route *r)
+{
+	const unsigned both = CACHE_OVERRIDE_PRIVATE | CACHE_OVERRIDE_AUTHORIZATION;
+
+	return r->rules.cache && (cache_overrides(&r->rules) & both) == both && !override_of_keyed_authorization(r);
+}
+
 static const struct {
 	const char *key;
 	route_check *is_vain;
@@ -100,6 +127,12 @@ static const struct {
 	{"ttl_force", identity_forbids_force,
 		"has no effect on requests with what user_from names: it is a credential, and in the key only with "
 		"scope = user"},
+	{"override", override_is_vain, "has no effect without ttl or ttl_force, or where cache = off"},
+	{"override", override_of_keyed_authorization,
+		"authorization has no effect: key_headers, user_from or shared_credentials names that field"},
+	{"override", override_of_cookies_is_vain, "set-cookie has no effect: set_cookie says what is done with them"},
+	{"override", overrides_what_tokens_get,
+		"with private and authorization, what the API tells the bearer of one token only is told to everybody"},
 	{"scope", scope_stores_nothing, "has no effect where cache = off"},
 	{"user_from", identity_is_unused, "has no effect without scope = user"},
 	{"user_from", identity_stays_here, "that field never reaches the origin, so no request has an identity"},

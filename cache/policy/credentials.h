@@ -25,6 +25,11 @@ static inline bool credentials_are_any(const struct credentials *c)
 {
 	return c->has_authorization || c->has_other;
 }
+/* Is there one for whose bearer only that is which the origin says is for all? */
+static inline bool credentials_bind(const struct cache_rules *rules, const struct credentials *c)
+{
+	return c->has_other || (c->has_authorization && !(cache_overrides(rules) & CACHE_OVERRIDE_AUTHORIZATION));
+}
 
 /* The next "name=value" of a Cookie field's value, trimmed. Start with *rest = the value; false at the end. */
 bool cookie_next(struct slice *rest, struct slice *pair);

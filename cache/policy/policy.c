@@ -94,7 +94,17 @@ static enum policy_store judge_no_store(const struct policy_exchange *x, const s
 	const struct cache_control *cc = &facts->cc;
 	if (cc->must_understand)
 		return understands(x->status) ? POLICY_STORE : POLICY_NOT_STATUS;
-	return cc->no_store && !facts->is_forced ? POLICY_NOT_NO_STORE : POLICY_STORE;
+	return cc->no_store && !(facts->overrides & CACHE_OVERRIDE_NO_STORE) ? POLICY_NOT_NO_STORE : POLICY_STORE;
+}
+
+/* Where `private` would be overruled, were there no credential, that is the reason. */
+static enum policy_store refusal_of_private(const struct policy_exchange *x, const struct policy_facts *facts)
+{
+	if (!(cache_overrides(x->rules) & CACHE_OVERRIDE_PRIVATE) || x->status >= 400)
+		return POLICY_NOT_PRIVATE;
+	return facts->has_authorization    ? POLICY_NOT_AUTHORIZATION
+	       : x->request_has_credential ? POLICY_NOT_CREDENTIAL
+					   : POLICY_NOT_PRIVATE;
 }
 
 static enum policy_store judge_credentials(const struct policy_exchange *x, const struct policy_facts *facts)
@@ -103,12 +113,12 @@ static enum policy_store judge_credentials(const struct policy_exchange *x, cons
 	bool is_users = x->rules->scope == CACHE_SCOPE_USER;
 	bool is_open = cc->public_ || cc->s_maxage != CC_ABSENT;
 	bool has_lifetime = facts->explicit_ms > 0 && !policy_no_cache_all(cc);
-	bool has_another = x->request_has_authorization || x->request_has_credential;
+	bool has_another = facts->has_authorization || x->request_has_credential;
 	/* `private` is a user's own only where nothing but the identity says who asks: it is no word about another credential. */
-	if (policy_private_all(cc) && (!is_users || has_another))
-		return POLICY_NOT_PRIVATE;
+	if (policy_private_all(cc) && (!is_users || has_another) && !(facts->overrides & CACHE_OVERRIDE_PRIVATE))
+		return refusal_of_private(x, facts);
 	/* RFC 9111 3.5 */
-	if (x->request_has_authorization && !is_open && !cc->must_revalidate)
+	if (facts->has_authorization && !is_open && !cc->must_revalidate)
 		return POLICY_NOT_AUTHORIZATION;
 	if (x->request_has_credential && !is_open && !has_lifetime)
 		return POLICY_NOT_CREDENTIAL;
@@ -136,7 +146,8 @@ static enum policy_store judge_set_cookie(const struct policy_exchange *x, const
 		break;
 	}
 	/* To be kept for validation only is not what a response with a cookie was made for: a 304 would hand it to others. */
-	bool is_meant_to_be_shared = facts->explicit_ms > 0 && !policy_no_cache_all(&facts->cc);
+	bool is_meant_to_be_shared = (facts->explicit_ms > 0 && !policy_no_cache_all(&facts->cc)) ||
+				     facts->overrides & CACHE_OVERRIDE_SET_COOKIE;
 	return facts->has_set_cookie && !is_meant_to_be_shared ? POLICY_NOT_SET_COOKIE : POLICY_STORE;
 }
 

@@ -6,6 +6,8 @@
  * 1. ttl_force, for 2xx and 3xx that are heuristically cacheable or have explicit freshness. It stands in for the
  *    upstream's lifetime, no-cache and no-store (an upstream's framework often sends them for everything); private,
  *    credentials, Vary: * and, under set_cookie = auto, Set-Cookie are about who may see the response and still refuse.
+ *    Where the route has `override`, it and ttl (4) overrule what that names instead. Under no-cache a lifetime of 0 counts as
+ *    none for 3, 4 and 5 if there is a ttl.
  * 2. Explicit freshness: the first valid targeted field (RFC 9213), which replaces Cache-Control and Expires altogether;
  *    else s-maxage, max-age, Expires less Date.
  * 3. ttl_404, ttl_5xx and the like, for any status in their range.

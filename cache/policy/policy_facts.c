@@ -165,9 +165,66 @@ static bool is_forced(const struct policy_exchange *x, const struct policy_facts
 	       (policy_status_is_heuristic(x->status) || facts->explicit_ms >= 0);
 }
 
+/* What `override` names, of a response that ttl or ttl_force are for. A request's credential, other than an Authorization that is named,
+ * leaves nothing of it: `private`, say, is then no word about who may have what anybody gets. */
+static unsigned named_overrides(const struct policy_exchange *x, const struct policy_facts *facts)
+{
+	unsigned named = cache_overrides(x->rules);
+
+	if (x->status >= 400 || x->request_has_credential ||
+		(x->request_has_authorization && !(named & CACHE_OVERRIDE_AUTHORIZATION)) ||
+		(!policy_status_is_heuristic(x->status) && facts->explicit_ms < 0))
+		return 0;
+	return named;
+}
+
+/* A lifetime of 0 says what no-cache does: ttl stands in for both. */
+static bool drops_lifetime(const struct policy_exchange *x, const struct policy_facts *facts)
+{
+	return facts->overrides & CACHE_OVERRIDE_NO_CACHE && facts->explicit_ms == 0 && x->rules->ttl_ms >= 0;
+}
+
+/* RFC 9111 3.5 */
+static bool says_for_others(const struct cache_control *cc)
+{
+	return cc->public_ || cc->s_maxage != CC_ABSENT || cc->must_revalidate;
+}
+
+static bool is_overruled(const struct policy_facts *facts)
+{
+	const struct cache_control *cc = &facts->cc;
+	unsigned said = (policy_private_all(cc) ? CACHE_OVERRIDE_PRIVATE : 0U) |
+			(cc->no_store ? CACHE_OVERRIDE_NO_STORE : 0U) |
+			(policy_no_cache_all(cc) || facts->explicit_ms == 0 ? CACHE_OVERRIDE_NO_CACHE : 0U) |
+			(facts->has_set_cookie ? CACHE_OVERRIDE_SET_COOKIE : 0U);
+
+	return said & facts->overrides;
+}
+
+static void read_overrides(const struct policy_exchange *x, struct policy_facts *facts)
+{
+	bool has_credential = x->request_has_credential;
+
+	facts->overrides = named_overrides(x, facts);
+	facts->has_authorization = x->request_has_authorization && !(facts->overrides & CACHE_OVERRIDE_AUTHORIZATION);
+	has_credential |= facts->has_authorization;
+	facts->route_may_raise =
+		!has_credential && (!facts->has_set_cookie || x->rules->set_cookie != CACHE_COOKIE_AUTO ||
+					   facts->overrides & CACHE_OVERRIDE_SET_COOKIE);
+	facts->route_may_give = !has_credential || facts->cc.public_;
+	facts->is_forced = is_forced(x, facts);
+	if (facts->is_forced && !x->rules->override)
+		facts->overrides = CACHE_OVERRIDE_NO_STORE | CACHE_OVERRIDE_NO_CACHE;
+	facts->is_overruled = is_overruled(facts) || (x->request_has_authorization && !facts->has_authorization &&
+							     !says_for_others(&facts->cc));
+	if (!facts->is_forced && drops_lifetime(x, facts)) {
+		facts->explicit_ms = -1;
+		facts->explicit_source = LIFETIME_NONE;
+	}
+}
+
 void policy_read(const struct policy_exchange *x, struct policy_facts *facts)
 {
-	bool has_credential = x->request_has_authorization || x->request_has_credential;
 	*facts = (struct policy_facts){0};
 	facts->is_targeted = read_targeted(x, &facts->cc);
 	if (!facts->is_targeted)
@@ -176,8 +233,5 @@ void policy_read(const struct policy_exchange *x, struct policy_facts *facts)
 	read_validators(x, facts);
 	read_explicit(x, facts);
 	facts->has_set_cookie = stores_set_cookie(x);
-	facts->route_may_raise =
-		!has_credential && (!facts->has_set_cookie || x->rules->set_cookie != CACHE_COOKIE_AUTO);
-	facts->route_may_give = !has_credential || facts->cc.public_;
-	facts->is_forced = is_forced(x, facts);
+	read_overrides(x, facts);
 }

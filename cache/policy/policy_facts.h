@@ -20,6 +20,10 @@ struct policy_facts {
 	bool has_set_cookie;  /* one that would be stored */
 	bool route_may_raise; /* ttl_force and ttl_min count */
 	bool route_may_give;  /* ttl, ttl_404 and heuristics do, where the upstream gives none */
+	/* By override, else what ttl_force overrules by itself; enum cache_override. */
+	unsigned overrides;
+	bool is_overruled;      /* the response says something of that */
+	bool has_authorization; /* the request does, and it is not overruled */
 	bool is_forced;
 	int64_t ttl_ms; /* the lifetime before age and clamping: 0 is of use for validation only */
 };

@@ -128,15 +128,16 @@ static bool is_for_all(const struct policy_exchange *x, const struct policy_fact
 	const struct cache_control *cc = &facts->cc;
 	if (policy_private_all(cc))
 		return false;
-	if (x->request_has_authorization || x->request_has_credential)
+	if (facts->has_authorization || x->request_has_credential)
 		return true;
-	return !facts->is_forced && (cc->public_ || cc->s_maxage != CC_ABSENT || facts->explicit_ms > 0);
+	return !facts->is_forced && !facts->is_overruled &&
+	       (cc->public_ || cc->s_maxage != CC_ABSENT || facts->explicit_ms > 0);
 }
 
 static uint16_t flags_of(const struct policy_exchange *x, const struct policy_facts *facts)
 {
 	const struct cache_control *cc = &facts->cc;
-	bool no_cache = policy_no_cache_all(cc) && !facts->is_forced;
+	bool no_cache = policy_no_cache_all(cc) && !(facts->overrides & CACHE_OVERRIDE_NO_CACHE);
 	bool s_maxage = cc->s_maxage != CC_ABSENT && !facts->is_forced;
 	bool is_private =
 		x->rules->scope == CACHE_SCOPE_USER && (policy_private_all(cc) || x->request_has_authorization);

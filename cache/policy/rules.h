@@ -18,6 +18,14 @@ enum cache_coding { CACHE_BR, CACHE_ZSTD, CACHE_GZIP, CACHE_CODINGS, CACHE_IDENT
 enum cache_scope { CACHE_SCOPE_SHARED, CACHE_SCOPE_USER };
 enum cache_set_cookie { CACHE_COOKIE_AUTO, CACHE_COOKIE_STORE, CACHE_COOKIE_STRIP, CACHE_COOKIE_PASS };
 enum cache_range_fill { CACHE_RANGE_WHOLE, CACHE_RANGE_PASS };
+/* Bits of `override`. */
+enum cache_override {
+	CACHE_OVERRIDE_PRIVATE = 1 << 0,
+	CACHE_OVERRIDE_NO_STORE = 1 << 1,
+	CACHE_OVERRIDE_NO_CACHE = 1 << 2,
+	CACHE_OVERRIDE_AUTHORIZATION = 1 << 3,
+	CACHE_OVERRIDE_SET_COOKIE = 1 << 4,
+};
 enum cache_etag { CACHE_ETAG_OFF, CACHE_ETAG_AUTO };
 enum cache_store_if { CACHE_STORE_ANY, CACHE_STORE_JSON, CACHE_STORE_GRAPHQL };
 
@@ -51,6 +59,7 @@ struct cache_status_ttls {
 #define RULE_PERCENT(member) unsigned member;
 #define RULE_METHODS(member) unsigned member; /* bits 1U << enum http_method */
 #define RULE_CODINGS(member) unsigned member; /* bits 1U << enum cache_coding */
+#define RULE_WORDS(member) unsigned member;   /* bit n: the nth of the line's words */
 #define RULE_DURATION(member) int64_t member;
 #define RULE_AHEAD(member) struct cache_ahead member;
 #define RULE_ENUM(member) enum cache_##member member;
@@ -77,6 +86,12 @@ struct cache_rules {
 static inline bool cache_takes_method(const struct cache_rules *rules, enum http_method method)
 {
 	return rules->methods >> method & 1U;
+}
+
+/* What `override` names, where there is something that may overrule it. */
+static inline unsigned cache_overrides(const struct cache_rules *rules)
+{
+	return rules->ttl_ms >= 0 || rules->ttl_force_ms >= 0 ? rules->override : 0;
 }
 
 #endif

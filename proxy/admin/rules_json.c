@@ -38,6 +38,16 @@ static json_t *json_of_word(const char *words, unsigned index)
 	return json_stringn(words, strcspn(words, "|"));
 }
 
+static json_t *json_of_words(const char *words, unsigned bits)
+{
+	json_t *j = json_array();
+
+	for (unsigned i = 0; bits >> i; i++)
+		if (bits >> i & 1U)
+			json_array_append_new(j, json_of_word(words, i));
+	return j;
+}
+
 static json_t *json_of_methods(unsigned methods)
 {
 	static const struct {
@@ -111,6 +121,7 @@ static void set_names(json_t *j, const char *key, const struct slices *names, co
 		SET(key "_s", json_of_ms((m).ms));
 #define SET_ENUM(key, m, text, words) SET(key, json_of_word(words, m));
 #define SET_METHODS(key, m, text, words) SET(key, json_of_methods(m));
+#define SET_WORDS(key, m, text, words) SET(key, json_of_words(words, m));
 #define SET_CODINGS(key, m, text, words) SET(key, json_of_codings(m));
 #define SET_FIELDS(key, m, text, words) set_names(j, key, &(m), text);
 #define SET_PREFIXES(key, m, text, words) set_names(j, key, &(m), text);

@@ -139,12 +139,13 @@ static int build_key(struct target *t, struct slice body)
 void target_explain_credential(const struct target *t, char *out, size_t size)
 {
 	struct credentials c = credentials_of(&t->route->rules, &t->sent.http.fields);
+	bool is_bound = credentials_bind(&t->route->rules, &c);
 	struct slice field = c.has_authorization ? http_field_name(HF_AUTHORIZATION) : c.field;
 	bool is_cookie = !c.has_authorization && http_field_id_of(field) == HF_COOKIE;
 	struct slice cookie = is_cookie ? c.cookie : (struct slice){"", 0};
 
 	*out = '\0';
-	if (credentials_are_any(&c))
+	if (is_bound)
 		snprintf(out, size, "%.*s%s%.*s: see %s or user_from or shared_credentials", NAME_SHOWN_ARG(field),
 			cookie.n > 0 ? " " : "", NAME_SHOWN_ARG(cookie), is_cookie ? "key_cookies" : "key_headers");
 }

@@ -335,7 +335,8 @@ static void assert_same(enum option_section section, const void *a, const void *
 		[TYPE_SIZE] = sizeof(uint64_t),
 		[TYPE_BOOL] = sizeof(bool),
 		[TYPE_ENUM] = sizeof(int),
-		[TYPE_METHODS] = sizeof(unsigned)};
+		[TYPE_METHODS] = sizeof(unsigned),
+		[TYPE_WORDS] = sizeof(unsigned)};
 
 	for (unsigned i = 0; i < options_n; i++)
 		if (options[i].section == section &&
@@ -451,6 +452,22 @@ static void settings_that_can_not_count_are_told_of(void **state)
 	assert_warning("[defaults]\nuser_from = cookie:a\n[route a]\nmatch = /a\nscope = user\n", NULL);
 	assert_warning(
 		"[defaults]\nuser_from = cookie:a\n[route a]\nmatch = /a\nttl = 1h\n", "t:2: warning: user_from: ");
+	assert_warning(
+		"[route a]\nmatch = /a\noverride = private\n", "t:3: warning: override: has no effect without ttl");
+	assert_warning("[route a]\nmatch = /a\noverride = private\ncache = off\n",
+		"t:3: warning: override: has no effect");
+	assert_warning("[route a]\nmatch = /a\noverride = private, no-store, no-cache\nttl = 1h\n", NULL);
+	assert_warning("[route a]\nmatch = /a\noverride = off\n", NULL);
+	assert_warning("[route a]\nmatch = /a\noverride = authorization\nttl = 1h\nkey_headers = Authorization\n",
+		"t:3: warning: override: authorization has no effect");
+	assert_warning("[route a]\nmatch = /a\noverride = authorization\nttl = 1h\nscope = user\nuser_from = "
+		       "header:authorization\n",
+		"t:3: warning: override: authorization has no effect");
+	assert_warning("[route a]\nmatch = /a\noverride = authorization\nttl = 1h\n", NULL);
+	assert_warning("[route a]\nmatch = /a\noverride = authorization, private\nttl = 1h\n",
+		"t:3: warning: override: with private");
+	assert_warning("[route a]\nmatch = /a\noverride = set-cookie\nttl = 1h\nset_cookie = pass\n",
+		"t:3: warning: override: set-cookie");
 }
 
 static void a_key_by_its_old_name_counts_and_is_told_of(void **state)

@@ -16,6 +16,7 @@
 #define DEFAULT_AHEAD(member, text) .member.ms = -1,
 #define DEFAULT_METHODS(member, text)
 #define DEFAULT_CODINGS(member, text)
+#define DEFAULT_WORDS(member, text)
 #define DEFAULT_ENUM(member, text)
 #define DEFAULT_FIELDS(member, text)
 #define DEFAULT_PREFIXES(member, text)

@@ -122,6 +122,15 @@ static void set_targeted(struct rows_exchange *e, const char *names)
 	}
 }
 
+static unsigned overrides_of(const char *words)
+{
+	static const char *const all[] = {"private", "no-store", "no-cache", "authorization", "set-cookie"};
+	unsigned bits = 0;
+	for (unsigned i = 0; i < ARRAY_LEN(all); i++)
+		bits |= strstr(words, all[i]) ? 1U << i : 0U;
+	return bits;
+}
+
 static void set_option(struct rows_exchange *e, const char *word)
 {
 	struct cache_rules *r = &e->rules;
@@ -133,6 +142,8 @@ static void set_option(struct rows_exchange *e, const char *word)
 	} else if (option(word, "jitter=", &v)) {
 		r->ttl_jitter = (unsigned)atoi(v);
 		e->x.jitter = (uint32_t)strtoul(strchr(v, ':') + 1, NULL, 10);
+	} else if (option(word, "override=", &v)) {
+		r->override = overrides_of(v);
 	} else if (option(word, "heuristic=", &v)) {
 		r->heuristic = (unsigned)atoi(v);
 	} else if (option(word, "targeted=", &v)) {

@@ -18,7 +18,7 @@ struct policy_row {
 	const char *response;
 	const char *
 		route; /* "ttl=60 force=5 min= max= swr= sie= t404= t4xx= t5xx= t3xx= cookie=store|strip|pass scope=user
-	                       * refresh off post query jitter=PERCENT:PART targeted=A,B"; NULL: the default with
+	                       * refresh off post query override=private,no-store jitter=PERCENT:PART targeted=A,B"; NULL: the default with
 	                       * CDN-Cache-Control */
 	double delay_s; /* from request to answer */
 	enum policy_store store;

@@ -351,6 +351,63 @@ static void flags_say_how_it_may_be_used(void **state)
 	}
 }
 
+#define RAILS CC "max-age=0, private, must-revalidate\nETag: \"a\""
+#define EXPRESS CC "no-cache\nPragma: no-cache\nExpires: -1\nETag: \"a\""
+
+static void override_names_what_the_route_may_overrule(void **state)
+{
+	(void)state;
+	static const struct policy_row rows[] = {
+		NO("private against force", "route", "GET 200", NULL, RAILS, "force=9", PRIVATE),
+		YES("private, overruled by force", "route", "GET 200", NULL, RAILS, "force=9 override=private", 9, ROUTE_FORCE, 'F'),
+		YES("private, overruled for ttl", "route", "GET 200", NULL, CC "private", "ttl=9 override=private", 9, ROUTE, 'F'),
+		YES("the origin's lifetime stays", "route", "GET 200", NULL, CC "private, max-age=5", "ttl=9 override=private", 5, MAX_AGE, 'F'),
+		YES("a lifetime of 0 too", "route", "GET 200", NULL, RAILS, "ttl=9 override=private", 0, MAX_AGE, 'V'),
+		YES("but under no-cache", "route", "GET 200", NULL, RAILS, "ttl=9 override=private,no-cache", 9, ROUTE, 'F'),
+		YES("which is nothing without ttl", "route", "GET 200", NULL, EXPRESS, "override=no-cache", 0, EXPIRES, 'V'),
+		YES("no-cache, without it", "route", "GET 200", NULL, EXPRESS, "ttl=9", 0, EXPIRES, 'V'),
+		YES("no-cache, overruled for ttl", "route", "GET 200", NULL, EXPRESS, "ttl=9 override=no-cache", 9, ROUTE, 'F'),
+		YES("no-cache, by force alone", "route", "GET 200", NULL, EXPRESS, "force=9", 9, ROUTE_FORCE, 'F'),
+		YES("no-cache, not named", "route", "GET 200", NULL, EXPRESS, "force=9 override=private", 9, ROUTE_FORCE, 'V'),
+		NO("no-store, not named", "route", "GET 200", NULL, CC "no-store", "force=9 override=private", NO_STORE),
+		YES("no-store, named", "route", "GET 200", NULL, CC "no-store", "ttl=9 override=no-store", 9, ROUTE, 'F'),
+		NO("nothing without a ttl", "route", "GET 200", NULL, CC "no-store, max-age=9", "override=no-store", NO_STORE),
+		NO("nothing without a ttl", "route", "GET 200", NULL, CC "private, max-age=9", "override=private", PRIVATE),
+		NO("a client's no-store", "route", "GET 200", CC "no-store", NULL, "ttl=9 override=no-store refresh", REQUEST_NO_STORE),
+		NO("no error", "route", "GET 404", NULL, CC "private", "ttl=9 t404=9 override=private", PRIVATE),
+		NO("no redirect of a visitor", "route", "GET 302", NULL, CC "private", "ttl=9 override=private", PRIVATE),
+		NO("private of a cookie", "route", "GET 200", COOKIE, CC "private, max-age=9", "force=9 override=private,no-store", CREDENTIAL),
+		NO("private of a token", "route", "GET 200", AUTH, RAILS, "force=9 override=private", AUTHORIZATION),
+		NO("authorization alone", "route", "GET 200", AUTH, CC "max-age=9", "force=9", AUTHORIZATION),
+		YES("authorization, overruled", "route", "GET 200", AUTH, NULL, "ttl=9 override=authorization", 9, ROUTE, 'F'),
+		YES("authorization, by force", "route", "GET 200", AUTH, CC "max-age=1", "force=9 override=authorization", 9, ROUTE_FORCE, 'F'),
+		NO("private of a token, authorization overruled", "route", "GET 200", AUTH, RAILS, "force=9 override=authorization", PRIVATE),
+		YES("both", "route", "GET 200", AUTH, RAILS, "force=9 override=authorization,private", 9, ROUTE_FORCE, 'F'),
+		NO("not what a cookie beside it brings", "route", "GET 200", AUTH "\n" COOKIE, NULL, "ttl=9 override=authorization,private", AUTHORIZATION),
+		NO("nor a 401", "route", "GET 401", AUTH, CC "max-age=9", "ttl=9 t4xx=9 override=authorization", AUTHORIZATION),
+		NO("a cookie that is set", "route", "GET 200", NULL, "Set-Cookie: a=b", "ttl=9", SET_COOKIE),
+		YES("overruled", "route", "GET 200", NULL, "Set-Cookie: a=b", "ttl=9 override=set-cookie", 9, ROUTE, 'F'),
+		YES("by force", "route", "GET 200", NULL, "Set-Cookie: a=b\n" CC "max-age=1", "force=9 override=set-cookie", 9, ROUTE_FORCE, 'F'),
+		NO("not where set_cookie says pass", "route", "GET 200", NULL, "Set-Cookie: a=b", "cookie=pass ttl=9 override=set-cookie", SET_COOKIE),
+		NO("never Vary: *", "route", "GET 200", NULL, "Vary: *", "force=9 override=private,no-store,no-cache,authorization,set-cookie", VARY_STAR),
+	};
+	RUN(rows);
+}
+
+/* What was stored against the origin's word is not shown to who bears a credential. */
+static void what_is_overruled_is_not_for_all(void **state)
+{
+	(void)state;
+	assert_int_equal(flags_of(NULL, CC "private, max-age=9", "ttl=9 override=private"), 0);
+	assert_int_equal(flags_of(NULL, CC "no-store, max-age=9", "ttl=9 override=no-store"), 0);
+	assert_int_equal(flags_of(NULL, CC "no-cache, max-age=9", "ttl=9 override=no-cache"), 0);
+	assert_int_equal(flags_of(NULL, CC "public, max-age=0", "ttl=9 override=no-cache"), 0);
+	assert_int_equal(flags_of(NULL, CC "max-age=9\nSet-Cookie: a=b", "ttl=9 override=set-cookie"), 0);
+	assert_int_equal(flags_of(AUTH, CC "max-age=9", "ttl=9 override=authorization"), 0);
+	assert_int_equal(flags_of(AUTH, CC "max-age=9, public", "ttl=9 override=authorization"), POLICY_FOR_ALL);
+	assert_int_equal(flags_of(NULL, CC "max-age=9", "ttl=9 override=private,no-store"), POLICY_FOR_ALL);
+}
+
 static void every_verdict_has_a_name(void **state)
 {
 	(void)state;
@@ -457,6 +514,8 @@ int main(void)
 		cmocka_unit_test(set_cookie_needs_explicit_freshness),
 		cmocka_unit_test(what_can_be_of_no_use_is_not_stored),
 		cmocka_unit_test(flags_say_how_it_may_be_used),
+		cmocka_unit_test(override_names_what_the_route_may_overrule),
+		cmocka_unit_test(what_is_overruled_is_not_for_all),
 		cmocka_unit_test(every_verdict_has_a_name),
 		cmocka_unit_test(fields_that_are_not_to_be_stored_are_stripped),
 		cmocka_unit_test(a_post_that_responses_get_says_so),
