@@ -8,6 +8,8 @@
 
 #include "cache/policy/credentials.h"
 #include "cache/landing.h"
+#include "cache/memory/pass.h"
+#include "cache/memory/variants.h"
 
 /* ---- Listing ---- */
 
@@ -23,6 +25,7 @@ struct listed {
 struct batch {
 	struct listed v[BATCH_OBJECTS];
 	unsigned n, max;
+	const struct object *answer; /* to the request that it is asked for; or NULL */
 };
 
 static struct object *next_variant(const struct object *o)
@@ -88,6 +91,7 @@ static void show(struct cache *c, struct batch *b, struct now now,
 			.user = entry_user(o->entry),
 			.soft_purged = object_check(o) == PURGED_SOFT,
 			.for_all = o->freshness.flags & POLICY_FOR_ALL,
+			.answers = o == b->answer,
 			.in_lower = lower_has(c, o),
 		};
 
@@ -144,13 +148,12 @@ void cache_list(struct cache *c, struct cache_listing *l, unsigned steps)
 		l->cursor = (struct tier_cursor){TIER_CURSOR_END, 0};
 }
 
-bool cache_peek(struct cache *c, const struct cache_key *key, struct now now,
+static void list_key(struct cache *c, const struct cache_key *key, struct now now, const struct object *answer,
 	void (*each)(const struct cache_entry_info *info, void *arg), void *arg)
 {
 	struct shard *s = memory_shard(&c->memory, key);
-	struct batch b = {.max = BATCH_OBJECTS};
+	struct batch b = {.max = BATCH_OBJECTS, .answer = answer};
 	unsigned rest = UINT_MAX;
-	bool any = false;
 
 	while (rest > 0) {
 		const struct entry *e;
@@ -163,10 +166,78 @@ bool cache_peek(struct cache *c, const struct cache_key *key, struct now now,
 			(void)collect(&b, e, &left, least(rest, left));
 		pthread_mutex_unlock(&s->mu);
 		rest = left;
-		any = any || b.n > 0;
 		show(c, &b, now, each, arg);
 	}
-	return any;
+}
+
+/* ---- One request ---- */
+
+/* As lookup.c chooses: the newest that serves the request. */
+static struct object *see_variant_locked(
+	const struct entry *e, struct vary_wants *wants, bool is_bound, struct cache_sight *out)
+{
+	for (struct object *o = e->variants; o; o = next_variant(o)) {
+		if (object_check(o) == PURGED_HARD)
+			continue;
+		out->is_stored = true;
+		if (!object_serves_wants(o, wants))
+			continue;
+		if (is_bound && !(o->freshness.flags & POLICY_FOR_ALL))
+			out->is_withheld = true;
+		else if (o->flags & OBJECT_IS_PARTIAL)
+			out->is_part = true;
+		else
+			return object_ref(o);
+	}
+	return NULL;
+}
+
+static void see_marker_locked(struct entry *e, struct vary_wants *wants, struct now now, struct cache_sight *out)
+{
+	struct pass_marker *m = e->markers ? &e->markers->pass : NULL;
+
+	if (!m || m->until_ms <= now.mono_ms || marker_is_purged_locked(e, &m->since) || !pass_covers(m, wants))
+		return;
+	out->passes = m->why;
+	out->passes_ms = m->until_ms - now.mono_ms;
+}
+
+static void see_object(struct object *o, const struct cache_request *r, struct now now, struct cache_sight *out)
+{
+	struct cache_control cc;
+
+	(void)cache_control_of(&cc, &r->http->fields);
+	out->is_answer = true;
+	out->freshness = o->freshness;
+	out->status = o->status;
+	out->is_soft_purged = object_check(o) == PURGED_SOFT;
+	out->reuse = policy_reuse(&o->freshness, r->rules->client_refresh ? &cc : NULL,
+		r->rules->client_refresh && policy_pragma_no_cache(&r->http->fields), out->is_soft_purged, now);
+}
+
+void cache_see(struct cache *c, const struct cache_request *r, struct now now, struct cache_sight *out,
+	void (*each)(const struct cache_entry_info *info, void *arg), void *arg)
+{
+	struct shard *s = memory_shard(&c->memory, r->key);
+	struct credentials bears = credentials_of(r->rules, &r->http->fields);
+	struct object *o = NULL;
+	struct vary_wants wants;
+	struct entry *e;
+
+	*out = (struct cache_sight){.passes = POLICY_STORE};
+	vary_wants_init(&wants, &r->http->fields);
+	pthread_mutex_lock(&s->mu);
+	e = entry_find_locked(s, r->key);
+	if (e) {
+		o = see_variant_locked(e, &wants, credentials_bind(r->rules, &bears), out);
+		see_marker_locked(e, &wants, now, out);
+	}
+	pthread_mutex_unlock(&s->mu);
+	if (o)
+		see_object(o, r, now, out);
+	if (each)
+		list_key(c, r->key, now, o, each, arg);
+	object_unref(&o);
 }
 
 /* ---- HEAD ---- */

@@ -213,6 +213,7 @@ struct cache_entry_info {
 	uint64_t user; /* hash, 0 when shared */
 	bool soft_purged;
 	bool for_all;  /* for requests with credentials too */
+	bool answers;  /* of cache_see: the request would get it, or have the origin asked about it */
 	bool in_lower; /* of what is in memory: the lower tier has it too */
 };
 /* A listing of what is in memory, in no order, a part at a time. */
@@ -232,8 +233,22 @@ void cache_list(struct cache *c, struct cache_listing *l, unsigned steps);
 /* What is in the lower tier, as its `list` says; once the message has come, cache_browse_end. -ENODEV: there is none. */
 int cache_browse_tier(struct cache *c, struct tier_listing *l) WARN_UNUSED;
 void cache_browse_end(struct cache *c);
-/* State of one key for /explain: fills info and returns true when something is stored. No effect on LRU or counters. */
-bool cache_peek(struct cache *c, const struct cache_key *key, struct now now,
+/* What a request would find in memory. Nothing changes by it, counters neither. */
+struct cache_sight {
+	bool is_stored;   /* something is, for the key; of the rest what fits the request best, in this order: */
+	bool is_answer;   /* it answers, as `reuse` says */
+	bool is_withheld; /* it would, but the request bears a credential, and it is not for all */
+	bool is_part;     /* it may have the bytes that are wanted */
+	struct policy_reuse reuse;
+	struct freshness freshness; /* of is_answer */
+	bool is_soft_purged;
+	int status;
+	enum policy_store
+		passes;    /* the last response could not be shared, and so requests go alone; POLICY_STORE: no */
+	int64_t passes_ms; /* for so long */
+};
+/* `each` is told of all that is stored in memory for the key; may be NULL. */
+void cache_see(struct cache *c, const struct cache_request *r, struct now now, struct cache_sight *out,
 	void (*each)(const struct cache_entry_info *info, void *arg), void *arg);
 
 #endif

@@ -405,6 +405,8 @@ static int build_route(
 	rc = apply_defaults(b, SECTION_MATCH, to);
 	if (rc == 0)
 		rc = read_keys(b, s, BIT(SECTION_MATCH) | BIT(SECTION_ROUTE), to);
+	if (rc == 0 && s)
+		rc = places_of(b, s, &to->places);
 	return rc || errors != b->report->errors ? rc : finish_route(b, s, to);
 }
 
@@ -424,6 +426,8 @@ static int build_routes(struct build *b)
 	rc = apply_defaults(b, SECTION_ROUTE, &defaults);
 	if (rc == 0)
 		rc = read_keys(b, b->defaults, BIT(SECTION_ROUTE), &defaults);
+	if (rc == 0 && b->defaults)
+		rc = places_of(b, b->defaults, &b->config->defaults_places);
 	/* A rule that [defaults] breaks is reported once, not for every route. */
 	v[n - 1].rules.route_index = n - 1;
 	if (rc == 0 && errors == b->report->errors)

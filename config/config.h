@@ -134,6 +134,17 @@ struct config_invalidates {
 };
 
 /* One route with [defaults] merged in. Durations of -1 are "off": not set. */
+/* Where a key is set; `key` is empty for the line of the section itself. */
+struct config_place {
+	const char *key, *file;
+	unsigned line; /* 0: it has none, as an option of the command line */
+};
+
+struct config_places {
+	const struct config_place *v;
+	unsigned n;
+};
+
 struct config_route {
 	struct cache_rules rules; /* its name and index too */
 	struct slice match_text;
@@ -145,6 +156,7 @@ struct config_route {
 	enum config_underscore underscore_headers;
 	struct slices invalidates_text;
 	struct config_invalidates invalidates; /* compiled against match: pattern_expand them with its captures */
+	struct config_places places;           /* of its section; none for the default route */
 };
 
 struct config {
@@ -159,6 +171,7 @@ struct config {
 	const struct config_route *routes; /* in the file's order, then the default route, which is last */
 	unsigned routes_n;                 /* at least 1 */
 	const struct config_route **routes_by_name;
+	struct config_places defaults_places;
 	const struct router *router; /* of the routes: config_route_for looks in it */
 	/* private */
 	_Atomic unsigned refs;
@@ -214,6 +227,9 @@ const struct config_route *config_route_decoded(
 const struct config_route *config_route_named(const struct config *c, struct slice name);
 /* By name; an empty one is "default", too. NULL when there is none. */
 const struct config_upstream *config_upstream_named(const struct config *c, struct slice name);
+
+/* Where that key is set for the route, in its section or in [defaults]; else where its section begins. NULL: nowhere. */
+const struct config_place *config_place_of(const struct config *c, const struct config_route *r, const char *key);
 
 /* All sections and keys with type, range, default and meaning. */
 void config_print_reference(FILE *to);

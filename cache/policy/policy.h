@@ -97,6 +97,8 @@ enum policy_store {
 const char *policy_store_name(enum policy_store s);
 const char *policy_store_what(enum policy_store s);
 const char *policy_store_remedy(enum policy_store s);
+/* The route's key that the remedy is about; empty: none of a route's. */
+const char *policy_store_key(enum policy_store s);
 
 /* Decides storing (RFC 9111 3, 3.5, 5.2.2) and fills *out when it is POLICY_STORE.
  * - Authorization: public, must-revalidate or s-maxage (RFC 9111 3.5). Other credentials: public, s-maxage, or a lifetime

@@ -30,8 +30,7 @@ int report_source(struct report *r, unsigned first, const char *name, unsigned l
 	return 0;
 }
 
-/* The file, and *line as it counts its lines. */
-static const char *locate(const struct report *r, unsigned *line)
+const char *report_locate(const struct report *r, unsigned *line)
 {
 	unsigned i = r->sources_n;
 
@@ -48,12 +47,12 @@ static const char *locate(const struct report *r, unsigned *line)
 
 const char *report_file_of(const struct report *r, unsigned line)
 {
-	return locate(r, &line);
+	return report_locate(r, &line);
 }
 
 struct place report_file_and_line(const struct report *r, unsigned line)
 {
-	const char *file = locate(r, &line);
+	const char *file = report_locate(r, &line);
 	struct place out;
 
 	if (line == 0)
@@ -66,7 +65,7 @@ struct place report_file_and_line(const struct report *r, unsigned line)
 struct place report_place(const struct report *r, unsigned line, unsigned at)
 {
 	unsigned line_of_its = line;
-	const char *file = locate(r, &line_of_its), *here = locate(r, &at);
+	const char *file = report_locate(r, &line_of_its), *here = report_locate(r, &at);
 	struct place out;
 
 	if (line_of_its == 0 || strcmp(file, here) != 0)
@@ -110,7 +109,7 @@ static void add_line(struct report *r, unsigned line, const char *kind, const ch
 	char text[512];
 	size_t from = r->out->n;
 	unsigned line_of_its = line;
-	const char *file = locate(r, &line_of_its);
+	const char *file = report_locate(r, &line_of_its);
 
 	vsnprintf(text, sizeof(text), fmt, args);
 	if (line_of_its)

@@ -46,7 +46,9 @@ void report_warning(struct report *r, unsigned line, const char *fmt, ...) __att
 /* Says how many were left out; to be called once at the end. */
 void report_end(struct report *r);
 
-/* The file that the line is of. */
+/* The file that the line is of, and *line as that counts its lines; 0 where it has none. */
+const char *report_locate(const struct report *r, unsigned *line);
+/* The file alone. */
 const char *report_file_of(const struct report *r, unsigned line);
 
 /* A text to be shown in an error. */

@@ -77,7 +77,7 @@ static const struct endpoint endpoints[] = {
 	{"/stats", HTTP_GET, admin_stats, " "},
 	{"/metrics", HTTP_GET, admin_metrics, " "},
 	{"/entries", HTTP_GET, admin_entries, " prefix limit tier after "},
-	{"/explain", HTTP_GET, admin_explain, " url headers scheme "},
+	{"/explain", HTTP_GET, admin_explain, " url path method header headers body scheme "},
 	{"/purge", HTTP_POST, admin_purge, " " PURGE_KINDS(PURGE_PARAMETER) "soft "},
 	{"/refresh", HTTP_POST, admin_refresh, " url "},
 	{"/reload", HTTP_POST, admin_reload, " "},

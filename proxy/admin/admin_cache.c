@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* purge, refresh, explain. */
+/* purge, refresh. */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "http/syntax.h"
 #include "proxy/admin/admin_internal.h"
 #include "proxy/transaction/refresh.h"
 
@@ -16,49 +15,6 @@ static int flag(const struct admin_call *c, const char *name)
 	if (!admin_parameter(c, name, &v))
 		return 0;
 	return slice_equal(v, SLICE_LIT("1")) ? 1 : slice_equal(v, SLICE_LIT("0")) ? 0 : -EINVAL;
-}
-
-/* As admin_find_location, of the parameter `url`. */
-static bool take_url(struct admin_call *c, struct slice *url, struct admin_url *l)
-{
-	if (admin_parameter(c, "url", url))
-		return admin_find_location(c, *url, false, l);
-	admin_problem(c, 400, "url is missing");
-	return false;
-}
-
-#define HOSTS_TOLD_MAX 32
-
-static bool is_told(const json_t *list, struct slice s)
-{
-	size_t i;
-	json_t *one;
-
-	json_array_foreach(list, i,
-		one) if (slice_equal(s, (struct slice){json_string_value(one), json_string_length(one)})) return true;
-	return false;
-}
-
-/* A path names no host: those whose clients another route serves. Empty where the path says it all. */
-static json_t *other_hosts(const struct admin_call *c, const struct admin_url *l)
-{
-	json_t *hosts = json_array();
-	const struct config_route *r;
-	unsigned i = 0;
-
-	while ((r = admin_url_next_by_host(l, c->service->snapshot, &i)))
-		for (unsigned k = 0; k < r->hosts.n && json_array_size(hosts) < HOSTS_TOLD_MAX; k++)
-			if (!is_told(hosts, r->hosts.v[k]))
-				json_array_append_new(hosts, admin_json_of(r->hosts.v[k]));
-	return hosts;
-}
-
-/* `hosts` is taken. */
-static void tell_hosts(json_t *j, json_t *hosts)
-{
-	if (j && json_array_size(hosts) > 0)
-		json_object_set(j, "hosts", hosts);
-	json_decref(hosts);
 }
 
 /* ---- purge ---- */
@@ -94,7 +50,7 @@ static bool purge_as_others_keep_it(struct purging *p, const struct admin_url *l
 
 	buf_init(&url, CACHE_KEY_MAX);
 	while ((next = admin_url_next(l, p->call->service->snapshot, &i, &url)) > 0)
-		if (!is_told(p->told, buf_slice(&url)) && !purge_as(p, buf_slice(&url)))
+		if (!admin_is_told(p->told, buf_slice(&url)) && !purge_as(p, buf_slice(&url)))
 			break;
 	buf_fini(&url);
 	if (next < 0)
@@ -276,15 +232,6 @@ void admin_purge(struct admin_call *c)
 		purge(c, p, given);
 }
 
-/* One sentence for people, or two. */
-static json_t *summary_of(enum policy_store why)
-{
-	const char *remedy = policy_store_remedy(why);
-
-	return json_sprintf(
-		"Not cached: %s.%s%s%s", policy_store_what(why), *remedy ? " " : "", remedy, *remedy ? "." : "");
-}
-
 /* ---- refresh ---- */
 
 /* Whatever made the refresh fail, what is stored stays. */
@@ -317,15 +264,15 @@ static void on_refreshed(void *arg, const struct refresh_result *r)
 			(double)r->lifetime_ms / 1000, "age_s", (double)r->age_ms / 1000, "source",
 			admin_source_name(r->source));
 	} else if (r->why != POLICY_STORE) {
-		j = json_pack("{s:o, s:b, s:s, s:s}", "summary", summary_of(r->why), "stored", 0, "reason",
-			policy_store_name(r->why), "detail", policy_store_what(r->why));
+		j = json_pack("{s:o, s:b, s:s, s:s}", "summary", admin_summary_of(r->config, r->route, r->why),
+			"stored", 0, "reason", policy_store_name(r->why), "detail", policy_store_what(r->why));
 		if (r->upstream_status)
 			json_object_set_new(j, "status", json_integer(r->upstream_status));
 	} else {
 		status = r->status;
 		j = refresh_failed(r);
 	}
-	tell_hosts(j, p->hosts);
+	admin_tell_hosts(j, p->hosts);
 	admin_answer(p->call, status, j);
 	mem_free(p);
 }
@@ -336,11 +283,11 @@ void admin_refresh(struct admin_call *c)
 	struct admin_url l;
 	struct slice url;
 
-	if (!take_url(c, &url, &l))
+	if (!admin_take_url(c, &url, &l))
 		return;
 	p = mem_alloc(sizeof(*p));
 	if (p)
-		*p = (struct refreshing){c, other_hosts(c, &l)};
+		*p = (struct refreshing){c, admin_other_hosts(c, &l)};
 	admin_url_fini(&l);
 	if (p && refresh_start(c->service, url, on_refreshed, p) == 0)
 		return;
@@ -348,101 +295,4 @@ void admin_refresh(struct admin_call *c)
 		json_decref(p->hosts);
 	mem_free(p);
 	admin_problem(c, 503, "out of memory");
-}
-
-/* ---- explain ---- */
-
-#define CREDENTIAL_MAX 192
-
-/* The fields of the request that is asked about: "Name: value", one a line. Borrows the text. */
-static int add_fields(struct http_fields *to, struct slice text)
-{
-	struct slice line, name, value;
-	int err = 0;
-
-	while (text.n > 0 && !err) {
-		(void)slice_cut(text, '\n', &line, &text);
-		if (line.n > 0 && line.p[line.n - 1] == '\r')
-			line.n--;
-		if (!http_field_line_split(line, &name, &value))
-			return -EINVAL;
-		err = http_fields_add(to, name, value);
-	}
-	return err;
-}
-
-static void explain(struct admin_call *c, const struct admin_url *l, struct target *t)
-{
-	const struct config *config = c->service->snapshot->config;
-	json_t *stored = json_array();
-	enum policy_store why_not = target_why_not(t);
-	char credential[CREDENTIAL_MAX];
-	json_t *j;
-
-	if (t->has_key)
-		cache_peek(c->service->cache, &t->key, clock_now(), admin_add_entry, stored);
-	j = json_pack("{s:o, s:s, s:o, s:o, s:b, s:o, s:o}", "url", admin_json_of(buf_slice(&l->url)), "scheme",
-		l->is_tls ? "https" : "http", "route", admin_json_of(l->route->rules.route), "upstream",
-		admin_json_of(config->upstreams[l->upstream].name), "cacheable", t->is_cacheable, "rules",
-		admin_json_of_rules(&l->route->rules), "memory", stored);
-	if (j && why_not != POLICY_STORE)
-		json_object_set_new(j, "why_not", json_string(policy_store_what(why_not)));
-	target_explain_credential(t, credential, sizeof(credential));
-	if (j && *credential)
-		json_object_set_new(j, "credential", json_string(credential));
-	if (j && cache_tier_name(c->service->cache))
-		json_object_set_new(
-			j, "disk", json_boolean(t->has_key && cache_is_in_tier(c->service->cache, &t->key)));
-	tell_hosts(j, other_hosts(c, l));
-	admin_answer(c, 200, j);
-}
-
-/* By which scheme a client would ask: what `scheme` says, where it says something. False for another word. */
-static bool take_scheme(const struct admin_call *c, struct admin_url *l)
-{
-	struct slice v;
-
-	if (!admin_parameter(c, "scheme", &v))
-		return true;
-	l->is_tls = slice_equal(v, SLICE_LIT("https"));
-	return l->is_tls || slice_equal(v, SLICE_LIT("http"));
-}
-
-/* The request that is asked about: as a client would make it. 0, or what is wrong, and why. */
-static int take_request(const struct admin_call *c, struct admin_url *l, const char **why)
-{
-	struct slice headers;
-	int err = 0;
-
-	*why = "headers are lines of \"Name: value\"";
-	if (admin_parameter(c, "headers", &headers))
-		err = add_fields(&l->request.fields, headers);
-	if (err || take_scheme(c, l))
-		return err;
-	*why = "scheme is http or https";
-	return -EINVAL;
-}
-
-void admin_explain(struct admin_call *c)
-{
-	struct admin_url l;
-	struct target t;
-	struct asked asked;
-	struct slice url;
-	const char *why;
-	int err;
-
-	if (!take_url(c, &url, &l))
-		return;
-	target_init(&t);
-	err = take_request(c, &l, &why);
-	asked = admin_url_asked(&l);
-	if (!err)
-		err = target_resolve(&t, c->service->snapshot, &asked, (struct slice){NULL, 0});
-	if (err)
-		admin_url_problem(c, err, why);
-	else
-		explain(c, &l, &t);
-	target_fini(&t);
-	admin_url_fini(&l);
 }

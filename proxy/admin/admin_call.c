@@ -160,12 +160,17 @@ void admin_collect(struct admin_call *c, void (*done)(void *arg, struct collecte
 
 /* ---- Parameters ---- */
 
-const struct admin_parameter *admin_parameter_find(const struct admin_call *c, const char *name)
+static const struct admin_parameter *find_parameter(const struct admin_call *c, struct slice name)
 {
 	for (unsigned i = 0; i < c->parameters_n; i++)
-		if (slice_equal(c->parameters[i].name, slice_of(name)))
+		if (slice_equal(c->parameters[i].name, name))
 			return &c->parameters[i];
 	return NULL;
+}
+
+const struct admin_parameter *admin_parameter_find(const struct admin_call *c, const char *name)
+{
+	return find_parameter(c, slice_of(name));
 }
 
 bool admin_parameter(const struct admin_call *c, const char *name, struct slice *value)
@@ -188,7 +193,8 @@ static struct slice decode(struct admin_call *c, struct slice encoded, int (*how
 /* Parameters are a form's: what encodes them writes a blank as '+'. By hand people write URLs as they are, with a '+' that is one. */
 static void decode_value(struct admin_call *c, struct slice encoded, struct admin_parameter *to)
 {
-	bool is_url = slice_equal(to->name, SLICE_LIT("url")) || slice_equal(to->name, SLICE_LIT("prefix"));
+	bool is_url = slice_equal(to->name, SLICE_LIT("url")) || slice_equal(to->name, SLICE_LIT("prefix")) ||
+		      slice_equal(to->name, SLICE_LIT("path"));
 
 	to->value = to->other = decode(c, encoded, is_url ? uri_decode : uri_decode_form);
 	if (encoded.n && memchr(encoded.p, '+', encoded.n))
@@ -227,9 +233,8 @@ static const char *add_parameters(struct admin_call *c, struct slice query)
 		decode_value(c, p.value, to);
 		if (memchr(to->name.p, '\0', to->name.n) || memchr(to->value.p, '\0', to->value.n))
 			return "a parameter holds a NUL byte";
-		for (unsigned i = 0; i < c->parameters_n; i++)
-			if (slice_equal(c->parameters[i].name, to->name))
-				return "a parameter is given twice";
+		if (!slice_equal(to->name, SLICE_LIT("header")) && find_parameter(c, to->name))
+			return "a parameter is given twice";
 		c->parameters_n++;
 	}
 	return NULL;

@@ -95,6 +95,8 @@ static json_t *json_of_entry(const struct cache_entry_info *e)
 	json_object_set_new(j, "memory_bytes", json_integer((json_int_t)e->total_bytes));
 	json_object_set_new(j, "hits", json_integer((json_int_t)e->hits));
 	json_object_set_new(j, "disk", json_boolean(e->in_lower));
+	if (e->answers)
+		json_object_set_new(j, "answers", json_true());
 	set_whose(j, e->vary_names, e->user);
 	return j;
 }

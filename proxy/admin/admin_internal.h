@@ -14,7 +14,7 @@
 #include "proxy/transaction/service.h"
 #include "proxy/transaction/worker.h"
 
-#define ADMIN_PARAMETERS_MAX 8
+#define ADMIN_PARAMETERS_MAX 32
 #define ADMIN_CALLS_MAX 64 /* under way at once */
 
 struct admin_call;
@@ -100,6 +100,16 @@ void admin_url_problem(struct admin_call *c, int err, const char *why);
 /* What `what` names: true and *l, for admin_url_fini; else the call has been answered. */
 bool admin_find_location(struct admin_call *c, struct slice what, bool is_prefix, struct admin_url *l) WARN_UNUSED;
 json_t *admin_json_of(struct slice s);
+/* The same of the parameter `url`, or `path`. */
+bool admin_take_url(struct admin_call *c, struct slice *url, struct admin_url *l) WARN_UNUSED;
+/* Is the text in that array? */
+bool admin_is_told(const json_t *list, struct slice s);
+/* A path names no host: those whose clients another route serves. Empty where the path says it all. */
+json_t *admin_other_hosts(const struct admin_call *c, const struct admin_url *l);
+/* `hosts` is taken. */
+void admin_tell_hosts(json_t *j, json_t *hosts);
+/* "Not cached: " why, and which key of which line would change it: a sentence for people, or two. */
+json_t *admin_summary_of(const struct config *c, const struct config_route *r, enum policy_store why);
 /* All of a route's rules, by their keys: durations in seconds (null: off) with _s behind; lists of names only where they are not the default. */
 json_t *admin_json_of_rules(const struct cache_rules *r);
 void admin_add_entry(const struct cache_entry_info *e, void *arg); /* to a JSON array */

@@ -66,6 +66,8 @@ static void finish(struct refresh *r, int status)
 	r->is_waiting = false;
 	flight_unref(&r->flight);
 	r->result.status = status;
+	r->result.config = r->snapshot->config;
+	r->result.route = r->target.route;
 	if (status < 500 && r->wants_https) {
 		r->wants_https = false;
 		r->admin_url.is_tls = true;

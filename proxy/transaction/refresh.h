@@ -13,11 +13,15 @@
 #include "cache/policy/policy.h"
 
 struct service;
+struct config;
+struct config_route;
 
 struct refresh_result {
 	int status; /* of the response that is stored now; 502, 503, 504: none came that could be, and the old one stays */
 	int upstream_status; /* of the upstream's response; 0: none came */
 	bool stored;
+	const struct config *config; /* by which it was asked, and its route; until `done` returns */
+	const struct config_route *route;
 	enum policy_store why; /* not stored, and the upstream has not failed; else POLICY_STORE */
 	int64_t lifetime_ms, age_ms;
 	enum policy_source source;

@@ -360,6 +360,10 @@ def test_explain_says_what_is_on_disk(site):
         assert p.explain(site.stem + "/a")["disk"] is False
         site.get(p, "/a")
         eventually(lambda: p.explain(site.stem + "/a")["disk"] is True, "it is on disk")
+        assert p.explain(site.stem + "/a")["tier"] == "memory"
+        p.restart_from_disk()
+        said = p.explain(site.stem + "/a")
+        assert said["summary"].startswith("Cached: on disk") and said["tier"] == "disk"
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Each response that did not come from the cache and was not stored says why, and the same for all: first request or later one."""
 import re
+import urllib.parse
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,91 @@ def test_a_stored_response_says_no_reason(proxy, origin):
     path = origin.on("/ttl" + origin.fresh(), [Reply(200, {}, b"x")])
     assert "detail" not in proxy.fetch(path).cache_status
     assert "detail" not in proxy.fetch(path).cache_status
+
+
+def told(proxy, path, **more):
+    return proxy.admin_json("GET", "/explain?" + urllib.parse.urlencode([("path", path), *more.pop("fields", []), *more.items()]))
+
+
+@pytest.mark.parametrize("fields, why, remedy", [
+    ({"Cache-Control": "private"}, "private", "override = private"), ({"Cache-Control": "no-store"}, "no-store", "ttl_force"),
+    ({"Set-Cookie": "a=b"}, "set-cookie", "override = set-cookie"), ({}, "no-lifetime", "ttl would"), ({"Vary": "*", "Cache-Control": "max-age=9"}, "vary-star", None),
+])
+def test_explain_and_refresh_tell_what_cache_status_said(proxy, origin, fields, why, remedy):
+    path = origin.on(origin.fresh(), [Reply(200, fields, b"x")])
+    assert told(proxy, path)["summary"].startswith("Not cached: nothing is stored for it now")
+    assert proxy.fetch(path).cache_status["detail"] == why
+    explained, refreshed = told(proxy, path), proxy.refresh(path)
+    assert (explained["reason"], refreshed["reason"], explained["tier"]) == (why, why, None)
+    assert explained["summary"] == refreshed["summary"] and explained["summary"].startswith("Not cached: ")
+    line = line_of(proxy, "[route rest]")
+    assert remedy is None or (remedy in explained["summary"] and f"({proxy.config_path}:{line})" in explained["summary"])
+    assert origin.count(path) == 2
+
+
+def line_of(proxy, text):
+    return 1 + Path(proxy.config_path).read_text().splitlines().index(text)
+
+
+def test_explain_names_the_line_of_the_key(proxy):
+    said = told(proxy, "/off/x")
+    assert said["summary"] == f"Not cached: the route has cache = off. Remove cache = off ({proxy.config_path}:{line_of(proxy, 'cache = off')})."
+    assert list(said)[0] == "summary"
+
+
+def test_explain_says_what_would_answer(proxy, origin):
+    path = origin.on("/ttl" + origin.fresh(), lambda r: [Reply(200, {"Vary": "X-Kind", "Cache-Tag": "t"}, r.get("X-Kind", ""))])
+    for kind in ("a", "b"):
+        proxy.fetch(path, {"X-Kind": kind})
+    said = told(proxy, path, header="X-Kind: a")
+    assert re.fullmatch(r"Cached: memory answers with 200, fresh for (59|60) s\.", said["summary"]) and said["tier"] == "memory"
+    assert [e.get("answers", False) for e in said["memory"]] == [False, True], "the newest is first"
+    other = told(proxy, path, header="X-Kind: c")
+    assert "other variants" in other["summary"] and other["key"] == said["key"]
+    assert told(proxy, path + "?a")["key"] != said["key"]
+    proxy.purge(soft=True, url=path)
+    assert "purged softly" in told(proxy, path, header="X-Kind: a")["summary"]
+    proxy.purge(url=path)
+    assert ("unless it" if WITH_DISK else "nothing is stored") in told(proxy, path, header="X-Kind: a")["summary"]
+    assert origin.count(path) == 2
+
+
+def test_explain_of_a_request_with_a_credential_names_the_field_and_the_key(proxy, origin):
+    path = origin.on("/ttl" + origin.fresh(), [Reply(200, {}, b"x")])
+    proxy.fetch(path)
+    said = told(proxy, path, fields=[("header", "X-A: 1"), ("header", "Cookie: theme=dark")])
+    assert said["summary"].startswith("Not cached: the request bears a credential") and "Cookie theme: see key_cookies" in said["summary"]
+    assert f"({proxy.config_path}:{line_of(proxy, '[route ttl]')})" in said["summary"] and "dark" not in str(said)
+
+
+@pytest.mark.parametrize("path, more, why", [
+    ("/ttl/x", {"method": "POST", "body": "a"}, "method"), ("/ttl/x", {"body": "a"}, "content"), ("/ttl/x", {"header": "If-Match: *"}, "precondition"),
+    ("/graphql/x", {"method": "POST", "body": '{"query":"mutation{a}"}', "header": "Content-Type: application/json"}, "graphql"),
+    ("/me/x", {}, "identity"),
+])
+def test_explain_takes_a_request_as_it_is(proxy, path, more, why):
+    said = told(proxy, path, **more)
+    assert said["reason"] == why and said["summary"].startswith("Not cached: ") and said["cacheable"] is (why == "precondition")
+
+
+def test_explain_of_a_graphql_query_finds_what_its_body_keys(proxy, origin):
+    query = '{"query":"{a}"}'
+    path = origin.on("/graphql" + origin.fresh(), [Reply(200, {"Content-Type": "application/json"}, b'{"data": 1}')], method="POST")
+    proxy.fetch(path, {"Content-Type": "application/json"}, method="POST", body=query.encode())
+    said = told(proxy, path, method="POST", body=query, header="Content-Type: application/json")
+    assert said["summary"].startswith("Cached: ")
+    assert told(proxy, path, method="POST", body=query + " ", header="Content-Type: application/json")["memory"] == []
+
+
+def test_explain_of_what_has_to_be_confirmed_each_time(proxy, origin):
+    path = origin.on("/ttl" + origin.fresh(), [Reply(200, {"Cache-Control": "no-cache"}, b"x")])
+    proxy.fetch(path)
+    said = told(proxy, path)
+    assert "asked each time" in said["summary"] and "override = no-cache" in said["summary"] and said["tier"] is None
+    assert said["memory"][0]["answers"]
+    fresh = origin.on("/ttl" + origin.fresh(), [Reply(200, {}, b"x")])
+    proxy.fetch(fresh)
+    assert "client_refresh = off" in told(proxy, fresh, header="Cache-Control: no-cache")["summary"]
 
 
 def test_readme_tells_of_each_reason():

@@ -504,6 +504,7 @@ static void entries_are_listed_by_prefix_and_peeked_at(void **state)
 {
 	struct rig *g = *state;
 	struct ask a;
+	struct cache_sight sight;
 	char target[32];
 	unsigned shown = 0;
 	struct cache_listing l = {.prefix = SLICE_LIT("http://o/a/"), .limit = 1000, .each = note_entry, .arg = &shown};
@@ -519,11 +520,15 @@ static void entries_are_listed_by_prefix_and_peeked_at(void **state)
 	assert_int_equal(l.cursor.shard, TIER_CURSOR_END);
 	shown = 0;
 	ask_init(g, &a, "GET /a/0", NULL);
-	assert_true(cache_peek(g->c, &a.key, g->now, note_entry, &shown));
+	cache_see(g->c, &a.r, g->now, &sight, note_entry, &shown);
+	assert_true(sight.is_answer);
+	assert_int_equal(sight.reuse.use, POLICY_FRESH);
 	assert_int_equal(shown, 1);
 	ask_fini(&a);
 	ask_init(g, &a, "GET /none", NULL);
-	assert_false(cache_peek(g->c, &a.key, g->now, note_entry, &shown));
+	cache_see(g->c, &a.r, g->now, &sight, note_entry, &shown);
+	assert_false(sight.is_stored || sight.is_answer);
+	assert_int_equal(shown, 1);
 	ask_fini(&a);
 }
 
@@ -641,6 +646,7 @@ static void all_variants_of_a_key_are_peeked_at(void **state)
 {
 	struct rig *g = *state;
 	struct ask a;
+	struct cache_sight sight;
 	unsigned shown = 0;
 	char field[32];
 
@@ -651,7 +657,9 @@ static void all_variants_of_a_key_are_peeked_at(void **state)
 		rig_store(g, "GET /a", field, FRESH "Vary: x\r\n", "x");
 	}
 	ask_init(g, &a, "GET /a", NULL);
-	assert_true(cache_peek(g->c, &a.key, g->now, note_vary, &shown));
+	cache_see(g->c, &a.r, g->now, &sight, note_vary, &shown);
+	assert_true(sight.is_stored);
+	assert_false(sight.is_answer);
 	assert_int_equal(shown, 150);
 	ask_fini(&a);
 }

@@ -454,8 +454,8 @@ static void settings_that_can_not_count_are_told_of(void **state)
 		"[defaults]\nuser_from = cookie:a\n[route a]\nmatch = /a\nttl = 1h\n", "t:2: warning: user_from: ");
 	assert_warning(
 		"[route a]\nmatch = /a\noverride = private\n", "t:3: warning: override: has no effect without ttl");
-	assert_warning("[route a]\nmatch = /a\noverride = private\ncache = off\n",
-		"t:3: warning: override: has no effect");
+	assert_warning(
+		"[route a]\nmatch = /a\noverride = private\ncache = off\n", "t:3: warning: override: has no effect");
 	assert_warning("[route a]\nmatch = /a\noverride = private, no-store, no-cache\nttl = 1h\n", NULL);
 	assert_warning("[route a]\nmatch = /a\noverride = off\n", NULL);
 	assert_warning("[route a]\nmatch = /a\noverride = authorization\nttl = 1h\nkey_headers = Authorization\n",
