@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "base/random.h"
 #include "cache/flight_internal.h"
 
 #include "cache/policy/credentials.h"
@@ -168,6 +169,74 @@ static void list_key(struct cache *c, const struct cache_key *key, struct now no
 		rest = left;
 		show(c, &b, now, each, arg);
 	}
+}
+
+/* ---- What a purge meets ---- */
+
+static void move_into(struct cache_sample *s, struct batch *b)
+{
+	for (unsigned i = 0; i < b->n; i++)
+		s->v[s->n++] = (struct sampled){b->v[i].object, object_check(b->v[i].object)};
+	b->n = 0;
+}
+
+static void sample_key(struct cache *c, const struct cache_key *key, struct cache_sample *s)
+{
+	struct shard *shard = memory_shard(&c->memory, key);
+	struct batch b = {.max = BATCH_OBJECTS};
+	const struct entry *e;
+	unsigned left;
+
+	pthread_mutex_lock(&shard->mu);
+	e = entry_find_locked(shard, key);
+	left = e ? count_variants(e) : 0;
+	s->is_all = !e || collect(&b, e, &left, left);
+	pthread_mutex_unlock(&shard->mu);
+	move_into(s, &b);
+}
+
+/* From a place at random once round all shards, or as far as the bounds go. */
+static void sample_all(struct cache *c, struct cache_sample *s)
+{
+	struct batch b = {.n = 0};
+	struct cache_listing l = {.cursor.shard = 0};
+	unsigned shards = c->memory.shards_n, first, i = 0;
+
+	random_bytes(&first, sizeof(first));
+	first %= shards;
+	for (; i < shards && s->n < CACHE_SAMPLE_MAX && l.looked < 4 * CACHE_SAMPLE_MAX;) {
+		struct shard *shard = &c->memory.shards[(first + i) % shards];
+		unsigned before = l.cursor.shard;
+
+		b.max = least(CACHE_SAMPLE_MAX - s->n, BATCH_OBJECTS);
+		pthread_mutex_lock(&shard->mu);
+		collect_shard_locked(shard, &l, BATCH_STEPS, &b);
+		pthread_mutex_unlock(&shard->mu);
+		move_into(s, &b);
+		i += l.cursor.shard != before;
+	}
+	s->is_all = i == shards;
+}
+
+void cache_sample_take(struct cache *c, const struct cache_key *key, struct cache_sample *s)
+{
+	s->n = 0;
+	if (key)
+		sample_key(c, key, s);
+	else
+		sample_all(c, s);
+}
+
+unsigned cache_sample_end(struct cache_sample *s)
+{
+	unsigned met = 0;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		met += object_check(s->v[i].object) > s->v[i].before;
+		object_unref(&s->v[i].object);
+	}
+	s->n = 0;
+	return met;
 }
 
 /* ---- One request ---- */

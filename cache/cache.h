@@ -179,6 +179,22 @@ void cache_forget_as_told(struct cache *c, struct slice key, uint64_t user);
 /* Another process made it. */
 void cache_purge_as_told(struct cache *c, const struct purge *p);
 
+/* How many stored responses does a purge meet? A purge itself looks for none, so of what memory holds a sample is taken before it, at
+ * random, and looked at again after it: CACHE_SAMPLE_MAX responses, and four times as many places of the index, whatever is stored.
+ * With a key: all that is stored under that. */
+#define CACHE_SAMPLE_MAX 256
+struct cache_sample {
+	struct sampled {
+		struct object *object;
+		enum purge_state before;
+	} v[CACHE_SAMPLE_MAX];
+	unsigned n;
+	bool is_all; /* of what was there, nothing was left out */
+};
+void cache_sample_take(struct cache *c, const struct cache_key *key, struct cache_sample *s);
+/* How many of them have been purged since. Drops the references. */
+unsigned cache_sample_end(struct cache_sample *s);
+
 /* Periodic work in small steps, in two parts: at most max_steps of what is due goes, and about max_steps entries and chains of the
  * index are looked at for what was purged or lies idle. A shard is locked for SWEEP_BATCH steps at a time. Any thread, one at a time. */
 #define SWEEP_BATCH 32

@@ -24,6 +24,10 @@ struct purging {
 	struct purge purge;
 	uint64_t sequence;
 	json_t *told; /* what was purged, as keys spell it */
+	/* of what is in memory, and for a URL also by its key: before, then how many of those */
+	struct cache_sample sample, of_key;
+	bool has_key, in_lower;
+	unsigned looked_at, met, met_of_key;
 	struct tier_purging wait;
 };
 
@@ -133,8 +137,80 @@ static bool purge_given(struct purging *p, struct slice value)
 	return false;
 }
 
+/* ---- What was met ---- */
+
+/* The key of a GET for it without any field. Others may have the URL too: of users, of key_headers, of bodies. */
+static void sample_url(struct purging *p)
+{
+	struct cache *cache = p->call->service->cache;
+	struct admin_url l;
+	struct target t;
+	struct slice url;
+	const char *why;
+
+	if (!admin_parameter(p->call, "url", &url))
+		return;
+	admin_url_init(&l);
+	target_init(&t);
+	if (admin_url_find(&l, p->call->service->snapshot, url, false, &why) == 0) {
+		struct asked asked = admin_url_asked(&l);
+
+		p->has_key = target_resolve(&t, p->call->service->snapshot, &asked, (struct slice){NULL, 0}) == 0 &&
+			     t.has_key;
+	}
+	if (p->has_key) {
+		cache_sample_take(cache, &t.key, &p->of_key);
+		p->in_lower = cache_is_in_tier(cache, &t.key);
+	}
+	target_fini(&t);
+	admin_url_fini(&l);
+}
+
+static void look_before(struct purging *p)
+{
+	cache_sample_take(p->call->service->cache, NULL, &p->sample);
+	p->looked_at = p->sample.n;
+	sample_url(p);
+}
+
+static void look_after(struct purging *p)
+{
+	p->met = cache_sample_end(&p->sample);
+	p->met_of_key = cache_sample_end(&p->of_key);
+}
+
+/* Exact where all of memory was looked at. Else a URL's key, which is looked up, or the share of a sample. */
+static json_t *json_of_met(const struct purging *p)
+{
+	struct cache_stats stats;
+
+	if (p->sample.is_all)
+		return json_pack("{s:i, s:s}", "met", (int)p->met, "count", "exact");
+	if (p->purge.kind == PURGE_URL)
+		return json_pack("{s:i, s:s}", "met", (int)(p->has_key ? p->met_of_key : p->met), "count", "at least");
+	cache_stats(p->call->service->cache, &stats);
+	return json_pack("{s:i, s:s, s:i, s:I}", "met", (int)p->met, "count", "sampled", "looked_at", (int)p->looked_at,
+		"of", (json_int_t)stats.objects);
+}
+
+static void add_met(const struct purging *p, json_t *response)
+{
+	bool is_url = p->purge.kind == PURGE_URL;
+	const char *tier = cache_tier_name(p->call->service->cache);
+
+	json_object_set_new(response, "memory", json_of_met(p));
+	if (is_url && tier)
+		json_object_set_new(response, tier, json_boolean(p->in_lower));
+	if (p->met > 0 || p->met_of_key > 0 || p->in_lower || (!is_url && (tier || !p->sample.is_all)))
+		return;
+	json_object_set_new(response, "note",
+		json_string("nothing that is stored is named so; /entries lists what is, as purges name it"));
+}
+
 static void purging_free(struct purging *p)
 {
+	(void)cache_sample_end(&p->sample);
+	(void)cache_sample_end(&p->of_key);
 	json_decref(p->told);
 	mem_free(p);
 }
@@ -153,6 +229,7 @@ static void purge_answer(struct purging *p, int err)
 			json_object_set(response, kind, json_array_get(p->told, 0));
 		if (json_array_size(p->told) > 1)
 			json_object_set(response, "also", json_array_get(p->told, 1));
+		add_met(p, response);
 		admin_answer(p->call, 200, response);
 	}
 	purging_free(p);
@@ -180,10 +257,12 @@ static void purge(struct admin_call *c, struct purge purge, const struct admin_p
 	*p = (struct purging){.call = c, .purge = purge, .told = json_array()};
 	p->wait.reply_to = &c->service->mailbox;
 	p->wait.message.on_message = on_purged;
+	look_before(p);
 	if (!purge_given(p, given->value) || (given->other.p != given->value.p && !purge_given(p, given->other))) {
 		purging_free(p);
 		return;
 	}
+	look_after(p);
 	err = cache_purge_wait(c->service->cache, &p->wait);
 	if (err != -EINPROGRESS)
 		purge_answer(p, err);

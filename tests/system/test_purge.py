@@ -657,3 +657,45 @@ def test_an_error_to_a_write_makes_nothing_stale(proxy, origin):
         origin.on(site("/item"), [Reply(status, {"Location": site("/other"), "Cache-Group-Invalidation": '"g"'})], method="DELETE")
         proxy.fetch(site("/item"), method="DELETE")
     assert site.state("/item", "/other") == []
+
+
+# ---- What a purge says that it met ----
+
+def test_a_purge_says_how_many_stored_responses_it_met(start_proxy, origin):
+    proxy = start_proxy({"route all": {"match": "*", "ttl": "60s"}}, upstream=origin.url)
+    stem = origin.fresh()
+    for name in "abc":
+        proxy.fetch(origin.on(f"{stem}/{name}", [Reply(200, {"Cache-Tag": "t-" + ("ab" if name in "ab" else "c")}, b"x")]))
+    met = [proxy.purge(**what)["memory"] for what in ({"url": stem + "/a"}, {"url": stem + "/a"}, {"tag": "t-ab"}, {"prefix": stem}, {"all": 1})]
+    assert met == [{"met": n, "count": "exact"} for n in (1, 0, 1, 1, 0)], "each is met once"
+
+
+def test_a_soft_purge_meets_what_a_hard_one_meets_again(start_proxy, origin):
+    proxy = start_proxy({"route all": {"match": "*", "ttl": "60s"}}, upstream=origin.url)
+    path = origin.on(origin.fresh(), [Reply(200, {}, b"x")])
+    proxy.fetch(path)
+    assert [proxy.purge(soft=soft, url=path)["memory"]["met"] for soft in (True, True, False)] == [1, 0, 1]
+
+
+def test_a_purge_of_what_was_never_seen_says_so(start_proxy, origin):
+    proxy = start_proxy({"route all": {"match": "*", "ttl": "60s"}}, upstream=origin.url)
+    proxy.fetch(origin.on(origin.fresh() + "/users", [Reply(200, {}, b"x")]))
+    for what in ({"url": "/user"}, {"url": "/users?page=1"}):
+        answer = proxy.purge(**what)
+        assert answer["memory"] == {"met": 0, "count": "exact"} and "/entries" in answer["note"]
+
+
+def test_where_much_is_stored_a_sample_is_looked_at_and_a_url_is_looked_up(start_proxy, origin):
+    proxy = start_proxy({"route all": {"match": "*", "ttl": "60s"}}, upstream=origin.url)
+    stem = origin.fresh()
+    paths = [origin.on(f"{stem}/{i}", [Reply(200, {"Cache-Tag": "even" if i % 2 else "odd"}, b"x")]) for i in range(1200)]
+    with proxy.client() as client:
+        for path in paths:
+            client.request("GET", path)
+    one = proxy.purge(url=paths[7])
+    assert one["memory"] == {"met": 1, "count": "at least"} and "note" not in one
+    assert proxy.purge(url=stem + "/never")["memory"] == {"met": 0, "count": "at least"}
+    half = proxy.purge(tag="even")["memory"]
+    assert (half["count"], half["looked_at"]) == ("sampled", 256) and half["of"] in (1199, 1200)
+    assert 60 < half["met"] < 196, "about half of them"
+    assert proxy.purge(all=1)["memory"]["met"] <= 256
