@@ -12,6 +12,7 @@ int mailbox_init(struct mailbox *mb)
 
 	mb->head = NULL;
 	mb->tail = &mb->head;
+	mb->steps_left = 0;
 	mb->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (mb->event_fd < 0)
 		return -errno;
@@ -59,20 +60,49 @@ bool post_message(struct mailbox *mb, struct message *message)
 	return true;
 }
 
-static struct message *take_all(struct mailbox *mb)
+static struct message *take_all(struct mailbox *mb, struct message ***tail)
 {
 	struct message *head;
 
 	pthread_mutex_lock(&mb->mu);
 	head = mb->head;
+	*tail = mb->tail;
 	mb->head = NULL;
 	mb->tail = &mb->head;
 	pthread_mutex_unlock(&mb->mu);
 	return head;
 }
 
-void mailbox_deliver(struct mailbox *mb)
+/* Before what was posted meanwhile, whose poster has written to the eventfd if there is any. Is anything queued now? */
+static bool put_back(struct mailbox *mb, struct message *head, struct message **tail)
 {
+	bool any;
+
+	pthread_mutex_lock(&mb->mu);
+	if (head) {
+		*tail = mb->head;
+		if (!mb->head) {
+			mb->tail = tail;
+			wake_owner(mb);
+		}
+		mb->head = head;
+	}
+	any = mb->head != NULL;
+	pthread_mutex_unlock(&mb->mu);
+	return any;
+}
+
+bool mailbox_takes_step(struct mailbox *mb)
+{
+	if (mb->steps_left == 0)
+		return false;
+	mb->steps_left--;
+	return true;
+}
+
+bool mailbox_deliver(struct mailbox *mb)
+{
+	struct message *message, **tail;
 	uint64_t count;
 	ssize_t rc;
 
@@ -83,10 +113,15 @@ void mailbox_deliver(struct mailbox *mb)
 	while (rc < 0 && errno == EINTR);
 	CHECK(rc == (ssize_t)sizeof(count) || errno == EAGAIN);
 
-	for (struct message *message = take_all(mb), *next; message; message = next) {
-		next = message->next; /* on_message may post the message again or free it */
+	mb->steps_left = MAILBOX_STEPS;
+	message = take_all(mb, &tail);
+	while (message && mailbox_takes_step(mb)) {
+		struct message *next = message->next; /* on_message may post the message again or free it */
+
 		/* Exchange, not store: its acquire side pairs with the release of a post that found the message queued. */
 		atomic_exchange_explicit(&message->queued, false, memory_order_acq_rel);
 		message->on_message(message);
+		message = next;
 	}
+	return put_back(mb, message, tail);
 }

@@ -124,24 +124,47 @@ static void post(struct flight *f, unsigned worker, struct message *message)
 void flight_wake_locked(struct flight *f)
 {
 	for (unsigned i = 0; i < f->cache->o.workers; i++)
-		if (f->slots[i].first)
+		if (f->slots[i].first) {
+			atomic_store_explicit(&f->slots[i].has_news, true, memory_order_release);
 			post(f, i, &f->slots[i].message);
+		}
+}
+
+/* The next who is to be told, and who came before the telling began: who comes while it goes on has seen what it is about, and
+ * may be one whom it told to look up again. */
+static struct flight_waiter *next_told(const struct flight_slot *s, struct flight_waiter *w)
+{
+	return w && w->place < s->told_up_to ? w : NULL;
+}
+
+static bool begin_telling(struct flight_slot *s)
+{
+	if (!atomic_exchange_explicit(&s->has_news, false, memory_order_acq_rel))
+		return false;
+	s->told_up_to = s->joined;
+	s->cursor = next_told(s, s->first);
+	return true;
 }
 
 /* On the worker of the slot, which alone changes its list: so it may walk it without the lock. A waiter that leaves moves
- * the cursor on, whoever's on_progress makes it leave. */
+ * the cursor on, whoever's on_progress makes it leave. As many are told as the delivery has steps for, the others in the next
+ * one; what is news meanwhile is told to all once they have been. */
 static void on_change_message(struct message *message)
 {
 	struct flight_slot *s = CONTAINER_OF(message, struct flight_slot, message);
 	struct flight *f = s->flight;
+	struct mailbox *mb = f->cache->o.mailboxes[s - f->slots];
 
-	s->cursor = s->first;
-	while (s->cursor) {
+	for (bool may = true; may && (s->cursor || begin_telling(s)); may = mailbox_takes_step(mb)) {
 		struct flight_waiter *w = s->cursor;
 
-		s->cursor = w->next;
+		if (!w)
+			continue;
+		s->cursor = next_told(s, w->next);
 		w->on_progress(w);
 	}
+	if (s->cursor || atomic_load_explicit(&s->has_news, memory_order_acquire))
+		post(f, (unsigned)(s - f->slots), message);
 	flight_unref(&f);
 }
 
@@ -227,6 +250,12 @@ void flight_move_window(struct flight *f)
 	}
 }
 
+/* Who was at `offset` is there no more: only when the last of the slowest has moved on can anything change. */
+static bool is_last_of_slowest(struct flight *f, uint64_t offset)
+{
+	return f->window.is_open && offset <= f->window.low && (f->window.at_low == 0 || --f->window.at_low == 0);
+}
+
 /* ---- Waiters ---- */
 
 void flight_wait(struct flight *f, unsigned worker, const struct http_fields *request, struct flight_waiter *w)
@@ -242,7 +271,8 @@ void flight_wait(struct flight *f, unsigned worker, const struct http_fields *re
 	w->stores_seen = 0;
 	w->joined_seq = invalidation_now(f->cache->invalidation);
 	atomic_init(&w->offset, 0);
-	w->prev = NULL;
+	w->next = NULL;
+	w->place = s->joined++;
 	count(&f->cache->n.waiters);
 	pthread_mutex_lock(&f->mu);
 	/* The leader's client waits before anything else happens on its worker; on others somebody may have come first. */
@@ -255,10 +285,12 @@ void flight_wait(struct flight *f, unsigned worker, const struct http_fields *re
 	/* Its first bytes may be gone. */
 	if (f->window.is_open)
 		w->mismatched = true;
-	w->next = s->first;
-	if (s->first)
-		s->first->prev = w;
-	s->first = w;
+	w->prev = s->last;
+	if (s->last)
+		s->last->next = w;
+	else
+		s->first = w;
+	s->last = w;
 	f->waiters_n++;
 	if (f->window.is_open)
 		atomic_store_explicit(&w->offset, UINT64_MAX, memory_order_relaxed);
@@ -274,7 +306,7 @@ void flight_leave(struct flight_waiter *w)
 		return;
 	s = &f->slots[w->worker];
 	if (s->cursor == w)
-		s->cursor = w->next;
+		s->cursor = next_told(s, w->next);
 	pthread_mutex_lock(&f->mu);
 	if (w->prev)
 		w->prev->next = w->next;
@@ -282,10 +314,12 @@ void flight_leave(struct flight_waiter *w)
 		s->first = w->next;
 	if (w->next)
 		w->next->prev = w->prev;
+	else
+		s->last = w->prev;
 	f->waiters_n--;
 	if (f->own == w)
 		f->own = NULL;
-	if (f->window.is_open)
+	if (is_last_of_slowest(f, atomic_load_explicit(&w->offset, memory_order_relaxed)))
 		flight_move_window(f);
 	pthread_mutex_unlock(&f->mu);
 	w->flight = NULL;
@@ -445,9 +479,7 @@ void flight_advance(struct flight_waiter *w, uint64_t offset)
 		return;
 	pthread_mutex_lock(&f->mu);
 	before = atomic_exchange_explicit(&w->offset, offset, memory_order_relaxed);
-	/* Only when the last of the slowest has moved on can anything change. */
-	if (f->window.is_open && before <= f->window.low && before < offset &&
-		(f->window.at_low == 0 || --f->window.at_low == 0))
+	if (before < offset && is_last_of_slowest(f, before))
 		flight_move_window(f);
 	pthread_mutex_unlock(&f->mu);
 }

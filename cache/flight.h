@@ -34,7 +34,8 @@ struct flight_waiter {
 	/* private */
 	struct flight *flight;
 	unsigned worker;
-	struct flight_waiter *prev, *next;
+	struct flight_waiter *prev, *next; /* in the order in which they came */
+	uint64_t place;                    /* among all that ever waited there */
 	const struct http_fields *request;
 	_Atomic uint64_t offset;
 	uint64_t joined_seq; /* of purges, when it began to wait */

@@ -11,8 +11,11 @@
 struct flight_slot {
 	struct message message;
 	struct flight *flight;
-	struct flight_waiter *first;  /* changed under the flight's mu, by the slot's worker only */
-	struct flight_waiter *cursor; /* that worker only: the next to be told */
+	struct flight_waiter *first, *last; /* changed under the flight's mu, by the slot's worker only */
+	_Atomic bool has_news;              /* since its worker began to tell */
+	/* that worker only */
+	struct flight_waiter *cursor; /* the next to be told */
+	uint64_t joined, told_up_to;  /* waiters ever; those that the telling under way is for */
 };
 
 /* What it is for. Its phases (flight.h) are told to all who wait; each comes once, but for RESPONSE, which is told anew as the body

@@ -152,8 +152,14 @@ static void on_message(struct message *m)
 {
 	struct body_port *p = CONTAINER_OF(m, struct body_port, message);
 
-	for (struct body *b = next_granted(p); b; b = next_granted(p))
+	do {
+		struct body *b = next_granted(p);
+
+		if (!b)
+			return;
 		b->on_room(b->arg);
+	} while (mailbox_takes_step(p->mailbox));
+	post_message(p->mailbox, m);
 }
 
 void body_port_init(struct body_port *p, struct bodies *all, struct mailbox *mailbox, uint64_t *bytes)

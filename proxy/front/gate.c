@@ -74,6 +74,11 @@ static bool step(struct gate *g)
 		return gate_handshake(g);
 	case GATE_HEAD:
 		return gate_read_head(g);
+	case GATE_TURN:
+		if (!gate_takes_step(g))
+			return false;
+		gate_begin_body(g);
+		return true;
 	case GATE_BODY:
 		return gate_read_body(g);
 	case GATE_RESPONSE:
@@ -131,7 +136,8 @@ static void run(struct gate *g)
 		return;
 	gate_send(g); /* many hits, one write */
 	if (g->broken) {
-		gate_gone(g);
+		if (g->phase != GATE_HEAD || gate_takes_step(g)) /* nobody waits for an idle one's end */
+			gate_gone(g);
 		return;
 	}
 	set_reading(g);
@@ -166,7 +172,9 @@ static void on_quick_readable(evutil_socket_t fd, short what, void *arg)
 		event_del(&g->readable);
 		run(g);
 	} else {
-		gate_gone(g);
+		g->broken = true;
+		event_del(&g->readable);
+		run(g);
 	}
 }
 
@@ -242,7 +250,8 @@ void gate_on_socket_event(struct bufferevent *sock, short what, void *arg)
 	(void)sock;
 	gate_touch(g);
 	if (what & BEV_EVENT_ERROR || (what & BEV_EVENT_EOF && what & BEV_EVENT_WRITING)) {
-		gate_gone(g);
+		g->broken = true;
+		run(g);
 	} else if (what & BEV_EVENT_EOF) {
 		g->read_eof = true;
 		run(g);

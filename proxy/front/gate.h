@@ -42,7 +42,8 @@ struct gate_options { /* one a listener, immutable while connections live; borro
 	int64_t write_timeout_ms; /* longest time without a byte taken by the client while there is something to send */
 	size_t high_water;        /* unsent bytes from which gate_room is 0 */
 	/* The fast path: answers at once from the head alone, begin to end, and returns true; or returns false and has had no
-	 * effect. NULL: no fast path. Called for GET and HEAD without a body. */
+	 * effect that a later call of on_request does not take up (none at all, with hit_only of the transport). NULL: no fast path.
+	 * Called for GET and HEAD without a body. */
 	bool (*answer)(void *arg, struct transport *t, struct now now);
 	/* Every other request, once it is whole. */
 	void (*on_request)(void *arg, struct transport *t);

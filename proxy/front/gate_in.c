@@ -95,6 +95,8 @@ static bool no_head_begun(struct gate *g)
 {
 	if (!g->read_eof && (!g->close_idle || has_unread(g)))
 		return false;
+	if (!gate_takes_step(g)) /* nobody waits for it */
+		return false;
 	gate_close(g);
 	return true;
 }
@@ -173,6 +175,7 @@ static bool answer_here(struct gate *g)
 		return false;
 	g->closes_direct = g->close_after || !g->view.keep_alive;
 	gate_fill_transport(g, &gate_direct_ops);
+	g->transport.hit_only = !gate_has_step(g);
 	if (!g->o->answer(g->o->arg, &g->transport, gate_now(g)))
 		return false;
 	http_fields_clear(&g->view.fields);
@@ -193,7 +196,10 @@ static void begin_request(struct gate *g)
 	gate_keep_ahead(g);
 	if (!g->view.keep_alive)
 		g->close_after = true;
-	gate_begin_body(g);
+	if (gate_takes_step(g))
+		gate_begin_body(g);
+	else
+		g->phase = GATE_TURN;
 }
 
 static bool read_heads(struct gate *g)

@@ -8,7 +8,7 @@
  * wrote has left the socket's buffer, so evhttp's end of a response means that the kernel has all of it.
  *
  *      [PROXY] -> [HANDSHAKE] -> HEAD                  what comes before the first request
- *      HEAD -> [BODY] -> RESPONSE -> DRAIN -> HEAD        a request served through evhttp
+ *      HEAD -> [TURN] -> [BODY] -> RESPONSE -> DRAIN -> HEAD        a request served through evhttp
  *      HEAD -> HEAD                                    a response of the fast path
  *      any  -> CLOSING -> [LINGER] -> DEAD             the last bytes go out, then the client gets time to read them
  *
@@ -44,17 +44,21 @@
 #define GATE_MAGIC 0x67617465u
 #define GATE_READ_AHEAD (64 * 1024) /* held back beyond a head while a response is under way */
 #define GATE_HITS_PER_TURN 64       /* then other connections get their turn */
-#define GATE_READ_MAX (16 * 1024)   /* from one connection, before others get their turn */
-#define GATE_SAID_MAX (64 * 1024)   /* responses of the fast path put together to be sent by one call */
-#define GATE_PAUSE_MS 100           /* accepting, for want of descriptors */
-#define GATE_LINGER_MS 2000         /* how long a client may go on sending after our last byte */
+#define GATE_ACCEPTS_PER_TURN 32    /* then connections that are open get theirs; the others wait in the kernel */
+#define GATE_STEPS_PER_TURN \
+	32 /* requests begun that are no hits, and idle connections ended; hits go before the others */
+#define GATE_READ_MAX (16 * 1024) /* from one connection, before others get their turn */
+#define GATE_SAID_MAX (64 * 1024) /* responses of the fast path put together to be sent by one call */
+#define GATE_PAUSE_MS 100         /* accepting, for want of descriptors */
+#define GATE_LINGER_MS 2000       /* how long a client may go on sending after our last byte */
 #define GATE_LINGER_BYTES (16 * 1024 * 1024)
 
 enum gate_phase {
 	GATE_PROXY,     /* the PROXY protocol's header is awaited */
 	GATE_HANDSHAKE, /* TLS begins */
 	GATE_HEAD,      /* evhttp is idle; a request head is awaited */
-	GATE_BODY,      /* the head is in `head`, its body is being read */
+	GATE_TURN,      /* the head is in `head`, no hit; others that came before it are begun first */
+	GATE_BODY,      /* its body is being read */
 	GATE_RESPONSE,  /* evhttp has the request; its response is not finished */
 	GATE_DRAIN,     /* evhttp is done; the response's last bytes are in the socket's buffer */
 	GATE_CLOSING,   /* what is buffered goes out, then the connection ends */
@@ -69,6 +73,8 @@ struct front { /* shared by its gates */
 	struct link gates; /* those that came last stand first */
 	unsigned refs;     /* one a gate, one for the installation */
 	unsigned inside;   /* gates that found a place (most_open) */
+	unsigned accepted; /* since it was last put off */
+	struct event more; /* accepting goes on */
 	bool draining;
 	/* Makes a gate for a connection whose socket comes soon; NULL: no memory. */
 	struct gate *(*accept)(struct front *l);
@@ -77,6 +83,9 @@ struct front { /* shared by its gates */
 	struct now now;
 	int64_t now_us;
 	struct event turn_end;
+	struct event turn;   /* the next turn of the loop begins */
+	unsigned steps_left; /* of this turn */
+	struct link behind;  /* gates that wait for a step, by their `behind` */
 	bool clock_is_read, clock_is_stopped;
 	char *head; /* of the request that is being read (gate_in.c); a gate takes it where that lasts, and leaves its own */
 	size_t head_cap;
@@ -105,10 +114,11 @@ struct gate {
 	struct event readable; /* is_quick: in place of the bufferevent's own */
 	evutil_socket_t fd;    /* is_quick */
 	struct event timer;
+	struct link behind;          /* in the listener's */
 	int64_t now_ms, timer_at_ms; /* timer_at_ms 0: not armed */
 
 	/* The request being read or served. */
-	struct http_request view; /* points into `head` while phase is BODY, RESPONSE or DRAIN */
+	struct http_request view; /* points into `head` while phase is TURN, BODY, RESPONSE or DRAIN */
 	char *head;
 	size_t head_cap;
 	size_t scanned;        /* parser's progress in an incomplete head */
@@ -136,6 +146,7 @@ struct gate {
 	bool set_up;         /* evhttp has given the socket */
 	bool is_quick;       /* the gate reads the socket itself; what the fast path says is sent without a buffer */
 	bool is_inside;      /* counted in the listener's */
+	bool has_step;       /* it has waited for it */
 	bool at_once;        /* closing must not wait for the client */
 	bool in_is_own;      /* else it is the socket's input */
 	bool told_end;       /* TLS: close_notify was sent, or is not to be */
@@ -232,6 +243,9 @@ void gate_fill_transport(struct gate *g, const struct transport_ops *ops); /* fo
 void gate_clock_init(struct front *l);
 void gate_clock_fini(struct front *l);
 void gate_touch(struct gate *g); /* takes the time of this turn of the loop */
+bool gate_has_step(const struct gate *g);
+/* For what takes longer than a hit. False: this turn has none left, or others wait; then gate_on_work runs when it is the gate's. */
+bool gate_takes_step(struct gate *g) WARN_UNUSED;
 bool gate_is_quick(const struct gate_options *o);
 void gate_begin_quick(struct gate *g, event_callback_fn on_readable);
 ssize_t gate_receive(struct gate *g, void *p, size_t n); /* as recv */

@@ -65,6 +65,7 @@ static void gate_free(void *arg)
 
 	event_del(&g->work);
 	event_del(&g->timer);
+	link_remove(&g->behind);
 	gate_count_out(g);
 	unlink_gate(g);
 	free_buffers(g);
@@ -111,6 +112,7 @@ static struct gate *gate_new(struct front *l)
 	g->o = l->o;
 	g->phase = g->o->proxy_protocol ? GATE_PROXY : g->o->tls ? GATE_HANDSHAKE : GATE_HEAD;
 	http_request_init(&g->view);
+	link_init(&g->behind);
 	g->sock = bufferevent_socket_new(l->base, -1, BEV_OPT_CLOSE_ON_FREE);
 	if (g->sock && make_buffers(g))
 		g->filter = bufferevent_filter_new(g->sock, no_filter, no_filter, BEV_OPT_CLOSE_ON_FREE, gate_free, g);
@@ -124,10 +126,45 @@ static struct gate *gate_new(struct front *l)
 	return NULL;
 }
 
+/* ---- One turn's accepting ---- */
+
+/* But for sockets that wait for descriptors. */
+static void set_accepting(const struct front *l, int (*set)(struct evconnlistener *accepts))
+{
+	pthread_mutex_lock(&sockets_mu);
+	for (const struct link *at = sockets.next; at != &sockets; at = at->next) {
+		struct gate_socket *s = CONTAINER_OF(at, struct gate_socket, link);
+
+		if (s->l == l && !event_pending(&s->resume, EV_TIMEOUT, NULL))
+			(void)set(s->accepts);
+	}
+	pthread_mutex_unlock(&sockets_mu);
+}
+
+static void on_more(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	set_accepting(arg, evconnlistener_enable);
+}
+
+/* libevent would accept all that have come before it looks at anything else, a whole herd of new clients before the next
+ * request of one that is connected. Without memory for the event it does. */
+static void end_accepting_turn(struct front *l)
+{
+	static const struct timeval next_turn = {0, 0};
+
+	l->accepted = 0;
+	if (event_add(&l->more, &next_turn) == 0)
+		set_accepting(l, evconnlistener_disable);
+}
+
 static struct gate *accept_one(struct front *l)
 {
 	struct gate *g = gate_new(l);
 
+	if (++l->accepted >= GATE_ACCEPTS_PER_TURN)
+		end_accepting_turn(l);
 	if (!g)
 		return NULL;
 	link_gate(g, l);
@@ -284,6 +321,7 @@ int front_new(struct event_base *base, const struct gate_options *o, struct fron
 		return -ENOMEM;
 	}
 	gate_clock_init(l);
+	event_assign(&l->more, base, -1, 0, on_more, l);
 	*out = l;
 	return 0;
 }
@@ -303,5 +341,6 @@ void front_free(struct front **lp)
 	for (const struct link *at = l->gates.next; at != &l->gates; at = at->next)
 		gate_count_out(CONTAINER_OF(at, struct gate, link));
 	gate_clock_fini(l);
+	event_del(&l->more);
 	listener_unref(l);
 }

@@ -23,14 +23,68 @@ static void on_turn_end(evutil_socket_t fd, short what, void *arg)
 	l->clock_is_read = false;
 }
 
+/* ---- Steps ---- */
+
+static void end_turn(struct front *l)
+{
+	static const struct timeval next_turn = {0, 0};
+
+	(void)event_add(&l->turn, &next_turn); /* without memory for it: the next step does */
+}
+
+/* By way of their own event, for each may end while another is served. */
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+	struct front *l = arg;
+	struct link *first;
+
+	(void)fd;
+	(void)what;
+	for (l->steps_left = GATE_STEPS_PER_TURN; l->steps_left > 0 && (first = link_take_first(&l->behind));
+		l->steps_left--) {
+		struct gate *g = CONTAINER_OF(first, struct gate, behind);
+
+		g->has_step = true;
+		gate_schedule(g);
+	}
+	if (l->steps_left < GATE_STEPS_PER_TURN)
+		end_turn(l);
+}
+
+bool gate_has_step(const struct gate *g)
+{
+	return g->has_step || (g->l->steps_left > 0 && link_is_empty(&g->l->behind));
+}
+
+bool gate_takes_step(struct gate *g)
+{
+	struct front *l = g->l;
+
+	if (!event_pending(&l->turn, EV_TIMEOUT, NULL))
+		end_turn(l);
+	if (!gate_has_step(g)) {
+		if (link_is_empty(&g->behind))
+			link_append(&l->behind, &g->behind);
+		return false;
+	}
+	if (!g->has_step)
+		l->steps_left--;
+	g->has_step = false;
+	return true;
+}
+
 void gate_clock_init(struct front *l)
 {
 	event_assign(&l->turn_end, l->base, -1, 0, on_turn_end, l);
+	event_assign(&l->turn, l->base, -1, 0, on_turn, l);
+	link_init(&l->behind);
+	l->steps_left = GATE_STEPS_PER_TURN;
 }
 
 void gate_clock_fini(struct front *l)
 {
 	event_del(&l->turn_end);
+	event_del(&l->turn);
 	l->clock_is_stopped = true;
 }
 

@@ -71,6 +71,8 @@ struct transport {
 	int64_t start_us; /* CLOCK_MONOTONIC when the head was complete */
 	/* The transaction's; false at the begin of a request: a response to this request was tried for already. */
 	bool was_tried;
+	/* Many have come at once: a try gives a hit or nothing; what else the request takes waits for its turn. */
+	bool hit_only;
 	/* The transaction's. All come from the loop, never from within one of the calls above.
 	 * on_room: once after room gave 0, when less than half of the mark waits.
 	 * on_complete, on_gone: one of the two, once; then `t` is not the transaction's any more. on_gone: the client has left. */

@@ -425,6 +425,12 @@ static int server_init(struct server *s)
 	return 0;
 }
 
+static void deliver_all(struct mailbox *mb)
+{
+	while (mailbox_deliver(mb))
+		continue;
+}
+
 /* Messages that were posted to a stopped loop still hold references: deliver them before anything is freed. */
 static void deliver_last_messages(struct server *s)
 {
@@ -436,14 +442,14 @@ static void deliver_last_messages(struct server *s)
 
 		for (unsigned i = 0; i < s->service.workers_n; i++)
 			if (s->service.mailboxes[i])
-				mailbox_deliver(s->service.mailboxes[i]);
-		mailbox_deliver(&s->service.mailbox);
+				deliver_all(s->service.mailboxes[i]);
+		deliver_all(&s->service.mailbox);
 		if (reads) {
 			left = 4;
 			nanosleep(&moment, NULL); /* the device is at work */
 		}
 	}
-	mailbox_deliver(&s->service.mailbox);
+	deliver_all(&s->service.mailbox);
 }
 
 /* A signal that comes from now on finds nobody to act on it. Left to its default it would end a process that has stopped in good order as

@@ -82,14 +82,18 @@ bool hit_answer(void *arg, struct transport *t, struct now now)
 	hit_drop(a);
 	if (target_find(target, w->snapshot, &asked, (struct slice){NULL, 0}))
 		return false; /* the transaction says what is wrong */
-	t->was_tried = true;
+	t->was_tried = !t->hit_only;
 	*a = (struct hit_attempt){.transport = t, .now = now, .has_looked = target->is_cacheable};
 	if (!a->has_looked)
 		return false;
 	request = hit_request(w, target);
+	request.hit_only = request.skip_lower = t->hit_only;
 	cache_lookup(w->cache, &request, now, &a->found);
-	if (!is_at_hand(&a->found) || !answer_with(w, t, &a->found, now))
+	if (!is_at_hand(&a->found) || !answer_with(w, t, &a->found, now)) {
+		if (t->hit_only)
+			hit_drop(a);
 		return false;
+	}
 	w->stats.underscore_fields += target->sent.underscores_dropped;
 	object_unref(&a->found.object);
 	a->transport = NULL;

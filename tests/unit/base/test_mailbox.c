@@ -122,6 +122,59 @@ static void letter_posted_again_by_its_own_delivery_waits_for_the_next(void **st
 	assert_false(is_readable(mb));
 }
 
+/* Whatever comes at once, a delivery takes so many steps; what is posted meanwhile stays behind what was there. */
+static void a_delivery_leaves_what_it_has_no_steps_for(void **state)
+{
+	static struct note notes[2 * MAILBOX_STEPS + 1];
+	struct mailbox *mb = *state;
+
+	for (unsigned i = 0; i < ARRAY_LEN(notes); i++) {
+		notes[i] = (struct note){.message.on_message = on_note, .mb = mb, .post_again = i == 0};
+		post_message(mb, &notes[i].message);
+	}
+	for (unsigned turn = 1; turn <= 2; turn++) {
+		assert_true(mailbox_deliver(mb));
+		assert_true(is_readable(mb));
+		for (unsigned i = 0; i < ARRAY_LEN(notes); i++)
+			assert_int_equal(notes[i].delivered, i < turn * MAILBOX_STEPS);
+	}
+	n_order = 0;
+	assert_false(mailbox_deliver(mb)); /* the first one again, posted in the first turn */
+	assert_int_equal(n_order, 2);
+	assert_ptr_equal(order[0], &notes[2 * MAILBOX_STEPS]);
+	assert_ptr_equal(order[1], &notes[0]);
+	assert_false(is_readable(mb));
+}
+
+static unsigned pieces;
+
+static void on_long_work(struct message *message)
+{
+	struct note *note = CONTAINER_OF(message, struct note, message);
+
+	do
+		pieces++;
+	while (mailbox_takes_step(note->mb));
+	note->delivered++;
+}
+
+/* One message that takes all steps leaves the next for the next delivery, which has as many again. */
+static void a_messages_further_steps_count(void **state)
+{
+	struct mailbox *mb = *state;
+	struct note a = {.message.on_message = on_long_work, .mb = mb}, b = a;
+
+	pieces = 0;
+	post_message(mb, &a.message);
+	post_message(mb, &b.message);
+	assert_true(mailbox_deliver(mb));
+	assert_int_equal(pieces, MAILBOX_STEPS);
+	assert_int_equal(b.delivered, 0);
+	assert_false(mailbox_deliver(mb));
+	assert_int_equal(pieces, 2 * MAILBOX_STEPS);
+	assert_int_equal(b.delivered, 1);
+}
+
 static void free_note(struct message *message)
 {
 	mem_free(CONTAINER_OF(message, struct note, message));
@@ -234,6 +287,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(eventfd_is_written_only_when_the_queue_was_empty, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			letter_posted_again_by_its_own_delivery_waits_for_the_next, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_delivery_leaves_what_it_has_no_steps_for, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_messages_further_steps_count, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(letter_may_be_freed_by_its_delivery, set_up, tear_down),
 		cmocka_unit_test(no_post_of_many_threads_is_lost),
 	};

@@ -51,7 +51,8 @@ void rig_begin(struct rig *g)
 void rig_deliver(struct rig *g)
 {
 	for (int i = 0; i < RIG_WORKERS; i++)
-		mailbox_deliver(&g->mailboxes[i]);
+		while (mailbox_deliver(&g->mailboxes[i]))
+			continue;
 }
 
 void rig_end(struct rig *g)

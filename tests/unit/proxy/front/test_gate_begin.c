@@ -3,10 +3,14 @@
 #include "gate_rig.h"
 
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "proxy/connection/admission.h"
+
+#define HOLD "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n"
+#define HIT "GET /hit HTTP/1.1\r\nHost: a\r\n\r\n"
 
 static const struct config_network everybody_v[] = {{{[10] = 0xff, [11] = 0xff}, 96}};
 static const struct config_networks everybody = {everybody_v, 1}, nobody = {everybody_v, 0};
@@ -262,9 +266,77 @@ static void out_of_descriptors_accepting_pauses(void **state)
 	client_free(c);
 }
 
+/* However many come at once, those that are connected get their turn in between. */
+static void a_herd_of_new_clients_does_not_hold_up_one_that_is_connected(void **state)
+{
+	struct client *herd[4 * GATE_ACCEPTS_PER_TURN];
+	struct rig *r = *state;
+	struct client *old = client_new(r);
+	uint64_t before;
+
+	wait_for(r, r->stats.accepted == 1);
+	for (unsigned i = 0; i < ARRAY_LEN(herd); i++)
+		herd[i] = client_new(r);
+	client_send(old, "GET /hit HTTP/1.1\r\nHost: a\r\n\r\n");
+	rig_start_watch(r);
+	do {
+		before = r->stats.accepted;
+		assert_true(rig_turn(r));
+		assert_true(r->stats.accepted - before <= GATE_ACCEPTS_PER_TURN);
+	} while (r->hits == 0);
+	assert_true(r->stats.accepted <= 1 + 2 * GATE_ACCEPTS_PER_TURN);
+	wait_for(r, r->stats.accepted == 1 + ARRAY_LEN(herd));
+	for (unsigned i = 0; i < ARRAY_LEN(herd); i++)
+		client_free(herd[i]);
+	client_free(old);
+}
+
+/* Of those that are connected, hits go first; other requests are begun, and connections that their clients have left are ended, a
+ * few in each turn, in the order in which they came. */
+static void requests_that_are_no_hits_and_ends_take_turns(void **state)
+{
+	struct client *herd[8 * GATE_STEPS_PER_TURN];
+	struct rig *r = *state;
+	struct client *last;
+	unsigned before, left;
+
+	for (unsigned i = 0; i < ARRAY_LEN(herd); i++)
+		herd[i] = client_new(r);
+	last = client_new(r);
+	wait_for(r, r->stats.accepted == ARRAY_LEN(herd) + 1);
+	rig_settle(r);
+	for (unsigned i = 0; i < ARRAY_LEN(herd); i++)
+		assert_int_equal(send(bufferevent_getfd(herd[i]->bev), HOLD, sizeof(HOLD) - 1, 0), sizeof(HOLD) - 1);
+	assert_int_equal(send(bufferevent_getfd(last->bev), HIT, sizeof(HIT) - 1, 0), sizeof(HIT) - 1);
+	rig_start_watch(r);
+	do {
+		before = r->held_n;
+		assert_true(rig_turn(r));
+		assert_true(r->held_n - before <= GATE_STEPS_PER_TURN);
+	} while (r->hits == 0);
+	/* In its first turns libevent looks at 32 connections, then at 64 ... */
+	assert_true(r->held_n <= ARRAY_LEN(herd) / 2);
+	wait_for(r, r->held_n == ARRAY_LEN(herd));
+	for (unsigned i = 0; i < ARRAY_LEN(herd); i++)
+		rig_release(r, i, "[held]");
+	wait_for(r, r->completed == ARRAY_LEN(herd));
+	for (unsigned i = 0; i < ARRAY_LEN(herd); i++) /* some with a FIN, some with a RST */
+		(i % 2 ? client_free : client_reset)(herd[i]);
+	rig_start_watch(r);
+	do {
+		left = (unsigned)r->stats.open;
+		assert_true(rig_turn(r));
+		assert_true(left - r->stats.open <= 2 * GATE_STEPS_PER_TURN); /* libevent frees some a turn later */
+	} while (r->stats.open > 1);
+	client_free(last);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(requests_that_are_no_hits_and_ends_take_turns, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			a_herd_of_new_clients_does_not_hold_up_one_that_is_connected, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(connections_beyond_the_bound_are_turned_away, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(an_address_has_a_bound_of_its_own, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(

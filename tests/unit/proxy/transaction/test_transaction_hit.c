@@ -30,6 +30,31 @@ static void a_hit_is_whole_and_asks_nobody(void **state)
 	assert_int_equal(rig_responses(g, RESPONSE_HIT), RIG_WORKERS);
 }
 
+/* Where many came at once: what is no hit is looked up when its turn comes, so the first try led nothing. */
+static void a_try_for_a_hit_alone_has_no_effect(void **state)
+{
+	struct rig *g = *state;
+	struct recorder *hit, *first, *second;
+
+	rig_store(g, "GET /a", FIELDS, TEXT);
+	first = rig_client(g, "GET /b", NULL);
+	second = rig_client(g, "GET /b", NULL);
+	hit = rig_client(g, "GET /a", NULL);
+	first->transport.hit_only = second->transport.hit_only = hit->transport.hit_only = true;
+	rig_begin_client(g, first, 0, RIG_BY_HIT);
+	assert_int_equal(rig_stats(g).flights, 0);
+	rig_begin_client(g, second, 0, RIG_AS_GATE);
+	rig_begin_client(g, hit, 0, RIG_BY_HIT);
+	assert_int_equal(hit->status, 200);
+	rig_begin_client(g, first, 0, RIG_BY_TRANSACTION);
+	rig_turn(g);
+	assert_int_equal(fake_fetches(), 2);
+	fake_answer(fake_fetch(1), 200, FIELDS, TEXT);
+	rig_turn(g);
+	recorder_got(first, 200, TEXT);
+	recorder_got(second, 200, TEXT);
+}
+
 /* ---- What a stored response gives to each request ---- */
 
 struct row {
@@ -287,6 +312,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_hit_is_whole_and_asks_nobody),
+		TEST(a_try_for_a_hit_alone_has_no_effect),
 		TEST(each_request_gets_what_the_stored_response_gives),
 		TEST(several_ranges_are_parts_of_one_body),
 		TEST(both_ways_give_the_same_bytes),
