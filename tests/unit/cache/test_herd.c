@@ -18,14 +18,14 @@ struct one {
 	struct flight_waiter *takes_along; /* leaves when this one is told */
 };
 
-struct herd {
+struct crowd {
 	struct rig g;
 	struct ask a, other;
 	struct one v[MANY], of_other;
 	unsigned order[4 * MANY], order_n;
 };
 
-static struct herd *herd;
+static struct crowd *herd;
 
 static void on_progress(struct flight_waiter *w)
 {
@@ -47,7 +47,7 @@ static void join(struct one *o, struct ask *a)
 	flight_wait(a->out.flight, 0, &a->http.fields, &o->w);
 }
 
-static int herd_begin(void **state)
+static int crowd_begin(void **state)
 {
 	herd = test_calloc(1, sizeof(*herd));
 	rig_begin(&herd->g);
@@ -62,7 +62,7 @@ static int herd_begin(void **state)
 	return 0;
 }
 
-static int herd_end(void **state)
+static int crowd_end(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < MANY; i++)
@@ -152,10 +152,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
-			a_turn_tells_as_many_as_it_has_steps_for_in_the_order_of_coming, herd_begin, herd_end),
-		cmocka_unit_test_setup_teardown(what_is_news_in_the_midst_reaches_all, herd_begin, herd_end),
+			a_turn_tells_as_many_as_it_has_steps_for_in_the_order_of_coming, crowd_begin, crowd_end),
+		cmocka_unit_test_setup_teardown(what_is_news_in_the_midst_reaches_all, crowd_begin, crowd_end),
 		cmocka_unit_test_setup_teardown(
-			who_leaves_in_the_midst_is_passed_by_and_who_comes_has_seen_it, herd_begin, herd_end),
+			who_leaves_in_the_midst_is_passed_by_and_who_comes_has_seen_it, crowd_begin, crowd_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
