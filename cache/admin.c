@@ -501,6 +501,7 @@ void cache_forget_as_told(struct cache *c, struct slice bytes, uint64_t user)
 		.place = hash_keyed(bytes.p, bytes.n),
 		.user = user,
 	};
+	const struct landing l = {.order = landing_order(c)};
 	struct shard *s = memory_shard(&c->memory, &key);
 	struct garbage g = {0};
 	struct lower_write written = {.was_told = true};
@@ -508,8 +509,9 @@ void cache_forget_as_told(struct cache *c, struct slice bytes, uint64_t user)
 
 	pthread_mutex_lock(&s->mu);
 	e = entry_find_locked(s, &key);
+	landing_key_locked(c, &key, l.order);
 	if (e) {
-		landing_locked(c, e, &(struct landing){.order = landing_order(c)});
+		landing_locked(c, e, &l);
 		while (e->variants)
 			variant_drop_locked(e, e->variants, DROP_REPLACED, &g);
 		entry_tidy_locked(e, &g);

@@ -30,7 +30,8 @@ void landing_locked(struct cache *c, struct entry *e, const struct landing *l);
 /* For requests that are in no list of flights: may a response of the key, or of one that shares its slot, have landed that was
  * asked for later? */
 bool landing_is_past_locked(const struct cache *c, const struct entry *e, uint64_t order);
-/* The same by the key, which may have no entry in memory; without one, nobody is under way who could be late. */
+/* The same by the key, which may have no entry in memory. Without one no flight is under way that would have to be told, but a
+ * request that is in no list may be. */
 bool landing_key_is_past_locked(const struct cache *c, const struct cache_key *key, uint64_t order);
 void landing_key_locked(struct cache *c, const struct cache_key *key, uint64_t order);
 

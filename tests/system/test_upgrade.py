@@ -350,6 +350,48 @@ def test_a_refresh_in_the_new_process_holds_in_the_old_one(upgraded, origin, tmp
     gone(u.pids[0])
 
 
+def with_parts(origin, tmp_path):
+    """A path whose part waits at a gate when it is first asked for; and a request for that."""
+    gate, part = origin.gate(), {"Content-Range": "bytes 0-0/2"}
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(206, part, b"1")], [Reply(body=b"2-")], [Reply(206, part, b"2")])
+    sections = {**with_disk(tmp_path), "route all": {"match": "*", "ttl": "60s", "range_fill": "pass"}}
+    return sections, gate, path, {"target": path, "fields": {"Range": "bytes=0-0"}}
+
+
+# Nothing is stored of the key where the part is asked for, when that process is told of it.
+
+def test_a_part_that_the_old_process_asked_for_before_a_refresh_in_the_new_one_is_not_kept(upgraded, origin, tmp_path):
+    sections, gate, path, part = with_parts(origin, tmp_path)
+    u = upgraded(sections, grace="30s")
+    with u.proxy.client() as slow, u.proxy.client() as kept:
+        slow.start(**part)
+        origin.wait_for(path)
+        u.upgrade()
+        assert u.proxy.refresh(path)["stored"] is True
+        gate.open()
+        assert slow.response().body == b"1", "for who had asked before"
+        assert kept.request(**part).body == b"2", "an old connection's last answer"
+    gone(u.pids[0])
+
+
+def test_a_part_that_the_new_process_asked_for_before_the_old_one_fetched_the_whole_is_not_kept(upgraded, origin, tmp_path):
+    sections, gate, path, part = with_parts(origin, tmp_path)
+    probe = origin.on(origin.fresh(), [Reply(body=b"1")], [Reply(body=b"2")])
+    u = upgraded(sections, grace="30s")
+    with u.proxy.client() as kept, u.proxy.client() as prober:
+        u.upgrade()
+        assert u.proxy.fetch(probe).body == b"1"
+        with u.proxy.client() as slow:
+            slow.start(**part)
+            origin.wait_for(path)
+            assert kept.get(path).body == b"2-" and prober.get(probe).body == b"2", "old connections' last answers"
+            eventually(lambda: u.proxy.fetch(probe).body != b"1", "the new process is told of both, in order")
+            gate.open()
+            assert slow.response().body == b"1", "for who had asked before"
+        assert u.proxy.fetch(**part).body == b"2"
+    gone(u.pids[0])
+
+
 @pytest.mark.skipif(WITH_DISK, reason="the new process would find it on disk")
 @pytest.mark.parametrize("answer", [Reply(body=b"2"), Reply(404, body=b"2")], ids=["stored", "gone"])
 def test_what_the_new_process_fetches_the_old_one_has_no_older_one_of(upgraded, origin, answer):

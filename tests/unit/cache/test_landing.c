@@ -235,6 +235,45 @@ static void what_a_304_does_not_confirm_goes_from_both_tiers(void **state)
 	}
 }
 
+/* What another process tells of a key is newer than all that was asked for here before, also by requests that are in no list of
+ * flights, of a key that has no entry here (docs/invariants.md, Order). */
+static void forget_as_told(struct tiers *t, const struct ask *a)
+{
+	cache_forget_as_told(t->g.c, (struct slice){a->key.bytes.p, a->key.bytes.n}, a->key.user);
+}
+
+static void keep_part(struct tiers *t, struct ask *a, const struct cache_asked *asked, const char *body)
+{
+	struct flight *f = cache_keep(t->g.c, &a->r, asked, t->g.now);
+
+	assert_non_null(f);
+	assert_int_equal(rig_answer(&t->g, f, 206, FRESH "Content-Range: bytes 0-2/10\r\n", 3, NULL), FLIGHT_STORES);
+	assert_int_equal(flight_body(f, body, 3), FLIGHT_BODY_OK);
+	flight_end(f, true, t->g.now);
+	flight_unref(&f);
+	tiers_written(t);
+}
+
+static void a_part_that_was_asked_for_before_another_process_had_a_newer_one_is_not_kept(void **state)
+{
+	struct tiers *t = *state;
+	struct cache_asked older;
+	struct ask a;
+
+	t->g.rules.range_fill = CACHE_RANGE_PASS;
+	assert_int_equal(ask_for(&t->g, &a, "GET /a", "Range: bytes=0-2\r\n"), CACHE_PASS);
+	older = *rig_asked(&t->g);
+	forget_as_told(t, &a);
+	keep_part(t, &a, &older, "old");
+	assert_int_equal(tiers_verdict(t, "GET /a", "Range: bytes=0-2\r\n", NULL), CACHE_PASS);
+	tiers_restart(t);
+	assert_int_equal(tiers_verdict(t, "GET /a", "Range: bytes=0-2\r\n", NULL), CACHE_PASS);
+	keep_part(t, &a, rig_asked(&t->g), "new");
+	tiers_restart(t);
+	tiers_disk_has(t, "GET /a", "Range: bytes=0-2\r\n", "new");
+	ask_fini(&a);
+}
+
 /* A reader that says nothing for so long hangs: the origin is asked. */
 static void who_comes_while_the_disk_hangs_asks_the_origin(void **state)
 {
@@ -274,6 +313,7 @@ int main(void)
 		CASE(what_was_read_before_it_was_retired_does_not_come_into_memory),
 		CASE(an_older_fetch_does_not_replace_what_only_the_disk_has),
 		CASE(the_one_that_was_asked_for_later_is_stored_though_it_was_answered_first),
+		CASE(a_part_that_was_asked_for_before_another_process_had_a_newer_one_is_not_kept),
 	};
 
 	return TIERS_RUN_OVER_BOTH(tests);
