@@ -232,7 +232,8 @@ enum policy_share policy_share_error(const struct policy_exchange *x)
 		return POLICY_SHARE_NOT;
 	policy_read(x, &facts);
 	if (request_forbids(x) || x->request_has_authorization || x->request_has_credential || facts.cc.no_store ||
-		judge_credentials(x, &facts) != POLICY_STORE || facts.has_set_cookie || judge_vary(x) != POLICY_STORE)
+		judge_credentials(x, &facts) != POLICY_STORE || facts.has_set_cookie ||
+		judge_set_cookie(x, &facts) != POLICY_STORE || judge_vary(x) != POLICY_STORE)
 		return POLICY_SHARE_NOT;
 	/* What its origin calls outdated at once is not shown to those who come later. */
 	return is_troubled && !policy_no_cache_all(&facts.cc) && facts.explicit_ms != 0 ? POLICY_SHARE_MOMENT
