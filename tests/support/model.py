@@ -311,6 +311,12 @@ class Judge:
                 raise Forbidden(f"purged by {p.kind}={p.what} soft={p.soft} {a - p.acknowledged:.3f} s before the request")
 
 
+def has_replaced(said, failed):
+    """By what /refresh said: is what was stored before it gone? What the origin answered and could not be stored retires that, too; without
+    a status nobody was asked."""
+    return said.get("stored") or ("status" in said and not failed)
+
+
 def outlasts(fetches, marked):
     """Did a herd last for longer than its leader is waited for, or than it is remembered what was learnt at `marked`? The machine may
     have held up the proxy and not this process."""
@@ -558,8 +564,7 @@ class Run:
         failed = self.site.failed_between(path, asked - 1 - self.judge.slack, clock()) or any(
             f.shares and f.ended > asked - 1 for f in self.site.resource(path).fetches)
         said = json.loads(answer.body) if answer.status == 200 else {}
-        # What it found and could not be stored, retires. (Of a user's route it asked nobody.)
-        if said.get("stored") or (said and not failed and said.get("reason") != "route"):
+        if has_replaced(said, failed):
             self.site.resource(path).refreshed.append((asked, clock()))
         elif answer.status != 200 and not failed:
             raise Missing(f"{answer.status} {answer.body[:300]}")
@@ -855,6 +860,8 @@ def self_check():
     site.resource(long).refreshed.append((now - 2, now - 1))
     yield "what a refresh replaced", refused(long, good)
     site.resource(long).refreshed.clear()
+    assert has_replaced({"stored": False, "reason": "no-store", "status": 200}, False)
+    assert not has_replaced({"stored": False, "reason": "no-room"}, False), "nobody was asked, for want of memory"
     later = _fetched(site, long, 1)
     assert refused(long, later, cache_status="memoproxy; hit") is None
     yield from _check_errors(site, judge, refused)
