@@ -47,6 +47,12 @@ bool slice_ends_with_nocase(struct slice s, struct slice end)
 	return s.n >= end.n && slice_equal_nocase((struct slice){s.p + s.n - end.n, end.n}, end);
 }
 
+/* Of nothing there may be no pointer, which memmem does not take. */
+bool slice_contains(struct slice s, struct slice part)
+{
+	return part.n == 0 || (s.n >= part.n && memmem(s.p, s.n, part.p, part.n));
+}
+
 bool slice_cut(struct slice s, char at, struct slice *before, struct slice *behind)
 {
 	const char *found = s.n > 0 ? memchr(s.p, at, s.n) : NULL;

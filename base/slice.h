@@ -47,6 +47,8 @@ bool slices_have_nocase(const struct slices *all, struct slice s);
 bool slice_starts_with(struct slice s, struct slice prefix);
 bool slice_starts_with_nocase(struct slice s, struct slice prefix);
 bool slice_ends_with_nocase(struct slice s, struct slice end);
+/* Is that anywhere in it? */
+bool slice_contains(struct slice s, struct slice part);
 /* What is before the first such byte and what is behind it. False where there is none: then it is all before it. */
 bool slice_cut(struct slice s, char at, struct slice *before, struct slice *behind);
 /* Without leading and trailing SP and HTAB (RFC 9110 5.6.3, OWS). */

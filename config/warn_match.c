@@ -167,7 +167,7 @@ static void warn_of_match(struct build *b, const struct config_route *r)
 	if (colon.n > 0)
 		report_warning(b->report, e->line, "match: %s stands for itself; one segment of the path is {%.*s}",
 			report_shown(colon).z, (int)colon.n - 1, colon.p + 1);
-	if (memmem(r->match_text.p, r->match_text.n, "**", 2))
+	if (slice_contains(r->match_text, SLICE_LIT("**")))
 		report_warning(b->report, e->line,
 			"match: ** is the same as *, which is any run of characters, slashes included");
 }

@@ -78,7 +78,7 @@ int ini_expand(struct ini *r, struct slice key, struct slice *value, bool *is_ex
 	struct buf out;
 	int rc;
 
-	*is_expanded = value->n > 1 && memmem(value->p, value->n, "${", 2);
+	*is_expanded = slice_contains(*value, SLICE_LIT("${"));
 	if (!*is_expanded)
 		return 0;
 	buf_init(&out, INI_BYTES_MAX - r->bytes);

@@ -36,7 +36,7 @@ static bool is_type(const struct answer *a, const char *word)
 {
 	struct slice type = http_media_type(&a->fields, NULL);
 
-	return memmem(type.p, type.n, word, strlen(word)) != NULL;
+	return slice_contains(type, slice_of(word));
 }
 
 /* ---- Links ---- */
@@ -64,7 +64,7 @@ static bool does_something(struct slice path)
 		"logout", "log-out", "signout", "sign-out", "unsubscribe", "delete", "remove"};
 
 	for (unsigned i = 0; i < ARRAY_LEN(words); i++)
-		if (memmem(path.p, path.n, words[i], strlen(words[i])))
+		if (slice_contains(path, slice_of(words[i])))
 			return true;
 	return false;
 }
@@ -139,6 +139,7 @@ static void on_route(void *arg, const struct openapi_route *from)
 	r = found_template(d->found, path);
 	if (!r)
 		return;
+	r->has_methods = true;
 	r->writes = r->writes || from->writes;
 	r->has_security = r->has_security || from->needs_credential;
 	if (r->example.n == 0 && example.n > 0)
@@ -216,27 +217,33 @@ static void look_at_items(struct discovery *d, struct slice path, const json_t *
 		(void)found_item(d->found, bare, id);
 }
 
+static int visit(struct discovery *d, struct route *r, struct answer *a)
+{
+	struct slice path = r->example;
+	json_t *json;
+	int rc = get(d, path, a);
+
+	r->is_visited = true;
+	json = rc == 0 && a->status == 200 ? json_of(a) : NULL;
+	if (json) {
+		read_links(d, path, a, json, false);
+		look_at_items(d, path, json);
+	}
+	json_decref(json);
+	return rc == -ECONNREFUSED ? 0 : rc;
+}
+
 /* The routes grow while they are gone through; what they name is gone through as well. */
 static int look_around(struct discovery *d, struct answer *a)
 {
-	for (unsigned i = 0; i < d->found->n; i++) {
-		struct slice path = d->found->v[i].example;
-		json_t *json;
-		int rc;
+	int rc = 0;
 
-		if (path.n == 0)
-			continue;
-		rc = get(d, path, a);
-		if (rc == -ENOMEM || rc == -EDQUOT)
-			return rc == -EDQUOT ? 0 : rc;
-		json = rc == 0 && a->status == 200 ? json_of(a) : NULL;
-		if (json) {
-			read_links(d, path, a, json, false);
-			look_at_items(d, path, json);
-		}
-		json_decref(json);
-	}
-	return 0;
+	do {
+		for (unsigned i = 0; i < d->found->n && rc == 0; i++)
+			if (d->found->v[i].example.n > 0 && !d->found->v[i].is_visited)
+				rc = visit(d, &d->found->v[i], a);
+	} while (rc == 0 && found_derive(d->found) > 0);
+	return rc == -EDQUOT ? 0 : rc;
 }
 
 static int look_at_root(struct discovery *d, struct answer *a, char why[ASK_WHY_MAX])

@@ -57,7 +57,7 @@ static struct route *find_template_of(struct found *f, struct slice path)
 	struct route *best = NULL;
 
 	for (unsigned i = 0; i < f->n; i++)
-		if (f->v[i].is_of_document && pattern_match(f->v[i].compiled, path, false, SLICE_LIT(""), NULL) &&
+		if (f->v[i].is_template && pattern_match(f->v[i].compiled, path, false, SLICE_LIT(""), NULL) &&
 			(!best || shape_compare(f->v[i].pattern, best->pattern) < 0))
 			best = &f->v[i];
 	return best;
@@ -94,7 +94,7 @@ static struct route *add_item(struct found *f, struct slice list)
 	buf_init(&pattern, 2 * PATH_BYTES_MAX);
 	if (shape_fold(list, &pattern) == 0 && pattern.n > 0 && pattern.p[pattern.n - 1] != '/')
 		buf_add_char(&pattern, '/');
-	buf_add_str(&pattern, memmem(pattern.p, pattern.n, "{id}", 4) ? "{item}" : "{id}");
+	buf_add_str(&pattern, slice_contains(buf_slice(&pattern), SLICE_LIT("{id}")) ? "{item}" : "{id}");
 	if (!pattern.err) {
 		r = find(f, buf_slice(&pattern));
 		if (!r)
@@ -142,8 +142,37 @@ struct route *found_template(struct found *f, struct slice text)
 	}
 	buf_fini(&shaped);
 	if (r)
-		r->is_of_document = true;
+		r->is_template = true;
 	return r;
+}
+
+static bool derive(struct found *f, struct route *r, const struct route *from)
+{
+	struct slice rest = {r->pattern.p + from->pattern.n, 0}, path, query;
+	struct buf example;
+
+	if (from->example.n == 0 || !slice_starts_with(r->pattern, from->pattern) || r->pattern.n == from->pattern.n)
+		return false;
+	rest.n = r->pattern.n - from->pattern.n;
+	if (rest.p[0] != '/' || memchr(rest.p, '{', rest.n) || memchr(rest.p, '*', rest.n))
+		return false;
+	(void)slice_cut(from->example, '?', &path, &query);
+	buf_init(&example, 2 * PATH_BYTES_MAX);
+	buf_add_slice(&example, path);
+	if (buf_add_slice(&example, rest) == 0)
+		r->example = arena_copy(f->arena, buf_slice(&example));
+	buf_fini(&example);
+	return r->example.n > 0;
+}
+
+unsigned found_derive(struct found *f)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < f->n; i++)
+		for (unsigned k = 0; k < f->n && f->v[i].example.n == 0; k++)
+			n += derive(f, &f->v[i], &f->v[k]);
+	return n;
 }
 
 static int by_shape(const void *a, const void *b)

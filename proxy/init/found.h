@@ -48,7 +48,9 @@ struct study {
 struct route {
 	struct slice pattern, example; /* the latter a path with its query, or empty */
 	const struct pattern *compiled;
-	bool is_of_document; /* an OpenAPI document has it */
+	bool is_template; /* a document has the pattern, not only paths of it */
+	bool is_visited;  /* what it leads to was looked at */
+	bool has_methods; /* it is known whether it writes */
 	bool writes, has_security;
 	struct slice summary;
 	struct study study;
@@ -70,6 +72,9 @@ struct route *found_path(struct found *f, struct slice path);
 struct route *found_item(struct found *f, struct slice list, struct slice id);
 /* A template of a document. The same. */
 struct route *found_template(struct found *f, struct slice text);
+/* Gives a template an example out of that of a shorter one: /users/7 is one of /users/{id}, so /users/7/posts is one of
+ * /users/{id}/posts. How many were given. */
+unsigned found_derive(struct found *f);
 /* In the order in which they have to stand in the file. */
 void found_sort(struct found *f);
 

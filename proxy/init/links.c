@@ -49,7 +49,12 @@ static void walk_json(struct walk *w, const json_t *value, const char *key)
 		return;
 	w->depth++;
 	if (json_is_object(value)) {
-		json_object_foreach((json_t *)(uintptr_t)value, name, member) walk_json(w, member, name);
+		json_object_foreach((json_t *)(uintptr_t)value, name, member)
+		{
+			if (w->any_path && name[0] == '/')
+				tell(w, slice_of(name));
+			walk_json(w, member, name);
+		}
 	} else if (json_is_array(value)) {
 		json_array_foreach(value, i, member) walk_json(w, member, key);
 	} else if (json_is_string(value)) {
@@ -111,7 +116,7 @@ struct slice links_first_id(const json_t *document, char digits[24])
 void links_in_html(struct slice text, links_each *each, void *arg)
 {
 	struct walk w = {.each = each, .arg = arg};
-	const char *at = text.p, *end = text.p + text.n, *close;
+	const char *at = text.n ? text.p : "", *end = at + text.n, *close;
 
 	while ((at = memmem(at, (size_t)(end - at), "href=", 5)) != NULL) {
 		at += 5;

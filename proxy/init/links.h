@@ -14,7 +14,8 @@ enum { LINKS_MAX = 200 };
 /* With each reference, absolute or relative to the document. */
 typedef void links_each(void *arg, struct slice reference);
 
-/* Strings that are URLs; and strings that are paths, where a member is called href, url, self and the like or `any_path`. */
+/* Strings that are URLs; and strings that are paths, where a member is called href, url, self and the like. `any_path`: all that are
+ * paths, and members' names that are. */
 void links_in_json(const json_t *document, bool any_path, links_each *each, void *arg);
 /* href="..." */
 void links_in_html(struct slice text, links_each *each, void *arg);

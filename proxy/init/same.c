@@ -16,7 +16,7 @@ static void tell(struct walk *w)
 	const char *place = w->at_n ? w->at : "/";
 	size_t n = w->at_n ? w->at_n : 1;
 
-	if (w->out->n >= n && memmem(w->out->p, w->out->n, place, n))
+	if (slice_contains(buf_slice(w->out), (struct slice){place, n}))
 		return;
 	w->n++;
 	if (w->n <= SAME_PLACES_MAX)
@@ -100,8 +100,7 @@ unsigned same_fields(const struct http_fields *a, const struct http_fields *b, s
 	unsigned n = 0;
 
 	for (uint32_t i = 0; i < a->n; i++) {
-		if (may_differ(&a->v[i]) || has_equal(b, &a->v[i]) ||
-			memmem(out->p, out->n, a->v[i].name.p, a->v[i].name.n))
+		if (may_differ(&a->v[i]) || has_equal(b, &a->v[i]) || slice_contains(buf_slice(out), a->v[i].name))
 			continue;
 		if (n++ < SAME_PLACES_MAX)
 			buf_addf(out, "%s%.*s", n > 1 ? ", " : "", SLICE_ARG(a->v[i].name));

@@ -63,16 +63,16 @@ static void add_lifetime(struct buf *out, const struct study *s)
 
 static void add_differences(struct buf *out, const struct study *s)
 {
+	bool is_kept = s->is_explicit && s->lifetime_ms > 0 && !s->not_stored;
+	const char *then = is_kept ? "the API says itself for how long one may stand for the other"
+				   : "it is not cached here until you know that one may stand for the other";
+
 	if (s->status_differs)
-		buf_add_str(
-			out, "# A second, equal call had another status: it is not cached here until you know why.\n");
+		buf_addf(out, "# A second, equal call had another status: %s.\n", then);
 	else if (s->body_differs && s->places[0])
-		buf_addf(out,
-			"# Two equal calls differ, at %s: it is not cached here until you know that this may be old.\n",
-			s->places);
+		buf_addf(out, "# Two equal calls differ, at %s: %s.\n", s->places, then);
 	else if (s->body_differs)
-		buf_add_str(out, "# Two equal calls differ in their bytes: it is not cached here until you know that "
-				 "they may be old.\n");
+		buf_addf(out, "# Two equal calls differ in their bytes: %s.\n", then);
 	if (s->fields[0])
 		buf_addf(out, "# Fields that differ between two equal calls: %s\n", s->fields);
 }
@@ -112,7 +112,10 @@ static void add_ttl(struct buf *out, const struct route *r)
 	const struct study *s = &r->study;
 	bool is_unsure = s->status != 200 || s->status_differs || s->body_differs || is_personal(r);
 
-	if (s->is_private || s->not_stored)
+	if (s->is_private && !is_personal(r))
+		buf_add_str(out, "# If a framework says private of everything, and the response is the same for all:\n"
+				 "#ttl_force = " SOME_TTL "\n#override = private\n");
+	else if (s->is_private || s->not_stored)
 		buf_addf(out, "%s", s->is_no_store ? "#ttl_force = " SOME_TTL "\n" : "");
 	else if (s->is_explicit && s->lifetime_ms == 0)
 		buf_add_str(out, "#ttl_force = " SOME_TTL "\n");
@@ -156,7 +159,7 @@ static bool has_items(const struct found *f, struct slice list)
 static void add_invalidates(struct buf *out, const struct draft *d, const struct route *r)
 {
 	struct slice list = list_of(r->pattern);
-	bool is_changed = r->is_of_document ? r->writes : has_items(d->found, list);
+	bool is_changed = r->has_methods ? r->writes : has_items(d->found, list);
 
 	if (is_changed && list.n > 1 && !memchr(list.p, '*', list.n) && !memchr(list.p, '?', list.n))
 		buf_addf(out, "invalidates = %.*s*\n", SLICE_ARG(list));
@@ -167,7 +170,7 @@ static bool has_name(struct slice text, struct slice name)
 	char line[100];
 	int n = snprintf(line, sizeof(line), "\n[route %.*s]\n", SLICE_ARG(name));
 
-	return memmem(text.p, text.n, line, (size_t)n) != NULL;
+	return slice_contains(text, (struct slice){line, (size_t)n});
 }
 
 static void add_name(struct buf *out, struct slice pattern)
@@ -192,7 +195,7 @@ static bool is_route(const struct route *r)
 {
 	int status = r->study.status;
 
-	return r->is_of_document || (status >= 200 && status < 400) || status == 401 || status == 403;
+	return r->is_template || (status >= 200 && status < 400) || status == 401 || status == 403;
 }
 
 static void add_route(struct buf *out, const struct draft *d, const struct route *r)
