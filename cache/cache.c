@@ -5,6 +5,19 @@
 
 #include "cache/lower.h"
 
+/* Shards share one budget, but each has its own order of use: so small a shard would evict far from that order. */
+#define SHARD_BYTES (16 << 20)
+#define SHARDS_MAX 1024
+
+unsigned cache_shards(uint64_t memory_bytes)
+{
+	unsigned n = 1;
+
+	while (n < SHARDS_MAX && memory_bytes / (2 * n) >= SHARD_BYTES)
+		n *= 2;
+	return n;
+}
+
 int cache_new(const struct cache_options *o, struct cache **out)
 {
 	struct cache *c = mem_zalloc(sizeof(*c));

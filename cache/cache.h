@@ -23,7 +23,7 @@ struct cache;
 struct cache_options {
 	uint64_t memory_bytes;
 	uint64_t max_object_bytes;
-	unsigned shards; /* power of two */
+	unsigned shards; /* power of two: cache_shards */
 	bool coalesce;
 	int64_t failure_memory_ms; /* 1000 */
 	int64_t pass_memory_ms;    /* 120 000: how long a PASS marker lasts */
@@ -41,6 +41,9 @@ struct cache_options {
 	unsigned workers;
 };
 
+/* Into how many shards so much memory is divided: 16 MiB and more each, but less than 32 as long as there are not 1024 of them. What is
+ * done for a whole shard at once, as when its index doubles, so does not grow with memory. */
+unsigned cache_shards(uint64_t memory_bytes);
 int cache_new(const struct cache_options *o, struct cache **out) WARN_UNUSED;
 /* After all workers have stopped, all LEADs have ended, and what is left in the mailboxes was delivered: a message under way
  * holds its flight. Debug builds check that no reference is left. */
@@ -201,6 +204,7 @@ unsigned cache_sample_end(struct cache_sample *s);
 struct cache_swept {
 	unsigned looked; /* entries and chains of the index */
 	unsigned gone;
+	unsigned flights;  /* and shards that were looked at for some: 320 at most */
 	bool is_behind;    /* there is more to free, or likely to be: call again soon */
 	bool has_seen_all; /* a round over all entries has ended */
 };

@@ -33,12 +33,16 @@ struct cache {
 	_Atomic uint64_t landed[LANDED_SLOTS]; /* by the key's hash: the order of the last response that landed */
 	struct counters n;
 	/* the sweeper's own */
-	unsigned sweep_due_shard; /* where to go on with what is due */
-	int64_t sweep_flights_ms; /* when all flights were looked at */
+	unsigned sweep_due_shard;     /* where to go on with what is due */
+	int64_t sweep_flights_ms;     /* when looking at all flights began */
+	unsigned sweep_flights_shard; /* where to go on with that, */
+	unsigned sweep_flights_left;  /* for so many shards; 0: all were looked at */
+	unsigned sweep_flights_of;    /* flights of that shard that are left; UINT_MAX: all of them */
+	bool sweep_sees_flights;      /* before its entries, a round sees all flights */
 	unsigned sweep_shard;
 	uint32_t sweep_cursor;
 	uint64_t sweep_oldest;       /* lowest epoch seen in this round; 0: a round begins */
-	uint64_t sweep_lower_oldest; /* in the lower tier when the round began */
+	uint64_t sweep_lower_oldest; /* in the lower tier when the round began, and when it had seen the flights */
 	uint64_t sweep_retire;       /* rules up to this are on their way out; 0: none */
 	pthread_mutex_t holds_mu;
 	struct link holds; /* guarded by holds_mu; those that asked first stand first */

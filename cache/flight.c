@@ -501,10 +501,8 @@ void flight_list_locked(struct flight *f, struct entry *e)
 	f->entry = entry_ref(e);
 	f->next_of_entry = e->markers->flights;
 	e->markers->flights = f;
-	f->next_of_shard = s->flights;
-	if (s->flights)
-		s->flights->prev_of_shard = f;
-	s->flights = f;
+	link_append(&s->flights, &f->of_shard);
+	s->flights_n++;
 	f->is_listed = true;
 	count(&f->cache->n.flights);
 }
@@ -519,12 +517,8 @@ bool flight_unlist_locked(struct flight *f)
 	while (*at != f)
 		at = &(*at)->next_of_entry;
 	*at = f->next_of_entry;
-	if (f->prev_of_shard)
-		f->prev_of_shard->next_of_shard = f->next_of_shard;
-	else
-		s->flights = f->next_of_shard;
-	if (f->next_of_shard)
-		f->next_of_shard->prev_of_shard = f->prev_of_shard;
+	link_remove(&f->of_shard);
+	s->flights_n--;
 	f->is_listed = false;
 	uncount(&f->cache->n.flights);
 	return true;

@@ -97,7 +97,8 @@ struct flight {
 	struct buf own_lines;         /* of fields that are not stored, for the client that caused it */
 
 	/* guarded by the shard's mu */
-	struct flight *next_of_entry, *prev_of_shard, *next_of_shard;
+	struct flight *next_of_entry;
+	struct link of_shard;
 	bool is_listed;
 	int64_t progress_ms; /* when `progress` was seen to change */
 	uint64_t progress;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The sweeper: what has expired, was purged or lies idle goes, in turns of a few steps; and which invalidation rules nobody
  * needs any more. */
+#include <limits.h>
+
 #include "cache/flight_internal.h"
 #include "cache/lower.h"
 #include "cache/memory/move.h"
@@ -134,32 +136,61 @@ static void sweep_entry(struct entry *e, void *arg)
 	entry_tidy_locked(e, &w->garbage);
 }
 
-static void sweep_flights_locked(struct sweep *w, struct shard *s)
+static void sweep_flight_locked(struct sweep *w, struct flight *f)
 {
-	for (struct flight *f = s->flights; f; f = f->next_of_shard) {
-		if (f->is_shared || f->kind == FLIGHT_READ)
-			(void)flight_is_silent_locked(f, w->now);
-		flight_check_stall_locked(f, w->now);
-		if (f->epoch < w->c->sweep_oldest)
-			w->c->sweep_oldest = f->epoch;
-	}
+	if (f->is_shared || f->kind == FLIGHT_READ)
+		(void)flight_is_silent_locked(f, w->now);
+	flight_check_stall_locked(f, w->now);
+	if (f->epoch < w->c->sweep_oldest)
+		w->c->sweep_oldest = f->epoch;
 }
 
 #define FLIGHTS_EVERY_MS 100
+#define FLIGHTS_BATCH 64 /* looked at under one lock */
+#define FLIGHTS_TURN 256 /* flights and shards that are looked at in one turn, of all */
 
-/* Leaders that fell silent are found in time, and each round knows the flights that were there when it began. */
-static void sweep_flights(struct sweep *w, bool round_begins)
+/* Each that is looked at goes to the end, so that those who were there when the shard's turn came are in front. */
+static unsigned sweep_flights_of(struct sweep *w, struct shard *s)
 {
-	struct memory *m = &w->c->memory;
+	unsigned *left = &w->c->sweep_flights_of, n = 0;
 
-	if (!round_begins && w->now.mono_ms - w->c->sweep_flights_ms < FLIGHTS_EVERY_MS)
-		return;
-	w->c->sweep_flights_ms = w->now.mono_ms;
-	for (unsigned i = 0; i < m->shards_n; i++) {
-		pthread_mutex_lock(&m->shards[i].mu);
-		sweep_flights_locked(w, &m->shards[i]);
-		pthread_mutex_unlock(&m->shards[i].mu);
+	pthread_mutex_lock(&s->mu);
+	if (*left > s->flights_n)
+		*left = s->flights_n;
+	for (; n<FLIGHTS_BATCH && * left> 0; n++, --*left) {
+		struct link *first = link_take_first(&s->flights);
+
+		link_append(&s->flights, first);
+		sweep_flight_locked(w, CONTAINER_OF(first, struct flight, of_shard));
 	}
+	pthread_mutex_unlock(&s->mu);
+	return n;
+}
+
+static void begin_flights(struct cache *c, struct now now)
+{
+	c->sweep_flights_ms = now.mono_ms;
+	c->sweep_flights_left = c->memory.shards_n;
+	c->sweep_flights_of = UINT_MAX;
+}
+
+/* A part of them in each turn: leaders that fell silent are found in time. */
+static void sweep_flights(struct sweep *w)
+{
+	struct cache *c = w->c;
+	unsigned looked = 0;
+
+	if (c->sweep_flights_left == 0 && w->now.mono_ms - c->sweep_flights_ms >= FLIGHTS_EVERY_MS)
+		begin_flights(c, w->now);
+	while (c->sweep_flights_left > 0 && looked < FLIGHTS_TURN) {
+		looked += 1 + sweep_flights_of(w, &c->memory.shards[c->sweep_flights_shard]);
+		if (c->sweep_flights_of > 0)
+			continue;
+		c->sweep_flights_shard = (c->sweep_flights_shard + 1) & (c->memory.shards_n - 1);
+		c->sweep_flights_left--;
+		c->sweep_flights_of = UINT_MAX;
+	}
+	w->did.flights = looked;
 }
 
 static unsigned sweep_due_of(struct sweep *w, struct shard *s, unsigned max)
@@ -188,6 +219,25 @@ static void sweep_due(struct sweep *w, unsigned max_steps)
 	}
 	w->did.gone += steps;
 	w->did.is_behind = steps >= max_steps;
+}
+
+/* A round sees all flights, then all entries. What was under way when it began it has seen as a flight, or, if that ended before it was
+ * its turn, as an entry; or on its way to the lower tier, or there, when it had seen the flights. */
+static void begin_round(struct cache *c, struct now now)
+{
+	c->sweep_oldest = oldest_held(c);
+	c->sweep_lower_oldest = lower_oldest_epoch(c);
+	c->sweep_sees_flights = true;
+	begin_flights(c, now);
+}
+
+static void end_flights(struct cache *c)
+{
+	uint64_t oldest = lower_oldest_epoch(c);
+
+	if (oldest < c->sweep_lower_oldest)
+		c->sweep_lower_oldest = oldest;
+	c->sweep_sees_flights = false;
 }
 
 /* A round over all entries has ended. What was stored behind the sweeper's back came from a flight or under
@@ -260,14 +310,15 @@ struct cache_swept cache_sweep(struct cache *c, unsigned max_steps, struct now n
 
 	memory_tick(&c->memory, now);
 	sweep_rules(c);
-	if (round_begins) {
-		c->sweep_oldest = oldest_held(c);
-		c->sweep_lower_oldest = lower_oldest_epoch(c);
-	}
+	if (round_begins)
+		begin_round(c, now);
 	is_unsettled = memory_settle(&c->memory, round_begins);
-	sweep_flights(&w, round_begins);
+	sweep_flights(&w);
+	if (c->sweep_sees_flights && c->sweep_flights_left == 0)
+		end_flights(c);
 	sweep_due(&w, max_steps);
-	sweep_round(&w, max_steps);
-	w.did.is_behind = w.did.is_behind || is_unsettled;
+	if (!c->sweep_sees_flights)
+		sweep_round(&w, max_steps);
+	w.did.is_behind = w.did.is_behind || is_unsettled || c->sweep_flights_left > 0;
 	return w.did;
 }

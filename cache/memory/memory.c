@@ -29,6 +29,7 @@ static int init_shard(struct shard *s, struct memory *m)
 	s->memory = m;
 	wheel_init(&s->wheel, 0, object_due_second);
 	link_init(&s->markers);
+	link_init(&s->flights);
 	s->users = m->user_slots + (size_t)(s - m->shards) * m->user_slots_n;
 	return -pthread_mutex_init(&s->mu, NULL);
 }

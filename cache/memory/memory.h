@@ -109,7 +109,8 @@ struct shard {
 	struct entry_user **users; /* the oldest of each user, by user; all of a user's are in one shard */
 	struct link markers;       /* of struct markers, oldest first */
 	unsigned markers_n;
-	struct flight *flights; /* all of this shard, those that nobody may join too */
+	struct link flights; /* all of this shard, those that nobody may join too */
+	unsigned flights_n;
 	_Atomic uint64_t objects_n;
 	struct memory *memory; /* set once */
 } __attribute__((aligned(64)));

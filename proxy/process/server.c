@@ -28,9 +28,6 @@
 #include "proxy/process/upgrade.h"
 
 #define ERRORS_MAX (64 * 1024)
-/* Shards share one budget, but each has its own order of use: so small a shard would evict far from that order. */
-#define SHARD_BYTES (16 << 20)
-#define SHARDS_MAX 64
 #define FLIGHTS_MAX 100000
 #define MARKERS_MAX 100000
 #define VARIANTS_MAX 64
@@ -135,15 +132,6 @@ static int load_config(struct server *s)
 	return err;
 }
 
-static unsigned count_shards(uint64_t memory_bytes)
-{
-	unsigned n = 1;
-
-	while (n < SHARDS_MAX && memory_bytes / (2 * n) >= SHARD_BYTES)
-		n *= 2;
-	return n;
-}
-
 /* Responses on their way to the disk take room in memory: no more than an eighth of it. Where responses outlive the process, so does
  * what users' identities are hashed with. */
 static int open_disk(struct server *s)
@@ -196,7 +184,7 @@ static int make_cache(struct server *s)
 	struct cache_options options = {
 		.memory_bytes = c->memory_bytes,
 		.max_object_bytes = c->max_object_bytes,
-		.shards = count_shards(c->memory_bytes),
+		.shards = cache_shards(c->memory_bytes),
 		.coalesce = c->coalesce,
 		.failure_memory_ms = c->failure_memory_ms,
 		.pass_memory_ms = c->pass_memory_ms,

@@ -268,10 +268,22 @@ static void an_evicted_object_counts_until_its_last_reader_has_gone(void **state
 	ask_fini(&a);
 }
 
+static void shards_do_not_grow_with_memory(void **state)
+{
+	(void)state;
+	assert_int_equal(cache_shards(1 << 20), 1);
+	for (uint64_t bytes = 16ull << 20; bytes < 32ull << 30; bytes += bytes / 3) {
+		uint64_t each = bytes / cache_shards(bytes);
+
+		assert_in_range(each, 16ull << 20, (32ull << 20) - 1);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_allocation_that_fails_crashes_or_leaks),
+		cmocka_unit_test(shards_do_not_grow_with_memory),
 		RIG_TEST(what_does_not_fit_is_passed_through_and_counted),
 		RIG_TEST(who_could_lead_but_for_room_passes_and_is_counted),
 		RIG_TEST(a_hot_shard_may_use_what_the_others_do_not),

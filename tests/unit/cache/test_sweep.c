@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "cache/cache_internal.h"
+#include "cache/flight_internal.h"
 
 #define MANY 3000
 #define STEPS 64
@@ -169,6 +169,67 @@ static void after_many_purges_of_nothing_a_round_has_no_pauses_and_their_rules_g
 	assert_in_range(calls, 1, 2 * (20000 / 125) * (2 * MANY / STEPS));
 }
 
+static void lead_one(struct rig *g, struct ask *a, unsigned i)
+{
+	char target[48];
+
+	snprintf(target, sizeof(target), "GET /f/%u", i);
+	ask_init(g, a, target, NULL);
+	assert_int_equal(ask_lookup(g, a), CACHE_LEAD);
+}
+
+static void give_up(struct ask *a)
+{
+	flight_abandon(a->out.flight);
+	ask_fini(a);
+}
+
+/* Of the shard that the sweeper comes to last. */
+static void lead_in_last_shard(struct rig *g, struct ask *a)
+{
+	for (unsigned i = 0;; i++) {
+		lead_one(g, a, i);
+		if (a->out.flight->entry->shard == &g->c->memory.shards[g->c->memory.shards_n - 1])
+			return;
+		give_up(a);
+	}
+}
+
+/* However many fetches are under way, a turn looks at some of them; and a round has seen all of them before it lets a rule go. */
+static void flights_are_looked_at_in_bounded_steps(void **state)
+{
+	static struct ask asks[MANY / 3], old;
+	struct rig *g = *state;
+	struct cache_swept did = {0};
+	unsigned turns = 0;
+
+	g->rules.coalesce_timeout_ms = 1000;
+	g->c->o.max_flights = MANY;
+	lead_in_last_shard(g, &old);
+	purge(g, "http://o/f/");
+	for (unsigned i = 0; i < ARRAY_LEN(asks); i++)
+		lead_one(g, &asks[i], MANY + i);
+	while (!did.has_seen_all)
+		did = cache_sweep(g->c, 100 * MANY, g->now);
+	assert_int_equal(rig_stats(g).invalidation.rules, 1);
+	(void)cache_sweep(g->c, STEPS, g->now); /* which would let it go */
+	assert_int_equal(rig_stats(g).invalidation.rules, 1);
+	while (cache_sweep(g->c, STEPS, g->now).flights > 0)
+		;
+	g->now.mono_ms += 2000;
+	for (; rig_stats(g).leader_timeouts < ARRAY_LEN(asks) + 1; turns++) {
+		assert_in_range(cache_sweep(g->c, STEPS, g->now).flights, 0, 320);
+		assert_true(turns < 100);
+	}
+	assert_in_range(turns, ARRAY_LEN(asks) / 320, ARRAY_LEN(asks) / 64);
+	for (unsigned i = 0; i < ARRAY_LEN(asks); i++)
+		give_up(&asks[i]);
+	give_up(&old);
+	for (unsigned rounds = 0; rounds < 3;)
+		rounds += cache_sweep(g->c, STEPS, g->now).has_seen_all;
+	assert_int_equal(rig_stats(g).invalidation.rules, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -176,6 +237,7 @@ int main(void)
 		RIG_TEST(after_many_purges_of_nothing_a_round_has_no_pauses_and_their_rules_go),
 		RIG_TEST(what_was_purged_is_freed_without_a_pause_and_what_was_not_with_pauses),
 		RIG_TEST(a_purge_of_few_is_worth_going_on_for),
+		RIG_TEST(flights_are_looked_at_in_bounded_steps),
 		cmocka_unit_test(what_is_of_no_use_any_more_goes),
 		RIG_TEST(a_table_that_is_nearly_empty_is_looked_through_in_bounded_steps_too),
 	};
