@@ -300,6 +300,7 @@ static int add_whole_locked(struct index *ix, struct index_shard *s, const struc
 	for (EACH_OF_KEY(s, slot->key, i, other))
 		if (other->variant == slot->variant && other->lsn == slot->lsn && other->kind != INDEX_HEAD) {
 			repoint_locked(ix, other, slot->seg, slot->off8);
+			other->hit = slot->hit;
 			return 0;
 		}
 	if (has_newer_locked(ix, s, slot))
@@ -324,6 +325,7 @@ static int add_head_locked(struct index *ix, struct index_shard *s, const struct
 			continue;
 		if (other->kind == INDEX_HEAD && other->lsn == slot->lsn) {
 			repoint_locked(ix, other, slot->seg, slot->off8);
+			other->hit = slot->hit;
 			return 0;
 		}
 		if (other->kind != INDEX_HEAD && other->lsn == base_lsn)
@@ -434,6 +436,31 @@ void index_drop_segment(struct index *ix, uint32_t seg)
 	for (unsigned i = 0; i < INDEX_SHARDS; i++) {
 		pthread_mutex_lock(&ix->shards[i].mu);
 		drop_segment_locked(ix, &ix->shards[i], seg);
+		pthread_mutex_unlock(&ix->shards[i].mu);
+	}
+}
+
+static void drop_going_locked(struct index *ix, struct index_shard *s)
+{
+	for (uint32_t i = 0; i < s->slots_n;) {
+		struct index_slot *slot = &s->slots[i], gone = *slot;
+
+		if (slot->hit < INDEX_GOES || slot->kind == INDEX_EMPTY) {
+			i++;
+		} else if (slot->hit == INDEX_GOES_ALONE && slot->kind == INDEX_BODY) {
+			slot->hit = 0;
+			i++;
+		} else {
+			remove_where_locked(ix, s, gone.key, is_variant, &gone);
+		}
+	}
+}
+
+void index_drop_going(struct index *ix)
+{
+	for (unsigned i = 0; i < INDEX_SHARDS; i++) {
+		pthread_mutex_lock(&ix->shards[i].mu);
+		drop_going_locked(ix, &ix->shards[i]);
 		pthread_mutex_unlock(&ix->shards[i].mu);
 	}
 }

@@ -24,6 +24,13 @@ enum index_kind {
 	INDEX_BODY, /* a whole record of which only the body counts */
 };
 
+/* What becomes of a slot once all is loaded; what it took the place of is gone in any case. */
+enum index_going {
+	INDEX_STAYS,
+	INDEX_GOES = 2,
+	INDEX_GOES_ALONE, /* unless it is a BODY by then */
+};
+
 struct index_slot {
 	uint64_t key; /* hash128.lo */
 	uint64_t lsn;
@@ -32,7 +39,7 @@ struct index_slot {
 	uint32_t off8; /* offset of the record / 8 */
 	uint16_t len8; /* length / 8, or INDEX_LONG */
 	uint8_t kind;
-	uint8_t hit; /* looked up since it was written or moved */
+	uint8_t hit; /* looked up since it was written or moved; while a start loads it, enum index_going */
 };
 _Static_assert(sizeof(struct index_slot) == 32, "an index slot is 32 bytes");
 
@@ -78,6 +85,9 @@ unsigned index_drop_variant(struct index *ix, struct hash128 hash, uint32_t vari
 unsigned index_drop_key(struct index *ix, struct hash128 hash, uint64_t before_lsn);
 /* A walk over all: for a segment whose footer can't be read any more. */
 void index_drop_segment(struct index *ix, uint32_t seg);
+
+/* Ends loading: those go that are to, each with its head or body. */
+void index_drop_going(struct index *ix);
 
 /* Records of a shard with keys from `from` on, ascending; the caller frees *out. 0 or -ENOMEM. */
 int index_list(struct index *ix, unsigned shard, uint64_t from, struct index_slot **out, unsigned *n) WARN_UNUSED;

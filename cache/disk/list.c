@@ -12,11 +12,10 @@ _Static_assert(TIER_CURSOR_END == INDEX_SHARDS, "a cursor's end is behind the la
 
 /* ---- One record ---- */
 
-static void tell(struct disk *d, struct tier_listing *l, const struct record_header *h, const struct record_meta *m)
+static void tell(struct disk *d, struct tier_listing *l, const struct segment *seg, const struct record_header *h,
+	const struct record_meta *m)
 {
-	const struct purgeable purgeable = {m->url, m->tags, h->tags_n, h->user};
-	_Atomic uint64_t checked = h->epoch;
-	enum purge_state state = invalidation_check(d->o.invalidation, &purgeable, h->epoch, &checked);
+	enum purge_state state = disk_purge_state(d, seg, h, m);
 	struct tier_record_info info = {
 		.url = m->url,
 		.vary_names = m->names,
@@ -38,20 +37,14 @@ static void tell(struct disk *d, struct tier_listing *l, const struct record_hea
 static void read_one(struct disk *d, struct tier_listing *l, const struct index_slot *slot)
 {
 	struct segment *seg = segment_get(&d->segments, slot->seg);
-	uint64_t at = (uint64_t)slot->off8 * 8;
-	char bytes[sizeof(struct record_header)], *meta = NULL;
-	struct record_header h;
-	struct record_meta m;
+	struct record_head head;
 
 	l->read++;
-	if (seg && at < seg->size && disk_read_at(d, seg, bytes, sizeof(bytes), at, true) == 0 &&
-		record_read_header(bytes, seg->generation, seg->size - at, &h) == 0 && h.lsn == slot->lsn &&
-		h.key_lo == slot->key)
-		meta = mem_alloc(record_meta_n(&h));
-	if (meta && disk_read_at(d, seg, meta, record_meta_n(&h), at + sizeof(h), true) == 0 &&
-		record_read_meta(&h, meta, &m) == 0)
-		tell(d, l, &h, &m);
-	mem_free(meta);
+	if (seg && disk_read_head(d, seg, slot, &head) == 0) {
+		if (head.h.key_lo == slot->key)
+			tell(d, l, seg, &head.h, &head.m);
+		mem_free(head.bytes);
+	}
 	segment_unref(&d->segments, &seg);
 }
 

@@ -53,7 +53,7 @@ static int read_header(const struct record_at *p, const void *bytes, struct hash
 	return err;
 }
 
-static void fill(const struct disk *d, struct read_object *o, const struct record_header *h,
+static void fill(const struct record_at *p, struct read_object *o, const struct record_header *h,
 	const struct record_meta *m, struct now now)
 {
 	o->pub = (struct tier_object){
@@ -63,7 +63,7 @@ static void fill(const struct disk *d, struct read_object *o, const struct recor
 		.vary_values = m->values,
 		.head = m->head,
 		.status = h->status,
-		.epoch = h->epoch,
+		.epoch = segment_epoch(p->seg, h->epoch),
 		.user = h->user,
 		.lsn = h->lsn,
 		.tags = m->tags,
@@ -72,7 +72,7 @@ static void fill(const struct disk *d, struct read_object *o, const struct recor
 		.part_first = h->part_first,
 		.part_total = h->part_total,
 	};
-	record_freshness(h, d->o.clock_id, now, &o->pub.freshness);
+	record_freshness(h, p->d->o.clock_id, now, &o->pub.freshness);
 }
 
 static int load_body(struct read_object *o, const struct record_at *p, const struct record_header *h, uint64_t at)
@@ -140,7 +140,7 @@ static int load_in_one(struct read_object *o, const struct record_at *p, struct 
 	if (!err) {
 		const char *body = o->meta + sizeof(h) + record_meta_n(&h);
 
-		fill(p->d, o, &h, &m, now);
+		fill(p, o, &h, &m, now);
 		o->pub.body = (struct slice){body, h.body_n};
 		err = record_body_is_right(&h, body) ? 0 : -EBADMSG;
 	}
@@ -165,7 +165,7 @@ static int load_meta(
 	if (!err)
 		err = record_read_meta(h, o->meta, &m);
 	if (!err)
-		fill(p->d, o, h, &m, now);
+		fill(p, o, h, &m, now);
 	return err;
 }
 

@@ -9,14 +9,13 @@
 
 /* ---- What is worth keeping ---- */
 
-static bool is_of_use(const struct disk *d, const struct record_header *h, const struct record_meta *m)
+static bool is_of_use(
+	const struct disk *d, const struct segment *s, const struct record_header *h, const struct record_meta *m)
 {
-	const struct purgeable purgeable = {m->url, m->tags, h->tags_n, h->user};
-	_Atomic uint64_t checked = h->epoch;
 	struct freshness f;
 	struct now now = clock_now();
 
-	if (invalidation_check(d->o.invalidation, &purgeable, h->epoch, &checked) == PURGED_HARD)
+	if (disk_purge_state(d, s, h, m) == PURGED_HARD)
 		return false;
 	record_freshness(h, d->o.clock_id, now, &f);
 	return policy_ttl_ms(&f, now) > -policy_stale_window_ms(&f);
@@ -60,7 +59,8 @@ static int keep_one(struct disk *d, struct segment *s, const struct footer_entry
 		err = record_read_meta(&h, record + sizeof(h), &m);
 	/* The freshness of a body is in a head elsewhere, which is not at hand: that the body was hit is enough. */
 	if (!err && record_body_is_right(&h, record + sizeof(h) + record_meta_n(&h)) &&
-		(slot->kind == INDEX_BODY || is_of_use(d, &h, &m))) {
+		(slot->kind == INDEX_BODY || is_of_use(d, s, &h, &m))) {
+		h.epoch = segment_epoch(s, h.epoch);
 		err = copy(&d->kept, &h, record, slot);
 		if (err && err != -ENOSPC)
 			appender_fail(&d->kept, err);
@@ -93,32 +93,17 @@ static void keep_hot(
 
 /* ---- A large record, alone in its segment: kept by counting it as young, without copying ---- */
 
-/* Verifies the head only; the body is verified when it is read. */
+/* As in keep_one. */
 static bool head_is_of_use(struct disk *d, struct segment *s, const struct index_slot *slot)
 {
-	uint64_t at = (uint64_t)slot->off8 * 8;
-	struct record_header h;
-	struct record_meta m;
-	char bytes[sizeof(h)], *meta = NULL;
-	int err = disk_read_at(d, s, bytes, sizeof(bytes), at, true);
+	struct record_head head;
+	bool is;
 
-	if (!err)
-		err = record_read_header(bytes, s->generation, s->size - at, &h);
-	if (!err && h.lsn != slot->lsn)
-		err = -EBADMSG;
-	if (!err)
-		meta = mem_alloc(record_meta_n(&h));
-	if (!err && !meta)
-		err = -ENOMEM;
-	if (!err)
-		err = disk_read_at(d, s, meta, record_meta_n(&h), at + sizeof(h), true);
-	if (!err)
-		err = record_read_meta(&h, meta, &m);
-	/* As in keep_one. */
-	if (!err && slot->kind != INDEX_BODY && !is_of_use(d, &h, &m))
-		err = -ESTALE;
-	mem_free(meta);
-	return !err;
+	if (disk_read_head(d, s, slot, &head) != 0)
+		return false;
+	is = slot->kind == INDEX_BODY || is_of_use(d, s, &head.h, &head.m);
+	mem_free(head.bytes);
+	return is;
 }
 
 /* Room must come, however many are hit: between two segments that go, at most a quarter of the tier's size stays in this way. */
@@ -225,8 +210,10 @@ void *disk_reclaimer(void *arg)
 		bool is_dead = false;
 
 		segments_close_left(&d->segments);
-		if (!wait_for_work(d))
+		if (!wait_for_work(d)) {
+			disk_settle(d);
 			continue;
+		}
 		victim = segments_victim(&d->segments, &is_dead);
 		if (victim) {
 			reclaim(d, victim, is_dead);

@@ -126,6 +126,7 @@ struct loading {
 	struct entries heads;
 	struct entries superseded; /* records without Vary that a newer one with Vary excludes */
 	uint64_t records;
+	bool has_settled; /* some go once all is loaded */
 };
 
 static void keep(struct entries *l, const struct head_entry *e)
@@ -170,6 +171,7 @@ static void load_slot(struct loading *l, const struct head_entry *e)
 
 static void load_entry(struct loading *l, const struct segment *s, const struct footer_entry *e)
 {
+	uint32_t kind = e->kind & FOOTER_KIND;
 	struct head_entry h = {
 		.hash = {e->key_lo, e->key_hi},
 		.base_lsn = e->base_lsn,
@@ -181,14 +183,18 @@ static void load_entry(struct loading *l, const struct segment *s, const struct 
 				.seg = s->slot,
 				.off8 = e->off8,
 				.len8 = e->n8 < INDEX_LONG ? (uint16_t)e->n8 : INDEX_LONG,
-				.kind = e->kind == RECORD_HEAD ? INDEX_HEAD : INDEX_WHOLE,
+				.kind = kind == RECORD_HEAD ? INDEX_HEAD : INDEX_WHOLE,
+				.hit = e->kind & FOOTER_GONE   ? INDEX_GOES
+				       : e->kind & FOOTER_BODY ? INDEX_GOES_ALONE
+							       : 0,
 			},
 	};
 
-	if (e->kind != RECORD_WHOLE && e->kind != RECORD_HEAD)
+	if (kind != RECORD_WHOLE && kind != RECORD_HEAD)
 		return;
+	l->has_settled = l->has_settled || h.slot.hit != 0;
 	/* Heads come last, when it is known which whole record of a variant is the newest. */
-	if (e->kind == RECORD_HEAD)
+	if (kind == RECORD_HEAD)
 		keep(&l->heads, &h);
 	else
 		load_slot(l, &h);
@@ -200,6 +206,8 @@ static void load_heads(struct loading *l)
 		load_slot(l, &l->heads.v[i]); /* fails where its body is gone, or there is a newer response */
 	for (size_t i = 0; i < l->superseded.n; i++)
 		(void)index_drop_key(&l->d->index, l->superseded.v[i].hash, l->superseded.v[i].slot.lsn);
+	if (l->has_settled)
+		index_drop_going(&l->d->index);
 	mem_free(l->heads.v);
 	mem_free(l->superseded.v);
 }

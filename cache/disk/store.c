@@ -88,6 +88,7 @@ static int set_options(struct disk *d, const struct disk_options *o, char *error
 	default_to(&mine->queue_max, 8192);
 	default_to(&mine->reads_max, 4096);
 	default_to(&mine->forgets_max, 65536);
+	default_to(&mine->settle_rules, 262144);
 	if (mine->queue_bytes == 0)
 		mine->queue_bytes = 64 * MIB;
 	if (mine->retry_ms == 0)

@@ -24,6 +24,7 @@ struct disk_options {
 	uint64_t queue_bytes;   /* 0: 64 MiB */
 	unsigned reads_max;     /* 0: 4096 */
 	unsigned forgets_max;   /* 0: 65536 */
+	unsigned settle_rules;  /* of invalidation; more, and records are judged anew so that they can go; 0: 262144 */
 	int64_t retry_ms;       /* after a failed write; 0: 5000 */
 	bool admit_second_hit;  /* write what is put a second time, or is there already */
 	uint64_t clock_id;      /* of this run of the machine; 0: asked from the kernel */

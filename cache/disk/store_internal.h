@@ -102,6 +102,7 @@ struct disk {
 	_Atomic uint64_t written_lsn; /* all puts up to this lsn are written, or given up */
 	_Atomic uint32_t *ghosts;     /* of second_hit: keys seen once */
 	_Atomic uint64_t checkpoint_number;
+	_Atomic uint64_t settle_up_to; /* segments with lower epochs are judged anew */
 
 	pthread_mutex_t queue_mu;
 	pthread_cond_t queue_changed;
@@ -193,6 +194,19 @@ int disk_checkpoint(struct disk *d) WARN_UNUSED;
 void disk_jobs_stop(struct disk *d);
 /* False: too many wait, or the readers are going. */
 bool disk_post_job(struct disk *d, struct tier_job *job) WARN_UNUSED;
+
+/* ---- settle.c; the reclaimer ---- */
+struct record_head {
+	struct record_header h;
+	struct record_meta m; /* points into bytes */
+	char *bytes;          /* the caller frees them where it was read */
+};
+/* Verified, without the body, which is when it is read. */
+int disk_read_head(
+	struct disk *d, struct segment *s, const struct index_slot *slot, struct record_head *out) WARN_UNUSED;
+enum purge_state disk_purge_state(
+	const struct disk *d, const struct segment *s, const struct record_header *h, const struct record_meta *m);
+void disk_settle(struct disk *d);
 
 /* ---- store.c ---- */
 /* disk_open, but for what makes it a tier. */

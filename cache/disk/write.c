@@ -250,6 +250,12 @@ static bool is_to_seal_locked(struct disk *d)
 	return atomic_load(&d->is_given) && !d->is_sealed;
 }
 
+/* What it holds is older than what rules shall be kept for. */
+static bool log_is_old(const struct disk *d)
+{
+	return d->log.seg && atomic_load(&d->log.seg->min_epoch) < atomic_load(&d->settle_up_to);
+}
+
 /* What was queued is written, and nothing more will be. */
 static void seal_locked(struct disk *d)
 {
@@ -270,15 +276,21 @@ void *disk_writer(void *arg)
 		struct disk_stream *st;
 
 		while (link_is_empty(&d->queue) && link_is_empty(&d->streams) && !atomic_load(&d->stopping) &&
-			!is_to_seal_locked(d))
+			!is_to_seal_locked(d) && !log_is_old(d))
 			pthread_cond_wait(&d->queue_changed, &d->queue_mu);
 		link_init(&batch);
 		link_splice(&batch, &d->queue);
 		st = disk_stream_take_locked(d);
 		if (link_is_empty(&batch) && !st) {
-			if (!is_to_seal_locked(d))
+			if (is_to_seal_locked(d)) {
+				seal_locked(d);
+			} else if (atomic_load(&d->stopping)) {
 				break;
-			seal_locked(d);
+			} else {
+				pthread_mutex_unlock(&d->queue_mu);
+				appender_seal(&d->log);
+				pthread_mutex_lock(&d->queue_mu);
+			}
 			continue;
 		}
 		pthread_mutex_unlock(&d->queue_mu);

@@ -337,6 +337,11 @@ bool invalidation_retire(struct invalidation_table *t, uint64_t oldest_epoch, un
 	return is_through;
 }
 
+unsigned invalidation_rules(const struct invalidation_table *t)
+{
+	return atomic_load_explicit(&t->rules_n, memory_order_relaxed);
+}
+
 bool invalidation_has_grown(const struct invalidation_table *t)
 {
 	unsigned now = atomic_load_explicit(&t->rules_n, memory_order_relaxed);

@@ -45,6 +45,7 @@ enum purge_state invalidation_check(
 /* Nothing older than this epoch is left anywhere: rules at or below it go. Each call looks at about slots_max slots of the table,
  * and goes on where the last one ended, unless its epoch is higher. True: all have gone. */
 bool invalidation_retire(struct invalidation_table *t, uint64_t oldest_epoch, unsigned slots_max);
+unsigned invalidation_rules(const struct invalidation_table *t); /* that there are now */
 /* Since the last retirement was through, an eighth of all rules that there may be has come: the next is worth some haste. */
 bool invalidation_has_grown(const struct invalidation_table *t);
 

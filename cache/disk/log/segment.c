@@ -285,6 +285,18 @@ fail:
 	return err;
 }
 
+static int write_footer(
+	struct segments *t, struct segment *s, struct segment_trailer *trailer, const struct footer_entry *entries)
+{
+	uint64_t at = s->size - sizeof(*trailer), n = trailer->entries * sizeof(*entries);
+	int err;
+
+	segment_write_trailer(trailer, entries);
+	CHECK(trailer->end + n <= at);
+	err = io_write_all(t->io, s->fd, entries, n, at - n);
+	return err ? err : io_write_all(t->io, s->fd, trailer, sizeof(*trailer), at);
+}
+
 int segment_write_footer(
 	struct segments *t, struct segment *s, const struct footer_entry *entries, uint32_t n, uint64_t end)
 {
@@ -295,13 +307,25 @@ int segment_write_footer(
 		.min_epoch = atomic_load(&s->min_epoch),
 		.min_lsn = atomic_load(&s->min_lsn),
 	};
-	uint64_t at = s->size - sizeof(trailer);
+
+	return write_footer(t, s, &trailer, entries);
+}
+
+int segment_settle(struct segments *t, struct segment *s, const struct segment_trailer *of,
+	const struct footer_entry *entries, uint64_t epoch)
+{
+	struct segment_trailer trailer = *of;
 	int err;
 
-	segment_write_trailer(&trailer, entries);
-	CHECK(end + n * sizeof(*entries) <= at);
-	err = io_write_all(t->io, s->fd, entries, n * sizeof(*entries), at - n * sizeof(*entries));
-	return err ? err : io_write_all(t->io, s->fd, &trailer, sizeof(trailer), at);
+	trailer.magic = SETTLED_MAGIC;
+	trailer.generation = s->generation;
+	trailer.min_epoch = epoch;
+	err = write_footer(t, s, &trailer, entries);
+	if (!err)
+		err = t->io->sync(t->io, s->fd);
+	if (!err)
+		atomic_store(&s->min_epoch, epoch);
+	return err;
 }
 
 int segment_seal(struct segments *t, struct segment *s, const struct footer_entry *entries, uint32_t n, uint64_t end)
@@ -474,6 +498,24 @@ struct segment *segments_victim(struct segments *t, bool *is_dead)
 		best->state = SEGMENT_GOING;
 		atomic_fetch_add_explicit(&best->refs, 1, memory_order_relaxed);
 	}
+	pthread_mutex_unlock(&t->mu);
+	return best;
+}
+
+struct segment *segments_unsettled(struct segments *t, uint64_t epoch)
+{
+	struct segment *best = NULL;
+
+	pthread_mutex_lock(&t->mu);
+	for (uint32_t i = 0; i < t->slots_n; i++) {
+		struct segment *s = slot_at(t, i);
+
+		if (s->state == SEGMENT_SEALED && atomic_load(&s->min_epoch) < epoch &&
+			(!best || atomic_load(&s->min_epoch) < atomic_load(&best->min_epoch)))
+			best = s;
+	}
+	if (best)
+		atomic_fetch_add_explicit(&best->refs, 1, memory_order_relaxed);
 	pthread_mutex_unlock(&t->mu);
 	return best;
 }

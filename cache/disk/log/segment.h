@@ -23,6 +23,7 @@
 
 #define SEGMENT_MAGIC 0x3147455358504d4du /* "MMPXSEG1" */
 #define TRAILER_MAGIC 0x31444e4558504d4du /* "MMPXEND1" */
+#define SETTLED_MAGIC 0x32444e4558504d4du /* "MMPXEND2": kinds have flags, epochs count as min_epoch at least */
 #define SEGMENT_NAME_MAX 32
 
 struct segment_header {
@@ -33,9 +34,14 @@ _Static_assert(sizeof(struct segment_header) == 64, "the segment header is 64 by
 struct footer_entry {
 	uint64_t key_lo, key_hi, lsn, base_lsn;
 	uint32_t variant, off8, n8; /* offset and length / 8 */
-	uint32_t kind;              /* enum record_kind */
+	uint32_t kind;              /* enum record_kind, and flags of those below */
 };
 _Static_assert(sizeof(struct footer_entry) == 48, "a footer entry is 48 bytes");
+
+#define FOOTER_KIND 0xffu
+/* Of a settled segment: what a start loads, so that it takes the place of what is older, and what then does not stay. */
+#define FOOTER_GONE 0x100u /* in no case */
+#define FOOTER_BODY 0x200u /* unless a head has come for it */
 
 struct segment_trailer {
 	uint64_t magic, generation, entries, end; /* end: of the records */
@@ -48,6 +54,7 @@ int segment_read_header(const void *p, uint64_t store, uint64_t file_size, struc
 void segment_write_header(struct segment_header *h);
 /* `p` holds 64 bytes. The entries fit between `end` and the trailer. 0 or -EBADMSG. */
 int segment_read_trailer(const void *p, uint64_t generation, uint64_t size, struct segment_trailer *out) WARN_UNUSED;
+/* The sums, and the usual magic unless it is SETTLED_MAGIC. */
 void segment_write_trailer(struct segment_trailer *t, const struct footer_entry *entries);
 bool footer_is_right(const struct segment_trailer *t, const struct footer_entry *entries);
 /* Does an entry lie among the records? */
@@ -70,8 +77,9 @@ struct segment {
 	uint64_t id, generation, size;
 	bool is_linked; /* its file has a name; only who ends it looks */
 	/* atomic */
-	_Atomic int64_t live;                /* slots of the index that point here */
-	_Atomic uint64_t min_epoch, min_lsn; /* of its records; 0 while that is not known */
+	_Atomic int64_t live;       /* slots of the index that point here */
+	_Atomic uint64_t min_epoch; /* no record's counts as less (segment_epoch); 0 while that is not known */
+	_Atomic uint64_t min_lsn;   /* of its records; 0 as well */
 	/* guarded by mu */
 	enum segment_state state;
 	uint64_t age; /* the lowest goes first: its id, or that of the youngest when it was renewed */
@@ -122,6 +130,20 @@ int segment_write_footer(struct segments *t, struct segment *s, const struct foo
 	uint64_t end) WARN_UNUSED;
 /* To be told before a record with these is written. Whoever writes to the segment only. */
 void segment_note(struct segment *s, uint64_t epoch, uint64_t lsn);
+/* The epoch that a record of it counts with. Whoever uses the record looks afterwards whether it is still in the index: what was
+ * purged was taken out before the number was raised. */
+static inline uint64_t segment_epoch(const struct segment *s, uint64_t epoch)
+{
+	uint64_t min = atomic_load_explicit(&s->min_epoch, memory_order_acquire);
+
+	return epoch > min ? epoch : min;
+}
+/* All that the footer does not say is gone was found valid at `epoch`: once that is on the device, it is so in memory. 0, or of
+ * writing: then nothing has changed, but for a slower start. */
+int segment_settle(struct segments *t, struct segment *s, const struct segment_trailer *of,
+	const struct footer_entry *entries, uint64_t epoch) WARN_UNUSED;
+/* The sealed segment with the lowest epoch, if that is below `epoch`, with a reference; or NULL. */
+struct segment *segments_unsettled(struct segments *t, uint64_t epoch) WARN_UNUSED;
 void segment_set_sealed(struct segments *t, struct segment *s);
 /* What is in the slot now, with a reference; or NULL. Another segment may have moved in: the generation tells. */
 struct segment *segment_get(struct segments *t, uint32_t slot) WARN_UNUSED;

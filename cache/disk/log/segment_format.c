@@ -39,7 +39,8 @@ int segment_read_trailer(const void *p, uint64_t generation, uint64_t size, stru
 	if (size < sizeof(struct segment_header) + sizeof(*out))
 		return -EBADMSG;
 	memcpy(out, p, sizeof(*out));
-	if (out->magic != TRAILER_MAGIC || out->generation != generation || out->sum != trailer_sum(out))
+	if ((out->magic != TRAILER_MAGIC && out->magic != SETTLED_MAGIC) || out->generation != generation ||
+		out->sum != trailer_sum(out))
 		return -EBADMSG;
 	if (out->end < sizeof(struct segment_header) || out->end > at || out->end % 8 != 0)
 		return -EBADMSG;
@@ -53,7 +54,8 @@ static uint64_t entries_sum(const struct segment_trailer *t, const struct footer
 
 void segment_write_trailer(struct segment_trailer *t, const struct footer_entry *entries)
 {
-	t->magic = TRAILER_MAGIC;
+	if (t->magic != SETTLED_MAGIC)
+		t->magic = TRAILER_MAGIC;
 	t->footer_sum = entries_sum(t, entries);
 	t->sum = trailer_sum(t);
 }
