@@ -52,7 +52,7 @@ def test_an_api_is_served_without_a_file(serve, origin):
     process, port = serve("--to", origin.url, "--ttl", "60s")
     assert not fetch(port, path).is_hit
     assert fetch(port, path).is_hit
-    assert origin.url in process.stdout and str(port) in process.stdout
+    eventually(lambda: origin.url in process.stdout and str(port) in process.stdout, "it says what it serves, and where")
 
 
 def test_without_ttl_the_api_itself_decides(serve, origin):
@@ -61,7 +61,7 @@ def test_without_ttl_the_api_itself_decides(serve, origin):
     for path, hit in ((said, True), (unsaid, False)):
         fetch(port, path)
         assert fetch(port, path).is_hit == hit
-    assert "--ttl" in process.stdout
+    eventually(lambda: "--ttl" in process.stdout, "it names the option")
 
 
 def test_to_takes_what_caddy_takes(serve, origin):
@@ -93,7 +93,7 @@ def test_the_demonstration_needs_no_file_and_takes_options(serve, tmp_path):
     process, port = serve("--demo")
     assert fetch(port, "/users/1").json()["id"] == 1
     assert fetch(port, "/users/1").is_hit, "its routes count without a file"
-    assert f"127.0.0.1:{port}/users/1" in process.stdout
+    eventually(lambda: f"127.0.0.1:{port}/users/1" in process.stdout, "it names an example")
 
 
 def can_listen(number):
