@@ -157,7 +157,7 @@ static unsigned sweep_flights_of(struct sweep *w, struct shard *s)
 	pthread_mutex_lock(&s->mu);
 	if (*left > s->flights_n)
 		*left = s->flights_n;
-	for (; n<FLIGHTS_BATCH && * left> 0; n++, --*left) {
+	for (; *left > 0 && n < FLIGHTS_BATCH; n++, --*left) {
 		struct link *first = link_take_first(&s->flights);
 
 		link_append(&s->flights, first);

@@ -16,6 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SANITIZER = re.compile(rb"ERROR: AddressSanitizer|ERROR: LeakSanitizer|runtime error:|WARNING: ThreadSanitizer"
                        rb"|WARNING: MemorySanitizer")
 START_S = 20
+HANG_S = 30  # beyond its grace: what takes longer to end hangs, however busy the machine and its disk are
 SLOW = float(os.environ.get("MEMOPROXY_TEST_SLOWNESS", "1"))  # how much slower than a release build, roughly
 
 
@@ -93,6 +94,16 @@ class Process:
 
     def wait(self, timeout):
         return self.child.wait(timeout)
+
+    def threads(self):
+        """What each of its threads does, where it has not ended: its name, its state and what it waits for in the kernel."""
+        def read(path):
+            try:
+                return path.read_text().strip()
+            except OSError:
+                return "?"
+        return [f"{read(t / 'comm')} {read(t / 'stat').rpartition(') ')[2][:1]} {read(t / 'wchan')}"
+                for t in sorted(pathlib.Path(f"/proc/{self.pid}/task").glob("*"))]
 
     def kill(self):
         if self.alive:
@@ -179,7 +190,7 @@ class Proxy:
         """Ends the process and starts another in the same folder, on the same ports."""
         old = self.process
         old.signal(number)
-        status = old.wait(seconds(self.grace) + 5 * SLOW)
+        status = old.wait(seconds(self.grace) + HANG_S)
         self.past_stderr += old.stderr
         assert status == (self.expect_exit if number == signal.SIGTERM else -number), (status, old.stderr[-8000:])
         assert not SANITIZER.search(old.stderr.encode()), old.stderr[-8000:]
@@ -232,11 +243,11 @@ class Proxy:
         if self.process.alive:
             self.process.signal(signal.SIGTERM)
         try:
-            status = self.process.wait(seconds(self.grace) + 5 * SLOW)
+            status = self.process.wait(seconds(self.grace) + HANG_S)
             if status != self.expect_exit:
                 problem = f"exit status {status}, not {self.expect_exit}"
         except subprocess.TimeoutExpired:
-            problem = "did not end after SIGTERM"
+            problem = f"did not end after SIGTERM: {self.process.threads()}"
         self._drop()
         text = self.process.stderr
         self.process = None
