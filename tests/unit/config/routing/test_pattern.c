@@ -414,9 +414,45 @@ static void captures_are_those_of_the_match_not_of_tries_before_it(void **state)
 	}
 }
 
+/* What is proved, and what looks like it. */
+static void a_pattern_covers_what_has_nothing_else(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		bool covers;
+	} cases[] = {
+		{"/a/{x}", "/a/{y}", true},
+		{"/a/{x}", "/a/b", true},
+		{"/a/{x}", "/a/*", false},
+		{"/a/{x}", "/a/b*", false},
+		{"/a/{x}", "/a/", false},
+		{"/a/*", "/a/{x}/b", true},
+		{"/*/b", "/a/*/b", true},
+		{"/*/b", "/a/*", false},
+		{"/a*c", "/abbc*c", true},
+		{"/a?*", "/a", false},
+		{"/a", "/a?x", true},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+		struct pattern *a, *b;
+		const char *why;
+
+		assert_int_equal(pattern_compile(slice_of(cases[i].a), &a, &why), 0);
+		assert_int_equal(pattern_compile(slice_of(cases[i].b), &b, &why), 0);
+		if (pattern_covers(a, b) != cases[i].covers)
+			fail_msg("%s, %s", cases[i].a, cases[i].b);
+		assert_true(pattern_covers(NULL, b));
+		pattern_free(&a);
+		pattern_free(&b);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_pattern_covers_what_has_nothing_else),
 		cmocka_unit_test(patterns_match_what_the_table_says),
 		cmocka_unit_test(bad_patterns_are_refused_with_a_reason),
 		cmocka_unit_test(a_pattern_over_its_bound_is_refused),

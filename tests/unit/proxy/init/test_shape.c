@@ -40,6 +40,7 @@ static void identities_are_folded(void **state)
 		{"/v1/x2", "/v1/x2"},
 		{"/me", "/me"},
 		{"/deadbeef", "/deadbeef"},
+		{"/ab12", "/ab12"},
 		{"/a-long-name-without-any-number", "/a-long-name-without-any-number"},
 		{"/report.2024", "/report.2024"},
 	};
