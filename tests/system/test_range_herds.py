@@ -279,6 +279,7 @@ def test_a_response_that_ends_early_is_no_part(both, origin):
         begun, waits, several, lucky = herd.clients
         early = begun.response_head()
         assert is_part(lucky.response(), 4000, 4999)
+        waiting(both, 3)  # the three that are not there yet
         breaks.open()
         with pytest.raises(Aborted):
             begun.read_body(early)
