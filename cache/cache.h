@@ -185,7 +185,7 @@ void cache_purge_as_told(struct cache *c, const struct purge *p);
 /* How many stored responses does a purge meet? A purge itself looks for none, so of what memory holds a sample is taken before it, at
  * random, and looked at again after it: CACHE_SAMPLE_MAX responses, and four times as many places of the index, whatever is stored.
  * With a key: all that is stored under that. */
-#define CACHE_SAMPLE_MAX 256
+#define CACHE_SAMPLE_MAX 128
 struct cache_sample {
 	struct sampled {
 		struct object *object;
