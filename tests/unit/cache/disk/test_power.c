@@ -72,7 +72,8 @@ static int p_sync(const struct disk_io *io, int fd)
 	for (unsigned i = 0; number && i < 5000 && invalidation_now(sync_table) < number; i++)
 		nanosleep(&(struct timespec){0, 1000000}, NULL);
 	if (number && invalidation_now(sync_table) < number)
-		atomic_store(&sync_waits_for, 0); /* who waits in vain waits once; of all that sync meanwhile each waits */
+		atomic_store(
+			&sync_waits_for, 0); /* who waits in vain waits once; of all that sync meanwhile each waits */
 	return err ? -err : below.sync(io, fd);
 }
 
