@@ -256,6 +256,18 @@ static bool has_newer_locked(const struct index *ix, struct index_shard *s, cons
 	return false;
 }
 
+bool index_keeps_out(struct index *ix, struct hash128 hash, uint32_t variant, uint64_t lsn)
+{
+	const struct index_slot older = {.key = hash.lo, .variant = variant, .lsn = lsn - 1};
+	struct index_shard *s = shard_of(ix, hash);
+	bool keeps;
+
+	pthread_mutex_lock(&s->mu);
+	keeps = has_newer_locked(ix, s, &older);
+	pthread_mutex_unlock(&s->mu);
+	return keeps;
+}
+
 static void repoint_locked(struct index *ix, struct index_slot *slot, uint32_t seg, uint32_t off8)
 {
 	ix->on_count(ix->arg, seg, 1);

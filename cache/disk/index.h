@@ -71,6 +71,8 @@ void index_fini(struct index *ix);
 unsigned index_find(struct index *ix, struct hash128 hash, bool mark, struct index_slot out[INDEX_FOUND_MAX]);
 /* Is there anything for the key? */
 bool index_has(struct index *ix, struct hash128 hash);
+/* Does one from `lsn` on keep out a record of the variant that is older than that? */
+bool index_keeps_out(struct index *ix, struct hash128 hash, uint32_t variant, uint64_t lsn);
 /* Replaces older records of the key that it excludes: those of its variant, and, as a response without Vary serves every request
  * (RFC 9111 4.1), all where either is plain. -ESTALE when it is outdated, or a newer one excludes it; -ENOMEM. The same lsn moves.
  * For a HEAD, base_lsn must be there as a whole record or body, else -ENOENT. */

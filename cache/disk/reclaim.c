@@ -130,22 +130,33 @@ static bool keep_as_young(
 
 /* ---- One segment ---- */
 
+/* A dead segment goes before older ones, in which there may be what its records replaced. While these lay in the log, a start took nothing
+ * older for what is stored; from now on something else has to keep it out. */
+static void let_go(struct disk *d, struct segment *s, const struct footer_entry *e, bool is_dead)
+{
+	const struct hash128 hash = {e->key_lo, e->key_hi};
+
+	if (!is_dead)
+		(void)index_drop_at(&d->index, hash, s->slot, e->off8);
+	else if (!index_keeps_out(&d->index, hash, e->variant, e->lsn) &&
+		 !forgets_covers(&d->forgets, hash.lo, e->lsn - 1))
+		disk_forget_before(&d->tier, hash, e->lsn);
+}
+
 static void reclaim(struct disk *d, struct segment *s, bool is_dead)
 {
 	struct segment_trailer t;
 	struct footer_entry *entries = NULL;
 
-	if (!is_dead && segment_load_footer(&d->segments, s, &t, &entries) == 0) {
-		if (t.entries > 0 && keep_as_young(d, s, &t, &entries[0])) {
+	if (segment_load_footer(&d->segments, s, &t, &entries) == 0) {
+		if (!is_dead && t.entries > 0 && keep_as_young(d, s, &t, &entries[0])) {
 			mem_free(entries);
 			return;
 		}
-		keep_hot(d, s, &t, entries);
-		for (uint64_t i = 0; i < t.entries; i++) {
-			const struct hash128 hash = {entries[i].key_lo, entries[i].key_hi};
-
-			(void)index_drop_at(&d->index, hash, s->slot, entries[i].off8);
-		}
+		if (!is_dead)
+			keep_hot(d, s, &t, entries);
+		for (uint64_t i = 0; i < t.entries; i++)
+			let_go(d, s, &entries[i], is_dead);
 	}
 	/* For a segment without a footer, and records that the footer did not name. */
 	if (atomic_load(&s->live) > 0)

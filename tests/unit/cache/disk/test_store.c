@@ -176,6 +176,30 @@ static void a_purge_reaches_what_lies_there_and_survives_a_restart(void **state)
 	assert_int_equal(drig_find(r, B), 2);
 }
 
+/* Its segment has no live record, so it goes before those that are older. */
+static void what_was_replaced_does_not_come_back_after_its_successor_was_purged_and_reclaimed(void **state)
+{
+	struct rig *r = *state;
+	char url[40];
+
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 1000, .tag = "first"});
+	drig_store(r, &(struct response){.url = B, .version = 1, .body_n = 1000});
+	drig_store(r, &(struct response){.url = A, .version = 2, .body_n = 150000, .tag = "second"});
+	drig_purge(r, PURGE_TAG, "second", false);
+	assert_int_equal(drig_find(r, A), -1);
+	for (unsigned i = 0; drig_stats(r).reclaimed_segments == 0 && i < 3000; i++) {
+		snprintf(url, sizeof(url), "http://o/%u", i);
+		drig_store(r, &(struct response){.url = url, .version = i, .body_n = 1000});
+	}
+	assert_int_equal(drig_stats(r).reclaimed_segments, 1);
+	drig_reopen(r);
+	assert_int_equal(drig_find(r, B), 1);
+	assert_int_equal(drig_find(r, A), -1);
+	drig_store(r, &(struct response){.url = A, .version = 3, .body_n = 1000});
+	drig_reopen(r);
+	assert_int_equal(drig_find(r, A), 3);
+}
+
 static void a_purge_before_the_index_is_read_counts_without_being_looked_up(void **state)
 {
 	struct rig *r = *state;
@@ -599,6 +623,7 @@ int main(void)
 		CASE(variants_live_side_by_side_and_eight_at_most),
 		CASE(a_response_without_vary_and_those_with_one_exclude_each_other),
 		CASE(a_purge_reaches_what_lies_there_and_survives_a_restart),
+		CASE(what_was_replaced_does_not_come_back_after_its_successor_was_purged_and_reclaimed),
 		CASE(a_purge_before_the_index_is_read_counts_without_being_looked_up),
 		CASE(a_fetch_from_before_a_purge_brings_nothing_back),
 		CASE(a_soft_purge_makes_it_stale_and_no_more),
