@@ -21,32 +21,38 @@ bool disk_outdate(struct disk *d, struct hash128 hash, uint32_t variant, uint64_
 	return index_drop_variant(&d->index, hash, variant, lsn) > 0;
 }
 
-bool disk_may_lie_in_log(struct disk *d, struct hash128 hash)
+/* May an older version lie in the log, where the next start would find it? One that is still queued the writer finds. */
+static bool may_lie_in_log(struct disk *d, struct hash128 hash)
 {
 	return !atomic_load_explicit(&d->is_ready, memory_order_acquire) || index_has(&d->index, hash);
+}
+
+/* As disk_outdate, of a put that is dropped as `lsn`: what to give to forget_before. What the writer was about to write either was in the
+ * index by now, or does not come there any more. */
+static uint64_t outdate_for_good(struct disk *d, struct hash128 hash, uint32_t variant, uint64_t lsn)
+{
+	return disk_outdate(d, hash, variant, lsn) || may_lie_in_log(d, hash) ? lsn : 0;
 }
 
 uint64_t disk_drop_put(struct tier *t, struct hash128 hash, struct slice vary_names, struct slice vary_values)
 {
 	struct disk *d = disk_of(t);
-	bool lies = disk_may_lie_in_log(d, hash);
 	uint64_t lsn;
 
 	pthread_mutex_lock(&d->queue_mu);
 	lsn = d->next_lsn++;
 	pthread_mutex_unlock(&d->queue_mu);
-	(void)disk_outdate(d, hash, record_variant(vary_names, vary_values), lsn);
 	disk_add(&d->n.dropped_error, 1);
-	return lies ? lsn : 0;
+	return outdate_for_good(d, hash, record_variant(vary_names, vary_values), lsn);
 }
 
 /* A record that is queued or ending comes into the index before it stops being so; therefore the index is asked last. */
-static bool may_come(struct disk *d, struct hash128 hash)
+bool disk_may_come(struct disk *d, struct hash128 hash)
 {
 	unsigned slot = hash.lo & (PUT_SLOTS - 1);
 
 	return atomic_load(&d->ending[slot]) > 0 || atomic_load(&d->queued[slot]) > atomic_load(&d->written_lsn) ||
-	       disk_may_lie_in_log(d, hash);
+	       may_lie_in_log(d, hash);
 }
 
 uint64_t disk_retire(struct tier *t, struct hash128 hash)
@@ -54,7 +60,7 @@ uint64_t disk_retire(struct tier *t, struct hash128 hash)
 	struct disk *d = disk_of(t);
 	uint64_t lsn;
 
-	if (!may_come(d, hash))
+	if (!disk_may_come(d, hash))
 		return 0;
 	pthread_mutex_lock(&d->queue_mu);
 	lsn = d->next_lsn++;
@@ -157,12 +163,11 @@ static int put(struct disk *d, struct tier_source *s, bool is_refresh)
 
 	s->variant = variant;
 	s->is_refresh = is_refresh;
-	s->replaces = disk_may_lie_in_log(d, hash);
+	s->replaces = disk_may_come(d, hash);
 	err = enqueue(d, s, disk_refuse(d, s), &lsn);
 	/* If the put was taken, the writer may have released s by now. */
 	if (err) {
-		s->forget_before = s->replaces ? lsn : 0;
-		(void)disk_outdate(d, hash, variant, lsn);
+		s->forget_before = outdate_for_good(d, hash, variant, lsn);
 	} else if (!is_refresh) {
 		(void)index_drop_variant(&d->index, hash, variant, lsn);
 	}

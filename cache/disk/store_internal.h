@@ -175,8 +175,8 @@ int disk_refuse(struct disk *d, const struct tier_source *s) WARN_UNUSED;
 struct record_header disk_header_of(const struct disk *d, const struct tier_source *s);
 /* Records of the variant that are there or queued are older than lsn and must not stand in for it. True: something was there. */
 bool disk_outdate(struct disk *d, struct hash128 hash, uint32_t variant, uint64_t lsn);
-/* May an older version lie in the log, where the next start would find it? One that is still queued the writer finds. */
-bool disk_may_lie_in_log(struct disk *d, struct hash128 hash);
+/* May an older version lie in the log, where the next start would find it, or be on its way there? */
+bool disk_may_come(struct disk *d, struct hash128 hash);
 /* Raises *v to at least `to`. */
 void disk_raise(_Atomic uint64_t *v, uint64_t to);
 /* The bytes that s counts for in the queue. */

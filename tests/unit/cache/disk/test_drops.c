@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Puts that are dropped: what they would have replaced does not come back, not after a restart either. */
+#include "cache/disk/store_internal.h"
 #include "disk_rig.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <unistd.h>
 
@@ -144,6 +146,38 @@ static void a_dropped_put_outdates_what_the_queued_one_was_to_replace(void **sta
 	is_gone_for_good(r, A);
 }
 
+static void *put_too_large(void *arg)
+{
+	const struct response a = {.url = A, .version = 2, .body_n = 1 << 20};
+
+	return (void *)(intptr_t)drig_put(arg, &a);
+}
+
+/* 1 is being written when 2 begins to be put, and in the index before that is dropped. */
+static void a_dropped_put_outdates_what_is_written_just_then(void **state)
+{
+	struct rig *r = *state;
+	struct disk *d = disk_of(r->d);
+	pthread_t putting;
+	void *err;
+
+	atomic_store(&writes_wait, true);
+	put(r, version(A, 1), 0);
+	while (sem_wait(&writer_is_there) != 0)
+		;
+	pthread_mutex_lock(&d->queue_mu);
+	assert_int_equal(pthread_create(&putting, NULL, put_too_large, r), 0);
+	while (atomic_load(&d->n.dropped_size) == 0)
+		sched_yield();
+	sem_post(&writer_may_go);
+	while (!index_has(&d->index, drig_hash(A)))
+		sched_yield();
+	pthread_mutex_unlock(&d->queue_mu);
+	pthread_join(putting, &err);
+	assert_int_equal((intptr_t)err, -EMSGSIZE);
+	is_gone_for_good(r, A);
+}
+
 static void what_a_failed_write_outdates_is_gone_after_a_restart_too(void **state)
 {
 	struct rig *r = *state;
@@ -255,6 +289,7 @@ int main(void)
 		CASE(a_dropped_renewal_takes_what_it_would_have_renewed_along),
 		CASE(what_is_queued_and_outdated_by_a_dropped_put_is_never_written),
 		CASE(a_dropped_put_outdates_what_the_queued_one_was_to_replace),
+		CASE(a_dropped_put_outdates_what_is_written_just_then),
 		CASE(what_a_failed_write_outdates_is_gone_after_a_restart_too),
 		CASE(what_is_dropped_while_writing_rests_is_outdated_as_well),
 		CASE(what_is_not_admitted_forgets_nothing_that_is_not_there),
