@@ -82,7 +82,7 @@ static void tell_older(struct flight *f, const struct landing *l, bool is_for_it
 {
 	if (is_for_it && l->is_partial_evidence && l->validator.n > 0)
 		require_sign(f, &f->wants_validator, sign_of(l->validator));
-	else if (is_for_it && !l->is_partial_evidence)
+	else if (is_for_it && (!l->is_partial_evidence || f->kind == FLIGHT_KEPT))
 		f->is_late = true;
 	else if (!is_for_it &&
 		 l->stored) /* a response that speaks for everybody would take the newer one's place too */

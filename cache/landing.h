@@ -19,7 +19,7 @@ struct landing {
 	const struct object *stored;       /* or NULL, and: */
 	const struct http_fields *request; /* of the response that is not stored; or NULL */
 	/* Not the whole of a response, or one that nobody looked at: an older fetch is late only where it brings another strong
-	 * validator than this; empty: it is not. */
+	 * validator than this; empty: only where it is kept (a FLIGHT_KEPT), not where it is of the whole. */
 	bool is_partial_evidence;
 	struct slice validator;
 };
