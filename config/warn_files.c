@@ -76,7 +76,7 @@ static void look_at_folder(struct build *b, const struct ini_entry *e, const cha
 	struct stat st;
 
 	if (stat(folder, &st) != 0)
-		report_warning(b->report, e->line, "%.*s: the folder %s: %s", SLICE_ARG(e->key),
+		report_warning(b->report, e->line, "%.*s: the folder %s has to be there: %s", SLICE_ARG(e->key),
 			report_shown(slice_of(folder)).z, strerror(errno));
 	else if (!S_ISDIR(st.st_mode))
 		report_warning(b->report, e->line, "%.*s: %s is not a folder", SLICE_ARG(e->key),

@@ -114,6 +114,17 @@ static void refuse_parameter(struct admin_call *c, const struct endpoint *e, str
 	admin_problem(c, 400, why);
 }
 
+static void refuse_path(struct admin_call *c)
+{
+	char why[256];
+	size_t n = (size_t)snprintf(why, sizeof(why), "no such endpoint; there are");
+
+	for (unsigned i = 0; i < ARRAY_LEN(endpoints) && n < sizeof(why); i++)
+		n += (size_t)snprintf(why + n, sizeof(why) - n, "%s %s %s", i ? "," : "",
+			endpoints[i].method == HTTP_GET ? "GET" : "POST", endpoints[i].path);
+	admin_problem(c, 404, why);
+}
+
 static void run(struct admin_call *c, const struct endpoint *e)
 {
 	const char *why = admin_read_parameters(c);
@@ -140,7 +151,7 @@ static void dispatch(struct admin_call *c)
 	if (why) {
 		admin_problem(c, status, why);
 	} else if (!e) {
-		admin_problem(c, 404, "no such endpoint");
+		refuse_path(c);
 	} else if (c->http->method != e->method && !(e->method == HTTP_GET && c->http->method == HTTP_HEAD)) {
 		c->allow = e->method == HTTP_GET ? "Allow: GET, HEAD\r\n" : "Allow: POST\r\n";
 		admin_problem(c, 405, e->method == HTTP_GET ? "use GET" : "use POST");

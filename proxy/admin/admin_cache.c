@@ -302,7 +302,7 @@ void admin_purge(struct admin_call *c)
 	else if (soft < 0)
 		admin_problem(c, 400, "soft is 0 or 1");
 	else if (p.kind == PURGE_ALL && flag(c, "all") != 1)
-		admin_problem(c, 400, "all is 1");
+		admin_problem(c, 400, "all has to be 1: all=1");
 	else if (given->value.n == 0)
 		admin_problem(c, 400, "an empty parameter");
 	else if (p.kind == PURGE_PREFIX && given->value.p[given->value.n - 1] == '*')
@@ -316,7 +316,7 @@ void admin_purge(struct admin_call *c)
 /* Whatever made the refresh fail, what is stored stays. */
 static json_t *refresh_failed(const struct refresh_result *r)
 {
-	char detail[64] = "the refresh failed; what is stored stays";
+	char detail[96] = "no response that could be used came from the upstream; what is stored stays";
 	json_t *j;
 
 	if (r->upstream_status >= 500)

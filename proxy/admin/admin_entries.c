@@ -300,7 +300,7 @@ static void list_disk(struct admin_call *c, struct slice prefix, unsigned limit,
 	if (b)
 		free_browse(b);
 	if (err == -ENODEV)
-		admin_problem(c, 400, "there is no disk tier");
+		admin_problem(c, 400, "there is no disk tier: [disk] path is not set");
 	else
 		admin_problem(c, 503, err == -EAGAIN ? "the disk tier is being read in" : "too many reads wait");
 }

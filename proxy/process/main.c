@@ -34,6 +34,14 @@ static int check_tls(const struct config_proxy *p)
 	return err;
 }
 
+static void tell_result(const char *file, unsigned warnings)
+{
+	if (warnings)
+		printf("%s: no errors, %u warning%s\n", file, warnings, warnings == 1 ? "" : "s");
+	else
+		printf("%s: the configuration is fine\n", file);
+}
+
 static int check_config(const struct command *c)
 {
 	struct config *config;
@@ -51,10 +59,12 @@ static int check_config(const struct command *c)
 			silent = connect_to_all(config, stderr);
 		config_unref(&config);
 	}
-	if (!err)
-		printf("%s: the configuration is fine\n", config_source_name(&c->source));
 	buf_fini(&errors);
-	return err || silent < 0 ? EXIT_FAILURE : c->strict && (warnings || silent > 0) ? EXIT_WARNED : EXIT_SUCCESS;
+	if (err || silent < 0)
+		return EXIT_FAILURE;
+	warnings += (unsigned)silent;
+	tell_result(config_source_name(&c->source), warnings);
+	return c->strict && warnings ? EXIT_WARNED : EXIT_SUCCESS;
 }
 
 static int serve(const struct command *c, char **argv)

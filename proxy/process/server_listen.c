@@ -85,8 +85,8 @@ int server_open_listeners(struct server *s)
 			return err;
 		}
 		listen_name(s->sockets[s->sockets_n - 1], name, sizeof(name));
-		log_info("listening on %s, %u workers%s", name, s->service.workers_n,
-			fd >= 0 ? ", on sockets that were passed" : "");
+		log_info("listening on %s, %u worker%s%s", name, s->service.workers_n,
+			s->service.workers_n == 1 ? "" : "s", fd >= 0 ? ", on sockets that were passed" : "");
 	}
 	return 0;
 }

@@ -92,7 +92,10 @@ static void answer_flight(struct transaction *x, const struct flight_view *view)
 		x->upstream_us = clock_mono_us();
 	x->cache_status.forward_status = view->status;
 	if (view->phase == FLIGHT_STALE) {
-		x->cache_status.forward = CACHE_FWD_STALE;
+		if (x->cache_status.forward != CACHE_FWD_REQUEST)
+			x->cache_status.forward = CACHE_FWD_STALE;
+		if (!view->status)
+			x->cache_status.detail = policy_store_name(POLICY_NOT_FAILURE);
 		x->kind = RESPONSE_STALE;
 	} else if (view->status == 304) {
 		x->kind = RESPONSE_REVALIDATED;

@@ -32,6 +32,12 @@ def test_health_and_readiness(proxy):
         assert (r.status, r.body) in ((200, b""), (405, b""))
 
 
+def test_a_path_that_is_none_is_told_those_that_are(proxy):
+    r = proxy.admin("GET", "/")
+    assert r.status == 404 and r.json()["detail"].startswith("no such endpoint; there are GET /healthz, ")
+    assert r.json()["detail"].endswith(", POST /purge, POST /refresh, POST /reload")
+
+
 def test_admin_responses_are_not_cached(proxy):
     for target in ("/healthz", "/stats", "/entries"):
         assert "no-store" in proxy.admin("GET", target).get("Cache-Control", "")

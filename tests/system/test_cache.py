@@ -404,10 +404,18 @@ def test_stale_response_serves_while_the_origin_is_unreachable_but_not_for_its_e
     path = origin.on("/brief" + origin.fresh(), [Reply(200, {}, b"old")], [Reset()])
     proxy.fetch(path)
     r = until_stale(proxy, origin, path)
-    assert (r.status, r.body, r.cache_status["fwd"]) == (200, b"old", "stale")
+    assert (r.status, r.body, r.cache_status["fwd"], r.cache_status["detail"]) == (200, b"old", "stale", "failure")
     path = origin.on("/brief" + origin.fresh(), [Reply(200, {}, b"old")], [Reply(500, {}, b"broken")])
     proxy.fetch(path)
     assert until_stale(proxy, origin, path).status == 500
+
+
+def test_a_fresh_response_that_stands_in_is_not_called_stale(proxy, origin):
+    """RFC 9211 2.2: `request`, as it was the client's Cache-Control that sent it to the origin."""
+    path = origin.on(origin.fresh(), [Reply(200, {"Cache-Control": "max-age=600"}, b"kept")], [Reset()])
+    proxy.fetch(path)
+    r = proxy.fetch(path, {"Cache-Control": "no-cache"})
+    assert (r.status, r.body, r.cache_status["fwd"], r.cache_status["detail"]) == (200, b"kept", "request", "failure")
 
 
 @pytest.mark.parametrize("fields", [{"Cache-Control": "max-age=1, must-revalidate, stale-if-error=60"},
