@@ -184,8 +184,8 @@ static void add_absence(struct buf *to, const struct explained *e)
 	} else if (s->is_stored) {
 		buf_add_str(to, "Not cached: only other variants are stored (see vary in memory).");
 	} else {
-		buf_add_str(to, "Not cached: nothing is stored for it now. Ask for it, or POST /refresh: then this says "
-				"whether its response was stored, or why not.");
+		buf_add_str(to, "Not cached: nothing is stored for it now. Ask for it, or POST /refresh; "
+				"if it is not stored then, this says why.");
 	}
 }
 
