@@ -31,6 +31,7 @@ from .proxy import SLOW, Proxy, ini_text, merge
 CLIENTS = 16
 SLACK_S = 0.15 * SLOW
 HANG_S = 20 * SLOW
+LOOK_S = 0.02
 CLOCK_S = 0.2  # so much earlier than now the proxy may take it to be
 STEP_S = 5 * SLOW  # longer than a step of a herd takes
 USERS = ("alice", "bob", "carol")
@@ -186,10 +187,11 @@ class Judge:
         self.site, self.purges, self.slack = site, [], SLACK_S
         self.errors = Errors(site)
         self.largest = MAX_OBJECT  # that may come from the store
-        self.known_from = lambda began: clock()  # see Run.known_from
+        self.known_from, self.note_lag = lambda began: clock(), lambda: None  # see Run
 
     def answer(self, path, how, a, answer):
         """Raises Forbidden, with why."""
+        self.note_lag()  # which may be news
         if "leave" in how and answer.problem == "we left":
             return
         if answer.head_at is None:
@@ -255,7 +257,7 @@ class Judge:
             raise Forbidden(f"body of {len(got)} bytes {got[:80]!r}..{got[-40:]!r}, not {len(expected)} {expected[:80]!r}")
         if f.is_cut and answer.complete and expected and answer.status != 206:
             raise Forbidden(f"whole, though the origin cut fetch {f.number} short")
-        if not answer.complete and not f.is_cut:
+        if not answer.complete and not f.is_cut and self.site.still_at < f.at:
             raise Missing(f"ended after {len(got)} of {len(expected)} bytes: {answer.problem}")
         if len(got) > self.largest and is_from_store(answer):
             raise Forbidden(f"{len(got)} bytes from the store, which takes {self.largest}")
@@ -335,6 +337,7 @@ class Run:
         self.proxy = self.admin_lock = None
         self.problem = None
         self.done = {}
+        self.looked = math.inf
         self.lag = 0.0  # the longest
         self.lost_s = 0.0  # all lags together
         self.log = []  # the last of what happened, for the report
@@ -362,7 +365,7 @@ class Run:
     async def _go(self):
         self.site = Site()
         self.judge = Judge(self.site)
-        self.judge.known_from = self.known_from
+        self.judge.known_from, self.judge.note_lag = self.known_from, self.note_lag
         self.judge.largest = self.LARGEST
         self.admin_lock = asyncio.Lock()
         await self.site.listener.listen()
@@ -387,19 +390,26 @@ class Run:
     def summary(self):
         return f"{sum(self.done.values())} operations {self.done}, {getattr(self, 'stats', {}).get('answers')}"
 
-    async def _watch(self):
+    def note_lag(self):
         """How late this process itself is counts as slack, and as a reason for time-outs."""
+        now = clock()
+        lag = now - self.looked - LOOK_S
+        if lag <= 0:
+            return
+        self.lost_s += lag
+        if lag > self.lag:
+            self.lag = lag
+            self.judge.slack = SLACK_S + lag
+        if lag > FIRST_BYTE_S / 4:
+            self.site.stood_still(self.looked)
+        self.looked = now
+
+    async def _watch(self):
         second = clock()
         while True:
-            before = clock()
-            await asyncio.sleep(0.02)
-            lag = clock() - before - 0.02
-            self.lost_s += lag
-            if lag > self.lag:
-                self.lag = lag
-                self.judge.slack = SLACK_S + lag
-            if lag > FIRST_BYTE_S / 4:
-                self.site.fail(None, before, clock())
+            self.looked = clock()
+            await asyncio.sleep(LOOK_S)
+            self.note_lag()
             if clock() > second + 1:
                 second = clock()
                 self.site.forget()
@@ -536,6 +546,7 @@ class Run:
             return
         began = clock()
         answer = await connection.answer(clock)
+        self.note_lag()
         if answer.head_at is None:
             raise Missing(f"no answer: {answer.problem}")
         for item in filter(None, (answer.get("x-versions") or "").split(",")):
@@ -549,6 +560,7 @@ class Run:
         await self._send(connection, model_http.request_bytes(method, target, [], host="127.0.0.1"))
         answer = await connection.answer(clock)
         connection.close()
+        self.note_lag()
         if not answer.complete:
             raise Missing(f"{method} {target}: {answer.problem}")
         return answer

@@ -213,6 +213,7 @@ class Site:
         self.fetches = {}
         self.count = 0
         self.failures = []
+        self.still_at = 0  # when this process last stood still
         self.listener = model_http.Listener(self.on_request)
 
     def resource(self, path):
@@ -224,6 +225,11 @@ class Site:
         failure = Failure(path, begin, end, fetch)
         self.failures.append(failure)
         return failure
+
+    def stood_still(self, since):
+        """This process, and the origin in it: from then until now the proxy may have found that nothing comes."""
+        self.fail(None, since, clock())
+        self.still_at = clock()
 
     def failures_between(self, path, begin, end):
         return [f for f in self.failures if f.path in (path, None) and f.begin <= end and f.end >= begin]
