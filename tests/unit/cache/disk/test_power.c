@@ -94,6 +94,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
+	atomic_store(&sync_waits_for, 0);
 	drig_fini(*state);
 	return 0;
 }
