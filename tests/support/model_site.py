@@ -41,7 +41,7 @@ def config(route_ttl_s=ROUTE_TTL_S):
     def ms(s):
         return f"{int(s * 1000)}ms"
     return {
-        "proxy": {"log_level": "error"},
+        "proxy": {"log_level": "error", "client_header_timeout": "60s"},  # the clients may stand still with the model's process
         "upstream": {"first_byte_timeout": ms(FIRST_BYTE_S), "stall_timeout": ms(FIRST_BYTE_S), "max_connections": 64},
         "cache": {"memory": "4M", "max_object": str(MAX_OBJECT), "coalesce_timeout": ms(COALESCE_S),
                   "failure_memory": ms(FAILURE_MEMORY_S), "pass_memory": ms(PASS_MEMORY_S)},
