@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "proxy/admin/admin.h"
 #include "proxy/process/notify.h"
-#include "proxy/process/upgrade.h"
+#include "proxy/process/takeover.h"
 
 #define END_TICK_US 20000
 
@@ -59,26 +59,18 @@ void drain_on_worker_drained(struct message *m)
 		event_base_loopbreak(s->base);
 }
 
-void server_set_grace(struct server *s)
-{
-	int64_t ms = s->service.snapshot->config->proxy.shutdown_grace_ms;
-	struct timeval grace = {ms / 1000, ms % 1000 * 1000};
-
-	event_add(s->grace_event, &grace);
-}
-
 static void begin_drain(struct server *s)
 {
+	takeover_cancel(s);
 	log_info("stopping: finishing what runs, %lld ms at most",
 		(long long)s->service.snapshot->config->proxy.shutdown_grace_ms);
 	if (!s->is_retiring)
 		notify_state("STOPPING=1");
 	s->is_draining = true;
 	s->service.state = SERVICE_DRAINING;
-	upgrade_free(&s->upgrade);
 	for (unsigned i = 0; i < s->service.workers_n; i++)
 		post_worker_drain(&s->service.workers[i]);
-	server_set_grace(s);
+	takeover_set_grace(s);
 }
 
 void drain_on_stop_signal(evutil_socket_t sig, short what, void *arg)

@@ -38,8 +38,6 @@ struct server {
 
 /* 0, or 1 after one clear sentence on standard error. */
 int server_run(const struct config_source *source, char *const *argv);
-/* The drain, or what comes before it, ends after shutdown_grace from now. Main. */
-void server_set_grace(struct server *s);
 /* Each worker's, for every `listen` of [proxy]. 0, or negative errno after a sentence on standard error. */
 int server_open_listeners(struct server *s) WARN_UNUSED;
 /* Operators', for every `listen` of [admin]: `fds` has room for them. The same. */

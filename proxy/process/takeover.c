@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "proxy/process/takeover.h"
 
+#include <event2/event.h>
+
 #include <errno.h>
 #include <string.h>
 
@@ -21,6 +23,14 @@ static void give_disk_up(struct server *s)
 		log_error("upgrade: can't give the disk tier's directory up: %s", strerror(-err));
 }
 
+void takeover_set_grace(struct server *s)
+{
+	int64_t ms = s->service.snapshot->config->proxy.shutdown_grace_ms;
+	struct timeval grace = {ms / 1000, ms % 1000 * 1000};
+
+	event_add(s->grace_event, &grace);
+}
+
 static void on_upgraded(void *arg, pid_t pid)
 {
 	struct server *s = arg;
@@ -39,7 +49,7 @@ static void on_upgraded(void *arg, pid_t pid)
 	admin_drain(s->admin);
 	for (unsigned i = 0; i < s->service.workers_n; i++)
 		post_worker_retire(&s->service.workers[i]);
-	server_set_grace(s);
+	takeover_set_grace(s);
 }
 
 /* From the process that this one takes over from, or that takes over. */
@@ -78,4 +88,15 @@ void takeover_on_usr2(evutil_socket_t sig, short what, void *arg)
 		log_error("upgrade: can't start the new process: %s", strerror(-err));
 	else
 		log_info("upgrade: starting the new process");
+}
+
+void takeover_cancel(struct server *s)
+{
+	relay_look(s->relay); /* it may have said that it serves; then it goes on */
+	if (!s->upgrade)
+		return;
+	log_info("upgrade: given up, as this process is to stop");
+	upgrade_cancel(s->upgrade);
+	upgrade_free(&s->upgrade);
+	give_disk_up(s);
 }

@@ -13,5 +13,9 @@
 void takeover_on_usr2(evutil_socket_t sig, short what, void *arg);
 /* A word from the other process, the older or the newer one. */
 void takeover_on_word(void *arg, enum relay_word word);
+/* Before a stop: a new process that does not serve yet is ended, as all is to stop; one that does goes on. */
+void takeover_cancel(struct server *s);
+/* The drain, or what comes before it, ends after shutdown_grace from now. */
+void takeover_set_grace(struct server *s);
 
 #endif

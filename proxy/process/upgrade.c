@@ -131,6 +131,13 @@ fail:
 	return err;
 }
 
+/* Not by TERM: it may be waiting for this process. */
+void upgrade_cancel(struct upgrade *u)
+{
+	(void)kill(u->pid, SIGKILL);
+	(void)waitpid(u->pid, NULL, 0);
+}
+
 void upgrade_free(struct upgrade **u)
 {
 	mem_free(*u);

@@ -30,6 +30,8 @@ void upgrade_note_path(void);
 int upgrade_begin(const struct upgrade_options *o, struct upgrade **out) WARN_UNUSED;
 /* What the new process said: that it serves, or nothing any more. */
 void upgrade_on_word(struct upgrade *u, enum relay_word word);
+/* Ends the new process, which does not serve yet, at once, and waits until it is gone. */
+void upgrade_cancel(struct upgrade *u);
 void upgrade_free(struct upgrade **u);
 
 #endif

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Start, drain, stop: what is under way is finished, what is new goes elsewhere."""
+import os
 import signal
 import socket
 import threading
@@ -134,6 +135,27 @@ def test_signals_until_the_very_end_change_nothing_about_it(start_proxy, number)
     while proxy.process.alive:
         proxy.process.signal(number)
     assert proxy.process.wait(20 * SLOW) == 0
+
+
+def has_reader(fifo):
+    try:
+        os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
+
+
+def test_a_stop_ends_a_new_process_that_does_not_serve_yet(start_proxy):
+    """Else it would start to serve when it is to be over, or hold the disk tier's directory."""
+    proxy = start_proxy(SECTIONS, grace="120s")
+    os.unlink(proxy.config_path)
+    os.mkfifo(proxy.config_path)  # from which the new process reads, until somebody has written
+    proxy.process.signal(signal.SIGUSR2)
+    eventually(lambda: "starting the new process" in proxy.stderr, "it is started")
+    with open(proxy.config_path, "w"):  # when it has come to read
+        proxy.process.signal(signal.SIGTERM)
+        assert proxy.process.wait(20 * SLOW) == 0
+        assert not has_reader(proxy.config_path), "the new process is gone"
 
 
 def test_stop_with_two_thousand_idle_connections(start_proxy):
