@@ -16,7 +16,7 @@ DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY = 0, 1, 3, 4, 6, 7
 END_STREAM, END_HEADERS, PADDED, ACK = 1, 4, 8, 1
 NO_ERROR, INTERNAL_ERROR = 0, 2
 CLOSE = object()
-WAIT_S = 15
+WAIT_S = 30
 
 
 def frame(kind, flags, stream, payload=b""):

@@ -20,7 +20,7 @@ import struct
 import threading
 import time
 
-WAIT_S = 15
+WAIT_S = 30
 KEEP_BODY = 1 << 20  # larger request bodies are kept as length and hash only
 
 

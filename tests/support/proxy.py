@@ -15,7 +15,7 @@ from . import rawclient
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SANITIZER = re.compile(rb"ERROR: AddressSanitizer|ERROR: LeakSanitizer|runtime error:|WARNING: ThreadSanitizer"
                        rb"|WARNING: MemorySanitizer")
-START_S = 20
+START_S = 60
 HANG_S = 30  # beyond its grace: what takes longer to end hangs, however busy the machine and its disk are
 SLOW = float(os.environ.get("MEMOPROXY_TEST_SLOWNESS", "1"))  # how much slower than a release build, roughly
 
@@ -336,7 +336,7 @@ def seconds(text):
     return int(number) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
 
 
-def eventually(claim, what, timeout=10):
+def eventually(claim, what, timeout=30):
     """Polls where there is no event to wait for (an expiry, a counter); returns the first true value."""
     deadline = time.monotonic() + timeout * SLOW
     while True:
