@@ -275,6 +275,7 @@ empty :=
 comma := ,
 lint-fast: needs-lint $(BUILD)/release/memoproxy
 	@tests/support/lint-spdx.sh
+	@tests/support/lint-docs.py
 	@tests/support/lint-rooms.py $(BUILD)/release/obj $(foreach r,$(ROOMS),$r=$(subst $(empty) $(empty),$(comma),$(strip $(BELOW_$r))))
 	@tests/support/lint-uses.sh $(SOURCES) $(HEADERS)
 	@tests/support/lint-dead.py $(SOURCES) $(HEADERS) $(wildcard */*.def */*/*.def) -- $(LINK) -Wl,--gc-sections,--print-gc-sections \

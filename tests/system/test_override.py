@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""`override`: what of an origin's words ttl and ttl_force may overrule, who gets what is stored so, and who does not. The README's
-recipes for frameworks that forbid caching by default."""
-import re
+"""`override`: what of an origin's words ttl and ttl_force may overrule, who gets what is stored so, and who does not. The
+recipes of docs/use/caching.md for frameworks that forbid caching by default."""
 import threading
-from pathlib import Path
 
 import pytest
 
 from support.origin import Gate, Reply, Wait
+from support.pages import blocks, sections
 from support.proxy import Proxy, eventually
 
 pytestmark = pytest.mark.tiers
@@ -95,22 +94,10 @@ def test_without_it_what_was_stored_by_it_is_not_found_any_more(start_proxy, ori
     assert not r.is_hit and r.cache_status["detail"] == "private"
 
 
-# ---- The README's recipes ----
+# ---- The page's recipes ----
 
 def recipes():
-    """The routes of the section, as sections of a configuration."""
-    text = (Path(__file__).parents[2] / "README.md").read_text()
-    text = text[text.index("### An API that forbids caching"):]
-    block = re.search(r"\n\n((?:    .*\n|\n)+)", text).group(1)
-    made, name = {}, None
-    for line in (line.strip() for line in block.splitlines()):
-        if line.startswith("["):
-            name = line.strip("[]")
-            made[name] = {}
-        elif line and not line.startswith("#"):
-            key, value = line.split(" = ", 1)
-            made[name][key] = value
-    return made
+    return sections(blocks("docs/use/caching.md", "An API that forbids caching")[0])
 
 
 def test_the_recipe_for_express_makes_a_json_server_cached(json_server):

@@ -194,9 +194,9 @@ def test_explain_of_what_has_to_be_confirmed_each_time(proxy, origin):
     assert "client_refresh = off" in told(proxy, fresh, header="Cache-Control: no-cache")["summary"]
 
 
-def test_readme_tells_of_each_reason():
-    readme = (ROOT / "README.md").read_text()
-    table = readme[readme.index("| `detail=` |"):].split("\n\n")[0]
+def test_the_page_tells_of_each_reason():
+    page = (ROOT / "docs/use/cache-status.md").read_text()
+    table = page[page.index("| `detail=` |"):].split("\n\n")[0]
     told = set(re.findall(r"`([a-z-]+)`", "".join(row.split("|")[1] for row in table.splitlines()[2:])))
     told_otherwise = {"authorization", "credential"}  # with the field's name
     assert told == set(REASONS.values()) - told_otherwise
