@@ -26,13 +26,33 @@ void appender_fini(struct appender *a)
 
 /* ---- Into the index ---- */
 
+/* A head's base is left alone: it goes first, or with its head (reclaim.c). */
+int disk_index_add(struct disk *d, struct hash128 hash, const struct index_slot *slot, uint64_t base_lsn, uint64_t was)
+{
+	uint64_t is = disk_age_of(d, hash), own = segment_age(&d->segments, slot->seg);
+	int err = index_add(&d->index, hash, slot, base_lsn);
+
+	if (err)
+		disk_add(&d->n.dropped_outdated, 1);
+	else if (slot->kind == INDEX_WHOLE && (is > own || was > own))
+		disk_forget_before(&d->tier, hash, slot->lsn);
+	return err;
+}
+
+/* What was replaced while it was copied has a copy that goes after what replaced it. */
+static void commit_move(struct disk *d, const struct pending *p)
+{
+	if (index_move(&d->index, p->hash, &p->from, p->slot.seg, p->slot.off8))
+		disk_add(&d->n.reinserted, 1);
+	else
+		disk_forget_before(&d->tier, p->hash, p->slot.lsn + 1);
+}
+
 static void commit_one(struct disk *d, const struct pending *p)
 {
 	if (p->is_move) {
-		if (index_move(&d->index, p->hash, &p->from, p->slot.seg, p->slot.off8))
-			disk_add(&d->n.reinserted, 1);
-	} else if (index_add(&d->index, p->hash, &p->slot, p->base_lsn) != 0) {
-		disk_add(&d->n.dropped_outdated, 1);
+		commit_move(d, p);
+	} else if (disk_index_add(d, p->hash, &p->slot, p->base_lsn, p->replaced_age) != 0) {
 		/* The record is in the log all the same, and perhaps so is the one that it was to replace. */
 		disk_forget_before(&d->tier, p->hash, disk_dropped_after(d, p->hash, p->slot.lsn));
 		(void)index_drop_variant(&d->index, p->hash, p->slot.variant, p->slot.lsn);

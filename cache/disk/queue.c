@@ -27,6 +27,20 @@ static bool may_lie_in_log(struct disk *d, struct hash128 hash)
 	return !atomic_load_explicit(&d->is_ready, memory_order_acquire) || index_has(&d->index, hash);
 }
 
+uint64_t disk_age_of(struct disk *d, struct hash128 hash)
+{
+	struct index_slot found[INDEX_FOUND_MAX];
+	unsigned n = index_find(&d->index, hash, false, found);
+	uint64_t last = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t age = segment_age(&d->segments, found[i].seg);
+
+		last = age > last ? age : last;
+	}
+	return last;
+}
+
 /* As disk_outdate, of a put that is dropped as `lsn`: what to give to forget_before. What the writer was about to write either was in the
  * index by now, or does not come there any more. */
 static uint64_t outdate_for_good(struct disk *d, struct hash128 hash, uint32_t variant, uint64_t lsn)
@@ -164,6 +178,7 @@ static int put(struct disk *d, struct tier_source *s, bool is_refresh)
 	s->variant = variant;
 	s->is_refresh = is_refresh;
 	s->replaces = disk_may_come(d, hash);
+	s->replaced_age = disk_age_of(d, hash);
 	err = enqueue(d, s, disk_refuse(d, s), &lsn);
 	/* If the put was taken, the writer may have released s by now. */
 	if (err) {

@@ -124,44 +124,90 @@ static bool keep_as_young(
 		return false;
 	d->spared_bytes += s->size;
 	disk_add(&d->n.spared_segments, 1);
-	segment_renew(&d->segments, s);
+	segment_stay(&d->segments, s, SEGMENT_IS_YOUNG);
 	return true;
 }
 
 /* ---- One segment ---- */
 
-/* A dead segment goes before older ones, in which there may be what its records replaced. While these lay in the log, a start took nothing
- * older for what is stored; from now on something else has to keep it out. */
-static void let_go(struct disk *d, struct segment *s, const struct footer_entry *e, bool is_dead)
+/* A dead segment goes before older ones. More of its records than this for which a key would have to be forgotten, and it does not. */
+#define MISSED_MAX 64
+
+/* While the record lay in the log, a start took nothing older for what is stored; nothing else keeps that out. */
+static bool is_missed(struct disk *d, const struct footer_entry *e)
 {
 	const struct hash128 hash = {e->key_lo, e->key_hi};
 
-	if (!is_dead)
-		(void)index_drop_at(&d->index, hash, s->slot, e->off8);
-	else if (!index_keeps_out(&d->index, hash, e->variant, e->lsn) &&
-		 !forgets_covers(&d->forgets, hash.lo, e->lsn - 1))
-		disk_forget_before(&d->tier, hash, e->lsn);
+	return !index_keeps_out(&d->index, hash, e->variant, e->lsn) &&
+	       !forgets_covers(&d->forgets, hash.lo, e->lsn - 1);
+}
+
+/* False: it is still needed. */
+static bool make_dispensable(struct disk *d, const struct segment_trailer *t, const struct footer_entry *entries)
+{
+	unsigned missed = 0;
+
+	for (uint64_t i = 0; i < t->entries && missed <= MISSED_MAX; i++)
+		missed += is_missed(d, &entries[i]);
+	if (missed > MISSED_MAX)
+		return false;
+	for (uint64_t i = 0; i < t->entries && missed > 0; i++)
+		if (is_missed(d, &entries[i]))
+			disk_forget_before(
+				&d->tier, (struct hash128){entries[i].key_lo, entries[i].key_hi}, entries[i].lsn);
+	return true;
+}
+
+static void drop_record(struct disk *d, const struct segment *s, const struct footer_entry *e)
+{
+	const struct hash128 hash = {e->key_lo, e->key_hi};
+	struct index_slot slot;
+
+	if (!index_get_at(&d->index, hash, s->slot, e->off8, &slot))
+		return;
+	/* The body of a head may have been kept: it would come back with the head that it had before. */
+	if (slot.kind == INDEX_HEAD && disk_age_of(d, hash) > s->age)
+		disk_forget_before(&d->tier, hash, slot.lsn + 1);
+	(void)index_drop_at(&d->index, hash, s->slot, e->off8);
+}
+
+static void drop_records(
+	struct disk *d, struct segment *s, const struct segment_trailer *t, const struct footer_entry *entries)
+{
+	for (uint64_t i = 0; i < t->entries; i++)
+		drop_record(d, s, &entries[i]);
+	/* Those that the footer did not name. */
+	if (atomic_load(&s->live) > 0)
+		index_drop_segment(&d->index, s->slot);
+}
+
+/* False: it stays. */
+static bool take_out(struct disk *d, struct segment *s, bool is_dead)
+{
+	struct segment_trailer t = {0};
+	struct footer_entry *entries = NULL;
+	bool has_footer = segment_load_footer(&d->segments, s, &t, &entries) == 0;
+	bool goes;
+
+	if (is_dead) {
+		goes = has_footer && make_dispensable(d, &t, entries);
+		if (!goes)
+			segment_stay(&d->segments, s, SEGMENT_WAITS);
+	} else {
+		goes = !has_footer || t.entries == 0 || !keep_as_young(d, s, &t, &entries[0]);
+		if (goes) {
+			keep_hot(d, s, &t, entries);
+			drop_records(d, s, &t, entries);
+		}
+	}
+	mem_free(entries);
+	return goes;
 }
 
 static void reclaim(struct disk *d, struct segment *s, bool is_dead)
 {
-	struct segment_trailer t;
-	struct footer_entry *entries = NULL;
-
-	if (segment_load_footer(&d->segments, s, &t, &entries) == 0) {
-		if (!is_dead && t.entries > 0 && keep_as_young(d, s, &t, &entries[0])) {
-			mem_free(entries);
-			return;
-		}
-		if (!is_dead)
-			keep_hot(d, s, &t, entries);
-		for (uint64_t i = 0; i < t.entries; i++)
-			let_go(d, s, &entries[i], is_dead);
-	}
-	/* For a segment without a footer, and records that the footer did not name. */
-	if (atomic_load(&s->live) > 0)
-		index_drop_segment(&d->index, s->slot);
-	mem_free(entries);
+	if (!take_out(d, s, is_dead))
+		return;
 	d->spared_bytes = 0;
 	segment_retire(&d->segments, s);
 }
@@ -197,6 +243,12 @@ static bool wait_for_work(struct disk *d)
 	return wants;
 }
 
+/* What is being kept is older than what was written behind it, and has to go first. */
+static bool goes_after_kept(const struct disk *d, const struct segment *s)
+{
+	return d->kept.seg && s->age > d->kept.seg->age;
+}
+
 /* Room is wanted but nothing can go: everything is being written or read. */
 static void wait_for_change(struct disk *d)
 {
@@ -226,12 +278,17 @@ void *disk_reclaimer(void *arg)
 			continue;
 		}
 		victim = segments_victim(&d->segments, &is_dead);
-		if (victim) {
-			reclaim(d, victim, is_dead);
-			segment_unref(&d->segments, &victim);
-		} else {
+		if (!victim) {
 			wait_for_change(d);
+			continue;
 		}
+		if (!is_dead && goes_after_kept(d, victim)) {
+			segment_stay(&d->segments, victim, SEGMENT_STAYS);
+			appender_seal(&d->kept);
+		} else {
+			reclaim(d, victim, is_dead);
+		}
+		segment_unref(&d->segments, &victim);
 	}
 	appender_seal(&d->kept);
 	segments_close_left(&d->segments);

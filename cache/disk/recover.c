@@ -163,6 +163,9 @@ static void load_slot(struct loading *l, const struct head_entry *e)
 
 	note_superseded(l, e);
 	err = index_add(&l->d->index, e->hash, &e->slot, e->base_lsn);
+	/* The segments come in the order in which they go: it would come back once the newer one's has gone. */
+	if (err == -ESTALE && e->slot.kind == INDEX_WHOLE && !forgets_covers(&l->d->forgets, e->hash.lo, e->slot.lsn))
+		disk_forget_before(&l->d->tier, e->hash, e->slot.lsn + 1);
 	if (err == -ESTALE && e->slot.variant == l->d->index.plain)
 		keep(&l->superseded, e);
 	else if (!err && e->slot.kind == INDEX_WHOLE)

@@ -38,6 +38,7 @@ struct pending {
 	uint64_t base_lsn;
 	bool is_move;           /* by reclaim */
 	bool replaces;          /* an older version may lie in the log */
+	uint64_t replaced_age;  /* disk_age_of, when it was put */
 	struct index_slot from; /* where it was */
 };
 
@@ -168,6 +169,11 @@ void appender_fail(struct appender *a, int err);
 /* Writing rests for a while. */
 void disk_rest(struct disk *d, int err);
 
+/* index_add of what has been written. What it replaces is forgotten for good where it lies in a segment that goes after its own, as nothing
+ * would keep it out then. `was` is disk_age_of when it was put, which may have taken it out of the index. */
+int disk_index_add(struct disk *d, struct hash128 hash, const struct index_slot *slot, uint64_t base_lsn,
+	uint64_t was) WARN_UNUSED;
+
 /* ---- queue.c ---- */
 /* Why a response is not written; 0: it may be. */
 int disk_refuse(struct disk *d, const struct tier_source *s) WARN_UNUSED;
@@ -177,6 +183,8 @@ struct record_header disk_header_of(const struct disk *d, const struct tier_sour
 bool disk_outdate(struct disk *d, struct hash128 hash, uint32_t variant, uint64_t lsn);
 /* May an older version lie in the log, where the next start would find it, or be on its way there? */
 bool disk_may_come(struct disk *d, struct hash128 hash);
+/* Of the segments in which the key has records, the age of the one that goes last; 0: there is none. */
+uint64_t disk_age_of(struct disk *d, struct hash128 hash);
 /* Raises *v to at least `to`. */
 void disk_raise(_Atomic uint64_t *v, uint64_t to);
 /* The bytes that s counts for in the queue. */

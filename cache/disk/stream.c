@@ -233,6 +233,7 @@ void disk_stream_end(struct tier_stream **stream, enum tier_end how)
 	if (how == TIER_END_SLOW)
 		disk_add(&d->n.dropped_slow, 1);
 	st->source->replaces = is_whole && disk_may_come(d, hash);
+	st->source->replaced_age = disk_age_of(d, hash);
 	if (is_whole && st->source->body_n != TIER_LENGTH_UNKNOWN)
 		CHECK(st->source->body_n == st->fed || atomic_load(&st->has_failed));
 	pthread_mutex_lock(&d->queue_mu);
@@ -429,10 +430,8 @@ static void into_index(struct disk_stream *st, const struct record_header *h)
 		.kind = INDEX_WHOLE,
 	};
 
-	if (index_add(&d->index, st->source->hash, &slot, 0) != 0) {
-		disk_add(&d->n.dropped_outdated, 1);
+	if (disk_index_add(d, st->source->hash, &slot, 0, st->source->replaced_age) != 0)
 		disk_forget_before(&d->tier, st->source->hash, disk_dropped_after(d, st->source->hash, h->lsn));
-	}
 	disk_add(&d->n.puts, 1);
 	disk_add(&d->n.put_bytes, record_total(h));
 	segment_set_sealed(&d->segments, st->seg);

@@ -121,6 +121,7 @@ static int append(struct appender *a, const struct tier_source *s, struct record
 		.base_lsn = h->base_lsn,
 		.slot = {.key = s->hash.lo, .lsn = s->lsn, .variant = s->variant},
 		.replaces = s->replaces,
+		.replaced_age = s->replaced_age,
 	};
 	int err = appender_begin(a, record_total(h), own_segment);
 

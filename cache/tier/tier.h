@@ -53,6 +53,7 @@ struct tier_source {
 	uint64_t lsn;
 	uint32_t variant;
 	bool is_refresh, replaces;
+	uint64_t replaced_age;
 };
 
 /* A response whose body comes in pieces, which are copied. Thread: one at a time. */

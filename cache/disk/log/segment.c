@@ -76,10 +76,10 @@ static struct segment *free_slot_locked(struct segments *t)
 	return slot_at(t, n);
 }
 
-static void settle(struct segment *s, int fd, uint64_t id, uint64_t generation, uint64_t size, uint64_t min)
+static void fill_in(struct segment *s, int fd, uint64_t id, uint64_t generation, uint64_t size, uint64_t min)
 {
 	s->fd = fd;
-	s->id = s->age = id;
+	s->id = id;
 	s->generation = generation;
 	s->size = size;
 	s->is_linked = true;
@@ -103,7 +103,8 @@ static int reserve(struct segments *t, uint64_t size, uint64_t spare, struct seg
 	if (!err) {
 		(*out)->state = SEGMENT_ACTIVE;
 		(*out)->fd = -1;
-		*id = t->next_id++;
+		(*out)->age = *id = t->next_id++;
+		(*out)->waits = false;
 		t->allocated += size;
 		t->count++;
 	}
@@ -215,7 +216,7 @@ int segment_create_as(struct segments *t, uint64_t size, uint64_t spare, bool ha
 		*out = NULL;
 		return err == -ENOSPC ? -EDQUOT : err;
 	}
-	settle(*out, fd, id, generation, size, UINT64_MAX);
+	fill_in(*out, fd, id, generation, size, UINT64_MAX);
 	atomic_store_explicit(&(*out)->refs, 2, memory_order_release);
 	return 0;
 }
@@ -269,7 +270,9 @@ int segment_adopt(struct segments *t, const char *name, uint64_t id, struct segm
 	*out = free_slot_locked(t);
 	if (*out) {
 		(*out)->state = SEGMENT_LOADING;
-		settle(*out, fd, id, h.generation, h.size, 0);
+		fill_in(*out, fd, id, h.generation, h.size, 0);
+		(*out)->age = id;
+		(*out)->waits = false;
 		t->allocated += h.size;
 		t->count++;
 		if (id >= t->next_id)
@@ -488,7 +491,7 @@ struct segment *segments_victim(struct segments *t, bool *is_dead)
 
 		if (s->state != SEGMENT_SEALED)
 			continue;
-		dead = atomic_load_explicit(&s->live, memory_order_relaxed) <= 0;
+		dead = !s->waits && atomic_load_explicit(&s->live, memory_order_relaxed) <= 0;
 		if (!best || (dead && !*is_dead) || (dead == *is_dead && s->age < best->age)) {
 			best = s;
 			*is_dead = dead;
@@ -520,12 +523,21 @@ struct segment *segments_unsettled(struct segments *t, uint64_t epoch)
 	return best;
 }
 
-void segment_renew(struct segments *t, struct segment *s)
+void segment_stay(struct segments *t, struct segment *s, enum segment_stay how)
 {
 	pthread_mutex_lock(&t->mu);
-	s->age = t->next_id++; /* a number of its own: what is written next is younger */
+	if (how == SEGMENT_IS_YOUNG)
+		s->age = t->next_id++; /* a number of its own: what is written next is younger */
+	s->waits = s->waits || how == SEGMENT_WAITS;
 	s->state = SEGMENT_SEALED;
 	pthread_mutex_unlock(&t->mu);
+}
+
+uint64_t segment_age(struct segments *t, uint32_t slot)
+{
+	const struct segment *s = slot_at(t, slot);
+
+	return s ? atomic_load(&s->age) : 0;
 }
 
 int segment_load_footer(

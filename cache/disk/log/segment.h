@@ -80,9 +80,10 @@ struct segment {
 	_Atomic int64_t live;       /* slots of the index that point here */
 	_Atomic uint64_t min_epoch; /* no record's counts as less (segment_epoch); 0 while that is not known */
 	_Atomic uint64_t min_lsn;   /* of its records; 0 as well */
+	_Atomic uint64_t age;       /* the lowest goes first: its id, or that of the youngest when it was renewed */
 	/* guarded by mu */
 	enum segment_state state;
-	uint64_t age; /* the lowest goes first: its id, or that of the youngest when it was renewed */
+	bool waits; /* SEGMENT_WAITS */
 	struct segment *next_closing;
 };
 
@@ -160,8 +161,15 @@ void segment_discard(struct segments *t, const char *name, uint64_t id);
 void segment_count(struct segments *t, uint32_t slot, int change);
 /* The next sealed segment to go, referenced: one without live records, else the oldest; NULL when there is none. */
 struct segment *segments_victim(struct segments *t, bool *is_dead);
-/* A victim that shall stay, as if it were the youngest. Until a restart. */
-void segment_renew(struct segments *t, struct segment *s);
+enum segment_stay {
+	SEGMENT_STAYS,
+	SEGMENT_WAITS,    /* until it is the oldest, though it has no live record */
+	SEGMENT_IS_YOUNG, /* as if it were the youngest; until a restart */
+};
+/* A victim that shall not go. */
+void segment_stay(struct segments *t, struct segment *s, enum segment_stay how);
+/* Of what is in the slot, or was. */
+uint64_t segment_age(struct segments *t, uint32_t slot);
 /* Footer entries of a sealed segment; the caller frees *entries. 0, -EBADMSG, -ENOMEM or of reading. */
 int segment_load_footer(struct segments *t, struct segment *s, struct segment_trailer *trailer,
 	struct footer_entry **entries) WARN_UNUSED;

@@ -387,13 +387,13 @@ static void what_is_written_after_one_was_kept_is_younger(void **state)
 	segment_retire(t, gone);
 	segment_unref(t, &gone);
 	wait_for_bytes(r, 400000);
-	segment_renew(t, kept);
+	segment_stay(t, kept, SEGMENT_IS_YOUNG);
 	segment_unref(t, &kept);
 	drig_store(r,
 		&(struct response){.url = "http://o/c", .version = 3, .body_n = 300000}); /* in the slot that is free */
 	next = segments_victim(t, &is_dead);
 	assert_int_equal(next->id, kept_id);
-	segment_renew(t, next);
+	segment_stay(t, next, SEGMENT_IS_YOUNG);
 	segment_unref(t, &next);
 }
 
