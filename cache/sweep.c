@@ -312,7 +312,7 @@ struct cache_swept cache_sweep(struct cache *c, unsigned max_steps, struct now n
 	sweep_rules(c);
 	if (round_begins)
 		begin_round(c, now);
-	is_unsettled = memory_settle(&c->memory, round_begins);
+	is_unsettled = memory_compact(&c->memory, round_begins);
 	sweep_flights(&w);
 	if (c->sweep_sees_flights && c->sweep_flights_left == 0)
 		end_flights(c);

@@ -129,8 +129,8 @@ struct memory {
 	uint64_t slack_bytes;        /* of memory that is not given back */
 	struct heap heap;            /* has locks of its own */
 	/* the sweeper's own: move.h. A walk that begins when all is chosen moves it, and ends when the next begins */
-	enum { SETTLE_IDLE, SETTLE_CHOOSE, SETTLE_CHOSEN, SETTLE_MOVE, SETTLE_RETURN } settling;
-	unsigned settle_pool;
+	enum { COMPACT_IDLE, COMPACT_CHOOSE, COMPACT_CHOSEN, COMPACT_MOVE, COMPACT_RETURN } compacting;
+	unsigned compact_pool;
 	uint64_t choose_left;            /* regions to be looked at */
 	uint64_t resident_most;          /* bytes, while regions are being emptied: else those that are left go on */
 	uint64_t chosen, not_emptied;    /* regions: to be emptied, and of them at the end of the walk */

@@ -49,7 +49,7 @@ static uint64_t most_resident(const struct memory *m)
 
 static void begin_choosing(struct memory *m)
 {
-	m->settling = SETTLE_CHOOSE;
+	m->compacting = COMPACT_CHOOSE;
 	m->resident_most = most_resident(m);
 	m->has_chosen_all = true;
 	m->choose_left = atomic_load_explicit(&m->heap.regions, memory_order_relaxed) + HEAP_POOLS * LEAVE_LOOK;
@@ -62,9 +62,9 @@ static bool give_back(struct memory *m)
 	size_t bytes = 0;
 
 	for (unsigned without = 0; without < HEAP_POOLS && bytes < GIVE_BACK_BYTES;) {
-		size_t n = heap_give_back(&m->heap, m->settle_pool);
+		size_t n = heap_give_back(&m->heap, m->compact_pool);
 
-		m->settle_pool = (m->settle_pool + 1) % HEAP_POOLS;
+		m->compact_pool = (m->compact_pool + 1) % HEAP_POOLS;
 		without = n == 0 ? without + 1 : 0;
 		bytes += n;
 	}
@@ -80,10 +80,10 @@ static bool choose(struct memory *m)
 		m->has_chosen_all = false;
 		return false;
 	}
-	if (heap_leave(&m->heap, m->settle_pool, LEAVE_LOOK))
+	if (heap_leave(&m->heap, m->compact_pool, LEAVE_LOOK))
 		return true;
 	m->choose_left -= m->choose_left < LEAVE_LOOK ? m->choose_left : LEAVE_LOOK;
-	m->settle_pool = (m->settle_pool + 1) % HEAP_POOLS;
+	m->compact_pool = (m->compact_pool + 1) % HEAP_POOLS;
 	return m->choose_left > 0;
 }
 
@@ -97,11 +97,11 @@ static bool has_brought_little(const struct memory *m)
 static void go_on(struct memory *m)
 {
 	if (atomic_load_explicit(&m->heap.leaving, memory_order_relaxed) > 0) {
-		if (!heap_return(&m->heap, m->settle_pool))
-			m->settle_pool = (m->settle_pool + 1) % HEAP_POOLS;
+		if (!heap_return(&m->heap, m->compact_pool))
+			m->compact_pool = (m->compact_pool + 1) % HEAP_POOLS;
 		return;
 	}
-	m->settling = SETTLE_IDLE;
+	m->compacting = COMPACT_IDLE;
 	m->excess_left = has_brought_little(m) ? excess(m) : 0;
 }
 
@@ -110,35 +110,35 @@ static void end_choosing(struct memory *m)
 	m->chosen = atomic_load_explicit(&m->heap.leaving, memory_order_relaxed);
 	m->not_emptied = 0;
 	m->gain = m->chosen * HEAP_REGION - atomic_load_explicit(&m->heap.leaving_used, memory_order_relaxed);
-	m->settling = m->chosen > 0 ? SETTLE_CHOSEN : SETTLE_RETURN;
+	m->compacting = m->chosen > 0 ? COMPACT_CHOSEN : COMPACT_RETURN;
 }
 
 /* Where the walk has ended, or so much has been stored meanwhile that there is no room for copies any more. */
 static void end_moving(struct memory *m)
 {
-	m->settling = SETTLE_RETURN;
+	m->compacting = COMPACT_RETURN;
 	m->not_emptied = atomic_load_explicit(&m->heap.leaving, memory_order_relaxed);
 }
 
-bool memory_settle(struct memory *m, bool walk_begins)
+bool memory_compact(struct memory *m, bool walk_begins)
 {
-	bool has_chosen = m->settling == SETTLE_CHOSEN || m->settling == SETTLE_MOVE;
+	bool has_chosen = m->compacting == COMPACT_CHOSEN || m->compacting == COMPACT_MOVE;
 
 	if (has_chosen && heap_resident(&m->heap) > m->resident_most)
 		end_moving(m);
-	if (walk_begins && m->settling == SETTLE_MOVE)
+	if (walk_begins && m->compacting == COMPACT_MOVE)
 		end_moving(m);
-	if (walk_begins && m->settling == SETTLE_CHOSEN)
-		m->settling = SETTLE_MOVE;
-	if (m->settling == SETTLE_RETURN)
+	if (walk_begins && m->compacting == COMPACT_CHOSEN)
+		m->compacting = COMPACT_MOVE;
+	if (m->compacting == COMPACT_RETURN)
 		go_on(m);
 	if (has_more_than(m, 8) && give_back(m))
 		return true;
-	if (m->settling == SETTLE_IDLE && is_worth_moving(m))
+	if (m->compacting == COMPACT_IDLE && is_worth_moving(m))
 		begin_choosing(m);
-	if (m->settling == SETTLE_CHOOSE && !choose(m))
+	if (m->compacting == COMPACT_CHOOSE && !choose(m))
 		end_choosing(m);
-	return m->settling != SETTLE_IDLE;
+	return m->compacting != COMPACT_IDLE;
 }
 
 /* ---- What ---- */
@@ -330,7 +330,7 @@ struct entry *entry_move_locked(struct entry *e, struct garbage *g)
 	struct shard *s = e->shard;
 	const struct husk *before = g->husks;
 
-	if (s->memory->settling != SETTLE_MOVE || !is_the_indexs_alone(e))
+	if (s->memory->compacting != COMPACT_MOVE || !is_the_indexs_alone(e))
 		return e;
 	for (struct object **at = &e->variants; at && *at; at = object_next(*at))
 		*at = move_object(*at, s, g);

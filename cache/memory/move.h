@@ -8,7 +8,7 @@
 #include "cache/memory/memory.h"
 
 /* A few steps; a walk over all entries begins with this call or does not. True: there is more to do, soon. */
-bool memory_settle(struct memory *m, bool walk_begins);
+bool memory_compact(struct memory *m, bool walk_begins);
 /* Where e, or what belongs to it, lies in a region that is being emptied, and nobody but the index refers to it, it is moved. Returns
  * where e is now. What it was moved from is garbage. */
 struct entry *entry_move_locked(struct entry *e, struct garbage *g);

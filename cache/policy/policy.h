@@ -93,12 +93,13 @@ enum policy_store {
 #undef REASON
 	POLICY_STORES_N
 };
-/* The token for Cache-Status and the admin side, and for people what it means and which keys would change it; reasons.def. */
-const char *policy_store_name(enum policy_store s);
-const char *policy_store_what(enum policy_store s);
-const char *policy_store_remedy(enum policy_store s);
-/* The route's key that the remedy is about; empty: none of a route's. */
-const char *policy_store_key(enum policy_store s);
+/* Of reasons.def. Of POLICY_STORE all but the token is empty. */
+struct policy_reason {
+	const char *token;         /* for Cache-Status and the admin side */
+	const char *key;           /* the route's key that the remedy is about; empty: none of a route's */
+	const char *what, *remedy; /* for people: what it means, and what would change it */
+};
+const struct policy_reason *policy_reason(enum policy_store s);
 
 /* Decides storing (RFC 9111 3, 3.5, 5.2.2) and fills *out when it is POLICY_STORE.
  * - Authorization: public, must-revalidate or s-maxage (RFC 9111 3.5). Other credentials: public, s-maxage, or a lifetime

@@ -344,7 +344,7 @@ static void on_refreshed(void *arg, const struct refresh_result *r)
 			admin_source_name(r->source));
 	} else if (r->why != POLICY_STORE) {
 		j = json_pack("{s:o, s:b, s:s, s:s}", "summary", admin_summary_of(r->config, r->route, r->why),
-			"stored", 0, "reason", policy_store_name(r->why), "detail", policy_store_what(r->why));
+			"stored", 0, "reason", policy_reason(r->why)->token, "detail", policy_reason(r->why)->what);
 		if (r->upstream_status)
 			json_object_set_new(j, "status", json_integer(r->upstream_status));
 	} else {

@@ -74,13 +74,13 @@ static json_t *sentence(struct buf *text)
 
 static void add_reason(struct buf *to, const struct config *c, const struct config_route *r, enum policy_store why)
 {
-	const char *remedy = policy_store_remedy(why);
+	const char *remedy = policy_reason(why)->remedy;
 
-	buf_addf(to, "Not cached: %s.", policy_store_what(why));
+	buf_addf(to, "Not cached: %s.", policy_reason(why)->what);
 	if (!*remedy)
 		return;
 	buf_addf(to, " %s", remedy);
-	add_place(to, c, r, policy_store_key(why));
+	add_place(to, c, r, policy_reason(why)->key);
 	buf_add_char(to, '.');
 }
 
@@ -249,10 +249,10 @@ static void explain(struct admin_call *c, const struct admin_url *l, const struc
 	if (j && t->has_key)
 		json_object_set_new(j, "key", key_of(&t->key));
 	if (j && e.why != POLICY_STORE)
-		json_object_set_new(j, "why_not", json_string(policy_store_what(e.why)));
+		json_object_set_new(j, "why_not", json_string(policy_reason(e.why)->what));
 	if (j && (e.why != POLICY_STORE || e.sight.passes != POLICY_STORE))
 		json_object_set_new(
-			j, "reason", json_string(policy_store_name(e.why != POLICY_STORE ? e.why : e.sight.passes)));
+			j, "reason", json_string(policy_reason(e.why != POLICY_STORE ? e.why : e.sight.passes)->token));
 	if (j && *e.credential)
 		json_object_set_new(j, "credential", json_string(e.credential));
 	if (j && cache_tier_name(c->service->cache))

@@ -68,7 +68,7 @@ static void judge(struct study *s, const struct cache_rules *rules, const struct
 		if (f.flags & POLICY_NO_CACHE)
 			s->lifetime_ms = 0;
 	} else if (verdict != POLICY_NOT_FRESH) {
-		s->not_stored = policy_store_name(verdict);
+		s->not_stored = policy_reason(verdict)->token;
 	}
 }
 

@@ -55,7 +55,7 @@ static void answer_options(struct transaction *x)
 	struct http_fields none = {0};
 
 	x->kind = RESPONSE_PASS;
-	x->cache_status.detail = policy_store_name(POLICY_NOT_METHOD);
+	x->cache_status.detail = policy_reason(POLICY_NOT_METHOD)->token;
 	if (response_from_fields(&x->response, &x->target.sent.http, 200, &none, 0, x->now, &x->cache_status)) {
 		transaction_problem(x, failure_no_memory());
 		return;

@@ -95,7 +95,7 @@ static void answer_flight(struct transaction *x, const struct flight_view *view)
 		if (x->cache_status.forward != CACHE_FWD_REQUEST)
 			x->cache_status.forward = CACHE_FWD_STALE;
 		if (!view->status)
-			x->cache_status.detail = policy_store_name(POLICY_NOT_FAILURE);
+			x->cache_status.detail = policy_reason(POLICY_NOT_FAILURE)->token;
 		x->kind = RESPONSE_STALE;
 	} else if (view->status == 304) {
 		x->kind = RESPONSE_REVALIDATED;

@@ -194,7 +194,7 @@ static enum policy_store reason_of_problem(const struct transaction *x, int stat
 void transaction_problem(struct transaction *x, struct failure why)
 {
 	x->kind = RESPONSE_ERROR;
-	x->cache_status.detail = policy_store_name(reason_of_problem(x, why.status));
+	x->cache_status.detail = policy_reason(reason_of_problem(x, why.status))->token;
 	if (response_problem(&x->response, x->client, why.status, why.detail, retry_after_s(x, why.retry_after_s),
 		    clock_now(), &x->cache_status))
 		send_no_memory(x);

@@ -74,7 +74,7 @@ const char *transaction_why_not(struct transaction *x, enum policy_store why)
 		target_explain_credential(&x->target, x->detail, sizeof(x->detail));
 		return x->detail;
 	default:
-		return policy_store_name(why);
+		return policy_reason(why)->token;
 	}
 }
 

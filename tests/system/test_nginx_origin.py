@@ -21,7 +21,8 @@ def front(request, nginx):
     port = {"http": nginx.port, "https": nginx.tls_port, "http2": nginx.h2_port}[request.param]
     scheme = "http" if request.param == "http" else "https"
     upstream = {"tls_ca": nginx.ca if scheme == "https" else None,
-                "http_version": {"http": "1.1", "https": "1.1", "http2": "2"}[request.param]}
+                "http_version": {"http": "1.1", "https": "1.1", "http2": "2"}[request.param],
+                "connect_timeout": "60s", "first_byte_timeout": "60s"}  # fifty handshakes, on a machine that has other things to do
     proxy = Proxy(f"{scheme}://127.0.0.1:{port}", {"upstream": upstream, **ROUTES}).start()
     proxy.kind = request.param
     yield proxy

@@ -200,7 +200,7 @@ static void begin_to_move(void)
 {
 	for (unsigned pool = 0; pool < HEAP_POOLS; pool++)
 		(void)heap_leave(&rig.c->memory.heap, pool, 4);
-	rig.c->memory.settling = SETTLE_MOVE;
+	rig.c->memory.compacting = COMPACT_MOVE;
 }
 
 static void *disturb(void *arg)

@@ -184,7 +184,7 @@ static void what_is_left_of_much_takes_little_and_is_whole(void **state)
 	for (unsigned round = 0; round < 4; round++)
 		settle(&g);
 	assert_int_equal(rig_stats(&g).evicted_purged, KEYS - KEYS / KEEP);
-	assert_int_equal(g.c->memory.settling, SETTLE_IDLE);
+	assert_int_equal(g.c->memory.compacting, COMPACT_IDLE);
 	assert_true(heap_resident(h) < before / 4);
 	assert_in_range(rig_stats(&g).moved, 1,
 		3 * KEYS / KEEP); /* each a few times at most, though nothing is left as slack */
@@ -252,7 +252,7 @@ static void settles_within_the_bound(const struct going *of_twenty, bool with_st
 		store_of_many(&g, of_twenty, n++);
 	stores = with_stores ? n / 4 : 0;
 	purge_most(&g);
-	while (g.c->memory.settling != SETTLE_MOVE)
+	while (g.c->memory.compacting != COMPACT_MOVE)
 		(void)step(&g, &most);
 	purge(&g, "http://o/then/");
 	for (unsigned rounds = 0; rounds < 12; rounds += step(&g, &most))

@@ -226,14 +226,14 @@ static void move(struct rig *g, const struct ask *a)
 
 	for (unsigned pool = 0; pool < HEAP_POOLS; pool++)
 		(void)heap_leave(&m->heap, pool, 4);
-	m->settling = SETTLE_MOVE;
+	m->compacting = COMPACT_MOVE;
 	pthread_mutex_lock(&m->shards[0].mu);
 	e = entry_of(g, a);
 	if (e)
 		(void)entry_move_locked(e, &garbage);
 	pthread_mutex_unlock(&m->shards[0].mu);
 	garbage_free(&garbage);
-	m->settling = SETTLE_IDLE;
+	m->compacting = COMPACT_IDLE;
 	for (unsigned pool = 0; pool < HEAP_POOLS; pool++)
 		heap_return(&m->heap, pool);
 }

@@ -232,8 +232,8 @@ static bool row_holds(const struct policy_row *row)
 			f.source == row->source;
 	if (!holds)
 		print_error("%s (%s): %s, lifetime %g from %d, age %g, use %c; expected %s, %g from %d, %g, %c\n",
-			row->name, row->section, policy_store_name(store), lifetime_s, f.source, age_s, use,
-			policy_store_name(row->store), row->lifetime_s, row->source, row->age_s, row->use);
+			row->name, row->section, policy_reason(store)->token, lifetime_s, f.source, age_s, use,
+			policy_reason(row->store)->token, row->lifetime_s, row->source, row->age_s, row->use);
 	rows_exchange_fini(&e);
 	return holds;
 }

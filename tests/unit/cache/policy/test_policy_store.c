@@ -412,11 +412,11 @@ static void every_verdict_has_a_name(void **state)
 {
 	(void)state;
 	for (unsigned s = POLICY_STORE; s < POLICY_STORES_N; s++) {
-		const char *name = policy_store_name((enum policy_store)s);
+		const char *name = policy_reason((enum policy_store)s)->token;
 		assert_non_null(name);
 		assert_true(name[0] != '\0');
 		for (unsigned other = 0; other < s; other++)
-			assert_string_not_equal(name, policy_store_name((enum policy_store)other));
+			assert_string_not_equal(name, policy_reason((enum policy_store)other)->token);
 	}
 }
 
