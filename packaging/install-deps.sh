@@ -35,6 +35,7 @@ unit header cmocka.h libcmocka-dev
 system command python3 python3
 system python pytest python3-pytest
 system python xdist python3-pytest-xdist
+system python yaml python3-yaml
 system command nginx nginx-light
 system command curl curl
 system command openssl openssl

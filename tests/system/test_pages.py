@@ -19,6 +19,9 @@ def machine(tmp_path_factory):
     """A folder with what the documents take to be there."""
     folder = tmp_path_factory.mktemp("machine")
     Pair(folder / "etc")
+    Pair(folder)
+    (folder / "etc" / "token").write_text("of-the-documents")
+    (folder / "etc" / "token").chmod(0o600)
     (folder / "cache").mkdir()
     (folder / "routes").mkdir()
     (folder / "routes" / "a.ini").write_text("[route a]\nmatch = /a\n")
@@ -35,6 +38,6 @@ def test_a_configuration_that_is_shown_is_taken(block, machine):
     path = machine / "shown.ini"
     path.write_text(block.replace("/etc/memoproxy", str(machine / "etc")).replace("/var/cache/memoproxy", str(machine / "cache")))
     upstream = [] if "\nurl = " in block else ["--to", "http://127.0.0.1:3000"]
-    done = subprocess.run([binary(), "-t", "--strict", "-c", path, *upstream], capture_output=True, text=True, timeout=60, check=False,
+    done = subprocess.run([binary(), "-t", "--strict", "-c", path, *upstream], cwd=machine, capture_output=True, text=True, timeout=60, check=False,
                           env=sanitized_environment({"ADMIN_TOKEN": "of-the-documents"}))
     assert done.returncode == 0, done.stderr
