@@ -133,7 +133,7 @@ memoproxy: $(BUILD)/release/memoproxy
 
 # --- Targets for use -----------------------------------------------------------------------------------------------
 
-.PHONY: all run test check unit system asan tsan fuzz fuzz-build lint format bench churn scale conformance soak install clean help
+.PHONY: all run test check unit system asan tsan fuzz fuzz-build lint format docs bench churn scale conformance soak install clean help
 .PHONY: mutants mutants-check unit-build unit-build-tsan unit-tsan deps deps-test deps-bench node-modules binary fill
 
 ifeq ($(MODE),release)
@@ -146,7 +146,7 @@ binary: $(B)/memoproxy
 
 help:
 	@echo 'all (./memoproxy)  run  check (a minute, between changes)  test (all that is proved)'
-	@echo 'unit  unit-<folder>  system  asan  tsan  fuzz  lint  lint-fast  format[-<folder>]  bench  churn  scale'
+	@echo 'unit  unit-<folder>  system  asan  tsan  fuzz  lint  lint-fast  format[-<folder>]  docs  bench  churn  scale'
 	@echo 'conformance  soak  install  clean  mutants  deps  deps-test  deps-bench;   MODE=release|debug|asan|tsan|fuzz'
 
 deps:
@@ -276,6 +276,7 @@ comma := ,
 lint-fast: needs-lint $(BUILD)/release/memoproxy
 	@tests/support/lint-spdx.sh
 	@tests/support/lint-docs.py
+	@$(PYTHON) tests/support/reference.py --check $(BUILD)/release/memoproxy
 	@tests/support/lint-rooms.py $(BUILD)/release/obj $(foreach r,$(ROOMS),$r=$(subst $(empty) $(empty),$(comma),$(strip $(BELOW_$r))))
 	@tests/support/lint-uses.sh $(SOURCES) $(HEADERS)
 	@tests/support/lint-dead.py $(SOURCES) $(HEADERS) $(wildcard */*.def */*/*.def) -- $(LINK) -Wl,--gc-sections,--print-gc-sections \
@@ -297,6 +298,10 @@ $(BUILD)/lint/%.tidy: %.c .clang-tidy | needs-build needs-lint
 	@clang $(LANG_C) -MM -MP -MT $@ -MF $@.d $<
 	@touch $@
 -include $(wildcard $(addsuffix .d,$(TIDY_STAMPS)))
+
+# The reference pages of docs/use, from what the program says of itself.
+docs: memoproxy
+	@$(PYTHON) tests/support/reference.py memoproxy
 
 format:
 	tests/support/lint-spdx.sh --fix
