@@ -2,8 +2,8 @@
 """Does what a recipe of the documents says, as a reader would: writes its files, runs its commands, and compares what they print.
 
 Of a recipe's blocks, one whose first line is a comment with a name (# proxy.ini, // purge.mjs) is that file. In any other, a line
-with `$ ` is a command, and the lines below are what it prints; `...` stands for any lines, and seconds of a ttl may differ. A command
-whose program is a server stays, and is waited for. Ports and folders of the recipe become those of the test."""
+with `$ ` is a command, and the lines below are what it prints; `...` stands for any lines, and seconds of a ttl and dates may
+differ. Lines that begin with curl or for are commands too. A command whose program is a server stays, and is waited for. Ports and folders of the recipe become those of the test."""
 import os
 import pathlib
 import re
@@ -58,6 +58,8 @@ class Recipe:
             elif block.startswith("$ "):
                 for command in re.split(r"^\$ ", block, flags=re.M)[1:]:
                     self.run(*command.split("\n", 1))
+            elif block.startswith(("curl ", "for ")):
+                self.run(block)
         return self
 
     @staticmethod
@@ -66,9 +68,10 @@ class Recipe:
         path.write_text(text)
         path.chmod(0o600)
 
-    def run(self, command, printed):
+    def run(self, command, printed=""):
+        """What it prints is compared where the recipe shows anything."""
         if SERVING.match(command):
-            return self.serve(self.here(command))
+            return self.serve(self.here(command), self.here(printed))
         if command.startswith("export "):
             name, _, value = command.removeprefix("export ").partition("=")
             self.env[name] = value
@@ -76,15 +79,15 @@ class Recipe:
         done = subprocess.run(["bash", "-c", self.here(command)], cwd=self.folder, env=self.environment(), capture_output=True,
                               text=True, timeout=60, check=False)
         got = alike(done.stdout.replace("\r", "").rstrip("\n"))
-        want = "\n".join(".*" if line == "..." else re.escape(alike(line)) for line in printed.splitlines())
-        assert done.returncode == 0 and re.fullmatch(want, got, re.S), \
+        want = "\n".join(".*" if line == "..." else re.escape(alike(line)) for line in printed.rstrip("\n").split("\n"))
+        assert done.returncode == 0 and (not printed.strip() or re.fullmatch(want, got, re.S)), \
             f"$ {command}\n{done.stdout}{done.stderr}(status {done.returncode}), and not\n{printed}"
         return done.stdout
 
     def environment(self):
         return sanitized_environment({**self.env, "PATH": f"{pathlib.Path(binary()).parent}:{os.environ['PATH']}:/usr/sbin"})
 
-    def serve(self, command):
+    def serve(self, command, printed=""):
         words = shlex.split(command)
         if words[0] == "memoproxy":
             words[0] = binary()
@@ -106,7 +109,7 @@ class Recipe:
 
         def ready():
             assert process.alive, f"$ {command}\n{process.stderr}"
-            return all(connects(port) for port in awaited)
+            return all(connects(port) for port in awaited) and printed.strip() in process.stdout
         eventually(ready, f"{command} listens")
 
     def __enter__(self):
@@ -126,7 +129,7 @@ class Recipe:
 
 
 def alike(text):
-    return re.sub(r"ttl=\d+", "ttl=N", text)
+    return re.sub(r"^Date: .*", "Date:", re.sub(r"ttl=\d+", "ttl=N", text), flags=re.M)
 
 
 def connects(port):

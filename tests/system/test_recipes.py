@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Each recipe of docs/use does what it says: its files are written, its commands run, and what they print is compared."""
+"""Each recipe of docs/use, and the first minutes of README, do what they say: their files are written, their commands run, and what they print is compared."""
 import json
 import os
 import pathlib
@@ -30,9 +30,10 @@ def follow(tmp_path):
     tmp_path.chmod(0o755)  # a server's worker may be another user
     opened = []
 
-    def start(heading, ports=None, page=PAGE):
+    def start(heading, ports=None, page=PAGE, before=lambda recipe: None):
         recipe = Recipe(page, heading, tmp_path, ports)
         opened.append(recipe)
+        before(recipe)
         return recipe.follow()
     yield start
     for recipe in opened:
@@ -68,6 +69,18 @@ def test_each_recipe_is_tried():
     tried = pathlib.Path(__file__).read_text()
     headings = re.findall(r"^## (.*)", (ROOT / PAGE).read_text(), re.M)
     assert len(headings) > 8 and [h for h in headings if f'"{h}"' not in tried] == []
+
+
+def test_the_first_ten_seconds(follow, api):
+    follow("In front of your API, in ten seconds", {3000: api.port}, "README.md")
+
+
+def test_the_first_five_minutes(follow, tmp_path):
+    """The demonstration is at ports of the test's own, by its own file."""
+    def start(recipe):
+        recipe.write(tmp_path / "proxy.ini", recipe.here((ROOT / "proxy.ini").read_text()))
+        recipe.run("memoproxy --demo")
+    follow("The first five minutes", page="README.md", before=start)
 
 
 @pytest.mark.parametrize("heading", ["A plain REST API", "GraphQL", "Each user's own", "TLS"])
