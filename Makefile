@@ -123,6 +123,8 @@ $(B)/$1.a: $(call obj_of,$(call sources_of,$1)) $(B)/$1.list
 endef
 $(foreach f,$(ROOMS),$(eval $(call archive_rule,$f)))
 
+$(B)/obj/proxy/admin/openapi.o: proxy/admin/openapi.json
+
 $(B)/memoproxy: $(B)/obj/proxy/process/main.o $(call archives_of,proxy/process)
 	$(call say,LD)$(LINK) -o $@ $^ $(call libs_of,proxy/process)
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "config/diff.h"
 
+#include <stdio.h>
+
+#include "config/ini/ini.h"
 #include "config/options.h"
 
 static bool same_names(const struct slices *a, const struct slices *b)
@@ -112,24 +115,84 @@ static bool same_option(const struct option *o, const void *a, const void *b)
 	return same_value(o->type, (const char *)a + o->offset, (const char *)b + o->offset);
 }
 
-static const void *section_of(const struct config *c, enum option_section s)
+/* What config_diff tells, and whom. */
+struct diff {
+	void (*each)(void *arg, const char *section, const char *key);
+	void *arg;
+	char title[INI_NAME_MAX + 16];
+};
+
+static void diff_keys(struct diff *d, unsigned sections, const void *a, const void *b)
 {
-	return s == SECTION_PROXY   ? (const void *)&c->proxy
-	       : s == SECTION_ADMIN ? (const void *)&c->admin
-	       : s == SECTION_CACHE ? (const void *)&c->cache
-	       : s == SECTION_DISK  ? (const void *)&c->disk
-				    : NULL;
+	for (unsigned i = 0; i < options_n; i++)
+		if (sections >> options[i].section & 1U && !same_option(&options[i], a, b))
+			d->each(d->arg, d->title, options[i].key);
+}
+
+static void diff_single(struct diff *d, enum option_section section, const void *a, const void *b)
+{
+	snprintf(d->title, sizeof(d->title), "%s", option_section_title(section));
+	diff_keys(d, 1U << section, a, b);
+}
+
+static void set_title(struct diff *d, const char *kind, struct slice name, bool has_name)
+{
+	if (has_name)
+		snprintf(d->title, sizeof(d->title), "[%s %.*s]", kind, SLICE_ARG(name));
+	else
+		snprintf(d->title, sizeof(d->title), "[%s]", kind);
+}
+
+static void set_upstream_title(struct diff *d, const struct config_upstream *u)
+{
+	set_title(d, "upstream", u->name, !slice_equal(u->name, SLICE_LIT("default")));
+}
+
+static void diff_upstreams(struct diff *d, const struct config *a, const struct config *b)
+{
+	for (unsigned i = 0; i < a->upstreams_n || i < b->upstreams_n; i++) {
+		const struct config_upstream *u = i < b->upstreams_n ? &b->upstreams[i] : &a->upstreams[i];
+
+		set_upstream_title(d, u);
+		if (i >= a->upstreams_n || i >= b->upstreams_n || !slice_equal(a->upstreams[i].name, u->name)) {
+			d->each(d->arg, d->title, "");
+			return;
+		}
+		diff_keys(d, 1U << SECTION_UPSTREAM, &a->upstreams[i], u);
+	}
+}
+
+/* The one that says nothing stands for [defaults], and is last in both. */
+static void diff_routes(struct diff *d, const struct config *a, const struct config *b)
+{
+	const unsigned keys = 1U << SECTION_MATCH | 1U << SECTION_ROUTE;
+
+	set_title(d, "defaults", SLICE_LIT(""), false);
+	diff_keys(d, 1U << SECTION_ROUTE, &a->routes[a->routes_n - 1], &b->routes[b->routes_n - 1]);
+	for (unsigned i = 0; i < a->routes_n - 1 || i < b->routes_n - 1; i++) {
+		const struct config_route *r = i < b->routes_n - 1 ? &b->routes[i] : &a->routes[i];
+
+		set_title(d, "route", r->rules.route, true);
+		if (i >= a->routes_n - 1 || i >= b->routes_n - 1 ||
+			!slice_equal(a->routes[i].rules.route, r->rules.route)) {
+			d->each(d->arg, d->title, "");
+			return;
+		}
+		diff_keys(d, keys, &a->routes[i], r);
+	}
 }
 
 void config_diff(const struct config *a, const struct config *b,
 	void (*each)(void *arg, const char *section, const char *key), void *arg)
 {
-	for (unsigned i = 0; i < options_n; i++) {
-		const struct option *o = &options[i];
+	struct diff d = {.each = each, .arg = arg};
 
-		if (section_of(a, o->section) && !same_option(o, section_of(a, o->section), section_of(b, o->section)))
-			each(arg, option_section_title(o->section), o->key);
-	}
+	diff_single(&d, SECTION_PROXY, &a->proxy, &b->proxy);
+	diff_single(&d, SECTION_ADMIN, &a->admin, &b->admin);
+	diff_single(&d, SECTION_CACHE, &a->cache, &b->cache);
+	diff_single(&d, SECTION_DISK, &a->disk, &b->disk);
+	diff_upstreams(&d, a, b);
+	diff_routes(&d, a, b);
 }
 
 static bool same_upstream(const struct config_upstream *a, const struct config_upstream *b)

@@ -6,7 +6,9 @@
 
 #include "config/config.h"
 
-/* Calls `each` for every key of [proxy], [admin] and [cache] whose value differs, in the order of options.def. */
+/* Calls `each` for every key whose value differs, section by section, in the order of options.def. An inherited value differs where it
+ * is used, and where it is set. Of a route or upstream that is new, gone, or at another place among the others the first alone, with an
+ * empty key, and nothing of those behind it. */
 void config_diff(const struct config *a, const struct config *b,
 	void (*each)(void *arg, const char *section, const char *key), void *arg);
 /* The same [upstream] sections in the same order, every key of them. */

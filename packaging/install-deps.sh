@@ -36,11 +36,13 @@ system command python3 python3
 system python pytest python3-pytest
 system python xdist python3-pytest-xdist
 system python yaml python3-yaml
+system python jsonschema python3-jsonschema
 system command nginx nginx-light
 system command curl curl
 system command openssl openssl
 system command node nodejs
 system command npm npm
+lint python jsonschema python3-jsonschema
 lint command clang clang
 lint command clang-tidy clang-tidy
 lint command clang-format clang-format

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "http/syntax.h"
 #include "proxy/admin/admin_internal.h"
 
 #define TEXT_MAX (256 * 1024) /* a query and a form, each value in both its readings */
@@ -62,56 +61,70 @@ static void readyz(struct admin_call *c)
 		admin_problem(c, 503, s->state == SERVICE_DRAINING ? "draining" : "starting");
 }
 
-struct endpoint {
-	const char *path;
-	enum http_method method; /* GET answers HEAD too */
-	void (*run)(struct admin_call *c);
-	const char *parameters; /* names it knows, each between spaces */
+/* What it is asked for as it stands here: the description of the API is made of it, and every parameter is checked by it. */
+static const struct admin_rule of_entries[] = {
+	{"prefix", VALUE_URL, .help = "URLs that begin so: a path, or an absolute URL of an origin"},
+	{"limit", VALUE_NUMBER, .low = 1, .high = ADMIN_ENTRIES_MAX,
+		.help = "How many at most; 100 if it is not given"},
+	{"tier", VALUE_WORDS, .words = "memory|disk", .help = "Where they are stored; memory if it is not given"},
+	{"after", VALUE_TEXT, .help = "What `next` said of the page before"},
+};
+static const struct admin_rule of_explain[] = {
+	{"url", VALUE_URL, .help = "A path as a client asks it, or an absolute URL"},
+	{"path", VALUE_URL, .help = "Another name of url"},
+	{"method", VALUE_TEXT, .help = "GET if it is not given"},
+	{"header", VALUE_TEXT, .is_repeated = true, .help = "A field of the request: \"Name: value\""},
+	{"headers", VALUE_TEXT, .help = "The same, one a line"},
+	{"body", VALUE_TEXT, .help = "The request's content"},
+	{"scheme", VALUE_WORDS, .words = "http|https", .help = "https: as a client of a tls listener"},
+};
+static const struct admin_rule of_purge[] = {
+	{"url", VALUE_URL, .help = "One URL, with its query"},
+	{"prefix", VALUE_URL, .help = "All URLs that begin so"},
+	{"tag", VALUE_TEXT, .help = "All responses with this tag"},
+	{"user", VALUE_TEXT, .help = "All responses of this identity, on routes with scope = user"},
+	{"all", VALUE_FLAG, .help = "1: everything"},
+	{"soft", VALUE_FLAG, .help = "1: stale instead of absent"},
+};
+static const struct admin_rule of_refresh[] = {
+	{"url", VALUE_URL, .is_required = true, .help = "A path as a client asks it, or an absolute URL"},
+};
+static const struct admin_rule of_reload[] = {
+	{"dry_run", VALUE_FLAG, .help = "1: says what a reload would change, and changes nothing"},
+};
+_Static_assert(ARRAY_LEN(of_purge) >= PURGE_KINDS_N, "a row for each kind");
+
+static void openapi(struct admin_call *c);
+
+#define NO_RULES NULL, 0
+#define RULES(r) r, ARRAY_LEN(r)
+
+static const struct admin_endpoint endpoints[] = {
+	{"/healthz", HTTP_GET, healthz, NO_RULES, "Is the process alive? Waits for no other call"},
+	{"/readyz", HTTP_GET, readyz, NO_RULES, "Does it serve, rather than start or stop?"},
+	{"/stats", HTTP_GET, admin_stats, NO_RULES, "All counters"},
+	{"/metrics", HTTP_GET, admin_metrics, NO_RULES, "The same, for Prometheus"},
+	{"/entries", HTTP_GET, admin_entries, RULES(of_entries), "What is stored, page by page, in no order"},
+	{"/explain", HTTP_GET, admin_explain, RULES(of_explain),
+		"Would a request be answered from the cache, or why not? Asks nothing"},
+	{"/openapi.json", HTTP_GET, openapi, NO_RULES, "This description"},
+	{"/purge", HTTP_POST, admin_purge, RULES(of_purge), "Makes what is stored unusable at once"},
+	{"/refresh", HTTP_POST, admin_refresh, RULES(of_refresh), "Fetches now, and replaces what is stored"},
+	{"/reload", HTTP_POST, admin_reload, RULES(of_reload),
+		"Reads the configuration anew; a mistake changes nothing"},
 };
 
-#define PURGE_PARAMETER(KIND, name) name " "
+static void openapi(struct admin_call *c)
+{
+	admin_answer(c, 200, admin_openapi(endpoints, ARRAY_LEN(endpoints)));
+}
 
-static const struct endpoint endpoints[] = {
-	{"/healthz", HTTP_GET, healthz, " "},
-	{"/readyz", HTTP_GET, readyz, " "},
-	{"/stats", HTTP_GET, admin_stats, " "},
-	{"/metrics", HTTP_GET, admin_metrics, " "},
-	{"/entries", HTTP_GET, admin_entries, " prefix limit tier after "},
-	{"/explain", HTTP_GET, admin_explain, " url path method header headers body scheme "},
-	{"/purge", HTTP_POST, admin_purge, " " PURGE_KINDS(PURGE_PARAMETER) "soft "},
-	{"/refresh", HTTP_POST, admin_refresh, " url "},
-	{"/reload", HTTP_POST, admin_reload, " "},
-};
-
-static const struct endpoint *endpoint_of(struct slice path)
+static const struct admin_endpoint *endpoint_of(struct slice path)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(endpoints); i++)
 		if (slice_equal(path, slice_of(endpoints[i].path)))
 			return &endpoints[i];
 	return NULL;
-}
-
-static bool knows(const struct endpoint *e, struct slice name)
-{
-	char wanted[32];
-
-	if (name.n == 0 || name.n > sizeof(wanted) - 3 || memchr(name.p, ' ', name.n))
-		return false;
-	snprintf(wanted, sizeof(wanted), " %.*s ", SLICE_ARG(name));
-	return strstr(e->parameters, wanted) != NULL;
-}
-
-/* Most often it is a part of the query of an url that was not encoded. */
-static void refuse_parameter(struct admin_call *c, const struct endpoint *e, struct slice name)
-{
-	const char *hint = strstr(e->parameters, " url ") || strstr(e->parameters, " prefix ")
-				   ? "; an & inside a URL is written %26"
-				   : "";
-	char why[128];
-
-	snprintf(why, sizeof(why), "there is no parameter %.*s%s",
-		(int)(http_is_token(name) && name.n < 64 ? name.n : 0), name.p, hint);
-	admin_problem(c, 400, why);
 }
 
 static void refuse_path(struct admin_call *c)
@@ -125,26 +138,22 @@ static void refuse_path(struct admin_call *c)
 	admin_problem(c, 404, why);
 }
 
-static void run(struct admin_call *c, const struct endpoint *e)
+static void run(struct admin_call *c, const struct admin_endpoint *e)
 {
+	char refusal[ADMIN_WHY_MAX];
 	const char *why = admin_read_parameters(c);
 
-	if (why) {
+	if (!why)
+		why = admin_check_parameters(c, e, refusal);
+	if (why)
 		admin_problem(c, 400, why);
-		return;
-	}
-	for (unsigned i = 0; i < c->parameters_n; i++) {
-		if (!knows(e, c->parameters[i].name)) {
-			refuse_parameter(c, e, c->parameters[i].name);
-			return;
-		}
-	}
-	e->run(c);
+	else
+		e->run(c);
 }
 
 static void dispatch(struct admin_call *c)
 {
-	const struct endpoint *e = endpoint_of(c->http->path);
+	const struct admin_endpoint *e = endpoint_of(c->http->path);
 	int status;
 	const char *why = admin_refusal(&c->service->snapshot->config->admin, c->http, &status);
 

@@ -7,16 +7,6 @@
 #include "proxy/admin/admin_internal.h"
 #include "proxy/transaction/refresh.h"
 
-/* 1 or 0, or -EINVAL for anything else. */
-static int flag(const struct admin_call *c, const char *name)
-{
-	struct slice v;
-
-	if (!admin_parameter(c, name, &v))
-		return 0;
-	return slice_equal(v, SLICE_LIT("1")) ? 1 : slice_equal(v, SLICE_LIT("0")) ? 0 : -EINVAL;
-}
-
 /* ---- purge ---- */
 
 struct purging {
@@ -285,8 +275,7 @@ static void refuse_star(struct admin_call *c, struct slice prefix)
 void admin_purge(struct admin_call *c)
 {
 	const struct admin_parameter *given = NULL, *one;
-	int soft = flag(c, "soft");
-	struct purge p = {.soft = soft == 1};
+	struct purge p = {.soft = admin_flag(c, "soft")};
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < PURGE_KINDS_N; i++) {
@@ -299,9 +288,7 @@ void admin_purge(struct admin_call *c)
 	}
 	if (n != 1)
 		admin_problem(c, 400, "give exactly one of " PURGE_KINDS_IN_WORDS);
-	else if (soft < 0)
-		admin_problem(c, 400, "soft is 0 or 1");
-	else if (p.kind == PURGE_ALL && flag(c, "all") != 1)
+	else if (p.kind == PURGE_ALL && !admin_flag(c, "all"))
 		admin_problem(c, 400, "all has to be 1: all=1");
 	else if (given->value.n == 0)
 		admin_problem(c, 400, "an empty parameter");

@@ -233,8 +233,6 @@ static const char *add_parameters(struct admin_call *c, struct slice query)
 		decode_value(c, p.value, to);
 		if (memchr(to->name.p, '\0', to->name.n) || memchr(to->value.p, '\0', to->value.n))
 			return "a parameter holds a NUL byte";
-		if (!slice_equal(to->name, SLICE_LIT("header")) && find_parameter(c, to->name))
-			return "a parameter is given twice";
 		c->parameters_n++;
 	}
 	return NULL;

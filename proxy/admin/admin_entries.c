@@ -7,7 +7,6 @@
 #include "proxy/admin/json_text.h"
 
 #define LIMIT_DEFAULT 100
-#define LIMIT_MAX 10000
 #define TEXT_MAX (256 << 20)
 /* Heads that are read from disk for one call, at least: with a prefix most may be others'. */
 #define READS_MIN 1000
@@ -319,15 +318,10 @@ static const char *read_parameters(struct admin_call *c, struct entries_call *e)
 	unsigned long long limit = LIMIT_DEFAULT;
 	struct slice v;
 
-	if (admin_parameter(c, "limit", &v) &&
-		(!slice_to_u64(v, LIMIT_MAX + 1, &limit) || limit > LIMIT_MAX || limit == 0))
-		return "limit is a number from 1 to 10000";
+	if (admin_parameter(c, "limit", &v))
+		(void)slice_to_u64(v, ADMIN_ENTRIES_MAX, &limit);
 	*e = (struct entries_call){.limit = (unsigned)limit};
-	if (admin_parameter(c, "tier", &v)) {
-		e->is_disk = slice_equal(v, SLICE_LIT("disk"));
-		if (!e->is_disk && !slice_equal(v, SLICE_LIT("memory")))
-			return "tier is memory or disk";
-	}
+	e->is_disk = admin_parameter(c, "tier", &v) && slice_equal(v, SLICE_LIT("disk"));
 	if (admin_parameter(c, "after", &v) && !read_cursor(v, &e->from))
 		return "after is the `next` of an answer";
 	return NULL;

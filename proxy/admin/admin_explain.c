@@ -291,15 +291,13 @@ static int take_fields(const struct admin_call *c, struct http_fields *to)
 	return err;
 }
 
-/* By which scheme a client would ask: what `scheme` says, where it says something. False for another word. */
-static bool take_scheme(const struct admin_call *c, struct admin_url *l)
+/* By which scheme a client would ask: what `scheme` says, where it says something. */
+static void take_scheme(const struct admin_call *c, struct admin_url *l)
 {
 	struct slice v;
 
-	if (!admin_parameter(c, "scheme", &v))
-		return true;
-	l->is_tls = slice_equal(v, SLICE_LIT("https"));
-	return l->is_tls || slice_equal(v, SLICE_LIT("http"));
+	if (admin_parameter(c, "scheme", &v))
+		l->is_tls = slice_equal(v, SLICE_LIT("https"));
 }
 
 static bool take_method(const struct admin_call *c, struct http_request *r)
@@ -332,9 +330,7 @@ static int take_request(const struct admin_call *c, struct admin_url *l, const c
 	*why = "a header is \"Name: value\"";
 	if (err)
 		return err;
-	*why = "scheme is http or https";
-	if (!take_scheme(c, l))
-		return -EINVAL;
+	take_scheme(c, l);
 	*why = "method is a name, as in GET";
 	return take_method(c, &l->request) ? 0 : -EINVAL;
 }

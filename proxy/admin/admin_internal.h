@@ -15,7 +15,8 @@
 #include "proxy/transaction/worker.h"
 
 #define ADMIN_PARAMETERS_MAX 32
-#define ADMIN_CALLS_MAX 64 /* under way at once */
+#define ADMIN_CALLS_MAX 64      /* under way at once */
+#define ADMIN_ENTRIES_MAX 10000 /* of one page */
 
 struct admin_call;
 
@@ -35,6 +36,27 @@ struct admin {
 	struct gate_stats gate_stats;
 	unsigned calls; /* under way */
 	uint64_t refused;
+};
+
+/* What a parameter's value is. A URL's is decoded by its name: admin_call.c. */
+enum admin_value { VALUE_TEXT, VALUE_URL, VALUE_FLAG /* 0 or 1 */, VALUE_NUMBER, VALUE_WORDS };
+
+struct admin_rule {
+	const char *name;
+	enum admin_value value;
+	unsigned low, high; /* of a number */
+	const char *words;  /* with | between */
+	bool is_required, is_repeated;
+	const char *help;
+};
+
+struct admin_endpoint {
+	const char *path;
+	enum http_method method; /* GET answers HEAD too */
+	void (*run)(struct admin_call *c);
+	const struct admin_rule *rules; /* the parameters that it knows */
+	unsigned rules_n;
+	const char *summary;
 };
 
 /* What a call does in more than one turn of main's loop, so that others get theirs between. */
@@ -67,6 +89,14 @@ const char *admin_refusal(const struct config_admin *a, const struct http_reques
 
 /* Of query and form. Why they can't be read, or NULL. */
 const char *admin_read_parameters(struct admin_call *c) WARN_UNUSED;
+/* admin_check.c: why these are not what the endpoint takes, in `why` or elsewhere; or NULL. After that each value is what its rule says. */
+#define ADMIN_WHY_MAX 160
+const char *admin_check_parameters(
+	const struct admin_call *c, const struct admin_endpoint *e, char why[ADMIN_WHY_MAX]) WARN_UNUSED;
+/* openapi.c: the OpenAPI document of these, for json_decref; NULL where there is no memory. */
+json_t *admin_openapi(const struct admin_endpoint *endpoints, unsigned n);
+/* Of one that is VALUE_FLAG: is it 1? */
+bool admin_flag(const struct admin_call *c, const char *name);
 /* NULL-valued slice when it is not there. A '+' is a blank, but in a URL, which has none. */
 bool admin_parameter(const struct admin_call *c, const char *name, struct slice *value);
 /* NULL when it is not there. */

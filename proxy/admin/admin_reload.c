@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* POST /reload: answers once every worker goes by the new configuration. */
+/* POST /reload: answers once every worker goes by the new configuration; or says what that would change. */
 #include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
 
 #include "base/mem.h"
 #include "proxy/admin/admin_internal.h"
@@ -46,16 +48,16 @@ static void on_all_told(void *arg, struct collected *sum)
 	free_call(r);
 }
 
-static void refuse(struct admin_call *c, int err, const struct buf *errors)
+static void refuse(struct admin_call *c, int err, const struct buf *errors, const char *what)
 {
 	int status = err == -ENOMEM ? 503 : 422;
-	json_t *j = admin_problem_new(status, "the configuration was not loaded; the old one stays in force");
+	json_t *j = admin_problem_new(status, what);
 
 	json_object_set_new(j, "errors", json_of_lines(buf_slice(errors)));
 	admin_answer(c, status, j);
 }
 
-void admin_reload(struct admin_call *c)
+static void reload(struct admin_call *c)
 {
 	struct reload_call *r;
 	int err;
@@ -70,7 +72,47 @@ void admin_reload(struct admin_call *c)
 	buf_init(&r->warnings, TEXT_MAX);
 	err = c->admin->o.reload(c->admin->o.owner, &r->warnings, &r->later); /* with an error: what is wrong */
 	if (err || collect_start(c->service, on_all_told, r)) {
-		refuse(c, err ? err : -ENOMEM, &r->warnings);
+		refuse(c, err ? err : -ENOMEM, &r->warnings,
+			"the configuration was not loaded; the old one stays in force");
 		free_call(r);
 	}
+}
+
+/* ---- Only to see ---- */
+
+static json_t *json_of_file(const char *file)
+{
+	char path[PATH_MAX];
+
+	return json_string(realpath(file, path) ? path : file);
+}
+
+static void try(struct admin_call *c)
+{
+	const struct admin_options *o = &c->admin->o;
+	struct buf warnings, differs, later;
+	int err;
+
+	buf_init(&warnings, TEXT_MAX);
+	buf_init(&differs, TEXT_MAX);
+	buf_init(&later, TEXT_MAX);
+	err = o->reload_try(o->owner, &warnings, &differs, &later);
+	if (err)
+		refuse(c, err, &warnings, "the configuration has mistakes and would not be loaded");
+	else
+		admin_answer(c, 200,
+			json_pack("{s:b, s:o, s:o, s:o, s:o}", "in_force", differs.n == 0 && later.n == 0, "file",
+				json_of_file(o->file), "differs", json_of_lines(buf_slice(&differs)), "needs_restart",
+				json_of_lines(buf_slice(&later)), "warnings", json_of_lines(buf_slice(&warnings))));
+	buf_fini(&warnings);
+	buf_fini(&differs);
+	buf_fini(&later);
+}
+
+void admin_reload(struct admin_call *c)
+{
+	if (admin_flag(c, "dry_run"))
+		try(c);
+	else
+		reload(c);
 }

@@ -149,6 +149,24 @@ static int publish(struct server *s, struct snapshot *next, struct buf *errors)
 	return 0;
 }
 
+static void add_difference(void *arg, const char *section, const char *key)
+{
+	buf_addf(arg, "%s%s%s\n", section, *key ? " " : "", key);
+}
+
+int server_reload_try(struct server *s, struct buf *errors, struct buf *differs, struct buf *later)
+{
+	struct config *config;
+	int err = config_load(s->source, &config, errors);
+
+	if (err)
+		return err;
+	config_diff(s->service.snapshot->config, config, add_difference, differs);
+	config_diff(s->started_with, config, on_difference, later);
+	config_unref(&config);
+	return 0;
+}
+
 static int load(struct server *s, struct buf *errors, struct buf *later)
 {
 	struct snapshot *next;

@@ -346,9 +346,19 @@ static int reload(void *arg, struct buf *errors, struct buf *later)
 	return server_reload(arg, errors, later);
 }
 
+static int reload_try(void *arg, struct buf *errors, struct buf *differs, struct buf *later)
+{
+	return server_reload_try(arg, errors, differs, later);
+}
+
 static int start_admin(struct server *s)
 {
-	struct admin_options o = {.service = &s->service, .base = s->base, .owner = s, .reload = reload};
+	struct admin_options o = {.service = &s->service,
+		.base = s->base,
+		.owner = s,
+		.reload = reload,
+		.reload_try = reload_try,
+		.file = config_source_name(s->source)};
 	int *fds, err;
 
 	o.fds_n = s->service.snapshot->config->admin.listen.n;

@@ -10,7 +10,7 @@ import tempfile
 import time
 import urllib.parse
 
-from . import rawclient
+from . import openapi, rawclient
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SANITIZER = re.compile(rb"ERROR: AddressSanitizer|ERROR: LeakSanitizer|runtime error:|WARNING: ThreadSanitizer"
@@ -277,7 +277,11 @@ class Proxy:
     # ---- admin ----
 
     def admin(self, method, target, fields=None, body=b"", **kwargs):
-        return rawclient.fetch(self.admin_port, target, fields, method, body, host=f"127.0.0.1:{self.admin_port}", **kwargs)
+        """Each answer is what the admin side's own description says."""
+        host = f"127.0.0.1:{self.admin_port}"
+        r = rawclient.fetch(self.admin_port, target, fields, method, body, host=host, **kwargs)
+        openapi.check(lambda path: rawclient.fetch(self.admin_port, path, fields, host=host), binary(), method, target, r)
+        return r
 
     def admin_json(self, method, target, **kwargs):
         r = self.admin(method, target, **kwargs)

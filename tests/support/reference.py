@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """The reference pages of docs/use, made from what the program itself says: keys from --help-config, metrics from /metrics and
-/stats of a running one, endpoints from the table in proxy/admin/admin.c with the words of man/memoproxy.8.
+/stats of a running one, endpoints from its /openapi.json.
 usage: reference.py [--check] PROGRAM    writes them, or says which is stale"""
 import json
 import os
 import pathlib
 import re
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -72,32 +71,26 @@ def metrics(_):
                                                    for at, names in grouped.items()])])
 
 
-def roff(line):
-    macro = re.match(r"\.([BIR]+) +(.*)", line)
-    if not macro:
-        return line
-    words = shlex.split(macro[2])
-    return "`" + " ".join(words) + "`" if macro[1] in ("B", "I") else "".join(words)
+def values(schema):
+    if schema["type"] == "array":
+        return "several"
+    if schema["type"] == "integer":
+        return f"{schema['minimum']} to {schema['maximum']}"
+    return ", ".join(f"`{v}`" for v in schema.get("enum", []))
 
 
 def endpoints(_):
-    source = (ROOT / "proxy/admin/admin.c").read_text()
-    kinds = re.findall(r'KIND\(\w+, "(\w+)"\)', (ROOT / "cache/policy/purge.h").read_text())
-    known = {}
-    for path, method, names in re.findall(r'^\t\{"(/\w+)", HTTP_(\w+), \w+, (.*)\},$', source, re.M):
-        names = re.sub(r'" PURGE_KINDS\(PURGE_PARAMETER\) "', " ".join(kinds) + " ", names).strip('" ')
-        known[f"{method} {path}"] = names.split()
-    page = (ROOT / "man/memoproxy.8").read_text().replace("\\-", "-").replace("\\&", "")
-    section = page[page.index("\n.SH ADMINISTRATION\n"):].split("\n.SH ")[1]
-    rows = []
-    for entry in section.split("\n.TP\n")[1:]:
-        head, *told = (roff(line) for line in entry.strip().split("\n"))
-        for call in [c for c in known if re.search(re.escape(c) + r"\b", head)]:
-            rows.append([f"`{call}`", " ".join(f"`{n}`" for n in known.pop(call)), cell(" ".join(told))])
-    if known:
-        sys.exit(f"man/memoproxy.8 does not tell of {', '.join(known)}")
-    return "\n".join(["# All endpoints of the admin side\n", MADE, "How they are called, and by whom: [admin API](admin.md).\n",
-                      table(["call", "parameters", "what it does"], rows)])
+    with Proxy("http://127.0.0.1:1") as p:
+        paths = p.admin_json("GET", "/openapi.json")["paths"]
+    calls, parameters = [], []
+    for path, item in paths.items():
+        for method, o in item.items():
+            calls.append([f"`{method.upper()} {path}`", cell(o["summary"])])
+            parameters += [[f"`{method.upper()} {path}`", f"`{q['name']}`", values(q["schema"]), cell(q["description"])]
+                           for q in o.get("parameters", [])]
+    return "\n".join(["# All endpoints of the admin side\n", MADE, "How they are called, and by whom: [admin API](admin.md). The same for programs, "
+                      "with what they answer, is `GET /openapi.json`.\n", table(["call", "what it does"], calls), "## Parameters\n",
+                      table(["call", "parameter", "values", "meaning"], parameters)])
 
 
 PAGES = {"keys": keys, "metrics": metrics, "endpoints": endpoints}
