@@ -42,8 +42,9 @@ BELOW_proxy/request     := proxy/request config config/ini config/routing upstre
 BELOW_proxy/transaction := proxy/transaction proxy/record proxy/front proxy/connection $(BELOW_proxy/request)
 BELOW_proxy/demo        := proxy/demo http base
 BELOW_proxy/init        := proxy/init $(BELOW_config)
+BELOW_proxy/control     := proxy/control $(BELOW_proxy/init)
 BELOW_proxy/admin       := proxy/admin $(BELOW_proxy/transaction)
-BELOW_proxy/process     := proxy/process proxy/demo proxy/init cache/disk cache/disk/log $(BELOW_proxy/admin)
+BELOW_proxy/process     := proxy/process proxy/demo proxy/control proxy/init cache/disk cache/disk/log $(BELOW_proxy/admin)
 ROOMS        := $(BELOW_proxy/process)
 SOURCES      := $(wildcard $(addsuffix /*.c,$(ROOMS)))
 HEADERS      := $(wildcard $(addsuffix /*.h,$(ROOMS)))
@@ -135,7 +136,7 @@ memoproxy: $(BUILD)/release/memoproxy
 
 # --- Targets for use -----------------------------------------------------------------------------------------------
 
-.PHONY: all run test check unit system asan tsan fuzz fuzz-build lint format docs bench churn scale conformance soak install clean help
+.PHONY: all run test check unit system asan tsan fuzz fuzz-build lint format docs bench churn scale conformance soak install uninstall clean help
 .PHONY: mutants mutants-check unit-build unit-build-tsan unit-tsan deps deps-test deps-bench node-modules binary fill
 
 ifeq ($(MODE),release)
@@ -149,7 +150,7 @@ binary: $(B)/memoproxy
 help:
 	@echo 'all (./memoproxy)  run  check (a minute, between changes)  test (all that is proved)'
 	@echo 'unit  unit-<folder>  system  asan  tsan  fuzz  lint  lint-fast  format[-<folder>]  docs  bench  churn  scale'
-	@echo 'conformance  soak  install  clean  mutants  deps  deps-test  deps-bench;   MODE=release|debug|asan|tsan|fuzz'
+	@echo 'conformance  soak  install  uninstall  clean  mutants  deps  deps-test  deps-bench;   MODE=release|debug|asan|tsan|fuzz'
 
 deps:
 	@$(NEEDS) build
@@ -349,6 +350,9 @@ SBINDIR    ?= $(PREFIX)/sbin
 MANDIR     ?= $(PREFIX)/share/man
 SYSCONFDIR ?= /etc/memoproxy
 UNITDIR    ?= $(PREFIX)/lib/systemd/system
+BASHDIR    ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR     ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR    ?= $(PREFIX)/share/fish/vendor_completions.d
 
 # An operator's proxy.ini is never overwritten: ours goes beside it.
 install: memoproxy
@@ -364,6 +368,18 @@ install: memoproxy
 		&& sed 's|/usr/sbin/memoproxy|$(SBINDIR)/memoproxy|g; s|/etc/memoproxy|$(SYSCONFDIR)|g' packaging/$$unit > "$$to" \
 		&& chmod 644 "$$to" || exit 1; \
 	done
+	@complete() { \
+		to=$(DESTDIR)$$2; echo "install $$to"; mkdir -p "$${to%/*}" && ./memoproxy completion $$1 > "$$to" && chmod 644 "$$to"; \
+	}; \
+	complete bash $(BASHDIR)/memoproxy && complete zsh $(ZSHDIR)/_memoproxy && complete fish $(FISHDIR)/memoproxy.fish
+
+# What install put there, with the same PREFIX and the like. A proxy.ini that somebody has changed stays.
+uninstall:
+	rm -f $(DESTDIR)$(SBINDIR)/memoproxy $(DESTDIR)$(MANDIR)/man5/memoproxy.ini.5 $(DESTDIR)$(MANDIR)/man8/memoproxy.8 \
+		$(DESTDIR)$(UNITDIR)/memoproxy.service $(DESTDIR)$(UNITDIR)/memoproxy.socket $(DESTDIR)$(BASHDIR)/memoproxy \
+		$(DESTDIR)$(ZSHDIR)/_memoproxy $(DESTDIR)$(FISHDIR)/memoproxy.fish $(DESTDIR)$(SYSCONFDIR)/proxy.ini.dist
+	@ini=$(DESTDIR)$(SYSCONFDIR)/proxy.ini; ! cmp -s packaging/proxy.ini "$$ini" || { echo "rm $$ini"; rm -f "$$ini"; }
+	@[ ! -d $(DESTDIR)$(SYSCONFDIR) ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(SYSCONFDIR)
 
 clean:
 	rm -rf $(BUILD) memoproxy

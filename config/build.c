@@ -184,6 +184,16 @@ static int build_single(struct build *b, enum option_section section, const char
 	return rc ? rc : read_keys(b, ini_section_of(b->sections, kind, NO_NAME), BIT(section), to);
 }
 
+int build_admin(struct build *b)
+{
+	unsigned errors = b->report->errors;
+	int rc = build_single(b, SECTION_ADMIN, "admin", &b->config->admin);
+
+	if (rc == 0 && errors == b->report->errors)
+		rc = validate_admin(b, ini_section_of(b->sections, "admin", NO_NAME));
+	return rc;
+}
+
 static int build_singles(struct build *b)
 {
 	struct config *c = b->config;
@@ -204,13 +214,7 @@ static int build_singles(struct build *b)
 		validate_cache(b, ini_section_of(b->sections, "cache", NO_NAME));
 	if (rc == 0)
 		rc = build_single(b, SECTION_DISK, "disk", &c->disk);
-	if (rc)
-		return rc;
-	errors = b->report->errors;
-	rc = build_single(b, SECTION_ADMIN, "admin", &c->admin);
-	if (rc == 0 && errors == b->report->errors)
-		rc = validate_admin(b, ini_section_of(b->sections, "admin", NO_NAME));
-	return rc;
+	return rc ? rc : build_admin(b);
 }
 
 /* ---- [upstream] ---- */

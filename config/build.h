@@ -21,6 +21,8 @@ struct build {
 
 /* Fills the config. 0, also when mistakes were reported, or -ENOMEM. */
 int build_config(struct build *b) WARN_UNUSED;
+/* [admin] alone. */
+int build_admin(struct build *b) WARN_UNUSED;
 
 /* places.c: of a section, in the order of its keys, after the section's own. 0 or -ENOMEM. */
 int places_of(struct build *b, const struct ini_section *s, struct config_places *to) WARN_UNUSED;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/arena.h"
@@ -88,14 +89,15 @@ static int read_into(struct config *c, const struct config_source *from, struct 
 	struct build b = {.config = c, .report = report, .is_check = from->is_check};
 	struct ini *ini = ini_new(c->arena, report);
 	int rc = ini ? read_sources(ini, from, report->out) : -ENOMEM;
+	unsigned elsewhere = from->admin_only ? report->errors : 0;
 
 	if (rc == 0) {
 		b.sections = ini_sections(ini);
-		rc = build_config(&b);
+		rc = from->admin_only ? build_admin(&b) : build_config(&b);
 		report_end(report);
 		c->warnings = report->warnings;
 	}
-	if (rc == 0 && report->errors > 0)
+	if (rc == 0 && report->errors > elsewhere)
 		rc = -EINVAL;
 	ini_free(&ini);
 	return rc;
@@ -116,6 +118,16 @@ int config_load(const struct config_source *from, struct config **out, struct bu
 	else if (c)
 		config_free(c);
 	return rc;
+}
+
+const char *config_default_path(void)
+{
+	static const char *const paths[] = {CONFIG_HERE, CONFIG_SYSTEM};
+
+	for (unsigned i = 0; i < ARRAY_LEN(paths); i++)
+		if (access(paths[i], F_OK) == 0)
+			return paths[i];
+	return NULL;
 }
 
 const char *config_source_name(const struct config_source *from)

@@ -26,6 +26,9 @@ enum {
 	CONFIG_LIST_MAX = 64, /* members of a list */
 };
 
+#define CONFIG_HERE "proxy.ini"
+#define CONFIG_SYSTEM "/etc/memoproxy/proxy.ini"
+
 enum config_log_format { CONFIG_LOG_COMBINED, CONFIG_LOG_JSON };
 enum config_http_version { CONFIG_HTTP_AUTO, CONFIG_HTTP_1_1, CONFIG_HTTP_2 };
 enum config_balance { CONFIG_ROUND_ROBIN, CONFIG_LEAST_CONNECTIONS, CONFIG_BALANCE_HASH };
@@ -193,6 +196,8 @@ struct config_source {
 	const struct config_option *options;
 	unsigned options_n;
 	bool is_check; /* warn also of what a start would find by itself, as folders that are missing */
+	/* Fills [admin] alone. Mistakes elsewhere, a variable that is not set for one, stand in `errors` and are no failure. */
+	bool admin_only;
 };
 
 /* Reads and checks it. 0 and *out with one reference, or negative errno: -ENOENT, -EACCES and the like when the file can't
@@ -200,6 +205,8 @@ struct config_source {
  * a newline; never a secret. With 0 it may hold lines "file:line: warning: ...". Paths in the file are relative to the working
  * directory, but for those of `include`. */
 int config_load(const struct config_source *from, struct config **out, struct buf *errors) WARN_UNUSED;
+/* The file that counts where none is named: ./proxy.ini or else /etc/memoproxy/proxy.ini. NULL: neither is there. */
+const char *config_default_path(void);
 /* What lines about all of it begin with: the file's path, or the program's name. */
 const char *config_source_name(const struct config_source *from);
 /* The same for text in memory, over the demonstration's [upstream] url; `name` stands in for the file's name in errors. */

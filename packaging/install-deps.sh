@@ -37,6 +37,8 @@ system python pytest python3-pytest
 system python xdist python3-pytest-xdist
 system python yaml python3-yaml
 system python jsonschema python3-jsonschema
+system command zsh zsh
+system command fish fish
 system command nginx nginx-light
 system command curl curl
 system command openssl openssl

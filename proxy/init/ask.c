@@ -30,7 +30,7 @@ static size_t on_head(char *p, size_t size, size_t n, void *arg)
 static size_t on_body(char *p, size_t size, size_t n, void *arg)
 {
 	struct answer *a = arg;
-	size_t room = ASK_BODY_MAX - a->body.n;
+	size_t room = a->body.max - a->body.n;
 
 	a->is_cut = n * size > room;
 	if (buf_add(&a->body, p, a->is_cut ? room : n * size))
@@ -83,17 +83,23 @@ static void set_up(struct ask *a, const char *url, bool with_fields, struct answ
 	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, a->error);
 }
 
-int ask_get(struct ask *a, const char *url, bool with_fields, struct answer *out)
+static int send_call(struct ask *a, const char *url, const struct slice *form, bool with_fields, struct answer *out)
 {
 	long status = 0;
 	CURLcode rc;
 
 	answer_fini(out);
 	answer_init(out);
+	if (a->o.body_max)
+		buf_init(&out->body, a->o.body_max);
 	if (a->calls == a->o.calls_max)
 		return -EDQUOT;
 	a->calls++;
 	set_up(a, url, with_fields, out);
+	if (form) {
+		curl_easy_setopt(a->curl, CURLOPT_POSTFIELDS, form->n ? form->p : "");
+		curl_easy_setopt(a->curl, CURLOPT_POSTFIELDSIZE, (long)form->n);
+	}
 	out->asked = clock_now();
 	rc = curl_easy_perform(a->curl);
 	out->received = clock_now();
@@ -107,6 +113,16 @@ int ask_get(struct ask *a, const char *url, bool with_fields, struct answer *out
 		return rc == CURLE_OUT_OF_MEMORY ? -ENOMEM : -ECONNREFUSED;
 	}
 	return read_fields(out);
+}
+
+int ask_get(struct ask *a, const char *url, bool with_fields, struct answer *out)
+{
+	return send_call(a, url, NULL, with_fields, out);
+}
+
+int ask_post(struct ask *a, const char *url, struct slice form, bool with_fields, struct answer *out)
+{
+	return send_call(a, url, &form, with_fields, out);
 }
 
 unsigned ask_calls(const struct ask *a)

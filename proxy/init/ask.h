@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Calls to an API, one after the other, by people's orders: what init and `-t --connect` want to know of it.
- * Thread: one at a time; it blocks. Owns: its connections. Bounds: ASK_BODY_MAX bytes of a body, ASK_HEAD_MAX of a head, the
+/* Calls by HTTP, one after the other, by people's orders: what init and `-t --connect` want to know of an API, and what the
+ * commands tell a running proxy.
+ * Thread: one at a time; it blocks. Owns: its connections. Bounds: body_max bytes of a body, ASK_HEAD_MAX of a head, the
  * options' times and number of calls. Redirects are not followed. */
 #ifndef PROXY_INIT_ASK_H
 #define PROXY_INIT_ASK_H
@@ -20,6 +21,7 @@ struct ask_options {
 	bool plain_http2; /* HTTP/2 without asking whether it is spoken, where there is no TLS */
 	int64_t connect_timeout_ms, timeout_ms;
 	unsigned calls_max;
+	size_t body_max; /* 0: ASK_BODY_MAX */
 };
 
 struct answer {
@@ -42,6 +44,8 @@ void answer_init(struct answer *a);
 void answer_fini(struct answer *a);
 /* GET, whatever was in the answer before. 0; -ECONNREFUSED when no response came, and why; -EDQUOT when all calls were made; -ENOMEM. */
 int ask_get(struct ask *a, const char *url, bool with_fields, struct answer *out) WARN_UNUSED;
+/* POST of a form, likewise. */
+int ask_post(struct ask *a, const char *url, struct slice form, bool with_fields, struct answer *out) WARN_UNUSED;
 unsigned ask_calls(const struct ask *a);
 
 #endif

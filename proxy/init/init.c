@@ -3,13 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/nearest.h"
 #include "proxy/init/discover.h"
 #include "proxy/init/study.h"
 #include "proxy/init/write.h"
@@ -26,96 +24,72 @@ struct order {
 	unsigned paths_n;
 };
 
-static void usage(FILE *to)
-{
-	fputs("usage: memoproxy init URL [PATH...] [-o FILE [--force]] [--header 'NAME: VALUE'] [--insecure]\n"
-	      "Asks the API at URL a few paths, those given or those that its OpenAPI document, sitemap and links "
-	      "name, and\n"
-	      "writes a proxy.ini to standard output or FILE.\n"
-	      "  -o, --output FILE           where to; a file that is there is not touched\n"
-	      "  --force                     but replaced\n"
-	      "  -H, --header 'NAME: VALUE'  sent with each call, a credential for example; it is not written down\n"
-	      "  -k, --insecure              whatever certificate the API has\n",
-		to);
-}
-
 /* ---- The order ---- */
 
-static int refuse(const char *what, const char *word, const char *near)
-{
-	fprintf(stderr, "memoproxy: init: %s%s%s%s%s (memoproxy init --help shows the usage)\n", what, word,
-		near ? "; is it --" : "", near ? near : "", near ? "?" : "");
-	return -EINVAL;
-}
+static int run_init(const struct word *self, int argc, char **argv);
 
-static const struct option options[] = {
-	{"output", required_argument, NULL, 'o'},
-	{"force", no_argument, NULL, 'f'},
-	{"header", required_argument, NULL, 'H'},
-	{"insecure", no_argument, NULL, 'k'},
-	{"help", no_argument, NULL, 'h'},
-	{NULL, 0, NULL, 0},
+enum { OPT_OUTPUT, OPT_FORCE, OPT_HEADER, OPT_INSECURE, OPT_HELP };
+
+static const struct arg args[] = {
+	{"output", 'o', "FILE", "where to, in place of standard output; a file that is there is not touched"},
+	{"force", '\0', NULL, "but replaced"},
+	{"header", 'H', "'NAME: VALUE'", "sent with each call, a credential for example; it is not written down"},
+	{"insecure", 'k', NULL, "whatever certificate the API has"},
+	{"help", 'h', NULL, "this"},
 };
 
-static int refuse_option(const char *word)
-{
-	const char *names[ARRAY_LEN(options) - 1];
-	char shown[64];
-	struct slice name;
+const struct word init_word = {"init", "URL [PATH...]",
+	"Asks an API the paths given, or those that it names itself, and writes a proxy.ini of what it says", args,
+	ARRAY_LEN(args), run_init, 0};
 
-	for (unsigned i = 0; i < ARRAY_LEN(names); i++)
-		names[i] = options[i].name;
-	snprintf(shown, sizeof(shown), "%.*s", (int)strcspn(word, "="), word);
-	name = slice_of(shown + strspn(shown, "-"));
-	return refuse("no option is called ", shown, nearest_word(name, names, ARRAY_LEN(names)));
+static int refuse(const char *what, const char *word)
+{
+	const struct args a = args_of(&init_word, 0, NULL);
+
+	return args_refuse(&a, what, word, NULL);
 }
 
-static int take(struct order *o, int option, char *const *argv)
+static int take(struct order *o, int option, const char *value)
 {
 	switch (option) {
-	case 'o':
-		o->file = optarg;
-		return 0;
-	case 'f':
+	case OPT_OUTPUT:
+		o->file = value;
+		break;
+	case OPT_FORCE:
 		o->force = true;
-		return 0;
-	case 'k':
+		break;
+	case OPT_INSECURE:
 		o->insecure = true;
-		return 0;
-	case 'H':
+		break;
+	case OPT_HEADER:
 		if (o->fields_n == INIT_FIELDS_MAX)
-			return refuse("too many headers", "", NULL);
-		o->fields[o->fields_n++] = optarg;
-		return 0;
-	case ':':
-		return refuse("a value is missing after ", argv[optind - 1], NULL);
-	default:
-		return optopt > 0 && optopt < 256 ? refuse("no option is called -", (char[]){(char)optopt, '\0'}, NULL)
-						  : refuse_option(argv[optind - 1]);
+			return refuse("too many headers", "");
+		o->fields[o->fields_n++] = value;
+		break;
 	}
+	return 0;
 }
 
 /* 0, 1 when help was asked for, or -EINVAL after a sentence. */
 static int read_order(int argc, char **argv, struct order *o)
 {
-	int option, err = 0;
+	struct args a = args_of(&init_word, argc, argv);
+	char **left;
+	int option, err = 0, n;
 
-	optind = 1;
-	opterr = 0;
-	while (!err && (option = getopt_long(argc, argv, ":o:H:kh", options, NULL)) != -1) {
-		if (option == 'h')
+	while (!err && (option = args_next(&a)) != ARGS_END) {
+		if (option == OPT_HELP)
 			return 1;
-		err = take(o, option, argv);
+		err = option < 0 ? option : take(o, option, a.value);
 	}
 	if (err)
 		return err;
-	if (optind == argc)
-		return refuse("the API's URL is missing", "", NULL);
-	o->paths = argv + optind + 1;
-	o->paths_n = (unsigned)(argc - optind - 1);
-	return config_url_add(argv[optind], &o->url) || buf_add_char(&o->url, '\0')
-		       ? refuse("the URL is too long", "", NULL)
-		       : 0;
+	n = args_left(&a, &left);
+	if (n == 0)
+		return refuse("the API's URL is missing", "");
+	o->paths = left + 1;
+	o->paths_n = (unsigned)(n - 1);
+	return config_url_add(left[0], &o->url) || buf_add_char(&o->url, '\0') ? refuse("the URL is too long", "") : 0;
 }
 
 /* ---- What is there already ---- */
@@ -193,7 +167,7 @@ static int take_paths(const struct order *o, struct found *found)
 
 		snprintf(path, sizeof(path), "%s%s", o->paths[i][0] == '/' ? "" : "/", o->paths[i]);
 		if (!found_path(found, slice_of(path)))
-			return refuse("this is no path of a URL, or there are too many: ", o->paths[i], NULL);
+			return refuse("this is no path of a URL, or there are too many: ", o->paths[i]);
 	}
 	return 0;
 }
@@ -295,7 +269,7 @@ static int run(const struct order *o, const struct config *config)
 		return rc;
 	rc = ask_new(&options_of_calls, &d.ask);
 	if (rc == -EINVAL)
-		refuse("--header takes 'NAME: VALUE'", "", NULL);
+		refuse("--header takes 'NAME: VALUE'", "");
 	if (rc == 0)
 		rc = look(o, &d, &config->routes[config->routes_n - 1].rules);
 	if (rc == 0)
@@ -305,26 +279,36 @@ static int run(const struct order *o, const struct config *config)
 	return rc;
 }
 
-int init_run(int argc, char **argv)
+/* The exit status. */
+static int obey(const struct order *o)
 {
-	struct order o = {.file = NULL};
 	struct config *config;
-	int rc;
+	int rc = 0;
 
-	buf_init(&o.url, PATTERN_MAX);
-	rc = read_order(argc, argv, &o);
-	if (rc == 1)
-		usage(stdout);
-	if (rc == 0 && o.file && !o.force && access(o.file, F_OK) == 0)
-		rc = refuse_file(o.file, -EEXIST);
+	if (o->file && !o->force && access(o->file, F_OK) == 0)
+		rc = refuse_file(o->file, -EEXIST);
 	if (rc == 0)
-		rc = load(&o, &config);
+		rc = load(o, &config);
 	if (rc == 0) {
-		rc = run(&o, config);
+		rc = run(o, config);
 		config_unref(&config);
 	}
 	if (rc == -ENOMEM)
 		fputs("memoproxy: init: no memory\n", stderr);
+	return rc == -EINVAL ? ARGS_EXIT : rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int run_init(const struct word *self, int argc, char **argv)
+{
+	struct order o = {.file = NULL};
+	int rc, status = ARGS_EXIT;
+
+	buf_init(&o.url, PATTERN_MAX);
+	rc = read_order(argc, argv, &o);
+	if (rc == 1)
+		args_usage(self, stdout);
+	if (rc >= 0)
+		status = rc == 0 ? obey(&o) : EXIT_SUCCESS;
 	buf_fini(&o.url);
-	return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return status;
 }

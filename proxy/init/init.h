@@ -4,9 +4,10 @@
 #ifndef PROXY_INIT_INIT_H
 #define PROXY_INIT_INIT_H
 
+#include "base/args.h"
+
 enum { INIT_CALLS_MAX = 400, INIT_FIELDS_MAX = 16 };
 
-/* argv[0] is "init". The exit status, after a sentence on standard error where it is not 0. */
-int init_run(int argc, char **argv);
+extern const struct word init_word;
 
 #endif

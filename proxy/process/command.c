@@ -2,117 +2,183 @@
 #include "proxy/process/command.h"
 
 #include <errno.h>
-#include <getopt.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/nearest.h"
+#include "proxy/control/control.h"
+#include "proxy/init/init.h"
+#include "proxy/process/check.h"
+#include "proxy/process/completion.h"
 
-#define HERE "proxy.ini"
-#define SYSTEM "/etc/memoproxy/proxy.ini"
+enum {
+	OPT_TO,
+	OPT_KEYS = 8, /* so many are keys of the file */
+	OPT_CONFIG = OPT_KEYS,
+	OPT_TEST,
+	OPT_STRICT,
+	OPT_CONNECT,
+	OPT_DEMO,
+	OPT_HELP_CONFIG,
+	OPT_PRINT_CONFIG,
+	OPT_HELP,
+	OPT_VERSION,
+	OPT_COUNT,
+};
 
-/* Options that are keys of the file come from this table alone; each is one of its keys, which knows what it takes and its default. */
+/* All options of the server. The first are keys of the file, which know what they take and their defaults. */
+static const struct arg args[OPT_COUNT] = {
+	[OPT_TO] = {"to", '\0', "URL", "the API; several are origins of the same content"},
+	{"listen", '\0', "ADDRESS:PORT", "where clients connect"},
+	{"admin", '\0', "ADDRESS:PORT", "where operators connect, or off"},
+	{"ttl", '\0', "TIME", "how long responses live whose API says nothing: 30s, 5m"},
+	{"memory", '\0', "SIZE", "all memory for stored responses: 256M, 2G"},
+	{"disk", '\0', "FOLDER", "a folder for what a restart shall keep"},
+	{"workers", '\0', "NUMBER", "threads that serve clients"},
+	{"access-log", '\0', "FILE", "a line for each request; - is standard output"},
+	[OPT_CONFIG] = {"config", 'c', "FILE", "the configuration"},
+	[OPT_TEST] = {"test", 't', NULL, "check the configuration"},
+	[OPT_STRICT] = {"strict", '\0', NULL, "with -t: a warning is exit status 3"},
+	[OPT_CONNECT] = {"connect", '\0', NULL, "with -t: does the API answer?"},
+	[OPT_DEMO] = {"demo", '\0', NULL, "serve a slow API that comes along, to try it"},
+	[OPT_HELP_CONFIG] = {"help-config", '\0', NULL, "every key with its type, range, default and meaning"},
+	[OPT_PRINT_CONFIG] = {"print-config", '\0', NULL, "an annotated proxy.ini with every default"},
+	[OPT_HELP] = {"help", 'h', NULL, "the usage"},
+	[OPT_VERSION] = {"version", 'V', NULL, "the version, and those of the libraries"},
+};
+
 static const struct {
-	const char *name, *section, *key, *value, *help;
-} keys[] = {
-	{"to", "upstream", "url", "URL", "the API; several are origins of the same content"},
-	{"listen", "proxy", "listen", "ADDRESS:PORT", "where clients connect"},
-	{"admin", "admin", "listen", "ADDRESS:PORT", "where operators connect, or off"},
-	{"ttl", "defaults", "ttl", "TIME", "how long responses live whose API says nothing: 30s, 5m"},
-	{"memory", "cache", "memory", "SIZE", "all memory for stored responses: 256M, 2G"},
-	{"disk", "disk", "path", "FOLDER", "a folder for what a restart shall keep"},
-	{"workers", "proxy", "workers", "NUMBER", "threads that serve clients"},
-	{"access-log", "proxy", "access_log", "FILE", "a line for each request; - is standard output"},
+	const char *section, *key, *named;
+} keys[OPT_KEYS] = {
+	{"upstream", "url", "memoproxy: --to"},
+	{"proxy", "listen", "memoproxy: --listen"},
+	{"admin", "listen", "memoproxy: --admin"},
+	{"defaults", "ttl", "memoproxy: --ttl"},
+	{"cache", "memory", "memoproxy: --memory"},
+	{"disk", "path", "memoproxy: --disk"},
+	{"proxy", "workers", "memoproxy: --workers"},
+	{"proxy", "access_log", "memoproxy: --access-log"},
 };
 
-enum { OPT_KEYS = 256, OPT_DEMO = 512, OPT_HELP_CONFIG, OPT_PRINT_CONFIG, OPT_STRICT, OPT_CONNECT };
+/* ---- The words ---- */
 
-static const struct option others[] = {
-	{"config", required_argument, NULL, 'c'},
-	{"test", no_argument, NULL, 't'},
-	{"strict", no_argument, NULL, OPT_STRICT},
-	{"connect", no_argument, NULL, OPT_CONNECT},
-	{"demo", no_argument, NULL, OPT_DEMO},
-	{"help-config", no_argument, NULL, OPT_HELP_CONFIG},
-	{"print-config", no_argument, NULL, OPT_PRINT_CONFIG},
-	{"help", no_argument, NULL, 'h'},
-	{"version", no_argument, NULL, 'V'},
-};
+static int run_completion(const struct word *self, int argc, char **argv);
 
-static const char *const words[] = {"disk-check", "init"};
+static const struct arg completion_args[] = {{"help", 'h', NULL, "this"}};
+static const struct word completion_word = {"completion", "bash|zsh|fish",
+	"Prints what makes that shell complete all of this", completion_args, ARRAY_LEN(completion_args),
+	run_completion, 0};
 
-enum { NAMES = ARRAY_LEN(keys) + ARRAY_LEN(others) };
+enum { WORDS_MAX = 24 };
+
+/* In the order of the usage. How many. */
+static unsigned all_words(const struct word *words[WORDS_MAX])
+{
+	unsigned n = 0;
+
+	words[n++] = &init_word;
+	words[n++] = &check_word;
+	for (unsigned i = 0; i < control_words_n; i++)
+		words[n++] = &control_words[i];
+	words[n++] = &disk_check_word;
+	words[n++] = &completion_word;
+	return n;
+}
+
+static int run_completion(const struct word *self, int argc, char **argv)
+{
+	const struct word *words[WORDS_MAX];
+	unsigned n = all_words(words);
+	struct args a = args_of(self, argc, argv);
+	int option = args_next(&a);
+	char **left;
+
+	if (option >= 0) {
+		args_usage(self, stdout);
+		return EXIT_SUCCESS;
+	}
+	if (option == ARGS_END && args_left(&a, &left) == 1 &&
+		completion_print(left[0], &(struct completion){args, OPT_COUNT, words, n}, stdout))
+		return EXIT_SUCCESS;
+	if (option == ARGS_END)
+		(void)args_refuse(&a, "one shell is wanted, bash, zsh or fish", "", NULL);
+	return ARGS_EXIT;
+}
 
 void command_usage(FILE *to)
 {
+	const struct word *words[WORDS_MAX];
+	unsigned n = all_words(words);
+
 	fputs("usage: memoproxy --to URL [--listen ADDRESS:PORT] [--ttl TIME] ...   serve an API, without a file\n"
-	      "       memoproxy [-c FILE]               serve what ./" HERE " says, or else " SYSTEM "\n"
+	      "       memoproxy [-c FILE]               serve what ./" CONFIG_HERE " says, or else " CONFIG_SYSTEM "\n"
 	      "       memoproxy --demo                  serve a slow API that comes along, to try it\n"
 	      "       memoproxy -t [-c FILE] [--strict] [--connect]   check the configuration. --strict: a warning is "
 	      "exit status 3;\n"
 	      "                                         --connect: does the API answer?\n"
-	      "       memoproxy init URL [PATH...]      ask an API a few paths and write a proxy.ini; init --help says "
-	      "more\n"
+	      "       memoproxy COMMAND ...             one of those below; COMMAND --help says more\n"
 	      "       memoproxy --help-config           every key with its type, range, default and meaning\n"
 	      "       memoproxy --print-config          an annotated proxy.ini with every default\n"
-	      "       memoproxy disk-check PATH         verify a disk tier's directory that no process uses\n"
 	      "       memoproxy -V | -h\n"
 	      "\n"
-	      "Options that stand in for keys of the file, and replace what it says:\n",
+	      "Commands:\n",
 		to);
-	for (unsigned i = 0; i < ARRAY_LEN(keys); i++) {
+	for (unsigned i = 0; i < n; i++) {
+		char word[40];
+
+		snprintf(word, sizeof(word), "%s %s", words[i]->name, words[i]->arguments);
+		fprintf(to, "  %-26s %s\n", word, words[i]->help);
+	}
+	fputs("\nOptions that stand in for keys of the file, and replace what it says:\n", to);
+	for (unsigned i = 0; i < OPT_KEYS; i++) {
 		char option[40];
 
-		snprintf(option, sizeof(option), "--%s %s", keys[i].name, keys[i].value);
-		fprintf(to, "  %-24s %s ([%s] %s)\n", option, keys[i].help, keys[i].section, keys[i].key);
+		snprintf(option, sizeof(option), "--%s %s", args[i].name, args[i].value);
+		fprintf(to, "  %-26s %s ([%s] %s)\n", option, args[i].help, keys[i].section, keys[i].key);
 	}
 }
 
 /* ---- What is not understood ---- */
 
-static int refuse(const char *what, const char *word, const char *near, const char *dashes)
+static const struct args of_server = {.who = "memoproxy", .how = "memoproxy -h", .table = args, .n = OPT_COUNT};
+
+static int refuse(const char *what, const char *word, const char *before_near, const char *near)
 {
-	fprintf(stderr, "memoproxy: %s %s%s%s%s%s (memoproxy -h shows the usage)\n", what, word, near ? "; is it " : "",
-		near ? dashes : "", near ? near : "", near ? "?" : "");
-	return -EINVAL;
+	char whole[128];
+
+	snprintf(whole, sizeof(whole), "%s%s", before_near, near ? near : "");
+	return args_refuse(&of_server, what, word, near ? whole : NULL);
 }
 
-static void all_names(const char *names[NAMES])
+static const struct word *find_word(const char *name)
 {
-	for (unsigned i = 0; i < ARRAY_LEN(keys); i++)
-		names[i] = keys[i].name;
-	for (unsigned i = 0; i < ARRAY_LEN(others); i++)
-		names[ARRAY_LEN(keys) + i] = others[i].name;
-}
+	const struct word *words[WORDS_MAX];
+	unsigned n = all_words(words);
 
-/* "--nam=value", of which the value may be a secret. */
-static int refuse_option(const char *option)
-{
-	const char *names[NAMES];
-	char shown[64];
-	struct slice name = {option, strcspn(option, "=")};
-
-	all_names(names);
-	snprintf(shown, sizeof(shown), "%.*s", SLICE_ARG(name));
-	while (name.n > 0 && name.p[0] == '-') {
-		name.p++;
-		name.n--;
-	}
-	return refuse("no option is called", shown, nearest_word(name, names, NAMES), "--");
+	for (unsigned i = 0; i < n; i++)
+		if (strcmp(words[i]->name, name) == 0)
+			return words[i];
+	return NULL;
 }
 
 static int refuse_word(const char *word)
 {
-	const char *names[NAMES];
-	const char *near = nearest_word(slice_of(word), words, ARRAY_LEN(words));
+	const struct word *words[WORDS_MAX];
+	unsigned n = all_words(words);
+	const char *names[OPT_COUNT + WORDS_MAX], *near;
 
-	all_names(names);
+	if (find_word(word))
+		return refuse("a command stands first, as in memoproxy ", word, "", NULL);
+	for (unsigned i = 0; i < n; i++)
+		names[i] = words[i]->name;
+	near = nearest_word(slice_of(word), names, n);
 	if (near)
-		return refuse("no command is called", word, near, "");
+		return refuse("no command is called ", word, "", near);
 	if (strstr(word, "://"))
-		return refuse("no command is called", word, word, "--to ");
-	return refuse("no command is called", word, nearest_word(slice_of(word), names, NAMES), "--");
+		return refuse("no command is called ", word, "--to ", word);
+	for (unsigned i = 0; i < OPT_COUNT; i++)
+		names[i] = args[i].name;
+	return refuse("no command is called ", word, "--", nearest_word(slice_of(word), names, OPT_COUNT));
 }
 
 /* ---- What is understood ---- */
@@ -129,37 +195,33 @@ static int add_to(struct command *c, const char *url)
 
 static int set_key(struct command *c, unsigned i, const char *value)
 {
-	static const char *const named[] = {"memoproxy: --to", "memoproxy: --listen", "memoproxy: --admin",
-		"memoproxy: --ttl", "memoproxy: --memory", "memoproxy: --disk", "memoproxy: --workers",
-		"memoproxy: --access-log"};
 	struct config_option *to = NULL;
 
-	_Static_assert(ARRAY_LEN(named) == ARRAY_LEN(keys), "a name for each");
 	_Static_assert(ARRAY_LEN(keys) <= COMMAND_OPTIONS_MAX, "room for each");
-	if (i == 0 && add_to(c, value))
+	if (i == OPT_TO && add_to(c, value))
 		return -EINVAL;
 	for (unsigned k = 0; k < c->source.options_n; k++)
-		if (c->options[k].option == named[i])
+		if (c->options[k].option == keys[i].named)
 			to = &c->options[k];
 	if (!to)
 		to = &c->options[c->source.options_n++];
-	*to = (struct config_option){named[i], keys[i].section, keys[i].key, i == 0 ? c->to.p : value};
+	*to = (struct config_option){keys[i].named, keys[i].section, keys[i].key, i == OPT_TO ? c->to.p : value};
 	return 0;
 }
 
-static int take(struct command *c, int option, char *const *argv)
+static int take(struct command *c, int option, const char *value)
 {
 	switch (option) {
-	case 'c':
-		c->source.path = optarg;
+	case OPT_CONFIG:
+		c->source.path = value;
 		return 0;
-	case 't':
+	case OPT_TEST:
 		c->what = COMMAND_CHECK;
 		return 0;
-	case 'V':
+	case OPT_VERSION:
 		c->what = COMMAND_VERSION;
 		return 0;
-	case 'h':
+	case OPT_HELP:
 		c->what = COMMAND_HELP;
 		return 0;
 	case OPT_DEMO:
@@ -177,14 +239,8 @@ static int take(struct command *c, int option, char *const *argv)
 	case OPT_PRINT_CONFIG:
 		c->what = COMMAND_PRINT_CONFIG;
 		return 0;
-	case ':':
-		return refuse("a value is missing after", argv[optind - 1], NULL, "");
-	case '?':
-		if (optopt > 0 && optopt < OPT_KEYS)
-			return refuse("no option is called", (char[]){'-', (char)optopt, '\0'}, NULL, "");
-		return refuse_option(argv[optind - 1]);
 	default:
-		return set_key(c, (unsigned)(option - OPT_KEYS), optarg);
+		return option < 0 ? option : set_key(c, (unsigned)option, value);
 	}
 }
 
@@ -198,56 +254,49 @@ static int find_file(struct command *c)
 {
 	if (c->source.path || c->source.demo || has_to(c))
 		return 0;
-	if (access(HERE, F_OK) == 0)
-		c->source.path = HERE;
-	else if (access(SYSTEM, F_OK) == 0)
-		c->source.path = SYSTEM;
+	c->source.path = config_default_path();
 	if (c->source.path)
 		return 0;
-	fputs("memoproxy: nothing says what to serve: there is no ./" HERE " and no " SYSTEM ". One of these does:\n"
+	fputs("memoproxy: nothing says what to serve: there is no ./" CONFIG_HERE " and no " CONFIG_SYSTEM
+	      ". One of these does:\n"
 	      "  memoproxy --to http://localhost:3000    serves that API\n"
 	      "  memoproxy init http://localhost:3000 -o proxy.ini    asks it, and writes a file\n"
 	      "  memoproxy --demo                        serves one that comes along\n",
 		stderr);
-	return -EINVAL;
+	return -ENOENT;
 }
 
-static int finish(struct command *c, int words_n, char *const *left)
+static int finish(struct command *c, const char *left)
 {
-	if (words_n == 2 && strcmp(left[0], words[0]) == 0) {
-		c->what = COMMAND_DISK_CHECK;
-		c->path = left[1];
-		return 0;
-	}
-	if (words_n == 1 && strcmp(left[0], words[0]) == 0)
-		return refuse("a directory is missing after", left[0], NULL, "");
-	if (words_n > 0)
-		return refuse_word(left[0]);
+	if (left)
+		return refuse_word(left);
 	if ((c->strict || c->connect) && c->what != COMMAND_CHECK)
-		return refuse("without -t there is no", c->strict ? "--strict" : "--connect", NULL, "");
+		return refuse("without -t there is no ", c->strict ? "--strict" : "--connect", "", NULL);
 	if (c->source.demo && has_to(c))
-		return refuse("--demo brings an API along and takes no", "--to", NULL, "");
+		return refuse("--demo brings an API along and takes no ", "--to", "", NULL);
 	return c->what == COMMAND_SERVE || c->what == COMMAND_CHECK ? find_file(c) : 0;
 }
 
 int command_parse(int argc, char **argv, struct command *c)
 {
-	struct option options[NAMES + 1] = {{NULL, 0, NULL, 0}};
+	struct args a = of_server;
+	char **left;
 	int option, err = 0;
 
 	memset(c, 0, sizeof(*c));
 	buf_init(&c->to, COMMAND_TO_MAX);
-	if (argc > 1 && strcmp(argv[1], words[1]) == 0) {
-		c->what = COMMAND_INIT;
+	c->word = argc > 1 ? find_word(argv[1]) : NULL;
+	if (c->word) {
+		c->what = COMMAND_WORD;
 		return 0;
 	}
-	for (unsigned i = 0; i < ARRAY_LEN(keys); i++)
-		options[i] = (struct option){keys[i].name, required_argument, NULL, OPT_KEYS + (int)i};
-	memcpy(&options[ARRAY_LEN(keys)], others, sizeof(others));
-	opterr = 0;
-	while (!err && (option = getopt_long(argc, argv, ":c:tVh", options, NULL)) != -1)
-		err = take(c, option, argv);
+	a.argc = argc;
+	a.argv = argv;
+	if (argc > 1 && argv[1][0] != '-' && argv[1][0])
+		return refuse_word(argv[1]); /* its options are its own */
+	while (!err && (option = args_next(&a)) != ARGS_END)
+		err = take(c, option, a.value);
 	c->source.options = c->options;
 	c->source.is_check = c->what == COMMAND_CHECK;
-	return err ? err : finish(c, argc - optind, argv + optind);
+	return err ? err : finish(c, args_left(&a, &left) > 0 ? left[0] : NULL);
 }

@@ -4,6 +4,7 @@
 #ifndef PROXY_PROCESS_COMMAND_H
 #define PROXY_PROCESS_COMMAND_H
 
+#include "base/args.h"
 #include "base/check.h"
 #include "config/config.h"
 
@@ -12,8 +13,7 @@ enum { COMMAND_OPTIONS_MAX = 16, COMMAND_TO_MAX = 4096 };
 enum command_do {
 	COMMAND_SERVE,
 	COMMAND_CHECK, /* -t */
-	COMMAND_DISK_CHECK,
-	COMMAND_INIT, /* with arguments of its own */
+	COMMAND_WORD,  /* which reads the rest by itself */
 	COMMAND_HELP,
 	COMMAND_VERSION,
 	COMMAND_HELP_CONFIG,
@@ -23,14 +23,15 @@ enum command_do {
 struct command {
 	enum command_do what;
 	struct config_source source;
-	const char *path;     /* of COMMAND_DISK_CHECK */
-	bool strict, connect; /* of COMMAND_CHECK */
+	const struct word *word; /* of COMMAND_WORD */
+	bool strict, connect;    /* of COMMAND_CHECK */
 	/* private */
 	struct config_option options[COMMAND_OPTIONS_MAX];
 	struct buf to; /* the URLs of --to, as a list, with a NUL byte */
 };
 
-/* 0 and *out, which stays where it is, or -EINVAL after a sentence on standard error. */
+/* 0 and *out, which stays where it is. After a sentence on standard error: -EINVAL, it is not understood; -ENOENT, there is nothing
+ * to serve. */
 int command_parse(int argc, char **argv, struct command *out) WARN_UNUSED;
 void command_usage(FILE *to);
 

@@ -71,3 +71,61 @@ def test_units_are_sound(tmp_path):
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(tmp_path / "memoproxy.service"),
                            str(tmp_path / "memoproxy.socket")], capture_output=True, text=True, check=False)
     assert not [line for line in done.stderr.splitlines() if "memoproxy." in line], done.stderr
+
+
+def test_the_program_s_page_names_all_commands_and_their_options():
+    page = (ROOT / "man" / "memoproxy.8").read_text().replace("\\-", "-")
+
+    def said(*args):
+        return subprocess.run([binary(), *args], capture_output=True, text=True, check=True, env=sanitized_environment()).stdout
+    commands = re.findall(r"^  ([a-z-]+) ", said("-h").split("Commands:\n")[1].split("\n\n")[0], re.M)
+    assert len(commands) >= 10
+    for command in commands:
+        assert re.search(rf"^\.(B|BI|BR) {command}\b", page, re.M), command
+        for option in re.findall(r"--[a-z-]+", said(command, "--help")):
+            assert option in page, (command, option)
+
+
+# ---- make install, make uninstall ----
+
+def make(*args):
+    return subprocess.run(["make", "-s", "-C", ROOT, *args], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture
+def destination(tmp_path):
+    """The release program is what is installed; it is not built for this."""
+    if not shutil.which("make") or subprocess.run(["make", "-q", "-C", ROOT, "memoproxy"], check=False, capture_output=True).returncode:
+        pytest.skip("./memoproxy is not up to date")
+    return tmp_path
+
+
+def files(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if not p.is_dir())
+
+
+def test_uninstall_takes_away_what_install_put_there(destination):
+    where = [f"DESTDIR={destination}", "PREFIX=/opt/m", "SYSCONFDIR=/etc/m"]
+    beside = destination / "opt" / "m" / "sbin" / "other"
+    beside.parent.mkdir(parents=True)
+    beside.write_text("")
+    make("install", *where)
+    assert files(destination) == [
+        "etc/m/proxy.ini", "opt/m/lib/systemd/system/memoproxy.service", "opt/m/lib/systemd/system/memoproxy.socket",
+        "opt/m/sbin/memoproxy", "opt/m/sbin/other", "opt/m/share/bash-completion/completions/memoproxy",
+        "opt/m/share/fish/vendor_completions.d/memoproxy.fish", "opt/m/share/man/man5/memoproxy.ini.5",
+        "opt/m/share/man/man8/memoproxy.8", "opt/m/share/zsh/site-functions/_memoproxy"]
+    make("uninstall", *where)
+    assert files(destination) == ["opt/m/sbin/other"] and not (destination / "etc" / "m").exists()
+    make("uninstall", *where)
+
+
+def test_a_file_that_an_operator_wrote_is_neither_replaced_nor_taken_away(destination):
+    where = [f"DESTDIR={destination}", "PREFIX=/usr"]
+    ini = destination / "etc" / "memoproxy" / "proxy.ini"
+    ini.parent.mkdir(parents=True)
+    ini.write_text("[upstream]\nurl = http://mine\n")
+    make("install", *where)
+    assert (ini.parent / "proxy.ini.dist").exists()
+    make("uninstall", *where)
+    assert files(destination) == ["etc/memoproxy/proxy.ini"] and "mine" in ini.read_text()
