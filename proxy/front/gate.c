@@ -45,7 +45,7 @@ static void end_request(struct gate *g)
 	if (on_complete.fn)
 		on_complete.fn(on_complete.arg);
 	gate_drop_long_head(g);
-	g->response_begun = false;
+	g->response_begun = g->was_probed = false;
 	g->idle_since_ms = g->now_ms;
 	g->head_start_ms = 0;
 	g->phase = GATE_HEAD;
@@ -167,8 +167,8 @@ static void on_quick_readable(evutil_socket_t fd, short what, void *arg)
 	gate_touch(g);
 	if (n > 0) {
 		on_bytes(g, (size_t)n);
-	} else if (n == 0) { /* the client may have closed one direction only (RFC 9112 9.6) */
-		g->read_eof = true;
+	} else if (n == 0) {
+		gate_note_end(g);
 		event_del(&g->readable);
 		run(g);
 	} else {
@@ -242,7 +242,6 @@ void gate_on_timer(evutil_socket_t fd, short what, void *arg)
 		run(g);
 }
 
-/* An end of the client's bytes is no end of the connection: it may have closed one direction only (RFC 9112 9.6). */
 void gate_on_socket_event(struct bufferevent *sock, short what, void *arg)
 {
 	struct gate *g = gate_from(arg);
@@ -253,7 +252,7 @@ void gate_on_socket_event(struct bufferevent *sock, short what, void *arg)
 		g->broken = true;
 		run(g);
 	} else if (what & BEV_EVENT_EOF) {
-		g->read_eof = true;
+		gate_note_end(g);
 		run(g);
 	}
 }

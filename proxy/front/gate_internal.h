@@ -52,6 +52,7 @@
 #define GATE_PAUSE_MS 100         /* accepting, for want of descriptors */
 #define GATE_LINGER_MS 2000       /* how long a client may go on sending after our last byte */
 #define GATE_LINGER_BYTES (16 * 1024 * 1024)
+#define GATE_LOOK_MS 1000 /* between two looks whether a client that sends no more is still there */
 
 enum gate_phase {
 	GATE_PROXY,     /* the PROXY protocol's header is awaited */
@@ -138,6 +139,7 @@ struct gate {
 	struct gate_response response; /* of a request in RESPONSE */
 
 	int64_t idle_since_ms, progress_ms, linger_ms;
+	int64_t looked_ms; /* whether the client is there (gate_timer.c), or since when it sends no more */
 	uint64_t lingered;
 	size_t input_seen; /* bytes of the socket's input that bytes_in has counted */
 
@@ -151,12 +153,13 @@ struct gate {
 	bool in_is_own;      /* else it is the socket's input */
 	bool told_end;       /* TLS: close_notify was sent, or is not to be */
 	bool read_eof;       /* the client sends no more */
+	bool was_probed;     /* it was sent something for its absence to show, for this request */
 	bool broken;         /* the socket failed: nothing can be sent */
 	bool close_after;    /* no further request on this connection */
 	bool closes_direct;  /* nor after the response of the direct way */
 	bool close_idle;     /* nor is one waited for, when none has begun */
 	bool linger;         /* closing must leave the client time to read */
-	bool reset;          /* closing must look like a failure (a response without length that was cut) */
+	bool reset;          /* closing must look like a failure (a response that was cut) */
 	bool response_begun; /* part of the final head is written */
 	bool holds_back;     /* reading from the socket is off */
 };
@@ -181,6 +184,14 @@ static inline void gate_schedule_later(struct gate *g)
 	static const struct timeval next_turn = {0, 0};
 
 	(void)event_add(&g->work, &next_turn);
+}
+
+/* It may have closed one direction only (RFC 9112 9.6), or be gone: gate_timer.c. */
+static inline void gate_note_end(struct gate *g)
+{
+	if (!g->read_eof)
+		g->looked_ms = g->now_ms;
+	g->read_eof = true;
 }
 
 /* To CLOSING. */

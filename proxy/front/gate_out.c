@@ -89,7 +89,7 @@ void gate_decrypt(struct gate *g)
 		return;
 	switch (tls_stream_read(g->tls, g->in)) {
 	case TLS_ENDED:
-		g->read_eof = true;
+		gate_note_end(g);
 		break;
 	case TLS_FAILED:
 		g->o->stats->tls_failures++;

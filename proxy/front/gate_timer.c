@@ -3,6 +3,7 @@
  * when they came, and a timer that fires too early is set again. So the usual request costs no timer operation. */
 #include "proxy/front/gate_internal.h"
 
+#include <poll.h>
 #include <string.h>
 
 #define NEVER INT64_MAX
@@ -10,6 +11,12 @@
 static bool has_input(const struct gate *g)
 {
 	return evbuffer_get_length(g->in) > 0;
+}
+
+/* Of a response that has begun the next bytes show it, and HTTP/1.0 knows no interim responses (RFC 9110 15.2). */
+static bool may_be_gone(const struct gate *g)
+{
+	return g->read_eof && !g->response_begun && g->view.minor != 0;
 }
 
 static int64_t phase_deadline(const struct gate *g)
@@ -26,6 +33,8 @@ static int64_t phase_deadline(const struct gate *g)
 		return (g->idle_since_ms > g->progress_ms ? g->idle_since_ms : g->progress_ms) + g->o->idle_timeout_ms;
 	case GATE_BODY:
 		return gate_body_deadline(g);
+	case GATE_RESPONSE:
+		return may_be_gone(g) ? g->looked_ms + GATE_LOOK_MS : NEVER;
 	case GATE_LINGER:
 		return g->linger_ms + GATE_LINGER_MS;
 	default:
@@ -80,6 +89,22 @@ static void head_is_late(struct gate *g)
 	gate_refuse(g, (struct http_error){408, "The request head was not complete in time."});
 }
 
+/* Whoever closes a connection sends the same FIN as one who has only sent everything. What the former is sent is answered by a reset.
+ * So a client that waits is sent an interim response, which others skip: 100, because no client fails to (RFC 9110 15.2.1). */
+static void look_for_client(struct gate *g)
+{
+	struct pollfd socket = {.fd = bufferevent_getfd(g->sock)};
+
+	g->looked_ms = g->now_ms;
+	if (poll(&socket, 1, 0) > 0 && socket.revents & (POLLERR | POLLHUP)) {
+		gate_gone(g);
+		return;
+	}
+	if (!g->was_probed)
+		gate_write_informational(g, 100, NULL);
+	g->was_probed = true;
+}
+
 static void phase_is_over(struct gate *g)
 {
 	switch (g->phase) {
@@ -100,6 +125,9 @@ static void phase_is_over(struct gate *g)
 	case GATE_BODY:
 		gate_body_is_late(g);
 		break;
+	case GATE_RESPONSE:
+		look_for_client(g);
+		break;
 	default:
 		gate_end(g);
 		break;
@@ -110,10 +138,12 @@ bool gate_time_is_up(struct gate *g)
 {
 	if (write_deadline(g) <= g->now_ms) {
 		g->o->stats->write_timeouts++;
+		g->reset =
+			true; /* else the kernel would keep what it has of the response for as long as the client likes */
 		gate_gone(g);
 		return false;
 	}
 	if (phase_deadline(g) <= g->now_ms)
 		phase_is_over(g);
-	return true;
+	return g->phase != GATE_DEAD;
 }

@@ -199,6 +199,29 @@ def test_half_closed_client_still_gets_its_response(proxy, origin):
         assert c.wait_closed() == b""
 
 
+def test_clients_that_close_while_they_wait_leave_their_places(start_proxy, origin, tmp_path):
+    log = tmp_path / "log"
+    proxy = start_proxy({"proxy": {"max_connections": 3, "access_log": log}, "route all": {"match": "*", "ttl": "60s"}})
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(body=b"late")])
+    half = proxy.client()
+    half.start(target=path)
+    half.half_close()
+    origin.wait_active(path, 1)
+    for _ in range(2):
+        with proxy.client() as c:
+            c.start(target=path)
+    eventually(lambda: proxy.stats()["clients"]["open"] == 1, "the proxy has noticed who left")
+    eventually(lambda: log.read_text().count('" 499 0 ') == 2, "it says so")
+    with proxy.client() as c:
+        c.start(target=path)
+        gate.open()
+        assert c.response().body == b"late"
+    assert half.response().body == b"late", "who only sends no more is served"
+    half.close()
+    assert origin.count(path) == 1, "the fetch belongs to no client"
+
+
 def test_half_closed_client_still_gets_all_pipelined_responses(proxy, origin):
     path = origin.on(origin.fresh(), lambda r: [Reply(body=r.target)])
     with proxy.client() as c:

@@ -40,6 +40,29 @@ static void half_closed_client_gets_its_response(void **state)
 	assert_int_equal(r->stats.open, 0);
 }
 
+/* A close looks like a half-close, until something is sent: an interim response, which those who wait skip. */
+static void client_that_closes_while_it_waits_is_gone(void **state)
+{
+	struct rig *r = *state;
+	struct client *left = hold_one(r, HEAD_OF("GET", "/hold") "\r\n");
+	struct client *old = hold_one(r, "GET /hold HTTP/1.0\r\n\r\n");
+	struct client *half = hold_one(r, HEAD_OF("GET", "/hold") "\r\n");
+
+	client_half_close(old);
+	client_half_close(half);
+	client_free(left);
+	wait_for(r, r->held[0].gone && strstr(client_text(half), "HTTP/1.1 100 Continue\r\n\r\n"));
+	wait_for(r, r->stats.open == 2);
+	rig_release(r, 1, "yes");
+	rig_release(r, 2, "yes");
+	wait_for(r, half->eof && old->eof);
+	assert_has(half, "yes");
+	assert_has(old, "yes");
+	assert_null(strstr(client_text(old), " 100 ")); /* HTTP/1.0 does not know it (RFC 9110 15.2) */
+	assert_int_equal(r->gone, 1);
+	client_free(old), client_free(half);
+}
+
 static void client_that_closes_between_requests_is_let_go(void **state)
 {
 	struct rig *r = *state;
@@ -452,6 +475,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(draining_just_when_a_client_left_touches_nothing_of_it),
 		RIG_TEST(half_closed_client_gets_its_response),
+		RIG_TEST(client_that_closes_while_it_waits_is_gone),
 		RIG_TEST(client_that_closes_between_requests_is_let_go),
 		RIG_TEST(requests_cut_short_by_a_half_close_are_refused),
 		RIG_TEST(reset_at_any_stage_of_a_request_frees_everything),
