@@ -32,6 +32,8 @@ listen = 127.0.0.1:{ADMIN}
 url = http://127.0.0.1:{ORIGIN}
 [defaults]
 stale_if_unreachable = 0s
+stale_if_error = 0s
+stale_while_revalidate = 0s
 [cache]
 memory = 12G
 [route keep]

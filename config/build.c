@@ -367,7 +367,7 @@ static uint32_t trust_of(const struct config_route *r)
 /* Waiters wait as long as the upstream may take, unless the file says otherwise. */
 static int64_t coalesce_timeout(const struct config *c, const struct config_upstream *u)
 {
-	int64_t head_ms = u->connect_timeout_ms + u->first_byte_timeout_ms;
+	int64_t head_ms = u->queue_timeout_ms + u->connect_timeout_ms + u->first_byte_timeout_ms;
 
 	if (c->cache.coalesce_timeout_ms >= 0)
 		return c->cache.coalesce_timeout_ms;

@@ -33,6 +33,7 @@ enum config_log_format { CONFIG_LOG_COMBINED, CONFIG_LOG_JSON };
 enum config_http_version { CONFIG_HTTP_AUTO, CONFIG_HTTP_1_1, CONFIG_HTTP_2 };
 enum config_balance { CONFIG_ROUND_ROBIN, CONFIG_LEAST_CONNECTIONS, CONFIG_BALANCE_HASH };
 enum config_host_header { CONFIG_HOST_UPSTREAM, CONFIG_HOST_CLIENT };
+enum config_via { CONFIG_VIA_ON, CONFIG_VIA_OFF, CONFIG_VIA_REQUEST, CONFIG_VIA_RESPONSE };
 enum config_underscore { CONFIG_UNDERSCORE_DROP, CONFIG_UNDERSCORE_PASS };
 
 struct config_address {
@@ -65,7 +66,8 @@ struct config_proxy {
 	unsigned workers;                                      /* 0: one a processor */
 	unsigned max_connections, max_connections_per_address; /* the latter 0: no bound */
 	struct slice tls_certificate, tls_key;                 /* paths; set when a listener has tls */
-	struct config_networks proxy_trusted;
+	struct config_networks proxy_trusted, trusted_proxies;
+	enum config_via via;
 	uint64_t max_body_bytes, max_header_bytes;
 	uint64_t body_memory_bytes; /* of all request bodies; never less than max_body_bytes */
 	int64_t client_header_timeout_ms, client_body_timeout_ms, client_idle_timeout_ms, client_write_timeout_ms;
@@ -97,6 +99,7 @@ struct config_upstream {
 	int64_t dns_ttl_ms, connection_max_age_ms /* -1: off */;
 	unsigned max_connections; /* in all workers together */
 	unsigned queue;           /* requests that wait for a connection, per worker */
+	int64_t queue_timeout_ms;
 	unsigned retries;
 	enum config_balance balance;
 	unsigned max_fails; /* 0: never left out */

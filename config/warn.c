@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Settings that are valid and can't do what they seem to say. */
+#include "cache/policy/policy.h"
 #include "config/build.h"
 #include "http/fields.h"
 
@@ -186,11 +187,21 @@ static bool is_about(unsigned rule, struct slice key)
 	return slice_equal(slice_of(rules[rule].key), key);
 }
 
+static bool is_never_stored(struct slice key)
+{
+	uint16_t low, high;
+
+	return option_status_range(key, &low, &high) && low == high && !policy_status_is_stored(low);
+}
+
 /* r NULL: [defaults]. What switches something off is not in vain where nothing is on. */
 static void warn_of_entry(struct build *b, const struct ini_entry *e, const struct config_route *r)
 {
 	if (slice_equal(e->value, SLICE_LIT("off")) || slice_equal(e->value, SLICE_LIT("0")))
 		return;
+	if (is_never_stored(e->key))
+		report_warning(b->report, e->line, "%.*s: has no effect: a response with that status is never stored",
+			SLICE_ARG(e->key));
 	for (unsigned k = 0; k < ARRAY_LEN(rules); k++) {
 		if (!is_about(k, e->key))
 			continue;

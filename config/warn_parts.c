@@ -66,6 +66,16 @@ static void warn_of_singles(struct build *b)
 	}
 }
 
+static void warn_of_disk_object(struct build *b)
+{
+	const struct config_disk *d = &b->config->disk;
+	const struct ini_entry *e = ini_find(ini_section_of(b->sections, "disk", SLICE_LIT("")), "max_object");
+
+	if (e && d->path.n > 0 && d->max_object_bytes > d->size_bytes / 4)
+		report_warning(b->report, e->line, "max_object: no more than a quarter of size is written, %s",
+			option_size_text((int64_t)(d->size_bytes / 4)).z);
+}
+
 /* ---- [upstream] ---- */
 
 static bool has_one_origin(const struct config_upstream *u)
@@ -86,7 +96,7 @@ static bool has_no_checks(const struct config_upstream *u)
 
 static bool has_no_breaker(const struct config_upstream *u)
 {
-	return u->breaker_errors == 0;
+	return u->breaker_errors == 0 && u->breaker_slow_ms <= 0;
 }
 
 static bool counts_no_failures(const struct config_upstream *u)
@@ -115,13 +125,12 @@ static const struct {
 	{"balance", has_one_origin, "there is one url"},
 	{"max_fails", never_leaves_one_out, "there is one url"},
 	{"fail_timeout", never_leaves_one_out, "there is one url"},
-	{"fail_on_5xx", counts_no_failures, "there is one url, and breaker_errors is off"},
+	{"fail_on_5xx", counts_no_failures, "there is one url, and breaker_errors and breaker_slow are off"},
 	{"health_interval", has_no_checks, "there is no health_path"},
 	{"health_timeout", has_no_checks, "there is no health_path"},
-	{"breaker_requests", has_no_breaker, "breaker_errors is off"},
-	{"breaker_window", has_no_breaker, "breaker_errors is off"},
-	{"breaker_open", has_no_breaker, "breaker_errors is off"},
-	{"breaker_slow", has_no_breaker, "breaker_errors is off"},
+	{"breaker_requests", has_no_breaker, "breaker_errors and breaker_slow are off"},
+	{"breaker_window", has_no_breaker, "breaker_errors and breaker_slow are off"},
+	{"breaker_open", has_no_breaker, "breaker_errors and breaker_slow are off"},
 	{"quota_reserve", has_no_quota_guard, "quota_guard is off"},
 	{"quota_stretch", has_no_quota_guard, "quota_guard is off"},
 	{"tls_ca", has_no_https, "the url is http"},
@@ -191,6 +200,7 @@ static void warn_of_idle_upstreams(struct build *b)
 void warn_of_parts(struct build *b)
 {
 	warn_of_singles(b);
+	warn_of_disk_object(b);
 	warn_of_upstream_keys(b);
 	warn_of_idle_upstreams(b);
 }

@@ -58,9 +58,10 @@ function text(s) { s = roff(s); return s ~ /^[.'\'']/ ? "\\&" s : s }
 	print ".B " text(key)
 	print text(values) "; " (given == "" ? "empty by default." : "default " text(given) ".")
 	print ".br"
+	lines = 0
 	next
 }
-/^      / { sub(/^ */, ""); print text($0) }
+/^      / { sub(/^ */, ""); if (lines++) print ".br"; print text($0) }
 '
 cat <<'PAGE'
 .SH EXAMPLE
@@ -70,10 +71,10 @@ listen = 127.0.0.1:8080
 [upstream]
 url = https://api.example
 [route users]
-match = /users/{id}*
+match = /users/{id}
 ttl = 10m
 stale_if_error = 1h
-invalidates = /users/{id}*
+invalidates = /users/{id}, /users*
 .EE
 .SH SEE ALSO
 .BR memoproxy (8)

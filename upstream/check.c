@@ -12,7 +12,7 @@ static void finish(struct origin *o, bool is_ok)
 
 	o->check = NULL;
 	event_del(&o->check_timer);
-	u->stats.health_failures += !is_ok;
+	u->stats->health_failures += !is_ok;
 	if (!health_checked(o->state, u->options, is_ok))
 		return;
 	if (is_ok)
@@ -76,7 +76,7 @@ static void begin(struct origin *o)
 		return;
 	o->check_is_ok = false;
 	o->check_bytes = 0;
-	o->u->stats.health_checks++;
+	o->u->stats->health_checks++;
 	if (fetch_start_check(o, &r, &handler, o, &o->check) < 0 || event_add(&o->check_timer, &tv) < 0)
 		log_debug("upstream %.*s: no health check for want of memory", SLICE_ARG(options->name));
 }

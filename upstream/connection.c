@@ -70,16 +70,16 @@ static bool may_send_again(struct fetch *f)
 	if (!f->is_safe || f->retries_left == 0 || f->response.any_byte)
 		return false;
 	f->retries_left--;
-	f->u->stats.retries++;
+	f->u->stats->retries++;
 	return true;
 }
 
 static void on_connected(struct fetch *f)
 {
 	if (f->reused)
-		f->u->stats.connections_reused++;
+		f->u->stats->connections_reused++;
 	else
-		f->u->stats.connections_opened++;
+		f->u->stats->connections_opened++;
 	if (f->o->is_https && !f->is_h2)
 		f->o->knows_http1 = true;
 	deadline_set(f, f->u->options->first_byte_timeout_ms);
@@ -104,7 +104,7 @@ int connection_on_request(void *arg, char *peer_ip, char *local_ip, int peer_por
 	f->sock_serial = s ? s->serial : 0;
 	if (f->reused && !f->is_h2 && is_stale(s, tls)) {
 		f->met_stale = true;
-		f->u->stats.stale_connections++;
+		f->u->stats->stale_connections++;
 		return CURL_PREREQFUNC_ABORT;
 	}
 	/* It is shared: only when nothing else runs on it does libcurl close it at this request's end. */

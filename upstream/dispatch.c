@@ -45,8 +45,16 @@ static bool is_withheld(const struct upstream *u, int64_t now_ms)
 	       breaker_is_open(&u->state->breaker, u->options, now_ms);
 }
 
+void dispatch_leave_place(struct fetch *f)
+{
+	if (f->has_place)
+		places_give(&f->u->state->places);
+	f->has_place = false;
+}
+
 static void withhold(struct fetch *f, const char *detail)
 {
+	dispatch_leave_place(f);
 	f->state = FETCH_REJECTING;
 	link_append(&f->u->withheld, &f->link);
 	result_judge(f, FETCH_WITHHELD, detail);
@@ -111,10 +119,14 @@ void dispatch_begin(struct fetch *f)
 
 	if (!f->is_check && !is_admitted(f, now_ms))
 		return;
+	if (!f->is_check && !f->has_place) { /* it was to be withheld when it came */
+		places_force(&u->state->places);
+		f->has_place = true;
+	}
 	CHECK(f->is_check || choose(f, now_ms));
 	enter_origin(f);
 	link_append(&u->running, &f->link);
-	u->active++;
+	u->stats->active++;
 	f->state = FETCH_RUNNING;
 	f->begun_us = clock_mono_us();
 	if (f->l->in_curl)
@@ -128,24 +140,45 @@ void dispatch_take(struct fetch *f)
 	struct upstream *u = f->u;
 
 	/* If it is to be withheld, it would wait in the queue only to be refused. */
-	if (u->active < u->share || is_withheld(u, mono_ms())) {
+	if (f->has_place || is_withheld(u, mono_ms())) {
 		dispatch_begin(f);
 		return;
 	}
 	f->state = FETCH_QUEUED;
 	link_append(&u->queue, &f->link);
 	u->queued++;
-	deadline_set(f, u->options->first_byte_timeout_ms);
+	u->stats->queued++;
+	deadline_set(f, u->options->queue_timeout_ms);
+	dispatch_run_queue(u); /* and have the loop told when there is a place */
+}
+
+static void begin_first(struct upstream *u)
+{
+	struct fetch *f = fetch_take_first(&u->queue);
+
+	u->queued--;
+	u->stats->queued--;
+	f->has_place = true;
+	dispatch_begin(f);
 }
 
 void dispatch_run_queue(struct upstream *u)
 {
-	struct fetch *f;
+	while (u->queued > 0 && places_take_or_wait(&u->state->places, &u->waiter))
+		begin_first(u);
+}
 
-	while (u->active < u->share && (f = fetch_take_first(&u->queue))) {
-		u->queued--;
-		dispatch_begin(f);
-	}
+void dispatch_on_place(struct message *m)
+{
+	struct upstream *u = CONTAINER_OF(m, struct upstream, waiter.message);
+
+	for (unsigned n = places_collect(&u->state->places, &u->waiter); n > 0; n--)
+		if (u->queued > 0)
+			begin_first(u);
+		else
+			places_give(&u->state->places);
+	dispatch_run_queue(u);
+	todo_settle(u->l);
 }
 
 /* ---- How it ended ---- */
@@ -190,7 +223,7 @@ static void record_for_origin(struct fetch *f, enum outcome outcome, int64_t now
 	case OUTCOME_BAD:
 		if (!health_failed(o, u->options, now_ms) || u->origins_n == 1)
 			break;
-		f->u->stats.left_out++;
+		f->u->stats->left_out++;
 		log_warn("upstream %.*s: %.*s is left out after %u failures in a row", SLICE_ARG(u->options->name),
 			SLICE_ARG(f->o->text), u->options->max_fails);
 		break;
@@ -218,7 +251,7 @@ static void record_for_breaker(struct fetch *f, enum outcome outcome, int64_t no
 		if (f->is_probe)
 			breaker_forget_probe(&u->state->breaker, now_ms);
 	} else if (breaker_note(&u->state->breaker, u->options, failed, f->is_probe, now_ms)) {
-		u->stats.breaker_opened++;
+		u->stats->breaker_opened++;
 		log_warn("upstream %.*s: the breaker opens", SLICE_ARG(u->options->name));
 	} else if (f->is_probe && !failed) {
 		log_info("upstream %.*s: the breaker closes", SLICE_ARG(u->options->name));
@@ -251,7 +284,7 @@ bool dispatch_move_on(struct fetch *f, bool may)
 		return false;
 	}
 	enter_origin(f);
-	f->u->stats.failovers++;
+	f->u->stats->failovers++;
 	return true;
 }
 
@@ -267,7 +300,7 @@ void dispatch_record_head(struct fetch *f, int status, const struct http_fields 
 	now = clock_now();
 	quota_read(status, fields, now.wall_ms / 1000, &told);
 	if (told.retry_after_s > 0) {
-		u->stats.rate_limited++;
+		u->stats->rate_limited++;
 		log_info("upstream %.*s: a pause of %lld s is asked for", SLICE_ARG(u->options->name),
 			(long long)told.retry_after_s);
 	}

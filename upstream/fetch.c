@@ -10,7 +10,7 @@
 
 static void count(struct fetch *f, enum fetch_result result)
 {
-	struct upstream_stats *s = &f->u->stats;
+	struct upstream_stats *s = f->u->stats;
 
 	if (f->is_check)
 		return;
@@ -29,11 +29,14 @@ static void detach(struct fetch *f)
 	todo_unpost(f);
 	deadline_stop(f);
 	link_remove(&f->link);
-	if (f->state == FETCH_QUEUED)
+	if (f->state == FETCH_QUEUED) {
 		u->queued--;
-	else if (f->state == FETCH_RUNNING)
-		u->active--;
+		u->stats->queued--;
+	} else if (f->state == FETCH_RUNNING) {
+		u->stats->active--;
+	}
 	f->state = FETCH_UNUSED;
+	dispatch_leave_place(f);
 	dispatch_run_queue(u);
 }
 
@@ -129,7 +132,7 @@ static bool may_try_again(struct fetch *f, CURLcode code)
 	if (f->retries_left == 0 || f->response.any_byte || !has_other_way(f, code))
 		return false;
 	f->retries_left--;
-	f->u->stats.retries++;
+	f->u->stats->retries++;
 	return true;
 }
 
@@ -173,7 +176,7 @@ static void no_connection(struct fetch *f)
 		return;
 	}
 	f->retries_left--;
-	f->u->stats.retries++;
+	f->u->stats->retries++;
 	attempt(f);
 }
 
@@ -259,6 +262,7 @@ static void reset(struct fetch *f, const struct fetch_handler *h, void *arg)
 	f->is_trial = false;
 	f->is_probe = false;
 	f->told_to_wait = false;
+	f->has_place = false;
 	f->retries_left = f->u->options->retries;
 	f->fresh = false;
 	f->reused = false;
@@ -293,19 +297,26 @@ int fetch_start(struct upstream_loop *l, const struct fetch_request *r, const st
 	struct fetch **out)
 {
 	struct upstream *u = r->upstream < l->upstreams_n ? &l->upstreams[r->upstream] : NULL;
+	bool has_place;
 	int rc;
 
 	*out = NULL;
 	if (!u)
 		return -EINVAL;
-	if (u->active >= u->share && u->queued >= u->options->queue_max) {
-		u->stats.busy++;
+	/* Those that came before it go first. */
+	has_place = u->queued == 0 && places_take(&u->state->places);
+	if (!has_place && u->queued >= u->options->queue_max) {
+		u->stats->busy++;
 		return -EBUSY;
 	}
 	rc = make(u, r, h, arg, out);
-	if (rc < 0)
+	if (rc < 0) {
+		if (has_place)
+			places_give(&u->state->places);
 		return rc;
-	u->stats.started++;
+	}
+	(*out)->has_place = has_place;
+	u->stats->started++;
 	dispatch_take(*out);
 	return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* One request to an origin and its response, streamed: libcurl's multi interface on a worker's event loop.
  * Thread: each upstream_loop and its fetches belong to one worker's thread. Owns: its connections and handles.
- * Bounds: max_connections and queue_max per upstream and loop, max_head_bytes per response, nothing buffered beyond one
- * libcurl write (paused while the handler can't take more). */
+ * Bounds: max_connections per upstream in all loops together, queue_max per upstream and loop, max_head_bytes per response, nothing
+ * buffered beyond one libcurl write (paused while the handler can't take more). */
 #ifndef UPSTREAM_FETCH_H
 #define UPSTREAM_FETCH_H
 
@@ -42,7 +42,7 @@ struct upstream_options { /* one [upstream]; immutable, borrowed until upstream_
 	struct slice health_path;
 	int64_t health_interval_ms, health_timeout_ms;
 	/* The breaker opens for breaker_open_ms when this share of at least breaker_requests fetches in the window failed, or
-	 * took longer than breaker_slow_ms (0: any time) to their first byte. 0: there is no breaker. */
+	 * took longer than breaker_slow_ms (0: any time) to their first byte. 0 percent: there is no breaker. */
 	unsigned breaker_errors_percent, breaker_requests;
 	int64_t breaker_window_ms, breaker_open_ms, breaker_slow_ms;
 	/* Obeys Retry-After: no fetch before that time. Obeys RateLimit: while no more than quota_reserve_percent is left,
@@ -52,11 +52,12 @@ struct upstream_options { /* one [upstream]; immutable, borrowed until upstream_
 	int64_t connect_timeout_ms, first_byte_timeout_ms, stall_timeout_ms;
 	/* How long a name's address is used (0: once), and a connection kept (0: any time). libcurl counts seconds: rounded up. */
 	int64_t dns_ttl_ms, connection_max_age_ms;
-	/* Requests under way at one time, in all workers together; each loop gets its share, at least 1. A stream of an HTTP/2
-	 * connection counts like a connection. */
+	/* Requests under way at one time, of all loops of the process with this name and these URLs together. A stream of an HTTP/2
+	 * connection counts like a connection. A loop keeps its share of idle connections, at least 1. */
 	unsigned max_connections;
-	/* Requests waiting for a place, per loop, in order; each for first_byte_timeout_ms at most, then FETCH_BUSY. */
+	/* Requests waiting for a place, per loop, in order; each for queue_timeout_ms at most, then FETCH_BUSY. */
 	unsigned queue_max;
+	int64_t queue_timeout_ms;
 	/* How often a fetch that got no byte of a response is tried again. Safe methods: on a fresh connection, to another origin if
 	 * there is one. Others: only if no connection could be made, and to another origin. */
 	unsigned retries;
@@ -71,6 +72,8 @@ struct upstream_loop_options {
 	unsigned upstreams_n;
 	unsigned loops;        /* how many share max_connections */
 	size_t max_head_bytes; /* of a response; past it FETCH_BAD_RESPONSE */
+	/* The same thread's loop before this one, or NULL: upstreams of a name that it has go on with its counters. */
+	const struct upstream_loop *before;
 };
 
 int upstream_loop_new(const struct upstream_loop_options *o, struct upstream_loop **out) WARN_UNUSED;
@@ -138,7 +141,7 @@ bool fetch_was_sent(const struct fetch *f);
 /* Ends it without on_end; not from inside its own callbacks (those of other fetches are fine). Clears *f. */
 void fetch_cancel(struct fetch **f);
 
-struct upstream_stats { /* per upstream, this loop; plain counters: read from the loop's thread */
+struct upstream_stats { /* per upstream, this loop and those before it; plain counters: read from the loop's thread */
 #define STAT(kind, name, help) uint64_t name;
 #include "upstream/upstream_stats.def"
 	int64_t time_us; /* sum of total times of finished fetches */

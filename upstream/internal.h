@@ -126,6 +126,7 @@ struct fetch {
 	bool is_probe;     /* of an open breaker */
 	bool told_to_wait; /* its origin asked to be left alone */
 	bool has_entered;  /* counted in its origin's active */
+	bool has_place;    /* of max_connections */
 	unsigned retries_left;
 	bool fresh;     /* this attempt must not use a pooled connection */
 	bool met_stale; /* this attempt ended because its pooled connection was stale */
@@ -186,12 +187,21 @@ struct upstream { /* one [upstream]: its bounds, its queue, its origins */
 	unsigned origins_n;
 	char *tls_ca;
 	struct event checks; /* due every so often */
-	unsigned share;      /* of max_connections */
-	unsigned active, queued, unused_n;
+	unsigned share;      /* of max_connections, at least 1: what is kept for reuse, fetches and connections */
+	unsigned queued, unused_n;
+	struct places_waiter waiter;                  /* for the queue */
 	struct link running, queue, withheld, unused; /* of fetches */
 	unsigned lookups_given_up;                    /* since lookups_from_ms */
 	int64_t lookups_from_ms;
-	struct upstream_stats stats;
+	struct upstream_counts *counts; /* a reference */
+	struct upstream_stats *stats;   /* in them */
+};
+
+/* Counters of an upstream, by name, which outlive the loop: the next one's upstream goes on with them, and fetches that still run on
+ * the old loop count there, too. The loops' thread only. */
+struct upstream_counts {
+	unsigned refs;
+	struct upstream_stats stats; /* its gauges as well */
 };
 
 /* What the files below fetch.c have it do. */
@@ -212,6 +222,8 @@ struct upstream_loop {
 	struct link todo;
 	struct upstream *upstreams;
 	unsigned upstreams_n;
+	struct mailbox mailbox; /* other loops give places */
+	struct event *mail;     /* NULL: there is no mailbox yet */
 	size_t max_head_bytes;
 	struct sock **socks; /* by descriptor */
 	size_t socks_n;
@@ -223,8 +235,9 @@ struct upstream_loop {
 void dispatch_record_lookup(struct fetch *f);
 
 /* upstream.c */
-int upstream_init(struct upstream *u, struct upstream_loop *l, const struct upstream_options *options,
-	unsigned loops) WARN_UNUSED;
+/* `before` is as of struct upstream_loop_options. */
+int upstream_init(struct upstream *u, struct upstream_loop *l, const struct upstream_options *options, unsigned loops,
+	const struct upstream_loop *before) WARN_UNUSED;
 void upstream_fini(struct upstream *u);
 /* A fetch with an easy handle set up for this upstream, from the unused ones or new; NULL: out of memory. */
 struct fetch *upstream_take_fetch(struct upstream *u);
@@ -243,9 +256,14 @@ void origin_forget_name(struct origin *o);
 /* dispatch.c: whether a fetch may go, when, and to which origin */
 /* A new fetch: begun, queued or withheld. */
 void dispatch_take(struct fetch *f);
-/* Starts it at an origin, within the upstream's bound on fetches, or withholds it. */
+/* Starts it at an origin, or withholds it. */
 void dispatch_begin(struct fetch *f);
+/* It needs no place any more. */
+void dispatch_leave_place(struct fetch *f);
+/* Begins what is queued, as far as there are places. */
 void dispatch_run_queue(struct upstream *u);
+/* on_message of its waiter: a place was given. */
+void dispatch_on_place(struct message *m);
 /* This attempt failed: where it may, the next goes to another origin. False: there is none, f stays where it is. */
 bool dispatch_move_on(struct fetch *f, bool may);
 /* The attempt is over. */

@@ -77,7 +77,7 @@ static unsigned long connections_to(const struct upstream_loop *l, struct slice 
 		for (unsigned k = 0; k < u->origins_n; k++)
 			has_it |= uri_same_origin(u->origins[k].text, url);
 		if (has_it)
-			sum += u->share + (u->options->health_path.n > 0);
+			sum += u->options->max_connections + (u->options->health_path.n > 0);
 	}
 	return sum;
 }
@@ -117,15 +117,52 @@ static int set_up_multi(struct upstream_loop *l)
 	return bad ? -ENOMEM : 0;
 }
 
+static void on_mail(evutil_socket_t fd, short what, void *arg)
+{
+	struct upstream_loop *l = arg;
+
+	(void)fd;
+	(void)what;
+	(void)mailbox_deliver(&l->mailbox);
+}
+
+static int open_mailbox(struct upstream_loop *l)
+{
+	int rc = mailbox_init(&l->mailbox);
+
+	if (rc < 0)
+		return rc;
+	l->mail = event_new(l->base, l->mailbox.event_fd, EV_READ | EV_PERSIST, on_mail, l);
+	if (l->mail && event_add(l->mail, NULL) == 0)
+		return 0;
+	if (l->mail)
+		event_free(l->mail);
+	l->mail = NULL;
+	mailbox_fini(&l->mailbox);
+	return -ENOMEM;
+}
+
+static void close_mailbox(struct upstream_loop *l)
+{
+	if (!l->mail)
+		return;
+	event_free(l->mail);
+	mailbox_fini(&l->mailbox);
+}
+
 static int set_up(struct upstream_loop *l, const struct upstream_loop_options *o)
 {
-	for (unsigned i = 0; i < o->upstreams_n; i++) {
-		int rc = upstream_init(&l->upstreams[i], l, &o->upstreams[i], o->loops);
+	int err = open_mailbox(l);
+
+	for (unsigned i = 0; i < o->upstreams_n && err == 0; i++) {
+		int rc = upstream_init(&l->upstreams[i], l, &o->upstreams[i], o->loops, o->before);
 
 		l->upstreams_n = i + 1;
 		if (rc < 0)
 			return rc;
 	}
+	if (err < 0)
+		return err;
 	l->multi = curl_multi_init();
 	l->tls_sessions = curl_share_init();
 	if (!l->multi || !l->tls_sessions ||
@@ -182,6 +219,7 @@ void upstream_loop_free(struct upstream_loop **lp)
 		check_stop(&l->upstreams[i]);
 	for (unsigned i = 0; i < l->upstreams_n; i++)
 		upstream_fini(&l->upstreams[i]);
+	close_mailbox(l);
 	if (l->multi)
 		curl_multi_cleanup(l->multi);
 	if (l->tls_sessions)
@@ -206,7 +244,5 @@ void upstream_stats(const struct upstream_loop *l, unsigned upstream, struct ups
 	*out = (struct upstream_stats){0};
 	if (upstream >= l->upstreams_n)
 		return;
-	*out = l->upstreams[upstream].stats;
-	out->active = l->upstreams[upstream].active;
-	out->queued = l->upstreams[upstream].queued;
+	*out = *l->upstreams[upstream].stats;
 }

@@ -159,7 +159,7 @@ static enum fetch_write offer(struct fetch *f, struct slice data)
 
 	if (how == FETCH_WRITE_TAKEN) {
 		f->response.body_bytes += data.n;
-		f->u->stats.bytes_in += data.n;
+		f->u->stats->bytes_in += data.n;
 	}
 	return how;
 }

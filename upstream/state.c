@@ -59,6 +59,7 @@ static struct upstream_state *make_locked(const struct upstream_options *o, cons
 		s->origins[i].seed = hash64_of(url_at(o, i).p, url_at(o, i).n);
 	breaker_init(&s->breaker);
 	quota_init(&s->quota);
+	places_init(&s->places);
 	link_append(&registry, &s->link);
 	return s;
 }
@@ -101,6 +102,7 @@ void upstream_state_unref(struct upstream_state **sp)
 	if (!is_last)
 		return;
 	breaker_fini(&s->breaker);
+	places_fini(&s->places);
 	mem_free(s->identity);
 	mem_free(s);
 }

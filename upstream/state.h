@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "base/mailbox.h"
 #include "upstream/fetch.h"
 
 enum { BREAKER_SLOTS = 10 };
@@ -42,6 +43,26 @@ struct quota {
 	_Atomic int64_t remaining, limit; /* as last told, the most ever told; -1: nothing was */
 };
 
+/* The places of max_connections, which all loops share. One that is given back goes to a loop that waits, if there is one, in the
+ * order in which they came; so no loop's queue stands while places are free. */
+struct places {
+	pthread_mutex_t mu; /* a mailbox's lock is taken under it */
+	/* guarded by mu */
+	unsigned most; /* as the newest loop has it */
+	unsigned taken;
+	struct link waiting; /* of places_waiter */
+};
+
+struct places_waiter { /* a loop's, for all fetches in its queue */
+	/* set once */
+	struct mailbox *mailbox;
+	struct message message; /* it was given a place: its on_message calls places_collect */
+	/* guarded by the places' mu */
+	struct link link; /* in waiting, while it waits */
+	bool is_waiting;
+	unsigned given; /* and not collected */
+};
+
 struct upstream_state {
 	/* guarded by the registry */
 	struct link link;
@@ -54,12 +75,29 @@ struct upstream_state {
 	_Atomic unsigned turn; /* of round robin */
 	struct breaker breaker;
 	struct quota quota;
+	struct places places;
 	struct origin_state origins[];
 };
 
 /* state.c. A reference to the state of that name and those URLs, which is made if there is none. 0 or -ENOMEM. */
 int upstream_state_get(const struct upstream_options *o, struct upstream_state **out) WARN_UNUSED;
 void upstream_state_unref(struct upstream_state **s);
+
+/* places.c */
+void places_init(struct places *p);
+void places_fini(struct places *p);
+void places_set_most(struct places *p, unsigned most);
+/* True: the caller has a place. */
+bool places_take(struct places *p) WARN_UNUSED;
+/* The same; false: w waits from now on, and its message is posted when it is given one. */
+bool places_take_or_wait(struct places *p, struct places_waiter *w) WARN_UNUSED;
+/* The caller has one, however many are taken. */
+void places_force(struct places *p);
+void places_give(struct places *p);
+/* How many w was given since. They are the caller's. */
+unsigned places_collect(struct places *p, struct places_waiter *w) WARN_UNUSED;
+/* w waits no more, and what it was given goes on. After this its message is not posted any more. */
+void places_forget(struct places *p, struct places_waiter *w);
 
 /* health.c. These two: how a request to the origin ended. */
 void health_ok(struct origin_state *o);

@@ -29,11 +29,40 @@ static int init_origins(struct upstream *u)
 	return 0;
 }
 
-int upstream_init(struct upstream *u, struct upstream_loop *l, const struct upstream_options *options, unsigned loops)
+static struct upstream_counts *counts_of(const struct upstream_loop *l, struct slice name)
+{
+	for (unsigned i = 0; l && i < l->upstreams_n; i++)
+		if (slice_equal(l->upstreams[i].options->name, name))
+			return l->upstreams[i].counts;
+	return NULL;
+}
+
+static int take_counts(struct upstream *u, const struct upstream_loop *before)
+{
+	u->counts = counts_of(before, u->options->name);
+	if (!u->counts)
+		u->counts = mem_zalloc(sizeof(*u->counts));
+	if (!u->counts)
+		return -ENOMEM;
+	u->counts->refs++;
+	u->stats = &u->counts->stats;
+	return 0;
+}
+
+static void leave_counts(struct upstream *u)
+{
+	if (u->counts && --u->counts->refs == 0)
+		mem_free(u->counts);
+}
+
+int upstream_init(struct upstream *u, struct upstream_loop *l, const struct upstream_options *options, unsigned loops,
+	const struct upstream_loop *before)
 {
 	int rc;
 
 	*u = (struct upstream){.options = options, .l = l};
+	u->waiter = (struct places_waiter){.mailbox = &l->mailbox, .message.on_message = dispatch_on_place};
+	link_init(&u->waiter.link);
 	link_init(&u->running);
 	link_init(&u->queue);
 	link_init(&u->withheld);
@@ -42,6 +71,10 @@ int upstream_init(struct upstream *u, struct upstream_loop *l, const struct upst
 	if (u->share == 0)
 		u->share = 1;
 	rc = upstream_state_get(options, &u->state);
+	if (rc == 0)
+		places_set_most(&u->state->places, options->max_connections);
+	if (rc == 0)
+		rc = take_counts(u, before);
 	if (rc == 0)
 		rc = init_origins(u);
 	if (rc == 0 && options->tls_ca.n > 0) {
@@ -205,12 +238,15 @@ static void free_list(struct link *list)
 
 	while ((f = fetch_take_first(list))) {
 		connection_leave(f);
+		dispatch_leave_place(f);
 		fetch_free(f);
 	}
 }
 
 void upstream_fini(struct upstream *u)
 {
+	if (u->state)
+		places_forget(&u->state->places, &u->waiter);
 	free_list(&u->withheld);
 	free_list(&u->queue);
 	free_list(&u->running);
@@ -218,6 +254,7 @@ void upstream_fini(struct upstream *u)
 	for (unsigned i = 0; i < u->origins_n; i++)
 		origin_fini(&u->origins[i]);
 	upstream_state_unref(&u->state);
+	leave_counts(u);
 	mem_free(u->origins);
 	mem_free(u->tls_ca);
 }

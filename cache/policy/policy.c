@@ -49,11 +49,11 @@ static enum policy_store judge_method(const struct policy_exchange *x)
 }
 
 /* RFC 9111 3.3, 3.4: parts need the whole; RFC 3229 10.4.1 for 226. RFC 6585 3 to 6: never stored by any cache. */
-static enum policy_store judge_status(const struct policy_exchange *x)
+static enum policy_store judge_status(int status, bool is_part)
 {
-	switch (x->status) {
+	switch (status) {
 	case 206:
-		return x->is_part ? POLICY_STORE : POLICY_NOT_PARTIAL;
+		return is_part ? POLICY_STORE : POLICY_NOT_PARTIAL;
 	case 226:
 	case 304:
 		return POLICY_NOT_PARTIAL;
@@ -64,8 +64,13 @@ static enum policy_store judge_status(const struct policy_exchange *x)
 	case 511:
 		return POLICY_NOT_STATUS;
 	default:
-		return x->status >= 200 && x->status <= 599 ? POLICY_STORE : POLICY_NOT_STATUS;
+		return status >= 200 && status <= 599 ? POLICY_STORE : POLICY_NOT_STATUS;
 	}
+}
+
+bool policy_status_is_stored(int status)
+{
+	return judge_status(status, true) == POLICY_STORE;
 }
 
 /* Statuses whose caching requirements are met here (RFC 9111 5.2.2.3): those of RFC 9110 15 and the registered ones that
@@ -183,7 +188,7 @@ enum policy_store policy_store(const struct policy_exchange *x, struct freshness
 	struct policy_facts facts;
 	enum policy_store verdict = judge_method(x);
 	if (verdict == POLICY_STORE)
-		verdict = judge_status(x);
+		verdict = judge_status(x->status, x->is_part);
 	if (verdict != POLICY_STORE)
 		return verdict;
 	policy_read(x, &facts);

@@ -51,6 +51,8 @@ enum policy_flag {
 	POLICY_IMMUTABLE = 1 << 2,
 	POLICY_PRIVATE = 1 << 3, /* stored for one user only */
 	POLICY_FOR_ALL = 1 << 4, /* by the upstream's own word, so for requests with credentials too */
+	POLICY_AUTO_WINDOW =
+		1 << 5, /* nobody has said how long it may serve while it is fetched anew: not after a soft purge */
 	/* not policy's: what an object knows of itself beside its fields, in a tier's record only (cache/lower.c) */
 	RECORD_ETAG_IS_OURS = 1 << 14,
 	RECORD_MAY_ENCODE = 1 << 15,
@@ -108,10 +110,12 @@ const struct policy_reason *policy_reason(enum policy_store s);
  * - Set-Cookie under auto, of which all but that field is stored: only with an explicit lifetime above 0 and without no-cache, and then the route's ttl_force and
  *   ttl_min leave it alone. Fields named in no-cache="" or private="" do not count, as they are not stored.
  * - A request's no-store counts where client_refresh is on.
- * - 428, 429, 431 and 511 are never stored (RFC 6585), nor are 304, 226 and, but for is_part, 206: parts of responses.
+ * - 426, 428, 429, 431 and 511 are never stored (RFC 6585), nor are 304, 226 and, but for is_part, 206: parts of responses.
  * - no-cache is stored even without a validator; a lifetime of 0 only with a stale window, or a validator on a 2xx.
  * - POST: where the route caches it, or where policy_post_answers_get says so. */
 enum policy_store policy_store(const struct policy_exchange *x, struct freshness *out);
+/* Whether a response with this status can be stored at all: else no ttl_NNN has it stored. */
+bool policy_status_is_stored(int status);
 /* An error, or a redirect, that is not stored only because nothing gives it a lifetime or because of its status: to whom else
  * than to the one whose request caused it may it go? */
 enum policy_share {

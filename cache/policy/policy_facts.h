@@ -8,6 +8,9 @@
 
 /* "max-age=4294967295" and the like: longer is as good as this (RFC 9111 1.2.2), for lifetimes and ages alike. */
 #define POLICY_DELTA_MAX_MS (CC_DELTA_MAX * 1000)
+/* What `auto` windows are, see rules.def. */
+#define POLICY_AUTO_REVALIDATE_MS INT64_C(10000)
+#define POLICY_AUTO_ERROR_MS INT64_C(3600000)
 
 struct policy_facts {
 	struct cache_control cc; /* of the targeted field that counts, else of Cache-Control */

@@ -162,26 +162,29 @@ static uint32_t whole_seconds(int64_t ms)
 	return s < UINT32_MAX ? (uint32_t)s : UINT32_MAX;
 }
 
-/* The upstream's window, else the route's. */
-static int64_t window_ms(int64_t upstream_s, int64_t route_ms)
+/* The upstream's window, else the route's, else `auto_ms`. */
+static int64_t window_ms(int64_t upstream_s, int64_t route_ms, int64_t auto_ms)
 {
 	if (upstream_s != CC_ABSENT)
 		return upstream_s * 1000;
-	return smaller(larger(0, route_ms), POLICY_DELTA_MAX_MS);
+	return smaller(route_ms < 0 ? auto_ms : route_ms, POLICY_DELTA_MAX_MS);
 }
 
-void policy_fill(const struct policy_exchange *x, struct policy_facts *facts, struct freshness *out)
+/* Where neither says anything: what was never fresh is to be asked for each time, and an error is its response, too. */
+static void fill_windows(const struct policy_exchange *x, const struct policy_facts *facts, struct freshness *out)
 {
-	*out = (struct freshness){
-		.initial_age_ms = initial_age_ms(x, facts),
-		.received_mono_ms = x->response_time.mono_ms,
-		.received_wall_ms = x->response_time.wall_ms,
-		.stale_while_revalidate_ms =
-			window_ms(facts->cc.stale_while_revalidate, x->rules->stale_while_revalidate_ms),
-		.stale_if_error_ms = window_ms(facts->cc.stale_if_error, x->rules->stale_if_error_ms),
-		.stale_if_unreachable_s = whole_seconds(x->rules->stale_if_unreachable_ms),
-		.flags = flags_of(x, facts),
-	};
+	int64_t fresh_ms = larger(0, out->lifetime_ms - out->initial_age_ms);
+
+	if (facts->cc.stale_while_revalidate == CC_ABSENT && x->rules->stale_while_revalidate_ms < 0)
+		out->flags |= POLICY_AUTO_WINDOW;
+	out->stale_while_revalidate_ms = window_ms(facts->cc.stale_while_revalidate,
+		x->rules->stale_while_revalidate_ms, smaller(fresh_ms, POLICY_AUTO_REVALIDATE_MS));
+	out->stale_if_error_ms = window_ms(
+		facts->cc.stale_if_error, x->rules->stale_if_error_ms, fresh_ms > 0 ? POLICY_AUTO_ERROR_MS : 0);
+}
+
+static void fill_lifetime(const struct policy_exchange *x, struct policy_facts *facts, struct freshness *out)
+{
 	int64_t lifetime_ms, age_ms = out->initial_age_ms;
 	enum policy_source source = choose(x, facts, &lifetime_ms);
 	lifetime_ms = smaller(lifetime_ms, POLICY_DELTA_MAX_MS);
@@ -201,4 +204,17 @@ void policy_fill(const struct policy_exchange *x, struct policy_facts *facts, st
 	if (lifetime_ms > age_ms)
 		facts->ttl_ms = larger(facts->ttl_ms, lifetime_ms - age_ms);
 	out->lifetime_ms = jittered(x, lifetime_ms, age_ms);
+}
+
+void policy_fill(const struct policy_exchange *x, struct policy_facts *facts, struct freshness *out)
+{
+	*out = (struct freshness){
+		.initial_age_ms = initial_age_ms(x, facts),
+		.received_mono_ms = x->response_time.mono_ms,
+		.received_wall_ms = x->response_time.wall_ms,
+		.stale_if_unreachable_s = whole_seconds(x->rules->stale_if_unreachable_ms),
+		.flags = flags_of(x, facts),
+	};
+	fill_lifetime(x, facts, out);
+	fill_windows(x, facts, out);
 }

@@ -73,7 +73,8 @@ struct policy_reuse policy_reuse(const struct freshness *f, const struct cache_c
 		return (struct policy_reuse){POLICY_FRESH, false};
 	if ((f->flags & (POLICY_NEVER_STALE | POLICY_NO_CACHE)) || w.no_stale)
 		return (struct policy_reuse){POLICY_VALIDATE, false};
-	if (f->stale_while_revalidate_ms > 0 && staleness_ms <= f->stale_while_revalidate_ms)
+	if (f->stale_while_revalidate_ms > 0 && staleness_ms <= f->stale_while_revalidate_ms &&
+		!(soft_purged && f->flags & POLICY_AUTO_WINDOW))
 		return (struct policy_reuse){POLICY_STALE_WHILE_REVALIDATE, false};
 	if (w.max_stale_ms >= 0 && staleness_ms <= w.max_stale_ms)
 		return (struct policy_reuse){POLICY_STALE_ALLOWED, false};

@@ -56,10 +56,11 @@ struct gate_options { /* one a listener, immutable while connections live; borro
 	/* Connections of this listener: one more makes the one that has been idle for longest end. While none is, there may
 	 * be four times as many. 0: no such bound. */
 	unsigned most_open;
-	struct body_port *bodies;              /* NULL: no bound but max_body of each */
-	struct tls *tls;                       /* NULL: plain */
-	bool proxy_protocol;                   /* connections begin with its header, before TLS */
-	const struct config_networks *trusted; /* who may send one */
+	struct body_port *bodies;                /* NULL: no bound but max_body of each */
+	struct tls *tls;                         /* NULL: plain */
+	bool proxy_protocol;                     /* connections begin with its header, before TLS */
+	const struct config_networks *trusted;   /* who may send one */
+	const struct config_networks *balancers; /* whose X-Forwarded-Proto counts; NULL: nobody's */
 };
 
 /* The strict view of the request being served; valid until the response is complete or the connection is gone. The body is

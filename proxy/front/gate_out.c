@@ -165,11 +165,28 @@ void gate_end_head(const struct gate *g, const struct transport_head *head, bool
 
 /* ---- Transports ---- */
 
+/* A value that is neither of the two, or more than one, says nothing that could be relied on. */
+static bool is_https(const struct gate *g)
+{
+	const struct config_networks *balancers = g->o->balancers;
+	const struct http_field *f;
+	uint32_t i = 0;
+
+	if (!balancers || balancers->n == 0 || !peer_is_in(&g->inbound.peer, balancers))
+		return g->tls != NULL;
+	f = http_fields_next(&g->view.fields, HF_X_FORWARDED_PROTO, &i);
+	if (!f || http_fields_next(&g->view.fields, HF_X_FORWARDED_PROTO, &i))
+		return g->tls != NULL;
+	if (slice_equal_nocase(f->value, SLICE_LIT("https")))
+		return true;
+	return g->tls && !slice_equal_nocase(f->value, SLICE_LIT("http"));
+}
+
 void gate_fill_transport(struct gate *g, const struct transport_ops *ops)
 {
 	g->transport.ops = ops;
 	g->transport.request = &g->view;
 	g->transport.peer = g->inbound.peer_text;
-	g->transport.is_tls = g->tls != NULL;
+	g->transport.is_tls = is_https(g);
 	g->transport.start_us = g->head_done_us;
 }

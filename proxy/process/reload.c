@@ -20,6 +20,7 @@ static bool needs_restart(const char *section, const char *key)
 	static const char *const keys[][2] = {
 		{"[proxy]", "listen"},
 		{"[proxy]", "workers"},
+		{"[proxy]", "via"},
 		{"[admin]", "listen"},
 		{"[cache]", "memory"},
 		{"[cache]", "max_object"},
@@ -29,6 +30,8 @@ static bool needs_restart(const char *section, const char *key)
 		{"[cache]", "pass_memory"},
 	};
 
+	if (strcmp(section, "[disk]") == 0)
+		return true;
 	for (unsigned i = 0; i < ARRAY_LEN(keys); i++)
 		if (strcmp(section, keys[i][0]) == 0 && strcmp(key, keys[i][1]) == 0)
 			return true;

@@ -181,6 +181,7 @@ static int make_relay(struct server *s)
 static int make_cache(struct server *s)
 {
 	const struct config_cache *c = &s->service.snapshot->config->cache;
+	enum config_via via = s->service.snapshot->config->proxy.via;
 	struct cache_options options = {
 		.memory_bytes = c->memory_bytes,
 		.max_object_bytes = c->max_object_bytes,
@@ -193,7 +194,6 @@ static int make_cache(struct server *s)
 		.max_markers = MARKERS_MAX,
 		.max_variants = VARIANTS_MAX,
 		.max_invalidation_rules = INVALIDATION_RULES_MAX,
-		.via = SLICE_LIT(HOPS_VIA_OF_RESPONSES),
 		.on_purge = relay_purge,
 		.on_purge_arg = s->relay,
 		.on_forget = relay_forget,
@@ -203,6 +203,9 @@ static int make_cache(struct server *s)
 	};
 	int err;
 
+	hops_set_via(
+		via == CONFIG_VIA_ON || via == CONFIG_VIA_REQUEST, via == CONFIG_VIA_ON || via == CONFIG_VIA_RESPONSE);
+	options.via = hops_via_of_responses();
 	for (unsigned i = 0; i < s->service.workers_n; i++) {
 		err = mailbox_init(&s->service.workers[i].mailbox);
 		if (err)

@@ -336,5 +336,5 @@ bool admin_url_has_listener(const struct snapshot *s, bool is_tls)
 	for (unsigned i = 0; i < listen->n; i++)
 		if (listen->v[i].tls == is_tls)
 			return true;
-	return false;
+	return s->config->proxy.trusted_proxies.n > 0;
 }

@@ -8,6 +8,7 @@
 #include "http/syntax.h"
 
 static char mark[17], via[2][64], cdn_loop[64];
+static bool via_is_off, via_of_responses_is_off;
 
 /* Before main, so that no reader needs a lock or a once-flag. */
 __attribute__((constructor)) static void make_mark(void)
@@ -38,9 +39,20 @@ bool hops_were_here(const struct http_fields *request)
 	return bears_mark(request, HF_CDN_LOOP) || bears_mark(request, HF_VIA);
 }
 
+void hops_set_via(bool of_requests, bool of_responses)
+{
+	via_is_off = !of_requests;
+	via_of_responses_is_off = !of_responses;
+}
+
 struct slice hops_via(int minor)
 {
-	return slice_of(via[minor > 0]);
+	return via_is_off ? (struct slice){NULL, 0} : slice_of(via[minor > 0]);
+}
+
+struct slice hops_via_of_responses(void)
+{
+	return via_of_responses_is_off ? (struct slice){NULL, 0} : SLICE_LIT("1.1 memoproxy");
 }
 
 struct slice hops_cdn_loop(void)

@@ -9,6 +9,7 @@
 #include "upstream/fetch.h"
 
 #define ORIGIN_HEAD_MAX (64 * 1024)
+#define BREAKER_SLOW_ALONE_PERCENT 50 /* of breaker_errors, where breaker_slow is set and that is not */
 
 struct origins_part {
 	struct message message; /* to the worker: free your loop */
@@ -45,7 +46,9 @@ static void fill_guards(struct upstream_options *to, const struct config_upstrea
 	to->health_path = from->health_path;
 	to->health_interval_ms = from->health_interval_ms;
 	to->health_timeout_ms = from->health_timeout_ms;
-	to->breaker_errors_percent = from->breaker_errors;
+	to->breaker_errors_percent = from->breaker_errors        ? from->breaker_errors
+				     : from->breaker_slow_ms > 0 ? BREAKER_SLOW_ALONE_PERCENT
+								 : 0;
 	to->breaker_requests = from->breaker_requests;
 	to->breaker_window_ms = from->breaker_window_ms;
 	to->breaker_open_ms = from->breaker_open_ms;
@@ -77,6 +80,7 @@ static void fill_options(struct upstream_options *to, const struct config_upstre
 		.connection_max_age_ms = from->connection_max_age_ms > 0 ? from->connection_max_age_ms : 0,
 		.max_connections = from->max_connections,
 		.queue_max = from->queue,
+		.queue_timeout_ms = from->queue_timeout_ms,
 		.retries = from->retries,
 		.http_version = from->http_version == CONFIG_HTTP_1_1 ? UPSTREAM_HTTP_1_1
 				: from->http_version == CONFIG_HTTP_2 ? UPSTREAM_HTTP_2
@@ -175,7 +179,7 @@ void origins_unref(struct origins **op)
 	}
 }
 
-int origins_open(struct origins *o, unsigned worker, struct event_base *base)
+int origins_open(struct origins *o, unsigned worker, struct event_base *base, const struct upstream_loop *before)
 {
 	struct origins_part *p = &o->parts[worker];
 	struct upstream_loop_options options = {
@@ -183,6 +187,7 @@ int origins_open(struct origins *o, unsigned worker, struct event_base *base)
 		.upstreams = o->options,
 		.upstreams_n = o->config->upstreams_n,
 		.loops = o->parts_n,
+		.before = before,
 		.max_head_bytes = ORIGIN_HEAD_MAX,
 	};
 

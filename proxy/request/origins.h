@@ -3,7 +3,7 @@
  * sections. A reload that changes them makes new ones; requests in progress end on the old.
  * Thread: origins_new on main; origins_open and origins_loop on the worker; references from any.
  * Owns: its loops. The last reference posts a message to each worker, which frees its own loop.
- * Bounds: while requests of before a reload still run, max_connections counts for old and new apart. */
+ * Bounds: max_connections counts old and new together where the upstream's name and URLs are the same, else apart. */
 #ifndef PROXY_REQUEST_ORIGINS_H
 #define PROXY_REQUEST_ORIGINS_H
 
@@ -26,8 +26,9 @@ struct origins_workers {
 int origins_new(const struct origins_workers *workers, struct config *config, struct origins **out) WARN_UNUSED;
 struct origins *origins_ref(struct origins *o);
 void origins_unref(struct origins **o);
-/* Makes the worker's loop, unless there is one. 0 or negative errno. */
-int origins_open(struct origins *o, unsigned worker, struct event_base *base) WARN_UNUSED;
+/* Makes the worker's loop, unless there is one. It goes on with the counters of the loop before it, or NULL. 0 or negative errno. */
+int origins_open(
+	struct origins *o, unsigned worker, struct event_base *base, const struct upstream_loop *before) WARN_UNUSED;
 /* After a reload that left the upstreams as they are: the worker's loop, if there is one, looks names up anew. */
 void origins_renew(struct origins *o, unsigned worker);
 /* Of the upstream with that index, for upstream_health. */

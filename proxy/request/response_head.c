@@ -480,7 +480,8 @@ int response_from_fields(struct response *r, const struct http_request *request,
 			http_field_append(&r->head, fields->v[i].name, fields->v[i].value);
 	if (!http_fields_get(fields, HF_DATE))
 		add_date(&r->head, now);
-	http_field_append(&r->head, SLICE_LIT("Via"), SLICE_LIT(HOPS_VIA_OF_RESPONSES));
+	if (hops_via_of_responses().n > 0)
+		http_field_append(&r->head, SLICE_LIT("Via"), hops_via_of_responses());
 	/* RFC 9110 8.6: no Content-Length in 1xx and 204; one that a HEAD or 304 announces is passed on. */
 	if (content_length >= 0 && status >= 200 && status != 204)
 		add_number_field(&r->head, "Content-Length: ", (uint64_t)content_length);

@@ -337,14 +337,18 @@ static void add_forwarded_for(struct buf *b, const struct http_fields *in, const
 
 static void add_via(struct buf *b, const struct http_request *r)
 {
+	struct slice own = hops_via(r->minor);
 	const struct http_field *f;
-	uint32_t i = 0;
+	uint32_t i = 0, n = 0;
 
 	while ((f = http_fields_next(&r->fields, HF_VIA, &i))) {
+		if (n++)
+			buf_add(b, ", ", 2);
 		buf_add_slice(b, f->value);
-		buf_add(b, ", ", 2);
 	}
-	buf_add_slice(b, hops_via(r->minor));
+	if (own.n && n)
+		buf_add(b, ", ", 2);
+	buf_add_slice(b, own);
 }
 
 /* The one that was checked when the request came (RFC 9110 7.6.2). */
@@ -368,7 +372,7 @@ static int add_own(struct sent *s, const struct asked *a, const struct given *gi
 	struct slice list = a->peer ? slice_of(a->peer) : (struct slice){NULL, 0};
 	struct slice forwards;
 	size_t from = s->text.n, middle, end;
-	int err;
+	int err = 0;
 
 	if (given->via)
 		add_via(&s->text, a->http);
@@ -385,7 +389,8 @@ static int add_own(struct sent *s, const struct asked *a, const struct given *gi
 		via = (struct slice){s->text.p + from, middle - from};
 	if (has_list)
 		list = (struct slice){s->text.p + middle, end - middle};
-	err = http_fields_add_id(fields, HF_VIA, via);
+	if (via.n > 0)
+		err = http_fields_add_id(fields, HF_VIA, via);
 	if (!err && a->peer)
 		err = http_fields_add_id(fields, HF_X_FORWARDED_FOR, list);
 	if (!err)

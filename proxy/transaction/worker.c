@@ -205,16 +205,16 @@ static void on_update_message(struct message *m)
 	w->snapshot = n->snapshot;
 	w->routes = n->routes;
 	w->access_log = n->access_log;
-	n->snapshot = before;
-	n->routes = routes;
-	worker_update_free(&n);
 	hit_drop(&w->attempt);
 	target_clear(&w->attempt_target);
 	worker_configure_front(w);
 	origins_renew(w->snapshot->origins, w->index);
-	if (origins_open(w->snapshot->origins, w->index, w->base))
+	if (origins_open(w->snapshot->origins, w->index, w->base, origins_loop(before->origins, w->index)))
 		log_error("worker %u: no memory for connections to the upstreams: requests to them are answered 503",
 			w->index);
+	n->snapshot = before;
+	n->routes = routes;
+	worker_update_free(&n);
 }
 
 /* ---- Set-up ---- */
@@ -259,7 +259,7 @@ int worker_init(struct worker *w, const struct worker_options *o)
 	if (!w->base)
 		return -ENOMEM;
 	w->routes = mem_zalloc(w->snapshot->config->routes_n * sizeof(*w->routes));
-	err = w->routes ? origins_open(w->snapshot->origins, w->index, w->base) : -ENOMEM;
+	err = w->routes ? origins_open(w->snapshot->origins, w->index, w->base, NULL) : -ENOMEM;
 	if (!err)
 		err = worker_open_front(w);
 	if (!err)

@@ -31,6 +31,7 @@ static void configure(const struct worker *w, struct gate_options *o)
 	o->write_timeout_ms = p->client_write_timeout_ms;
 	o->answer = w->snapshot->config->cache.fast_path ? hit_answer : NULL;
 	o->trusted = &p->proxy_trusted;
+	o->balancers = &p->trusted_proxies;
 }
 
 static int open_listener(struct worker *w, unsigned i)

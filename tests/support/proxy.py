@@ -138,7 +138,9 @@ class Proxy:
             return self.config_text.format(**values)
         base = {"proxy": {"listen": f"127.0.0.1:{self.port}", "workers": self.workers, "shutdown_grace": self.grace},
                 "admin": {"listen": f"127.0.0.1:{self.admin_port}"},
-                "upstream": {"url": self.upstream.replace("{port}", str(self.port))}}
+                "upstream": {"url": self.upstream.replace("{port}", str(self.port))},
+                # What expires, fails or is asked for anew goes to the origin at once; the defaults have tests of their own.
+                "defaults": {"stale_while_revalidate": "0", "stale_if_error": "0", "client_refresh": "on"}}
         if WITH_DISK:
             base["disk"] = {"path": f"{self.folder.name}/disk", "size": "64M"}
         return ini_text(merge(base, self.sections))

@@ -126,6 +126,19 @@ def test_slowness_opens_the_breaker(start_proxy):
         assert proxy.fetch("/x").status == 503
 
 
+def test_slowness_alone_opens_the_breaker_at_half(start_proxy):
+    with Origin() as a:
+        a.on("/slow", [Pause(0.1), Reply(body=b"late")])
+        a.on("/x", [Reply(body=b"x")])
+        keys = {"breaker_slow": "50ms", "breaker_requests": 4, "breaker_window": "1h", "breaker_open": "1h"}
+        proxy = start_proxy({**UNCACHED, "upstream": keys}, upstream=a.url)
+        for path in ("/x", "/x", "/x", "/slow", "/slow"):
+            assert proxy.fetch(path).status == 200
+        assert upstream(proxy)["breaker"] == "closed"
+        proxy.fetch("/slow")
+        assert upstream(proxy)["breaker"] == "open" and proxy.fetch("/x").status == 503
+
+
 def test_while_the_breaker_is_open_stale_if_error_answers_the_leader_too(start_proxy):
     with Origin() as a:
         a.on("/old", [Reply(200, STALE, b"old")])

@@ -103,3 +103,23 @@ def test_max_forwards_of_other_methods_stops_nothing(proxy, origin):
     path = origin.on("/passed" + origin.fresh(), [Reply(body=b"ok")])
     for method in ("GET", "POST"):
         assert proxy.fetch(path, {"Max-Forwards": "0"}, method=method).body == b"ok"
+
+
+@pytest.mark.parametrize("via, asked, told", [("on", True, True), ("off", False, False), ("request", True, False), ("response", False, True)])
+def test_via_goes_where_it_is_wanted(start_proxy, origin, via, asked, told):
+    proxy = start_proxy({"proxy": {"via": via}, **CONFIG})
+    for where in ("/passed", "/stored"):
+        path = origin.on(where + origin.fresh(), [Reply(fields={"Via": "1.0 api"}, body=b"x")])
+        for _ in range(2):
+            assert ", ".join(proxy.fetch(path).all("Via")) == ("1.0 api, 1.1 memoproxy" if told else "1.0 api")
+        assert [r.has("Via") for r in origin.seen(path)[:1]] == [asked]
+        request = origin.last(path)
+        assert request.get("CDN-Loop").startswith("memoproxy")
+    proxy.fetch(path := origin.on("/passed" + origin.fresh(), [Reply()]), {"Via": "1.1 edge"})
+    assert origin.last(path).get("Via").startswith("1.1 edge, 1.1 memoproxy" if asked else "1.1 edge")
+    assert asked or origin.last(path).get("Via") == "1.1 edge", "what others said stays"
+
+
+def test_without_via_a_loop_is_found_all_the_same(start_proxy):
+    proxy = start_proxy({"proxy": {"via": "off"}, **CONFIG}, upstream="http://127.0.0.1:{port}")
+    assert proxy.fetch("/passed").status == 508

@@ -365,6 +365,60 @@ def test_no_stale_if_error_past_its_window_or_against_its_word(proxy, origin, cc
     assert proxy.fetch(path).status == 503
 
 
+UNSET = {"defaults": {"stale_while_revalidate": None, "stale_if_error": None, "client_refresh": None}}
+
+
+def first_stale(proxy, path):
+    """What comes first once what is stored has expired."""
+    def is_it():
+        nonlocal r
+        r = proxy.fetch(path)
+        return r.cache_status["ttl"] < 0
+    r = None
+    eventually(is_it, "it expires")
+    return r
+
+
+def test_what_was_fresh_has_stale_windows_by_itself(start_proxy, origin):
+    proxy = start_proxy({**UNSET, "route late": {"match": "/late*", "stale_while_revalidate": "0"}})
+    path = origin.on(origin.fresh(), [Reply(200, {CC: "max-age=4"}, b"old")], [Reply(200, {CC: "max-age=60"}, b"new")])
+    late = origin.on("/late" + origin.fresh(), [Reply(200, {CC: "max-age=1"}, b"old")], [Reply(503)])
+    proxy.fetch(path)
+    proxy.fetch(late)
+    r = first_stale(proxy, late)
+    assert r.body == b"old" and r.cache_status["fwd"] == "stale", "it stands in for the error"
+    r = first_stale(proxy, path)
+    assert r.body == b"old" and r.is_hit, "nobody waits"
+    eventually(lambda: proxy.fetch(path).body == b"new", "it was fetched meanwhile")
+
+
+@pytest.mark.parametrize("cc", ["max-age=0", "no-cache", "max-age=60, must-revalidate"])
+def test_what_is_to_be_asked_for_each_time_has_no_stale_window(start_proxy, origin, cc):
+    proxy = start_proxy(UNSET)
+    path = origin.on(origin.fresh(), [Reply(200, aged(cc, 60), b"old")], [Reply(200, aged(cc, 60), b"new")], [Reply(503)])
+    assert [proxy.fetch(path).body for _ in range(2)] == [b"old", b"new"]
+    assert proxy.fetch(path).status == 503
+
+
+def test_a_soft_purge_has_the_next_request_ask(start_proxy, origin):
+    proxy = start_proxy(UNSET)
+    path = origin.on(origin.fresh(), [Reply(200, {CC: "max-age=60"}, b"old")], [Reply(200, {CC: "max-age=60"}, b"new")], [Reply(500)])
+    proxy.fetch(path)
+    for _ in range(2):
+        assert proxy.admin("POST", f"/purge?url={path}&soft=1").status == 200
+        assert proxy.fetch(path).body == b"new", "and what is stored stands in for the error"
+
+
+def test_a_clients_reload_is_its_own_affair_by_default(start_proxy, origin):
+    proxy = start_proxy(UNSET)
+    path = origin.on(origin.fresh(), [Reply(200, {CC: "max-age=60"}, b"x")])
+    for _ in range(2):
+        for fields in ({CC: "no-cache"}, {CC: "max-age=0"}, {"Pragma": "no-cache"}, {CC: "no-store"}):
+            proxy.fetch(path, fields)
+    assert origin.count(path) == 1
+    assert proxy.fetch(origin.fresh(), {CC: "only-if-cached"}).status == 504
+
+
 def test_errors_that_are_not_the_servers_are_passed_on(proxy, origin):
     path = origin.on(origin.fresh(), [Reply(200, aged("max-age=60, stale-if-error=600"), b"old")], [Reply(404, body=b"gone")])
     proxy.fetch(path)

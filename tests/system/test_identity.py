@@ -404,3 +404,24 @@ def test_variants_by_scheme_survive_revalidation(both, origin):
             assert ask(scheme, path).body == scheme.encode()
         origin.wait_for(path, 2 * (n + 1))
         origin.wait_idle(path)
+
+
+def test_a_trusted_balancer_says_the_scheme(start_proxy, origin):
+    proxy = start_proxy({"proxy": {"trusted_proxies": "127.0.0.2, 10.0.0.0/8"}, "route all": {"match": "*", "ttl": "60s"}})
+    path = origin.on(origin.fresh(), lambda r: [Reply(body=r.get("X-Forwarded-Proto"))])
+
+    def ask(source, *said):
+        with proxy.client(source=source) as c:
+            fields = "".join(f"X-Forwarded-Proto: {v}\r\n" for v in said)
+            c.send(f"GET {path} HTTP/1.1\r\nHost: a\r\n{fields}\r\n".encode())
+            return c.response()
+    assert ask("127.0.0.2", "https").body == b"https"
+    assert ask("127.0.0.3", "https").body == b"http", "nobody else is believed, and the two are kept apart"
+    for said in (("https, http",), ("gopher",), ("https", "http"), ()):
+        r = ask("127.0.0.2", *said)
+        assert r.body == b"http" and r.is_hit
+    r = ask("127.0.0.2", "HTTPS")
+    assert r.body == b"https" and r.is_hit
+    proxy.write_config({"route all": {"match": "*", "ttl": "60s"}})
+    proxy.admin_json("POST", "/reload")
+    assert ask("127.0.0.2", "https").body == b"http"

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from support.origin import Origin, Pause, Reply, Send, Wait, head, pattern
+from support.origin import Origin, Pause, Reply, Reset, Send, Wait, head, pattern
 from support.proxy import eventually
 
 pytestmark = [pytest.mark.tiers, pytest.mark.threads]
@@ -140,6 +140,30 @@ def test_what_needs_a_restart_is_named(start_proxy):
     proxy.process.signal(signal.SIGHUP)
     eventually(lambda: "next start on only: [cache] memory" in proxy.stderr, "the log names it")
     assert reload(proxy, {"proxy": {"workers": 2}, **ALL})["needs_restart"] == []
+
+
+def test_nothing_of_the_disk_tier_changes_before_a_restart(start_proxy, tmp_path):
+    disk = {"path": tmp_path / "disk", "size": "10M"}
+    proxy = start_proxy({"disk": disk, **ALL})
+    for key, value in (("size", "20M"), ("threads", 3), ("max_object", "1M"), ("admit", "second_hit"), ("path", tmp_path / "other")):
+        assert reload(proxy, {"disk": {**disk, key: value}, **ALL})["needs_restart"] == [f"[disk] {key}"]
+    assert reload(proxy, {"disk": {**disk, "path": ""}, **ALL})["needs_restart"] == ["[disk] path"]
+    assert reload(proxy, {"disk": disk, **ALL})["needs_restart"] == []
+
+
+def test_another_upstream_key_keeps_counters_and_breaker(start_proxy):
+    guard = {"breaker_errors": "50%", "breaker_requests": 2, "breaker_window": "1h", "breaker_open": "1h", "retries": 0}
+    with Origin() as dead:
+        dead.on("/x", [Reset()])
+        proxy = start_proxy({"upstream": guard, **with_route(cache="off")}, upstream=dead.url)
+        for _ in range(4):
+            proxy.fetch("/x")
+        before = proxy.stats()["upstreams"]["default"]
+        assert (before["breaker"], before["started"], before["broken"]) == ("open", 4, 2)
+        reload(proxy, {"upstream": {**guard, "first_byte_timeout": "7s"}, **with_route(cache="off")})
+        after = proxy.stats()["upstreams"]["default"]
+        names = ("breaker", "started", "broken", "withheld", "breaker_opened", "active", "queued")
+        assert [after[n] for n in names] == [before[n] for n in names]
 
 
 def test_limits_of_clients_change_for_open_connections(start_proxy, origin):

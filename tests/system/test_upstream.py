@@ -649,3 +649,44 @@ def test_fetches_that_wait_for_a_handshake_are_no_lookups(start_proxy, tmp_path)
         hangs.set()
         assert proxy.fetch("/after").status == 200
         assert proxy.stats()["upstreams"]["default"]["withheld"] == 0
+
+
+def test_max_connections_counts_over_all_workers_and_no_place_stands_free(start_proxy, origin):
+    proxy = start_proxy({"upstream": {"max_connections": 3}, **NO_CACHE}, workers=4)
+    gates = [origin.gate() for _ in range(3)]
+    paths = [origin.on(origin.fresh(), [Wait(g), Reply(body=b"x")]) for g in gates]
+    rest = origin.on(origin.fresh(), [Reply(body=b"rest")])
+    clients = [proxy.client() for _ in range(13)]
+    for c, path in zip(clients, paths):
+        c.start(target=path)
+    for path in paths:
+        origin.wait_active(path, 1)  # whichever workers they came to
+    for c in clients[3:]:
+        c.start(target=rest)
+    eventually(lambda: proxy.stats()["upstreams"]["default"]["queued"] == 10, "they wait")
+    assert origin.count(rest) == 0
+    gates[0].open()
+    for c in clients[3:]:
+        assert c.response().body == b"rest"
+    assert origin.peak(rest) == 1, "one place went from worker to worker"
+    for g in gates[1:]:
+        g.open()
+    for c in clients[:3]:
+        assert c.response().body == b"x"
+    for c in clients:
+        c.close()
+    stats = proxy.stats()["upstreams"]["default"]
+    assert (stats["active"], stats["queued"], stats["busy"]) == (0, 0, 0)
+
+
+def test_waiting_in_the_queue_has_a_time_of_its_own(start_proxy, origin):
+    proxy = start_proxy({"upstream": {"max_connections": 1, "queue_timeout": "300ms", "first_byte_timeout": "60s"}, **NO_CACHE})
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(body=b"x")])
+    with proxy.client() as first:
+        first.start(target=path)
+        origin.wait_active(path, 1)
+        r = proxy.fetch(path)
+        assert r.status == 503 and r.has("Retry-After")
+        gate.open()
+        assert first.response().body == b"x"

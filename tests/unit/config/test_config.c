@@ -541,7 +541,7 @@ static void keys_that_do_nothing_are_told_of(void **state)
 		{"upstream", "breaker_requests = 2", "breaker_errors = 50%"},
 		{"upstream", "breaker_window = 2s", "breaker_errors = 50%"},
 		{"upstream", "breaker_open = 2s", "breaker_errors = 50%"},
-		{"upstream", "breaker_slow = 2s", "breaker_errors = 50%"},
+		{"upstream", "breaker_open = 2s", "breaker_slow = 2s"},
 		{"upstream", "quota_reserve = 2%", "quota_guard = on"},
 		{"upstream", "quota_stretch = 2", "quota_guard = on"},
 		{"upstream", "tls_verify = on", "url = http://a https://b"},
@@ -579,6 +579,18 @@ static void keys_that_do_nothing_are_told_of(void **state)
 	assert_warning("[defaults]\nttl = off\nstale_if_error = 0\ncache = off\n", NULL);
 	assert_warning("[defaults]\nttl = 1h\ncache = off\n[route a]\nmatch = /a\ncache = on\n", NULL);
 	assert_warning("[defaults]\nttl = 1h\n[route a]\nmatch = /a\ncache = off\n", NULL);
+}
+
+static void what_can_only_count_in_part_is_told_of(void **state)
+{
+	(void)state;
+	assert_warning(
+		"[defaults]\nttl_429 = 1h\n", "t:2: warning: ttl_429: has no effect: a response with that status");
+	assert_warning("[defaults]\nttl_304 = 1h\n", "t:2: warning: ttl_304: has no effect");
+	assert_warning("[defaults]\nttl_4xx = 1h\nttl_206 = 1h\nttl_599 = 1h\n", NULL);
+	assert_warning("[disk]\npath = /nowhere/at/all\nsize = 8M\nmax_object = 3M\n",
+		"t:4: warning: max_object: no more than a quarter of size is written, 2M");
+	assert_warning("[disk]\npath = /nowhere/at/all\nsize = 8M\nmax_object = 2M\n", NULL);
 }
 
 static void what_the_upstream_without_a_name_says_may_count_for_another(void **state)
@@ -687,6 +699,7 @@ int main(void)
 		cmocka_unit_test(force_is_told_of_where_requests_bear_a_credential),
 		cmocka_unit_test(posts_that_may_be_writes_are_told_of),
 		cmocka_unit_test(keys_that_do_nothing_are_told_of),
+		cmocka_unit_test(what_can_only_count_in_part_is_told_of),
 		cmocka_unit_test(what_the_upstream_without_a_name_says_may_count_for_another),
 		cmocka_unit_test(matches_in_other_words_are_told_of),
 		cmocka_unit_test(hidden_routes_are_told_of_and_no_others),

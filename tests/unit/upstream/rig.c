@@ -30,6 +30,7 @@ void rig_defaults(struct rig *r, int port)
 		.stall_timeout_ms = 120000,
 		.max_connections = 8,
 		.queue_max = 8,
+		.queue_timeout_ms = 120000,
 		.retries = 1,
 		.tls_verify = true,
 	};
@@ -39,7 +40,7 @@ void rig_open(struct rig *r)
 {
 	r->base = event_base_new();
 	assert_non_null(r->base);
-	r->options = (struct upstream_loop_options){r->base, &r->upstream, 1, 1, 65536};
+	r->options = (struct upstream_loop_options){r->base, &r->upstream, 1, 1, 65536, NULL};
 	r->watchdog = evtimer_new(r->base, on_watchdog, NULL);
 	assert_int_equal(upstream_loop_new(&r->options, &r->loop), 0);
 }

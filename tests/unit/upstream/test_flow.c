@@ -306,15 +306,16 @@ static void waiting_too_long_is_busy(void **state)
 	(void)state;
 	open_world(&w, wait_for_go, 1, 1);
 	rig_close(&w.rig);
-	w.rig.upstream.first_byte_timeout_ms = 50;
+	w.rig.upstream.queue_timeout_ms = 50;
 	rig_open(&w.rig);
 	assert_int_equal(rig_start(&w.seen, &q), 0);
 	assert_int_equal(rig_start(&w.other, &q), 0);
-	rig_wait(&w.seen);
 	rig_wait(&w.other);
-	assert_int_equal(w.seen.result, FETCH_TIMEOUT);
-	assert_true(w.other.result == FETCH_BUSY || w.other.result == FETCH_TIMEOUT);
+	assert_int_equal(w.other.result, FETCH_BUSY);
+	assert_int_equal(w.seen.ends, 0);
 	server_raise(&w.server, GO);
+	rig_wait(&w.seen);
+	assert_int_equal(w.seen.result, FETCH_OK);
 	close_world(&w);
 }
 
@@ -358,7 +359,7 @@ static void running_out_of_memory_ends_in_an_error_and_no_leak(void **state)
 		r.upstream.tls_ca = SLICE_LIT("/nowhere");
 		r.base = event_base_new();
 		r.watchdog = NULL;
-		r.options = (struct upstream_loop_options){r.base, &r.upstream, 1, 1, 65536};
+		r.options = (struct upstream_loop_options){r.base, &r.upstream, 1, 1, 65536, NULL};
 		seen_init(&s, &r);
 		assert_non_null(buf_reserve(&s.body, BIG));
 		assert_non_null(buf_reserve(&s.fields, 4096));
@@ -383,22 +384,90 @@ static void running_out_of_memory_ends_in_an_error_and_no_leak(void **state)
 	server_stop(&server);
 }
 
-static void max_connections_is_divided_over_loops(void **state)
+/* A rig of its own for `other`, with a loop on the same base. */
+static void open_second(struct world *w, struct rig *second, const struct upstream_loop *before)
+{
+	*second = w->rig;
+	second->options.before = before;
+	assert_int_equal(upstream_loop_new(&second->options, &second->loop), 0);
+	w->other.rig = second;
+}
+
+static void loops_share_max_connections_and_no_place_stands_free(void **state)
 {
 	struct world w;
+	struct rig second;
 	struct fetch_request q = rig_request("GET", "/");
 
 	(void)state;
-	open_world(&w, wait_for_go, 8, 0);
-	rig_close(&w.rig);
-	w.rig.upstream.max_connections = 3;
-	w.rig.base = event_base_new();
-	w.rig.options = (struct upstream_loop_options){w.rig.base, &w.rig.upstream, 1, 4, 65536};
-	w.rig.watchdog = evtimer_new(w.rig.base, NULL, NULL);
-	assert_int_equal(upstream_loop_new(&w.rig.options, &w.rig.loop), 0);
+	open_world(&w, wait_for_go, 2, 1);
+	open_second(&w, &second, NULL);
+	for (int i = 0; i < 2; i++) {
+		struct seen third;
+
+		seen_init(&third, &w.rig);
+		w.seen.ends = w.other.ends = 0;
+		w.other.queued = false;
+		assert_int_equal(rig_start(&w.seen, &q), 0);
+		assert_int_equal(rig_start(&third, &q), 0);
+		assert_int_equal(rig_start(&w.other, &q), 0);
+		assert_int_equal(rig_stats(&w.rig).active, 2); /* one loop may have all places */
+		assert_int_equal(rig_stats(&second).active, 0);
+		assert_int_equal(rig_stats(&second).queued, 1);
+		server_raise(&w.server, GO);
+		rig_wait(&w.other); /* by a place that another loop gave back */
+		rig_wait(&w.seen);
+		rig_wait(&third);
+		assert_true(w.other.result == FETCH_OK && w.other.queued);
+		seen_fini(&third);
+	}
+	upstream_loop_free(&second.loop);
+	close_world(&w);
+}
+
+static void a_loop_that_ends_gives_its_places_to_others(void **state)
+{
+	struct world w;
+	struct rig second;
+	struct fetch_request q = rig_request("GET", "/");
+	struct seen queued;
+
+	(void)state;
+	open_world(&w, wait_for_go, 1, 1);
+	open_second(&w, &second, NULL);
+	seen_init(&queued, &w.rig);
 	assert_int_equal(rig_start(&w.seen, &q), 0);
-	assert_int_equal(rig_start(&w.other, &q), -EBUSY);
+	assert_int_equal(rig_start(&queued, &q), 0);
+	assert_int_equal(rig_start(&w.other, &q), 0);
+	upstream_loop_free(&w.rig.loop);
 	server_raise(&w.server, GO);
+	rig_wait(&w.other);
+	assert_int_equal(w.other.result, FETCH_OK);
+	upstream_loop_free(&second.loop);
+	seen_fini(&queued);
+	close_world(&w);
+}
+
+static void the_next_loop_goes_on_with_the_counters(void **state)
+{
+	struct world w;
+	struct rig second;
+	struct fetch_request q = rig_request("GET", "/");
+
+	(void)state;
+	open_world(&w, wait_for_go, 2, 1);
+	assert_int_equal(rig_start(&w.seen, &q), 0);
+	open_second(&w, &second, w.rig.loop);
+	assert_int_equal(rig_start(&w.other, &q), 0);
+	assert_int_equal(rig_stats(&second).started, 2);
+	assert_int_equal(rig_stats(&second).active, 2);
+	server_raise(&w.server, GO);
+	rig_wait(&w.seen); /* on the old one */
+	rig_wait(&w.other);
+	upstream_loop_free(&w.rig.loop);
+	assert_int_equal(rig_stats(&second).ok, 2);
+	assert_int_equal(rig_stats(&second).active, 0);
+	upstream_loop_free(&second.loop);
 	close_world(&w);
 }
 
@@ -415,7 +484,9 @@ int main(void)
 		cmocka_unit_test(waiting_too_long_is_busy),
 		cmocka_unit_test(a_loop_can_be_freed_with_fetches_in_every_state),
 		cmocka_unit_test(running_out_of_memory_ends_in_an_error_and_no_leak),
-		cmocka_unit_test(max_connections_is_divided_over_loops),
+		cmocka_unit_test(loops_share_max_connections_and_no_place_stands_free),
+		cmocka_unit_test(a_loop_that_ends_gives_its_places_to_others),
+		cmocka_unit_test(the_next_loop_goes_on_with_the_counters),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -272,7 +272,7 @@ static void no_memory_anywhere_leaks_nothing(void **state)
 		w.rig.upstream.health_path = SLICE_LIT("/up");
 		w.rig.upstream.breaker_errors_percent = 50;
 		w.rig.base = event_base_new();
-		w.rig.options = (struct upstream_loop_options){w.rig.base, &w.rig.upstream, 1, 1, 65536};
+		w.rig.options = (struct upstream_loop_options){w.rig.base, &w.rig.upstream, 1, 1, 65536, NULL};
 		w.rig.watchdog = evtimer_new(w.rig.base, NULL, NULL);
 		mem_fail_at(n, 1);
 		if (upstream_loop_new(&w.rig.options, &w.rig.loop) == 0) {

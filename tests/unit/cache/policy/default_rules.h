@@ -34,7 +34,8 @@ static inline struct cache_rules default_rules(void)
 	};
 
 	r.client_refresh = false;
-	r.refresh_ahead_hits = 0; /* the first hit counts */
+	r.stale_while_revalidate_ms = r.stale_if_error_ms = 0; /* -1 is auto */
+	r.refresh_ahead_hits = 0;                              /* the first hit counts */
 	return r;
 }
 

@@ -7,7 +7,7 @@
 #include "proxy/front/bodies.h"
 #include "proxy/request/origins.h"
 
-#define SITE "[proxy]\nlisten = 127.0.0.1:1\n[upstream]\nurl = http://o.example\n"
+#define SITE "[proxy]\nlisten = 127.0.0.1:1\n[upstream]\nurl = http://o.example\n[defaults]\nclient_refresh = on\n"
 #define ROUTES "[route all]\nmatch = /*\nttl = 60s\n"
 
 enum { ERRORS_MAX = 65536, TURNS_MAX = 10000 };
