@@ -171,32 +171,27 @@ static void list_key(struct cache *c, const struct cache_key *key, struct now no
 	}
 }
 
-/* ---- What a purge meets ---- */
+/* ---- What purges meet ---- */
 
-static void move_into(struct cache_sample *s, struct batch *b)
+static unsigned drop_batch(struct batch *b, struct invalidation_table *asked)
 {
-	for (unsigned i = 0; i < b->n; i++)
-		s->v[s->n++] = (struct sampled){b->v[i].object, object_check(b->v[i].object)};
+	unsigned met = 0;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		struct object *o = b->v[i].object;
+		_Atomic uint64_t checked = 0;
+		struct purgeable set;
+
+		object_purgeable(o, &set);
+		met += invalidation_check(asked, &set, 0, &checked) > object_check(o);
+		object_unref(&o);
+	}
 	b->n = 0;
-}
-
-static void sample_key(struct cache *c, const struct cache_key *key, struct cache_sample *s)
-{
-	struct shard *shard = memory_shard(&c->memory, key);
-	struct batch b = {.max = BATCH_OBJECTS};
-	const struct entry *e;
-	unsigned left;
-
-	pthread_mutex_lock(&shard->mu);
-	e = entry_find_locked(shard, key);
-	left = e ? count_variants(e) : 0;
-	s->is_all = !e || collect(&b, e, &left, left);
-	pthread_mutex_unlock(&shard->mu);
-	move_into(s, &b);
+	return met;
 }
 
 /* From a place at random once round all shards, or as far as the bounds go. */
-static void sample_all(struct cache *c, struct cache_sample *s)
+static void count_met(struct cache *c, struct invalidation_table *asked, struct cache_met *out)
 {
 	struct batch b = {.n = 0};
 	struct cache_listing l = {.cursor.shard = 0};
@@ -204,38 +199,53 @@ static void sample_all(struct cache *c, struct cache_sample *s)
 
 	random_bytes(&first, sizeof(first));
 	first %= shards;
-	for (; i < shards && s->n < CACHE_SAMPLE_MAX && l.looked < 4 * CACHE_SAMPLE_MAX;) {
+	while (i < shards && out->looked_at < CACHE_SAMPLE_MAX && l.looked < 4 * CACHE_SAMPLE_MAX) {
 		struct shard *shard = &c->memory.shards[(first + i) % shards];
 		unsigned before = l.cursor.shard;
 
-		b.max = least(CACHE_SAMPLE_MAX - s->n, BATCH_OBJECTS);
+		b.max = least(CACHE_SAMPLE_MAX - out->looked_at, BATCH_OBJECTS);
 		pthread_mutex_lock(&shard->mu);
 		collect_shard_locked(shard, &l, BATCH_STEPS, &b);
 		pthread_mutex_unlock(&shard->mu);
-		move_into(s, &b);
+		out->looked_at += b.n;
+		out->met += drop_batch(&b, asked);
 		i += l.cursor.shard != before;
 	}
-	s->is_all = i == shards;
+	out->is_all = i == shards;
 }
 
-void cache_sample_take(struct cache *c, const struct cache_key *key, struct cache_sample *s)
+/* They are made in a table of their own, and what is stored is compared with that. */
+int cache_count_met(struct cache *c, const struct purge *v, unsigned n, struct cache_met *out)
 {
-	s->n = 0;
-	if (key)
-		sample_key(c, key, s);
-	else
-		sample_all(c, s);
-}
+	struct invalidation_table *asked;
+	uint64_t seq;
+	int err = invalidation_table_new(2 * n, &asked);
 
-unsigned cache_sample_end(struct cache_sample *s)
-{
-	unsigned met = 0;
+	*out = (struct cache_met){0};
+	if (err)
+		return err;
+	for (unsigned i = 0; i < n; i++) {
+		struct purge at_once = v[i];
 
-	for (unsigned i = 0; i < s->n; i++) {
-		met += object_check(s->v[i].object) > s->v[i].before;
-		object_unref(&s->v[i].object);
+		at_once.spread = 0;
+		invalidation_purge(asked, &at_once, &seq);
 	}
-	s->n = 0;
+	count_met(c, asked, out);
+	invalidation_table_free(&asked);
+	return 0;
+}
+
+unsigned cache_count_key(struct cache *c, const struct cache_key *key, bool soft)
+{
+	struct shard *s = memory_shard(&c->memory, key);
+	unsigned met = 0;
+	const struct entry *e;
+
+	pthread_mutex_lock(&s->mu);
+	e = entry_find_locked(s, key);
+	for (struct object *o = e ? e->variants : NULL; o; o = next_variant(o))
+		met += object_check(o) < (soft ? PURGED_SOFT : PURGED_HARD);
+	pthread_mutex_unlock(&s->mu);
 	return met;
 }
 

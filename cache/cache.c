@@ -127,6 +127,16 @@ int cache_disown_tier(struct cache *c)
 	return c->tier ? c->tier->ops->disown(c->tier) : 0;
 }
 
+void cache_met_locked(const struct cache *c, const struct object *o)
+{
+	struct purgeable set;
+
+	if (!c->o.on_met)
+		return;
+	object_purgeable(o, &set);
+	c->o.on_met(c->o.on_met_arg, invalidation_purged_by(c->invalidation, &set, object_epoch(o)));
+}
+
 static int purge_in_memory(struct cache *c, const struct purge *v, unsigned n, uint64_t *seq)
 {
 	for (unsigned i = 0; i < n; i++)

@@ -33,6 +33,10 @@ struct cache_options {
 	 * those that are refused as too long (-EMSGSIZE). */
 	void (*on_purge)(void *arg, const struct purge *p);
 	void *on_purge_arg;
+	/* Told, for each response in memory that is found purged, of the number of a purge that has met it: of a hard one when the response
+	 * goes, of a soft one by the sweeper. Under a shard's lock, by any thread. NULL: nobody. */
+	void (*on_met)(void *arg, uint64_t seq);
+	void *on_met_arg;
 	/* Told of a key when a response was stored here, or retired what was, of which another process may have an older one; once that
 	 * holds here, by the thread that made it. had_older: there was one here. Not of what cache_forget_as_told makes. NULL: nobody. */
 	void (*on_forget)(void *arg, struct slice key, uint64_t user, bool had_older);
@@ -182,21 +186,17 @@ void cache_forget_as_told(struct cache *c, struct slice key, uint64_t user);
 /* Another process made it. */
 void cache_purge_as_told(struct cache *c, const struct purge *p);
 
-/* How many stored responses does a purge meet? A purge itself looks for none, so of what memory holds a sample is taken before it, at
- * random, and looked at again after it: CACHE_SAMPLE_MAX responses, and four times as many places of the index, whatever is stored.
- * With a key: all that is stored under that. */
+/* How many stored responses would these purges meet, if they were made now? A purge itself looks for none, so of what memory holds a
+ * sample is looked at, at random: CACHE_SAMPLE_MAX responses, and four times as many places of the index, whatever is stored. What was
+ * purged before as hard as that is not counted. 0 or -ENOMEM. */
 #define CACHE_SAMPLE_MAX 128
-struct cache_sample {
-	struct sampled {
-		struct object *object;
-		enum purge_state before;
-	} v[CACHE_SAMPLE_MAX];
-	unsigned n;
-	bool is_all; /* of what was there, nothing was left out */
+struct cache_met {
+	unsigned met, looked_at;
+	bool is_all; /* of what is there, nothing was left out */
 };
-void cache_sample_take(struct cache *c, const struct cache_key *key, struct cache_sample *s);
-/* How many of them have been purged since. Drops the references. */
-unsigned cache_sample_end(struct cache_sample *s);
+int cache_count_met(struct cache *c, const struct purge *v, unsigned n, struct cache_met *out) WARN_UNUSED;
+/* Of all that is stored under that key, and would be met by a purge of its URL. */
+unsigned cache_count_key(struct cache *c, const struct cache_key *key, bool soft);
 
 /* Periodic work in small steps, in two parts: at most max_steps of what is due goes, and about max_steps entries and chains of the
  * index are looked at for what was purged or lies idle. A shard is locked for SWEEP_BATCH steps at a time. Any thread, one at a time. */

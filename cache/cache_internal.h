@@ -43,6 +43,7 @@ struct cache {
 	uint32_t sweep_cursor;
 	uint64_t sweep_oldest;       /* lowest epoch seen in this round; 0: a round begins */
 	uint64_t sweep_lower_oldest; /* in the lower tier when the round began, and when it had seen the flights */
+	uint64_t sweep_seq[2];       /* the number when this round began, and when the one before did */
 	uint64_t sweep_retire;       /* rules up to this are on their way out; 0: none */
 	pthread_mutex_t holds_mu;
 	struct link holds; /* guarded by holds_mu; those that asked first stand first */
@@ -62,6 +63,9 @@ static inline uint64_t counted(const _Atomic uint64_t *counter)
 {
 	return atomic_load_explicit(counter, memory_order_relaxed);
 }
+
+/* It has been found purged: whoever counts what purges meet is told. Under the shard's lock. */
+void cache_met_locked(const struct cache *c, const struct object *o);
 
 /* The successor of a stored response after a 304 or HEAD named some fields anew (RFC 9111 3.2, 4.3.4): new head, same
  * body. Fields that say what the bytes are (coding, type, range, digests) stay as they came with them. `request` is the one whose

@@ -92,6 +92,12 @@ static bool prepare(struct lookup *l, struct cache_control *storage)
 
 /* ---- Variants ---- */
 
+static void drop_purged_locked(struct lookup *l, struct entry *e, struct object *o)
+{
+	cache_met_locked(l->c, o);
+	variant_drop_locked(e, o, DROP_PURGED, &l->garbage);
+}
+
 /* May the request have it at all, if it serves it? What can't be used any more goes. */
 static inline bool is_usable(struct lookup *l, struct entry *e, struct object *o, bool *is_soft)
 {
@@ -99,7 +105,7 @@ static inline bool is_usable(struct lookup *l, struct entry *e, struct object *o
 
 	if (state == PURGED_HARD) {
 		if (!l->r->hit_only)
-			variant_drop_locked(e, o, DROP_PURGED, &l->garbage);
+			drop_purged_locked(l, e, o);
 		return false;
 	}
 	if (object_body_is_in_lower(o) && !lower_has_body(l->c, o)) {

@@ -111,6 +111,20 @@ static void sweep_markers(struct sweep *w, struct entry *e)
 	}
 }
 
+/* In each round it is looked at once: it counts in the first that began after the purge. */
+static void note_soft(struct sweep *w, const struct object *o)
+{
+	struct purgeable set;
+	uint64_t by;
+
+	if (!w->c->o.on_met)
+		return;
+	object_purgeable(o, &set);
+	by = invalidation_purged_by(w->c->invalidation, &set, object_epoch(o));
+	if (by > w->c->sweep_seq[1] && by <= w->c->sweep_seq[0])
+		w->c->o.on_met(w->c->o.on_met_arg, by);
+}
+
 static void sweep_entry(struct entry *e, void *arg)
 {
 	struct sweep *w = arg;
@@ -119,11 +133,16 @@ static void sweep_entry(struct entry *e, void *arg)
 
 	w->did.looked++;
 	for (struct object *o = e->variants; o; o = next) {
+		enum purge_state state = object_check(o);
+
 		next = object_next(o) ? *object_next(o) : NULL;
-		if (object_check(o) == PURGED_HARD) {
+		if (state == PURGED_HARD) {
+			cache_met_locked(w->c, o);
 			sweep_out(w, e, o, DROP_PURGED);
 			continue;
 		}
+		if (state == PURGED_SOFT)
+			note_soft(w, o);
 		/* What leaves memory for the lower tier counts too: it may have been written since the round began. */
 		if (object_epoch(o) < w->c->sweep_oldest)
 			w->c->sweep_oldest = object_epoch(o);
@@ -227,6 +246,8 @@ static void begin_round(struct cache *c, struct now now)
 {
 	c->sweep_oldest = oldest_held(c);
 	c->sweep_lower_oldest = lower_oldest_epoch(c);
+	c->sweep_seq[1] = c->sweep_seq[0];
+	c->sweep_seq[0] = invalidation_now(c->invalidation);
 	c->sweep_sees_flights = true;
 	begin_flights(c, now);
 }
@@ -310,6 +331,7 @@ struct cache_swept cache_sweep(struct cache *c, unsigned max_steps, struct now n
 
 	memory_tick(&c->memory, now);
 	sweep_rules(c);
+	invalidation_end_spreads(c->invalidation, now);
 	if (round_begins)
 		begin_round(c, now);
 	is_unsettled = memory_compact(&c->memory, round_begins);

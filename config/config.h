@@ -43,6 +43,7 @@ struct config_address {
 	bool is_loopback;
 	bool tls;            /* the word tls stands after it */
 	bool proxy_protocol; /* the word proxy */
+	bool purge;          /* the word purge */
 };
 
 struct config_addresses {
@@ -66,7 +67,7 @@ struct config_proxy {
 	unsigned workers;                                      /* 0: one a processor */
 	unsigned max_connections, max_connections_per_address; /* the latter 0: no bound */
 	struct slice tls_certificate, tls_key;                 /* paths; set when a listener has tls */
-	struct config_networks proxy_trusted, trusted_proxies;
+	struct config_networks proxy_trusted, trusted_proxies, purge_from;
 	enum config_via via;
 	uint64_t max_body_bytes, max_header_bytes;
 	uint64_t body_memory_bytes; /* of all request bodies; never less than max_body_bytes */

@@ -23,7 +23,7 @@ static bool same_addresses(const struct config_addresses *a, const struct config
 	for (unsigned i = 0; i < a->n; i++)
 		if (!slice_equal(a->v[i].text, b->v[i].text) || a->v[i].sa_bytes != b->v[i].sa_bytes ||
 			a->v[i].tls != b->v[i].tls || a->v[i].proxy_protocol != b->v[i].proxy_protocol ||
-			memcmp(&a->v[i].sa, &b->v[i].sa, a->v[i].sa_bytes) != 0)
+			a->v[i].purge != b->v[i].purge || memcmp(&a->v[i].sa, &b->v[i].sa, a->v[i].sa_bytes) != 0)
 			return false;
 	return true;
 }

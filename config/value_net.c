@@ -87,7 +87,7 @@ static int add_address(
 	return 0;
 }
 
-/* "tls" or "proxy" after the address that it is about. False: it is no such word. */
+/* "tls", "proxy" or "purge" after the address that it is about. False: it is no such word. */
 static bool take_word(const struct value_source *s, struct slice item, struct config_address *before)
 {
 	if (s->option->section != SECTION_PROXY || !before)
@@ -96,6 +96,8 @@ static bool take_word(const struct value_source *s, struct slice item, struct co
 		before->tls = true;
 	else if (slice_equal(item, SLICE_LIT("proxy")))
 		before->proxy_protocol = true;
+	else if (slice_equal(item, SLICE_LIT("purge")))
+		before->purge = true;
 	else
 		return false;
 	return true;

@@ -18,6 +18,14 @@ static bool no_listener_has_proxy(const struct config *c)
 	return true;
 }
 
+static bool no_listener_has_purge(const struct config *c)
+{
+	for (unsigned i = 0; i < c->proxy.listen.n; i++)
+		if (c->proxy.listen.v[i].purge)
+			return false;
+	return true;
+}
+
 static bool no_access_log(const struct config *c)
 {
 	return c->proxy.access_log.n == 0;
@@ -41,6 +49,7 @@ static const struct {
 	{"proxy", "tls_certificate", no_listener_has_tls, "no listener has the word tls"},
 	{"proxy", "tls_key", no_listener_has_tls, "no listener has the word tls"},
 	{"proxy", "proxy_trusted", no_listener_has_proxy, "no listener has the word proxy"},
+	{"proxy", "purge_from", no_listener_has_purge, "no listener has the word purge"},
 	{"proxy", "access_log_format", no_access_log, "access_log is off"},
 	{"admin", "token", no_admin, "listen is off"},
 	{"admin", "token_file", no_admin, "listen is off"},

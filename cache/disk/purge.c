@@ -11,7 +11,8 @@
  * from those that it may not contain. */
 static int note_purge(struct disk *d, const struct purge *p, bool must_last, uint64_t *seq, uint64_t *ticket)
 {
-	struct journal_entry e = {.kind = JOURNAL_PURGE, .purge = purge_encode(p), .b = p->user, .what = p->what};
+	struct purge_coded coded = purge_encode(p);
+	struct journal_entry e = {.kind = JOURNAL_PURGE, .purge = coded.code, .b = coded.number, .what = coded.what};
 	int err = 0;
 
 	pthread_mutex_lock(&d->journal.mu);

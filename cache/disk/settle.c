@@ -88,8 +88,13 @@ static int settle(struct disk *d, struct segment *s)
 	uint64_t now = invalidation_now(d->o.invalidation);
 	struct footer_entry *entries = NULL;
 	struct segment_trailer t;
-	int err = load_entries(d, s, &t, &entries);
+	int err;
 
+	/* A purge that is spread will take records that are valid now, and a segment can't say which. One that is made after `now` was
+	 * read has a greater number. */
+	if (invalidation_is_spreading(d->o.invalidation))
+		return -EAGAIN;
+	err = load_entries(d, s, &t, &entries);
 	for (uint64_t i = 0; !err && i < t.entries; i++)
 		if (footer_entry_fits(&entries[i], t.end))
 			err = settle_record(d, s, &entries[i]);
@@ -125,12 +130,12 @@ void disk_settle(struct disk *d)
 	struct segment *s = segments_unsettled(&d->segments, up_to);
 	int err = 0;
 
-	if (!s && begins_round(d, &up_to))
+	if (!s && !invalidation_is_spreading(d->o.invalidation) && begins_round(d, &up_to))
 		s = segments_unsettled(&d->segments, up_to);
 	while (s && !err && !atomic_load(&d->stopping) && !atomic_load(&d->is_given) &&
 		clock_now().mono_ms - began_ms < TURN_MS) {
 		err = settle(d, s);
-		if (err && log_allowed(&limit))
+		if (err && err != -EAGAIN && log_allowed(&limit))
 			log_warn("disk: a segment's records can't be judged anew: %s", strerror(-err));
 		segment_unref(&d->segments, &s);
 		s = segments_unsettled(&d->segments, up_to);

@@ -15,15 +15,30 @@ const char *const purge_kind_names[PURGE_KINDS_N] = {
 #undef PURGE_KIND
 };
 
-struct purge_code purge_encode(const struct purge *p)
+struct purge_coded purge_encode(const struct purge *p)
 {
-	return (struct purge_code){(uint8_t)p->kind, p->soft};
+	struct purge_coded c = {{(uint8_t)p->kind, p->soft}, p->spread, p->what};
+
+	if (p->kind != PURGE_USER)
+		return c;
+	c.number = p->user;
+	if (p->spread != 0)
+		c.what = (struct slice){(const char *)&p->spread, sizeof(p->spread)};
+	return c;
 }
 
-bool purge_decode(struct purge_code code, uint64_t user, struct slice what, struct purge *out)
+bool purge_decode(struct purge_code code, uint64_t number, struct slice what, struct purge *out)
 {
-	*out = (struct purge){(enum purge_kind)code.kind, code.soft != 0, what, user};
-	return code.kind < PURGE_KINDS_N;
+	*out = (struct purge){.kind = (enum purge_kind)code.kind, .soft = code.soft != 0};
+	if (code.kind != PURGE_USER) {
+		out->what = what;
+		out->spread = number;
+		return code.kind < PURGE_KINDS_N;
+	}
+	out->user = number;
+	if (what.n == sizeof(out->spread))
+		memcpy(&out->spread, what.p, sizeof(out->spread));
+	return true;
 }
 
 /* ---- Hashes ---- */
@@ -114,6 +129,7 @@ void invalidation_table_free(struct invalidation_table **t)
 	for (unsigned i = 0; i < PARTS_N; i++)
 		mem_free((*t)->parts[i].slots);
 	mem_free((*t)->cells);
+	mem_free((*t)->spreads.slots);
 	mem_free(*t);
 	*t = NULL;
 }
@@ -125,11 +141,25 @@ uint64_t invalidation_now(const struct invalidation_table *t)
 
 /* ---- Purging ---- */
 
+/* One that finds no room among those that are spread is made at once. */
+static void note_rule(
+	struct invalidation_table *t, const struct purge *p, uint64_t id, uint32_t prefix_n, uint64_t next)
+{
+	if (p->spread == 0 || !spreads_note_purge(t, id, prefix_n, p, next))
+		rules_note(t, id, prefix_n, p->soft, next);
+}
+
+static void note_all(struct invalidation_table *t, const struct purge *p, uint64_t next)
+{
+	if (p->spread == 0 || !spreads_note_purge(t, ALL_ID, 0, p, next))
+		*(p->soft ? &t->all_soft_seq : &t->all_hard_seq) = next;
+}
+
 static void note_url(struct invalidation_table *t, const struct purge *p, struct slice url, uint64_t next)
 {
 	uint32_t prefix_n = p->kind == PURGE_PREFIX ? (uint32_t)url.n : 0;
 
-	rules_note(t, rule_id(p->kind, hash_on(0, url.p, 0, url.n)), prefix_n, p->soft, next);
+	note_rule(t, p, rule_id(p->kind, hash_on(0, url.p, 0, url.n)), prefix_n, next);
 }
 
 /* As it is written, for a prefix may end within an escape; and in normal form. */
@@ -158,13 +188,13 @@ static void note_purge(struct invalidation_table *t, const struct purge *p, uint
 		note_spellings(t, p, next);
 		break;
 	case PURGE_TAG:
-		rules_note(t, rule_id(PURGE_TAG, purge_tag_hash(p->what)), 0, p->soft, next);
+		note_rule(t, p, rule_id(PURGE_TAG, purge_tag_hash(p->what)), 0, next);
 		break;
 	case PURGE_USER:
-		rules_note(t, rule_id(PURGE_USER, p->user), 0, p->soft, next);
+		note_rule(t, p, rule_id(PURGE_USER, p->user), 0, next);
 		break;
 	case PURGE_ALL:
-		*(p->soft ? &t->all_soft_seq : &t->all_hard_seq) = next;
+		note_all(t, p, next);
 		break;
 	}
 }
@@ -184,25 +214,18 @@ void invalidation_purge(struct invalidation_table *t, const struct purge *p, uin
 
 /* ---- Checking ---- */
 
-static void judge(uint64_t hard_seq, uint64_t soft_seq, uint64_t epoch, enum purge_state *state)
+static void look_at(const struct invalidation_table *t, uint64_t id, struct check *c)
 {
-	if (hard_seq > epoch)
-		*state = PURGED_HARD;
-	else if (soft_seq > epoch && *state == NOT_PURGED)
-		*state = PURGED_SOFT;
-}
-
-static void look_at(const struct invalidation_table *t, uint64_t id, uint64_t epoch, enum purge_state *state)
-{
-	const struct cell *c = &t->cells[id >> 48];
+	const struct cell *cell = &t->cells[id >> 48];
 	struct place at = place_of(id);
 	const struct part *p = &t->parts[at.part];
-	const struct rule *r = p->newest > epoch ? rule_find(p, id, at.slot) : NULL;
+	const struct rule *r = p->newest > c->epoch ? rule_find(p, id, at.slot) : NULL;
 
 	if (r)
-		judge(r->hard_seq, r->soft_seq, epoch, state);
-	if (t->folded_newest > epoch)
-		judge(c->hard_seq, c->soft_seq, epoch, state);
+		check_judge(c, r->hard_seq, r->soft_seq);
+	if (t->folded_newest > c->epoch)
+		check_judge(c, cell->hard_seq, cell->soft_seq);
+	spreads_look(t, id, c);
 }
 
 /* The lengths of the 64 from 64 * i on that a prefix newer than `epoch` may have. */
@@ -213,27 +236,27 @@ static uint64_t lengths_newer(const struct invalidation_table *t, size_t i, uint
 	return t->folded_lengths[i].newest > epoch ? bits | t->folded_lengths[i].bits : bits;
 }
 
-/* One hash for each length that a prefix newer than `epoch` may have, and the rule for it. */
-static void look_at_url(const struct invalidation_table *t, struct slice url, uint64_t epoch, enum purge_state *state)
+/* One hash for each length that a prefix newer than the epoch may have, and the rule for it. */
+static void look_at_url(const struct invalidation_table *t, struct slice url, struct check *c)
 {
 	uint64_t h = 0;
 	size_t done = 0;
 
 	for (size_t i = 0; i < LENGTHS_N && 64 * i <= url.n; i++) {
-		uint64_t bits = lengths_newer(t, i, epoch);
+		uint64_t bits = lengths_newer(t, i, c->epoch);
 
-		for (; bits && *state != PURGED_HARD; bits &= bits - 1) {
+		for (; bits && c->state != PURGED_HARD; bits &= bits - 1) {
 			size_t n = 64 * i + (size_t)__builtin_ctzll(bits);
 
 			if (n > url.n)
 				break;
 			h = hash_on(h, url.p, done, n);
 			done = n;
-			look_at(t, rule_id(PURGE_PREFIX, h), epoch, state);
+			look_at(t, rule_id(PURGE_PREFIX, h), c);
 		}
 	}
 	h = hash_on(h, url.p, done, url.n);
-	look_at(t, rule_id(PURGE_URL, h), epoch, state);
+	look_at(t, rule_id(PURGE_URL, h), c);
 }
 
 /* Most URLs are in normal form, which this says at a fast look. */
@@ -243,54 +266,62 @@ static bool may_be_spelled_otherwise(struct slice url)
 }
 
 /* As it is written, for prefixes that end within an escape, and as the rules of older checkpoints know nothing else; and in normal form. */
-static void look_at_spellings(
-	const struct invalidation_table *t, struct slice url, uint64_t epoch, enum purge_state *state)
+static void look_at_spellings(const struct invalidation_table *t, struct slice url, struct check *c)
 {
 	char normal[PREFIX_MAX];
 	size_t n;
 
-	look_at_url(t, url, epoch, state);
-	if (*state == PURGED_HARD || url.n > PREFIX_MAX || !may_be_spelled_otherwise(url))
+	look_at_url(t, url, c);
+	if (c->state == PURGED_HARD || url.n > PREFIX_MAX || !may_be_spelled_otherwise(url))
 		return;
 	n = uri_normalize(url, true, normal);
 	if (n < url.n)
-		look_at_url(t, (struct slice){normal, n}, epoch, state);
+		look_at_url(t, (struct slice){normal, n}, c);
 }
 
-/* Up to `epoch` nothing has purged it: it was fetched then, or found valid. */
-static enum purge_state check_all(const struct invalidation_table *t, const struct purgeable *s, uint64_t epoch)
+/* Up to the epoch nothing has purged it: it was fetched then, or found valid. */
+static void check_all(const struct invalidation_table *t, struct check *c)
 {
-	enum purge_state state = NOT_PURGED;
+	const struct purgeable *s = c->of;
 
-	if (epoch < t->floor_seq || epoch < t->all_hard_seq)
-		return PURGED_HARD;
-	if (epoch < t->all_soft_seq)
-		state = PURGED_SOFT;
-	if (t->rules_n == 0 && t->folded_newest <= epoch)
-		return state;
-	look_at_spellings(t, s->url, epoch, &state);
-	for (unsigned i = 0; i < s->tags_n && state != PURGED_HARD; i++)
-		look_at(t, rule_id(PURGE_TAG, s->tags[i]), epoch, &state);
-	if (s->user != 0 && state != PURGED_HARD)
-		look_at(t, rule_id(PURGE_USER, s->user), epoch, &state);
-	return state;
+	check_judge(c, higher(t->floor_seq, t->all_hard_seq), t->all_soft_seq);
+	if (c->state == PURGED_HARD || (t->rules_n == 0 && t->folded_newest <= c->epoch && t->spreads.n == 0))
+		return;
+	if (t->spreads.n > 0)
+		spreads_look(t, ALL_ID, c);
+	look_at_spellings(t, s->url, c);
+	for (unsigned i = 0; i < s->tags_n && c->state != PURGED_HARD; i++)
+		look_at(t, rule_id(PURGE_TAG, s->tags[i]), c);
+	if (s->user != 0 && c->state != PURGED_HARD)
+		look_at(t, rule_id(PURGE_USER, s->user), c);
 }
 
 enum purge_state invalidation_check(
 	struct invalidation_table *t, const struct purgeable *s, uint64_t epoch, _Atomic uint64_t *checked)
 {
 	uint64_t seq = invalidation_now(t), before = atomic_load_explicit(checked, memory_order_relaxed);
-	enum purge_state state;
+	struct check c = {.of = s, .epoch = higher(epoch, before), .pending = UINT64_MAX};
 
 	if (before >= seq)
 		return NOT_PURGED;
 	pthread_rwlock_rdlock(&t->mu);
-	state = check_all(t, s, higher(epoch, before));
+	check_all(t, &c);
 	pthread_rwlock_unlock(&t->mu);
-	/* `seq` was read before the table: what was purged meanwhile has a greater number and is looked for next time. */
-	if (state == NOT_PURGED)
-		atomic_store_explicit(checked, seq, memory_order_relaxed);
-	return state;
+	/* `seq` was read before the table: what was purged meanwhile has a greater number and is looked for next time. So is a purge that
+	 * will take it later: its number is above the epoch. */
+	if (c.state == NOT_PURGED)
+		atomic_store_explicit(checked, c.pending <= seq ? c.pending - 1 : seq, memory_order_relaxed);
+	return c.state;
+}
+
+uint64_t invalidation_purged_by(struct invalidation_table *t, const struct purgeable *s, uint64_t epoch)
+{
+	struct check c = {.of = s, .epoch = epoch, .pending = UINT64_MAX};
+
+	pthread_rwlock_rdlock(&t->mu);
+	check_all(t, &c);
+	pthread_rwlock_unlock(&t->mu);
+	return c.by;
 }
 
 /* ---- Retiring ---- */
@@ -362,6 +393,8 @@ void invalidation_stats(const struct invalidation_table *t, struct invalidation_
 	out->rules_bytes = t->slots_n * sizeof(struct rule);
 	out->rules_folded = t->folded;
 	out->floor_raised = t->floor_raised;
+	out->spreads = t->spreads.n;
+	out->spreads_at_once = t->spreads.at_once;
 	pthread_rwlock_unlock(&lockable->mu);
 }
 

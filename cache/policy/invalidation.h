@@ -5,6 +5,8 @@
  *
  * A purge takes the next number of inval_seq and notes it in the rule for what it names. A response carries as its epoch the number
  * read before its fetch began. It is usable if and only if no rule that it falls under has a number above its epoch.
+ * A purge that is spread meets each response at a time of its own in its span; until then the response is
+ * usable, and is not found valid at any number from the purge's on.
  * URLs are one to it whose normal form is one (uri_normalize), whatever the case of their escapes: only too much can be purged by that,
  * while a key that two of them shared would give the one for the other. */
 #ifndef CACHE_POLICY_INVALIDATION_H
@@ -15,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/slice.h"
 #include "cache/policy/purge.h"
 
@@ -42,9 +45,15 @@ void invalidation_purge(struct invalidation_table *t, const struct purge *p, uin
  * It is updated only on NOT_PURGED. */
 enum purge_state invalidation_check(
 	struct invalidation_table *t, const struct purgeable *s, uint64_t epoch, _Atomic uint64_t *checked);
+/* The number of a purge by which a response with this epoch is so; 0: of none. */
+uint64_t invalidation_purged_by(struct invalidation_table *t, const struct purgeable *s, uint64_t epoch);
 /* Nothing older than this epoch is left anywhere: rules at or below it go. Each call looks at about slots_max slots of the table,
  * and goes on where the last one ended, unless its epoch is higher. True: all have gone. */
 bool invalidation_retire(struct invalidation_table *t, uint64_t oldest_epoch, unsigned slots_max);
+/* Purges whose span is over become rules; to be called often, each call does a little. */
+void invalidation_end_spreads(struct invalidation_table *t, struct now now);
+/* While it is, nothing may be noted as valid at a number but by invalidation_check. */
+bool invalidation_is_spreading(const struct invalidation_table *t);
 unsigned invalidation_rules(const struct invalidation_table *t); /* that there are now */
 /* Since the last retirement was through, an eighth of all rules that there may be has come: the next is worth some haste. */
 bool invalidation_has_grown(const struct invalidation_table *t);

@@ -43,6 +43,19 @@ static void export_part_locked(const struct part *p, struct invalidation_image *
 	}
 }
 
+/* First of all: one whose span ends meanwhile becomes a rule, and is told twice. */
+static int export_spreads(struct invalidation_table *t, struct invalidation_image *out, unsigned *cap)
+{
+	int err = image_reserve(out, cap, 2 * SPREADS_MAX);
+
+	if (err)
+		return err;
+	pthread_rwlock_rdlock(&t->mu);
+	spreads_export_locked(t, out);
+	pthread_rwlock_unlock(&t->mu);
+	return 0;
+}
+
 static int export_parts(struct invalidation_table *t, struct invalidation_image *out, unsigned *cap)
 {
 	int err = 0;
@@ -105,6 +118,8 @@ int invalidation_export(struct invalidation_table *t, struct invalidation_image 
 	*out = (struct invalidation_image){0};
 	err = image_reserve(out, &cap, atomic_load_explicit(&t->rules_n, memory_order_relaxed));
 	if (!err)
+		err = export_spreads(t, out, &cap);
+	if (!err)
 		err = export_parts(t, out, &cap);
 	if (!err)
 		err = export_cells(t, out, &cap);
@@ -131,18 +146,12 @@ static void raise_floor(struct invalidation_table *t, uint64_t seq)
 	t->floor_raised++;
 }
 
-/* An older number never replaces a newer one. */
 static void restore_locked(struct invalidation_table *t, uint64_t id, uint32_t prefix_n, bool soft, uint64_t seq)
 {
-	struct place at = place_of(id);
-	const struct rule *r = rule_find(&t->parts[at.part], id, at.slot);
-
-	if (r && (soft ? r->soft_seq : r->hard_seq) >= seq)
-		return;
 	if (id == 0 || prefix_n > PREFIX_MAX)
 		raise_floor(t, seq);
 	else
-		rules_note(t, id, prefix_n, soft, seq);
+		rules_restore(t, id, prefix_n, soft, seq);
 }
 
 static void restore_folded_locked(struct invalidation_table *t, const struct invalidation_rule *r)
@@ -172,6 +181,10 @@ void invalidation_import(struct invalidation_table *t, const struct invalidation
 
 		if (r->prefix_n == MARK_FOLDED && r->id - 1 < CELLS_N + HALVES_N) {
 			restore_folded_locked(t, r);
+			continue;
+		}
+		if (spreads_import_locked(t, r, in->rules_n - i)) {
+			i++;
 			continue;
 		}
 		if (r->hard_seq > 0)

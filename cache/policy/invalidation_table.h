@@ -45,6 +45,35 @@ struct cell {
 };
 #define FOLD_MAX 32 /* rules at a time */
 
+/* A purge whose span is not over. One of everything has no rule to become; its id is part of the disk tier's format, as those of rules are. */
+#define SPREADS_MAX 8192
+#define ALL_ID UINT64_C(0x676e696874796e61)
+struct spread {
+	uint64_t id;              /* of the rule that it becomes, or ALL_ID; 0: free slot. Several may have one id */
+	uint64_t seq, when;       /* when: struct purge's `spread` */
+	int64_t from_ms, span_ms; /* from_ms: CLOCK_MONOTONIC */
+	uint32_t prefix_n;
+	bool soft;
+};
+struct spreads {
+	struct spread *slots; /* open addressing with linear probing, at most half full; NULL: there are none */
+	_Atomic unsigned n;   /* written with mu */
+	unsigned cursor;
+	uint64_t newest, at_once;
+	int64_t look_ms; /* when to look for those whose span is over */
+};
+
+/* One look at all that may have purged something. */
+struct check {
+	const struct purgeable *of;
+	uint64_t epoch; /* nothing up to this number counts */
+	enum purge_state state;
+	uint64_t pending; /* the lowest number of those that will purge it, but not yet; UINT64_MAX: there is none */
+	int64_t now_ms;   /* 0: not read yet, nor is place */
+	uint32_t place;   /* in all spans */
+	uint64_t by;      /* the number of what has purged it */
+};
+
 struct invalidation_table {
 	unsigned max_rules;  /* set once */
 	char pad_before[64]; /* every hit reads seq: nothing that is written more often shares its cache line */
@@ -64,6 +93,7 @@ struct invalidation_table {
 	unsigned lengths_n[PREFIX_MAX + 1]; /* rules of each */
 	struct lengths lengths[LENGTHS_N];
 	struct lengths folded_lengths[LENGTHS_N]; /* for the cells */
+	struct spreads spreads;
 };
 
 static inline uint64_t higher(uint64_t a, uint64_t b)
@@ -92,7 +122,30 @@ static inline struct place place_of(uint64_t id)
 struct rule *rule_find(const struct part *p, uint64_t id, unsigned home);
 /* Always succeeds: without memory for a rule, its cell has the number. */
 void rules_note(struct invalidation_table *t, uint64_t id, uint32_t prefix_n, bool soft, uint64_t next);
+/* The same, but that an older number never replaces a newer one. */
+void rules_restore(struct invalidation_table *t, uint64_t id, uint32_t prefix_n, bool soft, uint64_t seq);
 /* Takes out the rules up to `seq`, and folds them or not. Needs no memory. */
 void rules_drop_up_to(struct invalidation_table *t, struct part *p, uint64_t seq, bool folds);
+
+/* Notes the worst that was found, and by what number. */
+static inline void check_judge(struct check *c, uint64_t hard_seq, uint64_t soft_seq)
+{
+	enum purge_state found = hard_seq > c->epoch ? PURGED_HARD : soft_seq > c->epoch ? PURGED_SOFT : NOT_PURGED;
+
+	if (found <= c->state)
+		return;
+	c->state = found;
+	c->by = found == PURGED_HARD ? hard_seq : soft_seq;
+}
+
+/* ---- Those that are spread ---- */
+/* False: there is no room, and nothing was noted. */
+bool spreads_note_purge(
+	struct invalidation_table *t, uint64_t id, uint32_t prefix_n, const struct purge *p, uint64_t seq);
+void spreads_look(const struct invalidation_table *t, uint64_t id, struct check *c);
+/* There is room for two records each. */
+void spreads_export_locked(const struct invalidation_table *t, struct invalidation_image *out);
+/* Of `left` records the first two. False: they are no spread, or there is no room for it. */
+bool spreads_import_locked(struct invalidation_table *t, const struct invalidation_rule *r, unsigned left);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "proxy/admin/admin_internal.h"
+#include "proxy/record/purge_log.h"
 
 #define TEXT_MAX (256 * 1024) /* a query and a form, each value in both its readings */
 #define FORM_MAX (64 * 1024)
@@ -79,12 +80,20 @@ static const struct admin_rule of_explain[] = {
 	{"scheme", VALUE_WORDS, .words = "http|https", .help = "https: as a client of a tls listener"},
 };
 static const struct admin_rule of_purge[] = {
-	{"url", VALUE_URL, .help = "One URL, with its query"},
-	{"prefix", VALUE_URL, .help = "All URLs that begin so"},
-	{"tag", VALUE_TEXT, .help = "All responses with this tag"},
-	{"user", VALUE_TEXT, .help = "All responses of this identity, on routes with scope = user"},
+	{"url", VALUE_URL, .is_repeated = true, .help = "One URL, with its query"},
+	{"prefix", VALUE_URL, .is_repeated = true, .help = "All URLs that begin so"},
+	{"tag", VALUE_TEXT, .is_repeated = true, .help = "All responses with this tag"},
+	{"user", VALUE_TEXT, .is_repeated = true,
+		.help = "All responses of this identity, on routes with scope = user"},
 	{"all", VALUE_FLAG, .help = "1: everything"},
 	{"soft", VALUE_FLAG, .help = "1: stale instead of absent"},
+	{"count", VALUE_FLAG, .help = "1: says what was met"},
+	{"dry_run", VALUE_FLAG, .help = "1: says what would be met, and purges nothing"},
+	{"spread", VALUE_TEXT, .help = "A duration like 10m: each URL goes at a time of its own within it"},
+};
+static const struct admin_rule of_purges[] = {
+	{"limit", VALUE_NUMBER, .low = 1, .high = PURGE_LOG_MAX, .help = "How many at most; 100 if it is not given"},
+	{"before", VALUE_TEXT, .help = "Those with a lower id"},
 };
 static const struct admin_rule of_refresh[] = {
 	{"url", VALUE_URL, .is_required = true, .help = "A path as a client asks it, or an absolute URL"},
@@ -109,6 +118,7 @@ static const struct admin_endpoint endpoints[] = {
 		"Would a request be answered from the cache, or why not? Asks nothing"},
 	{"/openapi.json", HTTP_GET, openapi, NO_RULES, "This description"},
 	{"/purge", HTTP_POST, admin_purge, RULES(of_purge), "Makes what is stored unusable at once"},
+	{"/purges", HTTP_GET, admin_purges, RULES(of_purges), "Who purged what, the newest first"},
 	{"/refresh", HTTP_POST, admin_refresh, RULES(of_refresh), "Fetches now, and replaces what is stored"},
 	{"/reload", HTTP_POST, admin_reload, RULES(of_reload),
 		"Reads the configuration anew; a mistake changes nothing"},

@@ -21,6 +21,7 @@ void admin_call_free(struct admin_call *c)
 	if (c->work)
 		c->work->free(c->work);
 	buf_fini(&c->text);
+	mem_free(c->parameters);
 	mem_free(c);
 }
 
@@ -225,8 +226,6 @@ static const char *add_parameters(struct admin_call *c, struct slice query)
 
 		if (p.whole.n == 0)
 			continue;
-		if (c->parameters_n == ADMIN_PARAMETERS_MAX)
-			return "too many parameters";
 		if (!is_encoded(p.name) || !is_encoded(p.value))
 			return "a % that is not followed by two hexadecimal digits; write %25 for the sign itself";
 		to->name = decode(c, p.name, uri_decode_form);
@@ -238,17 +237,34 @@ static const char *add_parameters(struct admin_call *c, struct slice query)
 	return NULL;
 }
 
+static unsigned count_parameters(struct slice s)
+{
+	unsigned n = s.n > 0;
+
+	for (size_t i = 0; i < s.n; i++)
+		n += s.p[i] == '&';
+	return n;
+}
+
 const char *admin_read_parameters(struct admin_call *c)
 {
 	struct evbuffer *body = c->transport->ops->body(c->transport);
 	size_t n = evbuffer_get_length(body);
-	const char *why;
+	struct slice query = c->http->has_query ? c->http->query : (struct slice){NULL, 0}, form = {NULL, 0};
+	const char *why = NULL;
+	unsigned most;
 
+	if (c->http->framing != HTTP_BODY_NONE && n > 0)
+		form = (struct slice){(const char *)evbuffer_pullup(body, -1), n};
+	most = count_parameters(query) + count_parameters(form);
+	if (most == 0)
+		return NULL;
+	if (most > ADMIN_PARAMETERS_MAX)
+		return "too many parameters";
+	c->parameters = mem_alloc(most * sizeof(*c->parameters));
 	/* Room for all, in both readings: decoding never grows, so nothing moves from here on. */
-	if (!buf_reserve(&c->text, 2 * (c->http->query.n + n)))
+	if (!c->parameters || !buf_reserve(&c->text, 2 * (query.n + form.n)))
 		return "the parameters are too long";
-	why = c->http->has_query ? add_parameters(c, c->http->query) : NULL;
-	if (why || c->http->framing == HTTP_BODY_NONE || n == 0)
-		return why;
-	return add_parameters(c, (struct slice){(const char *)evbuffer_pullup(body, -1), n});
+	why = add_parameters(c, query);
+	return why ? why : add_parameters(c, form);
 }

@@ -14,9 +14,9 @@
 #include "proxy/transaction/service.h"
 #include "proxy/transaction/worker.h"
 
-#define ADMIN_PARAMETERS_MAX 32
-#define ADMIN_CALLS_MAX 64      /* under way at once */
-#define ADMIN_ENTRIES_MAX 10000 /* of one page */
+#define ADMIN_PARAMETERS_MAX 4112 /* 4,096 names to purge, and what else a call says */
+#define ADMIN_CALLS_MAX 64        /* under way at once */
+#define ADMIN_ENTRIES_MAX 10000   /* of one page */
 
 struct admin_call;
 
@@ -76,7 +76,7 @@ struct admin_call {
 	const struct http_request *http;
 	const char *allow; /* of a 405: its field line */
 	struct buf text;
-	struct admin_parameter parameters[ADMIN_PARAMETERS_MAX];
+	struct admin_parameter *parameters; /* owned */
 	unsigned parameters_n;
 	bool is_gone; /* the client left before the response */
 };
@@ -146,6 +146,7 @@ void admin_add_entry(const struct cache_entry_info *e, void *arg); /* to a JSON 
 
 /* The endpoints. */
 void admin_purge(struct admin_call *c);
+void admin_purges(struct admin_call *c);
 void admin_refresh(struct admin_call *c);
 void admin_entries(struct admin_call *c);
 void admin_explain(struct admin_call *c);

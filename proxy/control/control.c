@@ -17,12 +17,14 @@ enum { URL_MAX = WHERE_URL_MAX + CONTROL_FORM_MAX };
 
 /* ---- The commands ---- */
 
-/* An option that is not one of CONTROL_ARGS is a parameter of the endpoint, under its own name. */
+/* An option that is not one of CONTROL_ARGS is a parameter of the endpoint, under its own name, with _ for -. */
 static const struct arg purge_args[] = {CONTROL_ARGS,
 	{"url", '\0', "URL", "one URL, with its query; a path or an absolute URL"},
 	{"prefix", '\0', "URL", "all URLs that begin so"}, {"tag", '\0', "TAG", "all responses with this tag"},
 	{"user", '\0', "IDENTITY", "all responses of this user, on routes with scope = user"},
-	{"all", '\0', NULL, "everything"}, {"soft", '\0', NULL, "makes stale instead of absent"}};
+	{"all", '\0', NULL, "everything"}, {"soft", '\0', NULL, "makes stale instead of absent"},
+	{"dry-run", '\0', NULL, "says what would be met, and purges nothing"},
+	{"spread", '\0', "DURATION", "like 10m: each URL goes at a time of its own within it"}};
 static const struct arg refresh_args[] = {CONTROL_ARGS};
 static const struct arg explain_args[] = {CONTROL_ARGS, {"method", '\0', "METHOD", "of the request, instead of GET"},
 	{"header", 'H', "'NAME: VALUE'", "of the request; may be given several times"},
@@ -59,7 +61,8 @@ static int run(const struct word *self, int argc, char **argv);
 	}
 const struct word control_words[] = {
 	WORD("purge", "",
-		"Makes stored responses of the running proxy unusable: one of --url, --prefix, --tag, --user, --all",
+		"Makes stored responses of the running proxy unusable: several --url, --prefix, --tag or --user, or "
+		"--all",
 		purge_args, PURGE),
 	WORD("refresh", "URL", "Fetches a URL now, and replaces what the running proxy has stored of it", refresh_args,
 		REFRESH),
@@ -86,7 +89,8 @@ static void add_parameter(struct buf *form, const char *name, const char *value)
 {
 	if (form->n > 0)
 		buf_add_char(form, '&');
-	buf_add_str(form, name);
+	for (; *name; name++)
+		buf_add_char(form, *name == '-' ? '_' : *name);
 	buf_add_char(form, '=');
 	add_encoded(form, value ? value : "1");
 }
@@ -239,6 +243,8 @@ static int read_order(const struct word *self, struct args *a, struct control_or
 		return args_refuse(a, "this belongs to no option: ", left[c->left ? 1 : 0], NULL);
 	if (c->left)
 		add_parameter(form, c->left, left[0]);
+	if (self->what == PURGE) /* who types it wants to know */
+		add_parameter(form, "count", NULL);
 	return 0;
 }
 

@@ -61,6 +61,7 @@ struct gate_options { /* one a listener, immutable while connections live; borro
 	bool proxy_protocol;                     /* connections begin with its header, before TLS */
 	const struct config_networks *trusted;   /* who may send one */
 	const struct config_networks *balancers; /* whose X-Forwarded-Proto counts; NULL: nobody's */
+	const struct config_networks *purgers;   /* whose PURGE is obeyed; NULL: it is a method like any other */
 };
 
 /* The strict view of the request being served; valid until the response is complete or the connection is gone. The body is

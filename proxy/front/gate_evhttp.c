@@ -373,7 +373,17 @@ static struct evbuffer *body(struct transport *t)
 	return evhttp_request_get_input_buffer(gate_at(t)->response.req);
 }
 
+static enum transport_purge purges(const struct transport *t)
+{
+	const struct gate *g = gate_at(t);
+
+	if (!g->o->purgers)
+		return PURGE_IS_PASSED_ON;
+	return peer_is_in(&g->inbound.peer, g->o->purgers) ? PURGE_IS_OBEYED : PURGE_IS_REFUSED;
+}
+
 static const struct transport_ops ops = {
+	.purges = purges,
 	.informational = informational,
 	.begin = begin,
 	.add = add,

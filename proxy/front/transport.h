@@ -29,6 +29,8 @@ struct transport_head {
 	bool is_unframed; /* a body follows whose length the head does not say */
 };
 
+enum transport_purge { PURGE_IS_PASSED_ON, PURGE_IS_REFUSED, PURGE_IS_OBEYED };
+
 struct transport_ops {
 	/* An interim response (1xx). Ignored after begin, and for clients that do not know it. */
 	void (*informational)(struct transport *t, int status, const struct http_fields *fields);
@@ -53,6 +55,8 @@ struct transport_ops {
 	size_t (*unsent)(const struct transport *t);
 	/* No further request on this connection. Before begin: the head says so. */
 	void (*close_after)(struct transport *t);
+	/* Of a request with the method PURGE: does the listener obey such, and this client? */
+	enum transport_purge (*purges)(const struct transport *t);
 	/* The request's body, whole; empty where there is none. */
 	struct evbuffer *(*body)(struct transport *t);
 };

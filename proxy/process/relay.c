@@ -131,7 +131,7 @@ static void say_waiting_locked(struct relay *r)
 /* Purges more than was asked for, when the purge that was asked for could not be told. */
 static void make_up_locked(struct relay *r)
 {
-	const struct head all = {.word = WORD_PURGE, .purge = purge_encode(&(struct purge){.kind = PURGE_ALL})};
+	const struct head all = {.word = WORD_PURGE, .purge = purge_encode(&(struct purge){.kind = PURGE_ALL}).code};
 
 	say_waiting_locked(r);
 	if (r->has_lost && r->fd >= 0 && link_is_empty(&r->waiting) &&
@@ -155,7 +155,9 @@ static void tell(struct relay *r, const struct head *h, struct slice what)
 
 void relay_purge(void *arg, const struct purge *p)
 {
-	tell(arg, &(struct head){.word = WORD_PURGE, .purge = purge_encode(p), .user = p->user}, p->what);
+	struct purge_coded coded = purge_encode(p);
+
+	tell(arg, &(struct head){.word = WORD_PURGE, .purge = coded.code, .user = coded.number}, coded.what);
 }
 
 void relay_both_serve(struct relay *r)

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "cache/disk/store.h"
 #include "proxy/record/access_log.h"
+#include "proxy/record/purge_log.h"
 #include "proxy/connection/admission.h"
 #include "proxy/admin/admin.h"
 #include "proxy/demo/demo.h"
@@ -196,13 +197,17 @@ static int make_cache(struct server *s)
 		.max_invalidation_rules = INVALIDATION_RULES_MAX,
 		.on_purge = relay_purge,
 		.on_purge_arg = s->relay,
+		.on_met = purge_log_met,
 		.on_forget = relay_forget,
 		.on_forget_arg = s->relay,
 		.mailboxes = s->service.mailboxes,
 		.workers = s->service.workers_n,
 	};
-	int err;
+	int err = purge_log_new(&s->service.purge_log);
 
+	if (err)
+		return err;
+	options.on_met_arg = s->service.purge_log;
 	hops_set_via(
 		via == CONFIG_VIA_ON || via == CONFIG_VIA_REQUEST, via == CONFIG_VIA_ON || via == CONFIG_VIA_RESPONSE);
 	options.via = hops_via_of_responses();
@@ -497,6 +502,7 @@ static void server_fini(struct server *s)
 	bodies_free(&s->service.bodies);
 	demo_stop(&s->demo);
 	cache_free(&s->service.cache);
+	purge_log_free(&s->service.purge_log);
 	relay_free(&s->relay);
 	access_log_close(&s->service.access_log);
 	free_signal_events(s);

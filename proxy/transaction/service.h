@@ -16,6 +16,7 @@ struct access_log;
 struct admission;
 struct bodies;
 struct cache;
+struct purge_log;
 struct snapshot;
 struct tls;
 struct worker;
@@ -26,6 +27,7 @@ struct service {
 	/* set before the workers' threads start: any thread */
 	struct cache *cache;
 	struct key_secret secret; /* of users' identities: the lower tier's, or one of this process */
+	struct purge_log *purge_log;
 	struct admission *admission;
 	struct bodies *bodies;
 	struct tls *tls;                        /* NULL: no listener has it */

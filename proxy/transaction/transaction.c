@@ -118,7 +118,7 @@ void transaction_begin(void *arg, struct transport *t)
 	if (err) {
 		hit_drop(&first);
 		answer_unresolved(x, err);
-	} else if (answer_refused(x)) {
+	} else if (transaction_purge(x) || answer_refused(x)) {
 		hit_drop(&first);
 	} else if (first.has_looked) {
 		transaction_act(x, first.found);

@@ -23,11 +23,12 @@ struct transaction {
 	struct flight *flight;       /* joined or led; NULL otherwise */
 	struct flight_waiter waiter; /* in `flight` while is_waiting */
 	bool is_waiting;
-	struct link range;      /* in the worker's ranges or ranges_alone, or in no list */
-	int64_t range_since_ms; /* when it came to wait there */
-	bool is_reading;        /* it waits for the lower tier */
-	struct fetch_job *job;  /* whose private response is ours; NULL otherwise */
-	struct object *object;  /* that answers; referenced */
+	struct link range;          /* in the worker's ranges or ranges_alone, or in no list */
+	int64_t range_since_ms;     /* when it came to wait there */
+	bool is_reading;            /* it waits for the lower tier */
+	struct fetch_job *job;      /* whose private response is ours; NULL otherwise */
+	struct transaction **purge; /* where the purge that it waits for keeps it; NULL otherwise */
+	struct object *object;      /* that answers; referenced */
 
 	struct body_reader *reader; /* of its body, where that is in the lower tier; else NULL */
 	unsigned part;              /* of the response's parts, the one that is being sent from there */
@@ -71,6 +72,11 @@ static inline struct transaction *transaction_of(void *arg)
 void transaction_decide(struct transaction *x, bool no_join);
 /* On what has been asked already; takes over the references in `found`. */
 void transaction_act(struct transaction *x, struct cache_result found);
+
+/* ---- transaction_purge.c: PURGE; may free the transaction ---- */
+
+/* False: it is none, or one for the origin; else it is answered, now or once the purge is durable. */
+bool transaction_purge(struct transaction *x);
 
 /* ---- transaction_private.c: a response of its own fetch job that is for this client alone ---- */
 

@@ -49,6 +49,8 @@ void transaction_free(struct transaction *x)
 	transport_on_room(x->transport, NULL, NULL);
 	transaction_stop_waiting(x);
 	fetch_job_detach(&x->job);
+	if (x->purge)
+		*x->purge = NULL;
 	body_reader_free(&x->reader);
 	object_unref(&x->object);
 	link_remove(&x->link);

@@ -15,12 +15,14 @@
 
 struct worker_listener {
 	struct front *front;
+	bool purges;
 	struct gate_options options;
 };
 
-static void configure(const struct worker *w, struct gate_options *o)
+static void configure(const struct worker *w, struct worker_listener *l)
 {
 	const struct config_proxy *p = &w->snapshot->config->proxy;
+	struct gate_options *o = &l->options;
 
 	o->max_header = p->max_header_bytes;
 	o->max_body = p->max_body_bytes;
@@ -32,6 +34,7 @@ static void configure(const struct worker *w, struct gate_options *o)
 	o->answer = w->snapshot->config->cache.fast_path ? hit_answer : NULL;
 	o->trusted = &p->proxy_trusted;
 	o->balancers = &p->trusted_proxies;
+	o->purgers = l->purges ? &p->purge_from : NULL;
 }
 
 static int open_listener(struct worker *w, unsigned i)
@@ -51,7 +54,8 @@ static int open_listener(struct worker *w, unsigned i)
 		.tls = address->tls ? w->service->tls : NULL,
 		.proxy_protocol = address->proxy_protocol,
 	};
-	configure(w, &l->options);
+	l->purges = address->purge;
+	configure(w, l);
 	err = front_new(w->base, &l->options, &l->front);
 	if (!err)
 		err = front_listen(l->front, w->listen_fds[i]);
@@ -75,7 +79,7 @@ int worker_open_front(struct worker *w)
 void worker_configure_front(struct worker *w)
 {
 	for (unsigned i = 0; i < w->listen_fds_n; i++)
-		configure(w, &w->listeners[i].options);
+		configure(w, &w->listeners[i]);
 }
 
 void worker_retire_front(struct worker *w)

@@ -300,7 +300,7 @@ class Proxy:
         eventually(lambda: self.stats()["disk"]["queue"] == 0, "all is written")
 
     def purge(self, soft=False, **scope):
-        """purge(url="/x"), purge(prefix="/a/"), purge(tag="t"), purge(all=1)"""
+        """purge(url="/x"), purge(prefix="/a/"), purge(tag=["t", "u"]), purge(all=1); count=1 as well"""
         return self.admin_json("POST", "/purge?" + self._query(scope, soft=soft))
 
     def refresh(self, url):
@@ -312,7 +312,7 @@ class Proxy:
     @staticmethod
     def _query(scope, soft=False):
         pairs = list(scope.items()) + ([("soft", 1)] if soft else [])
-        return urllib.parse.urlencode(pairs)
+        return urllib.parse.urlencode(pairs, doseq=True)
 
     # ---- the process as the kernel sees it ----
 

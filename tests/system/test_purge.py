@@ -307,7 +307,9 @@ def problem(r, *statuses):
 
 
 @pytest.mark.parametrize("target", ["/purge", "/purge?", "/purge?url=", "/purge?prefix=", "/purge?tag=", "/purge?all=0",
-                                    "/purge?all=", "/purge?frob=1", "/purge?url=/a&tag=b", "/purge?url=/a&url=/b",
+                                    "/purge?all=", "/purge?frob=1", "/purge?url=/a&tag=b", "/purge?all=1&all=1", "/purge?url=/a&url=b", "/purge?tag=a&tag=",
+                                    "/purge?url=/a&dry_run=x", "/purge?tag=a&count=2", "/purge?tag=a&count=1&count=1", "/purge?tag=a&spread=60", "/purge?tag=a&spread=25h", "/purge?tag=a&spread=86400001ms", "/purge?tag=a&spread=x",
+                                    "/purge?tag=a&spread=-1s", "/purge?tag=a&spread=",
                                     "/purge?url=a", "/purge?url=ftp://x/", "/purge?url=/a&soft=x", "/purge?url=/a%0d%0a",
                                     "/purge?url=/a%00", "/purge?prefix=/a*", "/purge?prefix=/a%2a", "/purge?url=/a%zz", "/refresh", "/refresh?url=", "/refresh?url=a",
                                     "/refresh?tag=x"])
@@ -666,7 +668,7 @@ def test_a_purge_says_how_many_stored_responses_it_met(start_proxy, origin):
     stem = origin.fresh()
     for name in "abc":
         proxy.fetch(origin.on(f"{stem}/{name}", [Reply(200, {"Cache-Tag": "t-" + ("ab" if name in "ab" else "c")}, b"x")]))
-    met = [proxy.purge(**what)["memory"] for what in ({"url": stem + "/a"}, {"url": stem + "/a"}, {"tag": "t-ab"}, {"prefix": stem}, {"all": 1})]
+    met = [proxy.purge(**what, count=1)["memory"] for what in ({"url": stem + "/a"}, {"url": stem + "/a"}, {"tag": "t-ab"}, {"prefix": stem}, {"all": 1})]
     assert met == [{"met": n, "count": "exact"} for n in (1, 0, 1, 1, 0)], "each is met once"
 
 
@@ -674,14 +676,14 @@ def test_a_soft_purge_meets_what_a_hard_one_meets_again(start_proxy, origin):
     proxy = start_proxy({"route all": {"match": "*", "ttl": "60s"}}, upstream=origin.url)
     path = origin.on(origin.fresh(), [Reply(200, {}, b"x")])
     proxy.fetch(path)
-    assert [proxy.purge(soft=soft, url=path)["memory"]["met"] for soft in (True, True, False)] == [1, 0, 1]
+    assert [proxy.purge(soft=soft, url=path, count=1)["memory"]["met"] for soft in (True, True, False)] == [1, 0, 1]
 
 
 def test_a_purge_of_what_was_never_seen_says_so(start_proxy, origin):
     proxy = start_proxy({"route all": {"match": "*", "ttl": "60s"}}, upstream=origin.url)
     proxy.fetch(origin.on(origin.fresh() + "/users", [Reply(200, {}, b"x")]))
     for what in ({"url": "/user"}, {"url": "/users?page=1"}):
-        answer = proxy.purge(**what)
+        answer = proxy.purge(**what, count=1)
         assert answer["memory"] == {"met": 0, "count": "exact"} and "/entries" in answer["note"]
 
 
@@ -692,10 +694,164 @@ def test_where_much_is_stored_a_sample_is_looked_at_and_a_url_is_looked_up(start
     with proxy.client() as client:
         for path in paths:
             client.request("GET", path)
-    one = proxy.purge(url=paths[7])
+    one = proxy.purge(url=paths[7], count=1)
     assert one["memory"] == {"met": 1, "count": "at least"} and "note" not in one
-    assert proxy.purge(url=stem + "/never")["memory"] == {"met": 0, "count": "at least"}
-    half = proxy.purge(tag="even")["memory"]
+    assert proxy.purge(url=stem + "/never", count=1)["memory"] == {"met": 0, "count": "at least"}
+    half = proxy.purge(tag="even", count=1)["memory"]
     assert (half["count"], half["looked_at"]) == ("sampled", 128) and 128 < half["of"] <= 1200, "with a disk tier idle ones leave memory"
     assert 24 < half["met"] < 104, "about half of them"
-    assert proxy.purge(all=1)["memory"]["met"] <= 128
+    assert proxy.purge(all=1, count=1)["memory"]["met"] <= 128
+
+
+def test_a_purge_counts_only_where_it_is_asked_to(proxy, site):
+    assert "memory" not in proxy.purge(url=site("/a"))
+    assert "memory" not in proxy.purge(url=site("/a"), count=0)
+    assert "memory" in proxy.purge(url=site("/b"), count=1)
+
+
+def test_a_dry_run_counts_and_purges_nothing(start_proxy, origin):
+    proxy = start_proxy({"route all": {"match": "*", "ttl": "60s"}}, upstream=origin.url)
+    site = Site(proxy, origin, lambda name: {"Cache-Tag": "t" + name[1]}).fill("/a", "/a1", "/b")
+    before = proxy.stats()["cache"]["purges"]
+    for what, met in (({"url": site("/a")}, 1), ({"tag": ["ta", "tb"]}, 3), ({"prefix": site("/a")}, 2), ({"all": 1}, 3), ({"tag": "tc"}, 0)):
+        said = proxy.purge(**what, dry_run=1)
+        assert said["memory"] == {"met": met, "count": "exact"} and said["would_purge"] in what
+        assert "sequence" not in said and "purged" not in said
+        assert site.state("/a", "/a1", "/b") == []
+    assert proxy.stats()["cache"]["purges"] == before
+
+
+# ---- Several names in one call ----
+
+@pytest.mark.parametrize("scope, names", [("url", ("/a", "/a?x=1", "/b/1")), ("prefix", ("/a/", "/b"))])
+def test_a_call_names_several_urls_or_prefixes(proxy, site, scope, names):
+    said = proxy.purge(**{scope: [site(n) for n in names]})
+    assert (said["purged"], said["names"]) == (scope, len(names)) and scope not in said
+    assert site.state(*NAMES) == (["/a", "/a?x=1", "/b/1"] if scope == "url" else ["/a/1", "/a/2", "/b", "/b/1"])
+
+
+@pytest.mark.parametrize("as_form", [False, True])
+def test_a_call_names_several_tags(proxy, origin, as_form):
+    tag = origin.fresh("tag").strip("/")
+    site = Site(proxy, origin, lambda name: {"Cache-Tag": tag + name[1:]}).fill("/1", "/2", "/3")
+    form = f"tag={tag}1&tag={tag}3"
+    r = proxy.admin("POST", "/purge", body=form.encode()) if as_form else proxy.admin("POST", "/purge?" + form)
+    assert r.status == 200 and r.json()["names"] == 2
+    assert site.state("/1", "/2", "/3") == ["/1", "/3"]
+
+
+def test_a_call_names_four_thousand_tags(proxy, origin):
+    site = Site(proxy, origin, lambda name: {"Cache-Tag": f"many-{name[1:]}"}).fill("/0", "/4095", "/4096")
+    before = proxy.stats()["cache"]["purges"]
+    body = "&".join(f"tag=many-{i}" for i in range(4096)).encode()
+    assert proxy.admin("POST", "/purge?soft=0", body=body).json()["names"] == 4096
+    assert proxy.stats()["cache"]["purges"] - before == 4096
+    assert site.state("/0", "/4095", "/4096") == ["/0", "/4095"]
+    many = "&".join("tag=x" for _ in range(5000)).encode()
+    r = proxy.admin("POST", "/purge", body=many)
+    problem(r, 400)
+    assert "too many" in r.json()["detail"]
+
+
+def test_one_name_that_is_wrong_purges_none_of_them(proxy, site):
+    r = proxy.admin("POST", f"/purge?prefix={site('/a')}&prefix=/b*")
+    problem(r, 400)
+    assert r.json()["detail"] == "prefix number 2: a prefix has no * at its end: /b"
+    assert site.state(*NAMES) == []
+
+
+def test_what_a_call_with_many_names_purged_stays_so_after_a_restart(start_proxy, origin, tmp_path):
+    proxy = start_proxy({"disk": {"path": tmp_path / "d", "size": "64M"}, "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
+    site = Site(proxy, origin, lambda name: {"Cache-Tag": f"kept-{name[1:]}"}).fill("/1", "/2", "/3")
+    proxy.wait_written()
+    proxy.purge(tag=["kept-1", "kept-3"])
+    proxy.restart_from_disk()
+    assert site.state("/1", "/2", "/3") == ["/1", "/3"]
+
+
+# ---- Purges that are spread ----
+
+def hits(proxy, paths):
+    return [proxy.fetch(p).is_hit for p in paths]
+
+
+def spread_site(proxy, origin, n=40):
+    paths = [origin.on(origin.fresh(), lambda r: [Reply(200, {"Cache-Tag": "spread"}, b"x")]) for _ in range(n)]
+    for path in paths:
+        proxy.fetch(path)
+    assert all(hits(proxy, paths))
+    return paths
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_a_purge_that_is_spread_takes_each_once_and_not_at_once(start_proxy, origin, soft):
+    proxy = start_proxy({"route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
+    paths = spread_site(proxy, origin)
+    said = proxy.purge(tag="spread", spread="24h", soft=soft)
+    assert said["spread_s"] == 86400 and said["soft"] is soft
+    assert sum(hits(proxy, paths)) >= len(paths) - 1, "a day is long"
+    for path in paths:
+        proxy.refresh(path)
+    fetched = [origin.count(p) for p in paths]
+    proxy.purge(tag="spread", spread="300ms", soft=soft)
+
+    def all_renewed():
+        for p in paths:
+            proxy.fetch(p)
+        return [origin.count(p) for p in paths] == [n + 1 for n in fetched]
+    eventually(all_renewed, "each has been fetched anew, once")
+    eventually(lambda: proxy.stats()["invalidation"]["spreads"] == 1, "its span is over, and the other's is not")
+
+
+def test_what_was_fetched_after_it_is_no_business_of_it(start_proxy, origin):
+    proxy = start_proxy({"route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
+    paths = spread_site(proxy, origin, 4)
+    proxy.purge(tag="spread", spread="24h")
+    for path in paths:
+        proxy.refresh(path)
+    assert all(hits(proxy, paths)) and all(origin.count(p) == 2 for p in paths)
+
+
+def test_a_span_goes_on_after_a_restart(start_proxy, origin, tmp_path):
+    """What was still to go is still to go, at its time, and nothing is forgotten."""
+    proxy = start_proxy({"disk": {"path": tmp_path / "d", "size": "64M"}, "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
+    paths = spread_site(proxy, origin)
+    proxy.wait_written()
+    proxy.purge(tag="spread", spread="24h")
+    proxy.restart_from_disk()
+    assert proxy.stats()["invalidation"]["spreads"] == 1
+    assert sum(hits(proxy, paths)) >= len(paths) - 1, "a day is long"
+    proxy.purge(tag="spread", spread="1s")
+    proxy.restart_from_disk()
+    eventually(lambda: proxy.stats()["invalidation"]["spreads"] == 1, "the second has ended")
+    for path in paths:
+        proxy.fetch(path)
+    assert all(origin.count(p) >= 2 for p in paths)
+
+
+# ---- The log of purges ----
+
+def test_the_log_says_who_purged_what_and_what_it_has_met(start_proxy, origin):
+    proxy = start_proxy({"route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
+    site = Site(proxy, origin, lambda name: {"Cache-Tag": "l" + name[1]}).fill("/a", "/a1", "/b", "/c")
+    proxy.purge(tag=["la", "lx"])
+    proxy.purge(url=site("/c"), soft=True)
+    proxy.purge(all=1, dry_run=1)
+
+    def logged():
+        return proxy.admin_json("GET", "/purges")["purges"]
+    eventually(lambda: [e["met"] for e in logged()] == [1, 2], "the sweeper has found them")
+    soft, hard = logged()
+    assert (hard["id"], hard["purged"], hard["names"], hard["first"], hard["soft"]) == (1, "tag", 2, "la", False)
+    assert (soft["id"], soft["purged"], soft["first"], soft["soft"]) == (2, "url", origin.url + site("/c"), True)
+    assert hard["from"] == "127.0.0.1" and hard["by"] == "admin" and 0 < hard["sequence"] < soft["sequence"]
+    assert [e["id"] for e in proxy.admin_json("GET", "/purges?limit=1")["purges"]] == [2]
+    assert [e["id"] for e in proxy.admin_json("GET", "/purges?before=2")["purges"]] == [1]
+    for bad in ("limit=0", "limit=1001", "before=x"):
+        problem(proxy.admin("GET", "/purges?" + bad), 400)
+
+
+def test_the_log_keeps_no_identity(start_proxy, origin):
+    proxy = start_proxy({"route me": {"match": "*", "ttl": "60s", "scope": "user", "user_from": "header:Authorization"}}, upstream=origin.url)
+    proxy.purge(user="Bearer secret")
+    assert "secret" not in proxy.admin("GET", "/purges").body.decode()

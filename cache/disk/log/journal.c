@@ -200,7 +200,7 @@ static int append_locked(struct journal *j, const struct journal_entry *e, bool 
 		if (++j->rotated * j->size >= j->checkpoint_bytes)
 			j->wants_checkpoint = true;
 	}
-	may_hold = may_hold && j->is_syncing && j->held_n + journal_entry_bytes(e) <= JOURNAL_HELD_MAX;
+	may_hold = may_hold && j->held_n + journal_entry_bytes(e) <= JOURNAL_HELD_MAX;
 	if (!may_hold)
 		write_held_locked(j);
 	if (!err && may_hold)
@@ -213,7 +213,8 @@ static int append_locked(struct journal *j, const struct journal_entry *e, bool 
 		return err;
 	}
 	*ticket = ++j->appended;
-	pthread_cond_broadcast(&j->changed);
+	if (!may_hold)
+		pthread_cond_broadcast(&j->changed);
 	return 0;
 }
 
@@ -232,6 +233,7 @@ int journal_wait(struct journal *j, uint64_t first, uint64_t last)
 	int err;
 
 	pthread_mutex_lock(&j->mu);
+	pthread_cond_broadcast(&j->changed);
 	while ((err = state_locked(j, first, last)) == -EINPROGRESS)
 		pthread_cond_wait(&j->changed, &j->mu);
 	pthread_mutex_unlock(&j->mu);
@@ -247,6 +249,7 @@ int journal_wait_for(struct journal *j, struct tier_purging *p)
 	if (err == -EINPROGRESS) {
 		p->next = j->waiting;
 		j->waiting = p;
+		pthread_cond_broadcast(&j->changed);
 	}
 	pthread_mutex_unlock(&j->mu);
 	return err;

@@ -31,7 +31,7 @@
 #define JOURNAL_BYTES_MIN 4096
 #define JOURNAL_BYTES_MAX (64u << 20)
 #define JOURNAL_NAME_MAX 32
-#define JOURNAL_HELD_MAX 65536
+#define JOURNAL_HELD_MAX (512u << 10)
 
 struct journal_header {
 	uint64_t magic, store, number, generation, size, zero[2], sum;
@@ -49,7 +49,7 @@ struct journal_head {
 _Static_assert(sizeof(struct journal_head) == 32, "an entry's head is 32 bytes");
 
 enum journal_kind {
-	JOURNAL_PURGE = 1,  /* a: sequence number, b: user, what */
+	JOURNAL_PURGE = 1,  /* a: sequence number, b and what: as purge_encode has them */
 	JOURNAL_FORGET = 2, /* a: low half of the key's hash, b: lsn below which it is forgotten */
 	JOURNAL_NEXT = 3,   /* the file with the next number goes on */
 };
@@ -113,8 +113,8 @@ int journal_init(struct journal *j, const struct disk_io *io, int dir, uint64_t 
 void journal_fini(struct journal *j);
 /* The caller holds mu, under which it also made the change that the entry is about. *ticket is for journal_wait. */
 int journal_append_locked(struct journal *j, const struct journal_entry *e, uint64_t *ticket) WARN_UNUSED;
-/* For whoever waits for it: while a sync is under way it is only noted, for a write to a file that is being synced may take as
- * long as that, and written before the next sync, with all that came meanwhile. */
+/* For whoever waits for it: it is only noted, and written before the next sync with all that came meanwhile, for a write to a file that
+ * is being synced may take as long as that. The wait asks for the sync, so that those who append many share one. */
 int journal_append_held_locked(struct journal *j, const struct journal_entry *e, uint64_t *ticket) WARN_UNUSED;
 /* Goes on in a new file, whose number is returned in *number: what was appended before lies in those below it. */
 int journal_rotate_locked(struct journal *j, uint64_t *number) WARN_UNUSED;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "rig.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -532,6 +533,42 @@ static void entries_are_listed_by_prefix_and_peeked_at(void **state)
 	ask_fini(&a);
 }
 
+static void purges_are_counted_before_they_are_made_and_change_nothing(void **state)
+{
+	struct rig *g = *state;
+	const struct purge v[] = {
+		{.kind = PURGE_TAG, .what = SLICE_LIT("one")},
+		{.kind = PURGE_PREFIX, .what = SLICE_LIT("http://o/a/2")},
+		{.kind = PURGE_URL, .what = SLICE_LIT("http://o/none")},
+	};
+	struct cache_met met;
+	uint64_t seq;
+	struct ask a;
+
+	rig_store(g, "GET /a/1", NULL, FRESH "Cache-Tag: one\r\n", "x");
+	rig_store(g, "GET /a/2", NULL, FRESH "Cache-Tag: one\r\n", "x");
+	rig_store(g, "GET /a/3", NULL, FRESH, "x");
+	assert_int_equal(cache_count_met(g->c, v, 3, &met), 0);
+	assert_true(met.is_all);
+	assert_int_equal(met.met, 2);
+	assert_int_equal(met.looked_at, 3);
+	ask_init(g, &a, "GET /a/1", NULL);
+	assert_int_equal(cache_count_key(g->c, &a.key, true), 1);
+	assert_int_equal(rig_verdict(g, "GET /a/1", NULL), CACHE_HIT);
+	assert_int_equal(cache_purge_soon(g->c,
+				 &(struct purge){.kind = PURGE_TAG, .what = SLICE_LIT("one"), .soft = true}, &seq),
+		0);
+	/* Softly they have been met, but not yet as hard. */
+	assert_int_equal(cache_count_met(g->c, &(struct purge){.kind = PURGE_ALL, .soft = true}, 1, &met), 0);
+	assert_int_equal(met.met, 1);
+	assert_int_equal(cache_count_key(g->c, &a.key, true), 0);
+	assert_int_equal(cache_count_key(g->c, &a.key, false), 1);
+	ask_fini(&a);
+	mem_fail_at(1, true);
+	assert_int_equal(cache_count_met(g->c, v, 3, &met), -ENOMEM);
+	mem_fail_at(0, false);
+}
+
 /* ---- Listing in parts ---- */
 
 #define LISTED 2000
@@ -754,6 +791,7 @@ int main(void)
 		RIG_TEST(a_head_response_updates_or_invalidates),
 		RIG_TEST(a_head_response_is_as_old_as_its_request),
 		RIG_TEST(entries_are_listed_by_prefix_and_peeked_at),
+		RIG_TEST(purges_are_counted_before_they_are_made_and_change_nothing),
 		RIG_TEST(a_listing_looks_no_further_than_its_limit),
 		cmocka_unit_test(what_stays_is_listed_once_in_parts_of_any_size),
 		RIG_TEST(the_variants_of_a_key_are_listed_in_parts),

@@ -230,6 +230,47 @@ static void flights_are_looked_at_in_bounded_steps(void **state)
 	assert_int_equal(rig_stats(g).invalidation.rules, 0);
 }
 
+/* ---- What purges have met ---- */
+
+static void note_met(void *arg, uint64_t seq)
+{
+	unsigned *met = arg;
+
+	assert_in_range(seq, 0, 7);
+	met[seq]++;
+}
+
+static uint64_t purge_by(struct rig *g, const char *prefix, bool soft)
+{
+	uint64_t seq = 0;
+
+	assert_int_equal(cache_purge_soon(g->c,
+				 &(struct purge){.kind = PURGE_PREFIX, .what = slice_of(prefix), .soft = soft}, &seq),
+		0);
+	return seq;
+}
+
+static void each_response_that_a_purge_has_met_is_told_once(void **state)
+{
+	struct rig *g = *state;
+	unsigned met[8] = {0}, rounds = 0;
+	uint64_t hard, soft;
+
+	g->c->o.on_met = note_met;
+	g->c->o.on_met_arg = met;
+	store_many(g, "hard", 30, "Cache-Control: max-age=600\r\n");
+	store_many(g, "soft", 20, "Cache-Control: max-age=600\r\n");
+	store_many(g, "none", 10, "Cache-Control: max-age=600\r\n");
+	(void)cache_sweep(g->c, STEPS, g->now); /* in the midst of a round */
+	hard = purge_by(g, "http://o/hard/", false);
+	soft = purge_by(g, "http://o/soft/", true);
+	assert_int_equal(rig_verdict(g, "GET /hard/3", NULL), CACHE_LEAD); /* a request may find it first */
+	while (rounds < 5)
+		rounds += cache_sweep(g->c, STEPS, g->now).has_seen_all;
+	for (unsigned i = 0; i < ARRAY_LEN(met); i++)
+		assert_int_equal(met[i], i == hard ? 30 : i == soft ? 20 : 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +281,7 @@ int main(void)
 		RIG_TEST(flights_are_looked_at_in_bounded_steps),
 		cmocka_unit_test(what_is_of_no_use_any_more_goes),
 		RIG_TEST(a_table_that_is_nearly_empty_is_looked_through_in_bounded_steps_too),
+		RIG_TEST(each_response_that_a_purge_has_met_is_told_once),
 	};
 
 	return cmocka_run_group_tests_name("cache sweep", tests, NULL, NULL);

@@ -100,6 +100,68 @@ static void rules_go_and_what_is_valid_stays(void **state)
 	drig_fini(&r);
 }
 
+/* What it will take is valid now, and must not be noted as valid for good. */
+static void a_purge_that_is_spread_takes_all_though_records_are_judged_meanwhile(void **state)
+{
+	struct now began = clock_now(), now;
+	struct rig r;
+	char url[40];
+	uint64_t seq;
+
+	(void)state;
+	set_up(&r);
+	for (unsigned i = 0; i < 20; i++) {
+		snprintf(url, sizeof(url), "http://o/%u", i);
+		drig_store(&r, &(struct response){.url = url, .version = i, .body_n = 300, .tag = "t"});
+	}
+	assert_int_equal(
+		disk_purge(r.d,
+			&(struct purge){
+				.kind = PURGE_TAG, .what = SLICE_LIT("t"), .spread = purge_spread(began.wall_ms, 500)},
+			1, true, &seq),
+		0);
+	purge_others(&r);
+	do
+		wake_reclaimer(&r);
+	while ((now = clock_now()).mono_ms - began.mono_ms < 600);
+	now.mono_ms += 10000;
+	while (invalidation_is_spreading(r.invalidation))
+		invalidation_end_spreads(r.invalidation, now);
+	settle(&r);
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < 20; i++) {
+			snprintf(url, sizeof(url), "http://o/%u", i);
+			assert_int_equal(drig_find(&r, url), -1);
+		}
+		if (round == 0)
+			reopen(&r);
+	}
+	drig_fini(&r);
+}
+
+static void a_span_goes_on_in_the_next_run(void **state)
+{
+	struct rig r;
+	uint64_t seq;
+
+	(void)state;
+	set_up(&r);
+	drig_store(&r, &(struct response){.url = "http://o/a", .version = 1, .body_n = 300, .tag = "t"});
+	assert_int_equal(
+		disk_purge(r.d,
+			&(struct purge){.kind = PURGE_ALL, .spread = purge_spread(clock_now().wall_ms, 86400000)}, 1,
+			true, &seq),
+		0);
+	for (unsigned round = 0; round < 3; round++) {
+		assert_true(invalidation_is_spreading(r.invalidation));
+		if (round == 1)
+			reopen(&r); /* from a checkpoint */
+		else
+			drig_reopen(&r); /* from the journal */
+	}
+	drig_fini(&r);
+}
+
 /* A record that was purged had taken the place of older ones, which no purge names. */
 static void what_a_purged_one_had_replaced_stays_away(void **state)
 {
@@ -226,6 +288,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rules_go_and_what_is_valid_stays),
+		cmocka_unit_test(a_purge_that_is_spread_takes_all_though_records_are_judged_meanwhile),
+		cmocka_unit_test(a_span_goes_on_in_the_next_run),
 		cmocka_unit_test(what_a_purged_one_had_replaced_stays_away),
 		cmocka_unit_test(a_body_goes_with_its_head_and_stays_with_it),
 		cmocka_unit_test(a_body_without_its_head_is_nothing),

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -174,6 +175,31 @@ static void a_purge_reaches_what_lies_there_and_survives_a_restart(void **state)
 	drig_store(r, &(struct response){.url = B, .version = 2, .body_n = 10, .tag = "t"});
 	drig_reopen(r);
 	assert_int_equal(drig_find(r, B), 2);
+}
+
+static void many_purges_of_one_call_share_a_sync_and_survive_a_restart(void **state)
+{
+	struct rig *r = *state;
+	enum { N = 2000 };
+	struct purge *v = calloc(N, sizeof(*v));
+	char(*names)[24] = calloc(N, sizeof(*names));
+	uint64_t seq, syncs = drig_stats(r).journal_syncs;
+
+	assert_true(v && names);
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 10, .tag = "tag-0"});
+	drig_store(r, &(struct response){.url = B, .version = 1, .body_n = 10, .tag = "tag-1999"});
+	for (int i = 0; i < N; i++) {
+		snprintf(names[i], sizeof(names[i]), "tag-%d", i);
+		v[i] = (struct purge){.kind = PURGE_TAG, .what = slice_of(names[i])};
+	}
+	assert_int_equal(disk_purge(r->d, v, N, true, &seq), 0);
+	/* One, or a second where the syncer was just looking whether there is something. */
+	assert_in_range(drig_stats(r).journal_syncs - syncs, 1, 2);
+	drig_reopen(r);
+	assert_int_equal(drig_find(r, A), -1);
+	assert_int_equal(drig_find(r, B), -1);
+	free(v);
+	free(names);
 }
 
 /* Its segment has no live record, so it goes before those that are older. */
@@ -623,6 +649,7 @@ int main(void)
 		CASE(variants_live_side_by_side_and_eight_at_most),
 		CASE(a_response_without_vary_and_those_with_one_exclude_each_other),
 		CASE(a_purge_reaches_what_lies_there_and_survives_a_restart),
+		CASE(many_purges_of_one_call_share_a_sync_and_survive_a_restart),
 		CASE(what_was_replaced_does_not_come_back_after_its_successor_was_purged_and_reclaimed),
 		CASE(a_purge_before_the_index_is_read_counts_without_being_looked_up),
 		CASE(a_fetch_from_before_a_purge_brings_nothing_back),

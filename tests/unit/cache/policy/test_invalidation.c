@@ -678,6 +678,226 @@ static void an_import_brings_both_kinds_of_a_rule(void **state)
 	}
 }
 
+/* ---- Purges that are spread ---- */
+
+#define MANY 1000
+
+static uint64_t spread_purge(struct invalidation_table *t, enum purge_kind kind, const char *what, bool soft,
+	int64_t began_ago_ms, int64_t span_ms)
+{
+	struct purge p = {.kind = kind, .what = slice_of(what), .soft = soft};
+	uint64_t seq = 0;
+
+	p.spread = purge_spread(clock_now().wall_ms - began_ago_ms, span_ms);
+	invalidation_purge(t, &p, &seq);
+	return seq;
+}
+
+static enum purge_state check_nth(struct invalidation_table *t, unsigned i, uint64_t epoch, uint64_t *checked)
+{
+	uint64_t tag = purge_tag_hash(SLICE_LIT("t"));
+	_Atomic uint64_t found = epoch;
+	struct purgeable set = {.tags = &tag, .tags_n = 1};
+	enum purge_state state;
+	char url[40];
+
+	snprintf(url, sizeof(url), "http://o/a/%u", i);
+	set.url = slice_of(url);
+	state = invalidation_check(t, &set, epoch, &found);
+	*checked = found;
+	return state;
+}
+
+static const struct {
+	enum purge_kind kind;
+	const char *what;
+} spread_rows[] = {{PURGE_TAG, "t"}, {PURGE_PREFIX, "http://o/a/"}, {PURGE_ALL, ""}};
+
+static void half_of_the_keys_have_gone_after_half_of_the_span(void **state)
+{
+	(void)state;
+	for (unsigned k = 0; k < 2 * ARRAY_LEN(spread_rows); k++) {
+		bool soft = k % 2;
+		struct invalidation_table *t = table(100);
+		uint64_t before = invalidation_now(t), checked, seq;
+		unsigned gone = 0;
+
+		/* Of hours, so that what the test takes is nothing to it. */
+		seq = spread_purge(t, spread_rows[k / 2].kind, spread_rows[k / 2].what, soft, 36000000, 72000000);
+		for (unsigned i = 0; i < MANY; i++) {
+			enum purge_state found = check_nth(t, i, before, &checked);
+
+			assert_true(found == NOT_PURGED || found == (soft ? PURGED_SOFT : PURGED_HARD));
+			gone += found != NOT_PURGED;
+			/* What is still to go may not be found valid at that number, or it would never go. */
+			assert_true(checked < seq);
+			assert_int_equal(check_nth(t, i, before, &checked), found);
+			assert_int_equal(check_nth(t, i, seq, &checked), NOT_PURGED);
+		}
+		assert_in_range(gone, MANY * 2 / 5, MANY * 3 / 5);
+		assert_int_equal(check_url(t, "http://o/b", seq), NOT_PURGED);
+		invalidation_table_free(&t);
+	}
+}
+
+static struct invalidation_stats stats_of(struct invalidation_table *t)
+{
+	struct invalidation_stats s;
+
+	invalidation_stats(t, &s);
+	return s;
+}
+
+/* Far enough from now for whoever looks for spans that are over. */
+static struct now later(void)
+{
+	struct now now = clock_now();
+
+	now.mono_ms += 10000;
+	return now;
+}
+
+static void at_the_end_of_its_span_it_is_a_purge_like_others(void **state)
+{
+	(void)state;
+	for (unsigned k = 0; k < ARRAY_LEN(spread_rows); k++) {
+		struct invalidation_table *t = table(100);
+		uint64_t before = invalidation_now(t), checked;
+
+		spread_purge(t, spread_rows[k].kind, spread_rows[k].what, false, 60000, 60000);
+		assert_int_equal(stats_of(t).spreads, 1);
+		assert_int_equal(check_nth(t, 1, before, &checked), PURGED_HARD);
+		for (unsigned i = 0; i < 100; i++)
+			invalidation_end_spreads(t, later());
+		assert_int_equal(stats_of(t).spreads, 0);
+		assert_int_equal(stats_of(t).rules, spread_rows[k].kind == PURGE_ALL ? 0 : 1);
+		for (unsigned i = 0; i < MANY; i++)
+			assert_int_equal(check_nth(t, i, before, &checked), PURGED_HARD);
+		/* And goes as they do. */
+		assert_true(invalidation_retire(t, invalidation_now(t), UINT_MAX));
+		assert_int_equal(stats_of(t).rules, 0);
+		invalidation_table_free(&t);
+	}
+}
+
+static void it_neither_undoes_nor_puts_off_an_earlier_purge_of_the_same(void **state)
+{
+	struct invalidation_table *t = table(100);
+	uint64_t first = invalidation_now(t), second, checked;
+
+	(void)state;
+	purge(t, PURGE_TAG, "t", 0, false);
+	second = invalidation_now(t);
+	spread_purge(t, PURGE_TAG, "t", false, 3600000, 3600000);
+	spread_purge(t, PURGE_TAG, "t", false, 0, 72000000);
+	for (unsigned i = 0; i < MANY; i++) {
+		assert_int_equal(check_nth(t, i, first, &checked), PURGED_HARD);
+		assert_int_equal(check_nth(t, i, second, &checked), PURGED_HARD);
+	}
+	for (unsigned i = 0; i < 100; i++)
+		invalidation_end_spreads(t, later());
+	assert_int_equal(stats_of(t).spreads, 1);
+	assert_int_equal(check_nth(t, 0, first, &checked), PURGED_HARD);
+	/* Nor an older number a newer one. */
+	spread_purge(t, PURGE_TAG, "t", false, 3600000, 3600000);
+	second = invalidation_now(t);
+	purge(t, PURGE_TAG, "t", 0, false);
+	for (unsigned i = 0; i < 100; i++)
+		invalidation_end_spreads(t, later());
+	assert_int_equal(check_nth(t, 0, second, &checked), PURGED_HARD);
+	invalidation_table_free(&t);
+}
+
+static void no_retirement_takes_one_whose_span_is_not_over(void **state)
+{
+	struct invalidation_table *t = table(100), *next = table(100);
+	struct invalidation_image image;
+	uint64_t before = invalidation_now(t), checked;
+	unsigned gone = 0, still = 0;
+
+	(void)state;
+	spread_purge(t, PURGE_PREFIX, "http://o/a/", false, 36000000, 72000000);
+	spread_purge(t, PURGE_ALL, "", true, 0, 72000000);
+	assert_true(invalidation_retire(t, before, UINT_MAX));
+	assert_int_equal(stats_of(t).spreads, 2);
+	/* Another process, or the next run, makes of it what this one does. */
+	assert_int_equal(invalidation_export(t, &image), 0);
+	invalidation_import(next, &image);
+	invalidation_start_at(next, invalidation_now(t));
+	assert_int_equal(stats_of(next).spreads, 2);
+	assert_int_equal(stats_of(next).rules, 0);
+	for (unsigned i = 0; i < MANY; i++) {
+		enum purge_state found = check_nth(t, i, before, &checked);
+
+		gone += found == PURGED_HARD;
+		still += found == NOT_PURGED;
+		assert_int_equal(check_nth(next, i, before, &checked), found);
+	}
+	assert_true(gone > 0 && still > 0);
+	invalidation_table_free(&next);
+	/* Who does not know of spans purges at once: nothing comes back. */
+	next = table(100);
+	for (unsigned i = 0; i < image.rules_n; i++)
+		image.rules[i].lengths = 0;
+	invalidation_import(next, &image);
+	invalidation_start_at(next, invalidation_now(t));
+	for (unsigned i = 0; i < MANY; i++)
+		assert_int_equal(check_nth(next, i, before, &checked), PURGED_HARD);
+	mem_free(image.rules);
+	invalidation_table_free(&t);
+	invalidation_table_free(&next);
+}
+
+static void what_finds_no_room_among_those_that_are_spread_is_purged_at_once(void **state)
+{
+	struct invalidation_table *t = table(20000);
+	uint64_t before = invalidation_now(t);
+	char tag[24];
+
+	(void)state;
+	for (unsigned i = 0; i < 8192; i++) {
+		snprintf(tag, sizeof(tag), "tag-%u", i);
+		spread_purge(t, PURGE_TAG, tag, false, 0, 72000000);
+	}
+	assert_int_equal(stats_of(t).spreads, 8192);
+	spread_purge(t, PURGE_URL, "http://o/one-more", false, 0, 72000000);
+	assert_int_equal(stats_of(t).spreads_at_once, 1);
+	assert_int_equal(check_url(t, "http://o/one-more", before), PURGED_HARD);
+	assert_int_equal(check_url(t, "http://o/other", before), NOT_PURGED);
+	invalidation_table_free(&t);
+	t = table(100);
+	mem_fail_at(1, true);
+	spread_purge(t, PURGE_URL, "http://o/a", false, 0, 72000000);
+	mem_fail_at(0, false);
+	assert_int_equal(check_url(t, "http://o/a", 1), PURGED_HARD);
+	invalidation_table_free(&t);
+}
+
+static void a_purge_is_read_as_it_was_written(void **state)
+{
+	const struct purge rows[] = {
+		{.kind = PURGE_URL, .what = SLICE_LIT("http://o/a"), .spread = purge_spread(1700000000000, 60000)},
+		{.kind = PURGE_USER, .user = 77, .soft = true, .spread = purge_spread(1700000000000, 1)},
+		{.kind = PURGE_USER, .user = 77},
+		{.kind = PURGE_ALL, .spread = purge_spread(1700000000000, PURGE_SPREAD_MAX_MS)},
+		{.kind = PURGE_TAG, .what = SLICE_LIT("t"), .soft = true},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		struct purge_coded c = purge_encode(&rows[i]);
+		struct purge p;
+
+		assert_true(purge_decode(c.code, c.number, c.what, &p));
+		assert_true(p.kind == rows[i].kind && p.soft == rows[i].soft && p.user == rows[i].user &&
+			    p.spread == rows[i].spread && slice_equal(p.what, rows[i].what));
+	}
+	assert_int_equal(purge_spread_ms(rows[0].spread), 60000);
+	assert_int_equal(purge_spread_ms(rows[1].spread), 100);
+	assert_int_equal(purge_spread_ms(rows[3].spread), PURGE_SPREAD_MAX_MS);
+	assert_int_equal(purge_spread(1, 0), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -698,6 +918,12 @@ int main(void)
 		cmocka_unit_test(a_prefix_of_any_length_covers_what_begins_with_it_and_nothing_else),
 		cmocka_unit_test(what_was_retired_is_below_the_exported_floor),
 		cmocka_unit_test(an_import_brings_both_kinds_of_a_rule),
+		cmocka_unit_test(half_of_the_keys_have_gone_after_half_of_the_span),
+		cmocka_unit_test(at_the_end_of_its_span_it_is_a_purge_like_others),
+		cmocka_unit_test(it_neither_undoes_nor_puts_off_an_earlier_purge_of_the_same),
+		cmocka_unit_test(no_retirement_takes_one_whose_span_is_not_over),
+		cmocka_unit_test(what_finds_no_room_among_those_that_are_spread_is_purged_at_once),
+		cmocka_unit_test(a_purge_is_read_as_it_was_written),
 	};
 
 	return cmocka_run_group_tests_name("invalidation", tests, NULL, NULL);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "proxy/record/purge_log.h"
 #include "proxy/admin/admin.h"
 #include "proxy/admin/page.h"
 #include "proxy/request/origins.h"
@@ -76,6 +77,7 @@ static void begin_service(struct rig *r)
 	assert_int_equal(origins_new(&workers, c, &origins), 0);
 	assert_int_equal(snapshot_new(c, origins, &secret, &r->service.snapshot), 0);
 	assert_int_equal(cache_new(&o, &r->service.cache), 0);
+	assert_int_equal(purge_log_new(&r->service.purge_log), 0);
 	r->service.workers = &r->worker;
 	r->service.workers_n = 1;
 	r->service.when_heard = when_heard;
@@ -121,6 +123,7 @@ static void end(struct rig *r)
 	snapshot_unref(&r->service.snapshot);
 	mailbox_deliver(&r->worker.mailbox);
 	mailbox_deliver(&r->service.mailbox);
+	purge_log_free(&r->service.purge_log);
 	cache_free(&r->service.cache);
 	mem_free(r->worker.routes);
 	mailbox_fini(&r->worker.mailbox);

@@ -245,7 +245,14 @@ static struct evbuffer *body(struct transport *t)
 	return of(t)->request_body;
 }
 
+static enum transport_purge purges(const struct transport *t)
+{
+	(void)t;
+	return PURGE_IS_PASSED_ON;
+}
+
 static const struct transport_ops ops = {
+	.purges = purges,
 	.informational = informational,
 	.begin = begin,
 	.add = add,
