@@ -448,6 +448,27 @@ static void a_loop_that_ends_gives_its_places_to_others(void **state)
 	close_world(&w);
 }
 
+static void a_place_given_to_a_loop_that_ends_is_not_lost(void **state)
+{
+	struct world w;
+	struct rig second;
+	struct fetch_request q = rig_request("GET", "/");
+
+	(void)state;
+	open_world(&w, wait_for_go, 1, 1);
+	open_second(&w, &second, NULL);
+	assert_int_equal(rig_start(&w.seen, &q), 0);
+	assert_int_equal(rig_start(&w.other, &q), 0);
+	fetch_cancel(&w.seen.fetch);
+	upstream_loop_free(&second.loop); /* before it has heard of its place */
+	assert_int_equal(rig_start(&w.seen, &q), 0);
+	assert_int_equal(rig_stats(&w.rig).active, 1);
+	server_raise(&w.server, GO);
+	rig_wait(&w.seen);
+	assert_int_equal(w.seen.result, FETCH_OK);
+	close_world(&w);
+}
+
 static void the_next_loop_goes_on_with_the_counters(void **state)
 {
 	struct world w;
@@ -486,6 +507,7 @@ int main(void)
 		cmocka_unit_test(running_out_of_memory_ends_in_an_error_and_no_leak),
 		cmocka_unit_test(loops_share_max_connections_and_no_place_stands_free),
 		cmocka_unit_test(a_loop_that_ends_gives_its_places_to_others),
+		cmocka_unit_test(a_place_given_to_a_loop_that_ends_is_not_lost),
 		cmocka_unit_test(the_next_loop_goes_on_with_the_counters),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
