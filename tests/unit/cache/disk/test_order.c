@@ -83,6 +83,24 @@ static void nor_what_was_copied_before_it_was_replaced(void **state)
 	assert_nothing_comes_back(r);
 }
 
+/* Its copy's segment is not full for long. */
+static void nor_what_was_copied_long_before_it_was_replaced(void **state)
+{
+	struct rig *r = *state;
+	char url[40];
+
+	store(r, 1, 1000);
+	fill(r, true, has_copied);
+	for (unsigned i = 0; i < 200; i++) {
+		snprintf(url, sizeof(url), "http://o/between/%u", i);
+		drig_store(r, &(struct response){.url = url, .body_n = 1000});
+	}
+	drig_wait_room(r);
+	store(r, 2, 1000);
+	fill(r, false, has_lost_it);
+	assert_nothing_comes_back(r);
+}
+
 static void nor_what_was_written_while_its_successor_arrived(void **state)
 {
 	struct rig *r = *state;
@@ -208,6 +226,7 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		CASE(nor_what_was_copied_before_it_was_replaced),
+		CASE(nor_what_was_copied_long_before_it_was_replaced),
 		CASE(nor_what_was_written_while_its_successor_arrived),
 		CASE(nor_much_that_was_purged),
 		CASE(nor_anything_else),
