@@ -82,7 +82,10 @@ lanes() { # <waits> <computes>: functions
 	finish
 }
 
-check_waits() { part "system tests but the long ones, release" MODE=release system PYTEST_ARGS="-m 'not long'"; }
+# The short tests wait even more than the others.
+check_waits() {
+	part "system tests but the long ones, release" MODE=release TEST_JOBS="${TEST_JOBS:-$((3 * $(nproc)))}" system PYTEST_ARGS="-m 'not long'"
+}
 check_computes() { part "lint-fast" lint-fast && part "unit tests, release" unit; }
 
 waits() {
