@@ -66,7 +66,7 @@ def test_what_it_says_of_parameters_is_what_is_checked(proxy, document):
                 asked += 1
             right = p["schema"].get("enum", ["1"])[0]
             r = proxy.admin(method, f"{path}?{p['name']}={right}&{p['name']}={right}")
-            assert (r.json()["detail"] == "a parameter is given twice") == (p["schema"]["type"] != "array"), (path, p["name"])
+            assert (r.json().get("detail") == "a parameter is given twice") == (p["schema"]["type"] != "array"), (path, p["name"])
             if p["required"] or method == "POST" and path == "/refresh":
                 assert proxy.admin(method, path).json()["detail"] == f"{p['name']} is missing"
     assert asked > 20
