@@ -124,6 +124,8 @@ struct config_cache {
 	int64_t coalesce_timeout_ms; /* -1: auto */
 	unsigned max_waiters;
 	int64_t failure_memory_ms, pass_memory_ms;
+	struct slice warm_file; /* empty: none */
+	unsigned warm_rate;
 };
 
 enum config_admit { CONFIG_ADMIT_ALWAYS, CONFIG_ADMIT_SECOND_HIT };

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "proxy/admin/admin_internal.h"
+#include "proxy/admin/warm.h"
 #include "proxy/record/purge_log.h"
 
 #define TEXT_MAX (256 * 1024) /* a query and a form, each value in both its readings */
@@ -101,6 +102,11 @@ static const struct admin_rule of_refresh[] = {
 static const struct admin_rule of_reload[] = {
 	{"dry_run", VALUE_FLAG, .help = "1: says what a reload would change, and changes nothing"},
 };
+static const struct admin_rule of_warm[] = {
+	{"url", VALUE_URL, .is_repeated = true, .help = "A path as a client asks it, or an absolute URL"},
+	{"urls", VALUE_URL, .help = "The same, one a line"},
+	{"cancel", VALUE_TEXT, .help = "The id of a list of which nothing more is to be fetched"},
+};
 _Static_assert(ARRAY_LEN(of_purge) >= PURGE_KINDS_N, "a row for each kind");
 
 static void openapi(struct admin_call *c);
@@ -122,6 +128,8 @@ static const struct admin_endpoint endpoints[] = {
 	{"/refresh", HTTP_POST, admin_refresh, RULES(of_refresh), "Fetches now, and replaces what is stored"},
 	{"/reload", HTTP_POST, admin_reload, RULES(of_reload),
 		"Reads the configuration anew; a mistake changes nothing"},
+	{"/warm", HTTP_POST, admin_warm, RULES(of_warm), "Fetches what is missing of a list of URLs, little by little"},
+	{"/warmups", HTTP_GET, admin_warmups, NO_RULES, "How far such lists are, the newest first"},
 };
 
 static void openapi(struct admin_call *c)
@@ -230,6 +238,7 @@ void admin_drain(struct admin *a)
 {
 	if (!a)
 		return;
+	warm_stop(a->warm);
 	front_drain(a->front);
 }
 
@@ -267,6 +276,8 @@ int admin_start(const struct admin_options *o, struct admin **out)
 	a->service = o->service;
 	a->begin = dispatch;
 	err = admin_turns_init(a, o->base);
+	if (!err)
+		err = warm_new(o->service, o->base, &a->warm);
 	a->gate_options = (struct gate_options){
 		.max_body = FORM_MAX,
 		.high_water = 1 << 20,
@@ -285,6 +296,8 @@ int admin_start(const struct admin_options *o, struct admin **out)
 		admin_stop(a);
 		admin_free(&a);
 	}
+	if (!err)
+		admin_warm_at_start(a);
 	*out = a;
 	return err;
 }
@@ -293,6 +306,7 @@ void admin_stop(struct admin *a)
 {
 	if (!a)
 		return;
+	warm_stop(a->warm);
 	front_free(&a->front);
 	admin_turns_fini(a); /* the calls' clients are gone now */
 }
@@ -302,5 +316,7 @@ void admin_free(struct admin **ap)
 	struct admin *a = *ap;
 
 	*ap = NULL;
+	if (a)
+		warm_free(&a->warm);
 	mem_free(a);
 }

@@ -195,7 +195,7 @@ static struct slice decode(struct admin_call *c, struct slice encoded, int (*how
 static void decode_value(struct admin_call *c, struct slice encoded, struct admin_parameter *to)
 {
 	bool is_url = slice_equal(to->name, SLICE_LIT("url")) || slice_equal(to->name, SLICE_LIT("prefix")) ||
-		      slice_equal(to->name, SLICE_LIT("path"));
+		      slice_equal(to->name, SLICE_LIT("path")) || slice_equal(to->name, SLICE_LIT("urls"));
 
 	to->value = to->other = decode(c, encoded, is_url ? uri_decode : uri_decode_form);
 	if (encoded.n && memchr(encoded.p, '+', encoded.n))

@@ -30,6 +30,7 @@ struct admin {
 	struct service *service;
 	struct front *front;
 	struct event *next_call;
+	struct warm *warm;
 	struct link waiting; /* calls, for their turn of the loop */
 	void (*begin)(struct admin_call *c);
 	struct gate_options gate_options;
@@ -144,9 +145,13 @@ json_t *admin_summary_of(const struct config *c, const struct config_route *r, e
 json_t *admin_json_of_rules(const struct cache_rules *r);
 void admin_add_entry(const struct cache_entry_info *e, void *arg); /* to a JSON array */
 
+/* What [cache] warm_file names; a file that can't be read is told in the log. */
+void admin_warm_at_start(struct admin *a);
 /* The endpoints. */
 void admin_purge(struct admin_call *c);
 void admin_purges(struct admin_call *c);
+void admin_warm(struct admin_call *c);
+void admin_warmups(struct admin_call *c);
 void admin_refresh(struct admin_call *c);
 void admin_entries(struct admin_call *c);
 void admin_explain(struct admin_call *c);

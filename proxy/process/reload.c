@@ -28,6 +28,7 @@ static bool needs_restart(const char *section, const char *key)
 		{"[cache]", "max_waiters"},
 		{"[cache]", "failure_memory"},
 		{"[cache]", "pass_memory"},
+		{"[cache]", "warm_file"},
 	};
 
 	if (strcmp(section, "[disk]") == 0)

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "proxy/transaction/fetch_job.h"
 #include "proxy/request/admin_url.h"
+#include "proxy/request/origins.h"
 #include "proxy/transaction/service.h"
 #include "proxy/transaction/worker.h"
 
@@ -27,6 +28,7 @@ struct refresh {
 	bool is_waiting;
 	unsigned tries;
 	bool wants_https; /* after http, whose responses are others */
+	bool only_missing;
 	char *url;
 };
 
@@ -178,6 +180,34 @@ static void lead(struct refresh *r, struct flight *f)
 	wait_for(r, f);
 }
 
+/* What is on disk alone may be stale or purged; the first request for it finds that out. */
+static bool is_there(const struct refresh *r, const struct cache_request *request)
+{
+	struct cache_sight sight;
+
+	cache_see(r->worker->cache, request, clock_now(), &sight, NULL, NULL);
+	return sight.is_answer ? sight.reuse.use == POLICY_FRESH
+			       : !sight.is_stored && cache_is_in_tier(r->worker->cache, &r->target.key);
+}
+
+static bool is_spared(const struct refresh *r)
+{
+	const struct upstream_loop *loop = origins_loop(r->snapshot->origins, r->worker->index);
+
+	return loop && (upstream_is_spared(loop, r->target.upstream_index) ||
+			       upstream_retry_after_s(loop, r->target.upstream_index) > 0);
+}
+
+/* True: there is nothing to fetch, or not now. */
+static bool finish_unasked(struct refresh *r, const struct cache_request *request)
+{
+	r->result.was_there = is_there(r, request);
+	r->result.is_spared = !r->result.was_there && is_spared(r);
+	if (r->result.was_there || r->result.is_spared)
+		finish(r, r->result.was_there ? 200 : 503);
+	return r->result.was_there || r->result.is_spared;
+}
+
 static void ask(struct refresh *r)
 {
 	struct cache_request request = target_cache_request(&r->target, r->worker->index);
@@ -188,6 +218,8 @@ static void ask(struct refresh *r)
 		finish(r, 503);
 		return;
 	}
+	if (r->only_missing && r->target.is_cacheable && finish_unasked(r, &request))
+		return;
 	if (r->target.is_cacheable)
 		cache_refresh(r->worker->cache, &request, clock_now(), &found);
 	object_unref(&found.object);
@@ -234,8 +266,8 @@ static void on_asked(struct message *m)
 	begin(r);
 }
 
-int refresh_start(
-	struct service *s, struct slice url, void (*done)(void *arg, const struct refresh_result *r), void *arg)
+static int start(struct service *s, struct slice url, bool only_missing,
+	void (*done)(void *arg, const struct refresh_result *r), void *arg)
 {
 	struct refresh *r = mem_zalloc(sizeof(*r));
 
@@ -252,10 +284,23 @@ int refresh_start(
 	r->service = s;
 	r->worker = &s->workers[hash64_of(url.p, url.n) % s->workers_n];
 	r->snapshot = snapshot_ref(s->snapshot);
+	r->only_missing = only_missing;
 	r->done = done;
 	r->arg = arg;
 	admin_url_init(&r->admin_url);
 	target_init(&r->target);
 	post_message(&r->worker->mailbox, &r->to_worker);
 	return 0;
+}
+
+int refresh_start(
+	struct service *s, struct slice url, void (*done)(void *arg, const struct refresh_result *r), void *arg)
+{
+	return start(s, url, false, done, arg);
+}
+
+int refresh_start_missing(
+	struct service *s, struct slice url, void (*done)(void *arg, const struct refresh_result *r), void *arg)
+{
+	return start(s, url, true, done, arg);
 }

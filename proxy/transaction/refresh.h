@@ -20,6 +20,8 @@ struct refresh_result {
 	int status; /* of the response that is stored now; 502, 503, 504: none came that could be, and the old one stays */
 	int upstream_status; /* of the upstream's response; 0: none came */
 	bool stored;
+	/* Of refresh_start_missing: it was stored already; or the upstream is to be spared now, and nothing was asked. */
+	bool was_there, is_spared;
 	const struct config *config; /* by which it was asked, and its route; until `done` returns */
 	const struct config_route *route;
 	enum policy_store why; /* not stored, and the upstream has not failed; else POLICY_STORE */
@@ -29,6 +31,10 @@ struct refresh_result {
 
 /* url is copied. */
 int refresh_start(struct service *s, struct slice url, void (*done)(void *arg, const struct refresh_result *r),
+	void *arg) WARN_UNUSED;
+/* The same of what is not stored, or not fresh any more, and while the upstream need not be spared: its quota lasts, and its breaker or a pause
+ * that it asked for holds nothing back. */
+int refresh_start_missing(struct service *s, struct slice url, void (*done)(void *arg, const struct refresh_result *r),
 	void *arg) WARN_UNUSED;
 
 #endif

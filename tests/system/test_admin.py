@@ -35,7 +35,7 @@ def test_health_and_readiness(proxy):
 def test_a_path_that_is_none_is_told_those_that_are(proxy):
     r = proxy.admin("GET", "/")
     assert r.status == 404 and r.json()["detail"].startswith("no such endpoint; there are GET /healthz, ")
-    assert r.json()["detail"].endswith(", POST /purge, GET /purges, POST /refresh, POST /reload")
+    assert r.json()["detail"].endswith(", POST /purge, GET /purges, POST /refresh, POST /reload, POST /warm, GET /warmups")
 
 
 def test_admin_responses_are_not_cached(proxy):

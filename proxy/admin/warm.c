@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+#include "proxy/admin/warm.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "proxy/admin/admin_internal.h"
+#include "proxy/connection/peer.h"
+#include "proxy/transaction/refresh.h"
+#include "proxy/transaction/service.h"
+
+#define TICK_MS 50
+#define PAUSE_MS 1000
+#define SHOWN_MAX 160
+
+struct list {
+	uint64_t id; /* 0: none */
+	char from[PEER_TEXT_MAX];
+	char *text; /* NULL: through */
+	size_t n, at;
+	bool is_cancelled;
+	int64_t began_ms, ended_ms; /* monotonic; 0: not yet */
+	unsigned total, under_way;
+	/* how they ended */
+	unsigned fetched, there, not_stored, failed;
+	char first_failed[SHOWN_MAX]; /* or its beginning */
+};
+
+struct warm_fetch {
+	struct link link; /* among those to be tried again */
+	struct warm *warm;
+	struct list *list;
+	size_t n;
+	char url[];
+};
+
+struct warm {
+	struct service *service;
+	struct event *tick;  /* pending while there is something to do */
+	struct link again;   /* warm_fetch: their upstream was to be spared */
+	int64_t paused_ms;   /* until then */
+	int64_t ticked_ms;   /* when the last tick was */
+	int64_t tokens_1000; /* thousandths of a fetch that may begin */
+	uint64_t lists_n;    /* so far; list `id` is at id % WARM_LISTS */
+	unsigned under_way;
+	bool is_ready; /* the lower tier has been read in */
+	bool is_stopped;
+	struct list lists[WARM_LISTS];
+};
+
+/* ---- A list ---- */
+
+/* The next line that says something. */
+static bool next_line(const char *text, size_t n, size_t *at, struct slice *line)
+{
+	while (*at < n) {
+		const char *end = memchr(text + *at, '\n', n - *at);
+		size_t length = end ? (size_t)(end - text) - *at : n - *at;
+
+		*line = (struct slice){text + *at, length};
+		*at += length + (end != NULL);
+		if (line->n > 0 && line->p[line->n - 1] == '\r')
+			line->n--;
+		*line = slice_trim(*line);
+		if (line->n > 0 && line->p[0] != '#')
+			return true;
+	}
+	return false;
+}
+
+static bool is_through(const struct list *l)
+{
+	return !l->text && l->under_way == 0;
+}
+
+static void settle(struct list *l)
+{
+	if (is_through(l) && l->ended_ms == 0)
+		l->ended_ms = clock_now().mono_ms;
+}
+
+/* Nothing more of it is begun. */
+static void end_text(struct list *l)
+{
+	mem_free(l->text);
+	l->text = NULL;
+	settle(l);
+}
+
+static void note_failed(struct list *l, struct slice url)
+{
+	if (l->failed++ == 0)
+		snprintf(l->first_failed, sizeof(l->first_failed), "%.*s",
+			(int)(url.n < SHOWN_MAX ? url.n : SHOWN_MAX - 1), url.p);
+}
+
+/* ---- Its URLs ---- */
+
+static void wake(struct warm *w)
+{
+	static const struct timeval tick = {0, TICK_MS * 1000};
+
+	if (!w->is_stopped && !event_pending(w->tick, EV_TIMEOUT, NULL))
+		(void)event_add(w->tick, &tick);
+}
+
+static void leave(struct warm_fetch *f)
+{
+	f->list->under_way--;
+	settle(f->list);
+	mem_free(f);
+}
+
+/* What was to be spared is asked again, unless nobody wants it any more. */
+static void put_off(struct warm_fetch *f)
+{
+	struct warm *w = f->warm;
+
+	if (f->list->is_cancelled || w->is_stopped) {
+		leave(f);
+		return;
+	}
+	w->paused_ms = clock_now().mono_ms + PAUSE_MS;
+	link_append(&w->again, &f->link);
+}
+
+static void on_fetched(void *arg, const struct refresh_result *r)
+{
+	struct warm_fetch *f = arg;
+	struct warm *w = f->warm;
+
+	w->under_way--;
+	if (r->is_spared) {
+		put_off(f);
+		wake(w);
+		return;
+	}
+	if (r->was_there)
+		f->list->there++;
+	else if (r->stored)
+		f->list->fetched++;
+	else if (r->why != POLICY_STORE)
+		f->list->not_stored++;
+	else
+		note_failed(f->list, (struct slice){f->url, f->n});
+	leave(f);
+	wake(w);
+}
+
+static void start(struct warm_fetch *f)
+{
+	struct warm *w = f->warm;
+
+	if (refresh_start_missing(w->service, (struct slice){f->url, f->n}, on_fetched, f)) {
+		note_failed(f->list, (struct slice){f->url, f->n});
+		leave(f);
+		return;
+	}
+	w->under_way++;
+}
+
+static bool is_url(const struct service *s, struct slice url)
+{
+	struct admin_url l;
+	const char *why;
+	bool is;
+
+	admin_url_init(&l);
+	is = admin_url_find(&l, s->snapshot, url, false, &why) == 0;
+	admin_url_fini(&l);
+	return is;
+}
+
+static void begin(struct warm *w, struct list *l, struct slice url)
+{
+	struct warm_fetch *f = is_url(w->service, url) ? mem_alloc(sizeof(*f) + url.n) : NULL;
+
+	if (!f) {
+		note_failed(l, url);
+		return;
+	}
+	*f = (struct warm_fetch){.warm = w, .list = l, .n = url.n};
+	link_init(&f->link);
+	memcpy(f->url, url.p, url.n);
+	l->under_way++;
+	start(f);
+}
+
+/* The oldest list that is not through. */
+static struct list *current(struct warm *w)
+{
+	for (uint64_t id = w->lists_n > WARM_LISTS ? w->lists_n - WARM_LISTS + 1 : 1; id <= w->lists_n; id++)
+		if (w->lists[id % WARM_LISTS].text)
+			return &w->lists[id % WARM_LISTS];
+	return NULL;
+}
+
+/* One more fetch; false: there is nothing to begin. */
+static bool step(struct warm *w, int64_t now_ms)
+{
+	struct link *first = link_take_first(&w->again);
+	struct list *l = first ? NULL : current(w);
+	struct slice line;
+
+	if (first) {
+		start(CONTAINER_OF(first, struct warm_fetch, link));
+		return true;
+	}
+	if (!l)
+		return false;
+	if (l->began_ms == 0)
+		l->began_ms = now_ms;
+	if (next_line(l->text, l->n, &l->at, &line))
+		begin(w, l, line);
+	else
+		end_text(l);
+	return true;
+}
+
+/* Before that nobody knows what it has. */
+static bool is_tier_ready(struct warm *w)
+{
+	struct cache_stats stats;
+
+	cache_stats(w->service->cache, &stats);
+	w->is_ready = !stats.has_tier || stats.tier.is_ready;
+	return w->is_ready;
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct warm *w = arg;
+	int64_t now_ms = clock_now().mono_ms, rate = w->service->snapshot->config->cache.warm_rate;
+	int64_t since = now_ms - w->ticked_ms;
+
+	(void)fd;
+	(void)what;
+	if (!w->is_ready && !is_tier_ready(w)) {
+		wake(w);
+		return;
+	}
+	w->ticked_ms = now_ms;
+	w->tokens_1000 += rate * (since < 1000 ? since : 1000);
+	if (w->tokens_1000 > rate * 1000) /* no more than a second's at once */
+		w->tokens_1000 = rate * 1000;
+	while (now_ms >= w->paused_ms && w->tokens_1000 >= 1000 && w->under_way < WARM_AT_ONCE && step(w, now_ms))
+		w->tokens_1000 -= 1000;
+	if (!link_is_empty(&w->again) || current(w))
+		wake(w);
+}
+
+/* ---- What is asked for ---- */
+
+static unsigned count_lines(struct slice lines)
+{
+	size_t at = 0;
+	struct slice line;
+	unsigned n = 0;
+
+	while (n <= WARM_URLS && next_line(lines.p, lines.n, &at, &line))
+		n++;
+	return n;
+}
+
+static unsigned unfinished(const struct warm *w)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < WARM_LISTS; i++)
+		n += w->lists[i].id != 0 && !is_through(&w->lists[i]);
+	return n;
+}
+
+int warm_add(struct warm *w, struct slice lines, const char *from, uint64_t *id)
+{
+	unsigned total = lines.n <= WARM_TEXT ? count_lines(lines) : WARM_URLS + 1;
+	struct list *l = &w->lists[(w->lists_n + 1) % WARM_LISTS];
+	char *text;
+
+	if (total == 0)
+		return -EINVAL;
+	if (total > WARM_URLS)
+		return -EMSGSIZE;
+	if (unfinished(w) >= WARM_WAITING || (l->id != 0 && !is_through(l)) || w->is_stopped)
+		return -EBUSY;
+	text = mem_strndup(lines.p, lines.n);
+	if (!text)
+		return -ENOMEM;
+	*l = (struct list){.id = ++w->lists_n, .text = text, .n = lines.n, .total = total};
+	snprintf(l->from, sizeof(l->from), "%s", from);
+	*id = l->id;
+	wake(w);
+	return 0;
+}
+
+int warm_add_file(struct warm *w, const char *path, uint64_t *id)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), err = 0;
+	char *text = fd >= 0 ? mem_alloc(WARM_TEXT + 1) : NULL;
+	size_t n = 0;
+	ssize_t got = 1;
+
+	if (fd < 0)
+		return -errno;
+	while (text && n <= WARM_TEXT && got > 0) {
+		got = read(fd, text + n, WARM_TEXT + 1 - n);
+		n += got > 0 ? (size_t)got : 0;
+	}
+	err = !text ? -ENOMEM : got < 0 ? -errno : 0;
+	(void)close(fd);
+	if (!err)
+		err = warm_add(w, (struct slice){text, n}, "", id);
+	mem_free(text);
+	return err;
+}
+
+bool warm_cancel(struct warm *w, uint64_t id)
+{
+	struct list *l = &w->lists[id % WARM_LISTS];
+
+	if (id == 0 || l->id != id || is_through(l))
+		return false;
+	l->is_cancelled = true;
+	end_text(l);
+	for (struct link *at = w->again.next, *next; at != &w->again; at = next) {
+		struct warm_fetch *f = CONTAINER_OF(at, struct warm_fetch, link);
+
+		next = at->next;
+		if (f->list != l)
+			continue;
+		link_remove(&f->link);
+		leave(f);
+	}
+	return true;
+}
+
+static const char *state_of(const struct list *l)
+{
+	return !is_through(l)    ? l->began_ms == 0 && l->text ? "waits" : "runs"
+	       : l->is_cancelled ? "cancelled"
+				 : "through";
+}
+
+static json_t *json_of(const struct list *l, int64_t now_ms)
+{
+	int64_t until = l->ended_ms ? l->ended_ms : now_ms;
+	json_t *j = json_pack("{s:I, s:s, s:i, s:i, s:i, s:i, s:i, s:f}", "id", (json_int_t)l->id, "state", state_of(l),
+		"urls", (int)l->total, "fetched", (int)l->fetched, "there", (int)l->there, "not_stored",
+		(int)l->not_stored, "failed", (int)l->failed, "seconds",
+		l->began_ms ? (double)(until - l->began_ms) / 1000 : 0.0);
+
+	if (l->from[0])
+		json_object_set_new(j, "from", json_string(l->from));
+	if (l->failed > 0)
+		json_object_set_new(j, "first_failed", admin_json_of(slice_of(l->first_failed)));
+	return j;
+}
+
+json_t *warm_json(const struct warm *w)
+{
+	uint64_t oldest = w->lists_n > WARM_LISTS ? w->lists_n - WARM_LISTS + 1 : 1;
+	int64_t now_ms = clock_now().mono_ms;
+	json_t *v = json_array();
+
+	for (uint64_t id = w->lists_n; id >= oldest && id > 0; id--)
+		json_array_append_new(v, json_of(&w->lists[id % WARM_LISTS], now_ms));
+	return json_pack("{s:o}", "lists", v);
+}
+
+/* ---- Life ---- */
+
+int warm_new(struct service *s, struct event_base *base, struct warm **out)
+{
+	struct warm *w = mem_zalloc(sizeof(*w));
+
+	*out = NULL;
+	if (!w)
+		return -ENOMEM;
+	w->service = s;
+	w->ticked_ms = clock_now().mono_ms;
+	link_init(&w->again);
+	w->tick = event_new(base, -1, 0, on_tick, w);
+	if (!w->tick) {
+		mem_free(w);
+		return -ENOMEM;
+	}
+	*out = w;
+	return 0;
+}
+
+void warm_stop(struct warm *w)
+{
+	if (!w || w->is_stopped)
+		return;
+	w->is_stopped = true;
+	event_free(w->tick);
+	w->tick = NULL;
+	for (unsigned i = 0; i < WARM_LISTS; i++)
+		(void)warm_cancel(w, w->lists[i].id);
+}
+
+void warm_free(struct warm **wp)
+{
+	struct warm *w = *wp;
+
+	*wp = NULL;
+	if (!w)
+		return;
+	warm_stop(w);
+	CHECK(w->under_way == 0);
+	mem_free(w);
+}

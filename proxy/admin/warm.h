@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* Warm-up: URLs that an operator lists are fetched where they are missing, a few a second, one list after the other.
+ * Thread: main; the fetches are refreshes on the workers. Owns: the lists. Bounds: WARM_LISTS lists, of which WARM_WAITING at most are not
+ * through; WARM_TEXT bytes and WARM_URLS URLs each; WARM_AT_ONCE fetches at once, [cache] warm_rate new ones a second. */
+#ifndef PROXY_ADMIN_WARM_H
+#define PROXY_ADMIN_WARM_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/check.h"
+#include "base/slice.h"
+
+struct event_base;
+struct service;
+struct warm;
+
+#define WARM_LISTS 16
+#define WARM_WAITING 8
+#define WARM_TEXT (8u << 20)
+#define WARM_URLS 100000
+#define WARM_AT_ONCE 16
+
+int warm_new(struct service *s, struct event_base *base, struct warm **out) WARN_UNUSED; /* 0 or -ENOMEM */
+/* Nothing new is fetched; before the event base goes. NULL is harmless. */
+void warm_stop(struct warm *w);
+/* After the last fetch has told its result. */
+void warm_free(struct warm **w);
+
+/* Lines: a path or an absolute URL each; empty ones and those that begin with # are passed over. The text is copied. `from` says who asks.
+ * 0 with *id; -EINVAL: there is no URL; -EMSGSIZE: too many, or too long; -EBUSY: too many lists wait; -ENOMEM. */
+int warm_add(struct warm *w, struct slice lines, const char *from, uint64_t *id) WARN_UNUSED;
+/* The same of a file. Also the negative errno of reading it. */
+int warm_add_file(struct warm *w, const char *path, uint64_t *id) WARN_UNUSED;
+/* What is under way goes on. False: there is no such list, or it is through. */
+bool warm_cancel(struct warm *w, uint64_t id);
+/* All lists, the newest first. */
+json_t *warm_json(const struct warm *w);
+
+#endif
