@@ -63,6 +63,14 @@ def test_a_name_is_taken_as_it_is(proxy, origin, order):
     assert proxy.fetch(other).is_hit, "all=1 is part of the name"
 
 
+def test_purge_of_several_and_of_none(proxy, origin, order):
+    paths = [stored(proxy, origin) for _ in range(3)]
+    assert order("purge", "--url", paths[0], "--url", paths[1], "--dry-run").startswith("Would purge url, 2 names: ")
+    assert all(proxy.fetch(p).is_hit for p in paths)
+    assert order("purge", "--url", paths[0], "--url", paths[1]).startswith("Purged url, 2 names: ")
+    assert [proxy.fetch(p).is_hit for p in paths] == [False, False, True]
+
+
 def test_purge_of_a_user(start_proxy, origin):
     proxy = start_proxy({"route me": {"match": "/me/*", "ttl": "60s", "scope": "user", "user_from": "header:X-User"}})
     path = origin.on("/me" + origin.fresh(), [Reply(body=b"x")])
@@ -231,9 +239,11 @@ def someone_else(body):
     with http.server.HTTPServer(("127.0.0.1", 0), Page) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_something_else_at_that_place(tmp_path):
