@@ -45,7 +45,7 @@ def config(route_ttl_s=ROUTE_TTL_S):
         "upstream": {"first_byte_timeout": ms(FIRST_BYTE_S), "stall_timeout": ms(FIRST_BYTE_S), "max_connections": 64},
         "cache": {"memory": "4M", "max_object": str(MAX_OBJECT), "coalesce_timeout": ms(COALESCE_S),
                   "failure_memory": ms(FAILURE_MEMORY_S), "pass_memory": ms(PASS_MEMORY_S)},
-        "defaults": {"stale_if_unreachable": "0"},
+        "defaults": {"stale_if_unreachable": "0", "stale_if_error": "0", "stale_while_revalidate": "0", "client_refresh": "on"},
         "route route": {"match": "/route/*", "ttl": ms(route_ttl_s)},
         "route sie": {"match": "/sie/*", "ttl": ms(ROUTE_TTL_S), "stale_if_error": "2s"},
         "route sess": {"match": "/sess/*", "ttl": ms(ROUTE_TTL_S)},

@@ -176,7 +176,7 @@ def test_nginx_s_configuration_and_ours(follow, api):
 def test_the_keys_that_others_settings_have_here():
     need_binary()
     known = set(re.findall(r"^  (\w+) = ", output(binary(), "--help-config"), re.M))
-    known |= {"ttl_404", "ttl_4xx", "private", "prefix", "url", "tag", "soft"}
+    known |= {"ttl_404", "ttl_4xx", "private", "prefix", "url", "tag", "soft", "purge", "xkey"}
     rows = re.findall(r"^\|.*\| (.*) \|$", (ROOT / MIGRATING).read_text(), re.M)
     told = [words for row in rows for words in re.findall(r"`([^`]+)`", row)]
     assert len(told) > 60
