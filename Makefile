@@ -137,7 +137,8 @@ memoproxy: $(BUILD)/release/memoproxy
 # --- Targets for use -----------------------------------------------------------------------------------------------
 
 .PHONY: all run test check unit system asan tsan fuzz fuzz-build lint format docs bench churn scale conformance soak install uninstall clean help
-.PHONY: mutants mutants-check unit-build unit-build-tsan unit-tsan deps deps-test deps-bench node-modules binary fill
+.PHONY: mutants mutants-check unit-build unit-build-tsan unit-tsan deps deps-test deps-bench deps-packaging node-modules binary fill
+.PHONY: dist deb
 
 ifeq ($(MODE),release)
 all: memoproxy
@@ -150,7 +151,7 @@ binary: $(B)/memoproxy
 help:
 	@echo 'all (./memoproxy)  run  check (a minute, between changes)  test (all that is proved)'
 	@echo 'unit  unit-<folder>  system  asan  tsan  fuzz  lint  lint-fast  format[-<folder>]  docs  bench  churn  scale'
-	@echo 'conformance  soak  install  uninstall  clean  mutants  deps  deps-test  deps-bench;   MODE=release|debug|asan|tsan|fuzz'
+	@echo 'conformance  soak  install  uninstall  dist  deb  clean  mutants  deps  deps-test  deps-bench;   MODE=release|debug|asan|tsan|fuzz'
 
 deps:
 	@$(NEEDS) build
@@ -158,6 +159,8 @@ deps-test:
 	@$(NEEDS) build unit system lint fuzz
 deps-bench:
 	@$(NEEDS) build unit system lint fuzz bench
+deps-packaging:
+	@$(NEEDS) build packaging
 
 # A second make, because this one asked pkg-config before the packages were there.
 run: deps
@@ -380,6 +383,23 @@ uninstall:
 		$(DESTDIR)$(ZSHDIR)/_memoproxy $(DESTDIR)$(FISHDIR)/memoproxy.fish $(DESTDIR)$(SYSCONFDIR)/proxy.ini.dist
 	@ini=$(DESTDIR)$(SYSCONFDIR)/proxy.ini; ! cmp -s packaging/proxy.ini "$$ini" || { echo "rm $$ini"; rm -f "$$ini"; }
 	@[ ! -d $(DESTDIR)$(SYSCONFDIR) ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(SYSCONFDIR)
+
+# --- Packages ------------------------------------------------------------------------------------------------------
+
+# What is committed: the same bytes from the same commit.
+DIST := memoproxy-$(VERSION)
+dist:
+	@mkdir -p $(BUILD)
+	@[ -z "$$(git status --porcelain)" ] || echo 'dist: what is not committed is left out' >&2
+	git archive --format=tar --prefix=$(DIST)/ HEAD | gzip -9n > $(BUILD)/$(DIST).tar.gz
+
+# In a tree of its own, as dpkg-buildpackage writes into the one above it. BUILD and the like are of this make, not of that one.
+# The project has no address for mail, which is what the suppressed tag is about.
+deb: deps-packaging dist
+	@rm -rf $(BUILD)/deb && mkdir -p $(BUILD)/deb && tar -xzf $(BUILD)/$(DIST).tar.gz -C $(BUILD)/deb
+	cd $(BUILD)/deb/$(DIST) && env -u MAKEFLAGS -u MAKELEVEL -u BUILD -u MODE -u WERROR dpkg-buildpackage -b -us -uc -j$(JOBS)
+	lintian --fail-on error,warning --suppress-tags bogus-mail-host $(BUILD)/deb/*.changes
+	@ls $(BUILD)/deb/*.deb
 
 clean:
 	rm -rf $(BUILD) memoproxy

@@ -4,8 +4,8 @@
 #   install-deps.sh SET...      as root installs what is missing; else names the command that does, and fails
 #   install-deps.sh -n SET...   prints the packages that would be installed
 #   install-deps.sh -c SET...   one sentence, and exit status 1, when something is missing; installs nothing
-# A SET is build, unit, system, lint, fuzz or bench. What counts is what the compiler, pkg-config, the PATH and Python find, not what the package
-# manager has installed: a library may come from anywhere. No service that comes with a package is started or left enabled.
+# A SET is build, unit, system, lint, fuzz, bench or packaging. What counts is what the compiler, pkg-config, the PATH and Python find, not
+# what the package manager has installed: a library may come from anywhere. No service that comes with a package is started or left enabled.
 set -uo pipefail
 CC=${CC:-gcc}
 case $CC in *clang*) compiler=clang ;; *) compiler=gcc ;; esac
@@ -53,6 +53,11 @@ fuzz runtime libclang_rt.fuzzer libclang-rt-dev
 bench command wrk wrk
 bench command varnishd varnish
 bench command haproxy haproxy
+packaging command git git
+packaging command g++ build-essential
+packaging command dh debhelper
+packaging command dpkg-buildpackage dpkg-dev
+packaging command lintian lintian
 "
 # Servers are in sbin, which is not in everybody's PATH.
 PATH=$PATH:/usr/sbin:/sbin
@@ -74,7 +79,7 @@ case "${1:-}" in
 esac
 for set in "$@"; do
 	case $set in
-	build | unit | system | lint | fuzz | bench) ;;
+	build | unit | system | lint | fuzz | bench | packaging) ;;
 	*) echo "install-deps: unknown set '$set'" >&2 && exit 2 ;;
 	esac
 done

@@ -129,3 +129,17 @@ def test_a_file_that_an_operator_wrote_is_neither_replaced_nor_taken_away(destin
     assert (ini.parent / "proxy.ini.dist").exists()
     make("uninstall", *where)
     assert files(destination) == ["etc/memoproxy/proxy.ini"] and "mine" in ini.read_text()
+
+
+# ---- The Debian package ----
+
+def test_the_package_asks_for_what_the_program_is_built_with():
+    asked = re.search(r"^Build-Depends: (.*(?:\n .*)*)", (ROOT / "debian" / "control").read_text(), re.M)[1]
+    needed = re.findall(r"^build (?:pc|header|command) \S+ (\S+)$", (ROOT / "packaging" / "install-deps.sh").read_text(), re.M)
+    of_every_build = {"make", "libc6-dev"}  # Debian's build-essential, with the compiler
+    assert set(re.findall(r"[\w.+-]+", re.sub(r"debhelper-compat \(= \d+\)", "", asked))) == set(needed) - of_every_build
+
+
+def test_the_package_s_version_is_the_program_s():
+    version = re.search(r"^VERSION := (.*)$", (ROOT / "Makefile").read_text(), re.M)[1]
+    assert (ROOT / "debian" / "changelog").read_text().startswith(f"memoproxy ({version}) ")
