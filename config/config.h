@@ -83,6 +83,7 @@ struct config_admin {
 	struct config_addresses listen;
 	struct slice token; /* a secret; of `token` or `token_file`; empty: none is asked for */
 	struct slice token_file;
+	unsigned metrics_routes; /* that /metrics shows by themselves; 0: none */
 };
 
 struct config_url {

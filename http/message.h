@@ -130,4 +130,10 @@ int http_response_head_end(struct http_response_head *h, int64_t *content_length
 /* Standard reason phrase, or "" for a status that has none. */
 const char *http_reason(int status);
 
+/* For those who count responses by status: the place of one in a table of HTTP_STATUS_SLOTS, whatever an origin sends. Common ones have a
+ * place of their own, the others one for their class; the name is "404", "4xx", or "other" for what is in no class. */
+#define HTTP_STATUS_SLOTS 40
+unsigned http_status_slot(int status);
+const char *http_status_slot_name(unsigned slot);
+
 #endif

@@ -66,6 +66,38 @@ static const char *const reasons[600] = {
 	[511] = "Network Authentication Required",
 };
 
+/* X(status): those that have a place of their own. 499 is nginx's: the client left first. */
+/* clang-format off */
+#define STATUSES(X) \
+	X(200) X(201) X(202) X(204) X(206) \
+	X(301) X(302) X(303) X(304) X(307) X(308) \
+	X(400) X(401) X(403) X(404) X(405) X(406) X(408) X(409) X(410) X(412) X(413) X(414) X(415) X(416) \
+	X(421) X(422) X(429) X(431) X(499) \
+	X(500) X(501) X(502) X(503) X(504)
+/* clang-format on */
+
+#define PLACE(status) SLOT_##status,
+enum { SLOT_OTHER, SLOT_2XX, SLOT_3XX, SLOT_4XX, SLOT_5XX, STATUSES(PLACE) SLOTS };
+_Static_assert(SLOTS == HTTP_STATUS_SLOTS, "message.h says how many there are");
+
+unsigned http_status_slot(int status)
+{
+#define SLOT(status) [status] = SLOT_##status,
+	static const uint8_t slots[600] = {STATUSES(SLOT)};
+
+	if (status < 200 || status >= (int)ARRAY_LEN(slots))
+		return SLOT_OTHER;
+	return slots[status] ? slots[status] : SLOT_2XX + (unsigned)(status / 100 - 2);
+}
+
+const char *http_status_slot_name(unsigned slot)
+{
+#define NAME(status) [SLOT_##status] = #status,
+	static const char *const names[] = {"other", "2xx", "3xx", "4xx", "5xx", STATUSES(NAME)};
+
+	return slot < SLOTS ? names[slot] : "";
+}
+
 const char *http_reason(int status)
 {
 	if (status < 0 || status >= (int)ARRAY_LEN(reasons) || !reasons[status])

@@ -10,7 +10,7 @@ set -uo pipefail
 CC=${CC:-gcc}
 case $CC in *clang*) compiler=clang ;; *) compiler=gcc ;; esac
 PYTHON=${PYTHON:-/usr/bin/python3}
-services="nginx varnish varnishncsa haproxy"
+services="nginx varnish varnishncsa haproxy prometheus"
 
 # One a line: the set, how it is looked for, its name, and the Debian package that has it.
 needs="
@@ -44,6 +44,7 @@ system command curl curl
 system command openssl openssl
 system command node nodejs
 system command npm npm
+system command promtool prometheus
 lint python jsonschema python3-jsonschema
 lint command clang clang
 lint command clang-tidy clang-tidy

@@ -295,7 +295,11 @@ void dispatch_record_head(struct fetch *f, int status, const struct http_fields 
 	struct quota_told told;
 	struct now now;
 
-	if (!u->options->quota_guard || f->is_check)
+	if (f->is_check)
+		return;
+	u->stats->codes[http_status_slot(status)]++;
+	latency_add(&u->stats->first_byte, f->first_byte_us - f->begun_us);
+	if (!u->options->quota_guard)
 		return;
 	now = clock_now();
 	quota_read(status, fields, now.wall_ms / 1000, &told);

@@ -11,11 +11,14 @@
 static void count(struct fetch *f, enum fetch_result result)
 {
 	struct upstream_stats *s = f->u->stats;
+	int64_t now_us = clock_mono_us();
 
 	if (f->is_check)
 		return;
 	result_count(s, result);
-	s->time_us += clock_mono_us() - f->started_us;
+	s->time_us += now_us - f->started_us;
+	if (result == FETCH_OK)
+		latency_add(&s->whole, now_us - f->begun_us);
 	dispatch_record_outcome(f, result);
 }
 

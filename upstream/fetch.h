@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "http/fields.h"
 #include "http/message.h"
+#include "upstream/latency.h"
 
 struct event_base;
 struct upstream_loop;
@@ -145,6 +146,10 @@ struct upstream_stats { /* per upstream, this loop and those before it; plain co
 #define STAT(kind, name, help) uint64_t name;
 #include "upstream/upstream_stats.def"
 	int64_t time_us; /* sum of total times of finished fetches */
+	/* Of what its origins sent, health checks aside. */
+	uint64_t codes[HTTP_STATUS_SLOTS]; /* final responses, by status */
+	struct latency first_byte; /* of these, from when the fetch had a place to their first line, retries included */
+	struct latency whole;      /* of whole ones, to their last byte */
 };
 /* "libcurl/7.88.1 OpenSSL/3.0.17 ...", a constant. */
 const char *upstream_library(void);

@@ -270,7 +270,7 @@ bool dispatch_move_on(struct fetch *f, bool may);
 void dispatch_leave_origin(struct fetch *f);
 /* Notes in the origin's and the upstream's state how the fetch ended. */
 void dispatch_record_outcome(struct fetch *f, enum fetch_result result);
-/* Notes what a response's head says of the upstream: Retry-After, RateLimit. */
+/* Counts a final response, and notes what its head says of the upstream: Retry-After, RateLimit. */
 void dispatch_record_head(struct fetch *f, int status, const struct http_fields *fields);
 
 /* check.c: active health checks */

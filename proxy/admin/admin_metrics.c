@@ -1,57 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* /metrics: the counters in the Prometheus text format 0.0.4. */
+#include <event2/event.h>
+
+#include "proxy/connection/tls.h"
 #include "proxy/record/access_log.h"
+#include "proxy/record/metric_text.h"
 #include "proxy/admin/page.h"
 #include "proxy/request/origins.h"
 #include "upstream/fetch.h"
-
-struct metric {
-	const char *group, *name, *type, *help;
-};
-
-/* A counter's name ends in _total. */
-static const char *suffix_of(const struct metric *m)
-{
-	return strcmp(m->type, "counter") == 0 ? "_total" : "";
-}
-
-static void add_head(struct buf *b, const struct metric *m)
-{
-	buf_addf(b, "# HELP memoproxy_%s_%s%s %s.\n# TYPE memoproxy_%s_%s%s %s\n", m->group, m->name, suffix_of(m),
-		m->help, m->group, m->name, suffix_of(m), m->type);
-}
-
-static void add_name(struct buf *b, const struct metric *m)
-{
-	buf_addf(b, "memoproxy_%s_%s%s", m->group, m->name, suffix_of(m));
-}
-
-/* name="value", the latter with \\, " and newlines escaped. */
-static void add_label(struct buf *b, const char *name, struct slice value)
-{
-	buf_addf(b, "%s=\"", name);
-	for (size_t i = 0; i < value.n; i++) {
-		char c = value.p[i];
-
-		if (c == '\\' || c == '"')
-			buf_add_char(b, '\\');
-		if (c == '\n')
-			buf_add_str(b, "\\n");
-		else
-			buf_add_char(b, c);
-	}
-	buf_add_char(b, '"');
-}
-
-static void add_count(struct buf *b, uint64_t n)
-{
-	buf_addf(b, " %llu\n", (unsigned long long)n);
-}
-
-static void add_seconds(struct buf *b, uint64_t us)
-{
-	buf_addf(b, " %llu.%06u\n", (unsigned long long)(us / 1000000), (unsigned)(us % 1000000));
-}
 
 /* ---- Plain ---- */
 
@@ -70,9 +26,9 @@ static void add_counters(struct page *p, unsigned row)
 	for (unsigned i = 0; i < counters_n; i++) {
 		struct metric m = metric_of(names[counters[i].group], &counters[i]);
 
-		add_head(b, &m);
-		add_name(b, &m);
-		add_count(b, counter_value(&counters[i], counted));
+		metric_add_head(b, &m);
+		metric_add_name(b, &m);
+		metric_add_count(b, counter_value(&counters[i], counted));
 	}
 }
 
@@ -82,9 +38,9 @@ static void add_tier_count(void *arg, const struct tier_count *n)
 	const struct metric m = {
 		cache_tier_name(p->call->service->cache), n->name, n->is_gauge ? "gauge" : "counter", n->help};
 
-	add_head(&p->text, &m);
-	add_name(&p->text, &m);
-	add_count(&p->text, n->value);
+	metric_add_head(&p->text, &m);
+	metric_add_name(&p->text, &m);
+	metric_add_count(&p->text, n->value);
 }
 
 static void add_tier(struct page *p, unsigned row)
@@ -127,20 +83,101 @@ static void add_service(struct page *p, unsigned row)
 	};
 
 	(void)row;
-	add_head(b, &info);
-	buf_addf(b, "memoproxy_build_info{version=\"%s\"} 1\n", MEMOPROXY_VERSION);
+	metric_add_head(b, &info);
+	buf_addf(b, "memoproxy_build_info{version=\"%s\",libraries=\"libevent %s, %s\"} 1\n", MEMOPROXY_VERSION,
+		event_get_version(), upstream_library());
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
-		add_head(b, &rows[i].m);
-		add_name(b, &rows[i].m);
-		buf_addf(b, " %.17g\n", rows[i].value);
+		metric_add_head(b, &rows[i].m);
+		metric_add_name(b, &rows[i].m);
+		metric_add_number(b, rows[i].value);
 	}
+}
+
+/* ---- The process, by the names that Prometheus' client libraries have for these ---- */
+
+static void add_process(struct page *p, unsigned row)
+{
+	struct buf *b = &p->text;
+	const struct process_facts *f = &p->process;
+	const struct {
+		struct metric m;
+		double value; /* below 0: not known */
+	} rows[] = {
+		{{NULL, "process_cpu_seconds_total", "counter", "Processor time of the process, user and system"},
+			f->cpu_s},
+		{{NULL, "process_resident_memory_bytes", "gauge", "Memory that the process has in RAM"},
+			(double)f->resident_bytes},
+		{{NULL, "process_virtual_memory_bytes", "gauge", "Address space of the process"},
+			(double)f->virtual_bytes},
+		{{NULL, "process_open_fds", "gauge", "Open file descriptors"}, (double)f->open_files},
+		{{NULL, "process_max_fds", "gauge", "Bound on open file descriptors"}, (double)f->max_files},
+		{{NULL, "process_start_time_seconds", "gauge", "Start of the process, since 1970"},
+			(double)p->call->service->started_wall_ms / 1000},
+	};
+
+	(void)row;
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		if (rows[i].value < 0)
+			continue;
+		metric_add_head(b, &rows[i].m);
+		metric_add_name(b, &rows[i].m);
+		metric_add_number(b, rows[i].value);
+	}
+}
+
+static void add_certificates(struct page *p, unsigned row)
+{
+	static const struct metric m = {"tls", "certificate_expiry_timestamp_seconds", "gauge",
+		"When the first certificate of those that listeners with tls send ends to be valid, since 1970"};
+	struct buf *b = &p->text;
+
+	(void)row;
+	metric_add_head(b, &m);
+	if (!p->call->service->tls)
+		return;
+	metric_add_name(b, &m);
+	buf_add_char(b, '{');
+	metric_add_label(b, "certificate", p->sum->snapshot->config->proxy.tls_certificate);
+	buf_addf(b, "} %lld\n", (long long)tls_expiry_s(p->call->service->tls));
+}
+
+/* ---- By status ---- */
+
+/* `label` is that of what the counters are of, or NULL. Without `zeros` only those that have counted something: of many routes each
+ * knows few. */
+static void add_codes(struct buf *b, const struct metric *m, const char *label, struct slice value,
+	const uint64_t codes[HTTP_STATUS_SLOTS], bool zeros)
+{
+	for (unsigned i = 0; i < HTTP_STATUS_SLOTS; i++) {
+		if (!zeros && codes[i] == 0)
+			continue;
+		metric_add_name(b, m);
+		buf_add_char(b, '{');
+		if (label) {
+			metric_add_label(b, label, value);
+			buf_add_char(b, ',');
+		}
+		metric_add_label(b, "code", slice_of(http_status_slot_name(i)));
+		buf_add_char(b, '}');
+		metric_add_count(b, codes[i]);
+	}
+}
+
+static void add_all_codes(struct page *p, unsigned row)
+{
+	static const struct metric m = {"proxy", "responses", "counter",
+		"Responses to clients by status; a rare one counts for its class, as 4xx; 499: the client left first"};
+
+	(void)row;
+	metric_add_head(&p->text, &m);
+	add_codes(&p->text, &m, NULL, SLICE_LIT(""), p->sum->worker.codes, true);
 }
 
 /* ---- By how the cache was used ---- */
 
 static void add_kind(struct buf *b, enum response_kind k)
 {
-	add_label(b, "cache", slice_of(response_kind_name(k)));
+	metric_add_label(b, "cache", slice_of(response_kind_name(k)));
 }
 
 static void add_responses(struct page *p, unsigned row)
@@ -149,43 +186,14 @@ static void add_responses(struct page *p, unsigned row)
 	static const struct metric m = {"proxy", "answers", "counter", "Responses by how the cache was used"};
 
 	(void)row;
-	add_head(b, &m);
+	metric_add_head(b, &m);
 	for (enum response_kind k = 0; k < RESPONSE_KINDS; k++) {
-		add_name(b, &m);
+		metric_add_name(b, &m);
 		buf_add_char(b, '{');
 		add_kind(b, k);
 		buf_add_char(b, '}');
-		add_count(b, p->sum->worker.responses[k]);
+		metric_add_count(b, p->sum->worker.responses[k]);
 	}
-}
-
-static void add_bucket(struct buf *b, enum response_kind k, const char *bound, uint64_t n)
-{
-	buf_add_str(b, "memoproxy_request_duration_seconds_bucket{");
-	add_kind(b, k);
-	buf_addf(b, ",le=\"%s\"}", bound);
-	add_count(b, n);
-}
-
-static void add_histogram(struct buf *b, enum response_kind k, const struct latency *l)
-{
-	uint64_t below = 0;
-	char bound[32];
-
-	for (unsigned i = 0; i < LATENCY_BOUNDS; i++) {
-		below += l->buckets[i];
-		snprintf(bound, sizeof(bound), "%.9g", (double)latency_bounds_us[i] / 1e6);
-		add_bucket(b, k, bound, below);
-	}
-	add_bucket(b, k, "+Inf", latency_count(l));
-	buf_add_str(b, "memoproxy_request_duration_seconds_sum{");
-	add_kind(b, k);
-	buf_add_char(b, '}');
-	add_seconds(b, l->sum_us);
-	buf_add_str(b, "memoproxy_request_duration_seconds_count{");
-	add_kind(b, k);
-	buf_add_char(b, '}');
-	add_count(b, latency_count(l));
 }
 
 static void add_latency(struct page *p, unsigned row)
@@ -195,23 +203,42 @@ static void add_latency(struct page *p, unsigned row)
 		"left are not in it"};
 
 	(void)row;
-	add_head(&p->text, &m);
+	metric_add_head(&p->text, &m);
 	for (enum response_kind k = 0; k < RESPONSE_KINDS; k++)
-		add_histogram(&p->text, k, &p->sum->worker.latency[k]);
+		metric_add_histogram(
+			&p->text, &m, "cache", slice_of(response_kind_name(k)), &p->sum->worker.latency[k]);
 }
 
-/* ---- Routes: the head of what they have, and a row for each ---- */
+/* ---- Routes: the head of what they have, and a row for each that [admin] metrics_routes lets in ---- */
+
+static unsigned routes_shown(const struct page *p)
+{
+	unsigned most = p->sum->snapshot->config->admin.metrics_routes;
+
+	return p->sum->routes_n < most ? p->sum->routes_n : most;
+}
 
 static unsigned head_and_routes(const struct page *p)
 {
-	return p->sum->routes_n + 1;
+	return routes_shown(p) + 1;
+}
+
+static void add_left_out(struct page *p, unsigned row)
+{
+	static const struct metric m = {
+		"metrics", "routes_left_out", "gauge", "Routes without series of their own, because of metrics_routes"};
+
+	(void)row;
+	metric_add_head(&p->text, &m);
+	metric_add_name(&p->text, &m);
+	metric_add_count(&p->text, p->sum->routes_n - routes_shown(p));
 }
 
 static void add_route(struct page *p, const struct metric *m, unsigned route)
 {
-	add_name(&p->text, m);
+	metric_add_name(&p->text, m);
 	buf_add_char(&p->text, '{');
-	add_label(&p->text, "route", p->sum->snapshot->config->routes[route].rules.route);
+	metric_add_label(&p->text, "route", p->sum->snapshot->config->routes[route].rules.route);
 }
 
 static void add_route_responses(struct page *p, unsigned row)
@@ -220,7 +247,7 @@ static void add_route_responses(struct page *p, unsigned row)
 	struct buf *b = &p->text;
 
 	if (row == 0) {
-		add_head(b, &m);
+		metric_add_head(b, &m);
 		return;
 	}
 	for (enum response_kind k = 0; k < RESPONSE_KINDS; k++) {
@@ -228,8 +255,20 @@ static void add_route_responses(struct page *p, unsigned row)
 		buf_add_char(b, ',');
 		add_kind(b, k);
 		buf_add_char(b, '}');
-		add_count(b, p->sum->routes[row - 1].responses[k]);
+		metric_add_count(b, p->sum->routes[row - 1].responses[k]);
 	}
+}
+
+static void add_route_codes(struct page *p, unsigned row)
+{
+	static const struct metric m = {"route", "responses", "counter",
+		"Responses to clients by route and status; what was never sent is left out"};
+
+	if (row == 0)
+		metric_add_head(&p->text, &m);
+	else
+		add_codes(&p->text, &m, "route", p->sum->snapshot->config->routes[row - 1].rules.route,
+			p->sum->routes[row - 1].codes, false);
 }
 
 static void add_route_ratio(struct page *p, unsigned row)
@@ -237,7 +276,7 @@ static void add_route_ratio(struct page *p, unsigned row)
 	static const struct metric m = {"route", "hit_ratio", "gauge", "memoproxy_proxy_hit_ratio of the route"};
 
 	if (row == 0) {
-		add_head(&p->text, &m);
+		metric_add_head(&p->text, &m);
 		return;
 	}
 	add_route(p, &m, row - 1);
@@ -252,21 +291,21 @@ static void add_route_saved(struct page *p, unsigned row)
 		"the moving average of how long fetches for its route took"};
 
 	if (row == 0) {
-		add_head(&p->text, &m);
+		metric_add_head(&p->text, &m);
 		return;
 	}
 	add_route(p, &m, row - 1);
 	buf_add_char(&p->text, '}');
-	add_seconds(&p->text, p->sum->routes[row - 1].saved_us);
+	metric_add_seconds(&p->text, p->sum->routes[row - 1].saved_us);
 }
 
 /* ---- Upstreams ---- */
 
 static void add_upstream(struct buf *b, const struct metric *m, struct slice name)
 {
-	add_name(b, m);
+	metric_add_name(b, m);
 	buf_add_char(b, '{');
-	add_label(b, "upstream", name);
+	metric_add_label(b, "upstream", name);
 	buf_add_char(b, '}');
 }
 
@@ -283,10 +322,10 @@ static void add_upstreams(struct page *p, unsigned row)
 	const struct collected *sum = p->sum;
 	struct metric m = metric_of("upstream", &upstream_counters[row]);
 
-	add_head(b, &m);
+	metric_add_head(b, &m);
 	for (unsigned i = 0; i < sum->upstreams_n; i++) {
 		add_upstream(b, &m, sum->snapshot->config->upstreams[i].name);
-		add_count(b, upstream_counter_value(&upstream_counters[row], &sum->upstreams[i]));
+		metric_add_count(b, upstream_counter_value(&upstream_counters[row], &sum->upstreams[i]));
 	}
 }
 
@@ -297,11 +336,73 @@ static void add_upstream_seconds(struct page *p, unsigned row)
 	const struct collected *sum = p->sum;
 
 	(void)row;
-	add_head(b, &seconds);
+	metric_add_head(b, &seconds);
 	for (unsigned i = 0; i < sum->upstreams_n; i++) {
 		add_upstream(b, &seconds, sum->snapshot->config->upstreams[i].name);
-		add_seconds(b, (uint64_t)sum->upstreams[i].time_us);
+		metric_add_seconds(b, (uint64_t)sum->upstreams[i].time_us);
 	}
+}
+
+/* ---- Upstreams: the head of what they have, and a row for each ---- */
+
+static unsigned head_and_upstreams(const struct page *p)
+{
+	return p->sum->upstreams_n + 1;
+}
+
+static struct slice upstream_name(const struct page *p, unsigned row)
+{
+	return p->sum->snapshot->config->upstreams[row - 1].name;
+}
+
+static void add_asker_codes(struct page *p, unsigned row)
+{
+	static const struct metric m = {"upstream", "responses", "counter",
+		"Responses to clients of the upstream's routes, by status, whether it was asked or not"};
+
+	if (row == 0)
+		metric_add_head(&p->text, &m);
+	else
+		add_codes(&p->text, &m, "upstream", upstream_name(p, row), p->sum->askers[row - 1].codes, true);
+}
+
+static void add_origin_codes(struct page *p, unsigned row)
+{
+	static const struct metric m = {
+		"origin", "responses", "counter", "Responses of the upstream's origins, by status"};
+
+	if (row == 0)
+		metric_add_head(&p->text, &m);
+	else
+		add_codes(&p->text, &m, "upstream", upstream_name(p, row), p->sum->upstreams[row - 1].codes, true);
+}
+
+static void add_first_byte(struct page *p, unsigned row)
+{
+	static const struct metric m = {"origin", "first_byte_seconds", "histogram",
+		"From when a fetch had a place among max_connections to the first line of its response, connecting and "
+		"retries "
+		"included"};
+
+	if (row == 0)
+		metric_add_head(&p->text, &m);
+	else
+		metric_add_histogram(
+			&p->text, &m, "upstream", upstream_name(p, row), &p->sum->upstreams[row - 1].first_byte);
+}
+
+static void add_whole(struct page *p, unsigned row)
+{
+	static const struct metric m = {"origin", "response_duration_seconds", "histogram",
+		"The same to the last byte, of whole responses; where a client takes one slowly that is not stored, "
+		"its time is "
+		"in it"};
+
+	if (row == 0)
+		metric_add_head(&p->text, &m);
+	else
+		metric_add_histogram(
+			&p->text, &m, "upstream", upstream_name(p, row), &p->sum->upstreams[row - 1].whole);
 }
 
 /* ---- What is known of the upstreams ---- */
@@ -311,18 +412,18 @@ static void add_origin_gauge(struct buf *b, const struct metric *m, const struct
 {
 	struct upstream_health h;
 
-	add_head(b, m);
+	metric_add_head(b, m);
 	for (unsigned i = 0; i < sum->upstreams_n; i++) {
 		const struct upstream_options *o = origins_options(sum->snapshot->origins, i);
 
 		if (!upstream_health(o, &h))
 			continue;
 		for (unsigned k = 0; k < h.origins_n; k++) {
-			add_name(b, m);
+			metric_add_name(b, m);
 			buf_add_char(b, '{');
-			add_label(b, "upstream", sum->snapshot->config->upstreams[i].name);
+			metric_add_label(b, "upstream", sum->snapshot->config->upstreams[i].name);
 			buf_add_char(b, ',');
-			add_label(b, "origin", k == 0 ? o->url : o->more_urls[k - 1]);
+			metric_add_label(b, "origin", k == 0 ? o->url : o->more_urls[k - 1]);
 			buf_addf(b, "} %lld\n", (long long)value_of(&h, k));
 		}
 	}
@@ -333,7 +434,7 @@ static void add_upstream_gauge(struct buf *b, const struct metric *m, const stru
 {
 	struct upstream_health h;
 
-	add_head(b, m);
+	metric_add_head(b, m);
 	for (unsigned i = 0; i < sum->upstreams_n; i++) {
 		if (!upstream_health(origins_options(sum->snapshot->origins, i), &h) || value_of(&h) < 0)
 			continue;
@@ -410,15 +511,24 @@ static void add_health(struct page *p, unsigned row)
 
 static const struct page_part parts[] = {
 	{add_service, NULL},
+	{add_process, NULL},
+	{add_certificates, NULL},
 	{add_responses, NULL},
+	{add_all_codes, NULL},
 	{add_latency, NULL},
+	{add_left_out, NULL},
 	{add_route_responses, head_and_routes},
+	{add_route_codes, head_and_routes},
 	{add_route_ratio, head_and_routes},
 	{add_route_saved, head_and_routes},
 	{add_counters, NULL},
 	{add_tier, NULL},
 	{add_upstreams, each_counter},
 	{add_upstream_seconds, NULL},
+	{add_asker_codes, head_and_upstreams},
+	{add_origin_codes, head_and_upstreams},
+	{add_first_byte, head_and_upstreams},
+	{add_whole, head_and_upstreams},
 	{add_health, each_gauge},
 };
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* /stats: the counters as JSON. */
+#include <event2/event.h>
+
+#include "proxy/connection/tls.h"
 #include "proxy/record/access_log.h"
 #include "proxy/admin/admin_health.h"
 #include "proxy/admin/page.h"
@@ -18,16 +21,70 @@ static json_t *json_of_responses(const uint64_t responses[RESPONSE_KINDS])
 	return j;
 }
 
-/* How long responses took in all, and how many they are: the mean is theirs to divide; /metrics has the distribution. */
-static json_t *json_of_latency(const struct worker_stats *w)
+/* Those that there were. */
+static json_t *json_of_codes(const uint64_t codes[HTTP_STATUS_SLOTS])
+{
+	json_t *j = json_object();
+
+	for (unsigned i = 0; i < HTTP_STATUS_SLOTS; i++)
+		if (codes[i])
+			json_object_set_new(j, http_status_slot_name(i), json_of_count(codes[i]));
+	return j;
+}
+
+/* How many they are, how long they took in all, and of how many that was no more than so many seconds. */
+static json_t *json_of_latency(const struct latency *l)
+{
+	json_t *le = json_object();
+	uint64_t below = 0;
+	char bound[32];
+
+	for (unsigned i = 0; i < LATENCY_BOUNDS; i++) {
+		below += l->buckets[i];
+		snprintf(bound, sizeof(bound), "%.9g", (double)latency_bounds_us[i] / 1e6);
+		json_object_set_new(le, bound, json_of_count(below));
+	}
+	return json_pack(
+		"{s:I, s:f, s:o}", "count", (json_int_t)latency_count(l), "sum_s", (double)l->sum_us / 1e6, "le", le);
+}
+
+static json_t *json_of_latencies(const struct worker_stats *w)
 {
 	json_t *j = json_object();
 
 	for (unsigned i = 0; i < RESPONSE_KINDS; i++)
-		json_object_set_new(j, response_kind_name((enum response_kind)i),
-			json_pack("{s:I, s:f}", "count", (json_int_t)latency_count(&w->latency[i]), "sum_s",
-				(double)w->latency[i].sum_us / 1e6));
+		json_object_set_new(j, response_kind_name((enum response_kind)i), json_of_latency(&w->latency[i]));
 	return j;
+}
+
+static json_t *json_of_origin(const struct upstream_stats *u)
+{
+	return json_pack("{s:o, s:o, s:o}", "codes", json_of_codes(u->codes), "first_byte",
+		json_of_latency(&u->first_byte), "whole", json_of_latency(&u->whole));
+}
+
+/* null: not known */
+static json_t *json_if_known(int64_t n)
+{
+	return n < 0 ? json_null() : json_integer(n);
+}
+
+static json_t *json_of_process(const struct page *p)
+{
+	const struct process_facts *f = &p->process;
+
+	return json_pack("{s:f, s:o, s:o, s:o, s:o, s:f}", "cpu_s", f->cpu_s, "resident_bytes",
+		json_if_known(f->resident_bytes), "virtual_bytes", json_if_known(f->virtual_bytes), "open_fds",
+		json_if_known(f->open_files), "max_fds", json_if_known(f->max_files), "start_s",
+		(double)p->call->service->started_wall_ms / 1000);
+}
+
+static json_t *json_of_certificates(const struct page *p)
+{
+	struct slice path = p->sum->snapshot->config->proxy.tls_certificate;
+	struct tls *tls = p->call->service->tls;
+
+	return tls ? json_pack("{s:I}", path.p, (json_int_t)tls_expiry_s(tls)) : json_object();
 }
 
 static unsigned each_upstream(const struct page *p)
@@ -43,6 +100,8 @@ static void add_upstream(struct page *p, unsigned row)
 		json_object_set_new(j, upstream_counters[k].name,
 			json_of_count(upstream_counter_value(&upstream_counters[k], &p->sum->upstreams[row])));
 	json_object_set_new(j, "time_s", json_real((double)p->sum->upstreams[row].time_us / 1e6));
+	json_object_set_new(j, "codes", json_of_codes(p->sum->askers[row].codes));
+	json_object_set_new(j, "origin", json_of_origin(&p->sum->upstreams[row]));
 	admin_add_health(j, p->sum->snapshot, row);
 	json_text_add(&p->json, p->sum->snapshot->config->upstreams[row].name.p, j);
 }
@@ -58,9 +117,10 @@ static void add_route(struct page *p, unsigned row)
 	const struct route_stats *r = &p->sum->routes[row];
 
 	json_text_add(&p->json, s->config->routes[row].rules.route.p,
-		json_pack("{s:f, s:f, s:f, s:o}", "hit_ratio", responses_hit_ratio(r->responses), "upstream_saved_s",
-			(double)r->saved_us / 1e6, "mean_fetch_s", (double)atomic_load(&s->fetch_us[row]) / 1e6,
-			"answers", json_of_responses(r->responses)));
+		json_pack("{s:f, s:f, s:f, s:o, s:o}", "hit_ratio", responses_hit_ratio(r->responses),
+			"upstream_saved_s", (double)r->saved_us / 1e6, "mean_fetch_s",
+			(double)atomic_load(&s->fetch_us[row]) / 1e6, "answers", json_of_responses(r->responses),
+			"codes", json_of_codes(r->codes)));
 }
 
 static double saved_s(const struct collected *sum)
@@ -115,6 +175,7 @@ static void add_service(struct page *p, unsigned row)
 	(void)row;
 	json_text_begin(t, &p->text);
 	json_text_add(t, "version", json_string(MEMOPROXY_VERSION));
+	json_text_add(t, "libraries", json_sprintf("libevent %s, %s", event_get_version(), upstream_library()));
 	json_text_add(t, "uptime_s", json_real((double)(clock_now().mono_ms - s->started_mono_ms) / 1000));
 	json_text_add(t, "workers", json_integer(s->workers_n));
 	json_text_add(t, "reloads", json_of_count(s->reloads));
@@ -125,7 +186,10 @@ static void add_service(struct page *p, unsigned row)
 	json_text_add(t, "hit_ratio", json_real(responses_hit_ratio(p->sum->worker.responses)));
 	json_text_add(t, "upstream_saved_s", json_real(saved_s(p->sum)));
 	json_text_add(t, "answers", json_of_responses(p->sum->worker.responses));
-	json_text_add(t, "latency", json_of_latency(&p->sum->worker));
+	json_text_add(t, "codes", json_of_codes(p->sum->worker.codes));
+	json_text_add(t, "latency", json_of_latencies(&p->sum->worker));
+	json_text_add(t, "process", json_of_process(p));
+	json_text_add(t, "certificates", json_of_certificates(p));
 }
 
 static void open_upstreams(struct page *p, unsigned row)

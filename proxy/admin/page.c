@@ -8,6 +8,7 @@ static void free_page(struct admin_work *w)
 	struct page *p = CONTAINER_OF(w, struct page, work);
 
 	collected_free(&p->sum);
+	process_facts_fini(&p->process);
 	buf_fini(&p->text);
 	mem_free(p);
 }
@@ -32,6 +33,10 @@ static void go_on(struct admin_call *c)
 {
 	struct page *p = CONTAINER_OF(c->work, struct page, work);
 
+	if (collected_add_routes(p->sum, PAGE_SUMS) || process_facts_go_on(&p->process)) {
+		admin_wait_turn(c);
+		return;
+	}
 	for (unsigned i = 0; i < PAGE_ROWS; i++) {
 		if (!add_row(p)) {
 			admin_answer_made(c, p->kind->content_type, &p->text);
@@ -62,6 +67,7 @@ void page_start(struct admin_call *c, const struct page_kind *kind)
 	p->work = (struct admin_work){go_on, free_page};
 	p->kind = kind;
 	p->call = c;
+	process_facts_init(&p->process, true);
 	buf_init(&p->text, PAGE_MAX);
 	c->work = &p->work;
 	admin_collect(c, on_collected);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A text of the counters (/metrics, /stats) that is made row by row, PAGE_ROWS in a turn of the loop, of counters that were gathered before
- * the first row: however long it takes, they are of one moment. Only the state of origins and what the lower tier counts are of their row's turn.
+ * the first row, however long it takes. Only the state of origins and what the lower tier counts are of their row's turn.
  * Thread: main. Owns: the counters and the text. Bounds: PAGE_MAX. */
 #ifndef PROXY_ADMIN_PAGE_H
 #define PROXY_ADMIN_PAGE_H
@@ -8,8 +8,10 @@
 #include "proxy/admin/admin_internal.h"
 #include "proxy/admin/counters.h"
 #include "proxy/admin/json_text.h"
+#include "proxy/record/process_facts.h"
 
 #define PAGE_ROWS 32
+#define PAGE_SUMS 500       /* routes of a worker that are added up in a turn */
 #define PAGE_MAX (32 << 20) /* CONFIG_ROUTES_MAX routes with long names fit */
 
 struct page {
@@ -18,6 +20,7 @@ struct page {
 	struct admin_call *call;
 	struct collected *sum;
 	struct counted counted;
+	struct process_facts process;
 	struct buf text;
 	struct json_text json; /* into `text`, for those who want it */
 	unsigned part, row;    /* the next */

@@ -18,7 +18,8 @@ enum { RECORD_MAX = 16 * 1024 }; /* plaintext of a record: RFC 8446 5.1 */
 struct tls {
 	BIO_METHOD *method; /* set once */
 	pthread_mutex_t mu;
-	SSL_CTX *context; /* guarded by mu; connections hold references of their own */
+	/* guarded by mu */
+	SSL_CTX *context; /* connections hold references of their own */
 };
 
 struct tls_stream {
@@ -198,6 +199,31 @@ void tls_replace(struct tls *t, struct tls **by)
 	pthread_mutex_unlock(&t->mu);
 	(*by)->context = old;
 	tls_free(by);
+}
+
+static int64_t end_of(const X509 *certificate)
+{
+	struct tm tm;
+
+	/* OpenSSL has parsed it, so it is a time. */
+	return ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+}
+
+int64_t tls_expiry_s(struct tls *t)
+{
+	STACK_OF(X509) *chain = NULL;
+	int64_t first;
+
+	pthread_mutex_lock(&t->mu);
+	first = end_of(SSL_CTX_get0_certificate(t->context));
+	SSL_CTX_get0_chain_certs(t->context, &chain);
+	for (int i = 0; i < sk_X509_num(chain); i++) {
+		int64_t end = end_of(sk_X509_value(chain, i));
+
+		first = end < first ? end : first;
+	}
+	pthread_mutex_unlock(&t->mu);
+	return first;
 }
 
 void tls_free(struct tls **tp)

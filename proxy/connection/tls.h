@@ -8,6 +8,7 @@
 #define PROXY_CONNECTION_TLS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/check.h"
 
@@ -23,6 +24,8 @@ int tls_new(const char *certificate, const char *key, struct tls **out, char why
 /* New connections of `t` use what `by` was made from, which is taken; those that are open go on with what they have. */
 void tls_replace(struct tls *t, struct tls **by);
 void tls_free(struct tls **t); /* after all of its streams */
+/* When the first of the certificates that new connections are sent ends to be valid: seconds since 1970. */
+int64_t tls_expiry_s(struct tls *t);
 
 enum tls_progress {
 	TLS_OK,     /* handshake: it is done; read: everything is decrypted, more may come */

@@ -389,6 +389,7 @@ static void when_heard(const struct service *service, void (*fn)(void *arg), voi
 /* 0, or 1 after a sentence on standard error. */
 static int server_init(struct server *s)
 {
+	const struct now now = clock_now();
 	bool takes_over;
 	int err;
 
@@ -397,7 +398,8 @@ static int server_init(struct server *s)
 	if (inherited_init(&s->inherited) || load_config(s))
 		return 1;
 	log_set_level(s->service.snapshot->config->proxy.log_level);
-	s->service.started_mono_ms = clock_now().mono_ms;
+	s->service.started_mono_ms = now.mono_ms;
+	s->service.started_wall_ms = now.wall_ms;
 	s->base = event_base_new();
 	if (!s->base || mailbox_init(&s->service.mailbox))
 		return complain("can't make an event loop", -ENOMEM);

@@ -6,8 +6,10 @@
 
 #include <stdint.h>
 
+#include "http/message.h"
 #include "proxy/front/gate.h"
 #include "upstream/fetch.h"
+#include "upstream/latency.h"
 
 enum response_kind {
 	RESPONSE_HIT,
@@ -21,30 +23,26 @@ enum response_kind {
 };
 const char *response_kind_name(enum response_kind k);
 
-#define LATENCY_BOUNDS 16
-/* Upper bounds of the histograms' buckets, included, in microseconds; one more bucket takes what is longer. */
-extern const int64_t latency_bounds_us[LATENCY_BOUNDS];
-
-/* How long responses took, from the end of the request's head to their last byte. */
-struct latency {
-	uint64_t buckets[LATENCY_BOUNDS + 1]; /* each counts what is in no lower one */
-	uint64_t sum_us;
-};
-void latency_add(struct latency *l, int64_t us);
-uint64_t latency_count(const struct latency *l);
-
 /* Responses without an upstream request of their own, of all that the cache had to do with. */
 double responses_hit_ratio(const uint64_t responses[RESPONSE_KINDS]);
 
 struct route_stats {
 	uint64_t responses[RESPONSE_KINDS];
+	uint64_t codes[HTTP_STATUS_SLOTS]; /* the same responses by status */
 	uint64_t saved_us; /* of the upstream's time: each such response counts for the route's average fetch */
+};
+
+/* Of requests whose route asks one upstream, whether it was asked or not. */
+struct asker_stats {
+	uint64_t codes[HTTP_STATUS_SLOTS];
 };
 
 struct worker_stats {
 #define STAT(kind, name, help) uint64_t name;
 #include "proxy/record/worker_stats.def"
 	uint64_t responses[RESPONSE_KINDS];
+	uint64_t codes[HTTP_STATUS_SLOTS]; /* of all that was answered, refused requests as well */
+	/* How long responses took, from the end of the request's head to their last byte. */
 	struct latency latency[RESPONSE_KINDS];
 };
 

@@ -35,7 +35,7 @@ struct service {
 	struct mailbox *mailboxes[WORKERS_MAX]; /* the workers' own */
 	struct worker *workers;
 	unsigned workers_n;
-	int64_t started_mono_ms;
+	int64_t started_mono_ms, started_wall_ms;
 	/* Calls fn(arg) from main's loop, or at once, when another process that takes over, if there is one, has heard all that it
 	 * was told up to now. On main. */
 	void (*when_heard)(const struct service *s, void (*fn)(void *arg), void *arg);

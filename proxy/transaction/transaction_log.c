@@ -69,6 +69,7 @@ static void note(const struct pending_log *p, bool is_gone)
 
 static void pending_log_free(struct pending_log *p)
 {
+	p->worker->stats.in_flight--;
 	snapshot_unref(&p->snapshot);
 	p->magic = 0;
 	mem_free(p);
@@ -101,6 +102,7 @@ void transaction_leave(struct transaction *x)
 		return;
 	}
 	note_pending(p, x);
+	p->worker->stats.in_flight++; /* takes over from the transaction */
 	transaction_free(x);
 	transport_on_complete(p->transport, on_complete, p);
 	transport_on_gone(p->transport, on_gone, p);

@@ -20,6 +20,7 @@ struct transaction *transaction_new(struct worker *w, struct transport *t)
 	link_init(&x->range);
 	link_append(&w->transactions, &x->link);
 	w->transactions_n++;
+	w->stats.in_flight++;
 	w->stats.requests++;
 	return x;
 }
@@ -55,6 +56,7 @@ void transaction_free(struct transaction *x)
 	object_unref(&x->object);
 	link_remove(&x->link);
 	x->worker->transactions_n--;
+	x->worker->stats.in_flight--;
 	target_fini(&x->target);
 	response_fini(&x->response);
 	x->magic = 0;

@@ -140,7 +140,16 @@ struct worker_update {
 	struct snapshot *snapshot;
 	struct access_log *access_log;
 	struct route_stats *routes; /* room for the new snapshot's */
+	struct asker_stats *askers;
 };
+
+/* What is there on failure is the caller's to free. */
+static int make_counters(const struct config *c, struct route_stats **routes, struct asker_stats **askers)
+{
+	*routes = mem_zalloc(c->routes_n * sizeof(**routes));
+	*askers = mem_zalloc((c->upstreams_n + 1) * sizeof(**askers));
+	return *routes && *askers ? 0 : -ENOMEM;
+}
 
 struct worker_update *worker_update_new(struct snapshot *s)
 {
@@ -148,12 +157,9 @@ struct worker_update *worker_update_new(struct snapshot *s)
 
 	if (!n)
 		return NULL;
-	n->routes = mem_zalloc(s->config->routes_n * sizeof(*n->routes));
-	if (!n->routes) {
-		mem_free(n);
-		return NULL;
-	}
 	n->snapshot = snapshot_ref(s);
+	if (make_counters(s->config, &n->routes, &n->askers))
+		worker_update_free(&n);
 	return n;
 }
 
@@ -166,6 +172,7 @@ void worker_update_free(struct worker_update **np)
 		return;
 	snapshot_unref(&n->snapshot);
 	mem_free(n->routes);
+	mem_free(n->askers);
 	mem_free(n);
 }
 
@@ -179,8 +186,8 @@ void post_worker_update(struct worker *w, struct worker_update *n, struct access
 	post_message(&w->mailbox, &w->update_message);
 }
 
-/* A route keeps its figures as long as it keeps its name. */
-static void inherit_routes(struct worker *w, const struct worker_update *n)
+/* A route keeps its figures as long as it keeps its name, and so does an upstream. */
+static void inherit_counters(struct worker *w, const struct worker_update *n)
 {
 	const struct config *before = w->snapshot->config, *now = n->snapshot->config;
 
@@ -190,6 +197,12 @@ static void inherit_routes(struct worker *w, const struct worker_update *n)
 		if (r)
 			n->routes[i] = w->routes[r->rules.route_index];
 	}
+	for (unsigned i = 0; i < now->upstreams_n; i++) {
+		const struct config_upstream *u = config_upstream_named(before, now->upstreams[i].name);
+
+		if (u)
+			n->askers[i] = w->askers[u - before->upstreams];
+	}
 }
 
 static void on_update_message(struct message *m)
@@ -198,12 +211,14 @@ static void on_update_message(struct message *m)
 	struct worker_update *n = atomic_exchange(&w->update, NULL);
 	struct snapshot *before = w->snapshot;
 	struct route_stats *routes = w->routes;
+	struct asker_stats *askers = w->askers;
 
 	if (!n)
 		return;
-	inherit_routes(w, n);
+	inherit_counters(w, n);
 	w->snapshot = n->snapshot;
 	w->routes = n->routes;
+	w->askers = n->askers;
 	w->access_log = n->access_log;
 	hit_drop(&w->attempt);
 	target_clear(&w->attempt_target);
@@ -214,6 +229,7 @@ static void on_update_message(struct message *m)
 			w->index);
 	n->snapshot = before;
 	n->routes = routes;
+	n->askers = askers;
 	worker_update_free(&n);
 }
 
@@ -258,8 +274,9 @@ int worker_init(struct worker *w, const struct worker_options *o)
 	w->base = event_base_new();
 	if (!w->base)
 		return -ENOMEM;
-	w->routes = mem_zalloc(w->snapshot->config->routes_n * sizeof(*w->routes));
-	err = w->routes ? origins_open(w->snapshot->origins, w->index, w->base, NULL) : -ENOMEM;
+	err = make_counters(w->snapshot->config, &w->routes, &w->askers);
+	if (!err)
+		err = origins_open(w->snapshot->origins, w->index, w->base, NULL);
 	if (!err)
 		err = worker_open_front(w);
 	if (!err)
@@ -325,4 +342,5 @@ void worker_fini(struct worker *w)
 	target_fini(&w->attempt_target);
 	response_fini(&w->hit_response);
 	mem_free(w->routes);
+	mem_free(w->askers);
 }

@@ -44,6 +44,7 @@ struct worker {
 	struct snapshot
 		*snapshot; /* current; replaced when a configuration is loaded. Transactions in progress keep theirs */
 	struct route_stats *routes; /* of the current snapshot's routes */
+	struct asker_stats *askers; /* of its upstreams */
 	struct event_base *base;
 	struct worker_listener *listeners;                      /* one a listen_fd */
 	struct event *mailbox_event, *tick_event, *sweep_event; /* the last: of worker 0 only */

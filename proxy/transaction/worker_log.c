@@ -24,6 +24,19 @@ static struct route_stats *route_stats_of(struct worker *w, const struct worker_
 	return route ? &w->routes[route->rules.route_index] : NULL;
 }
 
+/* The same of its upstream. */
+static struct asker_stats *asker_stats_of(struct worker *w, const struct worker_response *r)
+{
+	const struct config *now = w->snapshot->config, *then = r->snapshot->config;
+	unsigned i = then->routes[r->route].upstream;
+	const struct config_upstream *u;
+
+	if (r->snapshot == w->snapshot)
+		return &w->askers[i];
+	u = config_upstream_named(now, then->upstreams[i].name);
+	return u ? &w->askers[u - now->upstreams] : NULL;
+}
+
 static bool is_saved(enum response_kind k)
 {
 	return k == RESPONSE_HIT || k == RESPONSE_STALE || k == RESPONSE_COLLAPSED;
@@ -32,13 +45,19 @@ static bool is_saved(enum response_kind k)
 static void count_response(struct worker *w, const struct worker_response *r)
 {
 	struct route_stats *route = route_stats_of(w, r);
+	struct asker_stats *asker = asker_stats_of(w, r);
+	unsigned slot = http_status_slot(r->status);
 
 	w->stats.responses[r->kind]++;
+	w->stats.codes[slot]++;
+	if (asker)
+		asker->codes[slot]++;
 	if (r->status != STATUS_CLIENT_GONE) /* a cut says nothing about how long responses take */
 		latency_add(&w->stats.latency[r->kind], r->total_us);
 	if (!route)
 		return;
 	route->responses[r->kind]++;
+	route->codes[slot]++;
 	if (is_saved(r->kind))
 		route->saved_us +=
 			(uint64_t)atomic_load_explicit(&r->snapshot->fetch_us[r->route], memory_order_relaxed);
@@ -61,14 +80,16 @@ void worker_note_response(struct worker *w, const struct worker_response *r)
 
 void worker_note_refused(void *arg, struct gate *g, const struct http_error *e)
 {
+	struct worker *w = arg;
 	uint16_t port;
 
-	log_response(arg, (struct access_record){
-				  /* A bad head is not shown, the one of a bad body is. */
-				  .http = gate_request(g)->target.n ? gate_request(g) : NULL,
-				  .peer = gate_peer(g, &port),
-				  .status = e->status,
-				  .kind = RESPONSE_ERROR,
-				  .upstream_us = -1,
-			  });
+	w->stats.codes[http_status_slot(e->status)]++;
+	log_response(w, (struct access_record){
+				/* A bad head is not shown, the one of a bad body is. */
+				.http = gate_request(g)->target.n ? gate_request(g) : NULL,
+				.peer = gate_peer(g, &port),
+				.status = e->status,
+				.kind = RESPONSE_ERROR,
+				.upstream_us = -1,
+			});
 }

@@ -41,8 +41,8 @@ def keys(program):
 
 
 def figures(value, at=()):
-    """The paths in /stats, with a name in place of what an operator has named."""
-    if not isinstance(value, dict):
+    """The paths in /stats, with a name in place of what an operator has named; statuses and the bounds of histograms are not listed."""
+    if not isinstance(value, dict) or at[-1:] in (("codes",), ("le",)):
         return [".".join(at)]
     inner = [("NAME", v) for v in value.values()] if at in (("upstreams",), ("routes",)) else value.items()
     return [path for name, v in inner for path in figures(v, (*at, name))]

@@ -10,11 +10,11 @@ from .rawclient import Client
 class Pair:
     """A self-signed certificate and its key, as files."""
 
-    def __init__(self, folder, name="localhost", kind=("ec", "ec_paramgen_curve:P-256")):
+    def __init__(self, folder, name="localhost", kind=("ec", "ec_paramgen_curve:P-256"), days=2):
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.certificate, self.key = folder / "certificate.pem", folder / "key.pem"
-        subprocess.run(["openssl", "req", "-x509", "-newkey", kind[0], "-pkeyopt", kind[1], "-nodes", "-days", "2",
+        subprocess.run(["openssl", "req", "-x509", "-newkey", kind[0], "-pkeyopt", kind[1], "-nodes", "-days", str(days),
                         "-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
                         "-keyout", str(self.key), "-out", str(self.certificate)], check=True, capture_output=True)
 

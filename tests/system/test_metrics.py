@@ -3,6 +3,7 @@
 import math
 import pathlib
 import re
+import time
 
 import pytest
 
@@ -99,7 +100,9 @@ def test_the_format_is_strict(proxy, origin):
     proxy.fetch(path), proxy.fetch(path)
     m = metrics(proxy)
     assert len(m.families) > 60
-    assert m.get("memoproxy_build_info", version=proxy.stats()["version"]) == 1
+    stats = proxy.stats()
+    assert m.get("memoproxy_build_info", version=stats["version"], libraries=stats["libraries"]) == 1
+    assert stats["libraries"].startswith("libevent 2.") and "libcurl/" in stats["libraries"] and "OpenSSL/" in stats["libraries"]
 
 
 def shown(value, at=""):
@@ -236,7 +239,178 @@ def test_histograms_count_what_was_answered(proxy, origin):
     total = "memoproxy_request_duration_seconds_sum"
     assert after.get(total, cache="pass") - before.get(total, cache="pass") >= 0.3
     bounds = {dict(labels)["le"] for (name, labels) in after.samples if name == "memoproxy_request_duration_seconds_bucket"}
-    assert {"0.0005", "60", "+Inf"} <= bounds and len(bounds) == 17
+    assert {"5e-05", "0.0005", "60", "+Inf"} <= bounds and len(bounds) == 20
+
+
+def codes(m, name, **labels):
+    """What a metric has of each status, where it has anything."""
+    found = {}
+    for (n, pairs), value in m.samples.items():
+        rest = dict(pairs)
+        code = rest.pop("code", None)
+        if n == name and rest == labels and value:
+            found[code] = value
+    return found
+
+
+def test_responses_are_told_apart_by_status(start_proxy, origin):
+    proxy = start_proxy(CONFIG)
+    path = origin.on("/users" + origin.fresh(), [Reply(body=b"x")])
+    proxy.fetch(path), proxy.fetch(path)
+    gone = origin.on("/off" + origin.fresh(), [Reply(404, body=b"no")])
+    proxy.fetch(gone)
+    odd = origin.on("/off" + origin.fresh(), [Reply(418, body=b"tea")], [Reply(418, body=b"tea")], [Reply(599, body=b"!")])
+    proxy.fetch(odd), proxy.fetch(odd), proxy.fetch(odd)
+    assert proxy.fetch(origin.on("/off" + origin.fresh(), [Reset()], [Reset()])).status == 502
+    with proxy.client() as c:
+        c.send(b"GET / HTTP/1.1\r\n\r\n")
+        assert c.response().status == 400
+    m, s = metrics(proxy), proxy.stats()
+    assert codes(m, "memoproxy_route_responses_total", route="users") == {"200": 2} == s["routes"]["users"]["codes"]
+    off = {"404": 1, "4xx": 2, "5xx": 1, "502": 1}
+    assert codes(m, "memoproxy_route_responses_total", route="off") == off == s["routes"]["off"]["codes"]
+    upstream = {"200": 2, **off}
+    assert codes(m, "memoproxy_upstream_responses_total", upstream="default") == upstream == s["upstreams"]["default"]["codes"]
+    everything = {**upstream, "400": 1}  # what was refused is of no route
+    assert codes(m, "memoproxy_proxy_responses_total") == everything == s["codes"]
+    sent = {"200": 1, "404": 1, "4xx": 2, "5xx": 1}  # a hit and a 502 of our own were not the origin's
+    assert codes(m, "memoproxy_origin_responses_total", upstream="default") == sent == s["upstreams"]["default"]["origin"]["codes"]
+
+
+def test_every_status_of_the_sums_is_there_from_the_start_but_not_of_each_route(start_proxy):
+    """rate() sees the first error where the series was there before it."""
+    m = metrics(start_proxy(CONFIG))
+    for name, labels in (("proxy", {}), ("upstream", {"upstream": "default"}), ("origin", {"upstream": "default"})):
+        assert m.get(f"memoproxy_{name}_responses_total", code="503", **labels) == 0
+        assert m.get(f"memoproxy_{name}_responses_total", code="5xx", **labels) == 0
+    assert not [labels for name, labels in m.samples if name == "memoproxy_route_responses_total"]
+
+
+def test_a_client_that_left_counts_as_499(start_proxy, origin):
+    proxy = start_proxy(CONFIG)
+    path = origin.on("/off" + origin.fresh(), [Wait(gate := origin.gate()), Reply(body=b"x")])
+    with proxy.client() as c:
+        c.start(target=path)
+        origin.wait_for(path)
+        c.reset()
+    eventually(lambda: proxy.stats()["routes"]["off"]["codes"] == {"499": 1}, "it is counted")
+    gate.open()
+
+
+def test_counts_by_status_stay_over_a_reload_by_name(start_proxy, origin):
+    a, b = {"match": "/a/*", "ttl": "60s"}, {"match": "/b/*", "ttl": "60s"}
+    proxy = start_proxy({"route a": a, "route b": b})
+    for route in "ab":
+        path = origin.on(f"/{route}" + origin.fresh(), [Reply(body=b"x")])
+        proxy.fetch(path), proxy.fetch(path)
+    proxy.write_config({"route new": {"match": "/new/*"}, "route b": b, "upstream": {"retries": 0}})
+    proxy.admin_json("POST", "/reload")
+    s = proxy.stats()
+    assert s["routes"]["b"]["codes"] == {"200": 2} and s["routes"]["new"]["codes"] == {} and "a" not in s["routes"]
+    assert s["codes"] == {"200": 4} == s["upstreams"]["default"]["codes"], "sums go down with no route"
+
+
+def test_a_response_that_a_reload_has_overtaken_counts_for_its_upstream(start_proxy, origin):
+    with Origin() as other:
+        both = {"upstream other": {"url": other.url}, "route all": {"match": "*", "upstream": "other", "cache": "off"}}
+        proxy = start_proxy(both)
+        other.on("/x", [Wait(gate := other.gate()), Reply(body=b"x")])
+        with proxy.client() as c:
+            c.start(target="/x")
+            other.wait_for("/x")
+            proxy.write_config({**both, "route all": {**both["route all"], "ttl": "1s"}})
+            proxy.admin_json("POST", "/reload")
+            gate.open()
+            assert c.response().body == b"x"
+        eventually(lambda: proxy.stats()["codes"] == {"200": 1}, "it is counted")
+        s = proxy.stats()
+        assert s["upstreams"]["other"]["codes"] == {"200": 1} and s["upstreams"]["default"]["codes"] == {}
+        assert s["routes"]["all"]["codes"] == {"200": 1}
+
+
+def test_routes_beyond_the_bound_have_no_series(start_proxy, origin):
+    routes = {f"route r{i}": {"match": f"/{i}/*", "ttl": "60s"} for i in range(3)}
+    proxy = start_proxy({**routes, "admin": {"metrics_routes": 2}})
+    for i in range(3):
+        proxy.fetch(origin.on(f"/{i}" + origin.fresh(), [Reply(body=b"x")]))
+
+    def shown(m):
+        return {dict(labels).get("route") for _, labels in m.samples} - {None}
+    m = metrics(proxy)
+    assert shown(m) == {"r0", "r1"} and m.get("memoproxy_metrics_routes_left_out") == 2  # r2 and default
+    assert m.get("memoproxy_proxy_responses_total", code="200") == 3, "sums have all"
+    assert proxy.stats()["routes"]["r2"]["codes"] == {"200": 1}
+    for bound, left in ((0, 4), (10000, 0)):
+        proxy.write_config({**routes, "admin": {"metrics_routes": bound}})
+        proxy.admin_json("POST", "/reload")
+        m = metrics(proxy)
+        assert len(shown(m)) == 4 - left and m.get("memoproxy_metrics_routes_left_out") == left
+
+
+def test_the_origins_first_byte_and_whole_response(start_proxy, origin):
+    proxy = start_proxy(CONFIG)
+    path = origin.on("/off" + origin.fresh(), [Pause(0.3), Send(head(200, {"Content-Length": 2}) + b"x"), Pause(0.3), Send(b"y")])
+    cut = origin.on("/off" + origin.fresh(), [Send(head(200, {"Content-Length": 100}) + b"x"), Reset()])
+    assert proxy.fetch(path).body == b"xy"
+    with proxy.client() as c:
+        c.start(target=cut)
+        c.wait_closed()
+    m, s = metrics(proxy), proxy.stats()["upstreams"]["default"]["origin"]
+    first, whole = "memoproxy_origin_first_byte_seconds", "memoproxy_origin_response_duration_seconds"
+    assert m.get(first + "_count", upstream="default") == 2 == s["first_byte"]["count"]
+    assert m.get(whole + "_count", upstream="default") == 1 == s["whole"]["count"], "one broke off"
+    assert m.get(first + "_bucket", upstream="default", le="0.25") <= 1
+    assert m.get(whole + "_bucket", upstream="default", le="0.5") == 0, "both pauses are in it"
+    assert m.get(first + "_sum", upstream="default") >= 0.3 and m.get(whole + "_sum", upstream="default") >= 0.6
+    assert s["whole"]["le"]["0.5"] == 0 and s["whole"]["le"]["60"] == 1
+
+
+def test_health_checks_are_no_responses_of_an_origin(start_proxy, origin):
+    origin.on("/health", lambda r: [Reply(body=b"well")])
+    proxy = start_proxy({"upstream": {"health_path": "/health", "health_interval": "20ms"}})
+    eventually(lambda: proxy.stats()["upstreams"]["default"]["health_checks"] > 2, "it is checked")
+    s = proxy.stats()["upstreams"]["default"]["origin"]
+    assert s["codes"] == {} and s["first_byte"]["count"] == s["whole"]["count"] == 0
+
+
+def test_what_is_in_flight(start_proxy, origin):
+    proxy = start_proxy(CONFIG)
+    gate = origin.gate()
+    path = origin.on("/off" + origin.fresh(), [Wait(gate), Reply(body=b"x")])
+    with proxy.client() as c:
+        c.start(target=path)
+        origin.wait_for(path)
+        m = metrics(proxy)
+        assert m.get("memoproxy_proxy_in_flight") == 1 == m.get("memoproxy_upstream_active", upstream="default")
+        gate.open()
+        assert c.response().body == b"x"
+    eventually(lambda: proxy.stats()["requests"]["in_flight"] == 0, "it is out")
+    assert proxy.stats()["upstreams"]["default"]["active"] == 0
+    path = origin.on("/off" + origin.fresh(), [Wait(gate := origin.gate()), Reply(body=b"x")])
+    with proxy.client() as c:
+        c.start(target=path)
+        origin.wait_for(path)
+        c.reset()
+    eventually(lambda: proxy.stats()["requests"]["in_flight"] == 0, "its client has left")
+    gate.open()
+
+
+def test_the_process_by_the_names_of_prometheus_client_libraries(start_proxy):
+    proxy = start_proxy()
+    started = time.time()
+    idle = [proxy.client() for _ in range(5)]
+    eventually(lambda: proxy.stats()["clients"]["open"] == 5, "all are connected")
+    m, p = metrics(proxy), proxy.stats()["process"]
+    assert abs(m.get("process_open_fds") - proxy.open_files()) <= 2, "but for admin connections"
+    assert m.get("process_open_fds") > 5 and p["open_fds"] > 5
+    assert m.get("process_max_fds") == p["max_fds"] >= m.get("process_open_fds")
+    assert 0 < m.get("process_cpu_seconds_total") <= p["cpu_s"]
+    assert m.get("process_resident_memory_bytes") > 1 << 20 and p["resident_bytes"] > 1 << 20
+    assert m.get("process_virtual_memory_bytes") > m.get("process_resident_memory_bytes")
+    assert started - 100 < m.get("process_start_time_seconds") <= time.time()
+    assert metrics(proxy).get("process_start_time_seconds") == m.get("process_start_time_seconds") == p["start_s"]
+    for c in idle:
+        c.close()
 
 
 def test_both_views_agree(proxy, origin):

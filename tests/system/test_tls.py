@@ -335,6 +335,35 @@ def reload(secure, said):
     eventually(lambda: said in secure.proxy.stderr, said)
 
 
+def ends(path):
+    said = subprocess.run(["openssl", "x509", "-in", path, "-noout", "-enddate"], check=True, capture_output=True, text=True).stdout
+    return ssl.cert_time_to_seconds(said.strip().removeprefix("notAfter="))
+
+
+def shown_end(secure):
+    text = secure.proxy.admin("GET", "/metrics").body.decode()
+    path, end = re.search(r'^memoproxy_tls_certificate_expiry_timestamp_seconds\{certificate="(.*)"\} (\d+)$', text, re.M).groups()
+    assert secure.proxy.stats()["certificates"] == {path: int(end)} and path == str(secure.folder / "certificate.pem")
+    return int(end)
+
+
+def test_the_end_of_the_certificate_is_told(start_secure, tmp_path):
+    secure = start_secure(Pair(tmp_path / "long", days=30))
+    assert shown_end(secure) == ends(secure.folder / "certificate.pem")
+    copy(short := Pair(tmp_path / "short", days=3), secure.folder)
+    reload(secure, "the new configuration is in force")
+    assert shown_end(secure) == ends(short.certificate)
+
+
+def test_of_a_chain_the_first_end_counts(start_secure, tmp_path):
+    long, short = Pair(tmp_path / "long", days=30), Pair(tmp_path / "short", days=3)
+    secure = start_secure(long)
+    with open(secure.folder / "certificate.pem", "a", encoding="ascii") as f:
+        f.write(short.certificate.read_text())
+    reload(secure, "the new configuration is in force")
+    assert shown_end(secure) == ends(short.certificate)
+
+
 def test_a_new_certificate_is_taken_and_open_connections_stay(start_secure, origin, pairs):
     secure = start_secure()
     path = origin.on(origin.fresh(), [Reply(body=b"x")])

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "rows.h"
 
+#include <stdlib.h>
+
 #include "http/message.h"
 
 static const struct http_head_limits limits = {.max_head = 4096, .max_fields = 20};
@@ -441,6 +443,47 @@ static void methods_are_classed_as_rfc_9110_9_2_says(void **state)
 	EXPECT_SLICE("no status", slice_of(http_reason(600)), BYTES(""));
 }
 
+/* Each status has one place, which its name or that of its class says; what an origin sends leads nowhere else. */
+static void places_for_counting(void **state)
+{
+	static const struct {
+		int status;
+		const char *name;
+	} rows[] = {
+		{200, "200"},
+		{206, "206"},
+		{299, "2xx"},
+		{304, "304"},
+		{300, "3xx"},
+		{404, "404"},
+		{418, "4xx"},
+		{499, "499"},
+		{503, "503"},
+		{599, "5xx"},
+		{600, "other"},
+		{999, "other"},
+		{199, "other"},
+		{100, "other"},
+		{0, "other"},
+		{-1, "other"},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
+		EXPECT_SLICE("its place", slice_of(http_status_slot_name(http_status_slot(rows[i].status))),
+			slice_of(rows[i].name));
+	for (unsigned i = 0; i < HTTP_STATUS_SLOTS; i++)
+		for (unsigned k = 0; k <= i; k++)
+			assert_int_equal(strcmp(http_status_slot_name(i), http_status_slot_name(k)) == 0, i == k);
+	for (int status = 200; status < 600; status++) {
+		const char *name = http_status_slot_name(http_status_slot(status));
+
+		assert_int_equal(name[0] - '0', status / 100);
+		assert_true(strcmp(name + 1, "xx") == 0 || atoi(name) == status);
+	}
+	EXPECT_SLICE("no place", slice_of(http_status_slot_name(HTTP_STATUS_SLOTS)), BYTES(""));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -455,6 +498,7 @@ int main(void)
 		cmocka_unit_test(a_second_head_reuses_the_array_and_starts_clean),
 		cmocka_unit_test(out_of_memory_is_a_503),
 		cmocka_unit_test(methods_are_classed_as_rfc_9110_9_2_says),
+		cmocka_unit_test(places_for_counting),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

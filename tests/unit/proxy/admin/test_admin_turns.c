@@ -84,7 +84,9 @@ static void begin_service(struct rig *r)
 	r->worker.service = &r->service;
 	r->worker.snapshot = r->service.snapshot;
 	r->worker.routes = mem_zalloc(r->service.snapshot->config->routes_n * sizeof(*r->worker.routes));
+	r->worker.askers = mem_zalloc(r->service.snapshot->config->upstreams_n * sizeof(*r->worker.askers));
 	assert_non_null(r->worker.routes);
+	assert_non_null(r->worker.askers);
 }
 
 static void begin(struct rig *r)
@@ -126,6 +128,7 @@ static void end(struct rig *r)
 	purge_log_free(&r->service.purge_log);
 	cache_free(&r->service.cache);
 	mem_free(r->worker.routes);
+	mem_free(r->worker.askers);
 	mailbox_fini(&r->worker.mailbox);
 	mailbox_fini(&r->service.mailbox);
 }
@@ -237,6 +240,49 @@ static void a_turn_makes_a_bounded_number_of_rows(void **state)
 	end(&r);
 }
 
+/* Also of those that are added up in a later turn, and with the worker's clients told apart. */
+static void each_route_has_its_own_counters(void **state)
+{
+	unsigned ok = http_status_slot(200), teapot = http_status_slot(418);
+	struct rig r;
+	struct buf b;
+
+	(void)state;
+	begin(&r);
+	r.worker.routes[0].codes[ok] = 7;
+	r.worker.routes[ROUTES - 1].codes[teapot] = 5;
+	r.worker.routes[ROUTES].responses[RESPONSE_HIT] = 3; /* the default route */
+	r.worker.askers[0].codes[teapot] = 5;
+	take(&r, ask(&r, "GET", "/metrics"), &b);
+	assert_non_null(strstr(b.p, "\nmemoproxy_route_responses_total{route=\"route-0\",code=\"200\"} 7\n"));
+	assert_null(strstr(b.p, "{route=\"route-1\",code="));
+	assert_non_null(strstr(b.p, "\nmemoproxy_route_responses_total{route=\"route-1999\",code=\"4xx\"} 5\n"));
+	assert_non_null(strstr(b.p, "\nmemoproxy_route_answers_total{route=\"default\",cache=\"hit\"} 3\n"));
+	assert_non_null(strstr(b.p, "\nmemoproxy_upstream_responses_total{upstream=\"default\",code=\"4xx\"} 5\n"));
+	buf_fini(&b);
+	end(&r);
+}
+
+/* A worker that goes by another configuration than the sums are of: all is asked anew, and no counter of it is 0 for once. */
+static void what_a_reload_overtakes_is_gathered_anew(void **state)
+{
+	struct snapshot other;
+	struct rig r;
+	int page;
+
+	(void)state;
+	begin(&r);
+	r.worker.routes[5].codes[http_status_slot(200)] = 7;
+	r.worker.snapshot = &other;
+	page = ask(&r, "GET", "/metrics");
+	for (unsigned i = 0; i < 1000; i++)
+		turn(&r);
+	assert_false(has_begun(page));
+	r.worker.snapshot = r.service.snapshot;
+	is_200_with(&r, page, "\nmemoproxy_route_responses_total{route=\"route-5\",code=\"200\"} 7\n");
+	end(&r);
+}
+
 /* Neither a client that leaves nor the end of the admin side leaves anything behind. */
 static void what_nobody_waits_for_any_more_is_given_up(void **state)
 {
@@ -271,6 +317,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_purge_is_answered_while_a_large_page_is_made),
 		cmocka_unit_test(a_turn_makes_a_bounded_number_of_rows),
+		cmocka_unit_test(each_route_has_its_own_counters),
+		cmocka_unit_test(what_a_reload_overtakes_is_gathered_anew),
 		cmocka_unit_test(what_nobody_waits_for_any_more_is_given_up),
 	};
 
