@@ -198,14 +198,16 @@ static bool is_spared(const struct refresh *r)
 			       upstream_retry_after_s(loop, r->target.upstream_index) > 0);
 }
 
-/* True: there is nothing to fetch, or not now. */
+/* True: there is nothing to fetch, or not now; it has been given back to main, which may have freed it. */
 static bool finish_unasked(struct refresh *r, const struct cache_request *request)
 {
-	r->result.was_there = is_there(r, request);
-	r->result.is_spared = !r->result.was_there && is_spared(r);
-	if (r->result.was_there || r->result.is_spared)
-		finish(r, r->result.was_there ? 200 : 503);
-	return r->result.was_there || r->result.is_spared;
+	bool was_there = is_there(r, request), spares = !was_there && is_spared(r);
+
+	r->result.was_there = was_there;
+	r->result.is_spared = spares;
+	if (was_there || spares)
+		finish(r, was_there ? 200 : 503);
+	return was_there || spares;
 }
 
 static void ask(struct refresh *r)
