@@ -164,6 +164,7 @@ struct config_route {
 	unsigned upstream;             /* index */
 	struct slices forward_headers; /* request fields that go upstream although they are not in the key */
 	enum config_underscore underscore_headers;
+	struct config_networks allow, deny; /* of clients */
 	struct slices invalidates_text;
 	struct config_invalidates invalidates; /* compiled against match: pattern_expand them with its captures */
 	struct config_places places;           /* of its section; none for the default route */
@@ -181,6 +182,7 @@ struct config {
 	const struct config_route *routes; /* in the file's order, then the default route, which is last */
 	unsigned routes_n;                 /* at least 1 */
 	const struct config_route **routes_by_name;
+	bool is_restricted; /* a route has `allow` or `deny` */
 	struct config_places defaults_places;
 	const struct router *router; /* of the routes: config_route_for looks in it */
 	/* private */
@@ -236,6 +238,13 @@ void config_route_captures(const struct config_route *r, struct slice path, bool
  * {segment}). The query is matched as ever. */
 const struct config_route *config_route_decoded(
 	const struct config *c, struct slice host, struct slice path, bool has_query, struct slice query);
+
+/* An address of 16 bytes, IPv4 as ::ffff:a.b.c.d. */
+bool config_networks_hold(const struct config_networks *networks, const uint8_t address[16]);
+/* Is the client there kept out of the route? `deny` counts before `allow`; without both nobody is. */
+bool config_route_refuses(const struct config_route *r, const uint8_t address[16]);
+/* Or out of any route at all? */
+bool config_refuses(const struct config *c, const uint8_t address[16]);
 
 /* By name, which a NUL byte follows; "default" is the last. NULL when there is none. */
 const struct config_route *config_route_named(const struct config *c, struct slice name);

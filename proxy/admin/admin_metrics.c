@@ -299,6 +299,19 @@ static void add_route_saved(struct page *p, unsigned row)
 	metric_add_seconds(&p->text, p->sum->routes[row - 1].saved_us);
 }
 
+static void add_route_denied(struct page *p, unsigned row)
+{
+	static const struct metric m = {"route", "denied", "counter", "Requests answered 403 because of allow or deny"};
+
+	if (row == 0) {
+		metric_add_head(&p->text, &m);
+		return;
+	}
+	add_route(p, &m, row - 1);
+	buf_add_char(&p->text, '}');
+	metric_add_count(&p->text, p->sum->routes[row - 1].denied);
+}
+
 /* ---- Upstreams ---- */
 
 static void add_upstream(struct buf *b, const struct metric *m, struct slice name)
@@ -521,6 +534,7 @@ static const struct page_part parts[] = {
 	{add_route_codes, head_and_routes},
 	{add_route_ratio, head_and_routes},
 	{add_route_saved, head_and_routes},
+	{add_route_denied, head_and_routes},
 	{add_counters, NULL},
 	{add_tier, NULL},
 	{add_upstreams, each_counter},

@@ -45,19 +45,7 @@ void peer_text(const struct peer *p, char text[PEER_TEXT_MAX])
 	inet_ntop(is_v4 ? AF_INET : AF_INET6, is_v4 ? p->address + sizeof(v4_prefix) : p->address, text, PEER_TEXT_MAX);
 }
 
-static bool is_in(const uint8_t address[16], const struct config_network *net)
-{
-	unsigned bytes = net->bits / 8, rest = net->bits % 8;
-
-	if (memcmp(address, net->address, bytes) != 0)
-		return false;
-	return rest == 0 || (address[bytes] ^ net->address[bytes]) >> (8 - rest) == 0;
-}
-
 bool peer_is_in(const struct peer *p, const struct config_networks *networks)
 {
-	for (unsigned i = 0; i < networks->n; i++)
-		if (is_in(p->address, &networks->v[i]))
-			return true;
-	return false;
+	return config_networks_hold(networks, p->address);
 }

@@ -187,6 +187,7 @@ void gate_fill_transport(struct gate *g, const struct transport_ops *ops)
 	g->transport.ops = ops;
 	g->transport.request = &g->view;
 	g->transport.peer = g->inbound.peer_text;
+	g->transport.address = g->inbound.peer.address;
 	g->transport.is_tls = is_https(g);
 	g->transport.start_us = g->head_done_us;
 }

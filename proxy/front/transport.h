@@ -69,8 +69,9 @@ struct transport_callback {
 struct transport {
 	const struct transport_ops *ops;
 	const struct http_request
-		*request; /* as the client sent it; valid until on_complete has returned, or on_gone comes */
-	const char *peer; /* the client's address as text; empty: not known */
+		*request;       /* as the client sent it; valid until on_complete has returned, or on_gone comes */
+	const char *peer;       /* the client's address as text; empty: not known */
+	const uint8_t *address; /* and its 16 bytes, IPv4 as ::ffff:a.b.c.d; all 0: not known */
 	bool is_tls; /* the client's scheme is https: by its listener, or by what a balancer that is trusted says */
 	int64_t start_us; /* CLOCK_MONOTONIC when the head was complete */
 	/* The transaction's; false at the begin of a request: a response to this request was tried for already. */

@@ -38,27 +38,43 @@ struct routed {
 	const struct config *config;
 	const struct http_request *request;
 	const struct config_route *route;
+	const uint8_t *address; /* of the client; NULL: nothing is refused */
+	bool is_unknown;        /* there are readings of which nobody can say the route */
+	bool is_other;          /* or that are another route's */
+	bool is_denied;
 };
 
+static void note_route(struct routed *p, const struct config_route *found)
+{
+	if (found == p->route)
+		return;
+	p->is_other = true;
+	p->is_denied |= p->address && config_route_refuses(found, p->address);
+}
+
 /* Whether or not the origin decodes escapes of characters that need none. */
-static bool is_matched(const struct routed *p, struct slice path, bool has_query, struct slice query)
+static void match(struct routed *p, struct slice path, bool has_query, struct slice query)
 {
 	struct slice host = p->request->host;
 
-	return config_route_for(p->config, host, path, has_query, query) == p->route &&
-	       config_route_decoded(p->config, host, path, has_query, query) == p->route;
+	note_route(p, config_route_for(p->config, host, path, has_query, query));
+	note_route(p, config_route_decoded(p->config, host, path, has_query, query));
 }
 
-static bool is_of_route(const struct routed *p, struct slice path)
+static void look_at(struct routed *p, struct slice path)
 {
 	size_t end = uri_path_end(path);
 	struct slice head = {path.p, end};
 
-	if (uri_path_is_unreadable(path) || !is_matched(p, path, p->request->has_query, p->request->query))
-		return false;
+	p->is_unknown = uri_path_is_unreadable(path);
+	if (p->is_unknown)
+		return;
+	match(p, path, p->request->has_query, p->request->query);
+	if (end == path.n)
+		return;
 	/* What ends the path may begin the query, or a fragment that swallows it. */
-	return end == path.n || (is_matched(p, head, false, (struct slice){"", 0}) &&
-					is_matched(p, head, true, (struct slice){path.p + end + 3, path.n - end - 3}));
+	match(p, head, false, (struct slice){"", 0});
+	match(p, head, true, (struct slice){path.p + end + 3, path.n - end - 3});
 }
 
 /* All that becomes of one spelling by one reading more. False: they are too many. */
@@ -80,20 +96,33 @@ static bool read_on(struct readings *all, unsigned i, int *err)
 	return true;
 }
 
-int readings_look(struct readings *all, const struct config *c, const struct http_request *r,
-	const struct config_route *route, bool *is_ambiguous)
+/* Once it is another route's, only those that refuse clients are still looked for. */
+static bool is_settled(const struct routed *p)
 {
-	const struct routed routed = {c, r, route};
-	int err;
+	return p->is_unknown || p->is_denied || (p->is_other && !(p->address && p->config->is_restricted));
+}
+
+int readings_look(struct readings *all, const struct config *c, const struct asked *asked,
+	const struct config_route *route, bool *is_ambiguous, bool *is_denied)
+{
+	struct routed p = {.config = c, .request = asked->http, .route = route, .address = asked->address};
+	struct slice path = p.request->path;
+	int err = 0;
 
 	*is_ambiguous = false;
-	if (uri_path_is_plain(r->path))
+	*is_denied = p.is_denied = c->is_restricted && p.address && config_route_refuses(route, p.address);
+	if (uri_path_is_plain(path))
 		return 0;
-	*is_ambiguous = r->path.n > READINGS_PATH_MAX;
+	p.is_unknown = path.n > READINGS_PATH_MAX;
 	buf_reset(&all->text);
 	all->n = 0;
-	err = *is_ambiguous ? 0 : add_spelling(all, r->path);
-	for (unsigned i = 0; i < all->n && !err && !*is_ambiguous; i++)
-		*is_ambiguous = !is_of_route(&routed, spelling_at(all, i)) || !read_on(all, i, &err);
+	if (!p.is_unknown)
+		err = add_spelling(all, path);
+	for (unsigned i = 0; i < all->n && !err && !is_settled(&p); i++) {
+		look_at(&p, spelling_at(all, i));
+		p.is_unknown |= !p.is_unknown && !read_on(all, i, &err);
+	}
+	*is_ambiguous = p.is_unknown || p.is_other;
+	*is_denied = p.is_denied || (p.is_unknown && p.address && config_refuses(c, p.address));
 	return err;
 }

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "config/config.h"
 #include "http/message.h"
+#include "proxy/request/sent.h"
 
 enum { READINGS_SPELLINGS_MAX = 32, READINGS_PATH_MAX = 2048, READINGS_BYTES_MAX = 16 * 1024 };
 
@@ -23,8 +24,9 @@ struct readings {
 void readings_init(struct readings *all);
 void readings_fini(struct readings *all);
 /* May an origin read the request's path as one of another route than `route`, which it matches as it is written, or as one that has
- * dot segments? 0 or -ENOMEM. */
-int readings_look(struct readings *all, const struct config *c, const struct http_request *r,
-	const struct config_route *route, bool *is_ambiguous) WARN_UNUSED;
+ * dot segments (is_ambiguous)? Does `route`, or any route that such a reading is of, refuse the client (is_denied)? Where nobody can
+ * say of which route a path is, any route of `c` that refuses it does. 0 or -ENOMEM. */
+int readings_look(struct readings *all, const struct config *c, const struct asked *asked,
+	const struct config_route *route, bool *is_ambiguous, bool *is_denied) WARN_UNUSED;
 
 #endif

@@ -195,10 +195,10 @@ int target_find(struct target *t, struct snapshot *s, const struct asked *asked,
 	t->upstream = &s->config->upstreams[t->upstream_index];
 	/* Routes match what the client wrote. Where an origin could read that as a path of another route ("//account/me",
 	 * "/account%2fme"), nobody knows which rules are meant: then nothing is cached. */
-	err = readings_look(&t->readings, s->config, r, t->route, &t->is_ambiguous);
+	err = readings_look(&t->readings, s->config, asked, t->route, &t->is_ambiguous, &t->is_denied);
 	if (err)
 		return err;
-	is_wanted = t->is_cacheable = cacheable_request(t, r) && !t->is_ambiguous;
+	is_wanted = t->is_cacheable = cacheable_request(t, r) && !t->is_ambiguous && !t->is_denied;
 	t->is_write = t->is_graphql = false;
 	err = make_sent(t, asked);
 	if (err)

@@ -22,6 +22,7 @@ struct target {
 	bool is_graphql;   /* one that changes something, or can't be read: it passes uncached */
 	bool is_write;     /* of a safe method, or of one that the route caches: it changes something all the same */
 	bool is_cacheable; /* the cache may be asked: route, method, body and Range allow it */
+	bool is_denied;    /* `allow` or `deny` of the route, or of one that an origin may take the path for: 403 */
 	bool is_ambiguous; /* an origin may read the path as one of another route: it passes uncached */
 	struct buf path;   /* what the origin is asked: base, path and query */
 	struct readings readings;

@@ -59,7 +59,7 @@ static bool is_at_hand(const struct cache_result *found)
 
 struct asked hit_asked(const struct transport *t)
 {
-	return (struct asked){.http = t->request, .peer = t->peer, .is_tls = t->is_tls};
+	return (struct asked){.http = t->request, .peer = t->peer, .address = t->address, .is_tls = t->is_tls};
 }
 
 struct cache_request hit_request(const struct worker *w, const struct target *t)

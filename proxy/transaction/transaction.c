@@ -49,6 +49,16 @@ static void answer_loop(struct transaction *x)
 		x, failure_of(508, "the request has been here before: the upstream leads back to this proxy"));
 }
 
+static void answer_denied(struct transaction *x)
+{
+	struct route_stats *route =
+		worker_route_stats(x->worker, x->target.snapshot, x->target.route->rules.route_index);
+
+	if (route)
+		route->denied++;
+	transaction_problem(x, failure_of(403, "this address may not ask for this"));
+}
+
 /* RFC 9110 7.6.2: at 0 whoever has it answers. */
 static void answer_options(struct transaction *x)
 {
@@ -67,7 +77,9 @@ static void answer_options(struct transaction *x)
 /* What is answered whatever the cache has: true. */
 static bool answer_refused(struct transaction *x)
 {
-	if (tags_cannot_be_judged(&x->target.sent.http, &x->target.route->rules))
+	if (x->target.is_denied)
+		answer_denied(x);
+	else if (tags_cannot_be_judged(&x->target.sent.http, &x->target.route->rules))
 		transaction_problem(
 			x, failure_of(412,
 				   "the entity tag was made by the proxy (etag = auto): the origin can't judge it"));
@@ -113,7 +125,7 @@ void transaction_begin(void *arg, struct transport *t)
 		x->now = clock_now();
 		err = target_resolve(&x->target, w->snapshot, &asked, request_body(x));
 	}
-	w->stats.ambiguous_paths += !err && x->target.is_ambiguous;
+	w->stats.ambiguous_paths += !err && x->target.is_ambiguous && !x->target.is_denied;
 	w->stats.underscore_fields += err ? 0 : x->target.sent.underscores_dropped;
 	if (err) {
 		hit_drop(&first);

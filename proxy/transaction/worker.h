@@ -126,6 +126,8 @@ struct worker_response {
 	int64_t total_us, upstream_us; /* -1: no upstream was asked */
 };
 #define STATUS_CLIENT_GONE 499 /* no status of HTTP: nginx's word for it, which log readers know */
+/* Of that route of the snapshot; NULL when a reload has taken it away. */
+struct route_stats *worker_route_stats(struct worker *w, const struct snapshot *s, unsigned route);
 /* Counts it, and writes the line of the access log. */
 void worker_note_response(struct worker *w, const struct worker_response *a);
 /* gate_options.on_refused; arg is the worker. */

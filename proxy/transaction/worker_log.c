@@ -13,18 +13,17 @@ static void log_response(struct worker *w, struct access_record record)
 		access_log_add(w->access_log, &record);
 }
 
-/* NULL when a reload has taken the route away. */
-static struct route_stats *route_stats_of(struct worker *w, const struct worker_response *r)
+struct route_stats *worker_route_stats(struct worker *w, const struct snapshot *s, unsigned route)
 {
-	const struct config_route *route;
+	const struct config_route *now;
 
-	if (r->snapshot == w->snapshot)
-		return &w->routes[r->route];
-	route = config_route_named(w->snapshot->config, r->snapshot->config->routes[r->route].rules.route);
-	return route ? &w->routes[route->rules.route_index] : NULL;
+	if (s == w->snapshot)
+		return &w->routes[route];
+	now = config_route_named(w->snapshot->config, s->config->routes[route].rules.route);
+	return now ? &w->routes[now->rules.route_index] : NULL;
 }
 
-/* The same of its upstream. */
+/* Of its upstream; NULL when a reload has taken that away. */
 static struct asker_stats *asker_stats_of(struct worker *w, const struct worker_response *r)
 {
 	const struct config *now = w->snapshot->config, *then = r->snapshot->config;
@@ -44,7 +43,7 @@ static bool is_saved(enum response_kind k)
 
 static void count_response(struct worker *w, const struct worker_response *r)
 {
-	struct route_stats *route = route_stats_of(w, r);
+	struct route_stats *route = worker_route_stats(w, r->snapshot, r->route);
 	struct asker_stats *asker = asker_stats_of(w, r);
 	unsigned slot = http_status_slot(r->status);
 

@@ -178,6 +178,63 @@ static void the_average_fetch_survives_a_reload_by_name(void **state)
 	snapshot_unref(&before);
 }
 
+static bool is_denied(struct snapshot *s, const char *path, uint8_t last)
+{
+	const uint8_t address[16] = {[10] = 0xff, [11] = 0xff, [12] = 192, [13] = 0, [14] = 2, [15] = last};
+	struct request r;
+	struct asked asked = {.http = &r.http, .peer = "192.0.2.7", .address = address};
+	char text[4096];
+	bool is;
+
+	snprintf(text, sizeof(text), "GET %s\r\n", path);
+	request_parse(&r, text);
+	assert_int_equal(target_resolve(&r.target, s, &asked, (struct slice){NULL, 0}), 0);
+	is = r.target.is_denied;
+	assert_false(is && r.target.is_cacheable);
+	asked.address = NULL; /* an operator */
+	assert_int_equal(target_resolve(&r.target, s, &asked, (struct slice){NULL, 0}), 0);
+	assert_false(r.target.is_denied);
+	request_end(&r);
+	return is;
+}
+
+/* 192.0.2.1 may all, 192.0.2.2 not /inner, 192.0.2.3 not /shut, 192.0.2.4 neither. */
+static void who_is_kept_out_of_a_route_is_kept_out_of_every_reading_of_it(void **state)
+{
+	static const struct {
+		const char *path;
+		bool denied[4];
+	} rows[] = {
+		{"/open", {false, false, false, false}},
+		{"/open//x", {false, false, false, false}},
+		{"/inner/x", {false, true, false, true}},
+		{"/inner//x", {false, true, false, true}},
+		{"/shut/x", {false, false, true, true}},
+		{"//inner/x", {false, true, false, true}},
+		{"/user/a%2finner", {false, false, false, false}},
+		{"/inner%2fx", {false, true, false, true}},
+		{"/%2fshut/x", {false, false, true, true}},
+		{"/shut%3f/x", {false, false, true, true}},
+		{"/open/../x", {false, true, true, true}}, /* of any route */
+		{"/open/%2e%2e/x", {false, true, true, true}},
+	};
+	struct snapshot *s = snapshot_of(
+		"[proxy]\nlisten = 127.0.0.1:1\n[upstream]\nurl = http://o.example\n[route inner]\nmatch = /inner/*\n"
+		"allow = 192.0.2.1 192.0.2.3\n[route shut]\nmatch = /shut*\nallow = 192.0.2.0/24\n"
+		"deny = 192.0.2.3, 192.0.2.4\n[route user]\nmatch = /user/{id}\n");
+	char path[3000] = "//";
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
+		for (uint8_t k = 0; k < 4; k++)
+			if (is_denied(s, rows[i].path, (uint8_t)(k + 1)) != rows[i].denied[k])
+				fail_msg("%s of 192.0.2.%d", rows[i].path, k + 1);
+	memset(path + 2, 'x', sizeof(path) - 3);
+	assert_false(is_denied(s, path, 1));
+	assert_true(is_denied(s, path, 2));
+	snapshot_unref(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -187,6 +244,7 @@ int main(void)
 		cmocka_unit_test(what_is_too_long_is_said),
 		cmocka_unit_test(a_target_keeps_its_snapshot),
 		cmocka_unit_test(a_credential_is_explained_without_its_value),
+		cmocka_unit_test(who_is_kept_out_of_a_route_is_kept_out_of_every_reading_of_it),
 		cmocka_unit_test(the_average_fetch_survives_a_reload_by_name),
 	};
 
