@@ -116,15 +116,24 @@ static void turn(struct rig *r)
 	mailbox_deliver(&r->service.mailbox);
 }
 
+/* As the server does at its end: a gathering that is under way takes several messages. */
+static void deliver_all(struct mailbox *mb)
+{
+	while (mailbox_deliver(mb))
+		continue;
+}
+
 static void end(struct rig *r)
 {
 	admin_stop(r->admin);
 	turn(r);
+	deliver_all(&r->worker.mailbox);
+	deliver_all(&r->service.mailbox);
 	event_base_free(r->base);
 	admin_free(&r->admin);
 	snapshot_unref(&r->service.snapshot);
-	mailbox_deliver(&r->worker.mailbox);
-	mailbox_deliver(&r->service.mailbox);
+	deliver_all(&r->worker.mailbox);
+	deliver_all(&r->service.mailbox);
 	purge_log_free(&r->service.purge_log);
 	cache_free(&r->service.cache);
 	mem_free(r->worker.routes);
