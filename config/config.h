@@ -79,6 +79,8 @@ struct config_proxy {
 	enum log_level log_level;
 };
 
+/* The WWW-Authenticate by which commands know the admin side. */
+#define CONFIG_ADMIN_CHALLENGE "Bearer realm=\"memoproxy\""
 struct config_admin {
 	struct config_addresses listen;
 	struct slice token; /* a secret; of `token` or `token_file`; empty: none is asked for */

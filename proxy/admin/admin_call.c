@@ -89,7 +89,7 @@ void admin_respond(struct transport *t, int status, const char *more, const char
 
 static void send_response(struct admin_call *c, int status, const char *content_type, struct slice body)
 {
-	const char *more = status == 401   ? "WWW-Authenticate: Bearer realm=\"memoproxy\"\r\n"
+	const char *more = status == 401   ? "WWW-Authenticate: " CONFIG_ADMIN_CHALLENGE "\r\n"
 			   : status == 405 ? c->allow
 					   : "";
 

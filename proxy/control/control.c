@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "config/config.h"
 #include "http/syntax.h"
 #include "proxy/control/tell.h"
 #include "proxy/control/where.h"
@@ -127,6 +128,15 @@ static int unreachable(const struct conversation *c)
 	return CONTROL_UNREACHABLE;
 }
 
+static int is_elsewhere(const struct conversation *c)
+{
+	fprintf(stderr,
+		"%s: what answers at %s (%s) is no memoproxy's admin side: is that the address that [admin] listen "
+		"names?\n",
+		c->who, c->where.url, c->where.said_by);
+	return CONTROL_UNREACHABLE;
+}
+
 /* Of the status that it answers with: a parameter is a mistake of who calls. */
 static int status_of(int status)
 {
@@ -169,6 +179,35 @@ static int send_to(struct conversation *c, struct ask *ask, const struct buf *fo
 	return rc;
 }
 
+/* Asked without the token and before anything is changed: whatever else listens there, the API behind the proxy's own listener for one, is
+ * to learn no secret and get no POST, and its answer is not to be taken for one. */
+static bool is_admin_side(const struct answer *a)
+{
+	const struct http_field *f = http_fields_find(&a->fields, SLICE_LIT("WWW-Authenticate"));
+	json_t *j;
+	const char *status;
+	bool is;
+
+	if (a->status == 401)
+		return f && slice_equal(f->value, SLICE_LIT(CONFIG_ADMIN_CHALLENGE));
+	j = json_loadb(a->body.p ? a->body.p : "", a->body.n, 0, NULL);
+	status = json_string_value(json_object_get(j, "status"));
+	is = a->status == 200 && status && strcmp(status, "alive") == 0 &&
+	     !http_fields_find(&a->fields, SLICE_LIT("Cache-Status"));
+	json_decref(j);
+	return is;
+}
+
+static int find_admin_side(struct conversation *c, struct ask *ask)
+{
+	char url[WHERE_URL_MAX + 16];
+	int rc;
+
+	snprintf(url, sizeof(url), "%s/healthz", c->where.url);
+	rc = ask_get(ask, url, false, &c->answer);
+	return rc ? rc : is_admin_side(&c->answer) ? 0 : -EPROTO;
+}
+
 /* The exit status, and *out where an answer came; for json_decref. */
 static int converse(struct conversation *c, const struct buf *form, json_t **out)
 {
@@ -178,20 +217,24 @@ static int converse(struct conversation *c, const struct buf *form, json_t **out
 		.fields_n = c->where.authorization.n > 0,
 		.connect_timeout_ms = CONTROL_CONNECT_MS,
 		.timeout_ms = CONTROL_TIMEOUT_MS,
-		.calls_max = 1,
+		.calls_max = 2,
 		.body_max = CONTROL_BODY_MAX,
 	};
 	struct ask *ask;
 	int rc = form->err ? form->err : ask_new(&options, &ask);
 
 	if (rc == 0) {
-		rc = send_to(c, ask, form);
+		rc = find_admin_side(c, ask);
+		if (rc == 0)
+			rc = send_to(c, ask, form);
 		ask_free(&ask);
 	}
 	if (rc == -ENOBUFS)
 		return say(c, CONTROL_USAGE, "that is too long to be asked", "");
 	if (rc == -ECONNREFUSED)
 		return unreachable(c);
+	if (rc == -EPROTO)
+		return is_elsewhere(c);
 	if (rc)
 		return say(c, CONTROL_REFUSED, strerror(-rc), "");
 	if (c->answer.is_cut)

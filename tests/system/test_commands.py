@@ -226,13 +226,16 @@ def test_a_proxy_that_is_not_there(tmp_path):
 
 
 @contextlib.contextmanager
-def someone_else(body):
-    """What answers everything so, at an address."""
+def someone_else(body, health=None, heard=None):
+    """What answers everything so, at an address; or the question whether it is an admin side otherwise. `heard` gets what it is sent."""
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
+            if heard is not None:
+                heard.append((self.command, self.path, dict(self.headers)))
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(health if health and self.path == "/healthz" else body)
+        do_POST = do_GET
 
         def log_message(self, *args):
             pass
@@ -247,16 +250,28 @@ def someone_else(body):
 
 
 def test_something_else_at_that_place(tmp_path):
-    with someone_else(b"<html>") as address:
-        status, stdout, stderr = run("stats", "--admin", address, cwd=tmp_path)
+    (tmp_path / "proxy.ini").write_text("[admin]\ntoken = hunter2-hunter2-hunter2\n")
+    for body in (b"<html>", b"{}", b'{"purged": "all", "soft": false, "sequence": 1}', b'{"status": "ok"}', b'{"status": "alive"'):
+        heard = []
+        with someone_else(body, heard=heard) as address:
+            status, stdout, stderr = run("purge", "--all", "--admin", address, cwd=tmp_path)
+        assert (status, stdout) == (UNREACHABLE, "") and "no memoproxy" in stderr, stderr
+        assert [h[:2] for h in heard] == [("GET", "/healthz")] and "hunter2" not in str(heard), "neither the order nor the token"
+
+
+def test_the_proxys_own_listener_is_not_taken_for_its_admin_side(proxy, origin):
+    """Whatever the API says at that path."""
+    origin.on("/healthz", [Reply(200, {}, b'{"status": "alive"}')])
+    status, stdout, stderr = run("purge", "--all", "--admin", f"127.0.0.1:{proxy.port}")
     assert (status, stdout) == (UNREACHABLE, "") and "no memoproxy" in stderr
+    assert origin.count("/purge") == 0
 
 
 def test_what_answers_moves_no_terminal(tmp_path):
     """Whoever has the port while the proxy is down. U+009B begins an escape sequence, too."""
     entry = {"tier": "\x1b[2J", "url": "/\x9b2J\x1b]0;x\x07\x7f", "status": 200, "vary": "\x1b[2J", "user": "\x1b[2J"}
     for word, body in (("entries", {"entries": [entry], "next": "\x1b[2J"}), ("stats", {"\x1b[2J": 1, "\x9b": {"\x1b[2J": "\x1b[2J"}})):
-        with someone_else(json.dumps(body).encode()) as address:
+        with someone_else(json.dumps(body).encode(), health=b'{"status": "alive"}') as address:
             status, stdout, _ = run(word, "--admin", address, cwd=tmp_path)
         assert status == DONE and not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", stdout), repr(stdout)
 
