@@ -84,6 +84,9 @@ void tell_purge(const json_t *j, FILE *to)
 		print_text(to, text(j, "also"));
 	}
 	fputs(is_true(j, "soft") ? ", softly" : "", to);
+	if (json_object_get(j, "spread_s"))
+		fprintf(to, ", each URL at a time of its own within %.10g s",
+			json_number_value(json_object_get(j, "spread_s")));
 	if (memory) {
 		fputs(": ", to);
 		tell_met(memory, to);
