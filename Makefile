@@ -138,7 +138,7 @@ memoproxy: $(BUILD)/release/memoproxy
 
 .PHONY: all run test check unit system asan tsan fuzz fuzz-build lint format docs bench churn scale conformance soak install uninstall clean help
 .PHONY: mutants mutants-check unit-build unit-build-tsan unit-tsan deps deps-test deps-bench deps-packaging node-modules binary fill
-.PHONY: dist deb
+.PHONY: dist deb package-test
 
 ifeq ($(MODE),release)
 all: memoproxy
@@ -151,7 +151,7 @@ binary: $(B)/memoproxy
 help:
 	@echo 'all (./memoproxy)  run  check (a minute, between changes)  test (all that is proved)'
 	@echo 'unit  unit-<folder>  system  asan  tsan  fuzz  lint  lint-fast  format[-<folder>]  docs  bench  churn  scale'
-	@echo 'conformance  soak  install  uninstall  dist  deb  clean  mutants  deps  deps-test  deps-bench;   MODE=release|debug|asan|tsan|fuzz'
+	@echo 'conformance  soak  install  uninstall  dist  deb  package-test  clean  mutants  deps  deps-test  deps-bench;   MODE=release|debug|asan|tsan|fuzz'
 
 deps:
 	@$(NEEDS) build
@@ -400,6 +400,10 @@ deb: deps-packaging dist
 	cd $(BUILD)/deb/$(DIST) && env -u MAKEFLAGS -u MAKELEVEL -u BUILD -u MODE -u WERROR dpkg-buildpackage -b -us -uc -j$(JOBS)
 	lintian --fail-on error,warning --suppress-tags bogus-mail-host $(BUILD)/deb/*.changes
 	@ls $(BUILD)/deb/*.deb
+
+# As root, with the package mirror of this machine's apt; some minutes.
+package-test: deb
+	@$(PYTHON) packaging/package-test.py $(BUILD)/deb
 
 clean:
 	rm -rf $(BUILD) memoproxy

@@ -59,6 +59,7 @@ packaging command g++ build-essential
 packaging command dh debhelper
 packaging command dpkg-buildpackage dpkg-dev
 packaging command lintian lintian
+packaging command debootstrap debootstrap
 "
 # Servers are in sbin, which is not in everybody's PATH.
 PATH=$PATH:/usr/sbin:/sbin
