@@ -119,6 +119,7 @@ static int read_by_type(const struct value_source *s, void *to)
 		[TYPE_SECRET] = value_read_secret,
 		[TYPE_PERCENT] = value_read_percent,
 		[TYPE_AHEAD] = value_read_ahead,
+		[TYPE_RATE] = value_read_rate,
 		[TYPE_PATH] = value_read_path,
 		[TYPE_URL] = value_read_url,
 		[TYPE_NAME] = value_read_name,
@@ -386,6 +387,8 @@ static int finish_route(struct build *b, const struct ini_section *s, struct con
 	if (rc)
 		return rc;
 	to->rules.trust = trust_of(to);
+	if (to->client_burst == 0)
+		to->client_burst = to->client_rate.requests;
 	to->rules.no_credential = credentials_lengths(&to->rules.credentials);
 	if (b->config->upstreams_n > 0)
 		to->rules.coalesce_timeout_ms = coalesce_timeout(b->config, &b->config->upstreams[to->upstream]);

@@ -140,6 +140,10 @@ struct config_disk {
 	enum config_admit admit;
 };
 
+struct config_rate {
+	unsigned requests, seconds; /* so many in so long; 0: any */
+};
+
 struct config_invalidates {
 	struct pattern_template *const *v;
 	unsigned n;
@@ -167,6 +171,9 @@ struct config_route {
 	struct slices forward_headers; /* request fields that go upstream although they are not in the key */
 	enum config_underscore underscore_headers;
 	struct config_networks allow, deny; /* of clients */
+	struct config_rate client_rate;
+	unsigned client_burst;                 /* at least 1, if there is a rate */
+	struct cache_user_from client_rate_by; /* without a name: by address */
 	struct slices invalidates_text;
 	struct config_invalidates invalidates; /* compiled against match: pattern_expand them with its captures */
 	struct config_places places;           /* of its section; none for the default route */

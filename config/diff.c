@@ -63,6 +63,7 @@ static bool same_value(enum option_type type, const void *a, const void *b)
 	const struct cache_query *query_a = a, *query_b = b;
 	const struct cache_user_from *user_a = a, *user_b = b;
 	const struct cache_ahead *ahead_a = a, *ahead_b = b;
+	const struct config_rate *rate_a = a, *rate_b = b;
 
 	switch (type) {
 	case TYPE_ADDRESSES:
@@ -87,6 +88,8 @@ static bool same_value(enum option_type type, const void *a, const void *b)
 		return same_urls(a, b);
 	case TYPE_AHEAD:
 		return ahead_a->ms == ahead_b->ms && ahead_a->percent == ahead_b->percent;
+	case TYPE_RATE:
+		return rate_a->requests == rate_b->requests && rate_a->seconds == rate_b->seconds;
 	case TYPE_LOG:
 	case TYPE_SECRET:
 	case TYPE_PATH:

@@ -19,6 +19,7 @@
 #define MEMBER_UINT unsigned
 #define MEMBER_PERCENT unsigned
 #define MEMBER_AHEAD struct cache_ahead
+#define MEMBER_RATE struct config_rate
 #define MEMBER_DURATION int64_t
 #define MEMBER_SIZE uint64_t
 #define MEMBER_BOOL bool
@@ -207,6 +208,7 @@ int option_describe(const struct option *o, struct buf *out)
 		[TYPE_FIELDS] = "list of names",
 		[TYPE_PREFIXES] = "list of names, with * at the end of beginnings",
 		[TYPE_QUERY] = "keep, sort, ignore, only:LIST or drop:LIST",
+		[TYPE_RATE] = "requests/s, /m or /h",
 		[TYPE_USER_FROM] = "header:NAME or cookie:NAME",
 	};
 

@@ -111,6 +111,31 @@ int value_read_uint(const struct value_source *s, void *to)
 	return 0;
 }
 
+/* "10/s", "600/m", "5000/h" */
+int value_read_rate(const struct value_source *s, void *to)
+{
+	static const struct {
+		const char *unit;
+		unsigned seconds;
+	} units[] = {{"/s", 1}, {"/m", 60}, {"/h", 3600}};
+	int64_t n = 0;
+	struct slice rest;
+
+	*(struct config_rate *)to = (struct config_rate){0};
+	if (value_is_word(s))
+		return 0;
+	for (unsigned i = 0; i < ARRAY_LEN(units) && take_number(s->text, &n, &rest); i++) {
+		if (!slice_equal(rest, slice_of(units[i].unit)))
+			continue;
+		if (!is_in_range(s, n))
+			return value_refuse(s, "%s is not in %lld to %lld requests", report_shown(s->text).z,
+				(long long)s->option->low, (long long)s->option->high);
+		*(struct config_rate *)to = (struct config_rate){(unsigned)n, units[i].seconds};
+		return 0;
+	}
+	return value_refuse(s, "\"%s\" is not a rate like 10/s, 600/m or 5000/h, or off", report_shown(s->text).z);
+}
+
 int value_read_percent(const struct value_source *s, void *to)
 {
 	int64_t n = 0;

@@ -37,6 +37,7 @@ value_reader value_read_pattern, value_read_patterns, value_read_hosts, value_re
 	value_read_prefixes, value_read_codings;
 value_reader value_read_query, value_read_user_from, value_read_status_ttl;
 /* value_net.c */
+value_reader value_read_rate;
 value_reader value_read_addresses, value_read_networks, value_read_url;
 
 /* "10s" and the like in ms; for durations that are not members of their own. */

@@ -226,7 +226,7 @@ int value_read_user_from(const struct value_source *s, void *to)
 	struct slice name = {s->text.p, s->text.n};
 
 	*(struct cache_user_from *)to = made;
-	if (s->text.n == 0)
+	if (s->text.n == 0 || value_is_word(s))
 		return 0;
 	if (made.is_cookie || slice_starts_with(s->text, SLICE_LIT("header:")))
 		name = (struct slice){s->text.p + 7, s->text.n - 7};

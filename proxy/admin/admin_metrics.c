@@ -312,6 +312,19 @@ static void add_route_denied(struct page *p, unsigned row)
 	metric_add_count(&p->text, p->sum->routes[row - 1].denied);
 }
 
+static void add_route_limited(struct page *p, unsigned row)
+{
+	static const struct metric m = {"route", "limited", "counter", "Requests answered 429 because of client_rate"};
+
+	if (row == 0) {
+		metric_add_head(&p->text, &m);
+		return;
+	}
+	add_route(p, &m, row - 1);
+	buf_add_char(&p->text, '}');
+	metric_add_count(&p->text, p->sum->routes[row - 1].limited);
+}
+
 /* ---- Upstreams ---- */
 
 static void add_upstream(struct buf *b, const struct metric *m, struct slice name)
@@ -535,6 +548,7 @@ static const struct page_part parts[] = {
 	{add_route_ratio, head_and_routes},
 	{add_route_saved, head_and_routes},
 	{add_route_denied, head_and_routes},
+	{add_route_limited, head_and_routes},
 	{add_counters, NULL},
 	{add_tier, NULL},
 	{add_upstreams, each_counter},

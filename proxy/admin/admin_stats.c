@@ -117,10 +117,11 @@ static void add_route(struct page *p, unsigned row)
 	const struct route_stats *r = &p->sum->routes[row];
 
 	json_text_add(&p->json, s->config->routes[row].rules.route.p,
-		json_pack("{s:f, s:f, s:f, s:o, s:o, s:o}", "hit_ratio", responses_hit_ratio(r->responses),
+		json_pack("{s:f, s:f, s:f, s:o, s:o, s:o, s:o}", "hit_ratio", responses_hit_ratio(r->responses),
 			"upstream_saved_s", (double)r->saved_us / 1e6, "mean_fetch_s",
 			(double)atomic_load(&s->fetch_us[row]) / 1e6, "answers", json_of_responses(r->responses),
-			"codes", json_of_codes(r->codes), "denied", json_of_count(r->denied)));
+			"codes", json_of_codes(r->codes), "denied", json_of_count(r->denied), "limited",
+			json_of_count(r->limited)));
 }
 
 static double saved_s(const struct collected *sum)

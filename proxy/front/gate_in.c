@@ -129,7 +129,7 @@ static bool take_head(struct gate *g, const char *p)
 	to = is_long ? g->head : l->head;
 	memcpy(to, p, n);
 	http_request_moved(&g->view, p, n, to);
-	g->transport.was_tried = false;
+	g->transport.was_tried = g->transport.was_charged = g->transport.is_limited = false;
 	take_input(g, n);
 	return true;
 }

@@ -76,6 +76,8 @@ struct transport {
 	int64_t start_us; /* CLOCK_MONOTONIC when the head was complete */
 	/* The transaction's; false at the begin of a request: a response to this request was tried for already. */
 	bool was_tried;
+	bool was_charged, is_limited; /* the same of its client's bucket, and whether that had nothing left */
+	int64_t wait_ms;              /* then: until it has */
 	/* Many have come at once: a try gives a hit or nothing; what else the request takes waits for its turn. */
 	bool hit_only;
 	/* The transaction's. All come from the loop, never from within one of the calls above.

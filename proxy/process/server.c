@@ -15,6 +15,7 @@
 #include "cache/disk/store.h"
 #include "proxy/record/access_log.h"
 #include "proxy/record/purge_log.h"
+#include "proxy/transaction/limits.h"
 #include "proxy/connection/admission.h"
 #include "proxy/admin/admin.h"
 #include "proxy/demo/demo.h"
@@ -286,6 +287,8 @@ static int make_front(struct server *s)
 		return complain("can't count connections", -ENOMEM);
 	if (bodies_new(p->body_memory_bytes, p->max_body_bytes, &s->service.bodies))
 		return complain("can't count request bodies", -ENOMEM);
+	if (limits_new(&s->service.limits))
+		return complain("can't count clients' requests", -ENOMEM);
 	for (unsigned i = 0; i < p->listen.n; i++)
 		tls = tls || p->listen.v[i].tls;
 	if (!tls || !tls_new(p->tls_certificate.p, p->tls_key.p, &s->service.tls, why))
@@ -502,6 +505,7 @@ static void server_fini(struct server *s)
 	tls_free(&s->service.tls);
 	admission_free(&s->service.admission);
 	bodies_free(&s->service.bodies);
+	limits_free(&s->service.limits);
 	demo_stop(&s->demo);
 	cache_free(&s->service.cache);
 	purge_log_free(&s->service.purge_log);

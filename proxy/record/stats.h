@@ -29,6 +29,7 @@ double responses_hit_ratio(const uint64_t responses[RESPONSE_KINDS]);
 struct route_stats {
 	uint64_t responses[RESPONSE_KINDS];
 	uint64_t codes[HTTP_STATUS_SLOTS]; /* the same responses by status */
+	uint64_t limited;                  /* answered 429 because of `client_rate` */
 	uint64_t denied;                   /* answered 403 because of `allow` or `deny` */
 	uint64_t saved_us; /* of the upstream's time: each such response counts for the route's average fetch */
 };

@@ -3,6 +3,8 @@
 
 #include "proxy/request/origins.h"
 #include "proxy/transaction/send.h"
+#include "proxy/transaction/limits.h"
+#include "proxy/transaction/service.h"
 #include "proxy/transaction/worker.h"
 
 static void note_response(struct worker *w, const struct transport *t, const struct response *response)
@@ -71,6 +73,20 @@ struct cache_request hit_request(const struct worker *w, const struct target *t)
 	return r;
 }
 
+void hit_charge(struct worker *w, const struct target *target, struct transport *t, struct now now)
+{
+	const struct config_route *route = target->route;
+	bool is_early;
+
+	if (route->client_rate.requests == 0 || target->is_denied || t->was_charged)
+		return;
+	t->was_charged = true;
+	t->wait_ms = limits_take(w->service->limits, limits_client(route, &t->request->fields, t->address), route,
+		now.mono_ms, &is_early);
+	t->is_limited = t->wait_ms > 0;
+	w->stats.rates_forgotten += is_early;
+}
+
 bool hit_answer(void *arg, struct transport *t, struct now now)
 {
 	struct worker *w = arg;
@@ -82,8 +98,9 @@ bool hit_answer(void *arg, struct transport *t, struct now now)
 	hit_drop(a);
 	if (target_find(target, w->snapshot, &asked, (struct slice){NULL, 0}))
 		return false; /* the transaction says what is wrong */
+	hit_charge(w, target, t, now);
 	t->was_tried = !t->hit_only;
-	*a = (struct hit_attempt){.transport = t, .now = now, .has_looked = target->is_cacheable};
+	*a = (struct hit_attempt){.transport = t, .now = now, .has_looked = target->is_cacheable && !t->is_limited};
 	if (!a->has_looked)
 		return false;
 	request = hit_request(w, target);

@@ -18,6 +18,9 @@ struct worker;
 /* gate_options.answer; arg is the worker. */
 bool hit_answer(void *arg, struct transport *t, struct now now);
 
+/* A request counts against its client's client_rate, once, before anything is looked up; t->is_limited: it is to be answered 429. */
+void hit_charge(struct worker *w, const struct target *target, struct transport *t, struct now now);
+
 /* What is left of an attempt that was no response. */
 struct hit_attempt {
 	struct transport *transport; /* NULL: there is none */

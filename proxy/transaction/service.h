@@ -16,6 +16,7 @@ struct access_log;
 struct admission;
 struct bodies;
 struct cache;
+struct limits;
 struct purge_log;
 struct snapshot;
 struct tls;
@@ -30,6 +31,7 @@ struct service {
 	struct purge_log *purge_log;
 	struct admission *admission;
 	struct bodies *bodies;
+	struct limits *limits;
 	struct tls *tls;                        /* NULL: no listener has it */
 	struct mailbox mailbox;                 /* main's */
 	struct mailbox *mailboxes[WORKERS_MAX]; /* the workers' own */

@@ -9,6 +9,7 @@
 #include "proxy/request/hops.h"
 #include "proxy/request/tags.h"
 #include "proxy/transaction/hit.h"
+#include "proxy/transaction/limits.h"
 #include "proxy/transaction/transaction_internal.h"
 
 static void on_gone(void *arg)
@@ -59,6 +60,28 @@ static void answer_denied(struct transaction *x)
 	transaction_problem(x, failure_of(403, "this address may not ask for this"));
 }
 
+/* RFC 6585 4 */
+static void answer_limited(struct transaction *x)
+{
+	const struct config_route *r = x->target.route;
+	struct route_stats *route = worker_route_stats(x->worker, x->target.snapshot, r->rules.route_index);
+	unsigned wait_s = (unsigned)((x->transport->wait_ms + 999) / 1000);
+	int err;
+
+	if (route)
+		route->limited++;
+	x->kind = RESPONSE_ERROR;
+	x->cache_status.detail = policy_reason(POLICY_NOT_REFUSED)->token;
+	err = response_problem(
+		&x->response, x->client, 429, "this client asks too often", (int)wait_s, x->now, &x->cache_status);
+	if (!err)
+		err = limits_add_fields(&x->response.head, r, wait_s);
+	if (err)
+		transaction_problem(x, failure_no_memory());
+	else
+		transaction_send(x);
+}
+
 /* RFC 9110 7.6.2: at 0 whoever has it answers. */
 static void answer_options(struct transaction *x)
 {
@@ -77,8 +100,11 @@ static void answer_options(struct transaction *x)
 /* What is answered whatever the cache has: true. */
 static bool answer_refused(struct transaction *x)
 {
+	hit_charge(x->worker, &x->target, x->transport, x->now);
 	if (x->target.is_denied)
 		answer_denied(x);
+	else if (x->transport->is_limited)
+		answer_limited(x);
 	else if (tags_cannot_be_judged(&x->target.sent.http, &x->target.route->rules))
 		transaction_problem(
 			x, failure_of(412,

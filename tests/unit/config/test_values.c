@@ -441,6 +441,27 @@ static void networks_are_addresses_with_bits(void **state)
 	}
 }
 
+static void a_rate_is_so_many_in_a_time(void **state)
+{
+	struct config *c = config_of("[defaults]\nclient_rate = 600/m\n[route a]\nmatch = /a\nclient_rate = 10/s\n"
+				     "client_burst = 20\n[route b]\nmatch = /b\nclient_rate = off\n");
+	static const char *const bad[] = {"10", "10/d", "/s", "-1/s", "0/s", "1000001/s", "10/s x"};
+
+	(void)state;
+	assert_int_equal(c->routes[0].client_rate.requests, 10);
+	assert_int_equal(c->routes[0].client_rate.seconds, 1);
+	assert_int_equal(c->routes[0].client_burst, 20);
+	assert_int_equal(c->routes[1].client_rate.requests, 0);
+	assert_int_equal(c->routes[2].client_rate.seconds, 60);
+	assert_int_equal(c->routes[2].client_burst, 600);
+	config_unref(&c);
+	for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
+		char text[100];
+		int n = snprintf(text, sizeof(text), "[defaults]\nclient_rate = %s\n", bad[i]);
+		assert_non_null(strstr(errors_of((struct slice){text, (size_t)n}), "client_rate: "));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -450,6 +471,7 @@ int main(void)
 		cmocka_unit_test(addresses_become_socket_addresses),
 		cmocka_unit_test(words_after_an_address_mark_it),
 		cmocka_unit_test(networks_are_addresses_with_bits),
+		cmocka_unit_test(a_rate_is_so_many_in_a_time),
 		cmocka_unit_test(urls_are_made_canonical_and_split),
 		cmocka_unit_test(several_urls_are_a_list_in_their_order),
 		cmocka_unit_test(percentages_and_times_ahead_are_told_apart),
