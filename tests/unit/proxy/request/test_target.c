@@ -213,6 +213,7 @@ static void who_is_kept_out_of_a_route_is_kept_out_of_every_reading_of_it(void *
 		{"//inner/x", {false, true, false, true}},
 		{"/user/a%2finner", {false, false, false, false}},
 		{"/inner%2fx", {false, true, false, true}},
+		{"//inner;x/y", {false, true, false, true}}, /* of an open route in between */
 		{"/%2fshut/x", {false, false, true, true}},
 		{"/shut%3f/x", {false, false, true, true}},
 		{"/open/../x", {false, true, true, true}}, /* of any route */
@@ -221,7 +222,7 @@ static void who_is_kept_out_of_a_route_is_kept_out_of_every_reading_of_it(void *
 	struct snapshot *s = snapshot_of(
 		"[proxy]\nlisten = 127.0.0.1:1\n[upstream]\nurl = http://o.example\n[route inner]\nmatch = /inner/*\n"
 		"allow = 192.0.2.1 192.0.2.3\n[route shut]\nmatch = /shut*\nallow = 192.0.2.0/24\n"
-		"deny = 192.0.2.3, 192.0.2.4\n[route user]\nmatch = /user/{id}\n");
+		"deny = 192.0.2.3, 192.0.2.4\n[route user]\nmatch = /user/{id}\n[route odd]\nmatch = /inner;x/*\n");
 	char path[3000] = "//";
 
 	(void)state;
