@@ -77,6 +77,7 @@ struct config_proxy {
 	struct slice access_log; /* a path, "-" is standard output; empty: off */
 	enum config_log_format access_log_format;
 	enum log_level log_level;
+	enum log_format log_format;
 };
 
 /* The WWW-Authenticate by which commands know the admin side. */

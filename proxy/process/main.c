@@ -5,12 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "proxy/process/check.h"
 #include "proxy/process/command.h"
 #include "proxy/process/server.h"
 
 static int serve(const struct command *c, char **argv)
 {
+	log_init();
 	event_set_mem_functions(malloc, realloc, free); /* no calloc: see base/mem.c */
 	return server_run(&c->source, argv);
 }

@@ -148,6 +148,7 @@ static int publish(struct server *s, struct snapshot *next, struct buf *errors)
 	for (unsigned i = 0; i < s->service.workers_n; i++)
 		post_worker_update(&s->service.workers[i], updates[i], s->service.access_log);
 	log_set_level(next->config->proxy.log_level);
+	log_set_format(next->config->proxy.log_format);
 	admin_reconfigure(s->admin);
 	snapshot_unref(&before);
 	return 0;

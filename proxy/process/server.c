@@ -401,6 +401,7 @@ static int server_init(struct server *s)
 	if (inherited_init(&s->inherited) || load_config(s))
 		return 1;
 	log_set_level(s->service.snapshot->config->proxy.log_level);
+	log_set_format(s->service.snapshot->config->proxy.log_format);
 	s->service.started_mono_ms = now.mono_ms;
 	s->service.started_wall_ms = now.wall_ms;
 	s->base = event_base_new();

@@ -7,8 +7,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -130,6 +133,120 @@ static void limited_site_counts_what_it_leaves_out(void **state)
 	assert_written_matches("info first\n.*info \\(2 like this left out\\) second\n.*info third\n$");
 }
 
+static void a_field_is_told_by_its_name(void **state)
+{
+	const struct log_field fields[] = {
+		{"error", SLICE_LIT("dns_error")}, {"origin", SLICE_LIT("")}, {"id", SLICE_LIT("a \"b\"\n")}};
+
+	(void)state;
+	log_event(LOG_LEVEL_WARN, fields, 3, "upstream %s", "api");
+	assert_written_matches("Z warn upstream api error=dns_error id=\"a \\\\\"b\\\\\"\\?\"\n$");
+}
+
+static void a_long_message_leaves_room_for_the_fields(void **state)
+{
+	const struct log_field fields[] = {{"error", SLICE_LIT("dns_error")}, {"id", SLICE_LIT("7")}};
+	char text[5000];
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	text[sizeof(text) - 1] = '\0';
+	log_event(LOG_LEVEL_WARN, fields, 2, "%s", text);
+	assert_written_matches("xxx error=dns_error id=7\n$");
+	assert_in_range(strlen(written()), 1000, 2048);
+}
+
+static int json(void **state)
+{
+	log_set_format(LOG_JSON);
+	return capture(state);
+}
+
+static int text_again(void **state)
+{
+	log_set_format(LOG_TEXT);
+	return release(state);
+}
+
+static void a_line_of_json_is_an_object(void **state)
+{
+	const struct log_field fields[] = {{"error", SLICE_LIT("dns_error")}, {"id", SLICE_LIT("")}};
+	struct log_limit limit = {.suppressed = 2};
+
+	(void)state;
+	assert_true(log_allowed(&limit));
+	log_event(LOG_LEVEL_ERROR, fields, 2, "a \"quote\", \\, a byte %c, a character %s, a line\n", 0xff, "\xc3\xa9");
+	assert_written_matches(
+		"^\\{\"time\":\"20[0-9T:.-]+Z\",\"level\":\"error\","
+		"\"message\":\"a \\\\\"quote\\\\\", \\\\\\\\, a byte \\?, a character \xc3\xa9, a line\\?\","
+		"\"left_out\":2,\"error\":\"dns_error\"\\}\n$");
+}
+
+/* However long what came from outside is, and however many of its bytes need escaping. */
+static void a_line_of_json_is_whole_however_long(void **state)
+{
+	char text[5000];
+	const struct log_field fields[] = {{"id", {text, 3000}}, {"error", SLICE_LIT("x")}};
+
+	(void)state;
+	memset(text, '"', sizeof(text));
+	text[sizeof(text) - 1] = '\0';
+	log_event(LOG_LEVEL_WARN, fields, 2, "%s", text);
+	assert_in_range(strlen(written()), 1500, 2048);
+	assert_written_matches("^\\{\"time\":\"[^\"]*\",\"level\":\"warn\",\"message\":\"(\\\\\")*\",\"id\":\"(\\\\\")*"
+			       "\"(,\"error\":\"x\")?\\}\n$");
+}
+
+static void a_trace_is_written_at_any_level(void **state)
+{
+	(void)state;
+	log_set_level(LOG_LEVEL_ERROR);
+	log_trace(NULL, 0, "route %s", "users");
+	assert_written_matches("Z debug route users\n$");
+}
+
+/* As systemd sets it: the device and inode of what it has made standard error. */
+static void name_stream(int fd, int off)
+{
+	char text[64];
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	snprintf(text, sizeof(text), "%llu:%llu", (unsigned long long)st.st_dev,
+		(unsigned long long)st.st_ino + (unsigned)off);
+	setenv("JOURNAL_STREAM", text, 1);
+	log_init();
+}
+
+static void the_journal_gets_priorities_and_no_time(void **state)
+{
+	(void)state;
+	log_set_level(LOG_LEVEL_DEBUG);
+	name_stream(captured, 0);
+	log_error("e");
+	log_warn("w");
+	log_info("i");
+	log_debug("d");
+	log_set_format(LOG_JSON);
+	log_warn("j");
+	log_set_format(LOG_TEXT);
+	assert_string_equal(written(), "<3>e\n<4>w\n<6>i\n<7>d\n<4>{\"level\":\"warn\",\"message\":\"j\"}\n");
+}
+
+/* What systemd set for a process whose standard error goes elsewhere by now. */
+static void who_writes_elsewhere_says_the_time(void **state)
+{
+	(void)state;
+	name_stream(captured, 1);
+	log_warn("w");
+	setenv("JOURNAL_STREAM", "nonsense", 1);
+	log_init();
+	log_warn("w");
+	assert_written_matches("^20[0-9T:.-]+Z warn w\n20[0-9T:.-]+Z warn w\n$");
+	unsetenv("JOURNAL_STREAM");
+	log_init();
+}
+
 static void failed_check_says_where_and_aborts(void **state)
 {
 	int status;
@@ -169,6 +286,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(long_line_is_cut_and_still_ends_in_a_newline, capture, release),
 		cmocka_unit_test_setup_teardown(errno_survives_a_line, capture, release),
 		cmocka_unit_test_setup_teardown(limited_site_counts_what_it_leaves_out, capture, release),
+		cmocka_unit_test_setup_teardown(a_field_is_told_by_its_name, capture, release),
+		cmocka_unit_test_setup_teardown(a_long_message_leaves_room_for_the_fields, capture, release),
+		cmocka_unit_test_setup_teardown(a_line_of_json_is_an_object, json, text_again),
+		cmocka_unit_test_setup_teardown(a_line_of_json_is_whole_however_long, json, text_again),
+		cmocka_unit_test_setup_teardown(a_trace_is_written_at_any_level, capture, release),
+		cmocka_unit_test_setup_teardown(the_journal_gets_priorities_and_no_time, capture, release),
+		cmocka_unit_test_setup_teardown(who_writes_elsewhere_says_the_time, capture, release),
 		cmocka_unit_test_setup_teardown(failed_check_says_where_and_aborts, capture, release),
 		cmocka_unit_test(clock_runs_forward_and_knows_the_year),
 	};
