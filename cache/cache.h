@@ -118,6 +118,7 @@ struct cache_result {
 	enum policy_store
 		why;     /* of PASS: the reason, which is the last response's own where forward is CACHE_FWD_MISS */
 	int status;      /* of FAILED */
+	unsigned cause;  /* and as flight_note_cause or cache_saw_passed had it; 0: not said */
 	bool from_lower; /* of HIT and STALE: the object was in the lower tier only */
 	bool whole_comes; /* of PASS: it is being fetched, and in the lower tier a part that is kept later would take its place */
 	bool leads_read; /* of LOWER: it is this lookup's variant that is read for */
@@ -162,6 +163,7 @@ void cache_saw_response(struct cache *c, const struct cache_request *r, const st
 struct cache_passed {
 	int status;                   /* of the response; 502, 503 or 504: none came */
 	struct http_fields *response; /* NULL: none came */
+	unsigned cause;               /* that none came: as of flight_note_cause */
 	bool befalls_all;             /* that none came is not the request's doing, as nothing of it was sent */
 	struct now request_time, now;
 };

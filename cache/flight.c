@@ -430,6 +430,7 @@ void flight_look(const struct flight_waiter *waiter, struct flight_view *out)
 	*out = (struct flight_view){.phase = phase_of_failure(f, w),
 		.status = f->status,
 		.failure = f->failure,
+		.cause = f->phase == FLIGHT_STALE || f->phase == FLIGHT_FAILED ? f->cause : 0,
 		.verdict = f->verdict,
 		.storing = f->storing,
 		.has_head = f->object != NULL};

@@ -54,6 +54,7 @@ struct flight_view {
 	struct object *object; /* borrowed until flight_leave; take a reference to keep it */
 	int status; /* of the upstream's response (304: `object` was confirmed), of STALE 0 where none came; of FAILED: 502, 503, 504 */
 	int failure; /* of STALE: 502, 503 or 504, which it stands in for; of RETRY: the error of another's request; 0: it is not for one */
+	unsigned cause;         /* of STALE and FAILED: as flight_note_cause had it; 0: not said */
 	uint64_t form;          /* with `failure` of RETRY: of that request */
 	struct slice own_lines; /* of RESPONSE: field lines that are for this waiter alone; valid until it leaves */
 	enum policy_store
@@ -104,6 +105,9 @@ enum flight_body {
 enum flight_body flight_body(struct flight *f, const void *p, size_t n);
 /* complete: the transfer ended well and its length was right. Else what has streamed is aborted and nothing is stored. */
 void flight_end(struct flight *f, bool complete, struct now now);
+/* Before one of the next three, or an end that is not complete: a number above 0 of the leader's own, which is told to those who hear of
+ * the failure, in the flight or while it is remembered. */
+void flight_note_cause(struct flight *f, unsigned cause);
 /* No usable response came: status 502, 503 or 504. Remembered for failure_memory_ms, or stale-if-error stands in. */
 void flight_fail(struct flight *f, int status, struct now now);
 /* The same, where the request can't be the cause, as nothing of it was sent: it goes for whoever asks. */

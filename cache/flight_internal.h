@@ -132,6 +132,8 @@ struct flight {
 
 	/* the leader's thread only */
 	struct pass_variants *speaks_for; /* owned: by a response that is not for sharing; see pass.h */
+	unsigned
+		cause; /* of a failure, as the leader numbers them; others read it once the phase says that it has failed */
 	bool has_ended;
 	bool is_overlong;
 	bool is_held; /* nobody has been told of `object` yet: it is looked at, or tagged, when it is complete */

@@ -538,6 +538,11 @@ static void fail(struct flight *f, int status, bool befalls_all, struct now now)
 	flight_finish(f, &x);
 }
 
+void flight_note_cause(struct flight *f, unsigned cause)
+{
+	f->cause = cause;
+}
+
 void flight_fail(struct flight *f, int status, struct now now)
 {
 	fail(f, status, false, now);

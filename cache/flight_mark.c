@@ -129,6 +129,7 @@ static void note_failure_locked(struct flight *f, struct failure_marker *m, cons
 	m->is_cut = x->is_cut;
 	m->status = x->is_cut ? 502 : x->status;
 	m->by = x->said;
+	m->cause = f->cause;
 	marker_keep_response_locked(f->entry->markers, m, x->failed_response, g);
 	count(&f->cache->n.failures_remembered);
 	if (x->shows_trouble && x->said && x->phase == FLIGHT_RESPONSE && !m->response)

@@ -131,6 +131,7 @@ static void note_failure(
 	if (!f)
 		return;
 	f->may_fail = true;
+	f->cause = p->cause;
 	f->fails_as = kind_of(r);
 	f->form = form_of_passed(r->rules, &r->http->fields);
 	f = listed(f, r);

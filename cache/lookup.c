@@ -269,6 +269,7 @@ static bool tell_failure(
 		return false;
 	l->out->verdict = CACHE_FAILED;
 	l->out->status = m->status;
+	l->out->cause = m->cause;
 	l->out->object = m->response ? object_ref(m->response) : NULL;
 	return true;
 }

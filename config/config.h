@@ -30,6 +30,7 @@ enum {
 #define CONFIG_SYSTEM "/etc/memoproxy/proxy.ini"
 
 enum config_log_format { CONFIG_LOG_COMBINED, CONFIG_LOG_JSON };
+enum config_proxy_status { CONFIG_PROXY_STATUS_OFF, CONFIG_PROXY_STATUS_ERROR, CONFIG_PROXY_STATUS_FULL };
 enum config_http_version { CONFIG_HTTP_AUTO, CONFIG_HTTP_1_1, CONFIG_HTTP_2 };
 enum config_balance { CONFIG_ROUND_ROBIN, CONFIG_LEAST_CONNECTIONS, CONFIG_BALANCE_HASH };
 enum config_host_header { CONFIG_HOST_UPSTREAM, CONFIG_HOST_CLIENT };
@@ -76,6 +77,7 @@ struct config_proxy {
 	int64_t shutdown_grace_ms;
 	struct slice access_log; /* a path, "-" is standard output; empty: off */
 	enum config_log_format access_log_format;
+	enum config_proxy_status proxy_status;
 	enum log_level log_level;
 	enum log_format log_format;
 };

@@ -56,6 +56,10 @@ static void on_time_is_up(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (o->check) {
+		o->check->cause = result_cause(o->check, FETCH_TIMEOUT, CURLE_OPERATION_TIMEDOUT);
+		report_attempt(o->check, "the health check took too long");
+	}
 	fetch_cancel(&o->check);
 	finish(o, false);
 	todo_settle(o->u->l);

@@ -1,10 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /* A fetch and its connection: which socket its request is about to use, whether it may, and leaving it. */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 
 #include <openssl/ssl.h>
 
 #include "upstream/internal.h"
+
+/* For reports. */
+static void note_address(struct fetch *f, const struct sockaddr *a)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)a;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)a;
+	const void *ip = a->sa_family == AF_INET ? (const void *)&v4->sin_addr : (const void *)&v6->sin6_addr;
+
+	if (!inet_ntop(a->sa_family, ip, f->address_ip, sizeof(f->address_ip)))
+		f->address_ip[0] = '\0';
+	f->address_port = ntohs(a->sa_family == AF_INET ? v4->sin_port : v6->sin6_port);
+}
 
 curl_socket_t connection_on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
@@ -13,6 +27,7 @@ curl_socket_t connection_on_open(void *arg, curlsocktype purpose, struct curl_so
 
 	CHECK(f->magic == FETCH_MAGIC);
 	fd = purpose == CURLSOCKTYPE_IPCXN ? sock_open(f, address) : -EINVAL;
+	note_address(f, &address->addr);
 	return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
@@ -96,6 +111,8 @@ int connection_on_request(void *arg, char *peer_ip, char *local_ip, int peer_por
 	if ((f->todo & TODO_DROP) || (f->prepared++ > 0 && !may_send_again(f)))
 		return CURL_PREREQFUNC_ABORT;
 	f->was_sent = true;
+	f->address_port = peer_port;
+	memccpy(f->address_ip, peer_ip, '\0', sizeof(f->address_ip) - 1);
 	s = sock_identify(f, &address);
 	f->reused = f->opened_n == 0;
 	f->opened_n = 0;

@@ -57,7 +57,7 @@ static void withhold(struct fetch *f, const char *detail)
 	dispatch_leave_place(f);
 	f->state = FETCH_REJECTING;
 	link_append(&f->u->withheld, &f->link);
-	result_judge(f, FETCH_WITHHELD, detail);
+	result_judge(f, FETCH_WITHHELD, FETCH_CAUSE_UNAVAILABLE, detail);
 	todo_post(f, TODO_WITHHOLD);
 }
 
@@ -374,6 +374,10 @@ bool upstream_health(const struct upstream_options *o, struct upstream_health *o
 	out->quota_remaining = atomic_load(&s->quota.remaining);
 	out->quota_limit = atomic_load(&s->quota.limit);
 	out->origins_n = s->origins_n;
+	pthread_mutex_lock(&s->errors_mu);
+	for (unsigned i = 0; i < s->origins_n; i++)
+		out->origins[i].last_error = s->origins[i].last_error;
+	pthread_mutex_unlock(&s->errors_mu);
 	for (unsigned i = 0; i < s->origins_n; i++) {
 		out->origins[i].is_out = s->origins_n > 1 && atomic_load(&s->origins[i].out_until_ms) != 0;
 		out->origins[i].is_down = o->health_path.n > 0 && atomic_load(&s->origins[i].is_down);

@@ -3,6 +3,7 @@
 #include "upstream/fetch.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "upstream/internal.h"
 
@@ -46,6 +47,8 @@ static void detach(struct fetch *f)
 static void finish(struct fetch *f, enum fetch_result result, const char *detail)
 {
 	count(f, result);
+	if (result != FETCH_OK && result != FETCH_CANCELLED && !f->is_check)
+		report_failure(f, result, detail);
 	detach(f);
 	f->handler.on_end(f->arg, result, detail ? detail : "");
 	upstream_release_fetch(f);
@@ -65,6 +68,8 @@ static void reset_attempt(struct fetch *f)
 	f->is_paused = false;
 	f->discards = false;
 	f->has_verdict = false;
+	f->cause = FETCH_CAUSE_NONE;
+	f->address_ip[0] = '\0';
 	f->error[0] = '\0';
 }
 
@@ -139,6 +144,40 @@ static bool may_try_again(struct fetch *f, CURLcode code)
 	return true;
 }
 
+/* libcurl's text does not always say what the system said. */
+static const char *with_errno(struct fetch *f, const char *detail)
+{
+	long os_errno = 0;
+
+	if (curl_easy_getinfo(f->easy, CURLINFO_OS_ERRNO, &os_errno) != CURLE_OK || os_errno == 0)
+		return detail;
+	snprintf(f->why, sizeof(f->why), "%.160s: %s", detail, strerror((int)os_errno));
+	return f->why;
+}
+
+/* What the attempt has come to, whether or not there will be another one. */
+static enum fetch_result result_of_attempt(struct fetch *f, CURLcode code, const char **detail)
+{
+	enum fetch_result result = f->verdict;
+
+	*detail = f->verdict_detail;
+	if (f->has_verdict)
+		return result;
+	if (f->prepared > 1 && code == CURLE_ABORTED_BY_CALLBACK)
+		code = CURLE_SEND_ERROR; /* we forbade libcurl to send it once more */
+	result = origin_response_result(f, code, detail);
+	if (code == CURLE_COULDNT_CONNECT)
+		*detail = with_errno(f, *detail);
+	f->cause = result_cause(f, result, code);
+	return result;
+}
+
+static bool is_failure(enum fetch_result result)
+{
+	return result == FETCH_REFUSED || result == FETCH_TIMEOUT || result == FETCH_BROKEN ||
+	       result == FETCH_BAD_RESPONSE;
+}
+
 static void on_done(struct fetch *f, CURLcode code)
 {
 	const char *detail;
@@ -150,6 +189,9 @@ static void on_done(struct fetch *f, CURLcode code)
 	connection_leave(f);
 	if (code != CURLE_OK && !f->met_stale && !f->response.any_byte && !(f->todo & TODO_DROP))
 		origin_forget_name(f->o);
+	result = result_of_attempt(f, code, &detail);
+	if (is_failure(result) && !f->met_stale && !(f->todo & TODO_DROP))
+		report_attempt(f, detail);
 	if (may_try_again(f, code)) {
 		f->fresh = true;
 		attempt(f);
@@ -157,25 +199,40 @@ static void on_done(struct fetch *f, CURLcode code)
 	}
 	if (f->todo & TODO_DROP)
 		return; /* do_todo frees it */
-	if (f->has_verdict) {
-		finish(f, f->verdict, f->verdict_detail);
-		return;
-	}
-	if (f->prepared > 1 && code == CURLE_ABORTED_BY_CALLBACK)
-		code = CURLE_SEND_ERROR; /* we forbade libcurl to send it once more */
-	result = origin_response_result(f, code, &detail);
 	if (result == FETCH_OK)
 		connection_check_excess(f);
 	finish(f, result, detail);
 }
 
+/* Its time is up. */
+static void note_silence(struct fetch *f, const char *detail)
+{
+	f->cause = result_cause(f, FETCH_TIMEOUT, CURLE_OPERATION_TIMEDOUT);
+	report_attempt(f, detail);
+}
+
+static const char *what_was_not_had(const struct fetch *f)
+{
+	curl_off_t connected_us = 0;
+
+	if (f->cause == FETCH_CAUSE_DNS_TIMEOUT)
+		return "the name was not resolved in time";
+	(void)curl_easy_getinfo(f->easy, CURLINFO_CONNECT_TIME_T, &connected_us);
+	return f->o->is_https && connected_us > 0 ? "no TLS handshake in time" : "no connection in time";
+}
+
 /* Waiting once more for the same origin would be no use. */
 static void no_connection(struct fetch *f)
 {
+	const char *detail;
+
+	f->cause = result_cause(f, FETCH_TIMEOUT, CURLE_OPERATION_TIMEDOUT);
+	detail = what_was_not_had(f);
+	report_attempt(f, detail);
 	connection_leave(f);
 	origin_forget_name(f->o);
 	if (f->retries_left == 0 || !dispatch_move_on(f, true)) {
-		finish(f, FETCH_TIMEOUT, "no connection in time");
+		finish(f, FETCH_TIMEOUT, detail);
 		return;
 	}
 	f->retries_left--;
@@ -185,8 +242,21 @@ static void no_connection(struct fetch *f)
 
 static void no_response(struct fetch *f)
 {
+	note_silence(f, "no first byte in time");
 	origin_forget_name(f->o);
 	finish(f, FETCH_TIMEOUT, "no first byte in time");
+}
+
+static void stalled(struct fetch *f)
+{
+	note_silence(f, "the answer stalled");
+	finish(f, FETCH_TIMEOUT, "the answer stalled");
+}
+
+static void end_as(struct fetch *f, enum fetch_result result, enum fetch_cause cause, const char *detail)
+{
+	f->cause = cause;
+	finish(f, result, detail);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -200,13 +270,13 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	if (!deadline_has_passed(f))
 		return;
 	if (f->state == FETCH_QUEUED)
-		finish(f, FETCH_BUSY, "waited too long for a connection");
+		end_as(f, FETCH_BUSY, FETCH_CAUSE_LIMIT, "waited too long for a connection");
 	else if (f->prepared == 0)
 		no_connection(f);
 	else if (f->response.phase == ORIGIN_RESPONSE_STATUS)
 		no_response(f);
 	else
-		finish(f, FETCH_TIMEOUT, "the answer stalled");
+		stalled(f);
 	todo_settle(l);
 }
 
@@ -240,7 +310,7 @@ static void do_todo(struct fetch *f)
 	}
 	todo_unpost(f);
 	if (todo & TODO_FAIL)
-		finish(f, FETCH_NO_MEMORY, "out of memory");
+		end_as(f, FETCH_NO_MEMORY, FETCH_CAUSE_INTERNAL, "out of memory");
 	else if (todo & TODO_WITHHOLD)
 		finish(f, f->verdict, f->verdict_detail);
 	else if (todo & TODO_BEGIN)
@@ -277,6 +347,14 @@ static void reset(struct fetch *f, const struct fetch_handler *h, void *arg)
 	reset_attempt(f);
 }
 
+static void take_id(struct fetch *f, struct slice id)
+{
+	size_t n = id.n < FETCH_ID_MAX ? id.n : FETCH_ID_MAX;
+
+	memcpy(f->id, n ? id.p : "", n);
+	f->id[n] = '\0';
+}
+
 static int make(
 	struct upstream *u, const struct fetch_request *r, const struct fetch_handler *h, void *arg, struct fetch **out)
 {
@@ -291,6 +369,7 @@ static int make(
 		return rc;
 	}
 	f->hash = r->hash;
+	take_id(f, r->id);
 	reset(f, h, arg);
 	*out = f;
 	return 0;
@@ -338,6 +417,11 @@ int fetch_start_check(
 	(*out)->o = o;
 	dispatch_begin(*out);
 	return 0;
+}
+
+enum fetch_cause fetch_cause_of(const struct fetch *f)
+{
+	return f->cause;
 }
 
 bool fetch_was_sent(const struct fetch *f)

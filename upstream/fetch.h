@@ -19,7 +19,7 @@ struct event_base;
 struct upstream_loop;
 struct fetch;
 
-enum { UPSTREAM_URLS_MAX = 16 };
+enum { UPSTREAM_URLS_MAX = 16, FETCH_ID_MAX = 128, FETCH_DETAIL_MAX = 256, FETCH_ADDRESS_MAX = 56 };
 enum upstream_balance { UPSTREAM_ROUND_ROBIN, UPSTREAM_LEAST_CONNECTIONS, UPSTREAM_HASH };
 enum upstream_http { UPSTREAM_HTTP_AUTO /* 2 over TLS where offered, else 1.1 */, UPSTREAM_HTTP_1_1, UPSTREAM_HTTP_2 };
 
@@ -97,6 +97,16 @@ enum fetch_result {
 };
 const char *fetch_result_name(enum fetch_result r);
 
+/* Why, where the result is none of OK and CANCELLED. */
+enum fetch_cause {
+	FETCH_CAUSE_NONE,
+#define CAUSE(name, type) FETCH_CAUSE_##name,
+#include "upstream/causes.def"
+	FETCH_CAUSES
+};
+/* A proxy error type of RFC 9209; NULL for NONE and what is no cause. */
+const char *fetch_cause_name(unsigned cause);
+
 enum fetch_write {
 	FETCH_WRITE_TAKEN,
 	FETCH_WRITE_PAUSE /* not taken: offered again after fetch_resume */,
@@ -126,9 +136,10 @@ struct fetch_request {
 	struct slice host;                /* Host to send; empty: the upstream's own authority */
 	const struct http_fields *fields; /* end-to-end fields to send, in order; no Host, framing or hop-by-hop (nor
 	                                   * Expect: the body is here already; they are left out); copied */
-	struct slice body;                /* borrowed until on_end; empty and !has_body: none */
-	bool has_body;                    /* sends Content-Length, 0 included */
-	bool takes_part;                  /* a 206 or 416 is no bad response, though no Range is sent */
+	struct slice id;   /* of the request that causes it, for the log: at most FETCH_ID_MAX bytes of it; copied */
+	struct slice body; /* borrowed until on_end; empty and !has_body: none */
+	bool has_body;     /* sends Content-Length, 0 included */
+	bool takes_part;   /* a 206 or 416 is no bad response, though no Range is sent */
 };
 
 /* 0 and *out, or negative errno: no callback follows then. -ENOMEM; -EBUSY when the queue is full; -EINVAL for an unknown
@@ -139,6 +150,8 @@ int fetch_start(struct upstream_loop *l, const struct fetch_request *r, const st
 void fetch_resume(struct fetch *f);
 /* In on_end: may an origin have seen any of the request? Else that is not what made the fetch fail. */
 bool fetch_was_sent(const struct fetch *f);
+/* In on_end. */
+enum fetch_cause fetch_cause_of(const struct fetch *f);
 /* Ends it without on_end; not from inside its own callbacks (those of other fetches are fine). Clears *f. */
 void fetch_cancel(struct fetch **f);
 
@@ -165,6 +178,15 @@ unsigned upstream_stretch(const struct upstream_loop *l, unsigned upstream);
 /* Seconds until a fetch that is withheld now could be sent, at least 1; 0: none is withheld. */
 unsigned upstream_retry_after_s(const struct upstream_loop *l, unsigned upstream);
 
+/* The newest failure of an attempt at an origin, whether or not another attempt made good for it. */
+struct upstream_error {
+	int64_t wall_ms; /* 0: there was none */
+	enum fetch_cause cause;
+	char detail[FETCH_DETAIL_MAX];
+	char address[FETCH_ADDRESS_MAX]; /* "10.0.0.1:80", "[::1]:80"; empty: it came to none */
+	char id[FETCH_ID_MAX + 1];       /* of the request; empty: nobody's, as a health check */
+};
+
 struct upstream_health {
 	bool is_breaker_open, is_spared;
 	int64_t paused_ms;                    /* left of the pause that it asked for; 0: none */
@@ -173,6 +195,7 @@ struct upstream_health {
 	struct {
 		bool is_out, is_down; /* by requests; by checks */
 		unsigned failures, active;
+		struct upstream_error last_error;
 	} origins[UPSTREAM_URLS_MAX];
 };
 /* Any thread. False: no loop has such an upstream (by name and URLs). */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the files of upstream/ share; nobody else includes it. Each uses those before it:
  *
- *      todo, deadline, result, socket, dispatch, request -> connection -> origin_response -> h2, upstream -> fetch -> check -> loop
+ *      todo, deadline, result, report, socket, dispatch, request -> connection -> origin_response -> h2, upstream -> fetch -> check -> loop
  *
  * Thread: the loop's. Owns: see each struct. Bounds: as fetch.h says. */
 #ifndef UPSTREAM_INTERNAL_H
@@ -74,6 +74,7 @@ enum { TODO_BEGIN = 1, TODO_RESUME = 2, TODO_DROP = 4, TODO_FAIL = 8, TODO_COMPL
 
 struct origin_response { /* of the present attempt */
 	enum origin_response_phase phase;
+	unsigned line;    /* of the head, that came last; the status line is 1 */
 	bool mid_line;    /* libcurl gave the first part of a field line to the body callback */
 	bool is_bodiless; /* HEAD, 204, 304, Content-Length: 0 */
 	bool is_chunked;
@@ -143,6 +144,11 @@ struct fetch {
 	bool has_verdict; /* decided by ourselves; libcurl's own result does not count then */
 	enum fetch_result verdict;
 	const char *verdict_detail;
+	enum fetch_cause cause;     /* of the verdict, or of what ended it; NONE: not known yet */
+	char why[FETCH_DETAIL_MAX]; /* a detail that had to be composed */
+	char id[FETCH_ID_MAX + 1];
+	char address_ip[ADDRESS_MAX]; /* of this attempt's connection, or of the last that was tried; empty: none */
+	int address_port;
 	struct origin_response response;
 	struct http_response_head head;
 
@@ -280,7 +286,15 @@ void check_stop(struct upstream *u);
 /* result.c */
 void result_count(struct upstream_stats *s, enum fetch_result result);
 /* It ends with this, whatever libcurl says; the first verdict counts. */
-void result_judge(struct fetch *f, enum fetch_result verdict, const char *detail);
+void result_judge(struct fetch *f, enum fetch_result verdict, enum fetch_cause cause, const char *detail);
+/* What libcurl's word for the end of an attempt, which came to `result`, was caused by. */
+enum fetch_cause result_cause(const struct fetch *f, enum fetch_result result, CURLcode code);
+
+/* report.c */
+/* An attempt failed: its origin's last error. */
+void report_attempt(struct fetch *f, const char *detail);
+/* And so did the fetch: a line in the log, at most one a second for the upstream and the cause. */
+void report_failure(const struct fetch *f, enum fetch_result result, const char *detail);
 
 /* request.c */
 int request_copy(struct fetch *f, const struct fetch_request *r) WARN_UNUSED;

@@ -4,9 +4,13 @@
  * CURLOPT_HEADER makes libcurl give each header line to the body callback first. That is what lets us refuse a folded
  * line before libcurl joins it to a line of a response before, which it may have freed. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "http/asked.h"
+#include "http/syntax.h"
 #include "upstream/internal.h"
+
+enum { NAME_SHOWN_MAX = 64 };
 
 void origin_response_reset(struct fetch *f)
 {
@@ -14,18 +18,44 @@ void origin_response_reset(struct fetch *f)
 	chunk_decoder_init(&f->response.chunks, CHUNK_PADDED);
 }
 
-static size_t refuse(struct fetch *f, enum fetch_result verdict, const char *detail)
+static size_t refuse(struct fetch *f, enum fetch_result verdict, enum fetch_cause cause, const char *detail)
 {
-	result_judge(f, verdict, detail);
+	result_judge(f, verdict, cause, detail);
 	return 0; /* any count but n ends the transfer */
 }
 
-static size_t refuse_head(struct fetch *f, int rc)
+static size_t cancel(struct fetch *f)
 {
-	const char *reason =
-		f->head.err.reason ? f->head.err.reason : "The head of the upstream's answer is malformed.";
+	return refuse(f, FETCH_CANCELLED, FETCH_CAUSE_NONE, "cancelled");
+}
 
-	return refuse(f, rc == -ENOMEM ? FETCH_NO_MEMORY : FETCH_BAD_RESPONSE, reason);
+static size_t refuse_protocol(struct fetch *f, const char *detail)
+{
+	return refuse(f, FETCH_BAD_RESPONSE, FETCH_CAUSE_PROTOCOL, detail);
+}
+
+/* Says of a line which it is: its number, and its field's name where it has one. Never a value, which may be anybody's secret. */
+static size_t refuse_line(struct fetch *f, struct slice line, const char *detail)
+{
+	const char *colon = line.n ? memchr(line.p, ':', line.n) : NULL;
+	struct slice name = {line.p, colon ? (size_t)(colon - line.p) : 0};
+	bool is_shown = f->response.line > 1 && name.n <= NAME_SHOWN_MAX && http_is_token(name);
+
+	snprintf(f->why, sizeof(f->why), is_shown ? "%s (line %u of the head, %.*s)" : "%s (line %u of the head)",
+		detail, f->response.line, SLICE_ARG(name));
+	return refuse_protocol(f, f->why);
+}
+
+static const char *reason_of_head(const struct fetch *f)
+{
+	return f->head.err.reason ? f->head.err.reason : "The head of the upstream's answer is malformed.";
+}
+
+static size_t refuse_head(struct fetch *f, int rc, struct slice line)
+{
+	if (rc == -ENOMEM)
+		return refuse(f, FETCH_NO_MEMORY, FETCH_CAUSE_INTERNAL, reason_of_head(f));
+	return line.n ? refuse_line(f, line, reason_of_head(f)) : refuse_protocol(f, reason_of_head(f));
 }
 
 /* False: the line does not end as the grammar says. libcurl takes a bare LF for a line's end, and all that begins with CR
@@ -70,10 +100,10 @@ static int on_status_line(struct fetch *f, struct slice line)
 static size_t on_informational(struct fetch *f, size_t n)
 {
 	if (f->head.status == 101)
-		return refuse(f, FETCH_BAD_RESPONSE, "The upstream switched protocols unasked.");
+		return refuse_protocol(f, "The upstream switched protocols unasked.");
 	f->response.informational_bytes += f->response.head_bytes;
 	if (++f->response.informational > INFORMATIONAL_MAX || f->response.informational_bytes > f->l->max_head_bytes)
-		return refuse(f, FETCH_BAD_RESPONSE, "The upstream sent too many 1xx answers.");
+		return refuse_protocol(f, "The upstream sent too many 1xx answers.");
 	f->response.phase = ORIGIN_RESPONSE_STATUS;
 	deadline_set(f, f->u->options->first_byte_timeout_ms);
 	if (f->head.status != 100 && f->handler.on_informational && !(f->todo & TODO_DROP))
@@ -87,7 +117,7 @@ static size_t on_head_end(struct fetch *f, size_t n)
 	int status = f->head.status, rc = http_response_head_end(&f->head, &a->content_length);
 
 	if (rc < 0)
-		return refuse_head(f, rc);
+		return refuse_head(f, rc, (struct slice){NULL, 0});
 	if (status < 200)
 		return on_informational(f, n);
 	a->phase = ORIGIN_RESPONSE_BODY;
@@ -100,10 +130,9 @@ static size_t on_head_end(struct fetch *f, size_t n)
 	deadline_set(f, f->u->options->stall_timeout_ms);
 	dispatch_record_head(f, status, &f->head.fields);
 	if (!http_was_asked_for(f->asked, f->method, status, &f->head.fields))
-		return refuse(
-			f, FETCH_BAD_RESPONSE, "The upstream answered a condition or range that it was not sent.");
+		return refuse_protocol(f, "The upstream answered a condition or range that it was not sent.");
 	if ((f->todo & TODO_DROP) || !f->handler.on_head(f->arg, status, &f->head.fields, a->content_length))
-		return refuse(f, FETCH_CANCELLED, "cancelled");
+		return cancel(f);
 	end_if_complete(f);
 	return n;
 }
@@ -122,23 +151,27 @@ size_t origin_response_on_header(char *p, size_t size, size_t n, void *arg)
 	if (a->phase == ORIGIN_RESPONSE_BODY) /* trailers; with chunks left framed there should be none */
 		return n;
 	if (a->head_bytes > f->l->max_head_bytes)
-		return refuse(f, FETCH_BAD_RESPONSE, "The head of the upstream's answer is too large.");
+		return refuse(f, FETCH_BAD_RESPONSE, FETCH_CAUSE_HEAD_SIZE,
+			"The head of the upstream's answer is too large.");
+	a->line = a->phase == ORIGIN_RESPONSE_STATUS ? 1 : a->line + 1;
 	if (!strip_line_end(&line))
-		return refuse(f, FETCH_BAD_RESPONSE, "A line in the head of the upstream's answer is malformed.");
+		return refuse_line(f, line, "A line in the head of the upstream's answer is malformed.");
 	if (a->phase == ORIGIN_RESPONSE_STATUS)
 		rc = on_status_line(f, line);
 	else if (line.n == 0)
 		return on_head_end(f, n);
 	else
 		rc = http_response_head_field(&f->head, line);
-	return rc == 0 ? n : refuse_head(f, rc);
+	return rc == 0 ? n : refuse_head(f, rc, line);
 }
 
 /* A header line, before libcurl has looked whether it is folded (see above). It comes in parts when it is long. */
 static size_t on_header_preview(struct fetch *f, const char *p, size_t n)
 {
-	if (f->response.phase == ORIGIN_RESPONSE_FIELDS && !f->response.mid_line && (p[0] == ' ' || p[0] == '\t'))
-		return refuse(f, FETCH_BAD_RESPONSE, "A field line of the upstream's answer is folded.");
+	if (f->response.phase == ORIGIN_RESPONSE_FIELDS && !f->response.mid_line && (p[0] == ' ' || p[0] == '\t')) {
+		f->response.line++;
+		return refuse_line(f, (struct slice){NULL, 0}, "A field line of the upstream's answer is folded.");
+	}
 	f->response.mid_line = p[n - 1] != '\n';
 	return n;
 }
@@ -147,7 +180,7 @@ static size_t on_header_preview(struct fetch *f, const char *p, size_t n)
 static size_t not_taken(struct fetch *f, enum fetch_write how)
 {
 	if (how != FETCH_WRITE_PAUSE)
-		return refuse(f, FETCH_CANCELLED, "cancelled");
+		return cancel(f);
 	f->is_paused = true;
 	deadline_set(f, 0);
 	return CURL_WRITEFUNC_PAUSE;
@@ -187,7 +220,8 @@ static size_t on_chunked(struct fetch *f, const char *p, size_t n)
 
 		switch (chunk_decode(&a->chunks, p + at, n - at, &used, &data)) {
 		case CHUNK_BAD:
-			return refuse(f, FETCH_BAD_RESPONSE, "The chunks of the upstream's answer are malformed.");
+			return refuse(f, FETCH_BAD_RESPONSE, FETCH_CAUSE_TRANSFER_CODING,
+				"The chunks of the upstream's answer are malformed.");
 		case CHUNK_MORE:
 			return n;
 		case CHUNK_END:
@@ -215,7 +249,7 @@ size_t origin_response_on_body(char *p, size_t size, size_t n, void *arg)
 	if (f->discards)
 		return n;
 	if (f->todo & TODO_DROP)
-		return refuse(f, FETCH_CANCELLED, "cancelled");
+		return cancel(f);
 	if (f->response.phase != ORIGIN_RESPONSE_BODY)
 		return on_header_preview(f, p, n);
 	deadline_set(f, f->u->options->stall_timeout_ms);

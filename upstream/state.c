@@ -60,6 +60,7 @@ static struct upstream_state *make_locked(const struct upstream_options *o, cons
 	breaker_init(&s->breaker);
 	quota_init(&s->quota);
 	places_init(&s->places);
+	pthread_mutex_init(&s->errors_mu, NULL);
 	link_append(&registry, &s->link);
 	return s;
 }
@@ -103,6 +104,7 @@ void upstream_state_unref(struct upstream_state **sp)
 		return;
 	breaker_fini(&s->breaker);
 	places_fini(&s->places);
+	pthread_mutex_destroy(&s->errors_mu);
 	mem_free(s->identity);
 	mem_free(s);
 }

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/mailbox.h"
+#include "base/log.h"
 #include "upstream/fetch.h"
 
 enum { BREAKER_SLOTS = 10 };
@@ -26,6 +27,8 @@ struct origin_state {
 	_Atomic unsigned check_failures; /* in a row */
 	_Atomic int64_t next_check_ms;   /* the loop that moves it on does the check */
 	_Atomic unsigned active;         /* attempts, in all loops */
+	/* guarded by the upstream's errors_mu */
+	struct upstream_error last_error;
 };
 
 struct breaker {
@@ -76,6 +79,8 @@ struct upstream_state {
 	struct breaker breaker;
 	struct quota quota;
 	struct places places;
+	struct log_limit limits[FETCH_CAUSES]; /* of lines that tell of a failure */
+	pthread_mutex_t errors_mu;             /* a leaf */
 	struct origin_state origins[];
 };
 

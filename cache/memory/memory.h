@@ -47,8 +47,9 @@ struct failure_marker {
 	bool was_once; /* by an error, the first or for one client, that a stale response stood in for: that may, and nobody is told of the error */
 	bool is_cut;   /* a response began, and broke off */
 	int status;    /* to be answered with */
-	int by;        /* the status with which the origin answered; 0: no response came, or none to its end */
-	uint64_t form; /* whom it befell, or the error before: FORM_PLAIN says that it would befall all */
+	unsigned cause; /* as flight_note_cause had it */
+	int by;         /* the status with which the origin answered; 0: no response came, or none to its end */
+	uint64_t form;  /* whom it befell, or the error before: FORM_PLAIN says that it would befall all */
 	struct object *response; /* owned; NULL: there is only the status */
 };
 

@@ -1,12 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 #include "proxy/admin/admin_health.h"
 
+#include <stdio.h>
+#include <time.h>
+
+#include "proxy/admin/admin_internal.h"
 #include "proxy/request/origins.h"
 #include "upstream/fetch.h"
 
 static const char *state_name(bool is_down, bool is_out)
 {
 	return is_down ? "down" : is_out ? "out" : "up";
+}
+
+static json_t *json_of_error(const struct upstream_error *e)
+{
+	char time[40];
+	struct tm tm;
+	time_t s = (time_t)(e->wall_ms / 1000);
+	size_t n;
+
+	if (!e->wall_ms)
+		return json_null();
+	n = strftime(time, sizeof(time), "%Y-%m-%dT%H:%M:%S", gmtime_r(&s, &tm));
+	snprintf(time + n, sizeof(time) - n, ".%03dZ", (int)(e->wall_ms % 1000));
+	return json_pack("{s:s, s:s, s:o, s:o, s:o}", "time", time, "error", fetch_cause_name(e->cause), "detail",
+		admin_json_of(slice_of(e->detail)), "address",
+		e->address[0] ? admin_json_of(slice_of(e->address)) : json_null(), "request_id",
+		e->id[0] ? admin_json_of(slice_of(e->id)) : json_null());
 }
 
 static json_t *json_of_origins(const struct upstream_options *o, const struct upstream_health *h)
@@ -17,9 +38,10 @@ static json_t *json_of_origins(const struct upstream_options *o, const struct up
 		struct slice url = i == 0 ? o->url : o->more_urls[i - 1];
 
 		json_array_append_new(
-			all, json_pack("{s:s%, s:s, s:i, s:i}", "url", url.p, url.n, "state",
+			all, json_pack("{s:s%, s:s, s:i, s:i, s:o}", "url", url.p, url.n, "state",
 				     state_name(h->origins[i].is_down, h->origins[i].is_out), "failures_in_a_row",
-				     (int)h->origins[i].failures, "active", (int)h->origins[i].active));
+				     (int)h->origins[i].failures, "active", (int)h->origins[i].active, "last_error",
+				     json_of_error(&h->origins[i].last_error)));
 	}
 	return all;
 }

@@ -153,15 +153,21 @@ struct slice access_request_id(const struct http_request *r)
 	return id.n <= REQUEST_ID_MAX && http_is_token(id) ? id : (struct slice){0};
 }
 
-/* The client's, or ours as 16 hexadecimal digits in `text`. */
+struct slice access_id(const struct http_request *r, uint64_t id, char text[17])
+{
+	struct slice given = access_request_id(r);
+
+	if (given.n || !id)
+		return given;
+	for (int i = 16; i-- > 0; id >>= 4)
+		text[i] = "0123456789abcdef"[id & 15];
+	text[16] = '\0';
+	return (struct slice){text, 16};
+}
+
 static struct slice id_of(const struct access_record *r, char text[17])
 {
-	struct slice id = access_request_id(r->http);
-
-	if (id.n || !r->id)
-		return id;
-	snprintf(text, 17, "%016llx", (unsigned long long)r->id);
-	return (struct slice){text, 16};
+	return access_id(r->http, r->id, text);
 }
 
 static struct slice peer_of(const struct access_record *r)
@@ -242,6 +248,10 @@ static void put_extras(struct out *o, const struct access_record *r)
 	put_thousandths(o, r->total_us / 1000);
 	PUT_LIT(o, " id=");
 	put_or_dash(o, id_of(r, text));
+	if (r->error) {
+		PUT_LIT(o, " error=");
+		put_str(o, r->error);
+	}
 }
 
 static void put_combined(struct out *o, const struct access_record *r)
@@ -322,6 +332,7 @@ static void put_json(struct out *o, const struct access_record *r)
 	put_member(o, ",\"referer\":", field_of(http, HF_REFERER));
 	put_member(o, ",\"user_agent\":", field_of(http, HF_USER_AGENT));
 	put_member(o, ",\"host\":", http ? http->host : (struct slice){0});
+	put_member(o, ",\"error\":", r->error ? slice_of(r->error) : (struct slice){0});
 	PUT_LIT(o, "}");
 }
 

@@ -17,7 +17,7 @@ enum {
 };
 
 /* Writes the line with its newline and returns its length; no allocation.
- * COMBINED: client - - [date] "METHOD target HTTP/1.x" status bytes "referer" "user-agent" cache= route= upstream= total= id=
+ * COMBINED: client - - [date] "METHOD target HTTP/1.x" status bytes "referer" "user-agent" cache= route= upstream= total= id= [error=]
  *           times in seconds, "-" for what there is none of; the date in the local time zone.
  * JSON:     one object with the same members on every line, null for what there is none of; times in ms, the date in UTC. */
 size_t access_line_format(enum config_log_format format, const struct access_record *r, char line[ACCESS_LINE_MAX]);
@@ -27,5 +27,7 @@ size_t access_line_format(enum config_log_format format, const struct access_rec
  *
  * The client's X-Request-ID when it is a token of at most 128 bytes, else empty. */
 struct slice access_request_id(const struct http_request *r);
+/* That, or else `id` as 16 hexadecimal digits in `text`. */
+struct slice access_id(const struct http_request *r, uint64_t id, char text[17]);
 
 #endif

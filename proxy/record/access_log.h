@@ -26,7 +26,9 @@ struct access_record {
 	struct slice route;
 	int64_t total_us, upstream_us; /* -1: no upstream was asked */
 	int64_t wall_ms;
-	uint64_t id; /* stands in where the client gave no X-Request-ID; 0: nothing does */
+	const char *
+		error; /* a proxy error type (RFC 9209) where the proxy answered itself or cut the response; else NULL */
+	uint64_t id;   /* stands in where the client gave no X-Request-ID; 0: nothing does */
 };
 
 /* path: a file, or "-" for standard output. 0, -ENOMEM or what open(2) says: -ENXIO for a FIFO without a reader. */

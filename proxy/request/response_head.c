@@ -493,23 +493,58 @@ int response_from_fields(struct response *r, const struct http_request *request,
 
 /* ---- Our own words ---- */
 
-int response_problem(struct response *r, const struct http_request *request, int status, const char *detail,
-	int retry_after_s, struct now now, const struct cache_status *cache_status)
+/* Could it stand between quotes as it is (RFC 9651 3.3.3)? */
+static bool is_string(struct slice s)
 {
-	start(r, status);
-	/* `detail` is one of our own constants: nothing in it needs escaping. */
-	buf_addf(&r->text, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\"}\n",
-		http_reason(status), status, detail);
-	http_status_line_append(&r->head, status);
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] < ' ' || s.p[i] > '~' || s.p[i] == '"' || s.p[i] == '\\')
+			return false;
+	return s.n > 0;
+}
+
+/* The upstream's address is the operator's to know: of it a client learns a name at most. */
+static void add_proxy_status(struct buf *b, const struct response_problem *p)
+{
+	if (p->proxy_status == CONFIG_PROXY_STATUS_OFF)
+		return;
+	buf_add_str(b, "Proxy-Status: memoproxy; error=");
+	buf_add_str(b, p->error);
+	if (p->proxy_status == CONFIG_PROXY_STATUS_FULL && is_string(p->next_hop)) {
+		buf_add_str(b, "; next-hop=\"");
+		buf_add_slice(b, p->next_hop);
+		buf_add_char(b, '"');
+	}
+	buf_add(b, "\r\n", 2);
+}
+
+/* `detail` and `error` are constants of ours, and an id is a token: nothing in them needs escaping. */
+static void add_problem(struct buf *b, const struct response_problem *p)
+{
+	buf_addf(b, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\",\"error\":\"%s\"",
+		http_reason(p->status), p->status, p->detail, p->error);
+	if (p->id.n)
+		buf_addf(b, ",\"id\":\"%.*s\"", SLICE_ARG(p->id));
+	buf_add_str(b, "}\n");
+}
+
+int response_problem(struct response *r, const struct http_request *request, const struct response_problem *p,
+	struct now now, const struct cache_status *cache_status)
+{
+	start(r, p->status);
+	add_problem(&r->text, p);
+	http_status_line_append(&r->head, p->status);
 	add_date(&r->head, now);
 	buf_add_str(&r->head, "Content-Type: application/problem+json\r\nCache-Control: no-store\r\n");
-	if (retry_after_s >= 0)
-		add_number_field(&r->head, "Retry-After: ", (uint64_t)retry_after_s);
+	if (p->retry_after_s >= 0)
+		add_number_field(&r->head, "Retry-After: ", (uint64_t)p->retry_after_s);
 	add_number_field(&r->head, "Content-Length: ", r->text.n);
 	if (cache_status)
 		add_cache_status(&r->head, cache_status);
+	add_proxy_status(&r->head, p);
+	if (p->id.n)
+		http_field_append(&r->head, SLICE_LIT("X-Request-ID"), p->id);
 	r->content_length = (int64_t)r->text.n;
-	if (!has_no_content(request->method, status)) {
+	if (!has_no_content(request->method, p->status)) {
 		r->body = RESPONSE_BYTES;
 		r->bytes = buf_slice(&r->text);
 	}

@@ -7,17 +7,31 @@ static const char too_late[] = "the upstream did not answer in time";
 static const char too_many[] = "too many requests are waiting for the upstream";
 static const char no_response[] = "the upstream could not be reached or broke off";
 
+static const char *error_of(int status)
+{
+	return status < 500 ? "http_request_error" : status == 508 ? "proxy_loop_detected" : "proxy_internal_response";
+}
+
 struct failure failure_of(int status, const char *detail)
 {
-	return (struct failure){status, status == 503 ? 1 : -1, detail};
+	return (struct failure){status, status == 503 ? 1 : -1, detail, error_of(status)};
+}
+
+struct failure failure_caused(struct failure f, unsigned cause)
+{
+	const char *error = fetch_cause_name(cause);
+
+	if (error)
+		f.error = error;
+	return f;
 }
 
 struct failure failure_no_memory(void)
 {
-	return failure_of(503, "out of memory");
+	return failure_caused(failure_of(503, "out of memory"), FETCH_CAUSE_INTERNAL);
 }
 
-struct failure failure_of_fetch(enum fetch_result result)
+static struct failure failure_of_result(enum fetch_result result)
 {
 	switch (result) {
 	case FETCH_TIMEOUT:
@@ -35,11 +49,21 @@ struct failure failure_of_fetch(enum fetch_result result)
 	}
 }
 
+struct failure failure_of_fetch(enum fetch_result result, unsigned cause)
+{
+	return failure_caused(failure_of_result(result), cause);
+}
+
+enum fetch_cause failure_cause_of_start(int err)
+{
+	return err == -EBUSY ? FETCH_CAUSE_LIMIT : FETCH_CAUSE_INTERNAL;
+}
+
 struct failure failure_of_start(int err)
 {
 	switch (err) {
 	case -EBUSY:
-		return failure_of(503, too_many);
+		return failure_caused(failure_of(503, too_many), FETCH_CAUSE_LIMIT);
 	case -ENOBUFS:
 		return failure_of(431, "the request's fields are too large to forward");
 	default:
@@ -52,9 +76,11 @@ int failure_for_flight(struct failure f)
 	return f.status < 500 ? 502 : f.status;
 }
 
-struct failure failure_of_flight(int status)
+struct failure failure_of_flight(int status, unsigned cause)
 {
-	return failure_of(status, status == 504   ? too_late
-				  : status == 503 ? "the upstream has too much to do, or is given a pause"
-						  : no_response);
+	return failure_caused(
+		failure_of(status, status == 504   ? too_late
+				   : status == 503 ? "the upstream has too much to do, or is given a pause"
+						   : no_response),
+		cause);
 }

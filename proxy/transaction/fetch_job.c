@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <event2/buffer.h>
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "proxy/request/origins.h"
 #include "proxy/transaction/failure.h"
@@ -44,7 +43,8 @@ struct fetch_job {
 	unsigned route;
 	uint64_t dropped_bytes;
 	bool is_safe;
-	bool was_sent;  /* once the fetch has ended */
+	bool was_sent; /* once the fetch has ended */
+	enum fetch_cause cause;
 	bool is_paused; /* by the flight: no more bytes until it resumes */
 };
 
@@ -275,25 +275,18 @@ static enum fetch_write on_body(void *arg, const void *p, size_t n)
 	}
 }
 
-static void log_failure(const struct fetch_job *f, enum fetch_result result, const char *detail)
-{
-	static struct log_limit limit;
-
-	if (result != FETCH_CANCELLED && log_allowed(&limit))
-		log_warn("upstream %s: %s: %s", f->snapshot->config->upstreams[f->upstream].name.p,
-			fetch_result_name(result), detail);
-}
-
 static void on_end(void *arg, enum fetch_result result, const char *detail)
 {
 	struct fetch_job *f = fetch_job_of(arg);
 
+	(void)detail;
 	f->was_sent = fetch_was_sent(f->fetch);
+	f->cause = fetch_cause_of(f->fetch);
 	f->fetch = NULL;
 	if (result == FETCH_OK && f->is_safe)
 		snapshot_note_fetch(f->snapshot, f->route, clock_mono_us() - f->start_us);
-	if (result != FETCH_OK)
-		log_failure(f, result, detail);
+	if (f->flight)
+		flight_note_cause(f->flight, f->cause);
 	if (f->kept)
 		flight_end(f->kept, result == FETCH_OK, clock_now());
 	if (f->flight && f->mode == JOB_FLIGHT)
@@ -301,9 +294,9 @@ static void on_end(void *arg, enum fetch_result result, const char *detail)
 	else if (f->flight && result == FETCH_CANCELLED)
 		flight_abandon(f->flight);
 	else if (f->flight && !f->was_sent && result != FETCH_NO_MEMORY)
-		flight_fail_for_all(f->flight, failure_for_flight(failure_of_fetch(result)), clock_now());
+		flight_fail_for_all(f->flight, failure_for_flight(failure_of_fetch(result, f->cause)), clock_now());
 	else if (f->flight)
-		flight_fail(f->flight, failure_for_flight(failure_of_fetch(result)), clock_now());
+		flight_fail(f->flight, failure_for_flight(failure_of_fetch(result, f->cause)), clock_now());
 	else if (f->client)
 		f->client->on_end(f->client_arg, result);
 	fetch_job_free(f);
@@ -350,6 +343,7 @@ static int start_fetch(struct fetch_job *f, const struct fetch_job_request *r)
 		.target = buf_slice(&t->path),
 		.host = t->sent.http.host,
 		.fields = &forward->fields,
+		.id = r->id,
 		/* Its client knows what to do with one. */
 		.takes_part = r->client && !options.stored && http_fields_get(&t->sent.http.fields, HF_RANGE),
 	};
@@ -420,6 +414,8 @@ int fetch_job_start(const struct fetch_job_request *r, struct fetch_job **out)
 		f->handle = r->client ? out : NULL;
 		return 0;
 	}
+	if (flight)
+		flight_note_cause(flight, failure_cause_of_start(err));
 	if (flight && err == -EBUSY)
 		flight_fail_for_all(flight, 503, clock_now());
 	else if (flight)
@@ -461,6 +457,11 @@ void fetch_job_resume(struct fetch_job *f)
 bool fetch_job_was_sent(const struct fetch_job *f)
 {
 	return f->was_sent;
+}
+
+enum fetch_cause fetch_job_cause(const struct fetch_job *f)
+{
+	return f->cause;
 }
 
 const struct cache_asked *fetch_job_asked(const struct fetch_job *f)

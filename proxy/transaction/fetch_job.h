@@ -29,6 +29,7 @@ struct fetch_job_client {
 struct fetch_job_request {
 	struct worker *worker;
 	const struct target *target;           /* copied as far as needed */
+	struct slice id;                       /* of the request that causes it, for the log; copied */
 	struct evbuffer *body;                 /* its bytes are referred to, and stay; NULL: no body */
 	struct flight *flight;                 /* its reference is taken over; NULL: private from the start */
 	const struct fetch_job_client *client; /* NULL: nobody waits (background, refresh) */
@@ -47,9 +48,10 @@ void fetch_job_release(struct fetch_job **f);
  * r->key. POLICY_STORE: it does, so far. */
 enum policy_store fetch_job_keep(struct fetch_job *f, const struct cache_request *r, int status,
 	const struct http_fields *fields, int64_t content_length) WARN_UNUSED;
-/* When the upstream was asked: by number, and by the clock. */
-/* While on_end is called: was any of the request sent? */
+/* While on_end is called: was any of the request sent? And why was there no response? */
 bool fetch_job_was_sent(const struct fetch_job *f);
+enum fetch_cause fetch_job_cause(const struct fetch_job *f);
+/* When the upstream was asked: by number, and by the clock. */
 const struct cache_asked *fetch_job_asked(const struct fetch_job *f);
 struct now fetch_job_request_time(const struct fetch_job *f);
 /* on_body said PAUSE before; there is room again. */

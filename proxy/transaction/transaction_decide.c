@@ -31,7 +31,8 @@ static void decide_again(struct transaction *x)
 	x->cache_status = (struct cache_status){0};
 	x->now = clock_now();
 	if (++x->retries > RETRIES_MAX)
-		transaction_problem(x, failure_of(503, "the stored answer can't be read"));
+		transaction_problem(
+			x, failure_caused(failure_of(503, "the stored answer can't be read"), FETCH_CAUSE_INTERNAL));
 	else
 		transaction_decide(x, false);
 }
@@ -122,7 +123,7 @@ static struct cache_request request_of(struct transaction *x)
 static void waited_in_vain(struct transaction *x, const struct flight_view *view)
 {
 	enum flight_phase phase = view->phase;
-	int status = view->status;
+	struct failure failure = failure_of_flight(view->status, view->cause);
 
 	if (phase == FLIGHT_RETRY && view->failure) {
 		x->met_failure = true;
@@ -131,7 +132,7 @@ static void waited_in_vain(struct transaction *x, const struct flight_view *view
 	transaction_stop_waiting(x);
 	fetch_job_detach(&x->job);
 	if (phase == FLIGHT_FAILED)
-		transaction_problem(x, failure_of_flight(status));
+		transaction_problem(x, failure);
 	else if (x->is_reading)
 		transaction_decide(x, false);
 	else
@@ -169,7 +170,8 @@ static void without_whole(struct transaction *x)
 	transaction_stop_waiting(x);
 	fetch_job_detach(&x->job);
 	if (x->goes_for_part) {
-		transaction_problem(x, failure_of(502, "the upstream broke off"));
+		transaction_problem(
+			x, failure_caused(failure_of(502, "the upstream broke off"), FETCH_CAUSE_INCOMPLETE));
 		return;
 	}
 	x->goes_for_part = true;
@@ -225,7 +227,7 @@ static void look(struct transaction *x)
 		return;
 	default:
 		if (x->has_begun)
-			transaction_abort(x);
+			transaction_abort(x, view.cause);
 		else if (x->is_overdue)
 			transaction_go_on_alone(x);
 		else
@@ -260,6 +262,7 @@ static int start_job(struct transaction *x, struct flight *f, bool for_client)
 	struct fetch_job_request r = {
 		.worker = x->worker,
 		.target = &x->target,
+		.id = transaction_id(x),
 		.flight = f,
 		.client = for_client ? &transaction_private : NULL,
 		.client_arg = for_client ? x : NULL,
@@ -363,6 +366,15 @@ static void look_up(struct transaction *x, bool no_join, struct cache_result *ou
 		out->forward = CACHE_FWD_METHOD;
 }
 
+/* Of that failure the cause is told, as this request was not sent; it comes back in a second. */
+static struct failure remembered(const struct cache_result *found)
+{
+	struct failure f = failure_of(found->status, "the upstream failed a moment ago");
+
+	f.retry_after_s = 1;
+	return failure_caused(f, found->cause ? found->cause : FETCH_CAUSE_UNAVAILABLE);
+}
+
 void transaction_act(struct transaction *x, struct cache_result found)
 {
 	x->is_reading = found.verdict == CACHE_LOWER;
@@ -410,7 +422,7 @@ void transaction_act(struct transaction *x, struct cache_result found)
 			answer_object(x, found.object);
 			return;
 		}
-		transaction_problem(x, (struct failure){found.status, 1, "the upstream failed a moment ago"});
+		transaction_problem(x, remembered(&found));
 		return;
 	case CACHE_BUSY:
 		x->why = POLICY_NOT_BUSY;

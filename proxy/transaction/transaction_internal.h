@@ -51,6 +51,9 @@ struct transaction {
 	bool met_failure;  /* of a fetch that it waited for, and of another's request */
 	uint64_t met_form; /* of that request */
 	unsigned retries;  /* lookups again after FLIGHT_RETRY */
+	const char *error; /* of a problem or what was cut: for the log; NULL: there was none */
+	uint64_t id;       /* 0: none is drawn yet */
+	char id_text[17];
 	int64_t start_us, upstream_us;
 	struct now now; /* of the last event that woke it */
 };
@@ -102,7 +105,7 @@ enum fetch_write transaction_stream(struct transaction *x, const void *p, size_t
 void transaction_finish(struct transaction *x);
 /* Nothing has been sent yet: a problem is. Something has: the response is cut. */
 void transaction_problem(struct transaction *x, struct failure why);
-void transaction_abort(struct transaction *x);
+void transaction_abort(struct transaction *x, unsigned cause); /* an enum fetch_cause, 0 where it is not known */
 
 /* ---- transaction_lower.c: bodies in the lower tier, one verified block after the other ---- */
 
@@ -122,6 +125,8 @@ enum pump transaction_pump_lower(struct transaction *x) WARN_UNUSED;
 
 /* The response has been handed over: frees the transaction, and notes it when the client has all of it, or has left. */
 void transaction_leave(struct transaction *x);
+/* Its client's X-Request-ID, or one of ours: in answers, in the log, the same in all. Valid as long as the transaction is. */
+struct slice transaction_id(struct transaction *x);
 /* The response was cut by us; or the client left before it was handed over. */
 void transaction_note(struct transaction *x, bool is_gone);
 

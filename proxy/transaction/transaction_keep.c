@@ -139,8 +139,10 @@ void transaction_tell_failure(struct transaction *x, enum fetch_result result)
 	case FETCH_BROKEN:
 	case FETCH_BAD_RESPONSE:
 		x->now = clock_now();
-		tell_of_passed(x, (struct cache_passed){.status = failure_of_fetch(result).status,
-					  .befalls_all = !fetch_job_was_sent(x->job)});
+		tell_of_passed(
+			x, (struct cache_passed){.status = failure_of_fetch(result, fetch_job_cause(x->job)).status,
+				   .cause = fetch_job_cause(x->job),
+				   .befalls_all = !fetch_job_was_sent(x->job)});
 		return;
 	default: /* the origin was not asked, or the client has left */
 		return;

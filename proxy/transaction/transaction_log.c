@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a transaction leaves behind: counters, and a line in the access log once the client has the last byte or has left. */
 #include "base/mem.h"
+#include "proxy/record/access_line.h"
 #include "proxy/transaction/transaction_internal.h"
 
 #define PENDING_LOG_MAGIC 0x50415254u
@@ -16,6 +17,8 @@ struct pending_log {
 	int status;
 	uint64_t body_bytes; /* handed over */
 	int64_t start_us, upstream_us;
+	uint64_t id;
+	const char *error;
 };
 
 static struct pending_log *pending_log_of(void *arg)
@@ -40,7 +43,16 @@ static void note_pending(struct pending_log *p, struct transaction *x)
 		.body_bytes = x->sent,
 		.start_us = x->start_us,
 		.upstream_us = x->upstream_us ? x->upstream_us - x->start_us : -1,
+		.id = x->id,
+		.error = x->error,
 	};
+}
+
+struct slice transaction_id(struct transaction *x)
+{
+	if (!x->id)
+		x->id = worker_new_id(x->worker);
+	return access_id(x->client, x->id, x->id_text);
 }
 
 /* The bytes that the client's socket has taken. */
@@ -62,6 +74,8 @@ static void note(const struct pending_log *p, bool is_gone)
 		.body_bytes = is_gone ? body_bytes_sent(p) : p->body_bytes, /* what is buffered still goes out */
 		.total_us = clock_mono_us() - p->start_us,
 		.upstream_us = p->upstream_us,
+		.id = p->id,
+		.error = p->error,
 	};
 
 	worker_note_response(p->worker, &a);

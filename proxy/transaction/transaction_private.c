@@ -62,8 +62,9 @@ static bool waits_on(struct transaction *x, int status)
 
 static void could_not_compose(struct transaction *x, int err)
 {
-	transaction_problem(
-		x, err == -ENOMEM ? failure_no_memory() : failure_of(502, "the upstream's head is too large"));
+	transaction_problem(x, err == -ENOMEM ? failure_no_memory()
+					      : failure_caused(failure_of(502, "the upstream's head is too large"),
+							FETCH_CAUSE_HEAD_SIZE));
 }
 
 static void on_private_head(
@@ -114,6 +115,7 @@ static enum fetch_write on_private_body(void *arg, const void *p, size_t n)
 static void on_private_end(void *arg, enum fetch_result result)
 {
 	struct transaction *x = transaction_of(arg);
+	enum fetch_cause cause = fetch_job_cause(x->job);
 
 	if (!x->has_begun)
 		transaction_tell_failure(x, result);
@@ -121,11 +123,11 @@ static void on_private_end(void *arg, enum fetch_result result)
 	if (result == FETCH_OK && x->has_begun)
 		transaction_finish(x);
 	else if (x->has_begun)
-		transaction_abort(x);
+		transaction_abort(x, cause);
 	else if (x->is_overdue)
 		x->is_overdue = false; /* the whole may still come */
 	else
-		transaction_problem(x, failure_of_fetch(result));
+		transaction_problem(x, failure_of_fetch(result, cause));
 }
 
 const struct fetch_job_client transaction_private = {

@@ -117,6 +117,14 @@ static enum pump pump_memory(struct transaction *x)
 	return state == BODY_BROKEN ? PUMP_BROKEN : PUMP_WAITS;
 }
 
+/* A body that more was to come of, and did not; else it is here, and could not be sent or read. */
+static enum fetch_cause cause_of_cut(const struct transaction *x)
+{
+	uint64_t available;
+
+	return object_body_state(x->object, &available) == BODY_BROKEN ? FETCH_CAUSE_INCOMPLETE : FETCH_CAUSE_INTERNAL;
+}
+
 void transaction_pump(struct transaction *x)
 {
 	switch (x->reader ? transaction_pump_lower(x) : pump_memory(x)) {
@@ -129,7 +137,7 @@ void transaction_pump(struct transaction *x)
 	case PUMP_WAITS:
 		return;
 	case PUMP_BROKEN:
-		transaction_abort(x);
+		transaction_abort(x, cause_of_cut(x));
 		return;
 	}
 }
@@ -193,21 +201,34 @@ static enum policy_store reason_of_problem(const struct transaction *x, int stat
 
 void transaction_problem(struct transaction *x, struct failure why)
 {
+	const struct config_route *found = x->target.route;
+	const struct config *config = found ? x->target.snapshot->config : x->worker->snapshot->config;
+	const struct response_problem p = {
+		.status = why.status,
+		.detail = why.detail,
+		.error = why.error,
+		.retry_after_s = retry_after_s(x, why.retry_after_s),
+		.id = transaction_id(x),
+		.proxy_status = config->proxy.proxy_status,
+		.next_hop = x->target.upstream ? x->target.upstream->name : (struct slice){NULL, 0},
+	};
+
 	x->kind = RESPONSE_ERROR;
 	x->cache_status.detail = policy_reason(reason_of_problem(x, why.status))->token;
-	if (response_problem(&x->response, x->client, why.status, why.detail, retry_after_s(x, why.retry_after_s),
-		    clock_now(), &x->cache_status))
+	x->error = why.error;
+	if (response_problem(&x->response, x->client, &p, clock_now(), &x->cache_status))
 		send_no_memory(x);
 	else
 		transaction_send(x);
 }
 
-void transaction_abort(struct transaction *x)
+void transaction_abort(struct transaction *x, unsigned cause)
 {
 	struct transport *t = x->transport;
 
 	x->worker->stats.aborted++;
 	x->kind = RESPONSE_ERROR;
+	x->error = fetch_cause_name(cause);
 	transaction_note(x, false);
 	transaction_free(x);
 	t->ops->abort(t);

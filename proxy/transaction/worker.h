@@ -124,7 +124,11 @@ struct worker_response {
 	int status;                    /* STATUS_CLIENT_GONE: the client left first */
 	uint64_t body_bytes;           /* that it was sent */
 	int64_t total_us, upstream_us; /* -1: no upstream was asked */
+	uint64_t id;                   /* 0: one is drawn */
+	const char *error;             /* a proxy error type (RFC 9209); NULL: none */
 };
+/* Of a request. */
+uint64_t worker_new_id(struct worker *w);
 #define STATUS_CLIENT_GONE 499 /* no status of HTTP: nginx's word for it, which log readers know */
 /* Of that route of the snapshot; NULL when a reload has taken it away. */
 struct route_stats *worker_route_stats(struct worker *w, const struct snapshot *s, unsigned route);

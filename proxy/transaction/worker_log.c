@@ -3,12 +3,19 @@
 #include "proxy/front/gate.h"
 #include "proxy/front/transport.h"
 #include "proxy/record/access_log.h"
+#include "proxy/transaction/failure.h"
 #include "proxy/transaction/worker.h"
+
+uint64_t worker_new_id(struct worker *w)
+{
+	return ++w->next_request_id;
+}
 
 static void log_response(struct worker *w, struct access_record record)
 {
 	record.wall_ms = clock_now().wall_ms;
-	record.id = ++w->next_request_id;
+	if (!record.id)
+		record.id = worker_new_id(w);
 	if (w->access_log)
 		access_log_add(w->access_log, &record);
 }
@@ -74,6 +81,8 @@ void worker_note_response(struct worker *w, const struct worker_response *r)
 				.route = r->snapshot->config->routes[r->route].rules.route,
 				.total_us = r->total_us,
 				.upstream_us = r->upstream_us,
+				.id = r->id,
+				.error = r->error,
 			});
 }
 
@@ -90,5 +99,6 @@ void worker_note_refused(void *arg, struct gate *g, const struct http_error *e)
 				.status = e->status,
 				.kind = RESPONSE_ERROR,
 				.upstream_us = -1,
+				.error = failure_of(e->status, e->reason).error,
 			});
 }

@@ -3,8 +3,8 @@
 front of one origin, and what comes back is compared byte by byte.
 
 What may differ is what tells the time or is drawn by chance, and only so far: Age, the ttl of Cache-Status and a Date of
-the proxy's own by two seconds (the two proxies stored their copies one after the other), and the boundary of multipart
-responses, whose length must be the same. Nothing else is forgiven. All of the origin's responses follow from the request
+the proxy's own by two seconds (the two proxies stored their copies one after the other), the boundary of multipart responses and
+the id of an error, whose lengths must be the same. Nothing else is forgiven. All of the origin's responses follow from the request
 alone, and are fresh or stale by half an hour and more, so that no second decides which they are.
 """
 import email.utils
@@ -262,11 +262,15 @@ def exchange(proxy, connection, requests, rng):
 NUMBERS = re.compile(rb"(\r\nAge: |; ttl=)(-?\d+)")
 DATE = re.compile(rb"(\r\nDate: )([^\r]+)")
 BOUNDARY = re.compile(rb"memoproxy-[0-9a-f]{32}")
+ID = re.compile(rb"\r\nX-Request-ID: ([0-9a-f]{16})")
 
 
 def timeless(answer):
-    """The response with its times and boundary taken out, and those."""
+    """The response with its times, boundary and id taken out, and those times."""
     head, body = answer
+    drawn = ID.search(head)
+    if drawn:
+        head, body = head.replace(drawn[1], b"ID"), body.replace(drawn[1], b"ID")
     head, body = BOUNDARY.sub(b"BOUNDARY", head), BOUNDARY.sub(b"BOUNDARY", body) if BOUNDARY.search(head) else body
     numbers = [int(n) for _, n in NUMBERS.findall(head)]
     dates = [email.utils.parsedate_to_datetime(d.decode()).timestamp() for _, d in DATE.findall(head)]

@@ -121,6 +121,7 @@ static void on_end(void *arg, enum fetch_result result, const char *detail)
 	snprintf(s->detail, sizeof(s->detail), "%s", detail);
 	s->reused = s->fetch->reused;
 	s->was_sent = fetch_was_sent(s->fetch);
+	s->cause = fetch_cause_of(s->fetch);
 	s->framed = origin_response_is_framed(s->fetch);
 	s->queued = s->fetch->begun_us > s->fetch->started_us;
 	s->fetch = NULL;

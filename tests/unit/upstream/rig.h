@@ -33,6 +33,7 @@ struct seen {
 	enum fetch_result result;
 	bool reused, framed, queued; /* its connection was used before; its end was marked; it did not begin at once */
 	bool was_sent;
+	enum fetch_cause cause;
 	struct buf fields; /* "Name: value\n" of the head */
 	struct buf body;
 	char detail[256];

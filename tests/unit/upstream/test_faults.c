@@ -527,6 +527,67 @@ static void an_origin_that_hangs_times_out(void **state)
 	scripted_close(&w);
 }
 
+static void fail_as_told(struct conn *c)
+{
+	if (!conn_read(c))
+		return;
+	if (strstr(c->bytes, "/reset"))
+		conn_reset(c);
+	else if (strstr(c->bytes, "/half"))
+		conn_send(c, "HTTP/1.1 200 OK\r\nX: y\r\n");
+	else if (strstr(c->bytes, "/status"))
+		conn_send(c, "HTTP/1.1 600 OK\r\n\r\n");
+	else if (strstr(c->bytes, "/value"))
+		conn_send(c, "HTTP/1.1 103 E\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nA: b\r\nSet-Cookie: s3cret\x01\r\n\r\n");
+	else if (strstr(c->bytes, "/end"))
+		conn_send(c, "HTTP/1.1 200 OK\r\nA: b\n\r\n");
+	else if (strstr(c->bytes, "/fold"))
+		conn_send(c, "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n");
+	else if (strstr(c->bytes, "/chunk"))
+		conn_send(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n");
+	else if (strstr(c->bytes, "/body"))
+		conn_send(c, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
+}
+
+/* And none shows a value, which may be a secret. */
+static void each_failure_has_its_cause_and_a_bad_head_its_line(void **state)
+{
+	static const struct {
+		const char *target;
+		enum fetch_cause cause;
+		const char *detail; /* some of it */
+	} rows[] = {
+		{"/nothing", FETCH_CAUSE_TERMINATED, ""},
+		{"/reset", FETCH_CAUSE_TERMINATED, ""},
+		{"/half", FETCH_CAUSE_INCOMPLETE, "inside the answer"},
+		{"/body", FETCH_CAUSE_INCOMPLETE, ""},
+		{"/status", FETCH_CAUSE_PROTOCOL, "(line 1 of the head)"},
+		{"/value", FETCH_CAUSE_PROTOCOL, "(line 3 of the head, Set-Cookie)"},
+		{"/end", FETCH_CAUSE_PROTOCOL, "(line 2 of the head, A)"},
+		{"/fold", FETCH_CAUSE_PROTOCOL, "(line 3 of the head)"},
+		{"/chunk", FETCH_CAUSE_TRANSFER_CODING, "chunks"},
+	};
+	struct upstream_health h;
+	struct scripted w;
+
+	(void)state;
+	scripted_prepare(&w, fail_as_told);
+	w.rig.upstream.retries = 0;
+	rig_open(&w.rig);
+	seen_init(&w.seen, &w.rig);
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		rig_fetch_again(&w.seen, "GET", rows[i].target);
+		assert_string_equal(fetch_cause_name(w.seen.cause), fetch_cause_name(rows[i].cause));
+		assert_non_null(strstr(w.seen.detail, rows[i].detail));
+		assert_null(strstr(w.seen.detail, "s3cret"));
+		assert_true(upstream_health(&w.rig.upstream, &h));
+		assert_int_equal(h.origins[0].last_error.cause, rows[i].cause);
+		assert_string_equal(h.origins[0].last_error.detail, w.seen.detail);
+		assert_int_equal(strncmp(h.origins[0].last_error.address, "127.0.0.1:", 10), 0);
+	}
+	scripted_close(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -545,6 +606,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_repeated_after_the_first_byte),
 		cmocka_unit_test(refused_connections_are_refused),
 		cmocka_unit_test(an_origin_that_hangs_times_out),
+		cmocka_unit_test(each_failure_has_its_cause_and_a_bad_head_its_line),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

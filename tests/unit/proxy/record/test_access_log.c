@@ -110,6 +110,21 @@ static void combined_line_has_the_usual_fields_and_ours(void **state)
 	http_request_fini(&s.http);
 }
 
+static void a_line_tells_of_an_error_where_there_was_one(void **state)
+{
+	struct sample s;
+
+	(void)state;
+	sample_init(&s, "/");
+	s.record.error = "dns_timeout";
+	assert_non_null(strstr(line_of(&s, CONFIG_LOG_COMBINED), " id=- error=dns_timeout\n"));
+	assert_non_null(strstr(line_of(&s, CONFIG_LOG_JSON), ",\"error\":\"dns_timeout\"}"));
+	s.record.error = NULL;
+	assert_null(strstr(line_of(&s, CONFIG_LOG_COMBINED), "error="));
+	assert_non_null(strstr(line_of(&s, CONFIG_LOG_JSON), ",\"error\":null}"));
+	http_request_fini(&s.http);
+}
+
 static void combined_line_has_dashes_for_what_is_not_there(void **state)
 {
 	struct sample s;
@@ -212,7 +227,7 @@ static void json_line_has_every_member(void **state)
 		"\"target\":\"/users?page=2\",\"status\":200,\"bytes\":1234,\"cache\":\"hit\",\"route\":\"users\","
 		"\"upstream_ms\":123.789,\"total_ms\":130.456,\"request_id\":\"abc\","
 		"\"traceparent\":\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\","
-		"\"referer\":\"http://a.example/\",\"user_agent\":\"curl\",\"host\":\"api.example\"}\n");
+		"\"referer\":\"http://a.example/\",\"user_agent\":\"curl\",\"host\":\"api.example\",\"error\":null}\n");
 	http_request_fini(&s.http);
 }
 
@@ -236,7 +251,7 @@ static void json_line_of_any_bytes_can_be_parsed(void **state)
 		sample_field(&s, "User-Agent", s.http.target);
 		j = json_loads(line_of(&s, CONFIG_LOG_JSON), JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
 		assert_non_null(j);
-		assert_int_equal(json_object_size(j), 15);
+		assert_int_equal(json_object_size(j), 16);
 		json_decref(j);
 		http_request_fini(&s.http);
 	}
@@ -724,6 +739,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(combined_line_has_the_usual_fields_and_ours),
 		cmocka_unit_test(combined_line_has_dashes_for_what_is_not_there),
+		cmocka_unit_test(a_line_tells_of_an_error_where_there_was_one),
 		cmocka_unit_test(date_follows_the_second),
 		cmocka_unit_test(space_in_a_route_does_not_end_its_value),
 		cmocka_unit_test(every_outside_byte_is_escaped),

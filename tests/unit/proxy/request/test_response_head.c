@@ -210,6 +210,8 @@ static void an_upstreams_response_passes_with_via_and_date(void **state)
 	snapshot_unref(&s);
 }
 
+#define PROBLEM(s, d, ...) (&(struct response_problem){.status = (s), .detail = (d), .error = "dns_error", __VA_ARGS__})
+
 static void a_head_past_its_bound_is_none(void **state)
 {
 	struct snapshot *s = snapshot_of(CONFIG);
@@ -228,12 +230,38 @@ static void a_head_past_its_bound_is_none(void **state)
 		response_from_fields(&r, &q.target.sent.http, 200, &fields, -1, clock_now(), &(struct cache_status){0}),
 		-ENOBUFS);
 	assert_int_equal(
-		response_problem(&r, &q.http, 502, "too large", -1, clock_now(), NULL), 0); /* it serves again */
+		response_problem(&r, &q.http, PROBLEM(502, "too large", .retry_after_s = -1), clock_now(), NULL),
+		0); /* it serves again */
 	head_is_well_formed(&r);
 	response_fini(&r);
 	request_end(&q);
 	http_fields_fini(&fields);
 	snapshot_unref(&s);
+}
+
+static void the_upstreams_name_is_told_where_that_is_wanted(void **state)
+{
+	struct request q;
+	struct response r;
+
+	(void)state;
+	response_init(&r);
+	request_parse(&q, "GET /a");
+	assert_int_equal(
+		response_problem(&r, &q.http,
+			PROBLEM(502, "x", .proxy_status = CONFIG_PROXY_STATUS_FULL, .next_hop = SLICE_LIT("api")),
+			clock_now(), NULL),
+		0);
+	assert_true(has_line(&r, "Proxy-Status: memoproxy; error=dns_error; next-hop=\"api\""));
+	assert_null(memmem(r.head.p, r.head.n, "X-Request-ID", 12));
+	assert_int_equal(
+		response_problem(&r, &q.http,
+			PROBLEM(502, "x", .proxy_status = CONFIG_PROXY_STATUS_FULL, .next_hop = SLICE_LIT("a\"b")),
+			clock_now(), NULL),
+		0);
+	assert_true(has_line(&r, "Proxy-Status: memoproxy; error=dns_error"));
+	request_end(&q);
+	response_fini(&r);
 }
 
 static void a_problem_says_what_went_wrong(void **state)
@@ -244,8 +272,11 @@ static void a_problem_says_what_went_wrong(void **state)
 	(void)state;
 	response_init(&r);
 	request_parse(&q, "GET /a");
-	assert_int_equal(
-		response_problem(&r, &q.http, 503, "too much to do", 7, (struct now){1000, 1700000000000}, NULL), 0);
+	assert_int_equal(response_problem(&r, &q.http,
+				 PROBLEM(503, "too much to do", .retry_after_s = 7, .id = SLICE_LIT("a-1"),
+					 .proxy_status = CONFIG_PROXY_STATUS_ERROR, .next_hop = SLICE_LIT("api")),
+				 (struct now){1000, 1700000000000}, NULL),
+		0);
 	head_is_well_formed(&r);
 	assert_true(has_line(&r, "Content-Type: application/problem+json"));
 	assert_true(has_line(&r, "Cache-Control: no-store"));
@@ -253,9 +284,15 @@ static void a_problem_says_what_went_wrong(void **state)
 	assert_int_equal(r.body, RESPONSE_BYTES);
 	assert_int_equal(r.content_length, r.bytes.n);
 	assert_non_null(memmem(r.bytes.p, r.bytes.n, "\"status\":503,\"detail\":\"too much to do\"", 38));
+	assert_non_null(memmem(r.bytes.p, r.bytes.n, ",\"error\":\"dns_error\",\"id\":\"a-1\"}", 32));
+	assert_true(has_line(&r, "Proxy-Status: memoproxy; error=dns_error"));
+	assert_true(has_line(&r, "X-Request-ID: a-1"));
 	request_end(&q);
 	request_parse(&q, "HEAD /a");
-	assert_int_equal(response_problem(&r, &q.http, 504, "late", -1, (struct now){1000, 1700000000000}, NULL), 0);
+	assert_int_equal(response_problem(&r, &q.http, PROBLEM(504, "late", .retry_after_s = -1),
+				 (struct now){1000, 1700000000000}, NULL),
+		0);
+	assert_null(memmem(r.head.p, r.head.n, "Proxy-Status", 12));
 	assert_int_equal(r.body, RESPONSE_EMPTY);
 	assert_null(memmem(r.head.p, r.head.n, "Retry-After", 11));
 	request_end(&q);
@@ -272,6 +309,7 @@ int main(void)
 		cmocka_unit_test(an_upstreams_response_passes_with_via_and_date),
 		cmocka_unit_test(a_head_past_its_bound_is_none),
 		cmocka_unit_test(a_problem_says_what_went_wrong),
+		cmocka_unit_test(the_upstreams_name_is_told_where_that_is_wanted),
 	};
 
 	return cmocka_run_group_tests_name("reply", tests, NULL, NULL);

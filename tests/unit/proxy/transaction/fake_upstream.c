@@ -343,6 +343,21 @@ void fetch_cancel(struct fetch **fp)
 	f->state = FAKE_CANCELLED;
 }
 
+enum fetch_cause fetch_cause_of(const struct fetch *f)
+{
+	(void)f;
+	return FETCH_CAUSE_TERMINATED;
+}
+
+const char *fetch_cause_name(unsigned cause)
+{
+	static const char *const names[] = {
+#define CAUSE(name, type) [FETCH_CAUSE_##name] = type,
+#include "upstream/causes.def"
+	};
+	return cause < ARRAY_LEN(names) ? names[cause] : NULL;
+}
+
 const char *fetch_result_name(enum fetch_result r)
 {
 	return r == FETCH_OK ? "ok" : "failed";
