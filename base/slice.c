@@ -108,3 +108,14 @@ struct slice slice_of_u64(char digits[SLICE_U64_DIGITS], unsigned long long v)
 	} while (v);
 	return (struct slice){digits + at, SLICE_U64_DIGITS - at};
 }
+
+bool slice_equal_secret(struct slice a, struct slice b)
+{
+	volatile unsigned char differs = 0; /* so that no compiler ends the loop early */
+
+	if (a.n != b.n)
+		return false;
+	for (size_t i = 0; i < a.n; i++)
+		differs = (unsigned char)(differs | (a.p[i] ^ b.p[i]));
+	return differs == 0;
+}

@@ -27,6 +27,9 @@ static inline struct slice slice_of(const char *z)
 	return (struct slice){z, strlen(z)};
 }
 
+/* Takes as long whatever the bytes are: for secrets. The length is none. */
+bool slice_equal_secret(struct slice a, struct slice b);
+
 static inline bool slice_equal(struct slice a, struct slice b)
 {
 	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);

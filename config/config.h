@@ -79,6 +79,7 @@ struct config_proxy {
 	enum config_log_format access_log_format;
 	enum config_proxy_status proxy_status;
 	enum log_level log_level;
+	struct slice debug_header; /* a secret; empty: no request is traced by it */
 	enum log_format log_format;
 };
 

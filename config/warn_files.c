@@ -43,8 +43,9 @@ static bool has_tls(const struct config_proxy *p)
 static void warn_of_privacy(struct build *b)
 {
 	const struct config *c = b->config;
-	const struct ini_entry *key = entry_of(b, "proxy", "tls_key"), *token = entry_of(b, "admin", "token"),
-			       *token_file = entry_of(b, "admin", "token_file"), *disk = entry_of(b, "disk", "path");
+	const struct ini_entry *key = entry_of(b, "proxy", "tls_key"), *debug = entry_of(b, "proxy", "debug_header"),
+			       *token = entry_of(b, "admin", "token"), *token_file = entry_of(b, "admin", "token_file"),
+			       *disk = entry_of(b, "disk", "path");
 
 	if (key && has_tls(&c->proxy))
 		look_at_mode(b, key, c->proxy.tls_key.p);
@@ -52,6 +53,8 @@ static void warn_of_privacy(struct build *b)
 		look_at_mode(b, token_file, c->admin.token_file.p);
 	if (token && token->value.n > 0 && !token->is_expanded)
 		look_at_mode(b, token, report_file_of(b->report, token->line));
+	if (debug && debug->value.n > 0 && !debug->is_expanded)
+		look_at_mode(b, debug, report_file_of(b->report, debug->line));
 	if (disk && c->disk.path.n > 0)
 		look_at_mode(b, disk, c->disk.path.p);
 }

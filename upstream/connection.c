@@ -130,6 +130,7 @@ int connection_on_request(void *arg, char *peer_ip, char *local_ip, int peer_por
 	if (s)
 		s->in_use = true;
 	on_connected(f);
+	report_step(f, f->reused ? "sends over a kept connection" : "sends over a new connection");
 	return CURL_PREREQFUNC_OK;
 }
 

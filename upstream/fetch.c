@@ -76,6 +76,7 @@ static void reset_attempt(struct fetch *f)
 static void attempt(struct fetch *f)
 {
 	reset_attempt(f);
+	report_step(f, "asks");
 	if (origin_apply(f) < 0 || request_apply(f) < 0 || curl_multi_add_handle(f->l->multi, f->easy) != CURLM_OK) {
 		todo_post(f, TODO_FAIL);
 		return;
@@ -192,6 +193,7 @@ static void on_done(struct fetch *f, CURLcode code)
 	result = result_of_attempt(f, code, &detail);
 	if (is_failure(result) && !f->met_stale && !(f->todo & TODO_DROP))
 		report_attempt(f, detail);
+	report_step(f, f->met_stale ? "met a connection that had ended" : *detail ? detail : "has the whole response");
 	if (may_try_again(f, code)) {
 		f->fresh = true;
 		attempt(f);
@@ -370,6 +372,7 @@ static int make(
 	}
 	f->hash = r->hash;
 	take_id(f, r->id);
+	f->is_traced = r->is_traced;
 	reset(f, h, arg);
 	*out = f;
 	return 0;

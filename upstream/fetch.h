@@ -137,6 +137,7 @@ struct fetch_request {
 	const struct http_fields *fields; /* end-to-end fields to send, in order; no Host, framing or hop-by-hop (nor
 	                                   * Expect: the body is here already; they are left out); copied */
 	struct slice id;   /* of the request that causes it, for the log: at most FETCH_ID_MAX bytes of it; copied */
+	bool is_traced;    /* what becomes of it is told in the log */
 	struct slice body; /* borrowed until on_end; empty and !has_body: none */
 	bool has_body;     /* sends Content-Length, 0 included */
 	bool takes_part;   /* a 206 or 416 is no bad response, though no Range is sent */

@@ -147,6 +147,7 @@ struct fetch {
 	enum fetch_cause cause;     /* of the verdict, or of what ended it; NONE: not known yet */
 	char why[FETCH_DETAIL_MAX]; /* a detail that had to be composed */
 	char id[FETCH_ID_MAX + 1];
+	bool is_traced;
 	char address_ip[ADDRESS_MAX]; /* of this attempt's connection, or of the last that was tried; empty: none */
 	int address_port;
 	struct origin_response response;
@@ -291,6 +292,8 @@ void result_judge(struct fetch *f, enum fetch_result verdict, enum fetch_cause c
 enum fetch_cause result_cause(const struct fetch *f, enum fetch_result result, CURLcode code);
 
 /* report.c */
+/* What it does, in the log, where its request is traced. */
+void report_step(const struct fetch *f, const char *step);
 /* An attempt failed: its origin's last error. */
 void report_attempt(struct fetch *f, const char *detail);
 /* And so did the fetch: a line in the log, at most one a second for the upstream and the cause. */

@@ -15,6 +15,22 @@ static void spell_address(const struct fetch *f, char to[FETCH_ADDRESS_MAX])
 		to[0] = '\0';
 }
 
+void report_step(const struct fetch *f, const char *step)
+{
+	char address[FETCH_ADDRESS_MAX];
+
+	if (!f->is_traced)
+		return;
+	spell_address(f, address);
+	log_trace(
+		(const struct log_field[]){
+			{"origin", f->o ? f->o->text : (struct slice){"", 0}},
+			{"address", slice_of(address)},
+			{"id", slice_of(f->id)},
+		},
+		3, "trace: upstream %.*s: %s", SLICE_ARG(f->u->options->name), step);
+}
+
 void report_attempt(struct fetch *f, const char *detail)
 {
 	struct upstream_state *s = f->u->state;

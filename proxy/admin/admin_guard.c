@@ -2,7 +2,6 @@
 /* Who may ask the admin side. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <openssl/crypto.h>
 #include <string.h>
 
 #include "http/uri.h"
@@ -16,7 +15,7 @@ static bool token_matches(struct slice token, struct slice authorization)
 	if (!slice_equal_nocase(scheme, SLICE_LIT("Bearer ")))
 		return false;
 	given = slice_trim((struct slice){authorization.p + 7, authorization.n - 7});
-	return given.n == token.n && CRYPTO_memcmp(given.p, token.p, token.n) == 0;
+	return slice_equal_secret(given, token);
 }
 
 /* An address of this machine or `localhost`, to the letter: what only looks like one may be a name in anybody's DNS, which

@@ -56,7 +56,7 @@ static void add_number_field(struct buf *b, const char *name_colon_space, uint64
 	buf_add(b, "\r\n", 2);
 }
 
-static const char *forward_name(enum cache_forward f)
+const char *response_forward_name(enum cache_forward f)
 {
 	static const char *const names[] = {
 		[CACHE_FWD_NONE] = NULL,
@@ -87,7 +87,7 @@ static void add_signed(struct buf *b, int64_t v)
 
 static void add_cache_status(struct buf *b, const struct cache_status *cache_status)
 {
-	const char *forward = forward_name(cache_status->forward);
+	const char *forward = response_forward_name(cache_status->forward);
 
 	buf_add_str(b, "Cache-Status: memoproxy");
 	if (cache_status->hit)

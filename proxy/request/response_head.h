@@ -60,6 +60,9 @@ struct cache_status {
 	struct slice own_lines; /* field lines for this client alone; empty: none */
 };
 
+/* As Cache-Status has it (RFC 9211 2.2); NULL for NONE. */
+const char *response_forward_name(enum cache_forward f);
+
 void response_init(struct response *r);
 void response_fini(struct response *r);
 

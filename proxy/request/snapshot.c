@@ -18,6 +18,7 @@ int snapshot_new(struct config *config, struct origins *origins, const struct ke
 	}
 	s->config = config;
 	s->secret = secret;
+	s->traces = config->proxy.log_level == LOG_LEVEL_DEBUG || config->proxy.debug_header.n > 0;
 	s->origins = origins;
 	atomic_init(&s->refs, 1);
 	*out = s;

@@ -14,6 +14,7 @@ struct snapshot {
 	_Atomic unsigned refs;
 	struct config *config;
 	struct origins *origins;         /* shared with snapshots whose upstreams are the same */
+	bool traces;                     /* some requests, or all: see trace.h */
 	const struct key_secret *secret; /* of users' identities: the process's, which outlives it */
 	_Atomic int64_t fetch_us[];      /* one a route: moving average of how long its fetches take; 0: none yet */
 };

@@ -344,6 +344,7 @@ static int start_fetch(struct fetch_job *f, const struct fetch_job_request *r)
 		.host = t->sent.http.host,
 		.fields = &forward->fields,
 		.id = r->id,
+		.is_traced = r->is_traced,
 		/* Its client knows what to do with one. */
 		.takes_part = r->client && !options.stored && http_fields_get(&t->sent.http.fields, HF_RANGE),
 	};

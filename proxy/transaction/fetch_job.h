@@ -30,6 +30,7 @@ struct fetch_job_request {
 	struct worker *worker;
 	const struct target *target;           /* copied as far as needed */
 	struct slice id;                       /* of the request that causes it, for the log; copied */
+	bool is_traced;                        /* as fetch_request has it */
 	struct evbuffer *body;                 /* its bytes are referred to, and stay; NULL: no body */
 	struct flight *flight;                 /* its reference is taken over; NULL: private from the start */
 	const struct fetch_job_client *client; /* NULL: nobody waits (background, refresh) */

@@ -5,6 +5,7 @@
 #include "proxy/transaction/send.h"
 #include "proxy/transaction/limits.h"
 #include "proxy/transaction/service.h"
+#include "proxy/transaction/trace.h"
 #include "proxy/transaction/worker.h"
 
 static void note_response(struct worker *w, const struct transport *t, const struct response *response)
@@ -96,6 +97,8 @@ bool hit_answer(void *arg, struct transport *t, struct now now)
 	struct cache_request request;
 
 	hit_drop(a);
+	if (w->snapshot->traces && trace_is_wanted(w->snapshot, t->request))
+		return false;
 	if (target_find(target, w->snapshot, &asked, (struct slice){NULL, 0}))
 		return false; /* the transaction says what is wrong */
 	hit_charge(w, target, t, now);

@@ -144,6 +144,7 @@ void transaction_begin(void *arg, struct transport *t)
 		return;
 	}
 	transport_on_gone(t, on_gone, x);
+	x->is_traced = trace_is_wanted(w->snapshot, t->request);
 	if (hit_take(w, t, &x->target, &first)) {
 		x->now = first.now;
 		err = target_complete(&x->target);
@@ -153,6 +154,8 @@ void transaction_begin(void *arg, struct transport *t)
 	}
 	w->stats.ambiguous_paths += !err && x->target.is_ambiguous && !x->target.is_denied;
 	w->stats.underscore_fields += err ? 0 : x->target.sent.underscores_dropped;
+	if (!err)
+		trace_target(x);
 	if (err) {
 		hit_drop(&first);
 		answer_unresolved(x, err);

@@ -87,6 +87,7 @@ static void answer_object(struct transaction *x, struct object *o)
 
 static void answer_flight(struct transaction *x, const struct flight_view *view)
 {
+	trace_flight(x, view);
 	/* The background fetch of a stale hit does not come here: all who do were misses. */
 	x->cache_status.hit = false;
 	if (!x->cache_status.collapsed)
@@ -125,6 +126,7 @@ static void waited_in_vain(struct transaction *x, const struct flight_view *view
 	enum flight_phase phase = view->phase;
 	struct failure failure = failure_of_flight(view->status, view->cause);
 
+	trace_flight(x, view);
 	if (phase == FLIGHT_RETRY && view->failure) {
 		x->met_failure = true;
 		x->met_form = view->form;
@@ -263,6 +265,7 @@ static int start_job(struct transaction *x, struct flight *f, bool for_client)
 		.worker = x->worker,
 		.target = &x->target,
 		.id = transaction_id(x),
+		.is_traced = x->is_traced,
 		.flight = f,
 		.client = for_client ? &transaction_private : NULL,
 		.client_arg = for_client ? x : NULL,
@@ -377,6 +380,7 @@ static struct failure remembered(const struct cache_result *found)
 
 void transaction_act(struct transaction *x, struct cache_result found)
 {
+	trace_verdict(x, &found);
 	x->is_reading = found.verdict == CACHE_LOWER;
 	x->whole_comes = found.whole_comes;
 	x->cache_status.forward = found.forward;

@@ -7,6 +7,7 @@
 #include "proxy/front/transport.h"
 #include "proxy/transaction/failure.h"
 #include "proxy/transaction/fetch_job.h"
+#include "proxy/transaction/trace.h"
 #include "proxy/transaction/worker.h"
 
 #define TRANSACTION_MAGIC 0x58434847u
@@ -40,6 +41,7 @@ struct transaction {
 	char detail[TRANSACTION_DETAIL_MAX]; /* cache_status.detail points here where it is of this request alone */
 	enum policy_store why;               /* it passes, or has no response of the origin */
 	enum response_kind kind;
+	bool is_traced;        /* its decisions are told in the log: trace.h */
 	bool has_begun;        /* the final head is out */
 	bool is_stream_paused; /* the fetch job waits for room */
 	uint64_t sent;         /* of the body's wanted part */

@@ -94,6 +94,8 @@ static void on_private_head(
 		status = 304;
 		content_length = -1;
 	}
+	trace(x, "the upstream answered %d: %s", status,
+		why == POLICY_STORE ? "stored, as far as is known" : policy_reason(why)->token);
 	err = response_from_fields(
 		&x->response, &x->target.sent.http, status, fields, content_length, x->now, &x->cache_status);
 	if (err) {

@@ -53,6 +53,8 @@ static void await_room(struct transaction *x)
 
 void transaction_send(struct transaction *x)
 {
+	trace(x, "answers %d, cache=%s%s%s", x->response.status, response_kind_name(x->kind),
+		x->error ? ", error=" : "", x->error ? x->error : "");
 	x->has_begun = true;
 	if (begin(x)) {
 		send_no_memory(x);

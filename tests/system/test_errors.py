@@ -261,3 +261,54 @@ def test_the_journal_gets_priorities(origin):
         assert lines and all(re.match(r"<[3467]>(?!20\d\d-)", line) for line in lines), lines
     for port in ports:
         port.release()
+
+
+# ---- one request's decisions ----
+
+TRACED = {**CONFIG, "proxy": {"debug_header": "s3cret-of-mine"}}
+
+
+def traces(proxy, request_id):
+    return [line for line in proxy.stderr.splitlines() if f"id={request_id}" in line and " debug trace: " in line]
+
+
+def test_a_request_with_the_secret_is_traced_and_no_other(start_proxy, origin):
+    proxy = start_proxy(TRACED)
+    path = origin.on(origin.fresh(), [Reply(200, {"Vary": "Memoproxy-Debug"}, b"x")])
+    for request_id, secret in (("none", None), ("wrong", "s3cret-of-mina"), ("short", "s3cret"), ("empty", "")):
+        fields = {"X-Request-ID": request_id, **({"Memoproxy-Debug": secret} if secret is not None else {})}
+        assert proxy.fetch(path + f"?{request_id}", fields).status == 200
+        assert not traces(proxy, request_id)
+    miss = proxy.fetch(path, {"X-Request-ID": "miss", "Memoproxy-Debug": "s3cret-of-mine"})
+    hit = proxy.fetch(path, {"X-Request-ID": "hit", "memoproxy-debug": "s3cret-of-mine"})
+    plain = proxy.fetch(path)
+    assert (miss.is_hit, hit.is_hit, plain.is_hit) == (False, True, True), "the field is in no key"
+    assert miss.body == hit.body == plain.body and sorted(n for n, _ in hit.fields) == sorted(n for n, _ in plain.fields)
+    text = "\n".join(traces(proxy, "miss"))
+    for step in (f"GET {path}: route all, upstream default", "the cache is asked for key", "fetch it for all; fwd=uri-miss",
+                 f"asks origin={origin.url}", "connection", "has the whole response", "the response is for all (status 200)",
+                 "answers 200, cache=miss"):
+        assert step in text, (step, text)
+    assert "a fresh response is stored" in "\n".join(traces(proxy, "hit"))
+    assert "s3cret" not in proxy.stderr
+    assert all(r.get("Memoproxy-Debug") is None for r in origin.requests)
+
+
+def test_the_field_reaches_no_origin_whatever_is_set(start_proxy, origin):
+    proxy = start_proxy({**OFF, "defaults": {"forward_headers": "Memoproxy-Debug", "key_headers": "Memoproxy-Debug",
+                                             "underscore_headers": "pass"}})
+    for where in ("", "/off"):
+        path = origin.on(where + origin.fresh(), [Reply(body=b"x")])
+        proxy.fetch(path, {"Memoproxy-Debug": "x"})
+        assert origin.seen(path)[-1].get("Memoproxy-Debug") is None
+        proxy.fetch(path + "?2", {"Memoproxy_Debug": "x"})
+    assert not traces(proxy, "")
+
+
+def test_the_level_debug_traces_all(start_proxy, origin):
+    proxy = start_proxy({**CONFIG, "proxy": {"log_level": "debug"}})
+    path = origin.on("/off" + origin.fresh(), [Reply(body=b"x")])
+    proxy.fetch(path, {"X-Request-ID": "all"})
+    text = "\n".join(traces(proxy, "all"))
+    assert "the cache is not asked: route" in text and "fetch it for this client alone" in text
+    assert "the upstream answered 200: route" in text

@@ -161,6 +161,17 @@ static void one_of_several_is_found_whatever_its_case(void **state)
 	assert_false(slices_have_nocase(&none, slice_of("")));
 }
 
+static void secrets_are_equal_in_every_byte_or_not_at_all(void **state)
+{
+	(void)state;
+	assert_true(slice_equal_secret(SLICE_LIT("s3cret"), SLICE_LIT("s3cret")));
+	assert_false(slice_equal_secret(SLICE_LIT("s3cret"), SLICE_LIT("x3cret")));
+	assert_false(slice_equal_secret(SLICE_LIT("s3cret"), SLICE_LIT("s3cres")));
+	assert_false(slice_equal_secret(SLICE_LIT("s3cret"), SLICE_LIT("s3cre")));
+	assert_false(slice_equal_secret(SLICE_LIT("a\x80"), SLICE_LIT("a\x00")));
+	assert_true(slice_equal_secret(SLICE_LIT(""), SLICE_LIT("")));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -176,6 +187,7 @@ int main(void)
 		cmocka_unit_test(number_of_digits_is_read),
 		cmocka_unit_test(number_past_max_saturates),
 		cmocka_unit_test(number_with_any_other_byte_is_refused_and_leaves_out_alone),
+		cmocka_unit_test(secrets_are_equal_in_every_byte_or_not_at_all),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
