@@ -134,6 +134,7 @@ static int read_by_type(const struct value_source *s, void *to)
 		[TYPE_QUERY] = value_read_query,
 		[TYPE_USER_FROM] = value_read_user_from,
 		[TYPE_STATUS_TTL] = value_read_status_ttl,
+		[TYPE_PAGES] = value_read_pages,
 	};
 	return readers[s->option->type](s, to);
 }

@@ -165,13 +165,26 @@ struct config_places {
 	unsigned n;
 };
 
+enum { CONFIG_PAGE_MAX = 64 * 1024 };
+
+struct config_page { /* for the proxy's own errors of these statuses */
+	uint16_t low, high;
+	bool is_html; /* else JSON */
+	struct slice path, text;
+};
+struct config_pages { /* the first that fits counts */
+	const struct config_page *v;
+	unsigned n;
+};
+
 struct config_route {
 	struct cache_rules rules; /* its name and index too */
 	struct slice match_text;
 	struct pattern *match; /* NULL: every path */
 	struct slices hosts;   /* lower case; exact or "*.suffix"; none: every host */
 	struct slice upstream_name;
-	unsigned upstream;             /* index */
+	unsigned upstream; /* index */
+	struct config_pages error_pages;
 	struct slices forward_headers; /* request fields that go upstream although they are not in the key */
 	enum config_underscore underscore_headers;
 	struct config_networks allow, deny; /* of clients */

@@ -57,6 +57,17 @@ static bool same_status_ttls(const struct cache_status_ttls *a, const struct cac
 	return true;
 }
 
+static bool same_pages(const struct config_pages *a, const struct config_pages *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (unsigned i = 0; i < a->n; i++)
+		if (a->v[i].low != b->v[i].low || a->v[i].high != b->v[i].high ||
+			!slice_equal(a->v[i].path, b->v[i].path) || !slice_equal(a->v[i].text, b->v[i].text))
+			return false;
+	return true;
+}
+
 /* `a` and `b` point at the member that the option's type stands for (options.c checks that at compile time). */
 static bool same_value(enum option_type type, const void *a, const void *b)
 {
@@ -107,6 +118,8 @@ static bool same_value(enum option_type type, const void *a, const void *b)
 		return user_a->is_cookie == user_b->is_cookie && slice_equal(user_a->name, user_b->name);
 	case TYPE_STATUS_TTL:
 		return same_status_ttls(a, b);
+	case TYPE_PAGES:
+		return same_pages(a, b);
 	case TYPE_COUNT:
 		break;
 	}

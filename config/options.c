@@ -39,6 +39,7 @@
 #define MEMBER_QUERY struct cache_query
 #define MEMBER_USER_FROM struct cache_user_from
 #define MEMBER_STATUS_TTL struct cache_status_ttls
+#define MEMBER_PAGES struct config_pages
 
 /* Readers write through the offset alone; here the compiler sees that the member is what they take it for. */
 #define IS_TYPE(m, type) __builtin_types_compatible_p(__typeof__(m), type)
@@ -210,6 +211,7 @@ int option_describe(const struct option *o, struct buf *out)
 		[TYPE_QUERY] = "keep, sort, ignore, only:LIST or drop:LIST",
 		[TYPE_RATE] = "requests/s, /m or /h",
 		[TYPE_USER_FROM] = "header:NAME or cookie:NAME",
+		[TYPE_PAGES] = "list of statuses and a path",
 	};
 
 	if (o->type == TYPE_ENUM) {

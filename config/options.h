@@ -50,6 +50,7 @@ enum option_type {
 	TYPE_QUERY,
 	TYPE_USER_FROM,
 	TYPE_STATUS_TTL,
+	TYPE_PAGES,
 	TYPE_COUNT,
 };
 

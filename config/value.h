@@ -36,6 +36,8 @@ value_reader value_read_log, value_read_secret, value_read_path, value_read_name
 value_reader value_read_pattern, value_read_patterns, value_read_hosts, value_read_methods, value_read_fields,
 	value_read_prefixes, value_read_codings;
 value_reader value_read_query, value_read_user_from, value_read_status_ttl;
+/* value_pages.c; reads the files */
+value_reader value_read_pages;
 /* value_net.c */
 value_reader value_read_rate;
 value_reader value_read_addresses, value_read_networks, value_read_url;

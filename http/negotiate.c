@@ -21,7 +21,7 @@ bool http_qvalue_parse(struct slice s, int *q)
 }
 
 struct preference {
-	struct slice coding; /* as sent */
+	struct slice coding; /* or media range, as sent */
 	int q;
 };
 
@@ -71,4 +71,51 @@ int http_accept_encoding_q(const struct http_fields *f, struct slice coding)
 	if (any >= 0)
 		return any;
 	return slice_equal_nocase(coding, SLICE_LIT("identity")) ? 1 : 0;
+}
+
+/* ---- Accept ---- */
+
+/* "text/html;level=1": for less than all of that type. What stands behind the weight is no parameter of the type. */
+static bool has_parameters(struct slice member)
+{
+	size_t n = http_length_before(member, ';');
+	struct slice rest = {member.p + n, member.n - n}, parameter;
+
+	return http_split_next(&rest, ';', &parameter) && !slice_starts_with_nocase(parameter, SLICE_LIT("q="));
+}
+
+/* How closely the range is about the type: 3 for itself, 2 for its kind, 1 for all there is, 0 for something else. */
+static int closeness(struct slice range, struct slice type)
+{
+	size_t kind = http_length_before(type, '/') + 1;
+
+	if (slice_equal(range, SLICE_LIT("*/*")))
+		return 1;
+	if (range.n == kind + 1 && range.p[kind] == '*')
+		return slice_equal_nocase((struct slice){range.p, kind}, (struct slice){type.p, kind}) ? 2 : 0;
+	return slice_equal_nocase(range, type) ? 3 : 0;
+}
+
+int http_accept_q(const struct http_fields *f, struct slice type)
+{
+	int closest = 0, q = 0;
+	uint32_t i = 0;
+
+	if (!http_fields_get(f, HF_ACCEPT))
+		return HTTP_Q_MAX;
+	for (const struct http_field *line; (line = http_fields_next(f, HF_ACCEPT, &i)) != NULL;) {
+		struct slice rest = line->value, member;
+		struct preference p;
+
+		while (http_list_next(&rest, &member)) {
+			int close =
+				has_parameters(member) || !read_preference(member, &p) ? 0 : closeness(p.coding, type);
+
+			if (close > closest) {
+				closest = close;
+				q = p.q;
+			}
+		}
+	}
+	return q;
 }

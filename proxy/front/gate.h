@@ -32,6 +32,13 @@ struct gate_stats {
 #include "proxy/front/gate_stats.def"
 };
 
+/* Valid until the gate has written it. */
+struct gate_refusal {
+	struct slice
+		head; /* status line and field lines, without Connection and the empty line; empty: the gate's own words */
+	struct slice body;
+};
+
 struct gate_options { /* one a listener, immutable while connections live; borrowed */
 	size_t max_header;
 	uint64_t max_body;
@@ -47,9 +54,9 @@ struct gate_options { /* one a listener, immutable while connections live; borro
 	bool (*answer)(void *arg, struct transport *t, struct now now);
 	/* Every other request, once it is whole. */
 	void (*on_request)(void *arg, struct transport *t);
-	/* A refusal was answered by the gate itself (for the access log); may be NULL. gate_request is the request when its
-	 * body was at fault, and empty when its head was. */
-	void (*on_refused)(void *arg, struct gate *g, const struct http_error *e);
+	/* The gate refuses a request: notes it for the access log, and may say what it is answered with, in place of the gate's own words; may
+	 * be NULL. gate_request is the request when its body was at fault, and empty when its head was. */
+	void (*on_refused)(void *arg, struct gate *g, const struct http_error *e, struct gate_refusal *out);
 	void *arg;
 	struct gate_stats *stats;    /* the worker's own; written without locks */
 	struct admission *admission; /* NULL: everybody may come in */

@@ -517,24 +517,17 @@ static void add_proxy_status(struct buf *b, const struct response_problem *p)
 	buf_add(b, "\r\n", 2);
 }
 
-/* `detail` and `error` are constants of ours, and an id is a token: nothing in them needs escaping. */
-static void add_problem(struct buf *b, const struct response_problem *p)
-{
-	buf_addf(b, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\",\"error\":\"%s\"",
-		http_reason(p->status), p->status, p->detail, p->error);
-	if (p->id.n)
-		buf_addf(b, ",\"id\":\"%.*s\"", SLICE_ARG(p->id));
-	buf_add_str(b, "}\n");
-}
-
 int response_problem(struct response *r, const struct http_request *request, const struct response_problem *p,
 	struct now now, const struct cache_status *cache_status)
 {
+	struct slice type;
+
 	start(r, p->status);
-	add_problem(&r->text, p);
+	type = problem_body(&r->text, p, &request->fields);
 	http_status_line_append(&r->head, p->status);
 	add_date(&r->head, now);
-	buf_add_str(&r->head, "Content-Type: application/problem+json\r\nCache-Control: no-store\r\n");
+	http_field_append(&r->head, SLICE_LIT("Content-Type"), type);
+	buf_add_str(&r->head, "Cache-Control: no-store\r\n");
 	if (p->retry_after_s >= 0)
 		add_number_field(&r->head, "Retry-After: ", (uint64_t)p->retry_after_s);
 	add_number_field(&r->head, "Content-Length: ", r->text.n);

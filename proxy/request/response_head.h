@@ -11,9 +11,9 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "cache/cache.h"
-#include "config/config.h"
 #include "http/message.h"
 #include "http/range.h"
+#include "proxy/request/problem.h"
 
 #define RESPONSE_HEAD_MAX (256 * 1024)
 
@@ -81,17 +81,7 @@ int response_from_object(struct response *r, const struct http_request *request,
 int response_from_fields(struct response *r, const struct http_request *request, int status,
 	const struct http_fields *fields, int64_t content_length, struct now now,
 	const struct cache_status *cache_status) WARN_UNUSED;
-/* What went wrong, in our own words. */
-struct response_problem {
-	int status;
-	const char *detail; /* a constant, in which nothing needs escaping */
-	const char *error;  /* a proxy error type (RFC 9209 2.3) */
-	int retry_after_s;  /* below 0: no Retry-After */
-	struct slice id;    /* of the request: a token, by which the log can be searched; empty: none */
-	enum config_proxy_status proxy_status; /* what Proxy-Status says of it */
-	struct slice next_hop;                 /* the upstream's name; empty: none was to be asked */
-};
-/* As RFC 9457 problem details, with Proxy-Status and X-Request-ID. */
+/* Our own word about something that went wrong, with Proxy-Status and X-Request-ID; never to be stored. */
 int response_problem(struct response *r, const struct http_request *request, const struct response_problem *p,
 	struct now now, const struct cache_status *cache_status) WARN_UNUSED;
 

@@ -205,6 +205,7 @@ void transaction_problem(struct transaction *x, struct failure why)
 {
 	const struct config_route *found = x->target.route;
 	const struct config *config = found ? x->target.snapshot->config : x->worker->snapshot->config;
+	const struct config_route *route = found ? found : &config->routes[config->routes_n - 1];
 	const struct response_problem p = {
 		.status = why.status,
 		.detail = why.detail,
@@ -212,6 +213,7 @@ void transaction_problem(struct transaction *x, struct failure why)
 		.retry_after_s = retry_after_s(x, why.retry_after_s),
 		.id = transaction_id(x),
 		.proxy_status = config->proxy.proxy_status,
+		.pages = &route->error_pages,
 		.next_hop = x->target.upstream ? x->target.upstream->name : (struct slice){NULL, 0},
 	};
 

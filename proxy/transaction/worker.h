@@ -135,6 +135,6 @@ struct route_stats *worker_route_stats(struct worker *w, const struct snapshot *
 /* Counts it, and writes the line of the access log. */
 void worker_note_response(struct worker *w, const struct worker_response *a);
 /* gate_options.on_refused; arg is the worker. */
-void worker_note_refused(void *arg, struct gate *g, const struct http_error *e);
+void worker_note_refused(void *arg, struct gate *g, const struct http_error *e, struct gate_refusal *out);
 
 #endif

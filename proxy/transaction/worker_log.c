@@ -2,6 +2,7 @@
 /* What a worker counts and logs of its responses. */
 #include "proxy/front/gate.h"
 #include "proxy/front/transport.h"
+#include "proxy/record/access_line.h"
 #include "proxy/record/access_log.h"
 #include "proxy/transaction/failure.h"
 #include "proxy/transaction/worker.h"
@@ -86,19 +87,47 @@ void worker_note_response(struct worker *w, const struct worker_response *r)
 			});
 }
 
-void worker_note_refused(void *arg, struct gate *g, const struct http_error *e)
+/* Of the default route: which one it would have been is not asked of a request that is none. */
+static void say_refused(struct worker *w, const struct http_request *r, const struct failure *why, struct slice id,
+	struct gate_refusal *out)
+{
+	static const struct http_request none = {.method = HTTP_GET};
+	const struct config *config = w->snapshot->config;
+	const struct response_problem p = {
+		.status = why->status,
+		.detail = why->detail,
+		.error = why->error,
+		.retry_after_s = why->retry_after_s,
+		.id = id,
+		.proxy_status = config->proxy.proxy_status,
+		.pages = &config->routes[config->routes_n - 1].error_pages,
+	};
+	struct response *said = &w->hit_response;
+
+	if (response_problem(said, r ? r : &none, &p, clock_now(), NULL))
+		return;
+	*out = (struct gate_refusal){buf_slice(&said->head), buf_slice(&said->text)};
+}
+
+void worker_note_refused(void *arg, struct gate *g, const struct http_error *e, struct gate_refusal *out)
 {
 	struct worker *w = arg;
+	/* A bad head is not shown, the one of a bad body is. */
+	const struct http_request *r = gate_request(g)->target.n ? gate_request(g) : NULL;
+	const struct failure why = failure_of(e->status, e->reason);
+	uint64_t id = worker_new_id(w);
+	char text[17];
 	uint16_t port;
 
 	w->stats.codes[http_status_slot(e->status)]++;
 	log_response(w, (struct access_record){
-				/* A bad head is not shown, the one of a bad body is. */
-				.http = gate_request(g)->target.n ? gate_request(g) : NULL,
+				.http = r,
 				.peer = gate_peer(g, &port),
 				.status = e->status,
 				.kind = RESPONSE_ERROR,
 				.upstream_us = -1,
-				.error = failure_of(e->status, e->reason).error,
+				.id = id,
+				.error = why.error,
 			});
+	say_refused(w, r, &why, access_id(r, id, text), out);
 }

@@ -14,8 +14,8 @@ import pytest
 
 from support.nginx import make_certificate
 from support.origin import Close, Hang, Reply, Reset, Send, Wait, head
-from support.proxy import Port, binary, eventually, sanitized_environment
-from support.rawclient import Aborted
+from support.proxy import Port, Process, binary, eventually, sanitized_environment
+from support.rawclient import Aborted, build
 from support.secure import Pair
 
 OFF = {"route off": {"match": "/off/*", "cache": "off"}}
@@ -213,7 +213,7 @@ def test_the_access_log_names_the_error(start_proxy, origin, tmp_path):
     cut = [origin.on(where + origin.fresh(), [Send(head(200, {"Content-Length": 100000}) + b"x" * 50000), Close()]) for where in ("/off", "")]
     r = proxy.fetch(failed)
     proxy.fetch(fine)
-    refused_head(proxy)
+    refused = refused_head(proxy)
     for path in cut:
         with pytest.raises(Aborted):
             proxy.fetch(path)
@@ -221,7 +221,7 @@ def test_the_access_log_names_the_error(start_proxy, origin, tmp_path):
     lines = {line["target"]: line for line in map(json.loads, lines)}
     assert {target: line["error"] for target, line in lines.items()} == {
         failed: "connection_terminated", fine: None, None: "http_request_error", **dict.fromkeys(cut, "http_response_incomplete")}
-    assert lines[failed]["request_id"] == r.json()["id"]
+    assert lines[failed]["request_id"] == r.json()["id"] and lines[None]["request_id"] == refused.json()["id"]
     assert [lines[path]["status"] for path in cut] == [200, 200]
 
 
@@ -312,3 +312,85 @@ def test_the_level_debug_traces_all(start_proxy, origin):
     text = "\n".join(traces(proxy, "all"))
     assert "the cache is not asked: route" in text and "fetch it for this client alone" in text
     assert "the upstream answered 200: route" in text
+
+
+# ---- what clients read ----
+
+@pytest.mark.parametrize("accept, is_html", [
+    (None, False), ("*/*", False), ("", False), (BROWSER, True), ("text/html", True), ("text/*;q=0.5", True),
+    ("text/html;q=0.4, application/json;q=0.5", False), ("text/html, application/problem+json", False),
+    ("application/json;q=0, */*;q=0.2, text/html;q=0.3", True), ("text/html;level=1", False), ("text/html;q=x", False),
+])
+def test_html_is_for_those_who_prefer_it(proxy, origin, accept, is_html):
+    r = proxy.fetch(origin.on("/off" + origin.fresh(), [Reset()]),
+                    {"X-Request-ID": "a&b'`", **({"Accept": accept} if accept is not None else {})})
+    assert r.status == 502 and r.get("Cache-Control") == "no-store"
+    if is_html:
+        assert r.get("Content-Type") == "text/html; charset=utf-8"
+        assert b"<h1>502 Bad Gateway</h1>" in r.body and b"<code>a&amp;b&#39;`</code>" in r.body
+    else:
+        assert r.get("Content-Type") == "application/problem+json" and r.json()["id"] == "a&b'`"
+
+
+def test_all_errors_have_one_shape(proxy, origin):
+    with proxy.client() as c:
+        c.send(build("POST", "/off/x", {"Content-Length": str(1 << 30)}))
+        too_large = c.response()
+    loop = proxy.fetch("/only", {"Cache-Control": "only-if-cached"})
+    for r, status, error in ((refused_head(proxy), 400, "http_request_error"), (too_large, 413, "http_request_error"),
+                             (loop, 504, "proxy_internal_response")):
+        body = r.json()
+        assert (r.status, body["status"], body["error"], body["type"]) == (status, status, error, "about:blank")
+        assert body["title"] and body["detail"] and re.fullmatch("[0-9a-f]{16}", body["id"])
+        assert r.get("Proxy-Status") == f"memoproxy; error={error}" and r.get("X-Request-ID") == body["id"]
+        assert r.get("Cache-Control") == "no-store"
+
+
+def test_head_gets_no_body(proxy, origin):
+    path = origin.on("/off" + origin.fresh(), [Reset()])
+    for accept in ("*/*", BROWSER):
+        r = proxy.fetch(path, {"Accept": accept}, "HEAD")
+        assert (r.status, r.body) == (502, b"") and int(r.get("Content-Length")) > 0 and r.get("X-Request-ID")
+
+
+@pytest.fixture
+def pages(tmp_path):
+    for name, text in (("down.html", "<p>down: {{id}} {{id}}"), ("down.json", '{"down": "{{id}}"}'), ("no.html", "<p>no"), ("me.html", "<p>me")):
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_pages_of_the_operators_own(start_proxy, origin, pages):
+    proxy = start_proxy({"defaults": {"error_page": f"502 504 {pages}/down.html, 4xx {pages}/no.html, 502 {pages}/down.json"},
+                         "route me": {"match": "/off/me/*", "cache": "off", "error_page": f"5xx {pages}/me.html"}, **CONFIG})
+    path = origin.on("/off" + origin.fresh(), [Reset()])
+    html = proxy.fetch(path, {"Accept": "text/html", "X-Request-ID": "<&>"})  # no token: an id of ours
+    assert re.fullmatch(rb"<p>down: [0-9a-f]{16} \{\{id\}\}", html.body) and html.get("Content-Type") == "text/html; charset=utf-8"
+    assert proxy.fetch(path, {"Accept": "text/html", "X-Request-ID": "a&b"}).body == b"<p>down: a&amp;b {{id}}"
+    r = proxy.fetch(path, {"X-Request-ID": "a&b"})
+    assert r.json() == {"down": "a&b"} and r.get("Content-Type") == "application/json" and r.get("Cache-Control") == "no-store"
+    assert proxy.fetch(origin.on("/off/me" + origin.fresh(), [Reset()]), {"Accept": "text/html"}).body == b"<p>me"
+    with proxy.client() as c:
+        c.send(build("POST", "/off/x", {"Content-Length": str(1 << 30), "Accept": "text/html"}))
+        assert c.response().body == b"<p>no"
+    own = proxy.fetch(origin.on("/off" + origin.fresh(), [Reply(502, {}, b"the origin's")]), {"Accept": "text/html"})
+    assert own.body == b"the origin's", "only the proxy's own errors have pages"
+    (pages / "down.html").write_text("<p>new")
+    assert proxy.fetch(path, {"Accept": "text/html"}).body.startswith(b"<p>down")
+    assert proxy.admin("POST", "/reload").status == 200
+    assert proxy.fetch(path, {"Accept": "text/html"}).body == b"<p>new"
+
+
+@pytest.mark.parametrize("value, why", [
+    ("502 {}/missing.html", "missing.html: No such file or directory"),
+    ("502 {}/big.html", "big.html: larger than 64K"),
+    ("{}/down.html", "before a file stand its statuses"),
+    ("502", "after statuses stands their file"),
+    ("502 {}/down.txt", "a status (404, 5xx) or a path that ends with .html or .json"),
+    ("302 {}/down.html", "before a file stand its statuses"),
+])
+def test_a_page_that_is_none_is_an_error_of_the_file(pages, value, why):
+    (pages / "big.html").write_text("x" * 70000)
+    (pages / "proxy.ini").write_text(f"[upstream]\nurl = http://localhost:1\n[defaults]\nerror_page = {value.format('.')}\n")
+    p = Process([binary(), "-t", "-c", "proxy.ini"], cwd=pages)
+    assert p.wait(30) == 1 and "proxy.ini:4: error_page: " in p.stderr and why in p.stderr, p.stderr

@@ -3,6 +3,47 @@
 
 #include "http/negotiate.h"
 
+/* RFC 9110 12.5.1 */
+static void the_closest_media_range_says_how_much_a_type_is_wanted(void **state)
+{
+	static const struct {
+		const char *accept; /* NULL: no field */
+		int html, json;
+	} rows[] = {
+		{NULL, 1000, 1000},
+		{"", 0, 0},
+		{"*/*", 1000, 1000},
+		{"text/html", 1000, 0},
+		{"TEXT/HTML;Q=0.5", 500, 0},
+		{"text/*", 1000, 0},
+		{"text/*;q=0.3, text/html;q=0.7, */*;q=0.5", 700, 500},
+		{"*/*;q=0.8, text/html;q=0", 0, 800},
+		{"text/html;level=1", 0, 0},
+		{"text/html;level=1, text/*;q=0.4", 400, 0},
+		{"text/html;q=0.4;level=1", 400, 0},
+		{"text/html;q=2", 0, 0},
+		{"text/html;q=2, */*;q=0.1", 100, 100},
+		{"text/htmlx, texts/*, t/*, */html, *", 0, 0},
+		{"application/*;q=0.2", 0, 200},
+		{"text/html , application/json ; q=0.9", 1000, 900},
+		{"text/x;a=\",text/html,\", application/json", 0, 1000},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct http_fields f;
+
+		http_fields_init(&f);
+		if (rows[i].accept)
+			assert_int_equal(http_fields_add(&f, SLICE_LIT("Accept"), slice_of(rows[i].accept)), 0);
+		EXPECT_INT(rows[i].accept ? rows[i].accept : "none", http_accept_q(&f, SLICE_LIT("text/html")),
+			rows[i].html);
+		EXPECT_INT(rows[i].accept ? rows[i].accept : "none", http_accept_q(&f, SLICE_LIT("application/json")),
+			rows[i].json);
+		http_fields_fini(&f);
+	}
+}
+
 static void qvalues_are_read_strictly(void **state)
 {
 	static const struct {
@@ -102,6 +143,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(qvalues_are_read_strictly),
+		cmocka_unit_test(the_closest_media_range_says_how_much_a_type_is_wanted),
 		cmocka_unit_test(accept_encoding_follows_rfc_9110_12_5_3),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

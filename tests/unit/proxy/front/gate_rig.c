@@ -120,10 +120,11 @@ static bool answer(void *arg, struct transport *t, struct now now)
 	return is_answered;
 }
 
-static void on_refused(void *arg, struct gate *g, const struct http_error *e)
+static void on_refused(void *arg, struct gate *g, const struct http_error *e, struct gate_refusal *out)
 {
 	struct rig *r = arg;
 
+	(void)out;
 	(void)gate_peer(g, NULL);
 	(void)gate_request(g)->fields.n;
 	r->refused++;
