@@ -22,6 +22,8 @@ def machine(tmp_path_factory):
     Pair(folder)
     (folder / "etc" / "token").write_text("of-the-documents")
     (folder / "etc" / "token").chmod(0o600)
+    for page in ("down.html", "down.json", "no.html"):
+        (folder / "etc" / page).write_text("{{id}}")
     (folder / "cache").mkdir()
     (folder / "routes").mkdir()
     (folder / "routes" / "a.ini").write_text("[route a]\nmatch = /a\n")
@@ -39,5 +41,5 @@ def test_a_configuration_that_is_shown_is_taken(block, machine):
     path.write_text(block.replace("/etc/memoproxy", str(machine / "etc")).replace("/var/cache/memoproxy", str(machine / "cache")))
     upstream = [] if "\nurl = " in block else ["--to", "http://127.0.0.1:3000"]
     done = subprocess.run([binary(), "-t", "--strict", "-c", path, *upstream], cwd=machine, capture_output=True, text=True, timeout=60, check=False,
-                          env=sanitized_environment({"ADMIN_TOKEN": "of-the-documents"}))
+                          env=sanitized_environment({"ADMIN_TOKEN": "of-the-documents", "DEBUG_SECRET": "of-the-documents"}))
     assert done.returncode == 0, done.stderr
