@@ -15,7 +15,7 @@
 #include "cache/disk/store.h"
 #include "proxy/record/access_log.h"
 #include "proxy/record/purge_log.h"
-#include "proxy/transaction/limits.h"
+#include "proxy/request/limits.h"
 #include "proxy/connection/admission.h"
 #include "proxy/admin/admin.h"
 #include "proxy/demo/demo.h"

@@ -3,7 +3,7 @@
 
 #include "proxy/request/origins.h"
 #include "proxy/transaction/send.h"
-#include "proxy/transaction/limits.h"
+#include "proxy/request/limits.h"
 #include "proxy/transaction/service.h"
 #include "proxy/transaction/trace.h"
 #include "proxy/transaction/worker.h"

@@ -9,7 +9,7 @@
 #include "proxy/request/hops.h"
 #include "proxy/request/tags.h"
 #include "proxy/transaction/hit.h"
-#include "proxy/transaction/limits.h"
+#include "proxy/request/limits.h"
 #include "proxy/transaction/transaction_internal.h"
 
 static void on_gone(void *arg)
@@ -66,14 +66,13 @@ static void answer_limited(struct transaction *x)
 	const struct config_route *r = x->target.route;
 	struct route_stats *route = worker_route_stats(x->worker, x->target.snapshot, r->rules.route_index);
 	unsigned wait_s = (unsigned)((x->transport->wait_ms + 999) / 1000);
+	struct failure why = failure_of(429, "this client asks too often");
 	int err;
 
 	if (route)
 		route->limited++;
-	x->kind = RESPONSE_ERROR;
-	x->cache_status.detail = policy_reason(POLICY_NOT_REFUSED)->token;
-	err = response_problem(
-		&x->response, x->client, 429, "this client asks too often", (int)wait_s, x->now, &x->cache_status);
+	why.retry_after_s = (int)wait_s;
+	err = transaction_make_problem(x, why);
 	if (!err)
 		err = limits_add_fields(&x->response.head, r, wait_s);
 	if (err)

@@ -105,6 +105,8 @@ void transaction_pump(struct transaction *x);
 /* A streamed body's next bytes, and its end. */
 enum fetch_write transaction_stream(struct transaction *x, const void *p, size_t n);
 void transaction_finish(struct transaction *x);
+/* x->response, which is to be sent. 0, -ENOMEM or -ENOBUFS. */
+int transaction_make_problem(struct transaction *x, struct failure why) WARN_UNUSED;
 /* Nothing has been sent yet: a problem is. Something has: the response is cut. */
 void transaction_problem(struct transaction *x, struct failure why);
 void transaction_abort(struct transaction *x, unsigned cause); /* an enum fetch_cause, 0 where it is not known */

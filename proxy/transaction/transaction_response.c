@@ -201,7 +201,7 @@ static enum policy_store reason_of_problem(const struct transaction *x, int stat
 	return status < 500 ? POLICY_NOT_REFUSED : POLICY_NOT_FAILURE;
 }
 
-void transaction_problem(struct transaction *x, struct failure why)
+int transaction_make_problem(struct transaction *x, struct failure why)
 {
 	const struct config_route *found = x->target.route;
 	const struct config *config = found ? x->target.snapshot->config : x->worker->snapshot->config;
@@ -220,7 +220,12 @@ void transaction_problem(struct transaction *x, struct failure why)
 	x->kind = RESPONSE_ERROR;
 	x->cache_status.detail = policy_reason(reason_of_problem(x, why.status))->token;
 	x->error = why.error;
-	if (response_problem(&x->response, x->client, &p, clock_now(), &x->cache_status))
+	return response_problem(&x->response, x->client, &p, clock_now(), &x->cache_status);
+}
+
+void transaction_problem(struct transaction *x, struct failure why)
+{
+	if (transaction_make_problem(x, why))
 		send_no_memory(x);
 	else
 		transaction_send(x);

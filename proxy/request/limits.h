@@ -4,8 +4,8 @@
  * that finds its set full takes the place of the one that is full soonest, so of one that has long been idle if there is such.
  * Thread: any, without a lock. Two workers that make a bucket or drive one out in the same instant may let a few requests
  * more or fewer through; a bucket that is there is exact. Owns: its table. Bounds: LIMITS_BUCKETS, 16 bytes each. */
-#ifndef PROXY_TRANSACTION_LIMITS_H
-#define PROXY_TRANSACTION_LIMITS_H
+#ifndef PROXY_REQUEST_LIMITS_H
+#define PROXY_REQUEST_LIMITS_H
 
 #include "base/buf.h"
 #include "base/check.h"

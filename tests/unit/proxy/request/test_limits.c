@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "proxy/transaction/limits.h"
+#include "proxy/request/limits.h"
 
 static struct config_route route_of(unsigned requests, unsigned seconds, unsigned burst)
 {

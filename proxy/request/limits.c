@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "proxy/transaction/limits.h"
+#include "proxy/request/limits.h"
 
 #include <errno.h>
 #include <stdatomic.h>
