@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """An upstream whose name gets another address: when it is taken; and one whose name nobody tells. The processes run with an
 /etc/hosts or /etc/resolv.conf of their own."""
+import contextlib
 import os
 import signal
 import socket
@@ -50,11 +51,26 @@ class Elsewhere(Origin):
     address = "127.0.0.2"
 
 
+@contextlib.contextmanager
+def at_both_addresses():
+    """Two origins of one port. What is free at one address may be taken at the other, as by a connection or who listens everywhere."""
+    while True:
+        with Origin() as first, socket.socket() as probe:
+            try:
+                probe.bind((Elsewhere.address, first.port))
+            except OSError:
+                continue
+            probe.close()
+            with Elsewhere(port=first.port) as second:
+                yield first, second
+            return
+
+
 @pytest.fixture
 def world():
     """(proxy in front of the first origin, by name; make(keys) starts it)"""
     started = []
-    with Origin() as first, Elsewhere(port=first.port) as second:
+    with at_both_addresses() as (first, second):
         first.on("*", [Reply(body=b"first")])
         second.on("*", [Reply(body=b"second")])
 
