@@ -53,6 +53,16 @@ bool value_next(struct slice *rest, struct slice *item)
 	return item->n > 0;
 }
 
+unsigned value_count(struct slice list)
+{
+	struct slice item;
+	unsigned n = 0;
+
+	while (value_next(&list, &item))
+		n++;
+	return n;
+}
+
 /* ---- Numbers ---- */
 
 struct unit {

@@ -27,6 +27,7 @@ int value_refuse(const struct value_source *s, const char *fmt, ...) __attribute
 bool value_is_word(const struct value_source *s);
 /* Members of a list, separated by commas and spaces. Start with *rest = the text; false at the end. */
 bool value_next(struct slice *rest, struct slice *item);
+unsigned value_count(struct slice list); /* how many it would give */
 
 /* value.c */
 value_reader value_read_uint, value_read_percent, value_read_ahead, value_read_duration, value_read_size,

@@ -8,19 +8,9 @@
 /* Says why an item is refused, or NULL when it is good. */
 typedef const char *item_check(struct slice item);
 
-static unsigned count_items(struct slice text)
-{
-	struct slice item;
-	unsigned n = 0;
-
-	while (value_next(&text, &item))
-		n++;
-	return n;
-}
-
 static int read_list(const struct value_source *s, struct slice text, item_check *check, struct slices *to)
 {
-	unsigned n = count_items(text);
+	unsigned n = value_count(text);
 	struct slices made = {0};
 	struct slice *v, item;
 

@@ -58,19 +58,9 @@ static int read_page(const struct value_source *s, struct slice path, struct con
 	return to->path.p ? read_file(s, to) : -ENOMEM;
 }
 
-static unsigned count_items(struct slice text)
-{
-	struct slice item;
-	unsigned n = 0;
-
-	while (value_next(&text, &item))
-		n++;
-	return n;
-}
-
 int value_read_pages(const struct value_source *s, void *to)
 {
-	unsigned n = count_items(s->text), from = 0, at = 0; /* from: the first that has no file yet */
+	unsigned n = value_count(s->text), from = 0, at = 0; /* from: the first that has no file yet */
 	struct slice text = s->text, item;
 	struct config_page *v;
 	int rc;

@@ -299,30 +299,30 @@ static void add_route_saved(struct page *p, unsigned row)
 	metric_add_seconds(&p->text, p->sum->routes[row - 1].saved_us);
 }
 
+/* One of a route's counters: its head, or that of a route. */
+static void add_route_count(struct page *p, unsigned row, const struct metric *m, uint64_t n)
+{
+	if (row == 0) {
+		metric_add_head(&p->text, m);
+		return;
+	}
+	add_route(p, m, row - 1);
+	buf_add_char(&p->text, '}');
+	metric_add_count(&p->text, n);
+}
+
 static void add_route_denied(struct page *p, unsigned row)
 {
 	static const struct metric m = {"route", "denied", "counter", "Requests answered 403 because of allow or deny"};
 
-	if (row == 0) {
-		metric_add_head(&p->text, &m);
-		return;
-	}
-	add_route(p, &m, row - 1);
-	buf_add_char(&p->text, '}');
-	metric_add_count(&p->text, p->sum->routes[row - 1].denied);
+	add_route_count(p, row, &m, row > 0 ? p->sum->routes[row - 1].denied : 0);
 }
 
 static void add_route_limited(struct page *p, unsigned row)
 {
 	static const struct metric m = {"route", "limited", "counter", "Requests answered 429 because of client_rate"};
 
-	if (row == 0) {
-		metric_add_head(&p->text, &m);
-		return;
-	}
-	add_route(p, &m, row - 1);
-	buf_add_char(&p->text, '}');
-	metric_add_count(&p->text, p->sum->routes[row - 1].limited);
+	add_route_count(p, row, &m, row > 0 ? p->sum->routes[row - 1].limited : 0);
 }
 
 /* ---- Upstreams ---- */

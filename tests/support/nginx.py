@@ -118,12 +118,7 @@ class Nginx:
         return self
 
     def __exit__(self, *exc):
-        if self.process.alive:
-            self.process.child.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
+        self.process.end()
         for port in self.ports:
             port.release()
         shutil.rmtree(self.folder, ignore_errors=True)

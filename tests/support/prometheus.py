@@ -51,12 +51,7 @@ class Prometheus:
         return self
 
     def __exit__(self, *exc):
-        if self.process.alive:
-            self.process.child.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
+        self.process.end()
         self.port.release()
         self.folder.cleanup()
 

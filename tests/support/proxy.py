@@ -110,6 +110,15 @@ class Process:
             self.child.kill()
             self.child.wait()
 
+    def end(self):
+        """Politely, and if that does not help, not."""
+        if self.alive:
+            self.child.terminate()
+            try:
+                self.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
 
 def sanitized_environment(extra=None):
     env = dict(os.environ)
