@@ -178,7 +178,7 @@ static int put(struct disk *d, struct tier_source *s, bool is_refresh)
 	s->variant = variant;
 	s->is_refresh = is_refresh;
 	s->replaces = disk_may_come(d, hash);
-	s->replaced_age = disk_age_of(d, hash);
+	s->replaced_age = s->replaces ? disk_age_of(d, hash) : 0;
 	err = enqueue(d, s, disk_refuse(d, s), &lsn);
 	/* If the put was taken, the writer may have released s by now. */
 	if (err) {

@@ -233,7 +233,7 @@ void disk_stream_end(struct tier_stream **stream, enum tier_end how)
 	if (how == TIER_END_SLOW)
 		disk_add(&d->n.dropped_slow, 1);
 	st->source->replaces = is_whole && disk_may_come(d, hash);
-	st->source->replaced_age = disk_age_of(d, hash);
+	st->source->replaced_age = st->source->replaces ? disk_age_of(d, hash) : 0;
 	if (is_whole && st->source->body_n != TIER_LENGTH_UNKNOWN)
 		CHECK(st->source->body_n == st->fed || atomic_load(&st->has_failed));
 	pthread_mutex_lock(&d->queue_mu);

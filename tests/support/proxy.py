@@ -336,6 +336,16 @@ class Proxy:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
 
+class WithToken(Proxy):
+    """Its admin side wants the token "s3cret"."""
+
+    def ready(self):
+        try:
+            return self.admin("GET", "/readyz", {"Authorization": "Bearer s3cret"}).status == 200
+        except (OSError, AssertionError):
+            return False
+
+
 def is_alive(pid):
     """Also while only threads of it are left, which may hold its files, though it counts as a zombie."""
     try:

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from support.origin import Hang, Reply, Wait, pattern
-from support.proxy import Proxy, eventually
+from support.proxy import WithToken, eventually
 from support.rawclient import Client, build
 from test_coalesce import find
 
@@ -242,14 +242,6 @@ def test_several_admin_requests_on_one_connection(proxy):
 
 
 def test_token_is_needed_where_one_is_set(start_proxy, origin):
-    proxy = None
-
-    class WithToken(Proxy):
-        def ready(self):
-            try:
-                return self.admin("GET", "/readyz", {"Authorization": "Bearer s3cret"}).status == 200
-            except (OSError, AssertionError):
-                return False
     proxy = WithToken(origin.url, {"admin": {"token": "s3cret"}}).start()
     try:
         for fields in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer s3cre"}, {"Authorization": "Bearer s3crett"},

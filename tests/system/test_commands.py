@@ -12,7 +12,7 @@ import threading
 import pytest
 
 from support.origin import Reply
-from support.proxy import SANITIZER, Port, Proxy, binary, sanitized_environment
+from support.proxy import SANITIZER, Port, WithToken, binary, sanitized_environment
 
 DONE, REFUSED, USAGE, DIFFERS, UNREACHABLE = range(5)
 CONFIG = {"route all": {"match": "*", "ttl": "60s"}}
@@ -195,12 +195,6 @@ def test_it_is_found_by_the_file_that_the_server_would_take(proxy, tmp_path):
 
 
 def test_the_token_of_the_file_is_sent_and_never_shown(start_proxy, origin, tmp_path):
-    class WithToken(Proxy):
-        def ready(self):
-            try:
-                return self.admin("GET", "/readyz", {"Authorization": "Bearer s3cret"}).status == 200
-            except (OSError, AssertionError):
-                return False
     secret = tmp_path / "token"
     secret.write_text("s3cret\n")
     for key, value in (("token", "s3cret"), ("token_file", secret)):
