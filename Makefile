@@ -57,7 +57,8 @@ export BUILD
 # --- How it is compiled --------------------------------------------------------------------------------------------
 
 ifeq ($(origin CC),default)
-CC := $(if $(filter fuzz,$(MODE)),clang,gcc)
+# In clang's UBSan is what gcc's lacks: an offset added to NULL, for one.
+CC := $(if $(filter asan fuzz,$(MODE)),clang,gcc)
 endif
 AR := ar
 

@@ -87,7 +87,7 @@ static void put_value(struct line *l, struct slice s, bool escapes, size_t keep)
 		if (is_escaped)
 			put(l, "\\", 1);
 		put(l, n ? s.p : "?", n ? n : 1);
-		s = (struct slice){s.p + (n ? n : 1), s.n - (n ? n : 1)};
+		s = slice_from(s, n ? n : 1);
 	}
 }
 

@@ -44,7 +44,7 @@ bool slice_starts_with_nocase(struct slice s, struct slice prefix)
 
 bool slice_ends_with_nocase(struct slice s, struct slice end)
 {
-	return s.n >= end.n && slice_equal_nocase((struct slice){s.p + s.n - end.n, end.n}, end);
+	return s.n >= end.n && slice_equal_nocase(slice_from(s, s.n - end.n), end);
 }
 
 /* Of nothing there may be no pointer, which memmem does not take. */

@@ -27,6 +27,18 @@ static inline struct slice slice_of(const char *z)
 	return (struct slice){z, strlen(z)};
 }
 
+/* What is behind its first n bytes, n <= s.n. Of nothing there may be no pointer, and C adds not even 0 to NULL (C11 6.5.6). */
+static inline struct slice slice_from(struct slice s, size_t n)
+{
+	return (struct slice){n > 0 ? s.p + n : s.p, s.n - n};
+}
+
+/* Behind its last byte. */
+static inline const char *slice_end(struct slice s)
+{
+	return slice_from(s, s.n).p;
+}
+
 /* Takes as long whatever the bytes are: for secrets. The length is none. */
 bool slice_equal_secret(struct slice a, struct slice b);
 

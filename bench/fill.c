@@ -84,7 +84,7 @@ static struct slice body_at(const struct tier_source *s, uint64_t offset)
 {
 	const struct original *o = CONTAINER_OF(s, const struct copy, source)->original;
 
-	return (struct slice){o->body.p + offset, o->body.n - offset};
+	return slice_from(o->body, offset);
 }
 
 static void on_release(struct tier_source *s)

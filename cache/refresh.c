@@ -84,7 +84,7 @@ struct slice object_strong_validator(const struct object *o)
 /* An entity tag less its weakness: a 304 may weaken what it confirms. */
 static struct slice opaque_tag(struct slice etag)
 {
-	return slice_starts_with(etag, SLICE_LIT("W/")) ? (struct slice){etag.p + 2, etag.n - 2} : etag;
+	return slice_starts_with(etag, SLICE_LIT("W/")) ? slice_from(etag, 2) : etag;
 }
 
 static bool is_validated_by(const struct object *o, const struct http_fields *update)

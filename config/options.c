@@ -61,7 +61,7 @@ const unsigned options_n = ARRAY_LEN(options);
 
 bool option_status_range(struct slice key, uint16_t *low, uint16_t *high)
 {
-	struct slice status = {key.p + 4, key.n - 4};
+	struct slice status = slice_from(key, 4);
 	unsigned long long n;
 
 	if (key.n != 7 || !slice_starts_with(key, SLICE_LIT("ttl_")) || status.p[0] < '2' || status.p[0] > '5')

@@ -78,7 +78,7 @@ static bool take_number(struct slice text, int64_t *number, struct slice *rest)
 
 	while (digits.n < text.n && http_char_is(text.p[digits.n], HTTP_CH_DIGIT))
 		digits.n++;
-	*rest = slice_trim((struct slice){text.p + digits.n, text.n - digits.n});
+	*rest = slice_trim(slice_from(text, digits.n));
 	if (!slice_to_u64(digits, INT64_MAX, &n))
 		return false;
 	*number = (int64_t)n;

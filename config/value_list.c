@@ -49,7 +49,7 @@ static const char *check_prefix(struct slice item)
 {
 	const char *star = memchr(item.p, '*', item.n);
 
-	if (star && (star == item.p || star != item.p + item.n - 1))
+	if (star && (star == item.p || star != slice_end(item) - 1))
 		return "a * can only stand at the end of a name";
 	return check_field(item);
 }
@@ -62,7 +62,7 @@ int value_read_prefixes(const struct value_source *s, void *to)
 static const char *check_host(struct slice host)
 {
 	if (host.n > 2 && host.p[0] == '*' && host.p[1] == '.')
-		host = (struct slice){host.p + 2, host.n - 2};
+		host = slice_from(host, 2);
 	if (host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
 		return NULL;
 	for (size_t i = 0; i < host.n; i++) {
@@ -179,7 +179,7 @@ static const char *check_query_name(struct slice item)
 {
 	const char *star = memchr(item.p, '*', item.n);
 
-	return star && star != item.p + item.n - 1 ? "a * can only stand at the end of a name" : NULL;
+	return star && star != slice_end(item) - 1 ? "a * can only stand at the end of a name" : NULL;
 }
 
 static int read_query_names(const struct value_source *s, enum cache_query_rule rule, struct slice text, void *to)
@@ -204,9 +204,9 @@ int value_read_query(const struct value_source *s, void *to)
 		return 0;
 	}
 	if (slice_starts_with(s->text, SLICE_LIT("only:")))
-		return read_query_names(s, CACHE_QUERY_ONLY, (struct slice){s->text.p + 5, s->text.n - 5}, to);
+		return read_query_names(s, CACHE_QUERY_ONLY, slice_from(s->text, 5), to);
 	if (slice_starts_with(s->text, SLICE_LIT("drop:")))
-		return read_query_names(s, CACHE_QUERY_DROP, (struct slice){s->text.p + 5, s->text.n - 5}, to);
+		return read_query_names(s, CACHE_QUERY_DROP, slice_from(s->text, 5), to);
 	return value_refuse(s, "\"%s\" is none of: keep, sort, ignore, only:a,b, drop:x,y*", report_shown(s->text).z);
 }
 
@@ -219,7 +219,7 @@ int value_read_user_from(const struct value_source *s, void *to)
 	if (s->text.n == 0 || value_is_word(s))
 		return 0;
 	if (made.is_cookie || slice_starts_with(s->text, SLICE_LIT("header:")))
-		name = (struct slice){s->text.p + 7, s->text.n - 7};
+		name = slice_from(s->text, 7);
 	if (name.p == s->text.p || !http_is_token(name))
 		return value_refuse(s, "\"%s\" is neither header:NAME nor cookie:NAME", report_shown(s->text).z);
 	made.name = arena_copy(s->arena, name);

@@ -60,7 +60,7 @@ static bool covers_host(const struct config_route *r, struct slice host)
 
 		is_covered = slice_equal(one, host);
 		if (one.p[0] == '*' && host.n >= one.n)
-			is_covered = is_covered || slice_ends_with_nocase(host, (struct slice){one.p + 1, one.n - 1});
+			is_covered = is_covered || slice_ends_with_nocase(host, slice_from(one, 1));
 	}
 	return is_covered;
 }

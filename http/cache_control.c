@@ -101,7 +101,7 @@ static struct member read_member(struct slice s)
 		m.form = BARE;
 	if (n == s.n || s.p[n] != '=')
 		return m;
-	struct slice value = {s.p + n + 1, s.n - n - 1};
+	struct slice value = slice_from(s, n + 1);
 	if (http_is_token(value)) {
 		m.form = TOKEN;
 		m.value = value;

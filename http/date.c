@@ -75,7 +75,7 @@ static bool take_digits(struct slice *s, unsigned n, int *number)
 			return false;
 		*number = *number * 10 + (s->p[i] - '0');
 	}
-	*s = (struct slice){s->p + n, s->n - n};
+	*s = slice_from(*s, n);
 	return true;
 }
 
@@ -83,7 +83,7 @@ static bool take_text(struct slice *s, struct slice text)
 {
 	if (!slice_starts_with_nocase(*s, text))
 		return false;
-	*s = (struct slice){s->p + text.n, s->n - text.n};
+	*s = slice_from(*s, text.n);
 	return true;
 }
 

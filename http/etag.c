@@ -6,7 +6,7 @@ static bool take_weak_mark(struct slice *tag)
 {
 	if (tag->n < 2 || tag->p[0] != 'W' || tag->p[1] != '/')
 		return false;
-	*tag = (struct slice){tag->p + 2, tag->n - 2};
+	*tag = slice_from(*tag, 2);
 	return true;
 }
 
@@ -71,7 +71,7 @@ bool etag_list_next(struct slice *rest, struct slice *tag)
 	while (to < rest->n && rest->p[to] != ',')
 		to++;
 	*tag = slice_trim((struct slice){rest->p + from, to - from});
-	*rest = (struct slice){rest->p + to, rest->n - to};
+	*rest = slice_from(*rest, to);
 	return true;
 }
 

@@ -29,13 +29,12 @@ struct preference {
 static bool read_preference(struct slice member, struct preference *out)
 {
 	size_t n = http_length_before(member, ';');
-	struct slice rest = {member.p + n, member.n - n}, parameter;
+	struct slice rest = slice_from(member, n), parameter;
 	out->coding = slice_trim((struct slice){member.p, n});
 	out->q = HTTP_Q_MAX;
 	while (http_split_next(&rest, ';', &parameter)) {
 		if (slice_starts_with_nocase(parameter, SLICE_LIT("q=")))
-			return http_qvalue_parse((struct slice){parameter.p + 2, parameter.n - 2}, &out->q) &&
-			       out->coding.n > 0;
+			return http_qvalue_parse(slice_from(parameter, 2), &out->q) && out->coding.n > 0;
 	}
 	return out->coding.n > 0;
 }
@@ -43,7 +42,7 @@ static bool read_preference(struct slice member, struct preference *out)
 struct slice http_coding_less_x(struct slice coding)
 {
 	if (slice_equal_nocase(coding, SLICE_LIT("x-gzip")) || slice_equal_nocase(coding, SLICE_LIT("x-compress")))
-		return (struct slice){coding.p + 2, coding.n - 2};
+		return slice_from(coding, 2);
 	return coding;
 }
 
@@ -79,7 +78,7 @@ int http_accept_encoding_q(const struct http_fields *f, struct slice coding)
 static bool has_parameters(struct slice member)
 {
 	size_t n = http_length_before(member, ';');
-	struct slice rest = {member.p + n, member.n - n}, parameter;
+	struct slice rest = slice_from(member, n), parameter;
 
 	return http_split_next(&rest, ';', &parameter) && !slice_starts_with_nocase(parameter, SLICE_LIT("q="));
 }

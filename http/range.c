@@ -15,7 +15,7 @@ static bool take_number(struct slice *s, uint64_t *value)
 	if (!slice_to_u64((struct slice){s->p, n}, INT64_MAX, &v)) /* beyond any length: saturated */
 		return false;
 	*value = v;
-	*s = (struct slice){s->p + n, s->n - n};
+	*s = slice_from(*s, n);
 	return true;
 }
 
@@ -23,7 +23,7 @@ static bool take_char(struct slice *s, char c)
 {
 	if (s->n == 0 || s->p[0] != c)
 		return false;
-	*s = (struct slice){s->p + 1, s->n - 1};
+	*s = slice_from(*s, 1);
 	return true;
 }
 
@@ -32,7 +32,7 @@ static bool take_unit(struct slice *s, char end)
 	static const struct slice unit = {"bytes", 5};
 	if (!slice_starts_with_nocase(*s, unit))
 		return false;
-	*s = (struct slice){s->p + unit.n, s->n - unit.n};
+	*s = slice_from(*s, unit.n);
 	return take_char(s, end);
 }
 

@@ -55,7 +55,7 @@ static bool take_version(struct slice *line, bool wire_is_http1, int *minor)
 	for (unsigned i = 0; i < ARRAY_LEN(versions); i++) {
 		if (versions[i].is_http1 == wire_is_http1 && slice_starts_with(*line, versions[i].text)) {
 			*minor = versions[i].minor;
-			*line = (struct slice){line->p + versions[i].text.n, line->n - versions[i].text.n};
+			*line = slice_from(*line, versions[i].text.n);
 			return true;
 		}
 	}
@@ -130,7 +130,7 @@ static bool split_response_line(struct slice line, struct slice *name, struct sl
 	while (name->n > 0 && (name->p[name->n - 1] == ' ' || name->p[name->n - 1] == '\t'))
 		name->n--;
 	*value = slice_trim(*value);
-	if (!http_is_token(*name) || http_value_end(value->p, value->p + value->n) != value->p + value->n)
+	if (!http_is_token(*name) || http_value_end(value->p, slice_end(*value)) != slice_end(*value))
 		return false;
 	enum http_field_id id = http_field_id_of(*name);
 	return name->n == written_n || (id != HF_CONTENT_LENGTH && id != HF_TRANSFER_ENCODING);

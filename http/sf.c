@@ -12,7 +12,7 @@ static char peek(const struct slice *s)
 
 static void skip(struct slice *s, size_t n)
 {
-	*s = (struct slice){s->p + n, s->n - n};
+	*s = slice_from(*s, n);
 }
 
 static void skip_spaces(struct slice *s)

@@ -76,7 +76,7 @@ bool http_field_line_split(struct slice line, struct slice *name, struct slice *
 {
 	if (line.n == 0)
 		return false;
-	const char *p = line.p, *end = line.p + line.n;
+	const char *p = line.p, *end = slice_end(line);
 	while (p < end && http_char_is(*p, HTTP_CH_TOKEN))
 		p++;
 	if (p == line.p || p == end || *p != ':')
@@ -141,7 +141,7 @@ bool http_split_next(struct slice *rest, char separator, struct slice *part)
 		size_t n = http_length_before(*rest, separator), taken = n < rest->n ? n + 1 : n;
 
 		*part = slice_trim((struct slice){rest->p, n});
-		*rest = (struct slice){rest->p + taken, rest->n - taken};
+		*rest = slice_from(*rest, taken);
 		if (part->n > 0)
 			return true;
 	}
@@ -157,7 +157,7 @@ bool http_quoted_take(struct slice *rest, struct slice *inner)
 			i++;
 		} else if (rest->p[i] == '"') {
 			*inner = (struct slice){rest->p + 1, i - 1};
-			*rest = (struct slice){rest->p + i + 1, rest->n - i - 1};
+			*rest = slice_from(*rest, i + 1);
 			return true;
 		}
 	}

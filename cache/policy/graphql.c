@@ -19,7 +19,7 @@ struct lexer {
 
 static void skip(struct lexer *l, size_t n)
 {
-	l->rest = (struct slice){l->rest.p + n, l->rest.n - n};
+	l->rest = slice_from(l->rest, n);
 }
 
 static bool is_line_end(char c)
@@ -211,7 +211,7 @@ static enum query_name query_name_of(struct slice name)
 	if (slice_equal_nocase(name, SLICE_LIT("query")))
 		return NAME_IS_QUERY;
 	while (word.n > 0 && !is_name_char(*word.p) && *word.p != '-')
-		word = (struct slice){word.p + 1, word.n - 1};
+		word = slice_from(word, 1);
 	while (n < word.n && (is_name_char(word.p[n]) || word.p[n] == '-'))
 		n++;
 	return n > 0 && slice_equal_nocase((struct slice){word.p, n}, SLICE_LIT("query")) ? NAME_IS_UNSURE

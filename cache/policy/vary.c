@@ -102,7 +102,7 @@ static bool parse_weighted(struct slice member, struct weighted *out)
 	if (slice_cut(member, ';', &out->name, &weight)) {
 		weight = slice_trim(weight);
 		if (!slice_starts_with_nocase(weight, SLICE_LIT("q=")) ||
-			!http_qvalue_parse((struct slice){weight.p + 2, weight.n - 2}, &out->q))
+			!http_qvalue_parse(slice_from(weight, 2), &out->q))
 			return false;
 	}
 	out->name = slice_trim(out->name);
@@ -158,7 +158,7 @@ static void unify_codings(struct weighted_list *list)
 		struct slice *name = &list->v[i].name;
 		if (slice_equal_nocase(*name, SLICE_LIT("x-gzip")) ||
 			slice_equal_nocase(*name, SLICE_LIT("x-compress")))
-			*name = (struct slice){name->p + 2, name->n - 2};
+			*name = slice_from(*name, 2);
 	}
 }
 
@@ -248,7 +248,7 @@ static void add_without_space(struct buf *out, struct slice value)
 		if (n == value.n)
 			return;
 		buf_add_char(out, ',');
-		value = (struct slice){value.p + n + 1, value.n - n - 1};
+		value = slice_from(value, n + 1);
 	}
 }
 
@@ -310,12 +310,12 @@ static bool is_raw(struct slice stored, const struct http_fields *request, struc
 		struct slice value = line->value;
 		if (value.n > stored.n || !slice_equal(value, (struct slice){stored.p, value.n}))
 			return false;
-		stored = (struct slice){stored.p + value.n, stored.n - value.n};
+		stored = slice_from(stored, value.n);
 		if (stored.n == 0)
 			continue;
 		if (stored.p[0] != '\n')
 			return false;
-		stored = (struct slice){stored.p + 1, stored.n - 1};
+		stored = slice_from(stored, 1);
 	}
 	return stored.n == 0;
 }
@@ -379,7 +379,7 @@ static bool take_value(struct slice *values, struct slice *value)
 		n += 5;
 	}
 	*value = (struct slice){values->p, n};
-	*values = (struct slice){values->p + n, values->n - n};
+	*values = slice_from(*values, n);
 	return true;
 }
 
@@ -517,7 +517,7 @@ static uint64_t hash_of_field(const struct http_fields *request, struct slice na
 
 static uint64_t hash_of_stored(struct slice v)
 {
-	return v.p[0] == '#' ? hash_of_lines((struct slice){v.p + 5, v.n - 5}) : hash_keyed(v.p, v.n);
+	return v.p[0] == '#' ? hash_of_lines(slice_from(v, 5)) : hash_keyed(v.p, v.n);
 }
 
 static uint64_t hash_of_language(struct slice language)

@@ -82,7 +82,7 @@ static int read_section(struct ini *r, struct slice line)
 	inner = slice_trim((struct slice){line.p + 1, line.n - 2});
 	for (kind = inner, kind.n = 0; kind.n < inner.n && kind.p[kind.n] != ' ' && kind.p[kind.n] != '\t';)
 		kind.n++;
-	name = slice_trim((struct slice){inner.p + kind.n, inner.n - kind.n});
+	name = slice_trim(slice_from(inner, kind.n));
 	if (!is_name(kind, "_") || (name.n > 0 && !is_name(name, "_-."))) {
 		report_at(r->report, r->line,
 			"a section's name is letters, digits, '_', '-' and '.', at most %d of them", INI_NAME_MAX);

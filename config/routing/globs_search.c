@@ -180,7 +180,7 @@ static void add_segment(struct globs_search *s, uint32_t node, struct place at, 
 static bool go_on(struct globs_search *s, struct place *at, struct places *later)
 {
 	const struct tree_node *node = &s->g->first.nodes[at->node];
-	const char *end = s->text.p + s->text.n, *peek;
+	const char *end = slice_end(s->text), *peek;
 
 	if (node->least >= s->found->route || !pass_label(s, node, at, end))
 		return false;
@@ -391,7 +391,7 @@ static void read_end(const struct scan *c)
 
 static void pass_over(struct globs_search *s)
 {
-	struct scan c = {.s = s, .p = s->text.p, .end = s->text.p + s->text.n};
+	struct scan c = {.s = s, .p = s->text.p, .end = slice_end(s->text)};
 	struct globs_slot *slot = s->slot;
 
 	sort(slot->starts, slot->starts_n);

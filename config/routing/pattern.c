@@ -119,7 +119,7 @@ static bool compile_one(struct pattern *p, struct slice *rest, uint16_t *ops, un
 			ops[(*n)++] = SYMBOL_RUN;
 		at++;
 	} else {
-		ops[(*n)++] = (uint16_t)symbol_next(&at, rest->p + rest->n);
+		ops[(*n)++] = (uint16_t)symbol_next(&at, slice_end(*rest));
 	}
 	rest->n -= (size_t)(at - rest->p);
 	rest->p = at;
@@ -216,7 +216,7 @@ static bool step(struct matcher *m)
  * no later start can help. */
 static bool match_part(const uint16_t *ops, unsigned n, struct slice text, struct slice *captures)
 {
-	struct matcher m = {ops, ops + n, text.p, text.p + text.n, captures, 0};
+	struct matcher m = {ops, ops + n, text.p, slice_end(text), captures, 0};
 	struct matcher retry = {0};
 
 	for (;;) {

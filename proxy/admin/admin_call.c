@@ -188,7 +188,7 @@ static struct slice decode(struct admin_call *c, struct slice encoded, int (*how
 	size_t off = c->text.n;
 
 	CHECK(how(encoded, &c->text) == 0);
-	return (struct slice){c->text.p + off, c->text.n - off};
+	return slice_from(buf_slice(&c->text), off);
 }
 
 /* Parameters are a form's: what encodes them writes a blank as '+'. By hand people write URLs as they are, with a '+' that is one. */

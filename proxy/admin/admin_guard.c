@@ -14,7 +14,7 @@ static bool token_matches(struct slice token, struct slice authorization)
 
 	if (!slice_equal_nocase(scheme, SLICE_LIT("Bearer ")))
 		return false;
-	given = slice_trim((struct slice){authorization.p + 7, authorization.n - 7});
+	given = slice_trim(slice_from(authorization, 7));
 	return slice_equal_secret(given, token);
 }
 

@@ -53,7 +53,7 @@ static int64_t duration_of(struct slice s)
 	if (!slice_to_u64((struct slice){s.p, n}, PURGE_SPREAD_MAX_MS + 1, &v))
 		return -1;
 	for (unsigned i = 0; i < ARRAY_LEN(units); i++)
-		if (slice_equal((struct slice){s.p + n, s.n - n}, slice_of(units[i].name)))
+		if (slice_equal(slice_from(s, n), slice_of(units[i].name)))
 			return (int64_t)v * units[i].ms <= PURGE_SPREAD_MAX_MS ? (int64_t)v * units[i].ms : -1;
 	return -1;
 }

@@ -39,7 +39,7 @@ static void add_lines(struct json_text *t, struct slice text, unsigned depth)
 		new_line(t, depth);
 		buf_add(t->out, text.p, n);
 		n += end != NULL;
-		text = (struct slice){text.p + n, text.n - n};
+		text = slice_from(text, n);
 	}
 }
 

@@ -53,12 +53,12 @@ static enum proxy_header_parse read_v1_addresses(struct slice rest, int family, 
 
 static enum proxy_header_parse read_v1_line(struct slice line, struct proxy_header *out)
 {
-	struct slice rest = {line.p + 6, line.n - 6}; /* after "PROXY " */
+	struct slice rest = slice_from(line, 6); /* after "PROXY " */
 
 	if (slice_starts_with(rest, SLICE_LIT("TCP4 ")))
-		return read_v1_addresses((struct slice){rest.p + 5, rest.n - 5}, AF_INET, out);
+		return read_v1_addresses(slice_from(rest, 5), AF_INET, out);
 	if (slice_starts_with(rest, SLICE_LIT("TCP6 ")))
-		return read_v1_addresses((struct slice){rest.p + 5, rest.n - 5}, AF_INET6, out);
+		return read_v1_addresses(slice_from(rest, 5), AF_INET6, out);
 	/* Whatever follows UNKNOWN is to be skipped. */
 	if (slice_equal(rest, SLICE_LIT("UNKNOWN")) || slice_starts_with(rest, SLICE_LIT("UNKNOWN ")))
 		return PROXY_HEADER_DONE;

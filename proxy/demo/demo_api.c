@@ -138,7 +138,7 @@ static unsigned split(struct slice path, struct slice seg[SEGMENTS_MAX])
 		if (n == SEGMENTS_MAX)
 			return 0;
 		seg[n++] = (struct slice){path.p + 1, len - 1};
-		path = (struct slice){path.p + len, path.n - len};
+		path = slice_from(path, len);
 	}
 	return n;
 }

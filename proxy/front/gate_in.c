@@ -27,7 +27,7 @@ static void take_input(struct gate *g, size_t n)
 	struct slice *ahead = &g->l->ahead;
 
 	if (ahead->n)
-		*ahead = (struct slice){ahead->p + n, ahead->n - n};
+		*ahead = slice_from(*ahead, n);
 	else
 		evbuffer_drain(g->in, n);
 }

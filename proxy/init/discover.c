@@ -130,9 +130,9 @@ static void on_route(void *arg, const struct openapi_route *from)
 	struct route *r;
 
 	if (is_below) { /* the API's URL has the document's base in it */
-		path = (struct slice){path.p + base.n, path.n - base.n};
+		path = slice_from(path, base.n);
 		if (example.n > 0)
-			example = (struct slice){example.p + base.n, example.n - base.n};
+			example = slice_from(example, base.n);
 	}
 	if (!from->reads)
 		return;

@@ -72,7 +72,7 @@ static bool add_name(struct slice name, unsigned index, struct buf *out)
 	if (out->n == from + 1 || http_char_is(out->p[from + 1], HTTP_CH_DIGIT)) {
 		out->n = from;
 		buf_addf(out, "{part%u", index);
-	} else if (slice_contains((struct slice){out->p, from}, (struct slice){out->p + from, out->n - from})) {
+	} else if (slice_contains((struct slice){out->p, from}, slice_from(buf_slice(out), from))) {
 		buf_addf(out, "_%u", index); /* it begins as one before */
 	}
 	return buf_add_char(out, '}') == 0;

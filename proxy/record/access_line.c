@@ -132,7 +132,7 @@ static void put_escaped(struct out *o, struct slice s, escape_fn *escape)
 				break;
 			put(&value, esc, esc_n);
 		}
-		s = (struct slice){s.p + taken, s.n - taken};
+		s = slice_from(s, taken);
 	}
 	o->p = value.p;
 }

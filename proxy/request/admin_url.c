@@ -35,7 +35,7 @@ static bool is_of_upstream(
 {
 	if (!uri_same_origin(u->url.whole, url) || !slice_starts_with(path_query, u->url.base))
 		return false;
-	*rest = (struct slice){path_query.p + u->url.base.n, path_query.n - u->url.base.n};
+	*rest = slice_from(path_query, u->url.base.n);
 	return rest->n == 0 || rest->p[0] == '/' || rest->p[0] == '?';
 }
 

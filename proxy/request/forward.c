@@ -101,7 +101,7 @@ static int turn_tags_back(struct forward *f, const struct cache_rules *rules)
 				return f->tags.err;
 			if (f->tags.n == from && field.value.n > 0)
 				continue;
-			field.value = (struct slice){f->tags.p + from, f->tags.n - from};
+			field.value = slice_from(buf_slice(&f->tags), from);
 		}
 		fields->v[kept++] = field;
 	}

@@ -74,7 +74,7 @@ static void look_at(struct routed *p, struct slice path)
 		return;
 	/* What ends the path may begin the query, or a fragment that swallows it. */
 	match(p, head, false, (struct slice){"", 0});
-	match(p, head, true, (struct slice){path.p + end + 3, path.n - end - 3});
+	match(p, head, true, slice_from(path, end + 3));
 }
 
 /* All that becomes of one spelling by one reading more. False: they are too many. */

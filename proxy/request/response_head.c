@@ -449,7 +449,7 @@ static struct slice given_etag(struct response *r, const struct http_request *re
 
 			if (tags_add_own(&r->text, tag))
 				return etag;
-			own = (struct slice){r->text.p + from, r->text.n - from};
+			own = slice_from(buf_slice(&r->text), from);
 			if (etag_weak_equal(own, etag))
 				return tag;
 			r->text.n = from;

@@ -385,7 +385,7 @@ static int add_own(struct sent *s, const struct asked *a, const struct given *gi
 		add_max_forwards(&s->text, a->http);
 	if (s->text.err)
 		return s->text.err;
-	forwards = (struct slice){s->text.p + end, s->text.n - end};
+	forwards = slice_from(buf_slice(&s->text), end);
 	if (given->via)
 		via = (struct slice){s->text.p + from, middle - from};
 	if (has_list)

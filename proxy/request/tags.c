@@ -49,7 +49,7 @@ struct slice tags_for_client(struct buf *text, struct slice tag, enum cache_codi
 	buf_add_char(text, '-');
 	buf_add_slice(text, coding_name(coding));
 	buf_add_char(text, '"');
-	return (struct slice){text->p + from, text->n - from};
+	return slice_from(buf_slice(text), from);
 }
 
 int tags_add_own(struct buf *out, struct slice tag)

@@ -242,7 +242,7 @@ static void purge_as_kept(const struct write_purges *i, const struct snapshot *s
 
 static void purge_listed(const struct write_purges *i, const struct snapshot *s, struct purges *p)
 {
-	const char *at = i->list.p, *end = i->list.p + i->list.n;
+	const char *at = i->list.p, *end = slice_end(buf_slice(&i->list));
 
 	while (at < end) {
 		struct slice url = slice_of(at + 1);

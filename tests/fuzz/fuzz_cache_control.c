@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		const char *lf = memchr(rest.p, '\n', rest.n);
 		size_t n = lf ? (size_t)(lf - rest.p) : rest.n, taken = lf ? n + 1 : n;
 		cache_control_add(&cc, (struct slice){rest.p, n});
-		rest = (struct slice){rest.p + taken, rest.n - taken};
+		rest = slice_from(rest, taken);
 		check(&cc);
 		CHECK(!grew(before.max_age, cc.max_age) && !grew(before.s_maxage, cc.s_maxage));
 		CHECK(!grew(before.stale_if_error, cc.stale_if_error) && !grew(before.max_stale, cc.max_stale));

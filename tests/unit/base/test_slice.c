@@ -172,6 +172,20 @@ static void secrets_are_equal_in_every_byte_or_not_at_all(void **state)
 	assert_true(slice_equal_secret(SLICE_LIT(""), SLICE_LIT("")));
 }
 
+/* The sanitizers of clang tell when something is added to NULL. */
+static void rest_and_end_of_nothing_need_no_pointer(void **state)
+{
+	struct slice s = SLICE_LIT("abc"), none = {NULL, 0};
+
+	(void)state;
+	assert_true(slice_equal(slice_from(s, 1), SLICE_LIT("bc")));
+	assert_ptr_equal(slice_end(s), s.p + 3);
+	assert_ptr_equal(slice_from(s, 3).p, slice_end(s));
+	assert_null(slice_from(none, 0).p);
+	assert_null(slice_end(none));
+	assert_true(slice_ends_with_nocase(none, none));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -187,6 +201,7 @@ int main(void)
 		cmocka_unit_test(number_of_digits_is_read),
 		cmocka_unit_test(number_past_max_saturates),
 		cmocka_unit_test(number_with_any_other_byte_is_refused_and_leaves_out_alone),
+		cmocka_unit_test(rest_and_end_of_nothing_need_no_pointer),
 		cmocka_unit_test(secrets_are_equal_in_every_byte_or_not_at_all),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -240,7 +240,7 @@ static void an_error_that_its_origin_keeps_to_itself_is_not_remembered_of_no_sto
 /* ---- Ranges and conditions of their own ---- */
 
 static const char *const own[] = {
-	FAR USUAL, IF_MATCH USUAL, "If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n" USUAL};
+	FAR USUAL, IF_MATCH USUAL, ("If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n" USUAL)};
 
 static void what_befell_who_passes_is_told_to_its_like(void **state)
 {
