@@ -281,12 +281,13 @@ static int build_upstreams(struct build *b)
 
 /* ---- [defaults], [route NAME] ---- */
 
-/* The one without a name is missing: told once, with what would mend it. */
+/* The one without a name is missing: told once, with what would mend it. Not where there are other mistakes, of which it may come: of a
+ * misspelt url, for one. */
 static void tell_of_upstream(struct build *b)
 {
 	const struct ini_section *unnamed = ini_section_of(b->sections, "upstream", NO_NAME);
 
-	if (b->told_of_upstream)
+	if (b->told_of_upstream || b->report->errors > 0)
 		return;
 	b->told_of_upstream = true;
 	if (unnamed && ini_find(unnamed, "url"))

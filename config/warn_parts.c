@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Keys of [proxy], [admin], [disk] and [upstream] that do nothing where they stand, because another key is off. */
+#include <netinet/in.h>
+
 #include "config/build.h"
+#include "http/uri.h"
 
 static bool no_listener_has_tls(const struct config *c)
 {
@@ -206,10 +209,63 @@ static void warn_of_idle_upstreams(struct build *b)
 				SLICE_ARG(c->upstreams[i].name));
 }
 
+/* Where a socket address is of this machine whatever its interfaces: loopback, or all addresses of a listener. */
+static bool is_this_machine(const struct sockaddr_storage *sa)
+{
+	if (sa->ss_family == AF_INET) {
+		in_addr_t a = ntohl(((const struct sockaddr_in *)sa)->sin_addr.s_addr);
+
+		return a == INADDR_ANY || a >> 24 == 127;
+	}
+	const struct in6_addr *a = &((const struct sockaddr_in6 *)sa)->sin6_addr;
+
+	return IN6_IS_ADDR_UNSPECIFIED(a) || IN6_IS_ADDR_LOOPBACK(a);
+}
+
+/* A name that is looked up elsewhere is not: -t asks nobody. */
+static bool leads_here(struct slice host)
+{
+	return slice_equal_nocase(host, SLICE_LIT("localhost")) || slice_equal(host, SLICE_LIT("[::1]")) ||
+	       slice_starts_with(host, SLICE_LIT("127.")) || slice_equal(host, SLICE_LIT("0.0.0.0"));
+}
+
+static bool is_own_listener(const struct config *c, const struct config_url *url)
+{
+	struct slice host;
+	int port;
+
+	if (!uri_authority_parse(url->authority, &host, &port) || !leads_here(host))
+		return false;
+	if (port < 0)
+		port = url->is_https ? 443 : 80;
+	for (unsigned i = 0; i < c->proxy.listen.n; i++) {
+		const struct sockaddr_storage *sa = &c->proxy.listen.v[i].sa;
+		in_port_t of = sa->ss_family == AF_INET ? ((const struct sockaddr_in *)sa)->sin_port
+							: ((const struct sockaddr_in6 *)sa)->sin6_port;
+
+		if (port > 0 && ntohs(of) == port && is_this_machine(sa))
+			return true;
+	}
+	return false;
+}
+
+static void warn_of_circles(struct build *b)
+{
+	const struct config *c = b->config;
+
+	for (unsigned i = 0; i < c->upstreams_n; i++)
+		for (const struct config_url *url = &c->upstreams[i].url; url; url = url->next)
+			if (is_own_listener(c, url))
+				report_warning(b->report, ini_line(section_of(b, &c->upstreams[i]), NULL, "url"),
+					"url: %.*s is a listener of this proxy, which would ask itself",
+					SLICE_ARG(url->whole));
+}
+
 void warn_of_parts(struct build *b)
 {
 	warn_of_singles(b);
 	warn_of_disk_object(b);
 	warn_of_upstream_keys(b);
 	warn_of_idle_upstreams(b);
+	warn_of_circles(b);
 }

@@ -180,7 +180,10 @@ static enum policy_store judge_use(
 		return POLICY_STORE;
 	bool has_window = f->stale_while_revalidate_ms > 0 || f->stale_if_error_ms > 0;
 	bool may_be_stale = f->source != LIFETIME_NONE && !(f->flags & POLICY_NEVER_STALE);
-	return has_window && may_be_stale ? POLICY_STORE : POLICY_NOT_FRESH;
+	if (has_window && may_be_stale)
+		return POLICY_STORE;
+	/* The route's ttl is for what is no error. */
+	return x->status >= 400 ? POLICY_NOT_STATUS : POLICY_NOT_FRESH;
 }
 
 enum policy_store policy_store(const struct policy_exchange *x, struct freshness *out)

@@ -145,6 +145,10 @@ int64_t policy_age_ms(const struct freshness *f, struct now now);
 /* Freshness lifetime less current age; negative when stale. */
 int64_t policy_ttl_ms(const struct freshness *f, struct now now);
 
+/* Of what is stored but never fresh: "no-cache" where the upstream has each use confirmed, "no-lifetime" where nothing gives it
+ * one, or one of 0. NULL: it is, or was when it came. A constant. */
+const char *policy_never_fresh(const struct freshness *f);
+
 enum policy_use {
 	POLICY_FRESH,
 	POLICY_STALE_WHILE_REVALIDATE, /* usable now, and fetch in the background */

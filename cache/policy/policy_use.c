@@ -18,6 +18,13 @@ int64_t policy_ttl_ms(const struct freshness *f, struct now now)
 	return f->lifetime_ms - policy_age_ms(f, now);
 }
 
+const char *policy_never_fresh(const struct freshness *f)
+{
+	if (f->flags & POLICY_NO_CACHE)
+		return "no-cache";
+	return f->lifetime_ms <= 0 ? "no-lifetime" : NULL;
+}
+
 int64_t policy_stale_window_ms(const struct freshness *f)
 {
 	int64_t ms = f->stale_while_revalidate_ms, unreachable_ms = f->stale_if_unreachable_s * INT64_C(1000);

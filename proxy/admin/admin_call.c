@@ -246,6 +246,14 @@ static unsigned count_parameters(struct slice s)
 	return n;
 }
 
+/* Anything else would be read as one odd parameter. */
+static bool is_form(const struct http_fields *fields)
+{
+	struct slice type = http_media_type(fields, NULL);
+
+	return type.n == 0 || slice_equal_nocase(type, SLICE_LIT("application/x-www-form-urlencoded"));
+}
+
 const char *admin_read_parameters(struct admin_call *c)
 {
 	struct evbuffer *body = c->transport->ops->body(c->transport);
@@ -254,8 +262,11 @@ const char *admin_read_parameters(struct admin_call *c)
 	const char *why = NULL;
 	unsigned most;
 
-	if (c->http->framing != HTTP_BODY_NONE && n > 0)
+	if (c->http->framing != HTTP_BODY_NONE && n > 0) {
+		if (!is_form(&c->http->fields))
+			return "a body here is a form: application/x-www-form-urlencoded";
 		form = (struct slice){(const char *)evbuffer_pullup(body, -1), n};
+	}
 	most = count_parameters(query) + count_parameters(form);
 	if (most == 0)
 		return NULL;

@@ -108,10 +108,22 @@ static void add_seconds(struct buf *to, int64_t ms)
 	buf_addf(to, "%lld s", (long long)((ms < 0 ? -ms : ms) / 1000));
 }
 
-/* Is it to be confirmed before each use, whatever its age? */
-static bool is_never_fresh(const struct freshness *f)
+/* It is confirmed before each use, whatever its age. */
+static void add_never_fresh(struct buf *to, const struct explained *e)
 {
-	return f->flags & POLICY_NO_CACHE || f->lifetime_ms <= f->initial_age_ms;
+	const struct freshness *f = &e->sight.freshness;
+	const char *key = "override";
+
+	buf_add_str(to, "Not cached: it is stored, but ");
+	if (f->source != LIFETIME_NONE || f->flags & POLICY_NO_CACHE) {
+		buf_add_str(to, "the origin says no-cache or a lifetime of 0, so it is asked each time. "
+				"ttl_force, or ttl with override = no-cache, would answer from the cache");
+	} else {
+		key = e->sight.status < 400 ? "ttl" : "ttl_NNN";
+		buf_addf(
+			to, "nothing gives it a lifetime, so the origin is asked each time. %s would give it one", key);
+	}
+	add_place(to, e->config, e->route, key);
 }
 
 static void add_unconfirmed(struct buf *to, const struct explained *e, int64_t ttl_ms)
@@ -125,11 +137,8 @@ static void add_unconfirmed(struct buf *to, const struct explained *e, int64_t t
 		add_place(to, e->config, e->route, "client_refresh");
 	} else if (s->is_soft_purged) {
 		buf_add_str(to, "Not cached: what is stored was purged softly, so the origin is asked about it");
-	} else if (is_never_fresh(&s->freshness)) {
-		buf_add_str(to, "Not cached: it is stored, but the origin says no-cache or a lifetime of 0, so it is "
-				"asked each time. "
-				"ttl_force, or ttl with override = no-cache, would answer from the cache");
-		add_place(to, e->config, e->route, "override");
+	} else if (policy_never_fresh(&s->freshness)) {
+		add_never_fresh(to, e);
 	} else {
 		buf_add_str(to, "Not cached: what is stored expired ");
 		add_seconds(to, ttl_ms);
@@ -184,8 +193,8 @@ static void add_absence(struct buf *to, const struct explained *e)
 	} else if (s->is_stored) {
 		buf_add_str(to, "Not cached: only other variants are stored (see vary in memory).");
 	} else {
-		buf_add_str(to, "Not cached: nothing is stored for it now. Ask for it, or POST /refresh; "
-				"if it is not stored then, this says why.");
+		buf_add_str(to, "Not cached: nothing is stored for it now. Ask for it: the detail of "
+				"Cache-Status, and the answer to POST /refresh, say why a response is not stored.");
 	}
 }
 

@@ -7,15 +7,16 @@
 #include "http/uri.h"
 #include "proxy/admin/admin_internal.h"
 
-static bool token_matches(struct slice token, struct slice authorization)
+/* Why not, or NULL. */
+static const char *refusal_of_token(struct slice token, const struct http_field *authorization)
 {
-	struct slice scheme = {authorization.p, authorization.n < 7 ? authorization.n : 7};
-	struct slice given;
+	const struct slice scheme = SLICE_LIT("Bearer ");
 
-	if (!slice_equal_nocase(scheme, SLICE_LIT("Bearer ")))
-		return false;
-	given = slice_trim(slice_from(authorization, 7));
-	return slice_equal_secret(given, token);
+	if (!authorization || !slice_starts_with_nocase(authorization->value, scheme))
+		return "a bearer token is required";
+	return slice_equal_secret(slice_trim(slice_from(authorization->value, scheme.n)), token)
+		       ? NULL
+		       : "that bearer token is not the one of [admin] token";
 }
 
 /* An address of this machine or `localhost`, to the letter: what only looks like one may be a name in anybody's DNS, which
@@ -49,9 +50,8 @@ const char *admin_refusal(const struct config_admin *a, const struct http_reques
 
 	*status = 403;
 	if (a->token.n && !slice_equal(r->path, SLICE_LIT("/healthz"))) {
-		f = http_fields_get(&r->fields, HF_AUTHORIZATION);
 		*status = 401;
-		return f && token_matches(a->token, f->value) ? NULL : "a bearer token is required";
+		return refusal_of_token(a->token, http_fields_get(&r->fields, HF_AUTHORIZATION));
 	}
 	if (!a->token.n && r->host.n && !is_loopback(r->host))
 		return "Host is not a loopback name";

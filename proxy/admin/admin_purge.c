@@ -242,18 +242,55 @@ static json_t *json_of_met(const struct purging *p)
 		(int)p->met.looked_at, "of", (json_int_t)stats.objects);
 }
 
+/* Of one that met nothing: where is it seen how things are named? */
+static const char *nothing_met(enum purge_kind kind)
+{
+	switch (kind) {
+	case PURGE_URL:
+	case PURGE_PREFIX:
+		return "nothing that is stored is named so; /entries lists what is, as purges name it";
+	case PURGE_TAG:
+		return "nothing that is stored has the tag; tags are what the fields that tag_headers names say in a "
+		       "response";
+	case PURGE_USER:
+		return "nothing is stored of that user; an identity is the value of what user_from names, as it is in "
+		       "a request";
+	case PURGE_ALL:
+		break;
+	}
+	return "nothing is stored";
+}
+
+/* What is right and perhaps not meant, of a name that stands alone; or NULL. */
+static const char *misreading_of(const struct purging *p)
+{
+	struct slice what = p->list.v[0].what;
+
+	if (p->names > 1)
+		return NULL;
+	if (p->like.kind == PURGE_URL && what.n > 0 && what.p[what.n - 1] == '*')
+		return "a * in a URL is itself; prefix= names all URLs that begin alike";
+	if (p->like.kind == PURGE_TAG && (memchr(what.p, ',', what.n) || memchr(what.p, ' ', what.n)))
+		return "that is one tag; for several give tag= several times";
+	return NULL;
+}
+
+/* The tier under memory is not looked through but for URLs. */
+static bool has_met_nothing(const struct purging *p, const char *tier)
+{
+	return p->met.met == 0 && p->met_of_keys == 0 && !p->in_lower &&
+	       (p->like.kind == PURGE_URL || (!tier && p->met.is_all));
+}
+
 static void add_met(const struct purging *p, json_t *response)
 {
-	bool is_url = p->like.kind == PURGE_URL;
 	const char *tier = cache_tier_name(p->call->service->cache);
 
 	json_object_set_new(response, "memory", json_of_met(p));
-	if (is_url && tier)
+	if (p->like.kind == PURGE_URL && tier)
 		json_object_set_new(response, tier, json_boolean(p->in_lower));
-	if (p->met.met > 0 || p->met_of_keys > 0 || p->in_lower || (!is_url && (tier || !p->met.is_all)))
-		return;
-	json_object_set_new(response, "note",
-		json_string("nothing that is stored is named so; /entries lists what is, as purges name it"));
+	if (has_met_nothing(p, tier) && !json_object_get(response, "note"))
+		json_object_set_new(response, "note", json_string(nothing_met(p->like.kind)));
 }
 
 /* ---- The purge ---- */
@@ -274,6 +311,7 @@ static void add_spelling(const struct purging *p, json_t *response)
 
 static void answer(struct purging *p, int err)
 {
+	const char *misreading = misreading_of(p);
 	json_t *response;
 
 	if (err) {
@@ -287,6 +325,8 @@ static void answer(struct purging *p, int err)
 	if (!p->is_dry)
 		json_object_set_new(response, "sequence", json_integer((json_int_t)p->sequence));
 	add_spelling(p, response);
+	if (misreading)
+		json_object_set_new(response, "note", json_string(misreading));
 	if (p->counts || p->is_dry)
 		add_met(p, response);
 	admin_answer(p->call, 200, response);

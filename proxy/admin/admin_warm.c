@@ -7,7 +7,21 @@
 #include "proxy/admin/admin_internal.h"
 #include "proxy/admin/warm.h"
 
-static void answer_added(struct admin_call *c, int err, uint64_t id)
+/* What is mistyped is told to who typed it. */
+static json_t *json_of_added(struct admin_call *c, struct slice lines, uint64_t id)
+{
+	char first[WARM_WHY_MAX];
+	unsigned wrong = warm_check(c->admin->warm, lines, first);
+	json_t *j = json_pack("{s:I}", "id", (json_int_t)id);
+
+	if (j && wrong > 0) {
+		json_object_set_new(j, "no_urls", json_integer(wrong));
+		json_object_set_new(j, "first", admin_json_of(slice_of(first)));
+	}
+	return j;
+}
+
+static void answer_added(struct admin_call *c, int err, struct slice lines, uint64_t id)
 {
 	if (err == -EINVAL)
 		admin_problem(c, 400, "give url, urls or cancel");
@@ -18,7 +32,7 @@ static void answer_added(struct admin_call *c, int err, uint64_t id)
 	else if (err)
 		admin_problem(c, 503, "out of memory");
 	else
-		admin_answer(c, 200, json_pack("{s:I}", "id", (json_int_t)id));
+		admin_answer(c, 200, json_of_added(c, lines, id));
 }
 
 static void add(struct admin_call *c)
@@ -33,8 +47,8 @@ static void add(struct admin_call *c)
 		buf_add_char(&lines, '\n');
 	}
 	err = lines.err ? lines.err : warm_add(c->admin->warm, buf_slice(&lines), c->transport->peer, &id);
+	answer_added(c, err, buf_slice(&lines), id);
 	buf_fini(&lines);
-	answer_added(c, err, id);
 }
 
 void admin_warm(struct admin_call *c)

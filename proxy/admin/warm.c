@@ -17,6 +17,10 @@
 
 #define TICK_MS 50
 #define PAUSE_MS 1000
+/* An upstream that gives no response at all may not have started yet: for so long since its last response it is asked again, with
+ * pauses that grow to the second figure. */
+#define PATIENCE_MS (10 * 60 * 1000)
+#define SILENT_PAUSE_MAX_MS 15000
 #define SHOWN_MAX 160
 
 struct list {
@@ -42,9 +46,11 @@ struct warm_fetch {
 
 struct warm {
 	struct service *service;
-	struct event *tick;  /* pending while there is something to do */
-	struct link again;   /* warm_fetch: their upstream was to be spared */
-	int64_t paused_ms;   /* until then */
+	struct event *tick; /* pending while there is something to do */
+	struct link again;  /* warm_fetch: their upstream was to be spared */
+	int64_t paused_ms;  /* until then */
+	int64_t silent_ms;  /* since when no response has come at all; 0: one has */
+	int64_t silent_pause_ms;
 	int64_t ticked_ms;   /* when the last tick was */
 	int64_t tokens_1000; /* thousandths of a fetch that may begin */
 	uint64_t lists_n;    /* so far; list `id` is at id % WARM_LISTS */
@@ -118,16 +124,37 @@ static void leave(struct warm_fetch *f)
 }
 
 /* What was to be spared is asked again, unless nobody wants it any more. */
-static void put_off(struct warm_fetch *f)
+static void put_off(struct warm_fetch *f, int64_t pause_ms)
 {
 	struct warm *w = f->warm;
+	int64_t until_ms = clock_now().mono_ms + pause_ms;
 
 	if (f->list->is_cancelled || w->is_stopped) {
 		leave(f);
 		return;
 	}
-	w->paused_ms = clock_now().mono_ms + PAUSE_MS;
+	if (w->paused_ms < until_ms)
+		w->paused_ms = until_ms;
 	link_append(&w->again, &f->link);
+}
+
+/* Fetches that began before the pause end in it: they are no reason for a longer one. */
+static bool is_to_be_awaited(struct warm *w, const struct refresh_result *r)
+{
+	int64_t now_ms = clock_now().mono_ms;
+
+	if (r->upstream_status != 0 || r->status < 500) {
+		w->silent_ms = 0;
+		return false;
+	}
+	if (w->silent_ms == 0) {
+		w->silent_ms = now_ms;
+		w->silent_pause_ms = PAUSE_MS;
+	} else if (now_ms >= w->paused_ms) {
+		w->silent_pause_ms =
+			2 * w->silent_pause_ms < SILENT_PAUSE_MAX_MS ? 2 * w->silent_pause_ms : SILENT_PAUSE_MAX_MS;
+	}
+	return now_ms - w->silent_ms < PATIENCE_MS;
 }
 
 static void on_fetched(void *arg, const struct refresh_result *r)
@@ -136,8 +163,8 @@ static void on_fetched(void *arg, const struct refresh_result *r)
 	struct warm *w = f->warm;
 
 	w->under_way--;
-	if (r->is_spared) {
-		put_off(f);
+	if (r->is_spared || is_to_be_awaited(w, r)) {
+		put_off(f, r->is_spared ? PAUSE_MS : w->silent_pause_ms);
 		wake(w);
 		return;
 	}
@@ -165,21 +192,26 @@ static void start(struct warm_fetch *f)
 	w->under_way++;
 }
 
-static bool is_url(const struct service *s, struct slice url)
+/* Else `text` says why. */
+static bool is_url(const struct service *s, struct slice url, char text[WARM_WHY_MAX])
 {
 	struct admin_url l;
-	const char *why;
-	bool is;
+	const char *why = "";
+	int err;
 
 	admin_url_init(&l);
-	is = admin_url_find(&l, s->snapshot, url, false, &why) == 0;
+	err = admin_url_find(&l, s->snapshot, url, false, &why);
+	if (err)
+		snprintf(text, WARM_WHY_MAX, "%.*s: %s", (int)(url.n < SHOWN_MAX ? url.n : SHOWN_MAX), url.p,
+			err == -EINVAL ? why : "it is too long");
 	admin_url_fini(&l);
-	return is;
+	return !err;
 }
 
 static void begin(struct warm *w, struct list *l, struct slice url)
 {
-	struct warm_fetch *f = is_url(w->service, url) ? mem_alloc(sizeof(*f) + url.n) : NULL;
+	char why[WARM_WHY_MAX];
+	struct warm_fetch *f = is_url(w->service, url, why) ? mem_alloc(sizeof(*f) + url.n) : NULL;
 
 	if (!f) {
 		note_failed(l, url);
@@ -318,6 +350,19 @@ int warm_add_file(struct warm *w, const char *path, uint64_t *id)
 		err = warm_add(w, (struct slice){text, n}, "", id);
 	mem_free(text);
 	return err;
+}
+
+unsigned warm_check(const struct warm *w, struct slice lines, char first[WARM_WHY_MAX])
+{
+	char why[WARM_WHY_MAX];
+	struct slice line;
+	unsigned n = 0;
+	size_t at = 0;
+
+	while (next_line(lines.p, lines.n, &at, &line))
+		if (!is_url(w->service, line, n > 0 ? why : first))
+			n++;
+	return n;
 }
 
 bool warm_cancel(struct warm *w, uint64_t id)

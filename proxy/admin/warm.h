@@ -33,6 +33,9 @@ void warm_free(struct warm **w);
 int warm_add(struct warm *w, struct slice lines, const char *from, uint64_t *id) WARN_UNUSED;
 /* The same of a file. Also the negative errno of reading it. */
 int warm_add_file(struct warm *w, const char *path, uint64_t *id) WARN_UNUSED;
+/* How many of the lines are no URL of this proxy, and why the first is none. Those are fetched by nobody, and count as failed. */
+#define WARM_WHY_MAX 400
+unsigned warm_check(const struct warm *w, struct slice lines, char first[WARM_WHY_MAX]);
 /* What is under way goes on. False: there is no such list, or it is through. */
 bool warm_cancel(struct warm *w, uint64_t id);
 /* All lists, the newest first. */

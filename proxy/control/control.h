@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The commands that speak with the running proxy's admin side: purge, refresh, explain, entries, stats, reload, and the last part of
+/* The commands that speak with the running proxy's admin side: purge, refresh, explain, entries, stats, warm, reload, and the last part of
  * check. It is found by the file that it serves: [admin] of it alone is read, so a mistake in a route keeps nobody from purging.
  * Thread: main; it blocks. Bounds: CONTROL_BODY_MAX bytes of an answer, CONTROL_FORM_MAX of what is asked, CONTROL_TIMEOUT_MS. */
 #ifndef PROXY_CONTROL_CONTROL_H

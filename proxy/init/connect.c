@@ -22,6 +22,9 @@ static int connect_to(struct ask *ask, const struct config_upstream *u, const st
 	if (rc == -ECONNREFUSED)
 		fprintf(to, "%.*s: warning: url: %.*s does not answer: %s\n", SLICE_ARG(u->place),
 			SLICE_ARG(url->whole), a.why);
+	else if (rc == 0)
+		fprintf(to, "%.*s: url: %.*s answers: %d in %lld ms\n", SLICE_ARG(u->place), SLICE_ARG(url->whole),
+			a.status, (long long)a.time_ms);
 	buf_fini(&text);
 	answer_fini(&a);
 	return rc == -ECONNREFUSED ? 1 : rc;

@@ -6,8 +6,8 @@
 
 #include "config/config.h"
 
-/* Asks each for its health_path, or else for /; whatever status it answers with is an answer. Prints a line "file:line: warning: ..." for
- * those that don't. How many, or -ENOMEM. */
+/* Asks each for its health_path, or else for /; whatever status it answers with is an answer. Prints a line for each, which says
+ * "file:line: warning: ..." for those that don't. How many, or -ENOMEM. */
 int connect_to_all(const struct config *c, FILE *to) WARN_UNUSED;
 
 #endif

@@ -101,6 +101,7 @@ static void read_links(
 	struct discovery *d, struct slice path, const struct answer *a, const json_t *json, bool any_path)
 {
 	struct base b = {.d = d};
+	bool is_index; /* whose sitemaps are not gone through: a few paths are enough */
 
 	buf_init(&b.url, URL_BYTES_MAX);
 	if (discover_url(d->api, path, &b.url) == 0) {
@@ -109,7 +110,7 @@ static void read_links(
 		else if (is_type(a, "html"))
 			links_in_html(buf_slice(&a->body), on_link, &b);
 		else if (is_type(a, "xml"))
-			links_in_sitemap(buf_slice(&a->body), on_link, &b);
+			(void)links_in_sitemap(buf_slice(&a->body), &is_index, on_link, &b);
 	}
 	buf_fini(&b.url);
 }

@@ -221,6 +221,19 @@ static int check(const struct buf *text)
 	return rc;
 }
 
+static void tell_result(const struct order *o, const struct draft *d)
+{
+	fprintf(stderr, "memoproxy: init: %u calls, %u routes", d->calls, d->found->n);
+	if (d->found->n > 0 && d->kept == 0)
+		fputs(", none of which is answered from the cache as the file stands: its comments say what each needs",
+			stderr);
+	else if (d->found->n > 0)
+		fprintf(stderr, ", %u of them answered from the cache as the file stands", d->kept);
+	if (o->file)
+		fprintf(stderr, "; now: memoproxy -t -c %s", o->file);
+	putc('\n', stderr);
+}
+
 static int write_result(const struct order *o, const struct discovery *d)
 {
 	char name[64] = "";
@@ -246,8 +259,7 @@ static int write_result(const struct order *o, const struct discovery *d)
 		rc = o->file ? write_file(o, buf_slice(&text)) : write_all(STDOUT_FILENO, buf_slice(&text));
 	buf_fini(&text);
 	if (rc == 0)
-		fprintf(stderr, "memoproxy: init: %u calls, %u routes%s%s\n", draft.calls, d->found->n,
-			o->file ? "; now: memoproxy -t -c " : "", o->file ? o->file : "");
+		tell_result(o, &draft);
 	return rc;
 }
 

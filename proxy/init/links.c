@@ -13,12 +13,12 @@ struct walk {
 	links_each *each;
 	void *arg;
 	bool any_path;
-	unsigned n, depth;
+	unsigned n, most, depth;
 };
 
 static void tell(struct walk *w, struct slice reference)
 {
-	if (w->n < LINKS_MAX && reference.n > 0 && reference.n <= REFERENCE_MAX &&
+	if (w->n < w->most && reference.n > 0 && reference.n <= REFERENCE_MAX &&
 		http_all_of(reference, HTTP_CH_TARGET)) {
 		w->n++;
 		w->each(w->arg, reference);
@@ -45,7 +45,7 @@ static void walk_json(struct walk *w, const json_t *value, const char *key)
 	const json_t *member;
 	size_t i;
 
-	if (w->depth == DEPTH_MAX || w->n == LINKS_MAX)
+	if (w->depth == DEPTH_MAX || w->n == w->most)
 		return;
 	w->depth++;
 	if (json_is_object(value)) {
@@ -70,7 +70,7 @@ static void walk_json(struct walk *w, const json_t *value, const char *key)
 
 void links_in_json(const json_t *document, bool any_path, links_each *each, void *arg)
 {
-	struct walk w = {.each = each, .arg = arg, .any_path = any_path};
+	struct walk w = {.each = each, .arg = arg, .any_path = any_path, .most = LINKS_MAX};
 
 	walk_json(&w, document, "");
 }
@@ -115,7 +115,7 @@ struct slice links_first_id(const json_t *document, char digits[24])
 
 void links_in_html(struct slice text, links_each *each, void *arg)
 {
-	struct walk w = {.each = each, .arg = arg};
+	struct walk w = {.each = each, .arg = arg, .most = LINKS_MAX};
 	const char *at = text.n ? text.p : "", *end = at + text.n, *close;
 
 	while ((at = memmem(at, (size_t)(end - at), "href=", 5)) != NULL) {
@@ -134,17 +134,17 @@ void links_in_html(struct slice text, links_each *each, void *arg)
 
 struct sitemap {
 	struct walk walk;
-	bool is_in_loc;
+	bool is_in_loc, is_index, is_one;
 	char text[REFERENCE_MAX + 1];
 	size_t n;
 };
 
 /* With a namespace's prefix or without one. */
-static bool is_loc(const char *name)
+static bool is_called(const char *name, const char *what)
 {
 	const char *colon = strrchr(name, ':');
 
-	return strcmp(colon ? colon + 1 : name, "loc") == 0;
+	return strcmp(colon ? colon + 1 : name, what) == 0;
 }
 
 static void on_start(void *arg, const char *name, const char **attributes)
@@ -152,7 +152,9 @@ static void on_start(void *arg, const char *name, const char **attributes)
 	struct sitemap *s = arg;
 
 	(void)attributes;
-	s->is_in_loc = is_loc(name);
+	s->is_index = s->is_index || is_called(name, "sitemapindex");
+	s->is_one = s->is_one || s->is_index || is_called(name, "urlset");
+	s->is_in_loc = is_called(name, "loc");
 	s->n = 0;
 }
 
@@ -183,16 +185,20 @@ static void on_end(void *arg, const char *name)
 	s->is_in_loc = false;
 }
 
-void links_in_sitemap(struct slice text, links_each *each, void *arg)
+bool links_in_sitemap(struct slice text, bool *is_index, links_each *each, void *arg)
 {
-	struct sitemap s = {.walk = {.each = each, .arg = arg}};
+	struct sitemap s = {.walk = {.each = each, .arg = arg, .most = SITEMAP_MAX}};
 	XML_Parser parser = XML_ParserCreate(NULL);
+	bool is_whole;
 
+	*is_index = false;
 	if (!parser)
-		return;
+		return false;
 	XML_SetUserData(parser, &s);
 	XML_SetElementHandler(parser, on_start, on_end);
 	XML_SetCharacterDataHandler(parser, on_text);
-	(void)XML_Parse(parser, text.p, (int)text.n, XML_TRUE);
+	is_whole = XML_Parse(parser, text.p, (int)text.n, XML_TRUE) == XML_STATUS_OK;
 	XML_ParserFree(parser);
+	*is_index = s.is_index;
+	return is_whole && s.is_one;
 }

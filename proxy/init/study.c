@@ -65,9 +65,12 @@ static void judge(struct study *s, const struct cache_rules *rules, const struct
 			s->lifetime_ms = 0;
 		s->is_guess = f.source == LIFETIME_HEURISTIC;
 		s->is_explicit = f.source != LIFETIME_NONE && !s->is_guess;
-		if (f.flags & POLICY_NO_CACHE)
+		if (f.flags & POLICY_NO_CACHE) { /* whatever else it says; a ttl counts for nothing then */
 			s->lifetime_ms = 0;
-	} else if (verdict != POLICY_NOT_FRESH) {
+			s->is_explicit = true;
+			s->is_guess = false;
+		}
+	} else if (verdict != POLICY_NOT_FRESH && verdict != POLICY_NOT_STATUS) {
 		s->not_stored = policy_reason(verdict)->token;
 	}
 }

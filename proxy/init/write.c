@@ -123,6 +123,17 @@ static void add_ttl(struct buf *out, const struct route *r)
 		buf_addf(out, "%sttl = " SOME_TTL "\n", is_unsure || s->is_guess ? "#" : "");
 }
 
+/* Has it a lifetime, of the API or of what add_ttl writes? */
+static bool is_kept(const struct route *r)
+{
+	const struct study *s = &r->study;
+	bool is_unsure = s->status_differs || s->body_differs || is_personal(r);
+
+	if (s->status != 200 || s->not_stored || s->is_private)
+		return false;
+	return s->lifetime_ms > 0 || (!s->is_explicit && !is_unsure);
+}
+
 static void add_scope(struct buf *out, const struct route *r, const char *credential)
 {
 	if (!is_personal(r) && !r->study.is_private)
@@ -234,11 +245,14 @@ static void add_head(struct buf *out, const struct draft *d)
 		d->url, d->tls_verify ? "" : "tls_verify = off\n");
 }
 
-int write_ini(const struct draft *d, struct buf *out)
+int write_ini(struct draft *d, struct buf *out)
 {
 	add_head(out, d);
-	for (unsigned i = 0; i < d->found->n; i++)
+	d->kept = 0;
+	for (unsigned i = 0; i < d->found->n; i++) {
 		add_route(out, d, &d->found->v[i]);
+		d->kept += is_kept(&d->found->v[i]);
+	}
 	if (d->found->n == 0)
 		buf_add_str(out, "\n# No routes were found: name some paths after the URL, or write routes as here:\n"
 				 "#[route users]\n#match = /users/{id}\n#ttl = " SOME_TTL "\n");

@@ -14,9 +14,10 @@ struct draft {
 	bool tls_verify;
 	unsigned calls;
 	struct found *found;
+	unsigned kept; /* set: of how many routes something will be answered from the cache, as the file stands */
 };
 
 /* Appends the file; out's error. The routes stand in the order of `found`. */
-int write_ini(const struct draft *d, struct buf *out) WARN_UNUSED;
+int write_ini(struct draft *d, struct buf *out) WARN_UNUSED;
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/nearest.h"
 #include "proxy/control/control.h"
+#include "proxy/control/warm.h"
 #include "proxy/init/init.h"
 #include "proxy/process/check.h"
 #include "proxy/process/completion.h"
@@ -80,6 +81,7 @@ static unsigned all_words(const struct word *words[WORDS_MAX])
 	words[n++] = &check_word;
 	for (unsigned i = 0; i < control_words_n; i++)
 		words[n++] = &control_words[i];
+	words[n++] = &warm_word;
 	words[n++] = &disk_check_word;
 	words[n++] = &completion_word;
 	return n;

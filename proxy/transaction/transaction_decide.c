@@ -76,6 +76,8 @@ static void answer_object(struct transaction *x, struct object *o)
 	x->cache_status.shows_forms = x->target.route->rules.compress != 0;
 	if (object_body_is_in_lower(o))
 		x->cache_status.detail = "disk";
+	if (!x->cache_status.detail && !x->cache_status.hit)
+		x->cache_status.detail = policy_never_fresh(object_freshness(o));
 	if (response_from_object(&x->response, &x->target.sent.http, o, x->now, &x->cache_status))
 		transaction_problem(x, failure_no_memory());
 	else if (transaction_needs_lower(x))

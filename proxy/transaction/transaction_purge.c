@@ -207,11 +207,13 @@ bool transaction_purge(struct transaction *x)
 		how = t->ops->purges(t);
 	if (how == PURGE_IS_PASSED_ON)
 		return false;
-	if (how == PURGE_IS_REFUSED)
-		transaction_problem(x, failure_of(403, "this address is not in purge_from"));
-	else if (was_passed_on(&x->transport->request->fields))
+	if (how == PURGE_IS_REFUSED) {
+		snprintf(x->detail, sizeof(x->detail), "%s is not in purge_from", *t->peer ? t->peer : "this address");
+		transaction_problem(x, failure_of(403, x->detail));
+	} else if (was_passed_on(&x->transport->request->fields)) {
 		transaction_problem(x, failure_of(403, "a PURGE that another proxy has passed on is not obeyed"));
-	else
+	} else {
 		purge(x);
+	}
 	return true;
 }

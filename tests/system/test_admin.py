@@ -204,6 +204,11 @@ def test_explain_of_hostile_text_is_valid_json(proxy):
         assert isinstance(r.json(), dict)
 
 
+def test_a_body_that_is_no_form_is_told_so(proxy):
+    r = proxy.admin("POST", "/purge", {"Content-Type": "application/json"}, b'{"url": "/a"}')
+    assert r.status == 400 and "application/x-www-form-urlencoded" in r.json()["detail"]
+
+
 @pytest.mark.parametrize("target", ["/explain", "/explain?url=", "/explain?url=a", "/explain?url=/a&url=/b", "/explain?x=1",
                                     "/entries?limit=x", "/entries?limit=-1", "/entries?limit=99999999999999999999", "/entries?x=1",
                                     "/stats?x=1"])
@@ -251,6 +256,8 @@ def test_token_is_needed_where_one_is_set(start_proxy, origin):
                 r = proxy.admin(method, target, fields)
                 assert r.status == 401, (fields, target)
                 assert r.get("WWW-Authenticate", "").startswith("Bearer")
+                is_other = fields.get("Authorization", "").startswith("Bearer ")
+                assert r.json()["detail"] == ("that bearer token is not the one of [admin] token" if is_other else "a bearer token is required")
                 assert r.get("Content-Type").startswith("application/problem+json")
         for fields in ({"Authorization": "Bearer s3cret"}, {"authorization": "bearer s3cret"}):
             assert proxy.admin("GET", "/stats", fields).status == 200

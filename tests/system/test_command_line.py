@@ -150,6 +150,15 @@ def test_without_anything_to_serve_it_says_what_would(tmp_path):
     assert "memoproxy --to http" in stderr and "memoproxy --demo" in stderr
 
 
+@pytest.mark.parametrize("text, line", [
+    ("[upstream api]\nur1 = http://x\n[route a]\nmatch = *\n", 2), ("[upstream]\nurl http://x\n", 2), ("url = http://x\n", 1),
+])
+def test_what_follows_from_another_mistake_is_not_told(tmp_path, text, line):
+    (tmp_path / "proxy.ini").write_text(text)
+    status, _, stderr = run("-t", cwd=tmp_path)
+    assert status == 1 and stderr.startswith(f"proxy.ini:{line}: ") and len(stderr.splitlines()) == 1, stderr
+
+
 @pytest.mark.parametrize("text, told", [
     ("", "proxy.ini: no upstream is configured; add two lines: [upstream] and, below it, url = http://localhost:3000"),
     ("[proxy]\nworkers = 1\n[upstream]\nretries = 2\n", "proxy.ini:3: [upstream] does not say where the API is; add a line: url = "),

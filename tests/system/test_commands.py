@@ -6,13 +6,14 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import threading
 
 import pytest
 
 from support.origin import Reply
-from support.proxy import SANITIZER, Port, WithToken, binary, sanitized_environment
+from support.proxy import SANITIZER, Port, WithToken, binary, eventually, sanitized_environment
 
 DONE, REFUSED, USAGE, DIFFERS, UNREACHABLE = range(5)
 CONFIG = {"route all": {"match": "*", "ttl": "60s"}}
@@ -67,7 +68,7 @@ def test_purge_of_several_and_of_none(proxy, origin, order):
     paths = [stored(proxy, origin) for _ in range(3)]
     assert order("purge", "--url", paths[0], "--url", paths[1], "--dry-run").startswith("Would purge url, 2 names: ")
     assert all(proxy.fetch(p).is_hit for p in paths)
-    assert order("purge", "--url", paths[0], "--url", paths[1]).startswith("Purged url, 2 names: ")
+    assert order("purge", paths[0], paths[1]).startswith("Purged url, 2 names: ")
     assert [proxy.fetch(p).is_hit for p in paths] == [False, False, True]
 
 
@@ -76,6 +77,7 @@ def test_purge_of_a_user(start_proxy, origin):
     path = origin.on("/me" + origin.fresh(), [Reply(body=b"x")])
     for who in ("ada", "bob"):
         proxy.fetch(path, {"X-User": who})
+    assert "an identity is the value of what user_from names" in run("purge", "--user", "nobody", "-c", proxy.config_path)[1]
     status, stdout, _ = run("purge", "--user", "ada", "-c", proxy.config_path)
     assert status == DONE and "ada" not in stdout, "an identity is a secret"
     assert not proxy.fetch(path, {"X-User": "ada"}).is_hit and proxy.fetch(path, {"X-User": "bob"}).is_hit
@@ -136,6 +138,93 @@ def test_json_is_what_the_admin_side_answers(proxy, origin, order):
 
 
 # ---- reload, check ----
+
+# ---- warm ----
+
+def site(origin, n):
+    stem = origin.fresh()
+    return [origin.on(f"{stem}/{i}", [Reply(body=b"x")]) for i in range(n)]
+
+
+def test_warm_fetches_what_is_missing_and_says_how_it_ended(start_proxy, origin, tmp_path):
+    proxy = start_proxy({**CONFIG, "cache": {"warm_rate": 10000}})
+    paths = site(origin, 5)
+    (tmp_path / "urls").write_text(f"# three\n{paths[0]}\n{origin.url}{paths[1]}\r\n\n{paths[2]}")
+    proxy.fetch(paths[0])
+    done = run("warm", "-f", tmp_path / "urls", paths[3], "-c", proxy.config_path)
+    assert done == (DONE, "Warmed 4 of 4: 3 fetched, 1 there already, 0 not stored, 0 failed.\n", "")
+    assert [proxy.fetch(p).is_hit for p in paths] == [True] * 4 + [False]
+    status, stdout, _ = run("warm", "no-url", paths[0], "-c", proxy.config_path, "--json")
+    said = json.loads(stdout)
+    assert status == REFUSED and (said["urls"], said["there"], said["failed"], said["first_failed"]) == (2, 1, 1, "no-url")
+    assert run("warm", "--list", "-c", proxy.config_path)[1].splitlines() == [
+        "2 through 2 of 2: 0 fetched, 1 there already, 0 not stored, 1 failed", "1 through 4 of 4: 3 fetched, 1 there already, 0 not stored, 0 failed"]
+
+
+def test_warm_gives_a_long_list_part_by_part(start_proxy, origin):
+    """A call takes 64 KiB and 4,096 URLs; and standard input is a file."""
+    proxy = start_proxy({**CONFIG, "cache": {"warm_rate": 10000}})
+    paths = site(origin, 3)
+    lines = "\n".join([paths[0]] + ["/" + "a" * 700 + str(i) for i in range(200)] + ["#"] * 9000 + paths[1:])
+    done = subprocess.run([binary(), "warm", "--file", "-", "-c", proxy.config_path], input=lines, env=sanitized_environment(), text=True,
+                          capture_output=True, timeout=120, check=False)
+    assert not SANITIZER.search(done.stderr.encode()) and done.stdout.startswith("Warmed 203 of 203: "), (done.stdout, done.stderr)
+    assert all(proxy.fetch(p).is_hit for p in paths) and len(proxy.admin_json("GET", "/warmups")["lists"]) >= 4
+
+
+def test_warm_reads_sitemaps(start_proxy, origin):
+    proxy = start_proxy({**CONFIG, "cache": {"warm_rate": 10000}})
+    paths = site(origin, 4)
+
+    def xml(kind, one, urls):
+        body = f'<?xml version="1.0"?><{kind} xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">'
+        body += "".join(f"<{one}><loc> {u} </loc><priority>1</priority></{one}>" for u in urls) + f"</{kind}>"
+        return [Reply(200, {"Content-Type": "application/xml"}, body.encode())]
+    pages = [origin.on(origin.fresh(), xml("urlset", "url", [f"https://www.example.com{p}?a=1&amp;b=2" for p in paths[at:at + 2]])) for at in (0, 2)]
+    for path in paths:
+        origin.on(path + "?a=1&b=2", [Reply(body=b"x")])
+    index = origin.on(origin.fresh(), xml("sitemapindex", "sitemap", [origin.url + p for p in pages]))
+    assert run("warm", "--sitemap", origin.url + index, "-c", proxy.config_path)[:2] == (
+        DONE, "Warmed 4 of 4: 4 fetched, 0 there already, 0 not stored, 0 failed.\n")
+    assert all(proxy.fetch(p + "?a=1&b=2").is_hit for p in paths)
+    for path, why in ((paths[0], "it is no sitemap"), (origin.on(origin.fresh(), [Reply(404)]), "its status is not 200")):
+        status, stdout, stderr = run("warm", "--sitemap", origin.url + path, "-c", proxy.config_path)
+        assert (status, stdout, stderr) == (REFUSED, "", f"memoproxy: warm: {origin.url}{path}: {why}\n")
+
+
+@pytest.mark.parametrize("how", ["interrupt", "cancel"])
+def test_warm_is_cancelled(start_proxy, origin, how):
+    proxy = start_proxy({**CONFIG, "cache": {"warm_rate": 1}})
+    paths = site(origin, 50)
+    child = subprocess.Popen([binary(), "warm", *paths, "-c", proxy.config_path], env=sanitized_environment(), text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    eventually(lambda: [e for e in proxy.admin_json("GET", "/warmups")["lists"] if e["state"] == "runs"], "it runs")
+    if how == "interrupt":
+        child.send_signal(signal.SIGINT)
+    else:
+        assert run("warm", "--cancel", 1, "-c", proxy.config_path) == (DONE, "Cancelled 1.\n", "")
+    stdout, stderr = child.communicate(timeout=60)
+    assert re.match(r"Cancelled at \d+ of 50: ", stdout) and stderr == "" and child.returncode == REFUSED
+    assert proxy.admin_json("GET", "/warmups")["lists"][0]["state"] == "cancelled"
+    status, _, stderr = run("warm", "--cancel", 1, "-c", proxy.config_path)
+    assert status == REFUSED and "it is through" in stderr
+
+
+def test_warm_draws_a_bar_on_a_terminal_only(start_proxy, origin):
+    proxy = start_proxy({**CONFIG, "cache": {"warm_rate": 20}})
+    master, slave = pty.openpty()
+    child = subprocess.Popen([binary(), "warm", *site(origin, 20), "-c", proxy.config_path], env=sanitized_environment(), stdout=slave, stderr=slave)
+    os.close(slave)
+    said = b""
+    with contextlib.suppress(OSError):  # its end
+        while some := os.read(master, 65536):
+            said += some
+    os.close(master)
+    assert child.wait(60) == DONE and b"\r\x1b[K[" in said and b"] " in said
+    assert said.replace(b"\r\n", b"\n").endswith(b"\r\x1b[KWarmed 20 of 20: 20 fetched, 0 there already, 0 not stored, 0 failed.\n"), said
+
+
+# ---- what the file changes ----
 
 def test_reload_and_check_tell_what_the_file_changes(start_proxy):
     proxy = start_proxy(CONFIG)
@@ -274,11 +363,13 @@ def test_what_answers_moves_no_terminal(tmp_path):
     (["purge", "--taag", "x"], "memoproxy: purge: no option is called --taag; is it --tag? (memoproxy purge --help shows the usage)"),
     (["purge", "--secret=hunter2"], "no option is called --secret ("),
     (["purge", "--soft=1"], "no value belongs to --soft"),
-    (["purge", "/users"], "this belongs to no option: /users"),
+    (["stats", "/users"], "this belongs to no option: /users"),
     (["purge", "--url"], "a value is missing after --url"),
     (["refresh"], "a URL is missing"),
     (["explain", "/a", "/b"], "this belongs to no option: /b"),
     (["check", "x"], "this belongs to no option: x"),
+    (["warm"], "a URL, --file or --sitemap is missing"),
+    (["warm", "--list", "/a"], "--list and --cancel stand alone"),
     (["prge", "--all"], "no command is called prge; is it purge?"),
     (["-c", "x", "purge"], "a command stands first, as in memoproxy purge"),
     (["completion", "tcsh"], "bash, zsh or fish"),

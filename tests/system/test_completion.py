@@ -54,7 +54,7 @@ def options_of(*word):
     return sorted(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", said, re.M))
 
 
-COMMANDS = ["check", "completion", "disk-check", "entries", "explain", "init", "purge", "refresh", "reload", "stats"]
+COMMANDS = ["check", "completion", "disk-check", "entries", "explain", "init", "purge", "refresh", "reload", "stats", "warm"]
 
 
 @pytest.mark.parametrize("ask", [ask_bash, ask_fish])

@@ -321,6 +321,19 @@ def test_what_an_api_sends_to_harm_is_only_read(api, tmp_path):
     serves(tmp_path, text, "/e*")
 
 
+@pytest.mark.parametrize("reply, told", [
+    ({"Cache-Control": "no-cache"}, "2 routes, none of which is answered from the cache as the file stands"),
+    ({}, "2 routes, 2 of them answered from the cache as the file stands"),
+    ({"Cache-Control": "max-age=60"}, "2 routes, 2 of them answered from the cache as the file stands"),
+])
+def test_it_says_whether_anything_will_be_answered_from_the_cache(api, tmp_path, reply, told):
+    for path in ("/one", "/two"):
+        api.on(path, lambda r: [Reply(200, reply, b"x")])
+    status, _, stderr = run("init", api.url, "/one", "/two", "-o", tmp_path / "proxy.ini")
+    assert status == 0 and stderr == f"memoproxy: init: 4 calls, {told}" + (
+        ": its comments say what each needs" if "none" in told else "") + f"; now: memoproxy -t -c {tmp_path}/proxy.ini\n"
+
+
 # ---- -t --connect ----
 
 def test_connect_says_which_origin_does_not_answer(api, tmp_path):
@@ -329,11 +342,13 @@ def test_connect_says_which_origin_does_not_answer(api, tmp_path):
                     "[route b]\nmatch = /b\nupstream = b\n")
     assert run("-t", "--strict", "-c", file)[0] == 0 and not api.requests
     status, stdout, stderr = run("-t", "--connect", "-c", file)
-    first, second = stderr.splitlines()
+    well, first, second = stderr.splitlines()
+    assert re.fullmatch(rf"{re.escape(str(file))}:2: url: {api.url} answers: 404 in \d+ ms", well)
     assert (status, stdout) == (0, f"{file}: no errors, 2 warnings\n")
     assert re.match(rf"{re.escape(str(file))}:4: warning: url: http://127\.0\.0\.1:1 does not answer: ", first)
     assert re.match(rf"{re.escape(str(file))}:4: warning: url: http://nowhere\.invalid does not answer: ", second)
     assert run("-t", "--connect", "--strict", "-c", file)[0] == 3
     assert api.requests[0].path == "/"
-    assert run("-t", "--connect", "--strict", "--to", api.url) == (0, "memoproxy: the configuration is fine\n", "")
+    status, stdout, stderr = run("-t", "--connect", "--strict", "--to", api.url)
+    assert (status, stdout) == (0, "memoproxy: the configuration is fine\n") and f"url: {api.url} answers: 404 in " in stderr
     assert run("--connect", "--to", api.url)[0] == 2

@@ -687,6 +687,16 @@ def test_a_purge_of_what_was_never_seen_says_so(start_proxy, origin):
         assert answer["memory"] == {"met": 0, "count": "exact"} and "/entries" in answer["note"]
 
 
+@pytest.mark.parametrize("what, note", [
+    ({"url": "/users/*"}, "a * in a URL is itself; prefix= names"), ({"tag": "a,b"}, "that is one tag"), ({"tag": "a b"}, "that is one tag"),
+    ({"tag": "nobody"}, "nothing that is stored has the tag"), ({"all": 1}, "nothing is stored"), ({"prefix": "/x"}, "/entries lists"),
+])
+def test_what_is_perhaps_not_meant_is_told(start_proxy, origin, what, note):
+    proxy = start_proxy({"route all": {"match": "*", "ttl": "60s"}}, upstream=origin.url)
+    assert note in proxy.purge(**what, count=1)["note"]
+    assert ("note" in proxy.purge(**what)) == ("*" in str(what) or "one tag" in note), "what needs no counting"
+
+
 def test_where_much_is_stored_a_sample_is_looked_at_and_a_url_is_looked_up(start_proxy, origin):
     proxy = start_proxy({"route all": {"match": "*", "ttl": "60s"}}, upstream=origin.url)
     stem = origin.fresh()

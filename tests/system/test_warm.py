@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Warm-up: what is missing of a list is fetched, little by little, and what is there is left alone."""
+import socket
 import urllib.parse
 
 import pytest
 
-from support.origin import Reply
+from support.origin import Origin, Reply
 from support.proxy import eventually
 
 pytestmark = pytest.mark.tiers
@@ -56,7 +57,9 @@ def test_urls_stand_one_a_line(proxy, origin):
 
 def test_what_cannot_be_is_counted_and_named(proxy, origin):
     good, bad = pages(origin, 1)[0], origin.on(origin.fresh(), lambda r: [Reply(500)])
-    entry = through(proxy, warm(proxy, "no-url", bad, good, "/off/x"))
+    added = proxy.admin_json("POST", "/warm", body=urllib.parse.urlencode({"url": ["no-url", bad, good, "/off/x"]}, doseq=True).encode())
+    assert added["no_urls"] == 1 and added["first"].startswith("no-url: ")
+    entry = through(proxy, added["id"])
     assert counts(entry) == {"urls": 4, "fetched": 1, "there": 0, "not_stored": 1, "failed": 2}
     assert entry["first_failed"] == "no-url"
 
@@ -110,6 +113,23 @@ def test_a_file_is_fetched_at_the_start(start_proxy, origin, tmp_path):
     proxy.restart_from_disk()
     assert counts(through(proxy, 1))["there"] == 10, "the disk has them"
     assert all(origin.count(p) == 1 for p in paths)
+
+
+def test_an_api_that_starts_later_is_waited_for(start_proxy, tmp_path):
+    """Nothing of the list is lost: it answers nobody at first, then all."""
+    (tmp_path / "urls").write_text("/a\n/b\n/c\n")
+    with socket.socket() as kept:
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind(("127.0.0.1", 0))  # nobody else's meanwhile, and nobody listens
+        port = kept.getsockname()[1]
+        proxy = start_proxy({"cache": {"warm_rate": 1000, "warm_file": tmp_path / "urls", "failure_memory": "0"}, "upstream": {"retries": 0},
+                             "route all": {"match": "*", "ttl": "600s"}}, upstream=f"http://127.0.0.1:{port}")
+        eventually(lambda: proxy.stats()["upstreams"]["default"]["refused"] >= 3, "they were asked for in vain")
+        assert counts(told(proxy, 1)) == {"urls": 3, "fetched": 0, "there": 0, "not_stored": 0, "failed": 0}
+        with Origin(port=port) as origin:
+            for path in ("/a", "/b", "/c"):
+                origin.on(path, [Reply(body=b"x")])
+            assert counts(through(proxy, 1)) == {"urls": 3, "fetched": 3, "there": 0, "not_stored": 0, "failed": 0}
 
 
 def test_a_file_that_is_missing_is_told_and_no_more(start_proxy, origin):

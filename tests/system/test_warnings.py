@@ -41,6 +41,8 @@ WARNINGS = {
     "disk folder": ("[disk]\npath = none/disk\n", 4, "path: the folder none has to be there: No such file"),
     "disk in a file": ("[disk]\npath = proxy.ini\n", 4, "path: proxy.ini is not a folder"),
     "idle upstream": ("[upstream b]\nurl = http://b\n", 4, "url: no route asks this upstream"),
+    "circle": ("[proxy]\nlisten = 0.0.0.0:8080\n[upstream b]\nurl = http://localhost:8080/v1\n[route b]\nmatch = /b\nupstream = b\n", 6,
+               "url: http://localhost:8080/v1 is a listener of this proxy"),
     "vain key": ("[disk]\nsize = 2G\n", 4, "size: has no effect: there is no path"),
     "include": ("include = routes/*.ini\n", 3, r"include: no file is called routes/\*\.ini"),
 }

@@ -109,6 +109,25 @@ def test_a_stored_response_says_no_reason(proxy, origin):
     assert "detail" not in proxy.fetch(path).cache_status
 
 
+@pytest.mark.parametrize("reply, detail, remedy", [
+    (Reply(200, {"ETag": '"1"'}, b"x"), "no-lifetime", "ttl would give it one"),
+    (Reply(200, {"ETag": '"1"', "Cache-Control": "no-cache"}, b"x"), "no-cache", "ttl with override = no-cache"),
+    (Reply(200, {"ETag": '"1"', "Cache-Control": "max-age=0"}, b"x"), "no-lifetime", "ttl_force, or"),
+])
+def test_what_is_stored_and_asked_about_each_time_says_why(proxy, origin, reply, detail, remedy):
+    path = origin.on(origin.fresh(), [reply], [Reply(304, {"ETag": '"1"'})])
+    for fwd in ("uri-miss", "stale"):
+        said = proxy.fetch(path).cache_status
+        assert (said["fwd"], said["detail"]) == (fwd, detail)
+    assert remedy in told(proxy, path)["summary"]
+
+
+def test_an_error_is_told_the_key_that_counts_for_errors(proxy, origin):
+    path = origin.on(origin.fresh(), [Reply(404, {}, b"x")])
+    assert proxy.fetch(path).cache_status["detail"] == "status"
+    assert "ttl_404" in proxy.refresh(path)["summary"]
+
+
 def told(proxy, path, **more):
     return proxy.admin_json("GET", "/explain?" + urllib.parse.urlencode([("path", path), *more.pop("fields", []), *more.items()]))
 
