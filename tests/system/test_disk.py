@@ -303,7 +303,7 @@ def test_a_second_process_is_told_so(site, tmp_path):
     with site.proxy() as p:
         config = tmp_path / "second.ini"
         config.write_text(f"[proxy]\nlisten = 127.0.0.1:1\n[admin]\nlisten = off\n[disk]\npath = {site.path}\n"
-                          "[upstream]\nurl = http://127.0.0.1:1\n")
+                          "[upstream]\nurl = http://127.0.0.1:2\n")
         second = subprocess.run([binary(), "-c", str(config)], capture_output=True, text=True, timeout=20 * SLOW)
         assert second.returncode == 1
         assert second.stderr.splitlines() == [f"memoproxy: disk: {site.path} is in use by another process"]
@@ -312,7 +312,7 @@ def test_a_second_process_is_told_so(site, tmp_path):
 
 def test_a_directory_that_cannot_be_made_is_one_sentence(tmp_path):
     config = tmp_path / "proxy.ini"
-    config.write_text(f"[proxy]\nlisten = 127.0.0.1:1\n[disk]\npath = {tmp_path}/no/such\n[upstream]\nurl = http://127.0.0.1:1\n")
+    config.write_text(f"[proxy]\nlisten = 127.0.0.1:1\n[disk]\npath = {tmp_path}/no/such\n[upstream]\nurl = http://127.0.0.1:2\n")
     r = subprocess.run([binary(), "-c", str(config)], capture_output=True, text=True, timeout=20 * SLOW)
     assert r.returncode == 1 and r.stderr.startswith("memoproxy: disk: ") and r.stderr.count("\n") == 1, r.stderr
 

@@ -25,7 +25,7 @@ CONFIG = {
 
 
 @pytest.mark.parametrize("route, fields, hits, why", [
-    ("plain", EXPRESS, False, None), ("force", EXPRESS, True, None), ("ttl", EXPRESS, True, None),
+    ("plain", EXPRESS, False, "no-cache"), ("force", EXPRESS, True, None), ("ttl", EXPRESS, True, None),
     ("plain", RAILS, False, "private"), ("force", RAILS, False, "private"), ("private", RAILS, True, None), ("ttl", RAILS, True, None),
     ("plain", {CC: "no-store"}, False, "no-store"), ("force", {CC: "no-store"}, True, None), ("ttl", {CC: "no-store"}, True, None),
     ("private", {CC: "no-store"}, False, "no-store"),
