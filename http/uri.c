@@ -212,9 +212,27 @@ struct reference {
 	bool has_scheme, has_authority;
 };
 
+static struct slice without_fragment(struct slice s)
+{
+	return cut(s, 0, index_of_any(s, 0, "#"));
+}
+
+/* What no target may hold becomes an escape, as browsers make it of a Location before they ask for it. Not a control character. */
+static bool escape_reference(struct slice s, struct buf *out)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (http_char_is(s.p[i], HTTP_CH_TARGET))
+			buf_add_char(out, s.p[i]);
+		else if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7F)
+			return false;
+		else
+			buf_addf(out, "%%%02X", (unsigned char)s.p[i]);
+	}
+	return true;
+}
+
 static bool split_reference(struct slice s, struct reference *r)
 {
-	s.n = index_of_any(s, 0, "#");
 	if (!http_all_of(s, HTTP_CH_TARGET))
 		return false;
 	size_t n = scheme_length(s);
@@ -249,10 +267,10 @@ static void add_path(struct buf *out, const struct reference *base, const struct
 		out->n = start + remove_dot_segments(out->p + start, out->n - start);
 }
 
-int uri_resolve(struct slice base, struct slice reference, struct buf *out)
+static int resolve(struct slice base, struct slice reference, struct buf *out)
 {
 	struct reference b, r;
-	if (!split_reference(base, &b) || !b.has_scheme || !split_reference(reference, &r))
+	if (!split_reference(without_fragment(base), &b) || !b.has_scheme || !split_reference(reference, &r))
 		return -EINVAL;
 	struct slice authority = r.has_authority ? r.authority : b.authority, host;
 	int port;
@@ -265,6 +283,21 @@ int uri_resolve(struct slice base, struct slice reference, struct buf *out)
 	bool is_same_document = !r.has_authority && r.path.n == 0 && r.query.n == 0;
 	buf_add_slice(out, is_same_document ? b.query : r.query);
 	return out->err;
+}
+
+int uri_resolve(struct slice base, struct slice reference, struct buf *out)
+{
+	struct buf escaped;
+	int rc;
+	reference = without_fragment(reference);
+	if (http_all_of(reference, HTTP_CH_TARGET))
+		return resolve(base, reference, out);
+	buf_init(&escaped, 3 * reference.n);
+	rc = escape_reference(reference, &escaped) ? escaped.err : -EINVAL;
+	if (rc == 0)
+		rc = resolve(base, buf_slice(&escaped), out);
+	buf_fini(&escaped);
+	return rc;
 }
 
 /* The byte that an escape at s.p[i] stands for, or -1. */

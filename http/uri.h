@@ -43,7 +43,7 @@ bool uri_name_matches(struct slice pattern, struct slice encoded_name);
 
 /* Resolves a reference (Location, Content-Location) against the URL of the request that it answers (RFC 3986 5.2) and
  * appends the absolute URL without its fragment. The base is an absolute URL. 0, -EINVAL when base or reference is not
- * a URL with an authority, or out's error. Dot segments of the reference are removed; a request target never comes
+ * a URL with an authority, or out's error. Bytes that no URL may hold (a blank, UTF-8) are escaped, as browsers do. Dot segments of the reference are removed; a request target never comes
  * through here. */
 int uri_resolve(struct slice base, struct slice reference, struct buf *out) WARN_UNUSED;
 

@@ -447,6 +447,17 @@ def test_a_write_takes_a_url_however_it_is_spelled(proxy, origin, written):
     assert site.state(*SPELLINGS, *OTHERS) == ([] if "//" in written else list(SPELLINGS))
 
 
+@pytest.mark.parametrize("said, asked", [("/caf\u00e9", "/caf%C3%A9"), ("/a b", "/a%20b")])
+def test_a_location_that_is_no_url_is_read_as_browsers_read_it(start_proxy, origin, said, asked):
+    proxy = start_proxy({"route all": {"match": "*", "ttl": "60s"}}, upstream=origin.url)
+    stem = origin.fresh()
+    path = origin.on(stem + asked, [Reply(200, {}, b"x")])
+    proxy.fetch(path)
+    write = origin.on(origin.fresh(), [Send(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\nLocation: " + (stem + said).encode() + b"\r\n\r\n")], method="POST")
+    assert proxy.fetch(path).is_hit and proxy.fetch(write, method="POST").status == 201
+    assert not proxy.fetch(path).is_hit
+
+
 @pytest.mark.parametrize("field", ["Location", "Content-Location"])
 @pytest.mark.parametrize("named", ["/users/%6aoe~1", "/x/%2e%2e/users/joe~1"])
 def test_a_location_takes_a_url_however_it_is_spelled(proxy, origin, field, named):

@@ -232,8 +232,10 @@ static const struct {
 	{"http:g", NULL},
 	{"//", NULL},
 	{"//u@x/", NULL},
-	{"/a b", NULL},
-	{"/\xc3\xa9", NULL},
+	{"/a b", "http://a/a%20b"},
+	{"/\xc3\xa9?\xff#\x01", "http://a/%C3%A9?%FF"},
+	{"/a\tb", NULL},
+	{"//\xc3\xa9\x7f/", NULL},
 };
 
 static void references_are_resolved_as_rfc_3986_5_4_shows(void **state)
