@@ -60,7 +60,7 @@ static int copy_text(struct purge_list *l, struct slice *what)
 int purge_list_add(struct purge_list *l, const struct purge *p)
 {
 	struct purge copy = *p;
-	int err = reserve(l);
+	int err = p->what.n > CACHE_KEY_MAX ? -ENOBUFS : reserve(l);
 
 	if (!err)
 		err = copy_text(l, &copy.what);

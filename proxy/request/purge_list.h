@@ -18,7 +18,8 @@ struct purge_list {
 
 void purge_list_init(struct purge_list *l);
 void purge_list_fini(struct purge_list *l);
-/* Each of these adds what makes up one name, or on an error perhaps a part of it: 0, -ENOMEM, -ENOBUFS when it is too much. */
+/* Each of these adds what makes up one name, or on an error perhaps a part of it: 0, -ENOMEM, -ENOBUFS when it is too much,
+ * or names more than CACHE_KEY_MAX bytes: nothing that is stored does. */
 int purge_list_add(struct purge_list *l, const struct purge *p) WARN_UNUSED;
 /* p->kind is URL or PREFIX: p->what is resolved as a client's request would be, and added as every route keeps it. Also -EINVAL, with
  * `why`. */

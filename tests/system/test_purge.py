@@ -447,6 +447,14 @@ def test_a_write_takes_a_url_however_it_is_spelled(proxy, origin, written):
     assert site.state(*SPELLINGS, *OTHERS) == ([] if "//" in written else list(SPELLINGS))
 
 
+@pytest.mark.parametrize("kind", ["url", "prefix", "tag"])
+def test_what_is_longer_than_anything_stored_is_the_callers_mistake(start_proxy, origin, kind):
+    proxy = start_proxy({"route all": {"match": "*", "ttl": "60s"}}, upstream=origin.url)
+    r = proxy.admin("POST", "/purge", body=f"{kind}=/{'a' * 17000}".encode())
+    assert r.status == 400 and "too long" in r.json()["detail"]
+    assert proxy.stats()["cache"]["purges"] == 0
+
+
 @pytest.mark.parametrize("said, asked", [("/caf\u00e9", "/caf%C3%A9"), ("/a b", "/a%20b")])
 def test_a_location_that_is_no_url_is_read_as_browsers_read_it(start_proxy, origin, said, asked):
     proxy = start_proxy({"route all": {"match": "*", "ttl": "60s"}}, upstream=origin.url)
