@@ -198,6 +198,21 @@ static void add_absence(struct buf *to, const struct explained *e)
 	}
 }
 
+/* /explain knows no client, so it can't say who is kept out. */
+static void add_who_is_kept_out(struct buf *to, const struct explained *e)
+{
+	if (e->route->deny.n > 0) {
+		buf_add_str(to, " Clients that deny names");
+		add_place(to, e->config, e->route, "deny");
+		buf_add_str(to, " get 403.");
+	}
+	if (e->route->allow.n > 0) {
+		buf_add_str(to, " Clients that allow does not name");
+		add_place(to, e->config, e->route, "allow");
+		buf_add_str(to, " get 403.");
+	}
+}
+
 static json_t *summary(const struct explained *e, struct now now)
 {
 	struct buf text;
@@ -209,6 +224,7 @@ static json_t *summary(const struct explained *e, struct now now)
 		add_answer(&text, e, now);
 	else
 		add_absence(&text, e);
+	add_who_is_kept_out(&text, e);
 	return sentence(&text);
 }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Who may ask for a route: `allow` and `deny`."""
 import json
+import pathlib
 import signal
 import socket
 
@@ -42,6 +43,14 @@ def test_who_may_not_is_not_shown_what_is_stored(start_proxy, origin, folder, fa
         assert c.get(origin.on(origin.fresh(), [Reply(body=b"for all")])).body == b"for all"
     assert denied(proxy, folder) == 4 and denied(proxy, "all") == 0
     assert f'memoproxy_route_denied_total{{route="{folder}"}} 4\n' in proxy.admin("GET", "/metrics").body.decode()
+
+
+def test_explain_says_whom_the_route_keeps_out(start_proxy, origin):
+    proxy = start_proxy(CONFIG)
+    line = 1 + pathlib.Path(proxy.config_path).read_text().splitlines().index(f"deny = {OUTSIDE}")
+    summary = proxy.admin_json("GET", "/explain?path=/most/x")["summary"]
+    assert f" Clients that deny names ({proxy.config_path}:{line}) get 403. Clients that allow does not name (" in summary
+    assert "403" not in proxy.admin_json("GET", "/explain?path=/x")["summary"]
 
 
 def test_writes_are_refused_too(start_proxy, origin):
