@@ -126,8 +126,9 @@ def test_bytes_are_those_of_the_body(logged, origin, where):
         path = origin.on(where + origin.fresh(), [Send(head(200, fields) + sent)])
         assert proxy.fetch(path).body == body
         assert log.of(path)["bytes"] == len(body)
-    assert proxy.fetch(path + "?head", method="HEAD").body == b""
-    assert log.of(path + "?head")["bytes"] == 0
+        for head_of in (path, path + "?head"):
+            assert proxy.fetch(head_of, method="HEAD").body == b""
+        assert log.of(path, 2)[1]["bytes"] == log.of(path + "?head")["bytes"] == 0
 
 
 def test_ranges_and_304_count_what_was_sent(logged, origin):
