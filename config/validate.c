@@ -35,12 +35,11 @@ static int read_token_file(struct build *b, unsigned line)
 	int rc;
 
 	buf_init(&text, TOKEN_FILE_MAX);
-	rc = file_read(path, &text);
+	rc = file_read_regular(path, &text);
 	if (rc == 0)
 		rc = take_token(b, trim_lines(buf_slice(&text)), line);
 	else if (rc != -ENOMEM)
-		report_at(b->report, line, "token_file: %s: %s", report_shown(slice_of(path)).z,
-			rc == -ENOBUFS ? "too large" : strerror(-rc));
+		report_at(b->report, line, "token_file: %s: %s", report_shown(slice_of(path)).z, file_why(rc));
 	buf_fini(&text);
 	return rc == -ENOMEM ? rc : 0;
 }

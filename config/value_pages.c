@@ -36,7 +36,7 @@ static int read_file(const struct value_source *s, struct config_page *to)
 	int rc;
 
 	buf_init(&text, CONFIG_PAGE_MAX);
-	rc = file_read(to->path.p, &text);
+	rc = file_read_regular(to->path.p, &text);
 	if (rc == 0) {
 		to->text = arena_copy(s->arena, buf_slice(&text));
 		rc = to->text.p ? 0 : -ENOMEM;
@@ -44,7 +44,7 @@ static int read_file(const struct value_source *s, struct config_page *to)
 	buf_fini(&text);
 	if (rc && rc != -ENOMEM)
 		return value_refuse(
-			s, "%s: %s", report_shown(to->path).z, rc == -ENOBUFS ? "larger than 64K" : strerror(-rc));
+			s, "%s: %s", report_shown(to->path).z, rc == -ENOBUFS ? "larger than 64K" : file_why(rc));
 	return rc;
 }
 

@@ -104,7 +104,8 @@ static void look_at_cookies(struct credentials *c, const struct cache_rules *rul
 			continue;
 		c->has_other = true;
 		c->field = f->name;
-		c->cookie = http_is_token(name) ? name : (struct slice){"", 0};
+		/* Without a = the text is no name but a value (RFC 6265bis 5.6), and is told to nobody. */
+		c->cookie = memchr(pair.p, '=', pair.n) && http_is_token(name) ? name : (struct slice){"", 0};
 	}
 }
 

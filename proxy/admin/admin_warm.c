@@ -85,5 +85,6 @@ void admin_warm_at_start(struct admin *a)
 		log_warn("warm_file: %s: %s", file.p,
 			err == -EINVAL     ? "it names no URL"
 			: err == -EMSGSIZE ? "it is too long"
+			: err == -ENOTSUP  ? "it is not a file"
 					   : strerror(-err));
 }

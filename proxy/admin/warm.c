@@ -5,6 +5,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -99,11 +100,37 @@ static void end_text(struct list *l)
 	settle(l);
 }
 
+/* What a URL begins with, without what may be a password before its host, and with whole characters (RFC 3629 3) at its end. */
+static void show_url(struct slice url, char out[SHOWN_MAX])
+{
+	const char *authority = memmem(url.p, url.n, "//", 2), *path, *at = NULL;
+	struct slice begin = {url.p, 0};
+	size_t room;
+
+	if (authority) {
+		begin.n = (size_t)(authority + 2 - url.p);
+		path = memchr(authority + 2, '/', url.n - begin.n);
+		at = memrchr(authority + 2, '@', (path ? (size_t)(path - url.p) : url.n) - begin.n);
+	}
+	if (!at)
+		begin.n = 0;
+	else
+		url = slice_from(url, (size_t)(at - url.p));
+	if (begin.n > SHOWN_MAX / 2)
+		begin.n = 0;
+	room = SHOWN_MAX - 4 - begin.n;
+	if (url.n > room) {
+		url.n = room;
+		while (url.n > 0 && ((unsigned char)url.p[url.n] & 0xC0) == 0x80)
+			url.n--;
+	}
+	snprintf(out, SHOWN_MAX, "%.*s%s%.*s", SLICE_ARG(begin), at ? "..." : "", SLICE_ARG(url));
+}
+
 static void note_failed(struct list *l, struct slice url)
 {
 	if (l->failed++ == 0)
-		snprintf(l->first_failed, sizeof(l->first_failed), "%.*s",
-			(int)(url.n < SHOWN_MAX ? url.n : SHOWN_MAX - 1), url.p);
+		show_url(url, l->first_failed);
 }
 
 /* ---- Its URLs ---- */
@@ -197,13 +224,15 @@ static bool is_url(const struct service *s, struct slice url, char text[WARM_WHY
 {
 	struct admin_url l;
 	const char *why = "";
+	char shown[SHOWN_MAX];
 	int err;
 
 	admin_url_init(&l);
 	err = admin_url_find(&l, s->snapshot, url, false, &why);
-	if (err)
-		snprintf(text, WARM_WHY_MAX, "%.*s: %s", (int)(url.n < SHOWN_MAX ? url.n : SHOWN_MAX), url.p,
-			err == -EINVAL ? why : "it is too long");
+	if (err) {
+		show_url(url, shown);
+		snprintf(text, WARM_WHY_MAX, "%s: %s", shown, err == -EINVAL ? why : "it is too long");
+	}
 	admin_url_fini(&l);
 	return !err;
 }
@@ -333,13 +362,19 @@ int warm_add(struct warm *w, struct slice lines, const char *from, uint64_t *id)
 
 int warm_add_file(struct warm *w, const char *path, uint64_t *id)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), err = 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), err = 0;
 	char *text = fd >= 0 ? mem_alloc(WARM_TEXT + 1) : NULL;
 	size_t n = 0;
 	ssize_t got = 1;
+	struct stat st;
 
 	if (fd < 0)
 		return -errno;
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+		mem_free(text);
+		(void)close(fd);
+		return -ENOTSUP; /* a pipe could be waited for without end */
+	}
 	while (text && n <= WARM_TEXT && got > 0) {
 		got = read(fd, text + n, WARM_TEXT + 1 - n);
 		n += got > 0 ? (size_t)got : 0;

@@ -97,8 +97,9 @@ static void on_page(void *arg, struct slice url)
 	struct site *s = arg;
 	struct slice scheme, authority, path;
 
-	if (uri_split_absolute(url, &scheme, &authority, &path) && path.n > 0 && path.p[0] == '/')
-		(void)add_line(s->order, path);
+	if (uri_split_absolute(url, &scheme, &authority, &path) && path.n > 0 && path.p[0] == '/' &&
+		buf_add_slice(&s->order->urls, path) == 0)
+		(void)buf_add_char(&s->order->urls, '\n');
 }
 
 static void on_sitemap(void *arg, struct slice url)
@@ -128,7 +129,7 @@ static const char *read_sitemap(struct site *s, const struct answer *a)
 	if (!links_in_sitemap(text, &is_index, on_either, NULL))
 		return "it is no sitemap";
 	(void)links_in_sitemap(text, &is_index, is_index ? on_sitemap : on_page, s);
-	return NULL;
+	return s->order->urls.err || s->order->sitemaps.err ? "with it there are too many URLs" : NULL;
 }
 
 static int add_sitemap(struct site *s, const char *url)
@@ -156,7 +157,7 @@ static int add_sitemaps(struct order *o)
 	const struct ask_options options = {.tls_verify = true,
 		.connect_timeout_ms = CONTROL_CONNECT_MS,
 		.timeout_ms = SITEMAP_TIMEOUT_MS,
-		.calls_max = WARM_SITEMAPS,
+		.calls_max = WARM_SITEMAPS + 1, /* and the index */
 		.body_max = SITEMAP_BYTES};
 	struct site s = {.order = o};
 	int err = o->sitemaps.n > 0 ? ask_new(&options, &s.ask) : 0;

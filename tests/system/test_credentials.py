@@ -398,6 +398,7 @@ def test_parts_keep_to_it(proxy, origin):
 # ---- what is said of it ----
 
 @pytest.mark.parametrize("fields, words", [
+    ({"Cookie": "_ga=1; s3cret"}, ["Cookie: see key_cookies"]), ({"Cookie": "s3cret"}, ["Cookie: see key_cookies"]),
     ({"Cookie": "_ga=1; sid=s3cret"}, ["Cookie sid", "key_cookies", "shared_credentials"]),
     ({"X-API-Key": "s3cret"}, ["X-API-Key", "key_headers", "shared_credentials"]),
     ({"Authorization": "Basic s3cret"}, ["Authorization", "key_headers", "user_from"]),

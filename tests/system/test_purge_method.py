@@ -67,6 +67,15 @@ def test_whoever_is_not_listed_is_refused(start_proxy, origin):
     assert proxy.fetch(path).is_hit and all(q.method != "PURGE" for q in origin.requests)
 
 
+@pytest.mark.parametrize("fields", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-origin"}])
+def test_a_web_page_in_somebodys_browser_is_not_obeyed(start_proxy, origin, fields):
+    proxy = purging(start_proxy, origin)
+    path = counted(origin, origin.fresh())
+    proxy.fetch(path)
+    r = proxy.fetch(path, fields, method="PURGE")
+    assert r.status == 403 and "web page" in r.body.decode() and proxy.fetch(path).is_hit
+
+
 @pytest.mark.parametrize("field", ["Via", "Forwarded", "X-Forwarded-For"])
 def test_what_another_proxy_passed_on_is_refused(start_proxy, origin, field):
     proxy = purging(start_proxy, origin)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Warm-up: what is missing of a list is fetched, little by little, and what is there is left alone."""
+import os
 import socket
 import urllib.parse
 
@@ -130,6 +131,24 @@ def test_an_api_that_starts_later_is_waited_for(start_proxy, tmp_path):
             for path in ("/a", "/b", "/c"):
                 origin.on(path, [Reply(body=b"x")])
             assert counts(through(proxy, 1)) == {"urls": 3, "fetched": 3, "there": 0, "not_stored": 0, "failed": 0}
+
+
+@pytest.mark.parametrize("url, shown", [
+    ("http://u:s3cret@evil/x", "http://...@evil/x"), ("x" + "\u00e9" * 200, "x" + "\u00e9" * 77),
+])
+def test_what_is_no_url_is_shown_in_part(proxy, url, shown):
+    """Not a password, and not half a character."""
+    added = proxy.admin_json("POST", "/warm", body=urllib.parse.urlencode({"url": url}).encode())
+    assert added["first"].startswith(shown + ": ")
+    assert through(proxy, added["id"])["first_failed"] == shown
+
+
+def test_a_pipe_is_no_file(start_proxy, origin, tmp_path):
+    """It would be waited for without end."""
+    os.mkfifo(tmp_path / "urls")
+    proxy = start_proxy({"cache": {"warm_file": tmp_path / "urls"}, "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
+    eventually(lambda: f"warm_file: {tmp_path}/urls: it is not a file" in proxy.stderr, "the log says so")
+    assert proxy.fetch(pages(origin, 1)[0]).status == 200
 
 
 def test_a_file_that_is_missing_is_told_and_no_more(start_proxy, origin):
