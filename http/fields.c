@@ -222,6 +222,13 @@ bool http_media_type_is_json(struct slice type)
 	return slice_ends_with_nocase(type, SLICE_LIT("/json")) || slice_ends_with_nocase(type, SLICE_LIT("+json"));
 }
 
+bool http_fields_are_of_page(const struct http_fields *request)
+{
+	const struct http_field *site = http_fields_find(request, SLICE_LIT("Sec-Fetch-Site"));
+
+	return http_fields_get(request, HF_ORIGIN) || (site && !slice_equal(site->value, SLICE_LIT("none")));
+}
+
 bool http_fields_has_token(const struct http_fields *f, enum http_field_id id, struct slice token)
 {
 	uint32_t i = 0;

@@ -68,6 +68,8 @@ bool http_list_next(struct slice *rest, struct slice *member);
 struct slice http_media_type(const struct http_fields *f, struct slice *parameters);
 /* application/json and types that end in "+json" (RFC 8259 11, RFC 6839 3.1). */
 bool http_media_type_is_json(struct slice type);
+/* Did a page have its reader's browser send the request? By Origin (RFC 6454 7), or Sec-Fetch-Site (Fetch Metadata) that is not "none". */
+bool http_fields_are_of_page(const struct http_fields *request);
 /* Is there a member equal to token (any case) in any line of that field? Parameters after ';' are not looked at. */
 bool http_fields_has_token(const struct http_fields *f, enum http_field_id id, struct slice token);
 

@@ -46,8 +46,6 @@ static bool is_loopback(struct slice authority)
 
 const char *admin_refusal(const struct config_admin *a, const struct http_request *r, int *status)
 {
-	const struct http_field *f;
-
 	*status = 403;
 	if (a->token.n && !slice_equal(r->path, SLICE_LIT("/healthz"))) {
 		*status = 401;
@@ -55,9 +53,7 @@ const char *admin_refusal(const struct config_admin *a, const struct http_reques
 	}
 	if (!a->token.n && r->host.n && !is_loopback(r->host))
 		return "Host is not a loopback name";
-	f = http_fields_find(&r->fields, SLICE_LIT("Sec-Fetch-Site"));
-	if (r->method == HTTP_POST &&
-		(http_fields_get(&r->fields, HF_ORIGIN) || (f && !slice_equal(f->value, SLICE_LIT("none")))))
+	if (r->method == HTTP_POST && http_fields_are_of_page(&r->fields))
 		return "requests from web pages are refused";
 	return NULL;
 }

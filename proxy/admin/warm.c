@@ -3,14 +3,12 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "config/ini/file.h"
 #include "proxy/admin/admin_internal.h"
 #include "proxy/connection/peer.h"
 #include "proxy/transaction/refresh.h"
@@ -362,29 +360,15 @@ int warm_add(struct warm *w, struct slice lines, const char *from, uint64_t *id)
 
 int warm_add_file(struct warm *w, const char *path, uint64_t *id)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), err = 0;
-	char *text = fd >= 0 ? mem_alloc(WARM_TEXT + 1) : NULL;
-	size_t n = 0;
-	ssize_t got = 1;
-	struct stat st;
+	struct buf text;
+	int err;
 
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-		mem_free(text);
-		(void)close(fd);
-		return -ENOTSUP; /* a pipe could be waited for without end */
-	}
-	while (text && n <= WARM_TEXT && got > 0) {
-		got = read(fd, text + n, WARM_TEXT + 1 - n);
-		n += got > 0 ? (size_t)got : 0;
-	}
-	err = !text ? -ENOMEM : got < 0 ? -errno : 0;
-	(void)close(fd);
+	buf_init(&text, WARM_TEXT);
+	err = file_read_regular(path, &text);
 	if (!err)
-		err = warm_add(w, (struct slice){text, n}, "", id);
-	mem_free(text);
-	return err;
+		err = warm_add(w, buf_slice(&text), "", id);
+	buf_fini(&text);
+	return err == -ENOBUFS ? -EMSGSIZE : err;
 }
 
 unsigned warm_check(const struct warm *w, struct slice lines, char first[WARM_WHY_MAX])

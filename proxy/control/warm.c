@@ -2,12 +2,12 @@
 #include "proxy/control/warm.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "config/ini/file.h"
 #include "http/uri.h"
 #include "proxy/control/print.h"
 #include "proxy/control/talk.h"
@@ -63,24 +63,12 @@ static int add_line(struct order *o, struct slice line)
 
 static int add_file(struct order *o, const char *path)
 {
-	bool is_stdin = strcmp(path, "-") == 0;
-	int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-	char some[65536];
-	ssize_t got = 0;
-	int err = fd < 0 ? -errno : 0;
+	int err = file_read(strcmp(path, "-") == 0 ? "/dev/stdin" : path, &o->urls);
 
-	while (!err && (got = read(fd, some, sizeof(some))) != 0) {
-		if (got < 0 && errno != EINTR)
-			err = -errno;
-		else if (got > 0)
-			err = buf_add(&o->urls, some, (size_t)got);
-	}
-	if (fd > STDIN_FILENO)
-		(void)close(fd);
 	if (err == -ENOBUFS)
 		return refuse("these are too many URLs: ", path);
 	if (err)
-		fprintf(stderr, "memoproxy: warm: %s: %s\n", path, strerror(-err));
+		fprintf(stderr, "memoproxy: warm: %s: %s\n", path, file_why(err));
 	return err ? err : buf_add_char(&o->urls, '\n');
 }
 

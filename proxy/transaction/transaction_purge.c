@@ -164,14 +164,6 @@ static int make_purges(struct transaction_purge *p, const struct transaction *x)
 	return err;
 }
 
-/* What a page elsewhere has its reader's browser send comes from the reader's address. */
-static bool is_of_a_web_page(const struct http_fields *fields)
-{
-	const struct http_field *site = http_fields_find(fields, SLICE_LIT("Sec-Fetch-Site"));
-
-	return http_fields_get(fields, HF_ORIGIN) || (site && !slice_equal(site->value, SLICE_LIT("none")));
-}
-
 /* An address says who asks only where nobody passes on what others ask. */
 static bool was_passed_on(const struct http_fields *fields)
 {
@@ -220,7 +212,7 @@ bool transaction_purge(struct transaction *x)
 		transaction_problem(x, failure_of(403, x->detail));
 	} else if (was_passed_on(&x->transport->request->fields)) {
 		transaction_problem(x, failure_of(403, "a PURGE that another proxy has passed on is not obeyed"));
-	} else if (is_of_a_web_page(&t->request->fields)) {
+	} else if (http_fields_are_of_page(&t->request->fields)) {
 		transaction_problem(x, failure_of(403, "a PURGE from a web page is not obeyed"));
 	} else {
 		purge(x);
