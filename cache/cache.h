@@ -126,8 +126,10 @@ struct cache_result {
 
 /* What is to be done for this request. `out` has a reference to the object and the flight that it names. */
 void cache_lookup(struct cache *c, const struct cache_request *r, struct now now, struct cache_result *out);
-/* Forced refresh: leads (or joins) a fetch whatever is stored; readers keep the old object until the new one lands. */
+/* Forced refresh: leads a fetch whatever is stored or being fetched; readers keep the old object until the new one lands. */
 void cache_refresh(struct cache *c, const struct cache_request *r, struct now now, struct cache_result *out);
+/* The same for who wants it stored and no newer than that: joins a fetch that is under way. */
+void cache_fill(struct cache *c, const struct cache_request *r, struct now now, struct cache_result *out);
 /* When the upstream was asked: what was purged later counts against its response, and what was asked for later is newer. */
 struct cache_asked {
 	uint64_t sequence; /* of purges */

@@ -355,7 +355,8 @@ static bool decide_fetch(struct lookup *l, struct entry *e, struct object *o, bo
 	if (use_failure(l, e, o, is_soft))
 		return true;
 	/* What was sent before somebody asked for a new response is not it. */
-	f = l->is_alone || l->is_forced || !lookup_waits_for_whole(l, o) ? NULL : lookup_find_flight(l, e);
+	f = l->is_alone || (l->is_forced && !l->is_fill) || !lookup_waits_for_whole(l, o) ? NULL
+											  : lookup_find_flight(l, e);
 	if (f) {
 		lookup_join(l, f);
 		return true;
@@ -545,6 +546,13 @@ void cache_lookup(struct cache *c, const struct cache_request *r, struct now now
 void cache_refresh(struct cache *c, const struct cache_request *r, struct now now, struct cache_result *out)
 {
 	struct lookup l = {.c = c, .r = r, .now = now, .out = out, .is_forced = true};
+
+	look_up(&l);
+}
+
+void cache_fill(struct cache *c, const struct cache_request *r, struct now now, struct cache_result *out)
+{
+	struct lookup l = {.c = c, .r = r, .now = now, .out = out, .is_forced = true, .is_fill = true};
 
 	look_up(&l);
 }

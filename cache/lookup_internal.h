@@ -18,7 +18,8 @@ struct lookup {
 	bool is_for_origin;     /* nothing that is stored can answer it */
 	bool has_credential;    /* what its response says goes for nobody else, unless the origin says so */
 	bool is_alone;          /* joins nothing and is not joined */
-	bool is_forced;         /* cache_refresh */
+	bool is_forced;         /* cache_refresh, cache_fill */
+	bool is_fill;           /* cache_fill */
 	struct object *partial; /* a stored part that is not all that the request asks for; or NULL */
 	bool is_withheld;       /* what is stored for it may not go to who bears a credential */
 	struct shard *shard;

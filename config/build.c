@@ -468,8 +468,10 @@ static int build_tables(struct build *b)
 	int rc = router_new(c->arena, c->routes, c->routes_n, c->proxy.workers, &router);
 
 	c->router = router;
-	for (unsigned i = 0; i < c->routes_n; i++)
+	for (unsigned i = 0; i < c->routes_n; i++) {
 		c->is_restricted |= c->routes[i].allow.n + c->routes[i].deny.n > 0;
+		c->slowest = config_route_slower(c->slowest, &c->routes[i]);
+	}
 	c->routes_by_name = arena_alloc(c->arena, c->routes_n * sizeof(*c->routes_by_name));
 	if (!c->routes_by_name)
 		return -ENOMEM;

@@ -208,7 +208,8 @@ struct config {
 	const struct config_route *routes; /* in the file's order, then the default route, which is last */
 	unsigned routes_n;                 /* at least 1 */
 	const struct config_route **routes_by_name;
-	bool is_restricted; /* a route has `allow` or `deny` */
+	bool is_restricted;                 /* a route has `allow` or `deny` */
+	const struct config_route *slowest; /* of those with `client_rate`; NULL: none has one */
 	struct config_places defaults_places;
 	const struct router *router; /* of the routes: config_route_for looks in it */
 	/* private */
@@ -271,6 +272,9 @@ bool config_networks_hold(const struct config_networks *networks, const uint8_t 
 bool config_route_refuses(const struct config_route *r, const uint8_t address[16]);
 /* Or out of any route at all? */
 bool config_refuses(const struct config *c, const uint8_t address[16]);
+/* Of two routes, either of which may be NULL, the one whose client_rate lets fewer through; `a` where both let as many. NULL: neither
+ * has one. */
+const struct config_route *config_route_slower(const struct config_route *a, const struct config_route *b);
 
 /* By name, which a NUL byte follows; "default" is the last. NULL when there is none. */
 const struct config_route *config_route_named(const struct config *c, struct slice name);

@@ -42,6 +42,7 @@ struct routed {
 	bool is_unknown;        /* there are readings of which nobody can say the route */
 	bool is_other;          /* or that are another route's */
 	bool is_denied;
+	const struct config_route *limited_by;
 };
 
 static void note_route(struct routed *p, const struct config_route *found)
@@ -50,6 +51,7 @@ static void note_route(struct routed *p, const struct config_route *found)
 		return;
 	p->is_other = true;
 	p->is_denied |= p->address && config_route_refuses(found, p->address);
+	p->limited_by = config_route_slower(p->limited_by, found);
 }
 
 /* Whether or not the origin decodes escapes of characters that need none. */
@@ -96,21 +98,26 @@ static bool read_on(struct readings *all, unsigned i, int *err)
 	return true;
 }
 
-/* Once it is another route's, only those that refuse clients are still looked for. */
+/* Once it is another route's, only those that refuse or slow down clients are still looked for. */
 static bool is_settled(const struct routed *p)
 {
-	return p->is_unknown || p->is_denied || (p->is_other && !(p->address && p->config->is_restricted));
+	return p->is_unknown || p->is_denied ||
+	       (p->is_other && !(p->address && (p->config->is_restricted || p->config->slowest)));
 }
 
 int readings_look(struct readings *all, const struct config *c, const struct asked *asked,
-	const struct config_route *route, bool *is_ambiguous, bool *is_denied)
+	const struct config_route *route, struct readings_verdict *out)
 {
-	struct routed p = {.config = c, .request = asked->http, .route = route, .address = asked->address};
+	struct routed p = {.config = c,
+		.request = asked->http,
+		.route = route,
+		.address = asked->address,
+		.limited_by = config_route_slower(route, NULL)};
 	struct slice path = p.request->path;
 	int err = 0;
 
-	*is_ambiguous = false;
-	*is_denied = p.is_denied = c->is_restricted && p.address && config_route_refuses(route, p.address);
+	p.is_denied = c->is_restricted && p.address && config_route_refuses(route, p.address);
+	*out = (struct readings_verdict){.is_denied = p.is_denied, .limited_by = p.is_denied ? NULL : p.limited_by};
 	if (uri_path_is_plain(path))
 		return 0;
 	p.is_unknown = path.n > READINGS_PATH_MAX;
@@ -122,7 +129,10 @@ int readings_look(struct readings *all, const struct config *c, const struct ask
 		look_at(&p, spelling_at(all, i));
 		p.is_unknown |= !p.is_unknown && !read_on(all, i, &err);
 	}
-	*is_ambiguous = p.is_unknown || p.is_other;
-	*is_denied = p.is_denied || (p.is_unknown && p.address && config_refuses(c, p.address));
+	out->is_ambiguous = p.is_unknown || p.is_other;
+	out->is_denied = p.is_denied || (p.is_unknown && p.address && config_refuses(c, p.address));
+	out->limited_by = out->is_denied  ? NULL
+			  : p.is_unknown ? config_route_slower(p.limited_by, c->slowest)
+					 : p.limited_by;
 	return err;
 }

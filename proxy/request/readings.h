@@ -23,10 +23,15 @@ struct readings {
 
 void readings_init(struct readings *all);
 void readings_fini(struct readings *all);
-/* May an origin read the request's path as one of another route than `route`, which it matches as it is written, or as one that has
- * dot segments (is_ambiguous)? Does `route`, or any route that such a reading is of, refuse the client (is_denied)? Where nobody can
- * say of which route a path is, any route of `c` that refuses it does. 0 or -ENOMEM. */
+/* What follows of `route`, which the path matches as it is written, and of all that such readings are of. Where nobody can say of which
+ * route a path is, all routes count. */
+struct readings_verdict {
+	bool is_ambiguous; /* there is another route, or a reading has dot segments */
+	bool is_denied;    /* one of the routes refuses the client */
+	const struct config_route *limited_by; /* the one with the slowest client_rate; NULL: none has one, or it is denied */
+};
+/* 0 or -ENOMEM. */
 int readings_look(struct readings *all, const struct config *c, const struct asked *asked,
-	const struct config_route *route, bool *is_ambiguous, bool *is_denied) WARN_UNUSED;
+	const struct config_route *route, struct readings_verdict *out) WARN_UNUSED;
 
 #endif

@@ -183,6 +183,7 @@ static int make_sent(struct target *t, const struct asked *asked)
 int target_find(struct target *t, struct snapshot *s, const struct asked *asked, struct slice body)
 {
 	const struct http_request *r = asked->http;
+	struct readings_verdict read;
 	bool is_wanted;
 	int err;
 
@@ -195,9 +196,12 @@ int target_find(struct target *t, struct snapshot *s, const struct asked *asked,
 	t->upstream = &s->config->upstreams[t->upstream_index];
 	/* Routes match what the client wrote. Where an origin could read that as a path of another route ("//account/me",
 	 * "/account%2fme"), nobody knows which rules are meant: then nothing is cached. */
-	err = readings_look(&t->readings, s->config, asked, t->route, &t->is_ambiguous, &t->is_denied);
+	err = readings_look(&t->readings, s->config, asked, t->route, &read);
 	if (err)
 		return err;
+	t->is_ambiguous = read.is_ambiguous;
+	t->is_denied = read.is_denied;
+	t->limited_by = read.limited_by;
 	is_wanted = t->is_cacheable = cacheable_request(t, r) && !t->is_ambiguous && !t->is_denied;
 	t->is_write = t->is_graphql = false;
 	err = make_sent(t, asked);

@@ -76,10 +76,10 @@ struct cache_request hit_request(const struct worker *w, const struct target *t)
 
 void hit_charge(struct worker *w, const struct target *target, struct transport *t, struct now now)
 {
-	const struct config_route *route = target->route;
+	const struct config_route *route = target->limited_by;
 	bool is_early;
 
-	if (route->client_rate.requests == 0 || target->is_denied || t->was_charged)
+	if (!route || t->was_charged)
 		return;
 	t->was_charged = true;
 	t->wait_ms = limits_take(w->service->limits, limits_client(route, &t->request->fields, t->address), route,

@@ -223,7 +223,7 @@ static void ask(struct refresh *r)
 	if (r->only_missing && r->target.is_cacheable && finish_unasked(r, &request))
 		return;
 	if (r->target.is_cacheable)
-		cache_refresh(r->worker->cache, &request, clock_now(), &found);
+		(r->only_missing ? cache_fill : cache_refresh)(r->worker->cache, &request, clock_now(), &found);
 	object_unref(&found.object);
 	switch (found.verdict) {
 	case CACHE_LEAD:

@@ -63,7 +63,7 @@ static void answer_denied(struct transaction *x)
 /* RFC 6585 4 */
 static void answer_limited(struct transaction *x)
 {
-	const struct config_route *r = x->target.route;
+	const struct config_route *r = x->target.limited_by;
 	struct route_stats *route = worker_route_stats(x->worker, x->target.snapshot, r->rules.route_index);
 	unsigned wait_s = (unsigned)((x->transport->wait_ms + 999) / 1000);
 	struct failure why = failure_of(429, "this client asks too often");

@@ -52,6 +52,25 @@ def test_what_is_refused_is_not_stored_and_not_sent_on(start_proxy, origin):
     assert statuses(proxy, second, 1, source=OTHER) == [200]
 
 
+@pytest.mark.parametrize("spelling", ["/{}", "%2f{}", ";x/{}", "/./{}", "/" * 2100 + "{}"])
+def test_a_path_that_an_api_may_read_as_the_routes_counts_for_it(start_proxy, origin, spelling):
+    proxy = rated(start_proxy)
+    target = "/slow" + spelling.format("x")
+    origin.on(target, *[[Reply(body=b"x")]] * 3)
+    assert statuses(proxy, target, 2) == [200] * 2
+    assert statuses(proxy, "/slow/y", 2)[1] == 429, "and has left one"
+    with Client(proxy.port, source=ONE) as c:
+        r = c.get(target)
+        assert r.status == 429 and r.get("RateLimit-Policy") == '"slow";q=3;w=3600'
+
+
+def test_of_two_routes_the_slower_one_counts(start_proxy, origin):
+    proxy = start_proxy({"route slow": {"match": "/slow/*", "client_rate": "1/h"}, "route all": {"match": "*", "client_rate": "1000/s"}})
+    for i, target in enumerate(("/slow/x", "/slow;y/x", "/slow%2fx"), 2):
+        origin.on(target, [Reply(404)], [Reply(404)])
+        assert statuses(proxy, target, 2, source=f"127.0.0.{i}") == [404, 429]
+
+
 @pytest.mark.parametrize("by, field", [("header:X-Key", "X-Key"), ("cookie:key", "Cookie")])
 def test_a_credential_has_a_bucket_wherever_it_comes_from(start_proxy, origin, by, field):
     proxy = rated(start_proxy, client_rate_by=by)

@@ -6,8 +6,9 @@ import urllib.parse
 
 import pytest
 
-from support.origin import Origin, Reply
+from support.origin import Origin, Reply, Wait
 from support.proxy import eventually
+from support.rawclient import build
 
 pytestmark = pytest.mark.tiers
 
@@ -54,6 +55,21 @@ def test_urls_stand_one_a_line(proxy, origin):
     number = proxy.admin_json("POST", "/warm", body=urllib.parse.urlencode({"urls": lines}, quote_via=urllib.parse.quote).encode())["id"]
     assert counts(through(proxy, number)) == {"urls": 3, "fetched": 3, "there": 0, "not_stored": 0, "failed": 0}
     assert all(proxy.fetch(p).is_hit for p in paths)
+
+
+def test_a_url_that_is_being_fetched_is_not_asked_for_again(proxy, origin):
+    """By a client or by the list itself, which has it thirty times; 16 of a list are under way at once."""
+    gate = origin.gate()
+    path = origin.on(origin.fresh(), [Wait(gate), Reply(body=b"x")])
+    with proxy.client() as client:
+        client.send(build("GET", path))
+        origin.wait_for(path)
+        number = warm(proxy, *[path] * 30)
+        eventually(lambda: proxy.stats()["cache"]["waiters"] == 17, "they wait for the client's fetch")
+        gate.open()
+        assert client.response().body == b"x"
+    assert counts(through(proxy, number)) == {"urls": 30, "fetched": 16, "there": 14, "not_stored": 0, "failed": 0}
+    assert origin.count(path) == 1
 
 
 def test_what_cannot_be_is_counted_and_named(proxy, origin):

@@ -346,6 +346,24 @@ static void who_comes_after_a_soft_purge_or_reloads_does_not_join(void **state)
 	ask_fini(&a);
 }
 
+static void a_fill_asks_whatever_is_stored_but_joins(void **state)
+{
+	struct rig *g = *state;
+	struct ask a, b;
+
+	rig_store(g, "GET /a", NULL, FRESH, "x");
+	ask_init(g, &a, "GET /a", NULL);
+	ask_init(g, &b, "GET /a", NULL);
+	cache_fill(g->c, &a.r, g->now, &a.out);
+	assert_int_equal(a.out.verdict, CACHE_LEAD);
+	cache_fill(g->c, &b.r, g->now, &b.out);
+	assert_int_equal(b.out.verdict, CACHE_JOIN);
+	assert_ptr_equal(a.out.flight, b.out.flight);
+	flight_abandon(a.out.flight);
+	ask_fini(&a);
+	ask_fini(&b);
+}
+
 static void who_comes_after_a_newer_response_does_not_wait_for_an_older_one(void **state)
 {
 	struct rig *g = *state;
@@ -787,6 +805,7 @@ int main(void)
 		RIG_TEST(what_bears_credentials_is_validated_in_the_background_once),
 		RIG_TEST(only_a_get_is_answered_from_a_part),
 		RIG_TEST(a_forced_refresh_asks_for_all_of_it),
+		RIG_TEST(a_fill_asks_whatever_is_stored_but_joins),
 		cmocka_unit_test(a_tail_that_ends_earlier_than_it_says_is_kept),
 		RIG_TEST(a_part_serves_what_lies_within_it_while_it_is_fresh),
 		RIG_TEST(an_older_fetch_lands_on_none_of_two_versions),
