@@ -41,4 +41,25 @@ static inline size_t utf8_length(struct slice s)
 	return 0;
 }
 
+/* Takes the first character off s, which is not empty. Where a byte begins none, U+FFFD stands for it. */
+static inline struct slice utf8_take(struct slice *s)
+{
+	size_t n = (unsigned char)s->p[0] < 0x80 ? 1 : utf8_length(*s);
+	struct slice c = n ? (struct slice){s->p, n} : SLICE_LIT("\xef\xbf\xbd");
+
+	*s = slice_from(*s, n ? n : 1);
+	return c;
+}
+
+/* As much of the beginning of s as fits into `max` bytes without a character that is cut. */
+static inline struct slice utf8_beginning(struct slice s, size_t max)
+{
+	if (s.n <= max)
+		return s;
+	s.n = max;
+	while (s.n > 0 && utf8_is_between(s.p[s.n], 0x80, 0xbf))
+		s.n--;
+	return s;
+}
+
 #endif

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "proxy/admin/admin_internal.h"
 #include "proxy/admin/json_text.h"
 
@@ -59,8 +60,17 @@ bool admin_find_location(struct admin_call *c, struct slice what, bool is_prefix
 json_t *admin_json_of(struct slice s)
 {
 	json_t *j = json_stringn(s.p ? s.p : "", s.n);
+	struct buf text;
 
-	return j ? j : json_string("(not UTF-8)");
+	if (j)
+		return j;
+	buf_init(&text, 3 * s.n);
+	while (s.n > 0)
+		buf_add_slice(&text, utf8_take(&s));
+	if (!text.err)
+		j = json_stringn(text.p, text.n);
+	buf_fini(&text);
+	return j;
 }
 
 /* ---- One entry ---- */

@@ -38,7 +38,7 @@ static json_t *json_of_origins(const struct upstream_options *o, const struct up
 		struct slice url = i == 0 ? o->url : o->more_urls[i - 1];
 
 		json_array_append_new(
-			all, json_pack("{s:s%, s:s, s:i, s:i, s:o}", "url", url.p, url.n, "state",
+			all, json_pack("{s:o, s:s, s:i, s:i, s:o}", "url", admin_json_of(url), "state",
 				     state_name(h->origins[i].is_down, h->origins[i].is_out), "failures_in_a_row",
 				     (int)h->origins[i].failures, "active", (int)h->origins[i].active, "last_error",
 				     json_of_error(&h->origins[i].last_error)));

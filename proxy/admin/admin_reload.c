@@ -17,7 +17,7 @@ static json_t *json_of_lines(struct slice text)
 		struct slice line;
 
 		(void)slice_cut(text, '\n', &line, &text);
-		json_array_append_new(lines, json_stringn(line.p, line.n));
+		json_array_append_new(lines, admin_json_of(line));
 	}
 	return lines;
 }
@@ -84,7 +84,7 @@ static json_t *json_of_file(const char *file)
 {
 	char path[PATH_MAX];
 
-	return json_string(realpath(file, path) ? path : file);
+	return admin_json_of(slice_of(realpath(file, path) ? path : file));
 }
 
 static void try(struct admin_call *c)

@@ -84,7 +84,12 @@ static json_t *json_of_certificates(const struct page *p)
 	struct slice path = p->sum->snapshot->config->proxy.tls_certificate;
 	struct tls *tls = p->call->service->tls;
 
-	return tls ? json_pack("{s:I}", path.p, (json_int_t)tls_expiry_s(tls)) : json_object();
+	json_t *all = json_object(), *name = tls ? admin_json_of(path) : NULL;
+
+	if (name)
+		json_object_set_new(all, json_string_value(name), json_integer((json_int_t)tls_expiry_s(tls)));
+	json_decref(name);
+	return all;
 }
 
 static unsigned each_upstream(const struct page *p)

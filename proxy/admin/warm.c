@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "config/ini/file.h"
 #include "proxy/admin/admin_internal.h"
 #include "proxy/connection/peer.h"
@@ -103,7 +104,6 @@ static void show_url(struct slice url, char out[SHOWN_MAX])
 {
 	const char *authority = memmem(url.p, url.n, "//", 2), *path, *at = NULL;
 	struct slice begin = {url.p, 0};
-	size_t room;
 
 	if (authority) {
 		begin.n = (size_t)(authority + 2 - url.p);
@@ -116,12 +116,7 @@ static void show_url(struct slice url, char out[SHOWN_MAX])
 		url = slice_from(url, (size_t)(at - url.p));
 	if (begin.n > SHOWN_MAX / 2)
 		begin.n = 0;
-	room = SHOWN_MAX - 4 - begin.n;
-	if (url.n > room) {
-		url.n = room;
-		while (url.n > 0 && ((unsigned char)url.p[url.n] & 0xC0) == 0x80)
-			url.n--;
-	}
+	url = utf8_beginning(url, SHOWN_MAX - 4 - begin.n);
 	snprintf(out, SHOWN_MAX, "%.*s%s%.*s", SLICE_ARG(begin), at ? "..." : "", SLICE_ARG(url));
 }
 

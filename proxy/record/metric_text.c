@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 void metric_add_name(struct buf *b, const struct metric *m)
 {
 	if (m->group)
@@ -25,15 +27,15 @@ void metric_add_head(struct buf *b, const struct metric *m)
 void metric_add_label(struct buf *b, const char *name, struct slice value)
 {
 	buf_addf(b, "%s=\"", name);
-	for (size_t i = 0; i < value.n; i++) {
-		char c = value.p[i];
+	while (value.n > 0) {
+		struct slice c = utf8_take(&value); /* the format is UTF-8 */
 
-		if (c == '\\' || c == '"')
+		if (*c.p == '\\' || *c.p == '"')
 			buf_add_char(b, '\\');
-		if (c == '\n')
+		if (*c.p == '\n')
 			buf_add_str(b, "\\n");
 		else
-			buf_add_char(b, c);
+			buf_add_slice(b, c);
 	}
 	buf_add_char(b, '"');
 }

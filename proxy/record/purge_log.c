@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 struct purge_log {
 	pthread_mutex_t mu;
@@ -59,11 +60,11 @@ uint64_t purge_log_begin(struct purge_log *log, const struct purge *what, unsign
 		.is_under_way = true,
 		.names = names,
 	};
-	size_t n = what->what.n < sizeof(call.what) - 1 ? what->what.n : sizeof(call.what) - 1;
+	struct slice shown = utf8_beginning(what->what, sizeof(call.what) - 1);
 
 	snprintf(call.who, sizeof(call.who), "%s", who ? who : "");
-	if (n > 0)
-		memcpy(call.what, what->what.p, n);
+	if (shown.n > 0)
+		memcpy(call.what, shown.p, shown.n);
 	pthread_mutex_lock(&log->mu);
 	call.id = ++log->n;
 	*call_at(log, call.id) = call;

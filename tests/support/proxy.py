@@ -184,7 +184,7 @@ class Proxy:
     def write_config(self, sections=None):
         if sections is not None:
             self.sections = sections
-        pathlib.Path(self.config_path).write_text(self.config())
+        pathlib.Path(self.config_path).write_bytes(os.fsencode(self.config()))  # paths that are no UTF-8, too
 
     def start(self):
         for attempt in range(3):

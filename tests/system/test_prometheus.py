@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A real Prometheus scrapes /metrics: it takes all of it, and what docs/use/metrics.md asks of it has an answer."""
+import os
 import re
 import shutil
 
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.skipif(not prometheus.available(), reason="prometheus i
 def served(tmp_path_factory):
     """A proxy that has everything that can be counted, and has answered a little of each kind."""
     folder, plain = tmp_path_factory.mktemp("served"), Port()
-    pair = Pair(folder, days=30)
+    pair = Pair(folder / os.fsdecode(b'caf\xe9 "\\'), days=30)
     config = (f"[proxy]\nlisten = 127.0.0.1:{{port}}, 127.0.0.1:{plain.number} tls\nworkers = 2\n"
               f"tls_certificate = {pair.certificate}\ntls_key = {pair.key}\n[admin]\nlisten = 127.0.0.1:{{admin_port}}\n"
               "[upstream]\nurl = %s\nretries = 0\n[disk]\npath = " + f"{folder}/disk\nsize = 64M\n"

@@ -407,3 +407,12 @@ def test_a_failed_reload_announces_nothing_for_the_next_start(start_proxy, tmp_p
     proxy.write_config(ALL)
     reload(proxy, ALL)
     assert "next start" not in proxy.stderr
+
+
+def test_mistakes_that_are_no_utf8_are_told_all_the_same(start_proxy, origin, tmp_path):
+    proxy = start_proxy(ALL, upstream=origin.url)
+    proxy.write_config({"proxy": {"access_log": tmp_path / "no" / os.fsdecode(b"caf\xe9")}, **ALL})
+    r = proxy.admin("POST", "/reload")
+    assert r.status == 422 and any("/caf\ufffd: No such" in line for line in r.json()["errors"]), r.body
+    r = proxy.admin("POST", "/purge?m%e9=x")
+    assert r.status == 400 and r.json()["detail"], r.body

@@ -93,6 +93,11 @@ static void a_long_name_is_cut(void **state)
 		purge_log_begin(log, &(struct purge){.kind = PURGE_TAG, .what = slice_of(name)}, 1, false, "", 1), 2);
 	assert_int_equal(purge_log_read(log, UINT64_MAX, &v, 1), 1);
 	assert_int_equal(strlen(v.what), PURGE_LOG_WHAT - 1);
+	memcpy(name + PURGE_LOG_WHAT - 3, "\xe2\x82\xac", 3);
+	purge_log_end(log,
+		purge_log_begin(log, &(struct purge){.kind = PURGE_TAG, .what = slice_of(name)}, 1, false, "", 2), 3);
+	assert_int_equal(purge_log_read(log, UINT64_MAX, &v, 1), 1);
+	assert_int_equal(strlen(v.what), PURGE_LOG_WHAT - 3); /* the character would end behind the room */
 	purge_log_free(&log);
 	mem_fail_at(1, true);
 	assert_int_not_equal(purge_log_new(&log), 0);
