@@ -205,15 +205,19 @@ TESTED_ROOMS := $(foreach f,$(ROOMS),$(if $(call unit_tests,$f),$f))
 $(foreach f,$(TESTED_ROOMS),$(eval $(call unit_rules,$f)))
 
 unit-build: $(foreach f,$(TESTED_ROOMS),$(call unit_bins,$f))
-unit-build-tsan: $(foreach f,$(TSAN_ROOMS),$(call unit_bins,$f))
+# Programs that start no thread and take seconds: under TSan they would take minutes and find nothing. Elsewhere they may not start one.
+SINGLE := base/test_heap cache/test_cache cache/test_cache_memory cache/test_flood cache/test_settle cache/test_sweep cache/test_variants \
+	cache/disk/test_formats cache/disk/test_index
+tsan_bins = $(filter-out $(SINGLE:%=$(B)/tests/unit/%),$(foreach f,$(TSAN_ROOMS),$(call unit_bins,$f)))
+unit-build-tsan: $(tsan_bins)
 # All rooms' programs side by side, bottom up; the longest begins first. unit-proxy is all that lies in proxy/.
 reverse = $(if $1,$(call reverse,$(wordlist 2,$(words $1),$1)) $(firstword $1))
 LONGEST := %/test_crash
 longest_first = $(filter $(LONGEST),$1) $(filter-out $(LONGEST),$1)
 unit: unit-build
-	@MODE=$(MODE) tests/support/run-unit.sh $(call longest_first,$(foreach f,$(call reverse,$(TESTED_ROOMS)),$(call unit_bins,$f)))
+	@MODE=$(MODE) SINGLE='$(SINGLE)' tests/support/run-unit.sh $(call longest_first,$(foreach f,$(call reverse,$(TESTED_ROOMS)),$(call unit_bins,$f)))
 unit-tsan: unit-build-tsan
-	@MODE=$(MODE) tests/support/run-unit.sh $(call longest_first,$(foreach f,$(TSAN_ROOMS),$(call unit_bins,$f)))
+	@MODE=$(MODE) tests/support/run-unit.sh $(call longest_first,$(tsan_bins))
 .PHONY: unit-proxy
 unit-proxy: $(addprefix unit-,$(call reverse,$(filter proxy/%,$(TESTED_ROOMS))))
 .PRECIOUS: $(B)/obj/%.o

@@ -2,6 +2,7 @@
 #include "base/thread.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 int thread_start(pthread_t *t, void *(*run)(void *arg), void *arg)
@@ -9,6 +10,9 @@ int thread_start(pthread_t *t, void *(*run)(void *arg), void *arg)
 	sigset_t all, before;
 	int err;
 
+#ifdef MEMOPROXY_HOOKS
+	CHECK(!getenv("MEMOPROXY_NO_THREADS"));
+#endif
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	err = pthread_create(t, NULL, run, arg);

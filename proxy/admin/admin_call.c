@@ -145,7 +145,7 @@ void admin_answer(struct admin_call *c, int status, json_t *json)
 json_t *admin_problem_new(int status, const char *detail)
 {
 	return json_pack("{s:s, s:s, s:i, s:o}", "type", "about:blank", "title", http_reason(status), "status", status,
-		"detail", admin_json_of(slice_of(detail)));
+		"detail", json_text_of(slice_of(detail)));
 }
 
 void admin_problem(struct admin_call *c, int status, const char *detail)

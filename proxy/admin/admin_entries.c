@@ -3,7 +3,6 @@
 #include <errno.h>
 
 #include "base/mem.h"
-#include "base/utf8.h"
 #include "proxy/admin/admin_internal.h"
 #include "proxy/admin/json_text.h"
 
@@ -57,28 +56,12 @@ bool admin_find_location(struct admin_call *c, struct slice what, bool is_prefix
 	return false;
 }
 
-json_t *admin_json_of(struct slice s)
-{
-	json_t *j = json_stringn(s.p ? s.p : "", s.n);
-	struct buf text;
-
-	if (j)
-		return j;
-	buf_init(&text, 3 * s.n);
-	while (s.n > 0)
-		buf_add_slice(&text, utf8_take(&s));
-	if (!text.err)
-		j = json_stringn(text.p, text.n);
-	buf_fini(&text);
-	return j;
-}
-
 /* ---- One entry ---- */
 
 static json_t *json_of_both(const char *tier, struct slice url, int status, int64_t age_ms, int64_t ttl_ms,
 	uint64_t body_bytes, enum policy_source source, bool soft_purged, bool for_all)
 {
-	return json_pack("{s:s, s:o, s:i, s:f, s:f, s:I, s:s, s:b, s:b}", "tier", tier, "url", admin_json_of(url),
+	return json_pack("{s:s, s:o, s:i, s:f, s:f, s:I, s:s, s:b, s:b}", "tier", tier, "url", json_text_of(url),
 		"status", status, "age_s", (double)age_ms / 1000, "ttl_s", (double)ttl_ms / 1000, "body_bytes",
 		(json_int_t)body_bytes, "lifetime_source", admin_source_name(source), "soft_purged", soft_purged,
 		"for_all", for_all);
@@ -89,7 +72,7 @@ static void set_whose(json_t *j, struct slice vary_names, uint64_t user)
 	char text[20];
 
 	if (vary_names.n)
-		json_object_set_new(j, "vary", admin_json_of(vary_names));
+		json_object_set_new(j, "vary", json_text_of(vary_names));
 	if (user) {
 		snprintf(text, sizeof(text), "%016llx", (unsigned long long)user);
 		json_object_set_new(j, "user", json_string(text));

@@ -5,6 +5,7 @@
 #include "cache/policy/credentials.h"
 #include "http/syntax.h"
 #include "proxy/admin/admin_internal.h"
+#include "proxy/admin/json_text.h"
 
 #define CREDENTIAL_MAX 192
 #define SENTENCE_MAX 1024
@@ -40,7 +41,7 @@ json_t *admin_other_hosts(const struct admin_call *c, const struct admin_url *l)
 	while ((r = admin_url_next_by_host(l, c->service->snapshot, &i)))
 		for (unsigned k = 0; k < r->hosts.n && json_array_size(hosts) < HOSTS_TOLD_MAX; k++)
 			if (!admin_is_told(hosts, r->hosts.v[k]))
-				json_array_append_new(hosts, admin_json_of(r->hosts.v[k]));
+				json_array_append_new(hosts, json_text_of(r->hosts.v[k]));
 	return hosts;
 }
 
@@ -66,7 +67,7 @@ static void add_place(struct buf *to, const struct config *c, const struct confi
 
 static json_t *sentence(struct buf *text)
 {
-	json_t *j = text->err ? json_string("Not cached.") : admin_json_of(buf_slice(text));
+	json_t *j = text->err ? json_string("Not cached.") : json_text_of(buf_slice(text));
 
 	buf_fini(text);
 	return j;
@@ -267,9 +268,9 @@ static void explain(struct admin_call *c, const struct admin_url *l, const struc
 
 	see(c, t, now, stored, &e);
 	j = json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "summary", summary(&e, now), "url",
-		admin_json_of(buf_slice(&l->url)), "scheme", l->is_tls ? "https" : "http", "method",
-		admin_json_of(t->sent.http.method_token), "route", admin_json_of(t->route->rules.route), "upstream",
-		admin_json_of(t->upstream->name), "cacheable", t->is_cacheable, "tier", tier_of(c->service->cache, &e),
+		json_text_of(buf_slice(&l->url)), "scheme", l->is_tls ? "https" : "http", "method",
+		json_text_of(t->sent.http.method_token), "route", json_text_of(t->route->rules.route), "upstream",
+		json_text_of(t->upstream->name), "cacheable", t->is_cacheable, "tier", tier_of(c->service->cache, &e),
 		"rules", admin_json_of_rules(&t->route->rules), "memory", stored);
 	if (j && t->has_key)
 		json_object_set_new(j, "key", key_of(&t->key));

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "proxy/admin/admin_internal.h"
+#include "proxy/admin/json_text.h"
 #include "proxy/request/origins.h"
 #include "upstream/fetch.h"
 
@@ -25,9 +26,9 @@ static json_t *json_of_error(const struct upstream_error *e)
 	n = strftime(time, sizeof(time), "%Y-%m-%dT%H:%M:%S", gmtime_r(&s, &tm));
 	snprintf(time + n, sizeof(time) - n, ".%03dZ", (int)(e->wall_ms % 1000));
 	return json_pack("{s:s, s:s, s:o, s:o, s:o}", "time", time, "error", fetch_cause_name(e->cause), "detail",
-		admin_json_of(slice_of(e->detail)), "address",
-		e->address[0] ? admin_json_of(slice_of(e->address)) : json_null(), "request_id",
-		e->id[0] ? admin_json_of(slice_of(e->id)) : json_null());
+		json_text_of(slice_of(e->detail)), "address",
+		e->address[0] ? json_text_of(slice_of(e->address)) : json_null(), "request_id",
+		e->id[0] ? json_text_of(slice_of(e->id)) : json_null());
 }
 
 static json_t *json_of_origins(const struct upstream_options *o, const struct upstream_health *h)
@@ -38,7 +39,7 @@ static json_t *json_of_origins(const struct upstream_options *o, const struct up
 		struct slice url = i == 0 ? o->url : o->more_urls[i - 1];
 
 		json_array_append_new(
-			all, json_pack("{s:o, s:s, s:i, s:i, s:o}", "url", admin_json_of(url), "state",
+			all, json_pack("{s:o, s:s, s:i, s:i, s:o}", "url", json_text_of(url), "state",
 				     state_name(h->origins[i].is_down, h->origins[i].is_out), "failures_in_a_row",
 				     (int)h->origins[i].failures, "active", (int)h->origins[i].active, "last_error",
 				     json_of_error(&h->origins[i].last_error)));

@@ -130,8 +130,6 @@ const char *admin_source_name(enum policy_source s);
 void admin_url_problem(struct admin_call *c, int err, const char *why);
 /* What `what` names: true and *l, for admin_url_fini; else the call has been answered. */
 bool admin_find_location(struct admin_call *c, struct slice what, bool is_prefix, struct admin_url *l) WARN_UNUSED;
-/* A string. Bytes that are no UTF-8 become U+FFFD: jansson would refuse all of it. NULL: no memory. */
-json_t *admin_json_of(struct slice s);
 /* The same of the parameter `url`, or `path`. */
 bool admin_take_url(struct admin_call *c, struct slice *url, struct admin_url *l) WARN_UNUSED;
 /* Is the text in that array? */

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "proxy/admin/admin_internal.h"
+#include "proxy/admin/json_text.h"
 #include "proxy/record/purge_log.h"
 #include "proxy/request/purge_list.h"
 
@@ -304,9 +305,9 @@ static void add_spelling(const struct purging *p, json_t *response)
 		json_object_set_new(response, "names", json_integer(p->names));
 	if (p->names > 1 || p->like.kind == PURGE_USER || p->like.kind == PURGE_ALL)
 		return;
-	json_object_set_new(response, purge_kind_names[p->like.kind], admin_json_of(l->v[0].what));
+	json_object_set_new(response, purge_kind_names[p->like.kind], json_text_of(l->v[0].what));
 	if (l->n > 1)
-		json_object_set_new(response, "also", admin_json_of(l->v[1].what));
+		json_object_set_new(response, "also", json_text_of(l->v[1].what));
 }
 
 static void answer(struct purging *p, int err)
@@ -413,7 +414,7 @@ static json_t *json_of_logged(const struct purge_logged *l)
 		purge_kind_names[l->kind], "soft", l->soft, "names", (int)l->names);
 
 	if (l->what[0])
-		json_object_set_new(j, "first", admin_json_of(slice_of(l->what)));
+		json_object_set_new(j, "first", json_text_of(slice_of(l->what)));
 	if (l->spread_ms > 0)
 		json_object_set_new(j, "spread_s", json_real((double)l->spread_ms / 1000));
 	if (!l->is_under_way)

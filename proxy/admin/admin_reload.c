@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "proxy/admin/admin_internal.h"
+#include "proxy/admin/json_text.h"
 
 #define TEXT_MAX (64 * 1024)
 
@@ -17,7 +18,7 @@ static json_t *json_of_lines(struct slice text)
 		struct slice line;
 
 		(void)slice_cut(text, '\n', &line, &text);
-		json_array_append_new(lines, admin_json_of(line));
+		json_array_append_new(lines, json_text_of(line));
 	}
 	return lines;
 }
@@ -84,7 +85,7 @@ static json_t *json_of_file(const char *file)
 {
 	char path[PATH_MAX];
 
-	return admin_json_of(slice_of(realpath(file, path) ? path : file));
+	return json_text_of(slice_of(realpath(file, path) ? path : file));
 }
 
 static void try(struct admin_call *c)

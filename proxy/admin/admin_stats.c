@@ -84,7 +84,7 @@ static json_t *json_of_certificates(const struct page *p)
 	struct slice path = p->sum->snapshot->config->proxy.tls_certificate;
 	struct tls *tls = p->call->service->tls;
 
-	json_t *all = json_object(), *name = tls ? admin_json_of(path) : NULL;
+	json_t *all = json_object(), *name = tls ? json_text_of(path) : NULL;
 
 	if (name)
 		json_object_set_new(all, json_string_value(name), json_integer((json_int_t)tls_expiry_s(tls)));

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "proxy/admin/admin_internal.h"
+#include "proxy/admin/json_text.h"
 #include "proxy/admin/warm.h"
 
 /* What is mistyped is told to who typed it. */
@@ -16,7 +17,7 @@ static json_t *json_of_added(struct admin_call *c, struct slice lines, uint64_t 
 
 	if (j && wrong > 0) {
 		json_object_set_new(j, "no_urls", json_integer(wrong));
-		json_object_set_new(j, "first", admin_json_of(slice_of(first)));
+		json_object_set_new(j, "first", json_text_of(slice_of(first)));
 	}
 	return j;
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 #define FLAGS (JSON_INDENT(2) | JSON_REAL_PRECISION(JSON_TEXT_DIGITS))
 
 static void new_line(struct json_text *t, unsigned depth)
@@ -105,4 +107,20 @@ void json_text_close(struct json_text *t)
 	buf_add_char(t->out, t->closes[t->depth]);
 	if (t->depth == 0)
 		buf_add_char(t->out, '\n');
+}
+
+json_t *json_text_of(struct slice s)
+{
+	json_t *j = json_stringn(s.p ? s.p : "", s.n);
+	struct buf text;
+
+	if (j)
+		return j;
+	buf_init(&text, 3 * s.n);
+	while (s.n > 0)
+		buf_add_slice(&text, utf8_take(&s));
+	if (!text.err)
+		j = json_stringn(text.p, text.n);
+	buf_fini(&text);
+	return j;
 }

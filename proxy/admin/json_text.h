@@ -30,4 +30,7 @@ void json_text_add(struct json_text *t, const char *name, json_t *j);
 /* What was opened last; a newline follows the outermost object. */
 void json_text_close(struct json_text *t);
 
+/* A string. Bytes that are no UTF-8 become U+FFFD: jansson would refuse all of it. NULL: no memory. */
+json_t *json_text_of(struct slice s);
+
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A route's rules for /explain: a line of rules.def makes its member here. */
 #include "proxy/admin/admin_internal.h"
+#include "proxy/admin/json_text.h"
 
 #include "http/syntax.h"
 
@@ -14,7 +15,7 @@ static json_t *json_of_names(const struct slices *names)
 	json_t *j = json_array();
 
 	for (unsigned i = 0; i < names->n; i++)
-		json_array_append_new(j, admin_json_of(names->v[i]));
+		json_array_append_new(j, json_text_of(names->v[i]));
 	return j;
 }
 
@@ -68,7 +69,7 @@ static json_t *json_of_codings(unsigned codings)
 
 	for (unsigned i = 0; i < CACHE_CODINGS; i++)
 		if (codings >> i & 1U)
-			json_array_append_new(j, admin_json_of(cache_coding_name((enum cache_coding)i)));
+			json_array_append_new(j, json_text_of(cache_coding_name((enum cache_coding)i)));
 	return j;
 }
 

@@ -11,6 +11,7 @@
 #include "base/utf8.h"
 #include "config/ini/file.h"
 #include "proxy/admin/admin_internal.h"
+#include "proxy/admin/json_text.h"
 #include "proxy/connection/peer.h"
 #include "proxy/transaction/refresh.h"
 #include "proxy/transaction/service.h"
@@ -417,7 +418,7 @@ static json_t *json_of(const struct list *l, int64_t now_ms)
 	if (l->from[0])
 		json_object_set_new(j, "from", json_string(l->from));
 	if (l->failed > 0)
-		json_object_set_new(j, "first_failed", admin_json_of(slice_of(l->first_failed)));
+		json_object_set_new(j, "first_failed", json_text_of(slice_of(l->first_failed)));
 	return j;
 }
 

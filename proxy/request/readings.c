@@ -131,7 +131,7 @@ int readings_look(struct readings *all, const struct config *c, const struct ask
 	}
 	out->is_ambiguous = p.is_unknown || p.is_other;
 	out->is_denied = p.is_denied || (p.is_unknown && p.address && config_refuses(c, p.address));
-	out->limited_by = out->is_denied  ? NULL
+	out->limited_by = out->is_denied ? NULL
 			  : p.is_unknown ? config_route_slower(p.limited_by, c->slowest)
 					 : p.limited_by;
 	return err;

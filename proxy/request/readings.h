@@ -28,7 +28,8 @@ void readings_fini(struct readings *all);
 struct readings_verdict {
 	bool is_ambiguous; /* there is another route, or a reading has dot segments */
 	bool is_denied;    /* one of the routes refuses the client */
-	const struct config_route *limited_by; /* the one with the slowest client_rate; NULL: none has one, or it is denied */
+	const struct config_route
+		*limited_by; /* the one with the slowest client_rate; NULL: none has one, or it is denied */
 };
 /* 0 or -ENOMEM. */
 int readings_look(struct readings *all, const struct config *c, const struct asked *asked,

@@ -23,9 +23,10 @@ struct target {
 	bool is_write;     /* of a safe method, or of one that the route caches: it changes something all the same */
 	bool is_cacheable; /* the cache may be asked: route, method, body and Range allow it */
 	bool is_denied;    /* `allow` or `deny` of the route, or of one that an origin may take the path for: 403 */
-	const struct config_route *limited_by; /* whose client_rate counts: of those that an origin may take the path for; or NULL */
-	bool is_ambiguous; /* an origin may read the path as one of another route: it passes uncached */
-	struct buf path;   /* what the origin is asked: base, path and query */
+	const struct config_route
+		*limited_by; /* whose client_rate counts: of those that an origin may take the path for; or NULL */
+	bool is_ambiguous;   /* an origin may read the path as one of another route: it passes uncached */
+	struct buf path;     /* what the origin is asked: base, path and query */
 	struct readings readings;
 	struct buf origin; /* of the key, where it is not the upstream's own URL */
 };
