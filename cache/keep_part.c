@@ -69,7 +69,8 @@ static bool fits(struct object *a, const struct object *b)
 	       object_check(a) == NOT_PURGED;
 }
 
-static struct object *find_fitting(struct flight *f)
+/* *is_newer: its request was sent after the flight's. */
+static struct object *find_fitting(struct flight *f, bool *is_newer)
 {
 	struct shard *s = f->entry->shard;
 	struct object *o;
@@ -79,6 +80,7 @@ static struct object *find_fitting(struct flight *f)
 		o = object_next(o) ? *object_next(o) : NULL;
 	if (o)
 		object_ref(o);
+	*is_newer = f->wants_validator != 0; /* a part with it has landed meanwhile */
 	pthread_mutex_unlock(&s->mu);
 	return o;
 }
@@ -99,8 +101,15 @@ static int append_from(struct object *to, const struct object *from, uint64_t at
 	return err;
 }
 
-/* `from` with the fields that the kept response brought, and room for these bytes. NULL when there is none. */
-static struct object *respanned(struct flight *f, struct object *from, const struct span *span)
+static struct now received(const struct flight *f, const struct object *o)
+{
+	if (o == f->object)
+		return f->answered;
+	return (struct now){.mono_ms = o->freshness.received_mono_ms, .wall_ms = o->freshness.received_wall_ms};
+}
+
+/* `from` with the fields of `newest` (RFC 9111 3.4), and room for these bytes. NULL when there is none. */
+static struct object *respanned(struct flight *f, struct object *from, struct object *newest, const struct span *span)
 {
 	struct http_fields update;
 	struct refresh r = {
@@ -109,19 +118,19 @@ static struct object *respanned(struct flight *f, struct object *from, const str
 		.method = HTTP_GET,
 		.rules = f->rules,
 		.request_time = f->asked,
-		.response_time = f->answered,
+		.response_time = received(f, newest),
 		.epoch = f->epoch < object_epoch(from) ? f->epoch : object_epoch(from),
 	};
 	struct object *o = NULL;
 
 	http_fields_init(&update);
-	if (object_fields(f->object, &update) == 0)
+	if (object_fields(newest, &update) == 0)
 		o = object_respanned(from, &r, span);
 	http_fields_fini(&update);
 	return o;
 }
 
-static struct object *combine(struct flight *f, struct object *stored)
+static struct object *combine(struct flight *f, struct object *stored, bool stored_is_newer)
 {
 	struct object *lower = stored, *upper = f->object, *o = NULL;
 	uint64_t low, high, total, end;
@@ -142,7 +151,7 @@ static struct object *combine(struct flight *f, struct object *stored)
 		end = low + (uint64_t)object_body_length(lower);
 	span = (struct span){low, end - low, total};
 	if (span.n <= f->cache->o.max_object_bytes)
-		o = respanned(f, stored, &span);
+		o = stored_is_newer ? respanned(f, f->object, stored, &span) : respanned(f, stored, f->object, &span);
 	if (o && (append_from(o, lower, 0) != 0 ||
 			 append_from(o, upper, low + (uint64_t)object_body_length(lower) - high) != 0))
 		object_unref(&o);
@@ -153,10 +162,11 @@ static struct object *combine(struct flight *f, struct object *stored)
 
 struct object *keep_combined(struct flight *f)
 {
-	struct object *stored = find_fitting(f), *o = NULL;
+	bool is_newer;
+	struct object *stored = find_fitting(f, &is_newer), *o = NULL;
 
 	if (stored)
-		o = combine(f, stored);
+		o = combine(f, stored, is_newer);
 	object_unref(&stored);
 	return o ? o : object_ref(f->object);
 }
@@ -174,7 +184,7 @@ struct object *keep_short_tail(struct flight *f)
 		first + (uint64_t)object_body_length(f->object) != total || object_check(f->object) == PURGED_HARD)
 		return NULL;
 	span = (struct span){first, n, first + n};
-	o = respanned(f, f->object, &span);
+	o = respanned(f, f->object, f->object, &span);
 	if (o && append_from(o, f->object, 0) != 0)
 		object_unref(&o);
 	if (o)

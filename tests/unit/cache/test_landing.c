@@ -288,6 +288,43 @@ static void of_two_parts_the_one_that_was_asked_for_later_stays(void **state)
 	ask_fini(&a);
 }
 
+/* RFC 9111 3.4: what is made of two parts has the fields of the one that was asked for last, whichever ends first. */
+static void of_two_parts_the_newer_ones_fields_count(void **state)
+{
+	static const char *const heads[] = {"Content-Range: bytes 0-2/6\r\n", "Content-Range: bytes 3-5/6\r\n"},
+				 *const bodies[] = {"abc", "def"};
+	struct tiers *t = *state;
+
+	t->g.rules.range_fill = CACHE_RANGE_PASS;
+	for (unsigned newer_ends_first = 0; newer_ends_first < 2; newer_ends_first++) {
+		struct flight *f[2];
+		struct slice value;
+		struct ask a, both;
+		char target[20], head[200];
+
+		snprintf(target, sizeof(target), "GET /%u", newer_ends_first);
+		assert_int_equal(ask_for(&t->g, &a, target, "Range: bytes=0-2\r\n"), CACHE_PASS);
+		for (unsigned i = 0; i < 2; i++) {
+			f[i] = cache_keep(t->g.c, &a.r, rig_asked(&t->g), t->g.now);
+			assert_non_null(f[i]);
+			snprintf(head, sizeof(head), "Cache-Control: max-age=6%u\r\nETag: \"1\"\r\n%s", i, heads[i]);
+			assert_int_equal(rig_answer(&t->g, f[i], 206, head, 3, NULL), FLIGHT_STORES);
+		}
+		for (unsigned k = 0; k < 2; k++) {
+			unsigned i = k ^ newer_ends_first;
+
+			end_part(t, f[i], bodies[i]);
+		}
+		ask_init(&t->g, &both, target, NULL);
+		assert_int_equal(tiers_look_up(t, &both), CACHE_HIT);
+		rig_body_is(both.out.object, "abcdef");
+		assert_true(object_field(both.out.object, HF_CACHE_CONTROL, &value));
+		assert_true(slice_equal(value, SLICE_LIT("max-age=61")));
+		ask_fini(&both);
+		ask_fini(&a);
+	}
+}
+
 static void a_part_that_was_asked_for_before_another_process_had_a_newer_one_is_not_kept(void **state)
 {
 	struct tiers *t = *state;
@@ -348,6 +385,7 @@ int main(void)
 		CASE(an_older_fetch_does_not_replace_what_only_the_disk_has),
 		CASE(the_one_that_was_asked_for_later_is_stored_though_it_was_answered_first),
 		CASE(of_two_parts_the_one_that_was_asked_for_later_stays),
+		CASE(of_two_parts_the_newer_ones_fields_count),
 		CASE(a_part_that_was_asked_for_before_another_process_had_a_newer_one_is_not_kept),
 	};
 
