@@ -120,14 +120,15 @@ void worker_note_refused(void *arg, struct gate *g, const struct http_error *e, 
 	uint16_t port;
 
 	w->stats.codes[http_status_slot(e->status)]++;
+	say_refused(w, r, &why, access_id(r, id, text), out);
 	log_response(w, (struct access_record){
 				.http = r,
 				.peer = gate_peer(g, &port),
 				.status = e->status,
+				.body_bytes = r && r->method == HTTP_HEAD ? 0 : out->body.n,
 				.kind = RESPONSE_ERROR,
 				.upstream_us = -1,
 				.id = id,
 				.error = why.error,
 			});
-	say_refused(w, r, &why, access_id(r, id, text), out);
 }

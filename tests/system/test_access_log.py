@@ -209,9 +209,11 @@ def test_requests_that_were_refused(logged):
     proxy, log = logged()
     with proxy.client() as c:
         c.send(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+        body = c.response().body
         c.wait_closed()
     record = eventually(lambda: next((r for r in map(json.loads, log.lines()) if r["status"] == 400), None), "a line")
     assert record["method"] is None and record["cache"] == "error"
+    assert record["bytes"] == len(body) > 0
 
 
 def test_nothing_of_the_client_breaks_a_line(logged, origin):
