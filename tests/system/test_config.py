@@ -308,3 +308,10 @@ def test_ipv6_listener(start_proxy, origin):
             data += piece
     assert data.endswith(b"six")
     assert origin.last(path).get("X-Forwarded-For") == "::1"
+
+
+@pytest.mark.parametrize("line", ["[admin]\ntoken_file = {}", "[defaults]\nerror_page = 502 {}", "include = {}"])
+def test_a_pipe_is_no_file_and_not_waited_for(tmp_path, line):
+    os.mkfifo(tmp_path / "pipe.html")
+    status, _, stderr = check(tmp_path, "[upstream]\nurl = http://a.example\n" + line.format(tmp_path / "pipe.html") + "\n")
+    assert status == 1 and "not a file" in stderr, stderr
