@@ -421,7 +421,7 @@ def test_refused_request_still_gets_its_response_when_much_follows(proxy, origin
 
 
 def test_silence_before_the_head_is_complete_ends_the_connection(start_proxy, origin, script):
-    proxy = start_proxy({**CONFIG, "proxy": {"client_header_timeout": "300ms", "client_idle_timeout": "30s"}})
+    proxy = start_proxy({**CONFIG, "proxy": {"client_header_timeout": "2s", "client_idle_timeout": "30s"}})
     with proxy.client() as idle, proxy.client() as slow:
         idle.send(get())
         assert idle.response().body == b"framing"

@@ -270,7 +270,7 @@ def test_unfinished_bodies_stay_within_body_memory_and_all_of_them_are_finished(
 
 def test_a_body_that_finds_no_memory_in_time_is_refused(start_proxy, origin):
     keys = {"body_memory": "1M", "max_body": "1M"}
-    proxy = start_proxy(with_keys(**keys, client_body_timeout="500ms"))
+    proxy = start_proxy(with_keys(**keys, client_body_timeout="2s"))
     gate = origin.gate()
     path = origin.on("/off" + origin.fresh(), [Wait(gate), Reply(body=b"held")])
     other = origin.on("/off" + origin.fresh(), lambda r: [Reply(body=b"%d" % len(r.body))])
