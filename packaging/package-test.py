@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Installs the Debian package in a fresh Debian, has it serve as its unit says, upgrades, removes and purges it.
+"""Installs the Debian package in a fresh Debian, has it serve as its unit says, upgrades, removes and purges it; and carries out the
+Containerfile, each stage in a fresh Debian of its own, and has what comes of it serve.
 
 usage, as root: package-test.py FOLDER-OF-THE-DEB
 
 The fresh Debian is made by debootstrap from the mirror that this machine's apt uses. There is no systemd in it: what that would do for the unit
 (its directories, its user) is done here. Everything runs in namespaces of its own, which end with it."""
+import glob
+import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -43,12 +47,17 @@ def wait_for(holds, what):
         time.sleep(0.05)
 
 
+def release():
+    text = pathlib.Path("/etc/os-release").read_text()
+    return dict((line.split("=", 1)[0], line.split("=", 1)[1].strip('"')) for line in text.splitlines() if "=" in line)
+
+
 def mirror():
     """Of this machine's own Debian, as its apt knows it."""
-    release = dict(line.split("=", 1) for line in pathlib.Path("/etc/os-release").read_text().splitlines() if "=" in line)
-    if release["ID"] != "debian":
+    here = release()
+    if here["ID"] != "debian":
         skip("this machine is not Debian")
-    codename = release["VERSION_CODENAME"].strip('"')
+    codename = here["VERSION_CODENAME"]
     found = output("apt-get", "indextargets", "--format", "$(REPO_URI)", "Identifier: Packages", f"Codename: {codename}").split()
     if not found:
         skip(f"this machine's apt has no mirror of Debian {codename}")
@@ -65,29 +74,39 @@ class Root:
     """A Debian in a folder."""
     def __init__(self, path):
         self.path = path
+        output("mount", "-t", "proc", "proc", path / "proc")
+
+    @classmethod
+    def fresh(cls, path):
         codename, uri = mirror()
         print(f"package-test: a fresh Debian {codename}, which takes a minute or more", flush=True)
         done = subprocess.run(["debootstrap", "--variant=minbase", codename, path, uri], stdin=subprocess.DEVNULL, capture_output=True,
                               text=True, check=False)
         if done.returncode:
             skip("debootstrap failed: " + " ".join((done.stdout + done.stderr).splitlines()[-2:]))
+        subprocess.run(["umount", "-l", path / "proc"], check=False, stderr=subprocess.DEVNULL)
         (path / "etc/apt/apt.conf.d/99machine").write_text(output("apt-config", "dump", "Acquire"))
         policy = path / "usr/sbin/policy-rc.d"
         policy.write_text("#!/bin/sh\nexit 101\n")
         policy.chmod(0o755)
-        if not os.path.ismount(path / "proc"):
-            output("mount", "-t", "proc", "proc", path / "proc")
-        self.run("apt-get", "-qq", "update")
 
-    def run(self, *command, **more):
+    @classmethod
+    def like(cls, base, path):
+        output("cp", "-a", base, path)
+        return cls(path)
+
+    def run(self, *command, cwd="/", **more):
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
-        return output("chroot", self.path, *command, env=environment, **more)
+        return output("chroot", self.path, "env", "-C", cwd, *command, env=environment, **more)
 
     def apt(self, *args):
         self.run("apt-get", "-y", "-qq", "--no-install-recommends", *args, stderr=subprocess.STDOUT)
 
     def files(self, *names):
         return [name for name in names if (self.path / name).exists()]
+
+    def inside(self, path):
+        return self.path / str(path).lstrip("/")
 
 
 class Unit:
@@ -134,6 +153,81 @@ def later_version(deb, folder):
     later = folder / "later.deb"
     output("dpkg-deb", "--root-owner-group", "-b", tree, later)
     return later
+
+
+class Image:
+    """What the Containerfile makes, by those of its instructions that are known here. The context is what is committed."""
+    def __init__(self, base, folder):
+        self.base, self.folder, self.stages, self.root = base, folder, {}, None
+        self.context = folder / "context"
+        self.context.mkdir()
+        output("sh", "-c", f"git archive HEAD | tar -x -C {shlex.quote(str(self.context))}")
+        self.user, self.entry, self.cwd, self.name = "root", [], pathlib.PurePosixPath("/"), ""
+        text = re.sub(r"^#.*\n", "", (self.context / "Containerfile").read_text(), flags=re.M).replace("\\\n", " ")
+        for line in filter(None, map(str.strip, text.splitlines())):
+            print(f"     {' '.join(line.split())}", flush=True)
+            word, rest = line.split(None, 1)
+            getattr(self, "do_" + word.lower())(rest.strip())
+
+    def do_from(self, rest):
+        image, _, name = rest.partition(" AS ")
+        if image != f"debian:{release()['VERSION_ID']}":
+            skip(f"the image begins with {image}, which is not what this machine is")
+        self.name = name or "last"
+        self.root = self.stages[self.name] = Root.like(self.base, self.folder / f"stage-{self.name}")
+        self.user, self.cwd = "root", pathlib.PurePosixPath("/")
+
+    def do_workdir(self, rest):
+        self.cwd = self.cwd / rest
+        self.root.inside(self.cwd).mkdir(parents=True, exist_ok=True)
+
+    def do_copy(self, rest):
+        *sources, to = rest.split()
+        stage = self.stages[sources.pop(0).split("=")[1]] if sources[0].startswith("--from=") else None
+        into = self.root.inside(self.cwd / to)
+        for source in sources:
+            found = glob.glob(str(stage.inside(source) if stage else self.context / source))
+            check(bool(found), f"there is {source} to copy")
+            for path in found:
+                output("cp", "-a", f"{path}/." if os.path.isdir(path) else path, into)
+
+    def do_run(self, rest):
+        self.root.run("sh", "-c", rest, cwd=str(self.cwd), stderr=subprocess.STDOUT)
+
+    def do_user(self, rest):
+        self.user = rest
+
+    def do_expose(self, rest):
+        check(rest == "8080", "it says the port that the proxy has by default")
+
+    def do_entrypoint(self, rest):
+        self.entry = json.loads(rest)
+
+    def command(self, *args):
+        return ["chroot", str(self.root.path), "setpriv", "--reuid", self.user, "--clear-groups", "--no-new-privs", "env", "-i", "-C", str(self.cwd),
+                *self.entry, *args]
+
+
+def serve_image(base, folder):
+    image = Image(base, folder)
+    check(image.user != "root", "the image is not root's")
+    check(not list(image.root.path.glob("tmp/*")) and not list(image.root.path.glob("var/lib/apt/lists/*")), "it has nothing that it does not need")
+    plain = subprocess.run(image.command(), capture_output=True, text=True, check=False)
+    check(plain.returncode != 0 and "url" in plain.stderr, "without arguments it asks for the url")
+    origin, port = free_port(), free_port()
+    site = folder / "image-site"
+    site.mkdir()
+    (site / "one").write_text("first")
+    server = subprocess.Popen([sys.executable, "-m", "http.server", "-b", "127.0.0.1", "-d", site, str(origin)], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL)
+    wait_for(lambda: ask(origin, "/one"), "the origin answers")
+    process = subprocess.Popen(image.command("--to", f"http://127.0.0.1:{origin}", "--listen", f"127.0.0.1:{port}", "--admin", "off", "--ttl", "1h"),
+                               stdin=subprocess.DEVNULL)
+    wait_for(lambda: process.poll() is not None or ask(port, "/one"), "it answers")
+    check("memoproxy; hit" in ask(port, "/one"), f"the image serves, as {image.user}")
+    process.terminate()
+    check(process.wait() == 0, "it stops")
+    server.terminate()
 
 
 def serve_upgrade_remove(root, deb, folder):
@@ -204,12 +298,16 @@ def main():
     debs = list(pathlib.Path(sys.argv[1]).glob("memoproxy_*.deb"))
     folder = pathlib.Path(tempfile.mkdtemp(prefix="memoproxy-package-"))
     folder.chmod(0o755)
-    root = folder / "root"
+    base = folder / "base"
     try:
-        serve_upgrade_remove(Root(root), debs[0].resolve(), folder)
+        Root.fresh(base)
+        root = Root.like(base, folder / "root")
+        root.run("apt-get", "-qq", "update")
+        serve_upgrade_remove(root, debs[0].resolve(), folder)
+        serve_image(base, folder)
     finally:
-        for mount in ("proc", "sys"):
-            subprocess.run(["umount", "-l", root / mount], check=False, stderr=subprocess.DEVNULL)
+        for mount in (*folder.glob("*/proc"), *folder.glob("*/sys")):
+            subprocess.run(["umount", "-l", mount], check=False, stderr=subprocess.DEVNULL)
         subprocess.run(["rm", "-rf", "--one-file-system", folder], check=False)
     print("package-test: passed")
 
