@@ -234,20 +234,6 @@ static uint64_t take_suppressed(void)
 	return n;
 }
 
-void log_line(enum log_level level, const char *fmt, ...)
-{
-	uint64_t suppressed = take_suppressed();
-	int saved_errno = errno;
-	va_list args;
-
-	if (!log_enabled(level))
-		return;
-	va_start(args, fmt);
-	say(level, NULL, 0, suppressed, fmt, args);
-	va_end(args);
-	errno = saved_errno;
-}
-
 void log_event(enum log_level level, const struct log_field *fields, unsigned n, const char *fmt, ...)
 {
 	uint64_t suppressed = take_suppressed();

@@ -21,7 +21,6 @@ void log_set_level(enum log_level level);
 /* TEXT: time, level, message, then name=value of each field. JSON: an object with time, level, message, and each field by its name. */
 void log_set_format(enum log_format format);
 bool log_enabled(enum log_level level);
-void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* What a machine may want to know of an event beside its message; name: a word that stays, value: any bytes; an empty one is left out. */
 struct log_field {
@@ -33,6 +32,7 @@ void log_event(enum log_level level, const struct log_field *fields, unsigned n,
 /* At the level of debug, whatever level is set: for the one request that an operator asked to be told of. */
 void log_trace(const struct log_field *fields, unsigned n, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+#define log_line(level, ...) log_event(level, NULL, 0, __VA_ARGS__)
 #define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn(...) log_line(LOG_LEVEL_WARN, __VA_ARGS__)
 #define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)

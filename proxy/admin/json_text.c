@@ -111,10 +111,10 @@ void json_text_close(struct json_text *t)
 
 json_t *json_text_of(struct slice s)
 {
-	json_t *j = json_stringn(s.p ? s.p : "", s.n);
+	json_t *j = s.n > 0 ? json_stringn(s.p, s.n) : json_string("");
 	struct buf text;
 
-	if (j)
+	if (j || s.n == 0)
 		return j;
 	buf_init(&text, 3 * s.n);
 	while (s.n > 0)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The first minutes: serving without a file, words that are misspelt, and a file that says too little."""
+import fcntl
 import os
 import re
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -87,9 +89,17 @@ def test_options_replace_keys_of_the_file(serve, origin, tmp_path):
     assert fetch(port, path).is_hit
 
 
-def test_the_demonstration_needs_no_file_and_takes_options(serve, tmp_path):
-    if not can_listen(8082):
-        pytest.skip("port 8082 is taken")
+@pytest.fixture
+def port_of_the_demonstration():
+    """Without a file its API has a port that does not change: one test at a time, whatever else runs on the machine."""
+    with open(os.path.join(tempfile.gettempdir(), "memoproxy-test-8082"), "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not can_listen(8082):
+            pytest.skip("port 8082 is taken")
+        yield
+
+
+def test_the_demonstration_needs_no_file_and_takes_options(port_of_the_demonstration, serve, tmp_path):
     process, port = serve("--demo")
     assert fetch(port, "/users/1").json()["id"] == 1
     assert fetch(port, "/users/1").is_hit, "its routes count without a file"

@@ -275,8 +275,9 @@ def test_demo_in_place_of_an_api_elsewhere_is_refused_in_one_sentence(tmp_path, 
 
 
 def test_demo_serves_its_own_api(tmp_path):
-    port, admin = Port(), Port()
-    (tmp_path / "proxy.ini").write_text(f"[proxy]\nlisten = 127.0.0.1:{port.number}\n[admin]\nlisten = 127.0.0.1:{admin.number}\n")
+    port, admin, api = Port(), Port(), Port()
+    (tmp_path / "proxy.ini").write_text(f"[proxy]\nlisten = 127.0.0.1:{port.number}\n[admin]\nlisten = 127.0.0.1:{admin.number}\n"
+                                        f"[upstream]\nurl = http://127.0.0.1:{api.number}\n")
     process = Process([binary(), "-c", str(tmp_path / "proxy.ini"), "--demo"], env=sanitized_environment(), cwd=tmp_path)
     from support.nginx import wait_listening
     from support.rawclient import fetch
@@ -288,8 +289,8 @@ def test_demo_serves_its_own_api(tmp_path):
         assert process.wait(15) == 0
     finally:
         process.kill()
-        port.release()
-        admin.release()
+        for one in (port, admin, api):
+            one.release()
 
 
 def test_ipv6_listener(start_proxy, origin):

@@ -78,7 +78,7 @@ def test_the_first_five_minutes(follow, tmp_path):
     """The demonstration is at ports of the test's own, by its own file."""
     def start(recipe):
         recipe.write(tmp_path / "proxy.ini", recipe.here((ROOT / "proxy.ini").read_text()))
-        recipe.run("memoproxy --demo")
+        recipe.run("memoproxy -c proxy.ini --demo")
     follow("The first five minutes", page="README.md", before=start)
 
 
