@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Active health checks. Every loop's timer looks whether one is due; the shared state gives each to one of them, so that
  * an origin is asked once an interval however many workers there are, and a worker that hangs or ends leaves no gap. */
+#include <stdio.h>
+
 #include "base/log.h"
 #include "upstream/internal.h"
 
@@ -28,7 +30,7 @@ static bool on_head(void *arg, int status, struct http_fields *fields, int64_t c
 
 	(void)fields;
 	(void)content_length;
-	o->check_is_ok = status < 400;
+	o->check_status = status;
 	return true;
 }
 
@@ -45,9 +47,16 @@ static enum fetch_write on_body(void *arg, const void *p, size_t n)
 static void on_end(void *arg, enum fetch_result result, const char *detail)
 {
 	struct origin *o = arg;
+	bool is_answered = o->check_status > 0 && (result == FETCH_OK || result == FETCH_CANCELLED);
+	char why[64];
 
 	(void)detail;
-	finish(o, o->check_is_ok && (result == FETCH_OK || result == FETCH_CANCELLED));
+	if (is_answered && o->check_status >= 400 && o->check) {
+		o->check->cause = FETCH_CAUSE_UNAVAILABLE; /* RFC 9209 2.3.3 */
+		snprintf(why, sizeof(why), "the health check was answered with %d", o->check_status);
+		report_attempt(o->check, why);
+	}
+	finish(o, is_answered && o->check_status < 400);
 }
 
 static void on_time_is_up(evutil_socket_t fd, short what, void *arg)
@@ -78,7 +87,7 @@ static void begin(struct origin *o)
 
 	if (o->check) /* the last one is not over: health_timeout is longer than health_interval */
 		return;
-	o->check_is_ok = false;
+	o->check_status = 0;
 	o->check_bytes = 0;
 	o->u->stats->health_checks++;
 	if (fetch_start_check(o, &r, &handler, o, &o->check) < 0 || event_add(&o->check_timer, &tv) < 0)

@@ -182,7 +182,7 @@ struct origin { /* one URL */
 	bool is_https, knows_http1; /* a connection of ours settled on HTTP/1.1: no use to wait for multiplexing */
 	struct fetch *check;        /* under way; or NULL */
 	struct event check_timer;   /* that check's time is up */
-	bool check_is_ok;
+	int check_status;           /* 0: no head yet */
 	size_t check_bytes;
 };
 

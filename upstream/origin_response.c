@@ -322,8 +322,10 @@ enum fetch_result origin_response_result(struct fetch *f, CURLcode code, const c
 	case CURLE_OPERATION_TIMEDOUT:
 		return FETCH_TIMEOUT;
 	case CURLE_OUT_OF_MEMORY: /* also what libcurl calls a header line past its own bound */
-		return f->prepared > 0 && f->response.phase != ORIGIN_RESPONSE_BODY ? FETCH_BAD_RESPONSE
-										    : FETCH_NO_MEMORY;
+		if (f->prepared == 0 || f->response.phase == ORIGIN_RESPONSE_BODY)
+			return FETCH_NO_MEMORY;
+		*detail = "A line in the head of the upstream's answer is too large.";
+		return FETCH_BAD_RESPONSE;
 	case CURLE_UNSUPPORTED_PROTOCOL:
 	case CURLE_WEIRD_SERVER_REPLY:
 	case CURLE_BAD_FUNCTION_ARGUMENT:

@@ -139,7 +139,7 @@ enum fetch_cause result_cause(const struct fetch *f, enum fetch_result result, C
 	case FETCH_TIMEOUT:
 		return cause_of_waiting(f);
 	case FETCH_BAD_RESPONSE:
-		return FETCH_CAUSE_PROTOCOL;
+		return code == CURLE_OUT_OF_MEMORY ? FETCH_CAUSE_HEAD_SIZE : FETCH_CAUSE_PROTOCOL;
 	case FETCH_NO_MEMORY:
 		return FETCH_CAUSE_INTERNAL;
 	case FETCH_REFUSED:

@@ -62,7 +62,7 @@ int where_find(const char *file, const char *admin, struct where *w)
 	int rc;
 
 	w->url[0] = '\0';
-	w->said_by = admin ? "--admin" : from.path ? from.path : "no file, so the default";
+	w->said_by = admin ? "--admin" : from.path ? from.path : "no file, so the default; --admin says another";
 	buf_init(&w->authorization, WHERE_TOKEN_MAX);
 	buf_init(&errors, ERRORS_MAX);
 	rc = config_load(&from, &config, &errors);

@@ -173,7 +173,7 @@ static void add_invalidates(struct buf *out, const struct draft *d, const struct
 	bool is_changed = r->has_methods ? r->writes : has_items(d->found, list);
 
 	if (is_changed && list.n > 1 && !memchr(list.p, '*', list.n) && !memchr(list.p, '?', list.n))
-		buf_addf(out, "invalidates = %.*s*\n", SLICE_ARG(list));
+		buf_addf(out, "invalidates = %.*s, %.*s?*\n", SLICE_ARG(list), SLICE_ARG(list));
 }
 
 static bool has_name(struct slice text, struct slice name)

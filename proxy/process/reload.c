@@ -2,6 +2,7 @@
 #include "proxy/process/reload.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "config/diff.h"
@@ -172,21 +173,30 @@ int server_reload_try(struct server *s, struct buf *errors, struct buf *differs,
 	return 0;
 }
 
+static void drop_front(struct buf *b, size_t n)
+{
+	memmove(b->p, b->p + n, b->n - n);
+	b->n -= n;
+}
+
 static int load(struct server *s, struct buf *errors, struct buf *later)
 {
 	struct snapshot *next;
 	struct config *config;
 	int err = config_load(s->source, &config, errors);
+	size_t warned = errors->n;
 
 	if (err)
 		return err;
 	config_diff(s->started_with, config, on_difference, later);
 	err = make_snapshot(s, config, &next);
-	if (err) {
+	if (err)
 		buf_addf(errors, "%s: no memory to load it\n", config_source_name(s->source));
-		return err;
-	}
-	return publish(s, next, errors);
+	else
+		err = publish(s, next, errors);
+	if (err && warned > 0)
+		drop_front(errors, warned); /* it is not loaded because of what comes behind its warnings */
+	return err;
 }
 
 int server_reload(struct server *s, struct buf *errors, struct buf *later)

@@ -100,6 +100,14 @@ static bool is_listened_on(const struct config_addresses *listen, struct slice s
 	return false;
 }
 
+static bool is_said(const struct config *c, unsigned upstream)
+{
+	for (unsigned i = 0; i < upstream; i++)
+		if (slice_equal(c->upstreams[i].url.whole, c->upstreams[upstream].url.whole))
+			return true;
+	return false;
+}
+
 /* Says what was probably meant. */
 static int refuse_origin(
 	struct admin_url *l, const struct snapshot *s, struct slice scheme, struct slice authority, const char **why)
@@ -112,6 +120,8 @@ static int refuse_origin(
 	else
 		buf_add_str(text, "no upstream has this origin: give the path alone");
 	for (unsigned i = 0; i < s->config->upstreams_n; i++) {
+		if (is_said(s->config, i))
+			continue;
 		buf_add_str(text, i == 0 ? ", or a URL of " : ", ");
 		buf_add_slice(text, s->config->upstreams[i].url.whole);
 	}

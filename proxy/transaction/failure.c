@@ -9,7 +9,9 @@ static const char no_response[] = "the upstream could not be reached or broke of
 
 static const char *error_of(int status)
 {
-	return status < 500 ? "http_request_error" : status == 508 ? "proxy_loop_detected" : "proxy_internal_response";
+	return status < 500 || status == 505 ? "http_request_error"
+	       : status == 508               ? "proxy_loop_detected"
+					     : "proxy_internal_response";
 }
 
 struct failure failure_of(int status, const char *detail)

@@ -57,6 +57,8 @@ def test_active_checks_find_a_sick_origin_before_a_request_does(start_proxy):
         assert states(proxy) == ["up", "up"]
         a.on("/up", [Reply(503)])
         eventually(lambda: states(proxy) == ["down", "up"], "the first origin is down")
+        last = upstream(proxy)["origins"][0]["last_error"]
+        assert (last["error"], last["request_id"]) == ("destination_unavailable", None) and "answered with 503" in last["detail"]
         seen = a.count("/x")
         for _ in range(8):
             assert proxy.fetch("/x").status == 200

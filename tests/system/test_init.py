@@ -81,7 +81,7 @@ def test_json_server_is_found_out(json_server, tmp_path):
     assert list(found) == ["/comments", "/comments/{id}", "/posts", "/posts/{id}", "/users", "/users/{id}"]
     comment, keys = found["/users/{id}"]
     assert "no-cache" in comment and "asked for each time" in comment
-    assert keys == ["match = /users/{id}", "#ttl_force = 30s", "invalidates = /users*"]
+    assert keys == ["match = /users/{id}", "#ttl_force = 30s", "invalidates = /users, /users?*"]
     assert not serves(tmp_path, text, "/users/1")[1].is_hit
     first, second = serves(tmp_path, text.replace("#ttl_force", "ttl_force"), "/users/1")
     assert first.json()["id"] == 1 and second.is_hit
@@ -155,7 +155,7 @@ def test_an_openapi_document_says_which_routes_there_are(api, tmp_path, place, k
     found = routes(text)
     assert list(found) == ["/v1/reports/*.*", "/v1/users", "/v1/users/me", "/v1/users/{user_id}", "/v1/words/{word}"]
     assert place in text and "All users" in found["/v1/users"][0]
-    assert "ttl = 30s" in found["/v1/users"][1] and "invalidates = /v1/users*" in found["/v1/users"][1]
+    assert "ttl = 30s" in found["/v1/users"][1] and "invalidates = /v1/users, /v1/users?*" in found["/v1/users"][1]
     assert "GET /v1/users/1: 200" in found["/v1/users/{user_id}"][0]
     assert "#scope = user" in found["/v1/users/me"][1] and "ttl = 30s" not in found["/v1/users/me"][1]
     assert "Not asked" in found["/v1/words/{word}"][0] and "#ttl = 30s" in found["/v1/words/{word}"][1]

@@ -888,3 +888,9 @@ def test_the_log_keeps_no_identity(start_proxy, origin):
     proxy = start_proxy({"route me": {"match": "*", "ttl": "60s", "scope": "user", "user_from": "header:Authorization"}}, upstream=origin.url)
     proxy.purge(user="Bearer secret")
     assert "secret" not in proxy.admin("GET", "/purges").body.decode()
+
+
+def test_an_origin_of_several_upstreams_is_named_once(start_proxy, origin):
+    proxy = start_proxy({"upstream b": {"url": origin.url}, "route b": {"match": "/b/*", "upstream": "b"}})
+    r = proxy.admin("POST", "/purge?url=http://elsewhere.example/x")
+    assert r.status == 400 and r.json()["detail"].count(origin.url) == 1, r.body

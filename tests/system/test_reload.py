@@ -124,9 +124,10 @@ def test_a_missing_file_changes_nothing(start_proxy, origin):
 
 def test_an_access_log_that_can_not_be_opened_changes_nothing(start_proxy, origin, tmp_path):
     proxy = start_proxy(with_route(ttl="60s"))
-    proxy.write_config({"proxy": {"access_log": tmp_path / "no" / "such"}, "route all": {"match": "*", "ttl": "5h"}})
+    warned = {"route all": {"match": "*", "ttl": "5h"}, "route never": {"match": "/never"}}
+    proxy.write_config({"proxy": {"access_log": tmp_path / "no" / "such"}, **warned})
     r = proxy.admin("POST", "/reload")
-    assert r.status == 422 and "access_log" in r.json()["errors"][0]
+    assert r.status == 422 and len(r.json()["errors"]) == 1 and "access_log" in r.json()["errors"][0], "and no warning"
     path = origin.on(origin.fresh(), [Reply(body=b"x")])
     proxy.fetch(path)
     assert proxy.fetch(path).cache_status["ttl"] <= 60
