@@ -22,6 +22,8 @@
  * pauses that grow to the second figure. */
 #define PATIENCE_MS (10 * 60 * 1000)
 #define SILENT_PAUSE_MAX_MS 15000
+/* An API that answers others is not waited for: so often a URL is tried whose fetches bring nothing. */
+#define TRIES_MAX 4
 #define SHOWN_MAX 160
 
 struct list {
@@ -41,6 +43,8 @@ struct warm_fetch {
 	struct link link; /* among those to be tried again */
 	struct warm *warm;
 	struct list *list;
+	unsigned tries;   /* that brought nothing */
+	uint64_t answers; /* there had been when the first of them did */
 	size_t n;
 	char url[];
 };
@@ -50,6 +54,7 @@ struct warm {
 	struct event *tick; /* pending while there is something to do */
 	struct link again;  /* warm_fetch: their upstream was to be spared */
 	int64_t paused_ms;  /* until then */
+	uint64_t answers;   /* that came of fetches */
 	int64_t silent_ms;  /* since when no response has come at all; 0: one has */
 	int64_t silent_pause_ms;
 	int64_t ticked_ms;   /* when the last tick was */
@@ -159,15 +164,34 @@ static void put_off(struct warm_fetch *f, int64_t pause_ms)
 	link_append(&w->again, &f->link);
 }
 
+/* The oldest list that is not through. */
+static struct list *current(struct warm *w)
+{
+	for (uint64_t id = w->lists_n > WARM_LISTS ? w->lists_n - WARM_LISTS + 1 : 1; id <= w->lists_n; id++)
+		if (w->lists[id % WARM_LISTS].text)
+			return &w->lists[id % WARM_LISTS];
+	return NULL;
+}
+
+/* It is this URL that brings nothing: others have been answered since its first try, or before it and there are no others to see by. */
+static bool is_alone(struct warm *w, struct warm_fetch *f)
+{
+	if (f->tries++ == 0)
+		f->answers = w->answers;
+	return f->tries >= TRIES_MAX && (w->answers != f->answers || (w->answers > 0 && !current(w)));
+}
+
 /* Fetches that began before the pause end in it: they are no reason for a longer one. */
-static bool is_to_be_awaited(struct warm *w, const struct refresh_result *r)
+static bool is_to_be_awaited(struct warm *w, struct warm_fetch *f, const struct refresh_result *r)
 {
 	int64_t now_ms = clock_now().mono_ms;
 
-	if (r->upstream_status != 0 || r->status < 500) {
+	if (r->upstream_status != 0) {
+		w->answers++;
 		w->silent_ms = 0;
-		return false;
 	}
+	if (r->upstream_status != 0 || r->status < 500 || is_alone(w, f))
+		return false;
 	if (w->silent_ms == 0) {
 		w->silent_ms = now_ms;
 		w->silent_pause_ms = PAUSE_MS;
@@ -184,7 +208,7 @@ static void on_fetched(void *arg, const struct refresh_result *r)
 	struct warm *w = f->warm;
 
 	w->under_way--;
-	if (r->is_spared || is_to_be_awaited(w, r)) {
+	if (r->is_spared || is_to_be_awaited(w, f, r)) {
 		put_off(f, r->is_spared ? PAUSE_MS : w->silent_pause_ms);
 		wake(w);
 		return;
@@ -245,15 +269,6 @@ static void begin(struct warm *w, struct list *l, struct slice url)
 	memcpy(f->url, url.p, url.n);
 	l->under_way++;
 	start(f);
-}
-
-/* The oldest list that is not through. */
-static struct list *current(struct warm *w)
-{
-	for (uint64_t id = w->lists_n > WARM_LISTS ? w->lists_n - WARM_LISTS + 1 : 1; id <= w->lists_n; id++)
-		if (w->lists[id % WARM_LISTS].text)
-			return &w->lists[id % WARM_LISTS];
-	return NULL;
 }
 
 /* One more fetch; false: there is nothing to begin. */

@@ -115,10 +115,11 @@ static void tell_hosts(const json_t *j, FILE *to)
 void tell_refresh(const json_t *j, FILE *to)
 {
 	const char *source = text(j, "source");
+	double left_s = number(j, "lifetime_s") - number(j, "age_s");
 
 	if (is_true(j, "stored")) {
 		fprintf(to, "Fetched and stored: status %.0f, fresh for %s (", number(j, "status"),
-			print_seconds(number(j, "lifetime_s") - number(j, "age_s")).z);
+			print_seconds(left_s > 0 ? left_s : 0).z);
 		print_text(to, source);
 		fputs(").\n", to);
 	} else {

@@ -42,6 +42,22 @@ static int add_own(struct write_purges *i, const struct target *t, struct slice 
 	return err ? err : i->list.err;
 }
 
+/* A mutation may change what any query of its endpoint gets, whether that stands in a body or in the URL. */
+static int add_endpoint(struct write_purges *i, const struct target *t, struct slice origin)
+{
+	const struct http_request *r = &t->sent.http;
+
+	buf_add_char(&i->list, 'u');
+	buf_add_slice(&i->list, origin);
+	buf_add_slice(&i->list, r->path);
+	buf_add_char(&i->list, '\0');
+	buf_add_char(&i->list, 'p');
+	buf_add_slice(&i->list, origin);
+	buf_add_slice(&i->list, r->path);
+	buf_add_char(&i->list, '?');
+	return buf_add_char(&i->list, '\0');
+}
+
 static int add_public(struct write_purges *i, const struct target *t)
 {
 	if (t->sent.public_host.n == 0)
@@ -88,6 +104,8 @@ int write_purges_new(const struct target *t, struct write_purges **out)
 	err = target_origin(t->upstream, r->host, &origin);
 	if (!err)
 		err = add_own(i, t, buf_slice(&origin));
+	if (!err && t->is_graphql)
+		err = add_endpoint(i, t, buf_slice(&origin));
 	if (!err)
 		err = add_public(i, t);
 	if (!err)

@@ -48,6 +48,20 @@ def test_queries_are_cached(proxy, origin, method):
         assert again.is_hit and again.body == first.body, (document, again.fields)
 
 
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_mutation_purges_all_queries_of_its_endpoint(start_proxy, origin, method):
+    """In bodies and in the URL, though the route names nothing; and nothing else."""
+    proxy = start_proxy({**CONFIG, "route graphql": {**ROUTE, "invalidates": None}})
+    place(origin)
+    document = fresh("query Q")
+    proxy.fetch("/other")
+    before = {m: ask(proxy, document, m).body for m in ("POST", "QUERY", "GET")}
+    assert all(ask(proxy, document, m).is_hit for m in before)
+    assert ask(proxy, fresh("mutation"), method).status == 200
+    assert all(ask(proxy, document, m).body != before[m] for m in before)
+    assert proxy.fetch("/other").is_hit
+
+
 @pytest.mark.parametrize("method", ["POST", "QUERY", "GET"])
 @pytest.mark.parametrize("what", ["mutation", "subscription S", "query A { a } mutation B"])
 def test_what_changes_something_is_carried_out_each_time(proxy, origin, method, what):

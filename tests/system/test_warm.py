@@ -6,7 +6,7 @@ import urllib.parse
 
 import pytest
 
-from support.origin import Origin, Reply, Wait
+from support.origin import Origin, Reply, Reset, Wait
 from support.proxy import eventually
 from support.rawclient import build
 
@@ -171,6 +171,16 @@ def test_a_file_that_is_missing_is_told_and_no_more(start_proxy, origin):
     proxy = start_proxy({"cache": {"warm_file": "/nowhere/urls"}, "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
     eventually(lambda: "warm_file: /nowhere/urls: No such file" in proxy.stderr, "the log says so")
     assert proxy.fetch(pages(origin, 1)[0]).status == 200
+
+
+@pytest.mark.parametrize("at", [1, 2], ids=["among others", "last"])
+def test_a_url_that_brings_nothing_is_given_up_where_the_api_answers_others(proxy, origin, at):
+    paths = pages(origin, 2)
+    bad = origin.on(origin.fresh(), [Reset()])
+    paths.insert(at, bad)
+    entry = through(proxy, warm(proxy, *paths))
+    assert counts(entry) == {"urls": 3, "fetched": 2, "there": 0, "not_stored": 0, "failed": 1} and entry["first_failed"] == bad
+    assert origin.count(bad) >= 4
 
 
 def test_a_stop_does_not_wait_for_a_list(start_proxy, origin):
