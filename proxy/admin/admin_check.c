@@ -90,6 +90,8 @@ static const char *check_value(const struct admin_rule *r, struct slice value, c
 
 const char *admin_check_parameters(const struct admin_call *c, const struct admin_endpoint *e, char why[ADMIN_WHY_MAX])
 {
+	unsigned names = 0;
+
 	for (unsigned i = 0; i < c->parameters_n; i++) {
 		const struct admin_parameter *p = &c->parameters[i];
 		const struct admin_rule *r = rule_of(e, p->name);
@@ -98,8 +100,13 @@ const char *admin_check_parameters(const struct admin_call *c, const struct admi
 			return refuse_name(e, p->name, why);
 		if (!r->is_repeated && is_given_before(c, i))
 			return "a parameter is given twice";
+		names += r->is_repeated;
 		if (check_value(r, p->value, why))
 			return why;
+	}
+	if (names > ADMIN_NAMES_MAX) {
+		snprintf(why, ADMIN_WHY_MAX, "more than %d names", ADMIN_NAMES_MAX);
+		return why;
 	}
 	for (unsigned i = 0; i < e->rules_n; i++) {
 		if (!e->rules[i].is_required || admin_parameter_find(c, e->rules[i].name))

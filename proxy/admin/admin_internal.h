@@ -14,7 +14,8 @@
 #include "proxy/transaction/service.h"
 #include "proxy/transaction/worker.h"
 
-#define ADMIN_PARAMETERS_MAX 4112 /* 4,096 names to purge, and what else a call says */
+#define ADMIN_NAMES_MAX 4096
+#define ADMIN_PARAMETERS_MAX (ADMIN_NAMES_MAX + 16) /* what else a call says */
 #define ADMIN_CALLS_MAX 64        /* under way at once */
 #define ADMIN_ENTRIES_MAX 10000   /* of one page */
 

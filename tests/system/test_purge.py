@@ -777,6 +777,8 @@ def test_a_call_names_four_thousand_tags(proxy, origin):
     site = Site(proxy, origin, lambda name: {"Cache-Tag": f"many-{name[1:]}"}).fill("/0", "/4095", "/4096")
     before = proxy.stats()["cache"]["purges"]
     body = "&".join(f"tag=many-{i}" for i in range(4096)).encode()
+    refused = proxy.admin("POST", "/purge?soft=0", body=body + b"&tag=one-more")
+    assert refused.status == 400 and "more than 4096 names" in refused.json()["detail"]
     assert proxy.admin("POST", "/purge?soft=0", body=body).json()["names"] == 4096
     assert proxy.stats()["cache"]["purges"] - before == 4096
     assert site.state("/0", "/4095", "/4096") == ["/0", "/4095"]
