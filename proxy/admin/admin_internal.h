@@ -16,8 +16,8 @@
 
 #define ADMIN_NAMES_MAX 4096
 #define ADMIN_PARAMETERS_MAX (ADMIN_NAMES_MAX + 16) /* what else a call says */
-#define ADMIN_CALLS_MAX 64        /* under way at once */
-#define ADMIN_ENTRIES_MAX 10000   /* of one page */
+#define ADMIN_CALLS_MAX 64                          /* under way at once */
+#define ADMIN_ENTRIES_MAX 10000                     /* of one page */
 
 struct admin_call;
 
