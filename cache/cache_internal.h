@@ -27,7 +27,8 @@ struct cache {
 	struct memory memory;
 	struct invalidation_table *invalidation;
 	struct encoder *encoder;
-	struct tier *tier; /* the lower one; set before any lookup; NULL: there is none */
+	struct tier *tier;  /* the lower one; set before any lookup; NULL: there is none */
+	bool leaves_memory; /* cache_end */
 	_Atomic uint64_t tier_reads;
 	_Atomic uint64_t orders;               /* of requests that went upstream: landing.h */
 	_Atomic uint64_t landed[LANDED_SLOTS]; /* by the key's hash: the order of the last response that landed */

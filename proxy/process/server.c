@@ -508,7 +508,7 @@ static void server_fini(struct server *s)
 	bodies_free(&s->service.bodies);
 	limits_free(&s->service.limits);
 	demo_stop(&s->demo);
-	cache_free(&s->service.cache);
+	cache_end(&s->service.cache);
 	purge_log_free(&s->service.purge_log);
 	relay_free(&s->relay);
 	access_log_close(&s->service.access_log);
