@@ -43,8 +43,8 @@ struct warm_fetch {
 	struct link link; /* among those to be tried again */
 	struct warm *warm;
 	struct list *list;
-	unsigned tries;   /* that brought nothing */
-	uint64_t answers; /* there had been when the first of them did */
+	unsigned tries;   /* that brought nothing, where the API answers */
+	uint64_t answers; /* there had been at the last try */
 	size_t n;
 	char url[];
 };
@@ -173,12 +173,12 @@ static struct list *current(struct warm *w)
 	return NULL;
 }
 
-/* It is this URL that brings nothing: others have been answered since its first try, or before it and there are no others to see by. */
+/* It is this URL that brings nothing: so often others were answered between two tries of it, or there were no others to see by. */
 static bool is_alone(struct warm *w, struct warm_fetch *f)
 {
-	if (f->tries++ == 0)
-		f->answers = w->answers;
-	return f->tries >= TRIES_MAX && (w->answers != f->answers || (w->answers > 0 && !current(w)));
+	f->tries += w->answers != f->answers || (w->answers > 0 && !current(w));
+	f->answers = w->answers;
+	return f->tries >= TRIES_MAX;
 }
 
 /* Fetches that began before the pause end in it: they are no reason for a longer one. */
@@ -264,7 +264,7 @@ static void begin(struct warm *w, struct list *l, struct slice url)
 		note_failed(l, url);
 		return;
 	}
-	*f = (struct warm_fetch){.warm = w, .list = l, .n = url.n};
+	*f = (struct warm_fetch){.warm = w, .list = l, .answers = w->answers, .n = url.n};
 	link_init(&f->link);
 	memcpy(f->url, url.p, url.n);
 	l->under_way++;
