@@ -69,7 +69,7 @@ static bool fits(struct object *a, const struct object *b)
 	       object_check(a) == NOT_PURGED;
 }
 
-/* *is_newer: its request was sent after the flight's. */
+/* *is_newer: a part that was asked for after the flight has landed meanwhile, and what is stored is taken for it. */
 static struct object *find_fitting(struct flight *f, bool *is_newer)
 {
 	struct shard *s = f->entry->shard;
@@ -80,7 +80,7 @@ static struct object *find_fitting(struct flight *f, bool *is_newer)
 		o = object_next(o) ? *object_next(o) : NULL;
 	if (o)
 		object_ref(o);
-	*is_newer = f->wants_validator != 0; /* a part with it has landed meanwhile */
+	*is_newer = f->wants_validator != 0; /* landing.c sets it then */
 	pthread_mutex_unlock(&s->mu);
 	return o;
 }

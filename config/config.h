@@ -266,15 +266,16 @@ void config_route_captures(const struct config_route *r, struct slice path, bool
 const struct config_route *config_route_decoded(
 	const struct config *c, struct slice host, struct slice path, bool has_query, struct slice query);
 
+/* Of two routes, either of which may be NULL, the one whose client_rate lets fewer through; `a` where both let as many. NULL: neither
+ * has one. */
+const struct config_route *config_route_slower(const struct config_route *a, const struct config_route *b);
+
 /* An address of 16 bytes, IPv4 as ::ffff:a.b.c.d. */
 bool config_networks_hold(const struct config_networks *networks, const uint8_t address[16]);
 /* Is the client there kept out of the route? `deny` counts before `allow`; without both nobody is. */
 bool config_route_refuses(const struct config_route *r, const uint8_t address[16]);
 /* Or out of any route at all? */
 bool config_refuses(const struct config *c, const uint8_t address[16]);
-/* Of two routes, either of which may be NULL, the one whose client_rate lets fewer through; `a` where both let as many. NULL: neither
- * has one. */
-const struct config_route *config_route_slower(const struct config_route *a, const struct config_route *b);
 
 /* By name, which a NUL byte follows; "default" is the last. NULL when there is none. */
 const struct config_route *config_route_named(const struct config *c, struct slice name);

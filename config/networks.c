@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which clients may ask for what, and how fast. */
+/* Which clients may ask for what. */
 #include <string.h>
 
 #include "config/config.h"
@@ -32,15 +32,4 @@ bool config_refuses(const struct config *c, const uint8_t address[16])
 		if (config_route_refuses(&c->routes[i], address))
 			return true;
 	return false;
-}
-
-const struct config_route *config_route_slower(const struct config_route *a, const struct config_route *b)
-{
-	const struct config_rate *left = a ? &a->client_rate : NULL, *right = b ? &b->client_rate : NULL;
-
-	if (!right || right->requests == 0)
-		return left && left->requests > 0 ? a : NULL;
-	if (!left || left->requests == 0)
-		return b;
-	return (uint64_t)right->requests * left->seconds < (uint64_t)left->requests * right->seconds ? b : a;
 }

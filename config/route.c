@@ -56,3 +56,14 @@ const struct config_upstream *config_upstream_named(const struct config *c, stru
 			return &c->upstreams[i];
 	return NULL;
 }
+
+const struct config_route *config_route_slower(const struct config_route *a, const struct config_route *b)
+{
+	const struct config_rate *left = a ? &a->client_rate : NULL, *right = b ? &b->client_rate : NULL;
+
+	if (!right || right->requests == 0)
+		return left && left->requests > 0 ? a : NULL;
+	if (!left || left->requests == 0)
+		return b;
+	return (uint64_t)right->requests * left->seconds < (uint64_t)left->requests * right->seconds ? b : a;
+}

@@ -144,6 +144,17 @@ def ask(port, path):
         return ""
 
 
+def serve_one(site):
+    """An origin that has one file. Its port, and its process."""
+    site.mkdir()
+    (site / "one").write_text("first")
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-m", "http.server", "-b", "127.0.0.1", "-d", site, str(port)], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    wait_for(lambda: ask(port, "/one"), "the origin answers")
+    return port, process
+
+
 def later_version(deb, folder):
     """The same package with a higher version."""
     tree = folder / "tree"
@@ -214,13 +225,8 @@ def serve_image(base, folder):
     check(not list(image.root.path.glob("tmp/*")) and not list(image.root.path.glob("var/lib/apt/lists/*")), "it has nothing that it does not need")
     plain = subprocess.run(image.command(), capture_output=True, text=True, check=False)
     check(plain.returncode != 0 and "url" in plain.stderr, "without arguments it asks for the url")
-    origin, port = free_port(), free_port()
-    site = folder / "image-site"
-    site.mkdir()
-    (site / "one").write_text("first")
-    server = subprocess.Popen([sys.executable, "-m", "http.server", "-b", "127.0.0.1", "-d", site, str(origin)], stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL)
-    wait_for(lambda: ask(origin, "/one"), "the origin answers")
+    origin, server = serve_one(folder / "image-site")
+    port = free_port()
     process = subprocess.Popen(image.command("--to", f"http://127.0.0.1:{origin}", "--listen", f"127.0.0.1:{port}", "--admin", "off", "--ttl", "1h"),
                                stdin=subprocess.DEVNULL)
     wait_for(lambda: process.poll() is not None or ask(port, "/one"), "it answers")
@@ -242,13 +248,8 @@ def serve_upgrade_remove(root, deb, folder):
     untouched = subprocess.run(unit.as_user("ExecStartPre"), capture_output=True, text=True, check=False)
     check(untouched.returncode != 0 and "url" in untouched.stderr, "the file as it comes asks for the url")
 
-    site = folder / "site"
-    site.mkdir()
-    (site / "one").write_text("first")
-    origin, port, admin = free_port(), free_port(), free_port()
-    subprocess.Popen([sys.executable, "-m", "http.server", "-b", "127.0.0.1", "-d", site, str(origin)], stdout=subprocess.DEVNULL,
-                     stderr=subprocess.DEVNULL)
-    wait_for(lambda: ask(origin, "/one"), "the origin answers")
+    origin, _ = serve_one(folder / "site")
+    port, admin = free_port(), free_port()
     ini = root.path / "etc/memoproxy/proxy.ini"
     ours = ini.read_text().replace("listen = 127.0.0.1:8080", f"listen = 127.0.0.1:{port}\naccess_log = /var/log/memoproxy/access.log") \
         .replace("#url = http://localhost:3000", f"url = http://127.0.0.1:{origin}").replace("#ttl = 30s", "ttl = 1h") \

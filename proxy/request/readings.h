@@ -23,8 +23,8 @@ struct readings {
 
 void readings_init(struct readings *all);
 void readings_fini(struct readings *all);
-/* What follows of `route`, which the path matches as it is written, and of all that such readings are of. Where nobody can say of which
- * route a path is, all routes count. */
+/* What follows from the route that the request's path matches as it is written, and from all others that an origin may read it as one of.
+ * Where nobody can say which these are, all routes count. */
 struct readings_verdict {
 	bool is_ambiguous; /* there is another route, or a reading has dot segments */
 	bool is_denied;    /* one of the routes refuses the client */

@@ -46,16 +46,19 @@ static int add_own(struct write_purges *i, const struct target *t, struct slice 
 static int add_endpoint(struct write_purges *i, const struct target *t, struct slice origin)
 {
 	const struct http_request *r = &t->sent.http;
+	struct buf url;
+	int err;
 
-	buf_add_char(&i->list, 'u');
-	buf_add_slice(&i->list, origin);
-	buf_add_slice(&i->list, r->path);
-	buf_add_char(&i->list, '\0');
-	buf_add_char(&i->list, 'p');
-	buf_add_slice(&i->list, origin);
-	buf_add_slice(&i->list, r->path);
-	buf_add_char(&i->list, '?');
-	return buf_add_char(&i->list, '\0');
+	buf_init(&url, INVALIDATION_MAX);
+	buf_add_slice(&url, origin);
+	buf_add_slice(&url, r->path);
+	if (r->has_query) /* else it is the write's own */
+		add_entry(&i->list, 'u', buf_slice(&url));
+	buf_add_char(&url, '?');
+	add_entry(&i->list, 'p', buf_slice(&url));
+	err = url.err;
+	buf_fini(&url);
+	return err ? err : i->list.err;
 }
 
 static int add_public(struct write_purges *i, const struct target *t)
