@@ -49,6 +49,9 @@ static void end_locked(struct flight *f, const struct ending *x, struct lower_wr
 	/* Under the lock: who has seen that it is whole, and looks up then, finds it stored and nothing older. */
 	if (x->completes)
 		object_finish(f->object, BODY_COMPLETE);
+	/* A refresh that another process told to be too late may be the newer one nevertheless: that process must not keep what it has. */
+	if (f->is_forced && (x->store || x->retires) && landing_is_late_locked(f, x->store))
+		written->tells = true;
 	is_stored = x->store && store_locked(f, x, written, g);
 	if (x->drops_stored && !landing_is_late_locked(f, NULL)) {
 		drop_stored_locked(f, g);

@@ -240,8 +240,9 @@ bool disk_is_newest(struct tier *t, struct hash128 hash, uint64_t lsn)
 	struct index_slot found[INDEX_FOUND_MAX];
 	unsigned n = find(disk_of(t), hash, false, found);
 
+	/* Of a record that a head was put for meanwhile only the body counts, and it has the head that was there before. */
 	for (unsigned i = 0; i < n; i++)
-		if (found[i].lsn == lsn)
+		if (found[i].kind != INDEX_BODY && found[i].lsn == lsn)
 			return true;
 	return false;
 }

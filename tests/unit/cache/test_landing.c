@@ -131,6 +131,39 @@ static void what_was_read_before_it_was_retired_does_not_come_into_memory(void *
 	is_nowhere(t, "GET /a");
 }
 
+/* The record stays, as the body of the new head. */
+static void what_was_read_before_a_304_does_not_come_into_memory(void **state)
+{
+	char body[100001] = "";
+	struct tiers *t = *state;
+	struct ask a, refresh;
+	struct waiter w;
+	struct flight *f;
+
+	memset(body, 'b', sizeof(body) - 1);
+	t->g.rules.memory_idle_ms = 1000;
+	tiers_store(t, "GET /a", NULL, FRESH "ETag: \"1\"\r\n", body);
+	f = begin_refresh(t, &refresh, "GET /a");
+	t->g.now.mono_ms += 5000;
+	t->g.now.wall_ms += 5000;
+	while (rig_stats(&t->g).objects > 0)
+		(void)cache_sweep(t->g.c, 1000, t->g.now);
+	atomic_store(&tiers_device.is_cold, true);
+	assert_int_equal(ask_for(&t->g, &a, "GET /a", NULL), CACHE_LOWER);
+	waiter_join(&w, &a, 0);
+	tiers_wait_for_message(t);
+	assert_int_equal(rig_answer(&t->g, f, 304, FRESH "ETag: \"1\"\r\nX-New: 1\r\n", -1, NULL), FLIGHT_REVALIDATED);
+	tiers_written(t);
+	rig_deliver(&t->g);
+	assert_int_equal(waiter_look(&w).phase, FLIGHT_RETRY);
+	flight_leave(&w.w);
+	ask_fini(&a);
+	ask_fini(&refresh);
+	assert_int_equal(ask_for(&t->g, &a, "GET /a", NULL), CACHE_HIT);
+	assert_true(rig_head_has(a.out.object, "X-New: 1"));
+	ask_fini(&a);
+}
+
 /* The newer one has left memory, and only the disk has it, when the older one ends. */
 static void an_older_fetch_does_not_replace_what_only_the_disk_has(void **state)
 {
@@ -345,6 +378,49 @@ static void a_part_that_was_asked_for_before_another_process_had_a_newer_one_is_
 	ask_fini(&a);
 }
 
+static unsigned told_older, told_any;
+
+static void on_forget(void *arg, struct slice key, uint64_t user, bool had_older)
+{
+	(void)arg;
+	(void)key;
+	(void)user;
+	told_older += had_older;
+	told_any++;
+}
+
+/* What that process has may have been asked for before the operator asked for a new one. */
+static void a_refresh_that_another_process_made_late_is_told_to_it(void **state)
+{
+	const struct {
+		int status;
+		const char *fields;
+	} answers[] = {{200, FRESH}, {200, "Cache-Control: no-store\r\n"}, {404, GONE}};
+	struct tiers *t = *state;
+
+	t->g.o.on_forget = on_forget;
+	tiers_restart(t);
+	for (unsigned i = 0; i < 2 * ARRAY_LEN(answers); i++) {
+		bool is_forced = i % 2 == 0;
+		struct flight *f;
+		struct ask a;
+
+		if (is_forced)
+			(void)begin_refresh(t, &a, "GET /a");
+		else
+			assert_int_equal(ask_for(&t->g, &a, "GET /a", NULL), CACHE_LEAD);
+		f = a.out.flight;
+		forget_as_told(t, &a);
+		told_older = told_any = 0;
+		if (rig_answer(&t->g, f, answers[i / 2].status, answers[i / 2].fields, 0, NULL) == FLIGHT_STORES)
+			flight_end(f, true, t->g.now);
+		assert_int_equal(told_older, is_forced);
+		assert_int_equal(told_any, is_forced);
+		ask_fini(&a);
+		is_nowhere(t, "GET /a");
+	}
+}
+
 /* A reader that says nothing for so long hangs: the origin is asked. */
 static void who_comes_while_the_disk_hangs_asks_the_origin(void **state)
 {
@@ -382,11 +458,13 @@ int main(void)
 		CASE(what_is_on_its_way_to_the_disk_is_retired_too),
 		CASE(a_response_without_room_retires_what_it_would_have_replaced),
 		CASE(what_was_read_before_it_was_retired_does_not_come_into_memory),
+		CASE(what_was_read_before_a_304_does_not_come_into_memory),
 		CASE(an_older_fetch_does_not_replace_what_only_the_disk_has),
 		CASE(the_one_that_was_asked_for_later_is_stored_though_it_was_answered_first),
 		CASE(of_two_parts_the_one_that_was_asked_for_later_stays),
 		CASE(of_two_parts_the_newer_ones_fields_count),
 		CASE(a_part_that_was_asked_for_before_another_process_had_a_newer_one_is_not_kept),
+		CASE(a_refresh_that_another_process_made_late_is_told_to_it),
 	};
 
 	return TIERS_RUN_OVER_BOTH(tests);

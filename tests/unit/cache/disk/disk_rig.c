@@ -472,7 +472,7 @@ static void compare_stream(struct rig *r, struct tier_object *o, const char *wan
 	test_free(buffer);
 }
 
-_Thread_local uint64_t drig_epoch;
+_Thread_local uint64_t drig_epoch, drig_lsn;
 
 static int compare(struct rig *r, struct tier_object *o, const char *url)
 {
@@ -488,6 +488,7 @@ static int compare(struct rig *r, struct tier_object *o, const char *url)
 	assert_true(slice_equal(o->url, slice_of(url)));
 	assert_int_equal(o->status, 200);
 	drig_epoch = o->epoch;
+	drig_lsn = o->lsn;
 	want = test_malloc(body_n + 1);
 	fill_body(want, body_n, url, version);
 	if (o->body.p)

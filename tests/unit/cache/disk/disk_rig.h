@@ -72,7 +72,7 @@ int drig_stream_begin(
 	struct rig *r, const struct response *a, bool is_known, struct tier_stream **st, const char **body);
 extern _Atomic unsigned drig_rooms; /* how often there was room again */
 /* The version found for this URL (and values of Vary), every byte compared; -1: a miss. */
-extern _Thread_local uint64_t drig_epoch; /* of what this thread found last */
+extern _Thread_local uint64_t drig_epoch, drig_lsn; /* of what this thread found last */
 int drig_find(struct rig *r, const char *url);
 int drig_find_variant(struct rig *r, const char *url, const char *values, bool *soft);
 /* As drig_find, through a mailbox. */

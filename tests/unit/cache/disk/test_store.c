@@ -343,6 +343,24 @@ static void after_a_304_only_the_head_of_a_large_one_is(void **state)
 	assert_false(drig_has_new_head(r, A));
 }
 
+/* Who read the record before, and comes to use it now, has the head that was there before the 304. */
+static void what_was_read_before_a_304_counts_no_more(void **state)
+{
+	struct rig *r = *state;
+	uint64_t before;
+
+	drig_store(r, &(struct response){.url = A, .version = 1, .body_n = 100000});
+	assert_int_equal(drig_find(r, A), 1);
+	before = drig_lsn;
+	assert_true(disk_is_newest(r->d, drig_hash(A), before));
+	drig_store(
+		r, &(struct response){.url = A, .version = 1, .body_n = 100000, .refresh = true, .is_new_head = true});
+	assert_int_equal(drig_stats(r).heads_written, 1);
+	assert_false(disk_is_newest(r->d, drig_hash(A), before));
+	assert_int_equal(drig_find(r, A), 1);
+	assert_true(disk_is_newest(r->d, drig_hash(A), drig_lsn));
+}
+
 static void a_head_never_goes_with_another_body(void **state)
 {
 	struct rig *r = *state;
@@ -658,6 +676,7 @@ int main(void)
 		CASE(many_purges_go_over_into_checkpoints_and_old_journals_go),
 		CASE(after_a_304_a_small_response_is_written_again),
 		CASE(after_a_304_only_the_head_of_a_large_one_is),
+		CASE(what_was_read_before_a_304_counts_no_more),
 		CASE(a_head_never_goes_with_another_body),
 		CASE(the_directory_belongs_to_one_process),
 		CASE(capacity_is_exact_while_all_of_it_is_written_over),
