@@ -104,6 +104,25 @@ bool cache_is_in_tier(struct cache *c, const struct cache_key *key)
 	return lower_may_have(c, key);
 }
 
+struct telling {
+	void (*each)(void *arg, const struct cache_ranked *r);
+	void *arg;
+};
+
+static void tell_ranked(void *arg, const struct memory_ranked *r)
+{
+	const struct telling *t = arg;
+
+	t->each(t->arg, &(struct cache_ranked){entry_url(r->entry), r->hits, r->fetch_ms});
+}
+
+int cache_top(struct cache *c, unsigned n, void (*each)(void *arg, const struct cache_ranked *r), void *arg)
+{
+	struct telling t = {each, arg};
+
+	return memory_top(&c->memory, n, tell_ranked, &t);
+}
+
 int cache_browse_tier(struct cache *c, struct tier_listing *l)
 {
 	int err;

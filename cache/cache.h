@@ -107,7 +107,8 @@ struct cache_request {
 	/* The upstream's budget is low, or it asked for a pause: what is stale serves where it may, whatever the client wishes,
 	 * and nothing is fetched in the background. What is missing is still led. */
 	bool spare_upstream;
-	bool skip_lower; /* the lower tier has been asked for this request */
+	bool skip_lower;  /* the lower tier has been asked for this request */
+	bool only_stored; /* as only-if-cached, and no client asks: what it finds is no hit of anybody's */
 	/* Has it been stored meanwhile? HIT, or no more happens than that a read of the lower tier begins which can't end at once; any
 	 * other verdict comes back as CACHE_PASS. */
 	bool hit_only;
@@ -243,6 +244,15 @@ struct cache_entry_info {
 	bool answers;  /* of cache_see: the request would get it, or have the origin asked about it */
 	bool in_lower; /* of what is in memory: the lower tier has it too */
 };
+/* What spared the API the most time since it came into memory: hits, those of responses that it had before too, times how long a
+ * fetch took until its response began. Both within a sixteenth. Only what is for all, and what a GET without any field asks for. */
+struct cache_ranked {
+	struct slice url;
+	uint64_t hits, fetch_ms;
+};
+/* The first n of all, the first one first. Walks through all of memory, a place of the index at a time. 0 or -ENOMEM. */
+int cache_top(
+	struct cache *c, unsigned n, void (*each)(void *arg, const struct cache_ranked *r), void *arg) WARN_UNUSED;
 /* A listing of what is in memory, in no order, a part at a time. */
 struct cache_listing {
 	struct slice prefix; /* of URLs */

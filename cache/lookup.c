@@ -68,7 +68,7 @@ static bool prepare(struct lookup *l, struct cache_control *storage)
 	memory_tick(&l->c->memory, l->now);
 	cc = directives_of(&http->fields, storage);
 	/* Honoured on every route: it can only spare the origin a request. */
-	l->only_if_cached = cc->only_if_cached;
+	l->only_if_cached = cc->only_if_cached || l->r->only_stored;
 	if (rules->client_refresh) {
 		l->client_cc = cc;
 		l->pragma_no_cache = policy_pragma_no_cache(&http->fields);
@@ -218,7 +218,7 @@ static void use(struct lookup *l, struct entry *e, struct object *o, enum cache_
 	l->out->verdict = verdict;
 	l->out->from_lower = l->from_lower;
 	l->out->object = object_ref(o);
-	o->hits++;
+	o->hits += !l->r->only_stored;
 	entry_touch_locked(e, l->now);
 }
 

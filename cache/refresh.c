@@ -270,6 +270,9 @@ static struct object *build(
 	struct object *o;
 
 	policy_refresh(&x, &spec.freshness);
+	/* How long a validation takes says nothing of how long the whole would. */
+	if (old->freshness.fetch_time > 0)
+		spec.freshness.fetch_time = old->freshness.fetch_time;
 	if (specify(&spec, r, names, values) != 0)
 		return NULL;
 	o = object_new(&spec);

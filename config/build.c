@@ -15,7 +15,7 @@
 #define NO_NAME SLICE_LIT("")
 #define BIT(section) (1U << (section))
 
-static const char *const kinds[] = {"proxy", "admin", "upstream", "cache", "disk", "defaults", "route"};
+static const char *const kinds[] = {"proxy", "admin", "upstream", "cache", "disk", "warm", "defaults", "route"};
 
 static bool is_kind(const struct ini_section *s, const char *kind)
 {
@@ -177,7 +177,7 @@ static int read_keys(struct build *b, const struct ini_section *s, unsigned sect
 	return rc;
 }
 
-/* ---- [proxy], [cache], [disk], [admin] ---- */
+/* ---- [proxy], [cache], [disk], [warm], [admin] ---- */
 
 static int build_single(struct build *b, enum option_section section, const char *kind, void *to)
 {
@@ -216,6 +216,8 @@ static int build_singles(struct build *b)
 		validate_cache(b, ini_section_of(b->sections, "cache", NO_NAME));
 	if (rc == 0)
 		rc = build_single(b, SECTION_DISK, "disk", &c->disk);
+	if (rc == 0)
+		rc = build_single(b, SECTION_WARM, "warm", &c->warm);
 	return rc ? rc : build_admin(b);
 }
 
@@ -486,8 +488,9 @@ int build_config(struct build *b)
 	int rc;
 
 	check_sections(b);
-	take_new_names(b);
-	rc = build_singles(b);
+	rc = take_new_names(b);
+	if (rc == 0)
+		rc = build_singles(b);
 	if (rc == 0)
 		rc = build_upstreams(b);
 	if (rc == 0)

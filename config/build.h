@@ -39,7 +39,7 @@ void validate_route(struct build *b, const struct config_route *r, const struct 
 void validate_proxy(struct build *b, const struct ini_section *s);
 void validate_listeners(struct build *b);
 /* renamed.c: before keys are looked up, and after all was read without a mistake. */
-void take_new_names(struct build *b);
+int take_new_names(struct build *b) WARN_UNUSED; /* 0 or -ENOMEM */
 void warn_of_old_names(struct build *b);
 /* warn*.c: after all was read without a mistake. */
 void warn_of_parts(struct build *b);

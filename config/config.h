@@ -131,8 +131,6 @@ struct config_cache {
 	int64_t coalesce_timeout_ms; /* -1: auto */
 	unsigned max_waiters;
 	int64_t failure_memory_ms, pass_memory_ms;
-	struct slice warm_file; /* empty: none */
-	unsigned warm_rate;
 };
 
 enum config_admit { CONFIG_ADMIT_ALWAYS, CONFIG_ADMIT_SECOND_HIT };
@@ -142,6 +140,11 @@ struct config_disk {
 	uint64_t size_bytes, max_object_bytes; /* the latter 0: no bound of its own */
 	unsigned threads;
 	enum config_admit admit;
+};
+
+struct config_warm {
+	struct slice file; /* empty: none */
+	unsigned top, rate;
 };
 
 struct config_rate {
@@ -201,6 +204,7 @@ struct config {
 	struct config_admin admin;
 	struct config_cache cache;
 	struct config_disk disk;
+	struct config_warm warm;
 	const struct config_upstream
 		*upstreams; /* the one without a name first, if it has a url; each route has one of them */
 	unsigned upstreams_n;

@@ -207,6 +207,7 @@ void config_diff(const struct config *a, const struct config *b,
 	diff_single(&d, SECTION_ADMIN, &a->admin, &b->admin);
 	diff_single(&d, SECTION_CACHE, &a->cache, &b->cache);
 	diff_single(&d, SECTION_DISK, &a->disk, &b->disk);
+	diff_single(&d, SECTION_WARM, &a->warm, &b->warm);
 	diff_upstreams(&d, a, b);
 	diff_routes(&d, a, b);
 }

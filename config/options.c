@@ -11,6 +11,7 @@
 #define STRUCT_UPSTREAM struct config_upstream
 #define STRUCT_CACHE struct config_cache
 #define STRUCT_DISK struct config_disk
+#define STRUCT_WARM struct config_warm
 #define STRUCT_MATCH struct config_route
 #define STRUCT_ROUTE struct config_route
 
@@ -112,6 +113,7 @@ const char *option_section_title(enum option_section section)
 		[SECTION_UPSTREAM] = "[upstream]",
 		[SECTION_CACHE] = "[cache]",
 		[SECTION_DISK] = "[disk]",
+		[SECTION_WARM] = "[warm]",
 		[SECTION_MATCH] = "[route NAME]",
 		[SECTION_ROUTE] = "[defaults]",
 	};

@@ -17,6 +17,7 @@ enum option_section {
 	SECTION_UPSTREAM,
 	SECTION_CACHE,
 	SECTION_DISK,
+	SECTION_WARM,
 	SECTION_MATCH, /* keys of [route NAME] that can't be inherited */
 	SECTION_ROUTE, /* keys of [defaults] and [route NAME] */
 	SECTION_COUNT,

@@ -60,6 +60,9 @@ static const struct {
 	{"disk", "max_object", no_disk, "there is no path"},
 	{"disk", "threads", no_disk, "there is no path"},
 	{"disk", "admit", no_disk, "there is no path"},
+	{"warm", "file", no_admin, "[admin] listen is off"},
+	{"warm", "top", no_admin, "[admin] listen is off"},
+	{"warm", "top", no_disk, "[disk] has no path"},
 };
 
 static void tell(struct build *b, const struct ini_entry *e, const char *why)

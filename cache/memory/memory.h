@@ -83,6 +83,7 @@ struct entry {
 	uint16_t url_off, url_n; /* set once; CACHE_KEY_MAX fits */
 	uint32_t touched_s;      /* guarded by the shard */
 	bool has_user;           /* set once: a struct entry_user follows the key */
+	uint8_t past_hits;       /* guarded by the shard; coarse.h: of responses that are stored no more */
 	uint16_t idle;           /* guarded by the shard: see entry_set_idle_locked; 0: it may stay */
 	struct shard *shard;     /* set once */
 	struct object *variants; /* guarded by the shard; newest first */
@@ -242,5 +243,17 @@ struct entry *shard_seek_locked(struct shard *s, uint64_t *place);
 struct entry *entry_next_of_hash(const struct entry *e);
 /* Drops what is of no use any more, in at most max steps; returns how many it took: less than max, nothing is left that is due. */
 unsigned shard_expire_locked(struct shard *s, int64_t now_ms, unsigned max, struct garbage *g);
+
+/* ---- What is of most use (top.c) ---- */
+
+struct memory_ranked {
+	uint64_t spared_ms, hits, fetch_ms;
+	struct entry *entry;
+};
+
+/* The n at the top, the first one first: as cache_top. The entries are borrowed. A shard is locked for one place of its index at a time. 0 or
+ * -ENOMEM. */
+int memory_top(
+	struct memory *m, unsigned n, void (*each)(void *arg, const struct memory_ranked *r), void *arg) WARN_UNUSED;
 
 #endif

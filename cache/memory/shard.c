@@ -8,6 +8,7 @@
 #include "cache/memory/pass.h"
 #include "cache/memory/users.h"
 #include "cache/memory/variants.h"
+#include "cache/policy/coarse.h"
 
 /* This part of memory, 1/n, may hold errors that are remembered. */
 #define FAILED_SHARE 32
@@ -265,6 +266,9 @@ void variant_drop_locked(struct entry *e, struct object *o, enum drop_reason why
 	struct shard *s = e->shard;
 	struct object **at = &e->variants;
 
+	if (o->hits > 0)
+		e->past_hits = coarse_add(e->past_hits, o->hits,
+			(uint32_t)hash_keyed_u64((uint64_t)o->freshness.received_mono_ms ^ (uintptr_t)o));
 	variants_dropping_locked(e, o);
 	while (*at != o)
 		at = object_next(*at);

@@ -204,6 +204,55 @@ static void add_where(struct buf *out, const struct cache_key_input *in)
 		buf_add_char(out, 's');
 }
 
+static bool take_part(struct slice *rest, struct slice *part)
+{
+	const unsigned char *p = (const unsigned char *)rest->p;
+	size_t n;
+
+	if (rest->n < 4)
+		return false;
+	n = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+	*rest = slice_from(*rest, 4);
+	if (rest->n < n)
+		return false;
+	*part = (struct slice){rest->p, n};
+	*rest = slice_from(*rest, n);
+	return true;
+}
+
+static bool takes(struct slice *rest, char letter)
+{
+	bool is = rest->n > 0 && rest->p[0] == letter;
+
+	if (is)
+		*rest = slice_from(*rest, 1);
+	return is;
+}
+
+/* Between "//" and what comes next. */
+static bool has_authority(struct slice url, struct slice host)
+{
+	const char *at = memmem(url.p, url.n, "//", 2);
+	struct slice rest = at ? slice_from(url, (size_t)(at + 2 - url.p)) : url;
+
+	return at && slice_starts_with(rest, host) &&
+	       (rest.n == host.n || rest.p[host.n] == '/' || rest.p[host.n] == '?');
+}
+
+bool cache_key_is_of_url(struct slice key, size_t url_end)
+{
+	const size_t before = url_end + 1 + sizeof(((struct cache_rules *)0)->trust);
+	struct slice rest = key.n > before ? slice_from(key, before) : (struct slice){"", 0}, part;
+
+	if (key.p[0] != 'G' || !takes(&rest, 'x') || !take_part(&rest, &part))
+		return false;
+	if (takes(&rest, 'o') &&
+		!(take_part(&rest, &part) && has_authority((struct slice){key.p + 1, url_end - 1}, part)))
+		return false;
+	(void)takes(&rest, 's');
+	return rest.n == 0;
+}
+
 int cache_key_build(struct cache_key *k, const struct cache_rules *rules, const struct cache_key_input *in)
 {
 	const struct http_request *http = in->http;

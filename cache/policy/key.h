@@ -55,6 +55,9 @@ void cache_key_fini(struct cache_key *k);
  * -EINVAL for an origin or target with a NUL in it, which no parser lets through. After an error the key holds nothing
  * of use. */
 int cache_key_build(struct cache_key *k, const struct cache_rules *rules, const struct cache_key_input *in) WARN_UNUSED;
+/* Is it that of every GET of its URL, by one of the schemes and with the Host that the URL has, whatever its other fields are? The URL ends
+ * at `url_end`. */
+bool cache_key_is_of_url(struct slice key, size_t url_end);
 /* The URL only, as purge, refresh and explain need it, from an absolute URL or path: same query rule, same bytes.
  * Appends to out. The origin's scheme and host are lower-cased and its scheme's default port is left out. 0, -EINVAL
  * (NUL), -ENOBUFS or -ENOMEM. */

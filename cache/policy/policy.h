@@ -67,6 +67,7 @@ struct freshness {
 	int64_t stale_while_revalidate_ms, stale_if_error_ms; /* 0: none */
 	uint16_t flags;                                       /* enum policy_flag */
 	uint8_t source;                                       /* enum policy_source */
+	uint8_t fetch_time; /* coarse.h: ms from the request for it to the beginning of the response; 0: not known */
 	uint32_t stale_if_unreachable_s; /* 0: none; the route's own (RFC 9111 4.2.4: disconnected) */
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Lifetime and age of a response (RFC 9111 4.2). The order of sources is told in policy.h. */
+#include "cache/policy/coarse.h"
 #include "cache/policy/policy_facts.h"
 
 #define STRETCH_MAX_MS (24LL * 3600 * 1000)
@@ -206,6 +207,11 @@ static void fill_lifetime(const struct policy_exchange *x, struct policy_facts *
 	out->lifetime_ms = jittered(x, lifetime_ms, age_ms);
 }
 
+static uint8_t fetch_time(const struct policy_exchange *x)
+{
+	return coarse_of((uint64_t)larger(1, x->response_time.mono_ms - x->request_time.mono_ms));
+}
+
 void policy_fill(const struct policy_exchange *x, struct policy_facts *facts, struct freshness *out)
 {
 	*out = (struct freshness){
@@ -214,6 +220,7 @@ void policy_fill(const struct policy_exchange *x, struct policy_facts *facts, st
 		.received_wall_ms = x->response_time.wall_ms,
 		.stale_if_unreachable_s = whole_seconds(x->rules->stale_if_unreachable_ms),
 		.flags = flags_of(x, facts),
+		.fetch_time = fetch_time(x),
 	};
 	fill_lifetime(x, facts, out);
 	fill_windows(x, facts, out);

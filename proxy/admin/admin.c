@@ -296,8 +296,6 @@ int admin_start(const struct admin_options *o, struct admin **out)
 		admin_stop(a);
 		admin_free(&a);
 	}
-	if (!err)
-		admin_warm_at_start(a);
 	*out = a;
 	return err;
 }

@@ -32,6 +32,8 @@ struct admin_options {
 int admin_start(const struct admin_options *o, struct admin **out) WARN_UNUSED;
 /* Its connections go; their last bytes, and the gates that read our options, with the event base. NULL is harmless. */
 void admin_stop(struct admin *a);
+/* What [warm] top and file name is warmed up, once the disk tier is open; a file that can't be read is told in the log. */
+void admin_warm_at_start(struct admin *a);
 /* After the event base. */
 void admin_free(struct admin **a);
 /* No further connections; those that are open go after the response to what was asked on them, idle ones now. NULL is harmless. */

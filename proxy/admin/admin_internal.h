@@ -145,8 +145,6 @@ json_t *admin_summary_of(const struct config *c, const struct config_route *r, e
 json_t *admin_json_of_rules(const struct cache_rules *r);
 void admin_add_entry(const struct cache_entry_info *e, void *arg); /* to a JSON array */
 
-/* What [cache] warm_file names; a file that can't be read is told in the log. */
-void admin_warm_at_start(struct admin *a);
 /* The endpoints. */
 void admin_purge(struct admin_call *c);
 void admin_purges(struct admin_call *c);

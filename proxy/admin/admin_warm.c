@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* warm, warmups. */
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "proxy/admin/admin.h"
 #include "proxy/admin/admin_internal.h"
 #include "proxy/admin/json_text.h"
 #include "proxy/admin/warm.h"
@@ -76,16 +79,28 @@ void admin_warmups(struct admin_call *c)
 	admin_answer(c, 200, warm_json(c->admin->warm));
 }
 
-void admin_warm_at_start(struct admin *a)
+static void add_file(struct admin *a, const char *path, unsigned most, const char *from)
 {
-	struct slice file = a->service->snapshot->config->cache.warm_file;
 	uint64_t id;
-	int err = file.n ? warm_add_file(a->warm, file.p, &id) : 0;
+	int err = warm_add_file(a->warm, path, most, from, &id);
 
-	if (err)
-		log_warn("warm_file: %s: %s", file.p,
+	/* That of the run before is there from the second run on, and may be empty. */
+	if (err && !(most > 0 && (err == -ENOENT || err == -EINVAL)))
+		log_warn("warm: %s: %s", path,
 			err == -EINVAL     ? "it names no URL"
 			: err == -EMSGSIZE ? "it is too long"
 			: err == -ENOTSUP  ? "it is not a file"
 					   : strerror(-err));
+}
+
+void admin_warm_at_start(struct admin *a)
+{
+	const struct config *config = a->service->snapshot->config;
+	char path[PATH_MAX];
+
+	if (config->warm.top > 0 && config->disk.path.n > 0 &&
+		snprintf(path, sizeof(path), "%.*s/" WARM_TOP_FILE, SLICE_ARG(config->disk.path)) < PATH_MAX)
+		add_file(a, path, config->warm.top, "last-run");
+	if (config->warm.file.n > 0)
+		add_file(a, config->warm.file.p, 0, "");
 }

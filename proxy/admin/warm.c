@@ -68,8 +68,7 @@ struct warm {
 
 /* ---- A list ---- */
 
-/* The next line that says something. */
-static bool next_line(const char *text, size_t n, size_t *at, struct slice *line)
+bool warm_next_line(const char *text, size_t n, size_t *at, struct slice *line)
 {
 	while (*at < n) {
 		const char *end = memchr(text + *at, '\n', n - *at);
@@ -286,7 +285,7 @@ static bool step(struct warm *w, int64_t now_ms)
 		return false;
 	if (l->began_ms == 0)
 		l->began_ms = now_ms;
-	if (next_line(l->text, l->n, &l->at, &line))
+	if (warm_next_line(l->text, l->n, &l->at, &line))
 		begin(w, l, line);
 	else
 		end_text(l);
@@ -306,7 +305,7 @@ static bool is_tier_ready(struct warm *w)
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct warm *w = arg;
-	int64_t now_ms = clock_now().mono_ms, rate = w->service->snapshot->config->cache.warm_rate;
+	int64_t now_ms = clock_now().mono_ms, rate = w->service->snapshot->config->warm.rate;
 	int64_t since = now_ms - w->ticked_ms;
 
 	(void)fd;
@@ -333,7 +332,7 @@ static unsigned count_lines(struct slice lines)
 	struct slice line;
 	unsigned n = 0;
 
-	while (n <= WARM_URLS && next_line(lines.p, lines.n, &at, &line))
+	while (n <= WARM_URLS && warm_next_line(lines.p, lines.n, &at, &line))
 		n++;
 	return n;
 }
@@ -369,7 +368,18 @@ int warm_add(struct warm *w, struct slice lines, const char *from, uint64_t *id)
 	return 0;
 }
 
-int warm_add_file(struct warm *w, const char *path, uint64_t *id)
+/* Of lines those up to and with the `most`th that says something. */
+static struct slice first_lines(struct slice lines, unsigned most)
+{
+	struct slice line;
+	size_t at = 0;
+
+	for (unsigned n = 0; n < most && warm_next_line(lines.p, lines.n, &at, &line); n++)
+		;
+	return (struct slice){lines.p, at};
+}
+
+int warm_add_file(struct warm *w, const char *path, unsigned most, const char *from, uint64_t *id)
 {
 	struct buf text;
 	int err;
@@ -377,7 +387,7 @@ int warm_add_file(struct warm *w, const char *path, uint64_t *id)
 	buf_init(&text, WARM_TEXT);
 	err = file_read_regular(path, &text);
 	if (!err)
-		err = warm_add(w, buf_slice(&text), "", id);
+		err = warm_add(w, most > 0 ? first_lines(buf_slice(&text), most) : buf_slice(&text), from, id);
 	buf_fini(&text);
 	return err == -ENOBUFS ? -EMSGSIZE : err;
 }
@@ -389,7 +399,7 @@ unsigned warm_check(const struct warm *w, struct slice lines, char first[WARM_WH
 	unsigned n = 0;
 	size_t at = 0;
 
-	while (next_line(lines.p, lines.n, &at, &line))
+	while (warm_next_line(lines.p, lines.n, &at, &line))
 		if (!is_url(w->service, line, n > 0 ? why : first))
 			n++;
 	return n;

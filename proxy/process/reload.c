@@ -29,7 +29,8 @@ static bool needs_restart(const char *section, const char *key)
 		{"[cache]", "max_waiters"},
 		{"[cache]", "failure_memory"},
 		{"[cache]", "pass_memory"},
-		{"[cache]", "warm_file"},
+		{"[warm]", "file"},
+		{"[warm]", "top"},
 	};
 
 	if (strcmp(section, "[disk]") == 0)

@@ -20,6 +20,7 @@
 #include "proxy/admin/admin.h"
 #include "proxy/demo/demo.h"
 #include "proxy/process/drain.h"
+#include "proxy/process/last_run.h"
 #include "proxy/process/notify.h"
 #include "proxy/request/hops.h"
 #include "proxy/request/origins.h"
@@ -434,6 +435,8 @@ static int server_init(struct server *s)
 	if (err || inherited_check(&s->inherited) || (takes_over && open_disk(s)))
 		return 1;
 	relay_look(s->relay); /* purges that came meanwhile, before any client is served */
+	if (s->admin)
+		admin_warm_at_start(s->admin); /* the process before this one may have written the list just now */
 	return 0;
 }
 
@@ -508,6 +511,8 @@ static void server_fini(struct server *s)
 	bodies_free(&s->service.bodies);
 	limits_free(&s->service.limits);
 	demo_stop(&s->demo);
+	if (s->service.cache && !s->gave_disk)
+		last_run_keep(s->service.cache, s->started_with);
 	cache_end(&s->service.cache);
 	purge_log_free(&s->service.purge_log);
 	relay_free(&s->relay);

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "proxy/admin/admin.h"
+#include "proxy/process/last_run.h"
 #include "proxy/process/notify.h"
 #include "proxy/process/upgrade.h"
 #include "proxy/transaction/worker.h"
@@ -58,6 +59,7 @@ void takeover_on_word(void *arg, enum relay_word word)
 	struct server *s = arg;
 
 	if (word == RELAY_WANTS_DISK) {
+		last_run_keep(s->service.cache, s->started_with);
 		s->gave_disk = cache_tier_name(s->service.cache) != NULL;
 		cache_hand_over_tier(s->service.cache);
 		relay_say(s->relay, RELAY_HAS_DISK);

@@ -29,6 +29,7 @@ struct refresh {
 	unsigned tries;
 	bool wants_https; /* after http, whose responses are others */
 	bool only_missing;
+	bool has_read_lower;
 	char *url;
 };
 
@@ -72,6 +73,7 @@ static void finish(struct refresh *r, int status)
 	r->result.route = r->target.route;
 	if (status < 500 && r->wants_https) {
 		r->wants_https = false;
+		r->has_read_lower = false;
 		r->admin_url.is_tls = true;
 		r->result = (struct refresh_result){0};
 		begin(r);
@@ -180,14 +182,23 @@ static void lead(struct refresh *r, struct flight *f)
 	wait_for(r, f);
 }
 
-/* What is on disk alone may be stale or purged; the first request for it finds that out. */
-static bool is_there(const struct refresh *r, const struct cache_request *request)
+/* Fresh, in whichever tier; what the lower one has comes into memory by that. CACHE_LOWER: that is waited for. */
+static enum cache_verdict look_for_stored(struct refresh *r)
 {
-	struct cache_sight sight;
+	struct cache_request request = target_cache_request(&r->target, r->worker->index);
+	struct cache_result found;
 
-	cache_see(r->worker->cache, request, clock_now(), &sight, NULL, NULL);
-	return sight.is_answer ? sight.reuse.use == POLICY_FRESH
-			       : !sight.is_stored && cache_is_in_tier(r->worker->cache, &r->target.key);
+	request.only_stored = true;
+	request.skip_lower = r->has_read_lower;
+	cache_lookup(r->worker->cache, &request, clock_now(), &found);
+	object_unref(&found.object);
+	if (found.verdict != CACHE_LOWER) {
+		flight_unref(&found.flight);
+		return found.verdict;
+	}
+	r->has_read_lower = found.leads_read;
+	wait_for(r, found.flight);
+	return CACHE_LOWER;
 }
 
 static bool is_spared(const struct refresh *r)
@@ -198,11 +209,15 @@ static bool is_spared(const struct refresh *r)
 			       upstream_retry_after_s(loop, r->target.upstream_index) > 0);
 }
 
-/* True: there is nothing to fetch, or not now; it has been given back to main, which may have freed it. */
-static bool finish_unasked(struct refresh *r, const struct cache_request *request)
+/* True: there is nothing to fetch, or not now; it waits, or has been given back to main, which may have freed it. */
+static bool finish_unasked(struct refresh *r)
 {
-	bool was_there = is_there(r, request), spares = !was_there && is_spared(r);
+	enum cache_verdict found = look_for_stored(r);
+	bool was_there = found == CACHE_HIT, spares;
 
+	if (found == CACHE_LOWER)
+		return true;
+	spares = !was_there && is_spared(r);
 	r->result.was_there = was_there;
 	r->result.is_spared = spares;
 	if (was_there || spares)
@@ -220,7 +235,7 @@ static void ask(struct refresh *r)
 		finish(r, 503);
 		return;
 	}
-	if (r->only_missing && r->target.is_cacheable && finish_unasked(r, &request))
+	if (r->only_missing && r->target.is_cacheable && finish_unasked(r))
 		return;
 	if (r->target.is_cacheable)
 		(r->only_missing ? cache_fill : cache_refresh)(r->worker->cache, &request, clock_now(), &found);

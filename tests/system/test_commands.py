@@ -147,7 +147,7 @@ def site(origin, n):
 
 
 def test_warm_fetches_what_is_missing_and_says_how_it_ended(start_proxy, origin, tmp_path):
-    proxy = start_proxy({**CONFIG, "cache": {"warm_rate": 10000}})
+    proxy = start_proxy({**CONFIG, "warm": {"rate": 10000}})
     paths = site(origin, 5)
     (tmp_path / "urls").write_text(f"# three\n{paths[0]}\n{origin.url}{paths[1]}\r\n\n{paths[2]}")
     proxy.fetch(paths[0])
@@ -163,7 +163,7 @@ def test_warm_fetches_what_is_missing_and_says_how_it_ended(start_proxy, origin,
 
 def test_warm_gives_a_long_list_part_by_part(start_proxy, origin):
     """A call takes 64 KiB and 4,096 URLs; and standard input is a file."""
-    proxy = start_proxy({**CONFIG, "cache": {"warm_rate": 10000}})
+    proxy = start_proxy({**CONFIG, "warm": {"rate": 10000}})
     paths = site(origin, 3)
     lines = "\n".join([paths[0]] + ["/" + "a" * 700 + str(i) for i in range(200)] + ["#"] * 9000 + paths[1:])
     done = subprocess.run([binary(), "warm", "--file", "-", "-c", proxy.config_path], input=lines, env=sanitized_environment(), text=True,
@@ -173,7 +173,7 @@ def test_warm_gives_a_long_list_part_by_part(start_proxy, origin):
 
 
 def test_warm_reads_sitemaps(start_proxy, origin):
-    proxy = start_proxy({**CONFIG, "cache": {"warm_rate": 10000}})
+    proxy = start_proxy({**CONFIG, "warm": {"rate": 10000}})
     paths = site(origin, 4)
 
     def xml(kind, one, urls):
@@ -194,7 +194,7 @@ def test_warm_reads_sitemaps(start_proxy, origin):
 
 @pytest.mark.parametrize("how", ["interrupt", "cancel"])
 def test_warm_is_cancelled(start_proxy, origin, how):
-    proxy = start_proxy({**CONFIG, "cache": {"warm_rate": 1}})
+    proxy = start_proxy({**CONFIG, "warm": {"rate": 1}})
     paths = site(origin, 50)
     child = subprocess.Popen([binary(), "warm", *paths, "-c", proxy.config_path], env=sanitized_environment(), text=True,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -211,7 +211,7 @@ def test_warm_is_cancelled(start_proxy, origin, how):
 
 
 def test_warm_draws_a_bar_on_a_terminal_only(start_proxy, origin):
-    proxy = start_proxy({**CONFIG, "cache": {"warm_rate": 20}})
+    proxy = start_proxy({**CONFIG, "warm": {"rate": 20}})
     master, slave = pty.openpty()
     child = subprocess.Popen([binary(), "warm", *site(origin, 20), "-c", proxy.config_path], env=sanitized_environment(), stdout=slave, stderr=slave)
     os.close(slave)

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Warm-up: what is missing of a list is fetched, little by little, and what is there is left alone."""
 import os
+import re
+import signal
 import socket
 import urllib.parse
 
 import pytest
 
-from support.origin import Origin, Reply, Reset, Wait
-from support.proxy import eventually
+from support.origin import Origin, Pause, Reply, Reset, Wait
+from support.proxy import eventually, is_alive
 from support.rawclient import build
 
 pytestmark = pytest.mark.tiers
@@ -15,7 +17,7 @@ pytestmark = pytest.mark.tiers
 
 @pytest.fixture
 def proxy(start_proxy, origin):
-    return start_proxy({"cache": {"warm_rate": 1000}, "route off": {"match": "/off*", "cache": "off"},
+    return start_proxy({"warm": {"rate": 1000}, "route off": {"match": "/off*", "cache": "off"},
                         "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
 
 
@@ -82,7 +84,7 @@ def test_what_cannot_be_is_counted_and_named(proxy, origin):
 
 
 def test_a_list_is_cancelled(start_proxy, origin):
-    proxy = start_proxy({"cache": {"warm_rate": 1}, "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
+    proxy = start_proxy({"warm": {"rate": 1}, "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
     paths = pages(origin, 200)
     first, second = warm(proxy, *paths), warm(proxy, *paths)
     eventually(lambda: told(proxy, first)["state"] == "runs", "it has begun")
@@ -96,7 +98,7 @@ def test_a_list_is_cancelled(start_proxy, origin):
 
 def test_an_origin_that_asks_for_a_pause_gets_it(start_proxy, origin):
     """What it was asked meanwhile is not lost: it is asked again."""
-    proxy = start_proxy({"cache": {"warm_rate": 1000}, "upstream": {"quota_guard": "on"}, "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
+    proxy = start_proxy({"warm": {"rate": 1000}, "upstream": {"quota_guard": "on"}, "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
     pause = origin.on(origin.fresh(), [Reply(429, {"Retry-After": "2", "Cache-Control": "no-store"})], [Reply(body=b"x")])
     proxy.fetch(pause)
     paths = pages(origin, 5)
@@ -107,7 +109,7 @@ def test_an_origin_that_asks_for_a_pause_gets_it(start_proxy, origin):
 
 
 def test_too_many_lists_wait(start_proxy, origin):
-    proxy = start_proxy({"cache": {"warm_rate": 1}, "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
+    proxy = start_proxy({"warm": {"rate": 1}, "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
     paths = pages(origin, 100)
     for _ in range(8):
         warm(proxy, *paths)
@@ -123,13 +125,145 @@ def test_bad_parameters_are_problems(proxy, target):
 def test_a_file_is_fetched_at_the_start(start_proxy, origin, tmp_path):
     paths = pages(origin, 10)
     (tmp_path / "urls").write_text("\n".join(paths) + "\n")
-    proxy = start_proxy({"cache": {"warm_rate": 1000, "warm_file": tmp_path / "urls"}, "disk": {"path": tmp_path / "d", "size": "64M"},
+    proxy = start_proxy({"warm": {"rate": 1000, "file": tmp_path / "urls"}, "disk": {"path": tmp_path / "d", "size": "64M"},
                          "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
     assert counts(through(proxy, 1))["fetched"] == 10
     proxy.wait_written()
     proxy.restart_from_disk()
     assert counts(through(proxy, 1))["there"] == 10, "the disk has them"
     assert all(origin.count(p) == 1 for p in paths)
+
+
+def test_what_is_stale_on_disk_is_asked_about_and_what_is_fresh_comes_into_memory(start_proxy, origin, tmp_path):
+    stale, fresh = (origin.on(origin.fresh(), [Reply(fields={"ETag": '"1"'}, body=b"x" * 50000)]) for _ in range(2))
+    proxy = start_proxy({"warm": {"rate": 1000}, "disk": {"path": tmp_path / "d", "size": "64M"},
+                         "route stale": {"match": stale, "ttl": "1ms", "stale_if_error": "1h"},
+                         "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
+    for path in (stale, fresh):
+        proxy.fetch(path)
+    proxy.wait_written()
+    proxy.restart_from_disk()
+    assert counts(through(proxy, warm(proxy, stale, fresh))) == {"urls": 2, "fetched": 1, "there": 1, "not_stored": 0, "failed": 0}
+    assert origin.count(fresh) == 1 and origin.count(stale) == 2
+    assert origin.last(stale).get("If-None-Match") == '"1"', "it was read, and asked about"
+    assert "detail" not in proxy.fetch(fresh).cache_status, "from memory"
+
+
+# ---- The run before ----
+
+@pytest.fixture
+def last_run(start_proxy, origin, tmp_path):
+    """Starts a proxy that keeps the list. What is not for all never comes into it."""
+    def start(**options):
+        return start_proxy({"warm": {"rate": 1000, **options}, "disk": {"path": tmp_path / "d", "size": "64M"},
+                            "route mine": {"match": "/mine", "scope": "user", "user_from": "header:X-User", "ttl": "600s"},
+                            "route tenant": {"match": "/tenant", "key_headers": "X-Tenant", "ttl": "600s"},
+                            "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
+    return start
+
+
+def used(proxy, origin):
+    """A slow page that is asked for 3 times, a fast one 30 times, one once; and others' own. [the first two]"""
+    slow = origin.on(origin.fresh(), [Pause(0.5), Reply(body=b"slow")])
+    fast, once = pages(origin, 2)
+    for path, times, headers in ((slow, 3, {}), (fast, 30, {}), (once, 1, {}), (origin.on("/mine", Reply(body=b"x")), 50, {"X-User": "a"}),
+                                 (origin.on("/tenant", Reply(body=b"x")), 50, {"X-Tenant": "a"})):
+        for _ in range(times):
+            assert proxy.fetch(path, headers).status == 200
+    return [slow, fast]
+
+
+def listed(tmp_path):
+    return [line for line in (tmp_path / "d" / "warm").read_text().splitlines() if not line.startswith("#")]
+
+
+def end(proxy):
+    proxy.process.signal(signal.SIGTERM)
+    assert proxy.process.wait(20) == 0
+
+
+def without_segments(tmp_path):
+    for segment in (tmp_path / "d").glob("seg-*"):
+        segment.unlink()
+
+
+def test_what_the_run_before_had_most_use_of_is_fetched_at_the_start(last_run, origin, tmp_path):
+    proxy = last_run(top=2)
+    best = used(proxy, origin)
+    end(proxy)
+    assert listed(tmp_path) == [f"{origin.url}{path}" for path in best], "by hits times the time that a fetch takes"
+    assert (tmp_path / "d" / "warm").stat().st_mode & 0o777 == 0o600
+    without_segments(tmp_path)
+    proxy.relaunch()
+    told = through(proxy, 1)
+    assert counts(told) == {"urls": 2, "fetched": 2, "there": 0, "not_stored": 0, "failed": 0} and told["from"] == "last-run"
+    assert all(proxy.fetch(path).is_hit and origin.count(path) == 2 for path in best)
+
+
+def test_what_the_disk_has_of_it_is_brought_into_memory(last_run, origin, tmp_path):
+    proxy = last_run(top=2)
+    best = used(proxy, origin)
+    proxy.wait_written()
+    proxy.restart_from_disk()
+    assert counts(through(proxy, 1))["there"] == 2
+    assert all("detail" not in proxy.fetch(path).cache_status and origin.count(path) == 1 for path in best)
+
+
+def test_a_short_run_does_not_end_the_list(last_run, origin, tmp_path):
+    proxy = last_run(top=3)
+    best = used(proxy, origin)
+    proxy.restart_from_disk()
+    through(proxy, 1)
+    new = origin.on(origin.fresh(), Reply(body=b"x"))
+    for _ in range(2):
+        proxy.fetch(new)
+    end(proxy)
+    assert listed(tmp_path) == [f"{origin.url}{path}" for path in (new, *best)]
+
+
+def test_an_upgrade_takes_the_list_along(last_run, origin, tmp_path):
+    proxy = last_run(top=2)
+    best = used(proxy, origin)
+    first = proxy.process.pid
+    os.kill(first, signal.SIGUSR2)
+    eventually(lambda: " has taken over" in proxy.stderr, "the new process takes over", 20)
+    second = int(re.findall(r"process (\d+) has taken over", proxy.stderr)[-1])
+    try:
+        assert proxy.process.wait(20) == 0
+        assert counts(through(proxy, 1))["there"] == 2
+        assert listed(tmp_path) == [f"{origin.url}{path}" for path in best]
+    finally:
+        os.kill(second, signal.SIGTERM)
+        eventually(lambda: not is_alive(second), "the new process ends")
+
+
+@pytest.mark.parametrize("how", ["off", "a line too many", "garbage", "a pipe", "unwritable"])
+def test_whatever_lies_where_the_list_should_be_the_proxy_serves(last_run, origin, tmp_path, how):
+    (tmp_path / "d").mkdir(mode=0o700)
+    path = tmp_path / "d" / "warm"
+    wanted = pages(origin, 2)
+    if how == "garbage":
+        path.write_bytes(b"\0\xff" * 5000 + b"\n" + f"{wanted[0]}\n".encode())
+    elif how == "a pipe":
+        os.mkfifo(path)
+    elif how == "unwritable":
+        (tmp_path / "d" / "warm.new").mkdir()
+    else:
+        path.write_text("\n".join(wanted) + "\n")
+    proxy = last_run(top=0 if how == "off" else 1 if how == "a line too many" else 10)
+    if how in ("a line too many", "garbage"):
+        told = counts(through(proxy, 1))
+        assert told["urls"] == (1 if how == "a line too many" else 2) and told["fetched"] == 1
+        assert origin.count(wanted[0]) == 1 and origin.count(wanted[1]) == 0
+    for _ in range(2):
+        assert proxy.fetch(wanted[1]).status == 200
+    end(proxy)
+    if how == "off":
+        assert listed(tmp_path) == wanted, "left as it was"
+    elif how == "unwritable":
+        assert "warm: the list of what to warm up at the next start can't be kept" in proxy.stderr
+    else:
+        assert f"{origin.url}{wanted[1]}" in listed(tmp_path)
 
 
 def test_an_api_that_starts_later_is_waited_for(start_proxy, tmp_path):
@@ -139,7 +273,7 @@ def test_an_api_that_starts_later_is_waited_for(start_proxy, tmp_path):
         kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         kept.bind(("127.0.0.1", 0))  # nobody else's meanwhile, and nobody listens
         port = kept.getsockname()[1]
-        proxy = start_proxy({"cache": {"warm_rate": 1000, "warm_file": tmp_path / "urls", "failure_memory": "0"}, "upstream": {"retries": 0},
+        proxy = start_proxy({"warm": {"rate": 1000, "file": tmp_path / "urls"}, "cache": {"failure_memory": "0"}, "upstream": {"retries": 0},
                              "route all": {"match": "*", "ttl": "600s"}}, upstream=f"http://127.0.0.1:{port}")
         eventually(lambda: proxy.stats()["upstreams"]["default"]["refused"] >= 3, "they were asked for in vain")
         assert counts(told(proxy, 1)) == {"urls": 3, "fetched": 0, "there": 0, "not_stored": 0, "failed": 0}
@@ -162,14 +296,14 @@ def test_what_is_no_url_is_shown_in_part(proxy, url, shown):
 def test_a_pipe_is_no_file(start_proxy, origin, tmp_path):
     """It would be waited for without end."""
     os.mkfifo(tmp_path / "urls")
-    proxy = start_proxy({"cache": {"warm_file": tmp_path / "urls"}, "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
-    eventually(lambda: f"warm_file: {tmp_path}/urls: it is not a file" in proxy.stderr, "the log says so")
+    proxy = start_proxy({"warm": {"file": tmp_path / "urls"}, "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
+    eventually(lambda: f"warm: {tmp_path}/urls: it is not a file" in proxy.stderr, "the log says so")
     assert proxy.fetch(pages(origin, 1)[0]).status == 200
 
 
 def test_a_file_that_is_missing_is_told_and_no_more(start_proxy, origin):
-    proxy = start_proxy({"cache": {"warm_file": "/nowhere/urls"}, "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
-    eventually(lambda: "warm_file: /nowhere/urls: No such file" in proxy.stderr, "the log says so")
+    proxy = start_proxy({"warm": {"file": "/nowhere/urls"}, "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
+    eventually(lambda: "warm: /nowhere/urls: No such file" in proxy.stderr, "the log says so")
     assert proxy.fetch(pages(origin, 1)[0]).status == 200
 
 
@@ -184,6 +318,6 @@ def test_a_url_that_brings_nothing_is_given_up_where_the_api_answers_others(prox
 
 
 def test_a_stop_does_not_wait_for_a_list(start_proxy, origin):
-    proxy = start_proxy({"cache": {"warm_rate": 1}, "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
+    proxy = start_proxy({"warm": {"rate": 1}, "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
     warm(proxy, *pages(origin, 50))
     proxy.stop()

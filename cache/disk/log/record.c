@@ -156,6 +156,7 @@ void record_freshness(const struct record_header *h, uint64_t clock_id, struct n
 		.stale_if_unreachable_s = h->stale_if_unreachable_s,
 		.flags = h->fresh_flags,
 		.source = h->fresh_source,
+		.fetch_time = h->fetch_time,
 	};
 	out->received_mono_ms = now.mono_ms - (ms >= 0 ? sane_ms(ms) : ago_of_useless_ms(out));
 }
@@ -173,6 +174,7 @@ void record_set_freshness(struct record_header *h, const struct freshness *f, ui
 	h->stale_if_unreachable_s = f->stale_if_unreachable_s;
 	h->fresh_flags = f->flags;
 	h->fresh_source = f->source;
+	h->fetch_time = f->fetch_time;
 	h->clock_id = clock_id;
 }
 

@@ -45,7 +45,7 @@ struct record_header {
 	int64_t stale_while_revalidate_ms, stale_if_error_ms;
 	uint64_t clock_id; /* of the machine's run that received_mono_ms counts from */
 	uint16_t fresh_flags;
-	uint8_t fresh_source, zero;
+	uint8_t fresh_source, fetch_time; /* the latter 0: not known, as in files from before it was noted */
 	uint32_t stale_if_unreachable_s;
 	uint64_t meta_sum, sums_sum, header_sum;
 };

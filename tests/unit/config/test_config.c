@@ -481,6 +481,29 @@ static void a_key_by_its_old_name_counts_and_is_told_of(void **state)
 	assert_warning("[cache]\nfast_path = off\n", NULL);
 }
 
+static void a_key_that_has_moved_counts_where_it_is_now(void **state)
+{
+	struct config *c = config_of("[cache]\nwarm_rate = 7\nmemory = 32M\nwarm_file = /urls\n[disk]\npath = /d\n");
+
+	(void)state;
+	assert_int_equal(c->warm.rate, 7);
+	assert_true(slice_equal(c->warm.file, SLICE_LIT("/urls")));
+	assert_int_equal(c->cache.memory_bytes, 32 << 20);
+	config_unref(&c);
+	assert_warning("[cache]\nwarm_rate = 7\n",
+		"t:2: warning: warm_rate: now called rate in [warm]; the next version does not");
+	assert_warning("[warm]\nrate = 7\n", NULL);
+	c = config_of("[warm]\ntop = 100\n[cache]\nwarm_rate = 7\n");
+	assert_int_equal(c->warm.top, 100);
+	assert_int_equal(c->warm.rate, 7);
+	config_unref(&c);
+	assert_string_equal(errors_of(SLICE_LIT("[warm]\nrate = 5\n[cache]\nwarm_rate = 7\n")),
+		"t:4: warm_rate is the old name of rate, which is set at line 2\n");
+	assert_warning("[warm]\ntop = 5\n", "t:2: warning: top: has no effect: [disk] has no path");
+	assert_warning("[admin]\nlisten = off\n[warm]\nfile = /urls\n",
+		"t:4: warning: file: has no effect: [admin] listen is off");
+}
+
 static void force_is_told_of_where_requests_bear_a_credential(void **state)
 {
 	(void)state;
@@ -696,6 +719,7 @@ int main(void)
 		cmocka_unit_test(no_key_stands_twice_in_a_section),
 		cmocka_unit_test(settings_that_can_not_count_are_told_of),
 		cmocka_unit_test(a_key_by_its_old_name_counts_and_is_told_of),
+		cmocka_unit_test(a_key_that_has_moved_counts_where_it_is_now),
 		cmocka_unit_test(force_is_told_of_where_requests_bear_a_credential),
 		cmocka_unit_test(posts_that_may_be_writes_are_told_of),
 		cmocka_unit_test(keys_that_do_nothing_are_told_of),

@@ -520,6 +520,51 @@ static void no_memory_is_an_error_and_no_key(void **state)
 	}
 }
 
+/* ---- What a URL alone says ---- */
+
+static bool is_of_url(const struct cache_rules *rules, const struct ask *a)
+{
+	struct cache_key k;
+	bool is;
+
+	cache_key_init(&k);
+	assert_int_equal(build(&k, rules, a), 0);
+	is = cache_key_is_of_url(buf_slice(&k.bytes), k.url_off + k.url_n);
+	/* Nor is a part of one. */
+	for (size_t n = k.url_off + k.url_n; is && n < k.bytes.n; n++) {
+		struct slice cut = {k.bytes.p, n};
+
+		assert_false(cache_key_is_of_url(cut, k.url_off + k.url_n) && !a->is_https);
+	}
+	cache_key_fini(&k);
+	return is;
+}
+
+static void a_key_is_of_its_url_where_no_field_of_the_request_is_in_it(void **state)
+{
+	const char *const api = "http://api.example/v1";
+	struct cache_rules r = default_rules();
+
+	(void)state;
+	assert_true(is_of_url(&r, ASK(.path = "/a", .query = "b=1", .fields = "Accept: x")));
+	assert_true(is_of_url(&r, ASK(.path = "/a", .is_https = true)));
+	assert_true(is_of_url(&r, ASK(.path = "/a", .extra = "http://origin.example/")));
+	assert_true(is_of_url(&r, ASK(.path = "/a", .origin = api, .host = "api.example", .is_https = true)));
+	assert_false(is_of_url(&r, ASK(.path = "/a", .origin = api, .host = "api.example:80")));
+	assert_false(is_of_url(&r, ASK(.path = "/a", .origin = api, .host = "api")));
+	assert_false(is_of_url(&r, ASK(.path = "/a", .origin = api, .host = "v1")));
+	assert_false(is_of_url(&r, ASK(.method = "DELETE", .path = "/a")));
+	r.methods |= 1u << HTTP_POST;
+	assert_false(is_of_url(&r, ASK(.method = "POST", .path = "/a", .body = "x")));
+	r.key_headers = (struct slices){(struct slice[]){SLICE_LIT("X-Tenant")}, 1};
+	assert_false(is_of_url(&r, ASK(.path = "/a", .fields = "X-Tenant: 1")));
+	assert_false(is_of_url(&r, ASK(.path = "/a")));
+	r.key_headers = (struct slices){NULL, 0};
+	r.scope = CACHE_SCOPE_USER;
+	r.user_from = (struct cache_user_from){.name = SLICE_LIT("X-User")};
+	assert_false(is_of_url(&r, ASK(.path = "/a", .fields = "X-User: 1")));
+}
+
 /* ---- No two different requests share a key: random ones out of few pieces, so that many pairs nearly meet ---- */
 
 static uint64_t seed = 7;
@@ -633,6 +678,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(scheme_and_sent_host_count_and_are_not_in_the_url),
+		cmocka_unit_test(a_key_is_of_its_url_where_no_field_of_the_request_is_in_it),
 		cmocka_unit_test(get_and_head_share_and_other_methods_do_not),
 		cmocka_unit_test(every_byte_of_the_target_counts),
 		cmocka_unit_test(the_origin_is_in_its_normal_form),
