@@ -83,26 +83,41 @@ static void keep_earlier(struct keeping *k, const char *path)
 	buf_fini(&text);
 }
 
-static int write_list(struct cache *c, unsigned top, const char *path, const char *new_path)
+static int write_list(struct cache *c, unsigned top, const char *path, FILE *to)
 {
-	int fd = open(new_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600), err;
-	struct keeping k = {.to = fd >= 0 ? fdopen(fd, "w") : NULL, .max = top};
+	struct keeping k = {.to = to, .max = top};
+	int err;
 
-	if (!k.to) {
-		err = -errno;
-		if (fd >= 0)
-			close(fd);
-		return err;
-	}
-	k.bytes = (size_t)fprintf(
-		k.to, "# What spared the API the most time, the first line most: for the next start.\n");
+	k.bytes =
+		(size_t)fprintf(to, "# What spared the API the most time, the first line most: for the next start.\n");
 	err = cache_top(c, top, keep_ranked, &k);
 	keep_earlier(&k, path);
 	free_seen(&k);
-	if (fclose(k.to) != 0 && !err)
+	return err ? err : ferror(to) ? -EIO : 0;
+}
+
+/* Nothing else that lies there is written to, or waited for. */
+static int replace_list(struct cache *c, unsigned top, const char *path, const char *new_path)
+{
+	int fd, err;
+	FILE *to;
+
+	(void)unlink(new_path);
+	fd = open(new_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	to = fdopen(fd, "w");
+	if (!to) {
+		close(fd);
+		return -ENOMEM;
+	}
+	err = write_list(c, top, path, to);
+	if (fclose(to) != 0 && !err)
 		err = -errno;
 	if (!err && rename(new_path, path) != 0)
 		err = -errno;
+	if (err)
+		(void)unlink(new_path);
 	return err;
 }
 
@@ -115,7 +130,7 @@ void last_run_keep(struct cache *c, const struct config *config)
 		return;
 	(void)snprintf(path, sizeof(path), "%.*s/" WARM_TOP_FILE, SLICE_ARG(config->disk.path));
 	if (snprintf(new_path, sizeof(new_path), "%s.new", path) < PATH_MAX)
-		err = write_list(c, config->warm.top, path, new_path);
+		err = replace_list(c, config->warm.top, path, new_path);
 	if (err)
 		log_warn("warm: the list of what to warm up at the next start can't be kept: %s", strerror(-err));
 }
