@@ -37,7 +37,10 @@ static bool store_locked(struct flight *f, const struct ending *x, struct lower_
 	entry_set_idle_locked(f->entry, f->rules->memory_idle_ms);
 	/* Under the lock, so that both tiers see responses of one key in the same order. */
 	lower_write_locked(written, f->cache, x->status == 304);
-	flight_tell_stored_locked(f);
+	/* What is read was there before those who wait for a fetch came to do so, and they would look for it where they had looked: each
+	 * look that reads would be the reason for the next. */
+	if (f->kind != FLIGHT_READ)
+		flight_tell_stored_locked(f);
 	user_bound_locked(f->entry, f->rules->max_entries_per_user, g);
 	return true;
 }

@@ -421,6 +421,36 @@ static void a_refresh_that_another_process_made_late_is_told_to_it(void **state)
 	}
 }
 
+/* He would look for it there, where he had looked before: a look that reads would be the reason for the next one, for as long as the
+ * fetch takes. */
+static void who_waits_for_a_fetch_is_not_told_of_what_is_read_from_disk(void **state)
+{
+	struct tiers *t = *state;
+	struct ask leader, a;
+	struct flight *f;
+	struct waiter w;
+
+	tiers_store(t, "GET /a", NULL, "Cache-Control: max-age=6000\r\n", "old");
+	tiers_restart(t);
+	f = begin_refresh(t, &leader, "GET /a");
+	waiter_join(&w, &leader, 0);
+	ask_init(&t->g, &a, "GET /a", NULL);
+	assert_int_equal(tiers_look_up(t, &a), CACHE_HIT);
+	ask_fini(&a);
+	rig_deliver(&t->g);
+	assert_int_equal(w.told, 0);
+	/* But of what another fetch stores. */
+	(void)begin_refresh(t, &a, "GET /a");
+	assert_int_equal(rig_answer(&t->g, a.out.flight, 200, FRESH, 0, NULL), FLIGHT_STORES);
+	flight_end(a.out.flight, true, t->g.now);
+	ask_fini(&a);
+	rig_deliver(&t->g);
+	assert_int_equal(w.told, 1);
+	flight_leave(&w.w);
+	flight_abandon(f);
+	ask_fini(&leader);
+}
+
 /* A reader that says nothing for so long hangs: the origin is asked. */
 static void who_comes_while_the_disk_hangs_asks_the_origin(void **state)
 {
@@ -453,6 +483,7 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tiers_tear_down)
 		CASE(what_has_been_replaced_stands_in_for_no_error),
 		CASE(who_comes_while_the_disk_hangs_asks_the_origin),
+		CASE(who_waits_for_a_fetch_is_not_told_of_what_is_read_from_disk),
 		CASE(what_a_304_does_not_confirm_goes_from_both_tiers),
 		CASE(what_is_on_disk_only_is_retired_now_and_after_a_restart),
 		CASE(what_is_on_its_way_to_the_disk_is_retired_too),
