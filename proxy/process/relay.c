@@ -61,6 +61,7 @@ struct relay {
 	unsigned waiting_n;
 	size_t waiting_bytes;
 	bool has_lost;
+	unsigned asks_owed; /* that found no room, or what was lost before them not made up for yet */
 };
 
 /* ---- Saying ---- */
@@ -128,6 +129,14 @@ static void say_waiting_locked(struct relay *r)
 	}
 }
 
+/* False: not now. What was said before it has to be heard before it. */
+static bool ask_locked(struct relay *r)
+{
+	const struct head ask = {.word = WORD_ASK};
+
+	return r->fd >= 0 && !r->has_lost && say_locked(r, &ask, (struct slice){NULL, 0}) == 0;
+}
+
 /* Purges more than was asked for, when the purge that was asked for could not be told. */
 static void make_up_locked(struct relay *r)
 {
@@ -137,6 +146,8 @@ static void make_up_locked(struct relay *r)
 	if (r->has_lost && r->fd >= 0 && link_is_empty(&r->waiting) &&
 		send_locked(r, &all, (struct slice){NULL, 0}) == 0)
 		r->has_lost = false;
+	while (r->asks_owed > 0 && ask_locked(r))
+		r->asks_owed--;
 }
 
 static void tell(struct relay *r, const struct head *h, struct slice what)
@@ -216,7 +227,9 @@ void relay_when_heard(struct relay *r, void (*fn)(void *arg), void *arg)
 	}
 	*a = (struct asker){.fn = fn, .arg = arg};
 	link_append(&r->askers, &a->link);
-	relay_say(r, (enum relay_word)WORD_ASK);
+	pthread_mutex_lock(&r->mu);
+	r->asks_owed += !ask_locked(r);
+	pthread_mutex_unlock(&r->mu);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -257,6 +270,7 @@ static void close_end(struct relay *r)
 		close(r->fd);
 	r->fd = -1;
 	r->has_lost = false;
+	r->asks_owed = 0;
 	link_splice(&gone, &r->waiting);
 	r->waiting_n = 0;
 	r->waiting_bytes = 0;

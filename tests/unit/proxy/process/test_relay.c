@@ -29,7 +29,7 @@ struct told {
 	bool soft, is_forget;
 };
 
-static struct told told[2 * MANY];
+static struct told told[2 * MANY + RELAY_WAITING_MAX];
 static unsigned told_n;
 
 static void note(struct told t, struct slice what)
@@ -183,6 +183,35 @@ static void more_than_are_kept_become_a_purge_of_everything(void **state)
 	assert_true(told[told_n - 1].kind == PURGE_ALL && told[told_n - 2].kind == PURGE_URL);
 }
 
+/* ---- Who waits until all of it is heard ---- */
+
+static unsigned heard, told_when_heard;
+
+static void on_heard(void *arg)
+{
+	(void)arg;
+	heard++;
+	told_when_heard = told_n;
+}
+
+/* Nobody reads while it is said: more than waits is lost, and made up for by a purge of everything, before which nothing is heard. */
+static void a_question_that_finds_no_room_is_asked_later(void **state)
+{
+	struct pair *p = *state;
+
+	heard = told_when_heard = 0;
+	for (unsigned i = 0; i < RELAY_WAITING_MAX + MANY / 2; i++)
+		say_purge(p->old, i % 10, false);
+	relay_when_heard(p->old, on_heard, NULL);
+	assert_int_equal(heard, 0);
+	while (heard == 0) {
+		relay_look(p->new);
+		assert_int_equal(event_base_loop(p->base, EVLOOP_ONCE), 0); /* its tick says what waits */
+	}
+	assert_int_equal(heard, 1);
+	assert_int_equal(told[told_when_heard - 1].kind, PURGE_ALL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -190,6 +219,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(of_what_was_not_here_is_told_while_both_serve, setup, teardown),
 		cmocka_unit_test_setup_teardown(purges_of_the_handing_over_are_kept_in_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(more_than_are_kept_become_a_purge_of_everything, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_question_that_finds_no_room_is_asked_later, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
