@@ -21,7 +21,7 @@ import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 PROXY, ADMIN, ORIGIN, CONTROL = 18480, 18481, 18482, 18483
-FILL_S, WATCH_S, STEP_S = 150, 75, 5
+FILL_S, FILLED_A_S, WATCH_S, STEP_S = 150, 10000, 75, 5  # filling has so long, or for so many a second
 CONFIG = f"""
 [proxy]
 listen = 127.0.0.1:{PROXY}
@@ -78,7 +78,7 @@ def run(folder, o, started):
         started.append(subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL))
         return started[-1]
 
-    goes = time.time() + FILL_S if o.what == "expire" else time.time() + 86400
+    goes = time.time() + max(FILL_S, o.keys / FILLED_A_S) if o.what == "expire" else time.time() + 86400
     (folder / "proxy.ini").write_text(CONFIG)
     start(folder / "bare", ORIGIN, 1024, "Expires: " + email.utils.formatdate(goes, usegmt=True))
     start(folder / "bare", CONTROL, 300)
