@@ -117,6 +117,7 @@ struct fetch {
 	struct slice body;
 	size_t body_read;
 	bool has_body, is_safe;
+	bool is_alone;  /* its connection is for no other */
 	unsigned asked; /* what its fields ask for: enum http_asked */
 	bool uploads;   /* the body is read piece by piece */
 

@@ -103,6 +103,41 @@ static int link_lines(struct fetch *f)
 	return 0;
 }
 
+/* ---- What must not share its connection ---- */
+
+/* Schemes that authenticate the connection and not the request (RFC 4559 6, RFC 9110 3.3): whoever was asked for on it next would be
+ * answered as the one who was asked for before. */
+static bool has_scheme(struct slice credentials, struct slice scheme)
+{
+	return credentials.n >= scheme.n && slice_equal_nocase((struct slice){credentials.p, scheme.n}, scheme);
+}
+
+static bool binds_connection(const struct http_fields *fields)
+{
+	for (uint32_t i = 0; fields && i < fields->n; i++) {
+		const struct http_field *f = &fields->v[i];
+
+		if (f->id == HF_AUTHORIZATION &&
+			(has_scheme(f->value, SLICE_LIT("NTLM")) || has_scheme(f->value, SLICE_LIT("Negotiate"))))
+			return true;
+	}
+	return false;
+}
+
+/* Content that has no meaning by the method is what an origin may leave unread, to take it for the next request (RFC 9110 9.3.1). */
+static bool may_leave_body(const struct fetch_request *r)
+{
+	switch (r->method) {
+	case HTTP_POST:
+	case HTTP_PUT:
+	case HTTP_PATCH:
+	case HTTP_QUERY:
+		return false;
+	default:
+		return r->has_body && r->body.n > 0;
+	}
+}
+
 static bool is_sendable(const struct fetch_request *r)
 {
 	if (!http_is_token(r->method_token) || r->target.n == 0 || !http_all_of(r->target, HTTP_CH_TARGET))
@@ -124,6 +159,7 @@ int request_copy(struct fetch *f, const struct fetch_request *r)
 	f->asked = (r->fields ? http_asked(r->method, r->fields) : 0) | (r->takes_part ? HTTP_ASKED_PART : 0);
 	f->has_body = r->has_body && r->method != HTTP_HEAD;
 	f->body = r->body;
+	f->is_alone = binds_connection(r->fields) || may_leave_body(r);
 	f->uploads = f->has_body && r->body.n > BODY_INLINE_MAX;
 	buf_add_slice(&f->text, r->method_token);
 	buf_add_char(&f->text, '\0');
@@ -194,11 +230,11 @@ static bool spoils_reuse(const struct origin *o)
 }
 
 /* libcurl may send a request a second time when a pooled connection ends; one that must not be repeated goes on a
- * connection of its own (RFC 9110 9.2.2), which the pool gets afterwards. */
+ * connection of its own (RFC 9110 9.2.2), which the pool gets afterwards unless it is not to be shared. */
 int request_apply(struct fetch *f)
 {
 	const struct origin *o = f->o;
-	bool is_alone = spoils_reuse(o), fresh = f->fresh || !f->is_safe || is_alone;
+	bool is_alone = spoils_reuse(o) || f->is_alone, fresh = f->fresh || !f->is_safe || is_alone;
 	bool may_multiplex = o->is_https && o->u->options->http_version != UPSTREAM_HTTP_1_1 && !o->knows_http1;
 	int bad = apply_method(f);
 

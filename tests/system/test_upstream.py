@@ -346,6 +346,65 @@ def test_three_thousand_fields_are_refused(proxy, origin):
 
 # ---- connections are reused, and never mixed up ----
 
+@pytest.mark.parametrize("scheme", ["NTLM TlRMTVNTUAAB", "negotiate YII=", "Negotiate"])
+def test_who_authenticates_a_connection_keeps_it_for_himself(start_proxy, origin, scheme):
+    """As Windows' servers do: what is asked on it next is answered as his."""
+    proxy = start_proxy({"proxy": {"workers": 1}, "defaults": {"ttl": "30s"}}, upstream=origin.url)
+    alice, method = set(), "GET"
+
+    def answer(request):
+        if scheme in request.all("Authorization"):
+            alice.add(request.conn_no)
+        return [Reply(body=b"alice" if request.conn_no in alice else b"nobody")]
+    for path in ("/a", "/b", "/c"):
+        origin.on(path, answer)
+    assert proxy.fetch("/a").body == b"nobody"
+    for method in ("GET", "POST"):
+        assert proxy.fetch("/b", {"Authorization": scheme}, method=method, body=b"x" if method == "POST" else b"").body == b"alice"
+        assert proxy.fetch("/c", {"Cookie": "sid=b"}).body == b"nobody"
+    assert proxy.fetch("/c").body == b"nobody"
+    assert not alice & {request.conn_no for request in origin.seen("/c")} and len(alice) == 2
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "OPTIONS", "FROB"])
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_content_that_an_origin_leaves_unread_is_nobodys_request(start_proxy, method, framing):
+    """It ignores the content, and takes it for a request; the answer to that is slow, so nothing shows that it comes."""
+    inner = b"GET /theirs HTTP/1.1\r\nHost: x\r\n\r\n"
+    paths = []
+
+    def serve(connection):
+        with connection, connection.makefile("rb") as lines:
+            while line := lines.readline():
+                paths.append(line.split()[1].decode())
+                while lines.readline().strip():
+                    pass
+                if paths[-1] == "/theirs":
+                    gate.wait(10)
+                body = paths[-1].encode()
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    gate = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        def accept():
+            while True:
+                try:
+                    connection = server.accept()[0]
+                except OSError:
+                    return
+                threading.Thread(target=serve, args=(connection,), daemon=True).start()
+        threading.Thread(target=accept, daemon=True).start()
+        proxy = start_proxy({"proxy": {"workers": 1}, "defaults": {"ttl": "30s"}}, upstream=f"http://127.0.0.1:{server.getsockname()[1]}")
+        fields = {"Transfer-Encoding": "chunked"} if framing == "chunked" else {}
+        body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(inner), inner) if framing == "chunked" else inner
+        assert proxy.fetch("/a", fields, method=method, body=body).body == b"/a"
+        try:
+            assert proxy.fetch("/b").body == b"/b"
+        finally:
+            gate.set()
+            server.shutdown(socket.SHUT_RDWR)
+
+
 def test_connections_are_reused(start_proxy, origin):
     proxy = start_proxy(NO_CACHE, workers=1)
     path = origin.on(origin.fresh(), [Reply(body=b"x")])
