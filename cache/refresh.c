@@ -269,7 +269,9 @@ static struct object *build(
 	};
 	struct object *o;
 
-	policy_refresh(&x, &spec.freshness);
+	/* What was said to one who bore a credential makes it stale for all and takes it from nobody (invariant 9). */
+	if (!policy_refresh(&x, &spec.freshness) && refresh_is_for_others(old, r))
+		return NULL;
 	/* How long a validation takes says nothing of how long the whole would. */
 	if (old->freshness.fetch_time > 0)
 		spec.freshness.fetch_time = old->freshness.fetch_time;

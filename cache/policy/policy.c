@@ -248,18 +248,19 @@ enum policy_share policy_share_error(const struct policy_exchange *x)
 											: POLICY_SHARE_WAITERS;
 }
 
-void policy_refresh(const struct policy_exchange *x, struct freshness *out)
+bool policy_refresh(const struct policy_exchange *x, struct freshness *out)
 {
 	struct policy_facts facts;
 	policy_read(x, &facts);
 	policy_fill(x, &facts, out);
 	if (judge_no_store(x, &facts) == POLICY_STORE && judge_credentials(x, &facts) == POLICY_STORE &&
 		judge_set_cookie(x, &facts) == POLICY_STORE && judge_vary(x) == POLICY_STORE)
-		return;
+		return true;
 	out->lifetime_ms = 0;
 	out->source = LIFETIME_NONE;
 	out->flags |= POLICY_NO_CACHE | POLICY_NEVER_STALE;
 	out->flags &= (uint16_t)~POLICY_FOR_ALL;
+	return false;
 }
 
 /* ---- Fields that are not stored ---- */

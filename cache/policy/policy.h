@@ -131,9 +131,9 @@ bool policy_says_for_others(const struct policy_exchange *x);
  * to target_url (RFC 9110 9.3.3, RFC 9111 4). It is then stored for GET, under GET's key, and not for POST. Always false
  * where the route caches POST under its own key. */
 bool policy_post_answers_get(const struct policy_exchange *x);
-/* Freshness of a stored response after a 304 or HEAD updated its fields; same rules, storing not decided anew: what
- * now forbids storing makes the response stale and to be validated before every use. */
-void policy_refresh(const struct policy_exchange *x, struct freshness *out);
+/* Freshness of a stored response after a 304 or HEAD updated its fields; same rules. False: they forbid storing it now (RFC 9111 3, 5.2.2.5,
+ * 5.2.2.7). Where it stays nevertheless, it is stale and to be validated before every use. */
+bool policy_refresh(const struct policy_exchange *x, struct freshness *out);
 /* Fields that must not be stored or replayed: hop-by-hop, no-cache="f" and private="f" lists,
  * Proxy-Authenticate and the like (RFC 9111 3.1); Set-Cookie but under set_cookie = store. Removes them in place; 0 or -ENOBUFS (Connection names too many fields;
  * nothing was removed then). To validate before each use, as no-cache="f" also allows, would cost a round trip for a

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Conditions, and what responses to them say: which stored responses are asked about, what a 304 or HEAD may change (RFC 9110 13,
 RFC 9111 4.3)."""
+import concurrent.futures
 import gzip
 import json
 
@@ -243,6 +244,49 @@ def test_known_uncacheable_roads_are_as_strict(proxy, origin):
     assert proxy.fetch(path).body == b"first"
     assert proxy.fetch(path).status == 502
     assert proxy.fetch(path, {"If-None-Match": '"a"'}).status == 304
+
+
+@pytest.mark.parametrize("says", ["private", "no-store", "max-age=60, private"])
+@pytest.mark.parametrize("how", ["alone", "in a herd", "in the background", "HEAD", "with a cookie to store"])
+def test_a_304_that_is_for_one_client_is_not_stored_and_shown_to_none(start_proxy, origin, says, how):
+    """What is stored goes (RFC 9111 5.2.2.5, 5.2.2.7), and each asks for his own."""
+    swr = ", stale-while-revalidate=60" if how == "in the background" else ""
+    proxy = start_proxy({"defaults": {"set_cookie": "store"}} if how == "with a cookie to store" else {}, upstream=origin.url)
+    told, gate = [], origin.gate()
+
+    def answer(request):
+        if not told:
+            told.append(request)
+            return [Reply(200, {"Cache-Control": "max-age=0" + swr, "ETag": '"a"'}, b"for all")]
+        told.append(request)
+        own = {"Cache-Control": says, "ETag": '"a"', "X-User": f"u{len(told)}", "Set-Cookie": f"sid={len(told)}"}
+        if how == "HEAD" and request.method == "HEAD":
+            return [Reply(200, {**own, "Content-Length": "7"})]
+        if request.has("if-none-match"):
+            return [*([Wait(gate)] if how == "in a herd" else []), Reply(304, own)]
+        return [Reply(200, own, b"of %d" % len(told))]
+    path = origin.on(origin.fresh(), answer)
+    assert proxy.fetch(path).body == b"for all"
+    if how == "in a herd":
+        with concurrent.futures.ThreadPoolExecutor(6) as pool:
+            asked = [pool.submit(proxy.fetch, path) for _ in range(6)]
+            eventually(lambda: proxy.stats()["cache"]["waiters"] == 6, "all wait for one fetch")
+            gate.open()
+            responses = [request.result() for request in asked]
+    elif how == "HEAD":
+        assert proxy.fetch(path, method="HEAD").status == 200
+        responses = [proxy.fetch(path) for _ in range(3)]
+    elif how == "in the background":
+        assert proxy.fetch(path).body == b"for all"
+        eventually(lambda: proxy.stats()["cache"]["flights"] == 0 and len(told) >= 2, "it was asked about")
+        responses = [proxy.fetch(path) for _ in range(3)]
+    else:
+        responses = [proxy.fetch(path) for _ in range(3)]
+    users = [r.get("X-User") for r in responses]
+    assert len(set(users)) == len(users) and None not in users, "each was told his own"
+    assert len({r.get("Set-Cookie") for r in responses}) == len(responses)
+    assert all(r.body.startswith(b"of ") for r in responses), [r.body for r in responses]
+    assert proxy.stats()["cache"]["objects"] == 0
 
 
 def test_a_clients_condition_that_was_held_back_makes_no_difference(proxy, origin):

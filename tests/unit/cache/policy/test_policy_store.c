@@ -494,7 +494,7 @@ static void refresh_of_what_may_no_longer_be_stored_is_to_be_validated(void **st
 		struct rows_exchange e;
 		struct freshness f;
 		rows_exchange_init(&e, "GET 200", NULL, rows[i].response, rows[i].route, 0);
-		policy_refresh(&e.x, &f);
+		assert_int_equal(policy_refresh(&e.x, &f), rows[i].usable);
 		assert_int_equal(policy_reuse(&f, NULL, false, false, rows_at(1)).use,
 			rows[i].usable ? POLICY_FRESH : POLICY_VALIDATE);
 		assert_int_equal(policy_stale_if_error(&f, 0, false, rows_at(1)), false);
