@@ -41,19 +41,23 @@ static struct policy_exchange exchange_of(const struct flight *f, const struct f
 bool flight_is_full_response(int status)
 {
 	switch (status) {
+	/* Not the whole. */
 	case 206:
 	case 226:
 	case 304:
-	case 408:
 	case 412:
 	case 416:
-	case 421:
-	case 425:
+	/* What the request, and no other, was like. */
+	case 400:
+	case 406:
+	case 411:
+	case 413:
+	case 414:
+	case 415:
 	case 429:
-	case 431:
 		return false;
 	default:
-		return status < 500;
+		return status < 500 && !policy_status_is_of_one_client(status);
 	}
 }
 

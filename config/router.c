@@ -213,7 +213,7 @@ int router_new(
 
 /* ---- Looking ---- */
 
-/* Without the port and the final dot of a fully qualified name. */
+/* Without the port and the final dot of a fully qualified name; or several, which an origin may drop as well. */
 static struct slice bare_host(struct slice host)
 {
 	bool bracketed = host.n > 0 && host.p[0] == '[';
@@ -221,7 +221,7 @@ static struct slice bare_host(struct slice host)
 
 	if (end)
 		host.n = (size_t)(end - host.p) + bracketed;
-	if (host.n > 1 && host.p[host.n - 1] == '.')
+	while (host.n > 1 && host.p[host.n - 1] == '.')
 		host.n--;
 	return host;
 }

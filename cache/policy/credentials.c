@@ -85,7 +85,8 @@ static bool is_harmless(const struct cache_rules *rules, struct slice pair, stru
 	for (size_t i = 0; i < pair.n; i++)
 		if (pair.p[i] <= ' ' || pair.p[i] == ',' || pair.p[i] == '"' || (unsigned char)pair.p[i] >= 0x7f)
 			return false;
-	return is_shared(rules, name, false);
+	/* Without a = it is no name. */
+	return memchr(pair.p, '=', pair.n) && is_shared(rules, name, false);
 }
 
 bool cookie_is_shared(const struct cache_rules *rules, struct slice pair)

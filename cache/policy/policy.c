@@ -212,8 +212,7 @@ enum policy_store policy_store(const struct policy_exchange *x, struct freshness
 	return verdict;
 }
 
-/* About the one request or the one connection, whoever else asks for the same. */
-static bool is_of_one_client(int status)
+bool policy_status_is_of_one_client(int status)
 {
 	switch (status) {
 	case 407:
@@ -236,11 +235,11 @@ enum policy_share policy_share_error(const struct policy_exchange *x)
 	struct policy_facts facts;
 	bool is_troubled = x->status == 429 || x->status >= 500;
 
-	if (!x->rules->share_errors || x->status < 300 || x->status == 304 || is_of_one_client(x->status))
+	if (!x->rules->share_errors || x->status < 300 || x->status == 304 || policy_status_is_of_one_client(x->status))
 		return POLICY_SHARE_NOT;
 	policy_read(x, &facts);
 	if (request_forbids(x) || x->request_has_authorization || x->request_has_credential || facts.cc.no_store ||
-		judge_credentials(x, &facts) != POLICY_STORE || facts.has_set_cookie ||
+		judge_credentials(x, &facts) != POLICY_STORE || http_fields_get(x->response, HF_SET_COOKIE) ||
 		judge_set_cookie(x, &facts) != POLICY_STORE || judge_vary(x) != POLICY_STORE)
 		return POLICY_SHARE_NOT;
 	/* What its origin calls outdated at once is not shown to those who come later. */

@@ -125,6 +125,8 @@ enum policy_share {
 	POLICY_SHARE_MOMENT, /* and to those who come in the moment after it: the origin can't answer, or does not want to */
 };
 enum policy_share policy_share_error(const struct policy_exchange *x);
+/* About the one request or the one connection, whoever else asks for the same? */
+bool policy_status_is_of_one_client(int status);
 /* Does the response by its own fields say that others may have what the request's credentials brought? True where it bears none. */
 bool policy_says_for_others(const struct policy_exchange *x);
 /* A response to POST that says it is what GET on the same URL would give: 2xx, explicit freshness, Content-Location equal

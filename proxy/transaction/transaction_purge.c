@@ -168,7 +168,10 @@ static int make_purges(struct transaction_purge *p, const struct transaction *x)
 static bool was_passed_on(const struct http_fields *fields)
 {
 	return http_fields_find(fields, SLICE_LIT("Via")) || http_fields_find(fields, SLICE_LIT("Forwarded")) ||
-	       http_fields_find(fields, SLICE_LIT("X-Forwarded-For"));
+	       http_fields_find(fields, SLICE_LIT("X-Forwarded-For")) ||
+	       http_fields_find(fields, SLICE_LIT("X-Forwarded-Host")) ||
+	       http_fields_find(fields, SLICE_LIT("X-Forwarded-Proto")) ||
+	       http_fields_find(fields, SLICE_LIT("X-Real-IP")) || http_fields_find(fields, SLICE_LIT("CDN-Loop"));
 }
 
 static void purge(struct transaction *x)

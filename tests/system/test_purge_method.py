@@ -76,12 +76,12 @@ def test_a_web_page_in_somebodys_browser_is_not_obeyed(start_proxy, origin, fiel
     assert r.status == 403 and "web page" in r.body.decode() and proxy.fetch(path).is_hit
 
 
-@pytest.mark.parametrize("field", ["Via", "Forwarded", "X-Forwarded-For"])
+@pytest.mark.parametrize("field", ["Via", "Forwarded", "X-Forwarded-For", "X-Real-IP", "CDN-Loop", "X-Forwarded-Host"])
 def test_what_another_proxy_passed_on_is_refused(start_proxy, origin, field):
     proxy = purging(start_proxy, origin)
     path = counted(origin, origin.fresh())
     proxy.fetch(path)
-    value = {"Via": "1.1 nginx", "Forwarded": "for=127.0.0.1", "X-Forwarded-For": "127.0.0.1"}[field]
+    value = {"Via": "1.1 nginx", "Forwarded": "for=127.0.0.1"}.get(field, "127.0.0.1")
     assert proxy.fetch(path, {field: value}, method="PURGE").status == 403
     assert proxy.fetch(path).is_hit
 

@@ -104,6 +104,7 @@ static void each_cookie_counts_for_itself(void **state)
 	assert_found(&r, "Cookie: =a", "Cookie");
 	assert_found(&r, "Cookie: a b=c", "Cookie");
 	assert_found(&r, "Cookie: _ga=1,sid=a", "Cookie _ga");
+	assert_found(&r, "Cookie: _ga", "Cookie");
 	assert_found(&r, "Cookie: lang=1,sid=a", "");
 	assert_found(&r, "Cookie: _ga=1 sid=7", "Cookie _ga");
 	assert_found(&r, "Cookie: _ga=1\tsid=7", "Cookie _ga");
