@@ -155,6 +155,7 @@ static bool is_kept_from_update(const struct http_field *f, const struct object 
 	switch (f->id) {
 	case HF_CONTENT_LENGTH:
 	case HF_CONTENT_ENCODING:
+	case HF_CONTENT_LANGUAGE:
 	case HF_CONTENT_RANGE:
 	case HF_CONTENT_MD5:
 	case HF_CONTENT_DIGEST:

@@ -393,7 +393,7 @@ static int finish_route(struct build *b, const struct ini_section *s, struct con
 	to->rules.trust = trust_of(to);
 	if (to->client_burst == 0)
 		to->client_burst = to->client_rate.requests;
-	to->rules.no_credential = credentials_lengths(&to->rules.credentials);
+	credentials_note_absent(&to->rules);
 	if (b->config->upstreams_n > 0)
 		to->rules.coalesce_timeout_ms = coalesce_timeout(b->config, &b->config->upstreams[to->upstream]);
 	rc = compile_invalidates(b, to, ini_line(s, b->defaults, "invalidates"));

@@ -22,8 +22,8 @@
 enum {
 	CONFIG_ROUTES_MAX = 10000,
 	CONFIG_UPSTREAMS_MAX = 64,
-	CONFIG_URLS_MAX = 16, /* of one upstream */
-	CONFIG_LIST_MAX = 64, /* members of a list */
+	CONFIG_URLS_MAX = 16,  /* of one upstream */
+	CONFIG_LIST_MAX = 128, /* members of a list */
 };
 
 #define CONFIG_HERE "proxy.ini"

@@ -110,18 +110,28 @@ static void look_at_cookies(struct credentials *c, const struct cache_rules *rul
 	}
 }
 
-static uint64_t length_bit(size_t n)
+/* Of a name: its length, as far as that goes, and its first letter, in whichever case. */
+static unsigned kind_of_name(struct slice name)
 {
-	return UINT64_C(1) << (n < 63 ? n : 63);
+	return (unsigned)(name.n & 7) << 5 | (name.n > 0 ? (unsigned char)name.p[0] & 31u : 0);
 }
 
-uint64_t credentials_lengths(const struct slices *credentials)
+void credentials_note_absent(struct cache_rules *rules)
 {
-	uint64_t taken = 0;
+	for (unsigned i = 0; i < ARRAY_LEN(rules->no_credential); i++)
+		rules->no_credential[i] = ~UINT64_C(0);
+	for (unsigned i = 0; i < rules->credentials.n; i++) {
+		unsigned kind = kind_of_name(rules->credentials.v[i]);
 
-	for (unsigned i = 0; i < credentials->n; i++)
-		taken |= length_bit(credentials->v[i].n);
-	return ~taken;
+		rules->no_credential[kind / 64] &= ~(UINT64_C(1) << kind % 64);
+	}
+}
+
+static bool is_absent(const struct cache_rules *rules, struct slice name)
+{
+	unsigned kind = kind_of_name(name);
+
+	return rules->no_credential[kind / 64] >> kind % 64 & 1;
 }
 
 /* Asked of each field of most requests. */
@@ -129,7 +139,7 @@ static bool is_credential(const struct cache_rules *rules, const struct http_fie
 {
 	if (f->id == HF_AUTHORIZATION || f->id == HF_COOKIE)
 		return true;
-	return !(rules->no_credential & length_bit(f->name.n)) && slices_have_nocase(&rules->credentials, f->name);
+	return !is_absent(rules, f->name) && slices_have_nocase(&rules->credentials, f->name);
 }
 
 struct credentials credentials_of(const struct cache_rules *rules, const struct http_fields *request)

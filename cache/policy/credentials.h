@@ -16,9 +16,8 @@ struct credentials {
 	struct slice field;  /* of the first other one: as the request spells it */
 	struct slice cookie; /* the cookie's name, where field is Cookie and it has one */
 };
-/* Bit n: no field of `credentials` has a name of n bytes (63: or more). For rules->no_credential: it spares most fields of most
- * requests the comparison. */
-uint64_t credentials_lengths(const struct slices *credentials);
+/* Fills rules->no_credential, once `credentials` is set: it spares most fields of most requests the comparison. */
+void credentials_note_absent(struct cache_rules *rules);
 struct credentials credentials_of(const struct cache_rules *rules, const struct http_fields *request);
 
 static inline bool credentials_are_any(const struct credentials *c)

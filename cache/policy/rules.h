@@ -75,7 +75,7 @@ struct cache_rules {
 	/* A digest of all keys by which a response is given to others, the same in every process. Part of the key, so that
 	 * what was stored under other rules (before a reload, or of another route for the same URL) is not found. */
 	uint32_t trust;
-	uint64_t no_credential;      /* as credentials_lengths has it; 0: not known, each name is compared */
+	uint64_t no_credential[4];   /* by credentials_note_absent; 0: not known, each name is compared */
 	int64_t coalesce_timeout_ms; /* a leader silent for longer is not joined any more */
 #define RULE(key, member, type, ...) RULE_##type(member)
 #include "cache/policy/rules.def"

@@ -28,15 +28,27 @@ void admin_url_fini(struct admin_url *l)
 	http_request_fini(&l->request);
 }
 
+/* True: *path_query is what a client asks of this upstream. */
+static bool begins_with_base(const struct config_upstream *u, struct slice *path_query)
+{
+	struct slice rest;
+
+	if (!slice_starts_with(*path_query, u->url.base))
+		return false;
+	rest = slice_from(*path_query, u->url.base.n);
+	if (rest.n > 0 && rest.p[0] != '/' && rest.p[0] != '?')
+		return false;
+	*path_query = rest;
+	return true;
+}
+
 /* Of an absolute URL with this path and query, the part that a client asks of this upstream; false when it is not the
  * upstream's. */
 static bool is_of_upstream(
 	const struct config_upstream *u, struct slice url, struct slice path_query, struct slice *rest)
 {
-	if (!uri_same_origin(u->url.whole, url) || !slice_starts_with(path_query, u->url.base))
-		return false;
-	*rest = slice_from(path_query, u->url.base.n);
-	return rest->n == 0 || rest->p[0] == '/' || rest->p[0] == '?';
+	*rest = path_query;
+	return uri_same_origin(u->url.whole, url) && begins_with_base(u, rest);
 }
 
 struct parts {
@@ -151,6 +163,12 @@ static int find_absolute(
 	}
 	split_query(rest, p);
 	find_route(l, s, p);
+	/* As keys have it, with the path that the upstream's own URL begins with. */
+	if (s->config->upstreams[l->upstream].host_header == CONFIG_HOST_CLIENT &&
+		begins_with_base(&s->config->upstreams[l->upstream], &rest)) {
+		split_query(rest, p);
+		find_route(l, s, p);
+	}
 	/* scheme://host of the client's choosing: of an upstream whose requests bear the client's Host, or of a route's own. */
 	if (s->config->upstreams[l->upstream].host_header == CONFIG_HOST_CLIENT || l->route->hosts.n > 0) {
 		l->is_tls = slice_equal_nocase(scheme, SLICE_LIT("https"));
@@ -336,7 +354,7 @@ int admin_url_find_on(
 
 struct asked admin_url_asked(const struct admin_url *l)
 {
-	return (struct asked){.http = &l->request, .peer = NULL, .is_tls = l->is_tls};
+	return (struct asked){.http = &l->request, .peer = NULL, .is_tls = l->is_tls, .route = l->route};
 }
 
 bool admin_url_has_listener(const struct snapshot *s, bool is_tls)

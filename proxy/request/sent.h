@@ -14,9 +14,10 @@
 /* A request as it came, and from whom. target.c and sent.c alone look into it. */
 struct asked {
 	const struct http_request *http;
-	const char *peer;       /* the client's address; NULL: an operator asks, for nobody */
-	const uint8_t *address; /* its 16 bytes; NULL: nobody's, who is refused nothing */
-	bool is_tls;            /* its scheme is https */
+	const char *peer;                 /* the client's address; NULL: an operator asks, for nobody */
+	const uint8_t *address;           /* its 16 bytes; NULL: nobody's, who is refused nothing */
+	bool is_tls;                      /* its scheme is https */
+	const struct config_route *route; /* by which it goes, of the snapshot's; NULL: as its host and path say */
 };
 
 struct sent {

@@ -73,7 +73,12 @@ bool tags_are_in(enum http_field_id id)
 bool tags_is_made(struct slice tag, const struct cache_rules *rules)
 {
 	unsigned coding = CACHE_CODINGS + 1;
-	struct slice own = rules->compress ? cut_coding(tag, &coding) : tag;
+	struct slice own;
+
+	/* Made weak on its way, as by an nginx that compresses. */
+	if (slice_starts_with(tag, SLICE_LIT("W/")))
+		tag = slice_from(tag, 2);
+	own = rules->compress ? cut_coding(tag, &coding) : tag;
 
 	if (coding > CACHE_CODINGS && own.n > 0)
 		own.n--; /* its quote */

@@ -191,7 +191,7 @@ int target_find(struct target *t, struct snapshot *s, const struct asked *asked,
 		target_clear(t);
 		t->snapshot = snapshot_ref(s);
 	}
-	t->route = config_route_for(s->config, r->host, r->path, r->has_query, r->query);
+	t->route = asked->route ? asked->route : config_route_for(s->config, r->host, r->path, r->has_query, r->query);
 	t->upstream_index = t->route->upstream;
 	t->upstream = &s->config->upstreams[t->upstream_index];
 	/* Routes match what the client wrote. Where an origin could read that as a path of another route ("//account/me",

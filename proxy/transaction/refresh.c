@@ -101,6 +101,11 @@ static void finish_with(struct refresh *r, const struct flight_view *view)
 	uint64_t available;
 	enum body_state state = object_body_state(o, &available);
 
+	/* It will not be stored, so its end is not waited for: it may never come. */
+	if (state == BODY_GROWING && view->verdict != POLICY_STORE) {
+		finish_with_nothing_stored(r, view);
+		return;
+	}
 	if (state == BODY_GROWING || (state == BODY_COMPLETE && view->storing == FLIGHT_UNSETTLED)) {
 		flight_advance(
 			&r->waiter, available); /* it wants none of the bytes, and others shall not wait for it */

@@ -133,7 +133,10 @@ def test_tags_of_the_origins_own_beside_it_are_judged_there(proxy, origin):
     assert origin.last(path).all("if-match") == ["*"]
 
 
-@pytest.mark.parametrize("fields, status", [({"If-None-Match": '"auto-00112233445566778899aabbccddeeff"'}, 412), ({"If-None-Match": "*"}, 204),
+@pytest.mark.parametrize("fields, status", [({"If-None-Match": '"auto-00112233445566778899aabbccddeeff"'}, 412),
+                                            ({"If-Match": 'W/"auto-00112233445566778899aabbccddeeff"'}, 412),
+                                            ({"If-Match": 'W/"auto-00112233445566778899aabbccddeeff", "auto-00112233445566778899aabbccddeeff"'}, 412),
+                                            ({"If-None-Match": 'W/"auto-00112233445566778899aabbccddeeff"'}, 412), ({"If-None-Match": "*"}, 204),
                                             ({}, 204)], ids=str)
 def test_nor_may_a_write_hang_on_its_absence(proxy, origin, fields, status):
     path = origin.on("/auto" + origin.fresh(), [Reply(204)])

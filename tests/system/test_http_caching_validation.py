@@ -132,6 +132,20 @@ def test_an_update_of_another_coding_is_of_something_else(proxy, origin, by, sto
     assert not origin.last(path).has("if-none-match")
 
 
+def test_an_update_makes_no_other_language_of_it(proxy, origin):
+    """By the language that is stored, readers are chosen."""
+    def answer(request):
+        wants = request.get("accept-language")
+        fields = {"ETag": '"1"', "Vary": "Accept-Language", "Content-Language": wants}
+        return [Reply(304, {**fields, **FRESH, "Content-Language": "de"})] if request.has("if-none-match") else [
+            Reply(200, {**fields, **STALE}, wants.encode())]
+    path = origin.on(origin.fresh(), answer)
+    for _ in range(2):
+        r = proxy.fetch(path, {"Accept-Language": "en"})
+        assert (r.body, r.get("content-language")) == (b"en", "en")
+    assert proxy.fetch(path, {"Accept-Language": "de"}).body == b"de"
+
+
 @pytest.mark.parametrize("update, shown", [("text/html;charset=utf-8", "text/html;charset=utf-8"), ("TEXT/HTML; a=b", "TEXT/HTML; a=b"),
                                            ("text/htm", "text/html"), ("text/html5;a=b", "text/html"), ("text/plain;a=b", "text/html")])
 def test_a_media_type_may_get_parameters(proxy, origin, update, shown):

@@ -8,7 +8,7 @@ import urllib.parse
 
 import pytest
 
-from support.origin import Origin, Pause, Reply, Reset, Wait
+from support.origin import Endless, Origin, Pause, Reply, Reset, Send, Wait, head
 from support.proxy import eventually, is_alive
 from support.rawclient import build
 
@@ -147,6 +147,48 @@ def test_what_is_stale_on_disk_is_asked_about_and_what_is_fresh_comes_into_memor
     assert origin.count(fresh) == 1 and origin.count(stale) == 2
     assert origin.last(stale).get("If-None-Match") == '"1"', "it was read, and asked about"
     assert "detail" not in proxy.fetch(fresh).cache_status, "from memory"
+
+
+@pytest.mark.parametrize("how", ["warm", "refresh"])
+def test_a_url_of_an_origin_is_asked_of_that_origin(start_proxy, origin, how):
+    """Routes tell the upstreams apart by the client's Host, which such a URL does not have."""
+    path = origin.on(origin.fresh(), Reply(body=b"default's"))
+    with Origin() as theirs:
+        theirs.on(path, [Reply(body=b"theirs")])
+        proxy = start_proxy({"upstream theirs": {"url": theirs.url}, "route theirs": {"host": "theirs.example", "upstream": "theirs", "ttl": "600s"},
+                             "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
+        if how == "warm":
+            assert counts(through(proxy, warm(proxy, theirs.url + path)))["fetched"] == 1
+        else:
+            assert proxy.fetch(path, {}, host="theirs.example").body == b"theirs"
+            theirs.on(path, [Reply(body=b"theirs anew")])
+            assert proxy.refresh(theirs.url + path)["stored"]
+        assert origin.count(path) == 0
+        r = proxy.fetch(path, {}, host="theirs.example")
+        assert r.is_hit and r.body == (b"theirs" if how == "warm" else b"theirs anew")
+
+
+def test_a_url_with_the_upstreams_own_path_is_asked_for_as_it_is_stored(start_proxy, origin):
+    path = origin.on("/base" + origin.fresh(), Reply(body=b"x"))
+    proxy = start_proxy({"upstream": {"url": origin.url + "/base", "host_header": "client"}, "route all": {"match": "*", "ttl": "600s"}})
+    assert counts(through(proxy, warm(proxy, f"http://api.example{path}")))["fetched"] == 1
+    assert origin.count(path) == 1 and origin.count("/base" + path) == 0
+    assert proxy.fetch(path.removeprefix("/base"), {}, host="api.example").is_hit
+    assert proxy.entries()["entries"][0]["url"] == f"http://api.example{path}"
+
+
+@pytest.mark.parametrize("how", ["warm", "refresh"])
+def test_a_response_without_end_is_not_waited_for(start_proxy, origin, how):
+    """Once it is too large to be stored; nobody reads it."""
+    proxy = start_proxy({"cache": {"max_object": "64K"}, "disk": {"max_object": "128K"}, "route all": {"match": "*", "ttl": "600s"}},
+                        upstream=origin.url)
+    path = origin.on(origin.fresh(), [Send(head(200, {"Transfer-Encoding": "chunked"})), Endless(b"1000\r\n" + b"x" * 4096 + b"\r\n")])
+    if how == "warm":
+        assert counts(through(proxy, warm(proxy, path)))["not_stored"] == 1
+    else:
+        told = proxy.refresh(path)
+        assert (told["stored"], told["reason"]) == (False, "too-large")
+    eventually(lambda: proxy.stats()["cache"]["flights"] == 0, "the fetch has ended")
 
 
 # ---- The run before ----
