@@ -6,6 +6,8 @@
 
 /* Of shared cookies that are left out of one request's form. */
 #define SHARED_MAX 512
+/* What an id looks like at most. */
+#define ID_MAX 256
 
 /* Sent by requests that pass only. */
 static bool is_passed(enum http_field_id id)
@@ -19,14 +21,20 @@ static bool is_nobodys(enum http_field_id id)
 	if (is_passed(id))
 		return true;
 	switch (id) {
-	case HF_HOST: /* in the key, as far as it is sent */
-	case HF_CONTENT_LENGTH:
-	case HF_CONTENT_TYPE: /* of a body, which is in the key */
+	case HF_HOST:           /* in the key, as far as it is sent */
+	case HF_CONTENT_LENGTH: /* of a body, which is in the key */
 	case HF_EXPECT:
 	case HF_X_FORWARDED_PROTO:
-	case HF_CACHE_CONTROL:
-	case HF_PRAGMA:
-	case HF_PRIORITY:
+		return true;
+	default:
+		return http_field_is_hop_by_hop(id);
+	}
+}
+
+/* Each request has one of its own, from a balancer or a tracer. */
+static bool is_id(enum http_field_id id)
+{
+	switch (id) {
 	case HF_TRACEPARENT:
 	case HF_TRACESTATE:
 	case HF_BAGGAGE:
@@ -34,7 +42,7 @@ static bool is_nobodys(enum http_field_id id)
 	case HF_X_CORRELATION_ID:
 		return true;
 	default:
-		return http_field_is_hop_by_hop(id);
+		return false;
 	}
 }
 
@@ -111,6 +119,8 @@ uint64_t form_of(const struct cache_rules *rules, const struct http_fields *requ
 
 		if (f->id == HF_COOKIE)
 			h = mix_cookies(mix_name(h, f), rules, value, &left);
+		else if (is_id(f->id) && value.n <= ID_MAX && is_plain(value))
+			h = mix_name(h, f);
 		else if (is_ended ? value.n > 0 : !is_nobodys(f->id))
 			h = mix(mix_name(h, f), value);
 	}

@@ -15,7 +15,8 @@
 #define FORM_PLAIN 0
 
 /* A hash of all fields but those that tell requests apart without changing what they are answered (hop-by-hop, conditions,
- * ranges, ids for tracing, the last member of X-Forwarded-For, Via and CDN-Loop, which is the proxy's own word). The target is not in it: the origin is asked for it as it is in the key.
+ * ranges, the last member of X-Forwarded-For, Via and CDN-Loop, which is the proxy's own word). Of ids for tracing only counts
+ * that there are any, as long as they look as ids do: a client that makes them up is like others that have them, and like nobody else. The target is not in it: the origin is asked for it as it is in the key.
  * Of cookies that the route calls shared only counts that there are any, as long as they look as such cookies do: each browser has
  * an _ga of its own. What is long or has bytes that a filter may stumble over counts in full. */
 uint64_t form_of(const struct cache_rules *rules, const struct http_fields *request);

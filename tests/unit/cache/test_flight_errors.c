@@ -637,9 +637,36 @@ static void ids_and_conditions_make_no_other_form(void **state)
 
 	lead_and_answer(g, "X-Request-ID: 1\r\nIf-None-Match: \"a\"\r\n" USUAL, 500, NULL);
 	lead_and_answer(g, "X-Request-ID: 3\r\n" USUAL, 500, NULL);
-	assert_int_equal(rig_verdict(g, "GET /a", "traceparent: 2\r\nX-Request-ID: 2\r\nConnection: close\r\n" USUAL),
-		CACHE_FAILED);
+	assert_int_equal(rig_verdict(g, "GET /a", "X-Request-ID: 2\r\nConnection: close\r\n" USUAL), CACHE_FAILED);
 	assert_int_equal(rig_verdict(g, "GET /a", ODD), CACHE_LEAD);
+}
+
+/* Nobody else can make the origin stumble over a field that others do not have, or have otherwise. */
+static void a_made_up_id_or_type_takes_nothing_from_who_has_none(void **state)
+{
+	const char *const odd[] = {"X-Request-ID: evil\r\n", "traceparent: 00-x\r\n", "baggage: a=<b>\r\n",
+		"Content-Type: x\r\n", "Cache-Control: odd\r\n", "Priority: ?\r\n"};
+	struct rig *g = *state;
+
+	for (unsigned i = 0; i < ARRAY_LEN(odd); i++) {
+		char fields[200], target[20];
+
+		snprintf(target, sizeof(target), "GET /%u", i);
+		snprintf(fields, sizeof(fields), "%s" USUAL, odd[i]);
+		for (unsigned k = 0; k < 2; k++) {
+			struct ask a;
+
+			if (ask_for(g, &a, target, fields) == CACHE_LEAD)
+				flight_fail(a.out.flight, 502, g->now);
+			ask_fini(&a);
+		}
+		assert_int_equal(rig_verdict(g, target, fields), CACHE_FAILED);
+		assert_int_equal(rig_verdict(g, target, USUAL), CACHE_LEAD);
+	}
+	/* Nor from those who have an id that looks like one. */
+	lead_and_answer(g, "X-Request-ID: \"<>\r\n" USUAL, 500, NULL);
+	lead_and_answer(g, "X-Request-ID: \"<>\r\n" USUAL, 500, NULL);
+	assert_int_equal(rig_verdict(g, "GET /a", "X-Request-ID: 2\r\n" USUAL), CACHE_LEAD);
 }
 
 static void break_off(struct rig *g, struct flight *f)
@@ -896,6 +923,7 @@ int main(void)
 		RIG_TEST(too_many_requests_is_said_to_those_who_look_the_same),
 		cmocka_unit_test(an_error_of_another_form_sends_the_others_on),
 		RIG_TEST(ids_and_conditions_make_no_other_form),
+		RIG_TEST(a_made_up_id_or_type_takes_nothing_from_who_has_none),
 		RIG_TEST(the_clients_own_list_of_addresses_makes_another_form),
 		RIG_TEST(the_clients_address_makes_no_other_form),
 		cmocka_unit_test(shared_cookies_make_no_form_while_they_look_like_such),
