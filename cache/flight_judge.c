@@ -61,10 +61,16 @@ bool flight_is_full_response(int status)
 	}
 }
 
+/* A warm-up that is asked who it is has learnt nothing of what those get who say so. */
+static bool asks_who(const struct flight *f, int status)
+{
+	return f->is_fill && (status == 401 || status == 403);
+}
+
 bool flight_supersedes(const struct flight *f)
 {
-	return flight_is_full_response(f->object->status) && !(f->object->flags & OBJECT_IS_PARTIAL) &&
-	       f->verdict != POLICY_NOT_BODY;
+	return flight_is_full_response(f->object->status) && !asks_who(f, f->object->status) &&
+	       !(f->object->flags & OBJECT_IS_PARTIAL) && f->verdict != POLICY_NOT_BODY;
 }
 
 bool flight_head_supersedes(const struct flight *f, const struct flight_response *a, enum policy_store why)
@@ -73,7 +79,7 @@ bool flight_head_supersedes(const struct flight *f, const struct flight_response
 	struct http_fields nothing = {0};
 	struct freshness unused;
 
-	if (!flight_is_full_response(a->status))
+	if (!flight_is_full_response(a->status) || asks_who(f, a->status))
 		return false;
 	switch (why) {
 	case POLICY_STORE:

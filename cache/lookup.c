@@ -193,6 +193,7 @@ static bool lead(struct lookup *l, struct entry *e, struct object *stored, bool 
 	f->may_fail = !l->has_credential;
 	f->fails_as = l->is_head ? FAILED_HEADS : FAILED_PLAIN;
 	f->is_forced = l->is_forced;
+	f->is_fill = l->is_fill;
 	f->is_for_parts = l->is_range && !lookup_is_whole(stored);
 	f->started = l->now;
 	f->progress_ms = l->now.mono_ms;

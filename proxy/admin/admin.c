@@ -277,7 +277,7 @@ int admin_start(const struct admin_options *o, struct admin **out)
 	a->begin = dispatch;
 	err = admin_turns_init(a, o->base);
 	if (!err)
-		err = warm_new(o->service, o->base, &a->warm);
+		err = warm_new(o->service, o->base, o->first_list, &a->warm);
 	a->gate_options = (struct gate_options){
 		.max_body = FORM_MAX,
 		.high_water = 1 << 20,

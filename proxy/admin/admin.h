@@ -24,7 +24,8 @@ struct admin_options {
 	int (*reload)(void *owner, struct buf *errors, struct buf *later);
 	/* As server_reload_try: POST /reload?dry_run=1. */
 	int (*reload_try)(void *owner, struct buf *errors, struct buf *differs, struct buf *later);
-	const char *file; /* that is loaded: its path, or what else says what is served */
+	uint64_t first_list; /* as warm_new's `first` */
+	const char *file;    /* that is loaded: its path, or what else says what is served */
 	void *owner;
 };
 

@@ -24,6 +24,8 @@
 #define SILENT_PAUSE_MAX_MS 15000
 /* An API that answers others is not waited for: so often a URL is tried whose fetches bring nothing. */
 #define TRIES_MAX 4
+/* So many wait to be tried again before no further URLs of a list are begun. */
+#define AGAIN_MAX 256
 #define SHOWN_MAX 160
 
 struct list {
@@ -52,14 +54,16 @@ struct warm_fetch {
 struct warm {
 	struct service *service;
 	struct event *tick; /* pending while there is something to do */
-	struct link again;  /* warm_fetch: their upstream was to be spared */
-	int64_t paused_ms;  /* until then */
-	uint64_t answers;   /* that came of fetches */
-	int64_t silent_ms;  /* since when no response has come at all; 0: one has */
+	struct link again;  /* warm_fetch: their upstream was to be spared, or silent */
+	unsigned again_n;
+	int64_t paused_ms; /* until then they wait */
+	uint64_t answers;  /* that came of fetches */
+	int64_t silent_ms; /* since when no response has come at all; 0: one has */
 	int64_t silent_pause_ms;
 	int64_t ticked_ms;   /* when the last tick was */
 	int64_t tokens_1000; /* thousandths of a fetch that may begin */
-	uint64_t lists_n;    /* so far; list `id` is at id % WARM_LISTS */
+	uint64_t lists_n;    /* the last one's id; list `id` is at id % WARM_LISTS */
+	uint64_t first;      /* the id before the first one's */
 	unsigned under_way;
 	bool is_ready; /* the lower tier has been read in */
 	bool is_stopped;
@@ -161,12 +165,18 @@ static void put_off(struct warm_fetch *f, int64_t pause_ms)
 	if (w->paused_ms < until_ms)
 		w->paused_ms = until_ms;
 	link_append(&w->again, &f->link);
+	w->again_n++;
+}
+
+static uint64_t oldest(const struct warm *w)
+{
+	return w->lists_n - w->first > WARM_LISTS ? w->lists_n - WARM_LISTS + 1 : w->first + 1;
 }
 
 /* The oldest list that is not through. */
 static struct list *current(struct warm *w)
 {
-	for (uint64_t id = w->lists_n > WARM_LISTS ? w->lists_n - WARM_LISTS + 1 : 1; id <= w->lists_n; id++)
+	for (uint64_t id = oldest(w); id <= w->lists_n; id++)
 		if (w->lists[id % WARM_LISTS].text)
 			return &w->lists[id % WARM_LISTS];
 	return NULL;
@@ -201,15 +211,19 @@ static bool is_to_be_awaited(struct warm *w, struct warm_fetch *f, const struct 
 	return now_ms - w->silent_ms < PATIENCE_MS;
 }
 
+static void go_on(struct warm *w);
+
 static void on_fetched(void *arg, const struct refresh_result *r)
 {
 	struct warm_fetch *f = arg;
 	struct warm *w = f->warm;
 
 	w->under_way--;
+	/* One is paid for: none was asked, or one by each scheme. */
+	w->tokens_1000 += 1000 - 1000 * (int64_t)r->calls;
 	if (r->is_spared || is_to_be_awaited(w, f, r)) {
 		put_off(f, r->is_spared ? PAUSE_MS : w->silent_pause_ms);
-		wake(w);
+		go_on(w);
 		return;
 	}
 	if (r->was_there)
@@ -221,7 +235,7 @@ static void on_fetched(void *arg, const struct refresh_result *r)
 	else
 		note_failed(f->list, (struct slice){f->url, f->n});
 	leave(f);
-	wake(w);
+	go_on(w);
 }
 
 static void start(struct warm_fetch *f)
@@ -270,21 +284,26 @@ static void begin(struct warm *w, struct list *l, struct slice url)
 	start(f);
 }
 
-/* One more fetch; false: there is nothing to begin. */
+/* One more fetch; false: there is nothing to begin. What waits for a silent upstream holds up no other's URLs. */
 static bool step(struct warm *w, int64_t now_ms)
 {
-	struct link *first = link_take_first(&w->again);
-	struct list *l = first ? NULL : current(w);
+	struct link *first = now_ms >= w->paused_ms ? link_take_first(&w->again) : NULL;
+	struct list *l = first || w->again_n >= AGAIN_MAX ? NULL : current(w);
 	struct slice line;
 
 	if (first) {
+		w->again_n--;
 		start(CONTAINER_OF(first, struct warm_fetch, link));
 		return true;
 	}
 	if (!l)
 		return false;
-	if (l->began_ms == 0)
+	if (l->began_ms == 0) {
 		l->began_ms = now_ms;
+		/* Who is asked anew is waited for anew. */
+		if (w->again_n == 0)
+			w->silent_ms = 0;
+	}
 	if (warm_next_line(l->text, l->n, &l->at, &line))
 		begin(w, l, line);
 	else
@@ -302,6 +321,18 @@ static bool is_tier_ready(struct warm *w)
 	return w->is_ready;
 }
 
+/* Until the rate, or how many may be under way, or the lists say no. */
+static void go_on(struct warm *w)
+{
+	int64_t now_ms = clock_now().mono_ms;
+
+	while (!w->is_stopped && w->is_ready && w->tokens_1000 >= 1000 && w->under_way < WARM_AT_ONCE &&
+		step(w, now_ms))
+		w->tokens_1000 -= 1000;
+	if (w->again_n > 0 || current(w))
+		wake(w);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct warm *w = arg;
@@ -316,12 +347,10 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	}
 	w->ticked_ms = now_ms;
 	w->tokens_1000 += rate * (since < 1000 ? since : 1000);
-	if (w->tokens_1000 > rate * 1000) /* no more than a second's at once */
-		w->tokens_1000 = rate * 1000;
-	while (now_ms >= w->paused_ms && w->tokens_1000 >= 1000 && w->under_way < WARM_AT_ONCE && step(w, now_ms))
-		w->tokens_1000 -= 1000;
-	if (!link_is_empty(&w->again) || current(w))
-		wake(w);
+	/* No more at once than a tenth of a second's. */
+	if (w->tokens_1000 > rate * 100 && w->tokens_1000 > 1000)
+		w->tokens_1000 = rate * 100 > 1000 ? rate * 100 : 1000;
+	go_on(w);
 }
 
 /* ---- What is asked for ---- */
@@ -420,6 +449,7 @@ bool warm_cancel(struct warm *w, uint64_t id)
 		if (f->list != l)
 			continue;
 		link_remove(&f->link);
+		w->again_n--;
 		leave(f);
 	}
 	return true;
@@ -449,18 +479,17 @@ static json_t *json_of(const struct list *l, int64_t now_ms)
 
 json_t *warm_json(const struct warm *w)
 {
-	uint64_t oldest = w->lists_n > WARM_LISTS ? w->lists_n - WARM_LISTS + 1 : 1;
 	int64_t now_ms = clock_now().mono_ms;
 	json_t *v = json_array();
 
-	for (uint64_t id = w->lists_n; id >= oldest && id > 0; id--)
+	for (uint64_t id = w->lists_n; id >= oldest(w); id--)
 		json_array_append_new(v, json_of(&w->lists[id % WARM_LISTS], now_ms));
 	return json_pack("{s:o}", "lists", v);
 }
 
 /* ---- Life ---- */
 
-int warm_new(struct service *s, struct event_base *base, struct warm **out)
+int warm_new(struct service *s, struct event_base *base, uint64_t first, struct warm **out)
 {
 	struct warm *w = mem_zalloc(sizeof(*w));
 
@@ -468,6 +497,7 @@ int warm_new(struct service *s, struct event_base *base, struct warm **out)
 	if (!w)
 		return -ENOMEM;
 	w->service = s;
+	w->lists_n = w->first = first;
 	w->ticked_ms = clock_now().mono_ms;
 	link_init(&w->again);
 	w->tick = event_new(base, -1, 0, on_tick, w);

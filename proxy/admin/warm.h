@@ -25,7 +25,8 @@ struct warm;
 /* In the disk tier's directory: what the run before had most use of, for [warm] top. */
 #define WARM_TOP_FILE "warm"
 
-int warm_new(struct service *s, struct event_base *base, struct warm **out) WARN_UNUSED; /* 0 or -ENOMEM */
+/* The first list's id comes after `first`: lists of a process that took over are not taken for those of the one before. 0 or -ENOMEM. */
+int warm_new(struct service *s, struct event_base *base, uint64_t first, struct warm **out) WARN_UNUSED;
 /* Nothing new is fetched; before the event base goes. NULL is harmless. */
 void warm_stop(struct warm *w);
 /* After the last fetch has told its result. */

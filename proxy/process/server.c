@@ -370,6 +370,7 @@ static int start_admin(struct server *s)
 		.owner = s,
 		.reload = reload,
 		.reload_try = reload_try,
+		.first_list = relay_is_open(s->relay) ? (uint64_t)(s->service.started_wall_ms / 1000) : 0,
 		.file = config_source_name(s->source)};
 	int *fds, err;
 

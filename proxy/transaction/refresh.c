@@ -30,6 +30,7 @@ struct refresh {
 	bool wants_https; /* after http, whose responses are others */
 	bool only_missing;
 	bool has_read_lower;
+	bool http_stored; /* of wants_https: by the other scheme it was */
 	char *url;
 };
 
@@ -74,10 +75,17 @@ static void finish(struct refresh *r, int status)
 	if (status < 500 && r->wants_https) {
 		r->wants_https = false;
 		r->has_read_lower = false;
+		r->tries = 0;
+		r->http_stored = r->result.stored;
 		r->admin_url.is_tls = true;
-		r->result = (struct refresh_result){0};
+		r->result = (struct refresh_result){.calls = r->result.calls};
 		begin(r);
 		return;
+	}
+	/* What of it was fetched was not there. */
+	if (r->result.was_there && r->http_stored) {
+		r->result.was_there = false;
+		r->result.stored = true;
 	}
 	post_message(&r->service->mailbox, &r->to_main);
 }
@@ -184,6 +192,7 @@ static void lead(struct refresh *r, struct flight *f)
 		finish(r, 503);
 		return;
 	}
+	r->result.calls++;
 	wait_for(r, f);
 }
 

@@ -20,6 +20,7 @@ struct refresh_result {
 	int status; /* of the response that is stored now; 502, 503, 504: none came that could be, and the old one stays */
 	int upstream_status; /* of the upstream's response; 0: none came */
 	bool stored;
+	unsigned calls; /* that it made; others' it may have waited for */
 	/* Of refresh_start_missing: it was stored already; or the upstream is to be spared now, and nothing was asked. */
 	bool was_there, is_spared;
 	const struct config *config; /* by which it was asked, and its route; until `done` returns */

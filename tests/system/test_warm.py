@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import time
 import urllib.parse
 
 import pytest
@@ -191,6 +192,60 @@ def test_a_response_without_end_is_not_waited_for(start_proxy, origin, how):
     eventually(lambda: proxy.stats()["cache"]["flights"] == 0, "the fetch has ended")
 
 
+def test_what_is_stored_from_a_credential_is_not_taken_away_by_a_warm_up_without_one(start_proxy, origin):
+    def answer(request):
+        if not request.has("authorization"):
+            return [Reply(401, {"WWW-Authenticate": "Bearer"}, b"who?")]
+        return [Reply(200, {"Cache-Control": "public, max-age=0", "ETag": '"1"'}, b"for all who may")]
+    path = origin.on(origin.fresh(), answer)
+    proxy = start_proxy({"warm": {"rate": 1000}}, upstream=origin.url)
+    proxy.fetch(path, {"Authorization": "Bearer a"})
+    assert counts(through(proxy, warm(proxy, path)))["not_stored"] == 1
+    proxy.fetch(path, {"Authorization": "Bearer a"})
+    assert [r.get("if-none-match") for r in origin.seen(path)] == [None, '"1"', '"1"'], "it was still there to be asked about"
+
+
+def test_an_upstream_that_is_silent_holds_up_no_other(start_proxy, origin):
+    """Its URLs stand first, and are tried again for ten minutes."""
+    paths = pages(origin, 30)
+    with socket.socket() as kept:
+        kept.bind(("127.0.0.1", 0))  # nobody listens
+        proxy = start_proxy({"warm": {"rate": 1000}, "upstream": {"retries": 0}, "cache": {"failure_memory": "0"},
+                             "upstream dead": {"url": f"http://127.0.0.1:{kept.getsockname()[1]}", "retries": 0},
+                             "route dead": {"match": "/dead*", "upstream": "dead", "ttl": "60s"},
+                             "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
+        first = warm(proxy, *[f"/dead/{i}" for i in range(40)], *paths[:10])
+        second = warm(proxy, *paths[10:])
+        eventually(lambda: all(origin.count(path) == 1 for path in paths), "the others are fetched", 5)
+        eventually(lambda: told(proxy, second)["state"] == "through", "the second list is through")
+        assert told(proxy, first)["fetched"] == 10
+
+
+def test_no_more_fetches_begin_in_a_second_than_the_rate_says(start_proxy, origin):
+    times = []
+
+    def answer(_):
+        times.append(time.monotonic())
+        return [Reply(body=b"x")]
+    paths = [origin.on(origin.fresh(), answer) for _ in range(30)]
+    proxy = start_proxy({"warm": {"rate": 10}, "proxy": {"trusted_proxies": "127.0.0.1"}, "route all": {"match": "*", "ttl": "600s"}},
+                        upstream=origin.url)
+    number = warm(proxy, *paths)
+    eventually(lambda: len(times) >= 25, "two calls a URL: http and https", 20)
+    assert proxy.admin("POST", f"/warm?cancel={number}").status == 200
+    # A machine that stood still may have let some come together.
+    assert times[-1] - times[0] > 1.5, "25 calls at 10 a second"
+
+
+def test_what_is_there_costs_no_fetch(start_proxy, origin):
+    paths = pages(origin, 200)
+    proxy = start_proxy({"warm": {"rate": 1}, "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
+    with proxy.client() as c:
+        for path in paths:
+            c.get(path)
+    assert counts(through(proxy, warm(proxy, *paths)))["there"] == 200
+
+
 # ---- The run before ----
 
 @pytest.fixture
@@ -272,7 +327,9 @@ def test_an_upgrade_takes_the_list_along(last_run, origin, tmp_path):
     second = int(re.findall(r"process (\d+) has taken over", proxy.stderr)[-1])
     try:
         assert proxy.process.wait(20) == 0
-        assert counts(through(proxy, 1))["there"] == 2
+        number = proxy.admin_json("GET", "/warmups")["lists"][-1]["id"]
+        assert number > 1, "not taken for a list of the process before"
+        assert counts(through(proxy, number))["there"] == 2
         assert listed(tmp_path) == [f"{origin.url}{path}" for path in best]
     finally:
         os.kill(second, signal.SIGTERM)
