@@ -29,6 +29,13 @@ static unsigned edit_distance(struct slice a, struct slice b)
 	return row[b.n];
 }
 
+/* Who writes a beginning has shortened it. */
+#define BEGINNING_MIN 4
+static bool is_beginning(struct slice word, struct slice candidate)
+{
+	return word.n >= BEGINNING_MIN && slice_starts_with_nocase(candidate, word);
+}
+
 /* A quarter of the word may be wrong, and one letter. */
 void nearest_consider(struct nearest *n, const char *candidate)
 {
@@ -36,7 +43,7 @@ void nearest_consider(struct nearest *n, const char *candidate)
 
 	if (n->word.n > NEAREST_WORD_MAX || strlen(candidate) > NEAREST_WORD_MAX)
 		return;
-	distance = edit_distance(n->word, slice_of(candidate));
+	distance = is_beginning(n->word, slice_of(candidate)) ? 1 : edit_distance(n->word, slice_of(candidate));
 	if (distance <= 1 + n->word.n / 4 && distance < n->word.n && distance < n->distance) {
 		n->best = candidate;
 		n->distance = distance;

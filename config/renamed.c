@@ -12,6 +12,9 @@ static const struct renamed renamed[] = {
 	{"cache", "hit_road", "cache", "fast_path"},
 	{"cache", "warm_file", "warm", "file"},
 	{"cache", "warm_rate", "warm", "rate"},
+	/* Moved, and not renamed. */
+	{"warm", "warm_file", "warm", "file"},
+	{"warm", "warm_rate", "warm", "rate"},
 };
 
 static const struct renamed *renamed_of(struct slice kind, struct slice old)

@@ -76,8 +76,10 @@ static int add_address(
 	const struct value_source *s, struct slice item, struct config_addresses *list, struct config_address *to)
 {
 	if (!read_address(item, to))
-		return value_refuse(
-			s, "\"%s\" is not address:port, like 127.0.0.1:8080 or [::1]:8080", report_shown(item).z);
+		return value_refuse(s,
+			"\"%s\" is not address:port, like 127.0.0.1:8080 or [::1]:8080, nor a word that may stand "
+			"behind one (tls, proxy, purge)",
+			report_shown(item).z);
 	if (is_listed(list, to))
 		return value_refuse(s, "\"%s\" stands there twice", report_shown(item).z);
 	to->text = arena_copy(s->arena, item);

@@ -93,9 +93,12 @@ static void look_at_folder(struct build *b, const struct ini_entry *e, const cha
 static void look_at_log(struct build *b, const struct ini_entry *e, struct slice path)
 {
 	char folder[PATH_MAX];
+	struct stat st;
 
 	if (access(path.p, F_OK) != 0)
 		look_at_folder(b, e, folder_of(path, folder));
+	else if (stat(path.p, &st) == 0 && S_ISDIR(st.st_mode))
+		report_warning(b->report, e->line, "access_log: %s is a folder", report_shown(path).z);
 	else if (faccessat(AT_FDCWD, path.p, W_OK, AT_EACCESS) != 0)
 		report_warning(b->report, e->line, "access_log: this user can't write to %s", report_shown(path).z);
 }
@@ -110,15 +113,28 @@ static void look_at_disk(struct build *b, const struct ini_entry *e, struct slic
 	look_at_folder(b, e, access(path.p, F_OK) == 0 ? path.p : folder_of(path, folder));
 }
 
+static void look_at_list(struct build *b, const struct ini_entry *e, struct slice path)
+{
+	struct stat st;
+
+	if (stat(path.p, &st) != 0 || faccessat(AT_FDCWD, path.p, R_OK, AT_EACCESS) != 0)
+		report_warning(b->report, e->line, "file: %s: %s", report_shown(path).z, strerror(errno));
+	else if (!S_ISREG(st.st_mode))
+		report_warning(b->report, e->line, "file: %s is not a file", report_shown(path).z);
+}
+
 static void warn_of_folders(struct build *b)
 {
 	const struct config *c = b->config;
 	const struct ini_entry *log = entry_of(b, "proxy", "access_log"), *disk = entry_of(b, "disk", "path");
+	const struct ini_entry *warm = entry_of(b, "warm", "file");
 
 	if (log && c->proxy.access_log.n > 0 && !slice_equal(c->proxy.access_log, SLICE_LIT("-")))
 		look_at_log(b, log, c->proxy.access_log);
 	if (disk && c->disk.path.n > 0)
 		look_at_disk(b, disk, c->disk.path);
+	if (warm && c->warm.file.n > 0)
+		look_at_list(b, warm, c->warm.file);
 }
 
 void warn_of_files(struct build *b)

@@ -210,6 +210,8 @@ static int open_state(struct disk *d, char *error)
 
 	if (!err) {
 		err = secret_load(d->io, d->dir, d->store, d->secret);
+		if (err == -EBADMSG || err == -ENOENT)
+			log_warn("disk: %s/secret is missing, or is not of what is stored there", d->o.path);
 		if (err == -EPERM)
 			return fail(error, err,
 				"disk: %s/secret must be a file of this user's with mode 600; without it the disk tier "

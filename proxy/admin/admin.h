@@ -25,7 +25,7 @@ struct admin_options {
 	/* As server_reload_try: POST /reload?dry_run=1. */
 	int (*reload_try)(void *owner, struct buf *errors, struct buf *differs, struct buf *later);
 	uint64_t first_list; /* as warm_new's `first` */
-	const char *file;    /* that is loaded: its path, or what else says what is served */
+	const char *file;    /* that is loaded: its path; NULL: options alone say what is served */
 	void *owner;
 };
 

@@ -9,14 +9,22 @@
 /* Whatever made the refresh fail, what is stored stays. */
 static json_t *refresh_failed(const struct refresh_result *r)
 {
-	char detail[96] = "no response that could be used came from the upstream; what is stored stays";
+	const char *cause = fetch_cause_name(r->cause);
+	char detail[160];
 	json_t *j;
 
 	if (r->upstream_status >= 500)
-		snprintf(detail, sizeof(detail), "the upstream answered %d; what is stored stays", r->upstream_status);
+		snprintf(detail, sizeof(detail), "the upstream answered %d; what may be stored stays",
+			r->upstream_status);
+	else
+		snprintf(detail, sizeof(detail),
+			"no response that could be used came from the upstream%s%s; what may be stored stays",
+			cause ? ": " : "", cause ? cause : "");
 	j = admin_problem_new(r->status, detail);
 	if (r->upstream_status)
 		json_object_set_new(j, "upstream_status", json_integer(r->upstream_status));
+	if (cause)
+		json_object_set_new(j, "error", json_string(cause));
 	return j;
 }
 

@@ -92,19 +92,23 @@ static void try(struct admin_call *c)
 {
 	const struct admin_options *o = &c->admin->o;
 	struct buf warnings, differs, later;
+	json_t *j;
 	int err;
 
 	buf_init(&warnings, TEXT_MAX);
 	buf_init(&differs, TEXT_MAX);
 	buf_init(&later, TEXT_MAX);
 	err = o->reload_try(o->owner, &warnings, &differs, &later);
-	if (err)
+	if (err) {
 		refuse(c, err, &warnings, "the configuration has mistakes and would not be loaded");
-	else
-		admin_answer(c, 200,
-			json_pack("{s:b, s:o, s:o, s:o, s:o}", "in_force", differs.n == 0 && later.n == 0, "file",
-				json_of_file(o->file), "differs", json_of_lines(buf_slice(&differs)), "needs_restart",
-				json_of_lines(buf_slice(&later)), "warnings", json_of_lines(buf_slice(&warnings))));
+	} else {
+		j = json_pack("{s:b, s:o, s:o, s:o}", "in_force", differs.n == 0 && later.n == 0, "differs",
+			json_of_lines(buf_slice(&differs)), "needs_restart", json_of_lines(buf_slice(&later)),
+			"warnings", json_of_lines(buf_slice(&warnings)));
+		if (j && o->file)
+			json_object_set_new(j, "file", json_of_file(o->file));
+		admin_answer(c, 200, j);
+	}
 	buf_fini(&warnings);
 	buf_fini(&differs);
 	buf_fini(&later);

@@ -102,5 +102,5 @@ void admin_warm_at_start(struct admin *a)
 		snprintf(path, sizeof(path), "%.*s/" WARM_TOP_FILE, SLICE_ARG(config->disk.path)) < PATH_MAX)
 		add_file(a, path, config->warm.top, "last-run");
 	if (config->warm.file.n > 0)
-		add_file(a, config->warm.file.p, 0, "");
+		add_file(a, config->warm.file.p, 0, "file");
 }

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "config/ini/file.h"
@@ -33,7 +34,7 @@ struct list {
 	char from[PEER_TEXT_MAX];
 	char *text; /* NULL: through */
 	size_t n, at;
-	bool is_cancelled;
+	bool is_cancelled, is_asked_for /* in a call */;
 	int64_t began_ms, ended_ms; /* monotonic; 0: not yet */
 	unsigned total, under_way;
 	/* how they ended */
@@ -270,10 +271,13 @@ static bool is_url(const struct service *s, struct slice url, char text[WARM_WHY
 
 static void begin(struct warm *w, struct list *l, struct slice url)
 {
-	char why[WARM_WHY_MAX];
+	char why[WARM_WHY_MAX] = "";
 	struct warm_fetch *f = is_url(w->service, url, why) ? mem_alloc(sizeof(*f) + url.n) : NULL;
 
 	if (!f) {
+		/* Who lists them in a call is told there. */
+		if (l->failed == 0 && !l->is_asked_for)
+			log_warn("warm: %s", *why ? why : "out of memory");
 		note_failed(l, url);
 		return;
 	}
@@ -375,7 +379,7 @@ static unsigned unfinished(const struct warm *w)
 	return n;
 }
 
-int warm_add(struct warm *w, struct slice lines, const char *from, uint64_t *id)
+static int add(struct warm *w, struct slice lines, const char *from, bool is_asked_for, uint64_t *id)
 {
 	unsigned total = lines.n <= WARM_TEXT ? count_lines(lines) : WARM_URLS + 1;
 	struct list *l = &w->lists[(w->lists_n + 1) % WARM_LISTS];
@@ -392,9 +396,15 @@ int warm_add(struct warm *w, struct slice lines, const char *from, uint64_t *id)
 		return -ENOMEM;
 	*l = (struct list){.id = ++w->lists_n, .text = text, .n = lines.n, .total = total};
 	snprintf(l->from, sizeof(l->from), "%s", from);
+	l->is_asked_for = is_asked_for;
 	*id = l->id;
 	wake(w);
 	return 0;
+}
+
+int warm_add(struct warm *w, struct slice lines, const char *from, uint64_t *id)
+{
+	return add(w, lines, from, true, id);
 }
 
 /* Of lines those up to and with the `most`th that says something. */
@@ -416,7 +426,7 @@ int warm_add_file(struct warm *w, const char *path, unsigned most, const char *f
 	buf_init(&text, WARM_TEXT);
 	err = file_read_regular(path, &text);
 	if (!err)
-		err = warm_add(w, most > 0 ? first_lines(buf_slice(&text), most) : buf_slice(&text), from, id);
+		err = add(w, most > 0 ? first_lines(buf_slice(&text), most) : buf_slice(&text), from, false, id);
 	buf_fini(&text);
 	return err == -ENOBUFS ? -EMSGSIZE : err;
 }

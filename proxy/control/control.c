@@ -175,7 +175,7 @@ static bool is_same_file(const char *file, const json_t *answer)
 	const char *theirs = json_string_value(json_object_get(answer, "file"));
 	char path[PATH_MAX];
 
-	return !file || !theirs || (realpath(file, path) && strcmp(path, theirs) == 0);
+	return !file || (theirs && realpath(file, path) && strcmp(path, theirs) == 0);
 }
 
 int control_check(const struct control_order *o, const char *file)
@@ -189,7 +189,7 @@ int control_check(const struct control_order *o, const char *file)
 	status = call(o, CHECK, "memoproxy: check", &form, &answer);
 	buf_fini(&form);
 	if (status == CONTROL_DONE && !is_same_file(file, answer)) {
-		fprintf(stderr, "memoproxy: check: that is another file than %s\n", file);
+		fprintf(stderr, "memoproxy: check: the running proxy does not go by %s\n", file);
 		status = CONTROL_DIFFERS;
 	} else if (status == CONTROL_DONE && !json_is_true(json_object_get(answer, "in_force"))) {
 		status = CONTROL_DIFFERS;

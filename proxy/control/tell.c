@@ -222,6 +222,10 @@ void tell_check(const json_t *j, FILE *to)
 {
 	const json_t *differs = json_object_get(j, "differs"), *later = json_object_get(j, "needs_restart");
 
+	if (!json_object_get(j, "file")) {
+		fputs("The running proxy reads no file: it was started with --to or --demo.\n", to);
+		return;
+	}
 	fputs("The running proxy goes by ", to);
 	print_text(to, text(j, "file"));
 	fputs(is_true(j, "in_force") ? " as it is.\n" : ", but not as the file is now.\n", to);
@@ -229,6 +233,6 @@ void tell_check(const json_t *j, FILE *to)
 		fputs("A reload would change:\n", to);
 	tell_list(differs, "  ", to);
 	if (json_array_size(later) > 0)
-		fputs("A restart is needed for:\n", to);
+		fputs("A restart, or an upgrade (USR2), is needed for:\n", to);
 	tell_list(later, "  ", to);
 }

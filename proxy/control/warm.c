@@ -28,7 +28,7 @@ enum {
 struct order {
 	struct control_order control;
 	const char *cancel;
-	bool lists;
+	bool lists, is_given /* a file or a sitemap, whatever is in it */;
 	struct buf urls;     /* lines */
 	struct buf sitemaps; /* texts, each with a NUL byte */
 };
@@ -368,6 +368,21 @@ static int follow(struct talk *t, json_int_t id, struct counts *counts)
 	}
 }
 
+/* Lines that are no URLs of the proxy. */
+static void tell_wrong(const struct talk *t, const json_t *answer)
+{
+	const char *first = json_string_value(json_object_get(answer, "first"));
+	double n = number(answer, "no_urls");
+
+	if (!first)
+		return;
+	fprintf(stderr, "%s: no URL of this proxy: ", t->who);
+	print_text(stderr, first);
+	if (n > 1)
+		fprintf(stderr, "; and %.0f more", n - 1);
+	fputc('\n', stderr);
+}
+
 static int give(struct talk *t, const struct buf *form, json_int_t *id)
 {
 	for (;;) {
@@ -382,6 +397,7 @@ static int give(struct talk *t, const struct buf *form, json_int_t *id)
 		if (status != CONTROL_DONE)
 			return told(t, status, answer);
 		*id = json_integer_value(json_object_get(answer, "id"));
+		tell_wrong(t, answer);
 		json_decref(answer);
 		return CONTROL_DONE;
 	}
@@ -469,8 +485,10 @@ static int take(struct order *o, int option, const char *value)
 		args_usage(&warm_word, stdout);
 		return 1;
 	case ARG_FILE:
+		o->is_given = true;
 		return add_file(o, value);
 	case ARG_SITEMAP:
+		o->is_given = true;
 		return buf_add(&o->sitemaps, value, strlen(value) + 1);
 	case ARG_CANCEL:
 		o->cancel = value;
@@ -501,7 +519,7 @@ static int read_order(int argc, char **argv, struct order *o)
 		err = add_sitemaps(o);
 	if (!err && (o->lists || o->cancel) && (o->lists == (o->cancel != NULL) || o->urls.n > 0))
 		err = refuse("--list and --cancel stand alone", "");
-	if (!err && !o->lists && !o->cancel && !says_something(buf_slice(&o->urls)))
+	if (!err && !o->lists && !o->cancel && !o->is_given && !says_something(buf_slice(&o->urls)))
 		err = refuse("a URL, --file or --sitemap is missing", "");
 	return err;
 }

@@ -158,7 +158,8 @@ static int publish(struct server *s, struct snapshot *next, struct buf *errors)
 
 static void add_difference(void *arg, const char *section, const char *key)
 {
-	buf_addf(arg, "%s%s%s\n", section, *key ? " " : "", key);
+	if (!needs_restart(section, key))
+		buf_addf(arg, "%s%s%s\n", section, *key ? " " : "", key);
 }
 
 int server_reload_try(struct server *s, struct buf *errors, struct buf *differs, struct buf *later)

@@ -54,6 +54,21 @@ static void log_lines(enum log_level level, const char *before, struct slice tex
 	}
 }
 
+/* However it was asked for: later, somebody looks for when it changed. */
+static int reload(void *arg, struct buf *errors, struct buf *later)
+{
+	int err = server_reload(arg, errors, later);
+
+	if (err) {
+		log_lines(LOG_LEVEL_ERROR, "reload: the old configuration stays in force: ", buf_slice(errors));
+	} else {
+		log_lines(LOG_LEVEL_WARN, "reload: ", buf_slice(errors));
+		log_info("reload: the new configuration is in force");
+	}
+	log_lines(LOG_LEVEL_WARN, "reload: counts from the next start on only: ", buf_slice(later));
+	return err;
+}
+
 static void on_hup(evutil_socket_t sig, short what, void *arg)
 {
 	struct buf errors, later;
@@ -62,13 +77,7 @@ static void on_hup(evutil_socket_t sig, short what, void *arg)
 	(void)sig;
 	buf_init(&errors, ERRORS_MAX);
 	buf_init(&later, ERRORS_MAX);
-	if (server_reload(arg, &errors, &later))
-		log_lines(LOG_LEVEL_ERROR, "reload: the old configuration stays in force: ", buf_slice(&errors));
-	else {
-		log_lines(LOG_LEVEL_WARN, "reload: ", buf_slice(&errors));
-		log_info("reload: the new configuration is in force");
-	}
-	log_lines(LOG_LEVEL_WARN, "reload: counts from the next start on only: ", buf_slice(&later));
+	(void)reload(arg, &errors, &later);
 	buf_fini(&errors);
 	buf_fini(&later);
 }
@@ -353,11 +362,6 @@ static void set_up_allocator(unsigned workers)
 	mallopt(M_ARENA_MAX, (int)workers + 1);
 }
 
-static int reload(void *arg, struct buf *errors, struct buf *later)
-{
-	return server_reload(arg, errors, later);
-}
-
 static int reload_try(void *arg, struct buf *errors, struct buf *differs, struct buf *later)
 {
 	return server_reload_try(arg, errors, differs, later);
@@ -371,7 +375,7 @@ static int start_admin(struct server *s)
 		.reload = reload,
 		.reload_try = reload_try,
 		.first_list = relay_is_open(s->relay) ? (uint64_t)(s->service.started_wall_ms / 1000) : 0,
-		.file = config_source_name(s->source)};
+		.file = s->source->path};
 	int *fds, err;
 
 	o.fds_n = s->service.snapshot->config->admin.listen.n;

@@ -162,10 +162,12 @@ static void on_progress(struct flight_waiter *w)
 		finish_with_nothing_stored(r, &view);
 		return;
 	case FLIGHT_STALE:
+		r->result.cause = view.cause;
 		r->result.upstream_status = view.status;
 		finish(r, view.status ? 502 : view.failure);
 		return;
 	case FLIGHT_FAILED:
+		r->result.cause = view.cause;
 		finish(r, view.status);
 		return;
 	case FLIGHT_RETRY:

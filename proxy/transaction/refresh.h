@@ -25,6 +25,7 @@ struct refresh_result {
 	bool was_there, is_spared;
 	const struct config *config; /* by which it was asked, and its route; until `done` returns */
 	const struct config_route *route;
+	unsigned cause;        /* of 502, 503 and 504: as fetch_cause_name takes it; 0: not known */
 	enum policy_store why; /* not stored, and the upstream has not failed; else POLICY_STORE */
 	int64_t lifetime_ms, age_ms;
 	enum policy_source source;
