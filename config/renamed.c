@@ -12,7 +12,7 @@ static const struct renamed renamed[] = {
 	{"cache", "hit_road", "cache", "fast_path"},
 	{"cache", "warm_file", "warm", "file"},
 	{"cache", "warm_rate", "warm", "rate"},
-	/* Moved, and not renamed. */
+	/* Moved, and not renamed. (After those, so that these are not found for them.) */
 	{"warm", "warm_file", "warm", "file"},
 	{"warm", "warm_rate", "warm", "rate"},
 };
@@ -89,14 +89,9 @@ int take_new_names(struct build *b)
 void warn_of_old_names(struct build *b)
 {
 	for (const struct ini_section *s = b->sections; s; s = s->next)
-		for (const struct ini_entry *e = s->entries; e; e = e->next) {
-			/* It may have stood in another one. */
-			bool has_moved = e->old_key.n > 0 && !renamed_of(s->kind, e->old_key);
-
+		for (const struct ini_entry *e = s->entries; e; e = e->next)
 			if (e->old_key.n > 0)
 				report_warning(b->report, e->line,
-					"%.*s: now called %.*s%s%.*s%s; the next version does not know the old name",
-					SLICE_ARG(e->old_key), SLICE_ARG(e->key), has_moved ? " in [" : "",
-					has_moved ? (int)s->kind.n : 0, s->kind.p, has_moved ? "]" : "");
-		}
+					"%.*s: now called %.*s in [%.*s]; the next version does not know the old name",
+					SLICE_ARG(e->old_key), SLICE_ARG(e->key), SLICE_ARG(s->kind));
 }

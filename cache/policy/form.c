@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "cache/policy/credentials.h"
+#include "http/syntax.h"
 
 /* Of shared cookies that are left out of one request's form. */
 #define SHARED_MAX 512
@@ -44,6 +45,42 @@ static bool is_id(enum http_field_id id)
 	default:
 		return false;
 	}
+}
+
+static bool is_number(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] < '0' || s.p[i] > '9')
+			return false;
+	return s.n < 10;
+}
+
+/* A member as browsers and HTTP libraries write it, who mean the cache by it and not the origin (RFC 9111 5.2.1, 5.4, RFC 9218). */
+static bool is_usual(struct slice member)
+{
+	static const struct slice words[] = {{"no-cache", 8}, {"no-store", 8}, {"max-age", 7}, {"max-stale", 9},
+		{"min-fresh", 9}, {"no-transform", 12}, {"only-if-cached", 14}, {"stale-if-error", 14}, {"u", 1},
+		{"i", 1}};
+	struct slice name, number;
+
+	(void)slice_cut(member, '=', &name, &number);
+	for (unsigned i = 0; i < ARRAY_LEN(words); i++)
+		if (slice_equal_nocase(words[i], name))
+			return is_number(number);
+	return false;
+}
+
+/* What is said to caches on the way tells nothing of what an origin makes of the request; unless somebody has made it up. */
+static bool is_for_caches(const struct http_field *f)
+{
+	struct slice rest = f->value, member;
+
+	if (f->id != HF_CACHE_CONTROL && f->id != HF_PRAGMA && f->id != HF_PRIORITY)
+		return false;
+	while (http_list_next(&rest, &member))
+		if (!is_usual(member))
+			return false;
+	return true;
 }
 
 static uint64_t mix(uint64_t h, struct slice s)
@@ -121,7 +158,7 @@ uint64_t form_of(const struct cache_rules *rules, const struct http_fields *requ
 			h = mix_cookies(mix_name(h, f), rules, value, &left);
 		else if (is_id(f->id) && value.n <= ID_MAX && is_plain(value))
 			h = mix_name(h, f);
-		else if (is_ended ? value.n > 0 : !is_nobodys(f->id))
+		else if (is_ended ? value.n > 0 : !is_nobodys(f->id) && !is_for_caches(f))
 			h = mix(mix_name(h, f), value);
 	}
 	return h;
