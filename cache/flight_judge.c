@@ -48,7 +48,6 @@ bool flight_is_full_response(int status)
 	case 412:
 	case 416:
 	/* What the request, and no other, was like. */
-	case 400:
 	case 406:
 	case 411:
 	case 413:

@@ -14,11 +14,10 @@ static json_t *refresh_failed(const struct refresh_result *r)
 	json_t *j;
 
 	if (r->upstream_status >= 500)
-		snprintf(detail, sizeof(detail), "the upstream answered %d; what may be stored stays",
-			r->upstream_status);
+		snprintf(detail, sizeof(detail), "the upstream answered %d; what is stored stays", r->upstream_status);
 	else
 		snprintf(detail, sizeof(detail),
-			"no response that could be used came from the upstream%s%s; what may be stored stays",
+			"no response that could be used came from the upstream%s%s; what is stored stays",
 			cause ? ": " : "", cause ? cause : "");
 	j = admin_problem_new(r->status, detail);
 	if (r->upstream_status)

@@ -20,6 +20,7 @@ def machine(tmp_path_factory):
     folder = tmp_path_factory.mktemp("machine")
     Pair(folder / "etc")
     Pair(folder)
+    (folder / "etc" / "urls.txt").write_text("/a\n")
     (folder / "etc" / "token").write_text("of-the-documents")
     (folder / "etc" / "token").chmod(0o600)
     for page in ("down.html", "down.json", "no.html"):
