@@ -6,6 +6,7 @@
 
 #include "cache/policy/credentials.h"
 #include "cache/policy/form.h"
+#include "cache/memory/store_filter.h"
 #include "cache/policy/vary.h"
 
 #define OWN_LINES_MAX (128 * 1024)
@@ -41,6 +42,7 @@ static void free_flight(struct flight *f)
 {
 	object_unref(&f->object);
 	object_unref(&f->stored);
+	store_filter_free(&f->filter);
 	if (f->speaks_for)
 		memory_give(f->entry->shard, f->speaks_for);
 	entry_unref(&f->entry);

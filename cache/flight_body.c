@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "cache/flight_internal.h"
+#include "cache/memory/store_filter.h"
 
 static void show(struct flight *f)
 {
@@ -112,6 +113,8 @@ enum flight_body flight_body(struct flight *f, const void *p, size_t n)
 		flight_break_off(f);
 		return FLIGHT_BODY_NOBODY;
 	}
+	if (f->filter && !f->window.is_open)
+		store_filter_feed(f->filter, p, n);
 	lower_is_full = feed_lower(f, p, n);
 	(void)object_body_state(f->object, &published);
 	pthread_mutex_lock(&f->mu);

@@ -88,8 +88,9 @@ struct flight {
 	bool may_mark;  /* that its response is not for sharing says something of others': not alone by wish */
 	bool may_fail;  /* and so does its failure: no credentials */
 	enum failure_kind fails_as;
-	bool is_forced; /* a refresh: it replaces what others were told a moment ago */
-	bool is_fill;   /* for a warm-up, which has no credential where clients may have one */
+	bool is_forced;              /* a refresh: it replaces what others were told a moment ago */
+	struct store_filter *filter; /* the leader's; NULL: every body is taken */
+	bool is_fill;                /* for a warm-up, which has no credential where clients may have one */
 	uint64_t epoch;
 	uint64_t order; /* of its request among all: landing.h */
 	struct now started;

@@ -365,6 +365,11 @@ enum flight_fate flight_response(struct flight *f, const struct flight_response 
 	*why = flight_judge(f, a, &freshness);
 	if (*why == POLICY_STORE)
 		o = make_stored(f, a, &freshness, why);
+	store_filter_free(&f->filter);
+	if (o && store_filter_begin(f->rules, a->status, &f->filter) != 0) {
+		*why = POLICY_NOT_NO_ROOM;
+		object_unref(&o);
+	}
 	if (o && flight_is_large(f, a) && flight_stream_begin(f, o, a->content_length) != 0) {
 		count(&f->cache->n.refused_too_large);
 		*why = POLICY_NOT_NO_ROOM;
@@ -419,7 +424,7 @@ static struct object *to_store(struct flight *f, struct now now)
 	/* Purged while it was fetched. (Once more at each use: a purge may come right after this.) */
 	if (f->window.is_open || object_check(f->object) == PURGED_HARD)
 		return NULL;
-	if (!store_filter_allows_body(f->rules, f->object)) {
+	if (f->filter ? !store_filter_allows(f->filter) : store_filter_looks(f->rules, f->object->status)) {
 		note_verdict(f, POLICY_NOT_BODY);
 		return NULL;
 	}

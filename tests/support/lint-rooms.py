@@ -25,7 +25,7 @@ LIBRARIES = {
     "event2/listener": ["proxy/front"],
     "event2/": ["proxy/", "upstream"],
     "openssl/": ["proxy/connection", "proxy/admin", "upstream", "cache/policy"],
-    "jansson.h": ["cache/policy", "cache/memory", "proxy/admin", "proxy/demo", "proxy/init", "proxy/control"],
+    "jansson.h": ["cache/policy", "proxy/admin", "proxy/demo", "proxy/init", "proxy/control"],
     "yaml.h": ["proxy/init"],
     "expat.h": ["proxy/init"],
     "zlib.h": ["cache/memory"],
