@@ -81,6 +81,11 @@ static bool step(struct gate *g)
 		return true;
 	case GATE_BODY:
 		return gate_read_body(g);
+	case GATE_WHOLE:
+		if (!gate_takes_step(g))
+			return false;
+		gate_hand_over(g);
+		return true;
 	case GATE_RESPONSE:
 		return false;
 	case GATE_DRAIN:

@@ -132,6 +132,14 @@ static bool drops_body(const struct gate *g)
 	return g->view.method == HTTP_HEAD;
 }
 
+static void end_body(struct gate *g)
+{
+	if (g->body_bytes > GATE_STEP_BYTES)
+		g->phase = GATE_WHOLE;
+	else
+		gate_hand_over(g);
+}
+
 static bool read_length(struct gate *g)
 {
 	size_t n = evbuffer_get_length(g->in);
@@ -148,7 +156,7 @@ static bool read_length(struct gate *g)
 	else
 		body_take(g->body, g->in, n);
 	if (g->body_left == 0)
-		gate_hand_over(g);
+		end_body(g);
 	return true;
 }
 
@@ -183,7 +191,7 @@ static bool read_chunks(struct gate *g)
 	} while (got == CHUNK_DATA && keep_chunk_data(g, data));
 	evbuffer_drain(g->in, at);
 	if (got == CHUNK_END)
-		gate_hand_over(g);
+		end_body(g);
 	else if (got == CHUNK_BAD)
 		gate_refuse(g, bad_chunks);
 	else if (got == CHUNK_MORE && chunk_expects(&g->chunk) > g->body_most - g->body_bytes)

@@ -47,10 +47,11 @@
 #define GATE_ACCEPTS_PER_TURN 32    /* then connections that are open get theirs; the others wait in the kernel */
 #define GATE_STEPS_PER_TURN \
 	32 /* requests begun that are no hits, and idle connections ended; hits go before the others */
-#define GATE_READ_MAX (16 * 1024) /* from one connection, before others get their turn */
-#define GATE_SAID_MAX (64 * 1024) /* responses of the fast path put together to be sent by one call */
-#define GATE_PAUSE_MS 100         /* accepting, for want of descriptors */
-#define GATE_LINGER_MS 2000       /* how long a client may go on sending after our last byte */
+#define GATE_STEP_BYTES (16 * 1024) /* a larger body costs a step for each so many bytes: it may have to be parsed */
+#define GATE_READ_MAX (16 * 1024)   /* from one connection, before others get their turn */
+#define GATE_SAID_MAX (64 * 1024)   /* responses of the fast path put together to be sent by one call */
+#define GATE_PAUSE_MS 100           /* accepting, for want of descriptors */
+#define GATE_LINGER_MS 2000         /* how long a client may go on sending after our last byte */
 #define GATE_LINGER_BYTES (16 * 1024 * 1024)
 #define GATE_LOOK_MS 1000 /* between two looks whether a client that sends no more is still there */
 
@@ -60,6 +61,7 @@ enum gate_phase {
 	GATE_HEAD,      /* evhttp is idle; a request head is awaited */
 	GATE_TURN,      /* the head is in `head`, no hit; others that came before it are begun first */
 	GATE_BODY,      /* its body is being read */
+	GATE_WHOLE,     /* its body is here, and large; others that came before it are handed over first */
 	GATE_RESPONSE,  /* evhttp has the request; its response is not finished */
 	GATE_DRAIN,     /* evhttp is done; the response's last bytes are in the socket's buffer */
 	GATE_CLOSING,   /* what is buffered goes out, then the connection ends */

@@ -32,6 +32,14 @@ static void end_turn(struct front *l)
 	(void)event_add(&l->turn, &next_turn); /* without memory for it: the next step does */
 }
 
+/* The first of a turn may cost more than there is: else it would never come. */
+static void pay(struct front *l, const struct gate *g)
+{
+	uint64_t cost = g->phase == GATE_WHOLE ? 1 + g->body_bytes / GATE_STEP_BYTES : 1;
+
+	l->steps_left -= cost < l->steps_left ? (unsigned)cost : l->steps_left;
+}
+
 /* By way of their own event, for each may end while another is served. */
 static void on_turn(evutil_socket_t fd, short what, void *arg)
 {
@@ -40,10 +48,10 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	for (l->steps_left = GATE_STEPS_PER_TURN; l->steps_left > 0 && (first = link_take_first(&l->behind));
-		l->steps_left--) {
+	for (l->steps_left = GATE_STEPS_PER_TURN; l->steps_left > 0 && (first = link_take_first(&l->behind));) {
 		struct gate *g = CONTAINER_OF(first, struct gate, behind);
 
+		pay(l, g);
 		g->has_step = true;
 		gate_schedule(g);
 	}
@@ -68,7 +76,7 @@ bool gate_takes_step(struct gate *g)
 		return false;
 	}
 	if (!g->has_step)
-		l->steps_left--;
+		pay(l, g);
 	g->has_step = false;
 	return true;
 }

@@ -331,10 +331,48 @@ static void requests_that_are_no_hits_and_ends_take_turns(void **state)
 	client_free(last);
 }
 
+/* What a request with a large body takes is not known before it has been parsed. All of them are complete in one turn. */
+static void large_bodies_are_handed_over_a_few_in_a_turn(void **state)
+{
+	enum { CLIENTS = 40, BODY = 4 * GATE_STEP_BYTES, COST = 1 + BODY / GATE_STEP_BYTES };
+	static const char head[] = "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 65536\r\n\r\n";
+	struct client *herd[CLIENTS];
+	struct rig *r = *state;
+	char *text = test_calloc(1, sizeof(head) + BODY);
+	unsigned before;
+
+	assert_int_equal(BODY, 65536);
+	r->options.max_body = 2 * BODY;
+	memcpy(text, head, sizeof(head) - 1);
+	memset(text + sizeof(head) - 1, 'x', BODY - 1);
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		herd[i] = client_new(r);
+		client_send(herd[i], text);
+	}
+	test_free(text);
+	wait_for(r, r->stats.bytes_in == CLIENTS * (sizeof(head) - 1 + BODY - 1));
+	rig_settle(r);
+	assert_int_equal(r->held_n, 0);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		assert_int_equal(send(bufferevent_getfd(herd[i]->bev), "x", 1, 0), 1);
+	rig_start_watch(r);
+	do {
+		before = r->held_n;
+		assert_true(rig_turn(r));
+		assert_true(r->held_n - before <= GATE_STEPS_PER_TURN / COST + 1);
+	} while (r->held_n < CLIENTS);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		rig_release(r, i, "[held]");
+	wait_for(r, r->completed == CLIENTS);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		client_free(herd[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(requests_that_are_no_hits_and_ends_take_turns, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(large_bodies_are_handed_over_a_few_in_a_turn, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(
 			a_herd_of_new_clients_does_not_hold_up_one_that_is_connected, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(connections_beyond_the_bound_are_turned_away, rig_setup, rig_teardown),
