@@ -256,6 +256,8 @@ int origin_init(struct origin *o, struct upstream *u, struct slice url) WARN_UNU
 void origin_fini(struct origin *o);
 /* The easy handle goes to this origin from now on. 0 or -ENOMEM. */
 int origin_apply(struct fetch *f) WARN_UNUSED;
+/* CURLOPT_HTTP_VERSION of what shares its connections. */
+long origin_http_version(const struct origin *o);
 
 /* The address of its name is looked up anew for the next attempt. After an attempt
  * without a byte of a response, and after a reload. */

@@ -53,7 +53,7 @@ static int set_forget(struct origin *o)
 }
 
 /* Over plain TCP version 2 is spoken only where it is known to be understood: no Upgrade. */
-static long version_of(const struct origin *o)
+long origin_http_version(const struct origin *o)
 {
 	switch (o->u->options->http_version) {
 	case UPSTREAM_HTTP_2:
@@ -108,7 +108,6 @@ int origin_apply(struct fetch *f)
 	if (f->applied == f->o)
 		return 0;
 	bad |= curl_easy_setopt(f->easy, CURLOPT_CURLU, f->o->url);
-	bad |= curl_easy_setopt(f->easy, CURLOPT_HTTP_VERSION, version_of(f->o));
 	f->applied = bad ? NULL : f->o;
 	return bad ? -ENOMEM : 0;
 }

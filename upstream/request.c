@@ -131,7 +131,6 @@ static bool may_leave_body(const struct fetch_request *r)
 	case HTTP_POST:
 	case HTTP_PUT:
 	case HTTP_PATCH:
-	case HTTP_QUERY:
 		return false;
 	default:
 		return r->has_body && r->body.n > 0;
@@ -235,11 +234,15 @@ int request_apply(struct fetch *f)
 {
 	const struct origin *o = f->o;
 	bool is_alone = spoils_reuse(o) || f->is_alone, fresh = f->fresh || !f->is_safe || is_alone;
-	bool may_multiplex = o->is_https && o->u->options->http_version != UPSTREAM_HTTP_1_1 && !o->knows_http1;
+	bool may_multiplex =
+		o->is_https && !f->is_alone && o->u->options->http_version != UPSTREAM_HTTP_1_1 && !o->knows_http1;
 	int bad = apply_method(f);
 
 	bad |= curl_easy_setopt(f->easy, CURLOPT_REQUEST_TARGET, f->text.p + f->target_at);
 	bad |= curl_easy_setopt(f->easy, CURLOPT_HTTPHEADER, f->lines_n > 0 ? f->lines : NULL);
+	/* Over HTTP/2 others' requests would join it on its connection. */
+	bad |= curl_easy_setopt(f->easy, CURLOPT_HTTP_VERSION,
+		f->is_alone && o->is_https ? (long)CURL_HTTP_VERSION_1_1 : origin_http_version(o));
 	bad |= curl_easy_setopt(f->easy, CURLOPT_FRESH_CONNECT, fresh ? 1L : 0L);
 	bad |= curl_easy_setopt(f->easy, CURLOPT_FORBID_REUSE, is_alone ? 1L : 0L);
 	bad |= curl_easy_setopt(f->easy, CURLOPT_PIPEWAIT, may_multiplex ? 1L : 0L);

@@ -47,39 +47,57 @@ static bool is_id(enum http_field_id id)
 	}
 }
 
+/* Of what is said to caches: so many bytes in all of a request's fields, as browsers and HTTP libraries write it. */
+#define FOR_CACHES_MAX 96
+
 static bool is_number(struct slice s)
 {
 	for (size_t i = 0; i < s.n; i++)
 		if (s.p[i] < '0' || s.p[i] > '9')
 			return false;
-	return s.n < 10;
+	return s.n > 0 && s.n < 10;
 }
 
-/* A member as browsers and HTTP libraries write it, who mean the cache by it and not the origin (RFC 9111 5.2.1, 5.4, RFC 9218). */
-static bool is_usual(struct slice member)
+/* "no-cache", or "max-age=" and a number where the word is one that takes one. */
+static bool is_usual_directive(struct slice member)
 {
-	static const struct slice words[] = {{"no-cache", 8}, {"no-store", 8}, {"max-age", 7}, {"max-stale", 9},
-		{"min-fresh", 9}, {"no-transform", 12}, {"only-if-cached", 14}, {"stale-if-error", 14}, {"u", 1},
-		{"i", 1}};
+	static const struct slice alone[] = {
+		{"no-cache", 8}, {"no-store", 8}, {"no-transform", 12}, {"only-if-cached", 14}};
+	static const struct slice with[] = {{"max-age", 7}, {"max-stale", 9}, {"min-fresh", 9}, {"stale-if-error", 14}};
 	struct slice name, number;
 
+	for (unsigned i = 0; i < ARRAY_LEN(alone); i++)
+		if (slice_equal_nocase(alone[i], member))
+			return true;
 	(void)slice_cut(member, '=', &name, &number);
-	for (unsigned i = 0; i < ARRAY_LEN(words); i++)
-		if (slice_equal_nocase(words[i], name))
+	for (unsigned i = 0; i < ARRAY_LEN(with); i++)
+		if (slice_equal_nocase(with[i], name))
 			return is_number(number);
 	return false;
 }
 
-/* What is said to caches on the way tells nothing of what an origin makes of the request; unless somebody has made it up. */
-static bool is_for_caches(const struct http_field *f)
+/* Urgency and whether it is incremental (RFC 9218 4). */
+static bool is_usual_priority(struct slice member)
+{
+	return slice_equal(member, SLICE_LIT("i")) ||
+	       (member.n == 3 && memcmp(member.p, "u=", 2) == 0 && member.p[2] >= '0' && member.p[2] <= '7');
+}
+
+/* What is said to caches on the way tells nothing of what an origin makes of the request (RFC 9111 5.2.1, 5.4); unless somebody has made
+ * it up. *left: of FOR_CACHES_MAX. */
+static bool is_for_caches(const struct http_field *f, size_t *left)
 {
 	struct slice rest = f->value, member;
+	unsigned n = 0;
 
-	if (f->id != HF_CACHE_CONTROL && f->id != HF_PRAGMA && f->id != HF_PRIORITY)
+	if ((f->id != HF_CACHE_CONTROL && f->id != HF_PRAGMA && f->id != HF_PRIORITY) || f->value.n > *left)
 		return false;
-	while (http_list_next(&rest, &member))
-		if (!is_usual(member))
+	for (; http_list_next(&rest, &member); n++)
+		if (!(f->id == HF_PRIORITY ? is_usual_priority(member) : is_usual_directive(member)))
 			return false;
+	if (n == 0 || n > 4)
+		return false;
+	*left -= f->value.n;
 	return true;
 }
 
@@ -147,7 +165,7 @@ static uint64_t mix_cookies(uint64_t h, const struct cache_rules *rules, struct 
 uint64_t form_of(const struct cache_rules *rules, const struct http_fields *request)
 {
 	uint64_t h = FORM_PLAIN;
-	size_t left = SHARED_MAX;
+	size_t left = SHARED_MAX, left_for_caches = FOR_CACHES_MAX;
 
 	for (uint32_t i = 0; i < request->n; i++) {
 		const struct http_field *f = &request->v[i];
@@ -156,9 +174,9 @@ uint64_t form_of(const struct cache_rules *rules, const struct http_fields *requ
 
 		if (f->id == HF_COOKIE)
 			h = mix_cookies(mix_name(h, f), rules, value, &left);
-		else if (is_id(f->id) && value.n <= ID_MAX && is_plain(value))
+		else if (is_id(f->id) && value.n > 0 && value.n <= ID_MAX && is_plain(value))
 			h = mix_name(h, f);
-		else if (is_ended ? value.n > 0 : !is_nobodys(f->id) && !is_for_caches(f))
+		else if (is_ended ? value.n > 0 : !is_nobodys(f->id) && !is_for_caches(f, &left_for_caches))
 			h = mix(mix_name(h, f), value);
 	}
 	return h;

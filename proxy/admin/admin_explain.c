@@ -12,9 +12,18 @@
 
 bool admin_take_url(struct admin_call *c, struct slice *url, struct admin_url *l)
 {
-	if (admin_parameter(c, "url", url) || admin_parameter(c, "path", url))
-		return admin_find_location(c, *url, false, l);
-	admin_problem(c, 400, "url is missing");
+	const char *why;
+
+	if (!admin_parameter(c, "url", url) && !admin_parameter(c, "path", url)) {
+		admin_problem(c, 400, "url is missing");
+		return false;
+	}
+	if (!admin_find_location(c, *url, false, l))
+		return false;
+	if (admin_url_check_served(l, &why) == 0)
+		return true;
+	admin_url_problem(c, -EINVAL, why);
+	admin_url_fini(l);
 	return false;
 }
 

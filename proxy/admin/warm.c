@@ -63,7 +63,7 @@ struct warm {
 	int64_t silent_pause_ms;
 	int64_t ticked_ms;   /* when the last tick was */
 	int64_t tokens_1000; /* thousandths of a fetch that may begin */
-	uint64_t lists_n;    /* the last one's id; list `id` is at id % WARM_LISTS */
+	uint64_t lists_n;    /* the last one's id; list `id` is at id % WARM_LISTS, WARM_LISTS > WARM_WAITING */
 	uint64_t first;      /* the id before the first one's */
 	unsigned under_way;
 	bool is_ready; /* the lower tier has been read in */
@@ -261,6 +261,8 @@ static bool is_url(const struct service *s, struct slice url, char text[WARM_WHY
 
 	admin_url_init(&l);
 	err = admin_url_find(&l, s->snapshot, url, false, &why);
+	if (!err)
+		err = admin_url_check_served(&l, &why);
 	if (err) {
 		show_url(url, shown);
 		snprintf(text, WARM_WHY_MAX, "%s: %s", shown, err == -EINVAL ? why : "it is too long");
@@ -382,19 +384,25 @@ static unsigned unfinished(const struct warm *w)
 static int add(struct warm *w, struct slice lines, const char *from, bool is_asked_for, uint64_t *id)
 {
 	unsigned total = lines.n <= WARM_TEXT ? count_lines(lines) : WARM_URLS + 1;
-	struct list *l = &w->lists[(w->lists_n + 1) % WARM_LISTS];
+	uint64_t next = w->lists_n + 1;
+	struct list *l;
 	char *text;
 
 	if (total == 0)
 		return -EINVAL;
 	if (total > WARM_URLS)
 		return -EMSGSIZE;
-	if (unfinished(w) >= WARM_WAITING || (l->id != 0 && !is_through(l)) || w->is_stopped)
+	if (unfinished(w) >= WARM_WAITING || w->is_stopped)
 		return -EBUSY;
+	/* The ids of those that take long are passed over. */
+	while (w->lists[next % WARM_LISTS].id != 0 && !is_through(&w->lists[next % WARM_LISTS]))
+		next++;
+	l = &w->lists[next % WARM_LISTS];
 	text = mem_strndup(lines.p, lines.n);
 	if (!text)
 		return -ENOMEM;
-	*l = (struct list){.id = ++w->lists_n, .text = text, .n = lines.n, .total = total};
+	w->lists_n = next;
+	*l = (struct list){.id = next, .text = text, .n = lines.n, .total = total};
 	snprintf(l->from, sizeof(l->from), "%s", from);
 	l->is_asked_for = is_asked_for;
 	*id = l->id;

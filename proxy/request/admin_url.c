@@ -56,16 +56,23 @@ struct parts {
 	bool has_query;
 };
 
+/* The first that leads there, of those that take any host if there is one; NULL: none. */
 static const struct config_route *route_of_upstream(const struct config *c, unsigned upstream, const struct parts *p)
 {
+	const struct config_route *with_hosts = NULL;
+
 	for (unsigned i = 0; i < c->routes_n; i++) {
 		const struct config_route *r = &c->routes[i];
 
-		if (r->upstream == upstream &&
-			(!r->match || pattern_match(r->match, p->path, p->has_query, p->query, NULL)))
+		if (r->upstream != upstream ||
+			(r->match && !pattern_match(r->match, p->path, p->has_query, p->query, NULL)))
+			continue;
+		if (r->hosts.n == 0)
 			return r;
+		if (!with_hosts)
+			with_hosts = r;
 	}
-	return &c->routes[c->routes_n - 1];
+	return with_hosts;
 }
 
 /* As a client's request is routed. */
@@ -151,16 +158,27 @@ static int find_absolute(
 		*why = "url must be a path that begins with '/' or an absolute http or https URL";
 		return -EINVAL;
 	}
+	/* Of upstreams with one URL, that which is asked for this. */
 	for (unsigned i = 0; i < s->config->upstreams_n; i++) {
+		struct parts here = {.authority = p->authority};
+		const struct config_route *route;
 		struct slice asked;
 
 		if (!is_of_upstream(&s->config->upstreams[i], url, rest, &asked))
 			continue;
-		split_query(asked, p);
+		split_query(asked, &here);
+		route = route_of_upstream(s->config, i, &here);
+		if (!route && l->is_unserved)
+			continue;
+		*p = here;
 		l->upstream = i;
-		l->route = route_of_upstream(s->config, i, p);
-		return 0;
+		l->route = route ? route : &s->config->routes[s->config->routes_n - 1];
+		l->is_unserved = !route;
+		if (route)
+			return 0;
 	}
+	if (l->is_unserved)
+		return 0;
 	split_query(rest, p);
 	find_route(l, s, p);
 	/* As keys have it, with the path that the upstream's own URL begins with. */
@@ -201,6 +219,7 @@ static int find(struct admin_url *l, const struct snapshot *s, struct slice what
 	int err = spell(&l->spelled, &what);
 
 	*p = (struct parts){0};
+	l->is_unserved = false;
 	l->is_tls = !admin_url_has_listener(s, false);
 	if (err)
 		return err;
@@ -355,6 +374,13 @@ int admin_url_find_on(
 struct asked admin_url_asked(const struct admin_url *l)
 {
 	return (struct asked){.http = &l->request, .peer = NULL, .is_tls = l->is_tls, .route = l->route};
+}
+
+int admin_url_check_served(const struct admin_url *l, const char **why)
+{
+	if (l->is_unserved)
+		*why = "no route leads to this URL: its responses are not cached";
+	return l->is_unserved ? -EINVAL : 0;
 }
 
 bool admin_url_has_listener(const struct snapshot *s, bool is_tls)

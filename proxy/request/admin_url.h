@@ -17,6 +17,7 @@ struct admin_url {
 	struct buf head;             /* a GET for it, as a client would send it */
 	struct http_request request; /* parsed from `head` */
 	bool is_path;                /* no more than that was given */
+	bool is_unserved;            /* an upstream's, and no route leads there: to be purged, no more */
 	bool is_tls; /* the scheme that it is asked by: what the URL says or else the listeners leave, http where they are of both kinds */
 };
 
@@ -35,6 +36,8 @@ const struct config_route *admin_url_next_by_host(const struct admin_url *l, con
 int admin_url_find_on(struct admin_url *l, const struct snapshot *s, struct slice scheme, struct slice host,
 	struct slice path_query) WARN_UNUSED;
 
+/* 0, or -EINVAL with *why where no client's request has this URL. */
+int admin_url_check_served(const struct admin_url *l, const char **why) WARN_UNUSED;
 /* For target_find; nobody asks. */
 struct asked admin_url_asked(const struct admin_url *l);
 /* Are there listeners of this kind? */

@@ -291,7 +291,8 @@ static void on_asked(struct message *m)
 	struct refresh *r = CONTAINER_OF(m, struct refresh, to_worker);
 	const char *why;
 
-	if (admin_url_find(&r->admin_url, r->snapshot, slice_of(r->url), false, &why)) {
+	if (admin_url_find(&r->admin_url, r->snapshot, slice_of(r->url), false, &why) ||
+		admin_url_check_served(&r->admin_url, &why)) {
 		finish(r, 503);
 		return;
 	}

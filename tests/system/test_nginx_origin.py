@@ -33,6 +33,12 @@ def test_version_spoken_to_the_origin(front):
     assert front.fetch("/version").body == (b"HTTP/2.0" if front.kind == "http2" else b"HTTP/1.1")
 
 
+def test_who_authenticates_a_connection_is_alone_on_it(front):
+    """HTTP/2 would carry others' requests on it."""
+    assert front.fetch("/version", {"Authorization": "NTLM TlRMTVNTUAAB"}).body == b"HTTP/1.1"
+    assert front.fetch("/version").body == (b"HTTP/2.0" if front.kind == "http2" else b"HTTP/1.1")
+
+
 def test_small_file_is_cached(front, nginx):
     assert front.fetch("/small.txt").body == nginx.small
     r = front.fetch("/small.txt")

@@ -366,7 +366,7 @@ def test_who_authenticates_a_connection_keeps_it_for_himself(start_proxy, origin
     assert not alice & {request.conn_no for request in origin.seen("/c")} and len(alice) == 2
 
 
-@pytest.mark.parametrize("method", ["GET", "DELETE", "OPTIONS", "FROB"])
+@pytest.mark.parametrize("method", ["GET", "DELETE", "OPTIONS", "FROB", "QUERY"])
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_content_that_an_origin_leaves_unread_is_nobodys_request(start_proxy, method, framing):
     """It ignores the content, and takes it for a request; the answer to that is slow, so nothing shows that it comes."""

@@ -221,6 +221,41 @@ def test_an_upstream_that_is_silent_holds_up_no_other(start_proxy, origin):
         assert told(proxy, first)["fetched"] == 10
 
 
+def test_a_list_that_takes_long_takes_the_place_of_no_other(start_proxy, origin):
+    """More lists follow it than are remembered."""
+    paths = pages(origin, 40)
+    with socket.socket() as kept:
+        kept.bind(("127.0.0.1", 0))  # nobody listens
+        proxy = start_proxy({"warm": {"rate": 1000}, "upstream": {"retries": 0}, "cache": {"failure_memory": "0"},
+                             "upstream dead": {"url": f"http://127.0.0.1:{kept.getsockname()[1]}", "retries": 0},
+                             "route dead": {"match": "/dead*", "upstream": "dead", "ttl": "60s"},
+                             "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
+        first = warm(proxy, *[f"/dead/{i}" for i in range(40)])
+        for path in paths:
+            assert counts(through(proxy, warm(proxy, path)))["fetched"] == 1
+        assert told(proxy, first)["state"] == "runs"
+        assert len({e["id"] for e in proxy.admin_json("GET", "/warmups")["lists"]}) == 16
+        assert proxy.admin("POST", f"/warm?cancel={first}").status == 200
+        assert told(proxy, first)["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("how", ["warm", "refresh", "explain"])
+def test_a_url_that_no_route_leads_to_is_refused(start_proxy, origin, how):
+    """No client's request has it, and the upstream of some other route is not asked in its place."""
+    path = origin.on(origin.fresh(), Reply(body=b"other's"))
+    with Origin() as theirs:
+        proxy = start_proxy({"upstream theirs": {"url": theirs.url}, "route theirs": {"match": "/theirs*", "upstream": "theirs"},
+                             "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
+        url = theirs.url + path
+        if how == "warm":
+            assert counts(through(proxy, warm(proxy, url)))["failed"] == 1
+        else:
+            r = proxy.admin("POST" if how == "refresh" else "GET", f"/{how}?url={urllib.parse.quote(url, safe='')}")
+            assert r.status == 400 and b"no route leads to this URL" in r.body
+        assert proxy.admin("POST", f"/purge?url={urllib.parse.quote(url, safe='')}").status == 200
+        assert origin.count(path) == theirs.count(path) == 0
+
+
 def test_no_more_fetches_begin_in_a_second_than_the_rate_says(start_proxy, origin):
     times = []
 

@@ -644,12 +644,17 @@ static void ids_and_conditions_make_no_other_form(void **state)
 /* Nobody else can make the origin stumble over a field that others do not have, or have otherwise. */
 static void a_made_up_id_or_type_takes_nothing_from_who_has_none(void **state)
 {
-	const char *const odd[] = {"X-Request-ID: evil\r\n", "traceparent: 00-x\r\n", "baggage: a=<b>\r\n",
-		"Content-Type: x\r\n", "Cache-Control: odd\r\n", "Priority: ?\r\n"};
+	const char *const odd[] = {"X-Request-ID: evil\r\n", "X-Request-ID: \r\n", "traceparent: 00-x\r\n",
+		"baggage: a=<b>\r\n", "Content-Type: x\r\n", "Cache-Control: odd\r\n", "Cache-Control: no-cache=1\r\n",
+		"Cache-Control: max-age\r\n", "Cache-Control: max-age=\r\n", "Cache-Control: \r\n", "Pragma: u=1\r\n",
+		"Priority: ?\r\n", "Priority: no-cache\r\n", "Priority: u=9\r\n",
+		"Pragma: no-cache\r\nPragma: no-cache\r\nPragma: no-cache\r\nPragma: no-cache\r\n"
+		"Cache-Control: max-age=000000000, max-age=000000000, max-age=000000000\r\n"
+		"Cache-Control: max-age=000000000, max-age=000000000, max-age=000000000\r\n"};
 	struct rig *g = *state;
 
 	for (unsigned i = 0; i < ARRAY_LEN(odd); i++) {
-		char fields[200], target[20];
+		char fields[800], target[20];
 
 		snprintf(target, sizeof(target), "GET /%u", i);
 		snprintf(fields, sizeof(fields), "%s" USUAL, odd[i]);

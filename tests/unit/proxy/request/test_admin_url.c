@@ -127,6 +127,44 @@ static void it_is_the_key_that_clients_have(void **state)
 	snapshot_unref(&s);
 }
 
+/* Of upstreams with one URL it is that which a route leads to; where none does, a purge is all that it is good for. */
+static void a_url_at_the_origin_is_of_the_route_that_leads_there(void **state)
+{
+	static const struct {
+		const char *what, *route;
+	} rows[] = {
+		{"http://o.example/a", "by_a"},
+		{"http://o.example/b", "by_b"},
+		{"http://o.example/c", NULL},
+		{"http://p.example/x", "p_any"},
+		{"http://p.example/y/1", "p_host"},
+	};
+	struct snapshot *s = snapshot_of("[proxy]\nlisten = 127.0.0.1:8080\n"
+					 "[upstream]\nurl = http://q.example\n"
+					 "[upstream one]\nurl = http://o.example\n"
+					 "[upstream two]\nurl = http://o.example\n"
+					 "[upstream p]\nurl = http://p.example\n"
+					 "[route by_a]\nmatch = /a*\nupstream = one\nttl = 60s\n"
+					 "[route by_b]\nmatch = /b*\nupstream = two\nttl = 60s\n"
+					 "[route p_host]\nhost = shop.example\nupstream = p\nttl = 60s\n"
+					 "[route p_any]\nmatch = /x*\nupstream = p\nttl = 60s\n"
+					 "[route all]\nmatch = /*\nttl = 60s\n");
+	struct admin_url l;
+	const char *why;
+
+	(void)state;
+	admin_url_init(&l);
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_int_equal(admin_url_find(&l, s, slice_of(rows[i].what), false, &why), 0);
+		assert_true(slice_equal(buf_slice(&l.url), slice_of(rows[i].what)));
+		assert_int_equal(admin_url_check_served(&l, &why), rows[i].route ? 0 : -EINVAL);
+		if (rows[i].route)
+			assert_true(slice_equal(l.route->rules.route, slice_of(rows[i].route)));
+	}
+	admin_url_fini(&l);
+	snapshot_unref(&s);
+}
+
 static void what_a_client_asks_is_found_by_host_and_path(void **state)
 {
 	struct snapshot *s = snapshot_of(CONFIG);
@@ -154,6 +192,7 @@ int main(void)
 		cmocka_unit_test(what_leads_nowhere_is_said),
 		cmocka_unit_test(what_is_too_long_is_told_apart),
 		cmocka_unit_test(it_is_the_key_that_clients_have),
+		cmocka_unit_test(a_url_at_the_origin_is_of_the_route_that_leads_there),
 		cmocka_unit_test(what_a_client_asks_is_found_by_host_and_path),
 	};
 
