@@ -317,7 +317,7 @@ docs: memoproxy
 format:
 	tests/support/lint-spdx.sh --fix
 	clang-format -i $(C_FILES)
-format-%:
+$(addprefix format-,$(sort $(patsubst %/,%,$(dir $(C_FILES))) cache proxy upstream)): format-%:
 	clang-format -i $(filter $*/% tests/unit/$*/%,$(C_FILES))
 
 # --- Longer runs ---------------------------------------------------------------------------------------------------

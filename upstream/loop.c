@@ -117,7 +117,7 @@ static int set_up_multi(struct upstream_loop *l)
 	return bad ? -ENOMEM : 0;
 }
 
-static void on_mail(evutil_socket_t fd, short what, void *arg)
+static void on_message(evutil_socket_t fd, short what, void *arg)
 {
 	struct upstream_loop *l = arg;
 
@@ -132,7 +132,7 @@ static int open_mailbox(struct upstream_loop *l)
 
 	if (rc < 0)
 		return rc;
-	l->mail = event_new(l->base, l->mailbox.event_fd, EV_READ | EV_PERSIST, on_mail, l);
+	l->mail = event_new(l->base, l->mailbox.event_fd, EV_READ | EV_PERSIST, on_message, l);
 	if (l->mail && event_add(l->mail, NULL) == 0)
 		return 0;
 	if (l->mail)

@@ -3,7 +3,7 @@
  * Thread: any. Bounds: `max_rules`; past it, and without memory, the oldest rules are folded into cells, a few at a time
  * (over-invalidates, never resurrects), and a counter says so. docs/purges.md
  *
- * A purge takes the next number of inval_seq and notes it in the rule for what it names. A response carries as its epoch the number
+ * A purge takes the next number of the sequence (`seq`) and notes it in the rule for what it names. A response carries as its epoch the number
  * read before its fetch began. It is usable if and only if no rule that it falls under has a number above its epoch.
  * A purge that is spread meets each response at a time of its own in its span; until then the response is
  * usable, and is not found valid at any number from the purge's on.
@@ -41,7 +41,7 @@ uint64_t invalidation_now(const struct invalidation_table *t);
 uint64_t purge_tag_hash(struct slice tag);
 /* Invalidates; *seq is the number taken. O(1), and always succeeds. */
 void invalidation_purge(struct invalidation_table *t, const struct purge *p, uint64_t *seq);
-/* *checked is the inval_seq this response was last found valid against: one comparison when nothing was purged since.
+/* *checked is the number this response was last found valid against: one comparison when nothing was purged since.
  * It is updated only on NOT_PURGED. */
 enum purge_state invalidation_check(
 	struct invalidation_table *t, const struct purgeable *s, uint64_t epoch, _Atomic uint64_t *checked);

@@ -13,7 +13,7 @@
  * 3. ttl_404, ttl_5xx and the like, for any status in their range.
  * 4. ttl, for 2xx and 3xx that are heuristically cacheable. Errors never get it: a request that provokes one would deny
  *    the page to everybody else.
- * 5. A tenth of the time between Last-Modified and Date, at most a day (or ttl_max), for heuristically cacheable statuses
+ * 5. `heuristic` of the time between Last-Modified and Date, at most a day (or ttl_max), for heuristically cacheable statuses
  *    and for any with `public`; not for POST (RFC 9110 9.3.3).
  * The route's own times (1, 3, 4, ttl_min, ttl_max) run from the moment of receipt: a response that took five seconds to
  * make, or came out of another cache, gets all of a ttl of two. The upstream's are compared with the age of RFC 9111 4.2.3.
@@ -39,12 +39,12 @@ enum policy_source { /* where a lifetime comes from, for explain and /entries */
 	LIFETIME_S_MAXAGE,
 	LIFETIME_MAX_AGE,
 	LIFETIME_EXPIRES,
-	LIFETIME_HEURISTIC, /* 10 % of the time since Last-Modified */
+	LIFETIME_HEURISTIC, /* a part of the time since Last-Modified */
 	LIFETIME_ROUTE,     /* ttl, ttl_404 ... */
 	LIFETIME_ROUTE_FORCE,
 };
 
-/* Bits 14 and 15 are not policy's: cache/lower.h has a use for them. */
+/* Two more bits are not policy's: they are named below. */
 enum policy_flag {
 	POLICY_NO_CACHE = 1 << 0,    /* validate before every use */
 	POLICY_NEVER_STALE = 1 << 1, /* must-revalidate, proxy-revalidate, s-maxage, no-cache */

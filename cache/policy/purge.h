@@ -10,7 +10,7 @@
 
 /* Every kind, once, and what operators call it. Its place is its number in journals and between processes: a new one comes last.
  * What it names of a response is said in invalidation.c, how an operator names that in proxy/admin/admin_purge.c: the
- * compiler asks for it in their two switches. */
+ * compiler asks for it in their switches. */
 #define PURGE_KINDS(KIND) KIND(URL, "url") KIND(PREFIX, "prefix") KIND(TAG, "tag") KIND(USER, "user") KIND(ALL, "all")
 #define PURGE_KINDS_IN_WORDS "url, prefix, tag, user and all"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading a small file whole.
  * Thread: any; it blocks. Bounds: the buffer's maximum. */
-#ifndef CONFIG_FILE_H
-#define CONFIG_FILE_H
+#ifndef CONFIG_INI_FILE_H
+#define CONFIG_INI_FILE_H
 
 #include "base/buf.h"
 #include "base/check.h"

@@ -126,7 +126,7 @@ void last_run_keep(struct cache *c, const struct config *config)
 	char path[PATH_MAX], new_path[PATH_MAX];
 	int err = -ENAMETOOLONG;
 
-	if (config->warm.top == 0 || !cache_tier_name(c))
+	if (config->warm.top == 0 || config->disk.path.n == 0 || !cache_tier_name(c))
 		return;
 	(void)snprintf(path, sizeof(path), "%.*s/" WARM_TOP_FILE, SLICE_ARG(config->disk.path));
 	if (snprintf(new_path, sizeof(new_path), "%s.new", path) < PATH_MAX)

@@ -4,8 +4,8 @@
  * which order, nobody in front of them can know.
  * Thread: a worker's. Owns: its bytes, kept for the next path. Bounds: READINGS_SPELLINGS_MAX spellings, READINGS_BYTES_MAX in all,
  * of a path of READINGS_PATH_MAX; what has more counts as of another route. */
-#ifndef PROXY_READINGS_H
-#define PROXY_READINGS_H
+#ifndef PROXY_REQUEST_READINGS_H
+#define PROXY_REQUEST_READINGS_H
 
 #include "base/buf.h"
 #include "config/config.h"

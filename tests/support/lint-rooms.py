@@ -24,7 +24,7 @@ LIBRARIES = {
     "event2/bufferevent": ["proxy/front"],
     "event2/listener": ["proxy/front"],
     "event2/": ["proxy/", "upstream"],
-    "openssl/": ["proxy/connection", "proxy/admin", "upstream", "cache/policy"],
+    "openssl/": ["proxy/connection", "upstream", "cache/policy"],
     "jansson.h": ["cache/policy", "proxy/admin", "proxy/demo", "proxy/init", "proxy/control"],
     "yaml.h": ["proxy/init"],
     "expat.h": ["proxy/init"],

@@ -20,7 +20,7 @@ static void pass_s(struct rig *g, int64_t s)
 	pass_ms(g, s * 1000);
 }
 
-/* As an exchange does with the response to a Range request that it passed on. */
+/* As a transaction does with the response to a Range request that it passed on. */
 static void store_part_with(struct rig *g, const char *head, int64_t length, const char *body)
 {
 	struct flight *f;

@@ -7,7 +7,7 @@
 #define FIELDS "ETag: \"1\"\r\nCache-Control: max-age=60\r\n"
 #define TARGET "GET /p"
 
-/* As an exchange does with the response to a Range request that it passed on. */
+/* As a transaction does with the response to a Range request that it passed on. */
 static void store_part(
 	struct tiers *t, const char *range, const char *content_range, const char *fields, const char *body)
 {

@@ -41,7 +41,7 @@ void tiers_written(struct tiers *t); /* all that was stored is in the lower tier
 struct disk_stats tiers_counts(struct tiers *t);
 /* Until something lies in worker 0's mailbox, and nobody has looked. */
 void tiers_wait_for_message(struct tiers *t);
-/* A lookup that waits for the disk as an exchange would. The caller has initialised `a`, and ends it. */
+/* A lookup that waits for the lower tier as a transaction would. The caller has initialised `a`, and ends it. */
 enum cache_verdict tiers_look_up(struct tiers *t, struct ask *a);
 /* Leads, answers 200 with those fields and that body, ends; and it is written. */
 void tiers_store(struct tiers *t, const char *target, const char *request_fields, const char *fields, const char *body);
