@@ -40,6 +40,7 @@ struct list {
 	/* how they ended */
 	unsigned fetched, there, not_stored, failed;
 	char first_failed[SHOWN_MAX]; /* or its beginning */
+	bool has_answers;
 };
 
 struct warm_fetch {
@@ -186,7 +187,7 @@ static struct list *current(struct warm *w)
 /* It is this URL that brings nothing: so often others were answered between two tries of it, or there were no others to see by. */
 static bool is_alone(struct warm *w, struct warm_fetch *f)
 {
-	f->tries += w->answers != f->answers || (w->answers > 0 && !current(w));
+	f->tries += w->answers != f->answers || (f->list->has_answers && !current(w));
 	f->answers = w->answers;
 	return f->tries >= TRIES_MAX;
 }
@@ -198,6 +199,7 @@ static bool is_to_be_awaited(struct warm *w, struct warm_fetch *f, const struct 
 
 	if (r->upstream_status != 0) {
 		w->answers++;
+		f->list->has_answers = true;
 		w->silent_ms = 0;
 	}
 	if (r->upstream_status != 0 || r->status < 500 || is_alone(w, f))
@@ -271,6 +273,20 @@ static bool is_url(const struct service *s, struct slice url, char text[WARM_WHY
 	return !err;
 }
 
+/* A reload may have taken its upstream away. */
+static void start_again(struct warm_fetch *f)
+{
+	struct slice url = {f->url, f->n};
+	char why[WARM_WHY_MAX];
+
+	if (is_url(f->warm->service, url, why)) {
+		start(f);
+	} else {
+		note_failed(f->list, url);
+		leave(f);
+	}
+}
+
 static void begin(struct warm *w, struct list *l, struct slice url)
 {
 	char why[WARM_WHY_MAX] = "";
@@ -299,7 +315,7 @@ static bool step(struct warm *w, int64_t now_ms)
 
 	if (first) {
 		w->again_n--;
-		start(CONTAINER_OF(first, struct warm_fetch, link));
+		start_again(CONTAINER_OF(first, struct warm_fetch, link));
 		return true;
 	}
 	if (!l)

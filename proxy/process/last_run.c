@@ -25,6 +25,7 @@ struct keeping {
 	unsigned n, max;
 	size_t bytes;
 	struct seen *seen;
+	int err; /* of writing: a negative errno */
 };
 
 /* False: it is in the list already, or there is no memory. */
@@ -60,7 +61,8 @@ static void keep(struct keeping *k, struct slice url)
 {
 	if (k->n == k->max || k->bytes + url.n + 1 > WARM_TEXT || !is_new(k, url))
 		return;
-	fprintf(k->to, "%.*s\n", SLICE_ARG(url));
+	if (fprintf(k->to, "%.*s\n", SLICE_ARG(url)) < 0 && !k->err)
+		k->err = -errno;
 	k->bytes += url.n + 1;
 	k->n++;
 }
@@ -93,7 +95,7 @@ static int write_list(struct cache *c, unsigned top, const char *path, FILE *to)
 	err = cache_top(c, top, keep_ranked, &k);
 	keep_earlier(&k, path);
 	free_seen(&k);
-	return err ? err : ferror(to) ? -EIO : 0;
+	return err ? err : k.err;
 }
 
 /* Nothing else that lies there is written to, or waited for. */

@@ -221,6 +221,31 @@ def test_an_upstream_that_is_silent_holds_up_no_other(start_proxy, origin):
         assert told(proxy, first)["fetched"] == 10
 
 
+def test_an_api_that_fell_silent_is_waited_for_by_the_next_list_too(proxy, origin):
+    """It answered the list before."""
+    up, = pages(origin, 1)
+    assert counts(through(proxy, warm(proxy, up)))["fetched"] == 1
+    down = origin.on(origin.fresh(), lambda r: [Reset()])
+    number = warm(proxy, down)
+    eventually(lambda: origin.count(down) >= 2 * 5, "a fifth try: a call each, and another as its connection was reset", 60)
+    assert told(proxy, number)["state"] == "runs"
+    assert proxy.admin("POST", f"/warm?cancel={number}").status == 200
+
+
+def test_what_a_reload_took_away_is_not_tried_again(start_proxy, origin):
+    sections = {"warm": {"rate": 1000}, "cache": {"failure_memory": "0"}, "route all": {"match": "*", "ttl": "600s"}}
+    with socket.socket() as kept:
+        kept.bind(("127.0.0.1", 0))  # nobody listens
+        url = f"http://127.0.0.1:{kept.getsockname()[1]}"
+        proxy = start_proxy({"upstream dead": {"url": url, "retries": 0}, "route dead": {"match": "/dead*", "upstream": "dead"}, **sections},
+                            upstream=origin.url)
+        number = warm(proxy, url + "/dead")
+        eventually(lambda: told(proxy, number)["state"] == "runs", "it is tried once")
+        proxy.write_config(sections)
+        assert proxy.admin_json("POST", "/reload")["reloaded"] is True
+        assert counts(through(proxy, number))["failed"] == 1
+
+
 def test_a_list_that_takes_long_takes_the_place_of_no_other(start_proxy, origin):
     """More lists follow it than are remembered."""
     paths = pages(origin, 40)
