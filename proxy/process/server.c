@@ -250,18 +250,27 @@ static int make_workers(struct server *s)
 	return 0;
 }
 
+/* Signals that came together have no order: a stop goes first, or an upgrade would begin that outlives it. */
+enum {
+	STOP_PRIORITY,
+	OTHER_PRIORITY, /* libevent's default, of two */
+	PRIORITIES
+};
+
 static int make_events(struct server *s)
 {
 	static const struct {
-		int sig;
+		int sig, priority;
 		event_callback_fn fn;
-	} signals[] = {{SIGTERM, drain_on_stop_signal}, {SIGINT, drain_on_stop_signal}, {SIGUSR1, on_usr1},
-		{SIGUSR2, takeover_on_usr2}, {SIGHUP, on_hup}};
+	} signals[] = {{SIGTERM, STOP_PRIORITY, drain_on_stop_signal}, {SIGINT, STOP_PRIORITY, drain_on_stop_signal},
+		{SIGUSR1, OTHER_PRIORITY, on_usr1}, {SIGUSR2, OTHER_PRIORITY, takeover_on_usr2},
+		{SIGHUP, OTHER_PRIORITY, on_hup}};
 
 	signal(SIGPIPE, SIG_IGN);
 	for (unsigned i = 0; i < ARRAY_LEN(signals); i++) {
 		s->signal_events[i] = evsignal_new(s->base, signals[i].sig, signals[i].fn, s);
-		if (!s->signal_events[i] || event_add(s->signal_events[i], NULL))
+		if (!s->signal_events[i] || event_priority_set(s->signal_events[i], signals[i].priority) ||
+			event_add(s->signal_events[i], NULL))
 			return -ENOMEM;
 	}
 	s->mailbox_event = event_new(s->base, s->service.mailbox.event_fd, EV_READ | EV_PERSIST, on_mailbox_event, s);
@@ -411,7 +420,7 @@ static int server_init(struct server *s)
 	s->service.started_mono_ms = now.mono_ms;
 	s->service.started_wall_ms = now.wall_ms;
 	s->base = event_base_new();
-	if (!s->base || mailbox_init(&s->service.mailbox))
+	if (!s->base || event_base_priority_init(s->base, PRIORITIES) || mailbox_init(&s->service.mailbox))
 		return complain("can't make an event loop", -ENOMEM);
 	set_up_allocator(s->service.workers_n);
 	s->service.workers = mem_zalloc(s->service.workers_n * sizeof(*s->service.workers));

@@ -137,6 +137,17 @@ def test_signals_until_the_very_end_change_nothing_about_it(start_proxy, number)
     assert proxy.process.wait(20 * SLOW) == 0
 
 
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
+def test_a_stop_goes_before_an_upgrade_that_was_asked_for_with_it(start_proxy, stop):
+    """Signals that are pending together have no order; the new process would serve on, and nobody wants it to."""
+    proxy = start_proxy(SECTIONS)
+    proxy.process.signal(signal.SIGSTOP)
+    for number in (stop, signal.SIGUSR2, signal.SIGCONT):
+        proxy.process.signal(number)
+    assert proxy.process.wait(20 * SLOW) == 0
+    assert "starting the new process" not in proxy.stderr
+
+
 def has_reader(fifo):
     try:
         os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
