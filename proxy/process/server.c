@@ -251,11 +251,7 @@ static int make_workers(struct server *s)
 }
 
 /* Signals that came together have no order: a stop goes first, or an upgrade would begin that outlives it. */
-enum {
-	STOP_PRIORITY,
-	OTHER_PRIORITY, /* libevent's default, of two */
-	PRIORITIES
-};
+enum { STOP_PRIORITY, OTHER_PRIORITY /* libevent's default, of two */, PRIORITIES };
 
 static int make_events(struct server *s)
 {
