@@ -5,6 +5,7 @@ A module says what its shared proxy is configured with in a global CONFIG (secti
 support/proxy.py).
 """
 import os
+import pathlib
 import resource
 import types
 
@@ -13,12 +14,14 @@ import pytest
 from support.jsonserver import JsonServer
 from support.nginx import Nginx
 from support.origin import Origin
-from support.proxy import Proxy, binary, merge
+from support.proxy import Proxy, binary, eventually, merge
 
 FILES_NEEDED = 10000
+MARK = "MEMOPROXY_TEST_RUN"  # in the environment of all that the tests start
 
 
 def pytest_configure(config):
+    os.environ[MARK] = f"{os.getpid()}"
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES_NEEDED if hard == resource.RLIM_INFINITY else min(FILES_NEEDED, hard)
     if soft < wanted:
@@ -29,6 +32,31 @@ def pytest_collection_modifyitems(items):
     """Files that hold a long test begin first: a file is run by one process, and the last one to begin ends the run."""
     long = {item.path for item in items if item.get_closest_marker("long")}
     items.sort(key=lambda item: item.path not in long)  # else in their order
+
+
+def left_processes():
+    """{number: the test that started it}"""
+    left, mark = {}, f"{MARK}={os.environ[MARK]}"
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue  # it has ended, or is another user's
+        if mark in environment and int(folder.name) != os.getpid():
+            left[folder.name] = next((e for e in environment if e.startswith("PYTEST_CURRENT_TEST=")), "")
+    return left
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_runtest_teardown(nextitem):
+    """No process outlives the tests, above all no proxy that one believes to have stopped. After the last fixture, which a fixture can't be."""
+    yield
+    if nextitem:
+        return
+    try:
+        eventually(lambda: not left_processes(), "all processes have ended", 10)
+    except AssertionError:
+        pytest.fail(f"left behind: {left_processes()}", pytrace=False)
 
 
 def need_binary():
