@@ -205,20 +205,25 @@ def test_what_is_stored_from_a_credential_is_not_taken_away_by_a_warm_up_without
     assert [r.get("if-none-match") for r in origin.seen(path)] == [None, '"1"', '"1"'], "it was still there to be asked about"
 
 
-def test_an_upstream_that_is_silent_holds_up_no_other(start_proxy, origin):
+@pytest.fixture
+def half_dead(start_proxy, origin):
+    """Nobody listens where /dead* leads; all else is the origin's."""
+    with socket.socket() as kept:
+        kept.bind(("127.0.0.1", 0))
+        yield start_proxy({"warm": {"rate": 1000}, "upstream": {"retries": 0}, "cache": {"failure_memory": "0"},
+                           "upstream dead": {"url": f"http://127.0.0.1:{kept.getsockname()[1]}", "retries": 0},
+                           "route dead": {"match": "/dead*", "upstream": "dead", "ttl": "60s"},
+                           "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
+
+
+def test_an_upstream_that_is_silent_holds_up_no_other(half_dead, origin):
     """Its URLs stand first, and are tried again for ten minutes."""
     paths = pages(origin, 30)
-    with socket.socket() as kept:
-        kept.bind(("127.0.0.1", 0))  # nobody listens
-        proxy = start_proxy({"warm": {"rate": 1000}, "upstream": {"retries": 0}, "cache": {"failure_memory": "0"},
-                             "upstream dead": {"url": f"http://127.0.0.1:{kept.getsockname()[1]}", "retries": 0},
-                             "route dead": {"match": "/dead*", "upstream": "dead", "ttl": "60s"},
-                             "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
-        first = warm(proxy, *[f"/dead/{i}" for i in range(40)], *paths[:10])
-        second = warm(proxy, *paths[10:])
-        eventually(lambda: all(origin.count(path) == 1 for path in paths), "the others are fetched", 5)
-        eventually(lambda: told(proxy, second)["state"] == "through", "the second list is through")
-        assert told(proxy, first)["fetched"] == 10
+    first = warm(half_dead, *[f"/dead/{i}" for i in range(40)], *paths[:10])
+    second = warm(half_dead, *paths[10:])
+    eventually(lambda: all(origin.count(path) == 1 for path in paths), "the others are fetched", 5)
+    eventually(lambda: told(half_dead, second)["state"] == "through", "the second list is through")
+    assert told(half_dead, first)["fetched"] == 10
 
 
 def test_an_api_that_fell_silent_is_waited_for_by_the_next_list_too(proxy, origin):
@@ -246,22 +251,16 @@ def test_what_a_reload_took_away_is_not_tried_again(start_proxy, origin):
         assert counts(through(proxy, number))["failed"] == 1
 
 
-def test_a_list_that_takes_long_takes_the_place_of_no_other(start_proxy, origin):
+def test_a_list_that_takes_long_takes_the_place_of_no_other(half_dead, origin):
     """More lists follow it than are remembered."""
     paths = pages(origin, 40)
-    with socket.socket() as kept:
-        kept.bind(("127.0.0.1", 0))  # nobody listens
-        proxy = start_proxy({"warm": {"rate": 1000}, "upstream": {"retries": 0}, "cache": {"failure_memory": "0"},
-                             "upstream dead": {"url": f"http://127.0.0.1:{kept.getsockname()[1]}", "retries": 0},
-                             "route dead": {"match": "/dead*", "upstream": "dead", "ttl": "60s"},
-                             "route all": {"match": "*", "ttl": "600s"}}, upstream=origin.url)
-        first = warm(proxy, *[f"/dead/{i}" for i in range(40)])
-        for path in paths:
-            assert counts(through(proxy, warm(proxy, path)))["fetched"] == 1
-        assert told(proxy, first)["state"] == "runs"
-        assert len({e["id"] for e in proxy.admin_json("GET", "/warmups")["lists"]}) == 16
-        assert proxy.admin("POST", f"/warm?cancel={first}").status == 200
-        assert told(proxy, first)["state"] == "cancelled"
+    first = warm(half_dead, *[f"/dead/{i}" for i in range(40)])
+    for path in paths:
+        assert counts(through(half_dead, warm(half_dead, path)))["fetched"] == 1
+    assert told(half_dead, first)["state"] == "runs"
+    assert len({e["id"] for e in half_dead.admin_json("GET", "/warmups")["lists"]}) == 16
+    assert half_dead.admin("POST", f"/warm?cancel={first}").status == 200
+    assert told(half_dead, first)["state"] == "cancelled"
 
 
 @pytest.mark.parametrize("how", ["warm", "refresh", "explain"])
